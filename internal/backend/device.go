@@ -1,0 +1,198 @@
+package backend
+
+// Device owns memory and executes operations on it. All operations of one device are ordered: a later one sees what an earlier one wrote.
+// All buffers of one call belong to the device. Unless a comment says otherwise, buffers are Float32 and contiguous row-major,
+// destinations are overwritten, and a destination may not overlap a source; "dst may be x" means the very same buffer.
+// NaN and Inf pass through as in IEEE arithmetic. Results do not depend on the number of threads.
+type Device interface {
+	Name() string
+	Host() bool // buffers are ordinary host memory
+
+	Alloc(dt DType, n int) *Buffer // contents undefined; n may be 0
+	Free(b *Buffer)                // b came from Alloc and is not used again
+
+	Movement
+	Elementwise
+	Rows
+	Products
+	Optimizer
+}
+
+// Movement copies and rearranges elements.
+type Movement interface {
+	Fill(dst *Buffer, v float32) // dst Float32 or BFloat16
+	Copy(dst, src *Buffer)       // same dtype and length
+	Cast(dst, src *Buffer)       // between Float32 and BFloat16 (round to nearest even, NaN stays NaN), or Int32 to Float32
+
+	// CopyBlocks copies rows×cols elements: row i from src[srcOff+i·srcStride:] to dst[dstOff+i·dstStride:]. With add it adds.
+	CopyBlocks(dst *Buffer, dstOff, dstStride int, src *Buffer, srcOff, srcStride int, rows, cols int, add bool)
+
+	// Permute writes src of the given shape with its axes reordered: axis i of dst is axis perm[i] of src.
+	Permute(dst, src *Buffer, shape, perm []int)
+
+	// GatherRows sets row i of dst to row ids[i] of table (Float32 or BFloat16, widened); cols is the row length.
+	GatherRows(dst, table, ids *Buffer, cols int)
+
+	// ScatterAddRows adds row i of src to row ids[i] of dst, in order of i.
+	ScatterAddRows(dst, src, ids *Buffer, cols int)
+
+	// Patches rearranges images [b, c, h, w] into rows [b·(h/p)·(w/p), c·p·p], patches in row-major order, or with inverse rows into images.
+	Patches(dst, src *Buffer, b, c, h, w, p int, inverse bool)
+
+	// Expand sets dst[o, i, j] = scale·src[o, j] for i < n: the gradient of a sum over the middle axis.
+	Expand(dst, src *Buffer, outer, n, inner int, scale float32)
+}
+
+// Unary names an elementwise function. Identity is also the absent activation of MatMul.
+type Unary uint8
+
+const (
+	Identity  Unary = iota
+	Exp             // eˣ
+	Log             // ln x
+	Sqrt            // √x
+	Rsqrt           // 1/√x
+	Tanh            //
+	Sigmoid         // 1/(1+e⁻ˣ)
+	ReLU            // max(x, 0)
+	SiLU            // x·σ(x)
+	GELU            // x·Φ(x), with erf
+	GELUTanh        // its tanh approximation, as torch's gelu(approximate="tanh")
+	QuickGELU       // x·σ(1.702x)
+)
+
+// Binary names an elementwise function of two operands.
+type Binary uint8
+
+const (
+	Add Binary = iota
+	Sub
+	Mul
+	Div
+)
+
+// Elementwise works element by element.
+type Elementwise interface {
+	Unary(op Unary, dst, x *Buffer) // dst may be x
+
+	// UnaryGrad sets dx = dy·f'(x), given x and y = f(x). dx may be dy.
+	UnaryGrad(op Unary, dx, x, y, dy *Buffer)
+
+	Affine(dst, x *Buffer, a, b float32) // dst = a·x + b; dst may be x
+
+	// Binary sets dst = op(a, b) over dims, where a and b advance by their own strides (in elements, 0 along a broadcast axis).
+	// dst is contiguous, and may be an operand of the same shape.
+	Binary(op Binary, dst, a, b *Buffer, dims, aStrides, bStrides []int)
+
+	// SumTo adds src (contiguous, of shape dims) up along the axes in which dstStrides is 0: the gradient of a broadcast.
+	SumTo(dst, src *Buffer, dims, dstStrides []int)
+
+	Accumulate(dst, src *Buffer, alpha float32) // dst += alpha·src; dst, src Float32
+
+	// Dropout sets dst[i] = x[i]/(1−p) where the i-th random number of the stream key is ≥ p, else 0; see [Uniform]. dst may be x.
+	Dropout(dst, x *Buffer, p float32, key uint64)
+
+	SwiGLU(dst, gate, up *Buffer)                // silu(gate)·up; dst may be gate or up
+	SwiGLUGrad(dGate, dUp, gate, up, dy *Buffer) // dGate or dUp may be dy
+	SumSquares(xs []*Buffer) float64             // Σ x² over all buffers, in a fixed order, in float64
+	AllFinite(xs []*Buffer) (ok bool, first int) // first: the index in xs of the first buffer holding NaN or Inf, else -1
+}
+
+// Reduction names a reduction over one axis.
+type Reduction uint8
+
+const (
+	Sum Reduction = iota
+	Max           // NaN wins
+)
+
+// Rows reduces or normalises rows. A matrix has rows·cols elements; per-row results are Float32 [rows].
+type Rows interface {
+	Reduce(op Reduction, dst, x *Buffer, outer, n, inner int) // [outer, n, inner] → [outer, inner]; an empty Sum is 0
+	ArgMax(dst, x *Buffer, outer, n, inner int)               // dst Int32; the first of equals; NaN counts as largest
+
+	Softmax(dst, x *Buffer, rows, cols int)           // dst may be x
+	SoftmaxGrad(dx, y, dy *Buffer, rows, cols int)    // dx = y·(dy − Σ dy·y); dx may be dy
+	LogSoftmax(dst, x *Buffer, rows, cols int)        // dst may be x
+	LogSoftmaxGrad(dx, y, dy *Buffer, rows, cols int) // dx = dy − eʸ·Σ dy; dx may be dy
+
+	// RMSNorm sets dst = w·x·rstd, rstd = 1/√(mean(x²)+eps). w is Float32 or BFloat16 [cols]. rstd may be nil.
+	RMSNorm(dst, rstd, x, w *Buffer, rows, cols int, eps float32)
+	// RMSNormGrad fills dx and dw ([cols]); either may be nil. dx may be dy.
+	RMSNormGrad(dx, dw, x, w, rstd, dy *Buffer, rows, cols int)
+
+	// LayerNorm sets dst = (x−mean)·rstd·w + b, with the biased variance. b may be nil; mean and rstd may both be nil.
+	LayerNorm(dst, mean, rstd, x, w, b *Buffer, rows, cols int, eps float32)
+	// LayerNormGrad fills dx, dw and db ([cols]); each may be nil. dx may be dy.
+	LayerNormGrad(dx, dw, db, x, w, mean, rstd, dy *Buffer, rows, cols int)
+
+	// L2Normalize sets dst = x/max(‖x‖, eps) for each row, and norm = max(‖x‖, eps).
+	L2Normalize(dst, norm, x *Buffer, rows, cols int, eps float32)
+	L2NormalizeGrad(dx, y, norm, dy *Buffer, rows, cols int) // dx = (dy − y·Σ dy·y)/norm; dx may be dy
+
+	// CrossEntropy sets loss[i] = lse[i] − logits[i, labels[i]], lse[i] = ln Σ e^logits; rows whose label is negative get loss 0.
+	CrossEntropy(loss, lse, logits, labels *Buffer, rows, cols int)
+	// CrossEntropyGrad sets dx = scale·(softmax − onehot), 0 in rows whose label is negative. dx may be logits.
+	CrossEntropyGrad(dx, logits, lse, labels *Buffer, rows, cols int, scale float32)
+
+	// RoPE rotates pairs (j, j+R/2), j < R/2, of every head of x [b, t, heads, d] by the angle whose cosine and sine are row t (or row
+	// b·T+t, if cos holds b·t rows) of cos and sin, [·, R/2]. Elements from R on are copied. With inverse the angle is negated. dst may be x.
+	RoPE(dst, x, cos, sin *Buffer, b, t, heads, d int, inverse bool)
+}
+
+// MatMul describes C = act(A·B + bias) for Batch products of size M×N×K. A and B are Float32 or BFloat16, C is Float32.
+type MatMul struct {
+	A, B, C *Buffer
+	M, N, K int
+	AT, BT  bool // A is stored [K, M]; B is stored [N, K], as a Linear's weight
+
+	Batch                     int // ≥ 0
+	AStride, BStride, CStride int // elements from one product to the next; 0 shares A or B
+
+	Accumulate bool    // C += A·B, without bias or activation
+	Bias       *Buffer // [N], Float32 or BFloat16, or nil
+	Act        Unary   // Identity: none
+	Pre        *Buffer // if not nil: receives A·B + bias, what Act was applied to; laid out as C
+}
+
+// Attention describes softmax(scale·q·kᵀ + bias)·v. Query t of batch row b sees key s iff s < Keys, Start[b] ≤ s < End[b],
+// and, if Causal, s ≤ Offset+t and, if also Window > 0, s > Offset+t−Window. A query that sees no key yields zeros and LSE −Inf.
+type Attention struct {
+	Q, Out  *Buffer // [B, T, H, D]
+	K, V    *Buffer // [B, S, G, D]; head h reads group h·G/H
+	LSE     *Buffer // [B, H, T], log-sum-exp of the scores, or nil when there will be no gradient
+	B, T, S int
+	H, G, D int
+	Keys    int // keys that exist, ≤ S
+	Causal  bool
+	Offset  int // position of query 0 among the keys
+	Window  int // 0: unlimited
+	Scale   float32
+	Slopes  *Buffer // [H] or nil: ALiBi adds Slopes[h]·(s−Offset−t)
+	Start   *Buffer // Int32 [B] or nil
+	End     *Buffer // Int32 [B] or nil
+}
+
+// Products are what most of the time goes into.
+type Products interface {
+	MatMul(p *MatMul)
+	Attention(a *Attention)
+	// AttentionGrad fills dq [B, T, H, D], dk and dv [B, S, G, D] (0 where no query looks), from the forward's Out and LSE. Any may be nil.
+	AttentionGrad(a *Attention, dq, dk, dv, dOut *Buffer)
+}
+
+// AdamW is one optimizer step: p ← p·(1−LR·WeightDecay); m ← β₁m+(1−β₁)g; v ← β₂v+(1−β₂)g²;
+// p ← p − LR·(m/(1−β₁ᵗ)) / (√v/√(1−β₂ᵗ) + Eps), with g the gradient times GradScale and t = Step ≥ 1.
+type AdamW struct {
+	LR, Beta1, Beta2, Eps, WeightDecay float64
+	GradScale                          float64
+	Step                               int
+}
+
+// AdamWItem is one parameter. For a BFloat16 Param, Master holds its Float32 value, and Param receives the rounded result; else nil.
+type AdamWItem struct{ Param, Master, Grad, M, V *Buffer }
+
+// Optimizer updates parameters in place.
+type Optimizer interface {
+	AdamW(c AdamW, items []AdamWItem)
+}

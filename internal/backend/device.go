@@ -110,6 +110,8 @@ const (
 type Rows interface {
 	Reduce(op Reduction, dst, x *Buffer, outer, n, inner int) // [outer, n, inner] → [outer, inner]; an empty Sum is 0
 	ArgMax(dst, x *Buffer, outer, n, inner int)               // dst Int32; the first of equals; NaN counts as largest
+	// MaxGrad sets dx to 0 except dx[o, at[o, j], j] = dy[o, j]: the gradient of Max, at being what ArgMax found (Int32).
+	MaxGrad(dx, at, dy *Buffer, outer, n, inner int)
 
 	Softmax(dst, x *Buffer, rows, cols int)           // dst may be x
 	SoftmaxGrad(dx, y, dy *Buffer, rows, cols int)    // dx = y·(dy − Σ dy·y); dx may be dy

@@ -1,0 +1,195 @@
+package imaging
+
+import (
+	"fmt"
+	"image"
+	"math"
+)
+
+// Filter is a resampling kernel. The numbers are Pillow's, as preprocessor_config.json has them under "resample".
+type Filter int
+
+// The kernels. Downscaling widens each by the scale, so that all input pixels take part.
+const (
+	Lanczos  Filter = 1
+	Bilinear Filter = 2
+	Bicubic  Filter = 3 // a = -0.5
+	Box      Filter = 4
+	Hamming  Filter = 5
+)
+
+func (f Filter) String() string {
+	switch f {
+	case Lanczos:
+		return "lanczos"
+	case Bilinear:
+		return "bilinear"
+	case Bicubic:
+		return "bicubic"
+	case Box:
+		return "box"
+	case Hamming:
+		return "hamming"
+	}
+	return fmt.Sprintf("filter %d", int(f))
+}
+
+// ParseFilter returns the filter of a name as Filter.String writes it.
+func ParseFilter(name string) (Filter, error) {
+	for f := Lanczos; f <= Hamming; f++ {
+		if f.String() == name {
+			return f, nil
+		}
+	}
+	return 0, fmt.Errorf("imaging: no filter is called %q: use lanczos, bilinear, bicubic, box or hamming", name)
+}
+
+// support is the radius of the kernel at scale 1.
+func (f Filter) support() float64 {
+	switch f {
+	case Lanczos:
+		return 3
+	case Bilinear, Hamming:
+		return 1
+	case Bicubic:
+		return 2
+	case Box:
+		return 0.5
+	}
+	panic("imaging: " + f.String() + " is not known")
+}
+
+// at is the kernel's value. Products are rounded before they are added (float64(…)), so that processors with fused
+// multiply-add find the same weights.
+func (f Filter) at(x float64) float64 {
+	switch f {
+	case Lanczos:
+		if -3 <= x && x < 3 {
+			return sinc(x) * sinc(x/3)
+		}
+	case Bilinear:
+		if x = math.Abs(x); x < 1 {
+			return 1 - x
+		}
+	case Bicubic:
+		const a = -0.5
+		x = math.Abs(x)
+		if x < 1 {
+			return float64((float64((a+2)*x)-(a+3))*x*x) + 1
+		}
+		if x < 2 {
+			return (float64((float64((x-5)*x)+8)*x) - 4) * a
+		}
+	case Box:
+		if -0.5 < x && x <= 0.5 {
+			return 1
+		}
+	case Hamming:
+		x = math.Abs(x)
+		if x == 0 {
+			return 1
+		}
+		if x < 1 {
+			x *= math.Pi
+			return math.Sin(x) / x * (0.54 + float64(0.46*math.Cos(x)))
+		}
+	}
+	return 0
+}
+
+func sinc(x float64) float64 {
+	if x == 0 {
+		return 1
+	}
+	x *= math.Pi
+	return math.Sin(x) / x
+}
+
+// axis holds, for the outputs [lo, hi) along one axis, which inputs they mix and how.
+type axis struct {
+	first  []int     // first input of each output
+	weight [][]int64 // fixed point, 22 bits after the point
+	taps   int       // the longest weight
+	lo, hi int
+	same   bool // input and output sizes are equal: this axis is copied
+}
+
+// weights computes the mixing of in pixels to out pixels for the outputs [lo, hi), in the order of operations of Pillow's
+// src/libImaging/Resample.c (weights in float64, normalised to sum 1, then rounded half away from zero).
+func (f Filter) weights(in, out, lo, hi int) axis {
+	a := axis{lo: lo, hi: hi, same: in == out}
+	if a.same {
+		return a
+	}
+	scale := float64(in) / float64(out)
+	wide := max(scale, 1)
+	radius := f.support() * wide
+	inv := 1 / wide
+	a.first, a.weight = make([]int, hi-lo), make([][]int64, hi-lo)
+	w := make([]float64, 0, 2*int(math.Ceil(radius))+1)
+	store := make([]int64, 0, (hi-lo)*cap(w))
+	for o := lo; o < hi; o++ {
+		center := (float64(o) + 0.5) * scale
+		from := max(0, int(center-radius+0.5))
+		to := min(in, int(center+radius+0.5))
+		w = w[:0]
+		sum := 0.0
+		for x := from; x < to; x++ {
+			v := f.at((float64(x) - center + 0.5) * inv)
+			w = append(w, v)
+			sum += v
+		}
+		k := len(store)
+		for _, v := range w {
+			if sum != 0 {
+				v /= sum
+			}
+			store = append(store, int64(math.Copysign(0.5, v)+float64(v*(1<<22))))
+		}
+		a.first[o-lo], a.weight[o-lo] = from, store[k:len(store):len(store)]
+		a.taps = max(a.taps, to-from)
+	}
+	return a
+}
+
+// inputs is the range of input positions that output o (counted from lo) mixes.
+func (a *axis) inputs(o int) (from, to int) {
+	if a.same {
+		return a.lo + o, a.lo + o + 1
+	}
+	return a.first[o], a.first[o] + len(a.weight[o])
+}
+
+// Resize scales m to w×h pixels, byte for byte as Pillow (up to 12.3) does: first along rows, then along columns, with 8-bit
+// values between. It panics where w or h is not positive, m is empty, or f is not one of the constants.
+func Resize(m *RGB, w, h int, f Filter) *RGB {
+	return ResizeWindow(m, w, h, image.Rect(0, 0, w, h), f)
+}
+
+// ResizeWindow returns the rectangle window of what Resize(m, w, h, f) would return, and computes no more than that: a crop of
+// a picture that would be enormous costs no more than any other. It panics where Resize does, and where window is not inside.
+func ResizeWindow(m *RGB, w, h int, window image.Rectangle, f Filter) *RGB {
+	return resample(canvas{m: m, w: m.W, h: m.H}, w, h, window, f)
+}
+
+// canvas is a picture on a larger ground of one colour, which is never laid out in memory.
+type canvas struct {
+	m      *RGB
+	w, h   int     // of the canvas
+	x, y   int     // where m lies
+	ground [3]byte // around m
+}
+
+// row returns row y of the canvas, in buf where it has to be put together.
+func (c *canvas) row(y int, buf *RGB) []byte {
+	switch inside := y >= c.y && y < c.y+c.m.H; {
+	case !inside:
+		buf.Fill(c.ground)
+	case c.w == c.m.W:
+		return c.m.row(y - c.y)
+	default:
+		buf.Fill(c.ground)
+		copy(buf.Pix[3*c.x:], c.m.row(y-c.y))
+	}
+	return buf.Pix
+}

@@ -137,9 +137,9 @@ type Rows interface {
 	// CrossEntropyGrad sets dx = scale·(softmax − onehot), 0 in rows whose label is negative. dx may be logits.
 	CrossEntropyGrad(dx, logits, lse, labels *Buffer, rows, cols int, scale float32)
 
-	// RoPE rotates pairs (j, j+R/2), j < R/2, of every head of x [b, t, heads, d] by the angle whose cosine and sine are row t (or row
-	// b·T+t, if cos holds b·t rows) of cos and sin, [·, R/2]. Elements from R on are copied. With inverse the angle is negated. dst may be x.
-	RoPE(dst, x, cos, sin *Buffer, b, t, heads, d int, inverse bool)
+	// RoPE rotates pairs (j, j+r/2), j < r/2, of every head of x [b, t, heads, d] by the angle whose cosine and sine are row t (or row
+	// b·T+t, if cos holds b·t rows) of cos and sin, [·, r/2]. Elements from r on are copied. With inverse the angle is negated. dst may be x.
+	RoPE(dst, x, cos, sin *Buffer, b, t, heads, d, r int, inverse bool)
 }
 
 // MatMul describes C = act(A·B + bias) for Batch products of size M×N×K. A and B are Float32 or BFloat16, C is Float32.

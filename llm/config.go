@@ -1,0 +1,387 @@
+package llm
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+)
+
+// Config describes a decoder by the fields of its config.json. Both spellings are read: rope_parameters and dtype of transformers 5,
+// rope_theta, rope_scaling and torch_dtype of transformers 4; the latter, which both load, are written.
+type Config struct {
+	ModelType             string // llama, mistral, qwen2, qwen3, phi3, mpt
+	VocabSize             int
+	HiddenSize            int
+	IntermediateSize      int
+	NumHiddenLayers       int
+	NumAttentionHeads     int
+	NumKeyValueHeads      int
+	HeadDim               int
+	MaxPositionEmbeddings int
+	NormEps               float64 // rms_norm_eps, or MPT's layer_norm_epsilon
+	HiddenAct             string
+	TieWordEmbeddings     bool
+	AttentionBias         bool // on q, k, v; and on o for llama
+	MLPBias               bool
+	SlidingWindow         int   // 0: none
+	WindowLayers          []int // layers that slide; nil with SlidingWindow set: all
+	RoPE                  nn.RoPEConfig
+	BOS, PAD              int // −1: none
+	EOS                   []int
+	DType                 string // of the stored weights: float32, bfloat16, float16
+
+	AlibiBiasMax float64 // MPT
+	SoftmaxScale float64 // MPT; 0: 1/√d
+}
+
+// file is config.json as transformers writes it.
+type file struct {
+	ModelType             string          `json:"model_type"`
+	VocabSize             int             `json:"vocab_size"`
+	HiddenSize            int             `json:"hidden_size"`
+	IntermediateSize      int             `json:"intermediate_size"`
+	NumHiddenLayers       int             `json:"num_hidden_layers"`
+	NumAttentionHeads     int             `json:"num_attention_heads"`
+	NumKeyValueHeads      *int            `json:"num_key_value_heads,omitempty"`
+	HeadDim               *int            `json:"head_dim,omitempty"`
+	MaxPositionEmbeddings int             `json:"max_position_embeddings"`
+	RMSNormEps            *float64        `json:"rms_norm_eps,omitempty"`
+	HiddenAct             string          `json:"hidden_act"`
+	TieWordEmbeddings     *bool           `json:"tie_word_embeddings,omitempty"`
+	AttentionBias         bool            `json:"attention_bias"`
+	MLPBias               bool            `json:"mlp_bias"`
+	SlidingWindow         *int            `json:"sliding_window,omitempty"`
+	UseSlidingWindow      *bool           `json:"use_sliding_window,omitempty"`
+	MaxWindowLayers       *int            `json:"max_window_layers,omitempty"`
+	LayerTypes            []string        `json:"layer_types,omitempty"`
+	RoPEParameters        *nn.RoPEConfig  `json:"rope_parameters,omitempty"`
+	RoPETheta             float64         `json:"rope_theta,omitempty"`
+	RoPEScaling           *ropeScaling    `json:"rope_scaling,omitempty"`
+	PartialRotaryFactor   float64         `json:"partial_rotary_factor,omitempty"`
+	OriginalMaxPosition   int             `json:"original_max_position_embeddings,omitempty"`
+	BOS                   *int            `json:"bos_token_id"`
+	EOS                   json.RawMessage `json:"eos_token_id,omitempty"`
+	PAD                   *int            `json:"pad_token_id"`
+	DType                 string          `json:"dtype,omitempty"`
+	TorchDType            string          `json:"torch_dtype,omitempty"`
+	Architectures         []string        `json:"architectures,omitempty"`
+
+	AttentionDropout float64         `json:"attention_dropout"`
+	ResidDropout     float64         `json:"resid_pdrop,omitempty"`
+	EmbdDropout      float64         `json:"embd_pdrop,omitempty"`
+	Quantization     json.RawMessage `json:"quantization_config,omitempty"`
+}
+
+// ropeScaling is transformers 4's spelling: the kind may be called type.
+type ropeScaling struct {
+	nn.RoPEConfig
+	Kind string `json:"type,omitempty"`
+}
+
+var architectures = map[string]string{"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM",
+	"qwen3": "Qwen3ForCausalLM", "phi3": "Phi3ForCausalLM", "mpt": "MptForCausalLM"}
+
+// families maps the model types of multimodal checkpoints to that of their decoder.
+var families = map[string]string{"llava_llama": "llama", "llava": "llama", "llava_mistral": "mistral", "llava_mpt": "mpt", "llava_qwen": "qwen2", "llava_phi": "phi3"}
+
+// ReadConfig reads dir/config.json. Its errors name the file and the field.
+func ReadConfig(dir string) (Config, error) {
+	path := filepath.Join(dir, "config.json")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, err
+	}
+	var c Config
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// UnmarshalJSON reads config.json of any supported family and validates it.
+func (c *Config) UnmarshalJSON(raw []byte) error {
+	var f file
+	f.TieWordEmbeddings = new(bool)
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return err
+	}
+	if as, ok := families[f.ModelType]; ok {
+		f.ModelType = as
+	}
+	if f.ModelType == "mpt" {
+		return c.unmarshalMPT(raw)
+	}
+	if _, ok := architectures[f.ModelType]; !ok {
+		return fmt.Errorf("model_type %q is not supported (llama, mistral, qwen2, qwen3, phi3, mpt are)", f.ModelType)
+	}
+	*c = Config{ModelType: f.ModelType, VocabSize: f.VocabSize, HiddenSize: f.HiddenSize, IntermediateSize: f.IntermediateSize,
+		NumHiddenLayers: f.NumHiddenLayers, NumAttentionHeads: f.NumAttentionHeads, NumKeyValueHeads: f.NumAttentionHeads,
+		MaxPositionEmbeddings: f.MaxPositionEmbeddings, NormEps: 1e-6, HiddenAct: f.HiddenAct, TieWordEmbeddings: *f.TieWordEmbeddings,
+		AttentionBias: f.AttentionBias, MLPBias: f.MLPBias, BOS: -1, PAD: -1, DType: f.DType}
+	if f.NumKeyValueHeads != nil {
+		c.NumKeyValueHeads = *f.NumKeyValueHeads
+	}
+	if f.HeadDim != nil {
+		c.HeadDim = *f.HeadDim
+	}
+	if f.RMSNormEps != nil {
+		c.NormEps = *f.RMSNormEps
+	}
+	if c.HiddenAct == "" {
+		c.HiddenAct = "silu"
+	}
+	if c.DType == "" {
+		c.DType = f.TorchDType
+	}
+	if f.ModelType == "qwen2" {
+		c.AttentionBias = true
+	}
+	c.readRoPE(&f)
+	c.readWindow(&f)
+	if err := c.readIDs(f.BOS, f.PAD, f.EOS); err != nil {
+		return err
+	}
+	switch {
+	case f.AttentionDropout != 0:
+		return fmt.Errorf("attention_dropout %v is not supported (set it to 0)", f.AttentionDropout)
+	case f.ResidDropout != 0:
+		return fmt.Errorf("resid_pdrop %v is not supported (set it to 0)", f.ResidDropout)
+	case f.EmbdDropout != 0:
+		return fmt.Errorf("embd_pdrop %v is not supported (set it to 0)", f.EmbdDropout)
+	case len(f.Quantization) > 0 && !bytes.Equal(f.Quantization, []byte("null")):
+		return fmt.Errorf("quantization_config is not supported: load an unquantised checkpoint")
+	}
+	return c.Validate()
+}
+
+func (c *Config) readRoPE(f *file) {
+	c.RoPE = nn.RoPEConfig{Type: "default"}
+	switch {
+	case f.RoPEParameters != nil:
+		c.RoPE = *f.RoPEParameters
+	case f.RoPEScaling != nil:
+		c.RoPE = f.RoPEScaling.RoPEConfig
+		if c.RoPE.Type == "" {
+			c.RoPE.Type = f.RoPEScaling.Kind
+		}
+		if c.RoPE.Type == "su" { // Phi-3's first name for it
+			c.RoPE.Type = "longrope"
+		}
+	}
+	if c.RoPE.Theta == 0 {
+		c.RoPE.Theta = f.RoPETheta
+	}
+	if c.RoPE.Theta == 0 {
+		c.RoPE.Theta = 10000
+	}
+	if c.RoPE.Partial == 0 {
+		c.RoPE.Partial = f.PartialRotaryFactor
+	}
+	if c.RoPE.OriginalMaxPosition == 0 && c.RoPE.Type == "longrope" {
+		c.RoPE.OriginalMaxPosition = f.OriginalMaxPosition
+	}
+}
+
+// readWindow finds out which layers see a sliding window: those of layer_types; else all (Mistral, Phi-3), or from max_window_layers on if
+// use_sliding_window (Qwen).
+func (c *Config) readWindow(f *file) {
+	if f.SlidingWindow == nil || *f.SlidingWindow <= 0 || f.ModelType == "llama" {
+		return
+	}
+	qwen := f.ModelType == "qwen2" || f.ModelType == "qwen3"
+	if qwen && (f.UseSlidingWindow == nil || !*f.UseSlidingWindow) {
+		return
+	}
+	c.SlidingWindow = *f.SlidingWindow
+	switch {
+	case len(f.LayerTypes) > 0:
+		c.WindowLayers = []int{}
+		for i, t := range f.LayerTypes {
+			if t == "sliding_attention" {
+				c.WindowLayers = append(c.WindowLayers, i)
+			}
+		}
+	case qwen && f.MaxWindowLayers != nil:
+		c.WindowLayers = []int{}
+		for i := *f.MaxWindowLayers; i < c.NumHiddenLayers; i++ {
+			c.WindowLayers = append(c.WindowLayers, i)
+		}
+	}
+}
+
+func (c *Config) readIDs(bos, pad *int, eos json.RawMessage) error {
+	if bos != nil {
+		c.BOS = *bos
+	}
+	if pad != nil {
+		c.PAD = *pad
+	}
+	if len(eos) == 0 || bytes.Equal(eos, []byte("null")) {
+		return nil
+	}
+	var one int
+	if json.Unmarshal(eos, &one) == nil {
+		c.EOS = []int{one}
+		return nil
+	}
+	if err := json.Unmarshal(eos, &c.EOS); err != nil {
+		return fmt.Errorf("eos_token_id: %s is neither a number nor a list of numbers", eos)
+	}
+	return nil
+}
+
+// MPT's names for the same things.
+type mptFile struct {
+	VocabSize      int             `json:"vocab_size"`
+	DModel         int             `json:"d_model"`
+	NHeads         int             `json:"n_heads"`
+	NLayers        int             `json:"n_layers"`
+	ExpansionRatio float64         `json:"expansion_ratio"`
+	MaxSeqLen      int             `json:"max_seq_len"`
+	Eps            *float64        `json:"layer_norm_epsilon"`
+	NoBias         *bool           `json:"no_bias"`
+	Tie            *bool           `json:"tie_word_embeddings"`
+	LogitScale     any             `json:"logit_scale"`
+	EmbDropout     float64         `json:"emb_pdrop"`
+	ResidDropout   float64         `json:"resid_pdrop"`
+	NormType       string          `json:"norm_type"`
+	BOS            *int            `json:"bos_token_id"`
+	EOS            json.RawMessage `json:"eos_token_id"`
+	PAD            *int            `json:"pad_token_id"`
+	DType          string          `json:"dtype"`
+	TorchDType     string          `json:"torch_dtype"`
+	Attn           mptAttn         `json:"attn_config"`
+}
+
+type mptAttn struct {
+	Alibi        *bool    `json:"alibi"`
+	AlibiBiasMax *float64 `json:"alibi_bias_max"`
+	AttnPdrop    float64  `json:"attn_pdrop"`
+	AttnType     string   `json:"attn_type"`
+	ClipQKV      *float64 `json:"clip_qkv"`
+	PrefixLM     bool     `json:"prefix_lm"`
+	QKLN         bool     `json:"qk_ln"`
+	SoftmaxScale *float64 `json:"softmax_scale"`
+}
+
+func (c *Config) unmarshalMPT(raw []byte) error {
+	f := mptFile{ExpansionRatio: 4, MaxSeqLen: 2048}
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return err
+	}
+	a := f.Attn
+	no := func(field string, v any) error { return fmt.Errorf("%s %v is not supported for mpt", field, v) }
+	switch {
+	case f.NoBias != nil && !*f.NoBias:
+		return no("no_bias", false)
+	case f.LogitScale != nil:
+		return no("logit_scale", f.LogitScale)
+	case f.EmbDropout != 0:
+		return no("emb_pdrop", f.EmbDropout)
+	case f.ResidDropout != 0:
+		return no("resid_pdrop", f.ResidDropout)
+	case a.Alibi != nil && !*a.Alibi:
+		return no("attn_config.alibi", false)
+	case a.AttnPdrop != 0:
+		return no("attn_config.attn_pdrop", a.AttnPdrop)
+	case a.ClipQKV != nil && *a.ClipQKV != 0:
+		return no("attn_config.clip_qkv", *a.ClipQKV)
+	case a.PrefixLM:
+		return no("attn_config.prefix_lm", true)
+	case a.QKLN:
+		return no("attn_config.qk_ln", true)
+	case a.AttnType != "" && a.AttnType != "multihead_attention":
+		return no("attn_config.attn_type", a.AttnType)
+	}
+	*c = Config{ModelType: "mpt", VocabSize: f.VocabSize, HiddenSize: f.DModel, IntermediateSize: int(math.Round(f.ExpansionRatio * float64(f.DModel))),
+		NumHiddenLayers: f.NLayers, NumAttentionHeads: f.NHeads, NumKeyValueHeads: f.NHeads, MaxPositionEmbeddings: f.MaxSeqLen, NormEps: 1e-5,
+		HiddenAct: "gelu", TieWordEmbeddings: true, BOS: -1, PAD: -1, DType: f.DType, AlibiBiasMax: 8}
+	if f.Eps != nil {
+		c.NormEps = *f.Eps
+	}
+	if f.Tie != nil {
+		c.TieWordEmbeddings = *f.Tie
+	}
+	if a.AlibiBiasMax != nil {
+		c.AlibiBiasMax = *a.AlibiBiasMax
+	}
+	if a.SoftmaxScale != nil {
+		c.SoftmaxScale = *a.SoftmaxScale
+	}
+	if c.DType == "" {
+		c.DType = f.TorchDType
+	}
+	if err := c.readIDs(f.BOS, f.PAD, f.EOS); err != nil {
+		return err
+	}
+	return c.Validate()
+}
+
+// Validate fills what follows from other fields and returns an error that names the first field that is missing or wrong.
+func (c *Config) Validate() error {
+	if c.NumKeyValueHeads == 0 {
+		c.NumKeyValueHeads = c.NumAttentionHeads
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+	}{{"vocab_size", c.VocabSize}, {"hidden_size", c.HiddenSize}, {"intermediate_size", c.IntermediateSize}, {"num_hidden_layers", c.NumHiddenLayers},
+		{"num_attention_heads", c.NumAttentionHeads}, {"num_key_value_heads", c.NumKeyValueHeads}, {"max_position_embeddings", c.MaxPositionEmbeddings}} {
+		if f.value <= 0 || f.value > 1<<28 {
+			return fmt.Errorf("%s %d is missing or out of range", f.name, f.value)
+		}
+	}
+	if c.HeadDim == 0 {
+		if c.HiddenSize%c.NumAttentionHeads != 0 {
+			return fmt.Errorf("hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
+		}
+		c.HeadDim = c.HiddenSize / c.NumAttentionHeads
+	}
+	if c.HeadDim < 0 || c.NumAttentionHeads%c.NumKeyValueHeads != 0 {
+		return fmt.Errorf("num_attention_heads %d is no multiple of num_key_value_heads %d", c.NumAttentionHeads, c.NumKeyValueHeads)
+	}
+	if _, err := activation(c.HiddenAct); err != nil {
+		return err
+	}
+	if c.ModelType != "mpt" {
+		if _, err := nn.NewRoPE(c.HeadDim, c.MaxPositionEmbeddings, c.RoPE); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func activation(name string) (tensor.Activation, error) {
+	switch name {
+	case "silu", "swish":
+		return tensor.SiLU, nil
+	case "gelu":
+		return tensor.GELU, nil
+	case "gelu_pytorch_tanh", "gelu_new":
+		return tensor.GELUTanh, nil
+	case "quick_gelu":
+		return tensor.QuickGELU, nil
+	case "relu":
+		return tensor.ReLU, nil
+	}
+	return 0, fmt.Errorf("hidden_act %q is not supported (silu, gelu, gelu_pytorch_tanh, quick_gelu, relu are)", name)
+}
+
+// window is the sliding window of a layer, 0 for none.
+func (c *Config) window(layer int) int {
+	if c.WindowLayers == nil {
+		return c.SlidingWindow
+	}
+	for _, l := range c.WindowLayers {
+		if l == layer {
+			return c.SlidingWindow
+		}
+	}
+	return 0
+}

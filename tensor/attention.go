@@ -1,0 +1,112 @@
+package tensor
+
+import (
+	"math"
+
+	"github.com/gollava/gollava/internal/backend"
+)
+
+// AttentionConfig says who sees whom. The zero value is full attention with scale 1/√D.
+type AttentionConfig struct {
+	Causal bool      // query t sees keys up to its own position; the last query stands at the last key
+	Keys   int       // only the first Keys of k and v exist (a cache with room to grow); 0: all
+	Window int       // with Causal: only the last Window keys, itself included, as Mistral; 0: unlimited
+	Scale  float32   // of q·k; 0: 1/√D
+	Slopes []float32 // ALiBi: Slopes[h]·(key position − query position) is added to the scores of head h; nil: none
+	Start  []int32   // row b sees keys from Start[b] on, as with left padding; nil: from 0
+	End    []int32   // row b sees keys before End[b], as with right padding; nil: all
+}
+
+// Attention returns softmax(scale·q·kᵀ + bias)·v for queries [B, T, H, D] and keys and values [B, S, G, D], where G divides H and query head h
+// reads key head h·G/H. A query that sees no key yields zeros. Scores are never formed as a whole: memory grows with T, not T·S. Source:
+// Vaswani et al. 2017; Dao et al. 2022 for the tiling.
+func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
+	for _, t := range []*Tensor{q, k, v} {
+		t.want("Attention", Float32)
+	}
+	bad := func(why string) { Fail("Attention", "q %v, k %v, v %v: %s", q.shape, k.shape, v.shape, why) }
+	if len(q.shape) != 4 || len(k.shape) != 4 || !equalShapes(k, v) {
+		bad("needs q [B T H D], k and v [B S G D]")
+	}
+	B, T, H, D := q.Dims4()
+	_, S, G, _ := k.Dims4()
+	switch {
+	case k.shape[0] != B || k.shape[3] != D:
+		bad("batch or head size differs")
+	case G == 0 || H%G != 0:
+		bad("query heads are no multiple of key heads")
+	case c.Keys < 0 || c.Keys > S:
+		Fail("Attention", "%d keys of %d", c.Keys, S)
+	case c.Window < 0 || c.Window > 0 && !c.Causal:
+		Fail("Attention", "window %d (causal: %v)", c.Window, c.Causal)
+	case c.Slopes != nil && len(c.Slopes) != H:
+		Fail("Attention", "%d slopes for %d heads", len(c.Slopes), H)
+	case c.Start != nil && len(c.Start) != B || c.End != nil && len(c.End) != B:
+		Fail("Attention", "%d starts and %d ends for %d rows", len(c.Start), len(c.End), B)
+	}
+	keys := c.Keys
+	if keys == 0 {
+		keys = S
+	}
+	a := backend.Attention{Q: q.buf(), K: k.buf(), V: v.buf(), B: B, T: T, S: S, H: H, G: G, D: D,
+		Keys: keys, Causal: c.Causal, Offset: keys - T, Window: c.Window, Scale: c.Scale}
+	if a.Scale == 0 {
+		a.Scale = float32(1 / math.Sqrt(float64(D)))
+	}
+	if c.Slopes != nil {
+		a.Slopes = From(c.Slopes, H).buf()
+	}
+	if c.Start != nil {
+		a.Start = Ints(c.Start, B).buf()
+	}
+	if c.End != nil {
+		a.End = Ints(c.End, B).buf()
+	}
+	d := a.Q.Device
+	out := like(q)
+	a.Out = out.buf()
+	var lse *Tensor
+	if recording(q, k, v) {
+		lse = alloc(d, Float32, B, H, T)
+		a.LSE = lse.buf()
+	}
+	d.Attention(&a)
+	record(out, "Attention", func(dy *gradient) {
+		grads := [3]*backend.Buffer{}
+		fresh := [3]bool{}
+		in := [3]*Tensor{q, k, v}
+		for i, t := range in {
+			if !t.needs() {
+				continue
+			}
+			if grads[i], fresh[i] = t.accumulator(); !fresh[i] {
+				grads[i] = scratch(d, t.n)
+			}
+		}
+		d.AttentionGrad(&a, grads[0], grads[1], grads[2], dy.buf())
+		for i, t := range in {
+			if grads[i] != nil && !fresh[i] {
+				d.Accumulate(t.grad.buf(), grads[i], 1)
+				free(grads[i])
+			}
+		}
+	}, []*Tensor{lse}, q, k, v)
+	return out
+}
+
+// RoPE rotates the pairs (j, j+R/2), j < R/2, of every head of x [B, T, H, D] by angles whose cosines and sines are cos and sin: [T, R/2], or
+// [B·T, R/2] when rows have positions of their own. Elements from R on are left alone. Source: Su et al. 2021, in the rotate-half form
+// of transformers.
+func RoPE(x, cos, sin *Tensor) *Tensor {
+	x.want("RoPE", Float32)
+	B, T, H, D := x.Dims4()
+	if len(cos.shape) != 2 || !equalShapes(cos, sin) || cos.shape[0] != T && cos.shape[0] != B*T || 2*cos.shape[1] > D {
+		Fail("RoPE", "x %v, cos %v, sin %v: needs [T or B·T, R/2] with R ≤ D", x.shape, cos.shape, sin.shape)
+	}
+	out := like(x)
+	out.buf().Device.RoPE(out.buf(), x.buf(), cos.buf(), sin.buf(), B, T, H, D, 2*cos.shape[1], false)
+	record(out, "RoPE", func(dy *gradient) {
+		x.overwrite(dy, func(dx *backend.Buffer) { dx.Device.RoPE(dx, dx, cos.buf(), sin.buf(), B, T, H, D, 2*cos.shape[1], true) })
+	}, nil, x)
+	return out
+}

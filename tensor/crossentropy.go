@@ -1,0 +1,147 @@
+package tensor
+
+import "github.com/gollava/gollava/internal/backend"
+
+// IgnoreIndex is the label of positions that are not scored, as in PyTorch and LLaVA.
+const IgnoreIndex = -100
+
+// CrossEntropy is the mean of −log softmax(logits)[label] over the labels that are not [IgnoreIndex]: logits [..., V], labels int32 [...]. It
+// panics if every label is ignored, and for a label outside [0, V).
+func CrossEntropy(logits, labels *Tensor) *Tensor {
+	logits.want("CrossEntropy", Float32)
+	rows, cols := logits.last("CrossEntropy")
+	scored := checkLabels("CrossEntropy", logits, labels, rows, cols)
+	d := logits.buf().Device
+	loss, lse := scratch(d, rows), alloc(d, Float32, rows)
+	d.CrossEntropy(loss, lse.buf(), logits.buf(), labels.buf(), rows, cols)
+	out := alloc(d, Float32)
+	d.Reduce(backend.Sum, out.buf(), loss, 1, rows, 1)
+	free(loss)
+	scale := 1 / float32(len(scored))
+	d.Affine(out.buf(), out.buf(), scale, 0)
+	record(out, "CrossEntropy", func(dy *gradient) {
+		logits.into(func(dx *backend.Buffer) {
+			d.CrossEntropyGrad(dx, logits.buf(), lse.buf(), labels.buf(), rows, cols, scale)
+			scaleBy(dx, dy.Tensor)
+		})
+	}, []*Tensor{lse}, logits)
+	return out
+}
+
+// scaleBy multiplies b by the scalar dy, unless that is 1.
+func scaleBy(b *backend.Buffer, dy *Tensor) {
+	if k := dy.Item(); k != 1 {
+		b.Device.Affine(b, b, k, 0)
+	}
+}
+
+// checkLabels returns the positions that are scored.
+func checkLabels(op string, x, labels *Tensor, rows, classes int) []int32 {
+	labels.want(op, Int32)
+	if labels.n != rows || len(labels.shape) != len(x.shape)-1 {
+		Fail(op, "%v with labels %v", x.shape, labels.shape)
+	}
+	var scored []int32
+	for i, l := range labels.IntData() {
+		switch {
+		case l == IgnoreIndex:
+		case l < 0 || int(l) >= classes:
+			Fail(op, "label %d at position %d is neither in [0, %d) nor %d", l, i, classes, IgnoreIndex)
+		default:
+			scored = append(scored, int32(i))
+		}
+	}
+	if len(scored) == 0 {
+		Fail(op, "no label to score: all %d are %d", rows, IgnoreIndex)
+	}
+	return scored
+}
+
+// logitsPerChunk bounds the part of the logits that LinearCrossEntropy forms at a time.
+const logitsPerChunk = 4 << 20
+
+// LinearCrossEntropy is CrossEntropy(x·wᵀ, labels) without the whole logits: x [..., C], w [V, C] (float32 or bfloat16), labels int32 [...].
+// It works through chunks of the scored rows and skips the ignored ones. If the result is recorded, the gradients are computed on the
+// way, so that logits are formed once; that costs memory of the size of x and w until Backward.
+func LinearCrossEntropy(x, w, labels *Tensor) *Tensor {
+	const op = "LinearCrossEntropy"
+	x.want(op, Float32)
+	rows, cols := x.last(op)
+	if len(w.shape) != 2 || w.shape[1] != cols || w.dtype == Int32 {
+		Fail(op, "%v · %v%vᵀ", x.shape, w.dtype, w.shape)
+	}
+	V := w.shape[0]
+	scored := checkLabels(op, x, labels, rows, V)
+	R := len(scored)
+
+	d := x.buf().Device
+	at := Ints(scored, R)
+	picked := make([]int32, R)
+	for i, p := range scored {
+		picked[i] = labels.IntData()[p]
+	}
+	ids := Ints(picked, R)
+	xs := scratch(d, R*cols) // [R, C], the scored rows
+	d.GatherRows(xs, x.buf(), at.buf(), cols)
+
+	grad := recording(x, w)
+	var dxs, dw *Tensor
+	if grad && x.needs() {
+		dxs = alloc(d, Float32, R, cols)
+	}
+	if grad && w.needs() {
+		dw = alloc(d, Float32, V, cols)
+	}
+	step := min(R, max(logitsPerChunk/max(V, 1), 32))
+	logits, losses, lse := scratch(d, step*V), scratch(d, R), scratch(d, step)
+	scale := 1 / float32(R)
+	for from := 0; from < R; from += step {
+		n := min(step, R-from)
+		part, label, z := xs.Slice(from*cols, n*cols), ids.buf().Slice(from, n), lse.Slice(0, n)
+		y := logits.Slice(0, n*V) // [n, V]
+		d.MatMul(&backend.MatMul{A: part, B: w.buf(), C: y, M: n, N: V, K: cols, BT: true, Batch: 1})
+		d.CrossEntropy(losses.Slice(from, n), z, y, label, n, V)
+		if dxs == nil && dw == nil {
+			continue
+		}
+		d.CrossEntropyGrad(y, y, z, label, n, V, scale)
+		if dxs != nil {
+			d.MatMul(&backend.MatMul{A: y, B: w.buf(), C: dxs.buf().Slice(from*cols, n*cols), M: n, N: cols, K: V, Batch: 1})
+		}
+		if dw != nil {
+			d.MatMul(&backend.MatMul{A: y, B: part, C: dw.buf(), M: V, N: cols, K: n, AT: true, Batch: 1, Accumulate: from > 0})
+		}
+	}
+	out := alloc(d, Float32)
+	d.Reduce(backend.Sum, out.buf(), losses, 1, R, 1)
+	d.Affine(out.buf(), out.buf(), scale, 0)
+	for _, b := range []*backend.Buffer{xs, logits, losses, lse} {
+		free(b)
+	}
+	record(out, op, func(dy *gradient) {
+		if dxs != nil {
+			scaleBy(dxs.buf(), dy.Tensor)
+			dst, fresh := x.accumulator()
+			if fresh {
+				d.Fill(dst, 0)
+			}
+			d.ScatterAddRows(dst, dxs.buf(), at.buf(), cols)
+		}
+		if dw != nil {
+			scaleBy(dw.buf(), dy.Tensor)
+			g := gradient{Tensor: dw}
+			w.pass(&g)
+			if g.taken {
+				dw = nil
+			}
+		}
+	}, nil, x, w)
+	if out.node != nil {
+		for _, t := range []*Tensor{dxs, dw} {
+			if t != nil {
+				out.node.saved = append(out.node.saved, t.st)
+			}
+		}
+	}
+	return out
+}

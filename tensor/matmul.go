@@ -1,0 +1,113 @@
+package tensor
+
+import (
+	"slices"
+
+	"github.com/gollava/gollava/internal/backend"
+)
+
+// MatMul returns the matrix product [..., M, K]·[..., K, N]. u is a matrix, shared by all of t, or has t's leading axes.
+func (t *Tensor) MatMul(u *Tensor) *Tensor { return t.product("MatMul", u, false) }
+
+// MatMulT returns t·uᵀ: [..., M, K]·[..., N, K]ᵀ, or [..., K]·[N, K]ᵀ for a matrix u such as a Linear's weight. u may be bfloat16.
+func (t *Tensor) MatMulT(u *Tensor) *Tensor { return t.product("MatMulT", u, true) }
+
+// products is the size of a batch of matrix products and how its operands lie.
+type products struct {
+	m, n, k, batch int
+	bStride        int // 0: one right operand serves all
+	transposed     bool
+}
+
+func (t *Tensor) product(op string, u *Tensor, transposed bool) *Tensor {
+	sign := ""
+	if transposed {
+		sign = "ᵀ"
+	}
+	bad := func(why string) { Fail(op, "%v · %v%s: %s", t.shape, u.shape, sign, why) }
+	t.want(op, Float32)
+	if u.dtype == Int32 {
+		bad("the right operand is int32")
+	}
+	if len(u.shape) < 2 || len(t.shape) < 1 || len(u.shape) > 2 && len(t.shape) != len(u.shape) {
+		bad("ranks do not fit")
+	}
+	r := len(u.shape)
+	p := products{k: u.shape[r-2], n: u.shape[r-1], batch: 1, transposed: transposed}
+	if transposed {
+		p.k, p.n = p.n, p.k
+	}
+	if t.shape[len(t.shape)-1] != p.k {
+		bad("inner dimensions differ")
+	}
+	if r == 2 {
+		p.m, _ = t.last(op)
+	} else {
+		if !slices.Equal(t.shape[:r-2], u.shape[:r-2]) {
+			bad("leading axes differ")
+		}
+		p.m = t.shape[r-2]
+		p.batch, _, _ = around(t.shape, r-2, r)
+		p.bStride = p.k * p.n
+	}
+	out := alloc(t.buf().Device, Float32, append(slices.Clone(t.shape[:len(t.shape)-1]), p.n)...)
+	p.forward(out, t, u, nil, Identity, nil)
+	record(out, op, func(dy *gradient) { p.backward(dy.buf(), t, u) }, nil, t, u)
+	return out
+}
+
+func (p products) forward(out, x, w, bias *Tensor, act Activation, pre *Tensor) {
+	g := backend.MatMul{A: x.buf(), B: w.buf(), C: out.buf(), M: p.m, N: p.n, K: p.k, BT: p.transposed,
+		Batch: p.batch, AStride: p.m * p.k, BStride: p.bStride, CStride: p.m * p.n, Bias: optional(bias), Act: act, Pre: optional(pre)}
+	g.C.Device.MatMul(&g)
+}
+
+// backward adds dy·w to x's gradient and dyᵀ·x to w's (or their transposes).
+func (p products) backward(dy *backend.Buffer, x, w *Tensor) {
+	d := dy.Device
+	if x.needs() {
+		dst, fresh := x.accumulator()
+		d.MatMul(&backend.MatMul{A: dy, B: w.buf(), C: dst, M: p.m, N: p.k, K: p.n, BT: !p.transposed,
+			Batch: p.batch, AStride: p.m * p.n, BStride: p.bStride, CStride: p.m * p.k, Accumulate: !fresh})
+	}
+	if w.needs() {
+		dst, fresh := w.accumulator()
+		g := backend.MatMul{A: x.buf(), B: dy, C: dst, M: p.k, N: p.n, K: p.m, AT: true,
+			Batch: p.batch, AStride: p.m * p.k, BStride: p.m * p.n, CStride: p.bStride, Accumulate: !fresh}
+		if p.transposed {
+			g.A, g.B, g.M, g.N, g.AStride, g.BStride = g.B, g.A, g.N, g.M, g.BStride, g.AStride
+		}
+		d.MatMul(&g)
+	}
+}
+
+// Linear returns act(x·wᵀ + b): [..., K]·[N, K]ᵀ + [N]. b may be nil; w and b may be bfloat16.
+func Linear(x, w, b *Tensor, act Activation) *Tensor {
+	x.want("Linear", Float32)
+	if len(w.shape) != 2 || len(x.shape) < 1 || w.dtype == Int32 || x.shape[len(x.shape)-1] != w.shape[1] {
+		Fail("Linear", "%v · %v%vᵀ", x.shape, w.dtype, w.shape)
+	}
+	if b != nil && (len(b.shape) != 1 || b.n != w.shape[0] || b.dtype == Int32) {
+		Fail("Linear", "%v · %vᵀ + %v%v: bias needs [%d]", x.shape, w.shape, b.dtype, b.shape, w.shape[0])
+	}
+	rows, _ := x.last("Linear")
+	p := products{m: rows, n: w.shape[0], k: w.shape[1], batch: 1, transposed: true}
+	out := alloc(x.buf().Device, Float32, append(slices.Clone(x.shape[:len(x.shape)-1]), p.n)...)
+	var pre *Tensor // what act was applied to
+	if act != Identity && recording(x, w, b) {
+		pre = like(out)
+	}
+	p.forward(out, x, w, b, act, pre)
+	record(out, "Linear", func(dy *gradient) {
+		if act != Identity {
+			dy.buf().Device.UnaryGrad(act, dy.buf(), pre.buf(), out.buf(), dy.buf())
+		}
+		if b != nil {
+			b.into(func(db *backend.Buffer) {
+				db.Device.SumTo(db, dy.buf(), []int{p.m, p.n}, []int{0, 1})
+			})
+		}
+		p.backward(dy.buf(), x, w)
+	}, []*Tensor{pre}, x, w, b)
+	return out
+}

@@ -1,0 +1,179 @@
+package tensor
+
+import (
+	"slices"
+
+	"github.com/gollava/gollava/internal/backend"
+)
+
+// Reshape returns t's elements under another shape, sharing its memory. One dimension may be −1, to be inferred.
+func (t *Tensor) Reshape(shape ...int) *Tensor {
+	shape = slices.Clone(shape)
+	known, infer := 1, -1
+	for i, d := range shape {
+		switch {
+		case d >= 0:
+			known *= d
+		case d == -1 && infer < 0:
+			infer = i
+		default:
+			Fail("Reshape", "%v to %v: at most one dimension may be −1", t.shape, shape)
+		}
+	}
+	if infer >= 0 && known > 0 && t.n%known == 0 {
+		shape[infer] = t.n / known
+		known = t.n
+	}
+	if known != t.n || infer >= 0 && shape[infer] < 0 {
+		Fail("Reshape", "%v to %v: %d elements", t.shape, shape, t.n)
+	}
+	out := &Tensor{shape: shape, n: t.n, dtype: t.dtype, st: t.st, noGrad: t.noGrad}
+	if record(out, "Reshape", func(dy *gradient) { t.pass(dy) }, nil, t) {
+		out.node.view = true
+	}
+	return out
+}
+
+// Transpose reorders the axes: axis i of the result is axis perm[i] of t. Without arguments it swaps the last two. It copies.
+func (t *Tensor) Transpose(perm ...int) *Tensor {
+	t.want("Transpose", Float32)
+	r := len(t.shape)
+	if len(perm) == 0 {
+		if r < 2 {
+			Fail("Transpose", "%v has fewer than two axes", t.shape)
+		}
+		for i := range r {
+			perm = append(perm, i)
+		}
+		perm[r-1], perm[r-2] = r-2, r-1
+	}
+	perm = slices.Clone(perm)
+	shape, inverse := make([]int, r), make([]int, r)
+	seen := make([]bool, r)
+	for i, p := range perm {
+		if len(perm) != r || p < 0 || p >= r || seen[p] {
+			Fail("Transpose", "%v by %v, which is no order of its axes", t.shape, perm)
+		}
+		seen[p] = true
+		shape[i], inverse[p] = t.shape[p], i
+	}
+	if len(perm) != r {
+		Fail("Transpose", "%v by %v, which is no order of its axes", t.shape, perm)
+	}
+	out := alloc(t.buf().Device, Float32, shape...)
+	out.buf().Device.Permute(out.buf(), t.buf(), t.shape, perm)
+	record(out, "Transpose", func(dy *gradient) {
+		t.into(func(dx *backend.Buffer) { dx.Device.Permute(dx, dy.buf(), shape, inverse) })
+	}, nil, t)
+	return out
+}
+
+// Concat joins tensors along axis; their other dimensions are equal.
+func Concat(axis int, ts ...*Tensor) *Tensor {
+	if len(ts) == 0 {
+		Fail("Concat", "of nothing")
+	}
+	first := ts[0]
+	axis = first.axis("Concat", axis)
+	shape := first.Shape()
+	shape[axis] = 0
+	for i, t := range ts {
+		t.want("Concat", Float32)
+		ok := len(t.shape) == len(shape)
+		for j := 0; ok && j < len(shape); j++ {
+			ok = j == axis || t.shape[j] == shape[j]
+		}
+		if !ok {
+			Fail("Concat", "operand %d: %v does not join %v along axis %d", i, t.shape, first.shape, axis)
+		}
+		shape[axis] += t.shape[axis]
+	}
+	out := alloc(first.buf().Device, Float32, shape...)
+	outer, n, inner := around(shape, axis, axis+1)
+	at := 0
+	for _, t := range ts {
+		width := t.shape[axis] * inner
+		out.buf().Device.CopyBlocks(out.buf(), at, n*inner, t.buf(), 0, width, outer, width, false)
+		at += width
+	}
+	record(out, "Concat", func(dy *gradient) {
+		at := 0
+		for _, t := range ts {
+			width := t.shape[axis] * inner
+			t.into(func(dx *backend.Buffer) {
+				dx.Device.CopyBlocks(dx, 0, width, dy.buf(), at, n*inner, outer, width, false)
+			})
+			at += width
+		}
+	}, nil, ts...)
+	return out
+}
+
+// Slice returns the part [from, to) along axis, copied.
+func (t *Tensor) Slice(axis, from, to int) *Tensor {
+	t.want("Slice", Float32)
+	axis = t.axis("Slice", axis)
+	if from < 0 || to < from || to > t.shape[axis] {
+		Fail("Slice", "[%d, %d) of axis %d of %v", from, to, axis, t.shape)
+	}
+	shape := t.Shape()
+	shape[axis] = to - from
+	outer, n, inner := around(t.shape, axis, axis+1)
+	out := alloc(t.buf().Device, Float32, shape...)
+	width := (to - from) * inner
+	out.buf().Device.CopyBlocks(out.buf(), 0, width, t.buf(), from*inner, n*inner, outer, width, false)
+	record(out, "Slice", func(dy *gradient) {
+		if !t.needs() {
+			return
+		}
+		dx, fresh := t.accumulator()
+		if fresh {
+			dx.Device.Fill(dx, 0)
+		}
+		dx.Device.CopyBlocks(dx, from*inner, n*inner, dy.buf(), 0, width, outer, width, true)
+	}, nil, t)
+	return out
+}
+
+// Split cuts t along axis into parts of the given sizes, which add up to the dimension.
+func (t *Tensor) Split(axis int, sizes ...int) []*Tensor {
+	axis = t.axis("Split", axis)
+	total := 0
+	for _, s := range sizes {
+		if s < 0 {
+			Fail("Split", "sizes %v", sizes)
+		}
+		total += s
+	}
+	if total != t.shape[axis] {
+		Fail("Split", "sizes %v of axis %d of %v", sizes, axis, t.shape)
+	}
+	parts, at := make([]*Tensor, len(sizes)), 0
+	for i, s := range sizes {
+		parts[i] = t.Slice(axis, at, at+s)
+		at += s
+	}
+	return parts
+}
+
+// Overwrite replaces the part of t that starts at from along axis by src, in place. It is for caches: it is never recorded, and panics if t is
+// part of a graph.
+func (t *Tensor) Overwrite(axis, from int, src *Tensor) {
+	t.want("Overwrite", Float32)
+	src.want("Overwrite", Float32)
+	axis = t.axis("Overwrite", axis)
+	ok := len(src.shape) == len(t.shape) && from >= 0
+	for i := 0; ok && i < len(t.shape); i++ {
+		ok = i != axis && src.shape[i] == t.shape[i] || i == axis && from+src.shape[i] <= t.shape[i]
+	}
+	if !ok {
+		Fail("Overwrite", "%v at %d along axis %d of %v", src.shape, from, axis, t.shape)
+	}
+	if t.needs() {
+		Fail("Overwrite", "%v takes part in a gradient; Detach or Clone it", t.shape)
+	}
+	outer, n, inner := around(t.shape, axis, axis+1)
+	width := src.shape[axis] * inner
+	d := t.buf().Device
+	d.CopyBlocks(t.buf(), from*inner, n*inner, src.buf(), 0, width, outer, width, false)
+}

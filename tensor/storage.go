@@ -1,0 +1,97 @@
+package tensor
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/gollava/gollava/internal/backend"
+)
+
+// storage is memory that tensors share. A leaf's belongs to Go's garbage collector. An operation's result is pooled: Backward or the end
+// of a scope hands it back to the device, after which buf is nil and any use panics.
+type storage struct {
+	buf    *backend.Buffer
+	pooled bool
+	kept   bool
+}
+
+// release hands pooled memory back. It is safe to call twice.
+func (s *storage) release() {
+	if s.pooled && !s.kept && s.buf != nil {
+		b := s.buf
+		s.buf = nil
+		b.Device.Free(b)
+	}
+}
+
+// buf is t's memory; it panics if there is none.
+func (t *Tensor) buf() *backend.Buffer {
+	if t.st == nil {
+		Fail("use", "%v %v has no storage: load its weights or call Allocate first", t.dtype, t.shape)
+	}
+	if t.st.buf == nil {
+		Fail("use", "%v %v was released, by Backward or by the end of its Scope: call Keep or Clone before that", t.dtype, t.shape)
+	}
+	return t.st.buf
+}
+
+// Keep takes t's memory out of the recycling by [Scope] and [Tensor.Backward], so that it stays readable. After Backward a kept tensor is a
+// constant to later operations. It returns t.
+func (t *Tensor) Keep() *Tensor {
+	t.buf()
+	t.st.kept = true
+	return t
+}
+
+var scopes struct {
+	sync.Mutex
+	open []*scope
+}
+
+type scope struct{ made []*storage }
+
+// Scope runs fn and then recycles the memory of every operation's result that was made meanwhile and not kept with [Tensor.Keep]: the
+// next scope reuses it. Wrap one around a training step or a generated token. Scopes nest. Leaves ([New], [From], …), parameters and
+// their gradients are not affected. One goroutine computes inside scopes at a time; others may make leaves meanwhile.
+func Scope(fn func()) {
+	s := &scope{}
+	scopes.Lock()
+	scopes.open = append(scopes.open, s)
+	scopes.Unlock()
+	defer func() {
+		scopes.Lock()
+		i := slices.Index(scopes.open, s)
+		scopes.open = slices.Delete(scopes.open, i, i+1)
+		scopes.Unlock()
+		for _, st := range s.made {
+			st.release()
+		}
+	}()
+	fn()
+}
+
+// alloc returns a result of an operation on device d, with undefined contents.
+func alloc(d backend.Device, dt DType, shape ...int) *Tensor {
+	n := count("alloc", shape)
+	c := &struct {
+		t    Tensor
+		s    storage
+		dims [4]int
+	}{}
+	c.s = storage{buf: d.Alloc(dt, n), pooled: true}
+	c.t = Tensor{shape: append(c.dims[:0:4], shape...), n: n, dtype: dt, st: &c.s}
+	scopes.Lock()
+	if k := len(scopes.open); k > 0 {
+		scopes.open[k-1].made = append(scopes.open[k-1].made, &c.s)
+	}
+	scopes.Unlock()
+	return &c.t
+}
+
+// like returns a float32 result of x's shape on x's device.
+func like(x *Tensor) *Tensor { return alloc(x.buf().Device, Float32, x.shape...) }
+
+// scratch returns temporary memory that the caller frees.
+func scratch(d backend.Device, n int) *backend.Buffer { return d.Alloc(Float32, n) }
+
+func free(b *backend.Buffer) { b.Device.Free(b) }

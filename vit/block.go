@@ -1,0 +1,122 @@
+package vit
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+)
+
+// Encoder is a stack of pre-norm transformer blocks.
+type Encoder struct {
+	Layers []*Block `param:"layers"`
+
+	recompute bool
+}
+
+// Block is x + Attention(LN₁ x), then x + MLP(LN₂ x). Source: transformers' CLIPEncoderLayer, SiglipEncoderLayer.
+type Block struct {
+	Norm1     nn.Layer   `param:"layer_norm1"`
+	Attention *Attention `param:"self_attn"`
+	Norm2     nn.Layer   `param:"layer_norm2"`
+	MLP       *MLP       `param:"mlp"`
+}
+
+// Attention is multi-head self-attention with biases.
+type Attention struct {
+	Query  nn.Layer `param:"q_proj"`
+	Key    nn.Layer `param:"k_proj"`
+	Value  nn.Layer `param:"v_proj"`
+	Output nn.Layer `param:"out_proj"`
+
+	heads int
+}
+
+// MLP is fc2(act(fc1(x))).
+type MLP struct {
+	FC1 nn.Layer `param:"fc1"`
+	FC2 nn.Layer `param:"fc2"`
+
+	act tensor.Activation
+}
+
+// width is what the blocks of both towers are made of.
+type width struct {
+	hidden, mlp, layers, heads int
+	act                        string
+	eps                        float64
+}
+
+// newEncoder starts as OpenAI's CLIP does: q, k, v N(0, 1/D), outputs N(0, 1/(2·L·D)), fc1 N(0, 1/(2D)), biases 0.
+func newEncoder(r *rand.Rand, w width) *Encoder {
+	D := float64(w.hidden)
+	in, out, up := math.Pow(D, -0.5), math.Pow(D, -0.5)*math.Pow(2*float64(w.layers), -0.5), math.Pow(2*D, -0.5)
+	act, _ := activation(w.act)
+	e := &Encoder{}
+	for range w.layers {
+		e.Layers = append(e.Layers, &Block{
+			Norm1: nn.NewLayerNorm(r, w.hidden, w.eps, true),
+			Attention: &Attention{Query: linear(r, w.hidden, w.hidden, in), Key: linear(r, w.hidden, w.hidden, in),
+				Value: linear(r, w.hidden, w.hidden, in), Output: linear(r, w.hidden, w.hidden, out), heads: w.heads},
+			Norm2: nn.NewLayerNorm(r, w.hidden, w.eps, true),
+			MLP:   &MLP{FC1: linear(r, w.hidden, w.mlp, up), FC2: linear(r, w.mlp, w.hidden, out), act: act},
+		})
+	}
+	return e
+}
+
+func linear(r *rand.Rand, in, out int, std float64) *nn.Linear {
+	l := &nn.Linear{Weight: tensor.Randn(r, std, out, in).Param(), Bias: tensor.Meta(tensor.Float32, out).Param()}
+	if r != nil {
+		l.Bias.Allocate()
+	}
+	return l
+}
+
+// Forward runs the first n blocks and returns the input and every block's result: n+1 tensors [B, T, D].
+func (e *Encoder) Forward(x *tensor.Tensor, n int, c tensor.AttentionConfig) []*tensor.Tensor {
+	states := []*tensor.Tensor{x}
+	for _, b := range e.Layers[:n] {
+		if e.recompute {
+			x = tensor.Checkpoint(func(in []*tensor.Tensor) *tensor.Tensor { return b.Forward(in[0], c) }, x)
+		} else {
+			x = b.Forward(x, c)
+		}
+		states = append(states, x)
+	}
+	return states
+}
+
+// Forward keeps the shape [B, T, D].
+func (b *Block) Forward(x *tensor.Tensor, c tensor.AttentionConfig) *tensor.Tensor {
+	x = x.Add(b.Attention.Forward(b.Norm1.Forward(x), c))
+	return x.Add(b.MLP.Forward(b.Norm2.Forward(x)))
+}
+
+// Forward keeps the shape [B, T, D].
+func (a *Attention) Forward(x *tensor.Tensor, c tensor.AttentionConfig) *tensor.Tensor {
+	B, T, D := x.Dims3()
+	q := a.Query.Forward(x).Reshape(B, T, a.heads, D/a.heads) // [B, T, H, D/H]
+	k := a.Key.Forward(x).Reshape(B, T, a.heads, D/a.heads)
+	v := a.Value.Forward(x).Reshape(B, T, a.heads, D/a.heads)
+	return a.Output.Forward(tensor.Attention(q, k, v, c).Reshape(B, T, D))
+}
+
+// Forward keeps the shape [..., D].
+func (m *MLP) Forward(x *tensor.Tensor) *tensor.Tensor {
+	return m.FC2.Forward(nn.Activated(m.FC1, x, m.act))
+}
+
+func activation(name string) (tensor.Activation, error) {
+	switch name {
+	case "quick_gelu":
+		return tensor.QuickGELU, nil
+	case "gelu":
+		return tensor.GELU, nil
+	case "gelu_pytorch_tanh":
+		return tensor.GELUTanh, nil
+	}
+	return 0, fmt.Errorf("hidden_act %q is not supported (quick_gelu, gelu, gelu_pytorch_tanh are)", name)
+}

@@ -1,0 +1,122 @@
+package vit
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+)
+
+// SigLIPVision is SigLIP's vision tower: no class token, no LayerNorm before the blocks. Source: Zhai et al. 2023; transformers'
+// SiglipVisionModel, names included.
+type SigLIPVision struct {
+	Model SigLIPTransformer `param:"vision_model"`
+
+	config VisionConfig
+}
+
+// SigLIPTransformer is patches + positions, blocks, LayerNorm, and a pooling head.
+type SigLIPTransformer struct {
+	Embeddings *SigLIPEmbeddings `param:"embeddings"`
+	Encoder    *Encoder          `param:"encoder"`
+	PostNorm   nn.Layer          `param:"post_layernorm"`
+	Head       *PoolingHead      `param:"head,optional"`
+}
+
+// SigLIPEmbeddings turns images into tokens.
+type SigLIPEmbeddings struct {
+	Patch    *PatchEmbed   `param:"patch_embedding"`
+	Position *nn.Embedding `param:"position_embedding"` // [P, D]
+}
+
+// PoolingHead lets a learnt probe attend to all tokens. Source: transformers' SiglipMultiheadAttentionPoolingHead.
+type PoolingHead struct {
+	Probe     *tensor.Tensor  `param:"probe"` // [1, 1, D]
+	Attention *FusedAttention `param:"attention"`
+	Norm      nn.Layer        `param:"layernorm"`
+	MLP       *MLP            `param:"mlp"`
+}
+
+// FusedAttention is torch.nn.MultiheadAttention, whose q, k and v projections are one tensor.
+type FusedAttention struct {
+	InWeight *tensor.Tensor `param:"in_proj_weight"` // [3D, D]
+	InBias   *tensor.Tensor `param:"in_proj_bias"`   // [3D]
+	Output   nn.Layer       `param:"out_proj"`
+
+	heads int
+}
+
+// NewSigLIPVision builds a tower; with a nil r its weights are to be loaded.
+func NewSigLIPVision(r *rand.Rand, c VisionConfig) (*SigLIPVision, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	D, side := c.HiddenSize, c.ImageSize/c.PatchSize
+	std := math.Pow(float64(D), -0.5)
+	m := SigLIPTransformer{
+		Embeddings: &SigLIPEmbeddings{
+			Patch:    &PatchEmbed{Weight: tensor.Randn(r, 1/math.Sqrt(float64(c.NumChannels*c.PatchSize*c.PatchSize)), D, c.NumChannels, c.PatchSize, c.PatchSize).Param(), Bias: zeros(r, D)},
+			Position: nn.NewEmbedding(r, side*side, D, std),
+		},
+		Encoder:  newEncoder(r, c.width()),
+		PostNorm: nn.NewLayerNorm(r, D, c.LayerNormEps, true),
+	}
+	if c.UseHead == nil || *c.UseHead {
+		act, _ := activation(c.HiddenAct)
+		m.Head = &PoolingHead{
+			Probe:     tensor.Randn(r, 1, 1, 1, D).Param(),
+			Attention: &FusedAttention{InWeight: tensor.Randn(r, std, 3*D, D).Param(), InBias: zeros(r, 3*D), Output: linear(r, D, D, std), heads: c.NumAttentionHeads},
+			Norm:      nn.NewLayerNorm(r, D, c.LayerNormEps, true),
+			MLP:       &MLP{FC1: linear(r, D, c.IntermediateSize, std), FC2: linear(r, c.IntermediateSize, D, std), act: act},
+		}
+	}
+	return &SigLIPVision{Model: m, config: c}, nil
+}
+
+func zeros(r *rand.Rand, shape ...int) *tensor.Tensor {
+	t := tensor.Meta(tensor.Float32, shape...).Param()
+	if r != nil {
+		t.Allocate()
+	}
+	return t
+}
+
+func (v *SigLIPVision) Config() VisionConfig { return v.config }
+func (v *SigLIPVision) HasClass() bool       { return false }
+func (v *SigLIPVision) SetRecompute(on bool) { v.Model.Encoder.recompute = on }
+
+// HiddenStates implements [Tower]; index 0 is the embeddings.
+func (v *SigLIPVision) HiddenStates(pixels *tensor.Tensor, n int) []*tensor.Tensor {
+	v.config.check(pixels)
+	e := v.Model.Embeddings
+	x := e.Patch.Forward(pixels).Add(e.Position.Weight) // [B, P, D]
+	return v.Model.Encoder.Forward(x, n, tensor.AttentionConfig{})
+}
+
+// LastHidden is post_layernorm of the last hidden state: [B, P, D].
+func (v *SigLIPVision) LastHidden(last *tensor.Tensor) *tensor.Tensor {
+	return v.Model.PostNorm.Forward(last)
+}
+
+// Pooled is what the head makes of [SigLIPVision.LastHidden]: [B, D].
+func (v *SigLIPVision) Pooled(lastHidden *tensor.Tensor) *tensor.Tensor {
+	B, _, D := lastHidden.Dims3()
+	h := v.Model.Head
+	probe := tensor.Gather(h.Probe.Reshape(1, D), tensor.Ints(make([]int, B), B, 1)) // [B, 1, D]
+	x := h.Attention.Forward(probe, lastHidden)                                      // [B, 1, D]
+	return x.Add(h.MLP.Forward(h.Norm.Forward(x))).Reshape(B, D)
+}
+
+// Forward lets queries [B, T, D] attend to context [B, S, D]: [B, T, D].
+func (a *FusedAttention) Forward(query, context *tensor.Tensor) *tensor.Tensor {
+	defer tensor.Blame(a)
+	B, T, D := query.Dims3()
+	S := context.Dim(1)
+	w, b := a.InWeight.Split(0, D, D, D), a.InBias.Split(0, D, D, D)
+	heads := func(x *tensor.Tensor, i, n int) *tensor.Tensor {
+		return tensor.Linear(x, w[i], b[i], tensor.Identity).Reshape(B, n, a.heads, D/a.heads)
+	}
+	y := tensor.Attention(heads(query, 0, T), heads(context, 1, S), heads(context, 2, S), tensor.AttentionConfig{})
+	return a.Output.Forward(y.Reshape(B, T, D))
+}

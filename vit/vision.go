@@ -1,0 +1,153 @@
+// Package vit holds the encoders that LLaVA looks with: CLIP's vision and text towers, their contrastive loss and zero-shot classification, and
+// SigLIP's vision tower. It reads and writes the checkpoints of transformers and reads OpenAI's.
+package vit
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+)
+
+// Tower is a vision encoder.
+type Tower interface {
+	Config() VisionConfig
+
+	// HiddenStates returns the first n+1 hidden states of images [B, 3, S, S]: index 0 is what enters the first block, index k what block k
+	// returns; [B, T, D] each, with T = patches, and one more in front for CLIP's class token. Later blocks do not run.
+	HiddenStates(pixels *tensor.Tensor, n int) []*tensor.Tensor
+
+	// HasClass reports whether token 0 is a class token.
+	HasClass() bool
+
+	// SetRecompute says whether training keeps only the inputs of each block.
+	SetRecompute(on bool)
+}
+
+// Select says which features LLaVA takes.
+type Select struct {
+	Layer int    // index into the hidden states; negative from the end: −2 is the last but one
+	Class string // "patch" drops the class token, "cls_patch" keeps it
+}
+
+// Depth is how many of a tower's blocks Layer needs, or an error if there is no such layer.
+func (s Select) Depth(layers int) (int, error) {
+	n := s.Layer
+	if n < 0 {
+		n += layers + 1
+	}
+	if n < 0 || n > layers {
+		return 0, fmt.Errorf("vision feature layer %d of a tower of %d layers", s.Layer, layers)
+	}
+	return n, nil
+}
+
+// Features returns the features of images [B, 3, S, S] that s selects: [B, P, D] or, with the class token, [B, P+1, D]. Blocks after the
+// selected one do not run. Source: LLaVA's clip_encoder.py.
+func Features(t Tower, pixels *tensor.Tensor, s Select) *tensor.Tensor {
+	n, err := s.Depth(t.Config().NumHiddenLayers)
+	if err != nil {
+		tensor.Fail("Features", "%v", err)
+	}
+	x := t.HiddenStates(pixels, n)[n]
+	switch {
+	case s.Class == "cls_patch" || !t.HasClass():
+		return x
+	case s.Class == "patch":
+		return x.Slice(1, 1, x.Dim(1))
+	}
+	tensor.Fail("Features", "selection %q is neither patch nor cls_patch", s.Class)
+	return nil
+}
+
+// CLIPVision is CLIP's vision tower. Source: Radford et al. 2021; transformers' CLIPVisionModel, names included.
+type CLIPVision struct {
+	Model VisionTransformer `param:"vision_model"`
+
+	config VisionConfig
+}
+
+// VisionTransformer is patches + class token + positions, LayerNorm, blocks, and LayerNorm of the class token.
+type VisionTransformer struct {
+	Embeddings *VisionEmbeddings `param:"embeddings"`
+	PreNorm    nn.Layer          `param:"pre_layrnorm"` // the name is misspelt in every checkpoint
+	Encoder    *Encoder          `param:"encoder"`
+	PostNorm   nn.Layer          `param:"post_layernorm"`
+}
+
+// VisionEmbeddings turns images into tokens.
+type VisionEmbeddings struct {
+	Class    *tensor.Tensor `param:"class_embedding"` // [D]
+	Patch    *PatchEmbed    `param:"patch_embedding"`
+	Position *nn.Embedding  `param:"position_embedding"` // [P+1, D]
+}
+
+// PatchEmbed is a convolution whose kernel and stride are the patch size.
+type PatchEmbed struct {
+	Weight *tensor.Tensor `param:"weight"`        // [D, 3, p, p]
+	Bias   *tensor.Tensor `param:"bias,optional"` // [D], SigLIP only
+}
+
+// Forward maps images [B, 3, S, S] to [B, P, D], patches row by row.
+func (e *PatchEmbed) Forward(pixels *tensor.Tensor) *tensor.Tensor {
+	defer tensor.Blame(e)
+	D, C, p, _ := e.Weight.Dims4()
+	return tensor.Linear(tensor.PatchRows(pixels, p), e.Weight.Reshape(D, C*p*p), e.Bias, tensor.Identity)
+}
+
+// NewCLIPVision builds a tower with OpenAI's initial weights; with a nil r they are to be loaded.
+func NewCLIPVision(r *rand.Rand, c VisionConfig) (*CLIPVision, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	D, std := c.HiddenSize, math.Pow(float64(c.HiddenSize), -0.5)
+	side := c.ImageSize / c.PatchSize
+	posStd := c.PositionStd
+	if posStd == 0 {
+		posStd = std
+	}
+	fan := 1 / math.Sqrt(float64(c.NumChannels*c.PatchSize*c.PatchSize)) // torch's Conv2d
+	return &CLIPVision{config: c, Model: VisionTransformer{
+		Embeddings: &VisionEmbeddings{
+			Class:    tensor.Randn(r, std, D).Param(),
+			Patch:    &PatchEmbed{Weight: tensor.Uniform(r, -fan, fan, D, c.NumChannels, c.PatchSize, c.PatchSize).Param()},
+			Position: nn.NewEmbedding(r, side*side+1, D, posStd),
+		},
+		PreNorm:  nn.NewLayerNorm(r, D, c.LayerNormEps, true),
+		Encoder:  newEncoder(r, c.width()),
+		PostNorm: nn.NewLayerNorm(r, D, c.LayerNormEps, true),
+	}}, nil
+}
+
+func (c VisionConfig) width() width {
+	return width{hidden: c.HiddenSize, mlp: c.IntermediateSize, layers: c.NumHiddenLayers, heads: c.NumAttentionHeads, act: c.HiddenAct, eps: c.LayerNormEps}
+}
+
+func (c VisionConfig) check(pixels *tensor.Tensor) {
+	if s := pixels.Shape(); len(s) != 4 || s[1] != c.NumChannels || s[2] != c.ImageSize || s[3] != c.ImageSize {
+		tensor.Fail("Vision", "pixels %v: the tower needs [B %d %d %d]", s, c.NumChannels, c.ImageSize, c.ImageSize)
+	}
+}
+
+func (v *CLIPVision) Config() VisionConfig { return v.config }
+func (v *CLIPVision) HasClass() bool       { return true }
+func (v *CLIPVision) SetRecompute(on bool) { v.Model.Encoder.recompute = on }
+
+// HiddenStates implements [Tower]; index 0 is after pre_layrnorm.
+func (v *CLIPVision) HiddenStates(pixels *tensor.Tensor, n int) []*tensor.Tensor {
+	v.config.check(pixels)
+	e := v.Model.Embeddings
+	x := e.Patch.Forward(pixels) // [B, P, D]
+	B, _, D := x.Dims3()
+	class := tensor.Gather(e.Class.Reshape(1, D), tensor.Ints(make([]int, B), B, 1)) // [B, 1, D]
+	x = tensor.Concat(1, class, x).Add(e.Position.Weight)                            // [B, P+1, D]
+	return v.Model.Encoder.Forward(v.Model.PreNorm.Forward(x), n, tensor.AttentionConfig{})
+}
+
+// Pooled is the class token after post_layernorm: [B, D] from the last hidden state [B, T, D].
+func (v *CLIPVision) Pooled(last *tensor.Tensor) *tensor.Tensor {
+	B, _, D := last.Dims3()
+	return v.Model.PostNorm.Forward(last.Slice(1, 0, 1).Reshape(B, D))
+}

@@ -106,7 +106,9 @@ func RoPE(x, cos, sin *Tensor) *Tensor {
 	out := like(x)
 	out.buf().Device.RoPE(out.buf(), x.buf(), cos.buf(), sin.buf(), B, T, H, D, 2*cos.shape[1], false)
 	record(out, "RoPE", func(dy *gradient) {
-		x.overwrite(dy, func(dx *backend.Buffer) { dx.Device.RoPE(dx, dx, cos.buf(), sin.buf(), B, T, H, D, 2*cos.shape[1], true) })
+		x.overwrite(dy, func(dx *backend.Buffer) {
+			dx.Device.RoPE(dx, dx, cos.buf(), sin.buf(), B, T, H, D, 2*cos.shape[1], true)
+		})
 	}, nil, x)
 	return out
 }

@@ -14,7 +14,9 @@ func normal(shape ...int) *T {
 	return tensor.Randn(rand.New(rand.NewPCG(1, uint64(len(shape)+shape[0]))), 1, shape...).Param()
 }
 
-func positive(shape ...int) *T { return tensor.Uniform(rand.New(rand.NewPCG(2, 2)), 0.5, 2, shape...).Param() }
+func positive(shape ...int) *T {
+	return tensor.Uniform(rand.New(rand.NewPCG(2, 2)), 0.5, 2, shape...).Param()
+}
 
 // TestGradients checks every op against finite differences, one line each.
 func TestGradients(t *testing.T) {

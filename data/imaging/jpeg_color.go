@@ -104,9 +104,9 @@ func fromYCC(dst, luma, cb, cr []byte) {
 	for x, v := range luma {
 		y, b, r := int32(v), cb[x], cr[x]
 		p := dst[3*x : 3*x+3 : 3*x+3]
-		p[0] = clip8(y + chroma.redCr[r])
-		p[1] = clip8(y + (chroma.greenCb[b]+chroma.greenCr[r])>>16)
-		p[2] = clip8(y + chroma.blueCb[b])
+		p[0] = clipped[(y+chroma.redCr[r])&1023]
+		p[1] = clipped[(y+(chroma.greenCb[b]+chroma.greenCr[r])>>16)&1023]
+		p[2] = clipped[(y+chroma.blueCb[b])&1023]
 	}
 }
 

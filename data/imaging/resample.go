@@ -105,59 +105,57 @@ func sinc(x float64) float64 {
 	return math.Sin(x) / x
 }
 
-// axis holds, for the outputs [lo, hi) along one axis, which inputs they mix and how.
+// axis holds, for the outputs [lo, hi) along one axis, which inputs they mix and how. All mix the same number of inputs, some
+// with weight 0: a loop of constant length is what processors predict well.
 type axis struct {
-	first  []int     // first input of each output
-	weight [][]int64 // fixed point, 22 bits after the point
-	taps   int       // the longest weight
-	lo, hi int
-	same   bool // input and output sizes are equal: this axis is copied
+	first  []int   // first input of each output, ascending
+	weight []lanes // taps for each output; signed, fixed point of 22 bits
+	taps   int
 }
 
 // weights computes the mixing of in pixels to out pixels for the outputs [lo, hi), in the order of operations of Pillow's
-// src/libImaging/Resample.c (weights in float64, normalised to sum 1, then rounded half away from zero).
+// src/libImaging/Resample.c (weights in float64, normalised to sum 1, then rounded half away from zero). Where in and out are
+// equal nothing is mixed.
 func (f Filter) weights(in, out, lo, hi int) axis {
-	a := axis{lo: lo, hi: hi, same: in == out}
-	if a.same {
-		return a
-	}
 	scale := float64(in) / float64(out)
 	wide := max(scale, 1)
 	radius := f.support() * wide
 	inv := 1 / wide
-	a.first, a.weight = make([]int, hi-lo), make([][]int64, hi-lo)
-	w := make([]float64, 0, 2*int(math.Ceil(radius))+1)
-	store := make([]int64, 0, (hi-lo)*cap(w))
+	inputs := func(o int) (center float64, from, to int) {
+		if in == out {
+			return 0, o, o + 1
+		}
+		center = (float64(o) + 0.5) * scale
+		return center, max(0, int(center-radius+0.5)), min(in, int(center+radius+0.5))
+	}
+	a := axis{first: make([]int, hi-lo)}
 	for o := lo; o < hi; o++ {
-		center := (float64(o) + 0.5) * scale
-		from := max(0, int(center-radius+0.5))
-		to := min(in, int(center+radius+0.5))
-		w = w[:0]
+		_, from, to := inputs(o)
+		a.taps = max(a.taps, to-from)
+	}
+	a.weight = make([]lanes, (hi-lo)*a.taps)
+	w := make([]float64, a.taps)
+	for o := lo; o < hi; o++ {
+		center, from, to := inputs(o)
 		sum := 0.0
 		for x := from; x < to; x++ {
-			v := f.at((float64(x) - center + 0.5) * inv)
-			w = append(w, v)
-			sum += v
+			w[x-from] = f.at((float64(x) - center + 0.5) * inv)
+			if in == out {
+				w[x-from] = 1
+			}
+			sum += w[x-from]
 		}
-		k := len(store)
-		for _, v := range w {
+		first := min(from, in-a.taps)
+		a.first[o-lo] = first
+		fixed := a.weight[(o-lo)*a.taps+from-first:]
+		for i, v := range w[:to-from] {
 			if sum != 0 {
 				v /= sum
 			}
-			store = append(store, int64(math.Copysign(0.5, v)+float64(v*(1<<22))))
+			fixed[i] = lanes(int64(math.Copysign(0.5, v) + float64(v*(1<<22))))
 		}
-		a.first[o-lo], a.weight[o-lo] = from, store[k:len(store):len(store)]
-		a.taps = max(a.taps, to-from)
 	}
 	return a
-}
-
-// inputs is the range of input positions that output o (counted from lo) mixes.
-func (a *axis) inputs(o int) (from, to int) {
-	if a.same {
-		return a.lo + o, a.lo + o + 1
-	}
-	return a.first[o], a.first[o] + len(a.weight[o])
 }
 
 // Resize scales m to w×h pixels, byte for byte as Pillow (up to 12.3) does: first along rows, then along columns, with 8-bit
@@ -180,16 +178,14 @@ type canvas struct {
 	ground [3]byte // around m
 }
 
-// row returns row y of the canvas, in buf where it has to be put together.
-func (c *canvas) row(y int, buf *RGB) []byte {
-	switch inside := y >= c.y && y < c.y+c.m.H; {
-	case !inside:
-		buf.Fill(c.ground)
+// row returns row y of the canvas, or nil where it is nothing but ground. line is a row of ground to put the picture's row into.
+func (c *canvas) row(y int, line []byte) []byte {
+	switch {
+	case y < c.y || y >= c.y+c.m.H:
+		return nil
 	case c.w == c.m.W:
 		return c.m.row(y - c.y)
-	default:
-		buf.Fill(c.ground)
-		copy(buf.Pix[3*c.x:], c.m.row(y-c.y))
 	}
-	return buf.Pix
+	copy(line[3*c.x:], c.m.row(y-c.y))
+	return line
 }

@@ -131,7 +131,7 @@ func newGenerator(m Model, p Prompts, o Options) (*generator, error) {
 		g.prefix = m.Embed(tensor.Ints(padded, g.rows, T)).Detach().Clone()
 		if g.seen == nil {
 			for b := range g.rows {
-				g.seen = append(g.seen, slices.Clone(padded[b*T:(b+1)*T]))
+				g.seen = append(g.seen, slices.Clone(p.IDs[b]))
 			}
 		}
 	default:

@@ -16,8 +16,9 @@ type Sampling struct {
 	Seed              uint64
 }
 
-// Probabilities returns the distribution that the next token is drawn from: the repetition penalty (over seen, every id in the prompt, its padding
-// and what was generated), temperature, top-k, top-p, softmax, in the order of transformers' logits processors. logits is not changed.
+// Probabilities returns the distribution that the next token is drawn from: the repetition penalty (over seen: the ids of the
+// prompt, without padding, and what was generated), temperature, top-k, top-p, softmax, in the order of transformers' logits processors.
+// logits is not changed.
 func (s Sampling) Probabilities(logits []float32, seen []int32) []float64 {
 	z := make([]float64, len(logits))
 	for i, v := range logits {

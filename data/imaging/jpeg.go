@@ -255,16 +255,15 @@ func (d *jpegDecoder) rgb() (*RGB, error) {
 	m := New(d.w, d.h)
 	rows := make([][]byte, len(d.comps))
 	buf := make([][]byte, len(d.comps))
-	sums := make([]int32, d.w)
 	for i := range buf {
-		buf[i] = make([]byte, d.w)
+		buf[i] = make([]byte, d.comps[i].w*d.comps[i].rx)
 	}
 	isRGB := !d.jfif && (d.adobe && d.transform == 0 || !d.adobe && len(d.comps) == 3 && d.comps[0].id == 'R' && d.comps[1].id == 'G' && d.comps[2].id == 'B')
 	isCMYK := !d.adobe || d.transform == 0
 	ink := make([]byte, 4*d.w)
 	for y := range d.h {
 		for i := range rows {
-			rows[i] = d.comps[i].upsample(buf[i], y, sums)
+			rows[i] = d.comps[i].upsample(buf[i], y)[:d.w]
 		}
 		dst := m.row(y)
 		switch {

@@ -10,35 +10,30 @@ type plane struct {
 
 func (p *plane) row(y int) []byte { return p.pix[y*p.stride : y*p.stride+p.w] }
 
-// upsample writes row y of the picture, width w, into dst, interpolating as libjpeg's jdsample.c does where a sample covers two
-// pixels ("fancy", triangular), and repeating samples for any other ratio. It returns dst, or the row itself where nothing is to do.
-// sums is scratch of p.w numbers.
-func (p *plane) upsample(dst []byte, y int, sums []int32) []byte {
+// upsample returns row y of the picture, interpolated as libjpeg's jdsample.c does where a sample covers two pixels ("fancy",
+// triangular), and with samples repeated for any other ratio. It is at least as long as the picture is wide; buf, with room for rx
+// times w bytes, may hold it.
+func (p *plane) upsample(buf []byte, y int) []byte {
 	near := p.row(y / p.ry)
 	switch {
 	case p.rx == 1 && p.ry == 1:
 		return near
 	case p.rx == 2 && p.ry == 1 && p.w > 2:
-		stretch(dst, near)
+		stretch(buf, near)
 	case p.rx == 1 && p.ry == 2:
 		far, bias := p.beside(y)
 		for x, v := range near {
-			dst[x] = byte((3*int(v) + int(far[x]) + bias) >> 2)
+			buf[x] = byte((3*int(v) + int(far[x]) + bias) >> 2)
 		}
 	case p.rx == 2 && p.ry == 2 && p.w > 2:
 		far, _ := p.beside(y)
-		sums := sums[:len(near)]
-		far = far[:len(near)]
-		for x, v := range near {
-			sums[x] = 3*int32(v) + int32(far[x])
-		}
-		stretchSums(dst, sums)
+		stretchSums(buf, near, far)
 	default:
-		for x := range dst {
-			dst[x] = near[min(x/p.rx, p.w-1)]
+		for x := range buf {
+			buf[x] = near[x/p.rx]
 		}
 	}
-	return dst
+	return buf
 }
 
 // beside returns, for ry = 2, the second nearest sample row of picture row y (the picture's edges repeat their own), and what
@@ -52,61 +47,62 @@ func (p *plane) beside(y int) (row []byte, bias int) {
 
 // stretch doubles a row: each pixel is ¾ of the nearest sample and ¼ of the next but one, rounded down and up in turns.
 func stretch(dst, src []byte) {
-	n := len(src)
-	dst = dst[:min(len(dst), 2*n)]
+	a := int(src[0])
 	dst[0] = src[0]
-	for i := 1; i < n; i++ {
-		a, b := int(src[i-1]), int(src[i])
-		dst[2*i-1] = byte((3*a + b + 2) >> 2)
-		if 2*i < len(dst) {
-			dst[2*i] = byte((3*b + a + 1) >> 2)
-		}
-	}
-	if len(dst) == 2*n {
-		dst[2*n-1] = src[n-1]
-	}
-}
-
-// stretchSums does the same with sums of two rows, weighted 3 and 1.
-func stretchSums(dst []byte, sums []int32) {
-	n := len(sums)
-	dst = dst[:min(len(dst), 2*n)]
-	dst[0] = byte((4*sums[0] + 8) >> 4)
-	a := sums[0]
-	for i := 1; i < n; i++ {
-		b := sums[i]
-		dst[2*i-1] = byte((3*a + b + 7) >> 4)
-		if 2*i < len(dst) {
-			dst[2*i] = byte((3*b + a + 8) >> 4)
-		}
+	for i, v := range src[1:] {
+		b := int(v)
+		p := dst[2*i+1 : 2*i+3 : 2*i+3]
+		p[0], p[1] = byte((3*a+b+2)>>2), byte((3*b+a+1)>>2)
 		a = b
 	}
-	if len(dst) == 2*n {
-		dst[2*n-1] = byte((4*sums[n-1] + 7) >> 4)
-	}
+	dst[2*len(src)-1] = byte(a)
 }
 
-// chroma holds what a chroma sample adds to each colour, in libjpeg's fixed point of 16 bits; green's halves are added first.
-var chroma = func() (t struct{ redCr, greenCr, greenCb, blueCb [256]int32 }) {
-	for i := range int32(256) {
-		c := i - 128
-		t.redCr[i] = (91881*c + 1<<15) >> 16
-		t.blueCb[i] = (116130*c + 1<<15) >> 16
-		t.greenCr[i] = -46802 * c
-		t.greenCb[i] = -22554*c + 1<<15
+// stretchSums does the same with the sums of two rows, weighted 3 and 1.
+func stretchSums(dst, near, far []byte) {
+	far = far[:len(near)]
+	a := 3*int(near[0]) + int(far[0])
+	dst[0] = byte((4*a + 8) >> 4)
+	for i := 1; i < len(near); i++ {
+		b := 3*int(near[i]) + int(far[i])
+		p := dst[2*i-1 : 2*i+1 : 2*i+1]
+		p[0], p[1] = byte((3*a+b+7)>>4), byte((3*b+a+8)>>4)
+		a = b
 	}
-	return t
+	dst[2*len(near)-1] = byte((4*a + 7) >> 4)
+}
+
+// A colour is summed up in one word: green from bit 0 with 16 bits after the point, red from bit 26, blue from bit 36, ten bits
+// each before the point and 256 added, so that none goes below zero. These tables hold what a chroma sample adds, in libjpeg's
+// fixed point of 16 bits.
+var ofCb, ofCr = func() (cb, cr [256]uint64) {
+	for i := range 256 {
+		c := i - 128
+		red, blue := (91881*c+1<<15)>>16, (116130*c+1<<15)>>16
+		cb[i] = uint64(256<<16+1<<15-22554*c) + uint64(256+blue)<<36
+		cr[i] = uint64(-46802*c) + uint64(256+red)<<26
+	}
+	return cb, cr
 }()
 
 // fromYCC converts a row of luma and chroma, as JFIF defines them, to RGB.
 func fromYCC(dst, luma, cb, cr []byte) {
+	const (
+		one   = 1<<16 | 1<<26 | 1<<36
+		above = 3<<24 | 3<<34 | 3<<44 // the bits above 255
+		in    = 1<<24 | 1<<34 | 1<<44 // where they say that the sum, 256 taken off, is a byte
+	)
 	luma, cb, cr = luma[:len(dst)/3], cb[:len(dst)/3], cr[:len(dst)/3]
-	for x, v := range luma {
-		y, b, r := int32(v), cb[x], cr[x]
-		p := dst[3*x : 3*x+3 : 3*x+3]
-		p[0] = clipped[(y+chroma.redCr[r])&1023]
-		p[1] = clipped[(y+(chroma.greenCb[b]+chroma.greenCr[r])>>16)&1023]
-		p[2] = clipped[(y+chroma.blueCb[b])&1023]
+	b, r := &ofCb, &ofCr
+	for x, y := range luma {
+		s := uint64(y)*one + b[cb[x]] + r[cr[x]]
+		p := dst[:3]
+		dst = dst[3:]
+		if s&above == in {
+			p[2], p[1], p[0] = byte(s>>36), byte(s>>16), byte(s>>26)
+			continue
+		}
+		p[2], p[1], p[0] = clipped[(s>>36-256)&1023], clipped[(s>>16-256)&1023], clipped[(s>>26-256)&1023]
 	}
 }
 

@@ -151,7 +151,7 @@ func walk(v reflect.Value, name string, f func(field) bool) bool {
 			return true
 		}
 		for i := range v.Len() {
-			n := join(name, strconv.Itoa(i))
+			n := element(name, i)
 			if !f(field{name: n, value: v.Index(i)}) || !walk(v.Index(i), n, f) {
 				return false
 			}
@@ -179,6 +179,14 @@ func walk(v reflect.Value, name string, f func(field) bool) bool {
 		}
 	}
 	return true
+}
+
+// element names the i-th element of a slice: "layers" becomes "layers.0", and a tag that ends in #, such as "linear_#", "linear_1".
+func element(name string, i int) string {
+	if stem, ok := strings.CutSuffix(name, "#"); ok {
+		return stem + strconv.Itoa(i+1)
+	}
+	return join(name, strconv.Itoa(i))
 }
 
 // holdsModules reports whether a field of type t may hold layers or parameters.

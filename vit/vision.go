@@ -151,3 +151,11 @@ func (v *CLIPVision) Pooled(last *tensor.Tensor) *tensor.Tensor {
 	B, _, D := last.Dims3()
 	return v.Model.PostNorm.Forward(last.Slice(1, 0, 1).Reshape(B, D))
 }
+
+// New builds the tower that c describes; with a nil r its weights are to be loaded.
+func New(r *rand.Rand, c VisionConfig) (Tower, error) {
+	if c.ModelType == "siglip_vision_model" {
+		return NewSigLIPVision(r, c)
+	}
+	return NewCLIPVision(r, c)
+}

@@ -81,7 +81,7 @@ func decodePNG(data []byte, _ Limits) (*RGB, error) {
 	}
 	src, err := png.Decode(r)
 	if err != nil {
-		return nil, pngError(err, cut)
+		return nil, pngError(err, cut || !end)
 	}
 	b := src.Bounds()
 	m := New(b.Dx(), b.Dy())

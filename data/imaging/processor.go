@@ -52,8 +52,8 @@ func (p *Processor) Validate() error {
 	case p.Normalize && (p.Std[0] == 0 || p.Std[1] == 0 || p.Std[2] == 0):
 		return fmt.Errorf("imaging: image_std %v has a zero", p.Std)
 	case tiles:
-		if s := p.view(); s.W != s.H {
-			return fmt.Errorf("imaging: anyres needs square views, not %v", s)
+		if s := p.view(); s.W != s.H || p.Resize && p.Edge > 0 && p.Edge != s.W {
+			return fmt.Errorf("imaging: anyres needs square views of the resized size: resize to edge %d, size %v, crop to %v", p.Edge, p.Size, p.Crop)
 		}
 		return p.AnyRes(0).Validate()
 	case p.Aspect != "" && p.Aspect != "square" && p.Aspect != "pad":

@@ -48,9 +48,13 @@ func resample(c canvas, w, h int, window image.Rectangle, f Filter) *RGB {
 	slab := make([]pixels, (down.taps+3)*pairs)
 	ground, slab := slab[:pairs:pairs], slab[pairs:]
 	across.mixAcross(ground, ground, lines[2].Pix, lines[2].Pix, scratch)
+	// From here on only what the picture has a share in is computed; the rest stays ground.
+	lo, hi := across.touching(c.x, c.x+c.m.W)
+	across = axis{across.first[lo:hi], across.weight[lo*across.taps : hi*across.taps], across.taps}
 	ring := make([][]pixels, down.taps+2)
 	for i := range ring {
 		ring[i], slab = slab[:pairs:pairs], slab[pairs:]
+		copy(ring[i], ground)
 	}
 
 	rows := make([][]pixels, down.taps)
@@ -69,7 +73,9 @@ func resample(c canvas, w, h int, window image.Rectangle, f Filter) *RGB {
 			case b == nil:
 				b = lines[2].Pix
 			}
-			across.mixAcross(outA, outB, a, b, scratch)
+			if hi > lo {
+				across.mixAcross(outA[lo/2:(hi+1)/2], outB[lo/2:(hi+1)/2], a, b, scratch)
+			}
 		}
 		for i := range rows {
 			rows[i] = ring[(first+i)%len(ring)]
@@ -79,9 +85,22 @@ func resample(c canvas, w, h int, window image.Rectangle, f Filter) *RGB {
 	return out
 }
 
+// touching is the range of outputs, in whole pairs, that mix any of the inputs [from, to).
+func (x *axis) touching(from, to int) (lo, hi int) {
+	hi = len(x.first)
+	for hi > 0 && x.first[hi-1] >= to {
+		hi--
+	}
+	for lo < hi && x.first[lo]+x.taps <= from {
+		lo++
+	}
+	return lo &^ 1, min(hi+hi&1, len(x.first))
+}
+
 // mixAcross mixes the rows a and b along their length; scratch holds the part of both that is needed.
 func (x *axis) mixAcross(outA, outB []pixels, a, b []byte, scratch []pixels) {
 	lo := x.first[0]
+	scratch = scratch[:x.first[len(x.first)-1]+x.taps-lo]
 	a = a[3*lo : 3*(lo+len(scratch))]
 	b = b[3*lo : 3*(lo+len(scratch))]
 	for i := range scratch {

@@ -60,9 +60,9 @@ func parseWebP(data []byte) (f webpFile, err error) {
 		}
 		return len(data) > 0
 	}
-	cut := walk(data[12:])
+	cut := walk(data[12:]) || int64(binary.LittleEndian.Uint32(data[4:])) > int64(len(data)-8)
 	if f.lossy == nil && f.lossless == nil {
-		if cut || len(data) <= 12 {
+		if cut {
 			return f, fail(Truncated, "the data ends before the first frame")
 		}
 		return f, fail(Corrupt, "it holds no frame")

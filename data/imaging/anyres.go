@@ -51,12 +51,19 @@ func ParseCanvases(s string, tile int) ([]Size, error) {
 
 // Validate returns an error where a canvas is not whole tiles.
 func (a AnyRes) Validate() error {
+	if err := a.check(); err != nil {
+		return fmt.Errorf("imaging: %w", err)
+	}
+	return nil
+}
+
+func (a AnyRes) check() error {
 	if a.Tile <= 0 || a.Side < 0 || len(a.Canvases) == 0 {
-		return fmt.Errorf("imaging: anyres with %d canvases and tiles of %d pixels", len(a.Canvases), a.Tile)
+		return fmt.Errorf("image_grid_pinpoints: %d canvases of tiles of %d pixels, with %d features a side", len(a.Canvases), a.Tile, a.Side)
 	}
 	for _, c := range a.Canvases {
 		if c.W <= 0 || c.H <= 0 || c.W%a.Tile != 0 || c.H%a.Tile != 0 || max(c.W, c.H) > 1<<16 {
-			return fmt.Errorf("imaging: anyres canvas %d×%d is not made of tiles of %d pixels", c.W, c.H, a.Tile)
+			return fmt.Errorf("image_grid_pinpoints: canvas %d×%d is not made of tiles of %d pixels", c.W, c.H, a.Tile)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package imaging
 
 import (
+	"errors"
 	"fmt"
 	"image"
 )
@@ -39,25 +40,34 @@ func SigLIP(size int) *Processor {
 // maxSide bounds what a configuration may ask for.
 const maxSide = 1 << 14
 
-// Validate returns an error where the fields contradict each other.
+// Validate returns an error where the fields contradict each other; it calls them as preprocessor_config.json does.
 func (p *Processor) Validate() error {
+	if err := p.check(); err != nil {
+		return fmt.Errorf("imaging: %w", err)
+	}
+	return nil
+}
+
+func (p *Processor) check() error {
 	bad := func(s Size) bool { return s.W <= 0 || s.H <= 0 || max(s.W, s.H) > maxSide }
 	switch _, tiles := maxTiles(p.Aspect); {
 	case p.Resize && p.Edge == 0 && bad(p.Size), p.Edge < 0 || p.Edge > maxSide:
-		return fmt.Errorf("imaging: resize to edge %d, size %v", p.Edge, p.Size)
+		return fmt.Errorf("size: shortest_edge %d, width and height %v: sides of 1 to %d pixels are possible", p.Edge, p.Size, maxSide)
 	case p.CenterCrop && bad(p.Crop):
-		return fmt.Errorf("imaging: crop to %v", p.Crop)
+		return fmt.Errorf("crop_size: %v: sides of 1 to %d pixels are possible", p.Crop, maxSide)
 	case p.Resize && (p.Filter < Lanczos || p.Filter > Hamming):
-		return fmt.Errorf("imaging: resample %d: use 1 (Lanczos), 2 (bilinear), 3 (bicubic), 4 (box) or 5 (Hamming)", int(p.Filter))
+		return fmt.Errorf("resample: %d is not known: use 1 (Lanczos), 2 (bilinear), 3 (bicubic), 4 (box) or 5 (Hamming)", int(p.Filter))
+	case p.Rescale && p.Factor == 0:
+		return errors.New("rescale_factor: with 0 nothing remains of the picture")
 	case p.Normalize && (p.Std[0] == 0 || p.Std[1] == 0 || p.Std[2] == 0):
-		return fmt.Errorf("imaging: image_std %v has a zero", p.Std)
+		return fmt.Errorf("image_std: %v has a zero", p.Std)
 	case tiles:
 		if s := p.view(); s.W != s.H || p.Resize && p.Edge > 0 && p.Edge != s.W {
-			return fmt.Errorf("imaging: anyres needs square views of the resized size: resize to edge %d, size %v, crop to %v", p.Edge, p.Size, p.Crop)
+			return fmt.Errorf("size: anyres needs square views of the resized size, not shortest_edge %d, width and height %v, cropped to %v", p.Edge, p.Size, p.Crop)
 		}
-		return p.AnyRes(0).Validate()
+		return p.AnyRes(0).check()
 	case p.Aspect != "" && p.Aspect != "square" && p.Aspect != "pad":
-		return fmt.Errorf("imaging: image_aspect_ratio %q: use square, pad, anyres or anyres_max_N", p.Aspect)
+		return fmt.Errorf("image_aspect_ratio: %q is not known: use square, pad, anyres or anyres_max_N", p.Aspect)
 	}
 	return nil
 }

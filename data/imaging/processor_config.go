@@ -5,53 +5,27 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 )
 
-// LoadProcessor reads a preprocessor_config.json; see ParseProcessor.
-func LoadProcessor(path string) (*Processor, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("imaging: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, 1<<20))
-	if err != nil {
-		return nil, fmt.Errorf("imaging: %s: %w", path, err)
-	}
-	p, err := ParseProcessor(data)
-	if err != nil {
-		return nil, fmt.Errorf("%w (in %s)", err, path)
-	}
-	return p, nil
-}
-
 // ParseProcessor reads the contents of a preprocessor_config.json of a CLIPImageProcessor (or CLIPFeatureExtractor),
 // SiglipImageProcessor, LlavaImageProcessor or LlavaNextImageProcessor, with the defaults of its class where a field is missing. A field
-// that it does not know is an error, because it may change the pixels, unless it is null or false. The "Fast" classes are
-// taken as their originals; they resize with torchvision, whose pixels differ from Pillow's in the last bit.
+// that it does not know is an error, because it may change the pixels, unless it is null or false; errors begin with the field's
+// name. The "Fast" classes are taken as their originals; they resize with torchvision, whose pixels differ from Pillow's in the
+// last bit.
 func ParseProcessor(data []byte) (*Processor, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil {
-		return nil, fmt.Errorf("imaging: preprocessor config: %w", err)
-	}
-	class := "image_processor_type"
-	if fields[class] == nil {
-		class = "feature_extractor_type"
-	}
-	if fields[class] == nil {
-		return nil, errors.New("imaging: preprocessor config: image_processor_type is missing")
-	}
-	var name string
-	if err := json.Unmarshal(fields[class], &name); err != nil {
-		return nil, fmt.Errorf("imaging: preprocessor config: %s: %w", class, err)
+		return nil, err
 	}
 	c := config{Processor: CLIP(224)}
-	switch name = strings.TrimSuffix(name, "Fast"); name {
+	name, err := className(fields)
+	if err != nil {
+		return nil, err
+	}
+	switch name {
 	case "CLIPImageProcessor", "CLIPFeatureExtractor":
 	case "LlavaImageProcessor":
 		c.padsSquare = true
@@ -61,14 +35,42 @@ func ParseProcessor(data []byte) (*Processor, error) {
 	case "SiglipImageProcessor":
 		c.Processor, c.exact = SigLIP(224), true
 	default:
-		return nil, fmt.Errorf("imaging: preprocessor config: %s %q: only CLIP, SigLIP, Llava and LlavaNext image processors are known", class, name)
+		return nil, fmt.Errorf("image_processor_type: %q is not known: CLIP, Siglip, Llava and LlavaNext image processors are", name)
 	}
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		if err := c.set(key, fields[key]); err != nil {
-			return nil, fmt.Errorf("imaging: preprocessor config: %s: %w", key, err)
+			return nil, fmt.Errorf("%s: %w", key, err)
 		}
 	}
-	return c.Processor, c.Validate()
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return c.Processor, nil
+}
+
+// className finds the image processor's class, if need be by the class of the whole processor.
+func className(fields map[string]json.RawMessage) (string, error) {
+	for _, key := range []string{"image_processor_type", "feature_extractor_type", "processor_class"} {
+		var name string
+		if value, ok := fields[key]; !ok {
+			continue
+		} else if err := json.Unmarshal(value, &name); err != nil {
+			return "", fmt.Errorf("%s: %w", key, err)
+		}
+		name = strings.TrimSuffix(name, "Fast")
+		if key != "processor_class" {
+			return name, nil
+		}
+		switch name {
+		case "CLIPProcessor", "LlavaProcessor":
+			return "CLIPImageProcessor", nil
+		case "SiglipProcessor":
+			return "SiglipImageProcessor", nil
+		case "LlavaNextProcessor":
+			return "LlavaNextImageProcessor", nil
+		}
+	}
+	return "", errors.New("image_processor_type: missing, so that the defaults of the other fields are not known")
 }
 
 // config is a processor while its fields are read.

@@ -46,6 +46,9 @@ func record(out *Tensor, op string, back func(dy *gradient), saved []*Tensor, in
 				s.st.release()
 			}
 		}
+		if w := watching.Load(); w != nil {
+			w.forward(op, out, in)
+		}
 		return false
 	}
 	n := &node{op: op, seq: sequence.Add(1), in: in, back: back}
@@ -55,6 +58,9 @@ func record(out *Tensor, op string, back func(dy *gradient), saved []*Tensor, in
 		}
 	}
 	out.node = n
+	if w := watching.Load(); w != nil {
+		w.forward(op, out, in)
+	}
 	return true
 }
 
@@ -246,6 +252,9 @@ func (t *Tensor) backward(op string, dy *Tensor) {
 			n.back(&dy)
 			if !dy.taken {
 				g.st.release()
+			}
+			if w := watching.Load(); w != nil {
+				w.backward(n.op, n.in)
 			}
 		}
 		for _, s := range n.saved {

@@ -1,0 +1,287 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+)
+
+// Run trains model through the stages, one after another. It freezes every parameter that the stage's groups do not name, and checks before the
+// first step all that can be checked. An error names the stage, and the group, field, sample or file that it is about. A run that a signal or ctx
+// ended returns a *[Stopped].
+func Run[B any](ctx context.Context, model Model[B], o Options, stages ...Stage[B]) (Report, error) {
+	r := &runner[B]{Model: model, session: session{o: o, model: model, now: time.Now}}
+	return r.run(ctx, stages)
+}
+
+// session is the state of a run that does not depend on the type of its batches.
+type session struct {
+	o      Options
+	model  any
+	now    func() time.Time
+	report Report
+
+	at     state                // how far the run is, as checkpoints store it
+	plan   []plan               // of every stage
+	all    []*trained           // what the present stage trains
+	moved  map[string]*entry    // every parameter that this or an earlier stage trains
+	towers map[string][]int     // indices in all by the first part of the name
+	items  [][]tensor.AdamWItem // of each pair of learning rate and decay
+	rates  []rate               // beside items
+	signal *signals
+	sinks  []func(Event) error
+
+	samples  int      // of the step so far
+	improved []string // evaluations that the last one was the best of
+}
+
+// entry is a parameter with its name.
+type entry struct {
+	name string
+	p    *tensor.Tensor
+}
+
+// rate says how a list of items is updated.
+type rate struct {
+	group int
+	decay float64
+}
+
+// state is the part of a checkpoint that is no tensor.
+type state struct {
+	Stage   int  `json:"stage"`   // index of the stage in progress; the number of stages when all are done
+	Step    int  `json:"step"`    // optimizer steps done in it, skipped ones included
+	Micro   int  `json:"micro"`   // micro-batches of the next step already done; their gradient is stored
+	Updates int  `json:"updates"` // steps that changed weights, which AdamW counts
+	Skipped int  `json:"skipped"` // steps of the stage with NaN or Inf
+	Bad     int  `json:"bad"`     // of which in a row up to now
+	Rolled  bool `json:"rolled"`  // no good step since the last rollback
+
+	Loss   float64 `json:"loss"`   // weighted sum over the micro-batches done
+	Tokens int     `json:"tokens"` // supervised in them
+
+	Average float64           `json:"average"` // running mean of the loss
+	Count   int               `json:"count"`   // steps in it
+	Best    map[string]bestOf `json:"best,omitempty"`
+	Metrics int64             `json:"metrics"` // bytes of metrics.jsonl
+
+	Done []StageReport `json:"done,omitempty"` // stages before
+}
+
+// bestOf is the best score of one evaluation.
+type bestOf struct {
+	Score float64 `json:"score"`
+	Step  int     `json:"step"`
+	Since int     `json:"since"` // evaluations without a better one
+}
+
+// runner is a run on batches of type B.
+type runner[B any] struct {
+	session
+	Model  Model[B]
+	stage  Stage[B]
+	config plan // of stage
+}
+
+func (r *runner[B]) run(ctx context.Context, stages []Stage[B]) (Report, error) {
+	if err := r.open(stages); err != nil {
+		return Report{}, fmt.Errorf("train: %w", err)
+	}
+	defer r.close()
+	for r.at.Stage < len(stages) {
+		r.stage, r.config = stages[r.at.Stage], r.plan[r.at.Stage]
+		if err := r.runStage(ctx); err != nil {
+			var stop *Stopped
+			if errors.As(err, &stop) {
+				return r.report, err
+			}
+			return r.report, fmt.Errorf("train: stage %q: %w", r.stage.Name, err)
+		}
+	}
+	return r.report, nil
+}
+
+// open checks everything and gets ready for the first step.
+func (r *runner[B]) open(stages []Stage[B]) error {
+	if len(stages) == 0 {
+		return fmt.Errorf("no stages")
+	}
+	names := map[string]bool{}
+	for i := range stages {
+		c, err := resolveStage(r.model, &stages[i])
+		if err == nil && names[c.Name] {
+			err = fmt.Errorf("an earlier stage has the same name")
+		}
+		if err != nil {
+			return fmt.Errorf("stage %q: %w", stages[i].Name, err)
+		}
+		names[c.Name] = true
+		c.Ranks = r.comm().Size()
+		r.plan = append(r.plan, c)
+	}
+	if r.o.Observe != nil {
+		r.sinks = append(r.sinks, r.o.Observe)
+	}
+	r.moved = map[string]*entry{}
+	r.signal = catchSignals(r.o.Signals)
+	return nil
+}
+
+// close gives back what open took.
+func (r *runner[B]) close() {
+	nn.Eval(r.model)
+	r.signal.stop()
+}
+
+func (s *session) comm() Comm {
+	if s.o.Comm == nil {
+		return Self{}
+	}
+	return s.o.Comm
+}
+
+// emit shows an event to everybody who watches.
+func (s *session) emit(e Event) error {
+	e.Time = s.now()
+	for _, see := range s.sinks {
+		if err := see(e); err != nil {
+			return fmt.Errorf("after step %d: observer: %w", e.Step, err)
+		}
+	}
+	return nil
+}
+
+// note emits a message.
+func (r *runner[B]) note(kind, format string, args ...any) error {
+	return r.emit(Event{Kind: kind, Stage: r.stage.Name, Step: r.at.Step, Text: fmt.Sprintf(format, args...)})
+}
+
+// enter resolves the stage's groups and gives its parameters fresh optimizer state.
+func (r *runner[B]) enter() error {
+	all, err := resolve(r.model, r.stage.Groups)
+	if err != nil {
+		return err
+	}
+	if m, ok := r.model.(interface{ SetRecompute(bool) }); ok {
+		m.SetRecompute(r.stage.Recompute)
+	}
+	prepare(all, r.stage.EMA)
+	r.all, r.towers = all, map[string][]int{}
+	r.items, r.rates = nil, nil
+	at := map[rate]int{}
+	for i, t := range all {
+		r.moved[t.name] = &entry{t.name, t.p}
+		head := part(t.name)
+		r.towers[head] = append(r.towers[head], i)
+		k := rate{t.group, t.decay}
+		j, ok := at[k]
+		if !ok {
+			j = len(r.items)
+			at[k] = j
+			r.items, r.rates = append(r.items, nil), append(r.rates, k)
+		}
+		r.items[j] = append(r.items[j], tensor.AdamWItem{Param: t.p, Master: t.master, M: t.m, V: t.v})
+	}
+	return nil
+}
+
+func (r *runner[B]) runStage(ctx context.Context) error {
+	if err := r.enter(); err != nil {
+		return err
+	}
+	start := r.now()
+	rep := &StageReport{Name: r.stage.Name}
+	r.report.Stages = append(r.report.Stages, *rep)
+	rep = &r.report.Stages[len(r.report.Stages)-1]
+	if err := r.note("stage", "%d steps of %d micro-batches; %s", r.config.Steps, r.config.Accumulate, r.describe()); err != nil {
+		return err
+	}
+	stop := ""
+	for r.at.Step < r.config.Steps && stop == "" {
+		if err := r.stopped(ctx); err != nil {
+			return err
+		}
+		if err := r.step(ctx, rep); err != nil {
+			return err
+		}
+		var err error
+		if stop, err = r.evaluate(ctx, rep, false); err != nil {
+			return err
+		}
+	}
+	for _, t := range r.all {
+		t.p.ZeroGrad()
+		if t.ema != nil {
+			t.p.CopyFrom(t.ema)
+		}
+	}
+	if ok, bad := tensor.AllFinite(r.weights()); !ok {
+		return fmt.Errorf("after step %d: parameter %s is not finite; lower its learning rate", r.at.Step, r.all[bad].name)
+	}
+	if _, err := r.evaluate(ctx, rep, true); err != nil {
+		return err
+	}
+	rep.Steps, rep.Skipped, rep.Seconds, rep.Stopped = r.at.Step, r.at.Skipped, r.now().Sub(start).Seconds(), stop
+	done := *rep
+	done.Loss, done.Norm, done.LR = nil, nil, nil
+	r.at = state{Stage: r.at.Stage + 1, Done: append(r.at.Done, done), Metrics: r.at.Metrics}
+	r.all, r.items = nil, nil
+	return nil
+}
+
+// weights are the float32 values of what the stage trains, nil for what has none.
+func (s *session) weights() []*tensor.Tensor {
+	ws := make([]*tensor.Tensor, len(s.all))
+	for i, t := range s.all {
+		ws[i] = t.value()
+	}
+	return ws
+}
+
+// describe says what trains.
+func (r *runner[B]) describe() string {
+	n := 0
+	for _, t := range r.all {
+		n += t.p.Len()
+	}
+	return fmt.Sprintf("%d parameters (%d values) train in %d groups, the rest is frozen", len(r.all), n, len(r.stage.Groups))
+}
+
+// stopped returns a *Stopped if a signal came or ctx is done.
+func (r *runner[B]) stopped(ctx context.Context) error {
+	code := r.signal.code()
+	if code == 0 && ctx.Err() == nil {
+		return nil
+	}
+	return r.halt(ctx, code)
+}
+
+// interrupted is stopped within a step: only ctx can do that, a signal lets the step finish.
+func (r *runner[B]) interrupted(ctx context.Context) error {
+	if ctx.Err() == nil {
+		return nil
+	}
+	return r.halt(ctx, r.signal.code())
+}
+
+// halt saves and returns the *Stopped.
+func (r *runner[B]) halt(ctx context.Context, code int) error {
+	e := &Stopped{Stage: r.stage.Name, Step: r.at.Step, Code: code, Cause: ctx.Err(), Resume: r.o.Command}
+	if code == 0 {
+		e.Code = 1
+	}
+	return e
+}
+
+// finite reports whether x is neither NaN nor infinite.
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// rollback puts the weights and the optimizer back to the last good state and returns its step.
+func (r *runner[B]) rollback() (step int, err error) {
+	return 0, fmt.Errorf("there is no earlier state to go back to (set Dir and Every)")
+}

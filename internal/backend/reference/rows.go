@@ -15,10 +15,11 @@ func (d *Device) Reduce(op backend.Reduction, dst, x *backend.Buffer, o, n, in i
 			}
 			for j := range n {
 				v := float64(x.Float32()[(i*n+j)*in+k])
-				if op == backend.Max {
-					s = math.Max(s, v)
-				} else {
+				switch {
+				case op == backend.Sum:
 					s += v
+				case v > s || v != v: // math.Max prefers +Inf to NaN
+					s = v
 				}
 			}
 			dst.Float32()[i*in+k] = float32(s)

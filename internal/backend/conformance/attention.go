@@ -1,0 +1,235 @@
+package conformance
+
+import (
+	"math"
+
+	"github.com/gollava/gollava/internal/backend"
+)
+
+// attentionCase is an attention with its inputs; the buffers of a are filled in by check.
+type attentionCase struct {
+	a              backend.Attention
+	q, k, v, dOut  []float32
+	slopes         []float32
+	start, end     []int32
+	out, lse       []float64
+	dq, dk, dv     []float64
+	dqm, dkm, dvm  []float64 // sums of the magnitudes that make the gradients
+	largest        float64   // |v|
+	scoreMagnitude float64
+}
+
+// sees is the rule of who sees whom.
+func (c *attentionCase) sees(b, t, s int) bool {
+	a := &c.a
+	switch {
+	case s >= a.Keys, c.start != nil && s < int(c.start[b]), c.end != nil && s >= int(c.end[b]):
+		return false
+	case !a.Causal:
+		return true
+	}
+	return s <= a.Offset+t && (a.Window == 0 || s > a.Offset+t-a.Window)
+}
+
+// compute forms whole rows of probabilities, head by head, and the gradients from them by the chain rule.
+func (c *attentionCase) compute() {
+	a := &c.a
+	nq, nk := a.B*a.T*a.H*a.D, a.B*a.S*a.G*a.D
+	c.out, c.lse = make([]float64, nq), make([]float64, a.B*a.H*a.T)
+	c.dq, c.dk, c.dv = make([]float64, nq), make([]float64, nk), make([]float64, nk)
+	c.dqm, c.dkm, c.dvm = make([]float64, nq), make([]float64, nk), make([]float64, nk)
+	score, dp := make([]float64, a.S), make([]float64, a.S)
+	for i := range c.out {
+		b, t, h := i/(a.T*a.H*a.D), i/(a.H*a.D)%a.T, i/a.D%a.H
+		if i%a.D != 0 {
+			continue
+		}
+		q, dOut := c.q[i:i+a.D], c.dOut[i:i+a.D]
+		key := func(s int) int { return ((b*a.S+s)*a.G + h/(a.H/a.G)) * a.D }
+		top := math.Inf(-1)
+		for s := range a.S {
+			score[s] = math.Inf(-1)
+			if !c.sees(b, t, s) {
+				continue
+			}
+			dot, mag := 0.0, 0.0
+			for e, v := range q {
+				dot += float64(v) * float64(c.k[key(s)+e])
+				mag += math.Abs(float64(v) * float64(c.k[key(s)+e]))
+			}
+			c.scoreMagnitude = math.Max(c.scoreMagnitude, mag*math.Abs(float64(a.Scale)))
+			score[s] = dot * float64(a.Scale)
+			if c.slopes != nil {
+				score[s] += float64(c.slopes[h]) * float64(s-a.Offset-t)
+			}
+			top = math.Max(top, score[s])
+		}
+		sum := 0.0
+		for s := range a.S {
+			if !math.IsInf(score[s], -1) {
+				sum += math.Exp(score[s] - top)
+			}
+		}
+		c.lse[(b*a.H+h)*a.T+t] = top + math.Log(sum)
+		if sum == 0 {
+			c.lse[(b*a.H+h)*a.T+t] = math.Inf(-1)
+			continue
+		}
+		mean := 0.0
+		for s := range a.S {
+			if !c.sees(b, t, s) {
+				continue
+			}
+			p := math.Exp(score[s]-top) / sum
+			dp[s] = 0
+			for e := range a.D {
+				v := float64(c.v[key(s)+e])
+				c.out[i+e] += p * v
+				dp[s] += float64(dOut[e]) * v
+				c.dv[key(s)+e] += p * float64(dOut[e])
+				c.dvm[key(s)+e] += p * math.Abs(float64(dOut[e]))
+				c.largest = math.Max(c.largest, math.Abs(v))
+			}
+			mean += p * dp[s]
+		}
+		size := 0.0 // of the terms that cancel in dp − mean
+		for _, v := range dOut {
+			size += math.Abs(float64(v)) * c.largest
+		}
+		for s := range a.S {
+			if !c.sees(b, t, s) {
+				continue
+			}
+			p := math.Exp(score[s]-top) / sum
+			ds := p * (dp[s] - mean) * float64(a.Scale)
+			m := p * size * math.Abs(float64(a.Scale))
+			for e := range a.D {
+				k := float64(c.k[key(s)+e])
+				c.dq[i+e] += ds * k
+				c.dk[key(s)+e] += ds * float64(q[e])
+				c.dqm[i+e] += m * math.Abs(k)
+				c.dkm[key(s)+e] += m * math.Abs(float64(q[e]))
+			}
+		}
+	}
+}
+
+func (s *suite) attend(a backend.Attention, slopes []float32, start, end []int32, deviation float64) {
+	c := &attentionCase{a: a, slopes: slopes, start: start, end: end}
+	s.start("q [%d %d %d %d], k [%d %d %d %d], %d keys, causal %v, offset %d, window %d, scale %v, slopes %v, start %v, end %v", a.B, a.T, a.H, a.D,
+		a.B, a.S, a.G, a.D, a.Keys, a.Causal, a.Offset, a.Window, a.Scale, slopes, start, end)
+	nq, nk := a.B*a.T*a.H*a.D, a.B*a.S*a.G*a.D
+	c.q, c.k, c.v, c.dOut = s.normal(nq, deviation), s.normal(nk, deviation), s.normal(nk, 1), s.normal(nq, 1)
+	if a.G > 0 && a.D > 0 {
+		for i := range nk { // a cache's spare room holds anything
+			if i/(a.G*a.D)%a.S >= a.Keys {
+				c.k[i], c.v[i] = float32(math.NaN()), float32(math.NaN())
+			}
+		}
+	}
+	c.compute()
+	c.a.Q, c.a.K, c.a.V = s.in(c.q), s.in(c.k), s.in(c.v)
+	if slopes != nil {
+		c.a.Slopes = s.in(slopes)
+	}
+	if start != nil {
+		c.a.Start = s.ints(start)
+	}
+	if end != nil {
+		c.a.End = s.ints(end)
+	}
+	// An error in a score moves its probability by as much, relatively.
+	e := 4e-6 + 1e-6*c.scoreMagnitude
+	c.a.Out = s.out(nq)
+	s.dev.Attention(&c.a)
+	s.near("Out without LSE", c.a.Out, c.out, e, e*(0.5+c.largest))
+	c.a.Out, c.a.LSE = s.out(nq), s.out(a.B*a.H*a.T)
+	s.dev.Attention(&c.a)
+	s.near("Out", c.a.Out, c.out, e, e*(0.5+c.largest))
+	s.near("LSE", c.a.LSE, c.lse, 1e-6, e)
+
+	c.a.Out, c.a.LSE = s.in(narrowed(c.out)), s.in(narrowed(c.lse))
+	dOut := s.in(c.dOut)
+	for _, pick := range []int{7, 1, 2, 4, 6} {
+		grads := [3]*backend.Buffer{}
+		for i, n := range [3]int{nq, nk, nk} {
+			if pick>>i&1 != 0 {
+				grads[i] = s.out(n)
+			}
+		}
+		s.dev.AttentionGrad(&c.a, grads[0], grads[1], grads[2], dOut)
+		for i, want := range [3][]float64{c.dq, c.dk, c.dv} {
+			if grads[i] != nil {
+				mag := [3][]float64{c.dqm, c.dkm, c.dvm}[i]
+				s.within([3]string{"dq", "dk", "dv"}[i], grads[i], want, func(j int) float64 { return 2*e*mag[j] + 1e-7 })
+			}
+		}
+	}
+	s.done()
+}
+
+func attention(s *suite) {
+	scale := func(d int) float32 { return float32(1 / math.Sqrt(float64(d))) }
+	plain := func(b, t, k, h, g, d int) backend.Attention {
+		return backend.Attention{B: b, T: t, S: k, H: h, G: g, D: d, Keys: k, Offset: k - t, Scale: scale(d)}
+	}
+	for _, c := range [][6]int{{1, 1, 1, 1, 1, 1}, {1, 3, 3, 1, 1, 2}, {2, 17, 17, 2, 2, 3}, {1, 33, 33, 4, 2, 16}, {2, 1, 67, 4, 1, 64}, {1, 65, 67, 2, 1, 80}, {1, 5, 131, 3, 3, 128},
+		{3, 7, 1, 2, 2, 8}, {1, 130, 130, 2, 1, 32}, {1, 257, 300, 1, 1, 24}, {0, 3, 3, 2, 2, 4}, {2, 0, 3, 2, 2, 4}, {1, 2, 0, 2, 2, 4}} {
+		a := plain(c[0], c[1], c[2], c[3], c[4], c[5])
+		s.attend(a, nil, nil, nil, 1)
+		a.Causal = true
+		s.attend(a, nil, nil, nil, 1)
+		for _, w := range []int{1, 3, 16, 64} {
+			a.Window = w
+			s.attend(a, nil, nil, nil, 1)
+		}
+	}
+	big := plain(1, 33, 35, 2, 2, 64)
+	s.attend(big, nil, nil, nil, 6) // probabilities of 0 and 1
+	big.Scale = -0.3
+	s.attend(big, nil, nil, nil, 1)
+	spare := plain(2, 5, 40, 4, 2, 16)
+	spare.Keys, spare.Offset, spare.Causal = 23, 18, true
+	s.attend(spare, nil, nil, nil, 1)
+	early := plain(2, 9, 5, 2, 1, 8) // the first queries stand before the first key
+	early.Causal = true
+	s.attend(early, nil, nil, nil, 1)
+	alibi := plain(2, 17, 33, 4, 4, 8)
+	alibi.Causal = true
+	s.attend(alibi, []float32{0.25, 0.0625, 0.5, 0}, nil, nil, 1)
+	s.attend(plain(3, 19, 19, 2, 2, 8), nil, []int32{0, 7, 19}, []int32{19, 11, 19}, 1)
+	empty := plain(2, 5, 5, 2, 2, 8)
+	s.attend(empty, nil, []int32{3, 0}, []int32{3, 0}, 1)
+}
+
+func attentionRandom(s *suite) {
+	for range 60 {
+		g := 1 + s.r.IntN(3)
+		a := backend.Attention{B: 1 + s.r.IntN(3), T: 1 + s.r.IntN(40), S: 1 + s.r.IntN(70), G: g, H: g * (1 + s.r.IntN(3)), D: []int{1, 3, 8, 16, 20, 33, 64}[s.r.IntN(7)],
+			Causal: s.r.IntN(3) > 0, Scale: 0.3}
+		a.Keys = 1 + s.r.IntN(a.S)
+		a.Offset = a.Keys - a.T
+		if s.r.IntN(4) == 0 {
+			a.Offset = s.r.IntN(20) - 10
+		}
+		if a.Causal && s.r.IntN(2) == 0 {
+			a.Window = 1 + s.r.IntN(a.S)
+		}
+		var slopes []float32
+		if s.r.IntN(3) == 0 {
+			slopes = s.uniform(a.H, 0, 0.5)
+		}
+		var start, end []int32
+		if s.r.IntN(3) == 0 {
+			for range a.B {
+				start = append(start, int32(s.r.IntN(a.Keys)))
+			}
+		}
+		if s.r.IntN(3) == 0 {
+			for range a.B {
+				end = append(end, int32(1+s.r.IntN(a.S+5)))
+			}
+		}
+		s.attend(a, slopes, start, end, 1)
+	}
+}

@@ -1,0 +1,73 @@
+package conformance
+
+import (
+	"runtime"
+	"slices"
+
+	"github.com/gollava/gollava/internal/backend"
+)
+
+// threads: the same bits whatever the number of processors.
+func threads(s *suite) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	var first [][]uint32
+	const rows, cols = 131, 519
+	a, b, w := s.normal(rows*cols, 1), s.normal(rows*cols, 1), s.uniform(cols, 0.5, 1.5)
+	q := s.normal(2*100*3*32, 1)
+	labels := make([]int32, rows)
+	for i := range labels {
+		labels[i] = int32(s.r.IntN(cols))
+	}
+	for _, procs := range []int{1, 2, 3, 7} {
+		runtime.GOMAXPROCS(procs)
+		s.start("GOMAXPROCS=%d", procs)
+		var got [][]uint32
+		var names []string
+		keep := func(name string, bs ...*backend.Buffer) {
+			for _, b := range bs {
+				got, names = append(got, bits(b)), append(names, name)
+			}
+		}
+		A, B, W := s.in(a), s.in(b), s.in(w)
+		c := s.out(rows * rows)
+		s.dev.MatMul(&backend.MatMul{A: A, B: B, C: c, M: rows, N: rows, K: cols, BT: true, Batch: 1})
+		keep("MatMul", c)
+		c = s.out(cols * cols)
+		s.dev.MatMul(&backend.MatMul{A: A, B: B, C: c, M: cols, N: cols, K: rows, AT: true, Batch: 1})
+		keep("MatMul of a transposed A", c)
+		c = s.out(rows)
+		s.dev.MatMul(&backend.MatMul{A: W, B: B, C: c, M: 1, N: rows, K: cols, BT: true, Batch: 1})
+		keep("MatMul of a vector", c)
+		y, mean, rstd, dw, db := s.out(rows*cols), s.out(rows), s.out(rows), s.out(cols), s.out(cols)
+		s.dev.LayerNorm(y, mean, rstd, A, W, W, rows, cols, 1e-5)
+		s.dev.LayerNormGrad(nil, dw, db, A, W, mean, rstd, B, rows, cols)
+		keep("LayerNorm", y, dw, db)
+		s.dev.RMSNormGrad(nil, dw, A, W, rstd, B, rows, cols)
+		keep("RMSNorm", dw)
+		s.dev.SumTo(dw, A, []int{rows, cols}, []int{0, 1})
+		keep("SumTo", dw)
+		total := s.out(1)
+		s.dev.Reduce(backend.Sum, total, A, 1, rows*cols, 1)
+		keep("Reduce", total)
+		loss, lse := s.out(rows), s.out(rows)
+		s.dev.CrossEntropy(loss, lse, A, s.ints(labels), rows, cols)
+		keep("CrossEntropy", loss, lse)
+		Q := s.in(q)
+		out, l, dq, dk, dv := s.out(len(q)), s.out(2*3*100), s.out(len(q)), s.out(len(q)), s.out(len(q))
+		at := backend.Attention{Q: Q, K: Q, V: Q, Out: out, LSE: l, B: 2, T: 100, S: 100, H: 3, G: 3, D: 32, Keys: 100, Causal: true, Scale: 0.2}
+		s.dev.Attention(&at)
+		s.dev.AttentionGrad(&at, dq, dk, dv, Q)
+		keep("Attention", out, l, dq, dk, dv)
+		total.Float32()[0] = float32(s.dev.SumSquares([]*backend.Buffer{A, B, W}))
+		keep("SumSquares", total)
+		if first == nil {
+			first = got
+		}
+		for i := range got {
+			if !slices.Equal(got[i], first[i]) {
+				s.wrong("%s differs from its result with one processor", names[i])
+			}
+		}
+		s.done()
+	}
+}

@@ -62,7 +62,7 @@ func (a AnyRes) check() error {
 		return fmt.Errorf("image_grid_pinpoints: %d canvases of tiles of %d pixels, with %d features a side", len(a.Canvases), a.Tile, a.Side)
 	}
 	for _, c := range a.Canvases {
-		if c.W <= 0 || c.H <= 0 || c.W%a.Tile != 0 || c.H%a.Tile != 0 || max(c.W, c.H) > 1<<16 {
+		if c.W <= 0 || c.H <= 0 || c.W%a.Tile != 0 || c.H%a.Tile != 0 || c.W > DefaultPixels/c.H {
 			return fmt.Errorf("image_grid_pinpoints: canvas %d×%d is not made of tiles of %d pixels", c.W, c.H, a.Tile)
 		}
 	}

@@ -49,7 +49,7 @@ func (p *Processor) Validate() error {
 }
 
 func (p *Processor) check() error {
-	bad := func(s Size) bool { return s.W <= 0 || s.H <= 0 || max(s.W, s.H) > maxSide }
+	bad := func(s Size) bool { return s.W <= 0 || s.H <= 0 || max(s.W, s.H) > maxSide || s.W*s.H > DefaultPixels }
 	switch _, tiles := maxTiles(p.Aspect); {
 	case p.Resize && p.Edge == 0 && bad(p.Size), p.Edge < 0 || p.Edge > maxSide:
 		return fmt.Errorf("size: shortest_edge %d, width and height %v: sides of 1 to %d pixels are possible", p.Edge, p.Size, maxSide)

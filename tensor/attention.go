@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/gollava/gollava/internal/backend"
@@ -32,17 +33,21 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 	_, S, G, _ := k.Dims4()
 	switch {
 	case k.shape[0] != B || k.shape[3] != D:
-		bad("batch or head size differs")
+		bad("batch and head size must be those of q")
 	case G == 0 || H%G != 0:
-		bad("query heads are no multiple of key heads")
+		bad(fmt.Sprintf("%d query heads are no multiple of %d key heads", H, G))
 	case c.Keys < 0 || c.Keys > S:
-		Fail("Attention", "%d keys of %d", c.Keys, S)
-	case c.Window < 0 || c.Window > 0 && !c.Causal:
-		Fail("Attention", "window %d (causal: %v)", c.Window, c.Causal)
+		Fail("Attention", "Keys is %d, but k %v has %d (0 stands for all)", c.Keys, k.shape, S)
+	case c.Window < 0:
+		Fail("Attention", "Window is %d (0 stands for unlimited)", c.Window)
+	case c.Window > 0 && !c.Causal:
+		Fail("Attention", "Window is %d, which needs Causal", c.Window)
 	case c.Slopes != nil && len(c.Slopes) != H:
-		Fail("Attention", "%d slopes for %d heads", len(c.Slopes), H)
-	case c.Start != nil && len(c.Start) != B || c.End != nil && len(c.End) != B:
-		Fail("Attention", "%d starts and %d ends for %d rows", len(c.Start), len(c.End), B)
+		Fail("Attention", "%d Slopes for q %v: needs one for each of %d heads", len(c.Slopes), q.shape, H)
+	case c.Start != nil && len(c.Start) != B:
+		Fail("Attention", "Start has length %d, but q %v has %d rows", len(c.Start), q.shape, B)
+	case c.End != nil && len(c.End) != B:
+		Fail("Attention", "End has length %d, but q %v has %d rows", len(c.End), q.shape, B)
 	}
 	keys := c.Keys
 	if keys == 0 {
@@ -101,7 +106,7 @@ func RoPE(x, cos, sin *Tensor) *Tensor {
 	x.want("RoPE", Float32)
 	B, T, H, D := x.Dims4()
 	if len(cos.shape) != 2 || !equalShapes(cos, sin) || cos.shape[0] != T && cos.shape[0] != B*T || 2*cos.shape[1] > D {
-		Fail("RoPE", "x %v, cos %v, sin %v: needs [T or B·T, R/2] with R ≤ D", x.shape, cos.shape, sin.shape)
+		Fail("RoPE", "x %v, cos %v, sin %v: cos and sin must be [%d or %d, R/2] with R ≤ %d", x.shape, cos.shape, sin.shape, T, B*T, D)
 	}
 	out := like(x)
 	out.buf().Device.RoPE(out.buf(), x.buf(), cos.buf(), sin.buf(), B, T, H, D, 2*cos.shape[1], false)

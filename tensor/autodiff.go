@@ -94,7 +94,7 @@ func (t *Tensor) Trainable() bool { return t.trainable }
 // SetTrainable says whether Backward fills t's gradient. A tensor that does not train costs none.
 func (t *Tensor) SetTrainable(on bool) {
 	if on && t.dtype == Int32 {
-		Fail("Param", "int32 %v cannot train", t.shape)
+		Fail("Param", "int32 %v cannot train; Cast it to float32 first", t.shape)
 	}
 	if on && t.Recorded() {
 		Fail("Param", "%v is the result of %s; only leaves train (Detach or Clone it first)", t.shape, t.node.op)
@@ -123,7 +123,7 @@ func (t *Tensor) SetGrad(g *Tensor) {
 	if g != nil {
 		g.want("SetGrad", Float32)
 		if !slices.Equal(g.shape, t.shape) {
-			Fail("SetGrad", "%v for %v", g.shape, t.shape)
+			Fail("SetGrad", "gradient %v for a tensor %v: the shapes must be equal", g.shape, t.shape)
 		}
 		g.Keep()
 	}
@@ -209,7 +209,7 @@ func (t *Tensor) Backward() {
 func (t *Tensor) BackwardFrom(dy *Tensor) {
 	dy.want("BackwardFrom", Float32)
 	if !slices.Equal(t.shape, dy.shape) {
-		Fail("BackwardFrom", "gradient %v for %v", dy.shape, t.shape)
+		Fail("BackwardFrom", "gradient %v for a result %v: the shapes must be equal", dy.shape, t.shape)
 	}
 	own := like(dy)
 	own.buf().Device.Copy(own.buf(), dy.buf())
@@ -219,7 +219,7 @@ func (t *Tensor) BackwardFrom(dy *Tensor) {
 func (t *Tensor) backward(op string, dy *Tensor) {
 	switch {
 	case t.node == nil && t.trainable:
-		Fail(op, "%v is a parameter, not the result of an operation", t.shape)
+		Fail(op, "%v is a parameter, not the result of an operation: call it on the loss", t.shape)
 	case t.node == nil && t.noGrad:
 		Fail(op, "%v is not recorded: it was computed from a tensor marked NoGrad", t.shape)
 	case t.node == nil:

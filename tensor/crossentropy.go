@@ -39,7 +39,7 @@ func scaleBy(b *backend.Buffer, dy *Tensor) {
 func checkLabels(op string, x, labels *Tensor, rows, classes int) []int32 {
 	labels.want(op, Int32)
 	if labels.n != rows || len(labels.shape) != len(x.shape)-1 {
-		Fail(op, "%v with labels %v", x.shape, labels.shape)
+		Fail(op, "%v with labels %v: needs one label for each row, %v", x.shape, labels.shape, x.shape[:len(x.shape)-1])
 	}
 	var scored []int32
 	for i, l := range labels.IntData() {
@@ -52,7 +52,7 @@ func checkLabels(op string, x, labels *Tensor, rows, classes int) []int32 {
 		}
 	}
 	if len(scored) == 0 {
-		Fail(op, "no label to score: all %d are %d", rows, IgnoreIndex)
+		Fail(op, "no label to score: all %d are %d (IgnoreIndex); leave such a batch out", rows, IgnoreIndex)
 	}
 	return scored
 }
@@ -68,7 +68,7 @@ func LinearCrossEntropy(x, w, labels *Tensor) *Tensor {
 	x.want(op, Float32)
 	rows, cols := x.last(op)
 	if len(w.shape) != 2 || w.shape[1] != cols || w.dtype == Int32 {
-		Fail(op, "%v · %v%vᵀ", x.shape, w.dtype, w.shape)
+		Fail(op, "%v · %v %vᵀ: needs a weight [classes, %d] of float32 or bfloat16", x.shape, w.dtype, w.shape, cols)
 	}
 	V := w.shape[0]
 	scored := checkLabels(op, x, labels, rows, V)

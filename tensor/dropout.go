@@ -11,7 +11,7 @@ import (
 func Dropout(x *Tensor, p float32, key uint64) *Tensor {
 	x.want("Dropout", Float32)
 	if !(p >= 0 && p < 1) {
-		Fail("Dropout", "probability %v is outside [0, 1)", p)
+		Fail("Dropout", "probability %v of %v is outside [0, 1)", p, x.shape)
 	}
 	if p == 0 {
 		return x

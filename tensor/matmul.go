@@ -1,6 +1,7 @@
 package tensor
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/gollava/gollava/internal/backend"
@@ -26,11 +27,15 @@ func (t *Tensor) product(op string, u *Tensor, transposed bool) *Tensor {
 	}
 	bad := func(why string) { Fail(op, "%v · %v%s: %s", t.shape, u.shape, sign, why) }
 	t.want(op, Float32)
+	u.check(op)
 	if u.dtype == Int32 {
-		bad("the right operand is int32")
+		bad("the right operand is int32; Cast it to float32")
 	}
 	if len(u.shape) < 2 || len(t.shape) < 1 || len(u.shape) > 2 && len(t.shape) != len(u.shape) {
-		bad("ranks do not fit")
+		if transposed {
+			bad("needs [..., K] · [N, K]ᵀ or [..., M, K] · [..., N, K]ᵀ with the same leading axes")
+		}
+		bad("needs [..., K] · [K, N] or [..., M, K] · [..., K, N] with the same leading axes")
 	}
 	r := len(u.shape)
 	p := products{k: u.shape[r-2], n: u.shape[r-1], batch: 1, transposed: transposed}
@@ -38,13 +43,21 @@ func (t *Tensor) product(op string, u *Tensor, transposed bool) *Tensor {
 		p.k, p.n = p.n, p.k
 	}
 	if t.shape[len(t.shape)-1] != p.k {
-		bad("inner dimensions differ")
+		why := fmt.Sprintf("inner dimensions %d and %d differ", t.shape[len(t.shape)-1], p.k)
+		switch {
+		case t.shape[len(t.shape)-1] != p.n:
+		case transposed:
+			why += "; MatMul would fit"
+		default:
+			why += "; MatMulT would fit"
+		}
+		bad(why)
 	}
 	if r == 2 {
 		p.m, _ = t.last(op)
 	} else {
 		if !slices.Equal(t.shape[:r-2], u.shape[:r-2]) {
-			bad("leading axes differ")
+			bad(fmt.Sprintf("leading axes %v and %v differ", t.shape[:r-2], u.shape[:r-2]))
 		}
 		p.m = t.shape[r-2]
 		p.batch, _, _ = around(t.shape, r-2, r)
@@ -84,11 +97,12 @@ func (p products) backward(dy *backend.Buffer, x, w *Tensor) {
 // Linear returns act(x·wᵀ + b): [..., K]·[N, K]ᵀ + [N]. b may be nil; w and b may be bfloat16.
 func Linear(x, w, b *Tensor, act Activation) *Tensor {
 	x.want("Linear", Float32)
+	w.check("Linear")
 	if len(w.shape) != 2 || len(x.shape) < 1 || w.dtype == Int32 || x.shape[len(x.shape)-1] != w.shape[1] {
-		Fail("Linear", "%v · %v%vᵀ", x.shape, w.dtype, w.shape)
+		Fail("Linear", "%v · %v %vᵀ: needs x [..., in] and w [out, in] of float32 or bfloat16", x.shape, w.dtype, w.shape)
 	}
 	if b != nil && (len(b.shape) != 1 || b.n != w.shape[0] || b.dtype == Int32) {
-		Fail("Linear", "%v · %vᵀ + %v%v: bias needs [%d]", x.shape, w.shape, b.dtype, b.shape, w.shape[0])
+		Fail("Linear", "%v · %vᵀ + %v %v: the bias must be [%d] of float32 or bfloat16", x.shape, w.shape, b.dtype, b.shape, w.shape[0])
 	}
 	rows, _ := x.last("Linear")
 	p := products{m: rows, n: w.shape[0], k: w.shape[1], batch: 1, transposed: true}

@@ -46,11 +46,12 @@ func (t *Tensor) LayerNorm(w, b *Tensor, eps float32) *Tensor {
 func (t *Tensor) normArgs(op string, w, b *Tensor) (rows, cols int) {
 	t.want(op, Float32)
 	rows, cols = t.last(op)
+	w.check(op)
 	if len(w.shape) != 1 || w.n != cols || w.dtype == Int32 {
-		Fail(op, "%v with weight %v %v; needs [%d]", t.shape, w.dtype, w.shape, cols)
+		Fail(op, "%v with weight %v %v: needs [%d] of float32 or bfloat16", t.shape, w.dtype, w.shape, cols)
 	}
 	if b != nil && (len(b.shape) != 1 || b.n != cols || b.dtype == Int32) {
-		Fail(op, "%v with bias %v %v; needs [%d]", t.shape, b.dtype, b.shape, cols)
+		Fail(op, "%v with bias %v %v: needs [%d] of float32 or bfloat16", t.shape, b.dtype, b.shape, cols)
 	}
 	return rows, cols
 }

@@ -8,7 +8,7 @@ func PatchRows(images *Tensor, p int) *Tensor {
 	images.want("PatchRows", Float32)
 	B, C, H, W := images.Dims4()
 	if p <= 0 || H%p != 0 || W%p != 0 {
-		Fail("PatchRows", "images %v in patches of %d", images.shape, p)
+		Fail("PatchRows", "images %v in patches of side %d: height and width must be multiples of it", images.shape, p)
 	}
 	out := alloc(images.buf().Device, Float32, B, (H/p)*(W/p), C*p*p)
 	out.buf().Device.Patches(out.buf(), images.buf(), B, C, H, W, p, false)

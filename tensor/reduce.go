@@ -74,7 +74,7 @@ func (t *Tensor) Max(axis int) *Tensor {
 	axis = t.axis("Max", axis)
 	outer, n, inner := around(t.shape, axis, axis+1)
 	if n == 0 {
-		Fail("Max", "axis %d of %v is empty", axis, t.shape)
+		Fail("Max", "axis %d of %v is empty and has no largest element", axis, t.shape)
 	}
 	out := alloc(t.buf().Device, Float32, slices.Delete(slices.Clone(t.shape), axis, axis+1)...)
 	out.buf().Device.Reduce(backend.Max, out.buf(), t.buf(), outer, n, inner)
@@ -95,7 +95,7 @@ func (t *Tensor) ArgMax(axis int) *Tensor {
 	axis = t.axis("ArgMax", axis)
 	outer, n, inner := around(t.shape, axis, axis+1)
 	if n == 0 {
-		Fail("ArgMax", "axis %d of %v is empty", axis, t.shape)
+		Fail("ArgMax", "axis %d of %v is empty and has no largest element", axis, t.shape)
 	}
 	return t.argMax(outer, n, inner, slices.Delete(slices.Clone(t.shape), axis, axis+1))
 }

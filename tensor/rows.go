@@ -24,8 +24,9 @@ func Gather(table, ids *Tensor) *Tensor {
 
 func rowsOf(op string, table, ids *Tensor) (cols int) {
 	ids.want(op, Int32)
+	table.check(op)
 	if table.dtype == Int32 || len(table.shape) < 1 {
-		Fail(op, "rows of %v%v", table.dtype, table.shape)
+		Fail(op, "rows of %v %v: needs a table [N, ...] of float32 or bfloat16", table.dtype, table.shape)
 	}
 	checkIDs(op, ids, table.shape[0])
 	_, _, cols = around(table.shape, 0, 1)
@@ -36,7 +37,7 @@ func checkIDs(op string, ids *Tensor, n int) {
 	if b := ids.buf(); b.Device.Host() {
 		for i, id := range b.Int32() {
 			if id < 0 || int(id) >= n {
-				Fail(op, "id %d at position %d is outside [0, %d)", id, i, n)
+				Fail(op, "id %d at position %d of %v is outside [0, %d), the rows there are", id, i, ids.shape, n)
 			}
 		}
 	}
@@ -47,7 +48,7 @@ func ScatterAddRows(n int, ids, src *Tensor) *Tensor {
 	src.want("ScatterAddRows", Float32)
 	ids.want("ScatterAddRows", Int32)
 	if len(src.shape) != 2 || len(ids.shape) != 1 || ids.n != src.shape[0] {
-		Fail("ScatterAddRows", "rows %v at ids %v", src.shape, ids.shape)
+		Fail("ScatterAddRows", "rows %v at ids %v: needs [M, C] and [M]", src.shape, ids.shape)
 	}
 	checkIDs("ScatterAddRows", ids, n)
 	cols := src.shape[1]
@@ -67,13 +68,13 @@ func ScatterRows(x, ids, src *Tensor) *Tensor {
 	src.want("ScatterRows", Float32)
 	ids.want("ScatterRows", Int32)
 	if len(x.shape) != 2 || len(src.shape) != 2 || x.shape[1] != src.shape[1] || len(ids.shape) != 1 || ids.n != src.shape[0] {
-		Fail("ScatterRows", "rows %v at ids %v of %v", src.shape, ids.shape, x.shape)
+		Fail("ScatterRows", "rows %v at ids %v of %v: needs [M, C], [M] and [N, C]", src.shape, ids.shape, x.shape)
 	}
 	checkIDs("ScatterRows", ids, x.shape[0])
 	seen := make(map[int32]bool, ids.n)
 	for _, id := range ids.IntData() {
 		if seen[id] {
-			Fail("ScatterRows", "row %d is named twice", id)
+			Fail("ScatterRows", "row %d of %v is named twice; ScatterAddRows adds up", id, x.shape)
 		}
 		seen[id] = true
 	}

@@ -25,7 +25,7 @@ func (t *Tensor) Reshape(shape ...int) *Tensor {
 		known = t.n
 	}
 	if known != t.n || infer >= 0 && shape[infer] < 0 {
-		Fail("Reshape", "%v to %v: %d elements", t.shape, shape, t.n)
+		Fail("Reshape", "%v to %v: %d elements do not fit", t.shape, shape, t.n)
 	}
 	out := &Tensor{shape: shape, n: t.n, dtype: t.dtype, st: t.st, noGrad: t.noGrad}
 	if record(out, "Reshape", func(dy *gradient) { t.pass(dy) }, nil, t) {
@@ -52,13 +52,13 @@ func (t *Tensor) Transpose(perm ...int) *Tensor {
 	seen := make([]bool, r)
 	for i, p := range perm {
 		if len(perm) != r || p < 0 || p >= r || seen[p] {
-			Fail("Transpose", "%v by %v, which is no order of its axes", t.shape, perm)
+			Fail("Transpose", "%v by %v, which must name each of its %d axes once", t.shape, perm, r)
 		}
 		seen[p] = true
 		shape[i], inverse[p] = t.shape[p], i
 	}
 	if len(perm) != r {
-		Fail("Transpose", "%v by %v, which is no order of its axes", t.shape, perm)
+		Fail("Transpose", "%v by %v, which must name each of its %d axes once", t.shape, perm, r)
 	}
 	out := alloc(t.buf().Device, Float32, shape...)
 	out.buf().Device.Permute(out.buf(), t.buf(), t.shape, perm)
@@ -71,7 +71,7 @@ func (t *Tensor) Transpose(perm ...int) *Tensor {
 // Concat joins tensors along axis; their other dimensions are equal.
 func Concat(axis int, ts ...*Tensor) *Tensor {
 	if len(ts) == 0 {
-		Fail("Concat", "of nothing")
+		Fail("Concat", "needs at least one tensor, got none")
 	}
 	first := ts[0]
 	axis = first.axis("Concat", axis)
@@ -84,7 +84,7 @@ func Concat(axis int, ts ...*Tensor) *Tensor {
 			ok = j == axis || t.shape[j] == shape[j]
 		}
 		if !ok {
-			Fail("Concat", "operand %d: %v does not join %v along axis %d", i, t.shape, first.shape, axis)
+			Fail("Concat", "operand %d, %v, does not join %v along axis %d: all other dimensions must be equal", i, t.shape, first.shape, axis)
 		}
 		shape[axis] += t.shape[axis]
 	}
@@ -114,7 +114,7 @@ func (t *Tensor) Slice(axis, from, to int) *Tensor {
 	t.want("Slice", Float32)
 	axis = t.axis("Slice", axis)
 	if from < 0 || to < from || to > t.shape[axis] {
-		Fail("Slice", "[%d, %d) of axis %d of %v", from, to, axis, t.shape)
+		Fail("Slice", "[%d, %d) is no part of axis %d of %v: needs 0 ≤ from ≤ to ≤ %d", from, to, axis, t.shape, t.shape[axis])
 	}
 	shape := t.Shape()
 	shape[axis] = to - from
@@ -141,12 +141,12 @@ func (t *Tensor) Split(axis int, sizes ...int) []*Tensor {
 	total := 0
 	for _, s := range sizes {
 		if s < 0 {
-			Fail("Split", "sizes %v", sizes)
+			Fail("Split", "sizes %v of axis %d of %v: none may be negative", sizes, axis, t.shape)
 		}
 		total += s
 	}
 	if total != t.shape[axis] {
-		Fail("Split", "sizes %v of axis %d of %v", sizes, axis, t.shape)
+		Fail("Split", "sizes %v of axis %d of %v add up to %d, not %d", sizes, axis, t.shape, total, t.shape[axis])
 	}
 	parts, at := make([]*Tensor, len(sizes)), 0
 	for i, s := range sizes {
@@ -167,7 +167,7 @@ func (t *Tensor) Overwrite(axis, from int, src *Tensor) {
 		ok = i != axis && src.shape[i] == t.shape[i] || i == axis && from+src.shape[i] <= t.shape[i]
 	}
 	if !ok {
-		Fail("Overwrite", "%v at %d along axis %d of %v", src.shape, from, axis, t.shape)
+		Fail("Overwrite", "%v does not fit at %d along axis %d of %v", src.shape, from, axis, t.shape)
 	}
 	if t.needs() {
 		Fail("Overwrite", "%v takes part in a gradient; Detach or Clone it", t.shape)

@@ -26,11 +26,8 @@ func (s *storage) release() {
 
 // buf is t's memory; it panics if there is none.
 func (t *Tensor) buf() *backend.Buffer {
-	if t.st == nil {
-		Fail("use", "%v %v has no storage: load its weights or call Allocate first", t.dtype, t.shape)
-	}
-	if t.st.buf == nil {
-		Fail("use", "%v %v was released, by Backward or by the end of its Scope: call Keep or Clone before that", t.dtype, t.shape)
+	if t.st == nil || t.st.buf == nil {
+		t.check("use")
 	}
 	return t.st.buf
 }
@@ -38,7 +35,7 @@ func (t *Tensor) buf() *backend.Buffer {
 // Keep takes t's memory out of the recycling by [Scope] and [Tensor.Backward], so that it stays readable. After Backward a kept tensor is a
 // constant to later operations. It returns t.
 func (t *Tensor) Keep() *Tensor {
-	t.buf()
+	t.check("Keep")
 	t.st.kept = true
 	return t
 }

@@ -87,7 +87,7 @@ func From[T Number](data []T, shape ...int) *Tensor {
 	for i, v := range data {
 		out[i] = float32(v)
 	}
-	return Wrap(out[:len(data)], shape...)
+	return wrap("From", Float32, unsafe.Pointer(unsafe.SliceData(out)), len(data), shape)
 }
 
 // Ints copies ids into an int32 tensor. It panics if the lengths differ.
@@ -95,7 +95,7 @@ func Ints[T ~int | ~int32 | ~int64](ids []T, shape ...int) *Tensor {
 	out := make([]int32, max(len(ids), 1))
 	for i, v := range ids {
 		if int64(v) != int64(int32(v)) {
-			Fail("Ints", "element %d: %d does not fit int32", i, v)
+			Fail("Ints", "element %d is %d, which int32 cannot hold", i, v)
 		}
 		out[i] = int32(v)
 	}
@@ -113,8 +113,8 @@ func WrapBFloat16(bits []uint16, shape ...int) *Tensor {
 }
 
 func wrap(op string, dt DType, p unsafe.Pointer, n int, shape []int) *Tensor {
-	if count(op, shape) != n {
-		Fail(op, "%d elements do not fill shape %v", n, shape)
+	if m := count(op, shape); m != n {
+		Fail(op, "%d elements for shape %v, which has %d", n, shape, m)
 	}
 	buf := backend.NewBuffer(host, dt, n, p)
 	return &Tensor{shape: slices.Clone(shape), n: n, dtype: dt, st: &storage{buf: buf}}
@@ -173,7 +173,10 @@ func (t *Tensor) Dim(i int) int { return t.shape[t.axis("Dim", i)] }
 
 func (t *Tensor) axis(op string, i int) int {
 	if i < -len(t.shape) || i >= len(t.shape) {
-		Fail(op, "axis %d of shape %v", i, t.shape)
+		if len(t.shape) == 0 {
+			Fail(op, "axis %d of a scalar, which has none", i)
+		}
+		Fail(op, "axis %d of shape %v: needs −%d to %d", i, t.shape, len(t.shape), len(t.shape)-1)
 	}
 	if i < 0 {
 		i += len(t.shape)
@@ -183,7 +186,7 @@ func (t *Tensor) axis(op string, i int) int {
 
 func (t *Tensor) last(op string) (rows, cols int) {
 	if len(t.shape) == 0 {
-		Fail(op, "needs at least one axis, got a scalar")
+		Fail(op, "needs at least one axis, got a scalar; Reshape(1) gives it one")
 	}
 	cols = t.shape[len(t.shape)-1]
 	rows = 1
@@ -247,14 +250,35 @@ func (t *Tensor) Bytes() []byte {
 // Item is the only element of a float32 tensor.
 func (t *Tensor) Item() float32 {
 	if t.n != 1 {
-		Fail("Item", "needs one element, got shape %v", t.shape)
+		Fail("Item", "needs one element, got shape %v: use Data, Sum or Mean", t.shape)
 	}
 	return t.Data()[0]
 }
 
 func (t *Tensor) want(op string, dt DType) {
-	if t.dtype != dt {
-		Fail(op, "needs %v, got %v %v", dt, t.dtype, t.shape)
+	t.check(op)
+	if t.dtype == dt {
+		return
+	}
+	hint := "Cast converts it"
+	switch {
+	case dt == Int32:
+		hint = "Ints makes one"
+	case op == "Data":
+		hint = "IntData or BFloat16Data reads it"
+	}
+	Fail(op, "needs %v, got %v %v; %s", dt, t.dtype, t.shape, hint)
+}
+
+// check panics in the name of op unless t has memory.
+func (t *Tensor) check(op string) {
+	switch {
+	case t == nil:
+		Fail(op, "an operand is nil")
+	case t.st == nil:
+		Fail(op, "%v %v has no storage: load its weights or call Allocate first", t.dtype, t.shape)
+	case t.st.buf == nil:
+		Fail(op, "%v %v was released, by Backward or by the end of its Scope: call Keep or Clone before that", t.dtype, t.shape)
 	}
 }
 
@@ -271,7 +295,7 @@ func (t *Tensor) Allocate() {
 // SetStorage makes t share src's storage and dtype: how a loader fills a weight. The shapes must be equal.
 func (t *Tensor) SetStorage(src *Tensor) {
 	if !slices.Equal(t.shape, src.shape) {
-		Fail("SetStorage", "%v from %v", t.shape, src.shape)
+		Fail("SetStorage", "%v from %v: the shapes must be equal", t.shape, src.shape)
 	}
 	src.buf()
 	t.st, t.dtype = src.st, src.dtype
@@ -280,7 +304,12 @@ func (t *Tensor) SetStorage(src *Tensor) {
 // CopyFrom overwrites t's elements with src's, converting between float32 and bfloat16. The shapes must be equal.
 func (t *Tensor) CopyFrom(src *Tensor) {
 	if !slices.Equal(t.shape, src.shape) {
-		Fail("CopyFrom", "%v from %v", t.shape, src.shape)
+		Fail("CopyFrom", "%v from %v: the shapes must be equal", t.shape, src.shape)
+	}
+	t.check("CopyFrom")
+	src.check("CopyFrom")
+	if t.dtype != src.dtype && (t.dtype == Int32 || src.dtype == Int32) {
+		Fail("CopyFrom", "%v %v from %v: only float32 and bfloat16 convert", t.dtype, t.shape, src.dtype)
 	}
 	convert(t.buf(), src.buf())
 }

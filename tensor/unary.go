@@ -89,11 +89,12 @@ func (t *Tensor) affine(name string, a, b float32) *Tensor {
 
 // Cast returns t as float32 or bfloat16. The gradient passes unrounded.
 func (t *Tensor) Cast(dt DType) *Tensor {
+	t.check("Cast")
 	if dt == t.dtype {
 		return t
 	}
 	if dt == Int32 || t.dtype == Int32 && dt != Float32 {
-		Fail("Cast", "%v %v to %v", t.dtype, t.shape, dt)
+		Fail("Cast", "%v %v to %v: float32 and bfloat16 convert into each other, and int32 into float32", t.dtype, t.shape, dt)
 	}
 	out := alloc(t.buf().Device, dt, t.shape...)
 	convert(out.buf(), t.buf())
@@ -126,7 +127,7 @@ func sameShape(op string, a, b *Tensor) {
 	a.want(op, Float32)
 	b.want(op, Float32)
 	if !equalShapes(a, b) {
-		Fail(op, "%v and %v differ", a.shape, b.shape)
+		Fail(op, "%v and %v: the shapes must be equal", a.shape, b.shape)
 	}
 }
 

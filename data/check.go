@@ -1,0 +1,286 @@
+package data
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/gollava/gollava/data/imaging"
+)
+
+// CheckOptions say how thoroughly Check looks.
+type CheckOptions struct {
+	Options
+	Limits  imaging.Limits // for pictures; zero: DefaultLimits
+	Headers bool           // read only the headers of pictures, not their pixels
+	Most    int            // stop after so many faults; 0: 10,000
+}
+
+// Check reads a data file and lists what would spoil a training run with it, in the file's order: broken JSON, records that are not
+// of LLaVA's form, and those that LLaVA would train on wrongly without a word. With images it looks at every picture too, those of
+// many records at a time. An empty list means that all is well. The error is for what is no fault of the data: ctx, the disk.
+func Check(ctx context.Context, path string, images Source, o CheckOptions) ([]Fault, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return only(opening(err, path))
+	}
+	defer file.Close()
+	c := &checker{path: path, images: images, o: o, ids: map[uint64]int32{}, seed: maphash.MakeSeed()}
+	if c.o.Limits == (imaging.Limits{}) {
+		c.o.Limits = DefaultLimits()
+	}
+	c.o.Most = cmp.Or(o.Most, 10_000)
+	var group errgroup.Group
+	group.SetLimit(runtime.GOMAXPROCS(0) + 1)
+	sc := newScanner(file, path, o.forPath(path))
+	for ctx.Err() == nil && !c.full() {
+		b, p, err := sc.next()
+		if sc.bom && sc.n <= 1 {
+			sc.bom = false
+			c.add(&Fault{File: path, Kind: ByteOrderMark, Severity: Warning, Record: -1, Turn: -1, Line: 1, Column: 1, Note: notes[ByteOrderMark]})
+		}
+		if err == io.EOF {
+			break
+		}
+		var f *Fault
+		if errors.As(err, &f) {
+			c.add(f)
+			continue
+		}
+		if err != nil {
+			_ = group.Wait()
+			return nil, err
+		}
+		if sc.lone >= 0 {
+			f := faulty(LoneSurrogate, "half of a character, read as U+FFFD; Python fails when it writes it").warning()
+			f.File, f.Record, f.Offset = path, sc.n-1, int64(sc.lone-(sc.pos-p.length))
+			p.locate(f, b)
+			c.add(f)
+		}
+		names, at := c.record(b, p, sc.n-1)
+		if names != nil {
+			group.Go(func() error { c.pictures(ctx, names, at); return nil })
+		}
+	}
+	_ = group.Wait() // the tasks return no errors
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("data: check of %s: %w", path, context.Cause(ctx))
+	}
+	return c.result(sc.n)
+}
+
+type checker struct {
+	path   string
+	images Source
+	o      CheckOptions
+	seed   maphash.Seed
+	ids    map[uint64]int32 // hash of an id → the record that had it first
+
+	mu     sync.Mutex
+	faults []Fault
+}
+
+func (c *checker) add(f *Fault) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.faults = append(c.faults, *f)
+}
+
+func (c *checker) full() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.faults) >= c.o.Most
+}
+
+func (c *checker) result(records int) ([]Fault, error) {
+	if records == 0 && len(c.faults) == 0 {
+		f := faulty(NoRecords, "an empty array").warning()
+		f.File = c.path
+		c.faults = append(c.faults, *f)
+	}
+	slices.SortStableFunc(c.faults, func(a, b Fault) int { return cmp.Compare(a.Offset, b.Offset) })
+	return c.faults, nil
+}
+
+// record looks at one record and returns the pictures that are to be looked at, with the place to report them at.
+func (c *checker) record(b []byte, p place, i int) ([]string, Fault) {
+	s, at, faults := parse(b)
+	if len(faults) == 0 || faults[0].Kind != RecordWrongType {
+		faults = append(faults, s.judge(at, faults)...)
+	}
+	where := func(f *Fault) {
+		f.File, f.Record, f.ID = c.path, i, s.ID
+		p.locate(f, b)
+	}
+	bad := false
+	for _, f := range faults {
+		where(f)
+		c.add(f)
+		bad = bad || f.Severity == Error
+	}
+	if s.ID != "" {
+		h := maphash.String(c.seed, s.ID)
+		if first, seen := c.ids[h]; seen {
+			f := faulty(DuplicateID, "record %d has it too", first).warning()
+			f.Offset = int64(at.id)
+			where(f)
+			c.add(f)
+		} else {
+			c.ids[h] = int32(i)
+		}
+	}
+	if c.images == nil || bad || len(s.Images) == 0 {
+		return nil, Fault{}
+	}
+	f := Fault{Turn: -1, Offset: int64(at.image)}
+	where(&f)
+	return s.Images, f
+}
+
+// pictures looks at the pictures of one record.
+func (c *checker) pictures(ctx context.Context, names []string, at Fault) {
+	for _, name := range names {
+		if ctx.Err() != nil || c.full() {
+			return
+		}
+		f := inspect(c.images, name, c.o.Limits, !c.o.Headers)
+		if f == nil {
+			continue
+		}
+		f.File, f.Record, f.ID, f.Line, f.Column, f.Offset = at.File, at.Record, at.ID, at.Line, at.Column, at.Offset
+		c.add(f)
+	}
+}
+
+// Faults lists what is wrong with a sample by itself, as Check would, without places.
+func (s *Sample) Faults() []Fault {
+	var out []Fault
+	if len(s.Turns) == 0 {
+		out = append(out, *faulty(ConversationsMissing, "no turns"))
+	}
+	for _, f := range s.judge(spots{turns: make([]int, len(s.Turns))}, nil) {
+		f.ID = s.ID
+		out = append(out, *f)
+	}
+	return out
+}
+
+// judge finds what a record of the right form does wrong. known are the faults of its form.
+func (s *Sample) judge(at spots, known []*Fault) []*Fault {
+	has := func(kinds ...Kind) bool {
+		return slices.ContainsFunc(known, func(f *Fault) bool { return slices.Contains(kinds, f.Kind) })
+	}
+	if has(ConversationsMissing, ConversationsWrongType) || len(s.Turns) == 0 {
+		return nil
+	}
+	var out []*Fault
+	add := func(f *Fault, turn int) {
+		f.Turn = turn
+		out = append(out, f)
+	}
+	if !has(ConversationsWrongType, ValueMissing, ValueWrongType) {
+		s.judgeTurns(add)
+	}
+	if !has(ImageWrongType, ValueMissing, ValueWrongType) {
+		s.judgeImages(add)
+	}
+	for _, f := range out {
+		if f.Turn >= 0 {
+			f.Offset = int64(at.turns[f.Turn])
+		} else {
+			f.Offset = int64(cmp.Or(at.image, at.conversations))
+		}
+	}
+	return out
+}
+
+func (s *Sample) judgeTurns(add func(*Fault, int)) {
+	answered, last := false, ""
+	for i, t := range s.Turns {
+		switch {
+		case t.Role == "system" && i == 0:
+			continue
+		case t.Role != "human" && t.Role != "gpt":
+			add(faulty(RoleUnknown, "from is %q; LLaVA knows human and gpt", t.Role), i)
+			return
+		case t.Role == last:
+			add(faulty(RolesNotAlternating, "two turns of %s in a row", t.Role), i)
+			return
+		case last == "" && t.Role == "gpt":
+			add(faulty(StartsWithGPT, "LLaVA skips this turn").warning(), i)
+		case t.Role == "gpt":
+			answered = true
+		}
+		last = t.Role
+		if blank(t.Value) {
+			if t.Role == "gpt" {
+				add(faulty(BlankAnswer, "there is nothing to learn from it"), i)
+			} else {
+				add(faulty(BlankQuestion, "the turn is empty").warning(), i)
+			}
+		}
+	}
+	switch {
+	case !answered:
+		add(faulty(NoAnswer, "no turn of gpt after a question: nothing to learn"), -1)
+	case last == "human":
+		add(faulty(NoAnswer, "the last question has no answer").warning(), len(s.Turns)-1)
+	}
+}
+
+func (s *Sample) judgeImages(add func(*Fault, int)) {
+	tokens, answers := 0, 0
+	for i, t := range s.Turns {
+		n := (&Sample{Turns: s.Turns[i : i+1]}).ImageTokens()
+		tokens += n
+		if t.Role == "gpt" && n > 0 {
+			if answers == 0 {
+				add(faulty(ImageTokenInAnswer, "%s belongs into a question; here the model would learn to write it", ImageToken), i)
+			}
+			answers += n
+		}
+	}
+	named := len(s.Images) + len(s.Videos)
+	empty := slices.Contains(s.Images, "")
+	switch {
+	case answers > 0:
+	case empty:
+		add(faulty(ImageMissing, "an empty name; leave the key out where there is no picture"), -1)
+	case tokens > 0 && named == 0:
+		add(faulty(ImageMissing, "%d %s in the text, but no picture is named", tokens, ImageToken), -1)
+	case tokens == 0 && named > 0:
+		add(faulty(ImageTokenMissing, "the picture has no %s in the text: the model would never see it", ImageToken), -1)
+	case tokens != named:
+		add(faulty(ImageTokenCount, "%d pictures, %d %s", named, tokens, ImageToken), -1)
+	}
+}
+
+// Summary counts faults by kind, most frequent first: "12 blank_answer, 3 file_missing".
+func Summary(faults []Fault) string {
+	count := map[Kind]int{}
+	for _, f := range faults {
+		count[f.Kind]++
+	}
+	kinds := make([]Kind, 0, len(count))
+	for k := range count {
+		kinds = append(kinds, k)
+	}
+	slices.SortFunc(kinds, func(a, b Kind) int { return cmp.Or(count[b]-count[a], cmp.Compare(a, b)) })
+	s := ""
+	for i, k := range kinds {
+		if i > 0 {
+			s += ", "
+		}
+		s += fmt.Sprintf("%d %s", count[k], k)
+	}
+	return s
+}

@@ -1,0 +1,233 @@
+package data
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Set is a data set: a File, a Mixture, a Subset, or your own. Sample may be called from several goroutines.
+type Set interface {
+	Len() int
+	Sample(i int) (Sample, error)
+}
+
+// File is a data file whose records have been found but not read: 16 bytes of memory for each.
+type File struct {
+	path    string
+	f       *os.File
+	offsets []int64
+	lengths []uint32
+	lines   []uint32
+}
+
+// Open indexes a JSON array of records, or a file with one record a line (.jsonl, .ndjson), holding every byte against JSON's grammar.
+// The error for a file that breaks it is a *Fault with the place. Records are read when they are asked for; the file must not
+// change meanwhile.
+func Open(path string, o Options) (*File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, opening(err, path)
+	}
+	d := &File{path: path, f: f}
+	s := newScanner(f, path, o.forPath(path))
+	for {
+		_, p, err := s.next()
+		if err == io.EOF {
+			return d, nil
+		}
+		if err == nil && int64(p.line) > math.MaxUint32 {
+			err = fmt.Errorf("data: %s: more than %d lines", path, uint32(math.MaxUint32))
+		}
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
+		d.offsets = append(d.offsets, p.offset)
+		d.lengths = append(d.lengths, uint32(p.length))
+		d.lines = append(d.lines, uint32(p.line))
+	}
+}
+
+func (o Options) forPath(path string) Options {
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".jsonl", ".ndjson":
+		o.Lines = true
+	}
+	return o
+}
+
+// opening makes a fault of what the file system says.
+func opening(err error, path string) error {
+	f := asFault(err, FileUnreadable)
+	f.File = path
+	if errors.Is(err, os.ErrNotExist) {
+		f.Kind = FileMissing
+	}
+	return f
+}
+
+// Close closes the file.
+func (d *File) Close() error { return d.f.Close() }
+
+// Path is what the file was opened by.
+func (d *File) Path() string { return d.path }
+
+// Len is the number of records.
+func (d *File) Len() int { return len(d.offsets) }
+
+// Place says where record i lies: its first byte from 0, its length, and the line from 1 on which it begins.
+func (d *File) Place(i int) (offset int64, length, line int) {
+	d.check(i)
+	return d.offsets[i], int(d.lengths[i]), int(d.lines[i])
+}
+
+func (d *File) check(i int) {
+	if i < 0 || i >= len(d.offsets) {
+		panic(fmt.Sprintf("data: record %d of %s, which has %d", i, d.path, len(d.offsets)))
+	}
+}
+
+// Raw reads the bytes of record i.
+func (d *File) Raw(i int) ([]byte, error) {
+	offset, length, line := d.Place(i)
+	b := make([]byte, length)
+	if _, err := d.f.ReadAt(b, offset); err != nil {
+		f := asFault(err, FileUnreadable)
+		f.File, f.Record, f.Line, f.Offset, f.Column = d.path, i, line, offset, 1
+		return nil, f
+	}
+	return b, nil
+}
+
+// Sample reads record i. An error is a *Fault: the record is not of LLaVA's form. What has the form may still be useless; see Check.
+// It panics where i is out of range.
+func (d *File) Sample(i int) (Sample, error) {
+	b, err := d.Raw(i)
+	if err != nil {
+		return Sample{}, err
+	}
+	s, _, faults := parse(b)
+	for _, f := range faults {
+		if f.Severity == Error && f.Kind != ConversationsMissing {
+			f.File, f.Record, f.ID = d.path, i, s.ID
+			p := place{d.offsets[i], len(b), int(d.lines[i]), d.lineStart(d.offsets[i])}
+			p.locate(f, b)
+			return s, f
+		}
+	}
+	return s, nil
+}
+
+// locate turns the fault's offset in record b into one in the file.
+func (p place) locate(f *Fault, b []byte) {
+	before := b[:min(int(f.Offset), len(b))]
+	start := p.start
+	if i := bytes.LastIndexByte(before, '\n'); i >= 0 {
+		start = p.offset + int64(i) + 1
+	}
+	f.Line = p.line + bytes.Count(before, []byte{'\n'})
+	f.Offset += p.offset
+	f.Column = int(f.Offset-start) + 1
+}
+
+// lineStart looks back from an offset for the beginning of its line.
+func (d *File) lineStart(offset int64) int64 {
+	b := make([]byte, 64<<10)
+	for end := offset; end > 0; {
+		b = b[:min(int64(cap(b)), end)]
+		if _, err := d.f.ReadAt(b, end-int64(len(b))); err != nil {
+			return offset
+		}
+		if i := bytes.LastIndexByte(b, '\n'); i >= 0 {
+			return end - int64(len(b)) + int64(i) + 1
+		}
+		end -= int64(len(b))
+	}
+	return 0
+}
+
+// Records reads a data file from any stream, record by record, without an index. name stands in errors; a name that ends in .jsonl
+// or .ndjson says that there is one record a line. It goes on after the error of a single record, if JSON's grammar allows.
+func Records(r io.Reader, name string, o Options) iter.Seq2[Sample, error] {
+	return func(yield func(Sample, error) bool) {
+		sc := newScanner(r, name, o.forPath(name))
+		for i := 0; ; i++ {
+			b, p, err := sc.next()
+			if err == io.EOF {
+				return
+			}
+			var s Sample
+			if err == nil {
+				var faults []*Fault
+				s, _, faults = parse(b)
+				for _, f := range faults {
+					if f.Severity == Error && f.Kind != ConversationsMissing && err == nil {
+						f.File, f.Record, f.ID = name, i, s.ID
+						p.locate(f, b)
+						err = f
+					}
+				}
+			}
+			if !yield(s, err) {
+				return
+			}
+		}
+	}
+}
+
+// Lengths returns the ModalityLength of every record of a set, in order, for the samplers. Of a File it reads each byte once.
+func Lengths(ctx context.Context, set Set) ([]int, error) {
+	out := make([]int, set.Len())
+	if d, ok := set.(*File); ok {
+		return out, d.lengthsInto(ctx, out)
+	}
+	for i := range out {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		s, err := set.Sample(i)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = s.ModalityLength()
+	}
+	return out, nil
+}
+
+func (d *File) lengthsInto(ctx context.Context, out []int) error {
+	r := bufio.NewReaderSize(io.NewSectionReader(d.f, 0, math.MaxInt64), 1<<20)
+	var at int64
+	var b []byte
+	for i := range out {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		gap, _ := r.Discard(int(d.offsets[i] - at))
+		b = append(b[:0], make([]byte, d.lengths[i])...)
+		n, err := io.ReadFull(r, b)
+		at += int64(gap + n)
+		if err != nil {
+			f := asFault(err, FileUnreadable)
+			f.File, f.Record = d.path, i
+			return f
+		}
+		s, _, faults := parse(b)
+		for _, f := range faults {
+			if f.Severity == Error && f.Kind != ConversationsMissing {
+				_, err := d.Sample(i)
+				return err
+			}
+		}
+		out[i] = s.ModalityLength()
+	}
+	return nil
+}

@@ -1,0 +1,240 @@
+package data
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+)
+
+// MixtureOptions say how a mixture is read.
+type MixtureOptions struct {
+	Options
+	Seed uint64 // of the strategy random
+}
+
+// Part is one file of a mixture.
+type Part struct {
+	File     *File
+	Strategy string
+	Records  []int // which of its records are taken, in this order
+}
+
+// Mixture is several data files, or parts of them, one after another.
+type Mixture struct {
+	path  string
+	parts []Part
+	ends  []int // running totals
+}
+
+// OpenMixture reads a mixture as LLaVA-NeXT has it: a YAML file with
+//
+//	datasets:
+//	  - json_path: chat.json          # relative to the YAML file
+//	    sampling_strategy: "first:25%" # all, first:N, end:N, random:N; N a number or a percentage, which is rounded up
+//
+// A path that ends in .json or .jsonl instead is a mixture of that one file, and braces stand for several: {a,b}.json.
+func OpenMixture(path string, o MixtureOptions) (*Mixture, error) {
+	m := &Mixture{path: path}
+	entries, dir := []entry{{Path: path}}, ""
+	if ext := strings.ToLower(filepath.Ext(path)); ext == ".yaml" || ext == ".yml" {
+		var err error
+		if entries, err = readYAML(path); err != nil {
+			return nil, err
+		}
+		dir = filepath.Dir(path)
+	}
+	for i, e := range entries {
+		for _, p := range braces(e.Path) {
+			if err := m.add(p, dir, e.Strategy, o); err != nil {
+				return nil, errors.Join(fmt.Errorf("data: %s: datasets[%d]: %w", path, i, err), m.Close())
+			}
+		}
+	}
+	return m, nil
+}
+
+func (m *Mixture) add(path, dir, strategy string, o MixtureOptions) error {
+	if path == "" {
+		return errors.New("no json_path")
+	}
+	if path = filepath.FromSlash(path); !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	f, err := Open(path, o.Options)
+	if err != nil {
+		return err
+	}
+	records, err := choose(strategy, f.Len(), rand.New(rand.NewPCG(o.Seed, uint64(len(m.parts)))))
+	if err != nil {
+		return errors.Join(fmt.Errorf("sampling_strategy %q: %w", strategy, err), f.Close())
+	}
+	m.ends = append(m.ends, m.Len()+len(records))
+	m.parts = append(m.parts, Part{f, strategy, records})
+	return nil
+}
+
+type entry struct {
+	Path     string `yaml:"json_path"`
+	Strategy string `yaml:"sampling_strategy"`
+}
+
+// yamlLimit is how many bytes a mixture may have.
+const yamlLimit = 1 << 20
+
+func readYAML(path string) ([]entry, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, opening(err, path)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, yamlLimit+1))
+	if err != nil {
+		return nil, opening(err, path)
+	}
+	if len(b) > yamlLimit {
+		return nil, fmt.Errorf("data: %s: more than %d bytes; a mixture is a short list", path, yamlLimit)
+	}
+	entries, err := parseYAML(b)
+	if err != nil {
+		return nil, fmt.Errorf("data: %s: %w", path, err)
+	}
+	return entries, nil
+}
+
+func parseYAML(b []byte) ([]entry, error) {
+	if n := bytes.Count(b, []byte("*")); n > 100 {
+		return nil, fmt.Errorf("%d aliases; a mixture is a plain list", n)
+	}
+	var doc struct {
+		Datasets []entry `yaml:"datasets"`
+	}
+	if err := yaml.Unmarshal(b, &doc); err != nil {
+		return nil, err
+	}
+	if len(doc.Datasets) == 0 {
+		return nil, errors.New("no datasets: a mixture is a list of json_path and sampling_strategy under the key datasets")
+	}
+	return doc.Datasets, nil
+}
+
+// choose returns the numbers of the records that a strategy takes of n.
+func choose(strategy string, n int, r *rand.Rand) ([]int, error) {
+	all := make([]int, n)
+	for i := range all {
+		all[i] = i
+	}
+	how, number, has := strings.Cut(strategy, ":")
+	switch how {
+	case "", "all":
+		if has {
+			return nil, errors.New("all takes no number")
+		}
+		return all, nil
+	case "first", "end", "random":
+	default:
+		return nil, errors.New("unknown; known are all, first:N, end:N, random:N")
+	}
+	k, err := strconv.Atoi(strings.TrimSuffix(strings.TrimSpace(number), "%"))
+	if err != nil || k < 0 {
+		return nil, fmt.Errorf("needs a number or a percentage, as in %s:1000 or %s:25%%", how, how)
+	}
+	if strings.HasSuffix(strings.TrimSpace(number), "%") {
+		if k > 100 {
+			return nil, errors.New("more than 100%")
+		}
+		k = (k*n + 99) / 100
+	}
+	k = min(k, n)
+	switch how {
+	case "first":
+		return all[:k], nil
+	case "end":
+		return all[n-k:], nil
+	}
+	r.Shuffle(n, func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return slices.Clip(all[:k]), nil
+}
+
+// braces expands the first pair of braces of a path, and those after it: {a,b}.json is a.json and b.json.
+func braces(p string) []string {
+	from := strings.IndexByte(p, '{')
+	to := strings.IndexByte(p, '}')
+	if from < 0 || to < from || strings.Count(p, "{") > 4 || len(p) > 4096 {
+		return []string{p}
+	}
+	var out []string
+	for _, rest := range braces(p[to+1:]) {
+		for _, mid := range strings.Split(p[from+1:to], ",") {
+			out = append(out, p[:from]+mid+rest)
+		}
+	}
+	return out
+}
+
+// Len is the number of records.
+func (m *Mixture) Len() int {
+	if len(m.ends) == 0 {
+		return 0
+	}
+	return m.ends[len(m.ends)-1]
+}
+
+// Parts lists the files of the mixture.
+func (m *Mixture) Parts() []Part { return m.parts }
+
+// Sample reads record i.
+func (m *Mixture) Sample(i int) (Sample, error) {
+	if i < 0 || i >= m.Len() {
+		panic(fmt.Sprintf("data: record %d of %s, which has %d", i, m.path, m.Len()))
+	}
+	k := sort.SearchInts(m.ends, i+1)
+	if k > 0 {
+		i -= m.ends[k-1]
+	}
+	return m.parts[k].File.Sample(m.parts[k].Records[i])
+}
+
+// Close closes all files.
+func (m *Mixture) Close() error {
+	var err error
+	for _, p := range m.parts {
+		err = errors.Join(err, p.File.Close())
+	}
+	return err
+}
+
+// Subset is some records of a set, in the given order.
+type Subset struct {
+	Set     Set
+	Records []int
+}
+
+// Len is the number of records.
+func (s Subset) Len() int { return len(s.Records) }
+
+// Sample reads record i of the subset.
+func (s Subset) Sample(i int) (Sample, error) { return s.Set.Sample(s.Records[i]) }
+
+// Split divides a set at random into training and validation, which gets the given fraction, rounded to whole records. The same
+// seed divides it the same way, and each part keeps the set's order.
+func Split(set Set, validation float64, seed uint64) (train, valid Subset) {
+	if !(validation >= 0 && validation <= 1) {
+		panic(fmt.Sprintf("data: a fraction of %g for validation", validation))
+	}
+	n := set.Len()
+	perm := rand.New(rand.NewPCG(seed, 0x5b1175)).Perm(n)
+	k := int(validation*float64(n) + 0.5)
+	slices.Sort(perm[:k])
+	slices.Sort(perm[k:])
+	return Subset{set, perm[k:]}, Subset{set, perm[:k]}
+}

@@ -1,0 +1,252 @@
+package data
+
+import (
+	"cmp"
+	"encoding/json"
+	"strings"
+	"unicode"
+)
+
+// ImageToken stands in the text where a picture goes.
+const ImageToken = "<image>"
+
+// Turn is what one side says.
+type Turn struct {
+	Role  string // "human", "gpt" or "system": the record's "from"
+	Value string
+}
+
+// Sample is one record of a data set: a conversation about pictures, or about none.
+type Sample struct {
+	ID     string   // a number's digits where the file has a number; empty where it has none
+	Images []string // paths under the image folder, with forward slashes
+	Videos []string
+	Turns  []Turn
+	Extra  map[string]json.RawMessage // every other key, as it is: "model", "data_source", boxes…
+}
+
+// Words counts the words of all turns, as LLaVA's samplers do (Python's str.split).
+func (s *Sample) Words() int {
+	n := 0
+	for _, t := range s.Turns {
+		n += words(t.Value)
+	}
+	return n
+}
+
+// ModalityLength is Words, negative where there is no picture: what the modality-grouped sampler goes by.
+func (s *Sample) ModalityLength() int {
+	if len(s.Images) == 0 {
+		return -s.Words()
+	}
+	return s.Words()
+}
+
+// ImageTokens counts the places for pictures in the text.
+func (s *Sample) ImageTokens() int {
+	n := 0
+	for _, t := range s.Turns {
+		n += strings.Count(t.Value, ImageToken)
+	}
+	return n
+}
+
+func words(s string) int {
+	n, in := 0, false
+	for _, r := range s {
+		blank := r == ' ' || r >= '\t' && r <= '\r' || r >= 0x1c && r <= 0x1f || r >= 0x80 && unicode.IsSpace(r)
+		if !blank && !in {
+			n++
+		}
+		in = !blank
+	}
+	return n
+}
+
+// blank reports whether Python's str.strip would leave nothing.
+func blank(s string) bool { return words(s) == 0 }
+
+// spots are where the parts of a record begin, from its own beginning.
+type spots struct {
+	id, image, conversations int
+	turns                    []int // the values
+}
+
+// parse reads the bytes of a record. Faults that leave nothing to read end it; those of a single part leave that part empty. Their
+// Offset counts from the record's beginning.
+func parse(b []byte) (Sample, spots, []*Fault) {
+	var s Sample
+	var at spots
+	var faults []*Fault
+	add := func(f *Fault, at int) { f.Offset = int64(at); faults = append(faults, f) }
+	if len(b) == 0 || b[0] != '{' {
+		add(faulty(RecordWrongType, "%s, not an object", shape(b)), 0)
+		return s, at, faults
+	}
+	var hasID, hasImage, hasTurns bool
+	var idValue, imageValue, videoValue, turnsValue []byte
+	err := members(b, 0, func(key string, from, to int) {
+		switch v := b[from:to]; key {
+		case "id":
+			hasID, idValue, at.id = true, v, from
+		case "image":
+			hasImage, imageValue, at.image = true, v, from
+		case "video":
+			videoValue = v
+		case "conversations":
+			hasTurns, turnsValue, at.conversations = true, v, from
+		default:
+			if s.Extra == nil {
+				s.Extra = map[string]json.RawMessage{}
+			}
+			s.Extra[key] = append(json.RawMessage(nil), v...)
+		}
+	})
+	if err != nil {
+		return s, at, append(faults, err)
+	}
+	switch {
+	case !hasID || string(idValue) == "null" || string(idValue) == `""`:
+		add(faulty(IDMissing, "messages about this record will have only its number").warning(), at.id)
+	case idValue[0] == '"':
+		s.ID = unquote(idValue)
+	case idValue[0] == '-' || '0' <= idValue[0] && idValue[0] <= '9':
+		s.ID = string(idValue)
+	default:
+		add(faulty(IDWrongType, "%s, neither string nor number", shape(idValue)).warning(), at.id)
+	}
+	if hasImage {
+		var ok bool
+		if s.Images, ok = paths(imageValue); !ok {
+			add(faulty(ImageWrongType, "%s, neither string nor list of strings; leave the key out where there is no picture", shape(imageValue)), at.image)
+		}
+	}
+	if videoValue != nil {
+		s.Videos, _ = paths(videoValue)
+	}
+	if !hasTurns {
+		add(faulty(ConversationsMissing, "no key conversations"), 0)
+	} else if turnsValue[0] != '[' {
+		add(faulty(ConversationsWrongType, "%s, not a list", shape(turnsValue)), at.conversations)
+	} else {
+		base := at.conversations
+		elements(turnsValue, func(from, to int) {
+			t, v, f := turn(turnsValue[from:to])
+			if f != nil {
+				f.Turn = len(s.Turns)
+				add(f, base+from+v)
+			}
+			s.Turns, at.turns = append(s.Turns, t), append(at.turns, base+from+v)
+		})
+		if len(s.Turns) == 0 {
+			add(faulty(ConversationsMissing, "no turns"), at.conversations)
+		}
+	}
+	return s, at, faults
+}
+
+// turn reads one turn and says where its value begins.
+func turn(b []byte) (t Turn, at int, f *Fault) {
+	if b[0] != '{' {
+		return t, 0, faulty(ConversationsWrongType, "%s, not an object with from and value", shape(b))
+	}
+	var has bool
+	var value []byte
+	if f := members(b, 0, func(key string, from, to int) {
+		switch v := b[from:to]; key {
+		case "from":
+			t.Role = ""
+			if v[0] == '"' {
+				t.Role = unquote(v)
+			}
+		case "value":
+			has, value, at = true, v, from
+		}
+	}); f != nil {
+		return t, 0, f
+	}
+	switch {
+	case !has:
+		f = faulty(ValueMissing, "no key value")
+	case value[0] != '"':
+		f = faulty(ValueWrongType, "%s, not a string", shape(value))
+	default:
+		t.Value = unquote(value)
+	}
+	return t, at, f
+}
+
+// paths reads a string or a list of strings.
+func paths(b []byte) (out []string, ok bool) {
+	switch b[0] {
+	case '"':
+		return []string{unquote(b)}, true
+	case '[':
+		ok = true
+		elements(b, func(from, to int) {
+			if b[from] != '"' {
+				ok = false
+			} else {
+				out = append(out, unquote(b[from:to]))
+			}
+		})
+		return out, ok
+	}
+	return nil, false
+}
+
+// members calls f with the key and the place of the value of each member of the object b, in the file's order: of equal keys the
+// last wins, as in Python. It returns a fault where b is no object, as when the file has changed since it was indexed.
+func members(b []byte, i int, f func(key string, from, to int)) *Fault {
+	var g grammar
+	bad := func(at int, k Kind) *Fault {
+		e := faulty(k, "the file has changed since it was opened")
+		e.Offset = int64(at)
+		return e
+	}
+	if end, k := g.value(b, i, 0); k != "" || space(b, end) != len(b) {
+		return bad(min(end, len(b)), cmp.Or(k, Syntax))
+	}
+	for i = space(b, i+1); b[i] != '}'; {
+		keyEnd, _ := g.text(b, i)
+		from := space(b, space(b, keyEnd)+1)
+		to, _ := g.value(b, from, 0)
+		f(unquote(b[i:keyEnd]), from, to)
+		if i = space(b, to); b[i] == ',' {
+			i = space(b, i+1)
+		}
+	}
+	return nil
+}
+
+// elements calls f with the place of each element of the valid array b.
+func elements(b []byte, f func(from, to int)) {
+	var g grammar
+	for i := space(b, 1); b[i] != ']'; {
+		to, _ := g.value(b, i, 0)
+		f(i, to)
+		if i = space(b, to); b[i] == ',' {
+			i = space(b, i+1)
+		}
+	}
+}
+
+// shape names what kind of value b is.
+func shape(b []byte) string {
+	if len(b) == 0 {
+		return "nothing"
+	}
+	switch b[0] {
+	case '"':
+		return "a string"
+	case '{':
+		return "an object"
+	case '[':
+		return "a list"
+	case 't', 'f':
+		return "true or false"
+	case 'n':
+		return "null"
+	}
+	return "a number"
+}

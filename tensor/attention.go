@@ -75,6 +75,7 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 		lse = alloc(d, Float32, B, H, T)
 		a.LSE = lse.buf()
 	}
+	attentionFLOPs(&a, 2)
 	d.Attention(&a)
 	record(out, "Attention", func(dy *gradient) {
 		grads := [3]*backend.Buffer{}
@@ -88,6 +89,7 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 				grads[i] = scratch(d, t.n)
 			}
 		}
+		attentionFLOPs(&a, 5)
 		d.AttentionGrad(&a, grads[0], grads[1], grads[2], dy.buf())
 		for i, t := range in {
 			if grads[i] != nil && !fresh[i] {

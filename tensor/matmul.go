@@ -72,7 +72,7 @@ func (t *Tensor) product(op string, u *Tensor, transposed bool) *Tensor {
 func (p products) forward(out, x, w, bias *Tensor, act Activation, pre *Tensor) {
 	g := backend.MatMul{A: x.buf(), B: w.buf(), C: out.buf(), M: p.m, N: p.n, K: p.k, BT: p.transposed,
 		Batch: p.batch, AStride: p.m * p.k, BStride: p.bStride, CStride: p.m * p.n, Bias: optional(bias), Act: act, Pre: optional(pre)}
-	g.C.Device.MatMul(&g)
+	matMul(g.C.Device, &g)
 }
 
 // backward adds dy·w to x's gradient and dyᵀ·x to w's (or their transposes).
@@ -80,7 +80,7 @@ func (p products) backward(dy *backend.Buffer, x, w *Tensor) {
 	d := dy.Device
 	if x.needs() {
 		dst, fresh := x.accumulator()
-		d.MatMul(&backend.MatMul{A: dy, B: w.buf(), C: dst, M: p.m, N: p.k, K: p.n, BT: !p.transposed,
+		matMul(d, &backend.MatMul{A: dy, B: w.buf(), C: dst, M: p.m, N: p.k, K: p.n, BT: !p.transposed,
 			Batch: p.batch, AStride: p.m * p.n, BStride: p.bStride, CStride: p.m * p.k, Accumulate: !fresh})
 	}
 	if w.needs() {
@@ -90,7 +90,7 @@ func (p products) backward(dy *backend.Buffer, x, w *Tensor) {
 		if p.transposed {
 			g.A, g.B, g.M, g.N, g.AStride, g.BStride = g.B, g.A, g.N, g.M, g.BStride, g.AStride
 		}
-		d.MatMul(&g)
+		matMul(d, &g)
 	}
 }
 

@@ -11,33 +11,42 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// evaluate runs the evaluations that are due, on the averaged weights if there are any, and says why the stage is to stop, if it is.
-func (r *runner[B]) evaluate(ctx context.Context, rep *StageReport, end bool) (stop string, err error) {
-	var due []Evaluation
-	for _, e := range r.stage.Evaluate {
-		last := r.at.Step >= r.config.Steps // then at the end only
-		if end || e.Every > 0 && r.at.Step%e.Every == 0 && !last {
-			due = append(due, e)
+// evaluate runs the evaluations that are due, on the averaged weights if there are any.
+func (r *runner[B]) evaluate(ctx context.Context, rep *StageReport, end bool) error {
+	err := r.evaluations(ctx, rep, end)
+	if err != nil && ctx.Err() != nil {
+		return r.interrupted(ctx)
+	}
+	if err == nil {
+		r.at.Pending = 0
+	}
+	return err
+}
+
+func (r *runner[B]) evaluations(ctx context.Context, rep *StageReport, end bool) error {
+	last := r.at.Step >= r.config.Steps || r.at.Stop != "" // then once, at the end
+	swapped := false
+	for i := max(0, r.at.Pending-1); i < len(r.stage.Evaluate); i++ {
+		e := r.stage.Evaluate[i]
+		if !end && (last || e.Every == 0 || r.at.Step%e.Every != 0) {
+			continue
 		}
-	}
-	if len(due) == 0 {
-		return "", nil
-	}
-	if !end {
-		defer r.swapAverage()()
-	}
-	nn.Eval(r.model)
-	for _, e := range due {
+		if !swapped {
+			swapped = true
+			defer r.swapAverage()()
+			nn.Eval(r.model)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		start := r.now()
 		var scores map[string]float64
-		if caught := tensor.Catch(func() { scores, err = e.Run(ctx) }); caught != nil {
+		var err error
+		if caught := tensor.Catch(func() { tensor.Scope(func() { scores, err = e.Run(ctx) }) }); caught != nil {
 			err = nn.Locate(r.model, caught)
 		}
 		if err != nil {
-			if ctx.Err() != nil {
-				return "", nil // the loop saves and stops
-			}
-			return "", fmt.Errorf("evaluation %q after step %d: %w", e.Name, r.at.Step, err)
+			return fmt.Errorf("evaluation %q after step %d: %w", e.Name, r.at.Step, err)
 		}
 		rep.Scores = maps.Clone(rep.Scores)
 		if rep.Scores == nil {
@@ -45,24 +54,26 @@ func (r *runner[B]) evaluate(ctx context.Context, rep *StageReport, end bool) (s
 		}
 		maps.Copy(rep.Scores, scores)
 		if err := r.emit(Event{Kind: "evaluation", Stage: r.stage.Name, Step: r.at.Step, Scores: scores, Text: e.Name, Seconds: r.now().Sub(start).Seconds()}); err != nil {
-			return "", err
+			return err
 		}
-		better, why, err := r.at.judge(e, scores)
+		key := r.stage.Name + "/" + e.Name
+		better, why, err := r.at.judge(key, e, scores)
 		if err != nil {
-			return "", fmt.Errorf("evaluation %q after step %d: %w", e.Name, r.at.Step, err)
+			return fmt.Errorf("evaluation %q after step %d: %w", e.Name, r.at.Step, err)
 		}
 		if better {
-			r.improved = append(r.improved, e.Name)
+			r.improved = append(r.improved, key)
 		}
-		if why != "" && stop == "" {
-			stop = why
+		if !end && r.at.Stop == "" {
+			r.at.Stop = why
 		}
+		r.at.Pending = i + 2
 	}
-	return stop, nil
+	return nil
 }
 
 // judge compares a score with the best so far and says when patience is at its end.
-func (s *state) judge(e Evaluation, scores map[string]float64) (better bool, stop string, err error) {
+func (s *state) judge(key string, e Evaluation, scores map[string]float64) (better bool, stop string, err error) {
 	if e.Best == "" {
 		return false, "", nil
 	}
@@ -71,13 +82,13 @@ func (s *state) judge(e Evaluation, scores map[string]float64) (better bool, sto
 	if !ok {
 		return false, "", fmt.Errorf("best: there is no score %q, only %v", name, slices.Sorted(maps.Keys(scores)))
 	}
-	b, seen := s.Best[e.Name]
+	b, seen := s.Best[key]
 	if finite(score) && (!seen || score > b.Score && !lowest || score < b.Score && lowest) {
-		s.setBest(e.Name, bestOf{Score: score, Step: s.Step})
+		s.setBest(key, bestOf{Score: score, Step: s.Step})
 		return true, "", nil
 	}
 	b.Since++
-	s.setBest(e.Name, b)
+	s.setBest(key, b)
 	if e.Patience > 0 && b.Since >= e.Patience {
 		return false, fmt.Sprintf("%s has not improved on %v, reached at step %d, in %d evaluations", name, b.Score, b.Step, b.Since), nil
 	}

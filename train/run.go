@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 	"time"
 
 	"github.com/gollava/gollava/nn"
@@ -29,7 +30,7 @@ type session struct {
 	at     state                // how far the run is, as checkpoints store it
 	plan   []plan               // of every stage
 	all    []*trained           // what the present stage trains
-	moved  map[string]*entry    // every parameter that this or an earlier stage trains
+	moved  []piece              // every parameter that this or an earlier stage trains
 	towers map[string][]int     // indices in all by the first part of the name
 	items  [][]tensor.AdamWItem // of each pair of learning rate and decay
 	rates  []rate               // beside items
@@ -37,13 +38,15 @@ type session struct {
 	sinks  []func(Event) error
 
 	samples  int      // of the step so far
-	improved []string // evaluations that the last one was the best of
-}
+	improved []string // keys of state.Best that the next checkpoint is the best of
 
-// entry is a parameter with its name.
-type entry struct {
-	name string
-	p    *tensor.Tensor
+	fs      fileSystem
+	lock    *lock
+	metrics *recorder
+	known   []string // checkpoints in Dir that look whole, oldest first
+	last    string   // the newest of this state's past
+	resumed string   // where the run went on from
+	memory  memory
 }
 
 // rate says how a list of items is updated.
@@ -54,13 +57,15 @@ type rate struct {
 
 // state is the part of a checkpoint that is no tensor.
 type state struct {
-	Stage   int  `json:"stage"`   // index of the stage in progress; the number of stages when all are done
-	Step    int  `json:"step"`    // optimizer steps done in it, skipped ones included
-	Micro   int  `json:"micro"`   // micro-batches of the next step already done; their gradient is stored
-	Updates int  `json:"updates"` // steps that changed weights, which AdamW counts
-	Skipped int  `json:"skipped"` // steps of the stage with NaN or Inf
-	Bad     int  `json:"bad"`     // of which in a row up to now
-	Rolled  bool `json:"rolled"`  // no good step since the last rollback
+	Stage   int    `json:"stage"`   // index of the stage in progress; the number of stages when all are done
+	Step    int    `json:"step"`    // optimizer steps done in it, skipped ones included
+	Micro   int    `json:"micro"`   // micro-batches of the next step already done; their gradient is stored
+	Updates int    `json:"updates"` // steps that changed weights, which AdamW counts
+	Skipped int    `json:"skipped"` // steps of the stage with NaN or Inf
+	Bad     int    `json:"bad"`     // of which in a row up to now
+	Pending int    `json:"pending"` // 1 + the next evaluation after Step that has not been done; 0: none
+	Stop    string `json:"stop"`    // why the stage is to end early
+	Rolled  bool   `json:"rolled"`  // no good step since the last rollback
 
 	Loss   float64 `json:"loss"`   // weighted sum over the micro-batches done
 	Tokens int     `json:"tokens"` // supervised in them
@@ -78,6 +83,8 @@ type bestOf struct {
 	Score float64 `json:"score"`
 	Step  int     `json:"step"`
 	Since int     `json:"since"` // evaluations without a better one
+
+	Checkpoint string `json:"checkpoint"` // of the best weights
 }
 
 // runner is a run on batches of type B.
@@ -124,18 +131,50 @@ func (r *runner[B]) open(stages []Stage[B]) error {
 		c.Ranks = r.comm().Size()
 		r.plan = append(r.plan, c)
 	}
+	r.fs = r.o.fs
+	notes, err := r.openDir()
+	if err == nil && r.o.Dir != "" && r.comm().Rank() == 0 {
+		if r.metrics, err = openRecorder(r.o.Dir, r.at.Metrics, r.now()); err == nil {
+			r.sinks = append(r.sinks, r.metrics.event)
+		}
+	}
 	if r.o.Observe != nil {
 		r.sinks = append(r.sinks, r.o.Observe)
 	}
-	r.moved = map[string]*entry{}
+	for _, n := range notes {
+		err = errors.Join(err, r.note("note", "%s", n))
+	}
+	if err != nil {
+		return errors.Join(err, r.release())
+	}
 	r.signal = catchSignals(r.o.Signals)
 	return nil
+}
+
+// release closes files and gives the lock back.
+func (s *session) release() (err error) {
+	if s.metrics != nil {
+		err = s.metrics.close()
+	}
+	if s.lock != nil {
+		s.lock.release()
+	}
+	return err
+}
+
+// metricsSync makes the metrics durable before a checkpoint counts on them.
+func (s *session) metricsSync() (err error) {
+	if s.metrics != nil {
+		s.at.Metrics, err = s.metrics.sync()
+	}
+	return err
 }
 
 // close gives back what open took.
 func (r *runner[B]) close() {
 	nn.Eval(r.model)
 	r.signal.stop()
+	_ = r.release() // what matters in these files was synced with the last checkpoint
 }
 
 func (s *session) comm() Comm {
@@ -175,7 +214,7 @@ func (r *runner[B]) enter() error {
 	r.items, r.rates = nil, nil
 	at := map[rate]int{}
 	for i, t := range all {
-		r.moved[t.name] = &entry{t.name, t.p}
+		r.move(t.name, t.p)
 		head := part(t.name)
 		r.towers[head] = append(r.towers[head], i)
 		k := rate{t.group, t.decay}
@@ -194,25 +233,47 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 	if err := r.enter(); err != nil {
 		return err
 	}
+	if r.resumed != "" && (r.at.Step > 0 || r.at.Micro > 0) {
+		if err := r.load(r.resumed, false); err != nil {
+			return err
+		}
+	}
+	r.resumed, r.memory = "", memory{}
+	if r.o.Dir == "" && r.stage.Every > 0 {
+		if err := r.remember(); err != nil {
+			return err
+		}
+	}
 	start := r.now()
-	rep := &StageReport{Name: r.stage.Name}
-	r.report.Stages = append(r.report.Stages, *rep)
-	rep = &r.report.Stages[len(r.report.Stages)-1]
+	r.report.Stages = append(r.report.Stages, StageReport{Name: r.stage.Name})
+	rep := &r.report.Stages[len(r.report.Stages)-1]
 	if err := r.note("stage", "%d steps of %d micro-batches; %s", r.config.Steps, r.config.Accumulate, r.describe()); err != nil {
 		return err
 	}
-	stop := ""
-	for r.at.Step < r.config.Steps && stop == "" {
+	for r.at.Step < r.config.Steps && r.at.Stop == "" {
 		if err := r.stopped(ctx); err != nil {
 			return err
 		}
-		if err := r.step(ctx, rep); err != nil {
+		if r.at.Pending == 0 {
+			if err := r.step(ctx, rep); err != nil {
+				return err
+			}
+			r.at.Pending = 1
+		}
+		if err := r.evaluate(ctx, rep, false); err != nil {
 			return err
 		}
-		var err error
-		if stop, err = r.evaluate(ctx, rep, false); err != nil {
-			return err
+		if e := r.stage.Every; e > 0 && r.at.Step%e == 0 && r.at.Step < r.config.Steps && r.at.Bad == 0 || len(r.improved) > 0 {
+			if err := r.checkpoint(); err != nil {
+				return err
+			}
 		}
+	}
+	if err := r.evaluate(ctx, rep, true); err != nil {
+		return err
+	}
+	if ok, bad := tensor.AllFinite(r.weights()); !ok {
+		return fmt.Errorf("after step %d: parameter %s is not finite; lower its learning rate", r.at.Step, r.all[bad].name)
 	}
 	for _, t := range r.all {
 		t.p.ZeroGrad()
@@ -220,18 +281,27 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 			t.p.CopyFrom(t.ema)
 		}
 	}
-	if ok, bad := tensor.AllFinite(r.weights()); !ok {
-		return fmt.Errorf("after step %d: parameter %s is not finite; lower its learning rate", r.at.Step, r.all[bad].name)
-	}
-	if _, err := r.evaluate(ctx, rep, true); err != nil {
-		return err
-	}
-	rep.Steps, rep.Skipped, rep.Seconds, rep.Stopped = r.at.Step, r.at.Skipped, r.now().Sub(start).Seconds(), stop
+	rep.Steps, rep.Skipped, rep.Seconds, rep.Stopped = r.at.Step, r.at.Skipped, r.now().Sub(start).Seconds(), r.at.Stop
 	done := *rep
 	done.Loss, done.Norm, done.LR = nil, nil, nil
-	r.at = state{Stage: r.at.Stage + 1, Done: append(r.at.Done, done), Metrics: r.at.Metrics}
+	r.at = state{Stage: r.at.Stage + 1, Done: append(r.at.Done, done), Best: r.at.Best, Metrics: r.at.Metrics}
 	r.all, r.items = nil, nil
-	return nil
+	if err := r.save(); err != nil {
+		return fmt.Errorf("the weights after the last step could not be stored: %w", err)
+	}
+	return r.note("stage", "done: %d steps, %d skipped", rep.Steps, rep.Skipped)
+}
+
+// checkpoint saves in the middle of a stage. If that fails the run goes on with the checkpoint before.
+func (r *runner[B]) checkpoint() error {
+	start := r.now()
+	if err := r.save(); err != nil {
+		return r.note("note", "checkpoint of step %d not written, the ones before stay: %v", r.at.Step, err)
+	}
+	if r.o.Dir == "" {
+		return nil
+	}
+	return r.emit(Event{Kind: "checkpoint", Stage: r.stage.Name, Step: r.at.Step, Text: r.last, Seconds: r.now().Sub(start).Seconds()})
 }
 
 // weights are the float32 values of what the stage trains, nil for what has none.
@@ -275,13 +345,17 @@ func (r *runner[B]) halt(ctx context.Context, code int) error {
 	if code == 0 {
 		e.Code = 1
 	}
+	if r.o.Dir == "" {
+		return e
+	}
+	if err := r.save(); err != nil {
+		e.Cause = errors.Join(e.Cause, fmt.Errorf("saving: %w", err))
+	}
+	if r.last != "" {
+		e.Dir = filepath.Join(r.o.Dir, r.last)
+	}
 	return e
 }
 
 // finite reports whether x is neither NaN nor infinite.
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
-
-// rollback puts the weights and the optimizer back to the last good state and returns its step.
-func (r *runner[B]) rollback() (step int, err error) {
-	return 0, fmt.Errorf("there is no earlier state to go back to (set Dir and Every)")
-}

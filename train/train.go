@@ -89,6 +89,8 @@ type Options struct {
 	Command  string            // how to resume, for the message; "": none
 	Observe  func(Event) error // sees every event; an error stops the run
 	Comm     Comm              // who else trains the same model; nil: nobody
+
+	fs fileSystem // nil: the disk
 }
 
 // Event is something that happened. Fields that do not apply are zero.
@@ -142,6 +144,9 @@ func (e *Stopped) Error() string {
 	s := fmt.Sprintf("train: stopped in stage %q after step %d", e.Stage, e.Step)
 	if e.Dir != "" {
 		s += ", saved in " + e.Dir
+	}
+	if e.Cause != nil {
+		s += " (" + e.Cause.Error() + ")"
 	}
 	if e.Resume != "" {
 		s += "; go on with: " + e.Resume

@@ -1,0 +1,300 @@
+package train
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gollava/gollava/tensor"
+)
+
+// The files of a checkpoint. The first can be read by anything that reads safetensors: what has been trained so far, under its names in the model.
+const (
+	weightsFile   = "model.safetensors"
+	optimizerFile = "optimizer.safetensors" // of the stage in progress: m/, v/, master/, ema/ and, within a step, grad/ before the names
+	stateFile     = "state.json"
+	manifestFile  = "manifest.json"
+	format        = 1
+)
+
+// manifest is written last: a directory that has a right one is whole.
+type manifest struct {
+	Format int        `json:"format"`
+	Stage  int        `json:"stage"`
+	Step   int        `json:"step"`
+	Micro  int        `json:"micro,omitempty"`
+	Files  []fileInfo `json:"files"`
+}
+
+type fileInfo struct {
+	Name string `json:"name"`
+	Size int64  `json:"size"`
+	SHA  string `json:"sha256"`
+}
+
+// sealed is the form of manifest.json: the manifest with a digest of its own.
+type sealed struct {
+	Manifest json.RawMessage `json:"manifest"`
+	SHA      string          `json:"sha256"`
+}
+
+// stored is the content of state.json.
+type stored struct {
+	State  state             `json:"state"`
+	Config json.RawMessage   `json:"config"` // resolved stages
+	Hash   string            `json:"config_sha256"`
+	Model  map[string]string `json:"model"` // of every parameter type and shape, and a sample of its bits if it never trained
+}
+
+func digest(b []byte) string {
+	h := sha256.Sum256(b)
+	return hex.EncodeToString(h[:])
+}
+
+// place is the name of the checkpoint of a state. Names sort as the run went.
+func place(s state) string {
+	n := fmt.Sprintf("checkpoint-%02d-%08d", s.Stage+1, s.Step)
+	if s.Micro > 0 {
+		n += fmt.Sprintf("-%04d", s.Micro)
+	}
+	return n
+}
+
+// save writes a checkpoint. On an error the earlier ones are as they were.
+func (s *session) save() error {
+	name := place(s.at)
+	if s.o.Dir == "" {
+		s.improved = nil
+		return s.remember()
+	}
+	if s.comm().Rank() != 0 || s.last == name && len(s.improved) == 0 {
+		s.last = name
+		return nil
+	}
+	best := maps.Clone(s.at.Best)
+	for _, key := range s.improved {
+		b := s.at.Best[key]
+		b.Checkpoint = name
+		s.at.Best[key] = b
+	}
+	if err := s.store(name); err != nil {
+		s.at.Best = best
+		return err
+	}
+	s.improved = nil
+	return s.prune()
+}
+
+// store writes a checkpoint of that name.
+func (s *session) store(name string) error {
+	if ok, bad := tensor.AllFinite(s.weights()); !ok {
+		return fmt.Errorf("parameter %s is not finite", s.all[bad].name)
+	}
+	if err := s.metricsSync(); err != nil {
+		return err
+	}
+	tmp := filepath.Join(s.o.Dir, ".new-"+name)
+	if err := s.write(tmp); err != nil {
+		return errors.Join(err, s.fs.RemoveAll(tmp))
+	}
+	to, old := filepath.Join(s.o.Dir, name), filepath.Join(s.o.Dir, ".old-"+name)
+	replace := false
+	if _, err := os.Lstat(to); err == nil {
+		replace = true
+		if err := s.fs.Rename(to, old); err != nil {
+			return errors.Join(err, s.fs.RemoveAll(tmp))
+		}
+	}
+	if err := s.fs.Rename(tmp, to); err != nil {
+		if replace {
+			err = errors.Join(err, s.fs.Rename(old, to))
+		}
+		return errors.Join(err, s.fs.RemoveAll(tmp))
+	}
+	if replace {
+		if err := s.fs.RemoveAll(old); err != nil {
+			return err
+		}
+	}
+	if err := s.fs.SyncDir(s.o.Dir); err != nil {
+		return err
+	}
+	s.last = name
+	s.known = append(slices.DeleteFunc(s.known, func(n string) bool { return n == name }), name)
+	return nil
+}
+
+// prune removes all but the newest and the best checkpoints.
+func (s *session) prune() error {
+	keep := map[string]bool{}
+	for _, b := range s.at.Best {
+		keep[b.Checkpoint] = true
+	}
+	n := 0
+	for i := len(s.known) - 1; i >= 0; i-- {
+		name := s.known[i]
+		if keep[name] {
+			continue
+		}
+		if n++; n <= s.o.Keep {
+			continue
+		}
+		if err := s.fs.RemoveAll(filepath.Join(s.o.Dir, name)); err != nil {
+			return fmt.Errorf("removing an old checkpoint: %w", err)
+		}
+		s.known = slices.Delete(s.known, i, i+1)
+	}
+	return nil
+}
+
+// write makes the directory tmp with everything in it.
+func (s *session) write(tmp string) error {
+	if err := s.fs.RemoveAll(tmp); err != nil {
+		return err
+	}
+	if err := s.fs.Mkdir(tmp); err != nil {
+		return err
+	}
+	m := manifest{Format: format, Stage: s.at.Stage, Step: s.at.Step, Micro: s.at.Micro}
+	put := func(name string, fill func(io.Writer) error) error {
+		h, n := sha256.New(), int64(0)
+		err := writeFile(s.fs, tmp, name, func(w io.Writer) error {
+			return fill(writerFunc(func(b []byte) (int, error) {
+				h.Write(b)
+				n += int64(len(b))
+				return w.Write(b)
+			}))
+		})
+		m.Files = append(m.Files, fileInfo{name, n, hex.EncodeToString(h.Sum(nil))})
+		return err
+	}
+	if err := put(weightsFile, func(w io.Writer) error { return writePieces(w, s.moved) }); err != nil {
+		return err
+	}
+	if err := put(optimizerFile, func(w io.Writer) error { return writePieces(w, s.optimizer()) }); err != nil {
+		return err
+	}
+	config, err := json.Marshal(s.plan)
+	if err != nil {
+		return err
+	}
+	state, err := json.MarshalIndent(stored{State: s.at, Config: config, Hash: digest(config), Model: s.fingerprint()}, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := put(stateFile, func(w io.Writer) error { _, err := w.Write(state); return err }); err != nil {
+		return err
+	}
+	b, err := m.seal()
+	if err != nil {
+		return err
+	}
+	if err := writeFile(s.fs, tmp, manifestFile, func(w io.Writer) error { _, err := w.Write(b); return err }); err != nil {
+		return err
+	}
+	return s.fs.SyncDir(tmp)
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// seal is the content of manifest.json.
+func (m manifest) seal() ([]byte, error) {
+	b, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	b, err = json.MarshalIndent(sealed{b, digest(b)}, "", " ")
+	return append(b, '\n'), err
+}
+
+// readManifest checks manifest.json of a checkpoint. Every bit of the file counts.
+func readManifest(dir string) (manifest, error) {
+	var m manifest
+	b, err := readSmall(filepath.Join(dir, manifestFile))
+	if err != nil {
+		return m, err
+	}
+	var s sealed
+	if err := json.Unmarshal(b, &s); err != nil {
+		return m, fmt.Errorf("%s: %w", manifestFile, err)
+	}
+	if err := json.Unmarshal(s.Manifest, &m); err != nil {
+		return m, fmt.Errorf("%s: %w", manifestFile, err)
+	}
+	if again, err := m.seal(); err != nil || !bytes.Equal(again, b) {
+		return m, fmt.Errorf("%s is not as it was written", manifestFile)
+	}
+	return m, nil
+}
+
+// readSmall reads a file of at most 64 MiB.
+func readSmall(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxHeader+1))
+	if err == nil && len(b) > maxHeader {
+		err = fmt.Errorf("%s is larger than %d bytes", name, maxHeader)
+	}
+	return b, err
+}
+
+// verify reads a checkpoint's files through and compares sizes and digests.
+func (m manifest) verify(dir string) error {
+	for _, f := range m.Files {
+		if f.Name != filepath.Base(f.Name) {
+			return fmt.Errorf("file %q lies elsewhere", f.Name)
+		}
+		if err := f.verify(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f fileInfo) verify(dir string) error {
+	r, err := os.Open(filepath.Join(dir, f.Name))
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	h := sha256.New()
+	n, err := io.Copy(h, r)
+	switch {
+	case err != nil:
+		return fmt.Errorf("%s: %w", f.Name, err)
+	case n != f.Size:
+		return fmt.Errorf("%s has %d bytes, %d were written", f.Name, n, f.Size)
+	case hex.EncodeToString(h.Sum(nil)) != f.SHA:
+		return fmt.Errorf("%s: its SHA-256 is not the one in %s", f.Name, manifestFile)
+	}
+	return nil
+}
+
+// checkpoints lists the names of all checkpoints of a directory, damaged ones too, oldest first.
+func checkpoints(dir string) ([]string, error) {
+	es, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, e := range es {
+		if e.IsDir() && strings.HasPrefix(e.Name(), "checkpoint-") {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil // ReadDir sorts
+}

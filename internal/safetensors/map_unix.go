@@ -1,0 +1,28 @@
+//go:build unix
+
+package safetensors
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func mapFile(f *os.File, size int64) ([]byte, error) {
+	if int64(int(size)) != size {
+		return nil, nil // a 32-bit machine: read piece by piece
+	}
+	m, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil, fmt.Errorf("map into memory: %w", err)
+	}
+	return m, nil
+}
+
+func unmap(m []byte) error {
+	if m == nil {
+		return nil
+	}
+	return unix.Munmap(m)
+}

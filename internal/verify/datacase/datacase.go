@@ -90,6 +90,8 @@ func Run(dir string) ([]Row, error) {
 		add(mixtures(dir))
 		add(archives(dir, c))
 		add(broken(dir, c))
+	case "prompt":
+		add(prompts(dir, c))
 	default:
 		return nil, fmt.Errorf("%s: task %q is none of package data's", dir, c.Task)
 	}

@@ -82,6 +82,9 @@ func (e Event) plain() any {
 	return map[string]any{"time": e.Time, "kind": e.Kind, "stage": e.Stage, "step": e.Step, "scores": scores, "text": e.Text, "seconds": e.Seconds}
 }
 
+// sortedKeys are the keys of m in order.
+func sortedKeys(m map[string]float64) []string { return slices.Sorted(maps.Keys(m)) }
+
 // board writes TensorBoard's event files: TFRecords of tensorflow.Event messages.
 type board struct {
 	f     *os.File
@@ -135,7 +138,7 @@ func (b *board) event(e Event) error {
 	}
 	return b.write(e.Time, e.Step, func(m []byte) []byte {
 		var summary []byte
-		for _, k := range slices.Sorted(maps.Keys(values)) {
+		for _, k := range sortedKeys(values) {
 			v := field(nil, 1, []byte(e.Stage+"/"+k)) // tag
 			v = append(v, 2<<3|5)                     // simple_value, a float
 			v = appendFixed32(v, math.Float32bits(float32(values[k])))

@@ -42,6 +42,7 @@ type session struct {
 
 	fs      fileSystem
 	lock    *lock
+	shown   *progress
 	metrics *recorder
 	known   []string // checkpoints in Dir that look whole, oldest first
 	last    string   // the newest of this state's past
@@ -140,6 +141,10 @@ func (r *runner[B]) open(stages []Stage[B]) error {
 	}
 	if r.o.Observe != nil {
 		r.sinks = append(r.sinks, r.o.Observe)
+	}
+	if r.o.Progress != nil && r.comm().Rank() == 0 {
+		r.shown = newProgress(r.o.Progress)
+		r.sinks = append(r.sinks, r.shown.event)
 	}
 	for _, n := range notes {
 		err = errors.Join(err, r.note("note", "%s", n))
@@ -247,6 +252,9 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 	start := r.now()
 	r.report.Stages = append(r.report.Stages, StageReport{Name: r.stage.Name})
 	rep := &r.report.Stages[len(r.report.Stages)-1]
+	if r.shown != nil {
+		r.shown.begin(r.stage.Name, r.config.Steps, start)
+	}
 	if err := r.note("stage", "%d steps of %d micro-batches; %s", r.config.Steps, r.config.Accumulate, r.describe()); err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ const patience = 3
 
 // step is one optimizer step: gradients of all micro-batches, clipping, update.
 func (r *runner[B]) step(ctx context.Context, rep *StageReport) error {
-	start := r.now()
+	start, work := r.now(), tensor.FLOPs()
 	if r.at.Micro == 0 {
 		for _, t := range r.all {
 			t.p.ZeroGrad()
@@ -66,7 +66,7 @@ func (r *runner[B]) step(ctx context.Context, rep *StageReport) error {
 	}
 	rep.Loss, rep.Norm, rep.LR = append(rep.Loss, loss), append(rep.Norm, norm), append(rep.LR, rates[0])
 	return r.emit(Event{Kind: "step", Stage: r.stage.Name, Step: r.at.Step, Loss: loss, Average: r.at.Average, GradNorm: norm, Norms: norms, LR: rates,
-		Tokens: tokens, Samples: r.samples, Seconds: r.now().Sub(start).Seconds()})
+		Tokens: tokens, Samples: r.samples, FLOPs: float64(tensor.FLOPs() - work), Seconds: r.now().Sub(start).Seconds()})
 }
 
 // average adds a loss to the running mean over about the last hundred steps.

@@ -108,6 +108,7 @@ type Event struct {
 	Tokens   int                `json:"tokens,omitempty"`     // supervised ones of the step
 	Samples  int                `json:"samples,omitempty"`    // of the step, where batches are Described
 	Seconds  float64            `json:"seconds,omitempty"`
+	FLOPs    float64            `json:"flops,omitempty"` // of the step's matrix products and attentions
 	Scores   map[string]float64 `json:"scores,omitempty"`
 	Text     string             `json:"text,omitempty"`
 }

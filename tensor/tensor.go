@@ -107,6 +107,11 @@ func Wrap(data []float32, shape ...int) *Tensor {
 	return wrap("Wrap", Float32, unsafe.Pointer(unsafe.SliceData(data)), len(data), shape)
 }
 
+// WrapInts makes an int32 tensor of ids without a copy.
+func WrapInts(ids []int32, shape ...int) *Tensor {
+	return wrap("WrapInts", Int32, unsafe.Pointer(unsafe.SliceData(ids)), len(ids), shape)
+}
+
 // WrapBFloat16 makes a bfloat16 tensor of raw bits without a copy; they may lie in a read-only mapping as long as nothing trains them.
 func WrapBFloat16(bits []uint16, shape ...int) *Tensor {
 	return wrap("WrapBFloat16", BFloat16, unsafe.Pointer(unsafe.SliceData(bits)), len(bits), shape)

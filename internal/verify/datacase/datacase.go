@@ -85,11 +85,20 @@ func Run(dir string) ([]Row, error) {
 		}
 	}
 	switch c.Task {
-	case "dataset":
-		add(records(dir, c))
-		add(mixtures(dir))
-		add(archives(dir, c))
-		add(broken(dir, c))
+	case "dataset": // of which a folder may hold parts
+		if c.Records != "" {
+			add(records(dir, c))
+			add(mixtures(dir))
+		}
+		if c.WebDataset != "" {
+			add(shards(dir, c))
+		}
+		if c.Zip.File != "" {
+			add(zipped(dir, c))
+		}
+		if c.Broken != "" {
+			add(broken(dir, c))
+		}
 	case "prompt":
 		add(prompts(dir, c))
 	default:

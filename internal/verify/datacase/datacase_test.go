@@ -2,6 +2,8 @@ package datacase_test
 
 import (
 	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -9,15 +11,57 @@ import (
 	"github.com/gollava/gollava/internal/verify/datacase"
 )
 
-func TestCases(t *testing.T) {
-	dir := os.Getenv("GOLLAVA_DATACASE")
-	if dir == "" {
-		t.Skip("GOLLAVA_DATACASE names no case folder")
+func TestReferenceCases(t *testing.T) {
+	for name, parts := range map[string]int{"dataset": 3, "splice": 1} {
+		rows, err := datacase.Run(filepath.Join("testdata", name))
+		require.NoError(t, err)
+		require.Len(t, rows, parts)
+		for _, r := range rows {
+			require.True(t, r.Pass, "%s: %s", r.What, r.Detail)
+			require.Zero(t, r.MaxAbs)
+		}
 	}
-	rows, err := datacase.Run(dir)
-	require.NoError(t, err)
-	for _, r := range rows {
-		t.Log(r.What, r.Detail)
-		require.True(t, r.Pass, r.What)
+}
+
+// A check that cannot fail proves nothing: each kind of row must notice a changed expectation, and say where.
+func TestChangedExpectationsFail(t *testing.T) {
+	for _, c := range []struct{ dir, file, old, new, says string }{
+		{"dataset", "expect.jsonl", `"words":14`, `"words":15`, `"Words":15`},
+		{"dataset", "expect.jsonl", `"line":2,`, `"line":3,`, `"Line":3`},
+		{"dataset", "webdataset/expect.jsonl", `["txt",`, `["text",`, "shard-000001.tar"},
+		{"dataset", "case.json", `"interleave.json": [`, `"interleave.json": [7,`, "interleave.json"},
+		{"splice", "cases.jsonl", `"rows":[[["t",1,`, `"rows":[[["t",2,`, "batch0"},
+		{"splice", "cases.jsonl", `"error":"IndexError"`, `"unchanged":true`, "too-few-features"},
+	} {
+		dir := t.TempDir()
+		require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("testdata", c.dir))))
+		path := filepath.Join(dir, c.file)
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		changed := strings.Replace(string(b), c.old, c.new, 1)
+		require.NotEqual(t, string(b), changed, c.old)
+		require.NoError(t, os.Chmod(path, 0o644))
+		require.NoError(t, os.WriteFile(path, []byte(changed), 0o644))
+		rows, err := datacase.Run(dir)
+		require.NoError(t, err)
+		failed := ""
+		for _, r := range rows {
+			if !r.Pass {
+				failed += r.Detail
+				require.Equal(t, 1., r.MaxAbs)
+			}
+		}
+		require.Contains(t, failed, c.says, c.old)
+	}
+}
+
+func TestRunRefusesOtherFolders(t *testing.T) {
+	_, err := datacase.Run(t.TempDir())
+	require.ErrorIs(t, err, os.ErrNotExist)
+	for _, text := range []string{`{"format":2,"task":"dataset"}`, `{"format":1,"task":"pixels"}`, `{`} {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "case.json"), []byte(text), 0o644))
+		_, err := datacase.Run(dir)
+		require.Error(t, err)
 	}
 }

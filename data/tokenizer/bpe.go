@@ -209,11 +209,8 @@ func (m *bpe) emit(dst []piece, s *symbol, text string) []piece {
 }
 
 func (m *bpe) unknown(dst []piece, text string) []piece {
-	if m.bytes != nil {
-		for i := range len(text) {
-			dst = append(dst, piece{m.bytes[text[i]], 1})
-		}
-		return dst
+	if out, ok := asBytes(dst, m.bytes, text); ok {
+		return out
 	}
 	if m.fuseUnk && m.unk >= 0 && len(dst) > 0 && dst[len(dst)-1].id == m.unk {
 		dst[len(dst)-1].n += int32(len(text))
@@ -267,4 +264,19 @@ func (m *bpe) apart(dst []piece, text string) []piece {
 		at += int(x.n)
 	}
 	return dst
+}
+
+// asBytes writes the byte tokens of text, if there is one for every byte.
+func asBytes(dst []piece, table *[256]int32, text string) ([]piece, bool) {
+	if table == nil {
+		return dst, false
+	}
+	at := len(dst)
+	for i := range len(text) {
+		if table[text[i]] < 0 {
+			return dst[:at], false
+		}
+		dst = append(dst, piece{table[text[i]], 1})
+	}
+	return dst, true
 }

@@ -45,7 +45,7 @@ type byteLevel struct {
 	words map[string]int32 // the vocabulary in bytes, for ignore_merges
 }
 
-func newByteLevel(vocab map[string]int32, prefix, suffix string, whole bool) *byteLevel {
+func newByteLevel(vocab map[string]int32, suffix string, whole bool) *byteLevel {
 	l := &byteLevel{}
 	get := func(s string) int32 {
 		if id, ok := vocab[s]; ok {

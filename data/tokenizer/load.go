@@ -34,13 +34,20 @@ func LoadConfig(path string, c Config) (*Tokenizer, error) {
 		return err == nil
 	}
 	if file == "" {
-		switch _, known := slowClass(c.Class); {
+		_, known := slowClass(c.Class)
+		switch {
 		case has("tokenizer.model") && (known || !has("tokenizer.json")):
 			file = "tokenizer.model"
 		case has("spiece.model") && (known || !has("tokenizer.json")):
 			file = "spiece.model"
+		case has("tokenizer.json"):
+			file = "tokenizer.json"
+		case has("vocab.json"):
+			file = "vocab.json"
+		case has("vocab.txt"):
+			file = "vocab.txt"
 		default:
-			return nil, fmt.Errorf("tokenizer: %s: no tokenizer.model and no spiece.model in it", path)
+			return nil, fmt.Errorf("tokenizer: %s: no tokenizer.model, spiece.model, tokenizer.json, vocab.json or vocab.txt in it", path)
 		}
 	}
 	full := filepath.Join(dir, file)
@@ -48,7 +55,17 @@ func LoadConfig(path string, c Config) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := loadSlow(b, c, hf)
+	var t *Tokenizer
+	switch {
+	case filepath.Ext(file) == ".txt":
+		t, err = loadBert(b, c, hf)
+	case file == "vocab.json":
+		t, err = loadMerges(b, filepath.Join(dir, "merges.txt"), c, hf)
+	case filepath.Ext(file) == ".json":
+		t, err = loadFast(b, c, hf)
+	default:
+		t, err = loadSlow(b, c, hf)
+	}
 	if err != nil {
 		return nil, inFile(full, err)
 	}

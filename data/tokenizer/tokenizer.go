@@ -24,7 +24,8 @@ type Tokenizer struct {
 	bos, eos, pad, unk int32
 	sep, cls           int32
 
-	surfaces *spModel // SentencePiece alone: Pieces shows unknown characters as they are
+	contextPad int32    // what Context pads with
+	surfaces   *spModel // SentencePiece alone: Pieces shows unknown characters as they are
 }
 
 func (t *Tokenizer) decoder() decoder { return t.dec(t) }

@@ -124,25 +124,26 @@ func (u *unigram) add(score, path float64) float64 {
 	return float64(float32(score) + float32(path))
 }
 
-// finish turns the backward list of tokens round and writes unknown ones as bytes, or several as one.
+// finish turns the backward list of tokens round; unknown ones in a row become their bytes, or one token.
 func (u *unigram) finish(dst []piece, first int, text string) []piece {
 	back := append([]piece(nil), dst[first:]...)
 	dst = dst[:first]
 	at := 0
 	for i := len(back) - 1; i >= 0; i-- {
 		p := back[i]
-		switch {
-		case p.id != u.unk:
-			dst = append(dst, p)
-		case u.bytes != nil:
-			for k := range int(p.n) {
-				dst = append(dst, piece{u.bytes[text[at+k]], 1})
+		if p.id == u.unk {
+			for i > 0 && back[i-1].id == u.unk {
+				i--
+				p.n += back[i].n
 			}
-		case len(dst) > first && dst[len(dst)-1].id == u.unk:
-			dst[len(dst)-1].n += p.n
-		default:
-			dst = append(dst, p)
+			out, ok := asBytes(dst, u.bytes, text[at:at+int(p.n)])
+			at += int(p.n)
+			if dst = out; !ok {
+				dst = append(dst, p)
+			}
+			continue
 		}
+		dst = append(dst, p)
 		at += int(p.n)
 	}
 	return dst

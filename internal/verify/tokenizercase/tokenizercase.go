@@ -124,6 +124,11 @@ func Run(dir string) ([]Row, error) {
 		return nil, err
 	}
 	rows := compare(t, cases, texts)
+	more, err := others(dir, &c, config, cases, texts)
+	if err != nil {
+		return nil, err
+	}
+	rows = append(rows, more...)
 	if c.Streams != "" {
 		streams := &tally{what: "streams"}
 		err := lines(filepath.Join(dir, c.Streams), func(r streamRow) { compareStream(streams, t, r) })

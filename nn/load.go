@@ -1,0 +1,182 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"unsafe"
+
+	"github.com/gollava/gollava/tensor"
+)
+
+// LoadOptions say how [Load] matches and keeps tensors. The zero value demands the very names of the model.
+type LoadOptions struct {
+	// Rename translates a name in the file into the model's; "" drops the tensor. nil: they are the same.
+	Rename func(name string) string
+
+	// Ignore lists patterns ([Match]) of names in the file that may be there in vain.
+	Ignore []string
+
+	// Optional lists patterns of the model's parameters that may be missing from the file; they stay as they are.
+	Optional []string
+
+	// DType decides what a parameter is kept as, given its name and the dtype in the file, with float16 and float64 counted as float32. nil:
+	// as in the file. Scalars and vectors are kept in float32 in any case. See [As].
+	DType func(name string, stored tensor.DType) tensor.DType
+
+	// Alias lets tensors that need no conversion share the file's memory mapping where there is one. They must not be written to, hence not be
+	// trained, and not be used after [Weights.Close].
+	Alias bool
+}
+
+// As keeps every parameter as dt.
+func As(dt tensor.DType) func(string, tensor.DType) tensor.DType {
+	return func(string, tensor.DType) tensor.DType { return dt }
+}
+
+// Load fills the parameters of m from w. It is strict: if a parameter has no tensor of its name, a tensor no parameter, or two shapes
+// differ, it changes nothing and returns one error that lists all of these, sorted by name. Tied parameters may be stored under any of their
+// names. Memory for all tensors is new, unless they alias.
+func Load(m any, w *Weights, o LoadOptions) error {
+	jobs, err := plan(m, w, o)
+	if err != nil {
+		return err
+	}
+	type filled struct{ param, with *tensor.Tensor }
+	var done []filled
+	var reads []job
+	for _, j := range jobs {
+		dt := kept(j, o)
+		if o.Alias {
+			if t := j.alias(dt); t != nil {
+				done = append(done, filled{j.to, t})
+				continue
+			}
+		}
+		t := tensor.NewOf(dt, j.from.shape...)
+		done = append(done, filled{j.to, t})
+		reads = append(reads, job{j.name, j.from, t})
+	}
+	if err := fetch(reads); err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	for _, d := range done {
+		d.param.SetStorage(d.with)
+	}
+	return nil
+}
+
+// kept is the dtype that a parameter gets.
+func kept(j job, o LoadOptions) tensor.DType {
+	stored := tensor.Float32
+	if j.from.dtype == "BF16" {
+		stored = tensor.BFloat16
+	}
+	switch {
+	case len(j.from.shape) < 2:
+		return tensor.Float32
+	case o.DType != nil:
+		dt := o.DType(j.name, stored)
+		if dt != tensor.Float32 && dt != tensor.BFloat16 {
+			tensor.Fail("Load", "parameter %s cannot be kept as %v", j.name, dt)
+		}
+		return dt
+	}
+	return stored
+}
+
+// alias is a tensor over the file's mapping, or nil if it cannot be: wrong dtype, no mapping, or an address that is not aligned.
+func (j job) alias(dt tensor.DType) *tensor.Tensor {
+	if j.from.mapped == nil || !native(j.from.dtype, dt) || j.to.Len() == 0 {
+		return nil
+	}
+	b, err := j.from.mapped()
+	if err != nil || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%uintptr(dt.Size()) != 0 {
+		return nil
+	}
+	if dt == tensor.BFloat16 {
+		return tensor.WrapBFloat16(as[uint16](b), j.from.shape...)
+	}
+	return tensor.Wrap(as[float32](b), j.from.shape...)
+}
+
+// plan pairs the parameters of m with stored tensors.
+func plan(m any, w *Weights, o LoadOptions) ([]job, error) {
+	var faults []fault
+	files := map[string]string{} // name in the model: name in the file
+	for _, file := range w.Names() {
+		if matchAny(o.Ignore, file) {
+			continue
+		}
+		name := file
+		if o.Rename != nil {
+			name = o.Rename(file)
+		}
+		if name == "" {
+			continue
+		}
+		if other, ok := files[name]; ok {
+			faults = append(faults, fault{name, fmt.Sprintf("ambiguous   %s: both %q and %q of the file", name, other, file)})
+		}
+		files[name] = file
+	}
+
+	var jobs []job
+	var order []*tensor.Tensor
+	names := map[*tensor.Tensor][]string{} // all names of each parameter
+	walk(reflect.ValueOf(m), "", func(f field) bool {
+		if t, ok := f.value.Interface().(*tensor.Tensor); ok && t != nil {
+			if names[t] == nil {
+				order = append(order, t)
+			}
+			names[t] = append(names[t], f.name)
+		}
+		return true
+	})
+	for _, t := range order {
+		found := false
+		for _, name := range names[t] {
+			file, ok := files[name]
+			if !ok {
+				continue
+			}
+			delete(files, name)
+			s := w.stored[file]
+			if !slices.Equal(s.shape, t.Shape()) {
+				faults = append(faults, fault{name, fmt.Sprintf("misshapen   %s: %v in the file, %v in the model", name, s.shape, t.Shape())})
+			} else if err := convertible(s.dtype, tensor.Float32); err != nil {
+				faults = append(faults, fault{name, fmt.Sprintf("unreadable  %s: %v", name, err)})
+			} else if !found {
+				jobs = append(jobs, job{name, s, t})
+			}
+			found = true
+		}
+		if !found && !matchAny(o.Optional, names[t][0]) {
+			faults = append(faults, fault{names[t][0], fmt.Sprintf("missing     %s %v", names[t][0], t.Shape())})
+		}
+	}
+	for name, file := range files {
+		line := fmt.Sprintf("unexpected  %s %v", name, w.stored[file].shape)
+		if name != file {
+			line += fmt.Sprintf(" (%s in the file)", file)
+		}
+		faults = append(faults, fault{name, line})
+	}
+	if len(faults) == 0 {
+		return jobs, nil
+	}
+	slices.SortStableFunc(faults, func(a, b fault) int { return strings.Compare(a.name, b.name) })
+	lines := []string{fmt.Sprintf("%s: the weights do not fit the model:", w.path)}
+	for _, f := range faults {
+		lines = append(lines, "  "+f.line)
+	}
+	return nil, errors.New(strings.Join(lines, "\n"))
+}
+
+type fault struct{ name, line string }
+
+func matchAny(patterns []string, name string) bool {
+	return slices.ContainsFunc(patterns, func(p string) bool { return Match(p, name) })
+}

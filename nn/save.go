@@ -1,0 +1,102 @@
+package nn
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/gollava/gollava/internal/safetensors"
+	"github.com/gollava/gollava/tensor"
+)
+
+// SaveOptions say how [Save] names and stores tensors. The zero value writes every parameter as it is into one file.
+type SaveOptions struct {
+	// Rename translates a parameter's name into that in the file; "" leaves the parameter out. nil: they are the same.
+	Rename func(name string) string
+
+	// DType decides what a parameter is stored as: float32 or bfloat16. nil: as it is. See [As].
+	DType func(name string, kept tensor.DType) tensor.DType
+
+	// MaxShard is the size in bytes above which a folder's weights are divided into several files; 0: never. transformers' default is 5·10⁹.
+	MaxShard int64
+
+	// Metadata are free text fields of the header. nil: {"format": "pt"}, which transformers asks for.
+	Metadata map[string]string
+}
+
+// Save writes the parameters of m to path: the file of that name if it ends in .safetensors, else a folder with model.safetensors or shards
+// and their index. Files are replaced as a whole or not at all. A tensor that several fields share is written once, under its first name.
+func Save(m any, path string, o SaveOptions) error {
+	list, err := listed(m, o)
+	if err != nil {
+		return fmt.Errorf("save %s: %w", path, err)
+	}
+	meta := o.Metadata
+	if meta == nil {
+		meta = map[string]string{"format": "pt"}
+	}
+	if strings.HasSuffix(path, ".safetensors") {
+		return safetensors.Write(path, list, meta)
+	}
+	return safetensors.WriteDir(path, list, meta, o.MaxShard)
+}
+
+func listed(m any, o SaveOptions) ([]safetensors.Tensor, error) {
+	var list []safetensors.Tensor
+	for name, t := range Params(m) {
+		file := name
+		if o.Rename != nil {
+			file = o.Rename(name)
+		}
+		if file == "" {
+			continue
+		}
+		if t.IsMeta() {
+			return nil, fmt.Errorf("parameter %s %v has no weights yet", name, t.Shape())
+		}
+		dt := t.DType()
+		if o.DType != nil {
+			dt = o.DType(name, dt)
+		}
+		s := safetensors.Tensor{Name: file, Shape: t.Shape()}
+		switch dt {
+		case tensor.Float32:
+			s.DType = "F32"
+		case tensor.BFloat16:
+			s.DType = "BF16"
+		default:
+			return nil, fmt.Errorf("parameter %s: cannot be stored as %v", name, dt)
+		}
+		if dt == t.DType() {
+			s.Write = func(w io.Writer) error {
+				_, err := w.Write(t.Bytes())
+				return err
+			}
+		} else {
+			s.Write = func(w io.Writer) error { return writeAs(w, t, s.DType) }
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// writeAs writes a float32 tensor as bfloat16 or the reverse, piece by piece.
+func writeAs(w io.Writer, t *tensor.Tensor, dtype string) error {
+	from, dt := "F32", tensor.BFloat16
+	if dtype == "F32" {
+		from, dt = "BF16", tensor.Float32
+	}
+	src, buf := t.Bytes(), make([]byte, piece)
+	for len(src) > 0 {
+		n := min(len(src), piece/dt.Size()*t.DType().Size()) // what fills buf once converted
+		out := buf[:n/t.DType().Size()*dt.Size()]
+		if err := convert(out, dt, src[:n], from); err != nil {
+			return err
+		}
+		if _, err := w.Write(out); err != nil {
+			return err
+		}
+		src = src[n:]
+	}
+	return nil
+}

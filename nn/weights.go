@@ -1,0 +1,179 @@
+package nn
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+
+	"github.com/gollava/gollava/internal/safetensors"
+	"github.com/gollava/gollava/tensor"
+)
+
+// Weights are the tensors of a checkpoint on the disk, by name. Nothing is in memory until it is read.
+type Weights struct {
+	path   string
+	stored map[string]*stored
+	close  func() error
+}
+
+// stored is a tensor on the disk.
+type stored struct {
+	file  string
+	dtype string // as safetensors spells it
+	shape []int
+
+	read   func(p []byte, off int64) error // reads bytes from offset off on; or
+	whole  func() ([]byte, error)          // all bytes, for a tensor that does not lie in the file in one piece
+	mapped func() ([]byte, error)          // the bytes in a read-only mapping; nil: there is none
+}
+
+func (s *stored) size() int64 {
+	n, _ := safetensors.Size(s.dtype, s.shape) // the readers have checked it
+	return n
+}
+
+// OpenWeights opens the checkpoint at path: a folder that holds model.safetensors or the shards of model.safetensors.index.json, or one file
+// of any name. Its errors name the file and what is wrong with it. Close it after loading.
+func OpenWeights(path string) (*Weights, error) {
+	set, err := safetensors.OpenDir(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("open weights: %w", err)
+	case err != nil:
+		return nil, err
+	}
+	w := &Weights{path: path, stored: map[string]*stored{}, close: set.Close}
+	for _, name := range set.Names() {
+		f := set.File(name)
+		info, _ := f.Info(name)
+		w.stored[name] = &stored{file: f.Path(), dtype: info.DType, shape: info.Shape,
+			read:   func(p []byte, off int64) error { return f.ReadAt(info, p, off) },
+			mapped: func() ([]byte, error) { return f.Bytes(name) }}
+	}
+	return w, nil
+}
+
+// Path is what the weights were opened by.
+func (w *Weights) Path() string { return w.path }
+
+// Close closes the files. Tensors that alias them ([LoadOptions].Alias) must not be used any more.
+func (w *Weights) Close() error { return w.close() }
+
+// Names lists the tensors, sorted.
+func (w *Weights) Names() []string { return slices.Sorted(maps.Keys(w.stored)) }
+
+// Has reports whether there is a tensor of that name.
+func (w *Weights) Has(name string) bool { return w.stored[name] != nil }
+
+// Shape is a tensor's shape, or nil if there is none of that name.
+func (w *Weights) Shape(name string) []int {
+	if s := w.stored[name]; s != nil {
+		return append([]int{}, s.shape...)
+	}
+	return nil
+}
+
+// DType is how a tensor is stored, as the safetensors format spells it (F32, F16, BF16, I64, …), or "" if there is none of that name.
+func (w *Weights) DType(name string) string {
+	if s := w.stored[name]; s != nil {
+		return s.dtype
+	}
+	return ""
+}
+
+// Read reads a tensor as dt: any floating-point storage as float32 or bfloat16, integers as int32 if they fit. It is no parameter.
+func (w *Weights) Read(name string, dt tensor.DType) (*tensor.Tensor, error) {
+	s := w.stored[name]
+	if s == nil {
+		return nil, fmt.Errorf("%s: no tensor %q", w.path, name)
+	}
+	if err := convertible(s.dtype, dt); err != nil {
+		return nil, fmt.Errorf("%s: tensor %q: %w", s.file, name, err)
+	}
+	t := tensor.NewOf(dt, s.shape...)
+	return t, fetch([]job{{name, s, t}})
+}
+
+// Rename gives every tensor the name that f makes of it, and drops those of which it makes "". Two that become one are an error.
+func (w *Weights) Rename(f func(name string) string) error {
+	next, from := map[string]*stored{}, map[string]string{}
+	for _, old := range w.Names() {
+		name := f(old)
+		if name == "" {
+			continue
+		}
+		if other, ok := from[name]; ok {
+			return fmt.Errorf("%s: both %q and %q are %q", w.path, other, old, name)
+		}
+		next[name], from[name] = w.stored[old], old
+	}
+	w.stored = next
+	return nil
+}
+
+// SplitRows replaces a tensor by equal parts of it along axis 0, such as a fused projection by those of queries, keys and values.
+func (w *Weights) SplitRows(name string, into ...string) error {
+	s := w.stored[name]
+	if s == nil {
+		return fmt.Errorf("%s: no tensor %q", w.path, name)
+	}
+	if len(s.shape) == 0 || s.shape[0]%len(into) != 0 || s.read == nil {
+		return fmt.Errorf("%s: tensor %q %v cannot be split into %d parts", s.file, name, s.shape, len(into))
+	}
+	delete(w.stored, name)
+	for i, part := range into {
+		p := *s
+		p.shape = append([]int{s.shape[0] / len(into)}, s.shape[1:]...)
+		size := p.size()
+		from := int64(i) * size
+		p.read = func(b []byte, off int64) error { return s.read(b, from+off) }
+		if s.mapped != nil {
+			p.mapped = func() ([]byte, error) {
+				b, err := s.mapped()
+				if err != nil {
+					return nil, err
+				}
+				return b[from : from+size], nil
+			}
+		}
+		w.stored[part] = &p
+	}
+	return nil
+}
+
+// Transpose turns a stored matrix around.
+func (w *Weights) Transpose(name string) error {
+	s := w.stored[name]
+	if s == nil {
+		return fmt.Errorf("%s: no tensor %q", w.path, name)
+	}
+	if len(s.shape) != 2 {
+		return fmt.Errorf("%s: tensor %q %v is no matrix to transpose", s.file, name, s.shape)
+	}
+	rows, cols := s.shape[0], s.shape[1]
+	w.stored[name] = &stored{file: s.file, dtype: s.dtype, shape: []int{cols, rows}, whole: func() ([]byte, error) {
+		from, err := s.all()
+		if err != nil || len(from) == 0 {
+			return from, err
+		}
+		to, size := make([]byte, len(from)), len(from)/(rows*cols)
+		for i := range rows {
+			for j := range cols {
+				copy(to[(j*rows+i)*size:][:size], from[(i*cols+j)*size:])
+			}
+		}
+		return to, nil
+	}}
+	return nil
+}
+
+// all reads a whole tensor.
+func (s *stored) all() ([]byte, error) {
+	if s.whole != nil {
+		return s.whole()
+	}
+	p := make([]byte, s.size())
+	return p, s.read(p, 0)
+}

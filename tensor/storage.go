@@ -20,7 +20,7 @@ func (s *storage) release() {
 	if s.pooled && !s.kept && s.buf != nil {
 		b := s.buf
 		s.buf = nil
-		b.Device.Free(b)
+		free(b)
 	}
 }
 
@@ -76,6 +76,7 @@ func alloc(d backend.Device, dt DType, shape ...int) *Tensor {
 		dims [4]int
 	}{}
 	c.s = storage{buf: d.Alloc(dt, n), pooled: true}
+	memory.grow(n * dt.Size())
 	c.t = Tensor{shape: append(c.dims[:0:4], shape...), n: n, dtype: dt, st: &c.s}
 	scopes.Lock()
 	if k := len(scopes.open); k > 0 {
@@ -89,6 +90,12 @@ func alloc(d backend.Device, dt DType, shape ...int) *Tensor {
 func like(x *Tensor) *Tensor { return alloc(x.buf().Device, Float32, x.shape...) }
 
 // scratch returns temporary memory that the caller frees.
-func scratch(d backend.Device, n int) *backend.Buffer { return d.Alloc(Float32, n) }
+func scratch(d backend.Device, n int) *backend.Buffer {
+	memory.grow(n * Float32.Size())
+	return d.Alloc(Float32, n)
+}
 
-func free(b *backend.Buffer) { b.Device.Free(b) }
+func free(b *backend.Buffer) {
+	memory.grow(-b.Len * b.DType.Size())
+	b.Device.Free(b)
+}

@@ -238,6 +238,8 @@ func readManifest(dir string) (manifest, error) {
 	return m, nil
 }
 
+const maxSmall = 64 << 20
+
 // readSmall reads a file of at most 64 MiB.
 func readSmall(name string) ([]byte, error) {
 	f, err := os.Open(name)
@@ -245,9 +247,9 @@ func readSmall(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxHeader+1))
-	if err == nil && len(b) > maxHeader {
-		err = fmt.Errorf("%s is larger than %d bytes", name, maxHeader)
+	b, err := io.ReadAll(io.LimitReader(f, maxSmall+1))
+	if err == nil && len(b) > maxSmall {
+		err = fmt.Errorf("%s is larger than %d bytes", name, maxSmall)
 	}
 	return b, err
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gollava/gollava/internal/safetensors"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 )
@@ -126,20 +127,20 @@ func (s *session) adopt(name string) error {
 	if st.State.Stage < 0 || st.State.Stage > len(s.plan) || st.State.Step < 0 || st.State.Micro < 0 {
 		return fmt.Errorf("it is at stage %d, step %d, which this run does not have", st.State.Stage, st.State.Step)
 	}
-	w, err := openPieces(filepath.Join(s.o.Dir, name, weightsFile))
+	w, err := safetensors.Open(filepath.Join(s.o.Dir, name, weightsFile))
 	if err != nil {
 		return err
 	}
-	defer w.f.Close()
-	if err := sameModel(s.model, st.Model, func(n string) bool { _, ok := w.head[n]; return ok }); err != nil {
+	defer w.Close()
+	if err := sameModel(s.model, st.Model, func(n string) bool { _, ok := w.Info(n); return ok }); err != nil {
 		return err
 	}
 	for n, p := range nn.Params(s.model) {
-		if _, ok := w.head[n]; !ok {
+		if _, ok := w.Info(n); !ok {
 			continue
 		}
 		p.Allocate()
-		if err := w.read(n, p); err != nil {
+		if err := readPiece(w, n, p); err != nil {
 			return err
 		}
 		s.move(n, p)
@@ -193,27 +194,27 @@ func (s *session) optimizer() []piece {
 // load fills in optimizer and gradients of the stage from a checkpoint of it. weights also restores the parameters.
 func (s *session) load(name string, weights bool) error {
 	dir := filepath.Join(s.o.Dir, name)
-	o, err := openPieces(filepath.Join(dir, optimizerFile))
+	o, err := safetensors.Open(filepath.Join(dir, optimizerFile))
 	if err != nil {
 		return err
 	}
-	defer o.f.Close()
+	defer o.Close()
 	if weights {
-		w, err := openPieces(filepath.Join(dir, weightsFile))
+		w, err := safetensors.Open(filepath.Join(dir, weightsFile))
 		if err != nil {
 			return err
 		}
-		defer w.f.Close()
+		defer w.Close()
 		for _, t := range s.all {
-			if err := w.read(t.name, t.p); err != nil {
+			if err := readPiece(w, t.name, t.p); err != nil {
 				return err
 			}
 		}
 	}
 	for _, t := range s.all {
-		if _, ok := o.head["grad/"+t.name]; ok && !weights {
+		if _, ok := o.Info("grad/" + t.name); ok && !weights {
 			t.p.SetGrad(tensor.New(t.p.Shape()...))
-			if err := o.read("grad/"+t.name, t.p.Grad()); err != nil {
+			if err := readPiece(o, "grad/"+t.name, t.p.Grad()); err != nil {
 				return err
 			}
 		}
@@ -222,7 +223,7 @@ func (s *session) load(name string, weights bool) error {
 		if strings.HasPrefix(p.name, "grad/") {
 			continue
 		}
-		if err := o.read(p.name, p.t); err != nil {
+		if err := readPiece(o, p.name, p.t); err != nil {
 			return err
 		}
 	}
@@ -359,18 +360,18 @@ func (s *session) rollback() (step int, err error) {
 
 // restart goes back to the checkpoint of the end of the stage before.
 func (s *session) restart(dir string) error {
-	w, err := openPieces(filepath.Join(dir, weightsFile))
+	w, err := safetensors.Open(filepath.Join(dir, weightsFile))
 	if err != nil {
 		return err
 	}
-	defer w.f.Close()
+	defer w.Close()
 	for _, t := range s.all {
-		if _, ok := w.head[t.name]; !ok {
+		if _, ok := w.Info(t.name); !ok {
 			return fmt.Errorf("there is no checkpoint of this stage to go back to (set Every)")
 		}
 	}
 	for _, t := range s.all {
-		if err := w.read(t.name, t.p); err != nil {
+		if err := readPiece(w, t.name, t.p); err != nil {
 			return err
 		}
 		for _, x := range []*tensor.Tensor{t.m, t.v} {

@@ -94,10 +94,11 @@ type runner[B any] struct {
 	Model  Model[B]
 	stage  Stage[B]
 	config plan // of stage
+	dry    bool // weights do not move
 }
 
 func (r *runner[B]) run(ctx context.Context, stages []Stage[B]) (Report, error) {
-	if err := r.open(stages); err != nil {
+	if err := r.open(ctx, stages); err != nil {
 		return Report{}, fmt.Errorf("train: %w", err)
 	}
 	defer r.close()
@@ -115,7 +116,7 @@ func (r *runner[B]) run(ctx context.Context, stages []Stage[B]) (Report, error) 
 }
 
 // open checks everything and gets ready for the first step.
-func (r *runner[B]) open(stages []Stage[B]) error {
+func (r *runner[B]) open(ctx context.Context, stages []Stage[B]) error {
 	if len(stages) == 0 {
 		return fmt.Errorf("no stages")
 	}
@@ -134,6 +135,9 @@ func (r *runner[B]) open(stages []Stage[B]) error {
 	}
 	r.fs = r.o.fs
 	notes, err := r.openDir()
+	if err == nil {
+		err = r.afford(ctx, stages)
+	}
 	if err == nil && r.o.Dir != "" && r.comm().Rank() == 0 {
 		if r.metrics, err = openRecorder(r.o.Dir, r.at.Metrics, r.now()); err == nil {
 			r.sinks = append(r.sinks, r.metrics.event)

@@ -259,6 +259,10 @@ func (r *runner[B]) update(rates []float64, norm float64) {
 	if r.config.Clip > 0 {
 		scale = min(1, r.config.Clip/(norm+1e-6))
 	}
+	if r.dry {
+		r.pretend(scale)
+		return
+	}
 	for i, items := range r.items {
 		tensor.AdamW(tensor.AdamWConfig{LR: rates[r.rates[i].group], Beta1: r.config.Betas[0], Beta2: r.config.Betas[1], Eps: r.config.Eps,
 			WeightDecay: r.rates[i].decay, GradScale: scale, Step: r.at.Updates}, items)
@@ -266,6 +270,21 @@ func (r *runner[B]) update(rates []float64, norm float64) {
 	if d := float32(r.config.EMA); d > 0 {
 		for _, t := range r.all {
 			tensor.Scope(func() { t.ema.CopyFrom(t.ema.Scale(d).Add(t.value().Scale(1 - d))) })
+		}
+	}
+}
+
+// pretend does the work of an update on copies of the weights.
+func (r *runner[B]) pretend(scale float64) {
+	for i, items := range r.items {
+		for _, it := range items {
+			it.Grad = it.Param.Grad()
+			it.Param = it.Param.Clone()
+			if it.Master != nil {
+				it.Master = it.Master.Clone()
+			}
+			tensor.AdamW(tensor.AdamWConfig{Beta1: r.config.Betas[0], Beta2: r.config.Betas[1], Eps: r.config.Eps, WeightDecay: r.rates[i].decay,
+				GradScale: scale, Step: r.at.Updates}, []tensor.AdamWItem{it})
 		}
 	}
 }

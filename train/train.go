@@ -84,6 +84,7 @@ type Options struct {
 	Dir      string            // checkpoints, metrics and the resolved config; "": nothing is stored
 	Resume   bool              // go on from the newest checkpoint of Dir, if there is one
 	Keep     int               // newest checkpoints kept besides the best; 0: 2
+	Memory   int64             // bytes that a stage may take by [Plan]'s estimate, else Run refuses; 0: do not ask
 	Progress io.Writer         // a line now and then; nil: silent
 	Signals  bool              // on the first SIGINT or SIGTERM finish the step, save and return a *Stopped; the second ends the process
 	Command  string            // how to resume, for the message; "": none

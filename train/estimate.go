@@ -1,0 +1,238 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"reflect"
+	"time"
+
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+)
+
+// Estimate is what a stage will need. Sizes are in bytes.
+type Estimate struct {
+	Stage       string
+	Weights     int64 // of the whole model
+	Gradients   int64
+	Optimizer   int64 // moments, float32 masters, averages
+	Activations int64 // at the worst moment of a micro-batch, with temporaries
+	Loader      int64 // the batches of a step that are in memory at once
+	Checkpoint  int64 // one checkpoint on disk
+	Samples     int   // of a micro-batch; 0: batches do not say
+
+	Steps    int
+	FLOPs    float64 // of one step's matrix products and attentions
+	Step     time.Duration
+	Duration time.Duration // of the stage, without evaluations and checkpoints
+}
+
+// Memory is the sum of what must be in memory at once.
+func (e Estimate) Memory() int64 {
+	return e.Weights + e.Gradients + e.Optimizer + e.Activations + e.Loader
+}
+
+// Largest is how many samples a micro-batch can have so that the stage fits into limit bytes, supposing that activations and loader grow with it; 0 if
+// not even one, or if batches do not say how many they have.
+func (e Estimate) Largest(limit int64) int {
+	free := limit - e.Weights - e.Gradients - e.Optimizer
+	if e.Samples == 0 || free <= 0 || e.Activations+e.Loader == 0 {
+		return 0
+	}
+	return int(float64(free) / (float64(e.Activations+e.Loader) / float64(e.Samples)))
+}
+
+func (e Estimate) String() string {
+	s := fmt.Sprintf("stage %q: memory %s (weights %s, gradients %s, optimizer %s, activations %s, loader %s)", e.Stage, bytesText(e.Memory()), bytesText(e.Weights),
+		bytesText(e.Gradients), bytesText(e.Optimizer), bytesText(e.Activations), bytesText(e.Loader))
+	s += fmt.Sprintf("; %.3g FLOPs per step; checkpoints of %s", e.FLOPs, bytesText(e.Checkpoint))
+	if e.Step > 0 {
+		s += fmt.Sprintf("; %d steps of %v take %v", e.Steps, e.Step.Round(time.Microsecond), e.Duration.Round(time.Second))
+	}
+	return s
+}
+
+// probes is how many steps [Plan] takes.
+const probes = 3
+
+// Plan finds out what a stage will need by taking three of its steps without moving any weight: the model is the same afterwards, bit by bit.
+func Plan[B any](ctx context.Context, model Model[B], s Stage[B]) (Estimate, error) {
+	e, err := probe(ctx, model, s, probes)
+	if err != nil {
+		return e, fmt.Errorf("train: plan of stage %q: %w", s.Name, err)
+	}
+	return e, nil
+}
+
+// trial readies a runner that stores nothing, stops for nobody and evaluates nothing.
+func trial[B any](model Model[B], s Stage[B]) (*runner[B], error) {
+	c, err := resolveStage(model, &s)
+	if err != nil {
+		return nil, err
+	}
+	c.Ranks = 1
+	s.Evaluate, s.After = nil, nil
+	r := &runner[B]{Model: model, stage: s, config: c, session: session{model: model, now: time.Now, signal: catchSignals(false)}}
+	return r, r.enter()
+}
+
+func probe[B any](ctx context.Context, model Model[B], s Stage[B], steps int) (Estimate, error) {
+	r, err := trial(model, s)
+	if err != nil {
+		return Estimate{}, err
+	}
+	r.dry = true
+	defer func() {
+		nn.Eval(model)
+		r.forget()
+	}()
+	e := r.sizes()
+	var rep StageReport
+	for i := range steps {
+		work, start := tensor.FLOPs(), time.Now()
+		var err error
+		peak := tensor.PeakMemory(func() { err = r.step(ctx, &rep) })
+		if err != nil {
+			return e, err
+		}
+		took := time.Since(start)
+		if i == 0 {
+			peak -= e.Gradients // a later step finds them in memory already
+		}
+		e.Activations = max(e.Activations, peak)
+		e.FLOPs = max(e.FLOPs, float64(tensor.FLOPs()-work))
+		if i != 0 || steps == 1 { // the first fills caches
+			e.Step += took / time.Duration(max(1, steps-1))
+		}
+		e.Samples = max(e.Samples, r.samples/r.config.Accumulate)
+	}
+	e.Duration = time.Duration(math.Min(float64(e.Step)*float64(e.Steps), math.MaxInt64))
+	b, err := r.stage.Batches(ctx, 0)
+	if err != nil {
+		return e, err
+	}
+	e.Loader = int64(sizeOf(reflect.ValueOf(b), 0))
+	if r.config.TokenWeighted {
+		e.Loader *= int64(r.config.Accumulate)
+	}
+	return e, nil
+}
+
+// forget gives the gradients back.
+func (s *session) forget() {
+	for _, t := range s.all {
+		t.p.ZeroGrad()
+	}
+}
+
+// sizes fills in what follows from the parameters alone.
+func (r *runner[B]) sizes() Estimate {
+	e := Estimate{Stage: r.stage.Name, Steps: r.config.Steps}
+	for _, p := range nn.Params(r.model) {
+		e.Weights += int64(p.Len() * p.DType().Size())
+	}
+	for _, t := range r.all {
+		e.Gradients += int64(4 * t.p.Len())
+	}
+	for _, p := range r.optimizer() {
+		e.Optimizer += int64(p.t.Len() * p.t.DType().Size())
+	}
+	e.Checkpoint = e.Optimizer
+	for _, p := range r.moved {
+		e.Checkpoint += int64(p.t.Len() * p.t.DType().Size())
+	}
+	return e
+}
+
+// sizeOf is how many bytes of tensors, slices and strings v holds.
+func sizeOf(v reflect.Value, depth int) int {
+	if depth > 4 {
+		return 0
+	}
+	n := 0
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		if v.IsNil() {
+			return 0
+		}
+		if v.Type() == reflect.TypeFor[*tensor.Tensor]() {
+			if !v.CanInterface() {
+				return 0
+			}
+			t := v.Interface().(*tensor.Tensor)
+			return t.Len() * t.DType().Size()
+		}
+		return sizeOf(v.Elem(), depth+1)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			n += sizeOf(v.Field(i), depth+1)
+		}
+	case reflect.Slice:
+		n = v.Len() * int(v.Type().Elem().Size())
+		if k := v.Type().Elem().Kind(); k == reflect.Pointer || k == reflect.Struct || k == reflect.Slice || k == reflect.Interface {
+			for i := range v.Len() {
+				n += sizeOf(v.Index(i), depth+1)
+			}
+		}
+	case reflect.String:
+		n = v.Len()
+	}
+	return n
+}
+
+// afford returns an error if a stage does not fit into Options.Memory, or its checkpoints onto the disk.
+func (r *runner[B]) afford(ctx context.Context, stages []Stage[B]) error {
+	if r.o.Memory < 0 {
+		return fmt.Errorf("memory limit %d is negative", r.o.Memory)
+	}
+	if r.o.Memory > 0 {
+		for i := r.at.Stage; i < len(stages); i++ {
+			e, err := probe(ctx, r.Model, stages[i], 1)
+			if err != nil {
+				return fmt.Errorf("stage %q: %w", stages[i].Name, err)
+			}
+			if e.Memory() <= r.o.Memory {
+				continue
+			}
+			way := "even the weights and their optimizer do not: train fewer parameters"
+			if n := e.Largest(r.o.Memory); n > 0 {
+				way = fmt.Sprintf("micro-batches of at most %d samples instead of %d would fit", n, e.Samples)
+			} else if e.Memory()-e.Activations-e.Loader < r.o.Memory {
+				way = "use smaller micro-batches, or Recompute"
+			}
+			return fmt.Errorf("%v: over the limit of %s; %s", e, bytesText(r.o.Memory), way)
+		}
+	}
+	if r.o.Dir == "" || r.comm().Rank() != 0 {
+		return nil
+	}
+	free, ok := freeSpace(r.o.Dir)
+	moved := map[*tensor.Tensor]bool{}
+	for i := range stages {
+		all, err := resolve(r.model, stages[i].Groups)
+		if err != nil || !ok || i < r.at.Stage {
+			continue // resolve has been through once
+		}
+		var size int64
+		for _, t := range all {
+			moved[t.p] = true
+			per := 8 // m and v
+			if t.p.DType() == tensor.BFloat16 {
+				per += 4
+			}
+			if stages[i].EMA > 0 {
+				per += 4
+			}
+			size += int64(per * t.p.Len())
+		}
+		for p := range moved {
+			size += int64(p.Len() * p.DType().Size())
+		}
+		if n := int64(r.o.Keep + 1); len(r.known) == 0 && free < n*size { // one more while the next is being written
+			return fmt.Errorf("stage %q: %d checkpoints of %s do not fit into the %s that are free in %s: lower Keep, or choose another directory", stages[i].Name, n,
+				bytesText(size), bytesText(free), r.o.Dir)
+		}
+	}
+	return nil
+}

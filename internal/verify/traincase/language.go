@@ -1,0 +1,142 @@
+package traincase
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/train"
+)
+
+// tokens is a batch of text.
+type tokens struct {
+	ids, labels *tensor.Tensor // [B, T]
+	mask        []int32
+}
+
+// Supervised counts the labels that are scored.
+func (b tokens) Supervised() int {
+	n := 0
+	for _, l := range llm.Shift(b.labels).IntData() {
+		if l != tensor.IgnoreIndex {
+			n++
+		}
+	}
+	return n
+}
+
+// reader is a language model that learns from tokens.
+type reader struct {
+	Language llm.Model `param:",inline"`
+}
+
+func (m *reader) Loss(b tokens) *tensor.Tensor {
+	start, end, positions, ok := llm.Extent(b.mask, b.ids.Dim(0))
+	if !ok {
+		tensor.Fail("Loss", "the attention mask has a hole")
+	}
+	h := m.Language.Hidden(llm.Input{Embeds: m.Language.Embed(b.ids), Start: start, End: end, Positions: positions})
+	return llm.Loss(m.Language, h, b.labels)
+}
+
+// weights fills every parameter of m from a file, whose names canonical translates.
+func weights(m any, f *expected, canonical func(string) string) error {
+	from := map[string]string{}
+	for _, n := range f.Names() {
+		from[canonical(n)] = n
+	}
+	for name, p := range nn.Params(m) {
+		stored, ok := from[name]
+		if !ok {
+			return fmt.Errorf("%s: there is no %s", f.Path(), name)
+		}
+		t := f.get(stored)
+		if f.err != nil {
+			return f.err
+		}
+		p.SetStorage(t)
+	}
+	return nil
+}
+
+func loadReader(dir string) (*reader, error) {
+	c, err := llm.ReadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	m, err := llm.New(nil, c)
+	if err != nil {
+		return nil, err
+	}
+	f, err := open(dir, "model.safetensors")
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r := &reader{m}
+	return r, weights(r, f, func(n string) string { return n })
+}
+
+func accumulation(dir string, c caseFile) (rows []Row, err error) {
+	e, err := open(dir, "expected.safetensors")
+	if err != nil {
+		return nil, err
+	}
+	defer e.Close()
+	var micro []tokens
+	for k := range c.Micro {
+		in := fmt.Sprintf("in.micro.%d.", k)
+		b := tokens{ids: e.get(in + "input_ids"), labels: e.get(in + "labels")}
+		if mask := e.get(in + "attention_mask"); e.err == nil {
+			b.mask = mask.IntData()
+		}
+		if e.err != nil {
+			return nil, e.err
+		}
+		if k >= len(c.Supervised) || b.Supervised() != c.Supervised[k] {
+			return nil, fmt.Errorf("micro-batch %d supervises %d tokens, the case says %v", k, b.Supervised(), c.Supervised)
+		}
+		micro = append(micro, b)
+	}
+	if len(micro) == 0 {
+		return nil, fmt.Errorf("there are no micro-batches")
+	}
+	batches := func(_ context.Context, n int) (tokens, error) { return micro[n%len(micro)], nil }
+	for i, mode := range []string{"mean_of_means", "token_weighted"} {
+		m, err := loadReader(dir)
+		if err != nil {
+			return nil, err
+		}
+		grads := map[string][]float64{}
+		s := train.Stage[tokens]{Name: mode, Batches: batches, Steps: 1, Accumulate: len(micro), TokenWeighted: i == 1, Groups: []train.Group{{Params: "**", LR: 1e-3}}}
+		s.After = func(int) {
+			for name, p := range nn.Params(m) {
+				grads[name] = widen(p.Grad().Data())
+			}
+		}
+		rep, err := train.Run(context.Background(), m, train.Options{}, s)
+		if err != nil {
+			return nil, err
+		}
+		rows = append(rows, absolute(mode+": loss", rep.Stages[0].Loss, e.numbers("accum."+mode+".loss"), c.Tolerance.Loss))
+		all := 0.0
+		prefix := "accum." + mode + ".grad."
+		for _, n := range e.Names() {
+			if strings.HasPrefix(n, prefix) {
+				for _, x := range e.numbers(n) {
+					all += x * x
+				}
+			}
+		}
+		for _, n := range e.Names() {
+			if name, ok := strings.CutPrefix(n, prefix); ok {
+				rows = append(rows, norm(mode+": gradient of "+name, grads[name], e.numbers(n), c.Tolerance.Grad, c.Tolerance.GradFloor*math.Sqrt(all)))
+			}
+		}
+	}
+	return rows, e.err
+}

@@ -2,7 +2,6 @@ package tokenizer
 
 import (
 	"fmt"
-	"html"
 	"strings"
 	"unicode"
 )
@@ -53,7 +52,7 @@ func (c *slowCLIP) encode(out *output, p passage, special bool) {
 func (c *slowCLIP) openAI(p passage) passage {
 	p = fixText(p)
 	for range 2 {
-		if s := html.UnescapeString(p.text); s != p.text {
+		if s := unescape(p.text); s != p.text {
 			p = aligned(p, s)
 		}
 	}

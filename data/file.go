@@ -115,7 +115,11 @@ func (d *File) Sample(i int) (Sample, error) {
 	if err != nil {
 		return Sample{}, err
 	}
-	s, _, faults := parse(b)
+	var s Sample
+	faults := []*Fault{wellFormed(b)}
+	if faults[0] == nil {
+		s, _, faults = parse(b)
+	}
 	for _, f := range faults {
 		if f.Severity == Error && f.Kind != ConversationsMissing {
 			f.File, f.Record, f.ID = d.path, i, s.ID
@@ -219,6 +223,10 @@ func (d *File) lengthsInto(ctx context.Context, out []int) error {
 			f := asFault(err, FileUnreadable)
 			f.File, f.Record = d.path, i
 			return f
+		}
+		if wellFormed(b) != nil {
+			_, err := d.Sample(i)
+			return err
 		}
 		s, _, faults := parse(b)
 		for _, f := range faults {

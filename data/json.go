@@ -1,6 +1,7 @@
 package data
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"unicode/utf8"
@@ -258,23 +259,58 @@ func space(b []byte, i int) int {
 	return min(i, len(b))
 }
 
+// past returns where the value at b[i] ends, in bytes that are known to be well-formed.
+func past(b []byte, i int) int {
+	depth := 0
+	for {
+		switch c := b[i]; c {
+		case '"':
+			i = pastText(b, i)
+		case '{', '[':
+			depth++
+			i++
+		case '}', ']':
+			depth--
+			i++
+		case ',', ':', ' ', '\n', '\r', '\t':
+			i++
+			continue
+		default: // a number or a word
+			for i++; i < len(b) && (b[i] >= '0' && b[i] <= '9' || b[i]|0x20 >= 'a' && b[i]|0x20 <= 'z' || b[i] == '.' || b[i] == '+' || b[i] == '-'); {
+				i++
+			}
+		}
+		if depth == 0 {
+			return i
+		}
+	}
+}
+
+// pastText returns where the well-formed string at b[i] ends.
+func pastText(b []byte, i int) int {
+	for i++; ; i++ {
+		i += bytes.IndexByte(b[i:], '"')
+		slashes := 0
+		for b[i-1-slashes] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return i + 1
+		}
+	}
+}
+
 // unquote returns the text of the valid JSON string b; a lone surrogate becomes U+FFFD.
 func unquote(b []byte) string {
 	b = b[1 : len(b)-1]
-	i := 0
-	for i < len(b) && b[i] != '\\' {
-		i++
-	}
-	if i == len(b) {
+	i := bytes.IndexByte(b, '\\')
+	if i < 0 {
 		return string(b)
 	}
-	out := append(make([]byte, 0, len(b)), b[:i]...)
-	for i < len(b) {
-		if b[i] != '\\' {
-			out = append(out, b[i])
-			i++
-			continue
-		}
+	out := make([]byte, 0, len(b))
+	for ; i >= 0; i = bytes.IndexByte(b, '\\') {
+		out = append(out, b[:i]...)
+		n := 2
 		switch c := b[i+1]; c {
 		case 'b':
 			out = append(out, '\b')
@@ -289,18 +325,17 @@ func unquote(b []byte) string {
 		case 'u':
 			u, _ := hex4(b, i)
 			r := rune(u)
-			if i += 6; u&0xfc00 == 0xd800 && i+6 <= len(b) && b[i] == '\\' && b[i+1] == 'u' {
-				if v, _ := hex4(b, i); v&0xfc00 == 0xdc00 {
+			if n = 6; u&0xfc00 == 0xd800 && i+12 <= len(b) && b[i+6] == '\\' && b[i+7] == 'u' {
+				if v, _ := hex4(b, i+6); v&0xfc00 == 0xdc00 {
 					r = 0x10000 + (r-0xd800)<<10 + rune(v) - 0xdc00
-					i += 6
+					n = 12
 				}
 			}
 			out = utf8.AppendRune(out, r) // a surrogate is appended as U+FFFD
-			continue
 		default:
 			out = append(out, c)
 		}
-		i += 2
+		b = b[i+n:]
 	}
-	return string(out)
+	return string(append(out, b...))
 }

@@ -72,7 +72,7 @@ type spots struct {
 	turns                    []int // the values
 }
 
-// parse reads the bytes of a record. Faults that leave nothing to read end it; those of a single part leave that part empty. Their
+// parse reads the bytes of a record, which are well-formed. Faults that leave nothing to read end it; those of a single part leave that part empty. Their
 // Offset counts from the record's beginning.
 func parse(b []byte) (Sample, spots, []*Fault) {
 	var s Sample
@@ -85,7 +85,7 @@ func parse(b []byte) (Sample, spots, []*Fault) {
 	}
 	var hasID, hasImage, hasTurns bool
 	var idValue, imageValue, videoValue, turnsValue []byte
-	err := members(b, 0, func(key string, from, to int) {
+	members(b, func(key string, from, to int) {
 		switch v := b[from:to]; key {
 		case "id":
 			hasID, idValue, at.id = true, v, from
@@ -102,9 +102,6 @@ func parse(b []byte) (Sample, spots, []*Fault) {
 			s.Extra[key] = append(json.RawMessage(nil), v...)
 		}
 	})
-	if err != nil {
-		return s, at, append(faults, err)
-	}
 	switch {
 	case !hasID || string(idValue) == "null" || string(idValue) == `""`:
 		add(faulty(IDMissing, "messages about this record will have only its number").warning(), at.id)
@@ -152,7 +149,7 @@ func turn(b []byte) (t Turn, at int, f *Fault) {
 	}
 	var has bool
 	var value []byte
-	if f := members(b, 0, func(key string, from, to int) {
+	members(b, func(key string, from, to int) {
 		switch v := b[from:to]; key {
 		case "from":
 			t.Role = ""
@@ -162,9 +159,7 @@ func turn(b []byte) (t Turn, at int, f *Fault) {
 		case "value":
 			has, value, at = true, v, from
 		}
-	}); f != nil {
-		return t, 0, f
-	}
+	})
 	switch {
 	case !has:
 		f = faulty(ValueMissing, "no key value")
@@ -195,35 +190,36 @@ func paths(b []byte) (out []string, ok bool) {
 	return nil, false
 }
 
-// members calls f with the key and the place of the value of each member of the object b, in the file's order: of equal keys the
-// last wins, as in Python. It returns a fault where b is no object, as when the file has changed since it was indexed.
-func members(b []byte, i int, f func(key string, from, to int)) *Fault {
+// wellFormed returns a fault where b is not one JSON value, as when the file has changed since it was indexed.
+func wellFormed(b []byte) *Fault {
 	var g grammar
-	bad := func(at int, k Kind) *Fault {
-		e := faulty(k, "the file has changed since it was opened")
-		e.Offset = int64(at)
-		return e
+	end, k := g.value(b, 0, 0)
+	if k == "" && end == len(b) {
+		return nil
 	}
-	if end, k := g.value(b, i, 0); k != "" || space(b, end) != len(b) {
-		return bad(min(end, len(b)), cmp.Or(k, Syntax))
-	}
-	for i = space(b, i+1); b[i] != '}'; {
-		keyEnd, _ := g.text(b, i)
+	f := faulty(cmp.Or(k, Syntax), "the file has changed since it was opened")
+	f.Offset = int64(end)
+	return f
+}
+
+// members calls f with the key and the place of the value of each member of the well-formed object b, in the file's order: of equal
+// keys the last wins, as in Python.
+func members(b []byte, f func(key string, from, to int)) {
+	for i := space(b, 1); b[i] != '}'; {
+		keyEnd := past(b, i)
 		from := space(b, space(b, keyEnd)+1)
-		to, _ := g.value(b, from, 0)
+		to := past(b, from)
 		f(unquote(b[i:keyEnd]), from, to)
 		if i = space(b, to); b[i] == ',' {
 			i = space(b, i+1)
 		}
 	}
-	return nil
 }
 
-// elements calls f with the place of each element of the valid array b.
+// elements calls f with the place of each element of the well-formed array b.
 func elements(b []byte, f func(from, to int)) {
-	var g grammar
 	for i := space(b, 1); b[i] != ']'; {
-		to, _ := g.value(b, i, 0)
+		to := past(b, i)
 		f(i, to)
 		if i = space(b, to); b[i] == ',' {
 			i = space(b, i+1)

@@ -2,6 +2,7 @@ package data
 
 import (
 	"archive/tar"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -172,7 +173,12 @@ func (t *Tar) Sample(i int) (Sample, error) {
 			if err != nil {
 				return s, t.in(i, err)
 			}
-			r, _, faults := parse(trim(b))
+			b = bytes.TrimSpace(b)
+			if f := wellFormed(b); f != nil {
+				f.Note = "the group's .json"
+				return s, t.in(i, f)
+			}
+			r, _, faults := parse(b)
 			if len(r.Turns) > 0 && len(faults) == 0 {
 				return r, nil
 			}
@@ -195,8 +201,6 @@ func (t *Tar) Sample(i int) (Sample, error) {
 	s.Turns = []Turn{{"human", strings.TrimSuffix(strings.Repeat(ImageToken+"\n", len(s.Images)), "\n")}, {"gpt", caption}}
 	return s, nil
 }
-
-func trim(b []byte) []byte { return []byte(strings.TrimSpace(string(b))) }
 
 // in adds the group to a fault.
 func (t *Tar) in(i int, err error) error {

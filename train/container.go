@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -26,8 +27,11 @@ type header struct {
 
 var dtypeNames = map[tensor.DType]string{tensor.Float32: "F32", tensor.BFloat16: "BF16"}
 
-// writePieces writes tensors from their own memory, one write each.
+// writePieces writes tensors from their own memory, one write each, in the format's usual order: wide types first, then by name.
 func writePieces(w io.Writer, ps []piece) error {
+	ps = slices.SortedFunc(slices.Values(ps), func(a, b piece) int {
+		return cmp.Or(cmp.Compare(b.t.DType().Size(), a.t.DType().Size()), cmp.Compare(a.name, b.name))
+	})
 	head := make(map[string]header, len(ps))
 	at := int64(0)
 	for _, p := range ps {

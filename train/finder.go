@@ -13,8 +13,8 @@ import (
 type RatePoint struct{ LR, Loss, Average float64 }
 
 // FindLR raises the learning rate from low to high over the given number of steps, by the same factor each, and reports the loss on the way, up to
-// where it diverges. best is where the averaged loss falls fastest: a good peak rate for the first group; the others keep their ratio to it. The model is
-// the same afterwards, bit by bit. Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks".
+// where it diverges. best is a tenth of the rate at which the averaged loss is lowest, a good peak rate for the first group; the others keep their ratio
+// to it. The model is the same afterwards, bit by bit. Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks".
 func FindLR[B any](ctx context.Context, model Model[B], s Stage[B], low, high float64, steps int) (points []RatePoint, best float64, err error) {
 	fail := func(err error) ([]RatePoint, float64, error) {
 		return points, 0, fmt.Errorf("train: learning rates of stage %q: %w", s.Name, err)
@@ -72,14 +72,15 @@ func FindLR[B any](ctx context.Context, model Model[B], s Stage[B], low, high fl
 			break
 		}
 	}
-	steepest := math.Inf(1)
-	for i := 1; i < len(points); i++ {
-		if d := points[i].Average - points[i-1].Average; d < steepest {
-			steepest, best = d, points[i].LR
+	lowest := 0
+	for i, p := range points {
+		if p.Average < points[lowest].Average {
+			lowest = i
 		}
 	}
-	if !(steepest < 0) {
+	if lowest == 0 {
 		return fail(fmt.Errorf("the loss falls at no rate between %v and %v: begin lower, or look at the data", low, high))
 	}
+	best = points[lowest].LR / 10
 	return points, best, nil
 }

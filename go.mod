@@ -3,6 +3,7 @@ module github.com/gollava/gollava
 go 1.26.0
 
 require (
+	github.com/alecthomas/kong v1.17.0
 	github.com/stretchr/testify v1.12.1
 	golang.org/x/image v0.47.0
 )
@@ -13,7 +14,6 @@ require (
 	codeberg.org/go-pdf/fpdf v0.11.1 // indirect
 	git.sr.ht/~sbinet/gg v0.7.0 // indirect
 	github.com/ajstarks/svgo v0.0.0-20211024235047-1546f124cd8b // indirect
-	github.com/alecthomas/kong v1.17.0 // indirect
 	github.com/apache/arrow/go/arrow v0.0.0-20211112161151-bc219186db40 // indirect
 	github.com/awalterschulze/gographviz v2.0.3+incompatible // indirect
 	github.com/chewxy/hm v1.0.0 // indirect

@@ -7,15 +7,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/gollava/gollava/internal/verify"
 )
 
-// Row is one line of a report: how many of a kind of case hold.
-type Row struct {
-	What                      string
-	MaxAbs, MaxRel, Tolerance float64 // everything here is exact: 0 where it holds, 1 where it does not
-	Pass                      bool
-	Detail                    string // counts, or the first case that fails
-}
+// Row is one line of a report: how many of a kind of case hold. Everything here is exact: MaxAbs is 0 where it holds and 1 where it does not.
+type Row = verify.Row
 
 // tally counts the cases of one kind.
 type tally struct {

@@ -16,17 +16,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/gollava/gollava/internal/verify"
 )
 
-// Row is what became of one kind of operation.
-type Row struct {
-	What      string  // "decode PNG", "clip", "geometry tokens", …; those in levels of Pillow's own rounding end in "(lossy)"
-	MaxAbs    float64 // largest difference of any number
-	MaxRel    float64 // the same, over the largest number expected of that result
-	Tolerance float64 // what MaxAbs may be
-	Pass      bool
-	Detail    string // how many results were compared, what was passed over, and the first one that failed
-}
+// Row is what became of one kind of operation: "decode PNG", "clip", "geometry tokens", …; those in levels of Pillow's own rounding end in "(lossy)".
+// MaxAbs is the largest difference of any number, MaxRel the same over the largest number expected of that result.
+type Row = verify.Row
 
 // Run checks a folder, and returns a row for each kind of operation in it, in order of appearance. Differences are no errors; a
 // folder that cannot be read is.

@@ -10,15 +10,11 @@ import (
 	"slices"
 
 	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/internal/verify"
 )
 
 // Row is the outcome of one kind of comparison. MaxAbs counts the texts that differ, MaxRel is their share.
-type Row struct {
-	What                      string
-	MaxAbs, MaxRel, Tolerance float64
-	Pass                      bool
-	Detail                    string // the first difference
-}
+type Row = verify.Row
 
 type caseFile struct {
 	Format int    `json:"format"`

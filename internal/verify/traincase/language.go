@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 
+	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -44,7 +45,7 @@ func (m *reader) Loss(b tokens) *tensor.Tensor {
 }
 
 // weights fills every parameter of m from a file, whose names canonical translates.
-func weights(m any, f *expected, canonical func(string) string) error {
+func weights(m any, f *verify.Expected, canonical func(string) string) error {
 	from := map[string]string{}
 	for _, n := range f.Names() {
 		from[canonical(n)] = n
@@ -54,9 +55,9 @@ func weights(m any, f *expected, canonical func(string) string) error {
 		if !ok {
 			return fmt.Errorf("%s: there is no %s", f.Path(), name)
 		}
-		t := f.get(stored)
-		if f.err != nil {
-			return f.err
+		t := f.Tensor(stored)
+		if f.Err != nil {
+			return f.Err
 		}
 		p.SetStorage(t)
 	}
@@ -72,7 +73,7 @@ func loadReader(dir string) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := open(dir, "model.safetensors")
+	f, err := verify.Open(dir, "model.safetensors")
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +83,7 @@ func loadReader(dir string) (*reader, error) {
 }
 
 func accumulation(dir string, c caseFile) (rows []Row, err error) {
-	e, err := open(dir, "expected.safetensors")
+	e, err := verify.Open(dir, "expected.safetensors")
 	if err != nil {
 		return nil, err
 	}
@@ -90,12 +91,12 @@ func accumulation(dir string, c caseFile) (rows []Row, err error) {
 	var micro []tokens
 	for k := range c.Micro {
 		in := fmt.Sprintf("in.micro.%d.", k)
-		b := tokens{ids: e.get(in + "input_ids"), labels: e.get(in + "labels")}
-		if mask := e.get(in + "attention_mask"); e.err == nil {
+		b := tokens{ids: e.Tensor(in + "input_ids"), labels: e.Tensor(in + "labels")}
+		if mask := e.Tensor(in + "attention_mask"); e.Err == nil {
 			b.mask = mask.IntData()
 		}
-		if e.err != nil {
-			return nil, e.err
+		if e.Err != nil {
+			return nil, e.Err
 		}
 		if k >= len(c.Supervised) || b.Supervised() != c.Supervised[k] {
 			return nil, fmt.Errorf("micro-batch %d supervises %d tokens, the case says %v", k, b.Supervised(), c.Supervised)
@@ -115,28 +116,28 @@ func accumulation(dir string, c caseFile) (rows []Row, err error) {
 		s := train.Stage[tokens]{Name: mode, Batches: batches, Steps: 1, Accumulate: len(micro), TokenWeighted: i == 1, Groups: []train.Group{{Params: "**", LR: 1e-3}}}
 		s.After = func(int) {
 			for name, p := range nn.Params(m) {
-				grads[name] = widen(p.Grad().Data())
+				grads[name] = verify.Widen(p.Grad().Data())
 			}
 		}
 		rep, err := train.Run(context.Background(), m, train.Options{}, s)
 		if err != nil {
 			return nil, err
 		}
-		rows = append(rows, absolute(mode+": loss", rep.Stages[0].Loss, e.numbers("accum."+mode+".loss"), c.Tolerance.Loss))
+		rows = append(rows, verify.Absolute(mode+": loss", rep.Stages[0].Loss, e.Numbers("accum."+mode+".loss"), c.Tolerance.Loss))
 		all := 0.0
 		prefix := "accum." + mode + ".grad."
 		for _, n := range e.Names() {
 			if strings.HasPrefix(n, prefix) {
-				for _, x := range e.numbers(n) {
+				for _, x := range e.Numbers(n) {
 					all += x * x
 				}
 			}
 		}
 		for _, n := range e.Names() {
 			if name, ok := strings.CutPrefix(n, prefix); ok {
-				rows = append(rows, norm(mode+": gradient of "+name, grads[name], e.numbers(n), c.Tolerance.Grad, c.Tolerance.GradFloor*math.Sqrt(all)))
+				rows = append(rows, verify.Norm(mode+": gradient of "+name, grads[name], e.Numbers(n), c.Tolerance.Grad, c.Tolerance.GradFloor*math.Sqrt(all)))
 			}
 		}
 	}
-	return rows, e.err
+	return rows, e.Err
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
 )
@@ -31,20 +32,20 @@ func (m *given) Loss(g gradients) *tensor.Tensor {
 var givenNames = [3]string{"a", "b", "c"}
 
 func adamw(dir string, c caseFile) (rows []Row, err error) {
-	e, err := open(dir, "expected.safetensors")
+	e, err := verify.Open(dir, "expected.safetensors")
 	if err != nil {
 		return nil, err
 	}
 	defer e.Close()
 	for _, name := range slices.Sorted(maps.Keys(c.Runs)) {
 		run := c.Runs[name]
-		m := &given{e.get("in.param.a"), e.get("in.param.b"), e.get("in.param.c")}
+		m := &given{e.Tensor("in.param.a"), e.Tensor("in.param.b"), e.Tensor("in.param.c")}
 		var grads [3]*tensor.Tensor
 		for i, p := range givenNames {
-			grads[i] = e.get("in.grads." + p)
+			grads[i] = e.Tensor("in.grads." + p)
 		}
-		if e.err != nil {
-			return nil, e.err
+		if e.Err != nil {
+			return nil, e.Err
 		}
 		params := [3]*tensor.Tensor{m.A.Param(), m.B.Param(), m.C.Param()}
 		s, err := stage(run, name, func(_ context.Context, n int) (g gradients, err error) {
@@ -62,7 +63,7 @@ func adamw(dir string, c caseFile) (rows []Row, err error) {
 		var path [3][]float64
 		s.After = func(int) {
 			for i, p := range params {
-				path[i] = append(path[i], widen(p.Data())...)
+				path[i] = append(path[i], verify.Widen(p.Data())...)
 			}
 		}
 		rep, err := train.Run(context.Background(), m, train.Options{}, s)
@@ -71,12 +72,12 @@ func adamw(dir string, c caseFile) (rows []Row, err error) {
 		}
 		traj := "traj." + name + "."
 		for i, p := range givenNames {
-			rows = append(rows, norm(name+": parameter "+p, path[i], e.numbers(traj+"param."+p), c.Tolerance.TrajFinal, 0))
+			rows = append(rows, verify.Norm(name+": parameter "+p, path[i], e.Numbers(traj+"param."+p), c.Tolerance.TrajFinal, 0))
 		}
-		rows = append(rows, relative(name+": gradient norm", rep.Stages[0].Norm, e.numbers(traj+"grad_norm"), c.Tolerance.TrajNorm),
-			relative(name+": learning rate", rep.Stages[0].LR, e.numbers(traj+"lr"), 1e-6)) // recorded as float32
+		rows = append(rows, verify.Relative(name+": gradient norm", rep.Stages[0].Norm, e.Numbers(traj+"grad_norm"), c.Tolerance.TrajNorm),
+			verify.Relative(name+": learning rate", rep.Stages[0].LR, e.Numbers(traj+"lr"), 1e-6)) // recorded as float32
 	}
-	return rows, e.err
+	return rows, e.Err
 }
 
 // rates is one entry of the schedule's file.
@@ -95,7 +96,7 @@ func schedule(dir string, c caseFile) ([]Row, error) {
 		return nil, fmt.Errorf("file %q lies elsewhere", c.File)
 	}
 	var all []rates
-	if err := readJSON(filepath.Join(dir, c.File), &all); err != nil {
+	if err := verify.ReadJSON(filepath.Join(dir, c.File), &all); err != nil {
 		return nil, err
 	}
 	var rows []Row
@@ -113,7 +114,7 @@ func schedule(dir string, c caseFile) ([]Row, error) {
 		for i, at := range r.At {
 			got[i] = r.LR * s.Factor(at, r.Steps)
 		}
-		row := absolute(what, got, r.Value, c.Relative*math.Abs(r.LR))
+		row := verify.Absolute(what, got, r.Value, c.Relative*math.Abs(r.LR))
 		if w := s.Warmup(r.Steps); w != r.Warmup && !strings.EqualFold(r.Name, "constant") {
 			row.Pass, row.Detail = false, fmt.Sprintf("warm-up of %d steps instead of %d", w, r.Warmup)
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/train"
 )
@@ -29,7 +30,7 @@ func loadVLM(dir string) (*connector.VLM, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := open(dir, "model.safetensors")
+	f, err := verify.Open(dir, "model.safetensors")
 	if err != nil {
 		return nil, err
 	}
@@ -38,14 +39,14 @@ func loadVLM(dir string) (*connector.VLM, error) {
 }
 
 // overwrite puts the recorded result of an earlier run into the model.
-func overwrite(m any, e *expected, prefix string) error {
+func overwrite(m any, e *verify.Expected, prefix string) error {
 	found := false
 	for name, p := range nn.Params(m) {
 		for _, n := range e.Names() {
 			if tail, ok := strings.CutPrefix(n, prefix+"."); ok && canonical(tail) == name {
-				t := e.get(n)
-				if e.err != nil {
-					return e.err
+				t := e.Tensor(n)
+				if e.Err != nil {
+					return e.Err
 				}
 				p.CopyFrom(t)
 				found = true
@@ -59,7 +60,7 @@ func overwrite(m any, e *expected, prefix string) error {
 }
 
 func stages(dir string, c caseFile) (rows []Row, err error) {
-	e, err := open(dir, "expected.safetensors")
+	e, err := verify.Open(dir, "expected.safetensors")
 	if err != nil {
 		return nil, err
 	}
@@ -70,12 +71,12 @@ func stages(dir string, c caseFile) (rows []Row, err error) {
 		if _, ok := e.Info(in + "input_ids"); !ok {
 			break
 		}
-		b := connector.Batch{IDs: e.get(in + "input_ids"), Labels: e.get(in + "labels"), Pixels: e.get(in + "pixel_values")}
-		if mask := e.get(in + "attention_mask"); e.err == nil {
+		b := connector.Batch{IDs: e.Tensor(in + "input_ids"), Labels: e.Tensor(in + "labels"), Pixels: e.Tensor(in + "pixel_values")}
+		if mask := e.Tensor(in + "attention_mask"); e.Err == nil {
 			b.Mask = mask.IntData()
 		}
-		if e.err != nil {
-			return nil, e.err
+		if e.Err != nil {
+			return nil, e.Err
 		}
 		batches = append(batches, b)
 	}
@@ -112,21 +113,21 @@ func stages(dir string, c caseFile) (rows []Row, err error) {
 			return nil, err
 		}
 		r, traj := rep.Stages[0], "traj."+name+"."
-		rows = append(rows, absolute(name+": loss", r.Loss, e.numbers(traj+"loss"), c.Tolerance.TrajLoss),
-			relative(name+": gradient norm", r.Norm, e.numbers(traj+"grad_norm"), c.Tolerance.TrajNorm),
-			relative(name+": learning rate", r.LR, e.numbers(traj+"lr"), 1e-6), // recorded as float32
+		rows = append(rows, verify.Absolute(name+": loss", r.Loss, e.Numbers(traj+"loss"), c.Tolerance.TrajLoss),
+			verify.Relative(name+": gradient norm", r.Norm, e.Numbers(traj+"grad_norm"), c.Tolerance.TrajNorm),
+			verify.Relative(name+": learning rate", r.LR, e.Numbers(traj+"lr"), 1e-6), // recorded as float32
 			frozen(name, m, was, trains))
 		for _, n := range e.Names() {
 			if tail, ok := strings.CutPrefix(n, traj+"final."); ok {
 				for p, t := range nn.Params(m) {
 					if p == canonical(tail) {
-						rows = append(rows, norm(name+": final "+p, widen(t.Data()), e.numbers(n), c.Tolerance.TrajFinal, 0))
+						rows = append(rows, verify.Norm(name+": final "+p, verify.Widen(t.Data()), e.Numbers(n), c.Tolerance.TrajFinal, 0))
 					}
 				}
 			}
 		}
 	}
-	return rows, e.err
+	return rows, e.Err
 }
 
 // frozen passes if exactly what the run trains has moved, to the bit.

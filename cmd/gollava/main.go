@@ -1,0 +1,21 @@
+// Command gollava trains, runs and checks vision-language models: `gollava help` lists what it can do, `gollava COMMAND --help` shows an example.
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+)
+
+// program holds a field for each command, whose type lies in a file of its own.
+type program struct {
+	Verify verifyCommand `cmd:"" help:"Compare this program with results that other programs recorded."`
+}
+
+func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
+
+// console is where a command prints.
+type console struct {
+	out io.Writer // results
+	err io.Writer // everything else
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+
+	"github.com/alecthomas/kong"
+)
+
+// exit is what the parser panics with to end the program after it has printed help.
+type exit int
+
+// run runs one command and returns the exit status: 0, 1 for failure, 2 for arguments that make no sense.
+func run(ctx context.Context, args []string, out, err io.Writer) (status int) {
+	defer func() {
+		if p := recover(); p != nil {
+			code, ok := p.(exit)
+			if !ok {
+				panic(p)
+			}
+			status = int(code)
+		}
+	}()
+	var p program
+	parser := kong.Must(&p, kong.Name("gollava"), kong.Writers(out, err), kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.Description("Trains, runs and checks LLaVA-style vision-language models."), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(console{out, err}))
+	command, failed := parser.Parse(spelled(args))
+	if failed != nil {
+		fmt.Fprintf(err, "gollava: %v\nnext: gollava --help lists the commands, gollava COMMAND --help shows an example\n", failed)
+		return 2
+	}
+	if failed := command.Run(); failed != nil {
+		fmt.Fprintf(err, "gollava: %v\n", failed)
+		var coded interface{ ExitCode() int }
+		if errors.As(failed, &coded) {
+			return coded.ExitCode()
+		}
+		return 1
+	}
+	return 0
+}
+
+var goStyle = regexp.MustCompile(`^-[a-zA-Z][a-zA-Z-]+(=|$)`)
+
+// spelled lets flags be written as Go's are, with one dash, and "help" be a command.
+func spelled(args []string) []string {
+	out := []string{}
+	for i, a := range args {
+		switch {
+		case a == "--":
+			return append(out, args[i:]...)
+		case goStyle.MatchString(a):
+			a = "-" + a
+		}
+		out = append(out, a)
+	}
+	if len(out) == 0 || out[0] == "help" {
+		return append(out[min(1, len(out)):], "--help")
+	}
+	return out
+}
+
+// next tells what to do after a command.
+func (c console) next(format string, args ...any) {
+	fmt.Fprintf(c.err, "next: "+format+"\n", args...)
+}

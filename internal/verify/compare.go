@@ -1,0 +1,89 @@
+package verify
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// compare measures got against want.
+func compare(what string, got, want []float64) Row {
+	r := Row{What: what, Detail: fmt.Sprintf("%d numbers", len(want))}
+	if len(got) != len(want) {
+		r.MaxAbs, r.MaxRel = math.Inf(1), math.Inf(1)
+		r.Detail = fmt.Sprintf("%d numbers instead of %d", len(got), len(want))
+		return r
+	}
+	at := 0
+	for i, w := range want {
+		d := math.Abs(got[i] - w)
+		if math.IsNaN(d) {
+			d = math.Inf(1)
+		}
+		if d > r.MaxAbs {
+			r.MaxAbs, at = d, i
+		}
+		if w != 0 {
+			r.MaxRel = max(r.MaxRel, d/math.Abs(w))
+		}
+	}
+	if r.MaxAbs > 0 {
+		r.Detail += fmt.Sprintf("; farthest off at %d: %.7g instead of %.7g", at, got[at], want[at])
+	}
+	return r
+}
+
+// Absolute passes if every number is within tol.
+func Absolute(what string, got, want []float64, tol float64) Row {
+	r := compare(what, got, want)
+	r.Tolerance, r.Pass = tol, r.MaxAbs <= tol
+	return r
+}
+
+// Relative passes if every number is within tol of its own size.
+func Relative(what string, got, want []float64, tol float64) Row {
+	r := compare(what, got, want)
+	r.Tolerance, r.Relative, r.Pass = tol, true, len(got) == len(want)
+	for i := range want {
+		r.Pass = r.Pass && math.Abs(got[i]-want[i]) <= tol*math.Abs(want[i])
+	}
+	return r
+}
+
+// Norm passes if ‖got−want‖₂ ≤ tol·‖want‖₂ + floor. Its MaxRel is ‖got−want‖₂ / (‖want‖₂ + floor/tol), which is to be at most tol.
+func Norm(what string, got, want []float64, tol, floor float64) Row {
+	r := compare(what, got, want)
+	r.Tolerance, r.Relative = tol, true
+	if len(got) != len(want) {
+		return r
+	}
+	d, w := 0.0, 0.0
+	for i := range want {
+		d += (got[i] - want[i]) * (got[i] - want[i])
+		w += want[i] * want[i]
+	}
+	d, w = math.Sqrt(d), math.Sqrt(w)
+	r.Pass = d <= tol*w+floor
+	if tol > 0 && floor > 0 {
+		w += floor / tol
+	}
+	if r.MaxRel = d; w > 0 {
+		r.MaxRel = d / w
+	}
+	return r
+}
+
+// IDs passes if the rows of token ids are equal.
+func IDs(what string, got, want [][]int32) Row {
+	r := Row{What: what, Pass: len(got) == len(want), Detail: fmt.Sprintf("%d rows of ids", len(want))}
+	if !r.Pass {
+		r.Detail = fmt.Sprintf("%d rows of ids instead of %d", len(got), len(want))
+	}
+	for i := range min(len(got), len(want)) {
+		if r.Pass && !slices.Equal(got[i], want[i]) {
+			r.Pass, r.MaxAbs = false, 1
+			r.Detail = fmt.Sprintf("row %d: ids %v instead of %v", i, got[i], want[i])
+		}
+	}
+	return r
+}

@@ -1,0 +1,56 @@
+package cpu
+
+import (
+	"fmt"
+	"os"
+)
+
+// level is a set of instructions that kernels are written for. A kernel that lacks a variant of the active level uses the next lower one;
+// every kernel has a generic one, in plain Go.
+type level int
+
+const (
+	generic level = iota
+	avx2          // AVX2 and FMA
+	avx512        // AVX-512 F, BW, DQ and VL, besides avx2
+)
+
+func (l level) String() string { return [...]string{"generic", "avx2", "avx512"}[l] }
+
+// levelVariable names the environment variable that forces a level below the highest one that the processor has, for tests and comparisons.
+const levelVariable = "GOLLAVA_CPU"
+
+// active is the level in use. Only tests change it, through [useLevel], and not while kernels run.
+var active = mustChoose(os.Getenv(levelVariable), supported())
+
+func mustChoose(want string, have level) level {
+	l, err := choose(want, have)
+	if err != nil {
+		panic(err)
+	}
+	return l
+}
+
+// choose returns the level called want, or have if want is empty.
+func choose(want string, have level) (level, error) {
+	if want == "" {
+		return have, nil
+	}
+	for l := generic; l <= avx512; l++ {
+		switch {
+		case l.String() != want:
+		case l > have:
+			return 0, fmt.Errorf("cpu: %s=%s: this processor or build has no more than %v", levelVariable, want, have)
+		default:
+			return l, nil
+		}
+	}
+	return 0, fmt.Errorf("cpu: %s=%s: want generic, avx2 or avx512, or nothing for the best", levelVariable, want)
+}
+
+// useLevel makes l active and returns a function that restores the level before.
+func useLevel(l level) (restore func()) {
+	before := active
+	active = l
+	return func() { active = before }
+}

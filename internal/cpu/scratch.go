@@ -1,0 +1,46 @@
+package cpu
+
+import "sync"
+
+// scratch is the working memory of one task: a stack of float32 slices, kept from task to task.
+type scratch struct {
+	memory []float32
+	used   int
+}
+
+// take returns n elements of undefined content that start on a cache line. They are the task's until it sets s.used back to what it
+// was before the call, or gives s back.
+func (s *scratch) take(n int) []float32 {
+	const line = 16
+	end := s.used + (n+line-1)/line*line
+	if end > len(s.memory) {
+		s.memory = make([]float32, max(2*end, 1<<16)) // what was taken before stays valid in the old memory
+	}
+	x := s.memory[s.used:][:n:n]
+	s.used = end
+	return x
+}
+
+var scratches struct {
+	sync.Mutex
+	free []*scratch
+}
+
+// borrow returns scratch that nobody else uses until [scratch.giveBack].
+func borrow() *scratch {
+	scratches.Lock()
+	defer scratches.Unlock()
+	if n := len(scratches.free); n > 0 {
+		s := scratches.free[n-1]
+		scratches.free = scratches.free[:n-1]
+		return s
+	}
+	return &scratch{}
+}
+
+func (s *scratch) giveBack() {
+	s.used = 0
+	scratches.Lock()
+	defer scratches.Unlock()
+	scratches.free = append(scratches.free, s)
+}

@@ -31,6 +31,7 @@ type Config struct {
 
 	// Departures from LLaVA, for small models; zero values are LLaVA's own connector. They are kept in config.json under "gollava".
 	Merge   int     // lay k×k neighbouring features side by side before projecting; 0 or 1: none
+	Gain    float64 // the projector's last layer starts this many times larger; 0 or 1: as PyTorch
 	SlotStd float64 // add a learnt vector to each of a picture's tokens, started with this deviation; 0: none
 
 	original bool // read from the original layout
@@ -57,6 +58,7 @@ func (c *Config) AnyRes() imaging.AnyRes {
 // departures is what Config adds to the reference's fields.
 type departures struct {
 	Merge   int     `json:"merge,omitempty"`
+	Gain    float64 `json:"gain,omitempty"`
 	SlotStd float64 `json:"slot_std,omitempty"`
 }
 

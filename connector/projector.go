@@ -51,6 +51,12 @@ func NewProjector(r *rand.Rand, c Config) (*Projector, error) {
 		p.Linears = append(p.Linears, nn.NewLinear(r, in, out, !c.NoBias))
 		in = out
 	}
+	if r != nil && n > 0 && c.Gain > 0 {
+		w := p.Linears[n-1].(*nn.Linear).Weight.Data()
+		for i := range w {
+			w[i] *= float32(c.Gain)
+		}
+	}
 	if c.SlotStd > 0 {
 		p.Slots = tensor.Randn(r, c.SlotStd, c.FeaturesPerView(), out).Param()
 	}

@@ -38,6 +38,12 @@ type Config struct {
 
 	AlibiBiasMax float64 // MPT
 	SoftmaxScale float64 // MPT; 0: 1/√d
+
+	// Departures for small models trained from nothing, all about how weights start; zero values are transformers'. They are kept in
+	// config.json under names that begin with gollava.
+	InitStd      float64 // of all weights; 0: 0.02
+	DampResidual bool    // projections that end a residual branch start √(2·layers) times smaller, as in GPT-2
+	EmbeddingStd float64 // of token embeddings; 0: InitStd. The final norm starts at InitStd/EmbeddingStd, so that tied logits start as before
 }
 
 // file is config.json as transformers writes it.
@@ -71,6 +77,9 @@ type file struct {
 	DType                 string          `json:"dtype,omitempty"`
 	TorchDType            string          `json:"torch_dtype,omitempty"`
 	Architectures         []string        `json:"architectures,omitempty"`
+	InitStd               float64         `json:"gollava_init_std,omitempty"`
+	DampResidual          bool            `json:"gollava_damp_residual,omitempty"`
+	EmbeddingStd          float64         `json:"gollava_embedding_std,omitempty"`
 
 	AttentionDropout float64         `json:"attention_dropout"`
 	ResidDropout     float64         `json:"resid_pdrop,omitempty"`
@@ -123,7 +132,8 @@ func (c *Config) UnmarshalJSON(raw []byte) error {
 	*c = Config{ModelType: f.ModelType, VocabSize: f.VocabSize, HiddenSize: f.HiddenSize, IntermediateSize: f.IntermediateSize,
 		NumHiddenLayers: f.NumHiddenLayers, NumAttentionHeads: f.NumAttentionHeads, NumKeyValueHeads: f.NumAttentionHeads,
 		MaxPositionEmbeddings: f.MaxPositionEmbeddings, NormEps: 1e-6, HiddenAct: f.HiddenAct, TieWordEmbeddings: *f.TieWordEmbeddings,
-		AttentionBias: f.AttentionBias, MLPBias: f.MLPBias, BOS: -1, PAD: -1, DType: f.DType}
+		AttentionBias: f.AttentionBias, MLPBias: f.MLPBias, BOS: -1, PAD: -1, DType: f.DType,
+		InitStd: f.InitStd, DampResidual: f.DampResidual, EmbeddingStd: f.EmbeddingStd}
 	if f.NumKeyValueHeads != nil {
 		c.NumKeyValueHeads = *f.NumKeyValueHeads
 	}
@@ -345,6 +355,9 @@ func (c *Config) Validate() error {
 	}
 	if c.HeadDim < 0 || c.NumAttentionHeads%c.NumKeyValueHeads != 0 {
 		return fmt.Errorf("num_attention_heads %d is no multiple of num_key_value_heads %d", c.NumAttentionHeads, c.NumKeyValueHeads)
+	}
+	if c.InitStd < 0 || c.EmbeddingStd < 0 {
+		return fmt.Errorf("gollava_init_std %v and gollava_embedding_std %v must not be negative", c.InitStd, c.EmbeddingStd)
 	}
 	if _, err := activation(c.HiddenAct); err != nil {
 		return err

@@ -30,7 +30,8 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		NumHiddenLayers: c.NumHiddenLayers, NumAttentionHeads: c.NumAttentionHeads, NumKeyValueHeads: &c.NumKeyValueHeads, HeadDim: &c.HeadDim,
 		MaxPositionEmbeddings: c.MaxPositionEmbeddings, RMSNormEps: &c.NormEps, HiddenAct: c.HiddenAct, TieWordEmbeddings: &c.TieWordEmbeddings,
 		AttentionBias: c.AttentionBias, MLPBias: c.MLPBias, RoPETheta: c.RoPE.Theta, PartialRotaryFactor: c.RoPE.Partial, EOS: eos,
-		TorchDType: c.dtype(), Architectures: []string{architectures[c.ModelType]}}
+		TorchDType: c.dtype(), Architectures: []string{architectures[c.ModelType]}, InitStd: c.InitStd, DampResidual: c.DampResidual,
+		EmbeddingStd: c.EmbeddingStd}
 	if c.RoPE.Type != "" && c.RoPE.Type != "default" {
 		s := ropeScaling{RoPEConfig: c.RoPE, Kind: c.RoPE.Type}
 		if c.RoPE.Type == "longrope" {

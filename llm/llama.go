@@ -5,7 +5,9 @@
 package llm
 
 import (
+	"math"
 	"math/rand/v2"
+	"strings"
 
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -97,7 +99,41 @@ func New(r *rand.Rand, c Config) (Model, error) {
 		head = linear(r, c.HiddenSize, c.VocabSize, false)
 	}
 	m.LMHead = head
+	if r != nil {
+		m.rescale()
+	}
 	return m, nil
+}
+
+// rescale turns fresh weights of deviation 0.02 into what the config's departures ask for.
+func (m *Llama) rescale() {
+	c := &m.config
+	std, embedding := c.InitStd, c.EmbeddingStd
+	if std == 0 {
+		std = initStd
+	}
+	if embedding == 0 {
+		embedding = std
+	}
+	for name, p := range nn.Params(m) {
+		k := std / initStd
+		switch {
+		case name == "model.norm.weight":
+			k = std / embedding
+		case p.Rank() < 2:
+			continue
+		case name == "model.embed_tokens.weight":
+			k = embedding / initStd
+		case c.DampResidual && (strings.HasSuffix(name, ".o_proj.weight") || strings.HasSuffix(name, ".down_proj.weight")):
+			k /= math.Sqrt(2 * float64(c.NumHiddenLayers))
+		}
+		if k == 1 {
+			continue
+		}
+		for i, v := range p.Data() {
+			p.Data()[i] = float32(float64(v) * k)
+		}
+	}
 }
 
 const initStd = 0.02

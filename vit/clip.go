@@ -43,9 +43,13 @@ func NewCLIP(r *rand.Rand, c CLIPConfig) (*CLIP, error) {
 		return nil, err
 	}
 	t, E := c.Text, c.ProjectionDim
+	tokenStd := t.TokenStd
+	if tokenStd == 0 {
+		tokenStd = 0.02
+	}
 	m := &CLIP{
 		Text: TextTransformer{
-			Embeddings: &TextEmbeddings{Token: nn.NewEmbedding(r, t.VocabSize, t.HiddenSize, 0.02), Position: nn.NewEmbedding(r, t.MaxPositionEmbeddings, t.HiddenSize, 0.01)},
+			Embeddings: &TextEmbeddings{Token: nn.NewEmbedding(r, t.VocabSize, t.HiddenSize, tokenStd), Position: nn.NewEmbedding(r, t.MaxPositionEmbeddings, t.HiddenSize, 0.01)},
 			Encoder:    newEncoder(r, width{hidden: t.HiddenSize, mlp: t.IntermediateSize, layers: t.NumHiddenLayers, heads: t.NumAttentionHeads, act: t.HiddenAct, eps: t.LayerNormEps}),
 			FinalNorm:  nn.NewLayerNorm(r, t.HiddenSize, t.LayerNormEps, true),
 		},
@@ -87,12 +91,16 @@ const normEps = 1e-12
 // TextHidden runs the text tower on ids (int32 [B, T], right-padded): [B, T, Dt] after final_layer_norm. lengths [B] are the real tokens of each
 // row; nil: all.
 func (m *CLIP) TextHidden(ids *tensor.Tensor, lengths []int32) *tensor.Tensor {
-	_, T := ids.Dims2()
+	return m.readText(m.Text.Embeddings.Token.Lookup(ids), lengths)
+}
+
+// readText runs the text tower on token embeddings [B, T, Dt].
+func (m *CLIP) readText(x *tensor.Tensor, lengths []int32) *tensor.Tensor {
+	_, T, _ := x.Dims3()
 	if T > m.config.Text.MaxPositionEmbeddings {
 		tensor.Fail("CLIP", "%d tokens: the text tower has positions for %d", T, m.config.Text.MaxPositionEmbeddings)
 	}
-	e := m.Text.Embeddings
-	x := e.Token.Lookup(ids).Add(e.Position.Weight.Slice(0, 0, T)) // [B, T, Dt]
+	x = x.Add(m.Text.Embeddings.Position.Weight.Slice(0, 0, T))
 	n := len(m.Text.Encoder.Layers)
 	x = m.Text.Encoder.Forward(x, n, tensor.AttentionConfig{Causal: true, End: lengths})[n]
 	return m.Text.FinalNorm.Forward(x)
@@ -100,7 +108,11 @@ func (m *CLIP) TextHidden(ids *tensor.Tensor, lengths []int32) *tensor.Tensor {
 
 // EncodeText maps token ids (int32 [B, T], with start and end of text, right-padded) to unit vectors [B, E], read off at the end of the text.
 func (m *CLIP) EncodeText(ids *tensor.Tensor, lengths []int32) *tensor.Tensor {
-	h := m.TextHidden(ids, lengths)
+	return m.poolText(ids, m.TextHidden(ids, lengths))
+}
+
+// poolText projects the rows of h [B, T, Dt] at the ends of the texts: [B, E].
+func (m *CLIP) poolText(ids, h *tensor.Tensor) *tensor.Tensor {
 	B, T, D := h.Dims3()
 	rows := make([]int, B)
 	for b := range B {
@@ -123,39 +135,4 @@ func endOfText(ids []int32, eos int) int {
 		}
 	}
 	return at
-}
-
-// Logits are exp(logit_scale)·image·textᵀ: [B, M] of unit vectors [B, E] and [M, E].
-func (m *CLIP) Logits(image, text *tensor.Tensor) *tensor.Tensor {
-	return image.MatMulT(text).Mul(m.LogitScale.Exp())
-}
-
-// MaxLogitScale is ln 100, above which CLIP's training does not let the scale grow.
-var MaxLogitScale = float32(math.Log(100))
-
-// ClampLogitScale brings the scale back into [0, ln 100]; call it after every optimizer step.
-func (m *CLIP) ClampLogitScale() {
-	s := m.LogitScale.Data()
-	s[0] = min(max(s[0], 0), MaxLogitScale)
-}
-
-// ContrastiveLoss is ½(CE over texts + CE over images) of logits [B, M]: image i belongs to text i; texts from B on are extra negatives of the
-// images. same, if not nil, is [B, M] and added to the logits: a large negative number takes a pair out that only looks like a negative
-// (an equal caption).
-func ContrastiveLoss(logits, same *tensor.Tensor) *tensor.Tensor {
-	if same != nil {
-		logits = logits.Add(same)
-	}
-	B, M := logits.Dims2()
-	if M < B {
-		tensor.Fail("ContrastiveLoss", "logits %v: %d images need as many texts", logits.Shape(), B)
-	}
-	target := make([]int, B)
-	for i := range target {
-		target[i] = i
-	}
-	labels := tensor.Ints(target, B)
-	byText := tensor.CrossEntropy(logits, labels)
-	byImage := tensor.CrossEntropy(logits.Slice(1, 0, B).Transpose(), labels)
-	return byText.Add(byImage).Scale(0.5)
 }

@@ -22,8 +22,9 @@ type VisionConfig struct {
 	AttentionDropout  float64 `json:"attention_dropout"`
 	UseHead           *bool   `json:"vision_use_head,omitempty"` // SigLIP's pooling head; default true
 
-	// PositionStd is the standard deviation that the position table starts with; 0: HiddenSize^−½ as OpenAI. A departure for small towers.
-	PositionStd float64 `json:"-"`
+	// PositionStd is the standard deviation that the position table starts with; 0: HiddenSize^−½ as OpenAI. A departure for small towers, whose
+	// features else hold little of where things are.
+	PositionStd float64 `json:"gollava_position_std,omitempty"`
 }
 
 // TextConfig describes a text tower by the fields of transformers' CLIPTextConfig.
@@ -42,6 +43,9 @@ type TextConfig struct {
 	EOS                   int     `json:"eos_token_id"` // 2 (a mistake that lives on in old files): the row of the largest id is pooled
 	PAD                   int     `json:"pad_token_id"`
 	ProjectionDim         int     `json:"projection_dim,omitempty"`
+
+	// TokenStd is the standard deviation that token embeddings start with; 0: 0.02 as OpenAI. A departure for small towers.
+	TokenStd float64 `json:"gollava_token_std,omitempty"`
 }
 
 // CLIPConfig describes both towers by the fields of transformers' CLIPConfig.

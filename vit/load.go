@@ -5,6 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
+
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
 )
 
 // ReadVisionConfig reads dir/config.json of a vision tower, or the vision part of a whole CLIP or SigLIP. Its errors name the file and the field.
@@ -32,4 +36,84 @@ func ReadVisionConfig(dir string) (VisionConfig, error) {
 		return VisionConfig{}, fmt.Errorf("%s: vision_config: model_type is missing", path)
 	}
 	return c, nil
+}
+
+// ReadCLIPConfig reads dir/config.json of a whole CLIP. Its errors name the file and the field.
+func ReadCLIPConfig(dir string) (CLIPConfig, error) {
+	path := filepath.Join(dir, "config.json")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return CLIPConfig{}, err
+	}
+	var c CLIPConfig
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return CLIPConfig{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// Load reads the vision tower in dir: a tower of its own, as transformers 4 or 5 writes it, or that of a whole CLIP or SigLIP, OpenAI's names
+// included. Of o, DType and Alias are used. Its errors name the file, and list all tensors that are missing, unexpected or misshapen.
+func Load(dir string, o nn.LoadOptions) (Tower, error) {
+	c, err := ReadVisionConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	t, err := New(nil, c)
+	if err != nil {
+		return nil, err
+	}
+	return t, fill(dir, t, o, func(name string) string {
+		name, ok := Canonical(name)
+		if !ok || !strings.HasPrefix(name, "vision_model.") && partOfWhole(name) {
+			return ""
+		}
+		return name
+	})
+}
+
+// LoadCLIP reads both towers of a CLIP in dir, as transformers or OpenAI names them; see [Load].
+func LoadCLIP(dir string, o nn.LoadOptions) (*CLIP, error) {
+	c, err := ReadCLIPConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	m, err := NewCLIP(nil, c)
+	if err != nil {
+		return nil, err
+	}
+	return m, fill(dir, m, o, func(name string) string {
+		if name, ok := Canonical(name); ok {
+			return name
+		}
+		return ""
+	})
+}
+
+func fill(dir string, m any, o nn.LoadOptions, rename func(string) string) error {
+	w, err := nn.OpenWeights(dir)
+	if err != nil {
+		return err
+	}
+	err = fromOpenAI(w)
+	if err == nil {
+		err = nn.Load(m, w, nn.LoadOptions{Rename: rename, DType: Keep(o.DType), Alias: o.Alias})
+	}
+	if err != nil || !o.Alias {
+		w.Close() // what aliases the file needs its mapping for as long as it lives
+	}
+	return err
+}
+
+// Keep wraps a choice of dtypes ([nn.LoadOptions]) so that tables that are added, not multiplied, stay float32: positions and the pooling head's probe.
+func Keep(choose func(string, tensor.DType) tensor.DType) func(string, tensor.DType) tensor.DType {
+	return func(name string, stored tensor.DType) tensor.DType {
+		switch {
+		case strings.HasSuffix(name, "position_embedding.weight"), strings.HasSuffix(name, "head.probe"), strings.HasSuffix(name, "in_proj_weight"):
+			return tensor.Float32
+		case choose == nil:
+			return stored
+		}
+		return choose(name, stored)
+	}
 }

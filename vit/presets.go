@@ -37,3 +37,12 @@ func SigLIPSo400m384() VisionConfig {
 	c.HiddenSize, c.IntermediateSize, c.NumHiddenLayers, c.NumAttentionHeads, c.ImageSize, c.PatchSize = 1152, 4304, 27, 16, 384, 14
 	return c
 }
+
+// CLIP is the whole model that OpenAI trained around a tower of CLIP: its text tower is 768 wide for a projection of 768, else 512.
+func (c VisionConfig) CLIP() CLIPConfig {
+	t := clipTextDefaults()
+	if c.ProjectionDim == 768 {
+		t.HiddenSize, t.IntermediateSize, t.NumAttentionHeads, t.ProjectionDim = 768, 3072, 12, 768
+	}
+	return CLIPConfig{ModelType: "clip", Text: t, Vision: c, ProjectionDim: c.ProjectionDim, LogitScaleInit: 2.6592}
+}

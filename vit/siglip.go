@@ -54,10 +54,14 @@ func NewSigLIPVision(r *rand.Rand, c VisionConfig) (*SigLIPVision, error) {
 	}
 	D, side := c.HiddenSize, c.ImageSize/c.PatchSize
 	std := math.Pow(float64(D), -0.5)
+	posStd := c.PositionStd
+	if posStd == 0 {
+		posStd = std
+	}
 	m := SigLIPTransformer{
 		Embeddings: &SigLIPEmbeddings{
 			Patch:    &PatchEmbed{Weight: tensor.Randn(r, 1/math.Sqrt(float64(c.NumChannels*c.PatchSize*c.PatchSize)), D, c.NumChannels, c.PatchSize, c.PatchSize).Param(), Bias: zeros(r, D)},
-			Position: nn.NewEmbedding(r, side*side, D, std),
+			Position: nn.NewEmbedding(r, side*side, D, posStd),
 		},
 		Encoder:  newEncoder(r, c.width()),
 		PostNorm: nn.NewLayerNorm(r, D, c.LayerNormEps, true),

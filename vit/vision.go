@@ -90,10 +90,16 @@ type PatchEmbed struct {
 	Bias   *tensor.Tensor `param:"bias,optional"` // [D], SigLIP only
 }
 
-// Forward maps images [B, 3, S, S] to [B, P, D], patches row by row.
+// Forward maps images [B, 3, S, S] to [B, P, D], patches row by row. Pixels that fill no patch, at the right and at the bottom, are left out, as
+// by a convolution without padding.
 func (e *PatchEmbed) Forward(pixels *tensor.Tensor) *tensor.Tensor {
 	defer tensor.Blame(e)
 	D, C, p, _ := e.Weight.Dims4()
+	for _, axis := range []int{2, 3} {
+		if n := pixels.Dim(axis); n%p != 0 {
+			pixels = pixels.Slice(axis, 0, n-n%p)
+		}
+	}
 	return tensor.Linear(tensor.PatchRows(pixels, p), e.Weight.Reshape(D, C*p*p), e.Bias, tensor.Identity)
 }
 

@@ -1,0 +1,64 @@
+package vit
+
+import (
+	"encoding/json"
+	"io"
+	"path/filepath"
+
+	"github.com/gollava/gollava/internal/atomicfile"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+)
+
+// Save writes a tower to dir as transformers 4 and 5 load it: config.json and model.safetensors, or shards of it. Of o, DType, MaxShard and
+// Metadata are used.
+func Save(dir string, t Tower, o nn.SaveOptions) error {
+	arch := "CLIPVisionModel"
+	if _, ok := t.(*SigLIPVision); ok {
+		arch = "SiglipVisionModel"
+	}
+	return save(dir, t, t.Config(), arch, o)
+}
+
+// SaveCLIP writes both towers of a CLIP to dir as transformers loads them; see [Save].
+func SaveCLIP(dir string, m *CLIP, o nn.SaveOptions) error {
+	return save(dir, m, m.config, "CLIPModel", o)
+}
+
+func save(dir string, m, c any, arch string, o nn.SaveOptions) error {
+	o.Rename = nil
+	if err := nn.Save(m, dir, o); err != nil {
+		return err
+	}
+	raw, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		return err
+	}
+	fields["architectures"], fields["torch_dtype"] = []string{arch}, storedType(m, o)
+	raw, err = json.MarshalIndent(fields, "", "  ")
+	if err != nil {
+		return err
+	}
+	return atomicfile.Write(filepath.Join(dir, "config.json"), func(w io.Writer) error {
+		_, err := w.Write(append(raw, '\n'))
+		return err
+	})
+}
+
+// storedType is torch_dtype of what o writes: bfloat16 where any parameter is.
+func storedType(m any, o nn.SaveOptions) string {
+	for name, p := range nn.Params(m) {
+		dt := p.DType()
+		if o.DType != nil {
+			dt = o.DType(name, dt)
+		}
+		if dt == tensor.BFloat16 {
+			return "bfloat16"
+		}
+	}
+	return "float32"
+}

@@ -112,21 +112,36 @@ func jsonError(path string, err error) error {
 func readConfig(dir string) (*hfConfig, error) {
 	c := &hfConfig{special: map[string]*AddedToken{}}
 	path := filepath.Join(dir, "tokenizer_config.json")
-	found, err := readJSON(path, c)
-	if err != nil {
+	b, err := readFile(path)
+	if err == nil {
+		err = inFile(path, c.read(b))
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	c.found = found
+	if err := c.olderFiles(dir); err != nil {
+		return nil, err
+	}
+	sort.Slice(c.added, func(i, j int) bool { return c.added[i].ID < c.added[j].ID })
+	return c, nil
+}
+
+// read takes in a tokenizer_config.json.
+func (c *hfConfig) read(b []byte) error {
+	if err := json.Unmarshal(b, c); err != nil {
+		return jsonError("", err)
+	}
+	c.found = true
 	roles := map[string]json.RawMessage{"bos_token": c.BOS, "eos_token": c.EOS, "pad_token": c.Pad, "unk_token": c.Unk, "sep_token": c.Sep, "cls_token": c.Cls, "mask_token": c.Mask}
 	for role, raw := range roles {
 		if err := c.role(role, raw); err != nil {
-			return nil, inFile(path, err)
+			return err
 		}
 	}
 	for i, raw := range c.More {
 		x, err := specialToken(fmt.Sprintf("additional_special_tokens[%d]", i), raw)
 		if err != nil {
-			return nil, inFile(path, err)
+			return err
 		}
 		if x != nil {
 			c.more = append(c.more, *x)
@@ -136,22 +151,18 @@ func readConfig(dir string) (*hfConfig, error) {
 		field := fmt.Sprintf("added_tokens_decoder[%q]", key)
 		id, err := strconv.ParseInt(key, 10, 32)
 		if err != nil {
-			return nil, inFile(path, fieldError(field, "the key is no id"))
+			return fieldError(field, "the key is no id")
 		}
 		if err := checkID(field, id); err != nil {
-			return nil, inFile(path, err)
+			return err
 		}
 		if x.Content == "" {
-			return nil, inFile(path, fieldError(field+".content", "empty"))
+			return fieldError(field+".content", "empty")
 		}
 		x.ID = int32(id)
 		c.added = append(c.added, x)
 	}
-	if err := c.olderFiles(dir); err != nil {
-		return nil, err
-	}
-	sort.Slice(c.added, func(i, j int) bool { return c.added[i].ID < c.added[j].ID })
-	return c, nil
+	return nil
 }
 
 // olderFiles reads special_tokens_map.json, and added_tokens.json where tokenizer_config.json lists no added tokens.

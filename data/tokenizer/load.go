@@ -69,6 +69,7 @@ func LoadConfig(path string, c Config) (*Tokenizer, error) {
 	if err != nil {
 		return nil, inFile(full, err)
 	}
+	t.dir = dir
 	return t, nil
 }
 

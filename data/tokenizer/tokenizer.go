@@ -26,6 +26,10 @@ type Tokenizer struct {
 
 	contextPad int32    // what Context pads with
 	surfaces   *spModel // SentencePiece alone: Pieces shows unknown characters as they are
+
+	dir   string            // where Load found it
+	files map[string][]byte // what it consists of, if not in dir
+	grown bool              // whether AddTokens was called
 }
 
 func (t *Tokenizer) decoder() decoder { return t.dec(t) }
@@ -146,6 +150,7 @@ func (t *Tokenizer) AddTokens(tokens ...AddedToken) {
 		t.setAdded(x)
 	}
 	t.added.index(t.norm)
+	t.grown = true
 }
 
 // setAdded puts in a token with its id; index must follow.

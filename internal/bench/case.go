@@ -1,0 +1,38 @@
+package main
+
+// Case is one thing to measure. A new one is a line in its family's list; a rival joins by answering to its Op.
+type Case struct {
+	Name   string         // family/what/size
+	Op     string         // what rivals know it by
+	Args   map[string]any // sizes, for rivals
+	Rivals []string       // whom to ask
+
+	Unit  string  // of the value: "ms" and "µs" count time; a rate such as "GFLOP/s" divides Work by it
+	Work  float64 // what one run does, in units of Unit·s: 1e9 FLOPs for GFLOP/s
+	Share bound   // which peak the share is of
+	RSS   bool    // measure the peak resident memory too, of processes that run nothing else
+
+	// Setup prepares our side and returns what one run does. What it needs it keeps alive by itself.
+	Setup func() (run func())
+}
+
+// bound names what limits a case on an ideal machine.
+type bound int
+
+const (
+	unbounded    bound = iota
+	byArithmetic       // Work is in GFLOP/s
+	byMemory           // Work is in GB/s
+)
+
+// cases are all families.
+func cases() []Case {
+	var all []Case
+	for _, family := range [][]Case{gemmCases()} {
+		all = append(all, family...)
+	}
+	return all
+}
+
+// size is a short way to write Args.
+type size = map[string]any

@@ -1,0 +1,21 @@
+// Command product generates the kernels of matrix products.
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+
+	"github.com/gollava/gollava/internal/cpu/_asm/simd"
+)
+
+func main() {
+	simd.Header()
+	for _, w := range simd.Widths {
+		rows := map[*simd.Width]int{simd.AVX2: 6, simd.AVX512: 12}[w]
+		for m := rows; m > 0; m-- {
+			tile(w, m, 2)
+		}
+	}
+	transpose(false)
+	transpose(true)
+	Generate()
+}

@@ -4,5 +4,8 @@
 // number. Each [Scene] knows everything about itself, so it can be drawn, told in words and asked about, and every answer can be
 // checked. A scene is a function of the world's seed, a split and an index: nothing is stored, and the splits never share a scene.
 //
+// [World.Ask] draws the questions of an evaluation, answers first. Training takes scenes and makes texts about them: [Scene.Caption],
+// [Scene.Contrast], [Scene.Converse], [Scene.Ask], [Scene.Detail], [Scene.InWords]. [Scene.Answer] looks up the answer to any question.
+//
 // Five of the thirty colour and shape pairs are held out: no training picture shows them and no training text names them.
 package shapes

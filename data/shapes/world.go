@@ -10,7 +10,9 @@ import (
 // World draws scenes. It is never changed after [New], so it may be used from several goroutines.
 type World struct {
 	Config
-	seen    []Pair // the pairs that training pictures show
+	seen    []Pair  // the pairs that training pictures show
+	colors  []Color // those of seen
+	popular []Pair  // the six of seen whose colour and shape are most often in it
 	held    map[Pair]bool
 	sprites [][]uint8 // [shape·2+size][cell·cell] coverage in 64ths
 	noise   []int32   // a table of normal quantiles, in 256ths of a level
@@ -31,9 +33,45 @@ func New(c Config) (*World, error) {
 			w.seen = append(w.seen, p)
 		}
 	}
+	w.count()
 	w.sprites = sprites(c)
 	w.noise = quantiles(c.Noise)
 	return w, nil
+}
+
+// count fills in which colours are seen, and which pairs are popular.
+func (w *World) count() {
+	var color, shape [6]int
+	for _, p := range w.seen {
+		color[p.Color]++
+		shape[p.Shape]++
+		if !slices.Contains(w.colors, p.Color) {
+			w.colors = append(w.colors, p.Color)
+		}
+	}
+	w.popular = slices.Clone(w.seen)
+	slices.SortStableFunc(w.popular, func(a, b Pair) int {
+		return cmp.Compare(color[b.Color]+shape[b.Shape], color[a.Color]+shape[a.Shape])
+	})
+	w.popular = w.popular[:min(6, len(w.popular))]
+}
+
+// objects is how few and how many objects the scenes of a split have.
+func (w *World) objects(split Split) (lo, hi int) {
+	if split == Count5 {
+		return w.MaxObjects + 1, w.MaxObjects + 1
+	}
+	return w.MinObjects, w.MaxObjects
+}
+
+// has reports whether there are scenes of a split: their objects have room, and it has signs or held-out pairs if it needs them.
+func (w *World) has(split Split) bool {
+	room := w.Grid * w.Grid
+	if w.Signs > 0 {
+		room -= w.Grid
+	}
+	_, hi := w.objects(split)
+	return hi <= room && (split != NewWord || w.Signs > 0) && (split != Comp || len(w.HeldOut) > 0)
 }
 
 // Side is the side of a picture in pixels.
@@ -87,6 +125,9 @@ const (
 type Options struct {
 	MinObjects, MaxObjects int // 0: as the split and the configuration have it
 	Sign                   SignKind
+
+	pair *Pair  // one object has it, if not nil
+	text string // what the sign says, if not empty
 }
 
 // Cell is a place in the grid, counted from the top left.
@@ -149,8 +190,8 @@ func (w *World) Scene(split Split, index int, o Options) Scene {
 	if !slices.Contains(Splits(), split) || index < 0 {
 		panic(fmt.Sprintf("shapes: no scene %d of split %q", index, split))
 	}
-	if split == NewWord && w.Signs == 0 {
-		panic(fmt.Sprintf("shapes: split %q in a world without signs", split))
+	if (split == NewWord || split == Comp) && !w.has(split) {
+		panic(fmt.Sprintf("shapes: split %q in a world without signs or without held-out pairs", split))
 	}
 	r := w.Rand("scene/"+string(split), index)
 	s := w.draw(r, split, o)
@@ -160,10 +201,7 @@ func (w *World) Scene(split Split, index int, o Options) Scene {
 
 // draw draws a scene of the split from a stream.
 func (w *World) draw(r *rand.Rand, split Split, o Options) Scene {
-	lo, hi := w.MinObjects, w.MaxObjects
-	if split == Count5 {
-		lo, hi = w.MaxObjects+1, w.MaxObjects+1
-	}
+	lo, hi := w.objects(split)
 	if o.MaxObjects > 0 {
 		hi = o.MaxObjects
 		lo = min(lo, hi)
@@ -182,7 +220,7 @@ func (w *World) draw(r *rand.Rand, split Split, o Options) Scene {
 		panic("shapes: a sign does not fit into a grid of 2")
 	}
 	for {
-		s := w.sample(r, split, lo+r.IntN(hi-lo+1), o.Sign)
+		s := w.sample(r, split, lo+r.IntN(hi-lo+1), o)
 		if split.has(s.fingerprint()) {
 			return s
 		}
@@ -190,12 +228,15 @@ func (w *World) draw(r *rand.Rand, split Split, o Options) Scene {
 }
 
 // sample draws a scene of n objects, whichever split it falls into.
-func (w *World) sample(r *rand.Rand, split Split, n int, kind SignKind) Scene {
+func (w *World) sample(r *rand.Rand, split Split, n int, o Options) Scene {
 	s := Scene{Split: split, world: w, Objects: make([]Object, n), Tint: r.IntN(len(tints)), grain: r.Uint64(), style: split == Style}
 	if s.style {
 		s.hue = 20*r.Float64() - 10
 	}
-	s.Sign = w.sampleSign(r, kind)
+	s.Sign = w.sampleSign(r, o.Sign)
+	if o.text != "" {
+		s.Sign.Text = o.text
+	}
 
 	cells := make([]Cell, 0, 9)
 	for row := range w.Grid {
@@ -206,7 +247,10 @@ func (w *World) sample(r *rand.Rand, split Split, n int, kind SignKind) Scene {
 		}
 	}
 	shuffle(r, cells)
-	pairs := w.samplePairs(r, n, split == Comp)
+	if split == Comp && o.pair == nil {
+		o.pair = &w.HeldOut[r.IntN(len(w.HeldOut))]
+	}
+	pairs := w.samplePairs(r, n, o.pair)
 	for i := range s.Objects {
 		s.Objects[i] = Object{
 			Color: pairs[i].Color, Shape: pairs[i].Shape, Size: Size(r.IntN(2)), Cell: cells[i],
@@ -244,20 +288,20 @@ func (w *World) sampleSign(r *rand.Rand, kind SignKind) *Sign {
 	return sign
 }
 
-// samplePairs draws n different pairs, one of them held out if asked for. In 35 % of scenes two objects share their colour.
-func (w *World) samplePairs(r *rand.Rand, n int, held bool) []Pair {
+// samplePairs draws n different pairs: one that is given, unless nil, and others that are seen. In 35 % of scenes two objects share
+// their colour.
+func (w *World) samplePairs(r *rand.Rand, n int, given *Pair) []Pair {
 	pairs := make([]Pair, 0, n)
+	if given != nil {
+		pairs = append(pairs, *given)
+	}
 	twin := n > 1 && r.Float64() < 0.35
-	for len(pairs) < n {
-		i := len(pairs)
+	for tries := 0; len(pairs) < n; tries++ {
 		p := w.seen[r.IntN(len(w.seen))]
-		if held && i == 0 {
-			p = w.HeldOut[r.IntN(len(w.HeldOut))]
-		}
-		if twin && i == 1 {
+		if twin && len(pairs) == 1 && tries < 100 { // there may be no other pair of this colour
 			p.Color = pairs[0].Color
 		}
-		if !slices.Contains(pairs, p) && w.held[p] == (held && i == 0) {
+		if !slices.Contains(pairs, p) && !w.held[p] {
 			pairs = append(pairs, p)
 		}
 	}
@@ -271,9 +315,11 @@ func shuffle[T any](r *rand.Rand, a []T) {
 
 // sort brings the objects into reading order.
 func (s *Scene) sort() {
-	slices.SortFunc(s.Objects, func(a, b Object) int {
-		return cmp.Or(cmp.Compare(a.Cell.Row, b.Cell.Row), cmp.Compare(a.Cell.Col, b.Cell.Col))
-	})
+	slices.SortFunc(s.Objects, inReadingOrder)
+}
+
+func inReadingOrder(a, b Object) int {
+	return cmp.Or(cmp.Compare(a.Cell.Row, b.Cell.Row), cmp.Compare(a.Cell.Col, b.Cell.Col))
 }
 
 // fingerprint hashes what a scene shows; its high bits decide the splits to which it may belong. Two or more objects are told

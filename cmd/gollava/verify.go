@@ -9,6 +9,7 @@ import (
 
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/internal/verify/datacase"
+	"github.com/gollava/gollava/internal/verify/modelcase"
 	"github.com/gollava/gollava/internal/verify/pixelcase"
 	"github.com/gollava/gollava/internal/verify/tokenizercase"
 	"github.com/gollava/gollava/internal/verify/traincase"
@@ -18,6 +19,7 @@ import (
 var tasks = map[string]verify.Task{
 	"accumulation": traincase.Run,
 	"adamw":        traincase.Run,
+	"causal_lm":    modelcase.CausalLM,
 	"anyres":       pixelcase.Run,
 	"dataset":      datacase.Run,
 	"llava_stages": traincase.Run,
@@ -82,14 +84,11 @@ func (v verifyCommand) Run(c console) error {
 }
 
 // line is a line of the table.
-const line = "%-30s %-15s %-40s %9s %9s  %-22s %s\n"
+const line = "%-32s %-15s %-40s %9s %9s  %-22s %s\n"
 
 // print shows a case, and below it what failed, or everything if asked.
 func (v verifyCommand) print(c console, r verify.Result) {
-	name := filepath.Clean(r.Case)
-	if len(name) > 30 {
-		name = filepath.Base(name)
-	}
+	name := short(filepath.Base(filepath.Clean(r.Case)), 32)
 	abs := slices.ContainsFunc(r.Rows, func(row verify.Row) bool { return !row.Relative })
 	rel := slices.ContainsFunc(r.Rows, func(row verify.Row) bool { return row.Relative })
 	fmt.Fprintf(c.out, line, name, r.Task, short(r.What, 40), size(r.MaxAbs, abs), size(r.MaxRel, rel), limits(r, abs, rel), r.Verdict)
@@ -107,7 +106,7 @@ func (v verifyCommand) print(c console, r verify.Result) {
 		if row.Relative {
 			limit = fmt.Sprintf("%.3g rel", row.Tolerance)
 		}
-		fmt.Fprintf(c.out, "  %-85s %9.2g %9.2g  %-22s %s\n", row.What, row.MaxAbs, row.MaxRel, limit, verdict)
+		fmt.Fprintf(c.out, "  %-87s %9.2g %9.2g  %-22s %s\n", row.What, row.MaxAbs, row.MaxRel, limit, verdict)
 	}
 }
 

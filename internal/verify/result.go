@@ -127,9 +127,7 @@ func kinds(rows []Row) string {
 	var seen []string
 	for _, row := range rows {
 		name, _, _ := strings.Cut(row.What, ":")
-		if stem, _, ok := strings.Cut(name, "."); ok && !strings.Contains(name, " ") {
-			name = stem
-		}
+		name, _, _ = strings.Cut(name, ",")
 		if !slices.Contains(seen, name) {
 			seen = append(seen, name)
 		}

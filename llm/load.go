@@ -1,0 +1,71 @@
+package llm
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"github.com/gollava/gollava/internal/atomicfile"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+)
+
+// Load reads the checkpoint in dir as transformers writes it: config.json and the weights, in one file or in shards. o says what the weights are
+// kept as. Errors name the file and the field, or list every tensor that does not fit.
+func Load(dir string, o nn.LoadOptions) (Model, error) {
+	c, err := ReadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	return LoadAs(c, dir, o)
+}
+
+// LoadAs reads the weights in dir into the model that c describes.
+func LoadAs(c Config, dir string, o nn.LoadOptions) (Model, error) {
+	m, err := New(nil, c)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
+	}
+	w, err := nn.OpenWeights(dir)
+	if err != nil {
+		return nil, err
+	}
+	if !o.Alias {
+		defer w.Close()
+	}
+	o.Ignore = append(o.Ignore, "**.rotary_emb.inv_freq") // buffers of old files
+	return m, nn.Load(m, w, o)
+}
+
+// Save writes m's config.json and weights to dir as transformers reads them.
+func Save(m Model, dir string, o nn.SaveOptions) error {
+	if err := nn.Save(m, dir, o); err != nil {
+		return err
+	}
+	c := m.Config()
+	c.DType = stored(m, o)
+	return atomicfile.Write(filepath.Join(dir, "config.json"), func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(c)
+	})
+}
+
+// stored is the dtype of m's matrices in the files that o writes.
+func stored(m Model, o nn.SaveOptions) string {
+	for name, p := range nn.Params(m) {
+		if p.Rank() < 2 {
+			continue
+		}
+		dt := p.DType()
+		if o.DType != nil {
+			dt = o.DType(name, dt)
+		}
+		if dt == tensor.BFloat16 {
+			return "bfloat16"
+		}
+		break
+	}
+	return "float32"
+}

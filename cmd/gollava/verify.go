@@ -11,6 +11,7 @@ import (
 	"github.com/gollava/gollava/internal/verify/datacase"
 	"github.com/gollava/gollava/internal/verify/modelcase"
 	"github.com/gollava/gollava/internal/verify/pixelcase"
+	"github.com/gollava/gollava/internal/verify/promptcase"
 	"github.com/gollava/gollava/internal/verify/tokenizercase"
 	"github.com/gollava/gollava/internal/verify/traincase"
 )
@@ -24,7 +25,7 @@ var tasks = map[string]verify.Task{
 	"dataset":      datacase.Run,
 	"llava_stages": traincase.Run,
 	"pixels":       pixelcase.Run,
-	"prompt":       datacase.Run,
+	"prompt":       promptcase.Run,
 	"schedule":     traincase.Run,
 	"tokenizer":    tokenizercase.Run,
 }

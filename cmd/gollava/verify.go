@@ -11,7 +11,6 @@ import (
 	"github.com/gollava/gollava/internal/verify/datacase"
 	"github.com/gollava/gollava/internal/verify/modelcase"
 	"github.com/gollava/gollava/internal/verify/pixelcase"
-	"github.com/gollava/gollava/internal/verify/promptcase"
 	"github.com/gollava/gollava/internal/verify/tokenizercase"
 	"github.com/gollava/gollava/internal/verify/traincase"
 )
@@ -25,7 +24,7 @@ var tasks = map[string]verify.Task{
 	"dataset":      datacase.Run,
 	"llava_stages": traincase.Run,
 	"pixels":       pixelcase.Run,
-	"prompt":       promptcase.Run,
+	"prompt":       datacase.Run,
 	"schedule":     traincase.Run,
 	"tokenizer":    tokenizercase.Run,
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
-	"github.com/gollava/gollava/internal/verify"
 )
 
 // splice is a line of splice/cases.jsonl.
@@ -41,28 +40,28 @@ type splice struct {
 func prompts(dir string, c caseFile) ([]Row, error) {
 	var rows []Row
 	if name := c.Files["splice"]; name != "" {
-		cases, err := verify.Lines[splice](filepath.Join(dir, name))
+		cases, err := lines[splice](filepath.Join(dir, name))
 		if err != nil {
 			return nil, err
 		}
-		t := verify.Tally{What: "splices"}
+		t := tally{what: "splices"}
 		for _, s := range cases {
 			wrong := s.check()
-			t.Check(wrong == "", "%s: %s", s.Name, wrong)
+			t.check(wrong == "", "%s: %s", s.Name, wrong)
 		}
-		rows = append(rows, t.Row())
+		rows = append(rows, t.row())
 	}
 	if name := c.Files["samplers"]; name != "" {
-		cases, err := verify.Lines[sampler](filepath.Join(dir, name))
+		cases, err := lines[sampler](filepath.Join(dir, name))
 		if err != nil {
 			return nil, err
 		}
-		t := verify.Tally{What: "samplers"}
+		t := tally{what: "samplers"}
 		for i, s := range cases {
 			wrong := s.check()
-			t.Check(wrong == "", "line %d: %s", i+1, wrong)
+			t.check(wrong == "", "line %d: %s", i+1, wrong)
 		}
-		rows = append(rows, t.Row())
+		rows = append(rows, t.row())
 	}
 	if name := c.Files["collate"]; name != "" {
 		r, err := collations(filepath.Join(dir, name), filepath.Join(dir, c.Files["cases"]))
@@ -287,12 +286,12 @@ type collation struct {
 }
 
 func collations(file, cases string) (Row, error) {
-	t := verify.Tally{What: "collated batches"}
-	batches, err := verify.Lines[collation](file)
+	t := tally{what: "collated batches"}
+	batches, err := lines[collation](file)
 	if err != nil {
 		return Row{}, err
 	}
-	samples, err := verify.Lines[struct {
+	samples, err := lines[struct {
 		IDs   []int32
 		Spans [][2]int
 	}](cases)
@@ -313,8 +312,8 @@ func collations(file, cases string) (Row, error) {
 			at, end := r*b.T, (r+1)*b.T
 			mask, _ := sequence(c.Attention, r, "")
 			ok := slices.Equal(b.IDs[at:end], c.IDs[r]) && slices.Equal(b.Labels[at:end], spanLabels(c.IDs[r], c.Spans[r])) && slices.Equal(b.Mask[at:end], mask)
-			t.Check(ok, "line %d, row %d: ids %v, labels %v, mask %v", i+1, r, b.IDs[at:end], b.Labels[at:end], b.Mask[at:end])
+			t.check(ok, "line %d, row %d: ids %v, labels %v, mask %v", i+1, r, b.IDs[at:end], b.Labels[at:end], b.Mask[at:end])
 		}
 	}
-	return t.Row(), nil
+	return t.row(), nil
 }

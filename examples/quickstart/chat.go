@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/internal/atomicfile"
+)
+
+// chatHelp is what the user is told at the beginning.
+const chatHelp = `Ask about the picture, e.g. "what color is the circle?", "where is the red star?", "describe the image concisely."
+/next shows another picture, /quit ends.`
+
+// chat talks with the finished model about pictures that it never saw.
+func (j *job) chat(ctx context.Context, in io.Reader, m *connector.VLM) error {
+	s := j.looking(m, nil)
+	j.printf("%s", chatHelp)
+	lines := bufio.NewScanner(in)
+	for n := 0; ; n++ {
+		scene := j.world.Scene(shapes.Test, 2_000_000+n, shapes.Options{MinObjects: min(2, j.world.MaxObjects)})
+		e := &exam{pool: poolOf(j.world, []shapes.Scene{scene})}
+		e.pool.look(m.Vision, j.selects())
+		path := filepath.Join(j.flags.out, "chat.png")
+		if err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, enlarge(scene.Image(), 10*j.world.Side())) }); err != nil {
+			return fmt.Errorf("chat: the picture could not be stored: %w", err)
+		}
+		j.printf("\n%s(the picture, enlarged, is in %s)", blocks(scene.Image()), path)
+		next, err := j.talk(ctx, lines, s, e)
+		if err != nil || !next {
+			return err
+		}
+	}
+}
+
+// talk answers questions about one picture. It is false at the end of the conversation.
+func (j *job) talk(ctx context.Context, lines *bufio.Scanner, s *student, e *exam) (next bool, err error) {
+	for {
+		fmt.Fprint(j.out, "> ")
+		if !lines.Scan() {
+			return false, lines.Err()
+		}
+		question := normal(lines.Text())
+		switch {
+		case question == "":
+			continue
+		case question == "/next":
+			return true, nil
+		case question == "/quit":
+			return false, nil
+		case strings.HasPrefix(question, "/"):
+			j.printf("%s", chatHelp)
+			continue
+		}
+		if unknown := j.vocabulary.strange(question); len(unknown) > 0 {
+			j.printf("(I never learnt these words: %s)", strings.Join(unknown, ", "))
+		}
+		if len(strings.Fields(question)) > 64 {
+			j.printf("(that is too long for me)")
+			continue
+		}
+		e.questions = []shapes.Question{{Text: question}}
+		ids, err := s.generate(ctx, e, 0, 1, 96)
+		if errors.Is(err, context.Canceled) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		answer := j.vocabulary.decode(ids[0])
+		j.printf("%s", answer)
+		if truth, err := e.pool.scenes[0].Answer(question); err == nil && truth != answer {
+			j.printf("(in truth: %s)", truth)
+		}
+	}
+}
+
+// normal writes a question as the world's texts are written: in lower case, with spaces around punctuation.
+func normal(text string) string {
+	for _, mark := range []string{"?", ".", ",", ":", ";"} {
+		text = strings.ReplaceAll(text, mark, " "+mark+" ")
+	}
+	words := strings.Fields(text)
+	for i, w := range words {
+		if len(w) > 1 || w == "A" || w == "I" {
+			words[i] = strings.ToLower(w)
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// blocks draws a picture on a terminal, two pixels a character.
+func blocks(m *image.RGBA) string {
+	var b strings.Builder
+	for y := 0; y+1 < m.Bounds().Dy(); y += 2 {
+		for x := range m.Bounds().Dx() {
+			u, d := m.RGBAAt(x, y), m.RGBAAt(x, y+1)
+			fmt.Fprintf(&b, "\x1b[38;2;%d;%d;%dm\x1b[48;2;%d;%d;%dm▀", u.R, u.G, u.B, d.R, d.G, d.B)
+		}
+		b.WriteString("\x1b[0m\n")
+	}
+	return b.String()
+}

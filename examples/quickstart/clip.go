@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/vit"
+)
+
+// contrast is CLIP as it trains: which caption belongs to which picture?
+type contrast struct {
+	CLIP *vit.CLIP `param:"clip"`
+}
+
+// pairs are pictures with their captions, and captions that are wrong in one thing.
+type pairs struct {
+	Pixels *tensor.Tensor // [B, 3, S, S]
+	Texts  *tensor.Tensor // int32 [M, T], the captions first
+	Same   *tensor.Tensor // [B, M], −10⁴ where a caption equals another picture's
+	Ends   []int32        // [M], lengths of the texts
+}
+
+// Loss is Radford et al.'s symmetric cross-entropy; the wrong captions are additional negatives of the pictures.
+func (m *contrast) Loss(b pairs) *tensor.Tensor {
+	image := m.CLIP.EncodeImage(b.Pixels)      // [B, E]
+	text := m.CLIP.EncodeText(b.Texts, b.Ends) // [M, E]
+	return vit.ContrastiveLoss(m.CLIP.Logits(image, text), b.Same)
+}
+
+// pairBatches makes batch n: one object a picture in the first half, then one or two. Captions that tell four objects apart by place and colour would teach
+// no shapes.
+func pairBatches(l *lesson, c Length) train.Batches[pairs] {
+	return func(_ context.Context, n int) (pairs, error) {
+		r := l.world.Rand("clip", n)
+		objects := 1
+		if 2*n >= c.Steps {
+			objects = 2
+		}
+		var b pairs
+		var right, wrong []string
+		var chosen []int
+		for range c.Batch {
+			i := l.pool.pick(r, 1+r.IntN(objects))
+			told, twisted := l.pool.scenes[i].Contrast(r)
+			chosen, right = append(chosen, i), append(right, told)
+			if twisted != "" {
+				wrong = append(wrong, twisted)
+			}
+		}
+		b.Pixels = l.pool.pixels(chosen)
+		b.Texts, b.Ends = l.vocabulary.texts(append(right, wrong...))
+		b.Same = equal(right, len(right)+len(wrong))
+		return b, nil
+	}
+}
+
+// equal is −10⁴ where text j of the M is the same as text i and yet another picture's.
+func equal(texts []string, M int) *tensor.Tensor {
+	same := make([]float32, len(texts)*M)
+	for i, a := range texts {
+		for j, b := range texts {
+			if i != j && a == b {
+				same[i*M+j] = -1e4
+			}
+		}
+	}
+	return tensor.Wrap(same, len(texts), M)
+}

@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/vg"
+)
+
+// drawCurves writes the loss of every stage and what the questions showed while stage 2 trained.
+func (j *job) drawCurves() error {
+	losses, scores := map[string]plotter.XYs{}, map[string]plotter.XYs{}
+	for _, p := range j.report.Curves {
+		at := float64(p.Step)
+		if p.Scores == nil {
+			losses[p.Stage] = append(losses[p.Stage], plotter.XY{X: at, Y: p.Loss})
+		}
+		if p.Stage == "tune" {
+			for name, v := range p.Scores {
+				scores[name] = append(scores[name], plotter.XY{X: at, Y: v})
+			}
+		}
+	}
+	if err := j.drawLines("loss.png", "Loss, running mean", "loss", losses, []string{"clip", "language", "align", "tune"}); err != nil {
+		return err
+	}
+	return j.drawLines("vision-gain.png", "Questions about unseen pictures, stage 2", "share right", scores, []string{"mix", "shuffled", "vision_gain"})
+}
+
+func (j *job) drawLines(file, title, y string, lines map[string]plotter.XYs, order []string) error {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, "step", y
+	p.Y.Min = 0
+	p.Add(plotter.NewGrid())
+	for i, name := range order {
+		if len(lines[name]) == 0 {
+			continue
+		}
+		l, err := plotter.NewLine(lines[name])
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		l.Color, l.Width = plotutil.Color(i), vg.Points(1.5)
+		p.Add(l)
+		p.Legend.Add(name, l)
+	}
+	p.Legend.Top = true
+	if err := p.Save(6*vg.Inch, 4*vg.Inch, filepath.Join(j.flags.out, file)); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
+}

@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"strings"
+
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/train"
+)
+
+// reader is the language model as it trains on text alone. Where LLaVA has a picture, it reads the scene told in words: one position for each cell of the grid,
+// holding the sum of the embeddings of the words that tell the cell ("top left small red circle"). So it learns to talk, and to look things up, before it
+// sees anything; and what a picture's token should be for it to be understood is well defined: stage 1 has something to align to.
+type reader struct {
+	Language llm.Model `param:"language_model"`
+}
+
+// page is a batch of told scenes with conversations about them.
+type page struct {
+	IDs, Labels *tensor.Tensor // int32 [B, T]; negative ids where a cell stands
+	Words       []int32        // of all cells, one after another
+	Cells       []int32        // to which cell each belongs
+	Noise       *tensor.Tensor // [cells, C], so that cells need not be told perfectly
+}
+
+// Supervised is the number of tokens learnt from.
+func (p page) Supervised() int { return supervised(p.Labels) }
+
+// Loss is the mean cross-entropy of the answers.
+func (m *reader) Loss(p page) *tensor.Tensor {
+	return llm.Loss(m.Language, m.Language.Hidden(llm.Input{Embeds: m.embed(p)}), p.Labels)
+}
+
+// embed puts the told cells among the text: [B, T, C].
+func (m *reader) embed(p page) *tensor.Tensor {
+	B, T := p.IDs.Dims2()
+	text, places := apart(p.IDs.IntData())
+	x := m.Language.Embed(tensor.WrapInts(text, B, T)) // [B, T, C]
+	C := x.Dim(2)
+	return tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)), m.cells(p)).Reshape(B, T, C)
+}
+
+// cells sums up the words of each cell: [cells, C].
+func (m *reader) cells(p page) *tensor.Tensor {
+	n := int(p.Cells[len(p.Cells)-1]) + 1
+	words := m.Language.Embed(tensor.WrapInts(p.Words, 1, len(p.Words))) // [1, words, C]
+	told := tensor.ScatterAddRows(n, tensor.WrapInts(p.Cells, len(p.Cells)), words.Reshape(len(p.Words), words.Dim(2)))
+	if p.Noise != nil {
+		told = told.Add(p.Noise)
+	}
+	return told
+}
+
+// apart separates tokens from the places of pictures.
+func apart(ids []int32) (text, places []int32) {
+	text = make([]int32, len(ids))
+	for i, id := range ids {
+		if id < 0 {
+			places = append(places, int32(i))
+		} else {
+			text[i] = id
+		}
+	}
+	return text, places
+}
+
+func supervised(labels *tensor.Tensor) int {
+	n := 0
+	for _, l := range labels.IntData() {
+		if l != tensor.IgnoreIndex {
+			n++
+		}
+	}
+	return n
+}
+
+// cells tells a scene cell by cell, in reading order.
+func cells(w *shapes.World, s shapes.Scene) []string {
+	told := w.Places()
+	full := make([]bool, len(told))
+	for _, o := range s.Objects {
+		i := o.Cell.Row*w.Grid + o.Cell.Col
+		told[i] += " " + o.Size.String() + " " + o.Pair().String()
+		full[i] = true
+	}
+	if s.Sign != nil {
+		text := strings.ToUpper(s.Sign.Text)
+		for col := range w.Grid {
+			i := s.Sign.Row*w.Grid + col
+			told[i] += " sign"
+			full[i] = true
+			switch { // the letters of a word stand above the three columns, the two digits of a number at the sides
+			case len(text) == w.Grid:
+				told[i] += " " + text[col:col+1]
+			case col == 0:
+				told[i] += " " + text[:1]
+			case col == w.Grid-1:
+				told[i] += " " + text[1:]
+			}
+		}
+	}
+	for i := range told {
+		if !full[i] {
+			told[i] += " nothing"
+		}
+	}
+	return told
+}
+
+// tell adds a scene's cells to the page.
+func (p *page) tell(l *lesson, s shapes.Scene) {
+	first := int32(0)
+	if len(p.Cells) > 0 {
+		first = p.Cells[len(p.Cells)-1] + 1
+	}
+	for i, told := range cells(l.world, s) {
+		from := len(p.Words)
+		p.Words = l.vocabulary.encode(p.Words, told)
+		for range p.Words[from:] {
+			p.Cells = append(p.Cells, first+int32(i))
+		}
+	}
+}
+
+// cellNoise is the deviation of a page's noise, a sixth of the deviation of a cell's sum at the start.
+const cellNoise = 0.1
+
+// pageBatches makes batch n of the text stage.
+func pageBatches(l *lesson, c Length, width int) train.Batches[page] {
+	samples := l.samples("text", c, true)
+	return func(_ context.Context, n int) (page, error) {
+		chosen := samples(n)
+		var p page
+		p.IDs, p.Labels = l.pad(chosen)
+		for _, s := range chosen {
+			p.tell(l, l.pool.scenes[s.picture])
+		}
+		p.Noise = tensor.Randn(l.world.Rand("text/noise", n), cellNoise, int(p.Cells[len(p.Cells)-1])+1, width)
+		return p, nil
+	}
+}

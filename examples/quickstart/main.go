@@ -1,0 +1,158 @@
+// Command quickstart trains a vision-language model from nothing, in minutes, on a laptop: LLaVA's whole recipe on a small world of coloured shapes, without a
+// download. It draws the world, trains CLIP on it by contrast, a language model on text, joins the two, and shows what the result sees and what it only guesses.
+//
+//	go run ./examples/quickstart                     about ten minutes on two cores
+//	go run ./examples/quickstart -preset smoke       about one
+//	go run ./examples/quickstart -chat               talk with it about an unseen picture
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/vit"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the second signal ends the process at once
+	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	case ctx.Err() != nil:
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(130)
+	default:
+		fmt.Fprintln(os.Stderr, "quickstart:", err)
+		os.Exit(1)
+	}
+}
+
+// run is the whole recipe.
+func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
+	j, err := open(args, out)
+	if err != nil {
+		return err
+	}
+	if j.flags.chat {
+		m, err := j.finished(ctx)
+		if err != nil {
+			return err
+		}
+		return j.chat(ctx, in, m)
+	}
+	l := j.lesson() // pictures, what can be said about them, and the words to say it
+
+	clip, err := j.clip(ctx, l) // which caption belongs to which picture?
+	if err != nil {
+		return err
+	}
+	language, err := j.language(ctx, l) // talks about scenes that are told in words
+	if err != nil {
+		return err
+	}
+	l.pool.look(clip.Tower(), j.selects()) // the tower is frozen from now on, so it looks once
+	vlm, err := j.join(clip, language)
+	if err != nil {
+		return err
+	}
+	if err := j.alignAndTune(ctx, l, vlm); err != nil { // stages 1 and 2
+		return err
+	}
+	return j.judge(ctx, l, clip, vlm)
+}
+
+// finished is the model of the run in -out.
+func (j *job) finished(ctx context.Context) (*connector.VLM, error) {
+	l := j.lesson()
+	clip, err := j.quietly().clip(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	language, err := j.quietly().language(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	m, err := j.join(clip, language)
+	if err != nil {
+		return nil, err
+	}
+	return m, j.quietly().alignAndTune(ctx, l, m)
+}
+
+// clip is Radford et al.'s contrastive pre-training.
+func (j *job) clip(ctx context.Context, l *lesson) (*vit.CLIP, error) {
+	c := j.preset.Clip
+	m, err := vit.NewCLIP(l.world.Rand("clip/start", 0), j.preset.clipConfig(l.world.Side(), l.vocabulary))
+	if err != nil {
+		return nil, err
+	}
+	return m, fit(ctx, j, "clip", &contrast{m}, train.Stage[pairs]{
+		Name: "clip", Batches: pairBatches(l, c), Steps: c.Steps, Schedule: warm(0.05), Betas: [2]float64{0.9, 0.98}, Clip: 1,
+		Groups: []train.Group{{Params: "**", LR: c.LR, WeightDecay: 0.05, NoDecay: []string{"**.bias", "**.*norm*.*", "**.*layrnorm.*", "**.class_embedding", "**.logit_scale"}}},
+		After:  func(int) { m.ClampLogitScale() },
+	})
+}
+
+// language teaches a small Llama-like decoder to talk about scenes that are told in words.
+func (j *job) language(ctx context.Context, l *lesson) (llm.Model, error) {
+	c := j.preset.Text
+	m, err := llm.New(l.world.Rand("language/start", 0), j.preset.languageConfig(l.vocabulary))
+	if err != nil {
+		return nil, err
+	}
+	return m, fit(ctx, j, "language", &reader{m}, train.Stage[page]{
+		Name: "language", Batches: pageBatches(l, c, j.preset.Language.Width), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		Groups: []train.Group{{Params: "**", LR: c.LR}},
+	})
+}
+
+// join puts a fresh connector between the two.
+func (j *job) join(clip *vit.CLIP, language llm.Model) (*connector.VLM, error) {
+	w := j.world
+	return connector.Join(w.Rand("connector/start", 0), clip.Tower(), language, j.preset.vlmConfig(w.Side(), j.vocabulary))
+}
+
+// alignAndTune is Liu et al.'s recipe: first the connector alone learns, on captions, to say what is seen in the language model's terms; then both learn from
+// instructions. The vision tower stays frozen.
+func (j *job) alignAndTune(ctx context.Context, l *lesson, m *connector.VLM) error {
+	align, tune := j.alignment(l), j.tuning(l, j.preset.Tune)
+	align.Evaluate = []train.Evaluation{{Name: "captions", Run: j.captioning(m)}}
+	tune.Evaluate = []train.Evaluation{{Name: "questions", Every: max(1, tune.Steps/j.preset.Curve), Run: j.questioning(m)}}
+	return fit(ctx, j, "vlm", m, align, tune)
+}
+
+// alignment is stage 1.
+func (j *job) alignment(l *lesson) train.Stage[connector.Batch] {
+	c := j.preset.Align
+	return train.Stage[connector.Batch]{
+		Name: "align", Batches: instructionBatches(l, "align", c, false), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		Groups: []train.Group{{Params: "multi_modal_projector.**", LR: c.LR}},
+	}
+}
+
+// tuning is stage 2.
+func (j *job) tuning(l *lesson, c Length) train.Stage[connector.Batch] {
+	return train.Stage[connector.Batch]{
+		Name: "tune", Batches: instructionBatches(l, "tune", c, true), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		Groups: []train.Group{{Params: "multi_modal_projector.**", LR: c.LR}, {Params: "language_model.**", LR: c.LR}},
+	}
+}
+
+var betas = [2]float64{0.9, 0.95}
+
+// warm is LLaVA's schedule with a floor: warm-up, then half a cosine.
+func warm(ratio float64) train.Schedule {
+	s := train.Cosine(ratio)
+	s.Floor = 0.02
+	return s
+}

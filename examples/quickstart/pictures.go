@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"gonum.org/v1/plot/font"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/vgimg"
+
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/internal/atomicfile"
+	"github.com/gollava/gollava/tensor"
+)
+
+// card is an unseen picture with a question, and what the model says.
+type card struct {
+	scene                   shapes.Scene
+	question, answer, truth string
+	gaze                    gaze
+}
+
+// sheetFamilies are the questions of the contact sheet.
+var sheetFamilies = []shapes.Family{shapes.PopeAdversarial, shapes.ColorOf, shapes.ShapeOf, shapes.Where, shapes.CountAll, shapes.CountColor, shapes.LeftOf, shapes.Above,
+	shapes.SizeOf, shapes.WhatIsAt, shapes.ReadWord, shapes.ReadNumber, shapes.Walk, shapes.Where, shapes.Brief, shapes.Detail}
+
+// cards asks one question of each kind about pictures of their own, from the end of the test split.
+func (j *job) cards(ctx context.Context, m *connector.VLM) ([]card, error) {
+	s := j.looking(m, nil)
+	var all []card
+	for i, f := range sheetFamilies {
+		if (f == shapes.ReadWord || f == shapes.ReadNumber) && j.world.Signs == 0 {
+			f = shapes.ColorOf
+		}
+		scene, q := j.world.Ask(shapes.Test, f, 1_000_000+i)
+		e := &exam{family: f, pool: poolOf(j.world, []shapes.Scene{scene}), questions: []shapes.Question{q}}
+		e.pool.look(m.Vision, j.selects())
+		ids, err := s.generate(ctx, e, 0, 1, 96)
+		if err != nil {
+			return nil, err
+		}
+		prompt := s.vocabulary.prompt(q.Text, s.places)
+		b := connector.Batch{IDs: tensor.Ints(prompt, 1, len(prompt)), Features: e.pool.features.NoGrad()}
+		all = append(all, card{scene, q.Text, s.vocabulary.decode(ids[0]), q.Answer, lookedAt(m, b)})
+	}
+	return all, nil
+}
+
+// Sizes of a contact sheet in pixels.
+const (
+	cardWidth   = 340
+	cardHeight  = 270
+	cardPicture = 144
+	cardMargin  = 12
+	lineHeight  = 16
+	perRow      = 4
+)
+
+var (
+	ink   = color.RGBA{20, 20, 30, 255}
+	good  = color.RGBA{0, 110, 40, 255}
+	bad   = color.RGBA{180, 20, 20, 255}
+	faint = color.RGBA{120, 120, 130, 255}
+)
+
+// sheet draws the cards: each picture enlarged, beside it where the model looked when it began to answer, below question, answer and, where it is wrong, the truth.
+func sheet(cards []card) (image.Image, error) {
+	rows := (len(cards) + perRow - 1) / perRow
+	m := image.NewRGBA(image.Rect(0, 0, perRow*cardWidth, rows*cardHeight))
+	draw.Draw(m, m.Bounds(), image.White, image.Point{}, draw.Src)
+	for i, c := range cards {
+		x, y := i%perRow*cardWidth+cardMargin, i/perRow*cardHeight+cardMargin
+		big := enlarge(c.scene.Image(), cardPicture)
+		draw.Draw(m, image.Rect(x, y, x+cardPicture, y+cardPicture), big, image.Point{}, draw.Src)
+		draw.Draw(m, image.Rect(x+cardPicture+cardMargin, y, x+2*cardPicture+cardMargin, y+cardPicture), overlay(big, c.gaze.weights), image.Point{}, draw.Src)
+	}
+	canvas := vgimg.NewWith(vgimg.UseImage(m), vgimg.UseDPI(72)) // a point is a pixel
+	face := font.DefaultCache.Lookup(font.Font{Typeface: "Liberation", Variant: "Sans"}, font.Length(13))
+	say := func(x, y int, c color.Color, text string) {
+		canvas.SetColor(c)
+		canvas.FillString(face, vg.Point{X: vg.Length(x), Y: vg.Length(m.Bounds().Dy() - y)}, text)
+	}
+	for i, c := range cards {
+		x, y := i%perRow*cardWidth+cardMargin, i/perRow*cardHeight+cardMargin+cardPicture+lineHeight
+		lines := []line{{ink, "Q: " + c.question}, {good, "A: " + c.answer}}
+		if c.answer != c.truth {
+			lines = []line{{ink, "Q: " + c.question}, {bad, "A: " + c.answer}, {faint, "truth: " + c.truth}}
+		}
+		for _, l := range lines {
+			for _, text := range wrap(l.text, cardWidth-2*cardMargin, face) {
+				say(x, y, l.color, text)
+				y += lineHeight
+			}
+		}
+	}
+	return canvas.Image(), nil // a copy
+}
+
+type line struct {
+	color color.Color
+	text  string
+}
+
+// wrap breaks a text where it gets wider than so many pixels.
+func wrap(text string, width int, face font.Face) (lines []string) {
+	current := ""
+	for w := range strings.FieldsSeq(text) {
+		next := strings.TrimSpace(current + " " + w)
+		if current != "" && float64(face.Width(next)) > float64(width) {
+			lines = append(lines, current)
+			next = w
+		}
+		current = next
+	}
+	return append(lines, current)
+}
+
+// enlarge makes a picture n×n pixels by repeating pixels.
+func enlarge(m *image.RGBA, n int) *image.RGBA {
+	out := image.NewRGBA(image.Rect(0, 0, n, n))
+	w, h := m.Bounds().Dx(), m.Bounds().Dy()
+	for y := range n {
+		for x := range n {
+			out.SetRGBA(x, y, m.RGBAAt(x*w/n, y*h/n))
+		}
+	}
+	return out
+}
+
+// overlay darkens a picture where a head does not look: weights are those of a square grid of tokens, scaled so that the largest stays bright.
+func overlay(m *image.RGBA, weights []float64) *image.RGBA {
+	n, g := m.Bounds().Dx(), 1
+	for g*g < len(weights) {
+		g++
+	}
+	top := sharpest(weights)
+	out := image.NewRGBA(m.Bounds())
+	for y := range n {
+		for x := range n {
+			c := m.RGBAAt(x, y)
+			if i := y*g/n*g + x*g/n; i < len(weights) && top > 0 {
+				k := 0.2 + 0.8*weights[i]/top
+				c = color.RGBA{uint8(float64(c.R) * k), uint8(float64(c.G) * k), uint8(float64(c.B) * k), 255}
+			}
+			out.SetRGBA(x, y, c)
+		}
+	}
+	return out
+}
+
+// drawSheet writes contact-sheet.png.
+func (j *job) drawSheet(ctx context.Context, m *connector.VLM) error {
+	cards, err := j.cards(ctx, m)
+	if err != nil {
+		return err
+	}
+	picture, err := sheet(cards)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(j.flags.out, "contact-sheet.png")
+	if err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, picture) }); err != nil {
+		return fmt.Errorf("contact sheet: %w", err)
+	}
+	return nil
+}

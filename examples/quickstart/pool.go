@@ -1,0 +1,141 @@
+package main
+
+import (
+	"image"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/vit"
+)
+
+// pool is a set of pictures, rendered once.
+type pool struct {
+	scenes   []shapes.Scene
+	of       [][]int // of[n] are the scenes with n objects
+	side     int
+	bytes    []uint8        // [N, 3, S, S]
+	features *tensor.Tensor // [N, P, D], what the frozen tower makes of them; nil until it is trained
+}
+
+// The pictures' brightness is near white: these numbers bring them to mean 0 and deviation 1, roughly.
+const (
+	pixelMean = 0.85
+	pixelStd  = 0.25
+)
+
+// processor says the same to other programs.
+func processor(side int) *imaging.Processor {
+	p := imaging.CLIP(side)
+	for c := range 3 {
+		p.Mean[c], p.Std[c] = pixelMean, pixelStd
+	}
+	return p
+}
+
+// newPool draws n scenes of a split, as many of each number of objects.
+func newPool(w *shapes.World, split shapes.Split, n int) *pool {
+	scenes := make([]shapes.Scene, n)
+	spread(n, func(i int) {
+		objects := w.MinObjects + i%(w.MaxObjects-w.MinObjects+1)
+		scenes[i] = w.Scene(split, i, shapes.Options{MinObjects: objects, MaxObjects: objects})
+	})
+	return poolOf(w, scenes)
+}
+
+// poolOf renders scenes.
+func poolOf(w *shapes.World, scenes []shapes.Scene) *pool {
+	p := &pool{scenes: scenes, side: w.Side(), of: make([][]int, w.Grid*w.Grid+1)}
+	for i, s := range scenes {
+		p.of[len(s.Objects)] = append(p.of[len(s.Objects)], i)
+	}
+	size := 3 * p.side * p.side
+	p.bytes = make([]uint8, len(scenes)*size)
+	spread(len(scenes), func(i int) { planes(p.bytes[i*size:(i+1)*size], scenes[i].Image()) })
+	return p
+}
+
+// planes lays a picture out as [3, S, S].
+func planes(to []uint8, m *image.RGBA) {
+	n := len(to) / 3
+	for i := range n {
+		to[i], to[n+i], to[2*n+i] = m.Pix[4*i], m.Pix[4*i+1], m.Pix[4*i+2]
+	}
+}
+
+// spread calls f(0), …, f(n−1) on all processors.
+func spread(n int, f func(i int)) {
+	var all sync.WaitGroup
+	workers := runtime.GOMAXPROCS(0)
+	for k := range workers {
+		all.Go(func() {
+			for i := k; i < n; i += workers {
+				f(i)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// unseen are the same pictures before a tower looked at them.
+func (p *pool) unseen() *pool {
+	q := *p
+	q.features = nil
+	return &q
+}
+
+// pick draws a scene with so many objects.
+func (p *pool) pick(r *rand.Rand, objects int) int {
+	of := p.of[objects]
+	return of[r.IntN(len(of))]
+}
+
+var levels = func() (f [256]float32) {
+	for i := range f {
+		f[i] = (float32(i)/255 - pixelMean) / pixelStd
+	}
+	return f
+}()
+
+// pixels are what the tower looks at: [B, 3, S, S].
+func (p *pool) pixels(chosen []int) *tensor.Tensor {
+	size := 3 * p.side * p.side
+	out := make([]float32, 0, len(chosen)*size)
+	for _, i := range chosen {
+		for _, b := range p.bytes[i*size : (i+1)*size] {
+			out = append(out, levels[b])
+		}
+	}
+	return tensor.Wrap(out, len(chosen), 3, p.side, p.side)
+}
+
+// look runs the frozen tower over all pictures, so that stages 1 and 2 need not.
+func (p *pool) look(t vit.Tower, s vit.Select) {
+	const batch = 200
+	for from := 0; from < len(p.scenes); from += batch {
+		var chosen []int
+		for i := from; i < min(from+batch, len(p.scenes)); i++ {
+			chosen = append(chosen, i)
+		}
+		tensor.Scope(func() {
+			f := vit.Features(t, p.pixels(chosen).NoGrad(), s) // [B, P, D]
+			if p.features == nil {
+				p.features = tensor.New(len(p.scenes), f.Dim(1), f.Dim(2))
+			}
+			copy(p.features.Data()[from*f.Dim(1)*f.Dim(2):], f.Data())
+		})
+	}
+}
+
+// seen are the features of pictures: [B, P, D].
+func (p *pool) seen(chosen []int) *tensor.Tensor {
+	P, D := p.features.Dim(1), p.features.Dim(2)
+	out := make([]float32, 0, len(chosen)*P*D)
+	for _, i := range chosen {
+		out = append(out, p.features.Data()[i*P*D:(i+1)*P*D]...)
+	}
+	return tensor.Wrap(out, len(chosen), P, D)
+}

@@ -1,0 +1,190 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/data/tokenizer"
+)
+
+// quick runs the toy preset and returns what it printed.
+func quick(t *testing.T, args ...string) (string, error) {
+	t.Helper()
+	var out bytes.Buffer
+	err := run(context.Background(), append([]string{"-preset", "toy"}, args...), strings.NewReader("what color is the circle?\n/next\nwhere is the zebra?\n/quit\n"), &out)
+	return out.String(), err
+}
+
+// hook is an output that cancels a run once it has printed something.
+type hook struct {
+	text   bytes.Buffer
+	at     string
+	cancel func()
+}
+
+func (h *hook) Write(b []byte) (int, error) {
+	if h.cancel != nil && strings.Contains(string(b), h.at) {
+		h.cancel()
+		h.cancel = nil
+	}
+	return h.text.Write(b)
+}
+
+// results are the files that must not depend on how often a run was interrupted.
+func results(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, part := range []string{"clip", "language", "vlm", "blind", "no-stage-1", "random-encoder"} {
+		files, err := filepath.Glob(filepath.Join(dir, part, "checkpoint-*", "*.safetensors"))
+		require.NoError(t, err)
+		require.NotEmpty(t, files, part)
+		for _, f := range files {
+			b, err := os.ReadFile(f)
+			require.NoError(t, err)
+			name, err := filepath.Rel(dir, f)
+			require.NoError(t, err)
+			all[name] = fmt.Sprintf("%x", sha256.Sum256(b))
+		}
+	}
+	var r Report
+	b, err := os.ReadFile(filepath.Join(dir, "report.json"))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &r))
+	scores, err := json.Marshal(r.Scores)
+	require.NoError(t, err)
+	all["scores"] = string(scores)
+	curves, err := json.Marshal(r.Curves)
+	require.NoError(t, err)
+	all["curves"] = string(curves)
+	return all
+}
+
+// A run that is interrupted in each stage and resumed ends in the same bytes as one that is not; and the talk afterwards works.
+func TestResume(t *testing.T) {
+	whole := filepath.Join(t.TempDir(), "whole")
+	printed, err := quick(t, "-out", whole)
+	require.NoError(t, err, printed)
+	want := results(t, whole)
+
+	parts := filepath.Join(t.TempDir(), "parts")
+	for _, at := range []string{"clip 2/", "language 4/", "align 3/", "tune 4/", "blind 1/"} {
+		ctx, cancel := context.WithCancel(context.Background())
+		out := &hook{at: at, cancel: cancel}
+		args := []string{"-preset", "toy", "-out", parts}
+		if at != "clip 2/" {
+			args = append(args, "-resume")
+		}
+		err := run(ctx, args, strings.NewReader(""), out)
+		require.ErrorContains(t, err, "-resume", "interrupted at %s:\n%s", at, &out.text)
+		require.Contains(t, out.text.String(), at)
+	}
+	printed, err = quick(t, "-out", parts, "-resume")
+	require.NoError(t, err, printed)
+	require.Equal(t, want, results(t, parts))
+
+	for _, file := range []string{"contact-sheet.png", "loss.png", "vision-gain.png", "report.json"} {
+		require.FileExists(t, filepath.Join(whole, file))
+	}
+	talk, err := quick(t, "-out", whole, "-chat")
+	require.NoError(t, err)
+	require.Contains(t, talk, "I never learnt these words: zebra")
+	require.Equal(t, 2, strings.Count(talk, "enlarged, is in"))
+
+	_, err = quick(t, "-out", whole)
+	require.ErrorContains(t, err, "-resume")
+	_, err = quick(t, "-out", whole, "-resume", "-seed", "7")
+	require.ErrorContains(t, err, "-seed was 1 and is now 7")
+	err = run(context.Background(), []string{"-preset", "smoke", "-out", whole, "-resume"}, strings.NewReader(""), &bytes.Buffer{})
+	require.ErrorContains(t, err, "-preset was toy and is now smoke")
+}
+
+// What cannot work is refused with the next step, before anything is written.
+func TestBadInput(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	require.NoError(t, os.WriteFile(file, []byte("mine"), 0o666))
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-out", dir}, "not empty and not a run of this program"},
+		{[]string{"-out", filepath.Join(file, "run")}, "choose another directory with -out"},
+		{[]string{"-out", filepath.Join(dir, "none"), "-chat"}, "make one with: go run ./examples/quickstart"},
+		{[]string{"-out", filepath.Join(dir, "x"), "more"}, `"more" is no flag`},
+		{[]string{"-preset", "huge"}, "use default (minutes) or smoke"},
+	} {
+		_, err := quick(t, c.args...)
+		require.ErrorContains(t, err, c.want)
+	}
+}
+
+// Other programs read the same tokens from the files that the vocabulary writes.
+func TestVocabulary(t *testing.T) {
+	v := newVocabulary()
+	dir := t.TempDir()
+	require.NoError(t, v.save(dir))
+	tok, err := tokenizer.Load(dir)
+	require.NoError(t, err)
+	require.Equal(t, []int32{v.BOS, v.EOS, v.Pad}, []int32{tok.BOS(), tok.EOS(), tok.Pad()})
+
+	w, err := shapes.New(shapes.Default(3))
+	require.NoError(t, err)
+	for i := range 200 {
+		s := w.Scene(shapes.Train, i, shapes.Options{})
+		for _, text := range []string{s.Caption(), s.Detail(), s.InWords(w.Rand("t", i))} {
+			require.Empty(t, v.strange(text))
+			require.Equal(t, v.encode(nil, text), tok.Encode(text))
+			require.Equal(t, text, v.decode(v.encode(nil, text)))
+		}
+	}
+	ids, labels := v.conversation([]turn{{"what color is the circle ?", "red"}, {"where is it ?", "top left"}}, 1, false)
+	for i, id := range ids {
+		if id == data.ImageID {
+			ids[i] = v.Image
+		}
+	}
+	require.Equal(t, tok.Wrap(tok.EncodeSpecial("USER: <image> what color is the circle ? ASSISTANT: red </s> USER: where is it ? ASSISTANT: top left </s>")), ids)
+	var learnt []int32
+	for i, l := range labels {
+		if l != data.Ignore {
+			require.Equal(t, ids[i], l)
+			learnt = append(learnt, l)
+		}
+	}
+	require.Equal(t, "red </s> top left </s>", strings.Join([]string{v.words[learnt[0]], v.words[learnt[1]], v.words[learnt[2]], v.words[learnt[3]], v.words[learnt[4]]}, " "))
+}
+
+// Each cell is told with its place and what is in it, and nothing else.
+func TestCells(t *testing.T) {
+	w, err := shapes.New(shapes.Default(3))
+	require.NoError(t, err)
+	for i := range 300 {
+		s := w.Scene(shapes.Train, i, shapes.Options{})
+		told := cells(w, s)
+		require.Len(t, told, 9)
+		for _, o := range s.Objects {
+			c := told[o.Cell.Row*3+o.Cell.Col]
+			require.Equal(t, w.Place(o.Cell)+" "+o.Size.String()+" "+o.Pair().String(), c)
+		}
+		empty := 9 - len(s.Objects)
+		if s.Sign != nil {
+			empty -= 3
+			row := strings.Join(told[3*s.Sign.Row:3*s.Sign.Row+3], " ")
+			for _, letter := range strings.ToUpper(s.Sign.Text) {
+				require.Contains(t, strings.Fields(row), string(letter))
+			}
+		}
+		require.Equal(t, empty, strings.Count(strings.Join(told, " "), "nothing"))
+	}
+}

@@ -1,0 +1,160 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/tensor"
+)
+
+// Vocabulary has a token for each word of the world's language. Its texts have spaces between any two words, so that cutting there is all there is to
+// tokenizing; the files it writes say the same to other programs.
+type Vocabulary struct {
+	words                                     []string
+	ids                                       map[string]int32
+	Pad, Unknown, BOS, EOS, Image, User, Asst int32
+}
+
+// specials come first, in the order of the ids.
+var specials = []string{"<pad>", "<unk>", "<s>", "</s>", "<image>", "USER:", "ASSISTANT:"}
+
+func newVocabulary() *Vocabulary {
+	v := &Vocabulary{words: slices.Concat(specials, shapes.Vocabulary()), ids: map[string]int32{}}
+	for i, w := range v.words {
+		v.ids[w] = int32(i)
+	}
+	for i, id := range []*int32{&v.Pad, &v.Unknown, &v.BOS, &v.EOS, &v.Image, &v.User, &v.Asst} {
+		*id = int32(i)
+	}
+	return v
+}
+
+// Size is the number of tokens.
+func (v *Vocabulary) Size() int { return len(v.words) }
+
+// encode appends the tokens of a text.
+func (v *Vocabulary) encode(to []int32, text string) []int32 {
+	for w := range strings.FieldsSeq(text) {
+		if id, ok := v.ids[w]; ok {
+			to = append(to, id)
+		} else {
+			to = append(to, v.Unknown)
+		}
+	}
+	return to
+}
+
+// decode is the text of tokens up to the end of text.
+func (v *Vocabulary) decode(ids []int32) string {
+	var words []string
+	for _, id := range ids {
+		if id == v.EOS {
+			break
+		}
+		if int(id) >= len(specials) && int(id) < len(v.words) {
+			words = append(words, v.words[id])
+		}
+	}
+	return strings.Join(words, " ")
+}
+
+// strange lists the words of a text that the world's language does not have.
+func (v *Vocabulary) strange(text string) (unknown []string) {
+	for w := range strings.FieldsSeq(text) {
+		if _, ok := v.ids[w]; !ok {
+			unknown = append(unknown, w)
+		}
+	}
+	return unknown
+}
+
+// texts are what CLIP reads: each between start and end of text, padded to the longest, with their lengths.
+func (v *Vocabulary) texts(texts []string) (*tensor.Tensor, []int32) {
+	rows := make([][]int32, len(texts))
+	ends := make([]int32, len(texts))
+	T := 0
+	for i, t := range texts {
+		rows[i] = append(v.encode([]int32{v.BOS}, t), v.EOS)
+		ends[i] = int32(len(rows[i]))
+		T = max(T, len(rows[i]))
+	}
+	ids := make([]int32, 0, len(texts)*T)
+	for _, row := range rows {
+		ids = append(append(ids, row...), slices.Repeat([]int32{v.Pad}, T-len(row))...)
+	}
+	return tensor.WrapInts(ids, len(rows), T), ends
+}
+
+// turn is a question and its answer.
+type turn struct{ question, answer string }
+
+// conversation renders turns in LLaVA's template, without its system text: a place for each of the picture's tokens, then the first question, or after it. Only
+// answers and their ends are learnt from.
+//
+//	<s> USER: <image> question ASSISTANT: answer </s> USER: question ASSISTANT: answer </s>
+func (v *Vocabulary) conversation(turns []turn, places int, after bool) (ids, labels []int32) {
+	picture := slices.Repeat([]int32{data.ImageID}, places)
+	ids = []int32{v.BOS}
+	labels = []int32{data.Ignore}
+	for i, t := range turns {
+		ids = append(ids, v.User)
+		if i == 0 && !after {
+			ids = append(ids, picture...)
+		}
+		ids = v.encode(ids, t.question)
+		if i == 0 && after {
+			ids = append(ids, picture...)
+		}
+		ids = append(ids, v.Asst)
+		labels = append(labels, slices.Repeat([]int32{data.Ignore}, len(ids)-len(labels))...)
+		answer := append(v.encode(nil, t.answer), v.EOS)
+		ids, labels = append(ids, answer...), append(labels, answer...)
+	}
+	return ids, labels
+}
+
+// prompt renders a question whose answer is to come.
+func (v *Vocabulary) prompt(question string, places int) []int32 {
+	ids := append([]int32{v.BOS, v.User}, slices.Repeat([]int32{data.ImageID}, places)...)
+	return append(v.encode(ids, question), v.Asst)
+}
+
+// save writes the tokenizer as transformers and data/tokenizer read it.
+func (v *Vocabulary) save(dir string) error {
+	type object = map[string]any
+	var added []object
+	for i, s := range specials {
+		added = append(added, object{"id": i, "content": s, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true})
+	}
+	files := map[string]object{
+		"tokenizer.json": {
+			"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": added, "normalizer": nil,
+			"pre_tokenizer": object{"type": "WhitespaceSplit"},
+			"post_processor": object{"type": "TemplateProcessing", "single": []object{{"SpecialToken": object{"id": "<s>", "type_id": 0}}, {"Sequence": object{"id": "A", "type_id": 0}}},
+				"pair":           []object{{"SpecialToken": object{"id": "<s>", "type_id": 0}}, {"Sequence": object{"id": "A", "type_id": 0}}, {"Sequence": object{"id": "B", "type_id": 0}}},
+				"special_tokens": object{"<s>": object{"id": "<s>", "ids": []int32{v.BOS}, "tokens": []string{"<s>"}}}},
+			"decoder": object{"type": "WordPiece", "prefix": "##", "cleanup": false},
+			"model":   object{"type": "WordPiece", "unk_token": "<unk>", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": v.ids},
+		},
+		"tokenizer_config.json": {
+			"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>",
+			"additional_special_tokens": []string{"<image>", "USER:", "ASSISTANT:"}, "model_max_length": 512, "padding_side": "left", "clean_up_tokenization_spaces": false,
+			"chat_template": "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}USER: {{ m['content'] }} ASSISTANT:{% else %} {{ m['content'] }}{{ eos_token }} {% endif %}{% endfor %}",
+		},
+	}
+	for name, content := range files {
+		b, err := json.MarshalIndent(content, "", " ")
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		if err := write(filepath.Join(dir, name), append(b, '\n')); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -127,6 +127,8 @@ func (s Scene) answer(q *reader) string {
 		if a, b := s.find(from), s.find(to); a != nil && b != nil && a != b {
 			return s.way(*a, *b)
 		}
+	case q.next(widgetQuestion):
+		return s.widget()
 	case q.isOneOf(readPrompts):
 		if s.Sign != nil {
 			return spelled(s.Sign.Text)

@@ -74,6 +74,8 @@ func (w *World) Answers(split Split, f Family) []string {
 			all = append(all, spelled(fmt.Sprint(n)))
 		}
 		return all
+	case Widget:
+		return distinct(widgetNames, spelled)
 	case Walk:
 		return []string{"up", "down", "left", "right", "up and left", "up and right", "down and left", "down and right"}
 	default:
@@ -112,16 +114,20 @@ func distinct[T any](things []T, name func(T) string) []string {
 // a scene and a question that have it, so that who does not see the picture gains nothing from how often things are there. In split
 // [Comp] questions about an object are about the held-out one, and existence questions name held-out pairs whether they are there or
 // not (an adversarial one that is answered no, about two objects, is the one case in which none of them carries a held-out pair). The scene's index is the question's: [World.Scene] does not draw it again. Ask panics if [World.Families] has not the family,
-// except for [Brief] and [Detail], about which nothing is drawn first.
+// except for [Widget], and for [Brief] and [Detail], about which nothing is drawn first.
 func (w *World) Ask(split Split, f Family, index int) (Scene, Question) {
 	free := f == Brief || f == Detail
-	if index < 0 || !slices.Contains(Splits(), split) || !free && !slices.Contains(w.Families(split), f) {
+	known := slices.Contains(w.Families(split), f) || w.has(split) && (free || f == Widget && split != Comp && split != Count5 && split != NewWord)
+	if index < 0 || !slices.Contains(Splits(), split) || !known {
 		panic(fmt.Sprintf("shapes: no question %d of family %q about split %q", index, f, split))
 	}
 	r := w.Rand("ask/"+string(split)+"/"+string(f), index)
 	for range 1000 {
 		want, o := wish{}, Options{}
-		if !free {
+		switch {
+		case f == Widget:
+			want, o = w.widgetWish(r, index)
+		case !free:
 			want, o = w.wish(r, split, f, index)
 		}
 		from := split

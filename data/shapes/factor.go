@@ -2,6 +2,7 @@ package shapes
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -89,7 +90,11 @@ func named(names []string, word string) (int, bool) {
 }
 
 // AllPairs are the thirty pairs, colour by colour.
-func AllPairs() []Pair {
+func AllPairs() []Pair { return slices.Clone(allPairs) }
+
+var allPairs = pairs()
+
+func pairs() []Pair {
 	var all []Pair
 	for c := range colorNames {
 		for s := range shapeNames {

@@ -79,6 +79,10 @@ func (s Scene) ask(r *rand.Rand, f Family, want wish) (q Question, ok bool) {
 			return q, false
 		}
 		q.Text, q.Answer = readPrompts[r.IntN(len(readPrompts))], spelled(s.Sign.Text)
+	case Widget:
+		if q.Answer = s.widget(); q.Answer != "" {
+			q.Text = widgetQuestion
+		}
 	case WhatIsAt:
 		cell, there := s.askPlace(r, want)
 		if !there {
@@ -119,8 +123,15 @@ func (s Scene) fits(o Object, f Family, want wish) bool {
 			alike++
 		}
 	}
-	_, answer := s.about(o, f)
-	return alike <= 1 && (want.answer == "" || answer == want.answer) && (want.pair == nil || o.Pair() == *want.pair) &&
+	if alike > 1 {
+		return false
+	}
+	if want.answer != "" {
+		if _, answer := s.about(o, f); answer != want.answer {
+			return false
+		}
+	}
+	return (want.pair == nil || o.Pair() == *want.pair) &&
 		(!want.held || s.world.held[o.Pair()])
 }
 
@@ -148,11 +159,11 @@ func (s Scene) askExistence(r *rand.Rand, f Family, want wish) (Question, bool) 
 	if f == Exist {
 		kind = []Family{PopeAdversarial, PopeAdversarial, halfAdversarial, PopeRandom}[r.IntN(4)]
 	}
-	if f == PopeAdversarial && len(s.Objects) < 2 {
-		return q, false // there would be yes only
+	if want.pair != nil && s.has(*want.pair) != (q.Answer == "yes") || f == PopeAdversarial && len(s.Objects) < 2 {
+		return q, false // about one object there would be yes only
 	}
 	var candidates []Pair
-	for _, p := range AllPairs() {
+	for _, p := range allPairs {
 		if s.has(p) == (q.Answer == "yes") && (want.pair == nil || p == *want.pair) && (!want.held || s.world.held[p]) &&
 			(q.Answer == "yes" || s.tempting(p, kind)) && (want.pair != nil || !s.world.held[p] || s.has(p)) {
 			candidates = append(candidates, p)
@@ -185,40 +196,41 @@ func (s Scene) tempting(p Pair, kind Family) bool {
 
 // askRelation asks about two objects.
 func (s Scene) askRelation(r *rand.Rand, f Family, want wish) (Question, bool) {
-	var all []Question
+	var all [][2]Object
 	for _, a := range s.Objects {
 		for _, b := range s.Objects {
-			if a == b || f == LeftOf && a.Cell.Col == b.Cell.Col || f == Above && a.Cell.Row == b.Cell.Row {
-				continue
-			}
-			if want.held && !s.world.held[a.Pair()] && !s.world.held[b.Pair()] {
-				continue
-			}
-			q := Question{Family: f}
-			answer := ""
+			told := a.Cell != b.Cell
+			var answer string
 			switch f {
 			case LeftOf:
-				q.Text = fmt.Sprintf("is the %s left of the %s ?", a.Pair(), b.Pair())
-				q.Answer = yesOrNo(a.Cell.Col < b.Cell.Col)
-				answer = q.Answer
+				told, answer = a.Cell.Col != b.Cell.Col, yesOrNo(a.Cell.Col < b.Cell.Col)
 			case Above:
-				q.Text = fmt.Sprintf("is the %s above the %s ?", a.Pair(), b.Pair())
-				q.Answer = yesOrNo(a.Cell.Row < b.Cell.Row)
-				answer = q.Answer
+				told, answer = a.Cell.Row != b.Cell.Row, yesOrNo(a.Cell.Row < b.Cell.Row)
 			case Walk:
 				answer = direction(a.Cell, b.Cell)
-				q.Text = fmt.Sprintf("how would i walk from the %s to the %s ?", a.Pair(), b.Pair())
-				q.Answer = s.way(a, b)
 			}
-			if want.answer == "" || want.answer == answer {
-				all = append(all, q)
+			if told && (want.answer == "" || want.answer == answer) && (!want.held || s.world.held[a.Pair()] || s.world.held[b.Pair()]) {
+				all = append(all, [2]Object{a, b})
 			}
 		}
 	}
 	if len(all) == 0 {
 		return Question{}, false
 	}
-	return all[r.IntN(len(all))], true
+	q, pair := Question{Family: f}, all[r.IntN(len(all))]
+	a, b := pair[0], pair[1]
+	switch f {
+	case LeftOf:
+		q.Text = fmt.Sprintf("is the %s left of the %s ?", a.Pair(), b.Pair())
+		q.Answer = yesOrNo(a.Cell.Col < b.Cell.Col)
+	case Above:
+		q.Text = fmt.Sprintf("is the %s above the %s ?", a.Pair(), b.Pair())
+		q.Answer = yesOrNo(a.Cell.Row < b.Cell.Row)
+	case Walk:
+		q.Text = fmt.Sprintf("how would i walk from the %s to the %s ?", a.Pair(), b.Pair())
+		q.Answer = s.way(a, b)
+	}
+	return q, true
 }
 
 // way answers how to walk from one object to another: where each is, then the direction that follows from it.

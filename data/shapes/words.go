@@ -43,7 +43,7 @@ var (
 
 // otherWords are the words of captions, questions and answers that no list above has.
 const otherWords = `a an the is are there and at it so that this of left above what where how many shape shapes object color nothing
-	yes no or sign says say does read i would walk from to go up down ? . : ; , which widget in picture`
+	yes no or sign says say does read i would walk from to go up down ? . : ; ,`
 
 // Vocabulary is every word that the texts of any world can have, in alphabetical order; for a tokenizer with a token per word.
 func Vocabulary() []string {
@@ -51,7 +51,7 @@ func Vocabulary() []string {
 	for _, list := range [][]string{colorNames, shapeNames, sizeNames, rowNames[2], rowNames[3], colNames[2], colNames[3], numberNames} {
 		all = append(all, list...)
 	}
-	for _, text := range slices.Concat(briefPrompts, detailPrompts, readPrompts, []string{otherWords}) {
+	for _, text := range slices.Concat(briefPrompts, detailPrompts, readPrompts, []string{widgetQuestion, otherWords}) {
 		all = append(all, strings.Fields(text)...)
 	}
 	for c := 'A'; c <= 'Z'; c++ {

@@ -167,6 +167,9 @@ type Scene struct {
 	hue   float64 // degrees
 }
 
+// World is the world that the scene was drawn in.
+func (s Scene) World() *World { return s.world }
+
 // Rand is a random stream that depends on the world's seed, a name and an index only.
 func (w *World) Rand(name string, index int) *rand.Rand {
 	h := mix(w.Seed ^ 0x9e3779b97f4a7c15)

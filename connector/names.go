@@ -17,6 +17,7 @@ func Canonical(name string) (string, bool) {
 	if strings.HasSuffix(name, ".position_ids") || strings.HasSuffix(name, "rotary_emb.inv_freq") {
 		return "", false
 	}
+	name = strings.TrimPrefix(name, "base_model.model.") // PEFT's
 	if _, tail, ok := strings.Cut(name, "mm_projector."); ok {
 		index, rest, _ := strings.Cut(tail, ".")
 		k, err := strconv.Atoi(index)

@@ -97,7 +97,7 @@ var architectures = map[string]string{"llama": "LlamaForCausalLM", "mistral": "M
 	"qwen3": "Qwen3ForCausalLM", "phi3": "Phi3ForCausalLM", "mpt": "MptForCausalLM"}
 
 // families maps the model types of multimodal checkpoints to that of their decoder.
-var families = map[string]string{"llava_llama": "llama", "llava": "llama", "llava_mistral": "mistral", "llava_mpt": "mpt", "llava_qwen": "qwen2", "llava_phi": "phi3"}
+var families = map[string]string{"llava_llama": "llama", "llava": "llama", "llava_mistral": "mistral", "llava_mpt": "mpt", "llava_qwen": "qwen2", "llava_qwen3": "qwen3", "llava_phi": "phi3"}
 
 // ReadConfig reads dir/config.json. Its errors name the file and the field.
 func ReadConfig(dir string) (Config, error) {

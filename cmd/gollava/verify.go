@@ -13,20 +13,27 @@ import (
 	"github.com/gollava/gollava/internal/verify/pixelcase"
 	"github.com/gollava/gollava/internal/verify/tokenizercase"
 	"github.com/gollava/gollava/internal/verify/traincase"
+	"github.com/gollava/gollava/internal/verify/visioncase"
 )
 
 // tasks says who checks a case of each task.
 var tasks = map[string]verify.Task{
-	"accumulation": traincase.Run,
-	"adamw":        traincase.Run,
-	"causal_lm":    modelcase.CausalLM,
-	"anyres":       pixelcase.Run,
-	"dataset":      datacase.Run,
-	"llava_stages": traincase.Run,
-	"pixels":       pixelcase.Run,
-	"prompt":       datacase.Run,
-	"schedule":     traincase.Run,
-	"tokenizer":    tokenizercase.Run,
+	"accumulation":   traincase.Run,
+	"adamw":          traincase.Run,
+	"anyres":         pixelcase.Run,
+	"causal_lm":      modelcase.CausalLM,
+	"clip":           visioncase.Run,
+	"clip_vision":    visioncase.Run,
+	"dataset":        datacase.Run,
+	"llava":          visioncase.Run,
+	"llava_next":     visioncase.Run,
+	"llava_original": visioncase.Run,
+	"llava_stages":   traincase.Run,
+	"pixels":         pixelcase.Run,
+	"prompt":         datacase.Run,
+	"schedule":       traincase.Run,
+	"siglip_vision":  visioncase.Run,
+	"tokenizer":      tokenizercase.Run,
 }
 
 type verifyCommand struct {

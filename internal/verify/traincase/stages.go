@@ -1,7 +1,6 @@
 package traincase
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,7 +9,7 @@ import (
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/nn"
-	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/tensor"
 )
 
 // canonical is connector.Canonical; buffers keep their names.
@@ -19,23 +18,6 @@ func canonical(name string) string {
 		return c
 	}
 	return name
-}
-
-func loadVLM(dir string) (*connector.VLM, error) {
-	c, err := connector.ReadConfig(dir)
-	if err != nil {
-		return nil, err
-	}
-	m, err := connector.New(nil, c)
-	if err != nil {
-		return nil, err
-	}
-	f, err := verify.Open(dir, "model.safetensors")
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return m, weights(m, f, canonical)
 }
 
 // overwrite puts the recorded result of an earlier run into the model.
@@ -85,7 +67,7 @@ func stages(dir string, c caseFile) (rows []Row, err error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Runs)) {
 		run := c.Runs[name]
-		m, err := loadVLM(dir)
+		m, err := connector.Load(dir, connector.LoadOptions{DType: nn.As(tensor.Float32)})
 		if err != nil {
 			return nil, err
 		}
@@ -94,56 +76,11 @@ func stages(dir string, c caseFile) (rows []Row, err error) {
 				return nil, err
 			}
 		}
-		trains := map[string]bool{}
-		var groups []train.Group
-		for _, p := range run.Trainable {
-			trains[canonical(p)] = true
-			groups = append(groups, train.Group{Params: canonical(p)})
-		}
-		s, err := stage(run, name, func(_ context.Context, n int) (connector.Batch, error) { return batches[n%len(batches)], nil }, groups...)
+		more, err := Follow(e, name, run, m, batches, canonical, c.Tolerance)
 		if err != nil {
 			return nil, err
 		}
-		was := map[string]string{}
-		for n, p := range nn.Params(m) {
-			was[n] = string(p.Bytes())
-		}
-		rep, err := train.Run(context.Background(), m, train.Options{}, s)
-		if err != nil {
-			return nil, err
-		}
-		r, traj := rep.Stages[0], "traj."+name+"."
-		rows = append(rows, verify.Absolute(name+": loss", r.Loss, e.Numbers(traj+"loss"), c.Tolerance.TrajLoss),
-			verify.Relative(name+": gradient norm", r.Norm, e.Numbers(traj+"grad_norm"), c.Tolerance.TrajNorm),
-			verify.Relative(name+": learning rate", r.LR, e.Numbers(traj+"lr"), 1e-6), // recorded as float32
-			frozen(name, m, was, trains))
-		for _, n := range e.Names() {
-			if tail, ok := strings.CutPrefix(n, traj+"final."); ok {
-				for p, t := range nn.Params(m) {
-					if p == canonical(tail) {
-						rows = append(rows, verify.Norm(name+": final "+p, verify.Widen(t.Data()), e.Numbers(n), c.Tolerance.TrajFinal, 0))
-					}
-				}
-			}
-		}
+		rows = append(rows, more...)
 	}
 	return rows, e.Err
-}
-
-// frozen passes if exactly what the run trains has moved, to the bit.
-func frozen(name string, m any, was map[string]string, trains map[string]bool) Row {
-	r := Row{What: name + ": frozen bytes", Pass: true}
-	still := 0
-	for n, p := range nn.Params(m) {
-		same := was[n] == string(p.Bytes())
-		if same {
-			still += p.Len() * p.DType().Size()
-		}
-		if same == trains[n] {
-			r.Pass = false
-			r.Detail += fmt.Sprintf("%s: trains %v, unmoved %v; ", n, trains[n], same)
-		}
-	}
-	r.Detail += fmt.Sprintf("%d bytes unmoved", still)
-	return r
 }

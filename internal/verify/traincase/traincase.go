@@ -18,7 +18,7 @@ type Row = verify.Row
 type caseFile struct {
 	Format     int
 	Task       string
-	Runs       map[string]runConfig
+	Runs       map[string]Recorded
 	Micro      int              `json:"micro_batches"`
 	Supervised []int            `json:"supervised_tokens"`
 	File       string           // schedule: where the rates are
@@ -26,8 +26,8 @@ type caseFile struct {
 	Tolerance  verify.Tolerance // of everything else
 }
 
-// runConfig is one recorded run.
-type runConfig struct {
+// Recorded is one recorded run.
+type Recorded struct {
 	Optimizer  string
 	Steps      int
 	LR         float64
@@ -42,7 +42,7 @@ type runConfig struct {
 }
 
 // stage is a training stage with the run's values.
-func stage[B any](c runConfig, name string, batches train.Batches[B], groups ...train.Group) (train.Stage[B], error) {
+func stage[B any](c Recorded, name string, batches train.Batches[B], groups ...train.Group) (train.Stage[B], error) {
 	if c.Optimizer != "adamw" {
 		return train.Stage[B]{}, fmt.Errorf("run %s: optimizer %q is not known: adamw is", name, c.Optimizer)
 	}

@@ -1,0 +1,196 @@
+package connector
+
+import (
+	"fmt"
+
+	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/vit"
+)
+
+// Batch is what the model learns from or continues. In IDs, every place that a feature takes holds a negative number or the config's image id; the
+// features of all pictures fill these places in order.
+type Batch struct {
+	IDs       *tensor.Tensor // int32 [B, T]
+	Labels    *tensor.Tensor // int32 [B, T], tensor.IgnoreIndex where nothing is learnt; nil: no loss
+	Mask      []int32        // [B·T], 0 at padding (in one piece at either side); nil: none
+	Positions []int32        // [B·T]; nil: real tokens count from 0
+
+	Pixels   *tensor.Tensor // [V, 3, S, S], the views of all pictures one after another; or
+	Features *tensor.Tensor // [V, P, D], what the tower made of them, from a cache; both nil: text only
+	Sizes    []imaging.Size // of the pictures, LLaVA-NeXT only: how their views are laid together
+	Pictures []int          // [B], how many each sample has; nil: not known, and only their sum is checked
+	Names    []string       // of the samples, for messages; may be nil
+}
+
+// Supervised is the number of positions that the loss averages over.
+func (b Batch) Supervised() int {
+	if b.Labels == nil {
+		return 0
+	}
+	n := 0
+	for _, l := range llm.Shift(b.Labels).IntData() {
+		if l != tensor.IgnoreIndex {
+			n++
+		}
+	}
+	return n
+}
+
+// Tokens maps pictures to what the language model sees of them, one row each feature: [N, C].
+func (m *VLM) Tokens(b Batch) *tensor.Tensor {
+	x := b.Features
+	if x == nil {
+		x = vit.Features(m.Vision, b.Pixels, m.config.Select) // [V, P, D]
+	}
+	x = m.Projector.Forward(x) // [V, P', C]
+	V, P, C := x.Dims3()
+	x = x.Reshape(V*P, C)
+	if !m.config.Next() {
+		return x
+	}
+	p, err := m.config.pack(b.Sizes, P, V)
+	if err != nil {
+		tensor.Fail("Tokens", "%v", err)
+	}
+	return p.apply(x, m.Newline)
+}
+
+// Embed puts the pictures' tokens among the text's: [B, T, C]. It panics with what [VLM.Check] says.
+func (m *VLM) Embed(b Batch) *tensor.Tensor {
+	if err := m.Check(b); err != nil {
+		tensor.Fail("Embed", "%v", err)
+	}
+	B, T := b.IDs.Dims2()
+	var places []int32
+	text := make([]int32, B*T)
+	for i, id := range b.IDs.IntData() {
+		if m.config.isPlace(id) {
+			places = append(places, int32(i))
+		} else {
+			text[i] = id
+		}
+	}
+	x := m.Language.Embed(tensor.WrapInts(text, B, T)) // [B, T, C]
+	if len(places) == 0 {
+		return x
+	}
+	C := x.Dim(2)
+	return tensor.ScatterRows(x.Reshape(B*T, C), tensor.Ints(places, len(places)), m.Tokens(b)).Reshape(B, T, C)
+}
+
+// isPlace reports whether an id stands for a feature of a picture.
+func (c *Config) isPlace(id int32) bool { return id < 0 || int(id) == c.Image }
+
+// views is the number of views and of features per view that come with the batch; 0 without pictures.
+func (b Batch) views(c *Config) (V int) {
+	switch {
+	case b.Features != nil:
+		return b.Features.Dim(0)
+	case b.Pixels != nil:
+		return b.Pixels.Dim(0)
+	}
+	return 0
+}
+
+// lengths are the numbers of tokens of each picture, in order.
+func (b Batch) lengths(c *Config) ([]int, error) {
+	V := b.views(c)
+	if !c.Next() {
+		n := make([]int, V)
+		for i := range n {
+			n[i] = c.FeaturesPerView()
+		}
+		return n, nil
+	}
+	var n []int
+	for _, s := range b.Sizes {
+		if s.W <= 0 || s.H <= 0 {
+			return nil, fmt.Errorf("a picture of %d×%d pixels", s.W, s.H)
+		}
+		n = append(n, c.AnyRes().Layout(s.W, s.H).Tokens)
+	}
+	if _, err := c.pack(b.Sizes, c.FeaturesPerView(), V); err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// Check returns an error that names the sample if the places for features differ from the pictures that the batch brings, or an id is outside
+// the vocabulary.
+func (m *VLM) Check(b Batch) error {
+	c := &m.config
+	B, T := b.IDs.Dims2()
+	n, err := b.lengths(c)
+	if err != nil {
+		return err
+	}
+	if b.Pictures != nil && len(b.Pictures) != B {
+		return fmt.Errorf("pictures are counted for %d samples of %d", len(b.Pictures), B)
+	}
+	places, all, next := 0, 0, 0
+	for _, x := range n {
+		all += x
+	}
+	for row := range B {
+		here := 0
+		for _, id := range b.IDs.IntData()[row*T : (row+1)*T] {
+			switch {
+			case c.isPlace(id):
+				here++
+			case int(id) >= c.Text.VocabSize:
+				return fmt.Errorf("id %d is outside the vocabulary of %d%s", id, c.Text.VocabSize, b.name(row))
+			}
+		}
+		places += here
+		if b.Pictures != nil {
+			want := 0
+			for range b.Pictures[row] {
+				if next == len(n) {
+					return fmt.Errorf("%d pictures in the batch, but its samples count more%s", len(n), b.name(row))
+				}
+				want += n[next]
+				next++
+			}
+			if want != here {
+				return fmt.Errorf("%d places for image features, but %d pictures with %d%s", here, b.Pictures[row], want, b.name(row))
+			}
+		}
+		if places > all {
+			return fmt.Errorf("%d places for image features so far, but %d pictures with %d in the whole batch%s", places, len(n), all, b.name(row))
+		}
+	}
+	if places < all {
+		return fmt.Errorf("%d places for image features, but %d pictures with %d in the batch of %v: does every sample have one <image> for each picture?", places, len(n), all, b.Names)
+	}
+	return nil
+}
+
+func (b Batch) name(row int) string {
+	if row < len(b.Names) {
+		return fmt.Sprintf(" (sample %s)", b.Names[row])
+	}
+	return fmt.Sprintf(" (row %d)", row)
+}
+
+// NewBatch is a loader's batch as the model reads it. Pictures whose pixels were not decoded are left for the caller to bring as Features.
+func (m *VLM) NewBatch(d *data.Batch) (Batch, error) {
+	b := Batch{IDs: tensor.WrapInts(d.IDs, d.B, d.T), Labels: tensor.WrapInts(d.Labels, d.B, d.T), Mask: d.Mask, Positions: d.Positions, Names: d.Names}
+	var at imaging.Pixels
+	for row, images := range d.Images {
+		b.Pictures = append(b.Pictures, len(images))
+		for _, x := range images {
+			if s := (imaging.Size{W: x.Pixels.W, H: x.Pixels.H}); x.Pixels.N > 0 && s != (imaging.Size{W: m.config.Vision.ImageSize, H: m.config.Vision.ImageSize}) {
+				return b, fmt.Errorf("picture %s has views of %d×%d pixels, the tower needs %d×%d%s", x.Name, s.W, s.H, m.config.Vision.ImageSize, m.config.Vision.ImageSize, b.name(row))
+			}
+		}
+	}
+	b.Sizes = d.Sizes()
+	if at = d.Pixels(); at.N > 0 {
+		b.Pixels = tensor.Wrap(at.Data, at.N, 3, at.H, at.W)
+		return b, m.Check(b)
+	}
+	return b, nil
+}

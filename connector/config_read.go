@@ -1,0 +1,298 @@
+package connector
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/vit"
+)
+
+// departures is what Config adds to the reference's fields.
+type departures struct {
+	Merge   int     `json:"merge,omitempty"`
+	Gain    float64 `json:"gain,omitempty"`
+	SlotStd float64 `json:"slot_std,omitempty"`
+}
+
+// hubFile is config.json of transformers.
+type hubFile struct {
+	Architectures  []string        `json:"architectures,omitempty"`
+	ModelType      string          `json:"model_type"`
+	Text           json.RawMessage `json:"text_config"`
+	Vision         json.RawMessage `json:"vision_config"`
+	ImageToken     *int            `json:"image_token_index,omitempty"`
+	ImageTokenID   *int            `json:"image_token_id,omitempty"`
+	Act            string          `json:"projector_hidden_act,omitempty"`
+	Strategy       string          `json:"vision_feature_select_strategy,omitempty"`
+	Layer          json.RawMessage `json:"vision_feature_layer,omitempty"`
+	Bias           *bool           `json:"multimodal_projector_bias,omitempty"`
+	Pinpoints      [][2]int        `json:"image_grid_pinpoints,omitempty"` // (height, width)
+	ImageSeqLength int             `json:"image_seq_length,omitempty"`
+	TorchDType     string          `json:"torch_dtype,omitempty"`
+	Tie            *bool           `json:"tie_word_embeddings,omitempty"`
+	Departures     *departures     `json:"gollava,omitempty"`
+	EOS            json.RawMessage `json:"eos_token_id,omitempty"`
+	PAD            *int            `json:"pad_token_id,omitempty"`
+}
+
+// originalFile holds the fields that LLaVA adds to its language model's config.json.
+type originalFile struct {
+	ModelType     string          `json:"model_type"`
+	Tower         string          `json:"mm_vision_tower"`
+	HiddenSize    int             `json:"mm_hidden_size"`
+	Projector     string          `json:"mm_projector_type"`
+	Layer         *int            `json:"mm_vision_select_layer"`
+	Feature       string          `json:"mm_vision_select_feature"`
+	Aspect        string          `json:"image_aspect_ratio"`
+	MergeType     string          `json:"mm_patch_merge_type"`
+	Pinpoints     json.RawMessage `json:"image_grid_pinpoints"`
+	MaxLength     int             `json:"tokenizer_model_max_length"`
+	PaddingSide   string          `json:"tokenizer_padding_side"`
+	Vision        json.RawMessage `json:"vision_config"`
+	S2            bool            `json:"s2"`
+	StartEnd      bool            `json:"mm_use_im_start_end"`
+	UsePatchToken bool            `json:"mm_use_im_patch_token"`
+	Departures    *departures     `json:"gollava"`
+}
+
+// ReadConfig reads dir/config.json, and for the original layout that of the vision tower beside it; where that is not there, the names of
+// OpenAI's and Google's towers are known. Its errors name the file and the field.
+func ReadConfig(dir string) (Config, error) { return readConfig(dir, "") }
+
+// readConfig takes the tower from another folder than mm_vision_tower says, if that is given.
+func readConfig(dir, tower string) (Config, error) {
+	path := filepath.Join(dir, "config.json")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return Config{}, err
+	}
+	var c Config
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if tower != "" {
+		if c.Tower, err = filepath.Abs(tower); err != nil {
+			return Config{}, err
+		}
+	}
+	if c.original && !c.tower {
+		known := towers[filepath.Base(c.Tower)]
+		switch v, err := vit.ReadVisionConfig(c.TowerDir(dir)); {
+		case err == nil:
+			c.Vision = v
+		case errors.Is(err, fs.ErrNotExist) && tower == "" && known != nil:
+			c.Vision = known()
+		default:
+			return Config{}, fmt.Errorf("%s: mm_vision_tower %q: %w", path, c.Tower, err)
+		}
+	}
+	if c.pinpoints != "" {
+		if c.Canvases, err = imaging.ParseCanvases(c.pinpoints, c.Vision.ImageSize); err != nil {
+			return Config{}, fmt.Errorf("%s: image_grid_pinpoints: %w", path, err)
+		}
+		c.pinpoints = ""
+	}
+	if err := c.Validate(); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return c, nil
+}
+
+// towers are those that original checkpoints name, by the last part of the name.
+var towers = map[string]func() vit.VisionConfig{"clip-vit-large-patch14-336": vit.CLIPLarge336, "clip-vit-large-patch14": vit.CLIPLarge,
+	"clip-vit-base-patch32": vit.CLIPBase32, "clip-vit-base-patch16": vit.CLIPBase16, "siglip-so400m-patch14-384": vit.SigLIPSo400m384}
+
+// UnmarshalJSON reads either layout's config.json. Validate it when the vision tower is known.
+func (c *Config) UnmarshalJSON(raw []byte) error {
+	var head struct {
+		ModelType string          `json:"model_type"`
+		Text      json.RawMessage `json:"text_config"`
+	}
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return err
+	}
+	if head.Text != nil && (head.ModelType == "llava" || head.ModelType == "llava_next") {
+		return c.unmarshalHub(raw)
+	}
+	switch head.ModelType {
+	case "llava", "llava_llama", "llava_mistral", "llava_qwen", "llava_qwen3", "llava_mpt", "llava_phi":
+		return c.unmarshalOriginal(raw)
+	}
+	return fmt.Errorf("model_type %q is not a vision-language model that is supported (llava, llava_next, llava_llama, llava_mistral, llava_qwen, llava_qwen3, llava_mpt, llava_phi are)", head.ModelType)
+}
+
+func (c *Config) unmarshalHub(raw []byte) error {
+	f := hubFile{Act: "gelu", Strategy: "default"}
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return err
+	}
+	*c = Config{Projector: "mlp2x_gelu", Select: vit.Select{Layer: -2}, Image: 32000, Aspect: "square", PaddingSide: "right", tower: true}
+	text, err := withDefaults(f.Text, f.Tie)
+	if err != nil {
+		return fmt.Errorf("text_config: %w", err)
+	}
+	if err := json.Unmarshal(text, &c.Text); err != nil {
+		return fmt.Errorf("text_config: %w", err)
+	}
+	if c.Text.PAD < 0 && f.PAD != nil {
+		c.Text.PAD = *f.PAD
+	}
+	if f.Vision == nil {
+		c.Vision = vit.CLIPLarge336()
+	} else if err := json.Unmarshal(f.Vision, &c.Vision); err != nil {
+		return fmt.Errorf("vision_config: %w", err)
+	}
+	if f.Act != "gelu" {
+		return fmt.Errorf("projector_hidden_act %q is not supported (gelu is)", f.Act)
+	}
+	switch f.Strategy {
+	case "default":
+		if c.Select.Class = "patch"; !c.hasClass() {
+			return fmt.Errorf("vision_feature_select_strategy \"default\" leaves out the first patch of a SigLIP tower, which is not supported (full is)")
+		}
+	case "full":
+		c.Select.Class = "cls_patch"
+	default:
+		return fmt.Errorf("vision_feature_select_strategy %q is neither default nor full", f.Strategy)
+	}
+	if f.Layer != nil {
+		var list []int
+		if json.Unmarshal(f.Layer, &list) == nil && len(list) == 1 {
+			c.Select.Layer = list[0]
+		} else if err := json.Unmarshal(f.Layer, &c.Select.Layer); err != nil {
+			return fmt.Errorf("vision_feature_layer %s is not supported: one layer is", f.Layer)
+		}
+	}
+	if f.ImageToken != nil {
+		c.Image = *f.ImageToken
+	} else if f.ImageTokenID != nil {
+		c.Image = *f.ImageTokenID
+	}
+	c.NoBias = f.Bias != nil && !*f.Bias
+	if f.ModelType == "llava_next" {
+		c.Aspect = "anyres"
+		if f.Pinpoints == nil {
+			f.Pinpoints = [][2]int{{336, 672}, {672, 336}, {672, 672}, {1008, 336}, {336, 1008}}
+		}
+		for _, p := range f.Pinpoints {
+			c.Canvases = append(c.Canvases, imaging.Size{W: p[1], H: p[0]})
+		}
+	}
+	if f.Departures != nil {
+		c.depart(*f.Departures)
+	}
+	return nil
+}
+
+func (c *Config) depart(d departures) { c.Merge, c.Gain, c.SlotStd = d.Merge, d.Gain, d.SlotStd }
+
+// textDefaults are those of transformers' configs, which leave out of text_config what equals them.
+var textDefaults = map[string]string{
+	"llama": `{"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
+		"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "bos_token_id": 1, "eos_token_id": 2}`,
+	"mistral": `{"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
+		"num_key_value_heads": 8, "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "sliding_window": 4096, "bos_token_id": 1, "eos_token_id": 2}`,
+	"qwen2": `{"vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32, "num_attention_heads": 32,
+		"num_key_value_heads": 32, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6}`,
+	"qwen3": `{"vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32, "num_attention_heads": 32,
+		"num_key_value_heads": 32, "head_dim": 128, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6}`,
+	"phi3": `{"vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 32, "num_attention_heads": 32,
+		"max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "bos_token_id": 1, "eos_token_id": 32000, "pad_token_id": 32000}`,
+}
+
+// withDefaults adds to a text_config what it leaves out. The outer config's tie_word_embeddings counts where the inner one has none.
+func withDefaults(raw json.RawMessage, tie *bool) (json.RawMessage, error) {
+	var given, all map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &given); err != nil {
+		return nil, err
+	}
+	family := "llama"
+	if t, ok := given["model_type"]; ok {
+		if err := json.Unmarshal(t, &family); err != nil {
+			return nil, fmt.Errorf("model_type: %w", err)
+		}
+	} else {
+		given["model_type"] = json.RawMessage(`"llama"`)
+	}
+	if _, ok := given["tie_word_embeddings"]; !ok && tie != nil {
+		given["tie_word_embeddings"] = json.RawMessage(strconv.FormatBool(*tie))
+	}
+	if d, ok := textDefaults[family]; ok {
+		if err := json.Unmarshal([]byte(d), &all); err != nil {
+			return nil, err
+		}
+		for k, v := range all {
+			if _, ok := given[k]; !ok {
+				given[k] = v
+			}
+		}
+	}
+	return json.Marshal(given)
+}
+
+var anyresMax = regexp.MustCompile(`^anyres(?:_max_(\d{1,4}))?$`)
+
+func (c *Config) unmarshalOriginal(raw []byte) error {
+	f := originalFile{Projector: "linear", Feature: "patch", Aspect: "square", PaddingSide: "right", MergeType: "flat"}
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return err
+	}
+	*c = Config{Projector: f.Projector, Select: vit.Select{Layer: -2, Class: f.Feature}, Image: -200, Aspect: f.Aspect, MaxLength: f.MaxLength,
+		PaddingSide: f.PaddingSide, Tower: f.Tower, original: true}
+	if err := json.Unmarshal(raw, &c.Text); err != nil {
+		return err
+	}
+	if f.Layer != nil {
+		c.Select.Layer = *f.Layer
+	}
+	if f.S2 {
+		return fmt.Errorf("s2 true is not supported")
+	}
+	if f.Departures != nil {
+		c.depart(*f.Departures)
+	}
+	if f.Vision != nil {
+		c.tower = true
+		if err := json.Unmarshal(f.Vision, &c.Vision); err != nil {
+			return fmt.Errorf("vision_config: %w", err)
+		}
+	} else if f.Tower == "" {
+		return fmt.Errorf("mm_vision_tower is missing: which vision tower does the model look with?")
+	}
+	if m := anyresMax.FindStringSubmatch(f.Aspect); m != nil {
+		if f.MergeType != "spatial_unpad" {
+			return fmt.Errorf("mm_patch_merge_type %q is not supported with image_aspect_ratio %q (spatial_unpad is)", f.MergeType, f.Aspect)
+		}
+		fmt.Sscan(m[1], &c.MaxTiles)
+		return c.readPinpoints(f.Pinpoints)
+	}
+	return nil
+}
+
+// readPinpoints reads lists of width and height, as JSON or as the text of a Python list, or grids such as "(1x1),...,(6x6)".
+func (c *Config) readPinpoints(raw json.RawMessage) error {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		if strings.Contains(s, "x") {
+			c.pinpoints = s
+			return nil
+		}
+		raw = json.RawMessage(strings.NewReplacer("(", "[", ")", "]").Replace(s))
+	}
+	var list [][2]int
+	if err := json.Unmarshal(raw, &list); err != nil || len(list) == 0 {
+		return fmt.Errorf("image_grid_pinpoints %.80s is neither a list of pairs nor of the form (1x1),...,(6x6)", raw)
+	}
+	for _, p := range list {
+		c.Canvases = append(c.Canvases, imaging.Size{W: p[0], H: p[1]})
+	}
+	return nil
+}

@@ -1,0 +1,126 @@
+package connector
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// MarshalJSON writes config.json of transformers' LlavaForConditionalGeneration, or of LlavaNextForConditionalGeneration where pictures are
+// shown as tiles, in the spelling that versions 4 and 5 read. It returns an error for what that layout cannot express.
+func (c Config) MarshalJSON() ([]byte, error) {
+	f, err := c.hub()
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(f)
+}
+
+// hub is the Hub's config.json.
+func (c *Config) hub() (map[string]any, error) {
+	switch {
+	case c.Projector != "mlp2x_gelu":
+		return nil, fmt.Errorf("config: the Hub's layout has no name for mm_projector_type %q: it knows mlp2x_gelu; save in the original layout", c.Projector)
+	case c.MaxTiles > 0:
+		return nil, fmt.Errorf("config: the Hub's layout does not know anyres_max_%d: save in the original layout", c.MaxTiles)
+	}
+	text, err := fields(c.Text)
+	if err != nil {
+		return nil, err
+	}
+	vision, err := fields(c.Vision)
+	if err != nil {
+		return nil, err
+	}
+	f := map[string]any{"model_type": "llava", "architectures": []string{"LlavaForConditionalGeneration"}, "text_config": text, "vision_config": vision,
+		"image_token_index": c.Image, "projector_hidden_act": "gelu", "multimodal_projector_bias": !c.NoBias, "vision_feature_layer": c.Select.Layer,
+		"vision_feature_select_strategy": "default", "image_seq_length": c.FeaturesPerView(), "tie_word_embeddings": c.Text.TieWordEmbeddings,
+		"torch_dtype": text["torch_dtype"]}
+	if c.Select.Class == "cls_patch" || !c.hasClass() {
+		f["vision_feature_select_strategy"] = "full"
+	}
+	if c.Next() {
+		f["model_type"], f["architectures"] = "llava_next", []string{"LlavaNextForConditionalGeneration"}
+		pairs := [][2]int{}
+		for _, s := range c.Canvases {
+			pairs = append(pairs, [2]int{s.H, s.W})
+		}
+		f["image_grid_pinpoints"] = pairs
+	}
+	for _, k := range []string{"bos_token_id", "eos_token_id", "pad_token_id"} {
+		f[k] = text[k]
+	}
+	c.putDepartures(f)
+	return f, nil
+}
+
+// originals are the model types and classes of the original repository and its successor, by family of the language model.
+var originals = map[string][2]string{"llama": {"llava_llama", "LlavaLlamaForCausalLM"}, "mistral": {"llava_mistral", "LlavaMistralForCausalLM"},
+	"qwen2": {"llava_qwen", "LlavaQwenForCausalLM"}, "qwen3": {"llava_qwen3", "LlavaQwen3ForCausalLM"}, "mpt": {"llava_mpt", "LlavaMptForCausalLM"},
+	"phi3": {"llava_phi", "LlavaPhiForCausalLM"}}
+
+// originalConfig is the original repository's config.json: that of the language model, and fields of LLaVA's.
+func (c *Config) originalConfig() (map[string]any, error) {
+	f, err := fields(c.Text)
+	if err != nil {
+		return nil, err
+	}
+	o, ok := originals[c.Text.ModelType]
+	if !ok {
+		return nil, fmt.Errorf("config: the original layout has no name for model_type %q", c.Text.ModelType)
+	}
+	f["model_type"], f["architectures"] = o[0], []string{o[1]}
+	class, aspect, side := c.Select.Class, c.Aspect, c.PaddingSide
+	if !c.hasClass() {
+		class = "patch"
+	}
+	if aspect == "" {
+		aspect = "square"
+	}
+	if side == "" {
+		side = "right"
+	}
+	for k, v := range map[string]any{"mm_vision_tower": c.Tower, "mm_hidden_size": c.Vision.HiddenSize * max(c.Merge, 1) * max(c.Merge, 1),
+		"mm_projector_type": c.Projector, "mm_vision_select_layer": c.Select.Layer, "mm_vision_select_feature": class, "mm_use_im_start_end": false,
+		"mm_use_im_patch_token": false, "image_aspect_ratio": aspect, "tokenizer_padding_side": side, "use_mm_proj": true,
+		"tune_mm_mlp_adapter": false, "freeze_mm_mlp_adapter": false} {
+		f[k] = v
+	}
+	if c.NoBias {
+		return nil, fmt.Errorf("config: the original layout has no projector without bias")
+	}
+	if c.MaxLength > 0 {
+		f["tokenizer_model_max_length"] = c.MaxLength
+	}
+	if c.Next() {
+		pairs := [][2]int{}
+		for _, s := range c.Canvases {
+			pairs = append(pairs, [2]int{s.W, s.H})
+		}
+		f["mm_patch_merge_type"], f["image_grid_pinpoints"], f["image_aspect_ratio"] = "spatial_unpad", pairs, "anyres"
+		if c.MaxTiles > 0 {
+			f["image_aspect_ratio"] = fmt.Sprintf("anyres_max_%d", c.MaxTiles)
+		}
+	}
+	c.putDepartures(f)
+	return f, nil
+}
+
+func (c *Config) putDepartures(f map[string]any) {
+	d := departures{c.Merge, c.Gain, c.SlotStd}
+	if d.Merge <= 1 {
+		d.Merge = 0
+	}
+	if d != (departures{}) {
+		f["gollava"] = d
+	}
+}
+
+// fields are v's as JSON has them.
+func fields(v any) (map[string]any, error) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return nil, err
+	}
+	var f map[string]any
+	return f, json.Unmarshal(raw, &f)
+}

@@ -1,0 +1,52 @@
+package connector
+
+import (
+	"context"
+
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/tensor"
+)
+
+// Generate continues the batch's rows, which are padded at the left or of one length ([VLM.Splice]). The pictures are looked at once; then every
+// token costs one step of the language model. End and padding tokens are, unless o says otherwise, those of generation_config.json or
+// config.json. The repetition penalty knows the text of the prompts. It returns early with ctx's error; a batch that does not fit the model
+// is an error too.
+func (m *VLM) Generate(ctx context.Context, b Batch, o llm.Options) (llm.Generated, error) {
+	if err := m.Check(b); err != nil {
+		return llm.Generated{}, err
+	}
+	if o.EOS == nil {
+		o.EOS = m.ends()
+	}
+	if o.PAD < 0 && m.pad >= 0 {
+		o.PAD = m.pad
+	}
+	p := llm.Prompts{Mask: b.Mask}
+	if err := tensor.Catch(func() {
+		tensor.Scope(func() { p.Embeds = m.Embed(b.frozen()).Detach().Clone() })
+	}); err != nil {
+		return llm.Generated{}, err
+	}
+	B, T := b.IDs.Dims2()
+	for row := range B {
+		var seen []int32
+		for i, id := range b.IDs.IntData()[row*T : (row+1)*T] {
+			if !m.config.isPlace(id) && (b.Mask == nil || b.Mask[row*T+i] != 0) {
+				seen = append(seen, id)
+			}
+		}
+		p.Seen = append(p.Seen, seen)
+	}
+	return llm.Generate(ctx, m.Language, p, o)
+}
+
+// frozen is b with inputs of which nothing is recorded.
+func (b Batch) frozen() Batch {
+	if b.Pixels != nil {
+		b.Pixels = b.Pixels.NoGrad()
+	}
+	if b.Features != nil {
+		b.Features = b.Features.NoGrad()
+	}
+	return b
+}

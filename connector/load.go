@@ -1,0 +1,195 @@
+package connector
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/vit"
+)
+
+// LoadOptions say where the parts of a model are and how [Load] keeps them.
+type LoadOptions struct {
+	// Base is the folder of the plain language model, for a folder that holds the projector alone, as after stage 1, or beside a LoRA adapter.
+	Base string
+
+	// Tower is the folder of the vision tower, for a checkpoint in the original layout without it; "": what mm_vision_tower says, seen from
+	// the checkpoint's folder.
+	Tower string
+
+	// DType and Alias are those of [nn.LoadOptions].
+	DType func(name string, stored tensor.DType) tensor.DType
+	Alias bool
+}
+
+// projectorFiles are what a projector alone may be called, in a folder.
+var projectorFiles = []string{"mm_projector.bin", "mm_projector.safetensors", "non_lora_trainables.bin", "non_lora_trainables.safetensors"}
+
+// Load reads a vision-language model in any of LLaVA's layouts: of the original repository, with the vision tower inside or beside it, of the Hub
+// (transformers 4), of transformers 5, with the names that these use inside their programs, as safetensors or PyTorch's .bin; and, with a
+// Base, of a projector alone. Its errors name the file, and list all tensors that are missing, unexpected or misshapen.
+func Load(dir string, o LoadOptions) (*VLM, error) {
+	c, err := readConfig(dir, o.Tower)
+	if err != nil {
+		return nil, err
+	}
+	m, err := New(nil, c)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
+	}
+	if err := m.readGeneration(dir); err != nil {
+		return nil, err
+	}
+	if o.Base != "" {
+		return m, m.assemble(dir, o)
+	}
+	w, err := nn.OpenWeights(dir)
+	if err != nil {
+		if path := findProjector(dir); path != "" && errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: holds only a projector, %s: name the folder of its language model (LoadOptions.Base)", dir, filepath.Base(path))
+		}
+		return nil, err
+	}
+	if !has(w, "vision_tower.") && c.original {
+		if m.Vision, err = o.tower(c.TowerDir(dir), c.Tower); err != nil {
+			w.Close()
+			return nil, err
+		}
+		return m, o.fill(m, w, "vision_tower.**")
+	}
+	return m, o.fill(m, w)
+}
+
+// assemble reads the parts of a model whose folder holds only what was trained.
+func (m *VLM) assemble(dir string, o LoadOptions) error {
+	path := findProjector(dir)
+	if path == "" {
+		return fmt.Errorf("%s: holds none of %s", dir, strings.Join(projectorFiles, ", "))
+	}
+	w, err := nn.OpenWeights(o.Base)
+	if err != nil {
+		return err
+	}
+	if err := o.fill(&struct {
+		Language llm.Model `param:"language_model"`
+	}{m.Language}, w); err != nil {
+		return err
+	}
+	if m.Vision, err = o.tower(m.config.TowerDir(dir), m.config.Tower); err != nil {
+		return err
+	}
+	return m.LoadProjector(path, o)
+}
+
+// LoadProjector reads a projector into m, which must have the same shape: a file such as LLaVA's mm_projector.bin, or a folder that holds one.
+// What else was trained and lies in the same file, such as the vision tower, is read too. Of o, DType is used.
+func (m *VLM) LoadProjector(path string, o LoadOptions) error {
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		file := findProjector(path)
+		if file == "" {
+			return fmt.Errorf("%s: holds none of %s", path, strings.Join(projectorFiles, ", "))
+		}
+		path = file
+	}
+	w, err := nn.OpenWeights(path)
+	if err != nil {
+		return err
+	}
+	return o.fill(m, w, "language_model.**", "vision_tower.**", "image_newline")
+}
+
+// fill reads all parameters of m from w and closes it.
+func (o LoadOptions) fill(m any, w *nn.Weights, optional ...string) error {
+	err := nn.Load(m, w, nn.LoadOptions{Optional: optional, DType: keep(o.DType), Alias: o.Alias, Rename: func(name string) string {
+		if name, ok := Canonical(name); ok {
+			return name
+		}
+		return ""
+	}})
+	if err != nil || !o.Alias {
+		w.Close() // what aliases the file needs its mapping for as long as it lives
+	}
+	return err
+}
+
+// keep is [vit.Keep], and keeps the projector's slots in float32 too.
+func keep(choose func(string, tensor.DType) tensor.DType) func(string, tensor.DType) tensor.DType {
+	inner := vit.Keep(choose)
+	return func(name string, stored tensor.DType) tensor.DType {
+		if strings.HasSuffix(name, "multi_modal_projector.slots") {
+			return tensor.Float32
+		}
+		return inner(name, stored)
+	}
+}
+
+func (o LoadOptions) tower(dir, name string) (vit.Tower, error) {
+	t, err := vit.Load(dir, nn.LoadOptions{DType: o.DType, Alias: o.Alias})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("mm_vision_tower %q: %w: the checkpoint leaves its vision tower to that folder; download it there, or name its folder (LoadOptions.Tower)", name, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("mm_vision_tower %q: %w", name, err)
+	}
+	return t, nil
+}
+
+// has reports whether w holds a tensor whose canonical name begins so.
+func has(w *nn.Weights, prefix string) bool {
+	for _, n := range w.Names() {
+		if c, ok := Canonical(n); ok && strings.HasPrefix(c, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func findProjector(dir string) string {
+	for _, name := range projectorFiles {
+		path := filepath.Join(dir, name)
+		if st, err := os.Stat(path); err == nil && !st.IsDir() {
+			return path
+		}
+	}
+	return ""
+}
+
+// readGeneration takes end and padding tokens from dir/generation_config.json, if there is one: they count more than those of config.json.
+func (m *VLM) readGeneration(dir string) error {
+	path := filepath.Join(dir, "generation_config.json")
+	raw, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var f struct {
+		EOS json.RawMessage `json:"eos_token_id"`
+		PAD *int            `json:"pad_token_id"`
+	}
+	if err == nil {
+		err = json.Unmarshal(raw, &f)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if f.PAD != nil {
+		m.pad = *f.PAD
+	}
+	var one int
+	switch {
+	case f.EOS == nil || string(f.EOS) == "null":
+	case json.Unmarshal(f.EOS, &one) == nil:
+		m.eos = []int{one}
+	default:
+		if err := json.Unmarshal(f.EOS, &m.eos); err != nil {
+			return fmt.Errorf("%s: eos_token_id %s is neither a number nor a list of numbers", path, f.EOS)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,222 @@
+package connector
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/internal/atomicfile"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/vit"
+)
+
+// Layout says how a checkpoint names its tensors and describes its model.
+type Layout int
+
+const (
+	// Hub is that of the llava-hf models: transformers 4 and 5 load it.
+	Hub Layout = iota
+
+	// Original is that of LLaVA's own repository, with the vision tower in a folder of its own, vision_tower.
+	Original
+)
+
+// SaveOptions say how [Save] writes a model. The zero value writes the Hub's layout in the parameters' own dtypes.
+type SaveOptions struct {
+	Layout    Layout
+	Processor *imaging.Processor // for preprocessor_config.json; nil: that of the tower's family
+	DType     func(name string, kept tensor.DType) tensor.DType
+	MaxShard  int64 // as [nn.SaveOptions] has it
+}
+
+// Save writes m to dir, with config.json, generation_config.json and preprocessor_config.json; the tokenizer's files are the caller's. In the
+// Hub's layout a picture needs an id in the vocabulary: a model that came from the original layout gets one behind its last, and, as the
+// conversion of transformers does, a vocabulary filled up to a multiple of 64 with mean embeddings. What the layout cannot express is an
+// error.
+func Save(dir string, m *VLM, o SaveOptions) error {
+	so := nn.SaveOptions{DType: o.DType, MaxShard: o.MaxShard}
+	c := m.config
+	processor := o.Processor
+	if processor == nil {
+		processor = c.processor()
+	}
+	var config map[string]any
+	var err error
+	if o.Layout == Original {
+		c.Tower = "vision_tower"
+		if config, err = c.originalConfig(); err != nil {
+			return err
+		}
+		so.Rename = func(name string) string {
+			if strings.HasPrefix(name, "vision_tower.") {
+				return ""
+			}
+			return original(name, c.Projector)
+		}
+		tower := filepath.Join(dir, c.Tower)
+		if err := vit.Save(tower, m.Vision, nn.SaveOptions{DType: o.DType, MaxShard: o.MaxShard}); err != nil {
+			return err
+		}
+		plain := *processor // how pictures are laid out is said in config.json
+		plain.Aspect, plain.Canvases = "", nil
+		if err := writeJSON(filepath.Join(tower, "preprocessor_config.json"), &plain); err != nil {
+			return err
+		}
+	} else {
+		if c.Image < 0 {
+			if m, err = m.withImageToken(); err != nil {
+				return err
+			}
+			c = m.config
+		}
+		if config, err = c.hub(); err != nil {
+			return err
+		}
+		if err := writeJSON(filepath.Join(dir, "preprocessor_config.json"), processor); err != nil {
+			return err
+		}
+	}
+	dtype := "float32"
+	for name, p := range nn.Params(m) {
+		if dt := p.DType(); dt == tensor.BFloat16 && o.DType == nil || o.DType != nil && o.DType(name, dt) == tensor.BFloat16 {
+			dtype = "bfloat16"
+		}
+	}
+	config["torch_dtype"] = dtype
+	if text, ok := config["text_config"].(map[string]any); ok {
+		text["torch_dtype"] = dtype
+	}
+	if err := nn.Save(m, dir, so); err != nil {
+		return err
+	}
+	if err := writeJSON(filepath.Join(dir, "generation_config.json"), m.generation()); err != nil {
+		return err
+	}
+	return writeJSON(filepath.Join(dir, "config.json"), config)
+}
+
+// SaveProjector writes the projector alone, in the original layout's names, to a file that ends in .safetensors: what stage 1 leaves behind.
+func (m *VLM) SaveProjector(path string, o SaveOptions) error {
+	if !strings.HasSuffix(path, ".safetensors") {
+		return fmt.Errorf("save projector: %s does not end in .safetensors", path)
+	}
+	part := &struct {
+		Projector *Projector     `param:"multi_modal_projector"`
+		Newline   *tensor.Tensor `param:"image_newline,optional"`
+	}{m.Projector, m.Newline}
+	return nn.Save(part, path, nn.SaveOptions{DType: o.DType, Rename: func(name string) string { return original(name, m.config.Projector) }})
+}
+
+// processor is the one that the tower was trained with, for pictures as the config shows them.
+func (c *Config) processor() *imaging.Processor {
+	p := imaging.CLIP(c.Vision.ImageSize)
+	if !c.hasClass() {
+		p = imaging.SigLIP(c.Vision.ImageSize)
+	}
+	p.Aspect = c.Aspect
+	if p.Aspect == "square" {
+		p.Aspect = ""
+	}
+	if c.Next() {
+		p.Aspect, p.Canvases = "anyres", c.Canvases
+		if p.CenterCrop { // LlavaNextImageProcessor's views need no scaling
+			p.Crop = imaging.Size{W: c.Vision.ImageSize, H: c.Vision.ImageSize}
+		}
+	}
+	return p
+}
+
+// generation is generation_config.json.
+func (m *VLM) generation() map[string]any {
+	f := map[string]any{"_from_model_config": true}
+	if m.config.Text.BOS >= 0 {
+		f["bos_token_id"] = m.config.Text.BOS
+	}
+	if eos := m.ends(); len(eos) == 1 {
+		f["eos_token_id"] = eos[0]
+	} else if len(eos) > 1 {
+		f["eos_token_id"] = eos
+	}
+	if m.pad >= 0 {
+		f["pad_token_id"] = m.pad
+	}
+	return f
+}
+
+// ends are the tokens that end an answer.
+func (m *VLM) ends() []int {
+	if m.eos != nil {
+		return m.eos
+	}
+	return m.config.Text.EOS
+}
+
+// withImageToken is m with an id for pictures behind the vocabulary, whose tables grow to a multiple of 64 rows. All other weights are shared.
+func (m *VLM) withImageToken() (*VLM, error) {
+	c := m.config
+	V := c.Text.VocabSize
+	c.Image, c.Text.VocabSize, c.original = V, (V+64)/64*64, false
+	g, err := New(nil, c)
+	if err != nil {
+		return nil, err
+	}
+	g.eos, g.pad = m.eos, m.pad
+	to := map[string]*tensor.Tensor{}
+	for name, p := range nn.Params(g) {
+		to[name] = p
+	}
+	for name, p := range nn.Params(m) {
+		q := to[name]
+		switch {
+		case q == nil:
+			return nil, fmt.Errorf("save: parameter %s is none of a plain model: merge or unwrap it first", name)
+		case q.Rank() > 0 && q.Dim(0) != p.Dim(0):
+			q.SetStorage(grow(p, q.Dim(0)))
+		default:
+			q.SetStorage(p)
+		}
+	}
+	return g, nil
+}
+
+// grow appends rows to a table, each the mean of those there are.
+func grow(t *tensor.Tensor, rows int) *tensor.Tensor {
+	n, C := t.Dims2()
+	out := tensor.New(rows, C)
+	old := t
+	if t.DType() != tensor.Float32 {
+		old = tensor.New(n, C)
+		old.CopyFrom(t)
+	}
+	copy(out.Data(), old.Data())
+	for c := range C {
+		sum := 0.0
+		for i := range n {
+			sum += float64(old.Data()[i*C+c])
+		}
+		for i := n; i < rows; i++ {
+			out.Data()[i*C+c] = float32(sum / float64(n))
+		}
+	}
+	if t.DType() == tensor.Float32 {
+		return out
+	}
+	narrow := tensor.NewOf(t.DType(), rows, C)
+	narrow.CopyFrom(out)
+	return narrow
+}
+
+func writeJSON(path string, v any) error {
+	raw, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := w.Write(append(raw, '\n'))
+		return err
+	})
+}

@@ -1,0 +1,318 @@
+package visioncase
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/internal/verify"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+)
+
+// canonical is connector.Canonical; buffers keep their names.
+func canonical(name string) string {
+	if c, ok := connector.Canonical(name); ok {
+		return c
+	}
+	return name
+}
+
+func (k *check) load() (*connector.VLM, error) {
+	return connector.Load(k.dir, connector.LoadOptions{DType: nn.As(tensor.Float32)})
+}
+
+// pictures are those of a batch: the views one after another, the pictures' sizes where they are shown as tiles, and how many each sample has.
+type pictures struct {
+	pixels *tensor.Tensor // [V, 3, S, S]
+	sizes  []imaging.Size
+	views  []int // of each picture
+	counts []int // of each sample
+}
+
+// pictures reads those under a prefix ("in.").
+func (k *check) pictures(in string) (p pictures, err error) {
+	x := k.e.Tensor(in + "pixel_values")
+	if k.e.Err != nil {
+		return p, k.e.Err
+	}
+	for range x.Dim(0) {
+		p.views = append(p.views, 1)
+	}
+	if p.pixels = x; x.Rank() == 5 { // [images, views, 3, S, S], filled up with zeros to the most views
+		most, rest := x.Dim(1), x.Shape()[2:]
+		if p.views = k.Views; len(p.views) != x.Dim(0) {
+			return p, fmt.Errorf("views_per_image %v for %d pictures", p.views, x.Dim(0))
+		}
+		var parts []*tensor.Tensor
+		for i, n := range p.views {
+			if n < 1 || n > most {
+				return p, fmt.Errorf("views_per_image %v: at most %d are there", p.views, most)
+			}
+			parts = append(parts, x.Slice(0, i, i+1).Slice(1, 0, n).Reshape(append([]int{n}, rest...)...))
+		}
+		p.pixels = tensor.Concat(0, parts...)
+		for _, hw := range k.e.Rows(in + "image_sizes") {
+			p.sizes = append(p.sizes, imaging.Size{W: int(hw[1]), H: int(hw[0])})
+		}
+	}
+	if k.e.Has(in + "images_per_sample") {
+		for _, n := range k.e.Ints(in + "images_per_sample") {
+			p.counts = append(p.counts, int(n))
+		}
+	}
+	return p, k.e.Err
+}
+
+// batch reads a batch under a prefix in which every feature has its token, and gives it the pictures.
+func (k *check) batch(in string, p pictures) (connector.Batch, error) {
+	b := connector.Batch{IDs: k.e.Tensor(in + "input_ids"), Mask: k.e.Ints(in + "attention_mask"), Pixels: p.pixels, Sizes: p.sizes, Pictures: p.counts}
+	if k.e.Has(in + "labels") {
+		b.Labels = k.e.Tensor(in + "labels")
+	}
+	if k.e.Has(in + "position_ids") {
+		b.Positions = k.e.Ints(in + "position_ids")
+	}
+	if k.e.Err != nil {
+		return b, k.e.Err
+	}
+	if k.Image != nil { // the original layout has no token of its own for features
+		for i, id := range b.IDs.IntData() {
+			if id == *k.Image {
+				b.IDs.IntData()[i] = data.ImageID
+			}
+		}
+	}
+	return b, nil
+}
+
+// samples reads a batch under a prefix in which every picture has one −200.
+func (k *check) samples(in string, p pictures) ([]connector.Sample, error) {
+	ids, mask := k.e.Rows(in+"input_ids"), k.e.Rows(in+"attention_mask")
+	var labels [][]int32
+	if k.e.Has(in + "labels") {
+		labels = k.e.Rows(in + "labels")
+	}
+	if k.e.Err != nil {
+		return nil, k.e.Err
+	}
+	var out []connector.Sample
+	picture, view := 0, 0
+	for row := range ids {
+		s := connector.Sample{Name: fmt.Sprint(row)}
+		for i, id := range ids[row] {
+			if mask[row][i] == 0 {
+				continue
+			}
+			s.IDs = append(s.IDs, id)
+			if labels != nil {
+				s.Labels = append(s.Labels, labels[row][i])
+			}
+			if id != data.ImageID {
+				continue
+			}
+			if picture == len(p.views) {
+				return nil, fmt.Errorf("%s: more places than pictures", in)
+			}
+			n := p.views[picture]
+			v := p.pixels.Slice(0, view, view+n)
+			s.Pixels = append(s.Pixels, imaging.Pixels{N: n, H: v.Dim(2), W: v.Dim(3), Data: v.Data()})
+			if p.sizes != nil {
+				s.Sizes = append(s.Sizes, p.sizes[picture])
+			}
+			picture, view = picture+1, view+n
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func llava(k *check) error {
+	m, err := k.load()
+	if err != nil {
+		return err
+	}
+	if err := k.everything(m); err != nil {
+		return err
+	}
+	if k.prefix != "" {
+		return nil
+	}
+	for _, sub := range k.Projectors {
+		dir, err := verify.Inside(k.root, sub)
+		if err != nil {
+			return err
+		}
+		for _, p := range nn.Params(m.Projector) {
+			clear(p.Data()) // so that only what is read counts
+		}
+		if err := m.LoadProjector(dir, connector.LoadOptions{DType: nn.As(tensor.Float32)}); err != nil {
+			return err
+		}
+		k.prefix = sub + ": "
+		if err := k.everything(m); err != nil {
+			return err
+		}
+		k.prefix = ""
+	}
+	return nil
+}
+
+// everything compares features, logits, loss, gradients and generated ids of a batch with one token for each feature, and the logits of the same
+// samples spliced.
+func (k *check) everything(m *connector.VLM) error {
+	p, err := k.pictures("in.")
+	if err != nil {
+		return err
+	}
+	b, err := k.batch("in.", p)
+	if err != nil {
+		return err
+	}
+	if err := m.Check(b); err != nil {
+		return err
+	}
+	k.output("image_features", m.Tokens(b))
+	k.masked("logits", "logits", llm.Logits(m.Language, m.Hidden(b)), b.Mask)
+	loss := m.Loss(b)
+	k.loss(loss)
+	loss.Backward()
+	k.gradients(m, canonical)
+	for _, t := range nn.Params(m) {
+		t.ZeroGrad()
+	}
+	if k.e.Has("in.original.input_ids") {
+		s, err := k.samples("in.original.", p)
+		if err != nil {
+			return err
+		}
+		spliced, err := m.Splice(s, false)
+		if err != nil {
+			return err
+		}
+		z := llm.Logits(m.Language, m.Hidden(spliced))
+		k.add(verify.Absolute("spliced logits", pick(verify.Widen(z.Data()), spliced.Mask), pick(k.e.Numbers("out.logits"), b.Mask), k.Tolerance.Out))
+		k.add(verify.Absolute("spliced loss", []float64{float64(m.Loss(spliced).Item())}, k.e.Numbers("out.loss"), k.Tolerance.Loss))
+	}
+	for _, name := range slices.Sorted(maps.Keys(k.Generation)) {
+		if err := k.generate(m, name, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// generate compares the ids that a recorded generation made.
+func (k *check) generate(m *connector.VLM, name string, p pictures) error {
+	g := k.Generation[name]
+	o := llm.Options{MaxNewTokens: g.MaxNew, Beams: g.Beams, EOS: []int{}}
+	if g.PAD != nil {
+		o.PAD = *g.PAD
+	}
+	var one int
+	if len(g.EOS) > 0 && string(g.EOS) != "null" {
+		if json.Unmarshal(g.EOS, &one) == nil {
+			o.EOS = []int{one}
+		} else if err := json.Unmarshal(g.EOS, &o.EOS); err != nil {
+			return fmt.Errorf("generation %s: eos_token_id: %w", name, err)
+		}
+	}
+	b, err := k.batch("in.gen.", p)
+	if err != nil {
+		return err
+	}
+	out, err := m.Generate(context.Background(), b, o)
+	if err != nil {
+		return err
+	}
+	want := k.e.Rows("out.gen." + name)
+	for i, row := range out.IDs {
+		if i < len(want) {
+			for len(row) < len(want[i]) {
+				row = append(row, int32(o.PAD))
+			}
+			out.IDs[i] = row
+		}
+	}
+	k.add(verify.IDs("generated ids, "+name, out.IDs, want))
+	return nil
+}
+
+func llavaOriginal(k *check) error {
+	m, wrapped, names, err := k.loadOriginal()
+	if err != nil {
+		return err
+	}
+	p, err := k.pictures("in.")
+	if err != nil {
+		return err
+	}
+	s, err := k.samples("in.original.", p)
+	if err != nil {
+		return err
+	}
+	b, err := m.Splice(s, false)
+	if err != nil {
+		return err
+	}
+	k.output("image_features", m.Tokens(b))
+	k.masked("logits", "logits", llm.Logits(m.Language, m.Hidden(b)), b.Mask)
+	_, T := b.IDs.Dims2()
+	var labels [][]int32
+	for i := range len(s) {
+		labels = append(labels, b.Labels.IntData()[i*T:(i+1)*T])
+	}
+	k.add(verify.IDs("labels after the splice", labels, k.e.Rows("out.labels")))
+	loss := m.Loss(b)
+	k.loss(loss)
+	if len(k.e.Under("grad.")) > 0 {
+		loss.Backward()
+		k.gradients(wrapped, names)
+	}
+	if len(k.Runs) == 0 {
+		return nil
+	}
+	var batches []connector.Batch
+	for i := 0; k.e.Has(fmt.Sprintf("in.batch.%d.input_ids", i)); i++ {
+		in := fmt.Sprintf("in.batch.%d.", i)
+		p, err := k.pictures(in)
+		if err != nil {
+			return err
+		}
+		s, err := k.samples(in, p)
+		if err != nil {
+			return err
+		}
+		b, err := m.Splice(s, false)
+		if err != nil {
+			return err
+		}
+		batches = append(batches, b)
+	}
+	return k.follow(batches)
+}
+
+// loadOriginal reads the checkpoint, on top of a plain language model if the case has one. wrapped is what holds the parameters, whose names
+// names translates the recorded ones into.
+func (k *check) loadOriginal() (m *connector.VLM, wrapped any, names func(string) string, err error) {
+	if k.Base == "" {
+		m, err = k.load()
+		return m, m, canonical, err
+	}
+	base, err := verify.Inside(k.root, k.Base)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	m, err = connector.Load(k.dir, connector.LoadOptions{Base: base, DType: nn.As(tensor.Float32)})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return m, m, canonical, fmt.Errorf("%s: adapters are not supported", filepath.Join(k.dir, "adapter_config.json"))
+}

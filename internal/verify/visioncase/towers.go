@@ -1,0 +1,147 @@
+package visioncase
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/gollava/gollava/internal/verify/traincase"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/vit"
+)
+
+// canonicalTower is vit.Canonical; buffers keep their names.
+func canonicalTower(name string) string {
+	if c, ok := vit.Canonical(name); ok {
+		return c
+	}
+	return name
+}
+
+// stack joins hidden states into one tensor, layer outermost.
+func stack(states []*tensor.Tensor) *tensor.Tensor {
+	out := make([]*tensor.Tensor, len(states))
+	for i, s := range states {
+		out[i] = s.Reshape(append([]int{1}, s.Shape()...)...)
+	}
+	return tensor.Concat(0, out...)
+}
+
+func clipVision(k *check) error {
+	loaded, err := vit.Load(k.dir, nn.LoadOptions{DType: nn.As(tensor.Float32)})
+	if err != nil {
+		return err
+	}
+	tower, ok := loaded.(*vit.CLIPVision)
+	if !ok {
+		return fmt.Errorf("%s: the tower is no CLIP", k.dir)
+	}
+	pixels, cotangent := k.e.Tensor("in.pixel_values"), k.e.Tensor("in.cotangent.features.patch")
+	if k.e.Err != nil {
+		return k.e.Err
+	}
+	states := tower.HiddenStates(pixels.NoGrad(), tower.Config().NumHiddenLayers)
+	k.output("hidden_states", stack(states))
+	k.output("pooled", tower.Pooled(states[len(states)-1]))
+	k.output("features.cls_patch", vit.Features(tower, pixels.NoGrad(), vit.Select{Layer: k.Select, Class: "cls_patch"}))
+	f := vit.Features(tower, pixels, vit.Select{Layer: k.Select, Class: "patch"})
+	k.output("features.patch", f)
+	f.BackwardFrom(cotangent)
+	k.gradients(tower, canonicalTower)
+	return nil
+}
+
+func siglipVision(k *check) error {
+	loaded, err := vit.Load(k.dir, nn.LoadOptions{DType: nn.As(tensor.Float32)})
+	if err != nil {
+		return err
+	}
+	tower, ok := loaded.(*vit.SigLIPVision)
+	if !ok {
+		return fmt.Errorf("%s: the tower is no SigLIP", k.dir)
+	}
+	pixels := k.e.Tensor("in.pixel_values")
+	byLast, byPooled := k.e.Tensor("in.cotangent.last_hidden_state"), k.e.Tensor("in.cotangent.pooled")
+	if k.e.Err != nil {
+		return k.e.Err
+	}
+	states := tower.HiddenStates(pixels.NoGrad(), tower.Config().NumHiddenLayers)
+	k.output("hidden_states", stack(states))
+	states = tower.HiddenStates(pixels, tower.Config().NumHiddenLayers)
+	last := tower.LastHidden(states[len(states)-1])
+	pooled := tower.Pooled(last)
+	k.output("last_hidden_state", last)
+	k.output("pooled", pooled)
+	last.Mul(byLast).Sum().Add(pooled.Mul(byPooled).Sum()).Backward()
+	k.gradients(tower, canonicalTower)
+	return nil
+}
+
+// pairs is a batch of images and their texts.
+type pairs struct {
+	pixels, ids *tensor.Tensor
+	lengths     []int32
+}
+
+// contrast trains both towers of a CLIP.
+type contrast struct {
+	CLIP *vit.CLIP `param:",inline"`
+}
+
+func (m contrast) Loss(b pairs) *tensor.Tensor {
+	return vit.ContrastiveLoss(m.CLIP.Logits(m.CLIP.EncodeImage(b.pixels), m.CLIP.EncodeText(b.ids, b.lengths)), nil)
+}
+
+func clip(k *check) error {
+	m, err := vit.LoadCLIP(k.dir, nn.LoadOptions{DType: nn.As(tensor.Float32)})
+	if err != nil {
+		return err
+	}
+	b := pairs{pixels: k.e.Tensor("in.pixel_values"), ids: k.e.Tensor("in.input_ids")}
+	mask := k.e.Ints("in.attention_mask")
+	if k.e.Err != nil {
+		return k.e.Err
+	}
+	B, T := b.ids.Dims2()
+	for row := range B {
+		n := int32(0)
+		for _, v := range mask[row*T : (row+1)*T] {
+			n += v
+		}
+		b.lengths = append(b.lengths, n)
+	}
+	image, text := m.EncodeImage(b.pixels), m.EncodeText(b.ids, b.lengths)
+	k.output("image_embeds", image)
+	k.output("text_embeds", text)
+	logits := m.Logits(image, text)
+	k.output("logits_per_image", logits)
+	k.masked("text_last_hidden_state", "text_last_hidden_state", m.TextHidden(b.ids, b.lengths), mask)
+	n := m.Config().Vision.NumHiddenLayers
+	pooled := m.Tower().Pooled(m.Tower().HiddenStates(b.pixels.NoGrad(), n)[n])
+	if want := k.e.Tensor("out.vision_pooled"); want != nil && want.Dim(-1) == m.Config().ProjectionDim {
+		pooled = m.VisualProjection.Forward(pooled) // transformers 5 hands out the pooled output after its projection
+	}
+	k.output("vision_pooled", pooled)
+	loss := vit.ContrastiveLoss(logits, nil)
+	k.loss(loss)
+	loss.Backward()
+	k.gradients(m, canonicalTower)
+	for _, name := range slices.Sorted(maps.Keys(k.Runs)) {
+		for _, p := range nn.Params(m) {
+			p.ZeroGrad()
+		}
+		fresh, err := vit.LoadCLIP(k.dir, nn.LoadOptions{DType: nn.As(tensor.Float32)})
+		if err != nil {
+			return err
+		}
+		rows, err := traincase.Follow(k.e, name, k.Runs[name], contrast{fresh}, []pairs{b}, canonicalTower, k.Tolerance)
+		if err != nil {
+			return err
+		}
+		for _, r := range rows {
+			k.add(r)
+		}
+	}
+	return nil
+}

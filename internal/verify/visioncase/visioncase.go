@@ -109,7 +109,7 @@ func (k *check) gradients(m any, canonical func(string) string) {
 	for name, p := range nn.Params(m) {
 		grads[name] = p.Grad()
 	}
-	for _, r := range k.e.Gradients("grad.", k.Tolerance, func(name string) *tensor.Tensor { return grads[canonical(name)] }) {
+	for _, r := range k.e.Gradients(k.Tolerance, func(name string) *tensor.Tensor { return grads[canonical(name)] }) {
 		k.add(r)
 	}
 }

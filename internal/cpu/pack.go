@@ -31,8 +31,9 @@ func (x *operand) copyRow(dst []float32, i int) {
 		copy(dst, x.full[i:i+len(dst)])
 		return
 	}
-	for k, v := range x.half[i : i+len(dst)] {
-		dst[k] = math.Float32frombits(uint32(v) << 16)
+	src := x.half[i : i+len(dst)]
+	for k := widenRow(dst, src); k < len(dst); k++ {
+		dst[k] = math.Float32frombits(uint32(src[k]) << 16)
 	}
 }
 
@@ -40,14 +41,13 @@ func (x *operand) copyRow(dst []float32, i int) {
 func packPanel(dst []float32, b *operand, k0, k, j0, j1, width int) {
 	at, cols := k0*b.row+j0*b.col, j1-j0
 	if b.col == 1 {
+		if copyStrip(k, dst, width, b, at, cols, width) {
+			return
+		}
 		for p := range k {
 			row := dst[p*width:][:width]
-			if cols == 16 && b.half == nil {
-				*(*[16]float32)(row) = *(*[16]float32)(b.full[at:])
-			} else {
-				b.copyRow(row[:cols], at)
-				clear(row[cols:])
-			}
+			b.copyRow(row[:cols], at)
+			clear(row[cols:])
 			at += b.row
 		}
 		return

@@ -142,13 +142,16 @@ func (g *gemm) packA(i0, i1, k, depth, cols int, bands *[3]band, s *scratch) (t 
 	}
 	// A is stored by columns: tile by tile, [depth, rows].
 	t.row, t.col = 1, g.rows
-	t.full = s.take((i1 - i0 + 3*g.rows) * depth)
+	t.full = s.take((i1-i0+3*g.rows)*depth + 16) // strips may end in zeros that nobody reads
+	columns := operand{full: g.a.full, half: g.a.half, row: g.a.col, col: 1}
 	i, to := i0, t.full
 	for n, band := range bands {
 		t.tile[n] = g.rows * depth
 		for range band.tiles {
-			for p := range depth {
-				g.a.copyRow(to[p*g.rows:][:band.rows], i+(k+p)*g.a.col)
+			if !copyStrip(depth, to, g.rows, &columns, i+k*g.a.col, band.rows, g.rows) {
+				for p := range depth {
+					g.a.copyRow(to[p*g.rows:][:band.rows], i+(k+p)*g.a.col)
+				}
 			}
 			i, to = i+band.rows, to[t.tile[n]:]
 		}

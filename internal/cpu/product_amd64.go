@@ -292,6 +292,73 @@ func tile2x32AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int,
 //go:noescape
 func tile1x32AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
+// strip8AVX2 copies cols ≤ 8 columns of k rows and appends zeros; strides count elements. Where dRow < 8, the next row overwrites the zeros:
+//
+//	for p := range k {
+//		for j := range 8 {
+//			dst[p*dRow+j] = 0
+//			if j < cols {
+//				dst[p*dRow+j] = src[p*sRow+j]
+//			}
+//		}
+//	}
+//
+//go:noescape
+func strip8AVX2(k int, dst *float32, dRow int, src *float32, sRow int, cols int)
+
+// strip16AVX2 copies cols ≤ 16 columns of k rows and appends zeros; strides count elements. Where dRow < 16, the next row overwrites the zeros:
+//
+//	for p := range k {
+//		for j := range 16 {
+//			dst[p*dRow+j] = 0
+//			if j < cols {
+//				dst[p*dRow+j] = src[p*sRow+j]
+//			}
+//		}
+//	}
+//
+//go:noescape
+func strip16AVX2(k int, dst *float32, dRow int, src *float32, sRow int, cols int)
+
+// strip16AVX512 copies cols ≤ 16 columns of k rows and appends zeros; strides count elements. Where dRow < 16, the next row overwrites the zeros:
+//
+//	for p := range k {
+//		for j := range 16 {
+//			dst[p*dRow+j] = 0
+//			if j < cols {
+//				dst[p*dRow+j] = src[p*sRow+j]
+//			}
+//		}
+//	}
+//
+//go:noescape
+func strip16AVX512(k int, dst *float32, dRow int, src *float32, sRow int, cols int)
+
+// strip32AVX512 copies cols ≤ 32 columns of k rows and appends zeros; strides count elements. Where dRow < 32, the next row overwrites the zeros:
+//
+//	for p := range k {
+//		for j := range 32 {
+//			dst[p*dRow+j] = 0
+//			if j < cols {
+//				dst[p*dRow+j] = src[p*sRow+j]
+//			}
+//		}
+//	}
+//
+//go:noescape
+func strip32AVX512(k int, dst *float32, dRow int, src *float32, sRow int, cols int)
+
+// widenAVX2 widens 16 columns of k > 0 rows of bfloat16; strides count elements:
+//
+//	for p := range k {
+//		for j := range 16 {
+//			dst[p*dRow+j] = math.Float32frombits(uint32(src[p*sRow+j]) << 16)
+//		}
+//	}
+//
+//go:noescape
+func widenAVX2(k int, dst *float32, dRow int, src *uint16, sRow int)
+
 // transpose8 turns 8 rows of k elements into columns; k is a multiple of 8; strides count elements. It needs AVX2:
 //
 //	for p := range k {

@@ -5134,6 +5134,216 @@ narrowStore:
 	ADDQ    SI, BX
 	JMP     next
 
+// func strip8AVX2(k int, dst *float32, dRow int, src *float32, sRow int, cols int)
+// Requires: AVX
+TEXT ·strip8AVX2(SB), NOSPLIT, $0-48
+	MOVQ  k+0(FP), AX
+	MOVQ  dst+8(FP), CX
+	MOVQ  dRow+16(FP), DX
+	MOVQ  src+24(FP), BX
+	MOVQ  sRow+32(FP), SI
+	MOVQ  cols+40(FP), DI
+	SHLQ  $0x02, DX
+	SHLQ  $0x02, SI
+	TESTQ AX, AX
+	JZ    end
+	CMPQ  DI, $0x08
+	JL    narrow
+
+row:
+	VMOVUPS (BX), Y0
+	VMOVUPS Y0, (CX)
+	ADDQ    SI, BX
+	ADDQ    DX, CX
+	DECQ    AX
+	JNZ     row
+	VZEROUPPER
+	RET
+
+narrow:
+	LEAQ    ones<>+0(SB), R8
+	NEGQ    DI
+	VMOVUPS 128(R8)(DI*4), Y1
+
+narrowRow:
+	VMASKMOVPS (BX), Y1, Y0
+	VMOVUPS    Y0, (CX)
+	ADDQ       SI, BX
+	ADDQ       DX, CX
+	DECQ       AX
+	JNZ        narrowRow
+
+end:
+	VZEROUPPER
+	RET
+
+// func strip16AVX2(k int, dst *float32, dRow int, src *float32, sRow int, cols int)
+// Requires: AVX
+TEXT ·strip16AVX2(SB), NOSPLIT, $0-48
+	MOVQ  k+0(FP), AX
+	MOVQ  dst+8(FP), CX
+	MOVQ  dRow+16(FP), DX
+	MOVQ  src+24(FP), BX
+	MOVQ  sRow+32(FP), SI
+	MOVQ  cols+40(FP), DI
+	SHLQ  $0x02, DX
+	SHLQ  $0x02, SI
+	TESTQ AX, AX
+	JZ    end
+	CMPQ  DI, $0x10
+	JL    narrow
+
+row:
+	VMOVUPS (BX), Y0
+	VMOVUPS 32(BX), Y1
+	VMOVUPS Y0, (CX)
+	VMOVUPS Y1, 32(CX)
+	ADDQ    SI, BX
+	ADDQ    DX, CX
+	DECQ    AX
+	JNZ     row
+	VZEROUPPER
+	RET
+
+narrow:
+	LEAQ    ones<>+0(SB), R8
+	NEGQ    DI
+	VMOVUPS 128(R8)(DI*4), Y2
+	VMOVUPS 160(R8)(DI*4), Y3
+
+narrowRow:
+	VMASKMOVPS (BX), Y2, Y0
+	VMASKMOVPS 32(BX), Y3, Y1
+	VMOVUPS    Y0, (CX)
+	VMOVUPS    Y1, 32(CX)
+	ADDQ       SI, BX
+	ADDQ       DX, CX
+	DECQ       AX
+	JNZ        narrowRow
+
+end:
+	VZEROUPPER
+	RET
+
+// func strip16AVX512(k int, dst *float32, dRow int, src *float32, sRow int, cols int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·strip16AVX512(SB), NOSPLIT, $0-48
+	MOVQ  k+0(FP), AX
+	MOVQ  dst+8(FP), CX
+	MOVQ  dRow+16(FP), DX
+	MOVQ  src+24(FP), BX
+	MOVQ  sRow+32(FP), SI
+	MOVQ  cols+40(FP), DI
+	SHLQ  $0x02, DX
+	SHLQ  $0x02, SI
+	TESTQ AX, AX
+	JZ    end
+	CMPQ  DI, $0x10
+	JL    narrow
+
+row:
+	VMOVUPS (BX), Z0
+	VMOVUPS Z0, (CX)
+	ADDQ    SI, BX
+	ADDQ    DX, CX
+	DECQ    AX
+	JNZ     row
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ  $0x0000000000000001, R8
+	SHLXQ DI, R8, DI
+	DECQ  DI
+	KMOVW DI, K1
+
+narrowRow:
+	VMOVUPS.Z (BX), K1, Z0
+	VMOVUPS   Z0, (CX)
+	ADDQ      SI, BX
+	ADDQ      DX, CX
+	DECQ      AX
+	JNZ       narrowRow
+
+end:
+	VZEROUPPER
+	RET
+
+// func strip32AVX512(k int, dst *float32, dRow int, src *float32, sRow int, cols int)
+// Requires: AVX, AVX512F, BMI2
+TEXT ·strip32AVX512(SB), NOSPLIT, $0-48
+	MOVQ  k+0(FP), AX
+	MOVQ  dst+8(FP), CX
+	MOVQ  dRow+16(FP), DX
+	MOVQ  src+24(FP), BX
+	MOVQ  sRow+32(FP), SI
+	MOVQ  cols+40(FP), DI
+	SHLQ  $0x02, DX
+	SHLQ  $0x02, SI
+	TESTQ AX, AX
+	JZ    end
+	CMPQ  DI, $0x20
+	JL    narrow
+
+row:
+	VMOVUPS (BX), Z0
+	VMOVUPS 64(BX), Z1
+	VMOVUPS Z0, (CX)
+	VMOVUPS Z1, 64(CX)
+	ADDQ    SI, BX
+	ADDQ    DX, CX
+	DECQ    AX
+	JNZ     row
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ  $0x0000000000000001, R8
+	SHLXQ DI, R8, DI
+	DECQ  DI
+	KMOVW DI, K1
+	SHRQ  $0x10, DI
+	KMOVW DI, K2
+
+narrowRow:
+	VMOVUPS.Z (BX), K1, Z0
+	VMOVUPS.Z 64(BX), K2, Z1
+	VMOVUPS   Z0, (CX)
+	VMOVUPS   Z1, 64(CX)
+	ADDQ      SI, BX
+	ADDQ      DX, CX
+	DECQ      AX
+	JNZ       narrowRow
+
+end:
+	VZEROUPPER
+	RET
+
+// func widenAVX2(k int, dst *float32, dRow int, src *uint16, sRow int)
+// Requires: AVX, AVX2
+TEXT ·widenAVX2(SB), NOSPLIT, $0-40
+	MOVQ k+0(FP), AX
+	MOVQ dst+8(FP), CX
+	MOVQ dRow+16(FP), DX
+	MOVQ src+24(FP), BX
+	MOVQ sRow+32(FP), SI
+	SHLQ $0x02, DX
+	SHLQ $0x01, SI
+
+row:
+	VPMOVZXWD (BX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMOVUPS   Y0, (CX)
+	VPMOVZXWD 16(BX), Y1
+	VPSLLD    $0x10, Y1, Y1
+	VMOVUPS   Y1, 32(CX)
+	ADDQ      SI, BX
+	ADDQ      DX, CX
+	DECQ      AX
+	JNZ       row
+	VZEROUPPER
+	RET
+
 // func transpose8(k int, dst *float32, dRow int, src *float32, sRow int)
 // Requires: AVX
 TEXT ·transpose8(SB), NOSPLIT, $0-40

@@ -26,3 +26,37 @@ func transposeRows(k int, dst *float32, dRow int, b *operand, at, sRow int) int 
 	}
 	return k
 }
+
+// copyStrip packs cols ≤ width columns of k rows of b, from element at on, as rows of dRow elements, and reports whether it could. It may
+// write beyond width, up to the end of a register, and zeros follow the columns.
+func copyStrip(k int, dst []float32, dRow int, b *operand, at, cols, width int) bool {
+	switch {
+	case k == 0:
+		return true
+	case active == generic || b.half != nil && (cols < width || width%16 != 0):
+		return false
+	case b.half != nil:
+		for j := 0; j < width; j += 16 {
+			widenAVX2(k, &dst[j], dRow, &b.half[at+j], b.row)
+		}
+	case width <= 8:
+		strip8AVX2(k, &dst[0], dRow, &b.full[at], b.row, cols)
+	case active == avx2 && width <= 16:
+		strip16AVX2(k, &dst[0], dRow, &b.full[at], b.row, cols)
+	case width <= 16:
+		strip16AVX512(k, &dst[0], dRow, &b.full[at], b.row, cols)
+	default:
+		strip32AVX512(k, &dst[0], dRow, &b.full[at], b.row, cols)
+	}
+	return true
+}
+
+// widenRow widens 16·⌊n/16⌋ elements and returns how many it did.
+func widenRow(dst []float32, src []uint16) int {
+	n := len(src) / 16
+	if active == generic || n == 0 {
+		return 0
+	}
+	widenAVX2(n, &dst[0], 16, &src[0], 16)
+	return 16 * n
+}

@@ -15,6 +15,11 @@ func main() {
 			tile(w, m, 2)
 		}
 	}
+	for _, w := range simd.Widths {
+		strip(w, 1)
+		strip(w, 2)
+	}
+	widen()
 	transpose(false)
 	transpose(true)
 	Generate()

@@ -61,7 +61,7 @@ func (j *job) trainRandom(ctx context.Context, l *lesson) (*connector.VLM, error
 	if err != nil {
 		return nil, err
 	}
-	clip, err := vit.NewCLIP(l.world.Rand("random/start", 0), j.preset.clipConfig(l.world.Side(), l.vocabulary))
+	clip, err := j.newCLIP("random")
 	if err != nil {
 		return nil, err
 	}

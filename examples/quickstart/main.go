@@ -92,7 +92,7 @@ func (j *job) finished(ctx context.Context) (*connector.VLM, error) {
 // clip is Radford et al.'s contrastive pre-training.
 func (j *job) clip(ctx context.Context, l *lesson) (*vit.CLIP, error) {
 	c := j.preset.Clip
-	m, err := vit.NewCLIP(l.world.Rand("clip/start", 0), j.preset.clipConfig(l.world.Side(), l.vocabulary))
+	m, err := j.newCLIP("clip")
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +106,7 @@ func (j *job) clip(ctx context.Context, l *lesson) (*vit.CLIP, error) {
 // language teaches a small Llama-like decoder to talk about scenes that are told in words.
 func (j *job) language(ctx context.Context, l *lesson) (llm.Model, error) {
 	c := j.preset.Text
-	m, err := llm.New(l.world.Rand("language/start", 0), j.preset.languageConfig(l.vocabulary))
+	m, err := j.newLanguage()
 	if err != nil {
 		return nil, err
 	}
@@ -114,6 +114,15 @@ func (j *job) language(ctx context.Context, l *lesson) (llm.Model, error) {
 		Name: "language", Batches: pageBatches(l, c, j.preset.Language.Width), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
 		Groups: []train.Group{{Params: "**", LR: c.LR}},
 	})
+}
+
+// newCLIP draws both towers; name chooses the weights.
+func (j *job) newCLIP(name string) (*vit.CLIP, error) {
+	return vit.NewCLIP(j.world.Rand(name+"/start", 0), j.preset.clipConfig(j.world.Side(), j.vocabulary))
+}
+
+func (j *job) newLanguage() (llm.Model, error) {
+	return llm.New(j.world.Rand("language/start", 0), j.preset.languageConfig(j.vocabulary))
 }
 
 // join puts a fresh connector between the two.

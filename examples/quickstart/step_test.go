@@ -1,0 +1,79 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"io"
+	"testing"
+
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/train"
+)
+
+var benchPreset = flag.String("preset", "default", "preset of the benchmarks")
+
+// BenchmarkStep measures steps of each stage; FLOP/s are of matrix products and attentions.
+func BenchmarkStep(b *testing.B) {
+	p, err := presetNamed(*benchPreset)
+	if err != nil {
+		b.Fatal(err)
+	}
+	j, err := open([]string{"-preset", p.Name, "-out", b.TempDir() + "/run"}, io.Discard)
+	if err != nil {
+		b.Fatal(err)
+	}
+	j.preset.Pictures = 600
+	l := j.lesson()
+	ctx := context.Background()
+	clip, err := j.newCLIP("clip")
+	if err != nil {
+		b.Fatal(err)
+	}
+	language, err := j.newLanguage()
+	if err != nil {
+		b.Fatal(err)
+	}
+	vlm, err := j.join(clip, language)
+	if err != nil {
+		b.Fatal(err)
+	}
+	l.pool.look(clip.Tower(), j.selects())
+	b.Run("clip", func(b *testing.B) { bench(ctx, b, &contrast{clip}, pairBatches(l, p.Clip), "**") })
+	b.Run("language", func(b *testing.B) {
+		bench(ctx, b, &reader{language}, pageBatches(l, p.Text, p.Language.Width), "**")
+	})
+	b.Run("align", func(b *testing.B) {
+		bench(ctx, b, vlm, instructionBatches(l, "align", p.Align, false), "multi_modal_projector.**")
+	})
+	b.Run("tune", func(b *testing.B) {
+		bench(ctx, b, vlm, instructionBatches(l, "tune", p.Tune, true), "multi_modal_projector.**", "language_model.**")
+	})
+}
+
+// bench takes forward and backward passes on batches from all phases of a stage.
+func bench[B any](ctx context.Context, b *testing.B, m train.Model[B], batches train.Batches[B], groups ...string) {
+	for name, p := range nn.Params(m) {
+		p.SetTrainable(false)
+		for _, g := range groups {
+			if nn.Match(g, name) {
+				p.SetTrainable(true)
+			}
+		}
+	}
+	batches = train.Prefetch(batches, 2)
+	before := tensor.FLOPs()
+	n := 0
+	for b.Loop() {
+		batch, err := batches(ctx, n%bucket)
+		if err != nil {
+			b.Fatal(err)
+		}
+		tensor.Scope(func() { m.Loss(batch).Backward() })
+		for _, p := range nn.Params(m) {
+			p.ZeroGrad()
+		}
+		n++
+	}
+	b.ReportMetric(float64(tensor.FLOPs()-before)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+}

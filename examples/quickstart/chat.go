@@ -13,6 +13,7 @@ import (
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/data/shapes/eval"
 	"github.com/gollava/gollava/internal/atomicfile"
 )
 
@@ -27,7 +28,7 @@ func (j *job) chat(ctx context.Context, in io.Reader, m *connector.VLM) error {
 	lines := bufio.NewScanner(in)
 	for n := 0; ; n++ {
 		scene := j.world.Scene(shapes.Test, 2_000_000+n, shapes.Options{MinObjects: min(2, j.world.MaxObjects)})
-		e := &exam{pool: poolOf(j.world, []shapes.Scene{scene})}
+		e := examOf(j.world, "", eval.Set{{Scene: scene}})
 		e.pool.look(m.Vision, j.selects())
 		path := filepath.Join(j.flags.out, "chat.png")
 		if err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, enlarge(scene.Image(), 10*j.world.Side())) }); err != nil {
@@ -67,7 +68,7 @@ func (j *job) talk(ctx context.Context, lines *bufio.Scanner, s *student, e *exa
 			j.printf("(that is too long for me)")
 			continue
 		}
-		e.questions = []shapes.Question{{Text: question}}
+		e.set[0].Text = question
 		ids, err := s.generate(ctx, e, 0, 1, 96)
 		if errors.Is(err, context.Canceled) {
 			return false, nil

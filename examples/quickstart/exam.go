@@ -7,40 +7,30 @@ import (
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/data/shapes/eval"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
 )
 
-// exam is a set of questions about unseen pictures, all of a family.
+// exam is a set of questions about unseen pictures, all of a family, and the pictures.
 type exam struct {
-	name      string
-	family    shapes.Family
-	pool      *pool
-	questions []shapes.Question
+	family shapes.Family
+	set    eval.Set
+	pool   *pool
 }
 
 // newExam draws n questions of a family about a split.
 func newExam(w *shapes.World, split shapes.Split, f shapes.Family, n int) *exam {
-	scenes := make([]shapes.Scene, n)
-	e := &exam{name: string(f), family: f, questions: make([]shapes.Question, n)}
-	spread(n, func(i int) { scenes[i], e.questions[i] = w.Ask(split, f, i) })
-	e.pool = poolOf(w, scenes)
-	return e
+	return examOf(w, f, eval.Questions(w, split, f, n))
 }
 
-// weights is how much each family counts in the mix.
-var weights = map[shapes.Family]float64{shapes.ColorOf: .12, shapes.ShapeOf: .12, shapes.PopeRandom: .12, shapes.PopeAdversarial: .12, shapes.CountAll: .08,
-	shapes.CountColor: .08, shapes.LeftOf: .10, shapes.Above: .10, shapes.Where: .16}
-
-// mix is the weighted mean of the families' scores.
-func mix(scores map[string]float64) float64 {
-	sum, total := 0.0, 0.0
-	for f, w := range weights {
-		if s, ok := scores[string(f)]; ok {
-			sum, total = sum+w*s, total+w
-		}
+// examOf renders the pictures of questions.
+func examOf(w *shapes.World, f shapes.Family, set eval.Set) *exam {
+	scenes := make([]shapes.Scene, len(set))
+	for i := range set {
+		scenes[i] = set[i].Scene
 	}
-	return sum / total
+	return &exam{f, set, poolOf(w, scenes)}
 }
 
 // student answers questions about an exam's pictures: a language model with a way to see them.
@@ -65,15 +55,7 @@ func (j *job) looking(m *connector.VLM, change func(features *tensor.Tensor) *te
 // shuffled gives every question another question's picture.
 func shuffled(f *tensor.Tensor) *tensor.Tensor {
 	n := f.Dim(0)
-	from := make([]int, n)
-	for i := range from {
-		from[i] = (i + 1 + n/3) % n // answers take turns, so a shift by any number would do that is no multiple of theirs
-	}
-	for i := n - 1; i > 0; i-- { // a fixed permutation
-		k := int(uint32(i) * 2654435761 >> 8 % uint32(i+1))
-		from[i], from[k] = from[k], from[i]
-	}
-	return tensor.Gather(f, tensor.Ints(from, n))
+	return tensor.Gather(f, tensor.Ints(eval.Shuffle(n, 1), n))
 }
 
 // averaged gives every question the mean of all pictures.
@@ -107,12 +89,12 @@ const answerBatch = 100
 // answers are what the student says, greedily.
 func (s *student) answers(ctx context.Context, e *exam) ([]string, error) {
 	longest := 0
-	for _, q := range e.questions {
+	for _, q := range e.set {
 		longest = max(longest, len(strings.Fields(q.Answer)))
 	}
 	var said []string
-	for from := 0; from < len(e.questions); from += answerBatch {
-		to := min(from+answerBatch, len(e.questions))
+	for from := 0; from < len(e.set); from += answerBatch {
+		to := min(from+answerBatch, len(e.set))
 		ids, err := s.generate(ctx, e, from, to, longest+3)
 		if err != nil {
 			return nil, err
@@ -129,7 +111,7 @@ func (s *student) generate(ctx context.Context, e *exam, from, to, n int) (out [
 	prompts := make([][]int32, to-from)
 	T := 0
 	for i := range prompts {
-		prompts[i] = s.vocabulary.prompt(e.questions[from+i].Text, s.places)
+		prompts[i] = s.vocabulary.prompt(e.set[from+i].Text, s.places)
 		T = max(T, len(prompts[i]))
 	}
 	var ids, mask []int32
@@ -154,23 +136,15 @@ func (s *student) generate(ctx context.Context, e *exam, from, to, n int) (out [
 	return out, err
 }
 
-// take lets the student take exams and returns the share of right answers in each, and of yes among its answers.
-func (s *student) take(ctx context.Context, exams []*exam) (right, yes map[string]float64, err error) {
-	right, yes = map[string]float64{}, map[string]float64{}
+// take lets the student take exams, and returns its scores and its answers.
+func (s *student) take(ctx context.Context, exams []*exam) (scores map[shapes.Family]float64, answers map[shapes.Family][]string, err error) {
+	scores, answers = map[shapes.Family]float64{}, map[shapes.Family][]string{}
 	for _, e := range exams {
 		said, err := s.answers(ctx, e)
 		if err != nil {
 			return nil, nil, err
 		}
-		right[e.name], yes[e.name] = 0, 0
-		for i, q := range e.questions {
-			if said[i] == q.Answer {
-				right[e.name] += 1 / float64(len(said))
-			}
-			if said[i] == "yes" {
-				yes[e.name] += 1 / float64(len(said))
-			}
-		}
+		scores[e.family], answers[e.family] = eval.Exact(e.set, said), said
 	}
-	return right, yes, nil
+	return scores, answers, nil
 }

@@ -3,32 +3,30 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/data/shapes/eval"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/vit"
 )
 
-// exams are n questions of each family about a split; only those of the mix where part is set.
-func (j *job) exams(split shapes.Split, n int, part bool) []*exam {
-	var all []*exam
-	for _, f := range j.world.Families(split) {
-		if !part || weights[f] > 0 {
-			all = append(all, newExam(j.world, split, f, n))
+// exams are n questions of each family about a split that t looks at; only those of the mix where part is set.
+func (j *job) exams(t vit.Tower, split shapes.Split, n int, part bool) []*exam {
+	families := j.world.Families(split)
+	if part {
+		families = nil
+		for _, s := range eval.Weights() {
+			families = append(families, s.Family)
 		}
+	}
+	var all []*exam
+	for _, f := range families {
+		e := newExam(j.world, split, f, n)
+		e.pool.look(t, j.selects())
+		all = append(all, e)
 	}
 	return all
-}
-
-// show lets the tower look at the exams' pictures.
-func (j *job) show(exams []*exam, t vit.Tower) {
-	for _, e := range exams {
-		if e.pool.features == nil {
-			e.pool.look(t, j.selects())
-		}
-	}
 }
 
 // questioning measures stage 2 while it trains, on the validation split: with the right pictures, and with those of other questions.
@@ -36,8 +34,7 @@ func (j *job) questioning(m *connector.VLM) func(context.Context) (map[string]fl
 	var exams []*exam
 	return func(ctx context.Context) (map[string]float64, error) {
 		if exams == nil {
-			exams = j.exams(shapes.Validation, j.preset.Quick, true)
-			j.show(exams, m.Vision)
+			exams = j.exams(m.Vision, shapes.Validation, j.preset.Quick, true)
 		}
 		right, _, err := j.looking(m, nil).take(ctx, exams)
 		if err != nil {
@@ -47,173 +44,223 @@ func (j *job) questioning(m *connector.VLM) func(context.Context) (map[string]fl
 		if err != nil {
 			return nil, err
 		}
-		return map[string]float64{"mix": mix(right), "shuffled": mix(guessed), "vision_gain": mix(right) - mix(guessed)}, nil
+		real, other := eval.Mean(eval.Weights(), right), eval.Mean(eval.Weights(), guessed)
+		return map[string]float64{"mix": real, "shuffled": other, "vision_gain": real - other}, nil
 	}
 }
 
-// column is a student's row of scores in the table, and under what name its mix stands in the report.
-type column struct {
-	name, title string
-	student     *student
-	exams       []*exam
-	right, yes  map[string]float64
+// captioning measures the captions at the end of stage 1, with the right pictures and with shuffled ones.
+func (j *job) captioning(m *connector.VLM) func(context.Context) (map[string]float64, error) {
+	return func(ctx context.Context) (map[string]float64, error) {
+		e := newExam(j.world, shapes.Validation, shapes.Brief, 4*j.preset.Quick)
+		e.pool.look(m.Vision, j.selects())
+		right, err := j.looking(m, nil).answers(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		other, err := j.looking(m, shuffled).answers(ctx, e)
+		if err != nil {
+			return nil, err
+		}
+		return map[string]float64{"caption_f1": eval.Captions(e.set, right).F1, "caption_f1_shuffled": eval.Captions(e.set, other).F1}, nil
+	}
 }
 
-// judge examines the model and everything it is to be compared with.
+// column is what one student knows.
+type column struct {
+	name, title string // of its mix in the report, and in the table
+	scores      map[shapes.Family]float64
+	answers     map[shapes.Family][]string
+}
+
+// judge examines the model and everything that it is to be compared with, on the test splits.
 func (j *job) judge(ctx context.Context, l *lesson, clip *vit.CLIP, m *connector.VLM) error {
 	j.report.Scores = map[string]float64{}
 	if err := j.zeroShot(clip); err != nil {
 		return err
 	}
-	exams := j.exams(shapes.Test, j.preset.Questions, false)
-	j.show(exams, m.Vision)
-	columns := []*column{
-		{"mix", "model", j.looking(m, nil), exams, nil, nil},
-		{"shuffled", "shuffled", j.looking(m, shuffled), exams, nil, nil},
-		{"mean_picture", "mean", j.looking(m, averaged), exams, nil, nil},
-	}
-	told, err := j.quietly().language(ctx, l)
-	if err != nil {
-		return err
-	}
-	columns = append(columns, &column{"text_oracle", "told", j.told(told), exams, nil, nil})
-	blind, err := j.trainBlind(ctx, l)
-	if err != nil {
-		return err
-	}
-	columns = append(columns, &column{"blind", "blind", j.blind(blind), exams, nil, nil})
-	unaligned, err := j.trainUnaligned(ctx, l, clip)
-	if err != nil {
-		return err
-	}
-	columns = append(columns, &column{"no_stage_1", "no stage 1", j.looking(unaligned, nil), exams, nil, nil})
-	random, err := j.trainRandom(ctx, l)
-	if err != nil {
-		return err
-	}
-	others := make([]*exam, len(exams)) // the same questions, seen by another tower
-	for i, e := range exams {
-		others[i] = &exam{e.name, e.family, e.pool.unseen(), e.questions}
-	}
-	j.show(others, random.Vision)
-	columns = append(columns, &column{"random_encoder", "random tower", j.looking(random, nil), others, nil, nil})
-
-	for _, c := range columns {
-		if c.right, c.yes, err = c.student.take(ctx, c.exams); err != nil {
-			return err
-		}
-		j.report.Scores[c.name] = mix(c.right)
-		for family, score := range c.right {
-			if c.name == "mix" {
-				j.report.Scores[family] = score
-			} else {
-				j.report.Scores[c.name+"/"+family] = score
-			}
-		}
-	}
-	j.report.Scores["vision_gain"] = j.report.Scores["mix"] - j.report.Scores["shuffled"]
+	exams := j.exams(m.Vision, shapes.Test, j.preset.Questions, false)
+	prior := column{"prior", "prior", map[shapes.Family]float64{}, nil}
 	for _, e := range exams {
-		if slices.Equal(j.world.Answers(shapes.Test, e.family), []string{"yes", "no"}) {
-			j.report.Scores["yes_ratio/"+e.name] = columns[0].yes[e.name]
-		}
+		prior.scores[e.family] = eval.Prior(j.world, shapes.Test, e.family)
 	}
-	if err := j.heldOut(ctx, m); err != nil {
+	columns := []column{prior}
+	sit := func(name, title string, s *student, exams []*exam) error {
+		scores, answers, err := s.take(ctx, exams)
+		columns = append(columns, column{name, title, scores, answers})
 		return err
 	}
-	j.table(exams, columns)
-	if err := j.drawSheet(ctx, m); err != nil {
+	if err := sit("mix", "model", j.looking(m, nil), exams); err != nil {
+		return err
+	}
+	if err := sit("shuffled", "shuffled", j.looking(m, shuffled), exams); err != nil {
+		return err
+	}
+	if err := sit("mean_picture", "mean", j.looking(m, averaged), exams); err != nil {
+		return err
+	}
+	if err := j.compare(ctx, l, clip, exams, sit); err != nil {
+		return err
+	}
+	j.record(exams, columns)
+	if err := j.details(ctx, m); err != nil {
 		return err
 	}
 	if err := j.report.tally(j.flags.out); err != nil {
 		return err
 	}
-	if err := j.drawCurves(); err != nil {
+	j.table(exams, columns)
+	if err := j.draw(ctx, m); err != nil {
 		return err
 	}
 	return j.save()
 }
 
-// zeroShot asks CLIP, without any training on the question, which of the pairs a single object is: of those that training shows, and, for pictures of pairs that it never
-// showed, of all.
+// compare trains the baselines and examines them.
+func (j *job) compare(ctx context.Context, l *lesson, clip *vit.CLIP, exams []*exam, sit func(name, title string, s *student, exams []*exam) error) error {
+	told, err := j.quietly().language(ctx, l)
+	if err != nil {
+		return err
+	}
+	if err := sit("text_oracle", "told", j.told(told), exams); err != nil {
+		return err
+	}
+	blind, err := j.trainBlind(ctx, l)
+	if err != nil {
+		return err
+	}
+	if err := sit("blind", "blind", j.blind(blind), exams); err != nil {
+		return err
+	}
+	unaligned, err := j.trainUnaligned(ctx, l, clip)
+	if err != nil {
+		return err
+	}
+	if err := sit("no_stage_1", "no stage 1", j.looking(unaligned, nil), exams); err != nil {
+		return err
+	}
+	random, err := j.trainRandom(ctx, l)
+	if err != nil {
+		return err
+	}
+	others := make([]*exam, len(exams)) // the same questions, as another tower sees them
+	for i, e := range exams {
+		others[i] = &exam{e.family, e.set, e.pool.unseen()}
+		others[i].pool.look(random.Vision, j.selects())
+	}
+	return sit("random_encoder", "random", j.looking(random, nil), others)
+}
+
+// record puts the scores into the report.
+func (j *job) record(exams []*exam, columns []column) {
+	scores := j.report.Scores
+	for _, c := range columns {
+		scores[c.name] = eval.Mean(eval.Weights(), c.scores)
+		for f, v := range c.scores {
+			if c.name == "mix" {
+				scores[string(f)] = v
+			} else {
+				scores[c.name+"/"+string(f)] = v
+			}
+		}
+		if c.name != "mix" {
+			continue
+		}
+		for _, e := range exams {
+			switch e.family {
+			case shapes.PopeRandom, shapes.PopePopular, shapes.PopeAdversarial:
+				p := eval.POPE(e.set, c.answers[e.family])
+				name := string(e.family)
+				scores[name+"_precision"], scores[name+"_recall"], scores[name+"_f1"], scores[name+"_yes"] = p.Precision, p.Recall, p.F1, p.YesRatio
+			case shapes.Walk:
+				r := eval.Reasoning(e.set, c.answers[e.family])
+				scores["walk_faithful"], scores["walk_direction"] = r.Faithful, r.Direction
+			}
+		}
+	}
+	scores["vision_gain"] = scores["mix"] - scores["shuffled"]
+}
+
+// zeroShot asks CLIP, which was never trained on the question, which pair a single object is.
 func (j *job) zeroShot(clip *vit.CLIP) error {
 	for name, split := range map[string]shapes.Split{"zero_shot_seen": shapes.Test, "zero_shot_unseen": shapes.Comp} {
-		pairs := j.world.SeenPairs()
-		if split == shapes.Comp {
-			pairs = shapes.AllPairs()
-		}
-		var classes []string
-		for _, p := range pairs {
-			classes = append(classes, p.String())
-		}
-		c, err := vit.NewClassifier(clip, classes, []string{"a {} ."}, func(text string) ([]int32, error) {
+		z := eval.Classify(j.world, split, 2*j.preset.Questions)
+		c, err := vit.NewClassifier(clip, z.Labels, []string{"{}"}, func(text string) ([]int32, error) {
 			return append(j.vocabulary.encode([]int32{j.vocabulary.BOS}, text), j.vocabulary.EOS), nil
 		})
 		if err != nil {
 			return err
 		}
-		n := 2 * j.preset.Questions
-		scenes := make([]shapes.Scene, n)
-		for i := range scenes {
-			scenes[i] = j.world.Scene(split, i, shapes.Options{MinObjects: 1, MaxObjects: 1, Sign: shapes.NoSign})
-		}
-		p := poolOf(j.world, scenes)
-		right := 0
-		for from := 0; from < n; from += answerBatch {
-			var chosen []int
-			for i := from; i < min(from+answerBatch, n); i++ {
-				chosen = append(chosen, i)
+		p := poolOf(j.world, z.Scenes)
+		var chosen []int
+		for from := 0; from < len(z.Scenes); from += answerBatch {
+			var batch []int
+			for i := from; i < min(from+answerBatch, len(z.Scenes)); i++ {
+				batch = append(batch, i)
 			}
 			tensor.Scope(func() {
-				for k, best := range c.Best(p.pixels(chosen).NoGrad()) {
-					if pairs[best] == scenes[chosen[k]].Objects[0].Pair() {
-						right++
-					}
+				for _, k := range c.Best(p.pixels(batch).NoGrad()) {
+					chosen = append(chosen, int(k))
 				}
 			})
 		}
-		j.report.Scores[name] = float64(right) / float64(n)
+		j.report.Scores[name] = z.Accuracy(chosen)
 	}
 	return nil
 }
 
-// heldOut asks about objects whose colour and shape were never seen together.
-func (j *job) heldOut(ctx context.Context, m *connector.VLM) error {
-	var exams []*exam
-	for _, f := range []shapes.Family{shapes.PopeAdversarial, shapes.ShapeOf, shapes.ColorOf, shapes.Where} {
-		exams = append(exams, newExam(j.world, shapes.Comp, f, j.preset.Questions))
-	}
-	j.show(exams, m.Vision)
-	right, _, err := j.looking(m, nil).take(ctx, exams)
-	if err != nil {
-		return err
-	}
-	for _, e := range exams {
-		name := map[shapes.Family]string{shapes.PopeAdversarial: "existence", shapes.ShapeOf: "shape", shapes.ColorOf: "color", shapes.Where: "where"}[e.family]
-		j.report.Scores["held_out_"+name] = right[e.name]
-	}
-	return nil
-}
-
-// table prints what everybody knows of each family.
-func (j *job) table(exams []*exam, columns []*column) {
-	line := "%-18s"
-	cells := []any{"question"}
-	for _, c := range columns {
-		line += " %12s"
-		cells = append(cells, c.title)
-	}
-	j.printf(line, cells...)
-	row := func(name string, value func(c *column) float64) {
-		cells = append(cells[:0], name)
-		for _, c := range columns {
-			cells = append(cells, percent(value(c)))
+// details examines what has no place in the table: captions, pairs of pictures that differ in one thing, and pictures unlike those of training.
+func (j *job) details(ctx context.Context, m *connector.VLM) error {
+	n, scores, s := j.preset.Questions, j.report.Scores, j.looking(m, nil)
+	brief := newExam(j.world, shapes.Test, shapes.Brief, n)
+	brief.pool.look(m.Vision, j.selects())
+	for name, s := range map[string]*student{"caption": s, "caption_shuffled": j.looking(m, shuffled)} {
+		said, err := s.answers(ctx, brief)
+		if err != nil {
+			return err
 		}
-		j.printf(line, cells...)
+		c := eval.Captions(brief.set, said)
+		scores[name+"_f1"], scores[name+"_chair"], scores[name+"_all_right"] = c.F1, c.CHAIRi, c.AllRight
 	}
-	for _, e := range exams {
-		row(e.name, func(c *column) float64 { return c.right[e.name] })
+	for _, f := range []shapes.Family{shapes.ColorOf, shapes.Where, shapes.PopeRandom} {
+		twins := eval.Counterfactuals(j.world, shapes.Test, f, n)
+		var both [2][]string
+		for i, set := range []eval.Set{twins.A, twins.B} {
+			e := examOf(j.world, f, set)
+			e.pool.look(m.Vision, j.selects())
+			var err error
+			if both[i], err = s.answers(ctx, e); err != nil {
+				return err
+			}
+		}
+		scores["counterfactual_"+string(f)] = twins.Both(both[0], both[1])
 	}
-	row("mix", func(c *column) float64 { return mix(c.right) })
+	others := map[shapes.Split][]shapes.Family{shapes.Comp: {shapes.PopeAdversarial, shapes.ShapeOf, shapes.ColorOf, shapes.Where},
+		shapes.Count5: {shapes.CountAll, shapes.Where}, shapes.Style: {shapes.ColorOf, shapes.ShapeOf, shapes.Where, shapes.PopeAdversarial}}
+	if j.world.Signs > 0 {
+		others[shapes.NewWord] = []shapes.Family{shapes.ReadWord}
+	}
+	for split, families := range others {
+		for _, f := range families {
+			e := newExam(j.world, split, f, n)
+			e.pool.look(m.Vision, j.selects())
+			said, err := s.answers(ctx, e)
+			if err != nil {
+				return err
+			}
+			scores[detailNames[split]+"_"+detailName(f)] = eval.Exact(e.set, said)
+		}
+	}
+	return nil
+}
+
+var detailNames = map[shapes.Split]string{shapes.Comp: "held_out", shapes.Count5: "five_objects", shapes.Style: "other_style", shapes.NewWord: "unseen"}
+
+func detailName(f shapes.Family) string {
+	if f == shapes.PopeAdversarial {
+		return "existence"
+	}
+	return string(f)
 }
 
 // percent is a share for people.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/data/shapes/eval"
 	"github.com/gollava/gollava/internal/atomicfile"
 	"github.com/gollava/gollava/tensor"
 )
@@ -41,7 +42,7 @@ func (j *job) cards(ctx context.Context, m *connector.VLM) ([]card, error) {
 			f = shapes.ColorOf
 		}
 		scene, q := j.world.Ask(shapes.Test, f, 1_000_000+i)
-		e := &exam{family: f, pool: poolOf(j.world, []shapes.Scene{scene}), questions: []shapes.Question{q}}
+		e := examOf(j.world, f, eval.Set{{Question: q, Scene: scene}})
 		e.pool.look(m.Vision, j.selects())
 		ids, err := s.generate(ctx, e, 0, 1, 96)
 		if err != nil {

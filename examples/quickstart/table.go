@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/data/shapes/eval"
+)
+
+// table prints what everybody knows of each family, and everything else that was measured.
+func (j *job) table(exams []*exam, columns []column) {
+	j.printf("")
+	head := fmt.Sprintf("%-18s", "questions, % right")
+	for _, c := range columns {
+		head += fmt.Sprintf("%12s", c.title)
+	}
+	j.printf("%s", head)
+	row := func(name string, value func(c column) float64) {
+		line := fmt.Sprintf("%-18s", name)
+		for _, c := range columns {
+			line += fmt.Sprintf("%12s", percent(value(c)))
+		}
+		j.printf("%s", line)
+	}
+	for _, e := range exams {
+		row(string(e.family), func(c column) float64 { return c.scores[e.family] })
+	}
+	row("mix", func(c column) float64 { return eval.Mean(eval.Weights(), c.scores) })
+	j.printf("")
+	j.printf("Each student answered %d questions of every kind about unseen pictures. prior: the best guess without a picture; shuffled, mean: the model, shown other", j.preset.Questions)
+	j.printf("questions' pictures or the mean of all; told: the language model before it saw anything, told in words what each cell holds. The last three were tuned for")
+	j.printf("%d steps (the model: %d): without pictures, without stage 1, and with a vision tower that never learnt anything.", j.compared().Steps, j.preset.Tune.Steps)
+	j.printf("")
+
+	shown := map[string]bool{}
+	for _, c := range columns {
+		shown[c.name] = true
+	}
+	for _, e := range exams {
+		shown[string(e.family)] = true
+	}
+	var rest []string
+	for _, name := range slices.Sorted(maps.Keys(j.report.Scores)) {
+		if !shown[name] && !strings.Contains(name, "/") {
+			rest = append(rest, name+" "+percent(j.report.Scores[name]))
+		}
+	}
+	for line := range slices.Chunk(rest, 5) {
+		j.printf("%s", strings.Join(line, " · "))
+	}
+	for _, c := range j.report.Stages {
+		j.printf("%-24s %5d steps %7.1f s %7.2f TFLOP %7.1f GFLOP/s · loss %.3f", c.Name, c.Steps, c.Seconds, c.FLOPs/1e12, c.FLOPs/1e9/max(c.Seconds, 1e-9), c.Loss)
+	}
+}
+
+// draw writes the pictures of the run.
+func (j *job) draw(ctx context.Context, m *connector.VLM) error {
+	if err := j.drawSheet(ctx, m); err != nil {
+		return err
+	}
+	if err := j.drawCurves(); err != nil {
+		return err
+	}
+	j.printf("contact-sheet.png, loss.png, vision-gain.png and report.json are in %s; talk with the model: %s", filepath.Clean(j.flags.out), j.command("-chat"))
+	return nil
+}

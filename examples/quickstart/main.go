@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return err
 	}
 	if j.flags.chat {
-		m, err := j.finished(ctx)
+		m, err := j.finished()
 		if err != nil {
 			return err
 		}
@@ -68,25 +68,10 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if err := j.alignAndTune(ctx, l, vlm); err != nil { // stages 1 and 2
 		return err
 	}
+	if err := j.export(clip, vlm); err != nil {
+		return err
+	}
 	return j.judge(ctx, l, clip, vlm)
-}
-
-// finished is the model of the run in -out.
-func (j *job) finished(ctx context.Context) (*connector.VLM, error) {
-	l := j.lesson()
-	clip, err := j.quietly().clip(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	language, err := j.quietly().language(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	m, err := j.join(clip, language)
-	if err != nil {
-		return nil, err
-	}
-	return m, j.quietly().alignAndTune(ctx, l, m)
 }
 
 // clip is Radford et al.'s contrastive pre-training.

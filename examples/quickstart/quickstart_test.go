@@ -45,9 +45,12 @@ func (h *hook) Write(b []byte) (int, error) {
 func results(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, part := range []string{"clip", "language", "vlm", "blind", "no-stage-1", "random-encoder"} {
-		files, err := filepath.Glob(filepath.Join(dir, part, "checkpoint-*", "*.safetensors"))
+	for _, part := range append(parts, modelDir, clipDir) {
+		files, err := filepath.Glob(filepath.Join(dir, part, "*.safetensors"))
 		require.NoError(t, err)
+		more, err := filepath.Glob(filepath.Join(dir, part, "checkpoint-*", "*.safetensors"))
+		require.NoError(t, err)
+		files = append(files, more...)
 		require.NotEmpty(t, files, part)
 		for _, f := range files {
 			b, err := os.ReadFile(f)
@@ -77,21 +80,27 @@ func TestResume(t *testing.T) {
 	require.NoError(t, err, printed)
 	want := results(t, whole)
 
-	parts := filepath.Join(t.TempDir(), "parts")
-	for _, at := range []string{"clip 2/", "language 4/", "align 3/", "tune 4/", "blind 1/"} {
+	torn := filepath.Join(t.TempDir(), "torn")
+	_, err = quick(t, "-out", whole, "-chat", "-preset", "smoke") // the directory says which preset
+	require.NoError(t, err)
+	for i, at := range []string{"clip 2/", "language 4/", "align 3/", "tune 4/", "blind 1/"} {
 		ctx, cancel := context.WithCancel(context.Background())
 		out := &hook{at: at, cancel: cancel}
-		args := []string{"-preset", "toy", "-out", parts}
+		args := []string{"-preset", "toy", "-out", torn}
 		if at != "clip 2/" {
 			args = append(args, "-resume")
 		}
 		err := run(ctx, args, strings.NewReader(""), out)
 		require.ErrorContains(t, err, "-resume", "interrupted at %s:\n%s", at, &out.text)
 		require.Contains(t, out.text.String(), at)
+		if i == 0 {
+			_, err := quick(t, "-out", torn, "-chat")
+			require.ErrorContains(t, err, "is not finished yet")
+		}
 	}
-	printed, err = quick(t, "-out", parts, "-resume")
+	printed, err = quick(t, "-out", torn, "-resume")
 	require.NoError(t, err, printed)
-	require.Equal(t, want, results(t, parts))
+	require.Equal(t, want, results(t, torn))
 
 	for _, file := range []string{"contact-sheet.png", "loss.png", "vision-gain.png", "report.json"} {
 		require.FileExists(t, filepath.Join(whole, file))

@@ -1,10 +1,6 @@
 package cpu
 
-import (
-	"math"
-
-	"github.com/gollava/gollava/internal/backend"
-)
+import "github.com/gollava/gollava/internal/backend"
 
 // MatMul computes p in blocks that several processors share.
 func (d *Device) MatMul(p *backend.MatMul) {
@@ -127,29 +123,4 @@ func (g *gemm) shared(s *scratch) {
 			s.used = mark
 		}
 	}
-}
-
-// activate replaces x by op(x).
-func activate(op backend.Unary, x []float32) {
-	f := activations[op]
-	for i, v := range x {
-		x[i] = float32(f(float64(v)))
-	}
-}
-
-func sigmoid(x float64) float64 { return 1 / (1 + math.Exp(-x)) }
-
-var activations = [...]func(x float64) float64{
-	backend.Identity:  func(x float64) float64 { return x },
-	backend.Exp:       math.Exp,
-	backend.Log:       math.Log,
-	backend.Sqrt:      math.Sqrt,
-	backend.Rsqrt:     func(x float64) float64 { return 1 / math.Sqrt(x) },
-	backend.Tanh:      math.Tanh,
-	backend.Sigmoid:   sigmoid,
-	backend.ReLU:      func(x float64) float64 { return max(x, 0) },
-	backend.SiLU:      func(x float64) float64 { return x * sigmoid(x) },
-	backend.GELU:      func(x float64) float64 { return x * math.Erfc(-x/math.Sqrt2) / 2 },
-	backend.GELUTanh:  func(x float64) float64 { return x * sigmoid(2*math.Sqrt(2/math.Pi)*(x+0.044715*x*x*x)) },
-	backend.QuickGELU: func(x float64) float64 { return x * sigmoid(1.702*x) },
 }

@@ -34,10 +34,18 @@ func (s *stored) size() int64 {
 	return n
 }
 
-// OpenWeights opens the checkpoint at path: a folder that holds model.safetensors or the shards of model.safetensors.index.json, or one file
-// of any name. Its errors name the file and what is wrong with it. Close it after loading.
+// OpenWeights opens the checkpoint at path: a folder that holds model.safetensors or the shards of model.safetensors.index.json, else
+// pytorch_model.bin or its shards; an index; or one file of any name, safetensors or torch.save's. Of the latter nothing runs: a file that asks
+// for more than tensors is refused. Its errors name the file and what is wrong with it. Close it after loading.
 func OpenWeights(path string) (*Weights, error) {
-	set, err := safetensors.OpenDir(path)
+	torch, owner, err := torchFiles(path)
+	if len(torch) > 0 && err == nil {
+		return openTorch(path, torch, owner)
+	}
+	var set *safetensors.Set
+	if err == nil {
+		set, err = safetensors.OpenDir(path)
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("open weights: %w", err)

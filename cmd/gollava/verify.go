@@ -29,6 +29,7 @@ var tasks = map[string]verify.Task{
 	"llava_next":     visioncase.Run,
 	"llava_original": visioncase.Run,
 	"llava_stages":   traincase.Run,
+	"pickle":         modelcase.Pickle,
 	"pixels":         pixelcase.Run,
 	"prompt":         datacase.Run,
 	"schedule":       traincase.Run,

@@ -109,11 +109,15 @@ func (j *job) judge(ctx context.Context, l *lesson, clip *vit.CLIP, m *connector
 	if err := j.report.tally(j.flags.out); err != nil {
 		return err
 	}
+	j.afterAligning()
 	j.table(exams, columns)
 	if err := j.draw(ctx, m); err != nil {
 		return err
 	}
-	return j.save()
+	if err := j.save(); err != nil || !j.flags.gate {
+		return err
+	}
+	return j.report.gate()
 }
 
 // compare trains the baselines and examines them.
@@ -124,6 +128,9 @@ func (j *job) compare(ctx context.Context, l *lesson, clip *vit.CLIP, exams []*e
 	}
 	if err := sit("text_oracle", "told", j.told(told), exams); err != nil {
 		return err
+	}
+	if j.compared().Steps == 0 {
+		return nil
 	}
 	blind, err := j.trainBlind(ctx, l)
 	if err != nil {
@@ -179,6 +186,19 @@ func (j *job) record(exams []*exam, columns []column) {
 		}
 	}
 	scores["vision_gain"] = scores["mix"] - scores["shuffled"]
+	if random, ok := scores["random_encoder"]; ok {
+		scores["encoder_gain"] = scores["mix"] - random
+	}
+}
+
+// afterAligning repeats what was measured at the end of stage 1 among the scores.
+func (j *job) afterAligning() {
+	for _, p := range j.report.Curves {
+		if f1, ok := p.Scores["caption_f1"]; ok && p.Stage == "align" {
+			j.report.Scores["align_caption_f1"] = f1
+			j.report.Scores["align_gain"] = f1 - p.Scores["caption_f1_shuffled"]
+		}
+	}
 }
 
 // zeroShot asks CLIP, which was never trained on the question, which pair a single object is.

@@ -30,7 +30,7 @@ type Preset struct {
 	Text    Length `json:"text"`    // the language model on described scenes
 	Align   Length `json:"align"`   // stage 1: captions, connector only
 	Tune    Length `json:"tune"`    // stage 2: instructions, connector and language model
-	Compare Length `json:"compare"` // baselines are tuned as long as this, unless -full
+	Compare Length `json:"compare"` // baselines are tuned as long as this (0: there are none), unless -full
 
 	Questions int `json:"questions"` // of each family, in the final evaluation
 	Quick     int `json:"quick"`     // the same, while training
@@ -72,8 +72,8 @@ func smoke() Preset {
 		Name: "smoke", Pictures: 6000,
 		Patch: 8, Vision: Blocks{48, 2, 4, 192}, Reader: Blocks{48, 1, 4, 192}, Shared: 48, Place: 0.17,
 		Language: Blocks{64, 2, 4, 176}, Merge: 2,
-		Clip: Length{500, 48, 2e-3}, Text: Length{900, 16, 2e-3}, Align: Length{120, 32, 2e-3}, Tune: Length{900, 16, 2e-3}, Compare: Length{300, 16, 2e-3},
-		Questions: 100, Quick: 30, Curve: 5,
+		Clip: Length{500, 48, 2e-3}, Text: Length{900, 16, 2e-3}, Align: Length{120, 32, 2e-3}, Tune: Length{900, 16, 2e-3},
+		Questions: 150, Quick: 40, Curve: 4,
 	}
 }
 

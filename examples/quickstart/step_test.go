@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
 	"io"
 	"testing"
 
@@ -11,11 +10,9 @@ import (
 	"github.com/gollava/gollava/train"
 )
 
-var benchPreset = flag.String("preset", "default", "preset of the benchmarks")
-
 // BenchmarkStep measures steps of each stage; FLOP/s are of matrix products and attentions.
 func BenchmarkStep(b *testing.B) {
-	p, err := presetNamed(*benchPreset)
+	p, err := presetNamed(*gatePreset)
 	if err != nil {
 		b.Fatal(err)
 	}

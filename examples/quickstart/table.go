@@ -33,8 +33,10 @@ func (j *job) table(exams []*exam, columns []column) {
 	row("mix", func(c column) float64 { return eval.Mean(eval.Weights(), c.scores) })
 	j.printf("")
 	j.printf("Each student answered %d questions of every kind about unseen pictures. prior: the best guess without a picture; shuffled, mean: the model, shown other", j.preset.Questions)
-	j.printf("questions' pictures or the mean of all; told: the language model before it saw anything, told in words what each cell holds. The last three were tuned for")
-	j.printf("%d steps (the model: %d): without pictures, without stage 1, and with a vision tower that never learnt anything.", j.compared().Steps, j.preset.Tune.Steps)
+	j.printf("questions' pictures or the mean of all; told: the language model before it saw anything, told in words what each cell holds.")
+	if steps := j.compared().Steps; steps > 0 {
+		j.printf("The last three were tuned for %d steps (the model: %d): without pictures, without stage 1, and with a vision tower that never learnt anything.", steps, j.preset.Tune.Steps)
+	}
 	j.printf("")
 
 	shown := map[string]bool{}

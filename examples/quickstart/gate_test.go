@@ -1,0 +1,65 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	seeds      = flag.String("seeds", "", "seeds on which TestGate trains and examines -preset, such as 1,2,3")
+	gatePreset = flag.String("preset", "default", "preset of TestGate and of the benchmarks")
+)
+
+// TestGate trains a preset on several seeds and fails unless each keeps the preset's promises:
+//
+//	go test ./examples/quickstart -run Gate -v -timeout 2h -seeds 1,2,3
+//	go test ./examples/quickstart -run Gate -v -seeds 1,2,3 -preset smoke
+func TestGate(t *testing.T) {
+	if *seeds == "" {
+		t.Skip("takes minutes a seed: give -seeds 1,2,3, and -preset smoke for the small one")
+	}
+	var reports []Report
+	for seed := range strings.SplitSeq(*seeds, ",") {
+		dir := filepath.Join(t.TempDir(), "run")
+		require.NoError(t, run(context.Background(), []string{"-preset", *gatePreset, "-seed", seed, "-out", dir}, strings.NewReader(""), os.Stderr))
+		b, err := os.ReadFile(filepath.Join(dir, "report.json"))
+		require.NoError(t, err)
+		var r Report
+		require.NoError(t, json.Unmarshal(b, &r))
+		reports = append(reports, r)
+		t.Logf("preset %s on %s, %d processors\n%s", r.Preset, r.Machine.CPU, r.Machine.Used, scoreboard(reports))
+	}
+	for i := range reports {
+		if err := reports[i].gate(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The gate names what falls short, on either side, and what is missing.
+func TestGateLimits(t *testing.T) {
+	r := Report{Preset: "smoke", Seed: 4, Scores: map[string]float64{"mix": .58, "vision_gain": .2}}
+	require.NoError(t, r.gate())
+	r.Scores["mix"] = .57
+	require.EqualError(t, r.gate(), "the gate of preset smoke, seed 4: mix 0.570, wanted at least 0.580")
+	full := Report{Preset: "default", Scores: map[string]float64{"blind": .4}}
+	require.ErrorContains(t, full.gate(), "blind 0.400, wanted at most 0.373")
+	require.ErrorContains(t, full.gate(), "shuffled was not measured")
+
+	better := Report{Preset: "default", Scores: map[string]float64{"blind": .3, "mix": .9}}
+	w := worst([]Report{better, full})
+	require.Equal(t, []float64{.4, 0}, []float64{w["blind"], w["mix"]})
+
+	var out bytes.Buffer
+	err := run(context.Background(), []string{"-preset", "smoke", "-gate", "-out", filepath.Join(t.TempDir(), "x"), "-help"}, strings.NewReader(""), &out)
+	require.ErrorIs(t, err, flag.ErrHelp)
+	require.Contains(t, out.String(), "-gate")
+}

@@ -37,7 +37,6 @@ func main() {
 	}
 }
 
-// run is the whole recipe.
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
 	j, err := open(args, out)
 	if err != nil {
@@ -50,6 +49,15 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		}
 		return j.chat(ctx, in, m)
 	}
+	err = j.recipe(ctx)
+	if stopped := (*train.Stopped)(nil); ctx.Err() != nil && err != nil && !errors.As(err, &stopped) {
+		return fmt.Errorf("stopped (%w); go on with: %s", err, j.command("-resume"))
+	}
+	return err
+}
+
+// recipe is the whole of it.
+func (j *job) recipe(ctx context.Context) error {
 	l := j.lesson() // pictures, what can be said about them, and the words to say it
 
 	clip, err := j.clip(ctx, l) // which caption belongs to which picture?

@@ -118,7 +118,7 @@ func distinct[T any](things []T, name func(T) string) []string {
 func (w *World) Ask(split Split, f Family, index int) (Scene, Question) {
 	free := f == Brief || f == Detail
 	known := slices.Contains(w.Families(split), f) || w.has(split) && (free || f == Widget && split != Comp && split != Count5 && split != NewWord)
-	if index < 0 || !slices.Contains(Splits(), split) || !known {
+	if index < 0 || !split.known() || !known {
 		panic(fmt.Sprintf("shapes: no question %d of family %q about split %q", index, f, split))
 	}
 	r := w.Rand("ask/"+string(split)+"/"+string(f), index)

@@ -18,6 +18,10 @@ type Config struct {
 	Noise       float64 `json:"noise"`        // standard deviation of the grey noise, in levels of 255
 	Signs       float64 `json:"signs"`        // share of scenes with a sign
 	HeldOut     []Pair  `json:"held_out"`     // pairs that only the split Comp shows
+
+	// TextHeldOut is the share of scenes of the split Text that have a held-out pair. At zero no training text names these pairs, so
+	// that they are as new to the language model as to the encoder.
+	TextHeldOut float64 `json:"text_held_out"`
 }
 
 // Default is the world of the quickstart: pictures of 48×48 pixels, 3×3 cells, one to four objects, a sign in 30 % of scenes.
@@ -65,6 +69,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("shapes: noise is %g, want 0 to 64", c.Noise)
 	case !(c.Signs >= 0 && c.Signs <= 1):
 		return fmt.Errorf("shapes: signs is %g, want a share from 0 to 1", c.Signs)
+	case !(c.TextHeldOut >= 0 && c.TextHeldOut <= 1):
+		return fmt.Errorf("shapes: text_held_out is %g, want a share from 0 to 1", c.TextHeldOut)
 	case c.Signs > 0 && (c.Grid < 3 || c.Cell < 16):
 		return fmt.Errorf("shapes: signs need a grid of 3 and cells of 16 pixels or more, not %d and %d", c.Grid, c.Cell)
 	case held != len(c.HeldOut) || len(AllPairs())-held < 3*len(shapeNames):

@@ -7,5 +7,8 @@
 // [World.Ask] draws the questions of an evaluation, answers first. Training takes scenes and makes texts about them: [Scene.Caption],
 // [Scene.Contrast], [Scene.Converse], [Scene.Ask], [Scene.Detail], [Scene.InWords]. [Scene.Answer] looks up the answer to any question.
 //
-// Five of the thirty colour and shape pairs are held out: no training picture shows them and no training text names them.
+// Five of the thirty colour and shape pairs are held out: no training picture shows them and no training text names them, unless
+// [Config.TextHeldOut] lets the scenes of the split [Text] do so.
+//
+// [World.Write] writes all of it in the files of LLaVA's recipe. Package [github.com/gollava/gollava/data/shapes/eval] judges answers.
 package shapes

@@ -42,7 +42,7 @@ var (
 )
 
 // otherWords are the words of captions, questions and answers that no list above has.
-const otherWords = `a an the is are there and at it so that this of left above what where how many shape shapes object color nothing
+const otherWords = `a an the is are there and at it so that of left above what where how many shape shapes object color nothing
 	yes no or sign says say does read i would walk from to go up down ? . : ; ,`
 
 // Vocabulary is every word that the texts of any world can have, in alphabetical order; for a tokenizer with a token per word.

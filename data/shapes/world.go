@@ -92,15 +92,22 @@ const (
 	Count5     Split = "count5" // one object more than in training
 	NewWord    Split = "word"   // each scene has a sign with a word that training never shows
 	Style      Split = "style"  // blurred, noisier, other hues and backgrounds
+
+	// Text is for training a language model on scenes told in words, which are never drawn. It may show held-out pairs, as
+	// [Config.TextHeldOut] has it, and shares its part of the space of scenes with Train.
+	Text Split = "text"
 )
 
-// Splits are all splits.
+// Splits are all splits with pictures.
 func Splits() []Split { return []Split{Train, Validation, Test, Comp, Count5, NewWord, Style} }
+
+// known reports whether the split is one of them, or Text.
+func (s Split) known() bool { return s == Text || slices.Contains(Splits(), s) }
 
 // has reports whether scenes with this fingerprint belong to the split: five of eight to Train, one to Validation, two to the rest.
 func (s Split) has(fingerprint uint64) bool {
 	switch part := fingerprint >> 61; s {
-	case Train:
+	case Train, Text:
 		return part >= 3
 	case Validation:
 		return part == 2
@@ -190,7 +197,7 @@ func mix(x uint64) uint64 {
 // Scene is scene number index of a split. It panics if the split is unknown, index is negative or the options ask for more
 // objects than there are cells.
 func (w *World) Scene(split Split, index int, o Options) Scene {
-	if !slices.Contains(Splits(), split) || index < 0 {
+	if !split.known() || index < 0 {
 		panic(fmt.Sprintf("shapes: no scene %d of split %q", index, split))
 	}
 	if (split == NewWord || split == Comp) && !w.has(split) {
@@ -250,7 +257,7 @@ func (w *World) sample(r *rand.Rand, split Split, n int, o Options) Scene {
 		}
 	}
 	shuffle(r, cells)
-	if split == Comp && o.pair == nil {
+	if o.pair == nil && (split == Comp || split == Text && w.has(Comp) && r.Float64() < w.TextHeldOut) {
 		o.pair = &w.HeldOut[r.IntN(len(w.HeldOut))]
 	}
 	pairs := w.samplePairs(r, n, o.pair)

@@ -22,15 +22,16 @@ func TestConfig(t *testing.T) {
 	require.NoError(t, Default(0).Validate())
 	require.NoError(t, Smoke(0).Validate())
 	for name, change := range map[string]func(*Config){
-		"grid":      func(c *Config) { c.Grid = 4 },
-		"cell":      func(c *Config) { c.Cell = 1 << 30 },
-		"1 to 7":    func(c *Config) { c.MaxObjects = 7 },
-		"radii":     func(c *Config) { c.LargeRadius = 8 },
-		"jitter":    func(c *Config) { c.Jitter = -1 },
-		"noise":     func(c *Config) { c.Noise = -1 },
-		"signs is":  func(c *Config) { c.Signs = 1.5 },
-		"signs nee": func(c *Config) { c.Grid, c.MaxObjects = 2, 2 },
-		"held-out":  func(c *Config) { c.HeldOut = append(c.HeldOut, c.HeldOut[0]) },
+		"grid":          func(c *Config) { c.Grid = 4 },
+		"cell":          func(c *Config) { c.Cell = 1 << 30 },
+		"1 to 7":        func(c *Config) { c.MaxObjects = 7 },
+		"radii":         func(c *Config) { c.LargeRadius = 8 },
+		"jitter":        func(c *Config) { c.Jitter = -1 },
+		"noise":         func(c *Config) { c.Noise = -1 },
+		"signs is":      func(c *Config) { c.Signs = 1.5 },
+		"signs nee":     func(c *Config) { c.Grid, c.MaxObjects = 2, 2 },
+		"text_held_out": func(c *Config) { c.TextHeldOut = -1 },
+		"held-out":      func(c *Config) { c.HeldOut = append(c.HeldOut, c.HeldOut[0]) },
 	} {
 		c := Default(0)
 		change(&c)

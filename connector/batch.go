@@ -84,8 +84,8 @@ func (m *VLM) Embed(b Batch) *tensor.Tensor {
 // isPlace reports whether an id stands for a feature of a picture.
 func (c *Config) isPlace(id int32) bool { return id < 0 || int(id) == c.Image }
 
-// views is the number of views and of features per view that come with the batch; 0 without pictures.
-func (b Batch) views(c *Config) (V int) {
+// views is the number of views that come with the batch.
+func (b Batch) views() int {
 	switch {
 	case b.Features != nil:
 		return b.Features.Dim(0)
@@ -97,7 +97,7 @@ func (b Batch) views(c *Config) (V int) {
 
 // lengths are the numbers of tokens of each picture, in order.
 func (b Batch) lengths(c *Config) ([]int, error) {
-	V := b.views(c)
+	V := b.views()
 	if !c.Next() {
 		n := make([]int, V)
 		for i := range n {
@@ -178,7 +178,6 @@ func (b Batch) name(row int) string {
 // NewBatch is a loader's batch as the model reads it. Pictures whose pixels were not decoded are left for the caller to bring as Features.
 func (m *VLM) NewBatch(d *data.Batch) (Batch, error) {
 	b := Batch{IDs: tensor.WrapInts(d.IDs, d.B, d.T), Labels: tensor.WrapInts(d.Labels, d.B, d.T), Mask: d.Mask, Positions: d.Positions, Names: d.Names}
-	var at imaging.Pixels
 	for row, images := range d.Images {
 		b.Pictures = append(b.Pictures, len(images))
 		for _, x := range images {
@@ -188,8 +187,8 @@ func (m *VLM) NewBatch(d *data.Batch) (Batch, error) {
 		}
 	}
 	b.Sizes = d.Sizes()
-	if at = d.Pixels(); at.N > 0 {
-		b.Pixels = tensor.Wrap(at.Data, at.N, 3, at.H, at.W)
+	if x := d.Pixels(); x.N > 0 {
+		b.Pixels = tensor.Wrap(x.Data, x.N, 3, x.H, x.W)
 		return b, m.Check(b)
 	}
 	return b, nil

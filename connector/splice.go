@@ -67,9 +67,14 @@ func (m *VLM) Splice(samples []Sample, left bool) (Batch, error) {
 	if err != nil {
 		return b, err
 	}
-	for i, cut := range p.Cut {
-		if cut > 0 && b.Pictures[i] > 0 && features0(p.Rows[i]) != spread(b.Pictures[:i], b.Pictures[i], pictures) {
-			return b, fmt.Errorf("splice: %d positions, and tokenizer_model_max_length %d cuts a picture off%s", p.T+cut, c.MaxLength, b.name(i))
+	first := 0
+	for i, n := range b.Pictures {
+		want := 0
+		for _, x := range pictures[first : first+n] {
+			want += x.Len()
+		}
+		if first += n; seen(p.Rows[i]) != want {
+			return b, fmt.Errorf("splice: %d positions; tokenizer_model_max_length %d cuts a picture off%s", c.MaxLength+p.Cut[i], c.MaxLength, b.name(i))
 		}
 	}
 	b.IDs, b.Mask, b.Positions = tensor.WrapInts(p.IDs(int32(max(c.Text.PAD, 0))), p.B, p.T), mask(&p), p.Positions
@@ -132,26 +137,13 @@ func (s *Sample) pictures(c *Config) ([]data.Picture, error) {
 	return list, nil
 }
 
-// features0 counts a row's positions that hold features.
-func features0(row []data.Piece) int {
+// seen counts a row's positions that hold features.
+func seen(row []data.Piece) int {
 	n := 0
 	for _, x := range row {
 		if x.Kind == data.Patches || x.Kind == data.Newline {
 			n += x.Count
 		}
-	}
-	return n
-}
-
-// spread is how many positions the count pictures after those of earlier rows take.
-func spread(earlier []int, count int, pictures []data.Picture) int {
-	first := 0
-	for _, n := range earlier {
-		first += n
-	}
-	n := 0
-	for _, p := range pictures[first : first+count] {
-		n += p.Len()
 	}
 	return n
 }

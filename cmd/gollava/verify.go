@@ -11,6 +11,7 @@ import (
 	"github.com/gollava/gollava/internal/verify/datacase"
 	"github.com/gollava/gollava/internal/verify/modelcase"
 	"github.com/gollava/gollava/internal/verify/pixelcase"
+	"github.com/gollava/gollava/internal/verify/promptcase"
 	"github.com/gollava/gollava/internal/verify/tokenizercase"
 	"github.com/gollava/gollava/internal/verify/traincase"
 	"github.com/gollava/gollava/internal/verify/visioncase"
@@ -31,7 +32,7 @@ var tasks = map[string]verify.Task{
 	"llava_stages":   traincase.Run,
 	"pickle":         modelcase.Pickle,
 	"pixels":         pixelcase.Run,
-	"prompt":         datacase.Run,
+	"prompt":         promptcase.Run,
 	"schedule":       traincase.Run,
 	"siglip_vision":  visioncase.Run,
 	"tokenizer":      tokenizercase.Run,

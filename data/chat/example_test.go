@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/data/tokenizer"
 )
 
 func Example() {
@@ -38,4 +39,29 @@ func ExampleTemplate_Render() {
 	// Output:
 	// A chat betwee … . USER: <image>
 	// What is this? ASSISTANT: <nil>
+}
+
+func ExampleTemplate_Train() {
+	tok, err := tokenizer.Load("../tokenizer/testdata/cases/llama")
+	if err != nil {
+		panic(err)
+	}
+	t := chat.VicunaV1()
+	t.System = "Answer."
+	x, err := t.Train(tok, []chat.Turn{
+		{From: chat.Human, Value: "<image>\nWhat is it?"},
+		{From: chat.GPT, Value: "A cat."},
+	}, chat.Options{Pictures: true})
+	for i, id := range x.IDs {
+		switch {
+		case id == chat.ImageIndex:
+			fmt.Print("[picture] ")
+		case x.Labels[i] == id:
+			fmt.Printf("*%s* ", tok.Token(id))
+		default:
+			fmt.Printf("%s ", tok.Token(id))
+		}
+	}
+	fmt.Println(err)
+	// Output: <s> ▁A n s w er . ▁ <0x55> S E R : ▁ [picture] ▁ <0x0A> W h at ▁is ▁i t ? ▁A S S I S T A N T : *▁A* *▁cat* *.* *</s>* <nil>
 }

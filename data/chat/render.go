@@ -30,7 +30,7 @@ type Span struct {
 // its role, ready for the answer. A gpt turn may not come first, and the error is a *TurnError.
 func (t Template) Render(turns []Turn) (string, error) {
 	spans, err := t.Spans(turns)
-	return join(spans), err
+	return Text(spans), err
 }
 
 // Spans is Render in pieces. Supervised is what a finished answer adds to an open turn: " answer</s>".
@@ -267,7 +267,8 @@ func (w *writer) done() []Span {
 	return w.spans
 }
 
-func join(spans []Span) string {
+// Text joins spans.
+func Text(spans []Span) string {
 	var b strings.Builder
 	for _, s := range spans {
 		b.WriteString(s.Text)

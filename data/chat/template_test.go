@@ -94,7 +94,7 @@ func TestSampleKeepsCallersIndices(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, -1, spans[0].Turn)
 	require.Equal(t, 2, spans[len(spans)-1].Turn)
-	require.NotContains(t, join(spans), "Hello")
+	require.NotContains(t, Text(spans), "Hello")
 }
 
 func TestMultimodalAndQuestion(t *testing.T) {

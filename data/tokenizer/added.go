@@ -54,20 +54,22 @@ type section struct {
 	from, to int
 }
 
-// split cuts s at the tokens of t. Without special, special tokens stay text.
-func (a *added) split(s string, t *trie, special bool) []section {
+// split cuts p at the tokens of t. Special tokens stay text where o does not let them be tokens.
+func (a *added) split(p passage, t *trie, o *output, special bool) []section {
 	var out []section
+	s := p.text
 	done := 0
 	for at := 0; ; {
 		start, end, k := t.find(s, at)
 		if start < 0 {
 			break
 		}
-		at = end
 		x := &a.list[k]
-		if x.Special && !special {
+		if x.Special && !o.allows(p, start, end, special) {
+			at = o.after(start, end)
 			continue
 		}
+		at = end
 		if x.SingleWord && (endsInWord(s[:start]) || beginsWithWord(s[end:])) {
 			continue
 		}
@@ -111,19 +113,21 @@ func pythonSpace(r rune) bool {
 }
 
 // splitSlow cuts s at all added tokens, as Hugging Face's tokenizers in Python do.
-func (a *added) splitSlow(s string, special bool) []section {
+func (a *added) splitSlow(p passage, o *output, special bool) []section {
 	var out []section
+	s := p.text
 	done := 0
 	for at := 0; ; {
 		start, end, k := a.slowSet.find(s, at)
 		if start < 0 {
 			break
 		}
-		at = end
 		x := &a.list[k]
-		if x.Special && !special {
+		if x.Special && !o.allows(p, start, end, special) {
+			at = o.after(start, end)
 			continue
 		}
+		at = end
 		if done < start {
 			out = append(out, section{nil, done, start})
 		}

@@ -216,7 +216,7 @@ type slowBert struct {
 }
 
 func (b *slowBert) encode(out *output, p passage, special bool) {
-	for _, x := range b.added.splitSlow(p.text, special) {
+	for _, x := range b.added.splitSlow(p, out, special) {
 		if x.token != nil {
 			out.add(x.token.ID, p.source(x.from, x.to))
 			continue
@@ -225,7 +225,7 @@ func (b *slowBert) encode(out *output, p passage, special bool) {
 		if b.basic.lower {
 			q = lowercase(q)
 		}
-		b.basic.words(q, func(w passage) { out.pieces(w, b.model.tokenize(nil, w.text, !special)) })
+		b.basic.words(q, func(w passage) { out.pieces(w, b.model.tokenize(nil, w.text, out.literal(special))) })
 	}
 }
 

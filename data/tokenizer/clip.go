@@ -30,10 +30,10 @@ type slowCLIP struct {
 
 func (c *slowCLIP) encode(out *output, p passage, special bool) {
 	if c.how == CleanOpenAI {
-		c.words(out, trimmed(oneSpace(c.openAI(p))), special)
+		c.words(out, trimmed(oneSpace(c.openAI(p))), !out.literal(special))
 		return
 	}
-	for _, x := range c.added.splitSlow(p.text, special) {
+	for _, x := range c.added.splitSlow(p, out, special) {
 		if x.token != nil {
 			out.add(x.token.ID, p.source(x.from, x.to))
 			continue
@@ -44,7 +44,7 @@ func (c *slowCLIP) encode(out *output, p passage, special bool) {
 		} else {
 			q = trimmed(oneSpace(fixText(q)))
 		}
-		c.words(out, q, special)
+		c.words(out, q, !out.literal(special))
 	}
 }
 

@@ -46,10 +46,10 @@ type fast struct {
 func (f *fast) encode(out *output, p passage, special bool) {
 	var room []piece
 	word := func(p passage, _ bool) {
-		room = f.model.tokenize(room[:0], p.text, !special)
+		room = f.model.tokenize(room[:0], p.text, out.literal(special))
 		out.pieces(p, room)
 	}
-	for _, x := range f.added.split(p.text, f.added.raw, special) {
+	for _, x := range f.added.split(p, f.added.raw, out, special) {
 		if x.token != nil {
 			out.add(x.token.ID, p.source(x.from, x.to))
 			continue
@@ -62,7 +62,7 @@ func (f *fast) encode(out *output, p passage, special bool) {
 			f.section(q, x.from == 0, word)
 			continue
 		}
-		for _, y := range f.added.split(q.text, f.added.normal, special) {
+		for _, y := range f.added.split(q, f.added.normal, out, special) {
 			if y.token != nil {
 				out.add(y.token.ID, q.source(y.from, y.to))
 				continue

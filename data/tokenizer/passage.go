@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"sort"
 	"unicode/utf8"
 )
 
@@ -133,7 +134,29 @@ type output struct {
 	ids   []int32
 	spans [][2]int
 	track bool
+	plain [][2]int // bytes of the caller's text, ascending, in which special tokens stay text
 }
+
+// allows says whether bytes from to to of p may be a special token.
+func (o *output) allows(p passage, from, to int, special bool) bool {
+	if !special || len(o.plain) == 0 {
+		return special
+	}
+	s := p.source(from, to)
+	i := sort.Search(len(o.plain), func(i int) bool { return o.plain[i][1] > s.from })
+	return i == len(o.plain) || o.plain[i][0] >= s.to
+}
+
+// after is where the search goes on behind a match that was not allowed: a template's token may begin within it.
+func (o *output) after(start, end int) int {
+	if len(o.plain) > 0 {
+		return start + 1
+	}
+	return end
+}
+
+// literal says whether models must not produce special tokens from text.
+func (o *output) literal(special bool) bool { return !special || len(o.plain) > 0 }
 
 func (o *output) add(id int32, s span) {
 	o.ids = append(o.ids, id)

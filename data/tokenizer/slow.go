@@ -47,9 +47,9 @@ func (s *slow) encode(out *output, p passage, special bool) {
 		p = s.prefixed(p)
 	}
 	first := len(out.ids)
-	for i, x := range s.added.splitSlow(p.text, special) {
+	for i, x := range s.added.splitSlow(p, out, special) {
 		if x.token == nil {
-			s.section(out, p.slice(x.from, x.to), !special)
+			s.section(out, p.slice(x.from, x.to), out.literal(special))
 			continue
 		}
 		lone := s.modern() && i > 0 && x.token.Special && len(out.ids) == first+1 && out.ids[first] == s.blank()

@@ -58,6 +58,14 @@ func (t *Tokenizer) EncodeOffsets(text string, special bool) (ids []int32, spans
 	return out.ids, out.spans
 }
 
+// EncodeGuarded is EncodeOffsets with special tokens parsed, but those that touch one of the given ranges of bytes stay
+// text: text from outside, in the midst of a template's. The ranges ascend and do not overlap.
+func (t *Tokenizer) EncodeGuarded(text string, plain [][2]int) (ids []int32, spans [][2]int) {
+	out := output{track: true, ids: []int32{}, spans: [][2]int{}, plain: plain}
+	t.enc.encode(&out, newPassage(text, true), true)
+	return out.ids, out.spans
+}
+
 // Pieces returns the tokens of EncodeSpecial(text) as strings. SentencePiece alone shows unknown characters themselves.
 func (t *Tokenizer) Pieces(text string) []string {
 	ids := t.EncodeSpecial(text)

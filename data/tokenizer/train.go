@@ -150,7 +150,7 @@ func (l *learner) count(texts iter.Seq[string]) ([]counted, error) {
 	}
 	for text := range texts {
 		p := newPassage(text, false)
-		for _, x := range specials.split(p.text, specials.raw, true) {
+		for _, x := range specials.split(p, specials.raw, &output{}, true) {
 			if x.token == nil {
 				q := p.slice(x.from, x.to)
 				if f.norm != nil {

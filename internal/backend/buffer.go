@@ -46,6 +46,9 @@ type Buffer struct {
 	DType  DType
 	Len    int // elements
 
+	// Capacity is the bytes that the device reserved for it: 0 for memory that did not come from Alloc.
+	Capacity int
+
 	ptr unsafe.Pointer // host address, or an address of the device
 }
 
@@ -62,7 +65,7 @@ func (b *Buffer) Slice(from, n int) *Buffer {
 	if from < 0 || n < 0 || from+n > b.Len {
 		panic(fmt.Sprintf("backend: slice [%d, %d) of a buffer of %d elements", from, from+n, b.Len))
 	}
-	return &Buffer{b.Device, b.DType, n, unsafe.Add(b.ptr, from*b.DType.Size())}
+	return &Buffer{Device: b.Device, DType: b.DType, Len: n, ptr: unsafe.Add(b.ptr, from*b.DType.Size())}
 }
 
 // Float32 is the memory of a Float32 buffer of a host device; it panics for any other.

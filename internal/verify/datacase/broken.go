@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/internal/verify"
 )
 
 // fault is a line of expected.json.
@@ -54,7 +55,7 @@ func broken(dir string, c caseFile) ([]Row, error) {
 		return nil, err
 	}
 	defer images.Close()
-	tallies := map[string]*tally{"": {what: "broken data files"}, "image": {what: "broken pictures"}, "archive": {what: "broken archives"}}
+	tallies := map[string]*verify.Tally{"": {What: "broken data files"}, "image": {What: "broken pictures"}, "archive": {What: "broken archives"}}
 	for _, want := range table.Cases {
 		t := tallies[want.Kind]
 		if t == nil {
@@ -83,9 +84,9 @@ func broken(dir string, c caseFile) ([]Row, error) {
 		if wrong == "" && want.Whole != nil {
 			wrong = whole(want, file)
 		}
-		t.check(wrong == "", "%s: %s", want.File, wrong)
+		t.Check(wrong == "", "%s: %s", want.File, wrong)
 	}
-	return []Row{tallies[""].row(), tallies["image"].row(), tallies["archive"].row()}, nil
+	return []Row{tallies[""].Row(), tallies["image"].Row(), tallies["archive"].Row()}, nil
 }
 
 // differs says how the faults that were found differ from the one expected, which must come first and be of the only kind.

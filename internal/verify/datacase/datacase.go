@@ -2,7 +2,6 @@
 package datacase
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -13,35 +12,6 @@ import (
 
 // Row is one line of a report: how many of a kind of case hold. Everything here is exact: MaxAbs is 0 where it holds and 1 where it does not.
 type Row = verify.Row
-
-// tally counts the cases of one kind.
-type tally struct {
-	what        string
-	good, total int
-	first       string
-}
-
-// check counts a case; format says what is wrong with one that fails.
-func (t *tally) check(ok bool, format string, args ...any) {
-	t.total++
-	if ok {
-		t.good++
-	} else if t.first == "" {
-		t.first = fmt.Sprintf(format, args...)
-	}
-}
-
-func (t *tally) row() Row {
-	r := Row{What: t.what, Pass: t.good == t.total && t.total > 0, Detail: fmt.Sprintf("%d of %d", t.good, t.total)}
-	if !r.Pass {
-		r.MaxAbs, r.MaxRel = 1, 1
-		r.Detail += ": " + t.first
-	}
-	if t.total == 0 {
-		r.Detail = "no cases"
-	}
-	return r
-}
 
 // caseFile is the case.json of a folder.
 type caseFile struct {
@@ -102,26 +72,4 @@ func Run(dir string) ([]Row, error) {
 		return nil, fmt.Errorf("%s: task %q is none of package data's", dir, c.Task)
 	}
 	return rows, err
-}
-
-// lines reads a file of one JSON value a line.
-func lines[T any](path string) ([]T, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var out []T
-	n := 0
-	for line := range bytes.Lines(data) {
-		n++
-		if len(bytes.TrimSpace(line)) == 0 {
-			continue
-		}
-		var v T
-		if err := json.Unmarshal(line, &v); err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", path, n, err)
-		}
-		out = append(out, v)
-	}
-	return out, nil
 }

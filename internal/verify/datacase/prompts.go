@@ -11,6 +11,7 @@ import (
 
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/internal/verify"
 )
 
 // splice is a line of splice/cases.jsonl.
@@ -40,28 +41,28 @@ type splice struct {
 func prompts(dir string, c caseFile) ([]Row, error) {
 	var rows []Row
 	if name := c.Files["splice"]; name != "" {
-		cases, err := lines[splice](filepath.Join(dir, name))
+		cases, err := verify.Lines[splice](filepath.Join(dir, name))
 		if err != nil {
 			return nil, err
 		}
-		t := tally{what: "splices"}
+		t := verify.Tally{What: "splices"}
 		for _, s := range cases {
 			wrong := s.check()
-			t.check(wrong == "", "%s: %s", s.Name, wrong)
+			t.Check(wrong == "", "%s: %s", s.Name, wrong)
 		}
-		rows = append(rows, t.row())
+		rows = append(rows, t.Row())
 	}
 	if name := c.Files["samplers"]; name != "" {
-		cases, err := lines[sampler](filepath.Join(dir, name))
+		cases, err := verify.Lines[sampler](filepath.Join(dir, name))
 		if err != nil {
 			return nil, err
 		}
-		t := tally{what: "samplers"}
+		t := verify.Tally{What: "samplers"}
 		for i, s := range cases {
 			wrong := s.check()
-			t.check(wrong == "", "line %d: %s", i+1, wrong)
+			t.Check(wrong == "", "line %d: %s", i+1, wrong)
 		}
-		rows = append(rows, t.row())
+		rows = append(rows, t.Row())
 	}
 	if name := c.Files["collate"]; name != "" {
 		r, err := collations(filepath.Join(dir, name), filepath.Join(dir, c.Files["cases"]))
@@ -286,12 +287,12 @@ type collation struct {
 }
 
 func collations(file, cases string) (Row, error) {
-	t := tally{what: "collated batches"}
-	batches, err := lines[collation](file)
+	t := verify.Tally{What: "collated batches"}
+	batches, err := verify.Lines[collation](file)
 	if err != nil {
 		return Row{}, err
 	}
-	samples, err := lines[struct {
+	samples, err := verify.Lines[struct {
 		IDs   []int32
 		Spans [][2]int
 	}](cases)
@@ -312,8 +313,8 @@ func collations(file, cases string) (Row, error) {
 			at, end := r*b.T, (r+1)*b.T
 			mask, _ := sequence(c.Attention, r, "")
 			ok := slices.Equal(b.IDs[at:end], c.IDs[r]) && slices.Equal(b.Labels[at:end], spanLabels(c.IDs[r], c.Spans[r])) && slices.Equal(b.Mask[at:end], mask)
-			t.check(ok, "line %d, row %d: ids %v, labels %v, mask %v", i+1, r, b.IDs[at:end], b.Labels[at:end], b.Mask[at:end])
+			t.Check(ok, "line %d, row %d: ids %v, labels %v, mask %v", i+1, r, b.IDs[at:end], b.Labels[at:end], b.Mask[at:end])
 		}
 	}
-	return t.row(), nil
+	return t.Row(), nil
 }

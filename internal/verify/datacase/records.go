@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/internal/verify"
 )
 
 // record is a line of expect.jsonl.
@@ -27,18 +28,18 @@ type record struct {
 }
 
 func records(dir string, c caseFile) ([]Row, error) {
-	want, err := lines[record](filepath.Join(dir, c.Records))
+	want, err := verify.Lines[record](filepath.Join(dir, c.Records))
 	if err != nil {
 		return nil, err
 	}
-	t := tally{what: "records of data files"}
+	t := verify.Tally{What: "records of data files"}
 	files := map[string]*data.File{}
 	count := map[string]int{}
 	for _, w := range want {
 		f := files[w.Set]
 		if f == nil {
 			if f, err = data.Open(filepath.Join(dir, w.Set), data.Options{}); err != nil {
-				t.check(false, "%v", err)
+				t.Check(false, "%v", err)
 				continue
 			}
 			defer f.Close()
@@ -46,12 +47,12 @@ func records(dir string, c caseFile) ([]Row, error) {
 		}
 		count[w.Set]++
 		if w.I >= f.Len() {
-			t.check(false, "%s has %d records, want record %d", w.Set, f.Len(), w.I)
+			t.Check(false, "%s has %d records, want record %d", w.Set, f.Len(), w.I)
 			continue
 		}
 		s, err := f.Sample(w.I)
 		if err != nil {
-			t.check(false, "%v", err)
+			t.Check(false, "%v", err)
 			continue
 		}
 		g := record{Set: w.Set, I: w.I, ID: s.ID, Images: append(s.Images, s.Videos...), Turns: len(s.Turns), Words: s.Words(), ModalityLength: s.ModalityLength(), ImageTokens: s.ImageTokens()}
@@ -61,10 +62,10 @@ func records(dir string, c caseFile) ([]Row, error) {
 		}
 		got, _ := json.Marshal(g)
 		exp, _ := json.Marshal(w)
-		t.check(bytes.Equal(got, exp), "got %s, want %s", got, exp)
+		t.Check(bytes.Equal(got, exp), "got %s, want %s", got, exp)
 	}
 	for set, f := range files {
-		t.check(f.Len() == count[set], "%s has %d records, want %d", set, f.Len(), count[set])
+		t.Check(f.Len() == count[set], "%s has %d records, want %d", set, f.Len(), count[set])
 		n := 0
 		file, err := os.Open(f.Path())
 		if err != nil {
@@ -72,12 +73,12 @@ func records(dir string, c caseFile) ([]Row, error) {
 		}
 		for s, err := range data.Records(file, f.Path(), data.Options{}) {
 			again, _ := f.Sample(n)
-			t.check(err == nil && again.ID == s.ID && slices.Equal(again.Turns, s.Turns), "%s: record %d differs when streamed", set, n)
+			t.Check(err == nil && again.ID == s.ID && slices.Equal(again.Turns, s.Turns), "%s: record %d differs when streamed", set, n)
 			n++
 		}
 		file.Close()
 	}
-	return []Row{t.row()}, nil
+	return []Row{t.Row()}, nil
 }
 
 // shard is a line of webdataset/expect.jsonl.
@@ -87,18 +88,18 @@ type shard struct {
 }
 
 func shards(dir string, c caseFile) ([]Row, error) {
-	want, err := lines[shard](filepath.Join(dir, c.WebDataset))
+	want, err := verify.Lines[shard](filepath.Join(dir, c.WebDataset))
 	if err != nil {
 		return nil, err
 	}
-	t := tally{what: "samples of shards"}
+	t := verify.Tally{What: "samples of shards"}
 	tars := map[string]*data.Tar{}
 	next := map[string]int{}
 	for _, w := range want {
 		a := tars[w.Shard]
 		if a == nil {
 			if a, err = data.OpenTar(filepath.Join(dir, w.Shard)); err != nil {
-				t.check(false, "%v", err)
+				t.Check(false, "%v", err)
 				continue
 			}
 			defer a.Close()
@@ -107,7 +108,7 @@ func shards(dir string, c caseFile) ([]Row, error) {
 		i := next[w.Shard]
 		next[w.Shard]++
 		if i >= len(a.Groups()) {
-			t.check(false, "%s has %d samples, want another: %s", w.Shard, i, w.Key)
+			t.Check(false, "%s has %d samples, want another: %s", w.Shard, i, w.Key)
 			continue
 		}
 		g := a.Groups()[i]
@@ -117,21 +118,21 @@ func shards(dir string, c caseFile) ([]Row, error) {
 			m := w.Members[k]
 			ok = err == nil && g.Members[k].Ext == m[0] && float64(len(b)) == m[1] && float64(crc32.ChecksumIEEE(b)) == m[2]
 		}
-		t.check(ok, "%s: sample %d is %q with %v, want %q with %v", w.Shard, i, g.Key, g.Members, w.Key, w.Members)
+		t.Check(ok, "%s: sample %d is %q with %v, want %q with %v", w.Shard, i, g.Key, g.Members, w.Key, w.Members)
 	}
 	for name, a := range tars {
-		t.check(len(a.Groups()) == next[name], "%s has %d samples, want %d", name, len(a.Groups()), next[name])
+		t.Check(len(a.Groups()) == next[name], "%s has %d samples, want %d", name, len(a.Groups()), next[name])
 	}
-	return []Row{t.row()}, nil
+	return []Row{t.Row()}, nil
 }
 
 // zipped compares the members of a zip file with the files of a folder.
 func zipped(dir string, c caseFile) ([]Row, error) {
-	z := tally{what: "pictures in a zip file"}
+	z := verify.Tally{What: "pictures in a zip file"}
 	zip, err := data.OpenZip(filepath.Join(dir, c.Zip.File))
 	if err != nil {
-		z.check(false, "%v", err)
-		return []Row{z.row()}, nil
+		z.Check(false, "%v", err)
+		return []Row{z.Row()}, nil
 	}
 	defer zip.Close()
 	folder, err := data.OpenFolder(filepath.Join(dir, c.Zip.SameAs))
@@ -146,10 +147,10 @@ func zipped(dir string, c caseFile) ([]Row, error) {
 	for _, e := range entries {
 		a, err := zip.Load(e.Name())
 		b, err2 := folder.Load(e.Name())
-		z.check(err == nil && err2 == nil && bytes.Equal(a, b), "%s: %v %v", path.Base(e.Name()), err, err2)
+		z.Check(err == nil && err2 == nil && bytes.Equal(a, b), "%s: %v %v", path.Base(e.Name()), err, err2)
 	}
-	z.check(zip.Len() == len(entries), "%d members, want %d", zip.Len(), len(entries))
-	return []Row{z.row()}, nil
+	z.Check(zip.Len() == len(entries), "%d members, want %d", zip.Len(), len(entries))
+	return []Row{z.Row()}, nil
 }
 
 // mixtures checks the mixtures that case.json lists: which records of which file are taken.
@@ -167,20 +168,20 @@ func mixtures(dir string) ([]Row, error) {
 	if err := json.Unmarshal(b, &c); err != nil {
 		return nil, err
 	}
-	t := tally{what: "mixtures"}
+	t := verify.Tally{What: "mixtures"}
 	for _, s := range c.Sets {
 		if s.From == nil {
 			continue
 		}
 		mix(&t, filepath.Join(dir, s.File), s.From)
 	}
-	return []Row{t.row()}, nil
+	return []Row{t.Row()}, nil
 }
 
-func mix(t *tally, file string, from map[string]any) {
+func mix(t *verify.Tally, file string, from map[string]any) {
 	m, err := data.OpenMixture(file, data.MixtureOptions{Seed: 1})
 	if err != nil {
-		t.check(false, "%v", err)
+		t.Check(false, "%v", err)
 		return
 	}
 	defer m.Close()
@@ -202,9 +203,9 @@ func mix(t *tally, file string, from map[string]any) {
 			}
 			ok = ok && len(p.Records) == n
 		}
-		t.check(ok, "%s: records %v of %s, want %v", file, p.Records, p.File.Path(), want)
+		t.Check(ok, "%s: records %v of %s, want %v", file, p.Records, p.File.Path(), want)
 	}
-	t.check(len(m.Parts()) == len(from), "%s: %d parts, want %d", file, len(m.Parts()), len(from))
+	t.Check(len(m.Parts()) == len(from), "%s: %d parts, want %d", file, len(m.Parts()), len(from))
 }
 
 func distinct(records []int, n int) bool {

@@ -162,18 +162,28 @@ func (s Scene) askExistence(r *rand.Rand, f Family, want wish) (Question, bool) 
 	if want.pair != nil && s.has(*want.pair) != (q.Answer == "yes") || f == PopeAdversarial && len(s.Objects) < 2 {
 		return q, false // about one object there would be yes only
 	}
-	var candidates []Pair
-	for _, p := range allPairs {
-		if s.has(p) == (q.Answer == "yes") && (want.pair == nil || p == *want.pair) && (!want.held || s.world.held[p]) &&
-			(q.Answer == "yes" || s.tempting(p, kind)) && (want.pair != nil || !s.world.held[p] || s.has(p)) {
-			candidates = append(candidates, p)
-		}
+	candidates := s.candidates(q.Answer, kind, want)
+	if len(candidates) == 0 && f == Exist { // or there would be more yes than no
+		candidates = s.candidates(q.Answer, PopeRandom, want)
 	}
 	if len(candidates) == 0 {
 		return q, false
 	}
 	q.Text = fmt.Sprintf("is there %s ?", withArticle(candidates[r.IntN(len(candidates))].String()))
 	return q, true
+}
+
+// candidates are the pairs that an existence question may name to get the answer.
+func (s Scene) candidates(answer string, kind Family, want wish) []Pair {
+	var all []Pair
+	for _, p := range allPairs {
+		there := s.has(p)
+		if there == (answer == "yes") && (want.pair == nil || p == *want.pair) && (!want.held || s.world.held[p]) &&
+			(there || s.tempting(p, kind)) && (want.pair != nil || there || !s.world.held[p]) {
+			all = append(all, p)
+		}
+	}
+	return all
 }
 
 const halfAdversarial Family = "pope_half" // either the colour or the shape is there

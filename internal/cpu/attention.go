@@ -6,22 +6,29 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// Tiles of scores are queryBlock×keyBlock: small enough that a tile, its gradient and the keys they belong to stay in the second-level
-// cache, rows a multiple of what the product kernels take at a time.
+// Tiles of scores are at most queryBlock+queryRest by keyBlock: with their gradient, and the keys and values that they belong to, they stay in the
+// second-level cache. Rows lie tileRow apart, which is no power of two so that the elements of a column fall into different sets of the
+// first-level cache.
 const (
 	queryBlock = 48
+	queryRest  = 6 // a shorter rest joins the last block
 	keyBlock   = 128
+	tileRow    = keyBlock + 16
+	tileSize   = (queryBlock + queryRest) * tileRow
 )
 
 // attention is a backend.Attention whose buffers are slices; its tasks share it.
 type attention struct {
 	*backend.Attention
+	*tiler
+	*attentionKernels
 	q, k, v, out, lse, slopes []float32
 	start, end                []int32
 }
 
 func attentionOf(a *backend.Attention) *attention {
-	at := &attention{Attention: a, q: a.Q.Float32(), k: a.K.Float32(), v: a.V.Float32(), out: a.Out.Float32()}
+	at := &attention{Attention: a, tiler: activeTiler(), attentionKernels: activeAttention(),
+		q: a.Q.Float32(), k: a.K.Float32(), v: a.V.Float32(), out: a.Out.Float32()}
 	if a.LSE != nil {
 		at.lse = a.LSE.Float32()
 	}
@@ -56,14 +63,14 @@ func (a *attention) sees(b, t int) (from, to int) {
 	return from, to
 }
 
-// query, key and the like are the elements from the first of batch row b, position t and head h on; rows are H·D or G·D apart.
-func (a *attention) query(x []float32, b, t, h int) []float32 { return x[((b*a.T+t)*a.H+h)*a.D:] }
-func (a *attention) key(x []float32, b, s, g int) []float32   { return x[((b*a.S+s)*a.G+g)*a.D:] }
+// query and key are where the elements of batch row b, position t or s, and a head begin; rows are H·D and G·D apart.
+func (a *attention) query(b, t, h int) int { return ((b*a.T+t)*a.H + h) * a.D }
+func (a *attention) key(b, s, g int) int   { return ((b*a.S+s)*a.G + g) * a.D }
 
 // Attention goes by tasks of one head and at most a few hundred queries. A task takes the keys block by block, turns a block's
 // scores for each block of its queries into probabilities relative to the largest score so far, and adds their share of the values to
 // the output, which it scales down whenever the largest score grows: Dao et al. 2022, with the keys in the outer loop so that each
-// block of them is transposed once.
+// block of them is packed once.
 func (d *Device) Attention(p *backend.Attention) {
 	a := attentionOf(p)
 	if a.B*a.T*a.H*a.D == 0 {
@@ -73,7 +80,7 @@ func (d *Device) Attention(p *backend.Attention) {
 		d.attendFew(a)
 		return
 	}
-	chunks, rows := split(a.T, 256, queryBlock)
+	chunks, rows := split(a.T, 512, queryBlock)
 	parallel(a.B*a.H*chunks, func(i int) {
 		s := borrow()
 		t := (chunks - 1 - i%chunks) * rows // the last queries see most: they go first
@@ -90,42 +97,59 @@ func split(n, length, unit int) (parts, each int) {
 	return max((n+each-1)/each, 1), each
 }
 
+// block is how many of n queries the next block takes.
+func block(n int) int {
+	if n <= queryBlock+queryRest {
+		return n
+	}
+	return queryBlock
+}
+
 func (a *attention) forward(w *scratch, b, h, t0, t1 int) {
-	D, g := a.D, h*a.G/a.H
-	qs, ks := a.H*D, a.G*D
-	p, kt := w.take(queryBlock*keyBlock), w.take(D*keyBlock)
-	top, sum := w.take(t1-t0), w.take(t1-t0)
+	D, g, T := a.D, h*a.G/a.H, t1-t0
+	p, fade := w.take(tileSize), w.take(queryBlock+queryRest)
+	keys, values := w.take(a.panels(keyBlock)*a.cols*D), w.take(a.panels(D)*a.cols*keyBlock)
+	q, out := w.take(T*D), w.take(T*D)
+	top, sum := w.take(T), w.take(T)
+	a.gather(q, a.q[a.query(b, t0, h):], a.H*D, T)
+	clear(out)
+	clear(sum)
 	for i := range top {
-		top[i], sum[i] = float32(math.Inf(-1)), 0
-		clear(a.query(a.out, b, t0+i, h)[:D])
+		top[i] = minusInf
 	}
 	lo, _ := a.sees(b, t0)
 	_, hi := a.sees(b, t1-1)
 	for s := lo; s < hi; s += keyBlock {
 		n := min(keyBlock, hi-s)
-		transpose(kt, keyBlock, a.key(a.k, b, s, g), ks, n, D)
-		for t := t0; t < t1; t += queryBlock {
-			m := min(queryBlock, t1-t)
-			if !a.overlap(b, t, t+m, s, s+n) {
-				continue
+		a.packKeys(keys, a.k[a.key(b, s, g):], n)
+		a.packValues(values, a.v[a.key(b, s, g):], n)
+		for t := 0; t < T; {
+			m := block(T - t)
+			if a.overlap(b, t0+t, t0+t+m, s, s+n) {
+				a.multiply(m, n, D, q[t*D:], D, 1, keys, a.cols, a.cols*D, p, tileRow, false)
+				scale := a.finish(p, tileRow, b, h, t0+t, m, s, n)
+				a.softmax(m, upTo16(n), &p[0], tileRow, scale, &top[t], &sum[t], &fade[0])
+				a.scale(m, D, &out[t*D], D, &out[t*D], D, &fade[0])
+				a.multiply(m, D, n, p, tileRow, 1, values, a.cols, a.cols*n, out[t*D:], D, true)
 			}
-			out := a.query(a.out, b, t, h)
-			qk := product{A: a.query(a.q, b, t, h), B: kt, C: p, M: m, N: n, K: D, lda: qs, ldb: keyBlock, ldc: keyBlock}
-			qk.run(w)
-			a.probabilities(p, out, top[t-t0:], sum[t-t0:], b, h, t, m, s, n)
-			pv := product{A: p, B: a.key(a.v, b, s, g), C: out, M: m, N: D, K: n, lda: keyBlock, ldb: ks, ldc: qs, Accumulate: true}
-			pv.run(w)
+			t += m
 		}
 	}
 	for i, l := range sum {
-		if l != 0 {
-			scale(a.query(a.out, b, t0+i, h)[:D], 1/l)
-		}
 		if a.lse != nil {
 			a.lse[(b*a.H+h)*a.T+t0+i] = top[i] + float32(math.Log(float64(l)))
 		}
+		if l != 0 {
+			l = 1 / l
+		}
+		sum[i] = l
 	}
+	a.scale(T, D, &a.out[a.query(b, t0, h)], a.H*D, &out[0], D, &sum[0])
 }
+
+var minusInf = float32(math.Inf(-1))
+
+func upTo16(n int) int { return (n + 15) &^ 15 }
 
 // overlap reports whether one of the queries [t0, t1) sees one of the keys [s0, s1).
 func (a *attention) overlap(b, t0, t1, s0, s1 int) bool {
@@ -134,47 +158,34 @@ func (a *attention) overlap(b, t0, t1, s0, s1 int) bool {
 	return max(lo, s0) < min(hi, s1)
 }
 
-// visible is the part [from, to) of the keys s to s+n that query t sees, counted from s.
-func (a *attention) visible(b, t, s, n int) (from, to int) {
-	from, to = a.sees(b, t)
-	from = min(max(from-s, 0), n)
-	return from, max(min(to-s, n), from)
-}
-
-// bias turns products into scores where more than a positive scale is needed, and returns the scale that remains to be applied.
-func (a *attention) bias(x []float32, h, distance int) (rest float32) {
-	switch {
-	case a.slopes != nil:
-		for j := range x {
-			x[j] = x[j]*a.Scale + a.slopes[h]*float32(distance+j)
-		}
-	case a.Scale < 0:
-		scale(x, a.Scale)
-	default:
+// finish makes scores of the products p of queries t to t+m with keys s to s+n, save for the scale that it returns, and hides with −Inf what
+// is not seen, and the columns from n up to a multiple of 16.
+func (a *attention) finish(p []float32, row, b, h, t, m, s, n int) (scale float32) {
+	lo, _ := a.sees(b, t+m-1)
+	_, hi := a.sees(b, t)
+	biased := a.slopes != nil || a.Scale <= 0
+	if !biased && lo <= s && s+n <= hi && n%16 == 0 {
 		return a.Scale
 	}
-	return 1
-}
-
-// probabilities turns products p of queries t to t+m with keys s to s+n into e^(score−top), updates top and sum, and scales down the rows
-// of the output whose top has grown.
-func (a *attention) probabilities(p, out, top, sum []float32, b, h, t, m, s, n int) {
 	for i := range m {
-		row := p[i*keyBlock:][:n]
-		from, to := a.visible(b, t+i, s, n)
-		clear(row[:from])
-		clear(row[to:])
-		if from == to {
-			continue
+		x := p[i*row:][:upTo16(n)]
+		from, to := a.sees(b, t+i)
+		from = min(max(from-s, 0), n)
+		to = max(min(to-s, n), from)
+		if biased {
+			slope := float32(0)
+			if a.slopes != nil {
+				slope = a.slopes[h]
+			}
+			for j := from; j < to; j++ {
+				x[j] = x[j]*a.Scale + slope*float32(s+j-a.Offset-t-i)
+			}
 		}
-		row = row[from:to]
-		c := a.bias(row, h, s+from-a.Offset-t-i)
-		high := max(top[i], maximum(row)*c)
-		fade := float32(math.Exp(float64(top[i] - high)))
-		sum[i] = sum[i]*fade + exponentials(row, c, high)
-		if fade != 1 {
-			scale(out[i*a.H*a.D:][:a.D], fade)
-		}
-		top[i] = high
+		fill(x[:from], minusInf)
+		fill(x[to:], minusInf)
 	}
+	if biased {
+		return 1
+	}
+	return a.Scale
 }

@@ -15,8 +15,7 @@ const fewKeys = 256
 // attendFew goes by tasks of one key head and a chunk of keys, bound by reading them once. Each leaves its own largest score, sum and
 // output, which a second round combines in the order of the chunks.
 func (d *Device) attendFew(a *attention) {
-	heads := a.H / a.G
-	rows := a.T * heads
+	rows := a.T * (a.H / a.G)
 	chunks := max((a.Keys+fewKeys-1)/fewKeys, 1)
 	each := rows * (a.D + 2)
 	buf := d.Alloc(backend.Float32, a.B*a.G*chunks*each)
@@ -26,9 +25,9 @@ func (d *Device) attendFew(a *attention) {
 		a.few(s, parts[i*each:][:each], i/chunks/a.G, i/chunks%a.G, i%chunks*fewKeys)
 		s.giveBack()
 	})
-	parallel(a.B*a.G, func(i int) {
+	for i := range a.B * a.G {
 		a.combine(parts[i*chunks*each:][:chunks*each], chunks, i/a.G, i%a.G)
-	})
+	}
 	d.Free(buf)
 }
 
@@ -40,35 +39,22 @@ func (a *attention) few(w *scratch, part []float32, b, g, s0 int) {
 	lo, _ := a.sees(b, 0)
 	_, hi := a.sees(b, a.T-1)
 	lo, hi = max(lo, s0), min(hi, s0+fewKeys)
-	out, top, sum := part[:rows*D], part[rows*D:][:rows], part[rows*(D+1):]
-	for i := range rows {
-		top[i], sum[i] = float32(math.Inf(-1)), 0
-	}
+	top, sum := part[rows*D:][:rows], part[rows*(D+1):]
+	fill(top, minusInf)
+	clear(sum)
 	if lo >= hi {
-		clear(out)
 		return
 	}
 	n := hi - lo
-	q, p := w.take(rows*D), w.take(rows*fewKeys)
+	p, fade := w.take(fewKeys), w.take(1)
+	k, v := &a.k[a.key(b, lo, g)], &a.v[a.key(b, lo, g)]
 	for i := range rows {
-		copy(q[i*D:][:D], a.query(a.q, b, i/heads, g*heads+i%heads))
+		t, h := i/heads, g*heads+i%heads
+		a.dot(n, D, &a.q[a.query(b, t, h)], 0, k, a.G*D, &p[0])
+		scale := a.finish(p, fewKeys, b, h, t, 1, lo, n)
+		a.softmax(1, upTo16(n), &p[0], fewKeys, scale, &top[i], &sum[i], &fade[0])
+		a.sum(n, D, v, a.G*D, &p[0], &part[i*D])
 	}
-	qk := product{A: q, B: a.key(a.k, b, lo, g), C: p, M: rows, N: n, K: D, BT: true, lda: D, ldb: a.G * D, ldc: fewKeys}
-	qk.run(w)
-	for i := range rows {
-		row, h, t := p[i*fewKeys:][:n], g*heads+i%heads, i/heads
-		from, to := a.visible(b, t, lo, n)
-		clear(row[:from])
-		clear(row[to:])
-		if from < to {
-			row = row[from:to]
-			c := a.bias(row, h, lo+from-a.Offset-t)
-			top[i] = maximum(row) * c
-			sum[i] = exponentials(row, c, top[i])
-		}
-	}
-	pv := product{A: p, B: a.key(a.v, b, lo, g), C: out, M: rows, N: D, K: n, lda: fewKeys, ldb: a.G * D, ldc: D}
-	pv.run(w)
 }
 
 // combine puts the chunks of one key head together.
@@ -78,11 +64,11 @@ func (a *attention) combine(parts []float32, chunks, b, g int) {
 	each := rows * (D + 2)
 	for i := range rows {
 		t, h := i/heads, g*heads+i%heads
-		high := float32(math.Inf(-1))
+		high := minusInf
 		for c := range chunks {
 			high = max(high, parts[c*each+rows*D+i])
 		}
-		out := a.query(a.out, b, t, h)[:D]
+		out := a.out[a.query(b, t, h):][:D]
 		clear(out)
 		total := float32(0)
 		for c := range chunks {
@@ -93,10 +79,14 @@ func (a *attention) combine(parts []float32, chunks, b, g int) {
 			}
 			fade := float32(math.Exp(float64(part[rows*D+i] - high)))
 			total += fade * sum
-			axpy(out, fade, part[i*D:][:D])
+			for j, v := range part[i*D:][:D] {
+				out[j] += fade * v
+			}
 		}
 		if total != 0 {
-			scale(out, 1/total)
+			for j := range out {
+				out[j] /= total
+			}
 		}
 		if a.lse != nil {
 			a.lse[(b*a.H+h)*a.T+t] = high + float32(math.Log(float64(total)))

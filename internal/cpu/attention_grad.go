@@ -18,8 +18,8 @@ func (d *Device) AttentionGrad(p *backend.Attention, dq, dk, dv, dOut *backend.B
 	var parts []*backend.Buffer
 	if grad.dq != nil {
 		for range chunks - 1 {
-			parts = append(parts, d.Alloc(backend.Float32, dq.Len))
-			grad.parts = append(grad.parts, parts[len(parts)-1].Float32())
+			x := d.Alloc(backend.Float32, dq.Len)
+			parts, grad.parts = append(parts, x), append(grad.parts, x.Float32())
 		}
 	}
 	parallel(a.B*a.G*chunks, func(i int) {
@@ -51,84 +51,99 @@ type attentionGrad struct {
 
 // backward handles keys s0 to s1 of group g, and all queries.
 func (a *attentionGrad) backward(w *scratch, b, g, chunk, s0, s1 int) {
-	D, heads := a.D, a.H/a.G
-	qs, ks := a.H*D, a.G*D
-	p, ds := w.take(queryBlock*keyBlock), w.take(queryBlock*keyBlock)
-	kt, vt := w.take(D*keyBlock), w.take(D*keyBlock)
-	delta := w.take(a.T * heads) // [T, heads], Σ dOut·out
-	for s := s0; s < s1; s++ {
-		if a.dk != nil {
-			clear(a.key(a.dk, b, s, g)[:D])
-		}
-		if a.dv != nil {
-			clear(a.key(a.dv, b, s, g)[:D])
-		}
+	D, T := a.D, a.T
+	seen0, seen1 := 0, 0
+	if T > 0 {
+		seen0, _ = a.sees(b, 0)
+		_, seen1 = a.sees(b, T-1)
 	}
-	dq := a.dq
-	if chunk > 0 && dq != nil {
-		dq = a.parts[chunk-1]
-	}
-	for t := range a.T {
-		for j := range heads {
-			h := g*heads + j
-			delta[t*heads+j] = dot(a.query(a.dOut, b, t, h)[:D], a.query(a.out, b, t, h)[:D])
-			if dq != nil {
-				clear(a.query(dq, b, t, h)[:D])
-			}
+	lo := min(max(s0, seen0), s1)
+	hi := max(min(s1, seen1), lo)
+	for _, x := range [][]float32{a.dk, a.dv} {
+		if x != nil {
+			a.clearKeys(x, b, g, s0, lo)
+			a.clearKeys(x, b, g, hi, s1)
 		}
 	}
-	if a.T == 0 {
+	if T == 0 {
 		return
 	}
-	lo, _ := a.sees(b, 0)
-	_, hi := a.sees(b, a.T-1)
-	for s := max(s0, lo); s < min(s1, hi); s += keyBlock {
-		n := min(keyBlock, min(s1, hi)-s)
-		transpose(kt, keyBlock, a.key(a.k, b, s, g), ks, n, D)
-		transpose(vt, keyBlock, a.key(a.v, b, s, g), ks, n, D)
-		for h := g * heads; h < (g+1)*heads; h++ {
-			for t := 0; t < a.T; t += queryBlock {
-				m := min(queryBlock, a.T-t)
-				if !a.overlap(b, t, t+m, s, s+n) {
-					continue
+	dqOut := a.dq
+	if chunk > 0 && dqOut != nil {
+		dqOut = a.parts[chunk-1]
+	}
+	p, ds := w.take(tileSize), w.take(tileSize)
+	keysT, valuesT := w.take(a.panels(keyBlock)*a.cols*D), w.take(a.panels(keyBlock)*a.cols*D)
+	keys := w.take(a.panels(D) * a.cols * keyBlock)
+	dk, dv := w.take(keyBlock*D), w.take(keyBlock*D)
+	q, dOut, dq := w.take(T*D+a.cols), w.take(T*D+a.cols), w.take(T*D) // read up to a whole tile's columns
+	delta := w.take(T)
+	heads := a.H / a.G
+	for j := range heads {
+		h := g*heads + j
+		at := a.query(b, 0, h)
+		lse := a.lse[(b*a.H+h)*T:]
+		a.gather(q, a.q[at:], a.H*D, T)
+		a.gather(dOut, a.dOut[at:], a.H*D, T)
+		a.dot(T, D, &dOut[0], D, &a.out[at], a.H*D, &delta[0])
+		clear(dq)
+		for s := lo; s < hi; s += keyBlock {
+			n := min(keyBlock, hi-s)
+			from := a.key(b, s, g)
+			a.packKeys(keysT, a.k[from:], n)
+			a.packKeys(valuesT, a.v[from:], n)
+			a.packValues(keys, a.k[from:], n)
+			clear(dk[:n*D])
+			clear(dv[:n*D])
+			for t := 0; t < T; {
+				m := block(T - t)
+				if a.overlap(b, t, t+m, s, s+n) {
+					a.multiply(m, n, D, q[t*D:], D, 1, keysT, a.cols, a.cols*D, p, tileRow, false)
+					a.multiply(m, n, D, dOut[t*D:], D, 1, valuesT, a.cols, a.cols*D, ds, tileRow, false)
+					scale := a.finish(p, tileRow, b, h, t, m, s, n)
+					a.score(m, upTo16(n), &p[0], &ds[0], tileRow, scale, a.Scale, &lse[t], &delta[t])
+					if a.dv != nil {
+						a.multiply(n, D, m, p, 1, tileRow, dOut[t*D:], D, a.cols, dv, D, true)
+					}
+					if a.dk != nil {
+						a.multiply(n, D, m, ds, 1, tileRow, q[t*D:], D, a.cols, dk, D, true)
+					}
+					if dqOut != nil {
+						a.multiply(m, D, n, ds, tileRow, 1, keys, a.cols, a.cols*n, dq[t*D:], D, true)
+					}
 				}
-				q, dOut := a.query(a.q, b, t, h), a.query(a.dOut, b, t, h)
-				qk := product{A: q, B: kt, C: p, M: m, N: n, K: D, lda: qs, ldb: keyBlock, ldc: keyBlock}
-				qk.run(w)
-				dp := product{A: dOut, B: vt, C: ds, M: m, N: n, K: D, lda: qs, ldb: keyBlock, ldc: keyBlock}
-				dp.run(w)
-				a.scores(p, ds, delta[t*heads+h-g*heads:], heads, b, h, t, m, s, n)
-				if a.dv != nil {
-					pdo := product{A: p, B: dOut, C: a.key(a.dv, b, s, g), M: n, N: D, K: m, AT: true, lda: keyBlock, ldb: qs, ldc: ks, Accumulate: true}
-					pdo.run(w)
-				}
-				if a.dk != nil {
-					dsq := product{A: ds, B: q, C: a.key(a.dk, b, s, g), M: n, N: D, K: m, AT: true, lda: keyBlock, ldb: qs, ldc: ks, Accumulate: true}
-					dsq.run(w)
-				}
-				if dq != nil {
-					dsk := product{A: ds, B: a.key(a.k, b, s, g), C: a.query(dq, b, t, h), M: m, N: D, K: n, lda: keyBlock, ldb: ks, ldc: qs, Accumulate: true}
-					dsk.run(w)
-				}
+				t += m
+			}
+			a.putKeys(a.dk, from, dk, n, j > 0)
+			a.putKeys(a.dv, from, dv, n, j > 0)
+		}
+		if dqOut != nil {
+			for t := range T {
+				copy(dqOut[at+t*a.H*D:], dq[t*D:][:D])
 			}
 		}
 	}
 }
 
-// scores turns products of queries with keys into probabilities p, and products of dOut with values into the gradient of the former,
-// p·(ds − delta)·scale.
-func (a *attentionGrad) scores(p, ds, delta []float32, step, b, h, t, m, s, n int) {
-	for i := range m {
-		p, ds := p[i*keyBlock:][:n], ds[i*keyBlock:][:n]
-		from, to := a.visible(b, t+i, s, n)
-		clear(p[:from])
-		clear(ds[:from])
-		clear(p[to:])
-		clear(ds[to:])
-		if from < to {
-			p, ds = p[from:to], ds[from:to]
-			c := a.bias(p, h, s+from-a.Offset-t-i)
-			scoreGradients(p, ds, c, a.lse[(b*a.H+h)*a.T+t+i], delta[i*step], a.Scale)
+func (a *attentionGrad) clearKeys(x []float32, b, g, s0, s1 int) {
+	for s := s0; s < s1; s++ {
+		clear(x[a.key(b, s, g):][:a.D])
+	}
+}
+
+// putKeys sets or adds n rows of one group to dst, which may be nil.
+func (a *attentionGrad) putKeys(dst []float32, at int, src []float32, n int, add bool) {
+	if dst == nil {
+		return
+	}
+	for s := range n {
+		x, y := src[s*a.D:][:a.D], dst[at+s*a.G*a.D:][:a.D]
+		if !add {
+			copy(y, x)
+			continue
+		}
+		for i, v := range x {
+			y[i] += v
 		}
 	}
 }

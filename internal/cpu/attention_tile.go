@@ -1,61 +1,133 @@
 package cpu
 
-import "math"
+import (
+	"math"
+	"unsafe"
+)
 
-// transpose writes x [rows, cols], rows ldx apart, as [cols, rows], rows ldy apart.
-func transpose(y []float32, ldy int, x []float32, ldx, rows, cols int) {
-	for i := range rows {
-		for j, v := range x[i*ldx:][:cols] {
-			y[j*ldy+i] = v
+// attentionKernels are the loops between the matrix products; attentionGeneric states what they mean.
+type attentionKernels struct {
+	softmax func(rows, n int, x *float32, xRow int, scale float32, top, sum, fade *float32)
+	score   func(rows, n int, p, ds *float32, row int, scale, out float32, lse, delta *float32)
+	scale   func(rows, n int, dst *float32, dRow int, src *float32, sRow int, by *float32)
+	dot     func(rows, n int, x *float32, xRow int, y *float32, yRow int, dst *float32)
+	sum     func(rows, n int, x *float32, xRow int, by, dst *float32)
+}
+
+var attentionGeneric = attentionKernels{
+	softmax: func(rows, n int, x *float32, xRow int, scale float32, top, sum, fade *float32) {
+		for i := range rows {
+			row, high := elements(x, i*xRow, n), minusInf
+			for _, v := range row {
+				high = max(high, v)
+			}
+			high = max(high*scale, *index(top, i))
+			shift := finite(high)
+			f := exp(*index(top, i) - shift)
+			s := *index(sum, i) * f
+			for j, v := range row {
+				row[j] = exp(scale*v - shift)
+				s += row[j]
+			}
+			*index(top, i), *index(sum, i), *index(fade, i) = high, s, f
 		}
-	}
+	},
+	score: func(rows, n int, p, ds *float32, row int, scale, out float32, lse, delta *float32) {
+		for i := range rows {
+			x, y := elements(p, i*row, n), elements(ds, i*row, n)
+			l, d := finite(*index(lse, i)), *index(delta, i)
+			for j, v := range x {
+				x[j] = exp(scale*v - l)
+				y[j] = x[j] * out * (y[j] - d)
+			}
+		}
+	},
+	scale: func(rows, n int, dst *float32, dRow int, src *float32, sRow int, by *float32) {
+		for i := range rows {
+			x, y, k := elements(src, i*sRow, n), elements(dst, i*dRow, n), *index(by, i)
+			for j, v := range x {
+				y[j] = v * k
+			}
+		}
+	},
+	dot: func(rows, n int, x *float32, xRow int, y *float32, yRow int, dst *float32) {
+		for i := range rows {
+			a, b, s := elements(x, i*xRow, n), elements(y, i*yRow, n), float32(0)
+			for j, v := range a {
+				s += v * b[j]
+			}
+			*index(dst, i) = s
+		}
+	},
+	sum: func(rows, n int, x *float32, xRow int, by, dst *float32) {
+		d := elements(dst, 0, n)
+		clear(d)
+		for i := range rows {
+			k := *index(by, i)
+			for j, v := range elements(x, i*xRow, n) {
+				d[j] += k * v
+			}
+		}
+	},
 }
 
-func axpy(y []float32, a float32, x []float32) {
-	x = x[:len(y)]
-	for i := range y {
-		y[i] += a * x[i]
+// finite is x, or 0 if no key has been seen.
+func finite(x float32) float32 {
+	if x == minusInf {
+		return 0
 	}
+	return x
 }
 
-func dot(x, y []float32) float32 {
-	y = y[:len(x)]
-	s := float32(0)
-	for i, v := range x {
-		s += v * y[i]
-	}
-	return s
-}
+func exp(x float32) float32 { return float32(math.Exp(float64(x))) }
 
-func scale(x []float32, a float32) {
+// elements are n elements from the i-th after p.
+func elements(p *float32, i, n int) []float32 { return unsafe.Slice(index(p, i), n) }
+
+func fill(x []float32, v float32) {
 	for i := range x {
-		x[i] *= a
+		x[i] = v
 	}
 }
 
-func maximum(x []float32) float32 {
-	m := float32(math.Inf(-1))
-	for _, v := range x {
-		m = max(m, v)
+// gather copies n rows of one head, row elements apart, to where they lie side by side.
+func (a *attention) gather(dst, src []float32, row, n int) {
+	for i := range n {
+		copy(dst[i*a.D:][:a.D], src[i*row:])
 	}
-	return m
 }
 
-// exponentials sets x = e^(a·x − b) and returns the sum.
-func exponentials(x []float32, a, b float32) float32 {
-	s := float32(0)
-	for i, v := range x {
-		x[i] = float32(math.Exp(float64(a*v - b)))
-		s += x[i]
+// packKeys packs n rows of one key head as the transposed right operand of a product, [D, n], and packValues as they are, [n, D].
+func (a *attention) packKeys(dst, src []float32, n int) {
+	b := operand{full: src, row: 1, col: a.G * a.D}
+	for j := 0; j < n; j += a.cols {
+		packPanel(dst[j*a.D:][:a.D*a.cols], &b, 0, a.D, j, min(j+a.cols, n), a.cols)
 	}
-	return s
 }
 
-// scoreGradients sets p = e^(a·p − lse) and ds = p·(ds − delta)·scale.
-func scoreGradients(p, ds []float32, a, lse, delta, scale float32) {
-	ds = ds[:len(p)]
-	for i, v := range p {
-		p[i] = float32(math.Exp(float64(a*v - lse)))
-		ds[i] = p[i] * (ds[i] - delta) * scale
+func (a *attention) packValues(dst, src []float32, n int) {
+	b := operand{full: src, row: a.G * a.D, col: 1}
+	for j := 0; j < a.D; j += a.cols {
+		packPanel(dst[j*n:][:n*a.cols], &b, 0, n, j, min(j+a.cols, a.D), a.cols)
+	}
+}
+
+// multiply sets C [m, n] = A·B, or adds to it, tile by tile: element i, p of A is a[i·aRow + p·aCol]; element p, j of panel e of B is
+// b[e·bPanel + p·bRow + j], readable for all columns of a tile.
+func (t *tiler) multiply(m, n, k int, a []float32, aRow, aCol int, b []float32, bRow, bPanel int, c []float32, cRow int, add bool) {
+	bands := t.bands(m)
+	for j := 0; j < n; j += t.cols {
+		i := 0
+		for _, band := range bands {
+			if band.tiles == 0 {
+				continue
+			}
+			to, from, fromRow := &c[i*cRow+j], &c[i*cRow+j], cRow
+			if !add {
+				from, fromRow = nil, 0
+			}
+			t.tile[band.rows-1](band.tiles, k, &a[i*aRow], band.rows*aRow, aRow, aCol, &b[j/t.cols*bPanel], bRow, from, fromRow, to, cRow, min(t.cols, n-j))
+			i += band.tiles * band.rows
+		}
 	}
 }

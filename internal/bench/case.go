@@ -28,7 +28,7 @@ const (
 // cases are all families.
 func cases() []Case {
 	var all []Case
-	for _, family := range [][]Case{gemmCases()} {
+	for _, family := range [][]Case{gemmCases(), attentionCases()} {
 		all = append(all, family...)
 	}
 	return all

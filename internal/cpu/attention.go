@@ -181,8 +181,8 @@ func (a *attention) finish(p []float32, row, b, h, t, m, s, n int) (scale float3
 				x[j] = x[j]*a.Scale + slope*float32(s+j-a.Offset-t-i)
 			}
 		}
-		fill(x[:from], minusInf)
-		fill(x[to:], minusInf)
+		set(x[:from], minusInf)
+		set(x[to:], minusInf)
 	}
 	if biased {
 		return 1

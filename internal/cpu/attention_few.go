@@ -40,7 +40,7 @@ func (a *attention) few(w *scratch, part []float32, b, g, s0 int) {
 	_, hi := a.sees(b, a.T-1)
 	lo, hi = max(lo, s0), min(hi, s0+fewKeys)
 	top, sum := part[rows*D:][:rows], part[rows*(D+1):]
-	fill(top, minusInf)
+	set(top, minusInf)
 	clear(sum)
 	if lo >= hi {
 		return

@@ -1,9 +1,6 @@
 package cpu
 
-import (
-	"math"
-	"unsafe"
-)
+import "unsafe"
 
 // attentionKernels are the loops between the matrix products; attentionGeneric states what they mean.
 type attentionKernels struct {
@@ -79,16 +76,8 @@ func finite(x float32) float32 {
 	return x
 }
 
-func exp(x float32) float32 { return float32(math.Exp(float64(x))) }
-
 // elements are n elements from the i-th after p.
 func elements(p *float32, i, n int) []float32 { return unsafe.Slice(index(p, i), n) }
-
-func fill(x []float32, v float32) {
-	for i := range x {
-		x[i] = v
-	}
-}
 
 // gather copies n rows of one head, row elements apart, to where they lie side by side.
 func (a *attention) gather(dst, src []float32, row, n int) {

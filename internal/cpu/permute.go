@@ -103,3 +103,12 @@ func (p *permutation) run(y, x []float32, from, to int) {
 		}
 	})
 }
+
+// transpose writes x [rows, cols], rows ldx apart, as [cols, rows], rows ldy apart.
+func transpose(y []float32, ldy int, x []float32, ldx, rows, cols int) {
+	for i := range rows {
+		for j, v := range x[i*ldx:][:cols] {
+			y[j*ldy+i] = v
+		}
+	}
+}

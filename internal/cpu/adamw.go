@@ -40,11 +40,18 @@ func (d *Device) AdamW(c backend.AdamW, items []backend.AdamWItem) {
 
 // apply updates elements from to to of an item.
 func (s *adamwStep) apply(it *backend.AdamWItem, from, to int) {
-	p, half := it.Param, []uint16(nil)
-	if it.Master != nil {
-		p, half = it.Master, it.Param.BFloat16()[from:to]
+	k, g, m, v := vectors(), it.Grad.Float32(), it.M.Float32(), it.V.Float32()
+	if it.Master == nil {
+		k.adamw(it.Param.Float32()[from:to], g[from:to], m[from:to], v[from:to], s)
+		return
 	}
-	vectors().adamw(p.Float32()[from:to], it.Grad.Float32()[from:to], it.M.Float32()[from:to], it.V.Float32()[from:to], half, s)
+	const part = 2048 // stays in the first-level cache until it is rounded
+	for ; from < to; from += part {
+		end := min(to, from+part)
+		p := it.Master.Float32()[from:end]
+		k.adamw(p, g[from:end], m[from:end], v[from:end], s)
+		k.narrow(it.Param.BFloat16()[from:end], p)
+	}
 }
 
 // piece is a part of one of several buffers.

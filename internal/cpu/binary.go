@@ -97,11 +97,11 @@ func (x *axes) combine(op backend.Binary, dst, a, b []float32, from, to int) {
 		o := dst[r*n : (r+1)*n]
 		switch {
 		case n > 1 && as == 1 && bs == 1:
-			k.binary(op, o, a[i:i+n], b[j:j+n])
+			k.binary[op](o, a[i:i+n], b[j:j+n])
 		case n > 1 && as == 1 && bs == 0:
-			k.binaryRight(op, o, a[i:i+n], b[j])
+			k.right[op](o, a[i:i+n], b[j])
 		case n > 1 && as == 0 && bs == 1:
-			k.binaryLeft(op, o, a[i], b[j:j+n])
+			k.left[op](o, a[i], b[j:j+n])
 		default:
 			for e := range o {
 				o[e] = combine(op, a[i+e*as], b[j+e*bs])
@@ -139,7 +139,7 @@ func (x *axes) accumulate(dst, src []float32) {
 		if row := src[r*n : (r+1)*n]; stride == 0 {
 			dst[i] += k.sum(row)
 		} else {
-			k.binary(backend.Add, dst[i:i+n], dst[i:i+n], row)
+			k.binary[backend.Add](dst[i:i+n], dst[i:i+n], row)
 		}
 	})
 }

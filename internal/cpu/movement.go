@@ -89,11 +89,11 @@ func (d *Device) CopyBlocks(dst *backend.Buffer, dstOff, dstStride int, src *bac
 }
 
 func copyBlocks(y []float32, yOff, yStride int, x []float32, xOff, xStride int, rows, cols int, add bool) {
-	f := vectors().binary
+	f := vectors().binary[backend.Add]
 	for i := range rows {
 		to, from := y[yOff+i*yStride:][:cols], x[xOff+i*xStride:][:cols]
 		if add {
-			f(backend.Add, to, to, from)
+			f(to, to, from)
 		} else {
 			copy(to, from)
 		}
@@ -138,10 +138,10 @@ func (d *Device) ScatterAddRows(dst, src, ids *backend.Buffer, cols int) {
 
 // scatter adds columns from to to of x's rows.
 func scatter(y, x []float32, ids []int32, cols, from, to int) {
-	add := vectors().binary
+	add := vectors().binary[backend.Add]
 	for i, id := range ids {
 		row := y[int(id)*cols+from : int(id)*cols+to]
-		add(backend.Add, row, row, x[i*cols+from:i*cols+to])
+		add(row, row, x[i*cols+from:i*cols+to])
 	}
 }
 

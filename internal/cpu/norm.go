@@ -107,10 +107,10 @@ func (g *normGrad) run(rows int, s *scratch) {
 		clear(db)
 		own.rows(i*chunk, min(rows, (i+1)*chunk), dw, db)
 	})
-	add := vectors().binary
+	add := vectors().binary[backend.Add]
 	for i := range chunks {
-		add(backend.Add, g.dw, g.dw, dws[i*len(g.dw):][:len(g.dw)])
-		add(backend.Add, g.db, g.db, dbs[i*len(g.db):][:len(g.db)])
+		add(g.dw, g.dw, dws[i*len(g.dw):][:len(g.dw)])
+		add(g.db, g.db, dbs[i*len(g.db):][:len(g.db)])
 	}
 }
 

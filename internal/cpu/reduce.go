@@ -53,9 +53,9 @@ func sumColumns(y, x []float32, outer, n, inner int) {
 	clear(y)
 	chunk := max(32, grain/inner)
 	add := func(y, x []float32) {
-		f := vectors().binary
+		f := vectors().binary[backend.Add]
 		for ; len(x) > 0; x = x[inner:] {
-			f(backend.Add, y, y, x[:inner])
+			f(y, y, x[:inner])
 		}
 	}
 	if n <= chunk && outer*n*inner <= grain {

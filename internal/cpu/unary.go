@@ -7,25 +7,25 @@ import "github.com/gollava/gollava/internal/backend"
 const grain = 16 << 10
 
 func (d *Device) Unary(op backend.Unary, dst, x *backend.Buffer) {
-	f, y, u := vectors().unary, dst.Float32(), x.Float32()
+	f, y, u := vectors().unary[op], dst.Float32(), x.Float32()
 	if len(y) <= grain {
-		f(op, y, u)
+		f(y, u)
 		return
 	}
-	ranges(len(y), grain, func(i, j int) { f(op, y[i:j], u[i:j]) })
+	ranges(len(y), grain, func(i, j int) { f(y[i:j], u[i:j]) })
 }
 
 func (d *Device) UnaryGrad(op backend.Unary, dx, x, y, dy *backend.Buffer) {
-	f, o, u, v, g := vectors().unaryGrad, dx.Float32(), x.Float32(), y.Float32(), dy.Float32()
+	f, o, u, v, g := vectors().unaryGrad[op], dx.Float32(), x.Float32(), y.Float32(), dy.Float32()
 	if len(o) <= grain {
-		f(op, o, u, v, g)
+		f(o, u, v, g)
 		return
 	}
-	ranges(len(o), grain, func(i, j int) { f(op, o[i:j], u[i:j], v[i:j], g[i:j]) })
+	ranges(len(o), grain, func(i, j int) { f(o[i:j], u[i:j], v[i:j], g[i:j]) })
 }
 
 // activate replaces x by op(x).
-func activate(op backend.Unary, x []float32) { vectors().unary(op, x, x) }
+func activate(op backend.Unary, x []float32) { vectors().unary[op](x, x) }
 
 func (d *Device) Affine(dst, x *backend.Buffer, a, b float32) {
 	f, y, u := vectors().affine, dst.Float32(), x.Float32()

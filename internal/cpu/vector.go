@@ -6,15 +6,18 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
+// functions is the number of backend.Unary functions.
+const functions = int(backend.QuickGELU) + 1
+
 // kernels are the loops over slices that everything but products is made of. All slices of a call are as long as its first, and a
 // destination may be one of the sources but not overlap it otherwise. The Go loops below say what each computes.
 type kernels struct {
-	unary     func(op backend.Unary, dst, x []float32)
-	unaryGrad func(op backend.Unary, dx, x, y, dy []float32)
+	unary     [functions]func(dst, x []float32)       // by backend.Unary
+	unaryGrad [functions]func(dx, x, y, dy []float32) // dx = dy·f'(x), y being f(x)
 
-	binary      func(op backend.Binary, dst, a, b []float32)
-	binaryLeft  func(op backend.Binary, dst []float32, a float32, b []float32) // a is one number
-	binaryRight func(op backend.Binary, dst, a []float32, b float32)           // b is one number
+	binary [4]func(dst, a, b []float32)                   // by backend.Binary
+	left   [4]func(dst []float32, a float32, b []float32) // a is one number
+	right  [4]func(dst, a []float32, b float32)           // b is one number
 
 	affine func(dst, x []float32, a, b float32)    // dst = a·x + b
 	axpy   func(dst, x []float32, a float32)       // dst += a·x
@@ -22,7 +25,7 @@ type kernels struct {
 
 	swiglu     func(dst, gate, up []float32)
 	swigluGrad func(dGate, dUp, gate, up, dy []float32)
-	dropout    func(dst, x []float32, p float32, key uint64, first uint64)
+	dropout    func(dst, x []float32, p float32, key, first uint64) // the random numbers from the first on
 
 	sum        func(x []float32) float32
 	max        func(x []float32) float32            // NaN wins; −Inf of nothing
@@ -43,61 +46,47 @@ type kernels struct {
 	normGrad  func(dx, x, w, dy []float32, m, r, along, shift float32) // dx = dy·w·r + (x−m)·along + shift
 	normCols  func(dw, db, x, dy []float32, m, r float32)              // dw += dy·((x−m)·r); db += dy; db may be nil
 
-	rope     func(dst, x, cos, sin []float32)                        // pairs (j, j+len(cos)) of x turned by the angles
-	ropeBack func(dst, x, cos, sin []float32)                        // turned back
-	adamw    func(p, g, m, v []float32, half []uint16, c *adamwStep) // half, if not nil, receives p rounded
+	rope     func(dst, x, cos, sin []float32) // pairs (j, j+len(cos)) of x turned by the angles
+	ropeBack func(dst, x, cos, sin []float32) // turned back
+	adamw    func(p, g, m, v []float32, c *adamwStep)
 
 	narrow  func(dst []uint16, x []float32) // float32 to bfloat16
 	widen   func(dst []float32, x []uint16) // bfloat16 to float32
 	fromInt func(dst []float32, x []int32)
 }
 
-// vectors returns the kernels of the active level.
-func vectors() *kernels { return &goKernels }
-
 var goKernels = kernels{
-	unary: func(op backend.Unary, dst, x []float32) {
-		for i, v := range x[:len(dst)] {
-			dst[i] = function(op, v)
-		}
-	},
-	unaryGrad: func(op backend.Unary, dx, x, y, dy []float32) {
-		for i, v := range x[:len(dx)] {
-			dx[i] = dy[i] * slope(op, v, y[i])
-		}
-	},
+	unary:     unaryLoops(),
+	unaryGrad: gradLoops(),
 
-	binary: func(op backend.Binary, dst, a, b []float32) {
-		a, b = a[:len(dst)], b[:len(dst)]
-		switch op {
-		case backend.Add:
+	binary: [4]func(dst, a, b []float32){
+		backend.Add: func(dst, a, b []float32) {
+			a, b = a[:len(dst)], b[:len(dst)]
 			for i := range dst {
 				dst[i] = a[i] + b[i]
 			}
-		case backend.Sub:
+		},
+		backend.Sub: func(dst, a, b []float32) {
+			a, b = a[:len(dst)], b[:len(dst)]
 			for i := range dst {
 				dst[i] = a[i] - b[i]
 			}
-		case backend.Mul:
+		},
+		backend.Mul: func(dst, a, b []float32) {
+			a, b = a[:len(dst)], b[:len(dst)]
 			for i := range dst {
 				dst[i] = a[i] * b[i]
 			}
-		case backend.Div:
+		},
+		backend.Div: func(dst, a, b []float32) {
+			a, b = a[:len(dst)], b[:len(dst)]
 			for i := range dst {
 				dst[i] = a[i] / b[i]
 			}
-		}
+		},
 	},
-	binaryLeft: func(op backend.Binary, dst []float32, a float32, b []float32) {
-		for i, v := range b[:len(dst)] {
-			dst[i] = combine(op, a, v)
-		}
-	},
-	binaryRight: func(op backend.Binary, dst, a []float32, b float32) {
-		for i, v := range a[:len(dst)] {
-			dst[i] = combine(op, v, b)
-		}
-	},
+	left:  leftLoops(),
+	right: rightLoops(),
 
 	affine: func(dst, x []float32, a, b float32) {
 		for i, v := range x[:len(dst)] {
@@ -292,16 +281,13 @@ var goKernels = kernels{
 			dst[j], dst[n+j] = a*c+b*s, b*c-a*s
 		}
 	},
-	adamw: func(p, g, m, v []float32, half []uint16, c *adamwStep) {
+	adamw: func(p, g, m, v []float32, c *adamwStep) {
 		g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
 		for i, d := range g {
 			d *= c.gradScale
 			m[i] = c.beta1*m[i] + c.rest1*d
 			v[i] = c.beta2*v[i] + c.rest2*(d*d)
 			p[i] = p[i]*c.decay - c.rate*m[i]/(float32(math.Sqrt(float64(v[i])))*c.unbias+c.eps)
-		}
-		if half != nil {
-			narrowGo(half, p)
 		}
 	},
 
@@ -316,6 +302,52 @@ var goKernels = kernels{
 			dst[i] = float32(v)
 		}
 	},
+}
+
+// unaryLoops returns the loops of all functions of one number.
+func unaryLoops() (loops [functions]func(dst, x []float32)) {
+	for op := range backend.Unary(functions) {
+		loops[op] = func(dst, x []float32) {
+			for i, v := range x[:len(dst)] {
+				dst[i] = function(op, v)
+			}
+		}
+	}
+	return loops
+}
+
+// gradLoops returns the loops of their gradients.
+func gradLoops() (loops [functions]func(dx, x, y, dy []float32)) {
+	for op := range backend.Unary(functions) {
+		loops[op] = func(dx, x, y, dy []float32) {
+			for i, v := range x[:len(dx)] {
+				dx[i] = dy[i] * slope(op, v, y[i])
+			}
+		}
+	}
+	return loops
+}
+
+func leftLoops() (loops [4]func(dst []float32, a float32, b []float32)) {
+	for op := range backend.Div + 1 {
+		loops[op] = func(dst []float32, a float32, b []float32) {
+			for i, v := range b[:len(dst)] {
+				dst[i] = combine(op, a, v)
+			}
+		}
+	}
+	return loops
+}
+
+func rightLoops() (loops [4]func(dst, a []float32, b float32)) {
+	for op := range backend.Div + 1 {
+		loops[op] = func(dst, a []float32, b float32) {
+			for i, v := range a[:len(dst)] {
+				dst[i] = combine(op, v, b)
+			}
+		}
+	}
+	return loops
 }
 
 func combine(op backend.Binary, a, b float32) float32 {

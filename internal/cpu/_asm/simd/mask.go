@@ -6,22 +6,26 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// ones is a table of 32 words of ones followed by 32 of zeros, which [Width.Mask] reads masks from.
 var ones Mem
+
+// Ones is a table of 32 words of ones followed by 32 of zeros, which masks are read from.
+func Ones() Mem {
+	if ones.Base == nil && ones.Symbol.Name == "" {
+		ones = GLOBL("ones", RODATA|NOPTR)
+		for i := range 64 {
+			DATA(4*i, U32([]uint32{0xffffffff, 0}[i/32]))
+		}
+	}
+	return ones
+}
 
 // Mask returns loads and stores of the first count of cols elements, of which register j covers those from j·Floats on. Loads leave 0 in
 // the others. With AVX2 the registers mask are used, one for each j; with AVX-512 the first mask registers.
 func (w *Width) Mask(count reg.GPVirtual, cols int, mask []reg.VecPhysical) (load func(j int, from Mem, to reg.VecPhysical), store func(j int, from reg.VecPhysical, to Mem)) {
 	n := cols / w.Floats
 	if w == AVX2 {
-		if ones.Base == nil && ones.Symbol.Name == "" {
-			ones = GLOBL("ones", RODATA|NOPTR)
-			for i := range 64 {
-				DATA(4*i, U32([]uint32{0xffffffff, 0}[i/32]))
-			}
-		}
 		at, back := GP64(), GP64()
-		LEAQ(ones, at)
+		LEAQ(Ones(), at)
 		MOVQ(count, back)
 		NEGQ(back)
 		for j := range n {

@@ -1,0 +1,6 @@
+//go:build !amd64 || purego
+
+package cpu
+
+// vectors returns the kernels of the active level.
+func vectors() *kernels { return &goKernels }

@@ -39,6 +39,9 @@ func (b Batch) Supervised() int {
 	return n
 }
 
+// Samples are the names of the samples, which a trainer's messages tell.
+func (b Batch) Samples() []string { return b.Names }
+
 // Tokens maps pictures to what the language model sees of them, one row each feature: [N, C].
 func (m *VLM) Tokens(b Batch) *tensor.Tensor {
 	x := b.Features

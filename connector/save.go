@@ -1,9 +1,7 @@
 package connector
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"path/filepath"
 	"strings"
 
@@ -63,7 +61,7 @@ func Save(dir string, m *VLM, o SaveOptions) error {
 		}
 		plain := *processor // how pictures are laid out is said in config.json
 		plain.Aspect, plain.Canvases = "", nil
-		if err := writeJSON(filepath.Join(tower, "preprocessor_config.json"), &plain); err != nil {
+		if err := atomicfile.WriteJSON(filepath.Join(tower, "preprocessor_config.json"), &plain); err != nil {
 			return err
 		}
 	} else {
@@ -76,7 +74,7 @@ func Save(dir string, m *VLM, o SaveOptions) error {
 		if config, err = c.hub(); err != nil {
 			return err
 		}
-		if err := writeJSON(filepath.Join(dir, "preprocessor_config.json"), processor); err != nil {
+		if err := atomicfile.WriteJSON(filepath.Join(dir, "preprocessor_config.json"), processor); err != nil {
 			return err
 		}
 	}
@@ -93,16 +91,25 @@ func Save(dir string, m *VLM, o SaveOptions) error {
 	if err := nn.Save(m, dir, so); err != nil {
 		return err
 	}
-	if err := writeJSON(filepath.Join(dir, "generation_config.json"), m.generation()); err != nil {
+	if err := atomicfile.WriteJSON(filepath.Join(dir, "generation_config.json"), m.generation()); err != nil {
 		return err
 	}
-	return writeJSON(filepath.Join(dir, "config.json"), config)
+	return atomicfile.WriteJSON(filepath.Join(dir, "config.json"), config)
 }
 
-// SaveProjector writes the projector alone, in the original layout's names, to a file that ends in .safetensors: what stage 1 leaves behind.
+// SaveProjector writes the projector alone, in the original layout's names, to a file that ends in .safetensors, or to a folder, which gets
+// mm_projector.safetensors and config.json: what stage 1 leaves behind. The language model is not in it: see [LoadOptions].
 func (m *VLM) SaveProjector(path string, o SaveOptions) error {
 	if !strings.HasSuffix(path, ".safetensors") {
-		return fmt.Errorf("save projector: %s does not end in .safetensors", path)
+		c := m.config
+		config, err := c.originalConfig()
+		if err != nil {
+			return err
+		}
+		if err := m.SaveProjector(filepath.Join(path, "mm_projector.safetensors"), o); err != nil {
+			return err
+		}
+		return atomicfile.WriteJSON(filepath.Join(path, "config.json"), config)
 	}
 	part := &struct {
 		Projector *Projector     `param:"multi_modal_projector"`
@@ -208,15 +215,4 @@ func grow(t *tensor.Tensor, rows int) *tensor.Tensor {
 	narrow := tensor.NewOf(t.DType(), rows, C)
 	narrow.CopyFrom(out)
 	return narrow
-}
-
-func writeJSON(path string, v any) error {
-	raw, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return atomicfile.Write(path, func(w io.Writer) error {
-		_, err := w.Write(append(raw, '\n'))
-		return err
-	})
 }

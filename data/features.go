@@ -170,6 +170,17 @@ func (c *Features) Close() error {
 // Len is the number of pictures in the cache.
 func (c *Features) Len() int { c.mu.RLock(); defer c.mu.RUnlock(); return len(c.where) }
 
+// Next is a shard number that is not taken yet.
+func (c *Features) Next() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	next := 0
+	for n := range c.shards {
+		next = max(next, n+1)
+	}
+	return next
+}
+
 // Has reports whether a picture is in the cache.
 func (c *Features) Has(name string) bool {
 	c.mu.RLock()

@@ -79,8 +79,10 @@ func resolveStage[B any](model any, s *Stage[B]) (plan, error) {
 	}
 	for _, e := range s.Evaluate {
 		switch {
-		case e.Run == nil:
-			return c, fmt.Errorf("evaluation %q: Run is nil", e.Name)
+		case e.Run == nil && e.Generate == nil:
+			return c, fmt.Errorf("evaluation %q: Run and Generate are nil", e.Name)
+		case e.Run == nil && e.Best != "":
+			return c, fmt.Errorf("evaluation %q: best %q needs Run, which gives scores", e.Name, e.Best)
 		case e.Every < 0 || e.Patience < 0:
 			return c, fmt.Errorf("evaluation %q: every %d and patience %d must not be negative", e.Name, e.Every, e.Patience)
 		case e.Patience > 0 && e.Best == "":

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,10 +41,10 @@ func (r *runner[B]) evaluations(ctx context.Context, rep *StageReport, end bool)
 			return err
 		}
 		start := r.now()
-		var scores map[string]float64
-		var err error
-		if caught := tensor.Catch(func() { tensor.Scope(func() { scores, err = e.Run(ctx) }) }); caught != nil {
-			err = nn.Locate(r.model, caught)
+		scores, generated, err := e.run(ctx)
+		var misuse *tensor.Error
+		if errors.As(err, &misuse) {
+			err = nn.Locate(r.model, err)
 		}
 		if err != nil {
 			return fmt.Errorf("evaluation %q after step %d: %w", e.Name, r.at.Step, err)
@@ -53,7 +54,8 @@ func (r *runner[B]) evaluations(ctx context.Context, rep *StageReport, end bool)
 			rep.Scores = map[string]float64{}
 		}
 		maps.Copy(rep.Scores, scores)
-		if err := r.emit(Event{Kind: "evaluation", Stage: r.stage.Name, Step: r.at.Step, Scores: scores, Text: e.Name, Seconds: r.now().Sub(start).Seconds()}); err != nil {
+		if err := r.emit(Event{Kind: "evaluation", Stage: r.stage.Name, Step: r.at.Step, Scores: scores, Text: e.Name, Generated: generated,
+			Seconds: r.now().Sub(start).Seconds()}); err != nil {
 			return err
 		}
 		key := r.stage.Name + "/" + e.Name
@@ -70,6 +72,24 @@ func (r *runner[B]) evaluations(ctx context.Context, rep *StageReport, end bool)
 		r.at.Pending = i + 2
 	}
 	return nil
+}
+
+// run calls Run and Generate; a panic of package tensor comes back as an error.
+func (e Evaluation) run(ctx context.Context) (scores map[string]float64, generated []string, err error) {
+	caught := tensor.Catch(func() {
+		tensor.Scope(func() {
+			if e.Run != nil {
+				scores, err = e.Run(ctx)
+			}
+			if e.Generate != nil && err == nil {
+				generated, err = e.Generate(ctx)
+			}
+		})
+	})
+	if caught != nil {
+		err = caught
+	}
+	return scores, generated, err
 }
 
 // judge compares a score with the best so far and says when patience is at its end.

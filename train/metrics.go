@@ -79,7 +79,8 @@ func (e Event) plain() any {
 			scores[k] = fmt.Sprint(v)
 		}
 	}
-	return map[string]any{"time": e.Time, "kind": e.Kind, "stage": e.Stage, "step": e.Step, "scores": scores, "text": e.Text, "seconds": e.Seconds}
+	return map[string]any{"time": e.Time, "kind": e.Kind, "stage": e.Stage, "step": e.Step, "scores": scores, "text": e.Text, "generated": e.Generated,
+		"seconds": e.Seconds}
 }
 
 // sortedKeys are the keys of m in order.

@@ -95,7 +95,11 @@ func (p *progress) event(e Event) error {
 	for _, k := range sortedKeys(e.Scores) {
 		text += fmt.Sprintf(" · %s %.4g", k, e.Scores[k])
 	}
-	return p.line(strings.TrimSpace(fmt.Sprintf("%s %d/%d %s: %s", e.Stage, e.Step, p.steps, e.Kind, text)), false)
+	text = strings.TrimSpace(fmt.Sprintf("%s %d/%d %s: %s", e.Stage, e.Step, p.steps, e.Kind, text))
+	for _, g := range e.Generated {
+		text += "\n    " + strings.ReplaceAll(g, "\n", "\n    ")
+	}
+	return p.line(text, false)
 }
 
 // line writes a line, over the one that is open on a terminal.

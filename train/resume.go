@@ -146,9 +146,7 @@ func (s *session) adopt(name string) error {
 		s.move(n, p)
 	}
 	s.at, s.last, s.resumed = st.State, name, name
-	for _, d := range s.at.Done {
-		s.report.Stages = append(s.report.Stages, d)
-	}
+	s.report.Stages = append(s.report.Stages, s.at.Done...)
 	return nil
 }
 

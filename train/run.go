@@ -301,7 +301,7 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 	if err := r.save(); err != nil {
 		return fmt.Errorf("the weights after the last step could not be stored: %w", err)
 	}
-	return r.note("stage", "done: %d steps, %d skipped", rep.Steps, rep.Skipped)
+	return r.emit(Event{Kind: "stage", Stage: r.stage.Name, Step: rep.Steps, Text: fmt.Sprintf("done: %d steps, %d skipped", rep.Steps, rep.Skipped)})
 }
 
 // checkpoint saves in the middle of a stage. If that fails the run goes on with the checkpoint before.

@@ -1,11 +1,14 @@
 package train_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -189,6 +192,32 @@ func TestEarlyStop(t *testing.T) {
 	require.Contains(t, rep.Stages[0].Stopped, "loss has not improved on 3, reached at step 10")
 }
 
+// TestGenerate: what the model makes of a probe set comes with the evaluation, in the event, in the metrics and on the screen.
+func TestGenerate(t *testing.T) {
+	s := stage(4)
+	m := newNet(1)
+	s.Evaluate = []train.Evaluation{{Name: "look", Every: 2, Generate: func(context.Context) ([]string, error) {
+		return []string{fmt.Sprintf("a probe\nof %d values", m.Upper.Forward(tensor.New(2, 7)).Len())}, nil
+	}}}
+	var seen []string
+	var w bytes.Buffer
+	dir := t.TempDir()
+	_, err := train.Run(t.Context(), m, train.Options{Dir: dir, Progress: &w, Observe: func(e train.Event) error {
+		seen = append(seen, e.Generated...)
+		return nil
+	}}, s)
+	require.NoError(t, err)
+	require.Equal(t, []string{"a probe\nof 6 values", "a probe\nof 6 values"}, seen)
+	require.Contains(t, w.String(), "fit 2/4 evaluation: look\n    a probe\n    of 6 values\n")
+	metrics, err := os.ReadFile(filepath.Join(dir, "metrics.jsonl"))
+	require.NoError(t, err)
+	require.Contains(t, string(metrics), `"generated":["a probe\nof 6 values"]`)
+
+	s.Evaluate[0].Best = "acc"
+	_, err = train.Run(t.Context(), m, train.Options{}, s)
+	require.ErrorContains(t, err, `evaluation "look": best "acc" needs Run`)
+}
+
 // TestNames injects NaN into each parameter in turn and expects the step to be skipped and the layer named.
 func TestNames(t *testing.T) {
 	for name := range nn.Params(newNet(1)) {
@@ -214,6 +243,64 @@ func TestNames(t *testing.T) {
 			require.Regexp(t, `\[2 \d\] holds NaN or Inf`, said[0])
 		}
 	}
+}
+
+// tower is a stack of blocks, each with four parameters.
+type tower struct {
+	Blocks []nn.Layer `param:"blocks"`
+}
+
+type block struct {
+	Norm *nn.LayerNorm `param:"norm"`
+	Proj nn.Layer      `param:"proj"`
+}
+
+func (b *block) Forward(x *tensor.Tensor) *tensor.Tensor {
+	return x.Add(nn.Activated(b.Proj, b.Norm.Forward(x), tensor.SiLU))
+}
+
+func (m *tower) Loss(b sample) *tensor.Tensor {
+	x := b.x
+	for _, l := range m.Blocks {
+		x = l.Forward(x)
+	}
+	return x.Mul(x).Mean()
+}
+
+// TestNamesPlaces injects NaN at 40 places, the parameters of ten blocks: each time the layer that it comes from is named, and nothing moves.
+func TestNamesPlaces(t *testing.T) {
+	build := func() *tower {
+		r := rand.New(rand.NewPCG(1, 1))
+		m := &tower{}
+		for range 10 {
+			m.Blocks = append(m.Blocks, &block{nn.NewLayerNorm(r, 5, 1e-5, true), nn.NewLinear(r, 5, 5, true)})
+		}
+		return m
+	}
+	places := 0
+	for name := range nn.Params(build()) {
+		places++
+		m := build()
+		for n, p := range nn.Params(m) {
+			if n == name {
+				p.Data()[p.Len()/2] = float32(math.NaN())
+			}
+		}
+		was, said := bits(m), ""
+		s := stage(3)
+		s.Groups = []train.Group{{Params: "**", LR: 1e-2}}
+		_, err := train.Run(t.Context(), m, train.Options{Observe: func(e train.Event) error {
+			if e.Kind == "skipped" && said == "" {
+				said = e.Text
+			}
+			return nil
+		}}, s)
+		require.Error(t, err)
+		layer := name[:strings.LastIndex(name, ".")]
+		require.True(t, strings.HasSuffix(said, "in "+layer), "%s: %s", name, said)
+		require.Equal(t, was, bits(m))
+	}
+	require.Equal(t, 40, places)
 }
 
 // TestSkips: one bad batch is left out and nothing else happens.

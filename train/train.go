@@ -74,7 +74,8 @@ type Stage[B any] struct {
 type Evaluation struct {
 	Name     string
 	Every    int                                                   // steps; 0: only at the end of the stage
-	Run      func(ctx context.Context) (map[string]float64, error) // named scores
+	Run      func(ctx context.Context) (map[string]float64, error) // named scores; nil if Generate is there
+	Generate func(ctx context.Context) ([]string, error)           // what the model makes of a fixed probe set, to be looked at; nil: nothing
 	Best     string                                                // score whose highest value marks the best checkpoint; "-name" for lowest; "": none
 	Patience int                                                   // stop the stage after so many evaluations without a better one; 0: never
 }
@@ -112,6 +113,8 @@ type Event struct {
 	FLOPs    float64            `json:"flops,omitempty"` // of the step's matrix products and attentions
 	Scores   map[string]float64 `json:"scores,omitempty"`
 	Text     string             `json:"text,omitempty"`
+
+	Generated []string `json:"generated,omitempty"` // by an evaluation's Generate
 }
 
 // Report is what a run did.

@@ -3,6 +3,7 @@ package atomicfile
 
 import (
 	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -53,6 +54,16 @@ func Write(path string, content func(w io.Writer) error) error {
 	}
 	done = true
 	return SyncDir(dir)
+}
+
+// WriteJSON writes v as indented JSON.
+func WriteJSON(path string, v any) error {
+	return Write(path, func(w io.Writer) error {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		e.SetEscapeHTML(false)
+		return e.Encode(v)
+	})
 }
 
 // SyncDir flushes a folder's entries to the disk, so that renames in it survive a loss of power. It does nothing on Windows.

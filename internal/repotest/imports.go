@@ -32,6 +32,7 @@ var table = []struct {
 	{"cmd/...", []string{"..."}},
 	{"internal/verify/...", []string{"..."}},
 	{"internal/bench/...", []string{"..."}},
+	{"internal/recipe", []string{"..."}},
 	{"internal/backend", nil},
 	{"internal/backend/...", []string{"internal/backend"}},
 	{"internal/cpu/...", []string{"internal/backend", "internal/backend/reference"}},

@@ -1,0 +1,76 @@
+// Command llava trains LLaVA as its authors do, from Hugging Face folders and LLaVA's own json files, in two stages:
+//
+//	go run ./examples/llava -stage align -vision clip-vit-large-patch14-336 -llm vicuna-7b-v1.5 \
+//		-data blip_laion_cc_sbu_558k.json -images images.zip -out run/align
+//	go run ./examples/llava -stage tune -vision clip-vit-large-patch14-336 -llm vicuna-7b-v1.5 -projector run/align \
+//		-data llava_v1_5_mix665k.json -images data -out run/tune
+//
+// Stage align trains the connector alone on captions, stage tune the connector and the language model on instructions (stage lora: adapters
+// instead). What is not said is as published. The folder of the second stage is one that transformers opens. A run that was stopped goes on with
+// the same command and -resume.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/gollava/gollava/internal/recipe"
+	"github.com/gollava/gollava/train"
+)
+
+func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stderr)) }
+
+// run returns the exit status: 0, 1 for failure, 2 for flags that make no sense, 130 or 143 after a signal.
+func run(ctx context.Context, args []string, w io.Writer) int {
+	var c recipe.Config
+	fs := flag.NewFlagSet("llava", flag.ContinueOnError)
+	fs.SetOutput(w)
+	c.Flags(fs)
+	resume := fs.Bool("resume", false, "go on from the newest checkpoint in -out")
+	plan := fs.Bool("plan", false, "say what the run will need, and do not train")
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return 0
+	} else if err != nil {
+		return 2
+	}
+	again := "go run ./examples/llava " + strings.Join(append(slices.DeleteFunc(args, func(a string) bool { return a == "-resume" }), "-resume"), " ")
+	err := llava(ctx, c, *plan, train.Options{Resume: *resume, Progress: w, Signals: true, Command: again}, w)
+	var stopped *train.Stopped
+	switch {
+	case errors.As(err, &stopped):
+		fmt.Fprintln(w, err)
+		return stopped.Code
+	case err != nil:
+		fmt.Fprintf(w, "llava: %v\n", err)
+		return 1
+	}
+	return 0
+}
+
+// llava is a run from its files to the folder of the finished model.
+func llava(ctx context.Context, c recipe.Config, plan bool, o train.Options, w io.Writer) error {
+	c, err := c.Resolve()
+	if err != nil {
+		return err
+	}
+	r, err := recipe.Open(ctx, c, w)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if plan {
+		e, err := r.Plan(ctx)
+		fmt.Fprintln(w, e)
+		return err
+	}
+	if _, err := r.Train(ctx, o); err != nil {
+		return err
+	}
+	return r.Save()
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/vit"
+)
+
+// world makes what the recipe starts from: a vision tower and a language model, each in a folder as transformers has it, and LLaVA's files.
+func world(t *testing.T) string {
+	dir := t.TempDir()
+	r := rand.New(rand.NewPCG(1, 1))
+	tower, err := vit.New(r, vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 3, NumAttentionHeads: 2, NumChannels: 3,
+		ImageSize: 32, PatchSize: 8, HiddenAct: "quick_gelu", LayerNormEps: 1e-5})
+	require.NoError(t, err)
+	require.NoError(t, vit.Save(filepath.Join(dir, "vision"), tower, nn.SaveOptions{}))
+	raw, err := json.Marshal(imaging.CLIP(32))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "vision", "preprocessor_config.json"), raw, 0o666))
+
+	w, err := shapes.New(shapes.Smoke(1))
+	require.NoError(t, err)
+	require.NoError(t, w.Write(t.Context(), dir, shapes.Files{Captions: 24, Instructions: 24, Questions: 1}))
+
+	text, err := os.ReadFile(filepath.Join(dir, "instruct", "llava_instruct.json"))
+	require.NoError(t, err)
+	tok, err := tokenizer.Train(slices.Values([]string{string(text)}), tokenizer.TrainConfig{Size: 384, Specials: []string{"<unk>", "<s>", "</s>"}, BOS: "<s>", EOS: "</s>"})
+	require.NoError(t, err)
+	m, err := llm.New(r, llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 24, IntermediateSize: 48, NumHiddenLayers: 2, NumAttentionHeads: 4, NumKeyValueHeads: 2,
+		HeadDim: 6, MaxPositionEmbeddings: 512, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Type: "default", Theta: 1e4}, BOS: 1, EOS: []int{2}, PAD: -1})
+	require.NoError(t, err)
+	require.NoError(t, llm.Save(m, filepath.Join(dir, "llm"), nn.SaveOptions{}))
+	require.NoError(t, tok.Save(filepath.Join(dir, "llm")))
+	return dir
+}
+
+// command runs the example in dir, whose name stands for WORLD in args, and returns the exit status and what it prints.
+func command(t *testing.T, dir, args string) (int, string) {
+	var w bytes.Buffer
+	code := run(t.Context(), strings.Fields(strings.ReplaceAll(args, "WORLD", dir)), &w)
+	t.Log(w.String())
+	return code, w.String()
+}
+
+func weights(m any) map[string]string {
+	out := map[string]string{}
+	for name, p := range nn.Params(m) {
+		out[name] = string(p.Bytes())
+	}
+	return out
+}
+
+const (
+	parts = "-vision WORLD/vision -llm WORLD/llm "
+	align = "-stage align -data WORLD/pretrain/chat.json -images WORLD/pretrain/images -out WORLD/align -batch 8 -micro 4 -steps 4 -warmup 0.25 " + parts
+	tune  = "-data WORLD/instruct/llava_instruct.json -images WORLD/instruct/images -batch 8 -micro 4 -steps 4 -max_length 400 " + parts
+)
+
+// TestStages: what stage 1 writes moves the projector alone, what stage 2 writes is a whole model in which only the tower is as it was.
+func TestStages(t *testing.T) {
+	dir := world(t)
+	code, out := command(t, dir, align+"-features WORLD/features")
+	require.Zero(t, code, out)
+	require.Contains(t, out, "computing the features of 24 pictures once")
+	require.Contains(t, out, "4 steps of 2 micro-batches; 4 parameters (1008 values) train")
+	code, out = command(t, dir, "-stage tune -out WORLD/tune -validation 0.25 -projector WORLD/align "+tune)
+	require.Zero(t, code, out)
+	require.Contains(t, out, "validation · loss")
+
+	m, err := connector.Load(filepath.Join(dir, "tune"), connector.LoadOptions{})
+	require.NoError(t, err)
+	first, err := connector.Load(filepath.Join(dir, "align"), connector.LoadOptions{Base: filepath.Join(dir, "llm"), Tower: filepath.Join(dir, "vision")})
+	require.NoError(t, err)
+	tower, err := vit.Load(filepath.Join(dir, "vision"), nn.LoadOptions{})
+	require.NoError(t, err)
+	require.Equal(t, weights(tower), weights(m.Vision))
+	require.NotEqual(t, weights(first.Projector), weights(m.Projector))
+	old, err := llm.Load(filepath.Join(dir, "llm"), nn.LoadOptions{})
+	require.NoError(t, err)
+	require.Equal(t, weights(old), weights(first.Language))
+	for name, b := range weights(old) {
+		require.NotEqual(t, b, weights(m.Language)[name], name)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "tune", "*.json"))
+	require.NoError(t, err)
+	names := map[string]bool{}
+	for _, f := range files {
+		names[filepath.Base(f)] = true
+	}
+	for _, f := range []string{"config.json", "generation_config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json"} {
+		require.True(t, names[f], "%s is not among %v", f, slices.Sorted(maps.Keys(names)))
+	}
+	tok, err := tokenizer.Load(filepath.Join(dir, "tune"))
+	require.NoError(t, err)
+	id, ok := tok.ID("<image>")
+	require.True(t, ok)
+	require.Equal(t, m.Config().Image, int(id))
+}
+
+// TestFaults: what is wrong with files or flags is an error with their name.
+func TestFaults(t *testing.T) {
+	dir := world(t)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cut.json"), []byte(`[{"id": "1", "image": "x.png"`), 0o666))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "lost.json"), []byte(`[{"id": "lost", "image": "nowhere.png", "conversations": [
+		{"from": "human", "value": "<image>\nwhat ?"}, {"from": "gpt", "value": "nothing"}]}]`), 0o666))
+	for _, c := range []struct{ args, want string }{
+		{"-stage aline " + parts, `stage "aline" is not one of recipe v1.5: choose from [align lora task task_lora tune]`},
+		{"-stage align -out WORLD/x " + parts, "data is missing"},
+		{"-stage align -data WORLD/pretrain/chat.json " + parts, "out is missing"},
+		{"-stage task -out WORLD/x -data WORLD/pretrain/chat.json " + parts, "needs model"},
+		{strings.Replace(align, "-vision WORLD/vision", "-vision WORLD/llm", 1), "vision: "},
+		{strings.Replace(align, "-llm WORLD/llm", "-llm WORLD/vision", 1), "llm: "},
+		{strings.Replace(align, "-llm WORLD/llm", "-llm vicuna", 1), "vicuna is not a folder: download"},
+		{align + "-micro 3", "micro 3 does not divide batch 8"},
+		{align + "-template vikuna", "vikuna"},
+		{align + "-memory lots", `memory "lots" is not a size such as 20GiB`},
+		{align + "-memory 1MiB", "over the limit"},
+		{align + "-data WORLD/cut.json", "cut.json"},
+		{align + "-data WORLD/lost.json -micro 1 -batch 1", "nowhere.png"},
+		{align + "-images WORLD/none", "images: "},
+		{align + "-projector WORLD/vision", "projector: "},
+		{align + "-lora_r 8", "has no adapters"},
+	} {
+		code, out := command(t, dir, c.args)
+		require.Equal(t, 1, code, c.args)
+		require.Contains(t, out, c.want)
+	}
+	code, out := command(t, dir, "-setps 3")
+	require.Equal(t, 2, code)
+	require.Contains(t, out, "setps")
+}

@@ -1,0 +1,219 @@
+package recipe
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/train"
+)
+
+// Config describes one run of LLaVA's recipe from files. Its keys are those of a run's YAML file; what is left out takes the value of the
+// published recipe. In brackets: the option of LLaVA's own scripts.
+type Config struct {
+	Stage  string `yaml:"stage" help:"align (pretrain.sh), tune (finetune.sh), lora (finetune_lora.sh), task or task_lora (on a finished LLaVA)"`
+	Recipe string `yaml:"recipe,omitempty" help:"whose values fill in what is not said: v1.5 or v1"`
+
+	Vision    string `yaml:"vision,omitempty" help:"folder of the vision tower [vision_tower]"`
+	LLM       string `yaml:"llm,omitempty" help:"folder of the language model, with its tokenizer [model_name_or_path]"`
+	Model     string `yaml:"model,omitempty" help:"folder of a whole LLaVA to go on from, instead of vision and llm"`
+	Projector string `yaml:"projector,omitempty" help:"what stage align wrote: its folder, or an mm_projector file [pretrain_mm_mlp_adapter]"`
+
+	Data       string  `yaml:"data" help:"LLaVA's json, or jsonl, or a yaml mixture of several [data_path]"`
+	Images     string  `yaml:"images,omitempty" help:"folder, zip or tar of pictures; none for text alone [image_folder]"`
+	Validation float64 `yaml:"validation,omitempty" help:"share of the samples held out for evaluation"`
+	Skip       bool    `yaml:"skip,omitempty" help:"leave faulty samples out and count them; else the first one ends the run"`
+	Features   string  `yaml:"features,omitempty" help:"folder for the frozen tower's outputs, computed once and kept; none: computed in every step"`
+
+	ProjectorType string `yaml:"projector_type,omitempty" help:"linear, mlpNx_gelu or identity [mm_projector_type]"`
+	SelectLayer   int    `yaml:"select_layer,omitempty" help:"layer of the tower that is looked at [mm_vision_select_layer]"`
+	SelectFeature string `yaml:"select_feature,omitempty" help:"patch or cls_patch [mm_vision_select_feature]"`
+	Template      string `yaml:"template,omitempty" help:"of conversations, a name that package chat knows [version]"`
+	Aspect        string `yaml:"aspect,omitempty" help:"square or pad [image_aspect_ratio]"`
+	MaxLength     int    `yaml:"max_length,omitempty" help:"positions of a sample, its pictures' included [model_max_length]"`
+
+	Batch         int      `yaml:"batch,omitempty" help:"samples of an optimizer step, over all accumulation"`
+	Micro         int      `yaml:"micro,omitempty" help:"samples computed at a time, a divisor of batch [per_device_train_batch_size]"`
+	Epochs        float64  `yaml:"epochs,omitempty" help:"passes over the data [num_train_epochs]"`
+	Steps         int      `yaml:"steps,omitempty" help:"optimizer steps, instead of epochs [max_steps]"`
+	LR            float64  `yaml:"lr,omitempty" help:"peak learning rate [learning_rate]"`
+	ProjectorLR   float64  `yaml:"projector_lr,omitempty" help:"that of the projector [mm_projector_lr]"`
+	WeightDecay   *float64 `yaml:"weight_decay,omitempty" help:"not on norms and biases, as transformers"`
+	Schedule      string   `yaml:"schedule,omitempty" help:"cosine, linear, constant [lr_scheduler_type]"`
+	Warmup        *float64 `yaml:"warmup,omitempty" help:"share of the steps [warmup_ratio]"`
+	Clip          *float64 `yaml:"clip,omitempty" help:"global gradient norm, 0: no clipping [max_grad_norm]"`
+	GroupByLength *bool    `yaml:"group_by_length,omitempty" help:"batches of samples alike in kind and length [group_by_modality_length]"`
+	TokenWeighted bool     `yaml:"token_weighted,omitempty" help:"weigh micro-batches by their tokens, as newer transformers, instead of equally"`
+
+	LoRA LoRA `yaml:"lora,omitzero"`
+
+	DType     string `yaml:"dtype,omitempty" help:"of weights in memory: float32, or bfloat16 trained by way of float32 masters [bf16]"`
+	Recompute bool   `yaml:"recompute,omitempty" help:"keep only the inputs of each block [gradient_checkpointing]"`
+	Seed      uint64 `yaml:"seed,omitempty" help:"of weights, order and dropout"`
+	Workers   int    `yaml:"workers,omitempty" help:"goroutines that prepare batches [dataloader_num_workers]"`
+
+	Out      string `yaml:"out" help:"folder of the run [output_dir]"`
+	Layout   string `yaml:"layout,omitempty" help:"of the finished model: hub (transformers) or original (LLaVA's repository)"`
+	Every    int    `yaml:"every,omitempty" help:"steps between checkpoints, 0: only at the end [save_steps]"`
+	Keep     int    `yaml:"keep,omitempty" help:"newest checkpoints kept [save_total_limit]"`
+	Evaluate int    `yaml:"evaluate,omitempty" help:"steps between evaluations, 0: only at the end"`
+	Memory   string `yaml:"memory,omitempty" help:"such as 20GiB: refuse what would take more"`
+}
+
+// LoRA says what adapters look like.
+type LoRA struct {
+	Rank    int      `yaml:"r,omitempty" help:"rank of the adapters [lora_r]"`
+	Alpha   float64  `yaml:"alpha,omitempty" help:"their scale is alpha/r [lora_alpha]"`
+	Dropout *float64 `yaml:"dropout,omitempty" help:"before the adapters [lora_dropout]"`
+	RSLoRA  bool     `yaml:"rslora,omitempty" help:"scale by alpha/√r"`
+	DoRA    bool     `yaml:"dora,omitempty" help:"train magnitudes and directions apart"`
+}
+
+// recipes are the published values by stage and recipe.
+var recipes = map[string]map[string]func() train.Recipe{
+	"v1.5": {"align": train.V15Pretrain, "tune": train.V15Finetune, "lora": train.V15FinetuneLoRA, "task": train.V15Task, "task_lora": train.V15TaskLoRA},
+	"v1":   {"align": train.V1Pretrain, "tune": train.V1Finetune, "lora": train.V1FinetuneLoRA, "task": train.V1Task},
+}
+
+// Resolve returns c with every default filled in, or an error that names the first key that is wrong and says what to do.
+func (c Config) Resolve() (Config, error) {
+	if c.Recipe == "" {
+		c.Recipe = "v1.5"
+	}
+	table, ok := recipes[c.Recipe]
+	if !ok {
+		return c, fmt.Errorf("recipe %q is not known: v1 and v1.5 are", c.Recipe)
+	}
+	published, ok := table[c.Stage]
+	if !ok {
+		return c, fmt.Errorf("stage %q is not one of recipe %s: choose from %v", c.Stage, c.Recipe, slices.Sorted(maps.Keys(table)))
+	}
+	r := published()
+	fill(&c.ProjectorType, map[string]string{"v1": "linear", "v1.5": "mlp2x_gelu"}[c.Recipe])
+	fill(&c.SelectLayer, -2)
+	fill(&c.SelectFeature, "patch")
+	fill(&c.Template, r.Template)
+	fill(&c.Aspect, r.AspectRatio)
+	fill(&c.MaxLength, r.MaxLength)
+	fill(&c.Batch, r.Batch)
+	fill(&c.Micro, largestDivisor(c.Batch, 16))
+	if c.Steps == 0 {
+		fill(&c.Epochs, r.Epochs)
+	}
+	last := r.Groups[len(r.Groups)-1]
+	fill(&c.LR, last.LR)
+	switch {
+	case c.Stage == "align": // the projector is all there is
+		c.ProjectorLR = c.LR
+	case len(r.Groups) > 1 && r.Groups[0].LR != last.LR:
+		fill(&c.ProjectorLR, r.Groups[0].LR)
+	default:
+		fill(&c.ProjectorLR, c.LR)
+	}
+	fill(&c.WeightDecay, pointer(last.WeightDecay))
+	fill(&c.Schedule, r.Schedule.Kind)
+	fill(&c.Warmup, pointer(r.Schedule.WarmupRatio))
+	fill(&c.Clip, pointer(r.Clip))
+	fill(&c.GroupByLength, pointer(r.GroupByLength))
+	if r.LoRARank > 0 {
+		fill(&c.LoRA.Rank, r.LoRARank)
+		fill(&c.LoRA.Alpha, r.LoRAAlpha)
+		fill(&c.LoRA.Dropout, pointer(r.LoRADropout))
+	} else if c.LoRA != (LoRA{}) {
+		return c, fmt.Errorf("lora is given, but stage %s has no adapters: use stage lora or task_lora", c.Stage)
+	}
+	fill(&c.DType, "float32")
+	fill(&c.Workers, 4)
+	fill(&c.Layout, "hub")
+	fill(&c.Keep, 1)
+	return c, c.check()
+}
+
+// check returns an error for the first key that cannot be.
+func (c *Config) check() error {
+	switch {
+	case c.Out == "":
+		return fmt.Errorf("out is missing: in which folder shall the run be kept?")
+	case c.Data == "":
+		return fmt.Errorf("data is missing: give LLaVA's json file, or a yaml mixture of several")
+	case c.Model == "" && (c.Vision == "" || c.LLM == ""):
+		return fmt.Errorf("vision and llm are needed, or model, a folder with a whole LLaVA")
+	case c.Model != "" && (c.Vision != "" || c.LLM != ""):
+		return fmt.Errorf("model is given, and vision or llm too: a whole LLaVA holds both")
+	case strings.HasPrefix(c.Stage, "task") && c.Model == "":
+		return fmt.Errorf("stage %s needs model: it goes on from a finished LLaVA", c.Stage)
+	case c.Micro < 1 || c.Batch < 1 || c.Batch%c.Micro != 0:
+		return fmt.Errorf("micro %d does not divide batch %d", c.Micro, c.Batch)
+	case c.Steps < 0 || c.Epochs < 0:
+		return fmt.Errorf("steps %d and epochs %v must not be negative", c.Steps, c.Epochs)
+	case c.Steps > 0 && c.Epochs > 0:
+		return fmt.Errorf("both steps %d and epochs %v are given; give one", c.Steps, c.Epochs)
+	case c.Validation < 0 || c.Validation >= 1:
+		return fmt.Errorf("validation %v is not a share in [0, 1)", c.Validation)
+	case c.DType != "float32" && c.DType != "bfloat16":
+		return fmt.Errorf("dtype %q is neither float32 nor bfloat16", c.DType)
+	case c.Layout != "hub" && c.Layout != "original":
+		return fmt.Errorf("layout %q is neither hub nor original", c.Layout)
+	case c.Aspect != "square" && c.Aspect != "pad":
+		return fmt.Errorf("aspect %q is neither square nor pad", c.Aspect)
+	case c.Workers < 1:
+		return fmt.Errorf("workers %d: it takes one", c.Workers)
+	}
+	if _, err := c.template(); err != nil {
+		return fmt.Errorf("template: %w", err)
+	}
+	if _, err := c.memory(); err != nil {
+		return err
+	}
+	for _, p := range []struct{ key, path string }{{"vision", c.Vision}, {"llm", c.LLM}, {"model", c.Model}} {
+		if p.path == "" {
+			continue
+		}
+		if info, err := os.Stat(p.path); err != nil || !info.IsDir() {
+			return fmt.Errorf("%s: %s is not a folder: download the model first, and give the folder that holds its config.json", p.key, p.path)
+		}
+	}
+	if _, err := os.Stat(c.Data); err != nil && !strings.ContainsAny(c.Data, "{}") {
+		return fmt.Errorf("data: %w", err)
+	}
+	return nil
+}
+
+// template looks up the template: LLaVA's scripts call those of Vicuna v0 and v1.
+func (c *Config) template() (chat.Template, error) { return chat.Lookup(c.Template) }
+
+// memory is the limit in bytes, 0 for none.
+func (c *Config) memory() (int64, error) {
+	if c.Memory == "" {
+		return 0, nil
+	}
+	var n float64
+	var unit string
+	if _, err := fmt.Sscanf(c.Memory, "%g%s", &n, &unit); err == nil && n > 0 {
+		if k, ok := map[string]int64{"MiB": 1 << 20, "GiB": 1 << 30, "MB": 1e6, "GB": 1e9}[unit]; ok {
+			return int64(n * float64(k)), nil
+		}
+	}
+	return 0, fmt.Errorf("memory %q is not a size such as 20GiB", c.Memory)
+}
+
+func fill[T comparable](p *T, v T) {
+	var zero T
+	if *p == zero {
+		*p = v
+	}
+}
+
+func pointer[T any](v T) *T { return &v }
+
+func largestDivisor(n, limit int) int {
+	for d := min(n, limit); d > 1; d-- {
+		if n%d == 0 {
+			return d
+		}
+	}
+	return 1
+}

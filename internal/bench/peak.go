@@ -4,6 +4,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"github.com/gollava/gollava/internal/cpu"
 )
 
 // peaks are what this machine can do at best, as measured.
@@ -34,10 +36,11 @@ func measurePeaks(n int) peaks {
 		}
 	}
 	var p peaks
-	for range 5 {
-		const rounds = 1 << 20
-		p.flops = max(p.flops, float64(n)*rounds*multiplyAddFLOPs()/together(n, func(int) { multiplyAdds(rounds) }))
-		p.bytes = max(p.bytes, float64(n)*reads*4/together(n, func(i int) { readAll(buffers[i]) }))
+	for range 8 {
+		flops := make([]int, n)
+		seconds := together(n, func(i int) { flops[i] = cpu.MultiplyAdds(1 << 20) })
+		p.flops = max(p.flops, float64(n*flops[0])/seconds)
+		p.bytes = max(p.bytes, float64(n*reads*4)/together(n, func(i int) { cpu.Read(buffers[i]) }))
 	}
 	return p
 }

@@ -1,0 +1,23 @@
+//go:build amd64 && !purego
+
+package cpu
+
+func multiplyAdds(n int) int {
+	switch active {
+	case avx512:
+		multiplyAddsAVX512(n)
+		return 12 * 2 * 16
+	case avx2:
+		multiplyAddsAVX2(n)
+		return 12 * 2 * 8
+	}
+	return multiplyAddsGo(n)
+}
+
+func read(x []float32) {
+	if n := len(x) &^ 63; active != generic && n > 0 {
+		readAVX2(n, &x[0])
+		return
+	}
+	readGo(x)
+}

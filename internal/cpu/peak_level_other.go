@@ -1,0 +1,7 @@
+//go:build !amd64 || purego
+
+package cpu
+
+func multiplyAdds(n int) int { return multiplyAddsGo(n) }
+
+func read(x []float32) { readGo(x) }

@@ -37,7 +37,7 @@ func (j *job) trainBlind(ctx context.Context, l *lesson) (llm.Model, error) {
 	}
 	c := j.compared()
 	return m, fit(ctx, j, "blind", &blindfolded{m}, train.Stage[connector.Batch]{
-		Name: "blind", Batches: instructionBatches(l, "tune", c, true), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		Name: "blind", Batches: pictureBatches(l, "tune", c, instructions), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
 		Groups: []train.Group{{Params: "**", LR: c.LR}},
 	})
 }

@@ -129,7 +129,7 @@ const cellNoise = 0.1
 
 // pageBatches makes batch n of the text stage.
 func pageBatches(l *lesson, c Length, width int) train.Batches[page] {
-	samples := l.samples("text", c, true)
+	samples := l.samples("text", c, beginner)
 	return func(_ context.Context, n int) (page, error) {
 		chosen := samples(n)
 		var p page

@@ -27,11 +27,64 @@ type sample struct {
 // bucket is how many batches are drawn at once, to be cut into batches of samples alike in length.
 const bucket = 8
 
+// course says what is taught when; at is how far the stage is, from 0 to 1. It draws how many objects the next picture has and what is said about it.
+type course func(l *lesson, r *rand.Rand, at float64) (objects int, talk func(shapes.Scene) []turn)
+
+// captions is stage 1's: brief descriptions of pictures with any number of objects.
+func captions(l *lesson, r *rand.Rand, _ float64) (int, func(shapes.Scene) []turn) {
+	return l.anyNumber(r), func(s shapes.Scene) []turn { return l.caption(r, s) }
+}
+
+// instructions is stage 2's: conversations, descriptions and reasoning, for the first fifth about one or two objects only.
+func instructions(l *lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) []turn) {
+	objects := l.anyNumber(r)
+	if at < 0.2 {
+		objects = 1 + r.IntN(2)
+	}
+	return objects, func(s shapes.Scene) []turn {
+		if r.Float64() < 0.1 {
+			return l.caption(r, s)
+		}
+		return l.instruction(r, s)
+	}
+}
+
+// lookUps are the questions about single objects, in the order in which the text stage takes them up, and when.
+var lookUps = []struct {
+	family shapes.Family
+	from   float64
+}{{shapes.ColorOf, 0}, {shapes.ShapeOf, 0.11}, {shapes.Where, 0.15}, {shapes.Exist, 0.19}}
+
+// beginner is the text stage's. To look something up is the hard part, and one kind of question teaches it in a tenth of the time that ten kinds at once take: so
+// for the first quarter there are pictures of two objects, mostly, and at first only the question for a colour; one kind after another joins it. Then all kinds
+// about as few objects, and from 45 % on everything.
+func beginner(l *lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) []turn) {
+	if at >= 0.25 {
+		objects, talk := instructions(l, r, 1)
+		if at < 0.45 {
+			objects = 1 + r.IntN(2)
+		}
+		return objects, talk
+	}
+	objects := 2
+	if r.Float64() < 0.2 {
+		objects = 1
+	}
+	return objects, func(s shapes.Scene) []turn {
+		var known shapes.Mix
+		for _, f := range lookUps {
+			if at >= f.from {
+				known = append(known, shapes.Share{Family: f.family, Weight: 1})
+			}
+		}
+		return turns(slices.DeleteFunc(s.Converse(r, known, turnsPerPicture), func(q shapes.Question) bool { return q.Family == shapes.Read }))
+	}
+}
+
+func (l *lesson) anyNumber(r *rand.Rand) int { return l.world.MinObjects + r.IntN(l.world.MaxObjects) }
+
 // samples returns the function that draws batch n of a stage. It depends on n alone.
-//
-// Looking something up is learnt first, or late: for the first fifth of the steps there are only four kinds of questions, about one or two objects, mostly two; then all
-// kinds about as few; and from two fifths on everything. captions are the only samples of stage 1.
-func (l *lesson) samples(stage string, c Length, instructions bool) func(n int) []sample {
+func (l *lesson) samples(stage string, c Length, teach course) func(n int) []sample {
 	var mu sync.Mutex
 	drawn := map[int][][]sample{}
 	return func(n int) []sample {
@@ -44,42 +97,27 @@ func (l *lesson) samples(stage string, c Length, instructions bool) func(n int) 
 					delete(drawn, old)
 				}
 			}
-			drawn[k] = l.draw(l.world.Rand("samples/"+stage, k), float64(k*bucket)/float64(c.Steps), c.Batch, instructions)
+			drawn[k] = l.draw(l.world.Rand("samples/"+stage, k), float64(k*bucket)/float64(c.Steps), c.Batch, teach)
 		}
 		return drawn[k][n%bucket]
 	}
 }
 
-// draw draws the samples of a bucket of batches at a point of the stage, 0 to 1, sorts them by length, and shuffles the batches.
-func (l *lesson) draw(r *rand.Rand, at float64, batch int, instructions bool) [][]sample {
+// draw draws the samples of a bucket of batches, sorts them by length, and shuffles the batches.
+func (l *lesson) draw(r *rand.Rand, at float64, batch int, teach course) [][]sample {
 	all := make([]sample, 0, bucket*batch)
 	for len(all) < cap(all) {
-		s := sample{}
-		var turns []turn
-		few := instructions && at < 0.2
-		objects := l.world.MinObjects + r.IntN(l.world.MaxObjects)
-		switch {
-		case few && r.Float64() < 0.8:
-			objects = 2
-		case few || instructions && at < 0.4:
-			objects = 1 + r.IntN(2)
-		}
-		s.picture = l.pool.pick(r, objects)
-		scene := l.pool.scenes[s.picture]
-		after := r.Float64() < 0.1
-		switch x := r.Float64(); {
-		case !instructions, !few && x < 0.1:
-			after = r.IntN(2) == 0
-			turns = l.caption(r, scene)
-		case few:
-			turns = l.lookUps(r, scene)
-		default:
-			turns = l.instruction(r, scene)
-		}
-		if len(turns) == 0 {
+		objects, talk := teach(l, r, at)
+		s := sample{picture: l.pool.pick(r, objects)}
+		said := talk(l.pool.scenes[s.picture])
+		if len(said) == 0 {
 			continue
 		}
-		s.ids, s.labels = l.vocabulary.conversation(turns, l.places, after)
+		after := r.Float64() < 0.1
+		if slices.Contains(shapes.BriefPrompts(), said[0].question) { // as in LLaVA's captions, where the prompt's place is drawn
+			after = r.IntN(2) == 0
+		}
+		s.ids, s.labels = l.vocabulary.conversation(said, l.places, after)
 		all = append(all, s)
 	}
 	slices.SortStableFunc(all, func(a, b sample) int { return len(a.ids) - len(b.ids) })
@@ -100,11 +138,6 @@ func (l *lesson) pad(samples []sample) (ids, labels *tensor.Tensor) {
 
 // caption asks for a brief description.
 func (l *lesson) caption(r *rand.Rand, s shapes.Scene) []turn { return l.ask(r, s, shapes.Brief) }
-
-// lookUps are questions about single objects.
-func (l *lesson) lookUps(r *rand.Rand, s shapes.Scene) []turn {
-	return turns(s.Converse(r, shapes.LookUp(), turnsPerPicture))
-}
 
 // instruction is a conversation in three of four draws, else a detailed description, or a way to walk and why.
 func (l *lesson) instruction(r *rand.Rand, s shapes.Scene) []turn {

@@ -137,7 +137,7 @@ func (j *job) alignAndTune(ctx context.Context, l *lesson, m *connector.VLM) err
 func (j *job) alignment(l *lesson) train.Stage[connector.Batch] {
 	c := j.preset.Align
 	return train.Stage[connector.Batch]{
-		Name: "align", Batches: instructionBatches(l, "align", c, false), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		Name: "align", Batches: pictureBatches(l, "align", c, captions), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
 		Groups: []train.Group{{Params: "multi_modal_projector.**", LR: c.LR}},
 	}
 }
@@ -145,7 +145,7 @@ func (j *job) alignment(l *lesson) train.Stage[connector.Batch] {
 // tuning is stage 2.
 func (j *job) tuning(l *lesson, c Length) train.Stage[connector.Batch] {
 	return train.Stage[connector.Batch]{
-		Name: "tune", Batches: instructionBatches(l, "tune", c, true), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		Name: "tune", Batches: pictureBatches(l, "tune", c, instructions), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
 		Groups: []train.Group{{Params: "multi_modal_projector.**", LR: c.LR}, {Params: "language_model.**", LR: c.LR}},
 	}
 }

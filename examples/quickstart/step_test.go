@@ -41,10 +41,10 @@ func BenchmarkStep(b *testing.B) {
 		bench(ctx, b, &reader{language}, pageBatches(l, p.Text, p.Language.Width), "**")
 	})
 	b.Run("align", func(b *testing.B) {
-		bench(ctx, b, vlm, instructionBatches(l, "align", p.Align, false), "multi_modal_projector.**")
+		bench(ctx, b, vlm, pictureBatches(l, "align", p.Align, captions), "multi_modal_projector.**")
 	})
 	b.Run("tune", func(b *testing.B) {
-		bench(ctx, b, vlm, instructionBatches(l, "tune", p.Tune, true), "multi_modal_projector.**", "language_model.**")
+		bench(ctx, b, vlm, pictureBatches(l, "tune", p.Tune, instructions), "multi_modal_projector.**", "language_model.**")
 	})
 }
 

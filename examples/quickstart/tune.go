@@ -9,9 +9,9 @@ import (
 	"github.com/gollava/gollava/train"
 )
 
-// instructionBatches makes batch n of stage 1 (captions) or stage 2 (instructions) from cached features.
-func instructionBatches(l *lesson, stage string, c Length, instructions bool) train.Batches[connector.Batch] {
-	samples := l.samples(stage, c, instructions)
+// pictureBatches makes batch n of stage 1 or 2 from cached features.
+func pictureBatches(l *lesson, stage string, c Length, teach course) train.Batches[connector.Batch] {
+	samples := l.samples(stage, c, teach)
 	return func(_ context.Context, n int) (connector.Batch, error) {
 		chosen := samples(n)
 		var b connector.Batch

@@ -80,47 +80,141 @@ const taskWork = 1 << 19
 
 // run computes the product with tasks for several processors.
 func (g *gemm) run(s *scratch) {
-	work := g.m * g.n * g.k
-	switch {
+	switch work := g.m * g.n * g.k; {
 	case work < 2*taskWork:
 		g.region(0, g.m, 0, g.n, s)
-	case g.k > g.depth && g.m*g.n*g.depth < 8*taskWork:
-		g.cut(g.k, g.n, func(i0, i1, j0, j1 int, s *scratch) { g.region(i0, i1, j0, j1, s) })
+	case g.m*g.n <= smallC && g.k >= 2*minDepth:
+		g.splitDepth(s)
 	default:
 		g.shared(s)
 	}
 }
 
-// cut covers m rows by n columns of C with tasks of about taskWork multiply-adds, given the inner length.
-func (g *gemm) cut(depth, n int, f func(i0, i1, j0, j1 int, s *scratch)) {
-	tasks := min(max(1, g.m*n*depth/taskWork), 1<<16)
-	down := min(tasks, (g.m+g.rows-1)/g.rows)
-	height := min((g.m/down+g.rows-1)/g.rows*g.rows, g.height)
-	down = (g.m + height - 1) / height
-	across := min((tasks+down-1)/down, g.panels(n))
-	width := (g.panels(n) + across - 1) / across * g.cols
-	across = (n + width - 1) / width
-	parallel(down*across, func(t int) {
+// A product whose C is small and whose inner length is long, as a weight's gradient, is cut along the inner length: C has up to smallC elements,
+// and a part is at least minDepth long.
+const (
+	smallC   = 1 << 15
+	minDepth = 192
+)
+
+// splitDepth computes parts of the inner length on their own and adds the partial results in order.
+func (g *gemm) splitDepth(s *scratch) {
+	parts := min(max(g.m*g.n*g.k/(2*taskWork), (g.k+g.depth-1)/g.depth), g.k/minDepth)
+	depth := (g.k + parts - 1) / parts
+	parts = (g.k + depth - 1) / depth
+	size := g.m * g.n
+	sums := s.take(parts * size)
+	parallel(parts, func(t int) {
 		s := borrow()
 		defer s.giveBack()
-		i, j := t%down*height, t/down*width
-		f(i, min(g.m, i+height), j, min(n, j+width), s)
+		h := gemm{tiler: g.tiler, m: g.m, n: g.n, k: min(depth, g.k-t*depth), a: g.a, b: g.b, c: sums[t*size:][:size], cRow: g.n}
+		h.a.skip(t * depth * g.a.col)
+		h.b.skip(t * depth * g.b.row)
+		h.region(0, h.m, 0, h.n, s)
+	})
+	ranges(g.m, max(1, taskWork/16/(parts*g.n)), func(from, to int) {
+		for i := from; i < to; i++ {
+			c := g.c[i*g.cRow:][:g.n]
+			if !g.accumulate {
+				clear(c)
+				copy(c, g.bias)
+			}
+			for t := range parts {
+				for j, v := range sums[t*size+i*g.n:][:g.n] {
+					c[j] += v
+				}
+			}
+		}
+		g.finish(from, to, 0, g.n)
 	})
 }
 
-// shared packs each block of B once, for all tasks.
+// rowsAtOnce is the number of rows of A that are packed at once.
+const rowsAtOnce = 2048
+
+// shared packs blocks of A and B once, for all tasks.
 func (g *gemm) shared(s *scratch) {
 	mark := s.used
 	for j := 0; j < g.n; j += g.width {
 		end := min(g.n, j+g.width)
+		direct := g.direct(end - j)
 		for k := 0; k == 0 || k < g.k; k += g.depth {
 			depth := min(g.depth, g.k-k)
-			panels := s.take(depth * g.panels(end-j) * g.cols)
-			ranges(g.panels(end-j), max(1, 1<<15/(depth*g.cols+1)), func(from, to int) { g.pack(panels, k, depth, j, end, from, to) })
-			g.cut(depth, end-j, func(i0, i1, j0, j1 int, s *scratch) {
-				g.block(i0, i1, j+j0, j+j1, k, depth, panels[j0*depth:], s)
-			})
+			panels := s.take(g.panels(end-j) * depth * g.cols)
+			perTask := max(1, packWork/(depth*g.cols+1))
+			packing := (g.panels(end-j) + perTask - 1) / perTask
+			for i := 0; i < g.m; i += rowsAtOnce {
+				h := g.grid(i, min(g.m, i+rowsAtOnce), j, end, depth)
+				a := make([]tilesOfA, h.down)
+				size := (g.sizeA(h.height, depth) + 15) &^ 15
+				packed := s.take(h.down * size)
+				packB := func(t int) {
+					g.packB(panels, k, depth, j, end, t*perTask, min(g.panels(end-j), (t+1)*perTask))
+				}
+				packA := func(t int) {
+					if from, to := h.rows(t); direct {
+						a[t] = g.tilesInPlace(from, to, k)
+					} else {
+						a[t] = g.packA(packed[t*size:][:size], from, to, k, depth)
+					}
+				}
+				switch {
+				case direct:
+					for t := range a {
+						packA(t)
+					}
+					parallel(packing, packB)
+				default:
+					parallel(h.down+packing, func(t int) {
+						if t < h.down {
+							packA(t)
+						} else {
+							packB(t - h.down)
+						}
+					})
+				}
+				packing = 0
+				parallel(h.down*h.across, func(t int) {
+					from, to := h.columns(t / h.down)
+					g.block(&a[t%h.down], from, to, k, depth, panels[(from-j)*depth:])
+				})
+			}
 			s.used = mark
 		}
 	}
+}
+
+// packWork is the number of elements that a task packs.
+const packWork = 1 << 15
+
+// grid cuts a part of C into tasks.
+type grid struct {
+	i0, i1, j0, j1 int
+	height, width  int // of a task
+	down, across   int // tasks
+}
+
+func (h *grid) rows(t int) (from, to int) {
+	return h.i0 + t*h.height, min(h.i1, h.i0+(t+1)*h.height)
+}
+
+func (h *grid) columns(t int) (from, to int) {
+	return h.j0 + t*h.width, min(h.j1, h.j0+(t+1)*h.width)
+}
+
+// grid cuts rows [i0, i1) and columns [j0, j1) into up to maxTasks tasks of about taskWork multiply-adds or more, given the inner length. Tasks
+// are high before they are wide, since those of one height read the same panels of B one after another.
+func (g *gemm) grid(i0, i1, j0, j1, depth int) grid {
+	const maxTasks = 32
+	m, n := i1-i0, j1-j0
+	tasks := min(max(1, m*n*depth/taskWork), maxTasks)
+	height := min((m+g.rows-1)/g.rows*g.rows, g.height/2/g.rows*g.rows)
+	down := (m + height - 1) / height
+	across := min((tasks+down-1)/down, max(1, g.panels(n)/4))
+	if down*across < tasks {
+		down = min((tasks+across-1)/across, (m+g.rows-1)/g.rows)
+	}
+	height = ((m+down-1)/down + g.rows - 1) / g.rows * g.rows
+	width := (g.panels(n) + across - 1) / across * g.cols
+	return grid{i0, i1, j0, j1, height, width, (m + height - 1) / height, (n + width - 1) / width}
 }

@@ -37,7 +37,11 @@ func (x *operand) copyRow(dst []float32, i int) {
 	}
 }
 
-// packPanel writes rows [k0, k0+k) of columns [j0, j1) as a panel of width columns: dst [k, width], with zeros from column j1−j0 on.
+// spill is how far packPanel may write beyond its panel.
+const spill = 16
+
+// packPanel writes rows [k0, k0+k) of columns [j0, j1) as a panel of width columns: dst [k, width]. What it leaves in columns j1−j0 to
+// width is undefined, and so are up to spill elements after the panel.
 func packPanel(dst []float32, b *operand, k0, k, j0, j1, width int) {
 	at, cols := k0*b.row+j0*b.col, j1-j0
 	if b.col == 1 {
@@ -45,30 +49,23 @@ func packPanel(dst []float32, b *operand, k0, k, j0, j1, width int) {
 			return
 		}
 		for p := range k {
-			row := dst[p*width:][:width]
-			b.copyRow(row[:cols], at)
-			clear(row[cols:])
-			at += b.row
+			b.copyRow(dst[p*width:][:cols], at+p*b.row)
 		}
 		return
 	}
-	j := 0
-	for ; j+8 <= cols; j += 8 {
-		from := 0
-		if b.row == 1 && k > 0 {
-			from = transposeRows(k, &dst[j], width, b, at+j*b.col, b.col)
+	// From right to left, since eight columns that are too many spill into the first ones of the next row.
+	for j := (cols - 1) &^ 7; j >= 0; j -= 8 {
+		from, at := 0, at+j*b.col
+		if b.row == 1 && b.holds(at+7*b.col+k) {
+			from = transposeRows(k, dst[j:], width, b, at, b.col)
 		}
 		for p := from; p < k; p++ {
-			for e := range 8 {
-				dst[p*width+j+e] = b.at(at + p*b.row + (j+e)*b.col)
+			for e := range min(8, cols-j) {
+				dst[p*width+j+e] = b.at(at + p*b.row + e*b.col)
 			}
 		}
 	}
-	for p := range k {
-		row := dst[p*width:][:width]
-		for e := j; e < cols; e++ {
-			row[e] = b.at(at + p*b.row + e*b.col)
-		}
-		clear(row[cols:])
-	}
 }
+
+// holds reports whether x has n elements.
+func (x *operand) holds(n int) bool { return n <= max(len(x.full), len(x.half)) }

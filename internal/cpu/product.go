@@ -41,17 +41,25 @@ type gemm struct {
 	act        backend.Unary
 }
 
-// region computes rows [i0, i1) and columns [j0, j1) of C.
+// region computes rows [i0, i1) and columns [j0, j1) of C on the calling goroutine.
 func (g *gemm) region(i0, i1, j0, j1 int, s *scratch) {
 	mark := s.used
+	direct := g.direct(j1 - j0)
 	for j := j0; j < j1; j += g.width {
 		end := min(j1, j+g.width)
 		for k := 0; k == 0 || k < g.k; k += g.depth {
 			depth := min(g.depth, g.k-k)
-			panels := s.take(depth * g.panels(end-j) * g.cols)
-			g.pack(panels, k, depth, j, end, 0, g.panels(end-j))
+			panels := s.take(g.panels(end-j) * depth * g.cols)
+			g.packB(panels, k, depth, j, end, 0, g.panels(end-j))
+			packed := s.take(g.sizeA(min(g.height, i1-i0), depth))
 			for i := i0; i < i1; i += g.height {
-				g.block(i, min(i1, i+g.height), j, end, k, depth, panels, s)
+				var a tilesOfA
+				if bottom := min(i1, i+g.height); direct {
+					a = g.tilesInPlace(i, bottom, k)
+				} else {
+					a = g.packA(packed, i, bottom, k, depth)
+				}
+				g.block(&a, j, end, k, depth, panels)
 			}
 			s.used = mark
 		}
@@ -61,44 +69,87 @@ func (g *gemm) region(i0, i1, j0, j1 int, s *scratch) {
 // panels is the number of panels that n columns make.
 func (t *tiler) panels(n int) int { return (n + t.cols - 1) / t.cols }
 
-// pack writes the panels from to to of columns [j0, j1) and rows [k, k+depth) of B.
-func (g *gemm) pack(panels []float32, k, depth, j0, j1, from, to int) {
+// packB writes the panels from to to of columns [j0, j1) and rows [k, k+depth) of B.
+func (g *gemm) packB(panels []float32, k, depth, j0, j1, from, to int) {
 	for p := from; p < to; p++ {
 		j := j0 + p*g.cols
-		packPanel(panels[p*depth*g.cols:][:depth*g.cols], &g.b, k, depth, j, min(j1, j+g.cols), g.cols)
+		packPanel(panels[p*depth*g.cols:], &g.b, k, depth, j, min(j1, j+g.cols), g.cols)
 	}
 }
 
-// block adds the products of columns [k, k+depth) of A and the packed panels of B to rows [i0, i1) and columns [j0, j1) of C, and
-// completes them if these are the last columns.
-func (g *gemm) block(i0, i1, j0, j1, k, depth int, panels []float32, s *scratch) {
-	mark := s.used
-	bands := g.bands(i1 - i0)
-	a := g.packA(i0, i1, k, depth, j1-j0, &bands, s)
+// tilesOfA is a block of A as the tile kernels read it: rows [from, to).
+type tilesOfA struct {
+	full     []float32
+	row, col int     // elements from one row, or column, of a tile to the next
+	from, to int     //
+	bands    [3]band //
+	tile     [3]int  // elements from one tile to the next, in each band
+}
+
+// directA is the number of columns of C up to which packing a row-major A costs more than it saves.
+const directA = 256
+
+// direct reports whether tiles are to read A in place, if C has cols columns.
+func (g *gemm) direct(cols int) bool {
+	return g.a.half == nil && (g.a.col == 1 && cols <= directA || cols <= g.cols)
+}
+
+// tilesInPlace is rows [from, to) of A from column k on.
+func (g *gemm) tilesInPlace(from, to, k int) tilesOfA {
+	t := tilesOfA{row: g.a.row, col: g.a.col, from: from, to: to, bands: g.bands(to - from)}
+	if first := from*g.a.row + k*g.a.col; first < len(g.a.full) {
+		t.full = g.a.full[first:]
+	}
+	for n, band := range t.bands {
+		t.tile[n] = band.rows * g.a.row
+	}
+	return t
+}
+
+// sizeA is the number of elements that packA needs for a block of rows.
+func (t *tiler) sizeA(rows, depth int) int { return (rows+2*t.rows)*depth + spill }
+
+// packA writes rows [from, to) and columns [k, k+depth) of A, tile by tile as [depth, rows].
+func (g *gemm) packA(packed []float32, from, to, k, depth int) tilesOfA {
+	t := tilesOfA{full: packed, row: 1, col: g.rows, from: from, to: to, bands: g.bands(to - from)}
+	columns := operand{full: g.a.full, half: g.a.half, row: g.a.col, col: g.a.row}
+	i, at := from, 0
+	for n, band := range t.bands {
+		t.tile[n] = g.rows * depth
+		for range band.tiles {
+			packPanel(packed[at:], &columns, k, depth, i, i+band.rows, g.rows)
+			i, at = i+band.rows, at+t.tile[n]
+		}
+	}
+	return t
+}
+
+// block adds the products of a, columns [k, k+depth) of A, and the packed panels of B to columns [j0, j1) of C, and completes them if
+// these are the last columns of A.
+func (g *gemm) block(a *tilesOfA, j0, j1, k, depth int, panels []float32) {
 	for j := j0; j < j1; j += g.cols {
 		cols := min(g.cols, j1-j)
-		b := panels[(j-j0)*depth:]
-		i, from := i0, 0
-		for n, band := range bands {
+		b := at(panels, (j-j0)*depth)
+		i, from := a.from, 0
+		for n, band := range a.bands {
 			if band.tiles == 0 {
 				continue
 			}
-			c, cRow := at(g.c, i*g.cRow+j), g.cRow
-			d, dRow := c, cRow
+			c := at(g.c, i*g.cRow+j)
+			d, dRow := c, g.cRow
 			if k == 0 && !g.accumulate {
 				d, dRow = nil, 0
 				if g.bias != nil {
 					d = at(g.bias, j)
 				}
 			}
-			g.tile[band.rows-1](band.tiles, depth, at(a.full, from), a.tile[n], a.row, a.col, at(b, 0), g.cols, d, dRow, c, cRow, cols)
+			g.tile[band.rows-1](band.tiles, depth, at(a.full, from), a.tile[n], a.row, a.col, b, g.cols, d, dRow, c, g.cRow, cols)
 			i += band.tiles * band.rows
 			from += band.tiles * a.tile[n]
 		}
 	}
-	s.used = mark
 	if k+depth == g.k {
-		g.finish(i0, i1, j0, j1)
+		g.finish(a.from, a.to, j0, j1)
 	}
 }
 
@@ -108,55 +159,6 @@ func at(x []float32, i int) *float32 {
 		return &x[i]
 	}
 	return nil
-}
-
-// tilesOfA is a block of A as the tile kernels read it.
-type tilesOfA struct {
-	operand
-	tile [3]int // elements from one tile to the next, in each band
-}
-
-// packA makes rows [i0, i1) and columns [k, k+depth) of A readable for tiles: in place where that is fast, else copied to scratch.
-func (g *gemm) packA(i0, i1, k, depth, cols int, bands *[3]band, s *scratch) (t tilesOfA) {
-	if g.a.half == nil && (g.a.col == 1 && cols < 128 || cols <= 32) {
-		t.operand = g.a
-		if first := i0*g.a.row + k*g.a.col; first < len(g.a.full) {
-			t.full = g.a.full[first:]
-		}
-		for n, band := range bands {
-			t.tile[n] = band.rows * g.a.row
-		}
-		return t
-	}
-	if g.a.col == 1 {
-		const line = 16
-		t.row, t.col = (depth+line-1)/line*line+line, 1 // rows of different sets of the cache
-		t.full = s.take((i1 - i0) * t.row)
-		for i := i0; i < i1; i++ {
-			g.a.copyRow(t.full[(i-i0)*t.row:][:depth], i*g.a.row+k)
-		}
-		for n, band := range bands {
-			t.tile[n] = band.rows * t.row
-		}
-		return t
-	}
-	// A is stored by columns: tile by tile, [depth, rows].
-	t.row, t.col = 1, g.rows
-	t.full = s.take((i1-i0+3*g.rows)*depth + 16) // strips may end in zeros that nobody reads
-	columns := operand{full: g.a.full, half: g.a.half, row: g.a.col, col: 1}
-	i, to := i0, t.full
-	for n, band := range bands {
-		t.tile[n] = g.rows * depth
-		for range band.tiles {
-			if !copyStrip(depth, to, g.rows, &columns, i+k*g.a.col, band.rows, g.rows) {
-				for p := range depth {
-					g.a.copyRow(to[p*g.rows:][:band.rows], i+(k+p)*g.a.col)
-				}
-			}
-			i, to = i+band.rows, to[t.tile[n]:]
-		}
-	}
-	return t
 }
 
 // finish applies the activation to rows [i0, i1) and columns [j0, j1) of C.

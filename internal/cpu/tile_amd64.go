@@ -4,7 +4,7 @@ package cpu
 
 var tilers = [...]*tiler{
 	generic: &genericTiler,
-	avx2: {rows: 6, cols: 16, depth: 256, height: 240, width: 2048, tile: []tileFunc{
+	avx2: {rows: 6, cols: 16, depth: 384, height: 192, width: 2048, tile: []tileFunc{
 		tile1x16AVX2, tile2x16AVX2, tile3x16AVX2, tile4x16AVX2, tile5x16AVX2, tile6x16AVX2}},
 	avx512: {rows: 12, cols: 32, depth: 256, height: 240, width: 2048, tile: []tileFunc{
 		tile1x32AVX512, tile2x32AVX512, tile3x32AVX512, tile4x32AVX512, tile5x32AVX512, tile6x32AVX512,
@@ -14,15 +14,15 @@ var tilers = [...]*tiler{
 func activeTiler() *tiler { return tilers[active] }
 
 // transposeRows writes 8·⌊k/8⌋ columns of 8 rows, and returns how many it wrote.
-func transposeRows(k int, dst *float32, dRow int, b *operand, at, sRow int) int {
+func transposeRows(k int, dst []float32, dRow int, b *operand, at, sRow int) int {
 	k &^= 7
 	if active == generic || k == 0 {
 		return 0
 	}
 	if b.half != nil {
-		transpose8BF16(k, dst, dRow, &b.half[at], sRow)
+		transpose8BF16(k, &dst[0], dRow, &b.half[at], sRow)
 	} else {
-		transpose8(k, dst, dRow, &b.full[at], sRow)
+		transpose8(k, &dst[0], dRow, &b.full[at], sRow)
 	}
 	return k
 }

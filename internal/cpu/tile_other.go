@@ -4,7 +4,7 @@ package cpu
 
 func activeTiler() *tiler { return &genericTiler }
 
-func transposeRows(k int, dst *float32, dRow int, b *operand, at, sRow int) int { return 0 }
+func transposeRows(k int, dst []float32, dRow int, b *operand, at, sRow int) int { return 0 }
 
 func copyStrip(k int, dst []float32, dRow int, b *operand, at, cols, width int) bool { return false }
 

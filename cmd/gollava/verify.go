@@ -30,6 +30,7 @@ var tasks = map[string]verify.Task{
 	"llava_next":     visioncase.Run,
 	"llava_original": visioncase.Run,
 	"llava_stages":   traincase.Run,
+	"peft":           modelcase.PEFT,
 	"pickle":         modelcase.Pickle,
 	"pixels":         pixelcase.Run,
 	"prompt":         promptcase.Run,

@@ -127,15 +127,20 @@ func (f *files) load(m any, c Config, naming Naming) (*Adapter, error) {
 	for name, p := range nn.Params(m) {
 		first[p] = name
 	}
+	// An adapter of a language model alone names layers that a vision tower around it has too; the parts without any adapter are left alone.
+	adapted := map[string]bool{}
+	for name := range nn.Layers(m) {
+		adapted[head(name)] = adapted[head(name)] || f.has(called(naming, name))
+	}
 	nn.Map(m, func(name string, l nn.Layer) nn.Layer {
-		n := naming.of(name)
+		n := called(naming, name)
 		lin, ok := l.(*nn.Linear)
 		switch {
 		case !ok:
 			if _, twice := l.(*Linear); twice {
 				faults = append(faults, fmt.Sprintf("has an adapter already, which must be merged or removed first: %s", name))
 			}
-		case f.has(n) || match.targeted(n):
+		case f.has(n) || match.targeted(n) && adapted[head(name)]:
 			if first[lin.Weight] != name+".weight" {
 				faults = append(faults, fmt.Sprintf("not supported: an adapter of %s, whose weight is also %s", name, first[lin.Weight]))
 			}
@@ -146,7 +151,7 @@ func (f *files) load(m any, c Config, naming Naming) (*Adapter, error) {
 	})
 	params := map[string]*tensor.Tensor{}
 	for name, p := range nn.Params(m) {
-		n := naming.of(name)
+		n := called(naming, name)
 		s, ok := left[n]
 		switch {
 		case !ok && match.saved(n):
@@ -174,7 +179,7 @@ func (f *files) load(m any, c Config, naming Naming) (*Adapter, error) {
 	}
 	a.wrap(match, targets, nil)
 	for _, p := range a.named() {
-		s := f.tensors[naming.of(p.name)]
+		s := f.tensors[called(naming, p.name)]
 		t, err := s.weights.Read(s.file, tensor.Float32)
 		if err != nil {
 			a.Remove()
@@ -183,6 +188,12 @@ func (f *files) load(m any, c Config, naming Naming) (*Adapter, error) {
 		p.param.SetStorage(t)
 	}
 	return a, nil
+}
+
+// head is the first element of a name.
+func head(name string) string {
+	h, _, _ := strings.Cut(name, ".")
+	return h
 }
 
 // has reports whether the files hold an adapter of that layer.
@@ -252,7 +263,7 @@ func (a *Adapter) Save(dir string, o SaveOptions) error {
 	}
 	err := nn.Save(a.model, filepath.Join(dir, adapterFiles[0]), nn.SaveOptions{Rename: func(name string) string {
 		if inside[name] {
-			return prefix + naming.of(name)
+			return prefix + called(naming, name)
 		}
 		return ""
 	}})
@@ -284,7 +295,7 @@ func saveOthers(m any, dir string, naming Naming, apart func(string) bool) error
 			continue
 		}
 		dtype := map[tensor.DType]string{tensor.Float32: "F32", tensor.BFloat16: "BF16"}[p.DType()]
-		list = append(list, torchfile.Tensor{Name: prefix + naming.of(name), DType: dtype, Shape: p.Shape(), Bytes: p.Bytes()})
+		list = append(list, torchfile.Tensor{Name: prefix + called(naming, name), DType: dtype, Shape: p.Shape(), Bytes: p.Bytes()})
 	}
 	if len(list) == 0 {
 		return fmt.Errorf("lora: save %s: the model has no parameter that the patterns of what to write apart fit", dir)

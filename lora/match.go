@@ -53,8 +53,8 @@ func newMatcher(c *Config) (*matcher, error) {
 // allLinear targets every Linear but the output head.
 const allLinear = "all-linear"
 
-// head are the names of output heads.
-var head = []string{"lm_head", "output_layer", "score", "classifier"}
+// heads are the names of output heads.
+var heads = []string{"lm_head", "output_layer", "score", "classifier"}
 
 // ends reports whether name is one of the list or ends in one of it, from a dot on.
 func ends(name string, list []string) (string, bool) {
@@ -77,7 +77,7 @@ func (m *matcher) targeted(name string) bool {
 	}
 	switch {
 	case c.Targets.Pattern == allLinear:
-		_, isHead := ends(name, head)
+		_, isHead := ends(name, heads)
 		return !isHead
 	case m.target != nil:
 		return m.target.MatchString(name)

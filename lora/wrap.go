@@ -11,9 +11,9 @@ import (
 )
 
 // Naming translates the name of a model's parameter or layer into what the program calls it that adapters are exchanged with. nil: it has the same.
-type Naming func(name string) string
+type Naming = func(name string) string
 
-func (n Naming) of(name string) string {
+func called(n Naming, name string) string {
 	if n == nil {
 		return name
 	}
@@ -79,7 +79,7 @@ func (a *Adapter) targets(match *matcher) (map[string]bool, error) {
 			if _, twice := l.(*Linear); twice {
 				err = fmt.Errorf("%s has an adapter already: merge or remove it first", name)
 			}
-		case !match.targeted(a.naming.of(name)):
+		case !match.targeted(called(a.naming, name)):
 		case first[lin.Weight] != name+".weight":
 			err = fmt.Errorf("%s cannot get an adapter: its weight is also %s", name, first[lin.Weight])
 		default:
@@ -97,7 +97,7 @@ func (a *Adapter) targets(match *matcher) (map[string]bool, error) {
 func (a *Adapter) keepParts(match *matcher) error {
 	tied := tiedNames(a.model)
 	for name, p := range nn.Params(a.model) {
-		if !match.saved(a.naming.of(name)) {
+		if !match.saved(called(a.naming, name)) {
 			continue
 		}
 		if n := tied[p]; len(n) > 1 {
@@ -142,7 +142,7 @@ func (a *Adapter) wrap(match *matcher, targets map[string]bool, r *rand.Rand) {
 		if !ok || !targets[name] {
 			return l
 		}
-		n := a.naming.of(name)
+		n := called(a.naming, name)
 		return newLinear(r, lin, &a.config, match.rank(n), match.scale(n))
 	})
 	trains := map[*tensor.Tensor]bool{}
@@ -161,7 +161,7 @@ func (a *Adapter) Config() Config { return a.config }
 func (a *Adapter) Params() iter.Seq2[string, *tensor.Tensor] {
 	return func(yield func(string, *tensor.Tensor) bool) {
 		for _, p := range a.named() {
-			if !yield(prefix+a.naming.of(p.name), p.param) {
+			if !yield(prefix+called(a.naming, p.name), p.param) {
 				return
 			}
 		}

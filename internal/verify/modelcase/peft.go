@@ -135,12 +135,7 @@ func (s *imageSubject) hidden() *tensor.Tensor { return s.m.Hidden(s.b) }
 func (s *imageSubject) head() llm.Model        { return s.m.Language }
 func (s *imageSubject) model() any             { return s.m }
 
-func (s *imageSubject) namings() (list []lora.Naming) {
-	for _, n := range s.m.Namings() {
-		list = append(list, n)
-	}
-	return list
-}
+func (s *imageSubject) namings() []lora.Naming { return s.m.Namings() }
 
 func (s *imageSubject) parameter(file string) string {
 	name, _ := connector.Canonical(file)

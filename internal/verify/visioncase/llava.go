@@ -5,14 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 )
@@ -314,5 +315,8 @@ func (k *check) loadOriginal() (m *connector.VLM, wrapped any, names func(string
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	return m, m, canonical, fmt.Errorf("%s: adapters are not supported", filepath.Join(k.dir, "adapter_config.json"))
+	if _, err := lora.Load(m, k.dir, m.Namings()...); err != nil {
+		return nil, nil, nil, err
+	}
+	return m, m, func(name string) string { return canonical(strings.TrimPrefix(name, "base_model.model.")) }, nil
 }

@@ -26,6 +26,9 @@ func (m Mix) draw(r *rand.Rand) Family {
 	for _, s := range m {
 		sum += s.Weight
 	}
+	if !(sum > 0) {
+		panic("shapes: a mix without weights")
+	}
 	x := r.Float64() * sum
 	for _, s := range m {
 		if x -= s.Weight; x < 0 {

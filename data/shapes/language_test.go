@@ -282,6 +282,7 @@ func TestConverse(t *testing.T) {
 	}
 	require.Panics(t, func() { w.Scene(Train, 0, Options{}).Ask(w.Rand("x", 0), "nonsense") })
 	require.Panics(t, func() { w.Ask(Test, "nonsense", 0) })
+	require.PanicsWithValue(t, "shapes: a mix without weights", func() { w.Scene(Train, 0, Options{}).Converse(w.Rand("x", 0), nil, 1) })
 	require.Panics(t, func() { w.Ask(Comp, PopePopular, 0) })
 }
 
@@ -295,5 +296,27 @@ func TestAnswerFails(t *testing.T) {
 	for _, q := range []string{"where is the red square ?", "read the sign .", "is the red square small or large ?", "is the red square above the blue circle ?"} {
 		_, err := s.Answer(q)
 		require.ErrorContains(t, err, "no single answer", q)
+	}
+}
+
+// TestBabble asks questions and gives contexts of random words: nothing may panic.
+func TestBabble(t *testing.T) {
+	w := world(t, Default(21))
+	r, vocabulary := w.Rand("babble", 0), append(Vocabulary(), "\n\n", "\n", "[0.1,", "0.2]", "", "sign:", "red")
+	for i := range 20_000 {
+		s := w.Scene(Train, i%100, Options{})
+		words := strings.Fields(s.Caption())
+		if i%2 == 0 {
+			q, _ := s.Ask(r, CountColor)
+			words = strings.Fields(q.Text)
+		}
+		for k := range words {
+			if r.IntN(4) == 0 {
+				words[k] = vocabulary[r.IntN(len(vocabulary))]
+			}
+		}
+		text := strings.Join(words[:r.IntN(len(words)+1)], " ")
+		_, _ = s.Answer(text)
+		_, _ = w.ReadContext(text)
 	}
 }

@@ -214,3 +214,29 @@ func TestZeroShot(t *testing.T) {
 		}
 	}
 }
+
+// TestBabble scores random words: nothing may panic, and no text states more truths than facts.
+func TestBabble(t *testing.T) {
+	w := world(t, shapes.Default(27))
+	r, vocabulary := w.Rand("babble", 0), append(shapes.Vocabulary(), "", ".", ".", "the", "is", "red", "circle", "and")
+	for i := range 5_000 {
+		s, q := w.Ask(shapes.Test, shapes.Walk, i%100)
+		words := strings.Fields(q.Answer)
+		if i%2 == 0 {
+			words = strings.Fields(s.Caption())
+		}
+		for k := range words {
+			if r.IntN(3) == 0 {
+				words[k] = vocabulary[r.IntN(len(vocabulary))]
+			}
+		}
+		text := strings.Join(words[:r.IntN(len(words)+1)], " ")
+		ok, stated := Facts(s, q.Text, text)
+		require.LessOrEqual(t, ok, stated)
+		set := Set{{Scene: s, Question: q}}
+		Captions(set, []string{text})
+		Reasoning(set, []string{text})
+		POPE(set, []string{text})
+		Facts(s, text, q.Answer)
+	}
+}

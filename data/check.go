@@ -121,11 +121,9 @@ func (c *checker) record(b []byte, p place, i int) ([]string, Fault) {
 		f.File, f.Record, f.ID = c.path, i, s.ID
 		p.locate(f, b)
 	}
-	bad := false
 	for _, f := range faults {
 		where(f)
 		c.add(f)
-		bad = bad || f.Severity == Error
 	}
 	if s.ID != "" {
 		h := maphash.String(c.seed, s.ID)
@@ -138,7 +136,7 @@ func (c *checker) record(b []byte, p place, i int) ([]string, Fault) {
 			c.ids[h] = int32(i)
 		}
 	}
-	if c.images == nil || bad || len(s.Images) == 0 {
+	if c.images == nil || len(s.Images) == 0 {
 		return nil, Fault{}
 	}
 	f := Fault{Turn: -1, Offset: int64(at.image)}
@@ -151,6 +149,9 @@ func (c *checker) pictures(ctx context.Context, names []string, at Fault) {
 	for _, name := range names {
 		if ctx.Err() != nil || c.full() {
 			return
+		}
+		if name == "" {
+			continue // has been judged
 		}
 		f := inspect(c.images, name, c.o.Limits, !c.o.Headers)
 		if f == nil {

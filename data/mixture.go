@@ -45,13 +45,9 @@ type Mixture struct {
 // A path that ends in .json or .jsonl instead is a mixture of that one file, and braces stand for several: {a,b}.json.
 func OpenMixture(path string, o MixtureOptions) (*Mixture, error) {
 	m := &Mixture{path: path}
-	entries, dir := []entry{{Path: path}}, ""
-	if ext := strings.ToLower(filepath.Ext(path)); ext == ".yaml" || ext == ".yml" {
-		var err error
-		if entries, err = readYAML(path); err != nil {
-			return nil, err
-		}
-		dir = filepath.Dir(path)
+	entries, dir, err := mixed(path)
+	if err != nil {
+		return nil, err
 	}
 	for i, e := range entries {
 		for _, p := range braces(e.Path) {
@@ -63,14 +59,46 @@ func OpenMixture(path string, o MixtureOptions) (*Mixture, error) {
 	return m, nil
 }
 
+// MixturePaths lists the files of a mixture without opening them.
+func MixturePaths(path string) ([]string, error) {
+	entries, dir, err := mixed(path)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for i, e := range entries {
+		if e.Path == "" {
+			return nil, fmt.Errorf("data: %s: datasets[%d]: no json_path", path, i)
+		}
+		for _, p := range braces(e.Path) {
+			out = append(out, within(dir, p))
+		}
+	}
+	return out, nil
+}
+
+// mixed reads the entries of a mixture, and the folder that their paths begin at.
+func mixed(path string) ([]entry, string, error) {
+	if ext := strings.ToLower(filepath.Ext(path)); ext != ".yaml" && ext != ".yml" {
+		return []entry{{Path: path}}, "", nil
+	}
+	entries, err := readYAML(path)
+	return entries, filepath.Dir(path), err
+}
+
+// within is a path as a mixture in dir means it.
+func within(dir, path string) string {
+	if path = filepath.FromSlash(path); filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(dir, path)
+}
+
 func (m *Mixture) add(path, dir, strategy string, o MixtureOptions) error {
 	if path == "" {
 		return errors.New("no json_path")
 	}
-	if path = filepath.FromSlash(path); !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
-	}
-	f, err := Open(path, o.Options)
+	f, err := Open(within(dir, path), o.Options)
 	if err != nil {
 		return err
 	}

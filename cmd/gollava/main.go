@@ -9,6 +9,7 @@ import (
 
 // program holds a field for each command, whose type lies in a file of its own.
 type program struct {
+	Data   dataCommand   `cmd:"" help:"Check data sets, and show what a model will see of them."`
 	Verify verifyCommand `cmd:"" help:"Compare this program with results that other programs recorded."`
 }
 

@@ -53,15 +53,15 @@ func instructions(l *lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) 
 var lookUps = []struct {
 	family shapes.Family
 	from   float64
-}{{shapes.ColorOf, 0}, {shapes.ShapeOf, 0.11}, {shapes.Where, 0.15}, {shapes.Exist, 0.19}}
+}{{shapes.ColorOf, 0}, {shapes.ShapeOf, 0.12}, {shapes.Where, 0.16}, {shapes.Exist, 0.22}}
 
 // beginner is the text stage's. To look something up is the hard part, and one kind of question teaches it in a tenth of the time that ten kinds at once take: so
-// for the first quarter there are pictures of two objects, mostly, and at first only the question for a colour; one kind after another joins it. Then all kinds
-// about as few objects, and from 45 % on everything.
+// for the first three tenths there are pictures of two objects, mostly, and at first only the question for a colour; one kind after another joins it. Then all kinds
+// about as few objects, and from the middle on everything.
 func beginner(l *lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) []turn) {
-	if at >= 0.25 {
+	if at >= 0.3 {
 		objects, talk := instructions(l, r, 1)
-		if at < 0.45 {
+		if at < 0.5 {
 			objects = 1 + r.IntN(2)
 		}
 		return objects, talk

@@ -61,7 +61,7 @@ func standard() Preset {
 		Name: "default", Pictures: 16000,
 		Patch: 8, Vision: Blocks{64, 3, 4, 256}, Reader: Blocks{64, 2, 4, 256}, Shared: 64, Place: 0.17,
 		Language: Blocks{96, 3, 4, 256}, Merge: 2,
-		Clip: Length{1000, 64, 2e-3}, Text: Length{2400, 16, 1.5e-3}, Align: Length{200, 32, 2e-3}, Tune: Length{1200, 16, 1.2e-3}, Compare: Length{600, 16, 1.2e-3},
+		Clip: Length{1000, 64, 2e-3}, Text: Length{2600, 16, 1.5e-3}, Align: Length{200, 32, 2e-3}, Tune: Length{1200, 16, 1.2e-3}, Compare: Length{600, 16, 1.2e-3},
 		Questions: 300, Quick: 40, Curve: 10,
 	}
 }
@@ -72,7 +72,7 @@ func smoke() Preset {
 		Name: "smoke", Pictures: 6000,
 		Patch: 8, Vision: Blocks{48, 2, 4, 192}, Reader: Blocks{48, 1, 4, 192}, Shared: 48, Place: 0.17,
 		Language: Blocks{64, 2, 4, 176}, Merge: 2,
-		Clip: Length{450, 48, 2e-3}, Text: Length{900, 16, 2e-3}, Align: Length{100, 32, 2e-3}, Tune: Length{500, 16, 1.5e-3},
+		Clip: Length{600, 48, 2e-3}, Text: Length{1600, 16, 2e-3}, Align: Length{100, 32, 2e-3}, Tune: Length{500, 16, 1.5e-3},
 		Questions: 150, Quick: 40, Curve: 4,
 	}
 }

@@ -194,8 +194,13 @@ func (j *job) record(exams []*exam, columns []column) {
 // afterAligning repeats what was measured at the end of stage 1 among the scores.
 func (j *job) afterAligning() {
 	for _, p := range j.report.Curves {
-		if f1, ok := p.Scores["caption_f1"]; ok && p.Stage == "align" {
-			j.report.Scores["align_caption_f1"] = f1
+		if p.Stage != "align" {
+			continue
+		}
+		for name, v := range p.Scores {
+			j.report.Scores["align_"+name] = v
+		}
+		if f1, ok := p.Scores["caption_f1"]; ok {
 			j.report.Scores["align_gain"] = f1 - p.Scores["caption_f1_shuffled"]
 		}
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"image"
+	"image/color"
 	"path/filepath"
 	"testing"
 
@@ -73,3 +75,37 @@ func TestLookedAt(t *testing.T) {
 type discarded struct{}
 
 func (discarded) Write(b []byte) (int, error) { return len(b), nil }
+
+// Each card shows its picture, where the model looked, and text below; a wrong answer is told apart.
+func TestSheet(t *testing.T) {
+	w, err := shapes.New(shapes.Smoke(5))
+	require.NoError(t, err)
+	s, q := w.Ask(shapes.Test, shapes.ColorOf, 1)
+	cards := []card{{s, q.Text, q.Answer, q.Answer, gaze{weights: []float64{1, 0, 0, 0}}}, {s, q.Text, "no idea", q.Answer, gaze{weights: []float64{0, 0, 0, 1}}}}
+	m := sheet(cards)
+	require.Equal(t, image.Pt(perRow*cardWidth, cardHeight), m.Bounds().Size())
+	big := enlarge(s.Image(), cardPicture)
+	at := func(card, x, y int) color.RGBA {
+		return color.RGBAModel.Convert(m.At(card*cardWidth+cardMargin+x, cardMargin+y)).(color.RGBA)
+	}
+	require.Equal(t, big.RGBAAt(3, 5), at(0, 3, 5))
+	require.Equal(t, big.RGBAAt(140, 100), at(1, 140, 100))
+	beside := cardPicture + cardMargin
+	require.Equal(t, big.RGBAAt(3, 5), at(0, beside+3, 5), "the token that is looked at stays bright")
+	require.Less(t, at(0, beside+140, 140).R, big.RGBAAt(140, 140).R, "others are dark")
+	require.Equal(t, big.RGBAAt(140, 140), at(1, beside+140, 140))
+	has := func(card int, c color.RGBA) (n int) {
+		for y := cardPicture + 4; y < cardHeight-cardMargin; y++ {
+			for x := range cardWidth {
+				if at(card, x, y) == c {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	require.Positive(t, has(0, good))
+	require.Zero(t, has(0, bad))
+	require.Positive(t, has(1, bad))
+	require.Zero(t, has(1, good))
+}

@@ -128,7 +128,7 @@ func (j *job) join(clip *vit.CLIP, language llm.Model) (*connector.VLM, error) {
 // instructions. The vision tower stays frozen.
 func (j *job) alignAndTune(ctx context.Context, l *lesson, m *connector.VLM) error {
 	align, tune := j.alignment(l), j.tuning(l, j.preset.Tune)
-	align.Evaluate = []train.Evaluation{{Name: "captions", Run: j.captioning(m)}}
+	align.Evaluate = []train.Evaluation{{Name: "captions", Run: j.captioning(m)}, {Name: "questions", Run: j.questioning(m)}}
 	tune.Evaluate = []train.Evaluation{{Name: "questions", Every: max(1, tune.Steps/j.preset.Curve), Run: j.questioning(m)}}
 	return fit(ctx, j, "vlm", m, align, tune)
 }

@@ -73,21 +73,13 @@ var (
 )
 
 // sheet draws the cards: each picture enlarged, beside it where the model looked when it began to answer, below question, answer and, where it is wrong, the truth.
-func sheet(cards []card) (image.Image, error) {
-	rows := (len(cards) + perRow - 1) / perRow
-	m := image.NewRGBA(image.Rect(0, 0, perRow*cardWidth, rows*cardHeight))
-	draw.Draw(m, m.Bounds(), image.White, image.Point{}, draw.Src)
-	for i, c := range cards {
-		x, y := i%perRow*cardWidth+cardMargin, i/perRow*cardHeight+cardMargin
-		big := enlarge(c.scene.Image(), cardPicture)
-		draw.Draw(m, image.Rect(x, y, x+cardPicture, y+cardPicture), big, image.Point{}, draw.Src)
-		draw.Draw(m, image.Rect(x+cardPicture+cardMargin, y, x+2*cardPicture+cardMargin, y+cardPicture), overlay(big, c.gaze.weights), image.Point{}, draw.Src)
-	}
-	canvas := vgimg.NewWith(vgimg.UseImage(m), vgimg.UseDPI(72)) // a point is a pixel
+func sheet(cards []card) image.Image {
+	width, height := perRow*cardWidth, (len(cards)+perRow-1)/perRow*cardHeight
+	canvas := vgimg.NewWith(vgimg.UseWH(vg.Length(width), vg.Length(height)), vgimg.UseDPI(72)) // a point is a pixel
 	face := font.DefaultCache.Lookup(font.Font{Typeface: "Liberation", Variant: "Sans"}, font.Length(13))
 	say := func(x, y int, c color.Color, text string) {
 		canvas.SetColor(c)
-		canvas.FillString(face, vg.Point{X: vg.Length(x), Y: vg.Length(m.Bounds().Dy() - y)}, text)
+		canvas.FillString(face, vg.Point{X: vg.Length(x), Y: vg.Length(height - y)}, text)
 	}
 	for i, c := range cards {
 		x, y := i%perRow*cardWidth+cardMargin, i/perRow*cardHeight+cardMargin+cardPicture+lineHeight
@@ -102,7 +94,14 @@ func sheet(cards []card) (image.Image, error) {
 			}
 		}
 	}
-	return canvas.Image(), nil // a copy
+	m := canvas.Image()
+	for i, c := range cards {
+		x, y := i%perRow*cardWidth+cardMargin, i/perRow*cardHeight+cardMargin
+		big := enlarge(c.scene.Image(), cardPicture)
+		draw.Draw(m, image.Rect(x, y, x+cardPicture, y+cardPicture), big, image.Point{}, draw.Src)
+		draw.Draw(m, image.Rect(x+cardPicture+cardMargin, y, x+2*cardPicture+cardMargin, y+cardPicture), overlay(big, c.gaze.weights), image.Point{}, draw.Src)
+	}
+	return m
 }
 
 type line struct {
@@ -163,10 +162,7 @@ func (j *job) drawSheet(ctx context.Context, m *connector.VLM) error {
 	if err != nil {
 		return err
 	}
-	picture, err := sheet(cards)
-	if err != nil {
-		return err
-	}
+	picture := sheet(cards)
 	path := filepath.Join(j.flags.out, "contact-sheet.png")
 	if err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, picture) }); err != nil {
 		return fmt.Errorf("contact sheet: %w", err)

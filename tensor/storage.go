@@ -42,7 +42,8 @@ func (t *Tensor) Keep() *Tensor {
 
 var scopes struct {
 	sync.Mutex
-	open []*scope
+	open  []*scope
+	spare []*scope // closed ones, whose lists serve again
 }
 
 type scope struct{ made []*storage }
@@ -51,8 +52,12 @@ type scope struct{ made []*storage }
 // next scope reuses it. Wrap one around a training step or a generated token. Scopes nest. Leaves ([New], [From], …), parameters and
 // their gradients are not affected. One goroutine computes inside scopes at a time; others may make leaves meanwhile.
 func Scope(fn func()) {
-	s := &scope{}
 	scopes.Lock()
+	s := &scope{}
+	if n := len(scopes.spare); n > 0 {
+		s = scopes.spare[n-1]
+		scopes.spare = scopes.spare[:n-1]
+	}
 	scopes.open = append(scopes.open, s)
 	scopes.Unlock()
 	defer func() {
@@ -63,6 +68,11 @@ func Scope(fn func()) {
 		for _, st := range s.made {
 			st.release()
 		}
+		clear(s.made)
+		s.made = s.made[:0]
+		scopes.Lock()
+		scopes.spare = append(scopes.spare, s)
+		scopes.Unlock()
 	}()
 	fn()
 }

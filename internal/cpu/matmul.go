@@ -30,30 +30,42 @@ func (d *Device) MatMul(p *backend.MatMul) {
 			}
 		}
 	}
-	item := func(n int) gemm {
-		h := g
-		h.a.skip(n * q.AStride)
-		h.b.skip(n * q.BStride)
-		h.c = q.C.Float32()[n*q.CStride:]
-		if q.Pre != nil && !q.Accumulate {
-			h.pre = q.Pre.Float32()[n*q.CStride:]
-		}
-		return h
+	if q.Batch == 1 && q.M*q.N*q.K < 2*taskWork { // nothing here reaches the heap
+		h := g.item(&q, 0)
+		h.region(0, h.m, 0, h.n, s)
+		return
 	}
+	g.batch(q, s)
+}
+
+// item is the n-th product of a batch.
+func (g *gemm) item(q *backend.MatMul, n int) gemm {
+	h := *g
+	h.a.skip(n * q.AStride)
+	h.b.skip(n * q.BStride)
+	h.c = q.C.Float32()[n*q.CStride:]
+	if q.Pre != nil && !q.Accumulate {
+		h.pre = q.Pre.Float32()[n*q.CStride:]
+	}
+	return h
+}
+
+// batch computes products that are many, or worth several tasks.
+func (g gemm) batch(q backend.MatMul, s *scratch) {
 	work := q.M * q.N * q.K
 	if q.Batch > 1 && work < 8*taskWork {
 		ranges(q.Batch, max(1, taskWork/max(work, 1)), func(from, to int) {
 			s := borrow()
 			defer s.giveBack()
 			for n := from; n < to; n++ {
-				h := item(n)
+				h := g.item(&q, n)
 				h.region(0, h.m, 0, h.n, s)
 			}
 		})
 		return
 	}
 	for n := range q.Batch {
-		h := item(n)
+		h := g.item(&q, n)
 		h.run(s)
 	}
 }

@@ -36,6 +36,25 @@ var projectorFiles = []string{"mm_projector.bin", "mm_projector.safetensors", "n
 // (transformers 4), of transformers 5, with the names that these use inside their programs, as safetensors or PyTorch's .bin; and, with a
 // Base, of a projector alone. Its errors name the file, and list all tensors that are missing, unexpected or misshapen.
 func Load(dir string, o LoadOptions) (*VLM, error) {
+	var w *nn.Weights
+	if o.Base == "" {
+		var err error
+		if w, err = nn.OpenWeights(dir); err != nil {
+			if path := findProjector(dir); path != "" && errors.Is(err, fs.ErrNotExist) {
+				return nil, fmt.Errorf("%s: holds only a projector, %s: name the folder of its language model (LoadOptions.Base)", dir, filepath.Base(path))
+			}
+			return nil, err
+		}
+	}
+	m, err := o.load(dir, w)
+	if w != nil && (err != nil || !o.Alias) {
+		w.Close() // what aliases the file needs its mapping for as long as it lives
+	}
+	return m, err
+}
+
+// load reads a model from w, or from its parts if w is nil.
+func (o LoadOptions) load(dir string, w *nn.Weights) (*VLM, error) {
 	c, err := readConfig(dir, o.Tower)
 	if err != nil {
 		return nil, err
@@ -47,19 +66,11 @@ func Load(dir string, o LoadOptions) (*VLM, error) {
 	if err := m.readGeneration(dir); err != nil {
 		return nil, err
 	}
-	if o.Base != "" {
+	switch {
+	case w == nil:
 		return m, m.assemble(dir, o)
-	}
-	w, err := nn.OpenWeights(dir)
-	if err != nil {
-		if path := findProjector(dir); path != "" && errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s: holds only a projector, %s: name the folder of its language model (LoadOptions.Base)", dir, filepath.Base(path))
-		}
-		return nil, err
-	}
-	if !has(w, "vision_tower.") && c.original {
+	case !has(w, "vision_tower.") && c.original:
 		if m.Vision, err = o.tower(c.TowerDir(dir), c.Tower); err != nil {
-			w.Close()
 			return nil, err
 		}
 		return m, o.fill(m, w, "vision_tower.**")
@@ -77,9 +88,13 @@ func (m *VLM) assemble(dir string, o LoadOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := o.fill(&struct {
+	err = o.fill(&struct {
 		Language llm.Model `param:"language_model"`
-	}{m.Language}, w); err != nil {
+	}{m.Language}, w)
+	if err != nil || !o.Alias {
+		w.Close()
+	}
+	if err != nil {
 		return err
 	}
 	if m.Vision, err = o.tower(m.config.TowerDir(dir), m.config.Tower); err != nil {
@@ -102,21 +117,19 @@ func (m *VLM) LoadProjector(path string, o LoadOptions) error {
 	if err != nil {
 		return err
 	}
+	defer w.Close()
+	o.Alias = false
 	return o.fill(m, w, "language_model.**", "vision_tower.**", "image_newline")
 }
 
-// fill reads all parameters of m from w and closes it.
+// fill reads all parameters of m from w.
 func (o LoadOptions) fill(m any, w *nn.Weights, optional ...string) error {
-	err := nn.Load(m, w, nn.LoadOptions{Optional: optional, DType: keep(o.DType), Alias: o.Alias, Rename: func(name string) string {
+	return nn.Load(m, w, nn.LoadOptions{Optional: optional, DType: keep(o.DType), Alias: o.Alias, Rename: func(name string) string {
 		if name, ok := Canonical(name); ok {
 			return name
 		}
 		return ""
 	}})
-	if err != nil || !o.Alias {
-		w.Close() // what aliases the file needs its mapping for as long as it lives
-	}
-	return err
 }
 
 // keep is [vit.Keep], and keeps the projector's slots in float32 too.

@@ -179,7 +179,7 @@ func (r reference) everything(m *VLM, views []int) {
 
 func TestEveryLayout(t *testing.T) {
 	r := openReference(t, "llava")
-	for _, layout := range []string{"transformers-5", "transformers-4", "transformers-4.52-native", "transformers-5-native", "original", "original-with-tower"} {
+	for _, layout := range []string{"transformers-5", "transformers-4", "transformers-4.52-native", "transformers-5-native", "original", "original-with-tower", "original-bin"} {
 		t.Run(layout, func(t *testing.T) {
 			r.t = t
 			m, err := Load(filepath.Join("testdata", "llava", layout), LoadOptions{})

@@ -178,7 +178,7 @@ func (p *Pass) through(b Block, x *tensor.Tensor, i, window int, recompute bool)
 	q := *p
 	q.layer, q.window = i, window
 	if !recompute || p.cache != nil {
-		return b.Forward(x, &q)
+		return tensor.Compact(func() *tensor.Tensor { return b.Forward(x, &q) })
 	}
 	return tensor.Checkpoint(func(in []*tensor.Tensor) *tensor.Tensor { return b.Forward(in[0], &q) }, x)
 }

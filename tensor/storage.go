@@ -77,6 +77,35 @@ func Scope(fn func()) {
 	fn()
 }
 
+// Compact runs fn and then recycles the memory of every operation's result that was made meanwhile, except the one that fn returns, which from then
+// on belongs to the enclosing scope: a frozen block costs its result and no more. If the result is recorded, Backward will want the others,
+// and all stay.
+func Compact(fn func() *Tensor) (y *Tensor) {
+	s := &scope{}
+	scopes.Lock()
+	scopes.open = append(scopes.open, s)
+	scopes.Unlock()
+	defer func() {
+		scopes.Lock()
+		i := slices.Index(scopes.open, s)
+		var outer *scope
+		if scopes.open = slices.Delete(scopes.open, i, i+1); i > 0 {
+			outer = scopes.open[i-1]
+		}
+		for _, st := range s.made {
+			if y != nil && (st == y.st || y.Recorded()) {
+				if outer != nil {
+					outer.made = append(outer.made, st)
+				}
+				continue
+			}
+			st.release()
+		}
+		scopes.Unlock()
+	}()
+	return fn()
+}
+
 // alloc returns a result of an operation on device d, with undefined contents.
 func alloc(d backend.Device, dt DType, shape ...int) *Tensor {
 	n := count("alloc", shape)

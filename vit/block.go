@@ -79,14 +79,25 @@ func linear(r *rand.Rand, in, out int, std float64) *nn.Linear {
 func (e *Encoder) Forward(x *tensor.Tensor, n int, c tensor.AttentionConfig) []*tensor.Tensor {
 	states := []*tensor.Tensor{x}
 	for _, b := range e.Layers[:n] {
-		if e.recompute {
-			x = tensor.Checkpoint(func(in []*tensor.Tensor) *tensor.Tensor { return b.Forward(in[0], c) }, x)
-		} else {
-			x = b.Forward(x, c)
-		}
+		x = tensor.Compact(func() *tensor.Tensor { return e.through(b, x, c) })
 		states = append(states, x)
 	}
 	return states
+}
+
+// Last is the last of [Encoder.Forward]'s tensors. Where nothing is recorded, no more than two of them exist at a time.
+func (e *Encoder) Last(x *tensor.Tensor, n int, c tensor.AttentionConfig) *tensor.Tensor {
+	if n == 0 {
+		return x
+	}
+	return tensor.Compact(func() *tensor.Tensor { return e.through(e.Layers[n-1], e.Last(x, n-1, c), c) })
+}
+
+func (e *Encoder) through(b *Block, x *tensor.Tensor, c tensor.AttentionConfig) *tensor.Tensor {
+	if e.recompute {
+		return tensor.Checkpoint(func(in []*tensor.Tensor) *tensor.Tensor { return b.Forward(in[0], c) }, x)
+	}
+	return b.Forward(x, c)
 }
 
 // Forward keeps the shape [B, T, D].

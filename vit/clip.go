@@ -82,7 +82,7 @@ func (m *CLIP) Tower() *CLIPVision {
 // EncodeImage maps images [B, 3, S, S] to unit vectors [B, E].
 func (m *CLIP) EncodeImage(pixels *tensor.Tensor) *tensor.Tensor {
 	n := m.config.Vision.NumHiddenLayers
-	pooled := m.Tower().Pooled(m.Tower().HiddenStates(pixels, n)[n])
+	pooled := m.Tower().Pooled(m.Tower().Hidden(pixels, n))
 	return m.VisualProjection.Forward(pooled).L2Normalize(normEps)
 }
 
@@ -102,7 +102,7 @@ func (m *CLIP) readText(x *tensor.Tensor, lengths []int32) *tensor.Tensor {
 	}
 	x = x.Add(m.Text.Embeddings.Position.Weight.Slice(0, 0, T))
 	n := len(m.Text.Encoder.Layers)
-	x = m.Text.Encoder.Forward(x, n, tensor.AttentionConfig{Causal: true, End: lengths})[n]
+	x = m.Text.Encoder.Last(x, n, tensor.AttentionConfig{Causal: true, End: lengths})
 	return m.Text.FinalNorm.Forward(x)
 }
 

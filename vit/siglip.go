@@ -92,10 +92,19 @@ func (v *SigLIPVision) SetRecompute(on bool) { v.Model.Encoder.recompute = on }
 
 // HiddenStates implements [Tower]; index 0 is the embeddings.
 func (v *SigLIPVision) HiddenStates(pixels *tensor.Tensor, n int) []*tensor.Tensor {
+	return v.Model.Encoder.Forward(v.embed(pixels), n, tensor.AttentionConfig{})
+}
+
+// Hidden implements [Tower].
+func (v *SigLIPVision) Hidden(pixels *tensor.Tensor, n int) *tensor.Tensor {
+	return v.Model.Encoder.Last(v.embed(pixels), n, tensor.AttentionConfig{})
+}
+
+// embed is what enters the first block: [B, P, D].
+func (v *SigLIPVision) embed(pixels *tensor.Tensor) *tensor.Tensor {
 	v.config.check(pixels)
 	e := v.Model.Embeddings
-	x := e.Patch.Forward(pixels).Add(e.Position.Weight) // [B, P, D]
-	return v.Model.Encoder.Forward(x, n, tensor.AttentionConfig{})
+	return tensor.Compact(func() *tensor.Tensor { return e.Patch.Forward(pixels).Add(e.Position.Weight) })
 }
 
 // LastHidden is post_layernorm of the last hidden state: [B, P, D].

@@ -19,6 +19,9 @@ type Tower interface {
 	// returns; [B, T, D] each, with T = patches, and one more in front for CLIP's class token. Later blocks do not run.
 	HiddenStates(pixels *tensor.Tensor, n int) []*tensor.Tensor
 
+	// Hidden is the last of HiddenStates, [B, T, D], for less memory where the tower does not train.
+	Hidden(pixels *tensor.Tensor, n int) *tensor.Tensor
+
 	// HasClass reports whether token 0 is a class token.
 	HasClass() bool
 
@@ -51,7 +54,7 @@ func Features(t Tower, pixels *tensor.Tensor, s Select) *tensor.Tensor {
 	if err != nil {
 		tensor.Fail("Features", "%v", err)
 	}
-	x := t.HiddenStates(pixels, n)[n]
+	x := t.Hidden(pixels, n)
 	switch {
 	case s.Class == "cls_patch" || !t.HasClass():
 		return x
@@ -143,13 +146,25 @@ func (v *CLIPVision) SetRecompute(on bool) { v.Model.Encoder.recompute = on }
 
 // HiddenStates implements [Tower]; index 0 is after pre_layrnorm.
 func (v *CLIPVision) HiddenStates(pixels *tensor.Tensor, n int) []*tensor.Tensor {
+	return v.Model.Encoder.Forward(v.embed(pixels), n, tensor.AttentionConfig{})
+}
+
+// Hidden implements [Tower].
+func (v *CLIPVision) Hidden(pixels *tensor.Tensor, n int) *tensor.Tensor {
+	return v.Model.Encoder.Last(v.embed(pixels), n, tensor.AttentionConfig{})
+}
+
+// embed is what enters the first block: [B, P+1, D].
+func (v *CLIPVision) embed(pixels *tensor.Tensor) *tensor.Tensor {
 	v.config.check(pixels)
-	e := v.Model.Embeddings
-	x := e.Patch.Forward(pixels) // [B, P, D]
-	B, _, D := x.Dims3()
-	class := tensor.Gather(e.Class.Reshape(1, D), tensor.Ints(make([]int, B), B, 1)) // [B, 1, D]
-	x = tensor.Concat(1, class, x).Add(e.Position.Weight)                            // [B, P+1, D]
-	return v.Model.Encoder.Forward(v.Model.PreNorm.Forward(x), n, tensor.AttentionConfig{})
+	return tensor.Compact(func() *tensor.Tensor {
+		e := v.Model.Embeddings
+		x := e.Patch.Forward(pixels) // [B, P, D]
+		B, _, D := x.Dims3()
+		class := tensor.Gather(e.Class.Reshape(1, D), tensor.Ints(make([]int, B), B, 1)) // [B, 1, D]
+		x = tensor.Concat(1, class, x).Add(e.Position.Weight)                            // [B, P+1, D]
+		return v.Model.PreNorm.Forward(x)
+	})
 }
 
 // Pooled is the class token after post_layernorm: [B, D] from the last hidden state [B, T, D].

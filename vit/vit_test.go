@@ -321,10 +321,11 @@ func TestLoadBFloat16(t *testing.T) {
 }
 
 func TestLoadRefuses(t *testing.T) {
-	m := newSmall(t)
+	saved := t.TempDir()
+	require.NoError(t, SaveCLIP(saved, newSmall(t), nn.SaveOptions{}))
 	write := func(config string) string {
 		dir := t.TempDir()
-		require.NoError(t, SaveCLIP(dir, m, nn.SaveOptions{}))
+		require.NoError(t, os.CopyFS(dir, os.DirFS(saved)))
 		if config != "" {
 			require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(config), 0o644))
 		}

@@ -1,0 +1,268 @@
+package connector
+
+import (
+	"context"
+	"math"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/tensor/tensortest"
+)
+
+// picture is one view of noise for [small].
+func picture(seed int) imaging.Pixels {
+	p := imaging.Pixels{N: 1, H: 16, W: 16, Data: make([]float32, 3*16*16)}
+	for i := range p.Data {
+		p.Data[i] = float32(math.Sin(float64(seed*1000 + i*i)))
+	}
+	return p
+}
+
+func splice(t *testing.T, m *VLM, left bool, s ...Sample) Batch {
+	t.Helper()
+	b, err := m.Splice(s, left)
+	require.NoError(t, err)
+	return b
+}
+
+func TestSpliceLengthsAndLabels(t *testing.T) {
+	m := newModel(t, small()) // 16 features a picture
+	two := Sample{IDs: []int32{1, -200, 5, -200, 6, 2}, Labels: []int32{-100, -100, -100, -100, 6, 2}, Pixels: []imaging.Pixels{picture(1), picture(2)}}
+	none := Sample{IDs: []int32{1, 7, 8, 2}, Labels: []int32{-100, 7, 8, 2}}
+	for _, left := range []bool{false, true} {
+		b := splice(t, m, left, two, none)
+		T := 6 - 2 + 2*16
+		require.Equal(t, []int{2, T}, b.IDs.Shape())
+		require.Equal(t, []int{2, 0}, b.Pictures)
+		require.Equal(t, []int{2, 3, 16, 16}, b.Pixels.Shape())
+		row := slices.Concat([]int32{1}, slices.Repeat([]int32{-200}, 16), []int32{5}, slices.Repeat([]int32{-200}, 16), []int32{6, 2})
+		require.Equal(t, row, b.IDs.IntData()[:T])
+		at := T
+		if left {
+			at = 2*T - 4
+		}
+		require.Equal(t, []int32{1, 7, 8, 2}, b.IDs.IntData()[at:at+4])
+		require.Equal(t, []int32{-100, 7, 8, 2}, b.Labels.IntData()[at:at+4])
+		require.Equal(t, []int32{0, 1, 2, 3}, b.Positions[at:at+4])
+		require.Equal(t, []int32{6, 2}, b.Labels.IntData()[T-2:T])
+		require.Equal(t, T-2, count(b.Labels.IntData()[:T], -100))
+		require.Equal(t, T-4, count(b.Mask[T:], 0))
+		require.Equal(t, 5, b.Supervised())
+	}
+}
+
+func count(s []int32, v int32) int {
+	n := 0
+	for _, x := range s {
+		if x == v {
+			n++
+		}
+	}
+	return n
+}
+
+// A batch is what its samples are alone, whatever the padding; and cached decoding is full decoding.
+func TestBatchEqualsSingle(t *testing.T) {
+	m := newModel(t, small())
+	samples := []Sample{
+		{IDs: []int32{1, -200, 5, -200, 6, 3}, Pixels: []imaging.Pixels{picture(1), picture(2)}},
+		{IDs: []int32{1, 7, 8}},
+		{IDs: []int32{1, 9, -200, 10, 11, 12, 13}, Pixels: []imaging.Pixels{picture(3)}},
+	}
+	o := llm.Options{MaxNewTokens: 8, EOS: []int{}}
+	all, err := m.Generate(context.Background(), splice(t, m, true, samples...), o)
+	require.NoError(t, err)
+	o.NoCache = true
+	full, err := m.Generate(context.Background(), splice(t, m, true, samples...), o)
+	require.NoError(t, err)
+	require.Equal(t, full.IDs, all.IDs)
+	for _, left := range []bool{false, true} {
+		b := splice(t, m, left, samples...)
+		h := m.Hidden(b)
+		_, T, C := h.Dims3()
+		for i, s := range samples {
+			one := splice(t, m, false, s)
+			want := m.Hidden(one)
+			n := want.Dim(1)
+			at := 0
+			if left {
+				at = T - n
+			}
+			tensortest.Close(t, h.Slice(0, i, i+1).Slice(1, at, at+n).Reshape(n, C), want.Reshape(n, C), 1e-5, 0)
+			alone, err := m.Generate(context.Background(), one, llm.Options{MaxNewTokens: 8, EOS: []int{}})
+			require.NoError(t, err)
+			require.Equal(t, alone.IDs[0], all.IDs[i])
+		}
+	}
+	require.NotEqual(t, all.IDs[0], all.IDs[2])
+}
+
+// What the pictures show matters, and their order.
+func TestPicturesMatter(t *testing.T) {
+	m := newModel(t, small())
+	s := func(a, b int) Sample {
+		return Sample{IDs: []int32{1, -200, 5, -200, 6}, Pixels: []imaging.Pixels{picture(a), picture(b)}}
+	}
+	h := func(x Sample) []float32 { return m.Hidden(splice(t, m, false, x)).Data() }
+	require.NotEqual(t, h(s(1, 2)), h(s(2, 1)))
+	require.NotEqual(t, h(s(1, 2)), h(s(1, 3)))
+	cached := s(1, 2)
+	cached.Features = m.features(t, cached.Pixels)
+	cached.Pixels = nil
+	require.Equal(t, h(s(1, 2)), h(cached))
+}
+
+func (m *VLM) features(t *testing.T, pixels []imaging.Pixels) *tensor.Tensor {
+	var views []*tensor.Tensor
+	for _, p := range pixels {
+		x := tensor.Wrap(p.Data, p.N, 3, 16, 16)
+		views = append(views, m.Vision.HiddenStates(x, 2)[2].Slice(1, 1, 17))
+	}
+	return tensor.Concat(0, views...)
+}
+
+func TestSpliceRefuses(t *testing.T) {
+	c := small()
+	c.MaxLength = 24
+	m := newModel(t, c)
+	good := Sample{Name: "a", IDs: []int32{1, 2}}
+	narrow := picture(1)
+	narrow.W = 8
+	for _, k := range []struct {
+		s    Sample
+		want string
+	}{
+		{Sample{Name: "b", IDs: []int32{1, -200}}, "splice: 0 pictures for 1 places in the text (sample b)"},
+		{Sample{Name: "b", IDs: []int32{1}, Pixels: []imaging.Pixels{picture(1)}}, "splice: 1 pictures for 0 places in the text (sample b)"},
+		{Sample{Name: "b", IDs: []int32{1, 30}}, "splice: id 30 is outside the vocabulary of 30 (sample b)"},
+		{Sample{Name: "b", IDs: []int32{1, -100}}, "splice: id -100 is outside the vocabulary of 30 (sample b)"},
+		{Sample{Name: "b", IDs: []int32{1, 2}, Labels: []int32{1}}, "splice: 1 labels for 2 ids (sample b)"},
+		{Sample{Name: "b", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{narrow}}, "splice: picture 0: 1 views of 8×16 pixels, 768 numbers; the tower needs 16×16 (sample b)"},
+		{Sample{Name: "b", IDs: []int32{1, -200}, Features: tensor.New(1, 16, 13)}, "splice: features [1 16 13]: [views, patches, 12] are needed (sample b)"},
+		{Sample{Name: "b", IDs: append(make([]int32, 20), -200), Pixels: []imaging.Pixels{picture(1)}}, "splice: 36 positions; tokenizer_model_max_length 24 cuts a picture off (sample b)"},
+	} {
+		_, err := m.Splice([]Sample{good, k.s}, false)
+		require.EqualError(t, err, k.want)
+	}
+	b := splice(t, m, false, Sample{IDs: make([]int32, 30)}) // text is cut
+	require.Equal(t, []int{1, 24}, b.IDs.Shape())
+}
+
+func TestCheckNamesTheSample(t *testing.T) {
+	m := newModel(t, small())
+	b := splice(t, m, false, Sample{Name: "x", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{picture(1)}}, Sample{Name: "y", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{picture(2)}})
+	require.NoError(t, m.Check(b))
+	ids := slices.Clone(b.IDs.IntData())
+	b.IDs = tensor.WrapInts(ids, 2, 17)
+	ids[18] = 4 // one place less in the second row
+	want := "15 places for image features, but 1 pictures with 16 (sample y)"
+	require.EqualError(t, m.Check(b), want)
+	require.ErrorContains(t, tensor.Catch(func() { m.Loss(b) }), want)
+	_, err := m.Generate(context.Background(), b, llm.Options{MaxNewTokens: 1})
+	require.EqualError(t, err, want)
+	ids[18], ids[0] = -200, 28 // the config's image id counts as a place
+	require.ErrorContains(t, m.Check(b), "17 places for image features, but 1 pictures with 16 (sample x)")
+	ids[0] = 1
+	b.Pictures = nil
+	b.Pixels = b.Pixels.Slice(0, 0, 1)
+	require.ErrorContains(t, m.Check(b), "32 places for image features so far, but 1 pictures with 16 in the whole batch (sample y)")
+	b.Pixels = tensor.Concat(0, b.Pixels, b.Pixels, b.Pixels)
+	require.ErrorContains(t, m.Check(b), "32 places for image features, but 3 pictures with 48 in the batch of [x y]")
+	b.Pixels = nil
+	require.ErrorContains(t, m.Check(b), "16 places for image features so far, but 0 pictures with 0 in the whole batch (sample x)")
+	ids[5] = 30
+	require.ErrorContains(t, m.Check(b), "id 30 is outside the vocabulary of 30 (sample x)")
+}
+
+func TestNewBatch(t *testing.T) {
+	m := newModel(t, small())
+	loaded := data.Batch{B: 2, T: 18, IDs: slices.Concat([]int32{1, 4}, slices.Repeat([]int32{data.ImageID}, 16), []int32{1, 5, 2}, make([]int32, 15)),
+		Labels: slices.Repeat([]int32{3}, 36), Mask: slices.Repeat([]int32{1}, 36), Positions: make([]int32, 36),
+		Images: [][]data.Image{{{Name: "p.png", Size: imaging.Size{W: 40, H: 30}, Pixels: picture(1)}}, nil}, Names: []string{"a", "b"}}
+	b, err := m.NewBatch(&loaded)
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 0}, b.Pictures)
+	require.Equal(t, []int{1, 3, 16, 16}, b.Pixels.Shape())
+	require.NotZero(t, m.Loss(b).Item())
+	loaded.Images = [][]data.Image{nil, {{Name: "p.png", Pixels: picture(1)}}}
+	_, err = m.NewBatch(&loaded)
+	require.EqualError(t, err, "16 places for image features, but 0 pictures with 0 (sample a)")
+	small := picture(1)
+	small.H = 8
+	loaded.Images = [][]data.Image{{{Name: "p.png", Pixels: small}}, nil}
+	_, err = m.NewBatch(&loaded)
+	require.EqualError(t, err, "picture p.png has views of 16×8 pixels, the tower needs 16×16 (sample a)")
+}
+
+// A frozen tower records nothing: the memory of a step is that of cached features, and it gets no gradients.
+func TestFrozenTowerIsFree(t *testing.T) {
+	c := small()
+	c.Vision.NumHiddenLayers, c.Vision.IntermediateSize = 12, 96
+	m := newModel(t, c)
+	sample := func() Sample {
+		return Sample{IDs: []int32{1, -200, 5, 6}, Labels: []int32{-100, -100, 5, 6}, Pixels: []imaging.Pixels{picture(1)}}
+	}
+	step := func(b Batch) int64 {
+		return tensor.PeakMemory(func() {
+			tensor.Scope(func() { m.Loss(b).Backward() })
+			for _, p := range nn.Params(m) {
+				p.ZeroGrad()
+			}
+		})
+	}
+	pixels := splice(t, m, false, sample())
+	cached := pixels
+	cached.Features, cached.Pixels = m.Vision.HiddenStates(pixels.Pixels, 11)[11].Slice(1, 1, 17).Clone(), nil
+	training := step(pixels)
+	for _, p := range nn.Params(m.Vision) {
+		p.SetTrainable(false)
+	}
+	frozen, without := step(pixels), step(cached)
+	oneLayer := int64(4 * 17 * (12*8 + 96*2))
+	require.LessOrEqual(t, frozen, without+2*oneLayer, "frozen %d, from a cache %d", frozen, without)
+	require.Greater(t, training, frozen+5*oneLayer)
+	m.Loss(pixels).Backward()
+	for name, p := range nn.Params(m.Vision) {
+		require.Nil(t, p.Grad(), name)
+	}
+	for name, p := range nn.Params(m.Projector) {
+		require.NotNil(t, p.Grad(), name)
+	}
+}
+
+func TestMergePatches(t *testing.T) {
+	x := tensor.New(2, 16, 3)
+	for i := range x.Data() {
+		x.Data()[i] = float32(i)
+	}
+	y := mergePatches(x, 2) // [2, 4, 12]
+	require.Equal(t, []int{2, 4, 12}, y.Shape())
+	at := func(v, row, col, d int) float32 { return float32(((v*4+row)*4+col)*3 + d) }
+	for v := range 2 {
+		for block := range 4 {
+			for k := range 4 {
+				for d := range 3 {
+					require.Equal(t, at(v, block/2*2+k/2, block%2*2+k%2, d), y.Data()[(v*4+block)*12+k*3+d])
+				}
+			}
+		}
+	}
+}
+
+func TestGain(t *testing.T) {
+	c := small()
+	plain := newModel(t, c).Projector
+	c.Gain = 3
+	gained := newModel(t, c).Projector
+	first, last := plain.Linears[0].(*nn.Linear), plain.Linears[1].(*nn.Linear)
+	require.Equal(t, first.Weight.Data(), gained.Linears[0].(*nn.Linear).Weight.Data())
+	tensortest.Close(t, gained.Linears[1].(*nn.Linear).Weight, last.Weight.Scale(3), 1e-6, 0)
+	require.Equal(t, last.Bias.Data(), gained.Linears[1].(*nn.Linear).Bias.Data())
+}

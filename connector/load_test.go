@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/internal/atomicfile"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -309,7 +310,7 @@ func TestPinpoints(t *testing.T) {
 		var f map[string]any
 		require.NoError(t, json.Unmarshal(raw, &f))
 		f["image_grid_pinpoints"], f["image_aspect_ratio"] = json.RawMessage(text), "anyres_max_3"
-		require.NoError(t, writeJSON(filepath.Join(dir, "config.json"), f))
+		require.NoError(t, atomicfile.WriteJSON(filepath.Join(dir, "config.json"), f))
 		got, err := ReadConfig(dir)
 		require.NoError(t, err)
 		require.Equal(t, 3, got.MaxTiles)

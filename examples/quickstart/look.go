@@ -16,7 +16,7 @@ type probe struct {
 }
 
 func (p *probe) Forward(x *tensor.Tensor) *tensor.Tensor {
-	p.said = p.Layer.Forward(x)
+	p.said = p.Layer.Forward(x).Keep() // a block that does not train else recycles what it made
 	return p.said
 }
 

@@ -22,7 +22,7 @@ type eavesdrop struct {
 }
 
 func (e *eavesdrop) Forward(x *tensor.Tensor) *tensor.Tensor {
-	e.heard = x
+	e.heard = x.Keep()
 	return e.Layer.Forward(x)
 }
 

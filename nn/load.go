@@ -68,6 +68,21 @@ func Load(m any, w *Weights, o LoadOptions) error {
 	return nil
 }
 
+// Fit tells what Load would do without reading a tensor: as what dtype, in safetensors' spelling, each parameter is stored, and Load's error if
+// the weights do not fit.
+func Fit(m any, w *Weights, o LoadOptions) (map[string]string, error) {
+	jobs, err := plan(m, w, o)
+	dtypes := map[string]string{}
+	name := map[*tensor.Tensor]string{}
+	for n, p := range Params(m) {
+		name[p] = n
+	}
+	for _, j := range jobs {
+		dtypes[name[j.to]] = j.from.dtype
+	}
+	return dtypes, err
+}
+
 // kept is the dtype that a parameter gets.
 func kept(j job, o LoadOptions) tensor.DType {
 	stored := tensor.Float32
@@ -172,7 +187,7 @@ func plan(m any, w *Weights, o LoadOptions) ([]job, error) {
 	for _, f := range faults {
 		lines = append(lines, "  "+f.line)
 	}
-	return nil, errors.New(strings.Join(lines, "\n"))
+	return jobs, errors.New(strings.Join(lines, "\n"))
 }
 
 type fault struct{ name, line string }

@@ -9,8 +9,9 @@ import (
 
 // program holds a field for each command, whose type lies in a file of its own.
 type program struct {
-	Data   dataCommand   `cmd:"" help:"Check data sets, and show what a model will see of them."`
-	Verify verifyCommand `cmd:"" help:"Compare this program with results that other programs recorded."`
+	Data    dataCommand    `cmd:"" help:"Check data sets, and show what a model will see of them."`
+	Inspect inspectCommand `cmd:"" help:"Show what a checkpoint folder holds."`
+	Verify  verifyCommand  `cmd:"" help:"Compare this program with results that other programs recorded."`
 }
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }

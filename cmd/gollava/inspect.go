@@ -1,0 +1,238 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/lora"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/vit"
+)
+
+type inspectCommand struct {
+	Path string `arg:"" help:"Folder with config.json and weights or with an adapter, or a file of weights."`
+}
+
+func (inspectCommand) Help() string {
+	return `Prints the parameters of a language model, a vision tower, a CLIP, a vision-language model or an adapter as a tree, computed from
+config.json and from the headers of the weights, which are not loaded; what is missing or too much is listed, and fails.
+
+Example:
+
+  gollava inspect ./llava-1.5-7b-hf`
+}
+
+// checkpoint is what a folder's config.json describes.
+type checkpoint struct {
+	says  string         // one line
+	model any            // without weights
+	load  nn.LoadOptions // how names in the files become the model's
+	next  string
+
+	tower    any // part of model whose weights may lie in towerDir; nil: none
+	towerDir string
+}
+
+func (i inspectCommand) Run(c console) error {
+	st, err := os.Stat(i.Path)
+	if err != nil {
+		return err
+	}
+	if st.IsDir() {
+		if _, err := os.Stat(filepath.Join(i.Path, "adapter_config.json")); err == nil {
+			return inspectAdapter(c, i.Path)
+		}
+		if _, err := os.Stat(filepath.Join(i.Path, "config.json")); err == nil {
+			return inspectModel(c, i.Path)
+		}
+	}
+	return inspectFile(c, i.Path)
+}
+
+// inspectFile shows weights of which nothing says what model they belong to.
+func inspectFile(c console, path string) error {
+	w, err := nn.OpenWeights(path)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	fmt.Fprintf(c.out, "%s: weights without config.json\n\n%s", path, w.Summary())
+	return nil
+}
+
+// parts are files that hold what was trained beside a base model.
+var parts = []string{"adapter_model.safetensors", "adapter_model.bin", "non_lora_trainables.bin", "non_lora_trainables.safetensors",
+	"mm_projector.bin", "mm_projector.safetensors"}
+
+// inspectParts shows those that are in dir.
+func inspectParts(c console, dir string) (shown bool) {
+	for _, name := range parts {
+		w, err := nn.OpenWeights(filepath.Join(dir, name))
+		if err != nil {
+			continue
+		}
+		fmt.Fprintf(c.out, "\n%s\n%s", name, w.Summary())
+		w.Close()
+		shown = true
+	}
+	return shown
+}
+
+func inspectAdapter(c console, dir string) error {
+	cfg, err := lora.ReadConfig(dir)
+	if err != nil {
+		return err
+	}
+	kind := "LoRA"
+	if cfg.DoRA {
+		kind = "DoRA"
+	}
+	fmt.Fprintf(c.out, "%s: %s adapter, rank %d, α %v, dropout %v, of %s\n", dir, kind, cfg.R, cfg.Alpha, cfg.Dropout, cfg.BaseModel)
+	fmt.Fprintf(c.out, "layers: %s%s; in full: %s\n", strings.Join(cfg.Targets.Names, ", "), cfg.Targets.Pattern, strings.Join(cfg.Save, ", "))
+	if !inspectParts(c, dir) {
+		return fmt.Errorf("inspect: %s: none of %s can be read", dir, strings.Join(parts, ", "))
+	}
+	c.next("gollava merge %s folds the adapter into its base model", dir)
+	return nil
+}
+
+// renamed turns a translation of names, which reports false for what is no parameter, into an option for loading.
+func renamed(canonical func(string) (string, bool)) nn.LoadOptions {
+	return nn.LoadOptions{Rename: func(name string) string {
+		if name, ok := canonical(name); ok {
+			return name
+		}
+		return ""
+	}}
+}
+
+// towerNames drops what a whole CLIP or SigLIP has beside its vision tower.
+func towerNames(name string) (string, bool) {
+	name, ok := vit.Canonical(name)
+	return name, ok && strings.HasPrefix(name, "vision_model.")
+}
+
+// describe reads config.json and builds the model that it describes, without weights.
+func describe(dir string) (*checkpoint, error) {
+	path := filepath.Join(dir, "config.json")
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var head struct {
+		ModelType string          `json:"model_type"`
+		Text      json.RawMessage `json:"text_config"`
+		Tower     string          `json:"mm_vision_tower"`
+	}
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	switch {
+	case head.ModelType == "clip":
+		cfg, err := vit.ReadCLIPConfig(dir)
+		if err != nil {
+			return nil, err
+		}
+		m, err := vit.NewCLIP(nil, cfg)
+		return &checkpoint{says: "CLIP, a vision and a text tower", model: m, load: renamed(vit.Canonical), next: "vit.LoadCLIP reads it"}, err
+	case strings.HasPrefix(head.ModelType, "clip") || strings.HasPrefix(head.ModelType, "siglip"):
+		cfg, err := vit.ReadVisionConfig(dir)
+		if err != nil {
+			return nil, err
+		}
+		m, err := vit.New(nil, cfg)
+		says := fmt.Sprintf("vision tower, pictures of %d×%d in patches of %d, %d layers of width %d", cfg.ImageSize, cfg.ImageSize, cfg.PatchSize, cfg.NumHiddenLayers, cfg.HiddenSize)
+		return &checkpoint{says: says, model: m, load: renamed(towerNames), next: "vit.Load reads it"}, err
+	case head.Text != nil || head.Tower != "":
+		cfg, err := connector.ReadConfig(dir)
+		if err != nil {
+			return nil, err
+		}
+		m, err := connector.New(nil, cfg)
+		if err != nil {
+			return nil, err
+		}
+		says := fmt.Sprintf("vision-language model %s, connector %s, %d tokens a view, then %s", head.ModelType, cfg.Projector, cfg.FeaturesPerView(), decoder(cfg.Text))
+		k := &checkpoint{says: says, model: m, load: renamed(connector.Canonical), next: "gollava chat talks with it"}
+		if head.Tower != "" {
+			k.tower, k.towerDir = m.Vision, cfg.TowerDir(dir)
+		}
+		return k, nil
+	}
+	cfg, err := llm.ReadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	m, err := llm.New(nil, cfg)
+	return &checkpoint{says: "language model " + decoder(cfg), model: m, load: nn.LoadOptions{Ignore: []string{"**.rotary_emb.inv_freq"}}, next: "gollava chat talks with it"}, err
+}
+
+func decoder(c llm.Config) string {
+	return fmt.Sprintf("%s, %d layers of width %d, %d heads (%d of keys), vocabulary %d, %d positions", c.ModelType, c.NumHiddenLayers, c.HiddenSize,
+		c.NumAttentionHeads, c.NumKeyValueHeads, c.VocabSize, c.MaxPositionEmbeddings)
+}
+
+func inspectModel(c console, dir string) error {
+	k, err := describe(dir)
+	if errors.Is(err, fs.ErrNotExist) { // the vision tower's folder: what is here can still be shown
+		if shown := inspectParts(c, dir); shown {
+			fmt.Fprintf(c.out, "\nThese are parts of a model whose rest is elsewhere: %v\n", err)
+			return nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "%s: %s\n\n", dir, k.says)
+	stored, err := k.fit(dir)
+	fmt.Fprint(c.out, nn.SummaryAs(k.model, func(name string) string { return stored[name] }))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		fmt.Fprintf(c.out, "\nNot all weights are here (%v); what is missing is shown as float32.\n", err)
+		return nil
+	case err != nil:
+		return fmt.Errorf("inspect: %w", err)
+	}
+	c.next("%s; gollava verify proves that it computes what transformers does", k.next)
+	return nil
+}
+
+// fit finds the dtypes of all parameters in the files, and what does not fit.
+func (k *checkpoint) fit(dir string) (map[string]string, error) {
+	w, err := nn.OpenWeights(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer w.Close()
+	if w.Has("visual.conv1.weight") {
+		return nil, nil // OpenAI's names, which vit.LoadCLIP translates
+	}
+	inside := k.tower == nil || slices.ContainsFunc(w.Names(), func(n string) bool { return strings.Contains(n, "vision_tower.") })
+	if inside {
+		return nn.Fit(k.model, w, k.load)
+	}
+	o := k.load
+	o.Optional = []string{"vision_tower.**"}
+	stored, err := nn.Fit(k.model, w, o)
+	if err != nil {
+		return stored, err
+	}
+	t, err := nn.OpenWeights(k.towerDir)
+	if err != nil {
+		return stored, fmt.Errorf("mm_vision_tower: %w", err)
+	}
+	defer t.Close()
+	more, err := nn.Fit(k.tower, t, renamed(towerNames))
+	for n, dtype := range more {
+		stored["vision_tower."+n] = dtype
+	}
+	return stored, err
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/lora"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+)
+
+func tinyLM(t *testing.T, tie bool) llm.Model {
+	m, err := llm.New(rand.New(rand.NewPCG(1, 2)), llm.Config{ModelType: "llama", VocabSize: 40, HiddenSize: 16, IntermediateSize: 24, NumHiddenLayers: 3,
+		NumAttentionHeads: 2, MaxPositionEmbeddings: 32, NormEps: 1e-5, HiddenAct: "silu", TieWordEmbeddings: tie, RoPE: nn.RoPEConfig{Theta: 1e4}, BOS: 1, PAD: 0, EOS: []int{2}})
+	require.NoError(t, err)
+	return m
+}
+
+func TestInspect(t *testing.T) {
+	dir := t.TempDir()
+	m := tinyLM(t, true)
+	require.NoError(t, llm.Save(m, filepath.Join(dir, "lm"), nn.SaveOptions{DType: nn.As(tensor.BFloat16)}))
+	status, out, err := gollava("inspect", filepath.Join(dir, "lm"))
+	require.Zero(t, status, err)
+	require.Contains(t, out, "0…2 (3 alike)")
+	require.Regexp(t, `q_proj.weight +\[16 16\] +256 BF16`, out)
+	require.Contains(t, out, "is model.embed_tokens.weight")
+	for line := range strings.Lines(out) {
+		require.LessOrEqual(t, utf8.RuneCountInString(strings.TrimPrefix(line, dir)), 101+40, line)
+	}
+
+	a, e := lora.Wrap(m, lora.Default(2, 4, "q_proj"), rand.New(rand.NewPCG(1, 2)), nil)
+	require.NoError(t, e)
+	require.NoError(t, a.Save(filepath.Join(dir, "adapter"), lora.SaveOptions{}))
+	status, out, err = gollava("inspect", filepath.Join(dir, "adapter"))
+	require.Zero(t, status, err)
+	require.Contains(t, out, "LoRA adapter, rank 2, α 4")
+	require.Contains(t, out, "lora_A.weight")
+
+	// A config that describes another model than the weights.
+	path := filepath.Join(dir, "lm", "config.json")
+	raw, e := os.ReadFile(path)
+	require.NoError(t, e)
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(raw), `"num_hidden_layers": 3`, `"num_hidden_layers": 4`, 1)), 0o644))
+	status, _, err = gollava("inspect", filepath.Join(dir, "lm"))
+	require.Equal(t, 1, status)
+	require.Contains(t, err, "missing     model.layers.3.input_layernorm.weight [16]")
+	require.NoError(t, os.Remove(filepath.Join(dir, "lm", "model.safetensors")))
+	status, out, _ = gollava("inspect", filepath.Join(dir, "lm"))
+	require.Zero(t, status)
+	require.Contains(t, out, "Not all weights are here")
+
+	status, _, err = gollava("inspect", filepath.Join(dir, "nowhere"))
+	require.Equal(t, 1, status)
+	require.Contains(t, err, "nowhere")
+}

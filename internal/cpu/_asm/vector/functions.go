@@ -141,8 +141,8 @@ func (c *code) swish(x vec, k float64) (slope, s vec) {
 // gradients are dx = dy·f'(x), each from dy and what it needs of x and y.
 var gradients = map[string]func(c *code) vec{
 	"Exp":   func(c *code) vec { return c.mul(c.load("y"), c.load("dy")) },
-	"Log":   func(c *code) vec { return c.div(c.load("dy"), c.load("x")) },
-	"Sqrt":  func(c *code) vec { return c.div(c.mul(c.load("dy"), num(0.5)), c.load("y")) },
+	"Log":   func(c *code) vec { return c.mul(c.load("dy"), c.div(c.number(1), c.load("x"))) },
+	"Sqrt":  func(c *code) vec { return c.mul(c.load("dy"), c.div(c.set(0.5), c.load("y"))) },
 	"Rsqrt": func(c *code) vec { return c.mul(c.load("dy"), c.div(c.mul(c.load("y"), num(-0.5)), c.load("x"))) },
 	"Tanh": func(c *code) vec {
 		y := c.load("y")

@@ -58,7 +58,10 @@ func trials() (all []trial) {
 		trial{name: "axpby", slices: 3, run: func(k *kernels, x [][]float32) []float32 { k.axpby(x[0], x[1], x[2], -0.7, 1.3); return nil }, rel: 2e-7, abs: 6e-7},
 		trial{name: "swiglu", slices: 3, run: func(k *kernels, x [][]float32) []float32 { k.swiglu(x[0], x[1], x[2]); return nil }, rel: 5e-7, abs: 2e-7},
 		trial{name: "swigluGrad", slices: 5, run: func(k *kernels, x [][]float32) []float32 { k.swigluGrad(x[0], x[1], x[2], x[3], x[4]); return nil }, rel: 1e-4, abs: 2e-6},
-		trial{name: "dropout", slices: 2, run: func(k *kernels, x [][]float32) []float32 { k.dropout(x[0], x[1], 0.4, 0xfedcba9876543210, 77); return nil }},
+		trial{name: "dropout", slices: 2, run: func(k *kernels, x [][]float32) []float32 {
+			k.dropout(x[0], x[1], 0.4, 0xfedcba9876543210, 77)
+			return nil
+		}},
 		trial{name: "sum", slices: 1, run: func(k *kernels, x [][]float32) []float32 { return []float32{k.sum(x[0])} }, abs: 3e-7, sums: true},
 		trial{name: "max", slices: 1, run: func(k *kernels, x [][]float32) []float32 { return []float32{k.max(x[0])} }},
 		trial{name: "dot", slices: 2, run: func(k *kernels, x [][]float32) []float32 { return []float32{k.dot(x[0], x[1])} }, abs: 5e-7, sums: true},
@@ -77,7 +80,10 @@ func trials() (all []trial) {
 			a, b := k.normSums(x[0], x[1], x[2], 0.3)
 			return []float32{a, b}
 		}, abs: 1e-6, sums: true},
-		trial{name: "normGrad", slices: 4, run: func(k *kernels, x [][]float32) []float32 { k.normGrad(x[0], x[1], x[2], x[3], 0.3, 1.7, 0.2, -0.1); return nil }, rel: 2e-7, abs: 2e-6},
+		trial{name: "normGrad", slices: 4, run: func(k *kernels, x [][]float32) []float32 {
+			k.normGrad(x[0], x[1], x[2], x[3], 0.3, 1.7, 0.2, -0.1)
+			return nil
+		}, rel: 2e-7, abs: 2e-6},
 		trial{name: "normCols", slices: 4, run: func(k *kernels, x [][]float32) []float32 { k.normCols(x[0], x[1], x[2], x[3], 0.3, 1.7); return nil }, rel: 2e-7, abs: 2e-6},
 		trial{name: "normCols without db", slices: 3, run: func(k *kernels, x [][]float32) []float32 { k.normCols(x[0], nil, x[1], x[2], 0.3, 1.7); return nil }, rel: 2e-7, abs: 2e-6},
 		trial{name: "normCols without dw", slices: 3, run: func(k *kernels, x [][]float32) []float32 { k.normCols(nil, x[0], x[1], x[2], 0.3, 1.7); return nil }},

@@ -92,6 +92,7 @@ var avx2Kernels = kernels{
 	ropeBack: ropeBackAVX2,
 	adamw:    func(p, g, m, v []float32, c *adamwStep) { adamwAVX2(p, g, m, v, &c.gradScale) },
 
+	transpose: transpose8,
 	narrow: func(dst []uint16, x []float32) {
 		castNarrowAVX2(dst, x)
 		n := len(dst) &^ 15
@@ -186,6 +187,7 @@ var avx512Kernels = kernels{
 	ropeBack: ropeBackAVX512,
 	adamw:    func(p, g, m, v []float32, c *adamwStep) { adamwAVX512(p, g, m, v, &c.gradScale) },
 
+	transpose: transpose8,
 	narrow: func(dst []uint16, x []float32) {
 		castNarrowAVX512(dst, x)
 		n := len(dst) &^ 15

@@ -20,15 +20,18 @@ func fill[T float32 | uint16](x []T, v T) {
 	ranges(len(x), grain, func(i, j int) { set(x[i:j], v) })
 }
 
+// set fills a page by hand, and copies it: what is copied moves in large registers.
 func set[T float32 | uint16](x []T, v T) {
-	if v == 0 { // and not −0, for which clear will not do
-		if 1/float32(v) > 0 {
-			clear(x)
-			return
-		}
+	if v == 0 && 1/float32(v) > 0 { // not −0
+		clear(x)
+		return
 	}
-	for i := range x {
-		x[i] = v
+	page := x[:min(len(x), 1024)]
+	for i := range page {
+		page[i] = v
+	}
+	for i := len(page); i < len(x); i += len(page) {
+		copy(x[i:], page)
 	}
 }
 
@@ -44,12 +47,18 @@ func (d *Device) Copy(dst, src *backend.Buffer) {
 }
 
 func copied[T any](dst, src []T) {
-	if len(dst) <= 2*grain {
+	switch n := len(dst); {
+	case n <= 2*grain:
 		copy(dst, src)
-		return
+	case n <= streamed:
+		ranges(n, grain, func(i, j int) { copy(dst[i:j], src[i:j]) })
+	default: // tasks long enough that copy writes past the caches
+		ranges(n, 1<<19, func(i, j int) { copy(dst[i:j], src[i:j]) })
 	}
-	ranges(len(dst), grain, func(i, j int) { copy(dst[i:j], src[i:j]) })
 }
+
+// streamed is the number of elements of which no processor's caches hold much.
+const streamed = 4 << 20
 
 func (d *Device) Cast(dst, src *backend.Buffer) {
 	k := vectors()

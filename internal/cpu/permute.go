@@ -81,8 +81,8 @@ func permutationOf(shape, perm []int) (p permutation) {
 	return p
 }
 
-// side is the number of rows of a task of a transposition.
-const side = 32
+// side is the number of rows of a task of a transposition, and of the columns that it turns at a time.
+const side = 64
 
 // tasks is the number of tasks of equal size, except for the last of each transposition.
 func (p *permutation) tasks() int { return p.outer.outer() * p.parts() }
@@ -92,6 +92,12 @@ func (p *permutation) parts() int { return max(1, (p.rows+side-1)/side) }
 // run executes tasks from to to.
 func (p *permutation) run(y, x []float32, from, to int) {
 	parts := p.parts()
+	var tile []float32
+	if p.rows > 0 {
+		s := borrow()
+		defer s.giveBack()
+		tile = s.take(side * side)
+	}
 	p.outer.rows(from/parts, (to+parts-1)/parts, func(o, a, b int) {
 		if p.rows == 0 {
 			copy(y[b:b+p.cols], x[a:a+p.cols])
@@ -99,16 +105,33 @@ func (p *permutation) run(y, x []float32, from, to int) {
 		}
 		for t := max(from, o*parts); t < min(to, (o+1)*parts); t++ {
 			i := t % parts * side
-			transpose(y[b+i*p.dstRow:], p.dstRow, x[a+i:], p.srcCol, p.cols, min(side, p.rows-i))
+			transpose(y[b+i*p.dstRow:], p.dstRow, x[a+i:], p.srcCol, p.cols, min(side, p.rows-i), tile)
 		}
 	})
 }
 
-// transpose writes x [rows, cols], rows ldx apart, as [cols, rows], rows ldy apart.
-func transpose(y []float32, ldy int, x []float32, ldx, rows, cols int) {
-	for i := range rows {
-		for j, v := range x[i*ldx:][:cols] {
-			y[j*ldy+i] = v
+// transpose writes x [rows, cols], rows ldx apart, cols ≤ side, as [cols, rows], rows ldy apart. Squares are turned within tile, so that
+// memory is read and written in runs of several cache lines: single ones, a power of two apart, would throw each other out of the cache.
+func transpose(y []float32, ldy int, x []float32, ldx, rows, cols int, tile []float32) {
+	f, even := vectors().transpose, cols&^7
+	for r := 0; r < rows; r += side {
+		n := min(side, rows-r)
+		i := 0
+		for ; i+8 <= n && even > 0; i += 8 {
+			f(even, &tile[i], side, &x[(r+i)*ldx], ldx)
+			for k := i; k < i+8; k++ {
+				for j := even; j < cols; j++ {
+					tile[j*side+k] = x[(r+k)*ldx+j]
+				}
+			}
+		}
+		for ; i < n; i++ {
+			for j, v := range x[(r+i)*ldx:][:cols] {
+				tile[j*side+i] = v
+			}
+		}
+		for j := range cols {
+			copy(y[j*ldy+r:][:n], tile[j*side:])
 		}
 	}
 }

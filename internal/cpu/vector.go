@@ -50,6 +50,8 @@ type kernels struct {
 	ropeBack func(dst, x, cos, sin []float32) // turned back
 	adamw    func(p, g, m, v []float32, c *adamwStep)
 
+	transpose func(k int, dst *float32, dRow int, src *float32, sRow int) // 8 rows of k elements, a multiple of 8, become columns
+
 	narrow  func(dst []uint16, x []float32) // float32 to bfloat16
 	widen   func(dst []float32, x []uint16) // bfloat16 to float32
 	fromInt func(dst []float32, x []int32)
@@ -288,6 +290,14 @@ var goKernels = kernels{
 			m[i] = c.beta1*m[i] + c.rest1*d
 			v[i] = c.beta2*v[i] + c.rest2*(d*d)
 			p[i] = p[i]*c.decay - c.rate*m[i]/(float32(math.Sqrt(float64(v[i])))*c.unbias+c.eps)
+		}
+	},
+
+	transpose: func(k int, dst *float32, dRow int, src *float32, sRow int) {
+		for j := range 8 {
+			for p, v := range elements(src, j*sRow, k) {
+				*index(dst, p*dRow+j) = v
+			}
 		}
 	},
 

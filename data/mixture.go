@@ -193,16 +193,23 @@ func choose(strategy string, n int, r *rand.Rand) ([]int, error) {
 	return slices.Clip(all[:k]), nil
 }
 
+// mostPaths is what braces may stand for; a path that asks for more is taken as it is written.
+const mostPaths = 1000
+
 // braces expands the first pair of braces of a path, and those after it: {a,b}.json is a.json and b.json.
 func braces(p string) []string {
 	from := strings.IndexByte(p, '{')
 	to := strings.IndexByte(p, '}')
-	if from < 0 || to < from || strings.Count(p, "{") > 4 || len(p) > 4096 {
+	if from < 0 || to < from || len(p) > 4096 {
 		return []string{p}
 	}
 	var out []string
-	for _, rest := range braces(p[to+1:]) {
-		for _, mid := range strings.Split(p[from+1:to], ",") {
+	tails, middles := braces(p[to+1:]), strings.Split(p[from+1:to], ",")
+	if len(tails)*len(middles) > mostPaths {
+		return []string{p}
+	}
+	for _, rest := range tails {
+		for _, mid := range middles {
 			out = append(out, p[:from]+mid+rest)
 		}
 	}

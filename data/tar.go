@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"os"
 	"path"
 	"strings"
@@ -207,23 +206,4 @@ func (t *Tar) in(i int, err error) error {
 	f := asFault(err, FileUnreadable)
 	f.File, f.Record, f.ID = t.path, i, t.groups[i].Key
 	return f
-}
-
-// All reads the groups one after another, each with the contents of its members.
-func (t *Tar) All() iter.Seq2[Group, [][]byte] {
-	return func(yield func(Group, [][]byte) bool) {
-		for _, g := range t.groups {
-			var parts [][]byte
-			for _, m := range g.Members {
-				b, err := t.Read(m)
-				if err != nil {
-					return
-				}
-				parts = append(parts, b)
-			}
-			if !yield(g, parts) {
-				return
-			}
-		}
-	}
 }

@@ -26,6 +26,8 @@ type Config struct {
 	PaddingSide string         // right or left
 	Tower       string         // mm_vision_tower of the original layout: where the tower's own folder is
 
+	Template string // of conversations, a name of package chat; "": what the language model's family uses. Kept in config.json under "gollava"
+
 	// Departures from LLaVA, for small models; zero values are LLaVA's own connector. They are kept in config.json under "gollava".
 	Merge   int     // lay k×k neighbouring features side by side before projecting; 0 or 1: none
 	Gain    float64 // the projector's last layer starts this many times larger; 0 or 1: as PyTorch

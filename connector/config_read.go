@@ -20,6 +20,8 @@ type departures struct {
 	Merge   int     `json:"merge,omitempty"`
 	Gain    float64 `json:"gain,omitempty"`
 	SlotStd float64 `json:"slot_std,omitempty"`
+
+	Template string `json:"template,omitempty"`
 }
 
 // hubFile is config.json of transformers.
@@ -192,7 +194,9 @@ func (c *Config) unmarshalHub(raw []byte) error {
 	return nil
 }
 
-func (c *Config) depart(d departures) { c.Merge, c.Gain, c.SlotStd = d.Merge, d.Gain, d.SlotStd }
+func (c *Config) depart(d departures) {
+	c.Merge, c.Gain, c.SlotStd, c.Template = d.Merge, d.Gain, d.SlotStd, d.Template
+}
 
 // textDefaults are those of transformers' configs, which leave out of text_config what equals them.
 var textDefaults = map[string]string{

@@ -12,12 +12,17 @@ type program struct {
 	Data    dataCommand    `cmd:"" help:"Check data sets, and show what a model will see of them."`
 	Inspect inspectCommand `cmd:"" help:"Show what a checkpoint folder holds."`
 	Verify  verifyCommand  `cmd:"" help:"Compare this program with results that other programs recorded."`
+	Data    dataCommand    `cmd:"" help:"Check data sets, and show what a model will see of them."`
+	Train   trainCommand   `cmd:"" help:"Train a stage of LLaVA's recipe."`
+	Chat    chatCommand    `cmd:"" help:"Talk with a model about pictures."`
+	Verify  verifyCommand  `cmd:"" help:"Compare this program with results that other programs recorded."`
 }
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
 
-// console is where a command prints.
+// console is where a command reads and prints.
 type console struct {
+	in  io.Reader
 	out io.Writer // results
 	err io.Writer // everything else
 }

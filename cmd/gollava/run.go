@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 
 	"github.com/alecthomas/kong"
@@ -27,7 +28,7 @@ func run(ctx context.Context, args []string, out, err io.Writer) (status int) {
 	var p program
 	parser := kong.Must(&p, kong.Name("gollava"), kong.Writers(out, err), kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.Description("Trains, runs and checks LLaVA-style vision-language models."), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(console{out, err}))
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(console{os.Stdin, out, err}))
 	command, failed := parser.Parse(spelled(args))
 	if failed != nil {
 		fmt.Fprintf(err, "gollava: %v\nnext: gollava --help lists the commands, gollava COMMAND --help shows an example\n", failed)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/data/tokenizer"
@@ -111,6 +112,24 @@ func TestStages(t *testing.T) {
 	id, ok := tok.ID("<image>")
 	require.True(t, ok)
 	require.Equal(t, m.Config().Image, int(id))
+
+	a, err := connector.OpenAssistant(filepath.Join(dir, "tune"), connector.LoadOptions{})
+	require.NoError(t, err)
+	require.Equal(t, "v1", a.Template.Name)
+	a.Options.MaxNewTokens = 20
+	said := ""
+	turns := []chat.Turn{{From: chat.Human, Value: "<image>\nwhat is here ?"}}
+	answer, err := a.Reply(t.Context(), turns, []*imaging.RGB{imaging.New(40, 30)}, func(s string) error { said += s; return nil })
+	require.NoError(t, err)
+	require.Equal(t, answer, strings.TrimSpace(said))
+	_, err = a.Reply(t.Context(), turns, nil, nil)
+	require.NoError(t, err, "without a picture <image> is text")
+	_, err = a.Reply(t.Context(), turns, make([]*imaging.RGB, 0), func(string) error { return os.ErrClosed })
+	require.ErrorIs(t, err, os.ErrClosed)
+	_, err = a.Reply(t.Context(), append(turns, chat.Turn{From: chat.GPT, Value: "a"}), nil, nil)
+	require.ErrorContains(t, err, "the last turn must be the human's")
+	_, err = a.Reply(t.Context(), turns, []*imaging.RGB{imaging.New(9, 9), imaging.New(9, 9)}, nil)
+	require.ErrorContains(t, err, "2 pictures for 1 places")
 }
 
 // TestFaults: what is wrong with files or flags is an error with their name.

@@ -56,13 +56,8 @@ func (r *Run) show(set data.Set) func(ctx context.Context) ([]string, error) {
 
 // answer is the model's greedy answer to a sample's first question.
 func (r *Run) answer(ctx context.Context, s data.Sample) (string, error) {
-	turns := append(chat.Turns(s)[:1], chat.Turn{From: chat.GPT, Open: true})
-	turns = r.template.Multimodal(turns, false)
-	spans, err := r.template.Spans(turns)
-	if err != nil {
-		return "", err
-	}
-	x := connector.Sample{Name: s.ID, IDs: r.template.Encode(r.tokenizer, spans, chat.Options{Pictures: len(s.Images) > 0}).IDs}
+	a := connector.Assistant{Model: r.model, Tokenizer: r.tokenizer, Processor: r.processor, Template: r.template, Options: llm.Options{MaxNewTokens: 64, PAD: -1}}
+	var pictures []*imaging.RGB
 	for _, name := range s.Images {
 		raw, err := r.images.Load(name)
 		if err != nil {
@@ -72,19 +67,11 @@ func (r *Run) answer(ctx context.Context, s data.Sample) (string, error) {
 		if err != nil {
 			return "", fmt.Errorf("picture %s: %w", name, err)
 		}
-		p, err := r.processor.Process(rgb)
-		if err != nil {
-			return "", fmt.Errorf("picture %s: %w", name, err)
-		}
-		x.Pixels, x.Sizes = append(x.Pixels, p), append(x.Sizes, imaging.Size{W: rgb.W, H: rgb.H})
+		pictures = append(pictures, rgb)
 	}
-	b, err := r.model.Splice([]connector.Sample{x}, true)
-	if err != nil {
-		return "", err
+	question := chat.Turns(s)[:1]
+	if len(pictures) > 0 {
+		question = r.template.Multimodal(question, false)
 	}
-	g, err := r.model.Generate(ctx, b, llm.Options{MaxNewTokens: 64, PAD: -1, StopStrings: r.template.Stop, Decode: r.tokenizer.Decode})
-	if err != nil {
-		return "", err
-	}
-	return r.tokenizer.Decode(g.IDs[0]), nil
+	return a.Reply(ctx, question, pictures, nil)
 }

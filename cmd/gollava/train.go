@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/gollava/gollava/internal/recipe"
+	"github.com/gollava/gollava/train"
+)
+
+type trainCommand struct {
+	Config string `required:"" placeholder:"FILE" help:"The run's YAML file."`
+	Resume bool   `help:"Go on from the newest checkpoint of the run."`
+	Plan   bool   `help:"Say how much memory and time the run will need, and end."`
+}
+
+func (trainCommand) Help() string {
+	return `Trains one stage of LLaVA's recipe. What the file does not say is as published; the resolved values are written to run.yaml in the
+run's folder. Ctrl-C finishes the step, saves, and tells how to go on. examples/llava takes the same keys as flags and lists them.
+
+Example, run.yaml:
+
+  stage: align            # then tune, or lora
+  vision: clip-vit-large-patch14-336
+  llm: vicuna-7b-v1.5
+  data: blip_laion_cc_sbu_558k.json
+  images: images.zip
+  features: features      # the frozen tower looks at each picture once
+  out: run/align
+
+  gollava train -config run.yaml`
+}
+
+func (v trainCommand) Run(ctx context.Context, c console) error {
+	config, err := recipe.ReadConfig(v.Config)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	r, err := recipe.Open(ctx, config, c.err)
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	defer r.Close()
+	if v.Plan {
+		e, err := r.Plan(ctx)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(c.out, e)
+		c.next("gollava train -config %s", v.Config)
+		return nil
+	}
+	_, err = r.Train(ctx, train.Options{Resume: v.Resume, Progress: c.err, Signals: true, Command: fmt.Sprintf("gollava train -config %s -resume", v.Config)})
+	var stopped *train.Stopped
+	if errors.As(err, &stopped) {
+		return exitError{err, stopped.Code}
+	}
+	if err != nil {
+		return err
+	}
+	return r.Save()
+}
+
+// exitError ends the program with a status of its own.
+type exitError struct {
+	error
+	code int
+}
+
+func (e exitError) ExitCode() int { return e.code }

@@ -17,7 +17,7 @@ func TestTrainFaults(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "run.yaml")
 	for text, want := range map[string]string{
-		"stagee: align\n":                        `did you mean "stage"?`,
+		"stagee: align\n":                         `did you mean "stage"?`,
 		"stage: align\ndata: x.json\nout: " + dir: "vision and llm are needed",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o666))

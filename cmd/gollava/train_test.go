@@ -51,5 +51,5 @@ func TestTalk(t *testing.T) {
 
 	var o, e bytes.Buffer
 	require.Equal(t, 1, run(t.Context(), []string{"chat", dir}, &o, &e))
-	require.Contains(t, e.String(), "config.json")
+	require.Contains(t, e.String(), "file does not exist")
 }

@@ -9,12 +9,10 @@ import (
 
 // program holds a field for each command, whose type lies in a file of its own.
 type program struct {
-	Data    dataCommand    `cmd:"" help:"Check data sets, and show what a model will see of them."`
-	Inspect inspectCommand `cmd:"" help:"Show what a checkpoint folder holds."`
-	Verify  verifyCommand  `cmd:"" help:"Compare this program with results that other programs recorded."`
-	Data    dataCommand    `cmd:"" help:"Check data sets, and show what a model will see of them."`
 	Train   trainCommand   `cmd:"" help:"Train a stage of LLaVA's recipe."`
 	Chat    chatCommand    `cmd:"" help:"Talk with a model about pictures."`
+	Data    dataCommand    `cmd:"" help:"Check data sets, and show what a model will see of them."`
+	Inspect inspectCommand `cmd:"" help:"Show what a checkpoint folder holds."`
 	Verify  verifyCommand  `cmd:"" help:"Compare this program with results that other programs recorded."`
 }
 

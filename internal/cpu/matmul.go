@@ -13,7 +13,47 @@ func (d *Device) MatMul(p *backend.MatMul) {
 	}
 	s := borrow()
 	defer s.giveBack()
-	g := gemm{tiler: activeTiler(), m: q.M, n: q.N, k: q.K, a: floats(q.A, q.K), b: floats(q.B, q.N), cRow: q.N, accumulate: q.Accumulate}
+	var bias []float32
+	if q.Bias != nil && !q.Accumulate {
+		x := floats(q.Bias, 0)
+		if bias = x.full; x.half != nil {
+			bias = s.take(q.N)
+			x.copyRow(bias, 0)
+		}
+	}
+	work := q.M * q.N * q.K
+	switch {
+	case q.Batch == 1 && work < 2*taskWork:
+		g := item(&q, 0, bias)
+		g.serial(s)
+	case q.Batch == 1:
+		run(&q, 0, bias, s)
+	case work < 8*taskWork:
+		batch(&q, bias, max(1, taskWork/max(work, 1)))
+	default:
+		for n := range q.Batch {
+			run(&q, n, bias, s)
+		}
+	}
+}
+
+// batch computes the products of a batch, each by one processor, grain of them in a task.
+func batch(q *backend.MatMul, bias []float32, grain int) {
+	p := *q // so that only large products allocate
+	ranges(p.Batch, grain, func(from, to int) {
+		s := borrow()
+		defer s.giveBack()
+		for n := from; n < to; n++ {
+			g := item(&p, n, bias)
+			g.serial(s)
+		}
+	})
+}
+
+// item is product n of a batch.
+func item(q *backend.MatMul, n int, bias []float32) gemm {
+	g := gemm{tiler: activeTiler(), m: q.M, n: q.N, k: q.K, a: floats(q.A, q.K), b: floats(q.B, q.N), c: q.C.Float32(), cRow: q.N,
+		accumulate: q.Accumulate, bias: bias}
 	if q.AT {
 		g.a.row, g.a.col = 1, q.M
 	}
@@ -22,52 +62,14 @@ func (d *Device) MatMul(p *backend.MatMul) {
 	}
 	if !q.Accumulate {
 		g.act = q.Act
-		if q.Bias != nil {
-			bias := floats(q.Bias, 0)
-			if g.bias = bias.full; bias.half != nil {
-				g.bias = s.take(q.N)
-				bias.copyRow(g.bias, 0)
-			}
+		if q.Pre != nil {
+			g.pre = q.Pre.Float32()[n*q.CStride:]
 		}
 	}
-	if q.Batch == 1 && q.M*q.N*q.K < 2*taskWork { // nothing here reaches the heap
-		h := g.item(&q, 0)
-		h.region(0, h.m, 0, h.n, s)
-		return
-	}
-	g.batch(q, s)
-}
-
-// item is the n-th product of a batch.
-func (g *gemm) item(q *backend.MatMul, n int) gemm {
-	h := *g
-	h.a.skip(n * q.AStride)
-	h.b.skip(n * q.BStride)
-	h.c = q.C.Float32()[n*q.CStride:]
-	if q.Pre != nil && !q.Accumulate {
-		h.pre = q.Pre.Float32()[n*q.CStride:]
-	}
-	return h
-}
-
-// batch computes products that are many, or worth several tasks.
-func (g gemm) batch(q backend.MatMul, s *scratch) {
-	work := q.M * q.N * q.K
-	if q.Batch > 1 && work < 8*taskWork {
-		ranges(q.Batch, max(1, taskWork/max(work, 1)), func(from, to int) {
-			s := borrow()
-			defer s.giveBack()
-			for n := from; n < to; n++ {
-				h := g.item(&q, n)
-				h.region(0, h.m, 0, h.n, s)
-			}
-		})
-		return
-	}
-	for n := range q.Batch {
-		h := g.item(&q, n)
-		h.run(s)
-	}
+	g.a.skip(n * q.AStride)
+	g.b.skip(n * q.BStride)
+	g.c = g.c[n*q.CStride:]
+	return g
 }
 
 // floats is a row-major matrix with rows of cols elements.
@@ -90,16 +92,29 @@ func (x *operand) skip(n int) {
 // taskWork is the number of multiply-adds that make a task: some 10 µs.
 const taskWork = 1 << 19
 
-// run computes the product with tasks for several processors.
-func (g *gemm) run(s *scratch) {
-	switch work := g.m * g.n * g.k; {
-	case work < 2*taskWork:
+// serial computes the product on the calling goroutine.
+func (g *gemm) serial(s *scratch) {
+	mark := s.used
+	if g.isThin() {
+		g.thinPart(g.rowsOfA(s), 0, g.n, s)
+	} else {
 		g.region(0, g.m, 0, g.n, s)
+	}
+	s.used = mark
+}
+
+// run computes product n of a batch with tasks for several processors.
+func run(q *backend.MatMul, n int, bias []float32, s *scratch) {
+	mark := s.used
+	switch g := item(q, n, bias); {
+	case g.isThin():
+		g.thin(s)
 	case g.m*g.n <= smallC && g.k >= 2*minDepth:
 		g.splitDepth(s)
 	default:
 		g.shared(s)
 	}
+	s.used = mark
 }
 
 // A product whose C is small and whose inner length is long, as a weight's gradient, is cut along the inner length: C has up to smallC elements,

@@ -292,6 +292,276 @@ func tile2x32AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int,
 //go:noescape
 func tile1x32AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
+// dots1AVX2 multiplies 1 vectors with n rows; n is a multiple of 4, and k one of 8, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 1 {
+//		for j := range n {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i*aRow+p], b[j*bRow+p], s)
+//			}
+//			c[i*cRow+j] = s
+//		}
+//	}
+//
+//go:noescape
+func dots1AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+
+// dots1BF16AVX2 multiplies 1 vectors with n rows; n is a multiple of 4, and k one of 8, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 1 {
+//		for j := range n {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i*aRow+p], widen(b[j*bRow+p]), s)
+//			}
+//			c[i*cRow+j] = s
+//		}
+//	}
+//
+//go:noescape
+func dots1BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+
+// dots2AVX2 multiplies 2 vectors with n rows; n is a multiple of 4, and k one of 8, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 2 {
+//		for j := range n {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i*aRow+p], b[j*bRow+p], s)
+//			}
+//			c[i*cRow+j] = s
+//		}
+//	}
+//
+//go:noescape
+func dots2AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+
+// dots2BF16AVX2 multiplies 2 vectors with n rows; n is a multiple of 4, and k one of 8, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 2 {
+//		for j := range n {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i*aRow+p], widen(b[j*bRow+p]), s)
+//			}
+//			c[i*cRow+j] = s
+//		}
+//	}
+//
+//go:noescape
+func dots2BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+
+// dots3AVX2 multiplies 3 vectors with n rows; n is a multiple of 4, and k one of 8, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 3 {
+//		for j := range n {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i*aRow+p], b[j*bRow+p], s)
+//			}
+//			c[i*cRow+j] = s
+//		}
+//	}
+//
+//go:noescape
+func dots3AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+
+// dots3BF16AVX2 multiplies 3 vectors with n rows; n is a multiple of 4, and k one of 8, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 3 {
+//		for j := range n {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i*aRow+p], widen(b[j*bRow+p]), s)
+//			}
+//			c[i*cRow+j] = s
+//		}
+//	}
+//
+//go:noescape
+func dots3BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+
+// update1x8AVX2 adds k rows of n columns to 1 rows; n is a multiple of 8, and k one of 8; strides count elements. The sum is one chain in order of p:
+//
+//	for i := range 1 {
+//		for j := range n {
+//			for p := range k {
+//				c[i*cRow+j] = fma(a[i*aRow+p*aCol], b[p*bRow+j], c[i*cRow+j])
+//			}
+//		}
+//	}
+//
+//go:noescape
+func update1x8AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
+
+// update2x4AVX2 adds k rows of n columns to 2 rows; n is a multiple of 8, and k one of 4; strides count elements. The sum is one chain in order of p:
+//
+//	for i := range 2 {
+//		for j := range n {
+//			for p := range k {
+//				c[i*cRow+j] = fma(a[i*aRow+p*aCol], b[p*bRow+j], c[i*cRow+j])
+//			}
+//		}
+//	}
+//
+//go:noescape
+func update2x4AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
+
+// update3x4AVX2 adds k rows of n columns to 3 rows; n is a multiple of 8, and k one of 4; strides count elements. The sum is one chain in order of p:
+//
+//	for i := range 3 {
+//		for j := range n {
+//			for p := range k {
+//				c[i*cRow+j] = fma(a[i*aRow+p*aCol], b[p*bRow+j], c[i*cRow+j])
+//			}
+//		}
+//	}
+//
+//go:noescape
+func update3x4AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
+
+// dots1AVX512 multiplies 1 vectors with n rows; n is a multiple of 4, and k one of 16, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 1 {
+//		for j := range n {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i*aRow+p], b[j*bRow+p], s)
+//			}
+//			c[i*cRow+j] = s
+//		}
+//	}
+//
+//go:noescape
+func dots1AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+
+// dots1BF16AVX512 multiplies 1 vectors with n rows; n is a multiple of 4, and k one of 16, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 1 {
+//		for j := range n {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i*aRow+p], widen(b[j*bRow+p]), s)
+//			}
+//			c[i*cRow+j] = s
+//		}
+//	}
+//
+//go:noescape
+func dots1BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+
+// dots2AVX512 multiplies 2 vectors with n rows; n is a multiple of 4, and k one of 16, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 2 {
+//		for j := range n {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i*aRow+p], b[j*bRow+p], s)
+//			}
+//			c[i*cRow+j] = s
+//		}
+//	}
+//
+//go:noescape
+func dots2AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+
+// dots2BF16AVX512 multiplies 2 vectors with n rows; n is a multiple of 4, and k one of 16, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 2 {
+//		for j := range n {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i*aRow+p], widen(b[j*bRow+p]), s)
+//			}
+//			c[i*cRow+j] = s
+//		}
+//	}
+//
+//go:noescape
+func dots2BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+
+// dots3AVX512 multiplies 3 vectors with n rows; n is a multiple of 4, and k one of 16, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 3 {
+//		for j := range n {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i*aRow+p], b[j*bRow+p], s)
+//			}
+//			c[i*cRow+j] = s
+//		}
+//	}
+//
+//go:noescape
+func dots3AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+
+// dots3BF16AVX512 multiplies 3 vectors with n rows; n is a multiple of 4, and k one of 16, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 3 {
+//		for j := range n {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i*aRow+p], widen(b[j*bRow+p]), s)
+//			}
+//			c[i*cRow+j] = s
+//		}
+//	}
+//
+//go:noescape
+func dots3BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+
+// update1x8AVX512 adds k rows of n columns to 1 rows; n is a multiple of 16, and k one of 8; strides count elements. The sum is one chain in order of p:
+//
+//	for i := range 1 {
+//		for j := range n {
+//			for p := range k {
+//				c[i*cRow+j] = fma(a[i*aRow+p*aCol], b[p*bRow+j], c[i*cRow+j])
+//			}
+//		}
+//	}
+//
+//go:noescape
+func update1x8AVX512(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
+
+// update2x4AVX512 adds k rows of n columns to 2 rows; n is a multiple of 16, and k one of 4; strides count elements. The sum is one chain in order of p:
+//
+//	for i := range 2 {
+//		for j := range n {
+//			for p := range k {
+//				c[i*cRow+j] = fma(a[i*aRow+p*aCol], b[p*bRow+j], c[i*cRow+j])
+//			}
+//		}
+//	}
+//
+//go:noescape
+func update2x4AVX512(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
+
+// update3x4AVX512 adds k rows of n columns to 3 rows; n is a multiple of 16, and k one of 4; strides count elements. The sum is one chain in order of p:
+//
+//	for i := range 3 {
+//		for j := range n {
+//			for p := range k {
+//				c[i*cRow+j] = fma(a[i*aRow+p*aCol], b[p*bRow+j], c[i*cRow+j])
+//			}
+//		}
+//	}
+//
+//go:noescape
+func update3x4AVX512(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
+
 // strip8AVX2 copies cols ≤ 8 columns of k rows and appends zeros; strides count elements. Where dRow < 8, the next row overwrites the zeros:
 //
 //	for p := range k {

@@ -5134,6 +5134,1558 @@ narrowStore:
 	ADDQ    SI, BX
 	JMP     next
 
+// func dots1AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+// Requires: AVX, FMA3
+TEXT ·dots1AVX2(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bRow+40(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+48(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x02, DX
+
+rows:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   a+16(FP), CX
+	MOVQ   k+8(FP), DI
+	LEAQ   (BX)(DX*2), R8
+	ADDQ   DX, R8
+	LEAQ   (R8)(DX*1), R9
+	SUBQ   $0x10, DI
+	JL     last
+
+two:
+	VMOVUPS     (CX), Y8
+	VMOVUPS     (BX), Y9
+	VFMADD231PS Y9, Y8, Y0
+	VMOVUPS     (BX)(DX*1), Y9
+	VFMADD231PS Y9, Y8, Y1
+	VMOVUPS     (BX)(DX*2), Y9
+	VFMADD231PS Y9, Y8, Y2
+	VMOVUPS     (R8), Y9
+	VFMADD231PS Y9, Y8, Y3
+	VMOVUPS     32(CX), Y8
+	VMOVUPS     32(BX), Y9
+	VFMADD231PS Y9, Y8, Y4
+	VMOVUPS     32(BX)(DX*1), Y9
+	VFMADD231PS Y9, Y8, Y5
+	VMOVUPS     32(BX)(DX*2), Y9
+	VFMADD231PS Y9, Y8, Y6
+	VMOVUPS     32(R8), Y9
+	VFMADD231PS Y9, Y8, Y7
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, BX
+	ADDQ        $0x00000040, R8
+	SUBQ        $0x10, DI
+	JGE         two
+
+last:
+	ADDQ $0x10, DI
+	JZ   sum
+
+one:
+	VMOVUPS     (CX), Y8
+	VMOVUPS     (BX), Y9
+	VFMADD231PS Y9, Y8, Y0
+	VMOVUPS     (BX)(DX*1), Y9
+	VFMADD231PS Y9, Y8, Y1
+	VMOVUPS     (BX)(DX*2), Y9
+	VFMADD231PS Y9, Y8, Y2
+	VMOVUPS     (R8), Y9
+	VFMADD231PS Y9, Y8, Y3
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000020, BX
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x08, DI
+	JG          one
+
+sum:
+	MOVQ         cRow+56(FP), BX
+	MOVQ         SI, CX
+	SHLQ         $0x02, BX
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y7, Y3, Y3
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y2
+	VHADDPS      Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVUPS      X0, (CX)
+	ADDQ         $0x10, SI
+	MOVQ         R9, BX
+	SUBQ         $0x04, AX
+	JG           rows
+	VZEROUPPER
+	RET
+
+// func dots1BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·dots1BF16AVX2(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bRow+40(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+48(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x01, DX
+
+rows:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   a+16(FP), CX
+	MOVQ   k+8(FP), DI
+	LEAQ   (BX)(DX*2), R8
+	ADDQ   DX, R8
+	LEAQ   (R8)(DX*1), R9
+	SUBQ   $0x10, DI
+	JL     last
+
+two:
+	VMOVUPS     (CX), Y8
+	VPMOVZXWD   (BX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y0
+	VPMOVZXWD   (BX)(DX*1), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y1
+	VPMOVZXWD   (BX)(DX*2), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y2
+	VPMOVZXWD   (R8), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y3
+	VMOVUPS     32(CX), Y8
+	VPMOVZXWD   16(BX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y4
+	VPMOVZXWD   16(BX)(DX*1), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y5
+	VPMOVZXWD   16(BX)(DX*2), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y6
+	VPMOVZXWD   16(R8), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y7
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000020, BX
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x10, DI
+	JGE         two
+
+last:
+	ADDQ $0x10, DI
+	JZ   sum
+
+one:
+	VMOVUPS     (CX), Y8
+	VPMOVZXWD   (BX), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y0
+	VPMOVZXWD   (BX)(DX*1), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y1
+	VPMOVZXWD   (BX)(DX*2), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y2
+	VPMOVZXWD   (R8), Y9
+	VPSLLD      $0x10, Y9, Y9
+	VFMADD231PS Y9, Y8, Y3
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000010, BX
+	ADDQ        $0x00000010, R8
+	SUBQ        $0x08, DI
+	JG          one
+
+sum:
+	MOVQ         cRow+56(FP), BX
+	MOVQ         SI, CX
+	SHLQ         $0x02, BX
+	VADDPS       Y4, Y0, Y0
+	VADDPS       Y5, Y1, Y1
+	VADDPS       Y6, Y2, Y2
+	VADDPS       Y7, Y3, Y3
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y2
+	VHADDPS      Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVUPS      X0, (CX)
+	ADDQ         $0x10, SI
+	MOVQ         R9, BX
+	SUBQ         $0x04, AX
+	JG           rows
+	VZEROUPPER
+	RET
+
+// func dots2AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+// Requires: AVX, FMA3
+TEXT ·dots2AVX2(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bRow+40(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+48(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x02, DX
+
+rows:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   a+16(FP), DI
+	MOVQ   k+8(FP), R8
+	LEAQ   (BX)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*1), R10
+
+one:
+	VMOVUPS      (DI), Y8
+	VMOVUPS      (DI)(CX*1), Y9
+	VMOVUPS      (BX), Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VMOVUPS      (BX)(DX*1), Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VMOVUPS      (BX)(DX*2), Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VMOVUPS      (R9), Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         $0x00000020, DI
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000020, R9
+	SUBQ         $0x08, R8
+	JG           one
+	MOVQ         cRow+56(FP), DI
+	MOVQ         SI, BX
+	SHLQ         $0x02, DI
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y2
+	VHADDPS      Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVUPS      X0, (BX)
+	ADDQ         DI, BX
+	VHADDPS      Y5, Y4, Y4
+	VHADDPS      Y7, Y6, Y6
+	VHADDPS      Y6, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVUPS      X4, (BX)
+	ADDQ         $0x10, SI
+	MOVQ         R10, BX
+	SUBQ         $0x04, AX
+	JG           rows
+	VZEROUPPER
+	RET
+
+// func dots2BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·dots2BF16AVX2(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bRow+40(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+48(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x01, DX
+
+rows:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   a+16(FP), DI
+	MOVQ   k+8(FP), R8
+	LEAQ   (BX)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*1), R10
+
+one:
+	VMOVUPS      (DI), Y8
+	VMOVUPS      (DI)(CX*1), Y9
+	VPMOVZXWD    (BX), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y0
+	VFMADD231PS  Y10, Y9, Y4
+	VPMOVZXWD    (BX)(DX*1), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y1
+	VFMADD231PS  Y10, Y9, Y5
+	VPMOVZXWD    (BX)(DX*2), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y2
+	VFMADD231PS  Y10, Y9, Y6
+	VPMOVZXWD    (R9), Y10
+	VPSLLD       $0x10, Y10, Y10
+	VFMADD231PS  Y10, Y8, Y3
+	VFMADD231PS  Y10, Y9, Y7
+	ADDQ         $0x00000020, DI
+	ADDQ         $0x00000010, BX
+	ADDQ         $0x00000010, R9
+	SUBQ         $0x08, R8
+	JG           one
+	MOVQ         cRow+56(FP), DI
+	MOVQ         SI, BX
+	SHLQ         $0x02, DI
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y2
+	VHADDPS      Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVUPS      X0, (BX)
+	ADDQ         DI, BX
+	VHADDPS      Y5, Y4, Y4
+	VHADDPS      Y7, Y6, Y6
+	VHADDPS      Y6, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVUPS      X4, (BX)
+	ADDQ         $0x10, SI
+	MOVQ         R10, BX
+	SUBQ         $0x04, AX
+	JG           rows
+	VZEROUPPER
+	RET
+
+// func dots3AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+// Requires: AVX, FMA3
+TEXT ·dots3AVX2(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bRow+40(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+48(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x02, DX
+
+rows:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   a+16(FP), DI
+	MOVQ   k+8(FP), R8
+	LEAQ   (BX)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*1), R10
+
+one:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      (DI)(CX*1), Y13
+	VMOVUPS      (DI)(CX*2), Y14
+	VMOVUPS      (BX), Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y8
+	VMOVUPS      (BX)(DX*1), Y15
+	VFMADD231PS  Y15, Y12, Y1
+	VFMADD231PS  Y15, Y13, Y5
+	VFMADD231PS  Y15, Y14, Y9
+	VMOVUPS      (BX)(DX*2), Y15
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y15, Y13, Y6
+	VFMADD231PS  Y15, Y14, Y10
+	VMOVUPS      (R9), Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y11
+	ADDQ         $0x00000020, DI
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000020, R9
+	SUBQ         $0x08, R8
+	JG           one
+	MOVQ         cRow+56(FP), DI
+	MOVQ         SI, BX
+	SHLQ         $0x02, DI
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y2
+	VHADDPS      Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVUPS      X0, (BX)
+	ADDQ         DI, BX
+	VHADDPS      Y5, Y4, Y4
+	VHADDPS      Y7, Y6, Y6
+	VHADDPS      Y6, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVUPS      X4, (BX)
+	ADDQ         DI, BX
+	VHADDPS      Y9, Y8, Y8
+	VHADDPS      Y11, Y10, Y10
+	VHADDPS      Y10, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VADDPS       X9, X8, X8
+	VMOVUPS      X8, (BX)
+	ADDQ         $0x10, SI
+	MOVQ         R10, BX
+	SUBQ         $0x04, AX
+	JG           rows
+	VZEROUPPER
+	RET
+
+// func dots3BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·dots3BF16AVX2(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bRow+40(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+48(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x01, DX
+
+rows:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	VXORPS Y8, Y8, Y8
+	VXORPS Y9, Y9, Y9
+	VXORPS Y10, Y10, Y10
+	VXORPS Y11, Y11, Y11
+	MOVQ   a+16(FP), DI
+	MOVQ   k+8(FP), R8
+	LEAQ   (BX)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*1), R10
+
+one:
+	VMOVUPS      (DI), Y12
+	VMOVUPS      (DI)(CX*1), Y13
+	VMOVUPS      (DI)(CX*2), Y14
+	VPMOVZXWD    (BX), Y15
+	VPSLLD       $0x10, Y15, Y15
+	VFMADD231PS  Y15, Y12, Y0
+	VFMADD231PS  Y15, Y13, Y4
+	VFMADD231PS  Y15, Y14, Y8
+	VPMOVZXWD    (BX)(DX*1), Y15
+	VPSLLD       $0x10, Y15, Y15
+	VFMADD231PS  Y15, Y12, Y1
+	VFMADD231PS  Y15, Y13, Y5
+	VFMADD231PS  Y15, Y14, Y9
+	VPMOVZXWD    (BX)(DX*2), Y15
+	VPSLLD       $0x10, Y15, Y15
+	VFMADD231PS  Y15, Y12, Y2
+	VFMADD231PS  Y15, Y13, Y6
+	VFMADD231PS  Y15, Y14, Y10
+	VPMOVZXWD    (R9), Y15
+	VPSLLD       $0x10, Y15, Y15
+	VFMADD231PS  Y15, Y12, Y3
+	VFMADD231PS  Y15, Y13, Y7
+	VFMADD231PS  Y15, Y14, Y11
+	ADDQ         $0x00000020, DI
+	ADDQ         $0x00000010, BX
+	ADDQ         $0x00000010, R9
+	SUBQ         $0x08, R8
+	JG           one
+	MOVQ         cRow+56(FP), DI
+	MOVQ         SI, BX
+	SHLQ         $0x02, DI
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y2
+	VHADDPS      Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVUPS      X0, (BX)
+	ADDQ         DI, BX
+	VHADDPS      Y5, Y4, Y4
+	VHADDPS      Y7, Y6, Y6
+	VHADDPS      Y6, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVUPS      X4, (BX)
+	ADDQ         DI, BX
+	VHADDPS      Y9, Y8, Y8
+	VHADDPS      Y11, Y10, Y10
+	VHADDPS      Y10, Y8, Y8
+	VEXTRACTF128 $0x01, Y8, X9
+	VADDPS       X9, X8, X8
+	VMOVUPS      X8, (BX)
+	ADDQ         $0x10, SI
+	MOVQ         R10, BX
+	SUBQ         $0x04, AX
+	JG           rows
+	VZEROUPPER
+	RET
+
+// func update1x8AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
+// Requires: AVX, FMA3
+TEXT ·update1x8AVX2(SB), NOSPLIT, $0-72
+	MOVQ k+8(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ aCol+32(FP), BX
+	MOVQ b+40(FP), SI
+	MOVQ bRow+48(FP), DI
+	MOVQ cRow+64(FP), R8
+	SHLQ $0x02, DX
+	SHLQ $0x02, BX
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+rows:
+	VBROADCASTSS (CX), Y0
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y1
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y2
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y3
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y4
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y5
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y6
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y7
+	ADDQ         BX, CX
+	MOVQ         c+56(FP), R10
+	MOVQ         n+0(FP), R11
+	MOVQ         SI, R9
+	LEAQ         (SI)(DI*2), DX
+	ADDQ         DI, DX
+	LEAQ         (DX)(DI*2), R8
+	ADDQ         DI, R8
+
+columns:
+	VMOVUPS     (R10), Y8
+	VMOVUPS     (R9), Y9
+	VFMADD231PS Y9, Y0, Y8
+	VMOVUPS     (R9)(DI*1), Y9
+	VFMADD231PS Y9, Y1, Y8
+	VMOVUPS     (R9)(DI*2), Y9
+	VFMADD231PS Y9, Y2, Y8
+	VMOVUPS     (DX), Y9
+	VFMADD231PS Y9, Y3, Y8
+	VMOVUPS     (DX)(DI*1), Y9
+	VFMADD231PS Y9, Y4, Y8
+	VMOVUPS     (DX)(DI*2), Y9
+	VFMADD231PS Y9, Y5, Y8
+	VMOVUPS     (R8), Y9
+	VFMADD231PS Y9, Y6, Y8
+	VMOVUPS     (R8)(DI*1), Y9
+	VFMADD231PS Y9, Y7, Y8
+	VMOVUPS     Y8, (R10)
+	ADDQ        $0x00000020, R9
+	ADDQ        $0x00000020, DX
+	ADDQ        $0x00000020, R8
+	ADDQ        $0x00000020, R10
+	SUBQ        $0x08, R11
+	JG          columns
+	LEAQ        (SI)(DI*4), SI
+	LEAQ        (SI)(DI*4), SI
+	SUBQ        $0x08, AX
+	JG          rows
+	VZEROUPPER
+	RET
+
+// func update2x4AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
+// Requires: AVX, FMA3
+TEXT ·update2x4AVX2(SB), NOSPLIT, $0-72
+	MOVQ k+8(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ aCol+32(FP), BX
+	MOVQ b+40(FP), SI
+	MOVQ bRow+48(FP), DI
+	MOVQ cRow+64(FP), R8
+	SHLQ $0x02, DX
+	SHLQ $0x02, BX
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+rows:
+	VBROADCASTSS (CX), Y0
+	VBROADCASTSS (CX)(DX*1), Y4
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y1
+	VBROADCASTSS (CX)(DX*1), Y5
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y2
+	VBROADCASTSS (CX)(DX*1), Y6
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y3
+	VBROADCASTSS (CX)(DX*1), Y7
+	ADDQ         BX, CX
+	MOVQ         c+56(FP), R12
+	MOVQ         n+0(FP), R13
+	MOVQ         SI, R11
+	LEAQ         (SI)(DI*2), R9
+	ADDQ         DI, R9
+	LEAQ         (R9)(DI*2), R10
+	ADDQ         DI, R10
+
+columns:
+	VMOVUPS     (R12), Y8
+	VMOVUPS     (R12)(R8*1), Y9
+	VMOVUPS     (R11), Y10
+	VFMADD231PS Y10, Y0, Y8
+	VFMADD231PS Y10, Y4, Y9
+	VMOVUPS     (R11)(DI*1), Y10
+	VFMADD231PS Y10, Y1, Y8
+	VFMADD231PS Y10, Y5, Y9
+	VMOVUPS     (R11)(DI*2), Y10
+	VFMADD231PS Y10, Y2, Y8
+	VFMADD231PS Y10, Y6, Y9
+	VMOVUPS     (R9), Y10
+	VFMADD231PS Y10, Y3, Y8
+	VFMADD231PS Y10, Y7, Y9
+	VMOVUPS     Y8, (R12)
+	VMOVUPS     Y9, (R12)(R8*1)
+	ADDQ        $0x00000020, R11
+	ADDQ        $0x00000020, R9
+	ADDQ        $0x00000020, R10
+	ADDQ        $0x00000020, R12
+	SUBQ        $0x08, R13
+	JG          columns
+	LEAQ        (SI)(DI*4), SI
+	SUBQ        $0x04, AX
+	JG          rows
+	VZEROUPPER
+	RET
+
+// func update3x4AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
+// Requires: AVX, FMA3
+TEXT ·update3x4AVX2(SB), NOSPLIT, $0-72
+	MOVQ k+8(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ aCol+32(FP), BX
+	MOVQ b+40(FP), SI
+	MOVQ bRow+48(FP), DI
+	MOVQ cRow+64(FP), R8
+	SHLQ $0x02, DX
+	SHLQ $0x02, BX
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+rows:
+	VBROADCASTSS (CX), Y0
+	VBROADCASTSS (CX)(DX*1), Y4
+	VBROADCASTSS (CX)(DX*2), Y8
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y1
+	VBROADCASTSS (CX)(DX*1), Y5
+	VBROADCASTSS (CX)(DX*2), Y9
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y2
+	VBROADCASTSS (CX)(DX*1), Y6
+	VBROADCASTSS (CX)(DX*2), Y10
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Y3
+	VBROADCASTSS (CX)(DX*1), Y7
+	VBROADCASTSS (CX)(DX*2), Y11
+	ADDQ         BX, CX
+	MOVQ         c+56(FP), R12
+	MOVQ         n+0(FP), R13
+	MOVQ         SI, R11
+	LEAQ         (SI)(DI*2), R9
+	ADDQ         DI, R9
+	LEAQ         (R9)(DI*2), R10
+	ADDQ         DI, R10
+
+columns:
+	VMOVUPS     (R12), Y12
+	VMOVUPS     (R12)(R8*1), Y13
+	VMOVUPS     (R12)(R8*2), Y14
+	VMOVUPS     (R11), Y15
+	VFMADD231PS Y15, Y0, Y12
+	VFMADD231PS Y15, Y4, Y13
+	VFMADD231PS Y15, Y8, Y14
+	VMOVUPS     (R11)(DI*1), Y15
+	VFMADD231PS Y15, Y1, Y12
+	VFMADD231PS Y15, Y5, Y13
+	VFMADD231PS Y15, Y9, Y14
+	VMOVUPS     (R11)(DI*2), Y15
+	VFMADD231PS Y15, Y2, Y12
+	VFMADD231PS Y15, Y6, Y13
+	VFMADD231PS Y15, Y10, Y14
+	VMOVUPS     (R9), Y15
+	VFMADD231PS Y15, Y3, Y12
+	VFMADD231PS Y15, Y7, Y13
+	VFMADD231PS Y15, Y11, Y14
+	VMOVUPS     Y12, (R12)
+	VMOVUPS     Y13, (R12)(R8*1)
+	VMOVUPS     Y14, (R12)(R8*2)
+	ADDQ        $0x00000020, R11
+	ADDQ        $0x00000020, R9
+	ADDQ        $0x00000020, R10
+	ADDQ        $0x00000020, R12
+	SUBQ        $0x08, R13
+	JG          columns
+	LEAQ        (SI)(DI*4), SI
+	SUBQ        $0x04, AX
+	JG          rows
+	VZEROUPPER
+	RET
+
+// func dots1AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+// Requires: AVX, AVX512F
+TEXT ·dots1AVX512(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bRow+40(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+48(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x02, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), CX
+	MOVQ   k+8(FP), DI
+	LEAQ   (BX)(DX*2), R8
+	ADDQ   DX, R8
+	LEAQ   (R8)(DX*1), R9
+	SUBQ   $0x20, DI
+	JL     last
+
+two:
+	VMOVUPS     (CX), Z8
+	VMOVUPS     (BX), Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS     (BX)(DX*1), Z9
+	VFMADD231PS Z9, Z8, Z1
+	VMOVUPS     (BX)(DX*2), Z9
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS     (R8), Z9
+	VFMADD231PS Z9, Z8, Z3
+	VMOVUPS     64(CX), Z8
+	VMOVUPS     64(BX), Z9
+	VFMADD231PS Z9, Z8, Z4
+	VMOVUPS     64(BX)(DX*1), Z9
+	VFMADD231PS Z9, Z8, Z5
+	VMOVUPS     64(BX)(DX*2), Z9
+	VFMADD231PS Z9, Z8, Z6
+	VMOVUPS     64(R8), Z9
+	VFMADD231PS Z9, Z8, Z7
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000080, BX
+	ADDQ        $0x00000080, R8
+	SUBQ        $0x20, DI
+	JGE         two
+
+last:
+	ADDQ $0x20, DI
+	JZ   sum
+
+one:
+	VMOVUPS     (CX), Z8
+	VMOVUPS     (BX), Z9
+	VFMADD231PS Z9, Z8, Z0
+	VMOVUPS     (BX)(DX*1), Z9
+	VFMADD231PS Z9, Z8, Z1
+	VMOVUPS     (BX)(DX*2), Z9
+	VFMADD231PS Z9, Z8, Z2
+	VMOVUPS     (R8), Z9
+	VFMADD231PS Z9, Z8, Z3
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, BX
+	ADDQ        $0x00000040, R8
+	SUBQ        $0x10, DI
+	JG          one
+
+sum:
+	MOVQ          cRow+56(FP), BX
+	MOVQ          SI, CX
+	SHLQ          $0x02, BX
+	VADDPS        Z4, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y0
+	VADDPS        Z5, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y8
+	VADDPS        Y8, Y1, Y1
+	VADDPS        Z6, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y8
+	VADDPS        Y8, Y2, Y2
+	VADDPS        Z7, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y8
+	VADDPS        Y8, Y3, Y3
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (CX)
+	ADDQ          $0x10, SI
+	MOVQ          R9, BX
+	SUBQ          $0x04, AX
+	JG            rows
+	VZEROUPPER
+	RET
+
+// func dots1BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+// Requires: AVX, AVX512F
+TEXT ·dots1BF16AVX512(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bRow+40(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+48(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x01, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), CX
+	MOVQ   k+8(FP), DI
+	LEAQ   (BX)(DX*2), R8
+	ADDQ   DX, R8
+	LEAQ   (R8)(DX*1), R9
+	SUBQ   $0x20, DI
+	JL     last
+
+two:
+	VMOVUPS     (CX), Z8
+	VPMOVZXWD   (BX), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VPMOVZXWD   (BX)(DX*1), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z1
+	VPMOVZXWD   (BX)(DX*2), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z2
+	VPMOVZXWD   (R8), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z3
+	VMOVUPS     64(CX), Z8
+	VPMOVZXWD   32(BX), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z4
+	VPMOVZXWD   32(BX)(DX*1), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z5
+	VPMOVZXWD   32(BX)(DX*2), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z6
+	VPMOVZXWD   32(R8), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z7
+	ADDQ        $0x00000080, CX
+	ADDQ        $0x00000040, BX
+	ADDQ        $0x00000040, R8
+	SUBQ        $0x20, DI
+	JGE         two
+
+last:
+	ADDQ $0x20, DI
+	JZ   sum
+
+one:
+	VMOVUPS     (CX), Z8
+	VPMOVZXWD   (BX), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z0
+	VPMOVZXWD   (BX)(DX*1), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z1
+	VPMOVZXWD   (BX)(DX*2), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z2
+	VPMOVZXWD   (R8), Z9
+	VPSLLD      $0x10, Z9, Z9
+	VFMADD231PS Z9, Z8, Z3
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000020, BX
+	ADDQ        $0x00000020, R8
+	SUBQ        $0x10, DI
+	JG          one
+
+sum:
+	MOVQ          cRow+56(FP), BX
+	MOVQ          SI, CX
+	SHLQ          $0x02, BX
+	VADDPS        Z4, Z0, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y0
+	VADDPS        Z5, Z1, Z1
+	VEXTRACTF64X4 $0x01, Z1, Y8
+	VADDPS        Y8, Y1, Y1
+	VADDPS        Z6, Z2, Z2
+	VEXTRACTF64X4 $0x01, Z2, Y8
+	VADDPS        Y8, Y2, Y2
+	VADDPS        Z7, Z3, Z3
+	VEXTRACTF64X4 $0x01, Z3, Y8
+	VADDPS        Y8, Y3, Y3
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (CX)
+	ADDQ          $0x10, SI
+	MOVQ          R9, BX
+	SUBQ          $0x04, AX
+	JG            rows
+	VZEROUPPER
+	RET
+
+// func dots2AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+// Requires: AVX, AVX512F
+TEXT ·dots2AVX512(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bRow+40(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+48(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x02, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), DI
+	MOVQ   k+8(FP), R8
+	LEAQ   (BX)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*1), R10
+
+one:
+	VMOVUPS       (DI), Z8
+	VMOVUPS       (DI)(CX*1), Z9
+	VMOVUPS       (BX), Z10
+	VFMADD231PS   Z10, Z8, Z0
+	VFMADD231PS   Z10, Z9, Z4
+	VMOVUPS       (BX)(DX*1), Z10
+	VFMADD231PS   Z10, Z8, Z1
+	VFMADD231PS   Z10, Z9, Z5
+	VMOVUPS       (BX)(DX*2), Z10
+	VFMADD231PS   Z10, Z8, Z2
+	VFMADD231PS   Z10, Z9, Z6
+	VMOVUPS       (R9), Z10
+	VFMADD231PS   Z10, Z8, Z3
+	VFMADD231PS   Z10, Z9, Z7
+	ADDQ          $0x00000040, DI
+	ADDQ          $0x00000040, BX
+	ADDQ          $0x00000040, R9
+	SUBQ          $0x10, R8
+	JG            one
+	MOVQ          cRow+56(FP), DI
+	MOVQ          SI, BX
+	SHLQ          $0x02, DI
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y8
+	VADDPS        Y8, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y8
+	VADDPS        Y8, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y8
+	VADDPS        Y8, Y3, Y3
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (BX)
+	ADDQ          DI, BX
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VADDPS        Y8, Y4, Y4
+	VEXTRACTF64X4 $0x01, Z5, Y8
+	VADDPS        Y8, Y5, Y5
+	VEXTRACTF64X4 $0x01, Z6, Y8
+	VADDPS        Y8, Y6, Y6
+	VEXTRACTF64X4 $0x01, Z7, Y8
+	VADDPS        Y8, Y7, Y7
+	VHADDPS       Y5, Y4, Y4
+	VHADDPS       Y7, Y6, Y6
+	VHADDPS       Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VMOVUPS       X4, (BX)
+	ADDQ          $0x10, SI
+	MOVQ          R10, BX
+	SUBQ          $0x04, AX
+	JG            rows
+	VZEROUPPER
+	RET
+
+// func dots2BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+// Requires: AVX, AVX512F
+TEXT ·dots2BF16AVX512(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bRow+40(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+48(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x01, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), DI
+	MOVQ   k+8(FP), R8
+	LEAQ   (BX)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*1), R10
+
+one:
+	VMOVUPS       (DI), Z8
+	VMOVUPS       (DI)(CX*1), Z9
+	VPMOVZXWD     (BX), Z10
+	VPSLLD        $0x10, Z10, Z10
+	VFMADD231PS   Z10, Z8, Z0
+	VFMADD231PS   Z10, Z9, Z4
+	VPMOVZXWD     (BX)(DX*1), Z10
+	VPSLLD        $0x10, Z10, Z10
+	VFMADD231PS   Z10, Z8, Z1
+	VFMADD231PS   Z10, Z9, Z5
+	VPMOVZXWD     (BX)(DX*2), Z10
+	VPSLLD        $0x10, Z10, Z10
+	VFMADD231PS   Z10, Z8, Z2
+	VFMADD231PS   Z10, Z9, Z6
+	VPMOVZXWD     (R9), Z10
+	VPSLLD        $0x10, Z10, Z10
+	VFMADD231PS   Z10, Z8, Z3
+	VFMADD231PS   Z10, Z9, Z7
+	ADDQ          $0x00000040, DI
+	ADDQ          $0x00000020, BX
+	ADDQ          $0x00000020, R9
+	SUBQ          $0x10, R8
+	JG            one
+	MOVQ          cRow+56(FP), DI
+	MOVQ          SI, BX
+	SHLQ          $0x02, DI
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y8
+	VADDPS        Y8, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y8
+	VADDPS        Y8, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y8
+	VADDPS        Y8, Y3, Y3
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (BX)
+	ADDQ          DI, BX
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VADDPS        Y8, Y4, Y4
+	VEXTRACTF64X4 $0x01, Z5, Y8
+	VADDPS        Y8, Y5, Y5
+	VEXTRACTF64X4 $0x01, Z6, Y8
+	VADDPS        Y8, Y6, Y6
+	VEXTRACTF64X4 $0x01, Z7, Y8
+	VADDPS        Y8, Y7, Y7
+	VHADDPS       Y5, Y4, Y4
+	VHADDPS       Y7, Y6, Y6
+	VHADDPS       Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VMOVUPS       X4, (BX)
+	ADDQ          $0x10, SI
+	MOVQ          R10, BX
+	SUBQ          $0x04, AX
+	JG            rows
+	VZEROUPPER
+	RET
+
+// func dots3AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+// Requires: AVX, AVX512F
+TEXT ·dots3AVX512(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bRow+40(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+48(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x02, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   a+16(FP), DI
+	MOVQ   k+8(FP), R8
+	LEAQ   (BX)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*1), R10
+
+one:
+	VMOVUPS       (DI), Z12
+	VMOVUPS       (DI)(CX*1), Z13
+	VMOVUPS       (DI)(CX*2), Z14
+	VMOVUPS       (BX), Z15
+	VFMADD231PS   Z15, Z12, Z0
+	VFMADD231PS   Z15, Z13, Z4
+	VFMADD231PS   Z15, Z14, Z8
+	VMOVUPS       (BX)(DX*1), Z15
+	VFMADD231PS   Z15, Z12, Z1
+	VFMADD231PS   Z15, Z13, Z5
+	VFMADD231PS   Z15, Z14, Z9
+	VMOVUPS       (BX)(DX*2), Z15
+	VFMADD231PS   Z15, Z12, Z2
+	VFMADD231PS   Z15, Z13, Z6
+	VFMADD231PS   Z15, Z14, Z10
+	VMOVUPS       (R9), Z15
+	VFMADD231PS   Z15, Z12, Z3
+	VFMADD231PS   Z15, Z13, Z7
+	VFMADD231PS   Z15, Z14, Z11
+	ADDQ          $0x00000040, DI
+	ADDQ          $0x00000040, BX
+	ADDQ          $0x00000040, R9
+	SUBQ          $0x10, R8
+	JG            one
+	MOVQ          cRow+56(FP), DI
+	MOVQ          SI, BX
+	SHLQ          $0x02, DI
+	VEXTRACTF64X4 $0x01, Z0, Y12
+	VADDPS        Y12, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y12
+	VADDPS        Y12, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y12
+	VADDPS        Y12, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y12
+	VADDPS        Y12, Y3, Y3
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (BX)
+	ADDQ          DI, BX
+	VEXTRACTF64X4 $0x01, Z4, Y12
+	VADDPS        Y12, Y4, Y4
+	VEXTRACTF64X4 $0x01, Z5, Y12
+	VADDPS        Y12, Y5, Y5
+	VEXTRACTF64X4 $0x01, Z6, Y12
+	VADDPS        Y12, Y6, Y6
+	VEXTRACTF64X4 $0x01, Z7, Y12
+	VADDPS        Y12, Y7, Y7
+	VHADDPS       Y5, Y4, Y4
+	VHADDPS       Y7, Y6, Y6
+	VHADDPS       Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VMOVUPS       X4, (BX)
+	ADDQ          DI, BX
+	VEXTRACTF64X4 $0x01, Z8, Y12
+	VADDPS        Y12, Y8, Y8
+	VEXTRACTF64X4 $0x01, Z9, Y12
+	VADDPS        Y12, Y9, Y9
+	VEXTRACTF64X4 $0x01, Z10, Y12
+	VADDPS        Y12, Y10, Y10
+	VEXTRACTF64X4 $0x01, Z11, Y12
+	VADDPS        Y12, Y11, Y11
+	VHADDPS       Y9, Y8, Y8
+	VHADDPS       Y11, Y10, Y10
+	VHADDPS       Y10, Y8, Y8
+	VEXTRACTF128  $0x01, Y8, X9
+	VADDPS        X9, X8, X8
+	VMOVUPS       X8, (BX)
+	ADDQ          $0x10, SI
+	MOVQ          R10, BX
+	SUBQ          $0x04, AX
+	JG            rows
+	VZEROUPPER
+	RET
+
+// func dots3BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+// Requires: AVX, AVX512F
+TEXT ·dots3BF16AVX512(SB), NOSPLIT, $0-64
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bRow+40(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+48(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x01, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   a+16(FP), DI
+	MOVQ   k+8(FP), R8
+	LEAQ   (BX)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*1), R10
+
+one:
+	VMOVUPS       (DI), Z12
+	VMOVUPS       (DI)(CX*1), Z13
+	VMOVUPS       (DI)(CX*2), Z14
+	VPMOVZXWD     (BX), Z15
+	VPSLLD        $0x10, Z15, Z15
+	VFMADD231PS   Z15, Z12, Z0
+	VFMADD231PS   Z15, Z13, Z4
+	VFMADD231PS   Z15, Z14, Z8
+	VPMOVZXWD     (BX)(DX*1), Z15
+	VPSLLD        $0x10, Z15, Z15
+	VFMADD231PS   Z15, Z12, Z1
+	VFMADD231PS   Z15, Z13, Z5
+	VFMADD231PS   Z15, Z14, Z9
+	VPMOVZXWD     (BX)(DX*2), Z15
+	VPSLLD        $0x10, Z15, Z15
+	VFMADD231PS   Z15, Z12, Z2
+	VFMADD231PS   Z15, Z13, Z6
+	VFMADD231PS   Z15, Z14, Z10
+	VPMOVZXWD     (R9), Z15
+	VPSLLD        $0x10, Z15, Z15
+	VFMADD231PS   Z15, Z12, Z3
+	VFMADD231PS   Z15, Z13, Z7
+	VFMADD231PS   Z15, Z14, Z11
+	ADDQ          $0x00000040, DI
+	ADDQ          $0x00000020, BX
+	ADDQ          $0x00000020, R9
+	SUBQ          $0x10, R8
+	JG            one
+	MOVQ          cRow+56(FP), DI
+	MOVQ          SI, BX
+	SHLQ          $0x02, DI
+	VEXTRACTF64X4 $0x01, Z0, Y12
+	VADDPS        Y12, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y12
+	VADDPS        Y12, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y12
+	VADDPS        Y12, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y12
+	VADDPS        Y12, Y3, Y3
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVUPS       X0, (BX)
+	ADDQ          DI, BX
+	VEXTRACTF64X4 $0x01, Z4, Y12
+	VADDPS        Y12, Y4, Y4
+	VEXTRACTF64X4 $0x01, Z5, Y12
+	VADDPS        Y12, Y5, Y5
+	VEXTRACTF64X4 $0x01, Z6, Y12
+	VADDPS        Y12, Y6, Y6
+	VEXTRACTF64X4 $0x01, Z7, Y12
+	VADDPS        Y12, Y7, Y7
+	VHADDPS       Y5, Y4, Y4
+	VHADDPS       Y7, Y6, Y6
+	VHADDPS       Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VMOVUPS       X4, (BX)
+	ADDQ          DI, BX
+	VEXTRACTF64X4 $0x01, Z8, Y12
+	VADDPS        Y12, Y8, Y8
+	VEXTRACTF64X4 $0x01, Z9, Y12
+	VADDPS        Y12, Y9, Y9
+	VEXTRACTF64X4 $0x01, Z10, Y12
+	VADDPS        Y12, Y10, Y10
+	VEXTRACTF64X4 $0x01, Z11, Y12
+	VADDPS        Y12, Y11, Y11
+	VHADDPS       Y9, Y8, Y8
+	VHADDPS       Y11, Y10, Y10
+	VHADDPS       Y10, Y8, Y8
+	VEXTRACTF128  $0x01, Y8, X9
+	VADDPS        X9, X8, X8
+	VMOVUPS       X8, (BX)
+	ADDQ          $0x10, SI
+	MOVQ          R10, BX
+	SUBQ          $0x04, AX
+	JG            rows
+	VZEROUPPER
+	RET
+
+// func update1x8AVX512(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
+// Requires: AVX, AVX512F
+TEXT ·update1x8AVX512(SB), NOSPLIT, $0-72
+	MOVQ k+8(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ aCol+32(FP), BX
+	MOVQ b+40(FP), SI
+	MOVQ bRow+48(FP), DI
+	MOVQ cRow+64(FP), R8
+	SHLQ $0x02, DX
+	SHLQ $0x02, BX
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+rows:
+	VBROADCASTSS (CX), Z0
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z1
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z2
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z3
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z4
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z5
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z6
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z7
+	ADDQ         BX, CX
+	MOVQ         c+56(FP), R10
+	MOVQ         n+0(FP), R11
+	MOVQ         SI, R9
+	LEAQ         (SI)(DI*2), DX
+	ADDQ         DI, DX
+	LEAQ         (DX)(DI*2), R8
+	ADDQ         DI, R8
+
+columns:
+	VMOVUPS     (R10), Z8
+	VMOVUPS     (R9), Z9
+	VFMADD231PS Z9, Z0, Z8
+	VMOVUPS     (R9)(DI*1), Z9
+	VFMADD231PS Z9, Z1, Z8
+	VMOVUPS     (R9)(DI*2), Z9
+	VFMADD231PS Z9, Z2, Z8
+	VMOVUPS     (DX), Z9
+	VFMADD231PS Z9, Z3, Z8
+	VMOVUPS     (DX)(DI*1), Z9
+	VFMADD231PS Z9, Z4, Z8
+	VMOVUPS     (DX)(DI*2), Z9
+	VFMADD231PS Z9, Z5, Z8
+	VMOVUPS     (R8), Z9
+	VFMADD231PS Z9, Z6, Z8
+	VMOVUPS     (R8)(DI*1), Z9
+	VFMADD231PS Z9, Z7, Z8
+	VMOVUPS     Z8, (R10)
+	ADDQ        $0x00000040, R9
+	ADDQ        $0x00000040, DX
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, R10
+	SUBQ        $0x10, R11
+	JG          columns
+	LEAQ        (SI)(DI*4), SI
+	LEAQ        (SI)(DI*4), SI
+	SUBQ        $0x08, AX
+	JG          rows
+	VZEROUPPER
+	RET
+
+// func update2x4AVX512(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
+// Requires: AVX, AVX512F
+TEXT ·update2x4AVX512(SB), NOSPLIT, $0-72
+	MOVQ k+8(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ aCol+32(FP), BX
+	MOVQ b+40(FP), SI
+	MOVQ bRow+48(FP), DI
+	MOVQ cRow+64(FP), R8
+	SHLQ $0x02, DX
+	SHLQ $0x02, BX
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+rows:
+	VBROADCASTSS (CX), Z0
+	VBROADCASTSS (CX)(DX*1), Z4
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z1
+	VBROADCASTSS (CX)(DX*1), Z5
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z2
+	VBROADCASTSS (CX)(DX*1), Z6
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z3
+	VBROADCASTSS (CX)(DX*1), Z7
+	ADDQ         BX, CX
+	MOVQ         c+56(FP), R12
+	MOVQ         n+0(FP), R13
+	MOVQ         SI, R11
+	LEAQ         (SI)(DI*2), R9
+	ADDQ         DI, R9
+	LEAQ         (R9)(DI*2), R10
+	ADDQ         DI, R10
+
+columns:
+	VMOVUPS     (R12), Z8
+	VMOVUPS     (R12)(R8*1), Z9
+	VMOVUPS     (R11), Z10
+	VFMADD231PS Z10, Z0, Z8
+	VFMADD231PS Z10, Z4, Z9
+	VMOVUPS     (R11)(DI*1), Z10
+	VFMADD231PS Z10, Z1, Z8
+	VFMADD231PS Z10, Z5, Z9
+	VMOVUPS     (R11)(DI*2), Z10
+	VFMADD231PS Z10, Z2, Z8
+	VFMADD231PS Z10, Z6, Z9
+	VMOVUPS     (R9), Z10
+	VFMADD231PS Z10, Z3, Z8
+	VFMADD231PS Z10, Z7, Z9
+	VMOVUPS     Z8, (R12)
+	VMOVUPS     Z9, (R12)(R8*1)
+	ADDQ        $0x00000040, R11
+	ADDQ        $0x00000040, R9
+	ADDQ        $0x00000040, R10
+	ADDQ        $0x00000040, R12
+	SUBQ        $0x10, R13
+	JG          columns
+	LEAQ        (SI)(DI*4), SI
+	SUBQ        $0x04, AX
+	JG          rows
+	VZEROUPPER
+	RET
+
+// func update3x4AVX512(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
+// Requires: AVX, AVX512F
+TEXT ·update3x4AVX512(SB), NOSPLIT, $0-72
+	MOVQ k+8(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ aRow+24(FP), DX
+	MOVQ aCol+32(FP), BX
+	MOVQ b+40(FP), SI
+	MOVQ bRow+48(FP), DI
+	MOVQ cRow+64(FP), R8
+	SHLQ $0x02, DX
+	SHLQ $0x02, BX
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+rows:
+	VBROADCASTSS (CX), Z0
+	VBROADCASTSS (CX)(DX*1), Z4
+	VBROADCASTSS (CX)(DX*2), Z8
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z1
+	VBROADCASTSS (CX)(DX*1), Z5
+	VBROADCASTSS (CX)(DX*2), Z9
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z2
+	VBROADCASTSS (CX)(DX*1), Z6
+	VBROADCASTSS (CX)(DX*2), Z10
+	ADDQ         BX, CX
+	VBROADCASTSS (CX), Z3
+	VBROADCASTSS (CX)(DX*1), Z7
+	VBROADCASTSS (CX)(DX*2), Z11
+	ADDQ         BX, CX
+	MOVQ         c+56(FP), R12
+	MOVQ         n+0(FP), R13
+	MOVQ         SI, R11
+	LEAQ         (SI)(DI*2), R9
+	ADDQ         DI, R9
+	LEAQ         (R9)(DI*2), R10
+	ADDQ         DI, R10
+
+columns:
+	VMOVUPS     (R12), Z12
+	VMOVUPS     (R12)(R8*1), Z13
+	VMOVUPS     (R12)(R8*2), Z14
+	VMOVUPS     (R11), Z15
+	VFMADD231PS Z15, Z0, Z12
+	VFMADD231PS Z15, Z4, Z13
+	VFMADD231PS Z15, Z8, Z14
+	VMOVUPS     (R11)(DI*1), Z15
+	VFMADD231PS Z15, Z1, Z12
+	VFMADD231PS Z15, Z5, Z13
+	VFMADD231PS Z15, Z9, Z14
+	VMOVUPS     (R11)(DI*2), Z15
+	VFMADD231PS Z15, Z2, Z12
+	VFMADD231PS Z15, Z6, Z13
+	VFMADD231PS Z15, Z10, Z14
+	VMOVUPS     (R9), Z15
+	VFMADD231PS Z15, Z3, Z12
+	VFMADD231PS Z15, Z7, Z13
+	VFMADD231PS Z15, Z11, Z14
+	VMOVUPS     Z12, (R12)
+	VMOVUPS     Z13, (R12)(R8*1)
+	VMOVUPS     Z14, (R12)(R8*2)
+	ADDQ        $0x00000040, R11
+	ADDQ        $0x00000040, R9
+	ADDQ        $0x00000040, R10
+	ADDQ        $0x00000040, R12
+	SUBQ        $0x10, R13
+	JG          columns
+	LEAQ        (SI)(DI*4), SI
+	SUBQ        $0x04, AX
+	JG          rows
+	VZEROUPPER
+	RET
+
 // func strip8AVX2(k int, dst *float32, dRow int, src *float32, sRow int, cols int)
 // Requires: AVX
 TEXT ·strip8AVX2(SB), NOSPLIT, $0-48

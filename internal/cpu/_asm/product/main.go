@@ -16,6 +16,15 @@ func main() {
 		}
 	}
 	for _, w := range simd.Widths {
+		for m := 1; m <= 3; m++ {
+			dots(w, m, false)
+			dots(w, m, true)
+		}
+		update(w, 1, 8)
+		update(w, 2, 4)
+		update(w, 3, 4)
+	}
+	for _, w := range simd.Widths {
 		strip(w, 1)
 		strip(w, 2)
 	}

@@ -1,0 +1,200 @@
+//go:build amd64 && !purego
+
+package cpu
+
+type (
+	dotsFunc     func(n, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+	dotsHalfFunc func(n, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+	updateFunc   func(n, k int, a *float32, aRow, aCol int, b *float32, bRow int, c *float32, cRow int)
+)
+
+// thinKernels are those for products with few rows, of one level: entry m−1 is for m rows.
+type thinKernels struct {
+	floats   int // in a register
+	dots     [3]dotsFunc
+	dotsHalf [3]dotsHalfFunc
+	update   [3]updateFunc
+	step     [3]int // rows of B that update takes at once
+}
+
+var thins = [...]*thinKernels{
+	avx2: {8, [3]dotsFunc{dots1AVX2, dots2AVX2, dots3AVX2}, [3]dotsHalfFunc{dots1BF16AVX2, dots2BF16AVX2, dots3BF16AVX2},
+		[3]updateFunc{update1x8AVX2, update2x4AVX2, update3x4AVX2}, [3]int{8, 4, 4}},
+	avx512: {16, [3]dotsFunc{dots1AVX512, dots2AVX512, dots3AVX512}, [3]dotsHalfFunc{dots1BF16AVX512, dots2BF16AVX512, dots3BF16AVX512},
+		[3]updateFunc{update1x8AVX512, update2x4AVX512, update3x4AVX512}, [3]int{8, 4, 4}},
+}
+
+// thinRows is the number of rows up to which packing B costs more than it saves. A small B is packed, and read again, in no time.
+func thinRows(b *operand, elements int) int {
+	switch large := elements >= 1<<16; {
+	case b.row == 1 && large:
+		return 24
+	case b.row == 1:
+		return 6
+	case b.half != nil:
+		return 0
+	case large:
+		return 12
+	}
+	return 4
+}
+
+// isThin reports whether the product is to be computed by the thin methods: without packing B.
+func (g *gemm) isThin() bool {
+	if active == generic || g.m > thinRows(&g.b, g.n*g.k) {
+		return false
+	}
+	if g.b.row == 1 {
+		return g.k >= thins[active].floats
+	}
+	return g.n >= thins[active].floats
+}
+
+// rowsOfA is A as float32 rows of k elements, in scratch if it is not stored so.
+func (g *gemm) rowsOfA(s *scratch) []float32 {
+	if g.a.half == nil && g.a.col == 1 && g.a.row == g.k {
+		return g.a.full
+	}
+	a := s.take(g.m * g.k)
+	for i := range g.m {
+		for p := range g.k {
+			a[i*g.k+p] = g.a.at(i*g.a.row + p*g.a.col)
+		}
+	}
+	return a
+}
+
+// thinPart computes columns [from, to) of C, given A as rowsOfA returns it.
+func (g *gemm) thinPart(a []float32, from, to int, s *scratch) {
+	mark := s.used
+	if g.b.row == 1 {
+		g.dots(thins[active], a, from, to, s)
+	} else {
+		g.update(thins[active], a, from, to, s)
+	}
+	s.used = mark
+	g.finish(0, g.m, from, to)
+}
+
+// thin computes a thin product with tasks for several processors.
+func (g *gemm) thin(s *scratch) {
+	a := g.rowsOfA(s)
+	const elements = 1 << 16 // of B in a task
+	grain := max(4, elements/max(g.k, 1)&^3)
+	if g.b.row != 1 {
+		grain = max(512, min(g.n/4, 2048)&^15, elements/max(g.k, 1)&^15)
+	}
+	tasks := max(1, g.n/grain) // the last is the widest: none is narrower than a register
+	parallel(tasks, func(i int) {
+		s := borrow()
+		defer s.giveBack()
+		to := g.n
+		if i < tasks-1 {
+			to = (i + 1) * grain
+		}
+		g.thinPart(a, i*grain, to, s)
+	})
+}
+
+// dots computes columns [from, to) of C = A·Bᵀ.
+func (g *gemm) dots(t *thinKernels, a []float32, from, to int, s *scratch) {
+	c, cRow, n := g.c[from:], g.cRow, to-from
+	if g.accumulate {
+		c, cRow = s.take(g.m*n), n
+	}
+	sum := s.take(3 * 4)
+	k := g.k / t.floats * t.floats
+	const rows = 16 // of B, which stay in cache for all rows of A
+	for j := 0; j < n; j += rows {
+		block := min(rows, n-j)
+		for i := 0; i < g.m; i += 3 {
+			m := min(3, g.m-i)
+			if whole := block &^ 3; whole > 0 {
+				t.call(m, whole, k, &a[i*g.k], g.k, &g.b, (from+j)*g.b.col, g.b.col, &c[i*cRow+j], cRow)
+			}
+			for e := block &^ 3; e < block; e++ { // the same row, four times
+				t.call(m, 4, k, &a[i*g.k], g.k, &g.b, (from+j+e)*g.b.col, 0, &sum[0], 4)
+				for r := range m {
+					c[(i+r)*cRow+j+e] = sum[4*r]
+				}
+			}
+		}
+	}
+	for i := range g.m {
+		row := c[i*cRow:][:n]
+		if k < g.k {
+			for j := range row {
+				for p := k; p < g.k; p++ {
+					row[j] += a[i*g.k+p] * g.b.at((from+j)*g.b.col+p)
+				}
+			}
+		}
+		add, into := row, g.c[i*g.cRow+from:][:n]
+		if !g.accumulate {
+			if g.bias == nil {
+				continue
+			}
+			add = g.bias[from:to]
+		}
+		for j, v := range add {
+			into[j] += v
+		}
+	}
+}
+
+func (t *thinKernels) call(m, n, k int, a *float32, aRow int, b *operand, at, bRow int, c *float32, cRow int) {
+	if b.half != nil {
+		t.dotsHalf[m-1](n, k, a, aRow, &b.half[at], bRow, c, cRow)
+	} else {
+		t.dots[m-1](n, k, a, aRow, &b.full[at], bRow, c, cRow)
+	}
+}
+
+// update computes columns [from, to) of C = A·B, a register or more, adding one row of B after another.
+func (g *gemm) update(t *thinKernels, a []float32, from, to int, s *scratch) {
+	n := to - from
+	whole := n / t.floats * t.floats
+	// The columns of an incomplete register are computed beside C, in one that begins earlier.
+	edge, last := to-t.floats, s.take(g.m*t.floats)
+	for i := range g.m {
+		row := g.c[i*g.cRow+from:][:n]
+		if !g.accumulate {
+			clear(row)
+			copy(row, g.bias[min(from, len(g.bias)):])
+		}
+		copy(last[i*t.floats:][:t.floats], row[n-t.floats:])
+	}
+	const columns, rows = 2048, 16 // a block of B that stays in cache for all rows of A
+	for p := 0; p < g.k; p += rows {
+		depth := min(rows, g.k-p)
+		for i := 0; i < g.m; i += 3 {
+			m := min(3, g.m-i)
+			d := depth / t.step[m-1] * t.step[m-1]
+			b := g.b.full[p*g.b.row:]
+			for j := 0; j < whole && d > 0; j += columns {
+				t.update[m-1](min(columns, whole-j), d, &a[i*g.k+p], g.k, 1, &b[from+j], g.b.row, &g.c[i*g.cRow+from+j], g.cRow)
+			}
+			if whole < n && d > 0 {
+				t.update[m-1](t.floats, d, &a[i*g.k+p], g.k, 1, &b[edge], g.b.row, &last[i*t.floats], t.floats)
+			}
+			for q := d; q < depth; q++ {
+				b := b[q*g.b.row:][:to]
+				for r := i; r < i+m; r++ {
+					x := a[r*g.k+p+q]
+					axpy(g.c[r*g.cRow+from:][:whole], x, b[from:])
+					axpy(last[r*t.floats:][:t.floats], x, b[edge:])
+				}
+			}
+		}
+	}
+	for i := range g.m {
+		copy(g.c[i*g.cRow+from+whole:i*g.cRow+to], last[i*t.floats+t.floats-(n-whole):])
+	}
+}
+
+// axpy adds x·b to c.
+func axpy(c []float32, x float32, b []float32) {
+	for j, v := range b[:len(c)] {
+		c[j] += x * v
+	}
+}

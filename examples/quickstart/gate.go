@@ -18,6 +18,7 @@ var promises = map[string][]limit{
 		{"pope_random", .95}, {"pope_popular", .95}, {"pope_adversarial", .90}, {"color", .95}, {"shape", .95}, {"where", .90}, {"count_all", .95}, {"count_color", .85},
 		{"word", .75}, {"caption_f1", .85}, {"caption_chair", -.05}, {"held_out_existence", .80}, {"held_out_shape", .70},
 		{"zero_shot_seen", .97}, {"zero_shot_unseen", .85}, {"align_gain", .18}, {"encoder_gain", .10},
+		{"widgets_before", -.20}, {"widgets_after", .78}, {"widgets_fade", -.03},
 	},
 	"smoke": {{"mix", .58}, {"vision_gain", .20}},
 }

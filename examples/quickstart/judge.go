@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/shapes"
@@ -106,14 +107,21 @@ func (j *job) judge(ctx context.Context, l *lesson, clip *vit.CLIP, m *connector
 	if err := j.details(ctx, m); err != nil {
 		return err
 	}
+	if err := j.drawSheet(ctx, m); err != nil {
+		return err
+	}
+	if err := j.learnWidgets(ctx, l, m); err != nil { // it changes the connector, hence last
+		return err
+	}
 	if err := j.report.tally(j.flags.out); err != nil {
 		return err
 	}
 	j.afterAligning()
 	j.table(exams, columns)
-	if err := j.draw(ctx, m); err != nil {
+	if err := j.drawCurves(); err != nil {
 		return err
 	}
+	j.printf("contact-sheet.png, loss.png, vision-gain.png and report.json are in %s; talk with the model: %s", filepath.Clean(j.flags.out), j.command("-chat"))
 	if err := j.save(); err != nil || !j.flags.gate {
 		return err
 	}

@@ -130,12 +130,18 @@ func (p *pool) look(t vit.Tower, s vit.Select) {
 	}
 }
 
+// feature is what the tower makes of a picture: [P·D].
+func (p *pool) feature(i int) []float32 {
+	n := p.features.Dim(1) * p.features.Dim(2)
+	return p.features.Data()[i*n : (i+1)*n]
+}
+
 // seen are the features of pictures: [B, P, D].
 func (p *pool) seen(chosen []int) *tensor.Tensor {
 	P, D := p.features.Dim(1), p.features.Dim(2)
 	out := make([]float32, 0, len(chosen)*P*D)
 	for _, i := range chosen {
-		out = append(out, p.features.Data()[i*P*D:(i+1)*P*D]...)
+		out = append(out, p.feature(i)...)
 	}
 	return tensor.Wrap(out, len(chosen), P, D)
 }

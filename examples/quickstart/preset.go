@@ -32,6 +32,8 @@ type Preset struct {
 	Tune    Length `json:"tune"`    // stage 2: instructions, connector and language model
 	Compare Length `json:"compare"` // baselines are tuned as long as this (0: there are none), unless -full
 
+	Widgets Length `json:"widgets"` // eight new names through LoRA (0: none)
+
 	Questions int `json:"questions"` // of each family, in the final evaluation
 	Quick     int `json:"quick"`     // the same, while training
 	Curve     int `json:"curve"`     // how many times stage 2 is measured
@@ -61,7 +63,7 @@ func standard() Preset {
 		Name: "default", Pictures: 16000,
 		Patch: 8, Vision: Blocks{64, 3, 4, 256}, Reader: Blocks{64, 2, 4, 256}, Shared: 64, Place: 0.17,
 		Language: Blocks{96, 3, 4, 256}, Merge: 2,
-		Clip: Length{1000, 64, 2e-3}, Text: Length{2600, 16, 1.5e-3}, Align: Length{200, 32, 2e-3}, Tune: Length{1200, 16, 1.2e-3}, Compare: Length{600, 16, 1.2e-3},
+		Clip: Length{1000, 64, 2e-3}, Text: Length{2600, 16, 1.5e-3}, Align: Length{200, 32, 2e-3}, Tune: Length{1200, 16, 1.2e-3}, Compare: Length{600, 16, 1.2e-3}, Widgets: Length{160, 16, 1e-3},
 		Questions: 300, Quick: 40, Curve: 10,
 	}
 }
@@ -83,7 +85,7 @@ func toy() Preset {
 		Name: "toy", Pictures: 96,
 		Patch: 8, Vision: Blocks{16, 2, 2, 32}, Reader: Blocks{16, 1, 2, 32}, Shared: 16, Place: 0.17,
 		Language: Blocks{16, 1, 2, 32}, Merge: 2,
-		Clip: Length{6, 8, 2e-3}, Text: Length{6, 4, 2e-3}, Align: Length{4, 4, 2e-3}, Tune: Length{6, 4, 2e-3}, Compare: Length{2, 4, 2e-3},
+		Clip: Length{6, 8, 2e-3}, Text: Length{6, 4, 2e-3}, Align: Length{4, 4, 2e-3}, Tune: Length{6, 4, 2e-3}, Compare: Length{2, 4, 2e-3}, Widgets: Length{2, 4, 2e-3},
 		Questions: 4, Quick: 2, Curve: 2,
 	}
 }

@@ -57,7 +57,7 @@ func machine() Machine {
 }
 
 // parts are the folders of a run in which something trains, in order.
-var parts = []string{"clip", "language", "vlm", "blind", "no-stage-1", "random-encoder"}
+var parts = []string{"clip", "language", "vlm", "blind", "no-stage-1", "random-encoder", "lora"}
 
 // tally reads what the stages cost and showed from the metrics that the trainer keeps, those of earlier processes of the run included.
 func (r *Report) tally(dir string) error {
@@ -77,7 +77,7 @@ func (r *Report) tally(dir string) error {
 				break
 			}
 			name := e.Stage
-			if part != "clip" && part != "language" && part != "vlm" {
+			if part == "blind" || part == "no-stage-1" || part == "random-encoder" {
 				name = part + "/" + e.Stage
 			}
 			r.add(name, e)

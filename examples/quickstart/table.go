@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/shapes/eval"
 )
 
@@ -58,16 +55,4 @@ func (j *job) table(exams []*exam, columns []column) {
 	for _, c := range j.report.Stages {
 		j.printf("%-24s %5d steps %7.1f s %7.2f TFLOP %7.1f GFLOP/s · loss %.3f", c.Name, c.Steps, c.Seconds, c.FLOPs/1e12, c.FLOPs/1e9/max(c.Seconds, 1e-9), c.Loss)
 	}
-}
-
-// draw writes the pictures of the run.
-func (j *job) draw(ctx context.Context, m *connector.VLM) error {
-	if err := j.drawSheet(ctx, m); err != nil {
-		return err
-	}
-	if err := j.drawCurves(); err != nil {
-		return err
-	}
-	j.printf("contact-sheet.png, loss.png, vision-gain.png and report.json are in %s; talk with the model: %s", filepath.Clean(j.flags.out), j.command("-chat"))
-	return nil
 }

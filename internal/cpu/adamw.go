@@ -42,14 +42,14 @@ func (d *Device) AdamW(c backend.AdamW, items []backend.AdamWItem) {
 func (s *adamwStep) apply(it *backend.AdamWItem, from, to int) {
 	k, g, m, v := vectors(), it.Grad.Float32(), it.M.Float32(), it.V.Float32()
 	if it.Master == nil {
-		k.adamw(it.Param.Float32()[from:to], g[from:to], m[from:to], v[from:to], s)
+		k.adamw(it.Param.Float32()[from:to], g[from:to], m[from:to], v[from:to], *s)
 		return
 	}
 	const part = 2048 // stays in the first-level cache until it is rounded
 	for ; from < to; from += part {
 		end := min(to, from+part)
 		p := it.Master.Float32()[from:end]
-		k.adamw(p, g[from:end], m[from:end], v[from:end], s)
+		k.adamw(p, g[from:end], m[from:end], v[from:end], *s)
 		k.narrow(it.Param.BFloat16()[from:end], p)
 	}
 }

@@ -90,7 +90,7 @@ var avx2Kernels = kernels{
 
 	rope:     ropeAVX2,
 	ropeBack: ropeBackAVX2,
-	adamw:    func(p, g, m, v []float32, c *adamwStep) { adamwAVX2(p, g, m, v, &c.gradScale) },
+	adamw:    func(p, g, m, v []float32, c adamwStep) { adamwAVX2(p, g, m, v, &c.gradScale) },
 
 	transpose: transpose8,
 	narrow: func(dst []uint16, x []float32) {
@@ -185,7 +185,7 @@ var avx512Kernels = kernels{
 
 	rope:     ropeAVX512,
 	ropeBack: ropeBackAVX512,
-	adamw:    func(p, g, m, v []float32, c *adamwStep) { adamwAVX512(p, g, m, v, &c.gradScale) },
+	adamw:    func(p, g, m, v []float32, c adamwStep) { adamwAVX512(p, g, m, v, &c.gradScale) },
 
 	transpose: transpose8,
 	narrow: func(dst []uint16, x []float32) {

@@ -52,34 +52,35 @@ func total(x []float32) float64 {
 func sumColumns(y, x []float32, outer, n, inner int) {
 	clear(y)
 	chunk := max(32, grain/inner)
-	add := func(y, x []float32) {
-		f := vectors().binary[backend.Add]
-		for ; len(x) > 0; x = x[inner:] {
-			f(y, y, x[:inner])
-		}
-	}
-	if n <= chunk && outer*n*inner <= grain {
+	switch {
+	case outer*n*inner <= grain:
 		for o := range outer {
-			add(y[o*inner:(o+1)*inner], x[o*n*inner:(o+1)*n*inner])
+			addRows(y[o*inner:(o+1)*inner], x[o*n*inner:(o+1)*n*inner])
 		}
-		return
+	case n <= chunk:
+		parallel(outer, func(o int) { addRows(y[o*inner:(o+1)*inner], x[o*n*inner:(o+1)*n*inner]) })
+	default:
+		s := borrow()
+		defer s.giveBack()
+		chunks := (n + chunk - 1) / chunk
+		parts := s.take(outer * chunks * inner)
+		parallel(outer*chunks, func(i int) {
+			o, c := i/chunks, i%chunks
+			part := parts[i*inner : (i+1)*inner]
+			clear(part)
+			addRows(part, x[(o*n+c*chunk)*inner:(o*n+min(n, (c+1)*chunk))*inner])
+		})
+		for o := range outer {
+			addRows(y[o*inner:(o+1)*inner], parts[o*chunks*inner:(o+1)*chunks*inner])
+		}
 	}
-	if n <= chunk {
-		parallel(outer, func(o int) { add(y[o*inner:(o+1)*inner], x[o*n*inner:(o+1)*n*inner]) })
-		return
-	}
-	s := borrow()
-	defer s.giveBack()
-	chunks := (n + chunk - 1) / chunk
-	parts := s.take(outer * chunks * inner)
-	parallel(outer*chunks, func(i int) {
-		o, c := i/chunks, i%chunks
-		part := parts[i*inner : (i+1)*inner]
-		clear(part)
-		add(part, x[(o*n+c*chunk)*inner:(o*n+min(n, (c+1)*chunk))*inner])
-	})
-	for o := range outer {
-		add(y[o*inner:(o+1)*inner], parts[o*chunks*inner:(o+1)*chunks*inner])
+}
+
+// addRows adds the rows of x, each as long as y, to y.
+func addRows(y, x []float32) {
+	add := vectors().binary[backend.Add]
+	for ; len(x) > 0; x = x[len(y):] {
+		add(y, y, x[:len(y)])
 	}
 }
 

@@ -48,7 +48,7 @@ type kernels struct {
 
 	rope     func(dst, x, cos, sin []float32) // pairs (j, j+len(cos)) of x turned by the angles
 	ropeBack func(dst, x, cos, sin []float32) // turned back
-	adamw    func(p, g, m, v []float32, c *adamwStep)
+	adamw    func(p, g, m, v []float32, c adamwStep)
 
 	transpose func(k int, dst *float32, dRow int, src *float32, sRow int) // 8 rows of k elements, a multiple of 8, become columns
 
@@ -283,7 +283,7 @@ var goKernels = kernels{
 			dst[j], dst[n+j] = a*c+b*s, b*c-a*s
 		}
 	},
-	adamw: func(p, g, m, v []float32, c *adamwStep) {
+	adamw: func(p, g, m, v []float32, c adamwStep) {
 		g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
 		for i, d := range g {
 			d *= c.gradScale

@@ -2,7 +2,9 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 
 	"github.com/gollava/gollava/data/chat"
@@ -23,27 +25,40 @@ type Assistant struct {
 	Options   llm.Options // of generation; StopStrings, Decode and OnToken are the assistant's own. Zero: greedy, 512 tokens
 }
 
-// OpenAssistant loads a model in dir with what lies beside it; the tokenizer may lie in o.Base. Its template is the one that the model was trained
-// with, if its config says so, else that of the language model's family: see [Config.DefaultTemplate].
+// OpenAssistant loads a model in dir with what lies beside it; the tokenizer and the image processor may lie in o.Base and the tower's folder. Its
+// template is the one that the model was trained with, if its config says so, else that of the language model's family: see
+// [Config.DefaultTemplate].
 func OpenAssistant(dir string, o LoadOptions) (*Assistant, error) {
 	m, err := Load(dir, o)
 	if err != nil {
 		return nil, err
 	}
 	a := &Assistant{Model: m, Options: llm.Options{PAD: -1}}
-	if a.Tokenizer, err = tokenizer.Load(dir); err != nil {
-		if o.Base == "" {
-			return nil, err
-		}
-		if a.Tokenizer, err = tokenizer.Load(o.Base); err != nil {
-			return nil, err
-		}
+	if a.Tokenizer, err = tokenizer.Load(dir); err != nil && o.Base != "" {
+		a.Tokenizer, err = tokenizer.Load(o.Base)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if size, rows := a.Tokenizer.Size(), m.config.Text.VocabSize; size > rows {
 		return nil, fmt.Errorf("%s: the tokenizer has %d tokens, but the language model has embeddings for %d", dir, size, rows)
 	}
-	if a.Processor, err = imaging.ReadProcessor(dir); err != nil {
+	for _, at := range []string{dir, o.Tower, m.config.TowerDir(dir)} {
+		if at == "" {
+			continue
+		}
+		if a.Processor, err = imaging.ReadProcessor(at); err == nil || !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		a.Processor, err = m.config.processor(), nil
+	}
+	if err != nil {
 		return nil, err
+	}
+	if m.config.Aspect == "pad" {
+		a.Processor.Aspect = "pad"
 	}
 	a.Template, err = chat.Lookup(m.config.DefaultTemplate())
 	return a, err

@@ -101,21 +101,26 @@ func Save(dir string, m *VLM, o SaveOptions) error {
 // mm_projector.safetensors and config.json: what stage 1 leaves behind. The language model is not in it: see [LoadOptions].
 func (m *VLM) SaveProjector(path string, o SaveOptions) error {
 	if !strings.HasSuffix(path, ".safetensors") {
-		c := m.config
-		config, err := c.originalConfig()
-		if err != nil {
-			return err
-		}
 		if err := m.SaveProjector(filepath.Join(path, "mm_projector.safetensors"), o); err != nil {
 			return err
 		}
-		return atomicfile.WriteJSON(filepath.Join(path, "config.json"), config)
+		return m.SaveConfig(path)
 	}
 	part := &struct {
 		Projector *Projector     `param:"multi_modal_projector"`
 		Newline   *tensor.Tensor `param:"image_newline,optional"`
 	}{m.Projector, m.Newline}
 	return nn.Save(part, path, nn.SaveOptions{DType: o.DType, Rename: func(name string) string { return original(name, m.config.Projector) }})
+}
+
+// SaveConfig writes config.json of the original layout to dir, for a folder that holds only what was trained: a projector, or an adapter.
+func (m *VLM) SaveConfig(dir string) error {
+	c := m.config
+	config, err := c.originalConfig()
+	if err != nil {
+		return err
+	}
+	return atomicfile.WriteJSON(filepath.Join(dir, "config.json"), config)
 }
 
 // processor is the one that the tower was trained with, for pictures as the config shows them.

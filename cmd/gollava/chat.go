@@ -8,19 +8,21 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 )
 
 type chatCommand struct {
 	Dir         string   `arg:"" help:"Folder of a vision-language model, in any of LLaVA's layouts."`
-	Base        string   `help:"Folder of the plain language model, where DIR holds the projector alone."`
+	Base        string   `help:"Folder of the plain language model, where DIR holds only what was trained: a projector, or an adapter."`
 	Tower       string   `help:"Folder of the vision tower, where DIR does not hold it."`
 	Image       []string `short:"i" help:"A picture to begin with; may be given again."`
 	Ask         string   `help:"Ask this one question, print the answer and end."`
@@ -50,6 +52,14 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 	a, err := connector.OpenAssistant(v.Dir, connector.LoadOptions{Base: v.Base, Tower: v.Tower, DType: nn.As(dt)})
 	if err != nil {
 		return fmt.Errorf("chat: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(v.Dir, "adapter_config.json")); err == nil {
+		if _, err := lora.Load(a.Model, v.Dir, a.Model.Namings()...); err != nil {
+			return fmt.Errorf("chat: %w", err)
+		}
+		if err := lora.Merge(a.Model); err != nil {
+			return fmt.Errorf("chat: %w", err)
+		}
 	}
 	if v.Template != "" {
 		if a.Template, err = chat.Lookup(v.Template); err != nil {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"os"
@@ -19,6 +21,7 @@ import (
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/vit"
 )
@@ -130,6 +133,76 @@ func TestStages(t *testing.T) {
 	require.ErrorContains(t, err, "the last turn must be the human's")
 	_, err = a.Reply(t.Context(), turns, []*imaging.RGB{imaging.New(9, 9), imaging.New(9, 9)}, nil)
 	require.ErrorContains(t, err, "2 pictures for 1 places")
+}
+
+// TestLoRA: the adapter and the projector are stored, and on top of the plain language model they are what was trained.
+func TestLoRA(t *testing.T) {
+	dir := world(t)
+	code, out := command(t, dir, "-stage lora -out WORLD/lora -lora_r 4 -lora_alpha 8 -lr 1e-2 -dtype float32 "+tune)
+	require.Zero(t, code, out)
+	base := filepath.Join(dir, "llm")
+	a, err := connector.OpenAssistant(filepath.Join(dir, "lora"), connector.LoadOptions{Base: base})
+	require.NoError(t, err)
+	plain := weights(a.Model.Language)
+	adapter, err := lora.Load(a.Model, filepath.Join(dir, "lora"), a.Model.Namings()...)
+	require.NoError(t, err)
+	require.Equal(t, 2*(4*(24+24)*2+4*(24+12)*2+4*(24+48)*3), adapter.Trainable()-projectorSize(a.Model))
+	require.NoError(t, lora.Merge(a.Model))
+	moved := 0
+	for name, b := range weights(a.Model.Language) {
+		if b != plain[name] {
+			moved++
+			require.Contains(t, name, "_proj.weight")
+		}
+	}
+	require.Equal(t, 14, moved)
+	a.Options.MaxNewTokens = 3
+	_, err = a.Reply(t.Context(), []chat.Turn{{From: chat.Human, Value: "<image>\nwhat is here ?"}}, []*imaging.RGB{imaging.New(40, 30)}, nil)
+	require.NoError(t, err)
+}
+
+func projectorSize(m *connector.VLM) int {
+	n := 0
+	for _, p := range nn.Params(m.Projector) {
+		n += p.Len()
+	}
+	return n
+}
+
+// TestResume: a run that is stopped in the middle goes on to the same bytes.
+func TestResume(t *testing.T) {
+	dir := world(t)
+	stage := "-stage tune -every 1 -keep 9 " + tune
+	code, out := command(t, dir, stage+"-out WORLD/whole")
+	require.Zero(t, code, out)
+	ctx, cancel := context.WithCancel(t.Context())
+	var w bytes.Buffer
+	code = run(ctx, strings.Fields(strings.ReplaceAll(stage+"-out WORLD/parts", "WORLD", dir)), &cancelling{&w, cancel})
+	require.Equal(t, 1, code)
+	require.Contains(t, w.String(), "go on with: go run ./examples/llava")
+	code, out = command(t, dir, stage+"-out WORLD/parts -resume -micro 2")
+	require.Equal(t, 1, code)
+	require.Contains(t, out, "accumulate was 2 and is now 4")
+	code, out = command(t, dir, stage+"-out WORLD/parts -resume")
+	require.Zero(t, code, out)
+	want, err := os.ReadFile(filepath.Join(dir, "whole", "model.safetensors"))
+	require.NoError(t, err)
+	got, err := os.ReadFile(filepath.Join(dir, "parts", "model.safetensors"))
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(want, got))
+}
+
+// cancelling cancels when the first checkpoint is reported.
+type cancelling struct {
+	w      io.Writer
+	cancel func()
+}
+
+func (c *cancelling) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte("checkpoint")) {
+		c.cancel()
+	}
+	return c.w.Write(b)
 }
 
 // TestFaults: what is wrong with files or flags is an error with their name.

@@ -18,6 +18,7 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
@@ -28,6 +29,7 @@ import (
 type Run struct {
 	config    Config
 	model     *connector.VLM
+	adapter   *lora.Adapter // of the stages lora and task_lora, else nil
 	tokenizer *tokenizer.Tokenizer
 	processor *imaging.Processor
 	template  chat.Template
@@ -150,7 +152,21 @@ func (r *Run) openModel() error {
 	if r.processor.Aspect == "" || c.Model == "" {
 		r.processor.Aspect = c.Aspect
 	}
+	if c.LoRA.Rank > 0 {
+		return r.wrap()
+	}
 	return nil
+}
+
+// wrap puts adapters around the language model's linear layers.
+func (r *Run) wrap() (err error) {
+	l, a := r.config.LoRA, lora.LLaVA()
+	a.R, a.Alpha, a.Dropout, a.RSLoRA, a.DoRA, a.BaseModel = l.Rank, l.Alpha, *l.Dropout, l.RSLoRA, l.DoRA, r.config.LLM
+	r.adapter, err = lora.Wrap(r.model, a, rand.New(rand.NewPCG(r.config.Seed, 2)), r.model.OriginalNames)
+	if err == nil {
+		r.say("%d values of adapters train beside the projector", r.adapter.Trainable())
+	}
+	return err
 }
 
 // openData opens data files and pictures.

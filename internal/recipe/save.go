@@ -8,6 +8,7 @@ import (
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/internal/atomicfile"
+	"github.com/gollava/gollava/lora"
 )
 
 // Save writes what the stage has made into the folder of the run: after align the projector and its config, else a whole model with tokenizer and
@@ -21,6 +22,9 @@ func (r *Run) Save() error {
 		r.say("the projector is in %s; next: -stage tune -projector %s", out, out)
 		return nil
 	}
+	if r.adapter != nil {
+		return r.saveAdapter()
+	}
 	o := connector.SaveOptions{Processor: r.processor, MaxShard: 5e9}
 	if r.config.Layout == "original" {
 		o.Layout = connector.Original
@@ -32,6 +36,20 @@ func (r *Run) Save() error {
 		return fmt.Errorf("saving the tokenizer: %w", err)
 	}
 	r.say("the model is in %s; next: gollava chat %s", out, out)
+	return nil
+}
+
+// saveAdapter writes the folder that LLaVA's repository calls a LoRA model: PEFT's adapter, the projector beside it, and the config.
+func (r *Run) saveAdapter() error {
+	out := r.config.Out
+	if err := r.adapter.Save(out, lora.SaveOptions{Others: []string{"multi_modal_projector.**"}}); err != nil {
+		return fmt.Errorf("saving the adapter: %w", err)
+	}
+	if err := r.model.SaveConfig(out); err != nil {
+		return fmt.Errorf("saving the config: %w", err)
+	}
+	base := r.config.LLM + r.config.Model
+	r.say("the adapter is in %s; next: gollava chat %s --base %s", out, out, base)
 	return nil
 }
 

@@ -1,10 +1,11 @@
-package cpu_test
+package cpu
 
 import (
 	"testing"
 
 	"github.com/gollava/gollava/internal/backend/conformance"
-	"github.com/gollava/gollava/internal/cpu"
 )
 
-func TestConformance(t *testing.T) { conformance.Run(t, cpu.New()) }
+func TestConformance(t *testing.T) {
+	eachLevel(t, func(t *testing.T) { conformance.Run(t, New()) })
+}

@@ -14,6 +14,11 @@ type product struct {
 
 // run computes p on the calling goroutine. It allocates nothing, once s has grown to the size it needs.
 func (p *product) run(s *scratch) {
+	g := p.gemm()
+	g.region(0, p.M, 0, p.N, s)
+}
+
+func (p *product) gemm() gemm {
 	g := gemm{tiler: activeTiler(), m: p.M, n: p.N, k: p.K, a: operand{full: p.A, row: p.lda, col: 1}, b: operand{full: p.B, row: p.ldb, col: 1},
 		c: p.C, cRow: p.ldc, accumulate: p.Accumulate}
 	if p.AT {
@@ -22,7 +27,7 @@ func (p *product) run(s *scratch) {
 	if p.BT {
 		g.b.row, g.b.col = 1, p.ldb
 	}
-	g.region(0, p.M, 0, p.N, s)
+	return g
 }
 
 // gemm is one matrix product in progress: c = act(a·b + bias), or c += a·b.

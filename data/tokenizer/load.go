@@ -60,7 +60,10 @@ func LoadConfig(path string, c Config) (*Tokenizer, error) {
 	case filepath.Ext(file) == ".txt":
 		t, err = loadBert(b, c, hf)
 	case file == "vocab.json":
-		t, err = loadMerges(b, filepath.Join(dir, "merges.txt"), c, hf)
+		var merges [][2]string
+		if merges, err = readMerges(filepath.Join(dir, "merges.txt")); err == nil {
+			t, err = loadMerges(b, merges, c, hf)
+		}
 	case filepath.Ext(file) == ".json":
 		t, err = loadFast(b, c, hf)
 	default:

@@ -59,6 +59,11 @@ func readMerges(path string) ([][2]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	out, err := parseMerges(b)
+	return out, inFile(path, err)
+}
+
+func parseMerges(b []byte) ([][2]string, error) {
 	var out [][2]string
 	for i, s := range strings.Split(string(b), "\n") {
 		s = strings.TrimSuffix(s, "\r")
@@ -67,7 +72,7 @@ func readMerges(path string) ([][2]string, error) {
 		}
 		x, y, ok := strings.Cut(s, " ")
 		if !ok || x == "" || y == "" || strings.Contains(y, " ") {
-			return nil, inFile(path, fieldError(fmt.Sprintf("line %d", i+1), "%q is not two tokens", s))
+			return nil, fieldError(fmt.Sprintf("line %d", i+1), "%q is not two tokens", s)
 		}
 		out = append(out, [2]string{x, y})
 	}
@@ -76,17 +81,13 @@ func readMerges(path string) ([][2]string, error) {
 
 // loadMerges builds a byte-level BPE tokenizer (GPT-2, Qwen2, CLIP) from vocab.json and merges.txt, as the fast
 // tokenizer of the same class; CLIP's with another Cleaning as OpenAI's or the one in Python.
-func loadMerges(b []byte, mergesFile string, c Config, hf *hfConfig) (*Tokenizer, error) {
+func loadMerges(b []byte, merges [][2]string, c Config, hf *hfConfig) (*Tokenizer, error) {
 	var vocab map[string]int32
 	if err := json.Unmarshal(b, &vocab); err != nil {
 		return nil, jsonError("", err)
 	}
 	if len(vocab) == 0 {
 		return nil, fieldError("", "empty vocabulary")
-	}
-	merges, err := readMerges(mergesFile)
-	if err != nil {
-		return nil, err
 	}
 	text := func(s string) *string { return &s }
 	yes, no := true, false

@@ -5,11 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"strings"
 
+	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/internal/atomicfile"
 	"github.com/gollava/gollava/llm"
 )
 
@@ -62,6 +65,36 @@ func OpenAssistant(dir string, o LoadOptions) (*Assistant, error) {
 	}
 	a.Template, err = chat.Lookup(m.config.DefaultTemplate())
 	return a, err
+}
+
+// Save writes the model with [Save], its image processor and its tokenizer. For the Hub's layout the tokenizer gets the token for pictures, and
+// processor_config.json tells transformers' LlavaProcessor about it.
+func (a *Assistant) Save(dir string, o SaveOptions) error {
+	o.Processor = a.Processor
+	if err := Save(dir, a.Model, o); err != nil {
+		return err
+	}
+	if o.Layout == Original {
+		return a.Tokenizer.Save(dir)
+	}
+	if _, ok := a.Tokenizer.ID(data.ImageToken); !ok {
+		a.Tokenizer.AddTokens(tokenizer.AddedToken{Content: data.ImageToken, Special: true})
+	}
+	if err := a.Tokenizer.Save(dir); err != nil {
+		return err
+	}
+	c := &a.Model.config
+	strategy := map[string]string{"patch": "default", "cls_patch": "full"}[c.Select.Class]
+	class := "LlavaProcessor"
+	if c.Next() {
+		class = "LlavaNextProcessor"
+	}
+	extra := 0
+	if c.hasClass() {
+		extra = 1
+	}
+	return atomicfile.WriteJSON(filepath.Join(dir, "processor_config.json"), map[string]any{"processor_class": class, "image_token": data.ImageToken,
+		"patch_size": c.Vision.PatchSize, "vision_feature_select_strategy": strategy, "num_additional_image_tokens": extra})
 }
 
 // DefaultTemplate is the name of the conversation template: Template, or what LLaVA uses with the family of the language model, vicuna_v1 for Llama.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 
 	"github.com/gollava/gollava/connector"
@@ -16,14 +15,10 @@ import (
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/lora"
-	"github.com/gollava/gollava/nn"
-	"github.com/gollava/gollava/tensor"
 )
 
 type chatCommand struct {
-	Dir         string   `arg:"" help:"Folder of a vision-language model, in any of LLaVA's layouts."`
-	Base        string   `help:"Folder of the plain language model, where DIR holds only what was trained: a projector, or an adapter."`
-	Tower       string   `help:"Folder of the vision tower, where DIR does not hold it."`
+	Source      source   `embed:""`
 	Image       []string `short:"i" help:"A picture to begin with; may be given again."`
 	Ask         string   `help:"Ask this one question, print the answer and end."`
 	Template    string   `help:"Conversation template, a name such as vicuna_v1; default: what the model was trained with."`
@@ -31,7 +26,6 @@ type chatCommand struct {
 	Temperature float64  `help:"Randomness of answers; 0: always the likeliest token."`
 	TopP        float64  `default:"1" help:"Sample among the likeliest tokens that make up this share."`
 	Seed        uint64   `help:"Seed of the randomness."`
-	DType       string   `name:"dtype" enum:"float32,bfloat16" default:"bfloat16" help:"What weights are kept as: ${enum}."`
 }
 
 func (chatCommand) Help() string {
@@ -45,21 +39,12 @@ Example:
 const chatHelp = "/image FILE shows a picture, /clear forgets the conversation, /quit ends; everything else is said to the model"
 
 func (v chatCommand) Run(ctx context.Context, c console) error {
-	dt := tensor.BFloat16
-	if v.DType == "float32" {
-		dt = tensor.Float32
+	a, _, err := v.Source.open()
+	if err == nil {
+		err = lora.Merge(a.Model)
 	}
-	a, err := connector.OpenAssistant(v.Dir, connector.LoadOptions{Base: v.Base, Tower: v.Tower, DType: nn.As(dt)})
 	if err != nil {
 		return fmt.Errorf("chat: %w", err)
-	}
-	if _, err := os.Stat(filepath.Join(v.Dir, "adapter_config.json")); err == nil {
-		if _, err := lora.Load(a.Model, v.Dir, a.Model.Namings()...); err != nil {
-			return fmt.Errorf("chat: %w", err)
-		}
-		if err := lora.Merge(a.Model); err != nil {
-			return fmt.Errorf("chat: %w", err)
-		}
 	}
 	if v.Template != "" {
 		if a.Template, err = chat.Lookup(v.Template); err != nil {
@@ -78,7 +63,7 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 		if err := t.say(ctx, v.Ask); err != nil {
 			return fmt.Errorf("chat: %w", err)
 		}
-		c.next("gollava chat %s starts a conversation", v.Dir)
+		c.next("gollava chat %s starts a conversation", v.Source.Dir)
 		return nil
 	}
 	return t.loop(ctx, c)

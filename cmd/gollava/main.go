@@ -11,8 +11,11 @@ import (
 type program struct {
 	Train   trainCommand   `cmd:"" help:"Train a stage of LLaVA's recipe."`
 	Chat    chatCommand    `cmd:"" help:"Talk with a model about pictures."`
+	Eval    evalCommand    `cmd:"" help:"Answer a file of questions and score the answers."`
 	Data    dataCommand    `cmd:"" help:"Check data sets, and show what a model will see of them."`
 	Inspect inspectCommand `cmd:"" help:"Show what a checkpoint folder holds."`
+	Merge   mergeCommand   `cmd:"" help:"Fold an adapter into its model."`
+	Export  exportCommand  `cmd:"" help:"Write a model as other programs expect it."`
 	Verify  verifyCommand  `cmd:"" help:"Compare this program with results that other programs recorded."`
 }
 

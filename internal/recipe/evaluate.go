@@ -56,7 +56,8 @@ func (r *Run) show(set data.Set) func(ctx context.Context) ([]string, error) {
 
 // answer is the model's greedy answer to a sample's first question.
 func (r *Run) answer(ctx context.Context, s data.Sample) (string, error) {
-	a := connector.Assistant{Model: r.model, Tokenizer: r.tokenizer, Processor: r.processor, Template: r.template, Options: llm.Options{MaxNewTokens: 64, PAD: -1}}
+	a := r.assistant()
+	a.Options.MaxNewTokens = 64
 	var pictures []*imaging.RGB
 	for _, name := range s.Images {
 		raw, err := r.images.Load(name)
@@ -74,4 +75,9 @@ func (r *Run) answer(ctx context.Context, s data.Sample) (string, error) {
 		question = r.template.Multimodal(question, false)
 	}
 	return a.Reply(ctx, question, pictures, nil)
+}
+
+// assistant is the model with all that it takes to talk with it.
+func (r *Run) assistant() *connector.Assistant {
+	return &connector.Assistant{Model: r.model, Tokenizer: r.tokenizer, Processor: r.processor, Template: r.template, Options: llm.Options{PAD: -1}}
 }

@@ -2,12 +2,8 @@ package recipe
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"github.com/gollava/gollava/connector"
-	"github.com/gollava/gollava/data"
-	"github.com/gollava/gollava/data/tokenizer"
-	"github.com/gollava/gollava/internal/atomicfile"
 	"github.com/gollava/gollava/lora"
 )
 
@@ -25,15 +21,12 @@ func (r *Run) Save() error {
 	if r.adapter != nil {
 		return r.saveAdapter()
 	}
-	o := connector.SaveOptions{Processor: r.processor, MaxShard: 5e9}
+	o := connector.SaveOptions{MaxShard: 5e9}
 	if r.config.Layout == "original" {
 		o.Layout = connector.Original
 	}
-	if err := connector.Save(out, r.model, o); err != nil {
+	if err := r.assistant().Save(out, o); err != nil {
 		return fmt.Errorf("saving the model: %w", err)
-	}
-	if err := r.saveTokenizer(o.Layout); err != nil {
-		return fmt.Errorf("saving the tokenizer: %w", err)
 	}
 	r.say("the model is in %s; next: gollava chat %s", out, out)
 	return nil
@@ -52,22 +45,3 @@ func (r *Run) saveAdapter() error {
 	r.say("the adapter is in %s; next: gollava chat %s --base %s", out, out, base)
 	return nil
 }
-
-// saveTokenizer writes the tokenizer; the Hub's layout needs a token for pictures and a processor that knows it.
-func (r *Run) saveTokenizer(l connector.Layout) error {
-	if l == connector.Original {
-		return r.tokenizer.Save(r.config.Out)
-	}
-	if _, ok := r.tokenizer.ID(chatImage); !ok {
-		r.tokenizer.AddTokens(tokenizer.AddedToken{Content: chatImage, Special: true})
-	}
-	if err := r.tokenizer.Save(r.config.Out); err != nil {
-		return err
-	}
-	c := r.model.Config()
-	strategy := map[string]string{"patch": "default", "cls_patch": "full"}[c.Select.Class]
-	return atomicfile.WriteJSON(filepath.Join(r.config.Out, "processor_config.json"), map[string]any{"processor_class": "LlavaProcessor", "image_token": chatImage,
-		"patch_size": c.Vision.PatchSize, "vision_feature_select_strategy": strategy, "num_additional_image_tokens": 1})
-}
-
-const chatImage = data.ImageToken

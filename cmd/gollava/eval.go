@@ -1,0 +1,239 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/data/shapes/eval"
+	"github.com/gollava/gollava/lora"
+)
+
+type evalCommand struct {
+	Source    source `embed:""`
+	Questions string `required:"" placeholder:"FILE" help:"Questions in LLaVA's form, one JSON object a line: question_id, image, text; label or answer and category, if there are any."`
+	Images    string `help:"Folder, zip or tar of the pictures; default: images beside the questions, then their folder."`
+	Answers   string `required:"" placeholder:"FILE" help:"Where answers go, in LLaVA's form; those that are there already are kept."`
+	Template  string `help:"Conversation template; default: what the model was trained with."`
+	MaxTokens int    `default:"128" help:"Tokens of an answer at most."`
+}
+
+func (evalCommand) Help() string {
+	return `Answers every question greedily, as LLaVA's evaluation scripts do, and scores what has a label: yes and no by POPE's accuracy, precision,
+recall, F1 and share of yes, everything else by exact match. A run that was stopped goes on where it was.
+
+Example:
+
+  gollava eval ./llava-1.5-7b-hf --template vicuna_v1 --questions coco_pope_random.jsonl --images val2014 --answers pope.jsonl`
+}
+
+// question is a line of the questions.
+type question struct {
+	ID       json.RawMessage `json:"question_id"`
+	Image    string          `json:"image"`
+	Text     string          `json:"text"`
+	Label    string          `json:"label"`
+	Answer   string          `json:"answer"`
+	Category string          `json:"category"`
+}
+
+// truth is what the answer should be, if that is known.
+func (q question) truth() string {
+	if q.Label != "" {
+		return q.Label
+	}
+	return q.Answer
+}
+
+// reply is a line of the answers.
+type reply struct {
+	ID       json.RawMessage `json:"question_id"`
+	Prompt   string          `json:"prompt"`
+	Text     string          `json:"text"`
+	AnswerID string          `json:"answer_id"`
+	Model    string          `json:"model_id"`
+	Metadata struct{}        `json:"metadata"`
+}
+
+func (v evalCommand) Run(ctx context.Context, c console) error {
+	err := v.run(ctx, c)
+	if err != nil {
+		return fmt.Errorf("eval: %w", err)
+	}
+	return nil
+}
+
+func (v evalCommand) run(ctx context.Context, c console) error {
+	questions, err := readLines[question](v.Questions)
+	if err != nil {
+		return err
+	}
+	if len(questions) == 0 {
+		return fmt.Errorf("%s holds no questions", v.Questions)
+	}
+	done, err := readLines[reply](v.Answers)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	answers := map[string]string{}
+	for _, r := range done {
+		answers[string(r.ID)] = r.Text
+	}
+	if len(done) > 0 {
+		fmt.Fprintf(c.err, "%d answers are in %s already\n", len(done), v.Answers)
+	}
+	if len(answers) < len(questions) {
+		if err := v.answer(ctx, c, questions, answers); err != nil {
+			return err
+		}
+	}
+	score(c.out, questions, answers)
+	c.next("the answers are in %s; gollava chat %s asks more", v.Answers, v.Source.Dir)
+	return nil
+}
+
+// answer asks what is not answered yet.
+func (v evalCommand) answer(ctx context.Context, c console, questions []question, answers map[string]string) error {
+	images := v.Images
+	if images == "" {
+		images = filepath.Join(filepath.Dir(v.Questions), "images")
+		if _, err := os.Stat(images); err != nil {
+			images = filepath.Dir(v.Questions)
+		}
+	}
+	pictures, err := data.OpenSource(images)
+	if err != nil {
+		return err
+	}
+	a, _, err := v.Source.open()
+	if err == nil {
+		err = lora.Merge(a.Model)
+	}
+	if err == nil && v.Template != "" {
+		a.Template, err = chat.Lookup(v.Template)
+	}
+	if err != nil {
+		return err
+	}
+	a.Options.MaxNewTokens = v.MaxTokens
+	out, err := os.OpenFile(v.Answers, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	for i, q := range questions {
+		if _, ok := answers[string(q.ID)]; ok {
+			continue
+		}
+		text, err := ask(ctx, a, pictures, q)
+		if err != nil {
+			return fmt.Errorf("%s:%d: question %s: %w", v.Questions, i+1, q.ID, err)
+		}
+		answers[string(q.ID)] = text
+		line, err := json.Marshal(reply{ID: q.ID, Prompt: q.Text, Text: text, AnswerID: fmt.Sprintf("%x", i), Model: filepath.Base(filepath.Clean(v.Source.Dir))})
+		if err == nil {
+			_, err = out.Write(append(line, '\n'))
+		}
+		if err != nil {
+			return err
+		}
+		if (i+1)%100 == 0 || i+1 == len(questions) {
+			fmt.Fprintf(c.err, "%d of %d questions\n", i+1, len(questions))
+		}
+	}
+	return out.Close()
+}
+
+// ask is one question about one picture, or about none.
+func ask(ctx context.Context, a *connector.Assistant, source data.Source, q question) (string, error) {
+	text := strings.TrimSpace(strings.ReplaceAll(q.Text, chat.ImageToken, ""))
+	var pictures []*imaging.RGB
+	if q.Image != "" {
+		raw, err := source.Load(q.Image)
+		if err != nil {
+			return "", err
+		}
+		m, err := imaging.Decode(raw, imaging.Options{Limits: data.DefaultLimits()})
+		if err != nil {
+			return "", fmt.Errorf("picture %s: %w", q.Image, err)
+		}
+		pictures, text = []*imaging.RGB{m}, chat.ImageToken+"\n"+text
+	}
+	return a.Reply(ctx, []chat.Turn{{From: chat.Human, Value: text}}, pictures, nil)
+}
+
+// score prints what the answers are worth, category by category.
+func score(w io.Writer, questions []question, answers map[string]string) {
+	sets, said := map[string]eval.Set{}, map[string][]string{}
+	binary := map[string]bool{}
+	for _, q := range questions {
+		want := strings.ToLower(strings.TrimSpace(q.truth()))
+		if want == "" {
+			continue
+		}
+		if _, ok := sets[q.Category]; !ok {
+			binary[q.Category] = true
+		}
+		binary[q.Category] = binary[q.Category] && (want == "yes" || want == "no")
+		sets[q.Category] = append(sets[q.Category], eval.Item{Question: shapes.Question{Text: q.Text, Answer: want}})
+		said[q.Category] = append(said[q.Category], answers[string(q.ID)])
+	}
+	for _, name := range slices.Sorted(maps.Keys(sets)) {
+		set, got, yesNo := sets[name], said[name], binary[name]
+		if name == "" {
+			name = "all"
+		}
+		if yesNo {
+			p := eval.POPE(set, got)
+			fmt.Fprintf(w, "%-20s %6d questions  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f  yes %.4f\n", name, len(set), p.Accuracy, p.Precision, p.Recall, p.F1, p.YesRatio)
+			continue
+		}
+		for i := range got {
+			got[i] = strings.ToLower(strings.TrimRight(strings.TrimSpace(got[i]), "."))
+		}
+		fmt.Fprintf(w, "%-20s %6d questions  exact %.4f\n", name, len(set), eval.Exact(set, got))
+	}
+	if len(sets) == 0 {
+		fmt.Fprintln(w, "no question has a label or an answer: nothing to score")
+	}
+}
+
+// readLines reads a file with one JSON value a line. An error names file and line.
+func readLines[T any](path string) ([]T, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	var out []T
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 16<<20)
+	for n := 1; lines.Scan(); n++ {
+		if strings.TrimSpace(lines.Text()) == "" {
+			continue
+		}
+		var v T
+		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
+			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
+		}
+		out = append(out, v)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return out, nil
+}

@@ -10,6 +10,7 @@ type Case struct {
 	Unit  string  // of the value: "ms" and "µs" count time; a rate such as "GFLOP/s" divides Work by it
 	Work  float64 // what one run does, in units of Unit·s: 1e9 FLOPs for GFLOP/s
 	Share bound   // which peak the share is of
+	Load  float64 // what the share counts of one run, in GFLOP or GB; 0: Work, or for times the products that the library counted
 	RSS   bool    // measure the peak resident memory too, of processes that run nothing else
 
 	// Setup prepares our side and returns what one run does. What it needs it keeps alive by itself.
@@ -21,14 +22,14 @@ type bound int
 
 const (
 	unbounded    bound = iota
-	byArithmetic       // Work is in GFLOP/s
-	byMemory           // Work is in GB/s
+	byArithmetic       // multiply-adds
+	byMemory           // reading
 )
 
 // cases are all families.
 func cases() []Case {
 	var all []Case
-	for _, family := range [][]Case{gemmCases(), attentionCases()} {
+	for _, family := range [][]Case{gemmCases(), attentionCases(), elementwiseCases(), mlpCases(), blockCases(), modelCases(), decoderCases()} {
 		all = append(all, family...)
 	}
 	return all

@@ -37,7 +37,7 @@ func run(args []string, stdout, stderr io.Writer) error {
 	which := flags.String("rival", "", "ask only these `rivals`, of "+strings.Join(rivalNames(), ", ")+"; none asks nobody (default all)")
 	threads := flags.String("threads", "both", "`1`, 2 or both")
 	asJSON := flags.Bool("json", false, "print one JSON array instead of a table")
-	budget := flags.Duration("time", time.Second, "measure each case and rival for about this `long`, or as long as three runs take")
+	budget := flags.Duration("time", time.Second, "measure each case and rival for about this `long`, or as long as four runs take")
 	list := flags.Bool("list", false, "print the names of the cases and stop")
 	serve := flags.String("serve", "", "answer requests as this `rival` (how bench runs Gorgonia)")
 	resident := flags.String("resident", "", "run this `case` alone and print the bytes resident at most (how bench measures memory)")

@@ -13,8 +13,13 @@ type peaks struct{ flops, bytes float64 } // per second
 
 // share is the part of the peak that a run of the given seconds reaches.
 func (p peaks) share(c Case, seconds float64) *float64 {
-	s := c.Work / seconds * 1e9
+	s := c.Load / seconds * 1e9
+	if c.Load == 0 {
+		s = c.Work / seconds * 1e9
+	}
 	switch {
+	case s == 0:
+		return nil
 	case c.Share == byArithmetic && p.flops > 0:
 		s /= p.flops
 	case c.Share == byMemory && p.bytes > 0:

@@ -62,7 +62,3 @@ func answerTo(r request, run func()) (answer, error) {
 	bytes, err := peakResident()
 	return answer{Bytes: float64(bytes)}, err
 }
-
-func goRival(name string) (map[string]operation, error) {
-	return nil, fmt.Errorf("no rival is called %q", name)
-}

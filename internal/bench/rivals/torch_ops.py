@@ -38,4 +38,42 @@ def load(threads):
 
         return run
 
-    return {"gemm": gemm, "attention": attention, "decode": decode}
+    def rows_op(name):
+        F, aten = torch.nn.functional, torch.ops.aten
+        fresh = {
+            "exp": lambda x, w: torch.exp(x),
+            "silu": lambda x, w: F.silu(x),
+            "gelu": lambda x, w: F.gelu(x),
+            "rmsnorm": lambda x, w: F.rms_norm(x, w.shape, w, 1e-6),
+            "layernorm": lambda x, w: F.layer_norm(x, w.shape, w, w, 1e-5),
+            "softmax": lambda x, w: torch.softmax(x, -1),
+        }[name]
+
+        def prepare(rows, cols, output):
+            x, w, y = torch.rand(rows, cols) * 2 - 1, torch.rand(cols), torch.empty(rows, cols)
+            mean, rstd = torch.empty(rows, 1), torch.empty(rows, 1)
+            reused = {
+                "exp": lambda: torch.exp(x, out=y),
+                "silu": lambda: aten.silu.out(x, out=y),
+                "gelu": lambda: aten.gelu.out(x, out=y),
+                "layernorm": lambda: aten.native_layer_norm.out(x, w.shape, w, w, 1e-5, out0=y, out1=mean, out2=rstd),
+                "softmax": lambda: torch.softmax(x, -1, out=y),
+            }
+            run = reused.get(name) if output == "reused" else lambda: fresh(x, w)
+            if run is None:
+                raise RuntimeError(f"torch writes no {name} into memory that is there")
+
+            def without_grad():
+                with torch.no_grad():
+                    run()
+
+            return without_grad
+
+        return prepare
+
+    ops = {"gemm": gemm, "attention": attention, "decode": decode}
+    for name in ("exp", "silu", "gelu", "rmsnorm", "layernorm", "softmax"):
+        ops[name] = rows_op(name)
+    import torch_models
+
+    return ops | torch_models.load(torch)

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/vit"
+)
+
+// blockCases are forward and backward of transformer blocks, gradients of weights and input alike.
+func blockCases() []Case {
+	var list []Case
+	for _, n := range []int{1, 4} {
+		list = append(list, Case{Name: fmt.Sprintf("block/vit-l/%d×577", n), Op: "vit_blocks", Args: size{"layers": n}, Rivals: []string{"torch"},
+			Unit: "ms", Share: byArithmetic, RSS: true, Setup: func() func() { return vitBlocks(n) }})
+	}
+	return append(list, Case{Name: "block/llama/2048×5632×1024", Op: "llama_blocks", Args: llamaArgs(llamaConfig(1, 2048, 16, 5632, 32), 1, 1024), Rivals: []string{"torch"},
+		Unit: "ms", Share: byArithmetic, RSS: true, Setup: func() func() { return llamaBlock(llamaConfig(1, 2048, 16, 5632, 32), 1024) }})
+}
+
+func seeded() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
+
+func vitBlocks(layers int) func() {
+	c := vit.CLIPLarge336()
+	c.NumHiddenLayers = layers
+	encoder := must(vit.NewCLIPVision(seeded(), c)).Model.Encoder
+	x := uniform(1, 577, c.HiddenSize).Param()
+	step := optimizer(append(params(encoder), x), false)
+	dy := uniform(1, 577, c.HiddenSize)
+	return func() {
+		tensor.Scope(func() {
+			states := encoder.Forward(x, layers, tensor.AttentionConfig{})
+			states[layers].BackwardFrom(dy)
+		})
+		step()
+	}
+}
+
+func params(m any) []*tensor.Tensor {
+	var list []*tensor.Tensor
+	for _, p := range nn.Params(m) {
+		list = append(list, p)
+	}
+	return list
+}
+
+// llamaConfig is a Llama with as many key heads as query heads.
+func llamaConfig(layers, width, heads, mlp, vocabulary int) llm.Config {
+	return llm.Config{ModelType: "llama", VocabSize: vocabulary, HiddenSize: width, IntermediateSize: mlp, NumHiddenLayers: layers, NumAttentionHeads: heads,
+		NumKeyValueHeads: heads, HeadDim: width / heads, MaxPositionEmbeddings: 4096, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 10000}, BOS: 1, PAD: -1, EOS: []int{2}}
+}
+
+func llamaArgs(c llm.Config, batch, length int) size {
+	return size{"layers": c.NumHiddenLayers, "width": c.HiddenSize, "heads": c.NumAttentionHeads, "mlp": c.IntermediateSize, "vocabulary": c.VocabSize, "b": batch, "t": length}
+}
+
+// llamaBlock is a block and the final norm.
+func llamaBlock(c llm.Config, length int) func() {
+	m := must(llm.New(seeded(), c)).(*llm.Llama)
+	x := uniform(1, length, c.HiddenSize).Param()
+	trained := append(params(m.Decoder.Layers), params(m.Decoder.Norm)...)
+	step := optimizer(append(trained, x), false)
+	dy := uniform(1, length, c.HiddenSize)
+	return func() {
+		tensor.Scope(func() { m.Hidden(llm.Input{Embeds: x}).BackwardFrom(dy) })
+		step()
+	}
+}

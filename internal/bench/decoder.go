@@ -1,0 +1,55 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/tensor"
+)
+
+// decoderCases are prefill and decoding of a Llama of 110 M parameters besides its embedding, in both dtypes.
+func decoderCases() []Case {
+	const prefill, decode = 512, 32
+	c := llamaConfig(12, 768, 12, 2048, 32000)
+	weights := 1e-9 * float64(12*(4*768*768+3*768*2048)+32000*768) // read for each token, in 10⁹
+	var list []Case
+	for _, dt := range []tensor.DType{tensor.Float32, tensor.BFloat16} {
+		name := map[tensor.DType]string{tensor.Float32: "f32", tensor.BFloat16: "bf16"}[dt]
+		args := func(prompt, n int) size {
+			a := llamaArgs(c, 1, prompt)
+			a["n"], a["dtype"] = n, name
+			return a
+		}
+		list = append(list,
+			Case{Name: fmt.Sprintf("decoder/prefill-%d/%s", prefill, name), Op: "generate", Args: args(prefill, 0), Rivals: []string{"llama"},
+				Unit: "tokens/s", Work: prefill, Share: byArithmetic, Load: 2 * weights * prefill, Setup: func() func() { return generate(c, dt, prefill, 0) }},
+			Case{Name: fmt.Sprintf("decoder/decode-%d/%s", decode, name), Op: "generate", Args: args(1, decode), Rivals: []string{"llama"},
+				Unit: "tokens/s", Work: decode + 1, Share: byMemory, Load: weights * float64(dt.Size()) * (decode + 1), Setup: func() func() { return generate(c, dt, 1, decode) }})
+	}
+	return list
+}
+
+// generate reads a prompt and then n tokens, one at a time, and computes the logits of each last one.
+func generate(c llm.Config, dt tensor.DType, prompt, n int) func() {
+	m := must(llm.New(seeded(), c))
+	for _, p := range params(m) {
+		p.SetTrainable(false)
+		if p.Rank() == 2 && dt != tensor.Float32 {
+			p.SetStorage(p.Cast(dt).Keep())
+		}
+	}
+	ids, one := tokens(1, prompt, c.VocabSize), tokens(1, 1, c.VocabSize)
+	return func() {
+		cache := llm.NewCache()
+		read := func(ids *tensor.Tensor) {
+			tensor.Scope(func() {
+				h := m.Hidden(llm.Input{Embeds: m.Embed(ids).NoGrad(), Cache: cache})
+				llm.Logits(m, h.Slice(1, ids.Dim(1)-1, ids.Dim(1)))
+			})
+		}
+		read(ids)
+		for range n {
+			read(one)
+		}
+	}
+}

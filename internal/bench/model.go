@@ -1,0 +1,72 @@
+package main
+
+import (
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/vit"
+)
+
+// modelCases are whole models and training steps.
+func modelCases() []Case {
+	four, small, llava := llamaConfig(4, 2048, 16, 5632, 32000), llamaConfig(4, 256, 8, 704, 1024), llamaConfig(8, 512, 8, 1376, 8192)
+	return []Case{
+		{Name: "model/vit-l-336/forward", Op: "vit_forward", Args: size{}, Rivals: []string{"torch"}, Unit: "ms", Share: byArithmetic, RSS: true, Setup: vitForward},
+		{Name: "model/llama/4×2048×1024", Op: "llama_loss", Args: llamaArgs(four, 1, 1024), Rivals: []string{"torch"}, Unit: "ms", Share: byArithmetic, RSS: true,
+			Setup: func() func() { return llamaLoss(four, 1, 1024, false) }},
+		{Name: "model/llama/steady-4×256×128", Op: "llama_step", Args: llamaArgs(small, 4, 128), Rivals: []string{"torch"}, Unit: "ms", Share: byArithmetic, RSS: true,
+			Setup: func() func() { return llamaLoss(small, 4, 128, true) }},
+		{Name: "model/llava/8×512×400", Op: "llava_step", Args: llamaArgs(llava, 4, 400), Rivals: []string{"torch"}, Unit: "ms", Share: byArithmetic, RSS: true,
+			Setup: func() func() { return llavaStep(llava, 4, 400) }},
+	}
+}
+
+func vitForward() func() {
+	tower := must(vit.NewCLIPVision(seeded(), vit.CLIPLarge336()))
+	pixels := uniform(1, 3, 336, 336).NoGrad()
+	return func() { tensor.Scope(func() { tower.HiddenStates(pixels, 24) }) }
+}
+
+// llamaLoss is forward with loss, backward and, if asked, AdamW.
+func llamaLoss(c llm.Config, batch, length int, adamw bool) func() {
+	m := must(llm.New(seeded(), c))
+	ids := tokens(batch, length, c.VocabSize)
+	step := optimizer(params(m), adamw)
+	return func() {
+		tensor.Scope(func() { llm.Loss(m, m.Hidden(llm.Input{Embeds: m.Embed(ids)}), ids).Backward() })
+		step()
+	}
+}
+
+func tokens(batch, length, vocabulary int) *tensor.Tensor {
+	ids := make([]int32, batch*length)
+	for i := range ids {
+		ids[i] = int32(i * 31 % vocabulary)
+	}
+	return tensor.WrapInts(ids, batch, length)
+}
+
+// The pictures of llavaStep: 256 features of CLIP's width each, and a row's last tokens are supervised.
+const pictureTokens, supervised = 256, 100
+
+// llavaStep is a step of stage 2 on features from a cache: projector and language model train.
+func llavaStep(c llm.Config, batch, length int) func() {
+	vision := vit.CLIPLarge()
+	m := must(connector.Join(seeded(), must(vit.New(nil, vision)), must(llm.New(seeded(), c)), connector.Config{Projector: "mlp2x_gelu", Image: -1, Select: vit.Select{Layer: -2}}))
+	ids, labels := tokens(batch, length, c.VocabSize), make([]int32, batch*length)
+	for i := range labels {
+		labels[i] = tensor.IgnoreIndex
+		if i%length >= length-supervised {
+			labels[i] = ids.IntData()[i]
+		}
+		if i%length < pictureTokens {
+			ids.IntData()[i] = -1
+		}
+	}
+	b := connector.Batch{IDs: ids, Labels: tensor.WrapInts(labels, batch, length), Features: uniform(batch, pictureTokens, vision.HiddenSize)}
+	step := optimizer(append(params(m.Projector), params(m.Language)...), true)
+	return func() {
+		tensor.Scope(func() { m.Loss(b).Backward() })
+		step()
+	}
+}

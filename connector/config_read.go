@@ -43,6 +43,8 @@ type hubFile struct {
 	Departures     *departures     `json:"gollava,omitempty"`
 	EOS            json.RawMessage `json:"eos_token_id,omitempty"`
 	PAD            *int            `json:"pad_token_id,omitempty"`
+	Quantization   json.RawMessage `json:"quantization_config,omitempty"`
+	UseNewline     *bool           `json:"use_image_newline_parameter,omitempty"`
 }
 
 // originalFile holds the fields that LLaVA adds to its language model's config.json.
@@ -60,6 +62,7 @@ type originalFile struct {
 	PaddingSide   string          `json:"tokenizer_padding_side"`
 	Vision        json.RawMessage `json:"vision_config"`
 	S2            bool            `json:"s2"`
+	Resampler     *string         `json:"mm_resampler_type"`
 	StartEnd      bool            `json:"mm_use_im_start_end"`
 	UsePatchToken bool            `json:"mm_use_im_patch_token"`
 	Departures    *departures     `json:"gollava"`
@@ -151,6 +154,12 @@ func (c *Config) unmarshalHub(raw []byte) error {
 		c.Vision = vit.CLIPLarge336()
 	} else if err := json.Unmarshal(f.Vision, &c.Vision); err != nil {
 		return fmt.Errorf("vision_config: %w", err)
+	}
+	switch {
+	case f.Quantization != nil && string(f.Quantization) != "null":
+		return fmt.Errorf("quantization_config is not supported: load an unquantised checkpoint")
+	case f.ModelType == "llava_next" && f.UseNewline != nil && !*f.UseNewline:
+		return fmt.Errorf("use_image_newline_parameter false is not supported")
 	}
 	if f.Act != "gelu" {
 		return fmt.Errorf("projector_hidden_act %q is not supported (gelu is)", f.Act)
@@ -259,6 +268,9 @@ func (c *Config) unmarshalOriginal(raw []byte) error {
 	}
 	if f.S2 {
 		return fmt.Errorf("s2 true is not supported")
+	}
+	if f.Resampler != nil && *f.Resampler != "" && *f.Resampler != "identity" {
+		return fmt.Errorf("mm_resampler_type %q is not supported", *f.Resampler)
 	}
 	if f.Departures != nil {
 		c.depart(*f.Departures)

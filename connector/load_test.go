@@ -261,6 +261,10 @@ func TestLoadRefuses(t *testing.T) {
 		{Hub, func(f map[string]any) { f["text_config"].(map[string]any)["num_hidden_layers"] = 3 }, "missing     language_model.model.layers.2.input_layernorm.weight [20]"},
 		{Hub, func(f map[string]any) { f["vision_config"].(map[string]any)["image_size"] = 20 }, "misshapen   vision_tower.vision_model.embeddings.position_embedding.weight: [17 12] in the file, [26 12] in the model"},
 		{Hub, set("gollava", map[string]any{"merge": 3}), "gollava: merge 3 needs 4×4 patches in whole blocks"},
+		{Hub, set("quantization_config", map[string]any{"bits": 4}), "config.json: quantization_config is not supported"},
+		{Original, set("mm_resampler_type", "qformer"), `config.json: mm_resampler_type "qformer" is not supported`},
+		{Hub, func(f map[string]any) { f["text_config"].(map[string]any)["num_hidden_layers"] = 1 << 27 }, "config.json: text_config: num_hidden_layers 134217728"},
+		{Hub, func(f map[string]any) { f["vision_config"].(map[string]any)["image_size"] = 1 << 24 }, "config.json: vision_config: vision config: out of range: image_size 16777216"},
 		{Original, set("s2", true), "config.json: s2 true is not supported"},
 		{Original, set("mm_projector_type", "pooler"), `config.json: mm_projector_type "pooler" is not supported`},
 		{Original, set("mm_vision_tower", ""), "config.json: mm_vision_tower is missing"},
@@ -319,4 +323,29 @@ func TestPinpoints(t *testing.T) {
 			require.Equal(t, c.Canvases, got.Canvases)
 		}
 	}
+}
+
+// Whatever a config.json says, reading it and describing its model's weights ends in an error or a model, never in a panic.
+func FuzzConfig(f *testing.F) {
+	for _, layout := range []string{"transformers-5", "transformers-4", "original-with-tower"} {
+		raw, err := os.ReadFile(filepath.Join("testdata", "llava", layout, "config.json"))
+		require.NoError(f, err)
+		f.Add(raw)
+	}
+	raw, err := os.ReadFile(filepath.Join("testdata", "llava_next", "config.json"))
+	require.NoError(f, err)
+	f.Add(raw)
+	f.Add([]byte(`{"model_type": "llava_qwen", "mm_vision_tower": "t", "image_aspect_ratio": "anyres_max_9", "mm_patch_merge_type": "spatial_unpad", "image_grid_pinpoints": "(1x1),...,(6x6)"}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var c Config
+		if json.Unmarshal(raw, &c) != nil || c.Validate() != nil || c.Text.NumHiddenLayers+c.Vision.NumHiddenLayers > 100 {
+			return
+		}
+		if _, err := New(nil, c); err != nil {
+			return
+		}
+		if c.Next() {
+			c.Picture(imaging.Size{W: 640, H: 480})
+		}
+	})
 }

@@ -347,6 +347,9 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s %d is missing or out of range", f.name, f.value)
 		}
 	}
+	if c.NumHiddenLayers > 1<<14 || c.HeadDim > 1<<20 {
+		return fmt.Errorf("num_hidden_layers %d and head_dim %d are out of range", c.NumHiddenLayers, c.HeadDim)
+	}
 	if c.HeadDim == 0 {
 		if c.HiddenSize%c.NumAttentionHeads != 0 {
 			return fmt.Errorf("hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)

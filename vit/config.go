@@ -134,6 +134,8 @@ func (c *VisionConfig) Validate() error {
 		return fmt.Errorf("vision hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
 	case c.ImageSize < c.PatchSize:
 		return fmt.Errorf("image_size %d is below patch_size %d", c.ImageSize, c.PatchSize)
+	case c.PositionStd < 0 || c.PositionStd > maxStd:
+		return fmt.Errorf("gollava_position_std %v is out of range", c.PositionStd)
 	case c.AttentionDropout != 0:
 		return fmt.Errorf("vision attention_dropout %v is not supported (set it to 0)", c.AttentionDropout)
 	}
@@ -150,6 +152,8 @@ func (c *TextConfig) Validate() error {
 	switch {
 	case c.HiddenSize%c.NumAttentionHeads != 0:
 		return fmt.Errorf("text hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
+	case c.TokenStd < 0 || c.TokenStd > maxStd:
+		return fmt.Errorf("gollava_token_std %v is out of range", c.TokenStd)
 	case c.AttentionDropout != 0:
 		return fmt.Errorf("text attention_dropout %v is not supported (set it to 0)", c.AttentionDropout)
 	}
@@ -168,10 +172,20 @@ func (c *CLIPConfig) Validate() error {
 	return c.Text.Validate()
 }
 
+// limits of what configs may ask for, far above any real model: a hostile file must not exhaust the memory or overflow a size.
+var limits = map[string]int{"num_hidden_layers": 1 << 12, "image_size": 1 << 14, "patch_size": 1 << 14, "num_channels": 1 << 10, "vocab_size": 1 << 26}
+
+// maxStd is far above any sensible start of a table.
+const maxStd = 1000
+
 func positive(what string, fields map[string]int) error {
 	var bad []string
 	for name, v := range fields {
-		if v <= 0 || v > 1<<26 {
+		limit, ok := limits[name]
+		if !ok {
+			limit = 1 << 20
+		}
+		if v <= 0 || v > limit {
 			bad = append(bad, fmt.Sprintf("%s %d", name, v))
 		}
 	}

@@ -1,6 +1,7 @@
 package vit
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -352,4 +353,27 @@ func TestLoadRefuses(t *testing.T) {
 	require.ErrorContains(t, err, "text attention_dropout 1 is not supported")
 	_, err = Load(t.TempDir(), nn.LoadOptions{})
 	require.ErrorContains(t, err, "config.json")
+}
+
+// Whatever a config.json says, reading it and describing its model's weights ends in an error or a model, never in a panic.
+func FuzzConfig(f *testing.F) {
+	for _, name := range []string{"clip", "clip_vision-gelu", "siglip_vision"} {
+		raw, err := os.ReadFile(filepath.Join("testdata", name, "config.json"))
+		require.NoError(f, err)
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		var v VisionConfig
+		if json.Unmarshal(raw, &v) == nil && v.NumHiddenLayers < 100 {
+			if _, err := New(nil, v); err != nil {
+				t.Log(err)
+			}
+		}
+		var c CLIPConfig
+		if json.Unmarshal(raw, &c) == nil && c.Vision.NumHiddenLayers+c.Text.NumHiddenLayers < 100 {
+			if _, err := NewCLIP(nil, c); err != nil {
+				t.Log(err)
+			}
+		}
+	})
 }

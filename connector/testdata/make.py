@@ -17,6 +17,8 @@ VISION = CLIPVisionConfig(hidden_size=8, intermediate_size=10, num_hidden_layers
 TEXT = LlamaConfig(hidden_size=12, intermediate_size=14, num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, vocab_size=24,
                    max_position_embeddings=64, rms_norm_eps=1e-3, pad_token_id=0, bos_token_id=1, eos_token_id=2)
 IMAGE = 23
+TOLERANCE = {"out_abs": 1e-4, "loss_abs": 1e-4, "grad_rel": 1e-3, "grad_floor": 1e-6}
+FACTS = {"format": 1, "image_token_index": IMAGE, "tolerance": TOLERANCE, "generation": {"greedy": {"max_new_tokens": 6, "eos_token_id": None, "pad_token_id": 0}}}
 
 
 def draw(model, seed):
@@ -130,6 +132,8 @@ def llava():
     rows = [([1, 5, PLACE, 6, 7, PLACE, 8, 9, 2], 3), ([1, 10, 11, 12, 2], 2), ([1, PLACE, 13, 14, 15, 2], 2)]  # two pictures, none, one
     x = torch.randn(3, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
     record(dir, model, rows, [4, 4, 4], {"pixel_values": x}, [2, 0, 1])
+    write(os.path.join(dir, "case.json"), FACTS | {"task": "llava", "projector_only": ["projector-only", "projector-only-legacy"], "checkpoints": [
+        "transformers-5", "transformers-4", "transformers-4.52-native", "transformers-5-native", "original", "original-with-tower", "original-bin"]})
 
 
 def next():
@@ -146,6 +150,7 @@ def next():
     lengths = [len(f) for f in model.get_image_features(x, sizes).pooler_output]
     rows = [([1, 5, PLACE, 6, 7, 2], 2), ([1, PLACE, 8, 9, 10, 11, 2], 3)]
     record(dir, model, rows, lengths, {"pixel_values": x, "image_sizes": sizes}, [1, 1])
+    write(os.path.join(dir, "case.json"), FACTS | {"task": "llava_next", "checkpoints": ["."], "views_per_image": views})
 
 
 llava()

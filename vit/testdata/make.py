@@ -12,6 +12,7 @@ from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPVisionConfig
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 torch.set_num_threads(1)
+TOLERANCE = {"out_abs": 1e-4, "loss_abs": 1e-4, "grad_rel": 1e-3, "grad_floor": 1e-6, "traj_loss_abs": 1e-4, "traj_grad_norm_rel": 1e-3, "traj_final_rel": 5e-3}
 
 
 def draw(model, seed):
@@ -31,7 +32,8 @@ def draw(model, seed):
 
 class Case:
     def __init__(self, name, **facts):
-        self.dir, self.facts, self.tensors = os.path.join(HERE, name), facts, {}
+        self.dir, self.tensors = os.path.join(HERE, name), {}
+        self.facts = {"format": 1, "task": name.split("-")[0], "tolerance": TOLERANCE, **facts}
         shutil.rmtree(self.dir, ignore_errors=True)
         os.makedirs(self.dir)
 
@@ -119,7 +121,9 @@ def clip(name, eos, rows, seed):
                           eos_token_id=eos, bos_token_id=10, pad_token_id=1, projection_dim=10)
     vision = CLIPVisionConfig(hidden_size=12, intermediate_size=10, num_hidden_layers=2, num_attention_heads=3, image_size=8, patch_size=4, projection_dim=10)
     m = draw(CLIPModel(CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=10)), seed)
-    k = Case(name, checkpoints=["."], runs={} if eos == 2 else {"adamw": {"steps": 5, "lr": 1e-3, "weight_decay": 0.01}})
+    k = Case(name, checkpoints=["."], runs={} if eos == 2 else {"adamw": {
+        "optimizer": "adamw", "steps": 5, "lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.01, "schedule": "constant",
+        "trainable": [n for n, _ in m.named_parameters()]}})
     m.save_pretrained(k.dir)
     if eos != 2:
         k.layout("openai", openai(m))
@@ -143,7 +147,7 @@ def clip(name, eos, rows, seed):
         losses.append(loss.detach())
         norms.append(torch.linalg.vector_norm(torch.stack([p.grad.norm() for p in m.parameters()])))
         opt.step()
-    k.put(traj__adamw__loss=torch.stack(losses), traj__adamw__grad_norm=torch.stack(norms))
+    k.put(traj__adamw__loss=torch.stack(losses), traj__adamw__grad_norm=torch.stack(norms), traj__adamw__lr=torch.full((5,), 1e-3))
     for n, p in m.named_parameters():
         if n in ("logit_scale", "visual_projection.weight", "text_projection.weight", "text_model.embeddings.token_embedding.weight", "vision_model.encoder.layers.0.mlp.fc1.bias"):
             k.tensors["traj.adamw.final." + n] = p.detach().clone()

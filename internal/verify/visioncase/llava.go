@@ -143,7 +143,7 @@ func llava(k *check) error {
 	if err := k.everything(m); err != nil {
 		return err
 	}
-	if k.prefix != "" {
+	if !k.first {
 		return nil
 	}
 	for _, sub := range k.Projectors {

@@ -57,7 +57,8 @@ func Run(dir string) (rows []verify.Row, err error) {
 	}
 	defer e.Close()
 	k := &check{caseFile: c, root: dir, e: e}
-	for _, sub := range c.Checkpoints {
+	for i, sub := range c.Checkpoints {
+		k.first = i == 0
 		if k.dir, err = verify.Inside(dir, sub); err != nil {
 			return nil, err
 		}
@@ -84,6 +85,7 @@ type check struct {
 	root   string
 	dir    string // of the checkpoint
 	prefix string // of the rows' names
+	first  bool   // of the checkpoints
 	e      *verify.Expected
 	rows   []verify.Row
 }

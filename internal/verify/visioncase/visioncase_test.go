@@ -1,0 +1,84 @@
+package visioncase
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/internal/verify"
+)
+
+// The packages' own cases pass, whole.
+func TestRun(t *testing.T) {
+	for dir, least := range map[string]int{"vit/testdata/clip": 150, "vit/testdata/clip-legacy_eos": 6, "vit/testdata/clip_vision-gelu": 4, "vit/testdata/clip_vision-quickgelu": 40,
+		"vit/testdata/siglip_vision": 40, "connector/testdata/llava": 90, "connector/testdata/llava_next": 10} {
+		rows, err := Run(filepath.Join("../../..", dir))
+		require.NoError(t, err, dir)
+		require.GreaterOrEqual(t, len(rows), least, dir)
+		for _, r := range rows {
+			require.True(t, r.Pass, "%s: %+v", dir, r)
+		}
+	}
+}
+
+// edited copies a case and lets edit change its case.json.
+func edited(t *testing.T, from string, edit func(map[string]any)) string {
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("../../..", from))))
+	path := filepath.Join(dir, "case.json")
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var f map[string]any
+	require.NoError(t, json.Unmarshal(raw, &f))
+	edit(f)
+	raw, err = json.Marshal(f)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(path, raw, 0o644))
+	return dir
+}
+
+// What differs is told, and does not keep the other checkpoints from being checked.
+func TestRunTellsDifferences(t *testing.T) {
+	failed := func(rows []verify.Row) (names []string) {
+		for _, r := range rows {
+			if !r.Pass {
+				names = append(names, r.What)
+			}
+		}
+		return names
+	}
+	dir := edited(t, "vit/testdata/clip_vision-gelu", func(map[string]any) {})
+	config := filepath.Join(dir, "config.json")
+	raw, err := os.ReadFile(config)
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(config, []byte(strings.Replace(string(raw), `"hidden_act": "gelu"`, `"hidden_act": "quick_gelu"`, 1)), 0o644))
+	rows, err := Run(dir)
+	require.NoError(t, err)
+	require.Equal(t, []string{"hidden_states", "pooled", "features.cls_patch", "features.patch"}, failed(rows))
+
+	dir = edited(t, "connector/testdata/llava", func(f map[string]any) { f["checkpoints"] = []string{"transformers-4", "missing", "original"} })
+	require.NoError(t, os.Truncate(filepath.Join(dir, "transformers-4", "model.safetensors"), 5000))
+	rows, err = Run(dir)
+	require.NoError(t, err)
+	require.Equal(t, []string{"transformers-4: load and compute", "missing: load and compute"}, failed(rows))
+	require.Greater(t, len(rows), 8)
+
+	for _, c := range []struct {
+		edit func(map[string]any)
+		want string
+	}{
+		{func(f map[string]any) { f["task"] = "llava_video" }, `task "llava_video" is not known`},
+		{func(f map[string]any) { f["checkpoints"] = []string{} }, "checkpoints: none are listed"},
+		{func(f map[string]any) { f["checkpoints"] = []string{"../.."} }, `"../.." leads out of the case's folder`},
+	} {
+		_, err := Run(edited(t, "connector/testdata/llava_next", c.edit))
+		require.ErrorContains(t, err, c.want)
+	}
+	rows, err = Run(edited(t, "connector/testdata/llava_next", func(f map[string]any) { f["views_per_image"] = []int{4, 9} }))
+	require.NoError(t, err)
+	require.Contains(t, rows[0].Detail, "views_per_image [4 9]: at most 5 are there")
+}

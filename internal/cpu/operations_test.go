@@ -51,7 +51,19 @@ func operations(d *Device, rows, cols int) []operation {
 	grad := func(name string, op backend.Unary) operation {
 		return operation{name + "Grad", z, func() { d.UnaryGrad(op, z, x, y, dy) }}
 	}
+	fresh := func(name string, f func(y *backend.Buffer)) operation {
+		return operation{name + "Fresh", nil, func() {
+			y := d.Alloc(backend.Float32, n)
+			f(y)
+			d.Free(y)
+		}}
+	}
 	return []operation{
+		fresh("exp", func(y *backend.Buffer) { d.Unary(backend.Exp, y, x) }), fresh("silu", func(y *backend.Buffer) { d.Unary(backend.SiLU, y, x) }),
+		fresh("gelu", func(y *backend.Buffer) { d.Unary(backend.GELU, y, x) }),
+		fresh("softmax", func(y *backend.Buffer) { d.Softmax(y, x, rows, cols) }),
+		fresh("rmsNorm", func(y *backend.Buffer) { d.RMSNorm(y, rstd, x, w, rows, cols, 1e-6) }),
+		fresh("layerNorm", func(y *backend.Buffer) { d.LayerNorm(y, mean, rstd, x, w, w, rows, cols, 1e-5) }),
 		unary("exp", backend.Exp), unary("tanh", backend.Tanh), unary("silu", backend.SiLU), unary("gelu", backend.GELU),
 		unary("geluTanh", backend.GELUTanh), unary("quickGELU", backend.QuickGELU), grad("silu", backend.SiLU), grad("gelu", backend.GELU),
 		{"swiglu", y, func() { d.SwiGLU(y, x, dy) }},

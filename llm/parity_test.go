@@ -1,0 +1,152 @@
+package llm_test
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/internal/verify/modelcase"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/nn/nntest"
+	"github.com/gollava/gollava/tensor"
+)
+
+// families are tiny random models with what transformers computed: logits, loss, gradients, greedy ids, beams, sampling. Written by
+// cmd/gollava/testdata/make_tiny.py.
+var families = []string{"llama", "mistral", "qwen2", "phi3", "mpt"}
+
+func TestEqualsTransformers(t *testing.T) {
+	for _, family := range families {
+		rows, err := modelcase.CausalLM(filepath.Join("testdata", family))
+		require.NoError(t, err)
+		require.Greater(t, len(rows), 12)
+		for _, r := range rows {
+			require.True(t, r.Pass, "%s: %s: %s", family, r.What, r.Detail)
+		}
+	}
+}
+
+func load(t testing.TB, family string) llm.Model {
+	m, err := llm.Load(filepath.Join("testdata", family, "model"), nn.LoadOptions{})
+	require.NoError(t, err)
+	return m
+}
+
+func TestModelsAreWellFormed(t *testing.T) {
+	for _, family := range families {
+		m := load(t, family)
+		ids := tensor.Ints([]int{3, 9, 4, 17, 5, 6, 20, 8, 11, 2}, 2, 5)
+		nntest.Check(t, m, func() *tensor.Tensor { return llm.Loss(m, m.Hidden(llm.Input{Embeds: m.Embed(ids)}), ids) })
+	}
+}
+
+// Recomputing blocks in the backward pass must not change a bit of any gradient.
+func TestRecompute(t *testing.T) {
+	for _, family := range families {
+		m := load(t, family)
+		ids := tensor.Ints([]int{3, 9, 4, 17, 5, 6, 20, 8, 11, 2}, 2, 5)
+		var grads [2]map[string][]float32
+		for i := range grads {
+			m.SetRecompute(i == 1)
+			llm.Loss(m, m.Hidden(llm.Input{Embeds: m.Embed(ids)}), ids).Backward()
+			grads[i] = map[string][]float32{}
+			for name, p := range nn.Params(m) {
+				grads[i][name] = append([]float32{}, p.Grad().Data()...)
+				p.ZeroGrad()
+			}
+		}
+		require.Equal(t, grads[0], grads[1], family)
+	}
+}
+
+func TestSaveLoad(t *testing.T) {
+	for _, family := range families {
+		m := load(t, family)
+		dir := t.TempDir()
+		require.NoError(t, llm.Save(m, dir, nn.SaveOptions{MaxShard: 2000}))
+		back, err := llm.Load(dir, nn.LoadOptions{})
+		require.NoError(t, err)
+		require.Equal(t, m.Config(), back.Config(), family)
+		want := map[string]string{}
+		for name, p := range nn.Params(m) {
+			want[name] = string(p.Bytes())
+		}
+		for name, p := range nn.Params(back) {
+			require.Equal(t, want[name], string(p.Bytes()), "%s: %s", family, name)
+			delete(want, name)
+		}
+		require.Empty(t, want)
+
+		require.NoError(t, llm.Save(m, dir, nn.SaveOptions{DType: nn.As(tensor.BFloat16)}))
+		c, err := llm.ReadConfig(dir)
+		require.NoError(t, err)
+		require.Equal(t, "bfloat16", c.DType)
+	}
+}
+
+// Both spellings of the config mean the same model.
+func TestBothSpellings(t *testing.T) {
+	for v5, v4 := range map[string]string{
+		`"rope_parameters": {"rope_theta": 500.0, "rope_type": "default"}, "dtype": "bfloat16"`:                              `"rope_theta": 500.0, "rope_scaling": null, "torch_dtype": "bfloat16"`,
+		`"rope_parameters": {"rope_theta": 500.0, "rope_type": "linear", "factor": 2.0}, "dtype": "float32"`:                 `"rope_theta": 500.0, "rope_scaling": {"type": "linear", "factor": 2.0}, "torch_dtype": "float32"`,
+		`"rope_parameters": {"rope_theta": 500.0, "rope_type": "default", "partial_rotary_factor": 0.5}, "dtype": "float32"`: `"rope_theta": 500.0, "partial_rotary_factor": 0.5, "torch_dtype": "float32"`,
+		`"rope_parameters": {"rope_theta": 10000.0, "rope_type": "dynamic", "factor": 2.0}, "dtype": "float32"`:              `"rope_scaling": {"rope_type": "dynamic", "factor": 2.0}, "torch_dtype": "float32"`,
+	} {
+		var a, b llm.Config
+		require.NoError(t, json.Unmarshal([]byte(strings.Replace(small, "REST", v5, 1)), &a))
+		require.NoError(t, json.Unmarshal([]byte(strings.Replace(small, "REST", v4, 1)), &b))
+		require.Equal(t, a, b)
+	}
+}
+
+const small = `{"model_type": "llama", "vocab_size": 10, "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1, "num_attention_heads": 2,
+	"max_position_embeddings": 16, "hidden_act": "silu", "rms_norm_eps": 1e-6, "eos_token_id": 2, REST}`
+
+func TestConfigFaultsNameTheField(t *testing.T) {
+	for change, says := range map[string]string{
+		`"model_type": "gpt2"`:               `model_type "gpt2" is not supported`,
+		`"hidden_act": "mish"`:               `hidden_act "mish" is not supported`,
+		`"rope_scaling": {"type": "yarn"}`:   `rope_type "yarn" is not supported`,
+		`"rope_scaling": {"type": "linear"}`: `needs a positive factor`,
+		`"vocab_size": 0`:                    `vocab_size 0`,
+		`"num_hidden_layers": -1`:            `num_hidden_layers -1`,
+		`"num_attention_heads": 3`:           `hidden_size 8 is no multiple of num_attention_heads 3`,
+		`"num_key_value_heads": 3`:           `no multiple of num_key_value_heads 3`,
+		`"attention_dropout": 0.1`:           `attention_dropout 0.1 is not supported`,
+		`"quantization_config": {"bits": 4}`: `quantization_config is not supported`,
+		`"eos_token_id": "x"`:                `eos_token_id`,
+		`"model_type": "mpt", "d_model": 8, "n_heads": 2, "n_layers": 1, "attn_config": {"qk_ln": true}`: `attn_config.qk_ln true is not supported`,
+		`"model_type": "mpt", "d_model": 8, "n_heads": 2, "n_layers": 1, "no_bias": false`:               `no_bias false is not supported`,
+	} {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(strings.Replace(small, "REST", change, 1)), 0o644))
+		_, err := llm.Load(dir, nn.LoadOptions{})
+		require.ErrorContains(t, err, says)
+		require.ErrorContains(t, err, filepath.Join(dir, "config.json"))
+	}
+}
+
+// Sizes of real models, counted without allocating them.
+func TestParameterCounts(t *testing.T) {
+	llama := llm.Config{ModelType: "llama", VocabSize: 32000, HiddenSize: 4096, IntermediateSize: 11008, NumHiddenLayers: 32, NumAttentionHeads: 32,
+		MaxPositionEmbeddings: 4096, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 1e4}}
+	large := llama
+	large.HiddenSize, large.IntermediateSize, large.NumHiddenLayers, large.NumAttentionHeads = 5120, 13824, 40, 40
+	qwen := llm.Config{ModelType: "qwen2", VocabSize: 151936, HiddenSize: 896, IntermediateSize: 4864, NumHiddenLayers: 24, NumAttentionHeads: 14, NumKeyValueHeads: 2,
+		MaxPositionEmbeddings: 32768, NormEps: 1e-6, HiddenAct: "silu", AttentionBias: true, TieWordEmbeddings: true, RoPE: nn.RoPEConfig{Theta: 1e6}}
+	for want, c := range map[int]llm.Config{6738415616: llama, 13015864320: large, 494032768: qwen} {
+		m, err := llm.New(nil, c)
+		require.NoError(t, err)
+		n := 0
+		for _, p := range nn.Params(m) {
+			require.True(t, p.IsMeta())
+			n += p.Len()
+		}
+		require.Equal(t, want, n)
+	}
+}

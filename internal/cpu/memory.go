@@ -60,6 +60,7 @@ func (d *Device) Alloc(dt backend.DType, n int) *backend.Buffer {
 	m.Unlock()
 	if b == nil {
 		raw := make([]byte, capacity+line)
+		useLargePages(unsafe.Pointer(&raw[0]), len(raw))
 		skip := -int(uintptr(unsafe.Pointer(&raw[0]))) & (line - 1)
 		b = backend.NewBuffer(d, dt, n, unsafe.Pointer(&raw[skip]))
 		b.Capacity = capacity

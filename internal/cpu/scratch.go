@@ -1,6 +1,9 @@
 package cpu
 
-import "sync"
+import (
+	"sync"
+	"unsafe"
+)
 
 // scratch is the working memory of one task: a stack of float32 slices, kept from task to task.
 type scratch struct {
@@ -15,6 +18,7 @@ func (s *scratch) take(n int) []float32 {
 	end := s.used + (n+line-1)/line*line
 	if end > len(s.memory) {
 		s.memory = make([]float32, max(2*end, 1<<16)) // what was taken before stays valid in the old memory
+		useLargePages(unsafe.Pointer(&s.memory[0]), 4*len(s.memory))
 	}
 	x := s.memory[s.used:][:n:n]
 	s.used = end

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"sort"
 	"unicode/utf8"
+	"unsafe"
 )
 
 // span is a byte range of the text that the caller gave.
@@ -96,8 +97,9 @@ func (e *edit) cut(n int) {
 	}
 }
 
+// passage is what was written; the edit is over then, as its bytes are not copied.
 func (e *edit) passage() passage {
-	p := passage{text: string(e.buf), track: e.track}
+	p := passage{text: unsafe.String(unsafe.SliceData(e.buf), len(e.buf)), track: e.track}
 	if e.track {
 		p.at = e.at
 		if p.at == nil {

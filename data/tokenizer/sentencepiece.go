@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -221,7 +222,12 @@ func (m *spModel) normalize(p passage) passage {
 		if spaced {
 			s = strings.TrimLeft(s, " ")
 		}
-		if s != "" {
+		switch {
+		case s == "":
+		case s == " ":
+			e.put(blank, p.source(at, at+n))
+			spaced = true
+		default:
 			if s == in[at:at+n] && !strings.Contains(s, " ") {
 				e.keep(p, at, at+n)
 			} else {
@@ -259,11 +265,17 @@ func (m *spModel) prefix(s string) (to string, n int) {
 	return s[:n], n
 }
 
+// pieceRoom lends room for the pieces of a text.
+var pieceRoom = sync.Pool{New: func() any { return new([]piece) }}
+
 // encode appends the tokens of a text as SentencePiece alone would.
 func (m *spModel) encode(out *output, p passage, literal bool) {
 	if p.text == "" {
 		return
 	}
 	n := m.normalize(p)
-	out.pieces(n, m.split.tokenize(make([]piece, 0, len(n.text)/3+4), n.text, literal))
+	room := pieceRoom.Get().(*[]piece)
+	*room = m.split.tokenize((*room)[:0], n.text, literal)
+	out.pieces(n, *room)
+	pieceRoom.Put(room)
 }

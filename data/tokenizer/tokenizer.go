@@ -37,14 +37,14 @@ func (t *Tokenizer) decoder() decoder { return t.dec(t) }
 // Encode returns the tokens of text without beginning- and end-of-text tokens. Special tokens that are written in the
 // text stay text, so that text from outside cannot give orders to a model.
 func (t *Tokenizer) Encode(text string) []int32 {
-	out := output{ids: make([]int32, 0, len(text)/4+4)}
+	out := output{ids: make([]int32, 0, len(text)/3+8)}
 	t.enc.encode(&out, newPassage(text, false), false)
 	return out.ids
 }
 
 // EncodeSpecial is Encode with the special tokens in the text parsed as such, as Hugging Face's tokenizers do.
 func (t *Tokenizer) EncodeSpecial(text string) []int32 {
-	out := output{ids: make([]int32, 0, len(text)/4+4)}
+	out := output{ids: make([]int32, 0, len(text)/3+8)}
 	t.enc.encode(&out, newPassage(text, false), true)
 	return out.ids
 }

@@ -64,6 +64,9 @@ func OpenAssistant(dir string, o LoadOptions) (*Assistant, error) {
 		a.Processor.Aspect = "pad"
 	}
 	a.Template, err = chat.Lookup(m.config.DefaultTemplate())
+	if s := m.config.System; s != nil {
+		a.Template.System = *s
+	}
 	return a, err
 }
 

@@ -28,6 +28,8 @@ type Config struct {
 
 	Template string // of conversations, a name of package chat; "": what the language model's family uses. Kept in config.json under "gollava"
 
+	System *string // the template's system text; nil: as published. Kept beside Template
+
 	// Departures from LLaVA, for small models; zero values are LLaVA's own connector. They are kept in config.json under "gollava".
 	Merge   int     // lay k×k neighbouring features side by side before projecting; 0 or 1: none
 	Gain    float64 // the projector's last layer starts this many times larger; 0 or 1: as PyTorch

@@ -21,7 +21,8 @@ type departures struct {
 	Gain    float64 `json:"gain,omitempty"`
 	SlotStd float64 `json:"slot_std,omitempty"`
 
-	Template string `json:"template,omitempty"`
+	Template string  `json:"template,omitempty"`
+	System   *string `json:"system,omitempty"`
 }
 
 // hubFile is config.json of transformers.
@@ -204,7 +205,7 @@ func (c *Config) unmarshalHub(raw []byte) error {
 }
 
 func (c *Config) depart(d departures) {
-	c.Merge, c.Gain, c.SlotStd, c.Template = d.Merge, d.Gain, d.SlotStd, d.Template
+	c.Merge, c.Gain, c.SlotStd, c.Template, c.System = d.Merge, d.Gain, d.SlotStd, d.Template, d.System
 }
 
 // textDefaults are those of transformers' configs, which leave out of text_config what equals them.

@@ -76,6 +76,7 @@ func TestProjectorOnly(t *testing.T) {
 func TestSaveLoad(t *testing.T) {
 	departed := small()
 	departed.Merge, departed.Gain, departed.SlotStd, departed.Vision.PositionStd = 2, 3, 0.5, 0.3
+	departed.Template, departed.System = "llava_v1", new(string)
 	departed.Text.ModelType, departed.Text.EmbeddingStd, departed.Text.InitStd, departed.Text.DampResidual = "qwen3", 0.3, 0.05, true
 	departed.Text.TieWordEmbeddings, departed.Text.RoPE.Theta = true, 1e6
 	class := small()

@@ -132,5 +132,6 @@ func (p Preset) languageConfig(v *Vocabulary) llm.Config {
 
 func (p Preset) vlmConfig(side int, v *Vocabulary) connector.Config {
 	return connector.Config{Text: p.languageConfig(v), Vision: p.visionConfig(side), Projector: "mlp2x_gelu", Select: vit.Select{Layer: -2, Class: "patch"},
+		Template: "vicuna_v1", System: new(string),
 		Image: int(v.Image), Aspect: "square", PaddingSide: "right", Merge: p.Merge, Gain: 3}
 }

@@ -13,7 +13,9 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/data/tokenizer"
 )
@@ -119,6 +121,19 @@ func TestResume(t *testing.T) {
 }
 
 // What cannot work is refused with the next step, before anything is written.
+// TestAssistant: the model in the run's directory is one that any program can talk with; the prompt is the same, token by token.
+func TestAssistant(t *testing.T) {
+	dir := t.TempDir()
+	_, err := quick(t, "-out", dir)
+	require.NoError(t, err)
+	a, err := connector.OpenAssistant(filepath.Join(dir, modelDir), connector.LoadOptions{})
+	require.NoError(t, err)
+	v := newVocabulary()
+	spans, err := a.Template.Spans([]chat.Turn{{From: chat.Human, Value: "<image>\nwhat color is the circle ?"}, {From: chat.GPT, Open: true}})
+	require.NoError(t, err)
+	require.Equal(t, v.prompt("what color is the circle ?", 1), a.Template.Encode(a.Tokenizer, spans, chat.Options{Pictures: true}).IDs)
+}
+
 func TestBadInput(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")

@@ -120,7 +120,7 @@ func (t *Targets) UnmarshalJSON(raw []byte) error {
 		return nil
 	}
 	if err := json.Unmarshal(raw, &t.Names); err != nil {
-		return fmt.Errorf("modules are named by a list or a regular expression, got %.60s", raw)
+		return fmt.Errorf("target_modules and exclude_modules are a list or a regular expression, got %.60s", raw)
 	}
 	return nil
 }

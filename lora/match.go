@@ -68,21 +68,24 @@ func ends(name string, list []string) (string, bool) {
 
 // targeted reports whether a Linear of that name gets an adapter.
 func (m *matcher) targeted(name string) bool {
-	c := m.c
-	if m.exclude != nil && m.exclude.MatchString(name) {
-		return false
-	}
-	if _, ok := ends(name, c.Exclude.Names); ok || m.saved(name) {
-		return false
-	}
+	return m.named(name) && !m.excluded(name) && !m.saved(name)
+}
+
+func (m *matcher) excluded(name string) bool {
+	_, ok := ends(name, m.c.Exclude.Names)
+	return ok || m.exclude != nil && m.exclude.MatchString(name)
+}
+
+// named reports whether target_modules names a Linear.
+func (m *matcher) named(name string) bool {
 	switch {
-	case c.Targets.Pattern == allLinear:
+	case m.c.Targets.Pattern == allLinear:
 		_, isHead := ends(name, heads)
 		return !isHead
 	case m.target != nil:
 		return m.target.MatchString(name)
 	}
-	n, ok := ends(name, c.Targets.Names)
+	n, ok := ends(name, m.c.Targets.Names)
 	if !ok || name != n && !m.inLayers(name) {
 		return false
 	}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/tensor"
 )
 
 // Nothing here asserts a speed.
@@ -102,4 +104,28 @@ func TestPeaks(t *testing.T) {
 	p := measurePeaks(1)
 	require.Positive(t, p.flops)
 	require.Positive(t, p.bytes)
+}
+
+// Every kind of step runs, at toy size.
+func TestSteps(t *testing.T) {
+	small := llamaConfig(2, 32, 2, 48, 64)
+	for name, setup := range map[string]func() func(){
+		"mlp":         func() func() { return mlpStep(4, 8, 16, 8, true) },
+		"llama block": func() func() { return llamaBlock(small, 8) },
+		"llama loss":  func() func() { return llamaLoss(small, 2, 8, true) },
+		"llava":       func() func() { return llavaStep(small, 1, 400) },
+		"f32":         func() func() { return generate(small, tensor.Float32, 4, 3) },
+		"bf16":        func() func() { return generate(small, tensor.BFloat16, 4, 3) },
+		"attention":   attentionCase("causal", 1, 9, 2, 8, true).Setup,
+		"decode":      decodeCase(1, 40, 4, 2, 8).Setup,
+	} {
+		before := tensor.FLOPs()
+		run := setup()
+		run()
+		run()
+		t.Log(name, tensor.FLOPs()-before)
+	}
+	run := gorgoniaMLP(size{"m": 4.0, "in_": 8.0, "hidden": 16.0, "out": 8.0})
+	run()
+	run()
 }

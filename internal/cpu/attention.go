@@ -97,12 +97,16 @@ func split(n, length, unit int) (parts, each int) {
 	return max((n+each-1)/each, 1), each
 }
 
-// block is how many of n queries the next block takes.
-func block(n int) int {
-	if n <= queryBlock+queryRest {
+// block is how many of n queries the next block takes. Short causal attentions waste less on what is hidden with half as many.
+func (a *attention) block(n int) int {
+	size := queryBlock
+	if a.Causal && a.T <= 256 {
+		size /= 2
+	}
+	if n <= size+queryRest {
 		return n
 	}
-	return queryBlock
+	return size
 }
 
 func (a *attention) forward(w *scratch, b, h, t0, t1 int) {
@@ -124,13 +128,13 @@ func (a *attention) forward(w *scratch, b, h, t0, t1 int) {
 		a.packKeys(keys, a.k[a.key(b, s, g):], n)
 		a.packValues(values, a.v[a.key(b, s, g):], n)
 		for t := 0; t < T; {
-			m := block(T - t)
-			if a.overlap(b, t0+t, t0+t+m, s, s+n) {
-				a.multiply(m, n, D, q[t*D:], D, 1, keys, a.cols, a.cols*D, p, tileRow, false)
-				scale := a.finish(p, tileRow, b, h, t0+t, m, s, n)
-				a.softmax(m, upTo16(n), &p[0], tileRow, scale, &top[t], &sum[t], &fade[0])
+			m := a.block(T - t)
+			if c := a.overlap(b, t0+t, t0+t+m, s, n); c > 0 {
+				a.multiply(m, c, D, q[t*D:], D, 1, keys, a.cols, a.cols*D, p, tileRow, false)
+				scale := a.finish(p, tileRow, b, h, t0+t, m, s, c)
+				a.softmax(m, upTo16(c), &p[0], tileRow, scale, &top[t], &sum[t], &fade[0])
 				a.scale(m, D, &out[t*D], D, &out[t*D], D, &fade[0])
-				a.multiply(m, D, n, p, tileRow, 1, values, a.cols, a.cols*n, out[t*D:], D, true)
+				a.multiply(m, D, c, p, tileRow, 1, values, a.cols, a.cols*n, out[t*D:], D, true)
 			}
 			t += m
 		}
@@ -149,13 +153,24 @@ func (a *attention) forward(w *scratch, b, h, t0, t1 int) {
 
 var minusInf = float32(math.Inf(-1))
 
+// hidden is the scores of a row of keys that are not seen.
+var hidden = func() (row [max(keyBlock, fewKeys)]float32) {
+	for i := range row {
+		row[i] = minusInf
+	}
+	return row
+}()
+
 func upTo16(n int) int { return (n + 15) &^ 15 }
 
-// overlap reports whether one of the queries [t0, t1) sees one of the keys [s0, s1).
-func (a *attention) overlap(b, t0, t1, s0, s1 int) bool {
+// overlap is how many of the keys s to s+n the queries [t0, t1) look at: 0, or up to the last one that any of them sees.
+func (a *attention) overlap(b, t0, t1, s, n int) int {
 	lo, _ := a.sees(b, t0)
 	_, hi := a.sees(b, t1-1)
-	return max(lo, s0) < min(hi, s1)
+	if n = min(n, hi-s); n <= lo-s {
+		return 0
+	}
+	return max(n, 0)
 }
 
 // finish makes scores of the products p of queries t to t+m with keys s to s+n, save for the scale that it returns, and hides with −Inf what
@@ -181,8 +196,8 @@ func (a *attention) finish(p []float32, row, b, h, t, m, s, n int) (scale float3
 				x[j] = x[j]*a.Scale + slope*float32(s+j-a.Offset-t-i)
 			}
 		}
-		set(x[:from], minusInf)
-		set(x[to:], minusInf)
+		copy(x[:from], hidden[:])
+		copy(x[to:], hidden[:])
 	}
 	if biased {
 		return 1

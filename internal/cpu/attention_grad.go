@@ -96,20 +96,20 @@ func (a *attentionGrad) backward(w *scratch, b, g, chunk, s0, s1 int) {
 			clear(dk[:n*D])
 			clear(dv[:n*D])
 			for t := 0; t < T; {
-				m := block(T - t)
-				if a.overlap(b, t, t+m, s, s+n) {
-					a.multiply(m, n, D, q[t*D:], D, 1, keysT, a.cols, a.cols*D, p, tileRow, false)
-					a.multiply(m, n, D, dOut[t*D:], D, 1, valuesT, a.cols, a.cols*D, ds, tileRow, false)
-					scale := a.finish(p, tileRow, b, h, t, m, s, n)
-					a.score(m, upTo16(n), &p[0], &ds[0], tileRow, scale, a.Scale, &lse[t], &delta[t])
+				m := a.block(T - t)
+				if c := a.overlap(b, t, t+m, s, n); c > 0 {
+					a.multiply(m, c, D, q[t*D:], D, 1, keysT, a.cols, a.cols*D, p, tileRow, false)
+					a.multiply(m, c, D, dOut[t*D:], D, 1, valuesT, a.cols, a.cols*D, ds, tileRow, false)
+					scale := a.finish(p, tileRow, b, h, t, m, s, c)
+					a.score(m, upTo16(c), &p[0], &ds[0], tileRow, scale, a.Scale, &lse[t], &delta[t])
 					if a.dv != nil {
-						a.multiply(n, D, m, p, 1, tileRow, dOut[t*D:], D, a.cols, dv, D, true)
+						a.multiply(c, D, m, p, 1, tileRow, dOut[t*D:], D, a.cols, dv, D, true)
 					}
 					if a.dk != nil {
-						a.multiply(n, D, m, ds, 1, tileRow, q[t*D:], D, a.cols, dk, D, true)
+						a.multiply(c, D, m, ds, 1, tileRow, q[t*D:], D, a.cols, dk, D, true)
 					}
 					if dqOut != nil {
-						a.multiply(m, D, n, ds, tileRow, 1, keys, a.cols, a.cols*n, dq[t*D:], D, true)
+						a.multiply(m, D, c, ds, tileRow, 1, keys, a.cols, a.cols*n, dq[t*D:], D, true)
 					}
 				}
 				t += m

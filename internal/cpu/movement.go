@@ -20,18 +20,18 @@ func fill[T float32 | uint16](x []T, v T) {
 	ranges(len(x), grain, func(i, j int) { set(x[i:j], v) })
 }
 
-// set fills a page by hand, and copies it: what is copied moves in large registers.
+// set fills a little by hand and copies it: what is copied moves in large registers.
 func set[T float32 | uint16](x []T, v T) {
 	if v == 0 && 1/float32(v) > 0 { // not −0
 		clear(x)
 		return
 	}
-	page := x[:min(len(x), 1024)]
-	for i := range page {
-		page[i] = v
+	n := min(len(x), 16)
+	for i := range x[:n] {
+		x[i] = v
 	}
-	for i := len(page); i < len(x); i += len(page) {
-		copy(x[i:], page)
+	for n < len(x) {
+		n += copy(x[n:], x[:min(n, 1024)])
 	}
 }
 

@@ -54,11 +54,9 @@ func sumColumns(y, x []float32, outer, n, inner int) {
 	chunk := max(32, grain/inner)
 	switch {
 	case outer*n*inner <= grain:
-		for o := range outer {
-			addRows(y[o*inner:(o+1)*inner], x[o*n*inner:(o+1)*n*inner])
-		}
+		addMatrices(y, x, n, inner)
 	case n <= chunk:
-		parallel(outer, func(o int) { addRows(y[o*inner:(o+1)*inner], x[o*n*inner:(o+1)*n*inner]) })
+		ranges(outer, height(n*inner), func(i, j int) { addMatrices(y[i*inner:j*inner], x[i*n*inner:j*n*inner], n, inner) })
 	default:
 		s := borrow()
 		defer s.giveBack()
@@ -70,9 +68,14 @@ func sumColumns(y, x []float32, outer, n, inner int) {
 			clear(part)
 			addRows(part, x[(o*n+c*chunk)*inner:(o*n+min(n, (c+1)*chunk))*inner])
 		})
-		for o := range outer {
-			addRows(y[o*inner:(o+1)*inner], parts[o*chunks*inner:(o+1)*chunks*inner])
-		}
+		addMatrices(y, parts, chunks, inner)
+	}
+}
+
+// addMatrices adds the rows of each matrix [n, inner] of x to its row of y.
+func addMatrices(y, x []float32, n, inner int) {
+	for ; len(y) > 0; y, x = y[inner:], x[n*inner:] {
+		addRows(y[:inner], x[:n*inner])
 	}
 }
 

@@ -29,6 +29,8 @@ func newPattern(expr string) (pattern, error) {
 		return func(s string, at int) (int, int) { return scanLlama3(s, at, 1) }, nil
 	case clipPattern:
 		return scanCLIP, nil
+	case wordPattern:
+		return scanWords, nil
 	}
 	return otherPattern(expr)
 }

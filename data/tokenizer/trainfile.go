@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // wordPattern cuts text in which ▁ stands for a space into words: letters, single digits, line ends, other characters.
@@ -106,4 +109,58 @@ func (l *learner) files() (map[string][]byte, error) {
 		out[name] = append(b, '\n')
 	}
 	return out, nil
+}
+
+// scanWords is wordPattern by hand, as this is the inner loop: every text is a run of its matches.
+func scanWords(s string, at int) (start, end int) {
+	if at >= len(s) {
+		return -1, -1
+	}
+	i := at
+	if strings.HasPrefix(s[i:], space) {
+		i += len(space)
+	}
+	kind, n := wordClass(s, i)
+	switch {
+	case n > 0 && kind == number:
+		return at, i + n
+	case n > 0 && (kind == letter || kind == other) || i == at:
+		return at, wordRun(s, i, kind)
+	}
+	return at, wordRun(s, at, spaceMark)
+}
+
+const (
+	lineEnd   = blank + 1 + iota // \r and \n
+	spaceMark                    // ▁
+)
+
+// wordClass is the class of the character at i, as wordPattern divides them, and its length; 0 at the end.
+func wordClass(s string, i int) (class, int) {
+	c, n := classAt(s, i)
+	switch {
+	case n == 1 && (s[i] == '\r' || s[i] == '\n'):
+		return lineEnd, 1
+	case n == len(space) && s[i:i+n] == space:
+		return spaceMark, n
+	case n > 1 && c == other:
+		if r, _ := utf8.DecodeRuneInString(s[i:]); unicode.IsMark(r) {
+			return letter, n
+		}
+	case c == blank:
+		return other, n
+	}
+	return c, n
+}
+
+// wordRun returns where the run of a class that begins at i ends.
+func wordRun(s string, i int, kind class) int {
+	for i < len(s) {
+		c, n := wordClass(s, i)
+		if c != kind {
+			break
+		}
+		i += n
+	}
+	return i
 }

@@ -3,7 +3,7 @@
 //	go run ./internal/bench [-run REGEXP] [-rival NAME,…] [-threads 1|2|both] [-json]
 //
 // A rival runs in a process of its own and is asked case by case, in turns with ours, so that both meet the same machine. OpenBLAS (through
-// NumPy), PyTorch and llama.cpp (through llama-cpp-python) need a python3 that can import them, C needs a compiler called cc, and Gorgonia is always there. One
+// NumPy), PyTorch, llama.cpp (through llama-cpp-python) and, for what loads data, tokenizers and Pillow need a python3 that can import them, C needs a compiler called cc, and Gorgonia is always there. One
 // that is not installed is reported as absent. A case's value is its fastest run. A ratio above 1 means that ours is better; the
 // share of the peak is ours, of the fused multiply-adds or of the bytes read per second that the same run measured.
 package main

@@ -50,6 +50,7 @@ var rivals = []struct {
 		return exec.Command(program), nil
 	}},
 	{"llama", func(dir string, threads int) (*exec.Cmd, error) { return python(dir, "llama", threads), nil }},
+	{"python", func(dir string, threads int) (*exec.Cmd, error) { return python(dir, "data", threads), nil }},
 }
 
 func rivalNames() []string {

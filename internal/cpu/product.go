@@ -76,10 +76,22 @@ func (t *tiler) panels(n int) int { return (n + t.cols - 1) / t.cols }
 
 // packB writes the panels from to to of columns [j0, j1) and rows [k, k+depth) of B.
 func (g *gemm) packB(panels []float32, k, depth, j0, j1, from, to int) {
-	for p := from; p < to; p++ {
-		j := j0 + p*g.cols
-		packPanel(panels[p*depth*g.cols:], &g.b, k, depth, j, min(j1, j+g.cols), g.cols)
+	step := packRows(&g.b, depth)
+	for r := 0; r < depth; r += step {
+		for p := from; p < to; p++ {
+			j := j0 + p*g.cols
+			packPanel(panels[(p*depth+r)*g.cols:], &g.b, k+r, min(step, depth-r), j, min(j1, j+g.cols), g.cols)
+		}
 	}
+}
+
+// packRows is how many of depth rows to pack at once before going on to the next panel: of a matrix whose rows lie next to each other
+// few, since a panel takes only a cache line of each row, and each row may be on another page.
+func packRows(x *operand, depth int) int {
+	if x.col == 1 {
+		return min(depth, 16)
+	}
+	return depth
 }
 
 // tilesOfA is a block of A as the tile kernels read it: rows [from, to).
@@ -112,18 +124,21 @@ func (g *gemm) tilesInPlace(from, to, k int) tilesOfA {
 }
 
 // sizeA is the number of elements that packA needs for a block of rows.
-func (t *tiler) sizeA(rows, depth int) int { return (rows+2*t.rows)*depth + spill }
+func (t *tiler) sizeA(rows, depth int) int { return (rows/t.rows + 3) * (t.rows*depth + spill) }
 
 // packA writes rows [from, to) and columns [k, k+depth) of A, tile by tile as [depth, rows].
 func (g *gemm) packA(packed []float32, from, to, k, depth int) tilesOfA {
 	t := tilesOfA{full: packed, row: 1, col: g.rows, from: from, to: to, bands: g.bands(to - from)}
 	columns := operand{full: g.a.full, half: g.a.half, row: g.a.col, col: g.a.row}
-	i, at := from, 0
-	for n, band := range t.bands {
-		t.tile[n] = g.rows * depth
-		for range band.tiles {
-			packPanel(packed[at:], &columns, k, depth, i, i+band.rows, g.rows)
-			i, at = i+band.rows, at+t.tile[n]
+	step := packRows(&columns, depth)
+	for r := 0; r < depth; r += step {
+		i, at := from, r*g.rows
+		for n, band := range t.bands {
+			t.tile[n] = g.rows*depth + spill
+			for range band.tiles {
+				packPanel(packed[at:], &columns, k+r, min(step, depth-r), i, i+band.rows, g.rows)
+				i, at = i+band.rows, at+t.tile[n]
+			}
 		}
 	}
 	return t

@@ -98,6 +98,7 @@ func (g *gemm) serial(s *scratch) {
 	if g.isThin() {
 		g.thinPart(g.rowsOfA(s), 0, g.n, s)
 	} else {
+		g.usePairs()
 		g.region(0, g.m, 0, g.n, s)
 	}
 	s.used = mark
@@ -106,12 +107,12 @@ func (g *gemm) serial(s *scratch) {
 // run computes product n of a batch with tasks for several processors.
 func run(q *backend.MatMul, n int, bias []float32, s *scratch) {
 	mark := s.used
-	switch g := item(q, n, bias); {
-	case g.isThin():
+	g := item(q, n, bias)
+	if g.isThin() {
 		g.thin(s)
-	case g.m*g.n <= smallC && g.k >= 2*minDepth:
+	} else if g.usePairs(); g.m*g.n <= smallC && g.k >= 2*minDepth {
 		g.splitDepth(s)
-	default:
+	} else {
 		g.shared(s)
 	}
 	s.used = mark

@@ -5134,6 +5134,4620 @@ narrowStore:
 	ADDQ    SI, BX
 	JMP     next
 
+// func tile12x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile12x32BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z23, Z23, Z23
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	LEAQ       (R10)(SI*2), R11
+	ADDQ       SI, R11
+	LEAQ       (R11)(SI*2), R12
+	ADDQ       SI, R12
+	MOVQ       BX, R13
+	MOVQ       cRow+88(FP), R14
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	MOVQ       b+48(FP), R13
+	MOVQ       k+8(FP), R14
+	SUBQ       $0x04, R14
+	JL         rest
+
+four:
+	VMOVUPS      (R13), Z24
+	VMOVUPS      64(R13), Z25
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z26
+	LONG         $0x403e9262
+	WORD         $0xc252
+	LONG         $0x40369262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z27
+	LONG         $0x403e9262
+	WORD         $0xd352
+	LONG         $0x40369262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z28
+	LONG         $0x403e9262
+	WORD         $0xe452
+	LONG         $0x40369262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z29
+	LONG         $0x403e9262
+	WORD         $0xf552
+	LONG         $0x40369262
+	WORD         $0xfd52
+	VBROADCASTSS (R10)(SI*1), Z26
+	LONG         $0x403e1262
+	WORD         $0xc252
+	LONG         $0x40361262
+	WORD         $0xca52
+	VBROADCASTSS (R10)(SI*2), Z27
+	LONG         $0x403e1262
+	WORD         $0xd352
+	LONG         $0x40361262
+	WORD         $0xdb52
+	VBROADCASTSS (R11), Z28
+	LONG         $0x403e1262
+	WORD         $0xe452
+	LONG         $0x40361262
+	WORD         $0xec52
+	VBROADCASTSS (R11)(SI*1), Z29
+	LONG         $0x403e1262
+	WORD         $0xf552
+	LONG         $0x40361262
+	WORD         $0xfd52
+	VBROADCASTSS (R11)(SI*2), Z26
+	LONG         $0x403e8262
+	WORD         $0xc252
+	LONG         $0x40368262
+	WORD         $0xca52
+	VBROADCASTSS (R12), Z27
+	LONG         $0x403e8262
+	WORD         $0xd352
+	LONG         $0x40368262
+	WORD         $0xdb52
+	VBROADCASTSS (R12)(SI*1), Z28
+	LONG         $0x403e8262
+	WORD         $0xe452
+	LONG         $0x40368262
+	WORD         $0xec52
+	VBROADCASTSS (R12)(SI*2), Z29
+	LONG         $0x403e8262
+	WORD         $0xf552
+	LONG         $0x40368262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z24
+	VMOVUPS      64(R13), Z25
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z26
+	LONG         $0x403e9262
+	WORD         $0xc252
+	LONG         $0x40369262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z27
+	LONG         $0x403e9262
+	WORD         $0xd352
+	LONG         $0x40369262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z28
+	LONG         $0x403e9262
+	WORD         $0xe452
+	LONG         $0x40369262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z29
+	LONG         $0x403e9262
+	WORD         $0xf552
+	LONG         $0x40369262
+	WORD         $0xfd52
+	VBROADCASTSS (R10)(SI*1), Z26
+	LONG         $0x403e1262
+	WORD         $0xc252
+	LONG         $0x40361262
+	WORD         $0xca52
+	VBROADCASTSS (R10)(SI*2), Z27
+	LONG         $0x403e1262
+	WORD         $0xd352
+	LONG         $0x40361262
+	WORD         $0xdb52
+	VBROADCASTSS (R11), Z28
+	LONG         $0x403e1262
+	WORD         $0xe452
+	LONG         $0x40361262
+	WORD         $0xec52
+	VBROADCASTSS (R11)(SI*1), Z29
+	LONG         $0x403e1262
+	WORD         $0xf552
+	LONG         $0x40361262
+	WORD         $0xfd52
+	VBROADCASTSS (R11)(SI*2), Z26
+	LONG         $0x403e8262
+	WORD         $0xc252
+	LONG         $0x40368262
+	WORD         $0xca52
+	VBROADCASTSS (R12), Z27
+	LONG         $0x403e8262
+	WORD         $0xd352
+	LONG         $0x40368262
+	WORD         $0xdb52
+	VBROADCASTSS (R12)(SI*1), Z28
+	LONG         $0x403e8262
+	WORD         $0xe452
+	LONG         $0x40368262
+	WORD         $0xec52
+	VBROADCASTSS (R12)(SI*2), Z29
+	LONG         $0x403e8262
+	WORD         $0xf552
+	LONG         $0x40368262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z24
+	VMOVUPS      64(R13), Z25
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z26
+	LONG         $0x403e9262
+	WORD         $0xc252
+	LONG         $0x40369262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z27
+	LONG         $0x403e9262
+	WORD         $0xd352
+	LONG         $0x40369262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z28
+	LONG         $0x403e9262
+	WORD         $0xe452
+	LONG         $0x40369262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z29
+	LONG         $0x403e9262
+	WORD         $0xf552
+	LONG         $0x40369262
+	WORD         $0xfd52
+	VBROADCASTSS (R10)(SI*1), Z26
+	LONG         $0x403e1262
+	WORD         $0xc252
+	LONG         $0x40361262
+	WORD         $0xca52
+	VBROADCASTSS (R10)(SI*2), Z27
+	LONG         $0x403e1262
+	WORD         $0xd352
+	LONG         $0x40361262
+	WORD         $0xdb52
+	VBROADCASTSS (R11), Z28
+	LONG         $0x403e1262
+	WORD         $0xe452
+	LONG         $0x40361262
+	WORD         $0xec52
+	VBROADCASTSS (R11)(SI*1), Z29
+	LONG         $0x403e1262
+	WORD         $0xf552
+	LONG         $0x40361262
+	WORD         $0xfd52
+	VBROADCASTSS (R11)(SI*2), Z26
+	LONG         $0x403e8262
+	WORD         $0xc252
+	LONG         $0x40368262
+	WORD         $0xca52
+	VBROADCASTSS (R12), Z27
+	LONG         $0x403e8262
+	WORD         $0xd352
+	LONG         $0x40368262
+	WORD         $0xdb52
+	VBROADCASTSS (R12)(SI*1), Z28
+	LONG         $0x403e8262
+	WORD         $0xe452
+	LONG         $0x40368262
+	WORD         $0xec52
+	VBROADCASTSS (R12)(SI*2), Z29
+	LONG         $0x403e8262
+	WORD         $0xf552
+	LONG         $0x40368262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z24
+	VMOVUPS      64(R13), Z25
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z26
+	LONG         $0x403e9262
+	WORD         $0xc252
+	LONG         $0x40369262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z27
+	LONG         $0x403e9262
+	WORD         $0xd352
+	LONG         $0x40369262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z28
+	LONG         $0x403e9262
+	WORD         $0xe452
+	LONG         $0x40369262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z29
+	LONG         $0x403e9262
+	WORD         $0xf552
+	LONG         $0x40369262
+	WORD         $0xfd52
+	VBROADCASTSS (R10)(SI*1), Z26
+	LONG         $0x403e1262
+	WORD         $0xc252
+	LONG         $0x40361262
+	WORD         $0xca52
+	VBROADCASTSS (R10)(SI*2), Z27
+	LONG         $0x403e1262
+	WORD         $0xd352
+	LONG         $0x40361262
+	WORD         $0xdb52
+	VBROADCASTSS (R11), Z28
+	LONG         $0x403e1262
+	WORD         $0xe452
+	LONG         $0x40361262
+	WORD         $0xec52
+	VBROADCASTSS (R11)(SI*1), Z29
+	LONG         $0x403e1262
+	WORD         $0xf552
+	LONG         $0x40361262
+	WORD         $0xfd52
+	VBROADCASTSS (R11)(SI*2), Z26
+	LONG         $0x403e8262
+	WORD         $0xc252
+	LONG         $0x40368262
+	WORD         $0xca52
+	VBROADCASTSS (R12), Z27
+	LONG         $0x403e8262
+	WORD         $0xd352
+	LONG         $0x40368262
+	WORD         $0xdb52
+	VBROADCASTSS (R12)(SI*1), Z28
+	LONG         $0x403e8262
+	WORD         $0xe452
+	LONG         $0x40368262
+	WORD         $0xec52
+	VBROADCASTSS (R12)(SI*2), Z29
+	LONG         $0x403e8262
+	WORD         $0xf552
+	LONG         $0x40368262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	SUBQ         $0x04, R14
+	JGE          four
+
+rest:
+	ADDQ $0x04, R14
+	JZ   add
+
+one:
+	VMOVUPS      (R13), Z24
+	VMOVUPS      64(R13), Z25
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z26
+	LONG         $0x403e9262
+	WORD         $0xc252
+	LONG         $0x40369262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z27
+	LONG         $0x403e9262
+	WORD         $0xd352
+	LONG         $0x40369262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z28
+	LONG         $0x403e9262
+	WORD         $0xe452
+	LONG         $0x40369262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z29
+	LONG         $0x403e9262
+	WORD         $0xf552
+	LONG         $0x40369262
+	WORD         $0xfd52
+	VBROADCASTSS (R10)(SI*1), Z26
+	LONG         $0x403e1262
+	WORD         $0xc252
+	LONG         $0x40361262
+	WORD         $0xca52
+	VBROADCASTSS (R10)(SI*2), Z27
+	LONG         $0x403e1262
+	WORD         $0xd352
+	LONG         $0x40361262
+	WORD         $0xdb52
+	VBROADCASTSS (R11), Z28
+	LONG         $0x403e1262
+	WORD         $0xe452
+	LONG         $0x40361262
+	WORD         $0xec52
+	VBROADCASTSS (R11)(SI*1), Z29
+	LONG         $0x403e1262
+	WORD         $0xf552
+	LONG         $0x40361262
+	WORD         $0xfd52
+	VBROADCASTSS (R11)(SI*2), Z26
+	LONG         $0x403e8262
+	WORD         $0xc252
+	LONG         $0x40368262
+	WORD         $0xca52
+	VBROADCASTSS (R12), Z27
+	LONG         $0x403e8262
+	WORD         $0xd352
+	LONG         $0x40368262
+	WORD         $0xdb52
+	VBROADCASTSS (R12)(SI*1), Z28
+	LONG         $0x403e8262
+	WORD         $0xe452
+	LONG         $0x40368262
+	WORD         $0xec52
+	VBROADCASTSS (R12)(SI*2), Z29
+	LONG         $0x403e8262
+	WORD         $0xf552
+	LONG         $0x40368262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	DECQ         R14
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x20
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	VADDPS 64(DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	VADDPS 64(DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	VADDPS 64(DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	VADDPS 64(DX), Z7, Z7
+	ADDQ   R10, DX
+	VADDPS (DX), Z8, Z8
+	VADDPS 64(DX), Z9, Z9
+	ADDQ   R10, DX
+	VADDPS (DX), Z10, Z10
+	VADDPS 64(DX), Z11, Z11
+	ADDQ   R10, DX
+	VADDPS (DX), Z12, Z12
+	VADDPS 64(DX), Z13, Z13
+	ADDQ   R10, DX
+	VADDPS (DX), Z14, Z14
+	VADDPS 64(DX), Z15, Z15
+	ADDQ   R10, DX
+	VADDPS (DX), Z16, Z16
+	VADDPS 64(DX), Z17, Z17
+	ADDQ   R10, DX
+	VADDPS (DX), Z18, Z18
+	VADDPS 64(DX), Z19, Z19
+	ADDQ   R10, DX
+	VADDPS (DX), Z20, Z20
+	VADDPS 64(DX), Z21, Z21
+	ADDQ   R10, DX
+	VADDPS (DX), Z22, Z22
+	VADDPS 64(DX), Z23, Z23
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z14, (BX)
+	VMOVUPS Z15, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z16, (BX)
+	VMOVUPS Z17, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z18, (BX)
+	VMOVUPS Z19, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z20, (BX)
+	VMOVUPS Z21, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z22, (BX)
+	VMOVUPS Z23, 64(BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z26
+	VADDPS    Z26, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z26
+	VADDPS    Z26, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z26
+	VADDPS    Z26, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z26
+	VADDPS    Z26, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z26
+	VADDPS    Z26, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z26
+	VADDPS    Z26, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z26
+	VADDPS    Z26, Z6, Z6
+	VMOVUPS.Z 64(DX), K2, Z26
+	VADDPS    Z26, Z7, Z7
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z26
+	VADDPS    Z26, Z8, Z8
+	VMOVUPS.Z 64(DX), K2, Z26
+	VADDPS    Z26, Z9, Z9
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z26
+	VADDPS    Z26, Z10, Z10
+	VMOVUPS.Z 64(DX), K2, Z26
+	VADDPS    Z26, Z11, Z11
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z26
+	VADDPS    Z26, Z12, Z12
+	VMOVUPS.Z 64(DX), K2, Z26
+	VADDPS    Z26, Z13, Z13
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z26
+	VADDPS    Z26, Z14, Z14
+	VMOVUPS.Z 64(DX), K2, Z26
+	VADDPS    Z26, Z15, Z15
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z26
+	VADDPS    Z26, Z16, Z16
+	VMOVUPS.Z 64(DX), K2, Z26
+	VADDPS    Z26, Z17, Z17
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z26
+	VADDPS    Z26, Z18, Z18
+	VMOVUPS.Z 64(DX), K2, Z26
+	VADDPS    Z26, Z19, Z19
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z26
+	VADDPS    Z26, Z20, Z20
+	VMOVUPS.Z 64(DX), K2, Z26
+	VADDPS    Z26, Z21, Z21
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z26
+	VADDPS    Z26, Z22, Z22
+	VMOVUPS.Z 64(DX), K2, Z26
+	VADDPS    Z26, Z23, Z23
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	VMOVUPS Z1, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	VMOVUPS Z3, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	VMOVUPS Z5, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	VMOVUPS Z7, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, K1, (BX)
+	VMOVUPS Z9, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, K1, (BX)
+	VMOVUPS Z11, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z12, K1, (BX)
+	VMOVUPS Z13, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z14, K1, (BX)
+	VMOVUPS Z15, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z16, K1, (BX)
+	VMOVUPS Z17, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z18, K1, (BX)
+	VMOVUPS Z19, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z20, K1, (BX)
+	VMOVUPS Z21, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z22, K1, (BX)
+	VMOVUPS Z23, K2, 64(BX)
+	ADDQ    R9, BX
+	JMP     next
+
+// func tile11x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile11x32BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z21, Z21, Z21
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	LEAQ       (R10)(SI*2), R11
+	ADDQ       SI, R11
+	LEAQ       (R11)(SI*2), R12
+	ADDQ       SI, R12
+	MOVQ       BX, R13
+	MOVQ       cRow+88(FP), R14
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	MOVQ       b+48(FP), R13
+	MOVQ       k+8(FP), R14
+	SUBQ       $0x04, R14
+	JL         rest
+
+four:
+	VMOVUPS      (R13), Z22
+	VMOVUPS      64(R13), Z23
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z24
+	LONG         $0x404e9262
+	WORD         $0xc052
+	LONG         $0x40469262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z25
+	LONG         $0x404e9262
+	WORD         $0xd152
+	LONG         $0x40469262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z26
+	LONG         $0x404e9262
+	WORD         $0xe252
+	LONG         $0x40469262
+	WORD         $0xea52
+	VBROADCASTSS (R10), Z27
+	LONG         $0x404e9262
+	WORD         $0xf352
+	LONG         $0x40469262
+	WORD         $0xfb52
+	VBROADCASTSS (R10)(SI*1), Z24
+	LONG         $0x404e1262
+	WORD         $0xc052
+	LONG         $0x40461262
+	WORD         $0xc852
+	VBROADCASTSS (R10)(SI*2), Z25
+	LONG         $0x404e1262
+	WORD         $0xd152
+	LONG         $0x40461262
+	WORD         $0xd952
+	VBROADCASTSS (R11), Z26
+	LONG         $0x404e1262
+	WORD         $0xe252
+	LONG         $0x40461262
+	WORD         $0xea52
+	VBROADCASTSS (R11)(SI*1), Z27
+	LONG         $0x404e1262
+	WORD         $0xf352
+	LONG         $0x40461262
+	WORD         $0xfb52
+	VBROADCASTSS (R11)(SI*2), Z24
+	LONG         $0x404e8262
+	WORD         $0xc052
+	LONG         $0x40468262
+	WORD         $0xc852
+	VBROADCASTSS (R12), Z25
+	LONG         $0x404e8262
+	WORD         $0xd152
+	LONG         $0x40468262
+	WORD         $0xd952
+	VBROADCASTSS (R12)(SI*1), Z26
+	LONG         $0x404e8262
+	WORD         $0xe252
+	LONG         $0x40468262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z22
+	VMOVUPS      64(R13), Z23
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z24
+	LONG         $0x404e9262
+	WORD         $0xc052
+	LONG         $0x40469262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z25
+	LONG         $0x404e9262
+	WORD         $0xd152
+	LONG         $0x40469262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z26
+	LONG         $0x404e9262
+	WORD         $0xe252
+	LONG         $0x40469262
+	WORD         $0xea52
+	VBROADCASTSS (R10), Z27
+	LONG         $0x404e9262
+	WORD         $0xf352
+	LONG         $0x40469262
+	WORD         $0xfb52
+	VBROADCASTSS (R10)(SI*1), Z24
+	LONG         $0x404e1262
+	WORD         $0xc052
+	LONG         $0x40461262
+	WORD         $0xc852
+	VBROADCASTSS (R10)(SI*2), Z25
+	LONG         $0x404e1262
+	WORD         $0xd152
+	LONG         $0x40461262
+	WORD         $0xd952
+	VBROADCASTSS (R11), Z26
+	LONG         $0x404e1262
+	WORD         $0xe252
+	LONG         $0x40461262
+	WORD         $0xea52
+	VBROADCASTSS (R11)(SI*1), Z27
+	LONG         $0x404e1262
+	WORD         $0xf352
+	LONG         $0x40461262
+	WORD         $0xfb52
+	VBROADCASTSS (R11)(SI*2), Z24
+	LONG         $0x404e8262
+	WORD         $0xc052
+	LONG         $0x40468262
+	WORD         $0xc852
+	VBROADCASTSS (R12), Z25
+	LONG         $0x404e8262
+	WORD         $0xd152
+	LONG         $0x40468262
+	WORD         $0xd952
+	VBROADCASTSS (R12)(SI*1), Z26
+	LONG         $0x404e8262
+	WORD         $0xe252
+	LONG         $0x40468262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z22
+	VMOVUPS      64(R13), Z23
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z24
+	LONG         $0x404e9262
+	WORD         $0xc052
+	LONG         $0x40469262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z25
+	LONG         $0x404e9262
+	WORD         $0xd152
+	LONG         $0x40469262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z26
+	LONG         $0x404e9262
+	WORD         $0xe252
+	LONG         $0x40469262
+	WORD         $0xea52
+	VBROADCASTSS (R10), Z27
+	LONG         $0x404e9262
+	WORD         $0xf352
+	LONG         $0x40469262
+	WORD         $0xfb52
+	VBROADCASTSS (R10)(SI*1), Z24
+	LONG         $0x404e1262
+	WORD         $0xc052
+	LONG         $0x40461262
+	WORD         $0xc852
+	VBROADCASTSS (R10)(SI*2), Z25
+	LONG         $0x404e1262
+	WORD         $0xd152
+	LONG         $0x40461262
+	WORD         $0xd952
+	VBROADCASTSS (R11), Z26
+	LONG         $0x404e1262
+	WORD         $0xe252
+	LONG         $0x40461262
+	WORD         $0xea52
+	VBROADCASTSS (R11)(SI*1), Z27
+	LONG         $0x404e1262
+	WORD         $0xf352
+	LONG         $0x40461262
+	WORD         $0xfb52
+	VBROADCASTSS (R11)(SI*2), Z24
+	LONG         $0x404e8262
+	WORD         $0xc052
+	LONG         $0x40468262
+	WORD         $0xc852
+	VBROADCASTSS (R12), Z25
+	LONG         $0x404e8262
+	WORD         $0xd152
+	LONG         $0x40468262
+	WORD         $0xd952
+	VBROADCASTSS (R12)(SI*1), Z26
+	LONG         $0x404e8262
+	WORD         $0xe252
+	LONG         $0x40468262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z22
+	VMOVUPS      64(R13), Z23
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z24
+	LONG         $0x404e9262
+	WORD         $0xc052
+	LONG         $0x40469262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z25
+	LONG         $0x404e9262
+	WORD         $0xd152
+	LONG         $0x40469262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z26
+	LONG         $0x404e9262
+	WORD         $0xe252
+	LONG         $0x40469262
+	WORD         $0xea52
+	VBROADCASTSS (R10), Z27
+	LONG         $0x404e9262
+	WORD         $0xf352
+	LONG         $0x40469262
+	WORD         $0xfb52
+	VBROADCASTSS (R10)(SI*1), Z24
+	LONG         $0x404e1262
+	WORD         $0xc052
+	LONG         $0x40461262
+	WORD         $0xc852
+	VBROADCASTSS (R10)(SI*2), Z25
+	LONG         $0x404e1262
+	WORD         $0xd152
+	LONG         $0x40461262
+	WORD         $0xd952
+	VBROADCASTSS (R11), Z26
+	LONG         $0x404e1262
+	WORD         $0xe252
+	LONG         $0x40461262
+	WORD         $0xea52
+	VBROADCASTSS (R11)(SI*1), Z27
+	LONG         $0x404e1262
+	WORD         $0xf352
+	LONG         $0x40461262
+	WORD         $0xfb52
+	VBROADCASTSS (R11)(SI*2), Z24
+	LONG         $0x404e8262
+	WORD         $0xc052
+	LONG         $0x40468262
+	WORD         $0xc852
+	VBROADCASTSS (R12), Z25
+	LONG         $0x404e8262
+	WORD         $0xd152
+	LONG         $0x40468262
+	WORD         $0xd952
+	VBROADCASTSS (R12)(SI*1), Z26
+	LONG         $0x404e8262
+	WORD         $0xe252
+	LONG         $0x40468262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	SUBQ         $0x04, R14
+	JGE          four
+
+rest:
+	ADDQ $0x04, R14
+	JZ   add
+
+one:
+	VMOVUPS      (R13), Z22
+	VMOVUPS      64(R13), Z23
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z24
+	LONG         $0x404e9262
+	WORD         $0xc052
+	LONG         $0x40469262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z25
+	LONG         $0x404e9262
+	WORD         $0xd152
+	LONG         $0x40469262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z26
+	LONG         $0x404e9262
+	WORD         $0xe252
+	LONG         $0x40469262
+	WORD         $0xea52
+	VBROADCASTSS (R10), Z27
+	LONG         $0x404e9262
+	WORD         $0xf352
+	LONG         $0x40469262
+	WORD         $0xfb52
+	VBROADCASTSS (R10)(SI*1), Z24
+	LONG         $0x404e1262
+	WORD         $0xc052
+	LONG         $0x40461262
+	WORD         $0xc852
+	VBROADCASTSS (R10)(SI*2), Z25
+	LONG         $0x404e1262
+	WORD         $0xd152
+	LONG         $0x40461262
+	WORD         $0xd952
+	VBROADCASTSS (R11), Z26
+	LONG         $0x404e1262
+	WORD         $0xe252
+	LONG         $0x40461262
+	WORD         $0xea52
+	VBROADCASTSS (R11)(SI*1), Z27
+	LONG         $0x404e1262
+	WORD         $0xf352
+	LONG         $0x40461262
+	WORD         $0xfb52
+	VBROADCASTSS (R11)(SI*2), Z24
+	LONG         $0x404e8262
+	WORD         $0xc052
+	LONG         $0x40468262
+	WORD         $0xc852
+	VBROADCASTSS (R12), Z25
+	LONG         $0x404e8262
+	WORD         $0xd152
+	LONG         $0x40468262
+	WORD         $0xd952
+	VBROADCASTSS (R12)(SI*1), Z26
+	LONG         $0x404e8262
+	WORD         $0xe252
+	LONG         $0x40468262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	DECQ         R14
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x20
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	VADDPS 64(DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	VADDPS 64(DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	VADDPS 64(DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	VADDPS 64(DX), Z7, Z7
+	ADDQ   R10, DX
+	VADDPS (DX), Z8, Z8
+	VADDPS 64(DX), Z9, Z9
+	ADDQ   R10, DX
+	VADDPS (DX), Z10, Z10
+	VADDPS 64(DX), Z11, Z11
+	ADDQ   R10, DX
+	VADDPS (DX), Z12, Z12
+	VADDPS 64(DX), Z13, Z13
+	ADDQ   R10, DX
+	VADDPS (DX), Z14, Z14
+	VADDPS 64(DX), Z15, Z15
+	ADDQ   R10, DX
+	VADDPS (DX), Z16, Z16
+	VADDPS 64(DX), Z17, Z17
+	ADDQ   R10, DX
+	VADDPS (DX), Z18, Z18
+	VADDPS 64(DX), Z19, Z19
+	ADDQ   R10, DX
+	VADDPS (DX), Z20, Z20
+	VADDPS 64(DX), Z21, Z21
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z14, (BX)
+	VMOVUPS Z15, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z16, (BX)
+	VMOVUPS Z17, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z18, (BX)
+	VMOVUPS Z19, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z20, (BX)
+	VMOVUPS Z21, 64(BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z24
+	VADDPS    Z24, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z24
+	VADDPS    Z24, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z24
+	VADDPS    Z24, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z24
+	VADDPS    Z24, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z24
+	VADDPS    Z24, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z24
+	VADDPS    Z24, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z24
+	VADDPS    Z24, Z6, Z6
+	VMOVUPS.Z 64(DX), K2, Z24
+	VADDPS    Z24, Z7, Z7
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z24
+	VADDPS    Z24, Z8, Z8
+	VMOVUPS.Z 64(DX), K2, Z24
+	VADDPS    Z24, Z9, Z9
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z24
+	VADDPS    Z24, Z10, Z10
+	VMOVUPS.Z 64(DX), K2, Z24
+	VADDPS    Z24, Z11, Z11
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z24
+	VADDPS    Z24, Z12, Z12
+	VMOVUPS.Z 64(DX), K2, Z24
+	VADDPS    Z24, Z13, Z13
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z24
+	VADDPS    Z24, Z14, Z14
+	VMOVUPS.Z 64(DX), K2, Z24
+	VADDPS    Z24, Z15, Z15
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z24
+	VADDPS    Z24, Z16, Z16
+	VMOVUPS.Z 64(DX), K2, Z24
+	VADDPS    Z24, Z17, Z17
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z24
+	VADDPS    Z24, Z18, Z18
+	VMOVUPS.Z 64(DX), K2, Z24
+	VADDPS    Z24, Z19, Z19
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z24
+	VADDPS    Z24, Z20, Z20
+	VMOVUPS.Z 64(DX), K2, Z24
+	VADDPS    Z24, Z21, Z21
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	VMOVUPS Z1, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	VMOVUPS Z3, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	VMOVUPS Z5, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	VMOVUPS Z7, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, K1, (BX)
+	VMOVUPS Z9, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, K1, (BX)
+	VMOVUPS Z11, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z12, K1, (BX)
+	VMOVUPS Z13, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z14, K1, (BX)
+	VMOVUPS Z15, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z16, K1, (BX)
+	VMOVUPS Z17, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z18, K1, (BX)
+	VMOVUPS Z19, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z20, K1, (BX)
+	VMOVUPS Z21, K2, 64(BX)
+	ADDQ    R9, BX
+	JMP     next
+
+// func tile10x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile10x32BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z19, Z19, Z19
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	LEAQ       (R10)(SI*2), R11
+	ADDQ       SI, R11
+	LEAQ       (R11)(SI*2), R12
+	ADDQ       SI, R12
+	MOVQ       BX, R13
+	MOVQ       cRow+88(FP), R14
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	PREFETCHT0 124(R13)
+	MOVQ       b+48(FP), R13
+	MOVQ       k+8(FP), R14
+	SUBQ       $0x04, R14
+	JL         rest
+
+four:
+	VMOVUPS      (R13), Z20
+	VMOVUPS      64(R13), Z21
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z22
+	LONG         $0x405eb262
+	WORD         $0xc652
+	LONG         $0x4056b262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z23
+	LONG         $0x405eb262
+	WORD         $0xd752
+	LONG         $0x4056b262
+	WORD         $0xdf52
+	VBROADCASTSS (R9)(SI*2), Z24
+	LONG         $0x405e9262
+	WORD         $0xe052
+	LONG         $0x40569262
+	WORD         $0xe852
+	VBROADCASTSS (R10), Z25
+	LONG         $0x405e9262
+	WORD         $0xf152
+	LONG         $0x40569262
+	WORD         $0xf952
+	VBROADCASTSS (R10)(SI*1), Z22
+	LONG         $0x405e3262
+	WORD         $0xc652
+	LONG         $0x40563262
+	WORD         $0xce52
+	VBROADCASTSS (R10)(SI*2), Z23
+	LONG         $0x405e3262
+	WORD         $0xd752
+	LONG         $0x40563262
+	WORD         $0xdf52
+	VBROADCASTSS (R11), Z24
+	LONG         $0x405e1262
+	WORD         $0xe052
+	LONG         $0x40561262
+	WORD         $0xe852
+	VBROADCASTSS (R11)(SI*1), Z25
+	LONG         $0x405e1262
+	WORD         $0xf152
+	LONG         $0x40561262
+	WORD         $0xf952
+	VBROADCASTSS (R11)(SI*2), Z22
+	LONG         $0x405ea262
+	WORD         $0xc652
+	LONG         $0x4056a262
+	WORD         $0xce52
+	VBROADCASTSS (R12), Z23
+	LONG         $0x405ea262
+	WORD         $0xd752
+	LONG         $0x4056a262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z20
+	VMOVUPS      64(R13), Z21
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z22
+	LONG         $0x405eb262
+	WORD         $0xc652
+	LONG         $0x4056b262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z23
+	LONG         $0x405eb262
+	WORD         $0xd752
+	LONG         $0x4056b262
+	WORD         $0xdf52
+	VBROADCASTSS (R9)(SI*2), Z24
+	LONG         $0x405e9262
+	WORD         $0xe052
+	LONG         $0x40569262
+	WORD         $0xe852
+	VBROADCASTSS (R10), Z25
+	LONG         $0x405e9262
+	WORD         $0xf152
+	LONG         $0x40569262
+	WORD         $0xf952
+	VBROADCASTSS (R10)(SI*1), Z22
+	LONG         $0x405e3262
+	WORD         $0xc652
+	LONG         $0x40563262
+	WORD         $0xce52
+	VBROADCASTSS (R10)(SI*2), Z23
+	LONG         $0x405e3262
+	WORD         $0xd752
+	LONG         $0x40563262
+	WORD         $0xdf52
+	VBROADCASTSS (R11), Z24
+	LONG         $0x405e1262
+	WORD         $0xe052
+	LONG         $0x40561262
+	WORD         $0xe852
+	VBROADCASTSS (R11)(SI*1), Z25
+	LONG         $0x405e1262
+	WORD         $0xf152
+	LONG         $0x40561262
+	WORD         $0xf952
+	VBROADCASTSS (R11)(SI*2), Z22
+	LONG         $0x405ea262
+	WORD         $0xc652
+	LONG         $0x4056a262
+	WORD         $0xce52
+	VBROADCASTSS (R12), Z23
+	LONG         $0x405ea262
+	WORD         $0xd752
+	LONG         $0x4056a262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z20
+	VMOVUPS      64(R13), Z21
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z22
+	LONG         $0x405eb262
+	WORD         $0xc652
+	LONG         $0x4056b262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z23
+	LONG         $0x405eb262
+	WORD         $0xd752
+	LONG         $0x4056b262
+	WORD         $0xdf52
+	VBROADCASTSS (R9)(SI*2), Z24
+	LONG         $0x405e9262
+	WORD         $0xe052
+	LONG         $0x40569262
+	WORD         $0xe852
+	VBROADCASTSS (R10), Z25
+	LONG         $0x405e9262
+	WORD         $0xf152
+	LONG         $0x40569262
+	WORD         $0xf952
+	VBROADCASTSS (R10)(SI*1), Z22
+	LONG         $0x405e3262
+	WORD         $0xc652
+	LONG         $0x40563262
+	WORD         $0xce52
+	VBROADCASTSS (R10)(SI*2), Z23
+	LONG         $0x405e3262
+	WORD         $0xd752
+	LONG         $0x40563262
+	WORD         $0xdf52
+	VBROADCASTSS (R11), Z24
+	LONG         $0x405e1262
+	WORD         $0xe052
+	LONG         $0x40561262
+	WORD         $0xe852
+	VBROADCASTSS (R11)(SI*1), Z25
+	LONG         $0x405e1262
+	WORD         $0xf152
+	LONG         $0x40561262
+	WORD         $0xf952
+	VBROADCASTSS (R11)(SI*2), Z22
+	LONG         $0x405ea262
+	WORD         $0xc652
+	LONG         $0x4056a262
+	WORD         $0xce52
+	VBROADCASTSS (R12), Z23
+	LONG         $0x405ea262
+	WORD         $0xd752
+	LONG         $0x4056a262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z20
+	VMOVUPS      64(R13), Z21
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z22
+	LONG         $0x405eb262
+	WORD         $0xc652
+	LONG         $0x4056b262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z23
+	LONG         $0x405eb262
+	WORD         $0xd752
+	LONG         $0x4056b262
+	WORD         $0xdf52
+	VBROADCASTSS (R9)(SI*2), Z24
+	LONG         $0x405e9262
+	WORD         $0xe052
+	LONG         $0x40569262
+	WORD         $0xe852
+	VBROADCASTSS (R10), Z25
+	LONG         $0x405e9262
+	WORD         $0xf152
+	LONG         $0x40569262
+	WORD         $0xf952
+	VBROADCASTSS (R10)(SI*1), Z22
+	LONG         $0x405e3262
+	WORD         $0xc652
+	LONG         $0x40563262
+	WORD         $0xce52
+	VBROADCASTSS (R10)(SI*2), Z23
+	LONG         $0x405e3262
+	WORD         $0xd752
+	LONG         $0x40563262
+	WORD         $0xdf52
+	VBROADCASTSS (R11), Z24
+	LONG         $0x405e1262
+	WORD         $0xe052
+	LONG         $0x40561262
+	WORD         $0xe852
+	VBROADCASTSS (R11)(SI*1), Z25
+	LONG         $0x405e1262
+	WORD         $0xf152
+	LONG         $0x40561262
+	WORD         $0xf952
+	VBROADCASTSS (R11)(SI*2), Z22
+	LONG         $0x405ea262
+	WORD         $0xc652
+	LONG         $0x4056a262
+	WORD         $0xce52
+	VBROADCASTSS (R12), Z23
+	LONG         $0x405ea262
+	WORD         $0xd752
+	LONG         $0x4056a262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	SUBQ         $0x04, R14
+	JGE          four
+
+rest:
+	ADDQ $0x04, R14
+	JZ   add
+
+one:
+	VMOVUPS      (R13), Z20
+	VMOVUPS      64(R13), Z21
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z22
+	LONG         $0x405eb262
+	WORD         $0xc652
+	LONG         $0x4056b262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z23
+	LONG         $0x405eb262
+	WORD         $0xd752
+	LONG         $0x4056b262
+	WORD         $0xdf52
+	VBROADCASTSS (R9)(SI*2), Z24
+	LONG         $0x405e9262
+	WORD         $0xe052
+	LONG         $0x40569262
+	WORD         $0xe852
+	VBROADCASTSS (R10), Z25
+	LONG         $0x405e9262
+	WORD         $0xf152
+	LONG         $0x40569262
+	WORD         $0xf952
+	VBROADCASTSS (R10)(SI*1), Z22
+	LONG         $0x405e3262
+	WORD         $0xc652
+	LONG         $0x40563262
+	WORD         $0xce52
+	VBROADCASTSS (R10)(SI*2), Z23
+	LONG         $0x405e3262
+	WORD         $0xd752
+	LONG         $0x40563262
+	WORD         $0xdf52
+	VBROADCASTSS (R11), Z24
+	LONG         $0x405e1262
+	WORD         $0xe052
+	LONG         $0x40561262
+	WORD         $0xe852
+	VBROADCASTSS (R11)(SI*1), Z25
+	LONG         $0x405e1262
+	WORD         $0xf152
+	LONG         $0x40561262
+	WORD         $0xf952
+	VBROADCASTSS (R11)(SI*2), Z22
+	LONG         $0x405ea262
+	WORD         $0xc652
+	LONG         $0x4056a262
+	WORD         $0xce52
+	VBROADCASTSS (R12), Z23
+	LONG         $0x405ea262
+	WORD         $0xd752
+	LONG         $0x4056a262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	DECQ         R14
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x20
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	VADDPS 64(DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	VADDPS 64(DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	VADDPS 64(DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	VADDPS 64(DX), Z7, Z7
+	ADDQ   R10, DX
+	VADDPS (DX), Z8, Z8
+	VADDPS 64(DX), Z9, Z9
+	ADDQ   R10, DX
+	VADDPS (DX), Z10, Z10
+	VADDPS 64(DX), Z11, Z11
+	ADDQ   R10, DX
+	VADDPS (DX), Z12, Z12
+	VADDPS 64(DX), Z13, Z13
+	ADDQ   R10, DX
+	VADDPS (DX), Z14, Z14
+	VADDPS 64(DX), Z15, Z15
+	ADDQ   R10, DX
+	VADDPS (DX), Z16, Z16
+	VADDPS 64(DX), Z17, Z17
+	ADDQ   R10, DX
+	VADDPS (DX), Z18, Z18
+	VADDPS 64(DX), Z19, Z19
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z14, (BX)
+	VMOVUPS Z15, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z16, (BX)
+	VMOVUPS Z17, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z18, (BX)
+	VMOVUPS Z19, 64(BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z22
+	VADDPS    Z22, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z22
+	VADDPS    Z22, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z22
+	VADDPS    Z22, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z22
+	VADDPS    Z22, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z22
+	VADDPS    Z22, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z22
+	VADDPS    Z22, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z22
+	VADDPS    Z22, Z6, Z6
+	VMOVUPS.Z 64(DX), K2, Z22
+	VADDPS    Z22, Z7, Z7
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z22
+	VADDPS    Z22, Z8, Z8
+	VMOVUPS.Z 64(DX), K2, Z22
+	VADDPS    Z22, Z9, Z9
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z22
+	VADDPS    Z22, Z10, Z10
+	VMOVUPS.Z 64(DX), K2, Z22
+	VADDPS    Z22, Z11, Z11
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z22
+	VADDPS    Z22, Z12, Z12
+	VMOVUPS.Z 64(DX), K2, Z22
+	VADDPS    Z22, Z13, Z13
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z22
+	VADDPS    Z22, Z14, Z14
+	VMOVUPS.Z 64(DX), K2, Z22
+	VADDPS    Z22, Z15, Z15
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z22
+	VADDPS    Z22, Z16, Z16
+	VMOVUPS.Z 64(DX), K2, Z22
+	VADDPS    Z22, Z17, Z17
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z22
+	VADDPS    Z22, Z18, Z18
+	VMOVUPS.Z 64(DX), K2, Z22
+	VADDPS    Z22, Z19, Z19
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	VMOVUPS Z1, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	VMOVUPS Z3, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	VMOVUPS Z5, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	VMOVUPS Z7, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, K1, (BX)
+	VMOVUPS Z9, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, K1, (BX)
+	VMOVUPS Z11, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z12, K1, (BX)
+	VMOVUPS Z13, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z14, K1, (BX)
+	VMOVUPS Z15, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z16, K1, (BX)
+	VMOVUPS Z17, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z18, K1, (BX)
+	VMOVUPS Z19, K2, 64(BX)
+	ADDQ    R9, BX
+	JMP     next
+
+// func tile9x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile9x32BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z17, Z17, Z17
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	LEAQ       (R10)(SI*2), R11
+	ADDQ       SI, R11
+	MOVQ       BX, R12
+	MOVQ       cRow+88(FP), R13
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	MOVQ       b+48(FP), R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest
+
+four:
+	VMOVUPS      (R12), Z18
+	VMOVUPS      64(R12), Z19
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z20
+	LONG         $0x406eb262
+	WORD         $0xc452
+	LONG         $0x4066b262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*1), Z21
+	LONG         $0x406eb262
+	WORD         $0xd552
+	LONG         $0x4066b262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(SI*2), Z22
+	LONG         $0x406eb262
+	WORD         $0xe652
+	LONG         $0x4066b262
+	WORD         $0xee52
+	VBROADCASTSS (R10), Z23
+	LONG         $0x406eb262
+	WORD         $0xf752
+	LONG         $0x4066b262
+	WORD         $0xff52
+	VBROADCASTSS (R10)(SI*1), Z20
+	LONG         $0x406e3262
+	WORD         $0xc452
+	LONG         $0x40663262
+	WORD         $0xcc52
+	VBROADCASTSS (R10)(SI*2), Z21
+	LONG         $0x406e3262
+	WORD         $0xd552
+	LONG         $0x40663262
+	WORD         $0xdd52
+	VBROADCASTSS (R11), Z22
+	LONG         $0x406e3262
+	WORD         $0xe652
+	LONG         $0x40663262
+	WORD         $0xee52
+	VBROADCASTSS (R11)(SI*1), Z23
+	LONG         $0x406e3262
+	WORD         $0xf752
+	LONG         $0x40663262
+	WORD         $0xff52
+	VBROADCASTSS (R11)(SI*2), Z20
+	LONG         $0x406ea262
+	WORD         $0xc452
+	LONG         $0x4066a262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z18
+	VMOVUPS      64(R12), Z19
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z20
+	LONG         $0x406eb262
+	WORD         $0xc452
+	LONG         $0x4066b262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*1), Z21
+	LONG         $0x406eb262
+	WORD         $0xd552
+	LONG         $0x4066b262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(SI*2), Z22
+	LONG         $0x406eb262
+	WORD         $0xe652
+	LONG         $0x4066b262
+	WORD         $0xee52
+	VBROADCASTSS (R10), Z23
+	LONG         $0x406eb262
+	WORD         $0xf752
+	LONG         $0x4066b262
+	WORD         $0xff52
+	VBROADCASTSS (R10)(SI*1), Z20
+	LONG         $0x406e3262
+	WORD         $0xc452
+	LONG         $0x40663262
+	WORD         $0xcc52
+	VBROADCASTSS (R10)(SI*2), Z21
+	LONG         $0x406e3262
+	WORD         $0xd552
+	LONG         $0x40663262
+	WORD         $0xdd52
+	VBROADCASTSS (R11), Z22
+	LONG         $0x406e3262
+	WORD         $0xe652
+	LONG         $0x40663262
+	WORD         $0xee52
+	VBROADCASTSS (R11)(SI*1), Z23
+	LONG         $0x406e3262
+	WORD         $0xf752
+	LONG         $0x40663262
+	WORD         $0xff52
+	VBROADCASTSS (R11)(SI*2), Z20
+	LONG         $0x406ea262
+	WORD         $0xc452
+	LONG         $0x4066a262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z18
+	VMOVUPS      64(R12), Z19
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z20
+	LONG         $0x406eb262
+	WORD         $0xc452
+	LONG         $0x4066b262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*1), Z21
+	LONG         $0x406eb262
+	WORD         $0xd552
+	LONG         $0x4066b262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(SI*2), Z22
+	LONG         $0x406eb262
+	WORD         $0xe652
+	LONG         $0x4066b262
+	WORD         $0xee52
+	VBROADCASTSS (R10), Z23
+	LONG         $0x406eb262
+	WORD         $0xf752
+	LONG         $0x4066b262
+	WORD         $0xff52
+	VBROADCASTSS (R10)(SI*1), Z20
+	LONG         $0x406e3262
+	WORD         $0xc452
+	LONG         $0x40663262
+	WORD         $0xcc52
+	VBROADCASTSS (R10)(SI*2), Z21
+	LONG         $0x406e3262
+	WORD         $0xd552
+	LONG         $0x40663262
+	WORD         $0xdd52
+	VBROADCASTSS (R11), Z22
+	LONG         $0x406e3262
+	WORD         $0xe652
+	LONG         $0x40663262
+	WORD         $0xee52
+	VBROADCASTSS (R11)(SI*1), Z23
+	LONG         $0x406e3262
+	WORD         $0xf752
+	LONG         $0x40663262
+	WORD         $0xff52
+	VBROADCASTSS (R11)(SI*2), Z20
+	LONG         $0x406ea262
+	WORD         $0xc452
+	LONG         $0x4066a262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z18
+	VMOVUPS      64(R12), Z19
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z20
+	LONG         $0x406eb262
+	WORD         $0xc452
+	LONG         $0x4066b262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*1), Z21
+	LONG         $0x406eb262
+	WORD         $0xd552
+	LONG         $0x4066b262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(SI*2), Z22
+	LONG         $0x406eb262
+	WORD         $0xe652
+	LONG         $0x4066b262
+	WORD         $0xee52
+	VBROADCASTSS (R10), Z23
+	LONG         $0x406eb262
+	WORD         $0xf752
+	LONG         $0x4066b262
+	WORD         $0xff52
+	VBROADCASTSS (R10)(SI*1), Z20
+	LONG         $0x406e3262
+	WORD         $0xc452
+	LONG         $0x40663262
+	WORD         $0xcc52
+	VBROADCASTSS (R10)(SI*2), Z21
+	LONG         $0x406e3262
+	WORD         $0xd552
+	LONG         $0x40663262
+	WORD         $0xdd52
+	VBROADCASTSS (R11), Z22
+	LONG         $0x406e3262
+	WORD         $0xe652
+	LONG         $0x40663262
+	WORD         $0xee52
+	VBROADCASTSS (R11)(SI*1), Z23
+	LONG         $0x406e3262
+	WORD         $0xf752
+	LONG         $0x40663262
+	WORD         $0xff52
+	VBROADCASTSS (R11)(SI*2), Z20
+	LONG         $0x406ea262
+	WORD         $0xc452
+	LONG         $0x4066a262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	SUBQ         $0x04, R13
+	JGE          four
+
+rest:
+	ADDQ $0x04, R13
+	JZ   add
+
+one:
+	VMOVUPS      (R12), Z18
+	VMOVUPS      64(R12), Z19
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z20
+	LONG         $0x406eb262
+	WORD         $0xc452
+	LONG         $0x4066b262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*1), Z21
+	LONG         $0x406eb262
+	WORD         $0xd552
+	LONG         $0x4066b262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(SI*2), Z22
+	LONG         $0x406eb262
+	WORD         $0xe652
+	LONG         $0x4066b262
+	WORD         $0xee52
+	VBROADCASTSS (R10), Z23
+	LONG         $0x406eb262
+	WORD         $0xf752
+	LONG         $0x4066b262
+	WORD         $0xff52
+	VBROADCASTSS (R10)(SI*1), Z20
+	LONG         $0x406e3262
+	WORD         $0xc452
+	LONG         $0x40663262
+	WORD         $0xcc52
+	VBROADCASTSS (R10)(SI*2), Z21
+	LONG         $0x406e3262
+	WORD         $0xd552
+	LONG         $0x40663262
+	WORD         $0xdd52
+	VBROADCASTSS (R11), Z22
+	LONG         $0x406e3262
+	WORD         $0xe652
+	LONG         $0x40663262
+	WORD         $0xee52
+	VBROADCASTSS (R11)(SI*1), Z23
+	LONG         $0x406e3262
+	WORD         $0xf752
+	LONG         $0x40663262
+	WORD         $0xff52
+	VBROADCASTSS (R11)(SI*2), Z20
+	LONG         $0x406ea262
+	WORD         $0xc452
+	LONG         $0x4066a262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	DECQ         R13
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x20
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	VADDPS 64(DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	VADDPS 64(DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	VADDPS 64(DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	VADDPS 64(DX), Z7, Z7
+	ADDQ   R10, DX
+	VADDPS (DX), Z8, Z8
+	VADDPS 64(DX), Z9, Z9
+	ADDQ   R10, DX
+	VADDPS (DX), Z10, Z10
+	VADDPS 64(DX), Z11, Z11
+	ADDQ   R10, DX
+	VADDPS (DX), Z12, Z12
+	VADDPS 64(DX), Z13, Z13
+	ADDQ   R10, DX
+	VADDPS (DX), Z14, Z14
+	VADDPS 64(DX), Z15, Z15
+	ADDQ   R10, DX
+	VADDPS (DX), Z16, Z16
+	VADDPS 64(DX), Z17, Z17
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z14, (BX)
+	VMOVUPS Z15, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z16, (BX)
+	VMOVUPS Z17, 64(BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z20
+	VADDPS    Z20, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z20
+	VADDPS    Z20, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z20
+	VADDPS    Z20, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z20
+	VADDPS    Z20, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z20
+	VADDPS    Z20, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z20
+	VADDPS    Z20, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z20
+	VADDPS    Z20, Z6, Z6
+	VMOVUPS.Z 64(DX), K2, Z20
+	VADDPS    Z20, Z7, Z7
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z20
+	VADDPS    Z20, Z8, Z8
+	VMOVUPS.Z 64(DX), K2, Z20
+	VADDPS    Z20, Z9, Z9
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z20
+	VADDPS    Z20, Z10, Z10
+	VMOVUPS.Z 64(DX), K2, Z20
+	VADDPS    Z20, Z11, Z11
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z20
+	VADDPS    Z20, Z12, Z12
+	VMOVUPS.Z 64(DX), K2, Z20
+	VADDPS    Z20, Z13, Z13
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z20
+	VADDPS    Z20, Z14, Z14
+	VMOVUPS.Z 64(DX), K2, Z20
+	VADDPS    Z20, Z15, Z15
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z20
+	VADDPS    Z20, Z16, Z16
+	VMOVUPS.Z 64(DX), K2, Z20
+	VADDPS    Z20, Z17, Z17
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	VMOVUPS Z1, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	VMOVUPS Z3, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	VMOVUPS Z5, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	VMOVUPS Z7, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, K1, (BX)
+	VMOVUPS Z9, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, K1, (BX)
+	VMOVUPS Z11, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z12, K1, (BX)
+	VMOVUPS Z13, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z14, K1, (BX)
+	VMOVUPS Z15, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z16, K1, (BX)
+	VMOVUPS Z17, K2, 64(BX)
+	ADDQ    R9, BX
+	JMP     next
+
+// func tile8x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile8x32BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z15, Z15, Z15
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	LEAQ       (R10)(SI*2), R11
+	ADDQ       SI, R11
+	MOVQ       BX, R12
+	MOVQ       cRow+88(FP), R13
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	MOVQ       b+48(FP), R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest
+
+four:
+	VMOVUPS      (R12), Z16
+	VMOVUPS      64(R12), Z17
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z18
+	LONG         $0x407eb262
+	WORD         $0xc252
+	LONG         $0x4076b262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z19
+	LONG         $0x407eb262
+	WORD         $0xd352
+	LONG         $0x4076b262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z20
+	LONG         $0x407eb262
+	WORD         $0xe452
+	LONG         $0x4076b262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z21
+	LONG         $0x407eb262
+	WORD         $0xf552
+	LONG         $0x4076b262
+	WORD         $0xfd52
+	VBROADCASTSS (R10)(SI*1), Z18
+	LONG         $0x407e3262
+	WORD         $0xc252
+	LONG         $0x40763262
+	WORD         $0xca52
+	VBROADCASTSS (R10)(SI*2), Z19
+	LONG         $0x407e3262
+	WORD         $0xd352
+	LONG         $0x40763262
+	WORD         $0xdb52
+	VBROADCASTSS (R11), Z20
+	LONG         $0x407e3262
+	WORD         $0xe452
+	LONG         $0x40763262
+	WORD         $0xec52
+	VBROADCASTSS (R11)(SI*1), Z21
+	LONG         $0x407e3262
+	WORD         $0xf552
+	LONG         $0x40763262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z16
+	VMOVUPS      64(R12), Z17
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z18
+	LONG         $0x407eb262
+	WORD         $0xc252
+	LONG         $0x4076b262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z19
+	LONG         $0x407eb262
+	WORD         $0xd352
+	LONG         $0x4076b262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z20
+	LONG         $0x407eb262
+	WORD         $0xe452
+	LONG         $0x4076b262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z21
+	LONG         $0x407eb262
+	WORD         $0xf552
+	LONG         $0x4076b262
+	WORD         $0xfd52
+	VBROADCASTSS (R10)(SI*1), Z18
+	LONG         $0x407e3262
+	WORD         $0xc252
+	LONG         $0x40763262
+	WORD         $0xca52
+	VBROADCASTSS (R10)(SI*2), Z19
+	LONG         $0x407e3262
+	WORD         $0xd352
+	LONG         $0x40763262
+	WORD         $0xdb52
+	VBROADCASTSS (R11), Z20
+	LONG         $0x407e3262
+	WORD         $0xe452
+	LONG         $0x40763262
+	WORD         $0xec52
+	VBROADCASTSS (R11)(SI*1), Z21
+	LONG         $0x407e3262
+	WORD         $0xf552
+	LONG         $0x40763262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z16
+	VMOVUPS      64(R12), Z17
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z18
+	LONG         $0x407eb262
+	WORD         $0xc252
+	LONG         $0x4076b262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z19
+	LONG         $0x407eb262
+	WORD         $0xd352
+	LONG         $0x4076b262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z20
+	LONG         $0x407eb262
+	WORD         $0xe452
+	LONG         $0x4076b262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z21
+	LONG         $0x407eb262
+	WORD         $0xf552
+	LONG         $0x4076b262
+	WORD         $0xfd52
+	VBROADCASTSS (R10)(SI*1), Z18
+	LONG         $0x407e3262
+	WORD         $0xc252
+	LONG         $0x40763262
+	WORD         $0xca52
+	VBROADCASTSS (R10)(SI*2), Z19
+	LONG         $0x407e3262
+	WORD         $0xd352
+	LONG         $0x40763262
+	WORD         $0xdb52
+	VBROADCASTSS (R11), Z20
+	LONG         $0x407e3262
+	WORD         $0xe452
+	LONG         $0x40763262
+	WORD         $0xec52
+	VBROADCASTSS (R11)(SI*1), Z21
+	LONG         $0x407e3262
+	WORD         $0xf552
+	LONG         $0x40763262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z16
+	VMOVUPS      64(R12), Z17
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z18
+	LONG         $0x407eb262
+	WORD         $0xc252
+	LONG         $0x4076b262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z19
+	LONG         $0x407eb262
+	WORD         $0xd352
+	LONG         $0x4076b262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z20
+	LONG         $0x407eb262
+	WORD         $0xe452
+	LONG         $0x4076b262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z21
+	LONG         $0x407eb262
+	WORD         $0xf552
+	LONG         $0x4076b262
+	WORD         $0xfd52
+	VBROADCASTSS (R10)(SI*1), Z18
+	LONG         $0x407e3262
+	WORD         $0xc252
+	LONG         $0x40763262
+	WORD         $0xca52
+	VBROADCASTSS (R10)(SI*2), Z19
+	LONG         $0x407e3262
+	WORD         $0xd352
+	LONG         $0x40763262
+	WORD         $0xdb52
+	VBROADCASTSS (R11), Z20
+	LONG         $0x407e3262
+	WORD         $0xe452
+	LONG         $0x40763262
+	WORD         $0xec52
+	VBROADCASTSS (R11)(SI*1), Z21
+	LONG         $0x407e3262
+	WORD         $0xf552
+	LONG         $0x40763262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	SUBQ         $0x04, R13
+	JGE          four
+
+rest:
+	ADDQ $0x04, R13
+	JZ   add
+
+one:
+	VMOVUPS      (R12), Z16
+	VMOVUPS      64(R12), Z17
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z18
+	LONG         $0x407eb262
+	WORD         $0xc252
+	LONG         $0x4076b262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z19
+	LONG         $0x407eb262
+	WORD         $0xd352
+	LONG         $0x4076b262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z20
+	LONG         $0x407eb262
+	WORD         $0xe452
+	LONG         $0x4076b262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z21
+	LONG         $0x407eb262
+	WORD         $0xf552
+	LONG         $0x4076b262
+	WORD         $0xfd52
+	VBROADCASTSS (R10)(SI*1), Z18
+	LONG         $0x407e3262
+	WORD         $0xc252
+	LONG         $0x40763262
+	WORD         $0xca52
+	VBROADCASTSS (R10)(SI*2), Z19
+	LONG         $0x407e3262
+	WORD         $0xd352
+	LONG         $0x40763262
+	WORD         $0xdb52
+	VBROADCASTSS (R11), Z20
+	LONG         $0x407e3262
+	WORD         $0xe452
+	LONG         $0x40763262
+	WORD         $0xec52
+	VBROADCASTSS (R11)(SI*1), Z21
+	LONG         $0x407e3262
+	WORD         $0xf552
+	LONG         $0x40763262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	DECQ         R13
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x20
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	VADDPS 64(DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	VADDPS 64(DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	VADDPS 64(DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	VADDPS 64(DX), Z7, Z7
+	ADDQ   R10, DX
+	VADDPS (DX), Z8, Z8
+	VADDPS 64(DX), Z9, Z9
+	ADDQ   R10, DX
+	VADDPS (DX), Z10, Z10
+	VADDPS 64(DX), Z11, Z11
+	ADDQ   R10, DX
+	VADDPS (DX), Z12, Z12
+	VADDPS 64(DX), Z13, Z13
+	ADDQ   R10, DX
+	VADDPS (DX), Z14, Z14
+	VADDPS 64(DX), Z15, Z15
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z14, (BX)
+	VMOVUPS Z15, 64(BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z18
+	VADDPS    Z18, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z18
+	VADDPS    Z18, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z18
+	VADDPS    Z18, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z18
+	VADDPS    Z18, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z18
+	VADDPS    Z18, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z18
+	VADDPS    Z18, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z18
+	VADDPS    Z18, Z6, Z6
+	VMOVUPS.Z 64(DX), K2, Z18
+	VADDPS    Z18, Z7, Z7
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z18
+	VADDPS    Z18, Z8, Z8
+	VMOVUPS.Z 64(DX), K2, Z18
+	VADDPS    Z18, Z9, Z9
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z18
+	VADDPS    Z18, Z10, Z10
+	VMOVUPS.Z 64(DX), K2, Z18
+	VADDPS    Z18, Z11, Z11
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z18
+	VADDPS    Z18, Z12, Z12
+	VMOVUPS.Z 64(DX), K2, Z18
+	VADDPS    Z18, Z13, Z13
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z18
+	VADDPS    Z18, Z14, Z14
+	VMOVUPS.Z 64(DX), K2, Z18
+	VADDPS    Z18, Z15, Z15
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	VMOVUPS Z1, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	VMOVUPS Z3, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	VMOVUPS Z5, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	VMOVUPS Z7, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, K1, (BX)
+	VMOVUPS Z9, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, K1, (BX)
+	VMOVUPS Z11, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z12, K1, (BX)
+	VMOVUPS Z13, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z14, K1, (BX)
+	VMOVUPS Z15, K2, 64(BX)
+	ADDQ    R9, BX
+	JMP     next
+
+// func tile7x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile7x32BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z13, Z13, Z13
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	LEAQ       (R10)(SI*2), R11
+	ADDQ       SI, R11
+	MOVQ       BX, R12
+	MOVQ       cRow+88(FP), R13
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	PREFETCHT0 124(R12)
+	MOVQ       b+48(FP), R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest
+
+four:
+	VMOVUPS      (R12), Z14
+	VMOVUPS      64(R12), Z15
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z16
+	LONG         $0x480eb262
+	WORD         $0xc052
+	LONG         $0x4806b262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z17
+	LONG         $0x480eb262
+	WORD         $0xd152
+	LONG         $0x4806b262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z18
+	LONG         $0x480eb262
+	WORD         $0xe252
+	LONG         $0x4806b262
+	WORD         $0xea52
+	VBROADCASTSS (R10), Z19
+	LONG         $0x480eb262
+	WORD         $0xf352
+	LONG         $0x4806b262
+	WORD         $0xfb52
+	VBROADCASTSS (R10)(SI*1), Z16
+	LONG         $0x480e3262
+	WORD         $0xc052
+	LONG         $0x48063262
+	WORD         $0xc852
+	VBROADCASTSS (R10)(SI*2), Z17
+	LONG         $0x480e3262
+	WORD         $0xd152
+	LONG         $0x48063262
+	WORD         $0xd952
+	VBROADCASTSS (R11), Z18
+	LONG         $0x480e3262
+	WORD         $0xe252
+	LONG         $0x48063262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z14
+	VMOVUPS      64(R12), Z15
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z16
+	LONG         $0x480eb262
+	WORD         $0xc052
+	LONG         $0x4806b262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z17
+	LONG         $0x480eb262
+	WORD         $0xd152
+	LONG         $0x4806b262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z18
+	LONG         $0x480eb262
+	WORD         $0xe252
+	LONG         $0x4806b262
+	WORD         $0xea52
+	VBROADCASTSS (R10), Z19
+	LONG         $0x480eb262
+	WORD         $0xf352
+	LONG         $0x4806b262
+	WORD         $0xfb52
+	VBROADCASTSS (R10)(SI*1), Z16
+	LONG         $0x480e3262
+	WORD         $0xc052
+	LONG         $0x48063262
+	WORD         $0xc852
+	VBROADCASTSS (R10)(SI*2), Z17
+	LONG         $0x480e3262
+	WORD         $0xd152
+	LONG         $0x48063262
+	WORD         $0xd952
+	VBROADCASTSS (R11), Z18
+	LONG         $0x480e3262
+	WORD         $0xe252
+	LONG         $0x48063262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z14
+	VMOVUPS      64(R12), Z15
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z16
+	LONG         $0x480eb262
+	WORD         $0xc052
+	LONG         $0x4806b262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z17
+	LONG         $0x480eb262
+	WORD         $0xd152
+	LONG         $0x4806b262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z18
+	LONG         $0x480eb262
+	WORD         $0xe252
+	LONG         $0x4806b262
+	WORD         $0xea52
+	VBROADCASTSS (R10), Z19
+	LONG         $0x480eb262
+	WORD         $0xf352
+	LONG         $0x4806b262
+	WORD         $0xfb52
+	VBROADCASTSS (R10)(SI*1), Z16
+	LONG         $0x480e3262
+	WORD         $0xc052
+	LONG         $0x48063262
+	WORD         $0xc852
+	VBROADCASTSS (R10)(SI*2), Z17
+	LONG         $0x480e3262
+	WORD         $0xd152
+	LONG         $0x48063262
+	WORD         $0xd952
+	VBROADCASTSS (R11), Z18
+	LONG         $0x480e3262
+	WORD         $0xe252
+	LONG         $0x48063262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z14
+	VMOVUPS      64(R12), Z15
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z16
+	LONG         $0x480eb262
+	WORD         $0xc052
+	LONG         $0x4806b262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z17
+	LONG         $0x480eb262
+	WORD         $0xd152
+	LONG         $0x4806b262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z18
+	LONG         $0x480eb262
+	WORD         $0xe252
+	LONG         $0x4806b262
+	WORD         $0xea52
+	VBROADCASTSS (R10), Z19
+	LONG         $0x480eb262
+	WORD         $0xf352
+	LONG         $0x4806b262
+	WORD         $0xfb52
+	VBROADCASTSS (R10)(SI*1), Z16
+	LONG         $0x480e3262
+	WORD         $0xc052
+	LONG         $0x48063262
+	WORD         $0xc852
+	VBROADCASTSS (R10)(SI*2), Z17
+	LONG         $0x480e3262
+	WORD         $0xd152
+	LONG         $0x48063262
+	WORD         $0xd952
+	VBROADCASTSS (R11), Z18
+	LONG         $0x480e3262
+	WORD         $0xe252
+	LONG         $0x48063262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	SUBQ         $0x04, R13
+	JGE          four
+
+rest:
+	ADDQ $0x04, R13
+	JZ   add
+
+one:
+	VMOVUPS      (R12), Z14
+	VMOVUPS      64(R12), Z15
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z16
+	LONG         $0x480eb262
+	WORD         $0xc052
+	LONG         $0x4806b262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z17
+	LONG         $0x480eb262
+	WORD         $0xd152
+	LONG         $0x4806b262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z18
+	LONG         $0x480eb262
+	WORD         $0xe252
+	LONG         $0x4806b262
+	WORD         $0xea52
+	VBROADCASTSS (R10), Z19
+	LONG         $0x480eb262
+	WORD         $0xf352
+	LONG         $0x4806b262
+	WORD         $0xfb52
+	VBROADCASTSS (R10)(SI*1), Z16
+	LONG         $0x480e3262
+	WORD         $0xc052
+	LONG         $0x48063262
+	WORD         $0xc852
+	VBROADCASTSS (R10)(SI*2), Z17
+	LONG         $0x480e3262
+	WORD         $0xd152
+	LONG         $0x48063262
+	WORD         $0xd952
+	VBROADCASTSS (R11), Z18
+	LONG         $0x480e3262
+	WORD         $0xe252
+	LONG         $0x48063262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	DECQ         R13
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x20
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	VADDPS 64(DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	VADDPS 64(DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	VADDPS 64(DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	VADDPS 64(DX), Z7, Z7
+	ADDQ   R10, DX
+	VADDPS (DX), Z8, Z8
+	VADDPS 64(DX), Z9, Z9
+	ADDQ   R10, DX
+	VADDPS (DX), Z10, Z10
+	VADDPS 64(DX), Z11, Z11
+	ADDQ   R10, DX
+	VADDPS (DX), Z12, Z12
+	VADDPS 64(DX), Z13, Z13
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z12, (BX)
+	VMOVUPS Z13, 64(BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z16
+	VADDPS    Z16, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z16
+	VADDPS    Z16, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z16
+	VADDPS    Z16, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z16
+	VADDPS    Z16, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z16
+	VADDPS    Z16, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z16
+	VADDPS    Z16, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z16
+	VADDPS    Z16, Z6, Z6
+	VMOVUPS.Z 64(DX), K2, Z16
+	VADDPS    Z16, Z7, Z7
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z16
+	VADDPS    Z16, Z8, Z8
+	VMOVUPS.Z 64(DX), K2, Z16
+	VADDPS    Z16, Z9, Z9
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z16
+	VADDPS    Z16, Z10, Z10
+	VMOVUPS.Z 64(DX), K2, Z16
+	VADDPS    Z16, Z11, Z11
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z16
+	VADDPS    Z16, Z12, Z12
+	VMOVUPS.Z 64(DX), K2, Z16
+	VADDPS    Z16, Z13, Z13
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	VMOVUPS Z1, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	VMOVUPS Z3, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	VMOVUPS Z5, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	VMOVUPS Z7, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, K1, (BX)
+	VMOVUPS Z9, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, K1, (BX)
+	VMOVUPS Z11, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z12, K1, (BX)
+	VMOVUPS Z13, K2, 64(BX)
+	ADDQ    R9, BX
+	JMP     next
+
+// func tile6x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile6x32BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	MOVQ       BX, R11
+	MOVQ       cRow+88(FP), R12
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	MOVQ       b+48(FP), R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest
+
+four:
+	VMOVUPS      (R11), Z12
+	VMOVUPS      64(R11), Z13
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z14
+	LONG         $0x481ed262
+	WORD         $0xc652
+	LONG         $0x4816d262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z15
+	LONG         $0x481ed262
+	WORD         $0xd752
+	LONG         $0x4816d262
+	WORD         $0xdf52
+	VBROADCASTSS (R9)(SI*2), Z16
+	LONG         $0x481eb262
+	WORD         $0xe052
+	LONG         $0x4816b262
+	WORD         $0xe852
+	VBROADCASTSS (R10), Z17
+	LONG         $0x481eb262
+	WORD         $0xf152
+	LONG         $0x4816b262
+	WORD         $0xf952
+	VBROADCASTSS (R10)(SI*1), Z14
+	LONG         $0x481e5262
+	WORD         $0xc652
+	LONG         $0x48165262
+	WORD         $0xce52
+	VBROADCASTSS (R10)(SI*2), Z15
+	LONG         $0x481e5262
+	WORD         $0xd752
+	LONG         $0x48165262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z12
+	VMOVUPS      64(R11), Z13
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z14
+	LONG         $0x481ed262
+	WORD         $0xc652
+	LONG         $0x4816d262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z15
+	LONG         $0x481ed262
+	WORD         $0xd752
+	LONG         $0x4816d262
+	WORD         $0xdf52
+	VBROADCASTSS (R9)(SI*2), Z16
+	LONG         $0x481eb262
+	WORD         $0xe052
+	LONG         $0x4816b262
+	WORD         $0xe852
+	VBROADCASTSS (R10), Z17
+	LONG         $0x481eb262
+	WORD         $0xf152
+	LONG         $0x4816b262
+	WORD         $0xf952
+	VBROADCASTSS (R10)(SI*1), Z14
+	LONG         $0x481e5262
+	WORD         $0xc652
+	LONG         $0x48165262
+	WORD         $0xce52
+	VBROADCASTSS (R10)(SI*2), Z15
+	LONG         $0x481e5262
+	WORD         $0xd752
+	LONG         $0x48165262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z12
+	VMOVUPS      64(R11), Z13
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z14
+	LONG         $0x481ed262
+	WORD         $0xc652
+	LONG         $0x4816d262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z15
+	LONG         $0x481ed262
+	WORD         $0xd752
+	LONG         $0x4816d262
+	WORD         $0xdf52
+	VBROADCASTSS (R9)(SI*2), Z16
+	LONG         $0x481eb262
+	WORD         $0xe052
+	LONG         $0x4816b262
+	WORD         $0xe852
+	VBROADCASTSS (R10), Z17
+	LONG         $0x481eb262
+	WORD         $0xf152
+	LONG         $0x4816b262
+	WORD         $0xf952
+	VBROADCASTSS (R10)(SI*1), Z14
+	LONG         $0x481e5262
+	WORD         $0xc652
+	LONG         $0x48165262
+	WORD         $0xce52
+	VBROADCASTSS (R10)(SI*2), Z15
+	LONG         $0x481e5262
+	WORD         $0xd752
+	LONG         $0x48165262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z12
+	VMOVUPS      64(R11), Z13
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z14
+	LONG         $0x481ed262
+	WORD         $0xc652
+	LONG         $0x4816d262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z15
+	LONG         $0x481ed262
+	WORD         $0xd752
+	LONG         $0x4816d262
+	WORD         $0xdf52
+	VBROADCASTSS (R9)(SI*2), Z16
+	LONG         $0x481eb262
+	WORD         $0xe052
+	LONG         $0x4816b262
+	WORD         $0xe852
+	VBROADCASTSS (R10), Z17
+	LONG         $0x481eb262
+	WORD         $0xf152
+	LONG         $0x4816b262
+	WORD         $0xf952
+	VBROADCASTSS (R10)(SI*1), Z14
+	LONG         $0x481e5262
+	WORD         $0xc652
+	LONG         $0x48165262
+	WORD         $0xce52
+	VBROADCASTSS (R10)(SI*2), Z15
+	LONG         $0x481e5262
+	WORD         $0xd752
+	LONG         $0x48165262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   add
+
+one:
+	VMOVUPS      (R11), Z12
+	VMOVUPS      64(R11), Z13
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z14
+	LONG         $0x481ed262
+	WORD         $0xc652
+	LONG         $0x4816d262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z15
+	LONG         $0x481ed262
+	WORD         $0xd752
+	LONG         $0x4816d262
+	WORD         $0xdf52
+	VBROADCASTSS (R9)(SI*2), Z16
+	LONG         $0x481eb262
+	WORD         $0xe052
+	LONG         $0x4816b262
+	WORD         $0xe852
+	VBROADCASTSS (R10), Z17
+	LONG         $0x481eb262
+	WORD         $0xf152
+	LONG         $0x4816b262
+	WORD         $0xf952
+	VBROADCASTSS (R10)(SI*1), Z14
+	LONG         $0x481e5262
+	WORD         $0xc652
+	LONG         $0x48165262
+	WORD         $0xce52
+	VBROADCASTSS (R10)(SI*2), Z15
+	LONG         $0x481e5262
+	WORD         $0xd752
+	LONG         $0x48165262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	DECQ         R12
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x20
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	VADDPS 64(DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	VADDPS 64(DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	VADDPS 64(DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	VADDPS 64(DX), Z7, Z7
+	ADDQ   R10, DX
+	VADDPS (DX), Z8, Z8
+	VADDPS 64(DX), Z9, Z9
+	ADDQ   R10, DX
+	VADDPS (DX), Z10, Z10
+	VADDPS 64(DX), Z11, Z11
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, (BX)
+	VMOVUPS Z11, 64(BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z14
+	VADDPS    Z14, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z14
+	VADDPS    Z14, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z14
+	VADDPS    Z14, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z14
+	VADDPS    Z14, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z14
+	VADDPS    Z14, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z14
+	VADDPS    Z14, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z14
+	VADDPS    Z14, Z6, Z6
+	VMOVUPS.Z 64(DX), K2, Z14
+	VADDPS    Z14, Z7, Z7
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z14
+	VADDPS    Z14, Z8, Z8
+	VMOVUPS.Z 64(DX), K2, Z14
+	VADDPS    Z14, Z9, Z9
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z14
+	VADDPS    Z14, Z10, Z10
+	VMOVUPS.Z 64(DX), K2, Z14
+	VADDPS    Z14, Z11, Z11
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	VMOVUPS Z1, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	VMOVUPS Z3, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	VMOVUPS Z5, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	VMOVUPS Z7, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, K1, (BX)
+	VMOVUPS Z9, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, K1, (BX)
+	VMOVUPS Z11, K2, 64(BX)
+	ADDQ    R9, BX
+	JMP     next
+
+// func tile5x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile5x32BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	MOVQ       BX, R11
+	MOVQ       cRow+88(FP), R12
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	MOVQ       b+48(FP), R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest
+
+four:
+	VMOVUPS      (R11), Z10
+	VMOVUPS      64(R11), Z11
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z12
+	LONG         $0x482ed262
+	WORD         $0xc452
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*1), Z13
+	LONG         $0x482ed262
+	WORD         $0xd552
+	LONG         $0x4826d262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(SI*2), Z14
+	LONG         $0x482ed262
+	WORD         $0xe652
+	LONG         $0x4826d262
+	WORD         $0xee52
+	VBROADCASTSS (R10), Z15
+	LONG         $0x482ed262
+	WORD         $0xf752
+	LONG         $0x4826d262
+	WORD         $0xff52
+	VBROADCASTSS (R10)(SI*1), Z12
+	LONG         $0x482e5262
+	WORD         $0xc452
+	LONG         $0x48265262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z10
+	VMOVUPS      64(R11), Z11
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z12
+	LONG         $0x482ed262
+	WORD         $0xc452
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*1), Z13
+	LONG         $0x482ed262
+	WORD         $0xd552
+	LONG         $0x4826d262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(SI*2), Z14
+	LONG         $0x482ed262
+	WORD         $0xe652
+	LONG         $0x4826d262
+	WORD         $0xee52
+	VBROADCASTSS (R10), Z15
+	LONG         $0x482ed262
+	WORD         $0xf752
+	LONG         $0x4826d262
+	WORD         $0xff52
+	VBROADCASTSS (R10)(SI*1), Z12
+	LONG         $0x482e5262
+	WORD         $0xc452
+	LONG         $0x48265262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z10
+	VMOVUPS      64(R11), Z11
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z12
+	LONG         $0x482ed262
+	WORD         $0xc452
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*1), Z13
+	LONG         $0x482ed262
+	WORD         $0xd552
+	LONG         $0x4826d262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(SI*2), Z14
+	LONG         $0x482ed262
+	WORD         $0xe652
+	LONG         $0x4826d262
+	WORD         $0xee52
+	VBROADCASTSS (R10), Z15
+	LONG         $0x482ed262
+	WORD         $0xf752
+	LONG         $0x4826d262
+	WORD         $0xff52
+	VBROADCASTSS (R10)(SI*1), Z12
+	LONG         $0x482e5262
+	WORD         $0xc452
+	LONG         $0x48265262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z10
+	VMOVUPS      64(R11), Z11
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z12
+	LONG         $0x482ed262
+	WORD         $0xc452
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*1), Z13
+	LONG         $0x482ed262
+	WORD         $0xd552
+	LONG         $0x4826d262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(SI*2), Z14
+	LONG         $0x482ed262
+	WORD         $0xe652
+	LONG         $0x4826d262
+	WORD         $0xee52
+	VBROADCASTSS (R10), Z15
+	LONG         $0x482ed262
+	WORD         $0xf752
+	LONG         $0x4826d262
+	WORD         $0xff52
+	VBROADCASTSS (R10)(SI*1), Z12
+	LONG         $0x482e5262
+	WORD         $0xc452
+	LONG         $0x48265262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   add
+
+one:
+	VMOVUPS      (R11), Z10
+	VMOVUPS      64(R11), Z11
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z12
+	LONG         $0x482ed262
+	WORD         $0xc452
+	LONG         $0x4826d262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*1), Z13
+	LONG         $0x482ed262
+	WORD         $0xd552
+	LONG         $0x4826d262
+	WORD         $0xdd52
+	VBROADCASTSS (R9)(SI*2), Z14
+	LONG         $0x482ed262
+	WORD         $0xe652
+	LONG         $0x4826d262
+	WORD         $0xee52
+	VBROADCASTSS (R10), Z15
+	LONG         $0x482ed262
+	WORD         $0xf752
+	LONG         $0x4826d262
+	WORD         $0xff52
+	VBROADCASTSS (R10)(SI*1), Z12
+	LONG         $0x482e5262
+	WORD         $0xc452
+	LONG         $0x48265262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	DECQ         R12
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x20
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	VADDPS 64(DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	VADDPS 64(DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	VADDPS 64(DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	VADDPS 64(DX), Z7, Z7
+	ADDQ   R10, DX
+	VADDPS (DX), Z8, Z8
+	VADDPS 64(DX), Z9, Z9
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, (BX)
+	VMOVUPS Z9, 64(BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z12
+	VADDPS    Z12, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z12
+	VADDPS    Z12, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z12
+	VADDPS    Z12, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z6, Z6
+	VMOVUPS.Z 64(DX), K2, Z12
+	VADDPS    Z12, Z7, Z7
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z8, Z8
+	VMOVUPS.Z 64(DX), K2, Z12
+	VADDPS    Z12, Z9, Z9
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	VMOVUPS Z1, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	VMOVUPS Z3, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	VMOVUPS Z5, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	VMOVUPS Z7, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, K1, (BX)
+	VMOVUPS Z9, K2, 64(BX)
+	ADDQ    R9, BX
+	JMP     next
+
+// func tile4x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile4x32BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	MOVQ       BX, R11
+	MOVQ       cRow+88(FP), R12
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	PREFETCHT0 124(R11)
+	MOVQ       b+48(FP), R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest
+
+four:
+	VMOVUPS      (R11), Z8
+	VMOVUPS      64(R11), Z9
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z10
+	LONG         $0x483ed262
+	WORD         $0xc252
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z11
+	LONG         $0x483ed262
+	WORD         $0xd352
+	LONG         $0x4836d262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z12
+	LONG         $0x483ed262
+	WORD         $0xe452
+	LONG         $0x4836d262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z13
+	LONG         $0x483ed262
+	WORD         $0xf552
+	LONG         $0x4836d262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z8
+	VMOVUPS      64(R11), Z9
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z10
+	LONG         $0x483ed262
+	WORD         $0xc252
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z11
+	LONG         $0x483ed262
+	WORD         $0xd352
+	LONG         $0x4836d262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z12
+	LONG         $0x483ed262
+	WORD         $0xe452
+	LONG         $0x4836d262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z13
+	LONG         $0x483ed262
+	WORD         $0xf552
+	LONG         $0x4836d262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z8
+	VMOVUPS      64(R11), Z9
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z10
+	LONG         $0x483ed262
+	WORD         $0xc252
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z11
+	LONG         $0x483ed262
+	WORD         $0xd352
+	LONG         $0x4836d262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z12
+	LONG         $0x483ed262
+	WORD         $0xe452
+	LONG         $0x4836d262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z13
+	LONG         $0x483ed262
+	WORD         $0xf552
+	LONG         $0x4836d262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z8
+	VMOVUPS      64(R11), Z9
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z10
+	LONG         $0x483ed262
+	WORD         $0xc252
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z11
+	LONG         $0x483ed262
+	WORD         $0xd352
+	LONG         $0x4836d262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z12
+	LONG         $0x483ed262
+	WORD         $0xe452
+	LONG         $0x4836d262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z13
+	LONG         $0x483ed262
+	WORD         $0xf552
+	LONG         $0x4836d262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   add
+
+one:
+	VMOVUPS      (R11), Z8
+	VMOVUPS      64(R11), Z9
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z10
+	LONG         $0x483ed262
+	WORD         $0xc252
+	LONG         $0x4836d262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*1), Z11
+	LONG         $0x483ed262
+	WORD         $0xd352
+	LONG         $0x4836d262
+	WORD         $0xdb52
+	VBROADCASTSS (R9)(SI*2), Z12
+	LONG         $0x483ed262
+	WORD         $0xe452
+	LONG         $0x4836d262
+	WORD         $0xec52
+	VBROADCASTSS (R10), Z13
+	LONG         $0x483ed262
+	WORD         $0xf552
+	LONG         $0x4836d262
+	WORD         $0xfd52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	DECQ         R12
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x20
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	VADDPS 64(DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	VADDPS 64(DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	VADDPS 64(DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	VADDPS 64(DX), Z7, Z7
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	VMOVUPS Z7, 64(BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z10
+	VADDPS    Z10, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z10
+	VADDPS    Z10, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z10
+	VADDPS    Z10, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z6, Z6
+	VMOVUPS.Z 64(DX), K2, Z10
+	VADDPS    Z10, Z7, Z7
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	VMOVUPS Z1, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	VMOVUPS Z3, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	VMOVUPS Z5, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	VMOVUPS Z7, K2, 64(BX)
+	ADDQ    R9, BX
+	JMP     next
+
+// func tile3x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile3x32BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	MOVQ       CX, R9
+	MOVQ       BX, R10
+	MOVQ       cRow+88(FP), R11
+	PREFETCHT0 (R10)
+	PREFETCHT0 124(R10)
+	LEAQ       (R10)(R11*4), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 124(R10)
+	LEAQ       (R10)(R11*4), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 124(R10)
+	MOVQ       b+48(FP), R10
+	MOVQ       k+8(FP), R11
+	SUBQ       $0x04, R11
+	JL         rest
+
+four:
+	VMOVUPS      (R10), Z6
+	VMOVUPS      64(R10), Z7
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z8
+	LONG         $0x484ed262
+	WORD         $0xc052
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z9
+	LONG         $0x484ed262
+	WORD         $0xd152
+	LONG         $0x4846d262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z10
+	LONG         $0x484ed262
+	WORD         $0xe252
+	LONG         $0x4846d262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	VMOVUPS      (R10), Z6
+	VMOVUPS      64(R10), Z7
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z8
+	LONG         $0x484ed262
+	WORD         $0xc052
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z9
+	LONG         $0x484ed262
+	WORD         $0xd152
+	LONG         $0x4846d262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z10
+	LONG         $0x484ed262
+	WORD         $0xe252
+	LONG         $0x4846d262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	VMOVUPS      (R10), Z6
+	VMOVUPS      64(R10), Z7
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z8
+	LONG         $0x484ed262
+	WORD         $0xc052
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z9
+	LONG         $0x484ed262
+	WORD         $0xd152
+	LONG         $0x4846d262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z10
+	LONG         $0x484ed262
+	WORD         $0xe252
+	LONG         $0x4846d262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	VMOVUPS      (R10), Z6
+	VMOVUPS      64(R10), Z7
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z8
+	LONG         $0x484ed262
+	WORD         $0xc052
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z9
+	LONG         $0x484ed262
+	WORD         $0xd152
+	LONG         $0x4846d262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z10
+	LONG         $0x484ed262
+	WORD         $0xe252
+	LONG         $0x4846d262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JZ   add
+
+one:
+	VMOVUPS      (R10), Z6
+	VMOVUPS      64(R10), Z7
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z8
+	LONG         $0x484ed262
+	WORD         $0xc052
+	LONG         $0x4846d262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*1), Z9
+	LONG         $0x484ed262
+	WORD         $0xd152
+	LONG         $0x4846d262
+	WORD         $0xd952
+	VBROADCASTSS (R9)(SI*2), Z10
+	LONG         $0x484ed262
+	WORD         $0xe252
+	LONG         $0x4846d262
+	WORD         $0xea52
+	ADDQ         DI, R9
+	DECQ         R11
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x20
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	VADDPS 64(DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	VADDPS 64(DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	VADDPS 64(DX), Z5, Z5
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	VMOVUPS Z5, 64(BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z8
+	VADDPS    Z8, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z8
+	VADDPS    Z8, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z4, Z4
+	VMOVUPS.Z 64(DX), K2, Z8
+	VADDPS    Z8, Z5, Z5
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	VMOVUPS Z1, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	VMOVUPS Z3, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	VMOVUPS Z5, K2, 64(BX)
+	ADDQ    R9, BX
+	JMP     next
+
+// func tile2x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile2x32BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	MOVQ       CX, R9
+	MOVQ       BX, R10
+	MOVQ       cRow+88(FP), R11
+	PREFETCHT0 (R10)
+	PREFETCHT0 124(R10)
+	LEAQ       (R10)(R11*4), R10
+	PREFETCHT0 (R10)
+	PREFETCHT0 124(R10)
+	MOVQ       b+48(FP), R10
+	MOVQ       k+8(FP), R11
+	SUBQ       $0x04, R11
+	JL         rest
+
+four:
+	VMOVUPS      (R10), Z4
+	VMOVUPS      64(R10), Z5
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z6
+	LONG         $0x485ef262
+	WORD         $0xc652
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z7
+	LONG         $0x485ef262
+	WORD         $0xd752
+	LONG         $0x4856f262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	VMOVUPS      (R10), Z4
+	VMOVUPS      64(R10), Z5
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z6
+	LONG         $0x485ef262
+	WORD         $0xc652
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z7
+	LONG         $0x485ef262
+	WORD         $0xd752
+	LONG         $0x4856f262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	VMOVUPS      (R10), Z4
+	VMOVUPS      64(R10), Z5
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z6
+	LONG         $0x485ef262
+	WORD         $0xc652
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z7
+	LONG         $0x485ef262
+	WORD         $0xd752
+	LONG         $0x4856f262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	VMOVUPS      (R10), Z4
+	VMOVUPS      64(R10), Z5
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z6
+	LONG         $0x485ef262
+	WORD         $0xc652
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z7
+	LONG         $0x485ef262
+	WORD         $0xd752
+	LONG         $0x4856f262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JZ   add
+
+one:
+	VMOVUPS      (R10), Z4
+	VMOVUPS      64(R10), Z5
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z6
+	LONG         $0x485ef262
+	WORD         $0xc652
+	LONG         $0x4856f262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*1), Z7
+	LONG         $0x485ef262
+	WORD         $0xd752
+	LONG         $0x4856f262
+	WORD         $0xdf52
+	ADDQ         DI, R9
+	DECQ         R11
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x20
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	VADDPS 64(DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	VADDPS 64(DX), Z3, Z3
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	VMOVUPS Z3, 64(BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	SHRQ      $0x10, R11
+	KMOVW     R11, K2
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z6
+	VADDPS    Z6, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z6
+	VADDPS    Z6, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z6
+	VADDPS    Z6, Z2, Z2
+	VMOVUPS.Z 64(DX), K2, Z6
+	VADDPS    Z6, Z3, Z3
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	VMOVUPS Z1, K2, 64(BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	VMOVUPS Z3, K2, 64(BX)
+	ADDQ    R9, BX
+	JMP     next
+
+// func tile1x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile1x32BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	MOVQ       CX, SI
+	MOVQ       BX, R9
+	MOVQ       cRow+88(FP), R10
+	PREFETCHT0 (R9)
+	PREFETCHT0 124(R9)
+	MOVQ       b+48(FP), R9
+	MOVQ       k+8(FP), R10
+	SUBQ       $0x04, R10
+	JL         rest
+
+four:
+	VMOVUPS      (R9), Z2
+	VMOVUPS      64(R9), Z3
+	ADDQ         R8, R9
+	VBROADCASTSS (SI), Z4
+	LONG         $0x486ef262
+	WORD         $0xc452
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	ADDQ         DI, SI
+	VMOVUPS      (R9), Z2
+	VMOVUPS      64(R9), Z3
+	ADDQ         R8, R9
+	VBROADCASTSS (SI), Z4
+	LONG         $0x486ef262
+	WORD         $0xc452
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	ADDQ         DI, SI
+	VMOVUPS      (R9), Z2
+	VMOVUPS      64(R9), Z3
+	ADDQ         R8, R9
+	VBROADCASTSS (SI), Z4
+	LONG         $0x486ef262
+	WORD         $0xc452
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	ADDQ         DI, SI
+	VMOVUPS      (R9), Z2
+	VMOVUPS      64(R9), Z3
+	ADDQ         R8, R9
+	VBROADCASTSS (SI), Z4
+	LONG         $0x486ef262
+	WORD         $0xc452
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	ADDQ         DI, SI
+	SUBQ         $0x04, R10
+	JGE          four
+
+rest:
+	ADDQ $0x04, R10
+	JZ   add
+
+one:
+	VMOVUPS      (R9), Z2
+	VMOVUPS      64(R9), Z3
+	ADDQ         R8, R9
+	VBROADCASTSS (SI), Z4
+	LONG         $0x486ef262
+	WORD         $0xc452
+	LONG         $0x4866f262
+	WORD         $0xcc52
+	ADDQ         DI, SI
+	DECQ         R10
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), SI
+	MOVQ   dRow+72(FP), R9
+	MOVQ   cols+96(FP), R10
+	SHLQ   $0x02, SI
+	SHLQ   $0x02, R9
+	CMPQ   R10, $0x20
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	VADDPS 64(DX), Z1, Z1
+	ADDQ   R9, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	VMOVUPS Z1, 64(BX)
+	ADDQ    SI, BX
+
+next:
+	MOVQ aTile+24(FP), SI
+	LEAQ (CX)(SI*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R11
+	SHLXQ     R10, R11, R10
+	DECQ      R10
+	KMOVW     R10, K1
+	SHRQ      $0x10, R10
+	KMOVW     R10, K2
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z4
+	VADDPS    Z4, Z0, Z0
+	VMOVUPS.Z 64(DX), K2, Z4
+	VADDPS    Z4, Z1, Z1
+	ADDQ      R9, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	VMOVUPS Z1, K2, 64(BX)
+	ADDQ    SI, BX
+	JMP     next
+
 // func dots1AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
 // Requires: AVX, FMA3
 TEXT ·dots1AVX2(SB), NOSPLIT, $0-64

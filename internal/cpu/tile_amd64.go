@@ -43,6 +43,8 @@ func copyStrip(k int, dst []float32, dRow int, b *operand, at, cols, width int) 
 		strip8AVX2(k, &dst[0], dRow, &b.full[at], b.row, cols)
 	case active == avx2 && width <= 16:
 		strip16AVX2(k, &dst[0], dRow, &b.full[at], b.row, cols)
+	case active < avx512:
+		return false
 	case width <= 16:
 		strip16AVX512(k, &dst[0], dRow, &b.full[at], b.row, cols)
 	default:

@@ -12,8 +12,11 @@ func main() {
 	for _, w := range simd.Widths {
 		rows := map[*simd.Width]int{simd.AVX2: 6, simd.AVX512: 12}[w]
 		for m := rows; m > 0; m-- {
-			tile(w, m, 2)
+			tile(w, m, 2, false)
 		}
+	}
+	for m := 12; m > 0; m-- {
+		tile(simd.AVX512, m, 2, true)
 	}
 	for _, w := range simd.Widths {
 		for m := 1; m <= 3; m++ {

@@ -11,10 +11,15 @@ import (
 )
 
 // tile writes the kernel of m rows by n registers of columns. Every element is one chain of fused multiply-adds in order of k, whatever
-// the tile that it falls into.
-func tile(w *simd.Width, m, n int) {
+// the tile that it falls into. With pairs, every element of A and B is two bfloat16, whose products are both added.
+func tile(w *simd.Width, m, n int, pairs bool) {
 	cols := n * w.Floats
 	name := fmt.Sprintf("tile%dx%d%s", m, cols, w.Name)
+	add := "s = fma(%s, %s, s)"
+	if pairs {
+		name = fmt.Sprintf("tile%dx%dBF16", m, cols)
+		add = "s += first(%[1]s)*first(%[2]s) + second(%[1]s)*second(%[2]s)"
+	}
 	TEXT(name, NOSPLIT, "func(tiles, k int, a *float32, aTile, aRow, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow, cols int)")
 	Doc(fmt.Sprintf("%s computes tiles blocks of %d rows and cols ≤ %d columns, one below the other; strides count elements.", name, m, cols),
 		"d may be nil, for 0, or c. b must be readable for all columns of the tile:",
@@ -23,7 +28,7 @@ func tile(w *simd.Width, m, n int) {
 		"\t\tfor j := range cols {",
 		"\t\t\ts := float32(0)",
 		"\t\t\tfor p := range k {",
-		fmt.Sprintf("\t\t\t\ts = fma(a[i/%d*aTile+i%%%d*aRow+p*aCol], b[p*bRow+j], s)", m, m),
+		"\t\t\t\t"+fmt.Sprintf(add, fmt.Sprintf("a[i/%[1]d*aTile+i%%%[1]d*aRow+p*aCol]", m), "b[p*bRow+j]"),
 		"\t\t\t}",
 		"\t\t\tc[i*cRow+j] = s + d[i*dRow+j]",
 		"\t\t}",
@@ -87,7 +92,11 @@ func tile(w *simd.Width, m, n int) {
 			}
 			VBROADCASTSS(at, x)
 			for j := range n {
-				VFMADD231PS(B[j], x, acc(i, j))
+				if pairs {
+					simd.AddPairs(B[j], x, acc(i, j))
+				} else {
+					VFMADD231PS(B[j], x, acc(i, j))
+				}
 			}
 		}
 		for _, r := range base {

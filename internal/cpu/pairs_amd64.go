@@ -1,0 +1,99 @@
+//go:build amd64 && !purego
+
+package cpu
+
+import (
+	"sync"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+// pairsTiler multiplies bfloat16 matrices with VDPBF16PS: what it takes for an element is a pair of bfloat16 that lie next to each other,
+// and so the same packing serves as for float32 matrices of half the inner length.
+var pairsTiler = tiler{rows: 12, cols: 32, depth: 256, height: 240, width: 2048, tile: []tileFunc{
+	tile1x32BF16, tile2x32BF16, tile3x32BF16, tile4x32BF16, tile5x32BF16, tile6x32BF16,
+	tile7x32BF16, tile8x32BF16, tile9x32BF16, tile10x32BF16, tile11x32BF16, tile12x32BF16}}
+
+// usePairs turns a product of two bfloat16 matrices that are stored along the inner dimension, as x·Wᵀ is, into one of pairs, where that
+// is faster than to widen while packing. The products are the same, their sums are float32 in either case.
+func (g *gemm) usePairs() {
+	even := g.k%2 == 0 && g.k > 0 && g.a.row%2 == 0 && g.b.col%2 == 0
+	if g.a.half == nil || g.b.half == nil || g.a.col != 1 || g.b.row != 1 || !even || !pairsPay() {
+		return
+	}
+	a, b := &g.a.half[0], &g.b.half[0]
+	if uintptr(unsafe.Pointer(a))%4 != 0 || uintptr(unsafe.Pointer(b))%4 != 0 {
+		return
+	}
+	g.tiler, g.k = &pairsTiler, g.k/2
+	g.a = operand{full: unsafe.Slice((*float32)(unsafe.Pointer(a)), len(g.a.half)/2), row: g.a.row / 2, col: 1}
+	g.b = operand{full: unsafe.Slice((*float32)(unsafe.Pointer(b)), len(g.b.half)/2), row: 1, col: g.b.col / 2}
+}
+
+// pairsPay reports whether to use VDPBF16PS.
+var pairsPay = func() bool { return active == avx512 && pairsMeasured() }
+
+// pairsMeasured reports whether VDPBF16PS is there, right, and fast. Where it is one operation of the multiplier (Zen 5) it doubles the rate;
+// where it is microcode (Emerald Rapids) it halves it: there is no answer in between, so that the measurement decides alike every time.
+var pairsMeasured = sync.OnceValue(func() bool {
+	if !cpu.X86.HasAVX512BF16 || !pairsRight() {
+		return false
+	}
+	const k, rows, cols = 256, 12, 32
+	var zero [k * cols]float32
+	var c [rows * cols]float32
+	took := func(f tileFunc) time.Duration {
+		best := time.Duration(1 << 62)
+		for range 9 {
+			start := time.Now()
+			for range 4 {
+				f(1, k, &zero[0], 0, k, 1, &zero[0], cols, nil, 0, &c[0], cols, cols)
+			}
+			best = min(best, time.Since(start))
+		}
+		return best
+	}
+	return float64(took(pairsTiler.tile[rows-1])) < 1.5*float64(took(tilers[avx512].tile[rows-1]))
+})
+
+// pairsRight tries the kernels on small integers, whose sums are exact.
+func pairsRight() bool {
+	const k = 5
+	t := &pairsTiler
+	var a [12 * k][2]uint16
+	var b [k * 32][2]uint16
+	var c [12 * 32]float32
+	value := func(i int) (uint16, float32) {
+		v := float32(i*7%13 - 6)
+		return uint16(*(*uint32)(unsafe.Pointer(&v)) >> 16), v
+	}
+	for i := range a {
+		a[i][0], _ = value(2 * i)
+		a[i][1], _ = value(2*i + 1)
+	}
+	for i := range b {
+		b[i][0], _ = value(3 * i)
+		b[i][1], _ = value(5 * i)
+	}
+	for m := 1; m <= t.rows; m++ {
+		t.tile[m-1](1, k, (*float32)(unsafe.Pointer(&a)), 0, k, 1, (*float32)(unsafe.Pointer(&b)), t.cols, nil, 0, &c[0], t.cols, t.cols)
+		for i := range m {
+			for j := range t.cols {
+				sum := float32(0)
+				for p := range k {
+					for e := range 2 {
+						_, x := value(2*(i*k+p) + e)
+						_, y := value((3 + 2*e) * (p*t.cols + j))
+						sum += x * y
+					}
+				}
+				if c[i*t.cols+j] != sum {
+					return false
+				}
+			}
+		}
+	}
+	return true
+}

@@ -36,6 +36,9 @@ func OpenAssistant(dir string, o LoadOptions) (*Assistant, error) {
 	if err != nil {
 		return nil, err
 	}
+	if m.config.Marks {
+		return nil, fmt.Errorf("%s: mm_use_im_start_end true: conversations do not put <im_start> and <im_end> around pictures yet", filepath.Join(dir, "config.json"))
+	}
 	a := &Assistant{Model: m, Options: llm.Options{PAD: -1}}
 	if a.Tokenizer, err = tokenizer.Load(dir); err != nil && o.Base != "" {
 		a.Tokenizer, err = tokenizer.Load(o.Base)

@@ -24,6 +24,7 @@ type Config struct {
 	Aspect      string         // image_aspect_ratio: square, pad, anyres
 	MaxLength   int            // tokens kept after the splice (tokenizer_model_max_length); 0: all
 	PaddingSide string         // right or left
+	Marks       bool           // mm_use_im_start_end: <im_start> and <im_end> stand around pictures in the text
 	Tower       string         // mm_vision_tower of the original layout: where the tower's own folder is
 
 	Template string // of conversations, a name of package chat; "": what the language model's family uses. Kept in config.json under "gollava"

@@ -50,23 +50,22 @@ type hubFile struct {
 
 // originalFile holds the fields that LLaVA adds to its language model's config.json.
 type originalFile struct {
-	ModelType     string          `json:"model_type"`
-	Tower         string          `json:"mm_vision_tower"`
-	HiddenSize    int             `json:"mm_hidden_size"`
-	Projector     string          `json:"mm_projector_type"`
-	Layer         *int            `json:"mm_vision_select_layer"`
-	Feature       string          `json:"mm_vision_select_feature"`
-	Aspect        string          `json:"image_aspect_ratio"`
-	MergeType     string          `json:"mm_patch_merge_type"`
-	Pinpoints     json.RawMessage `json:"image_grid_pinpoints"`
-	MaxLength     int             `json:"tokenizer_model_max_length"`
-	PaddingSide   string          `json:"tokenizer_padding_side"`
-	Vision        json.RawMessage `json:"vision_config"`
-	S2            bool            `json:"s2"`
-	Resampler     *string         `json:"mm_resampler_type"`
-	StartEnd      bool            `json:"mm_use_im_start_end"`
-	UsePatchToken bool            `json:"mm_use_im_patch_token"`
-	Departures    *departures     `json:"gollava"`
+	ModelType   string          `json:"model_type"`
+	Tower       string          `json:"mm_vision_tower"`
+	HiddenSize  int             `json:"mm_hidden_size"`
+	Projector   string          `json:"mm_projector_type"`
+	Layer       *int            `json:"mm_vision_select_layer"`
+	Feature     string          `json:"mm_vision_select_feature"`
+	Aspect      string          `json:"image_aspect_ratio"`
+	MergeType   string          `json:"mm_patch_merge_type"`
+	Pinpoints   json.RawMessage `json:"image_grid_pinpoints"`
+	MaxLength   int             `json:"tokenizer_model_max_length"`
+	PaddingSide string          `json:"tokenizer_padding_side"`
+	Vision      json.RawMessage `json:"vision_config"`
+	S2          bool            `json:"s2"`
+	Resampler   *string         `json:"mm_resampler_type"`
+	StartEnd    bool            `json:"mm_use_im_start_end"`
+	Departures  *departures     `json:"gollava"`
 }
 
 // ReadConfig reads dir/config.json, and for the original layout that of the vision tower beside it; where that is not there, the names of
@@ -260,7 +259,7 @@ func (c *Config) unmarshalOriginal(raw []byte) error {
 		return err
 	}
 	*c = Config{Projector: f.Projector, Select: vit.Select{Layer: -2, Class: f.Feature}, Image: -200, Aspect: f.Aspect, MaxLength: f.MaxLength,
-		PaddingSide: f.PaddingSide, Tower: f.Tower, original: true}
+		PaddingSide: f.PaddingSide, Tower: f.Tower, Marks: f.StartEnd, original: true}
 	if err := json.Unmarshal(raw, &c.Text); err != nil {
 		return err
 	}

@@ -20,6 +20,8 @@ func (c *Config) hub() (map[string]any, error) {
 	switch {
 	case c.Projector != "mlp2x_gelu":
 		return nil, fmt.Errorf("config: the Hub's layout has no name for mm_projector_type %q: it knows mlp2x_gelu; save in the original layout", c.Projector)
+	case c.Marks:
+		return nil, fmt.Errorf("config: the Hub's layout does not know mm_use_im_start_end: save in the original layout")
 	case c.MaxTiles > 0:
 		return nil, fmt.Errorf("config: the Hub's layout does not know anyres_max_%d: save in the original layout", c.MaxTiles)
 	}
@@ -80,7 +82,7 @@ func (c *Config) originalConfig() (map[string]any, error) {
 		side = "right"
 	}
 	for k, v := range map[string]any{"mm_vision_tower": c.Tower, "mm_hidden_size": c.Vision.HiddenSize * max(c.Merge, 1) * max(c.Merge, 1),
-		"mm_projector_type": c.Projector, "mm_vision_select_layer": c.Select.Layer, "mm_vision_select_feature": class, "mm_use_im_start_end": false,
+		"mm_projector_type": c.Projector, "mm_vision_select_layer": c.Select.Layer, "mm_vision_select_feature": class, "mm_use_im_start_end": c.Marks,
 		"mm_use_im_patch_token": false, "image_aspect_ratio": aspect, "tokenizer_padding_side": side, "use_mm_proj": true,
 		"tune_mm_mlp_adapter": false, "freeze_mm_mlp_adapter": false} {
 		f[k] = v

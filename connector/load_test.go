@@ -113,6 +113,7 @@ func TestSaveLoad(t *testing.T) {
 func TestProjectors(t *testing.T) {
 	for kind, linears := range map[string]int{"linear": 1, "mlp3x_gelu": 3, "identity": 0} {
 		c := small()
+		c.Marks = true
 		if c.Projector = kind; kind == "identity" {
 			c.Text.HiddenSize = 12
 		}
@@ -124,6 +125,9 @@ func TestProjectors(t *testing.T) {
 		again, err := Load(dir, LoadOptions{})
 		require.NoError(t, err)
 		same(t, m, again)
+		require.True(t, again.config.Marks)
+		_, err = OpenAssistant(dir, LoadOptions{})
+		require.ErrorContains(t, err, "mm_use_im_start_end true")
 		if linears == 0 {
 			continue
 		}

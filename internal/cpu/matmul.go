@@ -52,7 +52,7 @@ func batch(q *backend.MatMul, bias []float32, grain int) {
 
 // item is product n of a batch.
 func item(q *backend.MatMul, n int, bias []float32) gemm {
-	g := gemm{tiler: activeTiler(), m: q.M, n: q.N, k: q.K, a: floats(q.A, q.K), b: floats(q.B, q.N), c: q.C.Float32(), cRow: q.N,
+	g := gemm{tiler: activeTiler().forColumns(q.N), m: q.M, n: q.N, k: q.K, a: floats(q.A, q.K), b: floats(q.B, q.N), c: q.C.Float32(), cRow: q.N,
 		accumulate: q.Accumulate, bias: bias}
 	if q.AT {
 		g.a.row, g.a.col = 1, q.M
@@ -110,7 +110,7 @@ func run(q *backend.MatMul, n int, bias []float32, s *scratch) {
 	g := item(q, n, bias)
 	if g.isThin() {
 		g.thin(s)
-	} else if g.usePairs(); g.m*g.n <= smallC && g.k >= 2*minDepth {
+	} else if g.usePairs(); g.m*g.n <= smallC && g.k >= 2*minDepth && g.k > max(g.m, g.n) {
 		g.splitDepth(s)
 	} else {
 		g.shared(s)
@@ -118,8 +118,8 @@ func run(q *backend.MatMul, n int, bias []float32, s *scratch) {
 	s.used = mark
 }
 
-// A product whose C is small and whose inner length is long, as a weight's gradient, is cut along the inner length: C has up to smallC elements,
-// and a part is at least minDepth long.
+// A product whose C is small and whose inner length is the longest, as of a weight's gradient, is cut along the inner length: C has up to
+// smallC elements, and a part is at least minDepth long.
 const (
 	smallC   = 1 << 15
 	minDepth = 192

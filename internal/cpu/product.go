@@ -19,7 +19,7 @@ func (p *product) run(s *scratch) {
 }
 
 func (p *product) gemm() gemm {
-	g := gemm{tiler: activeTiler(), m: p.M, n: p.N, k: p.K, a: operand{full: p.A, row: p.lda, col: 1}, b: operand{full: p.B, row: p.ldb, col: 1},
+	g := gemm{tiler: activeTiler().forColumns(p.N), m: p.M, n: p.N, k: p.K, a: operand{full: p.A, row: p.lda, col: 1}, b: operand{full: p.B, row: p.ldb, col: 1},
 		c: p.C, cRow: p.ldc, accumulate: p.Accumulate}
 	if p.AT {
 		g.a.row, g.a.col = 1, p.lda
@@ -149,6 +149,7 @@ func (g *gemm) packA(packed []float32, from, to, k, depth int) tilesOfA {
 func (g *gemm) block(a *tilesOfA, j0, j1, k, depth int, panels []float32) {
 	for j := j0; j < j1; j += g.cols {
 		cols := min(g.cols, j1-j)
+		tile := g.forColumns(cols).tile
 		b := at(panels, (j-j0)*depth)
 		i, from := a.from, 0
 		for n, band := range a.bands {
@@ -163,7 +164,7 @@ func (g *gemm) block(a *tilesOfA, j0, j1, k, depth int, panels []float32) {
 					d = at(g.bias, j)
 				}
 			}
-			g.tile[band.rows-1](band.tiles, depth, at(a.full, from), a.tile[n], a.row, a.col, b, g.cols, d, dRow, c, g.cRow, cols)
+			tile[band.rows-1](band.tiles, depth, at(a.full, from), a.tile[n], a.row, a.col, b, g.cols, d, dRow, c, g.cRow, cols)
 			i += band.tiles * band.rows
 			from += band.tiles * a.tile[n]
 		}

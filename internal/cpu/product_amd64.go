@@ -100,6 +100,198 @@ func tile2x16AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 //go:noescape
 func tile1x16AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
+// tile12x8AVX2 computes tiles blocks of 12 rows and cols ≤ 8 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*12 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/12*aTile+i%12*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile12x8AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile11x8AVX2 computes tiles blocks of 11 rows and cols ≤ 8 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*11 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/11*aTile+i%11*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile11x8AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile10x8AVX2 computes tiles blocks of 10 rows and cols ≤ 8 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*10 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/10*aTile+i%10*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile10x8AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile9x8AVX2 computes tiles blocks of 9 rows and cols ≤ 8 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*9 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/9*aTile+i%9*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile9x8AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile8x8AVX2 computes tiles blocks of 8 rows and cols ≤ 8 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*8 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/8*aTile+i%8*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile8x8AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile7x8AVX2 computes tiles blocks of 7 rows and cols ≤ 8 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*7 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/7*aTile+i%7*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile7x8AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile6x8AVX2 computes tiles blocks of 6 rows and cols ≤ 8 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*6 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/6*aTile+i%6*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile6x8AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile5x8AVX2 computes tiles blocks of 5 rows and cols ≤ 8 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*5 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/5*aTile+i%5*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile5x8AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile4x8AVX2 computes tiles blocks of 4 rows and cols ≤ 8 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*4 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/4*aTile+i%4*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile4x8AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile3x8AVX2 computes tiles blocks of 3 rows and cols ≤ 8 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*3 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/3*aTile+i%3*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile3x8AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile2x8AVX2 computes tiles blocks of 2 rows and cols ≤ 8 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*2 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/2*aTile+i%2*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile2x8AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile1x8AVX2 computes tiles blocks of 1 rows and cols ≤ 8 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*1 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/1*aTile+i%1*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile1x8AVX2(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
 // tile12x32AVX512 computes tiles blocks of 12 rows and cols ≤ 32 columns, one below the other; strides count elements.
 // d may be nil, for 0, or c. b must be readable for all columns of the tile:
 //
@@ -291,6 +483,198 @@ func tile2x32AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int,
 //
 //go:noescape
 func tile1x32AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile12x16AVX512 computes tiles blocks of 12 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*12 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/12*aTile+i%12*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile12x16AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile11x16AVX512 computes tiles blocks of 11 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*11 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/11*aTile+i%11*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile11x16AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile10x16AVX512 computes tiles blocks of 10 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*10 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/10*aTile+i%10*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile10x16AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile9x16AVX512 computes tiles blocks of 9 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*9 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/9*aTile+i%9*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile9x16AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile8x16AVX512 computes tiles blocks of 8 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*8 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/8*aTile+i%8*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile8x16AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile7x16AVX512 computes tiles blocks of 7 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*7 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/7*aTile+i%7*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile7x16AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile6x16AVX512 computes tiles blocks of 6 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*6 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/6*aTile+i%6*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile6x16AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile5x16AVX512 computes tiles blocks of 5 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*5 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/5*aTile+i%5*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile5x16AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile4x16AVX512 computes tiles blocks of 4 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*4 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/4*aTile+i%4*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile4x16AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile3x16AVX512 computes tiles blocks of 3 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*3 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/3*aTile+i%3*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile3x16AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile2x16AVX512 computes tiles blocks of 2 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*2 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/2*aTile+i%2*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile2x16AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile1x16AVX512 computes tiles blocks of 1 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*1 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s = fma(a[i/1*aTile+i%1*aRow+p*aCol], b[p*bRow+j], s)
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile1x16AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
 // tile12x32BF16 computes tiles blocks of 12 rows and cols ≤ 32 columns, one below the other; strides count elements.
 // d may be nil, for 0, or c. b must be readable for all columns of the tile:

@@ -60,9 +60,14 @@ func specials(r *rand.Rand, x []float32) {
 func TestTiles(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 2))
-		g := activeTiler()
-		for m := 1; m <= g.rows; m++ {
-			for cols := 1; cols <= g.cols; cols++ {
+		wide := activeTiler()
+		for n := range 2 * wide.rows * wide.cols * 4 {
+			g := wide
+			if n%2 == 1 && wide.narrow != nil {
+				g = wide.narrow
+			}
+			m := 1 + n/2%g.rows
+			for _, cols := range []int{g.cols, 1 + r.IntN(g.cols)} {
 				k, tiles := r.IntN(11), 1+r.IntN(2)
 				M := tiles * m
 				aRow, aCol, aTile := k+3, 1, m*(k+3) // stored by rows
@@ -117,7 +122,7 @@ func TestPackPanel(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for range 600 {
-			width := []int{activeTiler().rows, activeTiler().cols}[r.IntN(2)]
+			width := []int{activeTiler().rows, activeTiler().cols, activeTiler().forColumns(1).rows, activeTiler().forColumns(1).cols}[r.IntN(4)]
 			cols, k, k0, j0 := 1+r.IntN(width), r.IntN(40), r.IntN(3), r.IntN(3)
 			x := operand{row: j0 + cols + r.IntN(12), col: 1}
 			size := (k0+k-1)*x.row + j0 + cols

@@ -10,6 +10,15 @@ type tiler struct {
 	depth      int        // inner length of a block: depth×cols of B in the first-level cache
 	height     int        // rows of a block: height×depth of A in the second-level cache
 	width      int        // columns of a block: depth×width of B in the third-level cache
+	narrow     *tiler     // with at least as many rows and half as many columns, or nil
+}
+
+// forColumns is the tiler for products with n columns.
+func (t *tiler) forColumns(n int) *tiler {
+	if t.narrow != nil && n <= t.narrow.cols {
+		return t.narrow
+	}
+	return t
 }
 
 var genericTiler = tiler{rows: 4, cols: 4, tile: []tileFunc{tileGeneric(1), tileGeneric(2), tileGeneric(3), tileGeneric(4)}, depth: 256, height: 64, width: 1024}

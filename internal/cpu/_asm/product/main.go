@@ -14,6 +14,9 @@ func main() {
 		for m := rows; m > 0; m-- {
 			tile(w, m, 2, false)
 		}
+		for m := 12; m > 0; m-- {
+			tile(w, m, 1, false)
+		}
 	}
 	for m := 12; m > 0; m-- {
 		tile(simd.AVX512, m, 2, true)

@@ -28,7 +28,7 @@ type code struct {
 	held  map[uint32]vec
 }
 
-// kernel declares name+width with the given signature, of which every slice of float32 gets a pointer, and writes its doc comment.
+// kernel begins the kernel name of one width; doc is the Go loop that it equals.
 func kernel(w *simd.Width, name, signature string, doc ...string) *code {
 	TEXT(name+w.Name, NOSPLIT, "func"+signature)
 	Doc(append([]string{name + w.Name + " computes:", ""}, indent(doc)...)...)

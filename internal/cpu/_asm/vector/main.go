@@ -7,7 +7,8 @@ import (
 	"github.com/gollava/gollava/internal/cpu/_asm/simd"
 )
 
-// Elements of a block: of kernels that are bound by memory or sum up, and of those with a long body.
+// block is the number of elements of a turn of the loops that are short or sum up; those with a long body take a register at a time. Sums
+// are made of as many partial sums, so that both widths add in the same order.
 const block = 32
 
 func main() {

@@ -44,7 +44,7 @@ func (d DType) String() string {
 type Buffer struct {
 	Device Device
 	DType  DType
-	Len    int // elements
+	Len    int // elements; negative once freed
 
 	// Capacity is the bytes that the device reserved for it: 0 for memory that did not come from Alloc.
 	Capacity int
@@ -87,6 +87,9 @@ func (b *Buffer) Int32() []int32 {
 }
 
 func (b *Buffer) mustHost(dt DType) {
+	if b.Len < 0 {
+		panic("backend: memory of a buffer that was freed")
+	}
 	if b.DType != dt {
 		panic(fmt.Sprintf("backend: %v memory of a %v buffer", dt, b.DType))
 	}

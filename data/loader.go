@@ -24,7 +24,7 @@ type LoaderConfig struct {
 	Order Order // nil: as they lie
 	Drop  bool  // leave out a last batch that is not full
 
-	// Text tokenizes a sample. ids has ImageID where a picture goes; labels are as long, Ignore where nothing is learnt.
+	// Text tokenizes a sample, as chat.Template.Samples does. ids has ImageID where a picture goes; labels are as long, Ignore where nothing is learnt.
 	Text      func(s Sample) (ids, labels []int32, err error)
 	Pad       int32 // the id that fills up
 	MaxLength int   // positions, pictures' included; 0: no limit

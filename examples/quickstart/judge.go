@@ -8,6 +8,7 @@ import (
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/data/shapes/eval"
+	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/vit"
 )
@@ -28,6 +29,20 @@ func (j *job) exams(t vit.Tower, split shapes.Split, n int, part bool) []*exam {
 		all = append(all, e)
 	}
 	return all
+}
+
+// telling measures the text stage while it trains: what does the language model answer when it is told what there is to see?
+func (j *job) telling(m llm.Model) func(context.Context) (map[string]float64, error) {
+	var exams []*exam
+	return func(ctx context.Context) (map[string]float64, error) {
+		if exams == nil {
+			for _, s := range eval.Weights() {
+				exams = append(exams, newExam(j.world, shapes.Validation, s.Family, j.preset.Quick))
+			}
+		}
+		right, _, err := j.told(m).take(ctx, exams)
+		return map[string]float64{"told": eval.Mean(eval.Weights(), right)}, err
+	}
 }
 
 // questioning measures stage 2 while it trains, on the validation split: with the right pictures, and with those of other questions.

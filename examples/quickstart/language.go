@@ -129,13 +129,15 @@ const cellNoise = 0.1
 
 // pageBatches makes batch n of the text stage.
 func pageBatches(l *lesson, c Length, width int) train.Batches[page] {
-	samples := l.samples("text", c, beginner)
+	told := *l
+	told.pool = tell(l.world, len(l.pool.scenes))
+	samples := told.samples("text", c, beginner)
 	return func(_ context.Context, n int) (page, error) {
 		chosen := samples(n)
 		var p page
 		p.IDs, p.Labels = l.pad(chosen)
 		for _, s := range chosen {
-			p.tell(l, l.pool.scenes[s.picture])
+			p.tell(l, told.pool.scenes[s.picture])
 		}
 		p.Noise = tensor.Randn(l.world.Rand("text/noise", n), cellNoise, int(p.Cells[len(p.Cells)-1])+1, width)
 		return p, nil

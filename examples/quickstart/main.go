@@ -105,7 +105,8 @@ func (j *job) language(ctx context.Context, l *lesson) (llm.Model, error) {
 	}
 	return m, fit(ctx, j, "language", &reader{m}, train.Stage[page]{
 		Name: "language", Batches: pageBatches(l, c, j.preset.Language.Width), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
-		Groups: []train.Group{{Params: "**", LR: c.LR}},
+		Groups:   []train.Group{{Params: "**", LR: c.LR}},
+		Evaluate: []train.Evaluation{{Name: "told", Every: max(1, c.Steps/j.preset.Curve), Run: j.telling(m)}},
 	})
 }
 

@@ -36,22 +36,33 @@ func processor(side int) *imaging.Processor {
 	return p
 }
 
-// newPool draws n scenes of a split, as many of each number of objects.
-func newPool(w *shapes.World, split shapes.Split, n int) *pool {
+// newPool draws and renders n training scenes, as many of each number of objects.
+func newPool(w *shapes.World, n int) *pool { return poolOf(w, drawScenes(w, shapes.Train, n)) }
+
+// tell draws n scenes for the text stage, which are never rendered.
+func tell(w *shapes.World, n int) *pool { return sorted(w, drawScenes(w, shapes.Text, n)) }
+
+func drawScenes(w *shapes.World, split shapes.Split, n int) []shapes.Scene {
 	scenes := make([]shapes.Scene, n)
 	spread(n, func(i int) {
 		objects := w.MinObjects + i%(w.MaxObjects-w.MinObjects+1)
 		scenes[i] = w.Scene(split, i, shapes.Options{MinObjects: objects, MaxObjects: objects})
 	})
-	return poolOf(w, scenes)
+	return scenes
 }
 
-// poolOf renders scenes.
-func poolOf(w *shapes.World, scenes []shapes.Scene) *pool {
+// sorted notes which scenes have how many objects.
+func sorted(w *shapes.World, scenes []shapes.Scene) *pool {
 	p := &pool{scenes: scenes, side: w.Side(), of: make([][]int, w.Grid*w.Grid+1)}
 	for i, s := range scenes {
 		p.of[len(s.Objects)] = append(p.of[len(s.Objects)], i)
 	}
+	return p
+}
+
+// poolOf renders scenes.
+func poolOf(w *shapes.World, scenes []shapes.Scene) *pool {
+	p := sorted(w, scenes)
 	size := 3 * p.side * p.side
 	p.bytes = make([]uint8, len(scenes)*size)
 	spread(len(scenes), func(i int) { planes(p.bytes[i*size:(i+1)*size], scenes[i].Image()) })

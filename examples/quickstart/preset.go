@@ -74,7 +74,7 @@ func smoke() Preset {
 		Name: "smoke", Pictures: 6000,
 		Patch: 8, Vision: Blocks{48, 2, 4, 192}, Reader: Blocks{48, 1, 4, 192}, Shared: 48, Place: 0.17,
 		Language: Blocks{64, 2, 4, 176}, Merge: 2,
-		Clip: Length{600, 48, 2e-3}, Text: Length{1300, 16, 2e-3}, Align: Length{100, 32, 2e-3}, Tune: Length{500, 16, 1.5e-3},
+		Clip: Length{400, 48, 2e-3}, Text: Length{1100, 16, 2e-3}, Align: Length{80, 32, 2e-3}, Tune: Length{450, 16, 1.5e-3},
 		Questions: 150, Quick: 40, Curve: 4,
 	}
 }

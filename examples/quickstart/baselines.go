@@ -31,11 +31,11 @@ func (j *job) compared() Length {
 
 // trainBlind tunes the language model on the instructions without their pictures.
 func (j *job) trainBlind(ctx context.Context, l *lesson) (llm.Model, error) {
-	m, err := j.quietly().language(ctx, l)
+	r, err := j.quietly().language(ctx, l)
 	if err != nil {
 		return nil, err
 	}
-	c := j.compared()
+	m, c := r.Language, j.compared()
 	return m, fit(ctx, j, "blind", &blindfolded{m}, train.Stage[connector.Batch]{
 		Name: "blind", Batches: pictureBatches(l, "tune", c, instructions), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
 		Groups: []train.Group{{Params: "**", LR: c.LR}},
@@ -48,7 +48,7 @@ func (j *job) trainUnaligned(ctx context.Context, l *lesson, clip *vit.CLIP) (*c
 	if err != nil {
 		return nil, err
 	}
-	m, err := j.join(clip, language)
+	m, err := j.join(clip, language.Language)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (j *job) trainRandom(ctx context.Context, l *lesson) (*connector.VLM, error
 	blurred := *l
 	blurred.pool = l.pool.unseen()
 	blurred.pool.look(clip.Tower(), j.selects())
-	m, err := j.join(clip, language)
+	m, err := j.join(clip, language.Language)
 	if err != nil {
 		return nil, err
 	}

@@ -72,14 +72,14 @@ func (j *job) blind(m llm.Model) *student {
 }
 
 // told is a student that is told in words what is in each cell, as in the text stage: what the language model would answer if the connector were perfect.
-func (j *job) told(m llm.Model) *student {
+func (j *job) told(m *reader) *student {
 	l := &lesson{world: j.world, vocabulary: j.vocabulary}
-	return &student{m, j.vocabulary, j.places(), func(e *exam, from, to int) *tensor.Tensor {
+	return &student{m.Language, j.vocabulary, j.places(), func(e *exam, from, to int) *tensor.Tensor {
 		var p page
 		for i := from; i < to; i++ {
 			p.tell(l, e.pool.scenes[i])
 		}
-		return (&reader{m}).cells(p)
+		return m.cells(p)
 	}}
 }
 

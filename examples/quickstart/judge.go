@@ -8,7 +8,6 @@ import (
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/data/shapes/eval"
-	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/vit"
 )
@@ -32,7 +31,7 @@ func (j *job) exams(t vit.Tower, split shapes.Split, n int, part bool) []*exam {
 }
 
 // telling measures the text stage while it trains: what does the language model answer when it is told what there is to see?
-func (j *job) telling(m llm.Model) func(context.Context) (map[string]float64, error) {
+func (j *job) telling(m *reader) func(context.Context) (map[string]float64, error) {
 	var exams []*exam
 	return func(ctx context.Context) (map[string]float64, error) {
 		if exams == nil {

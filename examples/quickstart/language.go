@@ -2,19 +2,36 @@ package main
 
 import (
 	"context"
+	"math/rand/v2"
 	"strings"
 
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
 )
 
-// reader is the language model as it trains on text alone. Where LLaVA has a picture, it reads the scene told in words: one position for each cell of the grid,
-// holding the sum of the embeddings of the words that tell the cell ("top left small red circle"). So it learns to talk, and to look things up, before it
-// sees anything; and what a picture's token should be for it to be understood is well defined: stage 1 has something to align to.
+// reader is the language model as it trains on text alone. Where LLaVA has a picture, it reads the scene told in words: one position for each cell of the grid, which holds
+// the sum of the words that tell the cell ("top left small red circle"), taken from a table of their own through two layers like those between pictures and language.
+// So it learns to talk, and to look things up, before it sees anything; and there is a space of things seen that stage 1 can align pictures to. Table and layers are
+// dropped afterwards. (The language model's own embeddings in the place of the table, without layers, take more than twice as long: then what is seen looks
+// like what is said.)
 type reader struct {
-	Language llm.Model `param:"language_model"`
+	Language llm.Model     `param:"language_model"`
+	Words    *nn.Embedding `param:"words"` // [V, C], what cells are told with
+	Up       nn.Layer      `param:"up"`    // a connector for words
+	Out      nn.Layer      `param:"out"`
+}
+
+// newReader draws how told cells are read: as a picture's features are, through two layers of which the last starts three times larger.
+func newReader(r *rand.Rand, m llm.Model) *reader {
+	C := m.Config().HiddenSize
+	up, out := nn.NewLinear(r, C, C, true), nn.NewLinear(r, C, C, true)
+	for i := range out.Weight.Data() {
+		out.Weight.Data()[i] *= projectorGain
+	}
+	return &reader{m, nn.NewEmbedding(r, m.Config().VocabSize, C, m.Config().EmbeddingStd), up, out}
 }
 
 // page is a batch of told scenes with conversations about them.
@@ -45,8 +62,9 @@ func (m *reader) embed(p page) *tensor.Tensor {
 // cells sums up the words of each cell: [cells, C].
 func (m *reader) cells(p page) *tensor.Tensor {
 	n := int(p.Cells[len(p.Cells)-1]) + 1
-	words := m.Language.Embed(tensor.WrapInts(p.Words, 1, len(p.Words))) // [1, words, C]
-	told := tensor.ScatterAddRows(n, tensor.WrapInts(p.Cells, len(p.Cells)), words.Reshape(len(p.Words), words.Dim(2)))
+	words := m.Words.Lookup(tensor.WrapInts(p.Words, len(p.Words))) // [words, C]
+	told := tensor.ScatterAddRows(n, tensor.WrapInts(p.Cells, len(p.Cells)), words)
+	told = m.Out.Forward(nn.Activated(m.Up, told, tensor.GELU))
 	if p.Noise != nil {
 		told = told.Add(p.Noise)
 	}

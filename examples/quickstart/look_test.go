@@ -33,9 +33,9 @@ func TestLookedAt(t *testing.T) {
 	require.NoError(t, err)
 	clip, err := j.newCLIP("clip")
 	require.NoError(t, err)
-	language, err := j.newLanguage()
+	language, err := j.newReader()
 	require.NoError(t, err)
-	m, err := j.join(clip, language)
+	m, err := j.join(clip, language.Language)
 	require.NoError(t, err)
 
 	e := newExam(j.world, shapes.Test, shapes.ColorOf, 3)

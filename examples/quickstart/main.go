@@ -69,7 +69,7 @@ func (j *job) recipe(ctx context.Context) error {
 		return err
 	}
 	l.pool.look(clip.Tower(), j.selects()) // the tower is frozen from now on, so it looks once
-	vlm, err := j.join(clip, language)
+	vlm, err := j.join(clip, language.Language)
 	if err != nil {
 		return err
 	}
@@ -97,13 +97,13 @@ func (j *job) clip(ctx context.Context, l *lesson) (*vit.CLIP, error) {
 }
 
 // language teaches a small Llama-like decoder to talk about scenes that are told in words.
-func (j *job) language(ctx context.Context, l *lesson) (llm.Model, error) {
+func (j *job) language(ctx context.Context, l *lesson) (*reader, error) {
 	c := j.preset.Text
-	m, err := j.newLanguage()
+	m, err := j.newReader()
 	if err != nil {
 		return nil, err
 	}
-	return m, fit(ctx, j, "language", &reader{m}, train.Stage[page]{
+	return m, fit(ctx, j, "language", m, train.Stage[page]{
 		Name: "language", Batches: pageBatches(l, c, j.preset.Language.Width), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
 		Groups:   []train.Group{{Params: "**", LR: c.LR}},
 		Evaluate: []train.Evaluation{{Name: "told", Every: max(1, c.Steps/j.preset.Curve), Run: j.telling(m)}},
@@ -115,8 +115,13 @@ func (j *job) newCLIP(name string) (*vit.CLIP, error) {
 	return vit.NewCLIP(j.world.Rand(name+"/start", 0), j.preset.clipConfig(j.world.Side(), j.vocabulary))
 }
 
-func (j *job) newLanguage() (llm.Model, error) {
-	return llm.New(j.world.Rand("language/start", 0), j.preset.languageConfig(j.vocabulary))
+// newReader draws the language model, and how it reads told cells.
+func (j *job) newReader() (*reader, error) {
+	m, err := llm.New(j.world.Rand("language/start", 0), j.preset.languageConfig(j.vocabulary))
+	if err != nil {
+		return nil, err
+	}
+	return newReader(j.world.Rand("reader/start", 0), m), nil
 }
 
 // join puts a fresh connector between the two.

@@ -63,7 +63,7 @@ func standard() Preset {
 		Name: "default", Pictures: 16000,
 		Patch: 8, Vision: Blocks{64, 3, 4, 256}, Reader: Blocks{64, 2, 4, 256}, Shared: 64, Place: 0.17,
 		Language: Blocks{96, 3, 4, 256}, Merge: 2,
-		Clip: Length{1000, 64, 2e-3}, Text: Length{3400, 16, 1.5e-3}, Align: Length{200, 32, 2e-3}, Tune: Length{1800, 16, 1.2e-3}, Compare: Length{600, 16, 1.2e-3}, Widgets: Length{160, 16, 1e-3},
+		Clip: Length{1000, 64, 2e-3}, Text: Length{3400, 16, 1.5e-3}, Align: Length{200, 32, 2e-3}, Tune: Length{1600, 16, 1.2e-3}, Compare: Length{500, 16, 1.2e-3}, Widgets: Length{160, 16, 1e-3},
 		Questions: 300, Quick: 40, Curve: 10,
 	}
 }
@@ -132,8 +132,11 @@ func (p Preset) languageConfig(v *Vocabulary) llm.Config {
 		InitStd: 0.05, DampResidual: true, EmbeddingStd: 0.3}
 }
 
+// projectorGain makes what is seen as loud as what is read, at the start.
+const projectorGain = 3
+
 func (p Preset) vlmConfig(side int, v *Vocabulary) connector.Config {
 	return connector.Config{Text: p.languageConfig(v), Vision: p.visionConfig(side), Projector: "mlp2x_gelu", Select: vit.Select{Layer: -2, Class: "patch"},
 		Template: "vicuna_v1", System: new(string),
-		Image: int(v.Image), Aspect: "square", PaddingSide: "right", Merge: p.Merge, Gain: 3}
+		Image: int(v.Image), Aspect: "square", PaddingSide: "right", Merge: p.Merge, Gain: projectorGain}
 }

@@ -27,18 +27,18 @@ func BenchmarkStep(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	language, err := j.newLanguage()
+	language, err := j.newReader()
 	if err != nil {
 		b.Fatal(err)
 	}
-	vlm, err := j.join(clip, language)
+	vlm, err := j.join(clip, language.Language)
 	if err != nil {
 		b.Fatal(err)
 	}
 	l.pool.look(clip.Tower(), j.selects())
 	b.Run("clip", func(b *testing.B) { bench(ctx, b, &contrast{clip}, pairBatches(l, p.Clip), "**") })
 	b.Run("language", func(b *testing.B) {
-		bench(ctx, b, &reader{language}, pageBatches(l, p.Text, p.Language.Width), "**")
+		bench(ctx, b, language, pageBatches(l, p.Text, p.Language.Width), "**")
 	})
 	b.Run("align", func(b *testing.B) {
 		bench(ctx, b, vlm, pictureBatches(l, "align", p.Align, captions), "multi_modal_projector.**")

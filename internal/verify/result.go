@@ -122,19 +122,30 @@ func finite(v float64) float64 {
 	return math.MaxFloat64
 }
 
-// kinds says in few words what rows are about: "46 results: logits, loss, grad, …".
+// kinds says in few words what rows are about: "46 results: logits, loss, gradient, …". A first part that all rows share, such as the checkpoint, is
+// left out.
 func kinds(rows []Row) string {
 	var seen []string
-	for _, row := range rows {
-		name, _, _ := strings.Cut(row.What, ":")
+	shared := len(rows) > 1
+	first := func(what string) string {
+		name, _, _ := strings.Cut(what, ":")
 		name, _, _ = strings.Cut(name, ",")
-		if !slices.Contains(seen, name) {
+		return strings.TrimSpace(name)
+	}
+	for _, row := range rows {
+		shared = shared && strings.Contains(row.What, ":") && first(row.What) == first(rows[0].What)
+	}
+	for _, row := range rows {
+		what := row.What
+		if shared {
+			_, what, _ = strings.Cut(what, ":")
+		}
+		if name := first(what); !slices.Contains(seen, name) {
 			seen = append(seen, name)
 		}
 	}
-	s := fmt.Sprintf("%d results: %s", len(rows), strings.Join(seen, ", "))
 	if len(rows) == 1 {
-		s = "1 result: " + strings.Join(seen, ", ")
+		return "1 result: " + strings.Join(seen, ", ")
 	}
-	return s
+	return fmt.Sprintf("%d results: %s", len(rows), strings.Join(seen, ", "))
 }

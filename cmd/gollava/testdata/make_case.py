@@ -5,6 +5,7 @@
     python make_case.py --task peft --model ./vicuna-7b --adapter ./my-lora --out cases/my-lora
     python make_case.py --task clip --model ./clip-vit-large-patch14-336 --out cases/clip
     python make_case.py --task llava --model ./llava-1.5-7b-hf --out cases/llava
+    python make_case.py --task llava_next --model ./llava-v1.6-vicuna-7b-hf --out cases/llava_next
     gollava verify cases
 
 The model is any folder that from_pretrained reads. Inputs are random ids and random pixels, drawn from --seed; what they mean does not matter
@@ -323,24 +324,47 @@ def clip(c):
     c.gradients(out.loss, file_names(model, c.args.model))
 
 
-def llava_inputs(c, config, answer=4):
-    """Two samples of a picture among text, right-padded, with an id for every feature; the pixels; and features per picture."""
-    vision, token = config.vision_config, config.image_token_index
-    n = (vision.image_size // vision.patch_size) ** 2
-    n += config.vision_feature_select_strategy == "full" and config.vision_config.model_type == "clip_vision_model"
+def llava_inputs(c, config, lengths, answer=4):
+    """Samples of one picture each among text, right-padded, with an id for every feature; lengths are the features of the pictures."""
+    token = config.image_token_index
     never = special(config.text_config) | {token}
-    rows = [c.ids(k, 3, config.text_config.vocab_size, never) + [token] * n + c.ids(k + answer, 3, config.text_config.vocab_size, never) for k in (2, 4)]
+    text = lambda n: c.ids(n, 3, config.text_config.vocab_size, never)
+    rows = [text(k) + [token] * n + text(k + answer) for k, n in zip((2, 4), lengths)]
     labels = [[IGNORE] * (len(r) - answer) + r[-answer:] for r in rows]
-    return batch(rows, padding(config.text_config), "right", labels), c.pixels(len(rows), vision), n
+    return batch(rows, padding(config.text_config), "right", labels)
+
+
+def llava_pictures(c, model):
+    """Two pictures as the model takes them, and how many features each has."""
+    config, vision = model.config, model.config.vision_config
+    if c.args.task == "llava":
+        n = (vision.image_size // vision.patch_size) ** 2
+        n += config.vision_feature_select_strategy == "full" and vision.model_type == "clip_vision_model"
+        return {"pixel_values": c.pixels(2, vision)}, [n, n]
+    # LLaVA-NeXT: a base view and tiles, as many as the picture's shape asks for; zeros fill up to the most
+    from transformers.models.llava_next.modeling_llava_next import image_size_to_num_patches
+    side = vision.image_size
+    sizes = torch.tensor([[side * 5 // 4, side * 14 // 5], [side * 3, side * 9 // 10]])  # height, width
+    views = [image_size_to_num_patches(s, config.image_grid_pinpoints, side) for s in sizes]
+    pixels = torch.zeros(2, max(views), vision.num_channels, side, side)
+    for i, n in enumerate(views):
+        pixels[i, :n] = c.pixels(n, vision)
+    inputs = {"pixel_values": pixels, "image_sizes": sizes}
+    with torch.no_grad():
+        lengths = [len(f) for f in model.get_image_features(**inputs, return_dict=True).pooler_output]
+    c.facts.update(views_per_image=views, tokens_per_image=lengths)
+    return inputs, lengths
 
 
 def llava(c):
-    model = load(transformers.LlavaForConditionalGeneration, c.args.model)
+    cls = transformers.LlavaNextForConditionalGeneration if c.args.task == "llava_next" else transformers.LlavaForConditionalGeneration
+    model = load(cls, c.args.model)
     config, pad = model.config, padding(model.config.text_config)
-    inputs, pixels, n = llava_inputs(c, config)
+    pictures, lengths = llava_pictures(c, model)
+    inputs = llava_inputs(c, config, lengths)
     token = config.image_token_index
-    c.facts.update(image_token_index=token, features_per_image=n)
-    c.put_all("in.", {**inputs, "pixel_values": pixels, "images_per_sample": torch.tensor([1, 1])})
+    c.facts.update(image_token_index=token)
+    c.put_all("in.", {**inputs, **pictures, "images_per_sample": torch.tensor([1, 1])})
 
     # The same samples as the original repository takes them: one −200 for each picture.
     rows, labels = [], []
@@ -354,22 +378,22 @@ def llava(c):
 
     names = file_names(model, c.args.model)
     with torch.no_grad():
-        features = model.get_image_features(pixels, return_dict=True).pooler_output
-        c.put("out.image_features", torch.stack(list(features)))
-    out = model(**inputs, pixel_values=pixels, use_cache=False)
+        c.put("out.image_features", torch.cat(list(model.get_image_features(**pictures, return_dict=True).pooler_output)))
+    out = model(**inputs, **pictures, use_cache=False)
     c.put("out.logits", masked(out.logits, inputs["attention_mask"]))
     c.put("out.loss", out.loss)
     c.gradients(out.loss, names)
     model.zero_grad()
 
     def make():
-        rows = [c.ids(k, 3, config.text_config.vocab_size, special(config.text_config) | {token}) + [token] * n + c.ids(k, 3, token, special(config.text_config)) for k in (2, 4)]
-        return {**batch(rows, pad, "left"), "pixel_values": pixels}
+        never = special(config.text_config) | {token}
+        text = lambda n: c.ids(n, 3, config.text_config.vocab_size, never)
+        return {**batch([text(k) + [token] * n + text(k) for k, n in zip((2, 4), lengths)], pad, "left"), **pictures}
 
     record_greedy(c, model, pad, make)
 
 
-TASKS = {"causal_lm": causal_lm, "peft": peft_task, "clip": clip, "llava": llava}
+TASKS = {"causal_lm": causal_lm, "peft": peft_task, "clip": clip, "llava": llava, "llava_next": llava}
 
 
 def main():

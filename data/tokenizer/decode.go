@@ -62,9 +62,8 @@ func (s *Stream) Flush() string { return string(s.d.flush(nil)) }
 
 // spDecoder is SentencePiece's decoder, and what Hugging Face's classes in Python do before it.
 type spDecoder struct {
-	m     *spModel
-	lead  func(string) string // what is taken off the first token; nil: nothing
-	dummy bool                // the model adds a dummy prefix
+	m    *spModel
+	lead func(string) string // what is taken off the first token; nil: nothing
 
 	started bool
 	begin   bool // the next ▁ may be the dummy prefix
@@ -152,7 +151,6 @@ type stripped struct {
 	decoder
 	begun bool
 	held  []byte // white space that may be the end
-	keep  bool   // white space at the beginning stays
 }
 
 func (d *stripped) push(dst []byte, id int32) []byte {

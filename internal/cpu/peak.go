@@ -1,13 +1,13 @@
 package cpu
 
+import "runtime"
+
 // MultiplyAdds runs n rounds of independent multiply-adds of the active level's vectors and returns how many floating-point operations that
 // were: their rate is what a product can reach at best.
 func MultiplyAdds(n int) (flops int) { return n * multiplyAdds(n) }
 
 // Read loads x once and does nothing with it: its rate is what an operation bound by memory can reach at best.
 func Read(x []float32) { read(x) }
-
-var sink float32
 
 // multiplyAddsGo returns the operations of one round.
 func multiplyAddsGo(n int) int {
@@ -16,7 +16,7 @@ func multiplyAddsGo(n int) int {
 		a, b, c, d = a*0.5+1, b*0.5+1, c*0.5+1, d*0.5+1
 		e, f, g, h = e*0.5+1, f*0.5+1, g*0.5+1, h*0.5+1
 	}
-	sink = a + b + c + d + e + f + g + h
+	runtime.KeepAlive(a + b + c + d + e + f + g + h)
 	return 2 * 8
 }
 
@@ -25,5 +25,5 @@ func readGo(x []float32) {
 	for ; len(x) >= 4; x = x[4:] {
 		a, b, c, d = a+x[0], b+x[1], c+x[2], d+x[3]
 	}
-	sink = a + b + c + d
+	runtime.KeepAlive(a + b + c + d)
 }

@@ -12,12 +12,6 @@ type product struct {
 	Accumulate    bool
 }
 
-// run computes p on the calling goroutine. It allocates nothing, once s has grown to the size it needs.
-func (p *product) run(s *scratch) {
-	g := p.gemm()
-	g.region(0, p.M, 0, p.N, s)
-}
-
 func (p *product) gemm() gemm {
 	g := gemm{tiler: activeTiler().forColumns(p.N), m: p.M, n: p.N, k: p.K, a: operand{full: p.A, row: p.lda, col: 1}, b: operand{full: p.B, row: p.ldb, col: 1},
 		c: p.C, cRow: p.ldc, accumulate: p.Accumulate}

@@ -52,7 +52,7 @@ func batch(q *backend.MatMul, bias []float32, grain int) {
 
 // item is product n of a batch.
 func item(q *backend.MatMul, n int, bias []float32) gemm {
-	g := gemm{tiler: activeTiler().forColumns(q.N), m: q.M, n: q.N, k: q.K, a: floats(q.A, q.K), b: floats(q.B, q.N), c: q.C.Float32(), cRow: q.N,
+	g := gemm{m: q.M, n: q.N, k: q.K, a: floats(q.A, q.K), b: floats(q.B, q.N), c: q.C.Float32(), cRow: q.N,
 		accumulate: q.Accumulate, bias: bias}
 	if q.AT {
 		g.a.row, g.a.col = 1, q.M
@@ -69,6 +69,7 @@ func item(q *backend.MatMul, n int, bias []float32) gemm {
 	g.a.skip(n * q.AStride)
 	g.b.skip(n * q.BStride)
 	g.c = g.c[n*q.CStride:]
+	g.chooseTiler()
 	return g
 }
 

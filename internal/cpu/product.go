@@ -13,7 +13,7 @@ type product struct {
 }
 
 func (p *product) gemm() gemm {
-	g := gemm{tiler: activeTiler().forColumns(p.N), m: p.M, n: p.N, k: p.K, a: operand{full: p.A, row: p.lda, col: 1}, b: operand{full: p.B, row: p.ldb, col: 1},
+	g := gemm{m: p.M, n: p.N, k: p.K, a: operand{full: p.A, row: p.lda, col: 1}, b: operand{full: p.B, row: p.ldb, col: 1},
 		c: p.C, cRow: p.ldc, accumulate: p.Accumulate}
 	if p.AT {
 		g.a.row, g.a.col = 1, p.lda
@@ -21,6 +21,7 @@ func (p *product) gemm() gemm {
 	if p.BT {
 		g.b.row, g.b.col = 1, p.ldb
 	}
+	g.chooseTiler()
 	return g
 }
 
@@ -102,7 +103,20 @@ const directA = 256
 
 // direct reports whether tiles are to read A in place, if C has cols columns.
 func (g *gemm) direct(cols int) bool {
-	return g.a.half == nil && (g.a.col == 1 && cols <= directA || cols <= g.cols)
+	return g.a.half == nil && (g.a.col == 1 && cols <= directA || cols <= g.cols) && !(g.collides() && g.rows > ways)
+}
+
+// collides reports whether the rows of A, read in place side by side, fall into the same set of the first-level cache, which holds as many
+// lines as it has ways: tiles of more rows would evict lines before they are used up.
+func (g *gemm) collides() bool { return g.a.col == 1 && g.a.row%1024 == 0 }
+
+const ways = 8
+
+func (g *gemm) chooseTiler() {
+	g.tiler = activeTiler()
+	if narrow := g.forColumns(g.n); !g.collides() || narrow.rows <= ways {
+		g.tiler = narrow
+	}
 }
 
 // tilesInPlace is rows [from, to) of A from column k on.

@@ -100,7 +100,7 @@ func inspectAdapter(c console, dir string) error {
 	if !inspectParts(c, dir) {
 		return fmt.Errorf("inspect: %s: none of %s can be read", dir, strings.Join(parts, ", "))
 	}
-	c.next("gollava merge %s folds the adapter into its base model", dir)
+	c.next("gollava merge %s --base BASE --out OUT folds the adapter into its base model", dir)
 	return nil
 }
 

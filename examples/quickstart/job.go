@@ -175,7 +175,7 @@ func (j *job) printf(format string, args ...any) { fmt.Fprintf(j.out, format+"\n
 // lesson draws and renders the pictures.
 func (j *job) lesson() *lesson {
 	start := time.Now()
-	l := &lesson{world: j.world, vocabulary: j.vocabulary, places: j.places(), pool: newPool(j.world, j.preset.Pictures)}
+	l := &lesson{world: j.world, vocabulary: j.vocabulary, places: j.places(), first: j.preset.First, pool: newPool(j.world, j.preset.Pictures)}
 	j.printf("world · %d pictures of %d×%d pixels, %d words · %.1f s", len(l.pool.scenes), j.world.Side(), j.world.Side(), j.vocabulary.Size(), time.Since(start).Seconds())
 	return l
 }

@@ -16,7 +16,8 @@ type lesson struct {
 	world      *shapes.World
 	pool       *pool
 	vocabulary *Vocabulary
-	places     int // tokens of a picture
+	places     int     // tokens of a picture
+	first      float64 // share of the text stage that the first lessons take
 }
 
 // sample is a conversation about a picture, as tokens.
@@ -50,20 +51,21 @@ func instructions(l *lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) 
 	}
 }
 
-// firstLessons are the kinds of questions in the order in which the text stage takes them up, when, and how often they are asked from then on.
+// firstLessons are the kinds of questions in the order in which the text stage takes them up, after which share of the first lessons, and how often they are asked then.
 var firstLessons = []struct {
 	from float64
 	shapes.Share
-}{{0, shapes.Share{Family: shapes.ColorOf, Weight: 1}}, {0.08, shapes.Share{Family: shapes.ShapeOf, Weight: 1}}, {0.11, shapes.Share{Family: shapes.Where, Weight: 2}},
-	{0.16, shapes.Share{Family: shapes.Exist, Weight: 2}}, {0.21, shapes.Share{Family: shapes.LeftOf, Weight: 2}}, {0.21, shapes.Share{Family: shapes.Above, Weight: 2}}}
+}{{0, shapes.Share{Family: shapes.ColorOf, Weight: 1}}, {0.27, shapes.Share{Family: shapes.ShapeOf, Weight: 1}}, {0.37, shapes.Share{Family: shapes.Where, Weight: 2}},
+	{0.53, shapes.Share{Family: shapes.Exist, Weight: 2}}, {0.7, shapes.Share{Family: shapes.LeftOf, Weight: 2}}, {0.7, shapes.Share{Family: shapes.Above, Weight: 2}}}
 
 // beginner is the text stage's. To look something up is the hard part, and one kind of question teaches it in a tenth of the time that ten kinds at once take: so
-// for the first three tenths there are scenes of two objects, mostly, and at first only the question for a colour; one kind after another joins it. Then all kinds
-// about as few objects, and from 45 % on everything.
+// for a while there are scenes of two objects, mostly, and at first only the question for a colour; one kind after another joins it. Then all kinds about as few
+// objects, and at last everything.
 func beginner(l *lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) []turn) {
-	if at >= 0.3 {
+	first := l.first
+	if at >= first {
 		objects, talk := instructions(l, r, 1)
-		if at < 0.45 {
+		if at < first+0.15 {
 			objects = 1 + r.IntN(2)
 		}
 		return objects, func(s shapes.Scene) []turn { return l.strangers(r, s, talk(s)) }
@@ -75,7 +77,7 @@ func beginner(l *lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) []tu
 	return objects, func(s shapes.Scene) []turn {
 		var known shapes.Mix
 		for _, f := range firstLessons {
-			if at >= f.from {
+			if at >= f.from*first {
 				known = append(known, f.Share)
 			}
 		}
@@ -169,8 +171,13 @@ func (l *lesson) instruction(r *rand.Rand, s shapes.Scene) []turn {
 	case x < 0.25 && len(s.Objects) > 1:
 		return l.ask(r, s, shapes.Walk)
 	}
-	return turns(s.Converse(r, shapes.Conversation(), turnsPerPicture))
+	return turns(s.Converse(r, conversation, turnsPerPicture))
 }
+
+// conversation asks more often than shapes.Conversation for what is learnt last: columns, in whichever form.
+var conversation = shapes.Mix{{Family: shapes.Exist, Weight: .18}, {Family: shapes.ColorOf, Weight: .08}, {Family: shapes.ShapeOf, Weight: .08}, {Family: shapes.Where, Weight: .24},
+	{Family: shapes.CountAll, Weight: .04}, {Family: shapes.CountColor, Weight: .09}, {Family: shapes.LeftOf, Weight: .12}, {Family: shapes.Above, Weight: .06},
+	{Family: shapes.SizeOf, Weight: .04}, {Family: shapes.WhatIsAt, Weight: .07}}
 
 // turnsPerPicture is how many questions a conversation has: the picture costs the same for one as for four.
 const turnsPerPicture = 4

@@ -26,11 +26,12 @@ type Preset struct {
 	Language Blocks `json:"language"`
 	Merge    int    `json:"merge"` // neighbouring patches that become one token, per side
 
-	Clip    Length `json:"clip"`    // contrastive pre-training
-	Text    Length `json:"text"`    // the language model on described scenes
-	Align   Length `json:"align"`   // stage 1: captions, connector only
-	Tune    Length `json:"tune"`    // stage 2: instructions, connector and language model
-	Compare Length `json:"compare"` // baselines are tuned as long as this (0: there are none), unless -full
+	Clip    Length  `json:"clip"`    // contrastive pre-training
+	Text    Length  `json:"text"`    // the language model on described scenes
+	First   float64 `json:"first"`   // share of the text stage in which kinds of questions come one after another
+	Align   Length  `json:"align"`   // stage 1: captions, connector only
+	Tune    Length  `json:"tune"`    // stage 2: instructions, connector and language model
+	Compare Length  `json:"compare"` // baselines are tuned as long as this (0: there are none), unless -full
 
 	Widgets Length `json:"widgets"` // eight new names through LoRA (0: none)
 
@@ -63,7 +64,7 @@ func standard() Preset {
 		Name: "default", Pictures: 16000,
 		Patch: 8, Vision: Blocks{64, 3, 4, 256}, Reader: Blocks{64, 2, 4, 256}, Shared: 64, Place: 0.17,
 		Language: Blocks{96, 3, 4, 256}, Merge: 2,
-		Clip: Length{1000, 64, 2e-3}, Text: Length{3400, 16, 1.5e-3}, Align: Length{200, 32, 2e-3}, Tune: Length{1600, 16, 1.2e-3}, Compare: Length{500, 16, 1.2e-3}, Widgets: Length{160, 16, 1e-3},
+		Clip: Length{1400, 64, 2e-3}, Text: Length{3400, 16, 1.5e-3}, First: 0.3, Align: Length{300, 32, 2e-3}, Tune: Length{2000, 16, 1.2e-3}, Compare: Length{500, 16, 1.2e-3}, Widgets: Length{200, 16, 1e-3},
 		Questions: 300, Quick: 40, Curve: 10,
 	}
 }
@@ -74,7 +75,7 @@ func smoke() Preset {
 		Name: "smoke", Pictures: 6000,
 		Patch: 8, Vision: Blocks{48, 2, 4, 192}, Reader: Blocks{48, 1, 4, 192}, Shared: 48, Place: 0.17,
 		Language: Blocks{64, 2, 4, 176}, Merge: 2,
-		Clip: Length{400, 48, 2e-3}, Text: Length{1100, 16, 2e-3}, Align: Length{80, 32, 2e-3}, Tune: Length{450, 16, 1.5e-3},
+		Clip: Length{400, 48, 2e-3}, Text: Length{1500, 16, 2e-3}, First: 0.7, Align: Length{80, 32, 2e-3}, Tune: Length{450, 16, 1.5e-3},
 		Questions: 150, Quick: 40, Curve: 4,
 	}
 }
@@ -85,7 +86,7 @@ func toy() Preset {
 		Name: "toy", Pictures: 96,
 		Patch: 8, Vision: Blocks{16, 2, 2, 32}, Reader: Blocks{16, 1, 2, 32}, Shared: 16, Place: 0.17,
 		Language: Blocks{16, 1, 2, 32}, Merge: 2,
-		Clip: Length{6, 8, 2e-3}, Text: Length{6, 4, 2e-3}, Align: Length{4, 4, 2e-3}, Tune: Length{6, 4, 2e-3}, Compare: Length{2, 4, 2e-3}, Widgets: Length{2, 4, 2e-3},
+		Clip: Length{6, 8, 2e-3}, Text: Length{6, 4, 2e-3}, First: 0.3, Align: Length{4, 4, 2e-3}, Tune: Length{6, 4, 2e-3}, Compare: Length{2, 4, 2e-3}, Widgets: Length{2, 4, 2e-3},
 		Questions: 4, Quick: 2, Curve: 2,
 	}
 }

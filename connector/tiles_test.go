@@ -57,7 +57,7 @@ func TestPackingIsThePlan(t *testing.T) {
 	}
 }
 
-// A picture of too many tiles is shrunk as PyTorch's interpolate(mode="bilinear") does; the numbers are PyTorch's for a map of 6×6 features 0…35 to
+// A picture of too many tiles is shrunk as PyTorch's interpolate(mode="bilinear") does; the numbers follow from its formula for a map of 6×6 features 0…35 to
 // 3×3 and of 2×6 to 1×4.
 func TestShrunkTiles(t *testing.T) {
 	c := tiled(2) // √(36/(2·4)) = 2.12 > 1.1: 6×6 features become 2×2

@@ -97,8 +97,10 @@ const shapeVariable = "GOLLAVA_TRAIN_TEST_SHAPE"
 
 // outcome is what a child found.
 type outcome struct {
-	Memory, Peak     int64 // estimated, measured, in bytes
-	Duration, Actual time.Duration
+	Memory   int64         `json:",omitempty"` // estimated, in bytes
+	Peak     int64         `json:",omitempty"` // measured
+	Duration time.Duration `json:",omitempty"` // estimated
+	Actual   time.Duration `json:",omitempty"` // measured
 }
 
 // TestEstimateChild is what TestEstimates runs in processes of their own, one that plans and one that trains.

@@ -84,6 +84,22 @@ func TestProtocol(t *testing.T) {
 	require.ErrorContains(t, err, "ended")
 }
 
+// Memory that was resident before is not counted, and what f touched is, even if it is gone afterwards.
+func TestResidentDuring(t *testing.T) {
+	const size = 96 << 20
+	before := bytes.Repeat([]byte{1}, size)
+	if _, err := resident("VmRSS"); err != nil {
+		t.Skip(err)
+	}
+	little, err := residentDuring(func() {})
+	require.NoError(t, err)
+	much, err := residentDuring(func() { require.Len(t, bytes.Repeat([]byte{1}, size), size) })
+	require.NoError(t, err)
+	require.Less(t, little, int64(size/2))
+	require.Greater(t, much, int64(size/2))
+	require.Len(t, before, size)
+}
+
 func TestCasesAreWellFormed(t *testing.T) {
 	seen := map[string]bool{}
 	for _, c := range cases() {

@@ -152,7 +152,8 @@ func fastest(f func(), budget time.Duration) float64 {
 	return best
 }
 
-// memory compares the peak resident memory of fresh processes that run the case alone.
+// memory compares the peak resident memory of fresh processes that run the case alone, each beyond what it held before it built the case: the
+// libraries that a rival has imported are not counted.
 func (m *meter) memory(c Case, threads int, rival, absent string) (Row, error) {
 	r := Row{Case: c.Name + "/memory", Threads: threads, Unit: "MB", Rival: rival, absent: absent}
 	self, err := os.Executable()
@@ -185,17 +186,18 @@ func (m *meter) memory(c Case, threads int, rival, absent string) (Row, error) {
 	return r, nil
 }
 
-// runResident runs a case three times and prints the bytes resident at most.
+// runResident runs a case three times and prints the bytes resident at most beyond those before.
 func runResident(name string, out io.Writer) error {
 	for _, c := range cases() {
 		if c.Name != name {
 			continue
 		}
-		run := c.Setup()
-		for range 3 {
-			run()
-		}
-		bytes, err := peakResident()
+		bytes, err := residentDuring(func() {
+			run := c.Setup()
+			for range 3 {
+				run()
+			}
+		})
 		if err != nil {
 			return err
 		}
@@ -205,17 +207,31 @@ func runResident(name string, out io.Writer) error {
 	return fmt.Errorf("no case is called %q", name)
 }
 
-// peakResident is the most memory that this process ever had resident.
-func peakResident() (bytes int64, err error) {
+// residentDuring runs f and returns the most bytes that were resident meanwhile beyond those resident before.
+func residentDuring(f func()) (bytes int64, err error) {
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // VmHWM becomes VmRSS
+		return 0, fmt.Errorf("resident memory: %w", err)
+	}
+	before, err := resident("VmRSS")
+	if err != nil {
+		return 0, err
+	}
+	f()
+	most, err := resident("VmHWM")
+	return most - before, err
+}
+
+// resident reads the memory that this process has resident (VmRSS), or had at most (VmHWM).
+func resident(field string) (bytes int64, err error) {
 	status, err := os.ReadFile("/proc/self/status")
 	if err != nil {
 		return 0, fmt.Errorf("resident memory: %w", err)
 	}
 	for line := range strings.Lines(string(status)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if rest, ok := strings.CutPrefix(line, field+":"); ok {
 			kb, err := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(rest), "kB")), 10, 64)
 			return kb << 10, err
 		}
 	}
-	return 0, fmt.Errorf("resident memory: /proc/self/status has no VmHWM")
+	return 0, fmt.Errorf("resident memory: /proc/self/status has no %s", field)
 }

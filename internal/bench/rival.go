@@ -100,7 +100,7 @@ func (f *field) of(c Case) []string {
 	return slices.DeleteFunc(slices.Clone(c.Rivals), func(name string) bool { return !slices.Contains(f.asked, name) })
 }
 
-// request asks for the seconds of a run of Op, measured for Budget seconds, or for the bytes resident at most after three runs.
+// request asks for the seconds of a run of Op, measured for Budget seconds, or for the bytes resident at most in three runs beyond those before.
 type request struct {
 	Op       string         `json:"op"`
 	Args     map[string]any `json:"args"`

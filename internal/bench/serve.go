@@ -36,29 +36,27 @@ func answerAll(name string, ops map[string]operation, in io.Reader, out io.Write
 		}
 		op, ok := ops[r.Op]
 		a := answer{Absent: fmt.Sprintf("%s has no %s", name, r.Op)}
-		if ok {
+		switch {
+		case ok && r.Resident:
+			bytes, err := residentDuring(func() {
+				run := op(r.Args)
+				for range 3 {
+					run()
+				}
+			})
+			if err != nil {
+				return err
+			}
+			a = answer{Bytes: float64(bytes)}
+		case ok:
 			if key.Op != r.Op || !reflect.DeepEqual(key.Args, r.Args) {
 				key, run = r, op(r.Args)
 			}
-			var err error
-			if a, err = answerTo(r, run); err != nil {
-				return err
-			}
+			a = answer{Seconds: fastest(run, time.Duration(r.Budget*float64(time.Second)))}
 		}
 		if err := e.Encode(a); err != nil {
 			return err
 		}
 	}
 	return lines.Err()
-}
-
-func answerTo(r request, run func()) (answer, error) {
-	if !r.Resident {
-		return answer{Seconds: fastest(run, time.Duration(r.Budget*float64(time.Second)))}, nil
-	}
-	for range 3 {
-		run()
-	}
-	bytes, err := peakResident()
-	return answer{Bytes: float64(bytes)}, err
 }

@@ -53,6 +53,9 @@ func (c *Config) FeaturesPerView() int {
 	return g*g + 1
 }
 
+// featureWidth is the width of the features that the projector takes, before it merges patches.
+func (c *Config) featureWidth() int { return len(c.Select.Layers) * c.Vision.HiddenSize }
+
 // hasClass reports whether the tower has a class token.
 func (c *Config) hasClass() bool { return c.Vision.ModelType != "siglip_vision_model" }
 
@@ -80,7 +83,7 @@ func (c *Config) Validate() error {
 	if _, err := depth(c.Projector); err != nil {
 		return err
 	}
-	if _, err := c.Select.Depth(c.Vision.NumHiddenLayers); err != nil {
+	if _, err := c.Select.Indices(c.Vision.NumHiddenLayers); err != nil {
 		return err
 	}
 	if c.Select.Class != "patch" && c.Select.Class != "cls_patch" {

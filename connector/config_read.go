@@ -139,7 +139,7 @@ func (c *Config) unmarshalHub(raw []byte) error {
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return err
 	}
-	*c = Config{Projector: "mlp2x_gelu", Select: vit.Select{Layer: -2}, Image: 32000, Aspect: "square", PaddingSide: "right", tower: true}
+	*c = Config{Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}}, Image: 32000, Aspect: "square", PaddingSide: "right", tower: true}
 	text, err := withDefaults(f.Text, f.Tie)
 	if err != nil {
 		return fmt.Errorf("text_config: %w", err)
@@ -175,11 +175,11 @@ func (c *Config) unmarshalHub(raw []byte) error {
 		return fmt.Errorf("vision_feature_select_strategy %q is neither default nor full", f.Strategy)
 	}
 	if f.Layer != nil {
-		var list []int
-		if json.Unmarshal(f.Layer, &list) == nil && len(list) == 1 {
-			c.Select.Layer = list[0]
-		} else if err := json.Unmarshal(f.Layer, &c.Select.Layer); err != nil {
-			return fmt.Errorf("vision_feature_layer %s is not supported: one layer is", f.Layer)
+		one := -2 // null is the default
+		if json.Unmarshal(f.Layer, &one) == nil {
+			c.Select.Layers = []int{one}
+		} else if err := json.Unmarshal(f.Layer, &c.Select.Layers); err != nil {
+			return fmt.Errorf("vision_feature_layer %.80s is neither a number nor a list of numbers", f.Layer)
 		}
 	}
 	if f.ImageToken != nil {
@@ -258,13 +258,13 @@ func (c *Config) unmarshalOriginal(raw []byte) error {
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return err
 	}
-	*c = Config{Projector: f.Projector, Select: vit.Select{Layer: -2, Class: f.Feature}, Image: -200, Aspect: f.Aspect, MaxLength: f.MaxLength,
+	*c = Config{Projector: f.Projector, Select: vit.Select{Layers: []int{-2}, Class: f.Feature}, Image: -200, Aspect: f.Aspect, MaxLength: f.MaxLength,
 		PaddingSide: f.PaddingSide, Tower: f.Tower, Marks: f.StartEnd, original: true}
 	if err := json.Unmarshal(raw, &c.Text); err != nil {
 		return err
 	}
 	if f.Layer != nil {
-		c.Select.Layer = *f.Layer
+		c.Select.Layers = []int{*f.Layer}
 	}
 	if f.S2 {
 		return fmt.Errorf("s2 true is not supported")

@@ -34,9 +34,12 @@ func (c *Config) hub() (map[string]any, error) {
 		return nil, err
 	}
 	f := map[string]any{"model_type": "llava", "architectures": []string{"LlavaForConditionalGeneration"}, "text_config": text, "vision_config": vision,
-		"image_token_index": c.Image, "projector_hidden_act": "gelu", "multimodal_projector_bias": !c.NoBias, "vision_feature_layer": c.Select.Layer,
+		"image_token_index": c.Image, "projector_hidden_act": "gelu", "multimodal_projector_bias": !c.NoBias, "vision_feature_layer": c.Select.Layers,
 		"vision_feature_select_strategy": "default", "image_seq_length": c.FeaturesPerView(), "tie_word_embeddings": c.Text.TieWordEmbeddings,
 		"torch_dtype": text["torch_dtype"]}
+	if len(c.Select.Layers) == 1 {
+		f["vision_feature_layer"] = c.Select.Layers[0]
+	}
 	if c.Select.Class == "cls_patch" || !c.hasClass() {
 		f["vision_feature_select_strategy"] = "full"
 	}
@@ -82,13 +85,16 @@ func (c *Config) originalConfig() (map[string]any, error) {
 		side = "right"
 	}
 	for k, v := range map[string]any{"mm_vision_tower": c.Tower, "mm_hidden_size": c.Vision.HiddenSize * max(c.Merge, 1) * max(c.Merge, 1),
-		"mm_projector_type": c.Projector, "mm_vision_select_layer": c.Select.Layer, "mm_vision_select_feature": class, "mm_use_im_start_end": c.Marks,
+		"mm_projector_type": c.Projector, "mm_vision_select_layer": c.Select.Layers[0], "mm_vision_select_feature": class, "mm_use_im_start_end": c.Marks,
 		"mm_use_im_patch_token": false, "image_aspect_ratio": aspect, "tokenizer_padding_side": side, "use_mm_proj": true,
 		"tune_mm_mlp_adapter": false, "freeze_mm_mlp_adapter": false} {
 		f[k] = v
 	}
-	if c.NoBias {
+	switch {
+	case c.NoBias:
 		return nil, fmt.Errorf("config: the original layout has no projector without bias")
+	case len(c.Select.Layers) > 1:
+		return nil, fmt.Errorf("config: the original layout has one mm_vision_select_layer, not %v: save in the Hub's layout", c.Select.Layers)
 	}
 	if c.MaxLength > 0 {
 		f["tokenizer_model_max_length"] = c.MaxLength

@@ -24,7 +24,7 @@ func rng() *rand.Rand { return rand.New(rand.NewPCG(7, 8)) }
 func small() Config {
 	v := vit.CLIPBase32()
 	v.HiddenSize, v.IntermediateSize, v.NumHiddenLayers, v.NumAttentionHeads, v.ImageSize, v.PatchSize = 12, 18, 3, 3, 16, 4
-	return Config{Vision: v, Projector: "mlp2x_gelu", Select: vit.Select{Layer: -2, Class: "patch"}, Image: 28, Aspect: "square", PaddingSide: "right",
+	return Config{Vision: v, Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: 28, Aspect: "square", PaddingSide: "right",
 		Text: llm.Config{ModelType: "llama", VocabSize: 30, HiddenSize: 20, IntermediateSize: 26, NumHiddenLayers: 2, NumAttentionHeads: 2, NumKeyValueHeads: 1,
 			MaxPositionEmbeddings: 128, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Type: "default", Theta: 10000}, BOS: 1, EOS: []int{2}, PAD: 0}}
 }
@@ -80,7 +80,7 @@ func TestSaveLoad(t *testing.T) {
 	departed.Text.ModelType, departed.Text.EmbeddingStd, departed.Text.InitStd, departed.Text.DampResidual = "qwen3", 0.3, 0.05, true
 	departed.Text.TieWordEmbeddings, departed.Text.RoPE.Theta = true, 1e6
 	class := small()
-	class.Select, class.Text.ModelType, class.Text.SlidingWindow = vit.Select{Layer: -1, Class: "cls_patch"}, "mistral", 7
+	class.Select, class.Text.ModelType, class.Text.SlidingWindow = vit.Select{Layers: []int{-1}, Class: "cls_patch"}, "mistral", 7
 	sig := small()
 	sig.Vision.ModelType, sig.Vision.HiddenAct, sig.Select.Class = "siglip_vision_model", "gelu_pytorch_tanh", "cls_patch"
 	for name, c := range map[string]Config{"plain": small(), "departed": departed, "class token": class, "SigLIP": sig} {
@@ -92,8 +92,8 @@ func TestSaveLoad(t *testing.T) {
 			require.NoError(t, err, name)
 			same(t, m, again)
 			got := again.Config()
-			require.Equal(t, []any{m.config.Merge, m.config.Gain, m.config.SlotStd, m.config.Select.Layer, m.config.FeaturesPerView(), m.config.Vision},
-				[]any{got.Merge, got.Gain, got.SlotStd, got.Select.Layer, got.FeaturesPerView(), got.Vision}, name)
+			require.Equal(t, []any{m.config.Merge, m.config.Gain, m.config.SlotStd, m.config.Select.Layers, m.config.FeaturesPerView(), m.config.Vision},
+				[]any{got.Merge, got.Gain, got.SlotStd, got.Select.Layers, got.FeaturesPerView(), got.Vision}, name)
 			got.Text.DType, got.Text.HeadDim = m.config.Text.DType, m.config.Text.HeadDim
 			require.Equal(t, m.config.Text, got.Text, name)
 
@@ -197,7 +197,7 @@ func TestBFloat16(t *testing.T) {
 
 // Numbers of parameters of the published models, from their configs alone.
 func TestParameterCounts(t *testing.T) {
-	c := Config{Vision: vit.CLIPLarge336(), Projector: "mlp2x_gelu", Select: vit.Select{Layer: -2, Class: "patch"}, Image: -200}
+	c := Config{Vision: vit.CLIPLarge336(), Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: -200}
 	for _, k := range []struct {
 		kind   string
 		hidden int
@@ -258,7 +258,10 @@ func TestLoadRefuses(t *testing.T) {
 		{Hub, set("model_type", "blip-2"), `config.json: model_type "blip-2" is not a vision-language model that is supported`},
 		{Hub, set("projector_hidden_act", "relu"), `config.json: projector_hidden_act "relu" is not supported`},
 		{Hub, set("vision_feature_select_strategy", "best"), `config.json: vision_feature_select_strategy "best" is neither default nor full`},
-		{Hub, set("vision_feature_layer", []int{-2, -5}), `config.json: vision_feature_layer [`},
+		{Hub, set("vision_feature_layer", []int{-2, -5}), "config.json: vision feature layer -5 of a tower of 3 layers"},
+		{Hub, set("vision_feature_layer", []int{-2, -3}), "misshapen   multi_modal_projector.linear_1.weight: [20 12] in the file, [20 24] in the model"},
+		{Hub, set("vision_feature_layer", []int{}), "config.json: no vision feature layer is named"},
+		{Hub, set("vision_feature_layer", "last"), `config.json: vision_feature_layer "last" is neither a number nor a list of numbers`},
 		{Hub, set("vision_feature_layer", -9), "config.json: vision feature layer -9 of a tower of 3 layers"},
 		{Hub, set("text_config", map[string]any{"model_type": "gpt2"}), `config.json: text_config: model_type "gpt2" is not supported`},
 		{Hub, set("vision_config", map[string]any{"model_type": "vit"}), `config.json: vision_config: vision model_type "vit" is not supported`},

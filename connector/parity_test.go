@@ -189,6 +189,21 @@ func TestEveryLayout(t *testing.T) {
 	}
 }
 
+func TestLayers(t *testing.T) {
+	r := openReference(t, "llava_layers")
+	m, err := Load(filepath.Join("testdata", "llava_layers"), LoadOptions{})
+	require.NoError(t, err)
+	require.Equal(t, []int{-1, 0, -2}, m.Config().Select.Layers)
+	r.everything(m, nil)
+
+	dir := t.TempDir()
+	require.NoError(t, Save(dir, m, SaveOptions{}))
+	again, err := Load(dir, LoadOptions{})
+	require.NoError(t, err)
+	r.everything(again, nil)
+	require.ErrorContains(t, Save(dir, m, SaveOptions{Layout: Original}), "one mm_vision_select_layer, not [-1 0 -2]")
+}
+
 func TestNext(t *testing.T) {
 	r := openReference(t, "llava_next")
 	m, err := Load(filepath.Join("testdata", "llava_next"), LoadOptions{})

@@ -43,7 +43,7 @@ func NewProjector(r *rand.Rand, c Config) (*Projector, error) {
 		return nil, err
 	}
 	p := &Projector{merge: max(c.Merge, 1)}
-	in, out := c.Vision.HiddenSize*p.merge*p.merge, c.Text.HiddenSize
+	in, out := c.featureWidth()*p.merge*p.merge, c.Text.HiddenSize
 	if n == 0 && in != out {
 		return nil, fmt.Errorf("mm_projector_type identity: vision features of width %d do not fit hidden_size %d", in, out)
 	}

@@ -26,7 +26,8 @@ func TestSaveForPython(t *testing.T) {
 	configs := map[string]func(*Config){
 		"llava-llama":    func(*Config) {},
 		"llava-original": func(c *Config) { c.Image = -200 }, // gets a token for pictures
-		"llava-full":     func(c *Config) { c.Select = vit.Select{Layer: -1, Class: "cls_patch"} },
+		"llava-full":     func(c *Config) { c.Select = vit.Select{Layers: []int{-1}, Class: "cls_patch"} },
+		"llava-layers":   func(c *Config) { c.Select.Layers = []int{-1, 0, -2} },
 		"llava-mistral":  func(c *Config) { c.Text.ModelType, c.Text.SlidingWindow = "mistral", 9 },
 		"llava-qwen2": func(c *Config) {
 			c.Text.ModelType, c.Text.AttentionBias, c.Text.TieWordEmbeddings = "qwen2", true, true

@@ -109,8 +109,8 @@ func (s *Sample) pictures(c *Config) ([]data.Picture, error) {
 		return nil
 	}
 	if s.Features != nil {
-		if s.Features.Rank() != 3 || s.Features.Dim(2) != c.Vision.HiddenSize {
-			return nil, fmt.Errorf("features %v: [views, patches, %d] are needed", s.Features.Shape(), c.Vision.HiddenSize)
+		if s.Features.Rank() != 3 || s.Features.Dim(2) != c.featureWidth() {
+			return nil, fmt.Errorf("features %v: [views, patches, %d] are needed", s.Features.Shape(), c.featureWidth())
 		}
 		for i := 0; views < s.Features.Dim(0); i++ {
 			if err := add(i); err != nil {

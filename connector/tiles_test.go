@@ -14,7 +14,7 @@ import (
 
 // The numbers of tokens of LLaVA-1.6, for pictures of many sizes.
 func TestTokensOfTiles(t *testing.T) {
-	c := Config{Vision: vit.CLIPLarge336(), Select: vit.Select{Layer: -2, Class: "patch"}, Canvases: imaging.Canvases16(), original: true}
+	c := Config{Vision: vit.CLIPLarge336(), Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Canvases: imaging.Canvases16(), original: true}
 	for _, k := range [][3]int{{336, 336, 1176}, {640, 480, 2340}, {480, 640, 2352}, {1000, 1000, 2928}, {1920, 1080, 1948}, {1080, 1920, 1968}, {300, 900, 2376},
 		{900, 300, 2328}, {224, 224, 1176}, {672, 336, 1752}, {1344, 336, 1890}, {427, 640, 2160}, {640, 427, 2144}} {
 		p := c.Picture(imaging.Size{W: k[0], H: k[1]})

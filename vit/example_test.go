@@ -18,8 +18,8 @@ func ExampleFeatures() {
 		panic(err)
 	}
 	pixels := tensor.New(1, 3, 28, 28)
-	fmt.Println(vit.Features(tower, pixels, vit.Select{Layer: -2, Class: "patch"}).Shape())
-	fmt.Println(vit.Features(tower, pixels, vit.Select{Layer: -2, Class: "cls_patch"}).Shape())
+	fmt.Println(vit.Features(tower, pixels, vit.Select{Layers: []int{-2}, Class: "patch"}).Shape())
+	fmt.Println(vit.Features(tower, pixels, vit.Select{Layers: []int{-2}, Class: "cls_patch"}).Shape())
 	// Output:
 	// [1 4 32]
 	// [1 5 32]

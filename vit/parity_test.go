@@ -115,8 +115,8 @@ func TestCLIPVision(t *testing.T) {
 				}
 				r.close(tensor.Concat(0, states...), "out.hidden_states")
 				r.close(tower.(*CLIPVision).Pooled(tower.HiddenStates(pixels.NoGrad(), L)[L]), "out.pooled")
-				r.close(Features(tower, pixels.NoGrad(), Select{r.Select, "cls_patch"}), "out.features.cls_patch")
-				f := Features(tower, pixels, Select{r.Select, "patch"})
+				r.close(Features(tower, pixels.NoGrad(), Select{[]int{r.Select}, "cls_patch"}), "out.features.cls_patch")
+				f := Features(tower, pixels, Select{[]int{r.Select}, "patch"})
 				r.close(f, "out.features.patch")
 				f.BackwardFrom(r.get("in.cotangent.features.patch"))
 				r.gradients(tower)

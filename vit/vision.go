@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -31,30 +32,47 @@ type Tower interface {
 
 // Select says which features LLaVA takes.
 type Select struct {
-	Layer int    // index into the hidden states; negative from the end: −2 is the last but one
-	Class string // "patch" drops the class token, "cls_patch" keeps it
+	Layers []int  // indices into the hidden states, whose features lie side by side; negative from the end: −2 is the last but one
+	Class  string // "patch" drops the class token, "cls_patch" keeps it
 }
 
-// Depth is how many of a tower's blocks Layer needs, or an error if there is no such layer.
-func (s Select) Depth(layers int) (int, error) {
-	n := s.Layer
-	if n < 0 {
-		n += layers + 1
+// Indices are s.Layers counted from 0, of a tower with so many blocks, or an error if there is no such layer.
+func (s Select) Indices(blocks int) ([]int, error) {
+	if len(s.Layers) == 0 {
+		return nil, fmt.Errorf("no vision feature layer is named")
 	}
-	if n < 0 || n > layers {
-		return 0, fmt.Errorf("vision feature layer %d of a tower of %d layers", s.Layer, layers)
+	var list []int
+	for _, layer := range s.Layers {
+		n := layer
+		if n < 0 {
+			n += blocks + 1
+		}
+		if n < 0 || n > blocks {
+			return nil, fmt.Errorf("vision feature layer %d of a tower of %d layers", layer, blocks)
+		}
+		list = append(list, n)
 	}
-	return n, nil
+	return list, nil
 }
 
-// Features returns the features of images [B, 3, S, S] that s selects: [B, P, D] or, with the class token, [B, P+1, D]. Blocks after the
-// selected one do not run. Source: LLaVA's clip_encoder.py.
+// Features returns the features of images [B, 3, S, S] that s selects: [B, P, L·D] or, with the class token, [B, P+1, L·D], for L layers. Blocks
+// after the last that is needed do not run. Sources: LLaVA's clip_encoder.py; several layers: transformers' LlavaModel.get_image_features.
 func Features(t Tower, pixels *tensor.Tensor, s Select) *tensor.Tensor {
-	n, err := s.Depth(t.Config().NumHiddenLayers)
+	layers, err := s.Indices(t.Config().NumHiddenLayers)
 	if err != nil {
 		tensor.Fail("Features", "%v", err)
 	}
-	x := t.Hidden(pixels, n)
+	n := slices.Max(layers)
+	var x *tensor.Tensor
+	if len(layers) == 1 {
+		x = t.Hidden(pixels, n)
+	} else {
+		states, chosen := t.HiddenStates(pixels, n), []*tensor.Tensor{}
+		for _, i := range layers {
+			chosen = append(chosen, states[i])
+		}
+		x = tensor.Concat(2, chosen...)
+	}
 	switch {
 	case s.Class == "cls_patch" || !t.HasClass():
 		return x

@@ -74,16 +74,16 @@ func TestFeaturesRunOnlyWhatTheyNeed(t *testing.T) {
 	}
 	states := m.HiddenStates(pixels, 2)
 	require.Len(t, states, 3)
-	patch := Features(m, pixels, Select{-2, "patch"})
+	patch := Features(m, pixels, Select{[]int{-2}, "patch"})
 	require.Equal(t, []int{2, 4, 12}, patch.Shape())
 	tensortest.Close(t, patch, states[2].Slice(1, 1, 5), 0, 0)
-	tensortest.Close(t, Features(m, pixels, Select{2, "cls_patch"}), states[2], 0, 0)
-	tensortest.Close(t, Features(m, pixels, Select{0, "cls_patch"}), states[0], 0, 0)
+	tensortest.Close(t, Features(m, pixels, Select{[]int{2}, "cls_patch"}), states[2], 0, 0)
+	tensortest.Close(t, Features(m, pixels, Select{[]int{0}, "cls_patch"}), states[0], 0, 0)
 
-	for _, s := range []Select{{-5, "patch"}, {4, "patch"}, {-2, "cls"}} {
+	for _, s := range []Select{{[]int{-5}, "patch"}, {[]int{-1, 4}, "patch"}, {[]int{-2}, "cls"}, {nil, "patch"}} {
 		require.Error(t, tensor.Catch(func() { Features(m, pixels, s) }), "%+v", s)
 	}
-	require.ErrorContains(t, tensor.Catch(func() { Features(m, tensor.New(2, 3, 8, 12), Select{-2, "patch"}) }), "needs [B 3 8 8]")
+	require.ErrorContains(t, tensor.Catch(func() { Features(m, tensor.New(2, 3, 8, 12), Select{[]int{-2}, "patch"}) }), "needs [B 3 8 8]")
 }
 
 // A picture whose side is no multiple of the patch loses its last pixels, as SigLIP's 384 of 14.

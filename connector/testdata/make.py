@@ -1,10 +1,10 @@
-"""Writes the reference cases of package connector: a tiny random LLaVA in every layout that LLaVA checkpoints come in, and a tiny LLaVA-NeXT, with
-what transformers computes with them in float32.
+"""Writes the reference cases of package connector: a tiny random LLaVA in every layout that LLaVA checkpoints come in, one that looks at
+several layers of its tower, and a tiny LLaVA-NeXT, with what transformers computes with them in float32.
 
     pip install torch transformers safetensors
-    python make.py            # transformers 5.23, torch 2.15
+    python make.py [llava llava_layers llava_next]   # transformers 5.23, torch 2.15
 """
-import json, os, shutil
+import json, os, shutil, sys
 import torch
 from safetensors.torch import save_file
 from transformers import (CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaNextConfig,
@@ -136,6 +136,19 @@ def llava():
         "transformers-5", "transformers-4", "transformers-4.52-native", "transformers-5-native", "original", "original-with-tower", "original-bin"]})
 
 
+def layers():
+    """A projector over three layers' features side by side, the class token included."""
+    dir = os.path.join(HERE, "llava_layers")
+    shutil.rmtree(dir, ignore_errors=True)
+    model = draw(LlavaForConditionalGeneration(LlavaConfig(vision_config=VISION, text_config=TEXT, image_token_index=IMAGE, image_seq_length=5,
+                                                           vision_feature_layer=[-1, 0, -2], vision_feature_select_strategy="full")), 5)
+    model.save_pretrained(dir)
+    rows = [([1, 5, PLACE, 6, 7, 8, 9, 2], 3), ([1, PLACE, 13, 14, 15, 2], 2)]
+    x = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(6))
+    record(dir, model, rows, [5, 5], {"pixel_values": x}, [1, 1])
+    write(os.path.join(dir, "case.json"), FACTS | {"task": "llava", "checkpoints": ["."]})
+
+
 def next():
     dir = os.path.join(HERE, "llava_next")
     shutil.rmtree(dir, ignore_errors=True)
@@ -153,5 +166,6 @@ def next():
     write(os.path.join(dir, "case.json"), FACTS | {"task": "llava_next", "checkpoints": ["."], "views_per_image": views})
 
 
-llava()
-next()
+cases = {"llava": llava, "llava_layers": layers, "llava_next": next}
+for name in sys.argv[1:] or cases:
+    cases[name]()

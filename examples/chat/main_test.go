@@ -31,7 +31,7 @@ func TestRun(t *testing.T) {
 			MaxPositionEmbeddings: 2048, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Type: "default", Theta: 1e4}, BOS: 0, EOS: []int{1}, PAD: -1},
 		Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 8, IntermediateSize: 16, NumHiddenLayers: 2, NumAttentionHeads: 2, NumChannels: 3, ImageSize: 16, PatchSize: 8,
 			HiddenAct: "quick_gelu", LayerNormEps: 1e-5},
-		Projector: "mlp2x_gelu", Select: vit.Select{Layer: -2, Class: "patch"}, Image: 2})
+		Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: 2})
 	require.NoError(t, err)
 	require.NoError(t, connector.Save(dir, m, connector.SaveOptions{}))
 	picture := filepath.Join(dir, "a.png")

@@ -137,7 +137,7 @@ func (p Preset) languageConfig(v *Vocabulary) llm.Config {
 const projectorGain = 3
 
 func (p Preset) vlmConfig(side int, v *Vocabulary) connector.Config {
-	return connector.Config{Text: p.languageConfig(v), Vision: p.visionConfig(side), Projector: "mlp2x_gelu", Select: vit.Select{Layer: -2, Class: "patch"},
+	return connector.Config{Text: p.languageConfig(v), Vision: p.visionConfig(side), Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"},
 		Template: "vicuna_v1", System: new(string),
 		Image: int(v.Image), Aspect: "square", PaddingSide: "right", Merge: p.Merge, Gain: projectorGain}
 }

@@ -52,7 +52,7 @@ const pictureTokens, supervised = 256, 100
 // llavaStep is a step of stage 2 on features from a cache: projector and language model train.
 func llavaStep(c llm.Config, batch, length int) func() {
 	vision := vit.CLIPLarge()
-	m := must(connector.Join(seeded(), must(vit.New(nil, vision)), must(llm.New(seeded(), c)), connector.Config{Projector: "mlp2x_gelu", Image: -1, Select: vit.Select{Layer: -2, Class: "patch"}}))
+	m := must(connector.Join(seeded(), must(vit.New(nil, vision)), must(llm.New(seeded(), c)), connector.Config{Projector: "mlp2x_gelu", Image: -1, Select: vit.Select{Layers: []int{-2}, Class: "patch"}}))
 	ids, labels := tokens(batch, length, c.VocabSize), make([]int32, batch*length)
 	for i := range labels {
 		labels[i] = tensor.IgnoreIndex

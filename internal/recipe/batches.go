@@ -95,7 +95,7 @@ func (r *Run) key() (data.FeatureKey, error) {
 	}
 	p, err := json.Marshal(r.processor)
 	s := r.model.Config().Select
-	return data.FeatureKey{Encoder: fmt.Sprintf("%x layer %d %s", h.Sum(nil), s.Layer, s.Class), Preprocessing: string(p)}, err
+	return data.FeatureKey{Encoder: fmt.Sprintf("%x layers %v %s", h.Sum(nil), s.Layers, s.Class), Preprocessing: string(p)}, err
 }
 
 // shard is how many pictures go into one file of the feature cache.

@@ -122,7 +122,7 @@ func (r *Run) openModel() error {
 		if err != nil {
 			return fmt.Errorf("llm: %w", err)
 		}
-		joined := connector.Config{Projector: c.ProjectorType, Select: vit.Select{Layer: c.SelectLayer, Class: c.SelectFeature}, Aspect: c.Aspect, MaxLength: c.MaxLength,
+		joined := connector.Config{Projector: c.ProjectorType, Select: vit.Select{Layers: []int{c.SelectLayer}, Class: c.SelectFeature}, Aspect: c.Aspect, MaxLength: c.MaxLength,
 			PaddingSide: "right", Tower: c.Vision, Image: int(data.ImageID), Template: c.Template}
 		if r.model, err = connector.Join(rand.New(rand.NewPCG(c.Seed, 1)), tower, language, joined); err != nil {
 			return err

@@ -43,7 +43,7 @@ func attentionCase(kind string, b, t, h, d int, causal bool) Case {
 func decodeCase(b, s, h, g, d int) Case {
 	return Case{
 		Name: fmt.Sprintf("attention/decode/%d×%d×%d:%d×%d", b, s, h, g, d), Op: "decode", Args: size{"b": b, "s": s, "h": h, "g": g, "d": d}, Rivals: []string{"torch"},
-		Unit: "GB/s", Work: 8e-9 * float64(b*s*g*d), Share: byMemory,
+		Unit: "GB/s", Work: 8e-9 * float64(b*s*g*d), // from the third-level cache
 		Setup: func() func() {
 			dev := cpu.New()
 			q, k, v := random(dev, b*h*d), random(dev, b*s*g*d), random(dev, b*s*g*d)

@@ -30,14 +30,13 @@ func elementwiseCases() []Case {
 	var list []Case
 	for _, op := range ops {
 		for _, s := range []struct {
-			name  string
-			rows  int
-			share bound
-		}{{"64KiB", 16, unbounded}, {"32MiB", 8192, byMemory}} {
+			name string
+			rows int
+		}{{"64KiB", 16}, {"32MiB", 8192}} {
 			for _, output := range []string{"reused", "fresh"} {
 				c := Case{
 					Name: fmt.Sprintf("elementwise/%s/%s/%s", op.name, s.name, output), Op: op.name, Args: size{"rows": s.rows, "cols": cols, "output": output},
-					Rivals: []string{"torch"}, Unit: "GB/s", Work: 8e-9 * float64(s.rows*cols), Share: s.share,
+					Rivals: []string{"torch"}, Unit: "GB/s", Work: 8e-9 * float64(s.rows*cols),
 					Setup: func() func() {
 						x, w := random(d, s.rows*cols), random(d, cols)
 						if output == "reused" {

@@ -2,14 +2,21 @@ package main
 
 import (
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/gollava/gollava/internal/backend"
 	"github.com/gollava/gollava/internal/cpu"
 )
 
 // peaks are what this machine can do at best, as measured.
-type peaks struct{ flops, bytes float64 } // per second
+type peaks struct {
+	flops, bytes float64 // per second
+	memory       [][]float32
+	at           int // where the next reading begins
+}
 
 // share is the part of the peak that a run of the given seconds reaches.
 func (p peaks) share(c Case, seconds float64) *float64 {
@@ -32,41 +39,53 @@ func (p peaks) share(c Case, seconds float64) *float64 {
 
 // measurePeaks runs loops of independent fused multiply-adds, and of reads of more memory than any cache holds, on n threads.
 func measurePeaks(n int) peaks {
-	const reads = 64 << 20 / 4 // elements a thread
-	buffers := make([][]float32, n)
-	for i := range buffers {
-		buffers[i] = make([]float32, reads)
-		for j := range buffers[i] {
-			buffers[i][j] = 1
-		}
-	}
+	const reads = 128 << 20 / 4 // elements a thread
 	var p peaks
-	for range 8 {
+	for range n {
+		x := cpu.New().Alloc(backend.Float32, reads).Float32() // in large pages, as what is measured
+		for i := range x {
+			x[i] = 1
+		}
+		p.memory = append(p.memory, x)
+	}
+	for range 32 {
 		flops := make([]int, n)
-		seconds := together(n, func(i int) { flops[i] = cpu.MultiplyAdds(1 << 20) })
+		seconds := together(n, func(i int) { flops[i] = cpu.MultiplyAdds(1 << 18) })
 		p.flops = max(p.flops, float64(n*flops[0])/seconds)
-		p.bytes = max(p.bytes, float64(n*reads*4)/together(n, func(i int) { cpu.Read(buffers[i]) }))
+		p.read()
 	}
 	return p
 }
 
-// together runs f(0) … f(n−1) on threads of their own and returns the seconds from the common start to the last end.
+// read measures the rate of reading the next stretch of memory, of about the size that a case reads.
+func (p *peaks) read() {
+	const stretch = 32 << 20 / 4
+	n := len(p.memory)
+	if n == 0 {
+		return
+	}
+	seconds := together(n, func(i int) { cpu.Read(p.memory[i][p.at:][:stretch]) })
+	p.bytes = max(p.bytes, float64(n*stretch*4)/seconds)
+	p.at = (p.at + stretch) % len(p.memory[0])
+}
+
+// together runs f(0) … f(n−1) on threads of their own, which wait for each other awake, and returns the seconds from the first start to the
+// last end.
 func together(n int, f func(i int)) float64 {
-	var ready, done sync.WaitGroup
-	begin := make(chan struct{})
+	var done sync.WaitGroup
+	var ready atomic.Int64
+	starts, ends := make([]time.Time, n), make([]time.Time, n)
 	for i := range n {
-		ready.Add(1)
 		done.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			ready.Done()
-			<-begin
+			for ready.Add(1); ready.Load() < int64(n); {
+			}
+			starts[i] = time.Now()
 			f(i)
+			ends[i] = time.Now()
 		})
 	}
-	ready.Wait()
-	start := time.Now()
-	close(begin)
 	done.Wait()
-	return time.Since(start).Seconds()
+	return slices.MaxFunc(ends, time.Time.Compare).Sub(slices.MinFunc(starts, time.Time.Compare)).Seconds()
 }

@@ -10,7 +10,7 @@ func multiplyAddsAVX2(n int)
 // multiplyAddsAVX512 runs n rounds of 12 vector multiply-adds that do not wait for one another.
 func multiplyAddsAVX512(n int)
 
-// readAVX2 loads n elements, a multiple of 64.
+// readAVX2 loads n elements, a multiple of 64, from x on, and as many from x[far] on: two streams keep more loads in flight than one.
 //
 //go:noescape
-func readAVX2(n int, x *float32)
+func readAVX2(n int, x *float32, far int)

@@ -78,11 +78,12 @@ loop:
 	VZEROUPPER
 	RET
 
-// func readAVX2(n int, x *float32)
+// func readAVX2(n int, x *float32, far int)
 // Requires: AVX
-TEXT ·readAVX2(SB), NOSPLIT, $0-16
+TEXT ·readAVX2(SB), NOSPLIT, $0-24
 	MOVQ   n+0(FP), AX
 	MOVQ   x+8(FP), CX
+	MOVQ   far+16(FP), DX
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
@@ -90,13 +91,21 @@ TEXT ·readAVX2(SB), NOSPLIT, $0-16
 
 loop:
 	VORPS (CX), Y0, Y0
+	VORPS (CX)(DX*4), Y0, Y0
 	VORPS 32(CX), Y1, Y1
+	VORPS 32(CX)(DX*4), Y1, Y1
 	VORPS 64(CX), Y2, Y2
+	VORPS 64(CX)(DX*4), Y2, Y2
 	VORPS 96(CX), Y3, Y3
+	VORPS 96(CX)(DX*4), Y3, Y3
 	VORPS 128(CX), Y0, Y0
+	VORPS 128(CX)(DX*4), Y0, Y0
 	VORPS 160(CX), Y1, Y1
+	VORPS 160(CX)(DX*4), Y1, Y1
 	VORPS 192(CX), Y2, Y2
+	VORPS 192(CX)(DX*4), Y2, Y2
 	VORPS 224(CX), Y3, Y3
+	VORPS 224(CX)(DX*4), Y3, Y3
 	ADDQ  $0x00000100, CX
 	SUBQ  $0x40, AX
 	JG    loop

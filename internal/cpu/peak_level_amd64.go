@@ -15,8 +15,8 @@ func multiplyAdds(n int) int {
 }
 
 func read(x []float32) {
-	if n := len(x) &^ 63; active != generic && n > 0 {
-		readAVX2(n, &x[0])
+	if n := len(x) / 2 &^ 63; active != generic && n > 0 {
+		readAVX2(n, &x[0], n)
 		return
 	}
 	readGo(x)

@@ -868,101 +868,113 @@ func tile2x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 //go:noescape
 func tile1x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
-// dots1AVX2 multiplies 1 vectors with n rows; n is a multiple of 4, and k one of 8, above 0; strides count elements. The terms are
+// dots1AVX2 multiplies 1 vectors with four times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 1 {
-//		for j := range n {
-//			s := float32(0)
-//			for p := range k {
-//				s = fma(a[i*aRow+p], b[j*bRow+p], s)
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p], b[q*bFar+j*bRow+p], s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
 //			}
-//			c[i*cRow+j] = s
 //		}
 //	}
 //
 //go:noescape
-func dots1AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+func dots1AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots1BF16AVX2 multiplies 1 vectors with n rows; n is a multiple of 4, and k one of 8, above 0; strides count elements. The terms are
+// dots1BF16AVX2 multiplies 1 vectors with four times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 1 {
-//		for j := range n {
-//			s := float32(0)
-//			for p := range k {
-//				s = fma(a[i*aRow+p], widen(b[j*bRow+p]), s)
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p/16*16+p%2*8+p%16/2], widen(b[q*bFar+j*bRow+p]), s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
 //			}
-//			c[i*cRow+j] = s
 //		}
 //	}
 //
 //go:noescape
-func dots1BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+func dots1BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots2AVX2 multiplies 2 vectors with n rows; n is a multiple of 4, and k one of 8, above 0; strides count elements. The terms are
+// dots2AVX2 multiplies 2 vectors with four times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 2 {
-//		for j := range n {
-//			s := float32(0)
-//			for p := range k {
-//				s = fma(a[i*aRow+p], b[j*bRow+p], s)
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p], b[q*bFar+j*bRow+p], s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
 //			}
-//			c[i*cRow+j] = s
 //		}
 //	}
 //
 //go:noescape
-func dots2AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+func dots2AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots2BF16AVX2 multiplies 2 vectors with n rows; n is a multiple of 4, and k one of 8, above 0; strides count elements. The terms are
+// dots2BF16AVX2 multiplies 2 vectors with four times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 2 {
-//		for j := range n {
-//			s := float32(0)
-//			for p := range k {
-//				s = fma(a[i*aRow+p], widen(b[j*bRow+p]), s)
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p/16*16+p%2*8+p%16/2], widen(b[q*bFar+j*bRow+p]), s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
 //			}
-//			c[i*cRow+j] = s
 //		}
 //	}
 //
 //go:noescape
-func dots2BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+func dots2BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots3AVX2 multiplies 3 vectors with n rows; n is a multiple of 4, and k one of 8, above 0; strides count elements. The terms are
+// dots3AVX2 multiplies 3 vectors with four times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 3 {
-//		for j := range n {
-//			s := float32(0)
-//			for p := range k {
-//				s = fma(a[i*aRow+p], b[j*bRow+p], s)
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p], b[q*bFar+j*bRow+p], s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
 //			}
-//			c[i*cRow+j] = s
 //		}
 //	}
 //
 //go:noescape
-func dots3AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+func dots3AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots3BF16AVX2 multiplies 3 vectors with n rows; n is a multiple of 4, and k one of 8, above 0; strides count elements. The terms are
+// dots3BF16AVX2 multiplies 3 vectors with four times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 3 {
-//		for j := range n {
-//			s := float32(0)
-//			for p := range k {
-//				s = fma(a[i*aRow+p], widen(b[j*bRow+p]), s)
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p/16*16+p%2*8+p%16/2], widen(b[q*bFar+j*bRow+p]), s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
 //			}
-//			c[i*cRow+j] = s
 //		}
 //	}
 //
 //go:noescape
-func dots3BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+func dots3BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // update1x8AVX2 adds k rows of n columns to 1 rows; n is a multiple of 8, and k one of 8; strides count elements. The sum is one chain in order of p:
 //
@@ -1003,101 +1015,113 @@ func update2x4AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRo
 //go:noescape
 func update3x4AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
 
-// dots1AVX512 multiplies 1 vectors with n rows; n is a multiple of 4, and k one of 16, above 0; strides count elements. The terms are
+// dots1AVX512 multiplies 1 vectors with four times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 1 {
-//		for j := range n {
-//			s := float32(0)
-//			for p := range k {
-//				s = fma(a[i*aRow+p], b[j*bRow+p], s)
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p], b[q*bFar+j*bRow+p], s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
 //			}
-//			c[i*cRow+j] = s
 //		}
 //	}
 //
 //go:noescape
-func dots1AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+func dots1AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots1BF16AVX512 multiplies 1 vectors with n rows; n is a multiple of 4, and k one of 16, above 0; strides count elements. The terms are
+// dots1BF16AVX512 multiplies 1 vectors with four times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 1 {
-//		for j := range n {
-//			s := float32(0)
-//			for p := range k {
-//				s = fma(a[i*aRow+p], widen(b[j*bRow+p]), s)
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p/32*32+p%2*16+p%32/2], widen(b[q*bFar+j*bRow+p]), s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
 //			}
-//			c[i*cRow+j] = s
 //		}
 //	}
 //
 //go:noescape
-func dots1BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+func dots1BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots2AVX512 multiplies 2 vectors with n rows; n is a multiple of 4, and k one of 16, above 0; strides count elements. The terms are
+// dots2AVX512 multiplies 2 vectors with four times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 2 {
-//		for j := range n {
-//			s := float32(0)
-//			for p := range k {
-//				s = fma(a[i*aRow+p], b[j*bRow+p], s)
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p], b[q*bFar+j*bRow+p], s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
 //			}
-//			c[i*cRow+j] = s
 //		}
 //	}
 //
 //go:noescape
-func dots2AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+func dots2AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots2BF16AVX512 multiplies 2 vectors with n rows; n is a multiple of 4, and k one of 16, above 0; strides count elements. The terms are
+// dots2BF16AVX512 multiplies 2 vectors with four times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 2 {
-//		for j := range n {
-//			s := float32(0)
-//			for p := range k {
-//				s = fma(a[i*aRow+p], widen(b[j*bRow+p]), s)
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p/32*32+p%2*16+p%32/2], widen(b[q*bFar+j*bRow+p]), s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
 //			}
-//			c[i*cRow+j] = s
 //		}
 //	}
 //
 //go:noescape
-func dots2BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+func dots2BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots3AVX512 multiplies 3 vectors with n rows; n is a multiple of 4, and k one of 16, above 0; strides count elements. The terms are
+// dots3AVX512 multiplies 3 vectors with four times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 3 {
-//		for j := range n {
-//			s := float32(0)
-//			for p := range k {
-//				s = fma(a[i*aRow+p], b[j*bRow+p], s)
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p], b[q*bFar+j*bRow+p], s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
 //			}
-//			c[i*cRow+j] = s
 //		}
 //	}
 //
 //go:noescape
-func dots3AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+func dots3AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots3BF16AVX512 multiplies 3 vectors with n rows; n is a multiple of 4, and k one of 16, above 0; strides count elements. The terms are
+// dots3BF16AVX512 multiplies 3 vectors with four times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 3 {
-//		for j := range n {
-//			s := float32(0)
-//			for p := range k {
-//				s = fma(a[i*aRow+p], widen(b[j*bRow+p]), s)
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p/32*32+p%2*16+p%32/2], widen(b[q*bFar+j*bRow+p]), s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
 //			}
-//			c[i*cRow+j] = s
 //		}
 //	}
 //
 //go:noescape
-func dots3BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+func dots3BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // update1x8AVX512 adds k rows of n columns to 1 rows; n is a multiple of 16, and k one of 8; strides count elements. The sum is one chain in order of p:
 //

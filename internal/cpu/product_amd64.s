@@ -15364,14 +15364,14 @@ narrowStore:
 	ADDQ    SI, BX
 	JMP     next
 
-// func dots1AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+// func dots1AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, FMA3
-TEXT ·dots1AVX2(SB), NOSPLIT, $0-64
+TEXT ·dots1AVX2(SB), NOSPLIT, $0-80
 	MOVQ n+0(FP), AX
 	MOVQ aRow+24(FP), CX
-	MOVQ bRow+40(FP), DX
+	MOVQ bFar+48(FP), DX
 	MOVQ b+32(FP), BX
-	MOVQ c+48(FP), SI
+	MOVQ c+56(FP), SI
 	SHLQ $0x02, CX
 	SHLQ $0x02, DX
 
@@ -15386,34 +15386,34 @@ rows:
 	VXORPS Y7, Y7, Y7
 	MOVQ   a+16(FP), CX
 	MOVQ   k+8(FP), DI
-	LEAQ   (BX)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*1), R9
+	MOVQ   BX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
 	SUBQ   $0x10, DI
 	JL     last
 
 two:
-	VMOVUPS     (CX), Y8
-	VMOVUPS     (BX), Y9
-	VFMADD231PS Y9, Y8, Y0
-	VMOVUPS     (BX)(DX*1), Y9
-	VFMADD231PS Y9, Y8, Y1
-	VMOVUPS     (BX)(DX*2), Y9
-	VFMADD231PS Y9, Y8, Y2
-	VMOVUPS     (R8), Y9
-	VFMADD231PS Y9, Y8, Y3
-	VMOVUPS     32(CX), Y8
-	VMOVUPS     32(BX), Y9
-	VFMADD231PS Y9, Y8, Y4
-	VMOVUPS     32(BX)(DX*1), Y9
-	VFMADD231PS Y9, Y8, Y5
-	VMOVUPS     32(BX)(DX*2), Y9
-	VFMADD231PS Y9, Y8, Y6
-	VMOVUPS     32(R8), Y9
-	VFMADD231PS Y9, Y8, Y7
+	VMOVUPS     (CX), Y9
+	VMOVUPS     (R8), Y8
+	VFMADD231PS Y8, Y9, Y0
+	VMOVUPS     (R8)(DX*1), Y8
+	VFMADD231PS Y8, Y9, Y1
+	VMOVUPS     (R8)(DX*2), Y8
+	VFMADD231PS Y8, Y9, Y2
+	VMOVUPS     (R9), Y8
+	VFMADD231PS Y8, Y9, Y3
+	VMOVUPS     32(CX), Y9
+	VMOVUPS     32(R8), Y8
+	VFMADD231PS Y8, Y9, Y4
+	VMOVUPS     32(R8)(DX*1), Y8
+	VFMADD231PS Y8, Y9, Y5
+	VMOVUPS     32(R8)(DX*2), Y8
+	VFMADD231PS Y8, Y9, Y6
+	VMOVUPS     32(R9), Y8
+	VFMADD231PS Y8, Y9, Y7
 	ADDQ        $0x00000040, CX
-	ADDQ        $0x00000040, BX
 	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, R9
 	SUBQ        $0x10, DI
 	JGE         two
 
@@ -15422,25 +15422,27 @@ last:
 	JZ   sum
 
 one:
-	VMOVUPS     (CX), Y8
-	VMOVUPS     (BX), Y9
-	VFMADD231PS Y9, Y8, Y0
-	VMOVUPS     (BX)(DX*1), Y9
-	VFMADD231PS Y9, Y8, Y1
-	VMOVUPS     (BX)(DX*2), Y9
-	VFMADD231PS Y9, Y8, Y2
-	VMOVUPS     (R8), Y9
-	VFMADD231PS Y9, Y8, Y3
+	VMOVUPS     (CX), Y9
+	VMOVUPS     (R8), Y8
+	VFMADD231PS Y8, Y9, Y0
+	VMOVUPS     (R8)(DX*1), Y8
+	VFMADD231PS Y8, Y9, Y1
+	VMOVUPS     (R8)(DX*2), Y8
+	VFMADD231PS Y8, Y9, Y2
+	VMOVUPS     (R9), Y8
+	VFMADD231PS Y8, Y9, Y3
 	ADDQ        $0x00000020, CX
-	ADDQ        $0x00000020, BX
 	ADDQ        $0x00000020, R8
+	ADDQ        $0x00000020, R9
 	SUBQ        $0x08, DI
 	JG          one
 
 sum:
-	MOVQ         cRow+56(FP), BX
+	MOVQ         cRow+64(FP), DI
+	MOVQ         cFar+72(FP), R8
 	MOVQ         SI, CX
-	SHLQ         $0x02, BX
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
 	VADDPS       Y4, Y0, Y0
 	VADDPS       Y5, Y1, Y1
 	VADDPS       Y6, Y2, Y2
@@ -15450,24 +15452,33 @@ sum:
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
-	VMOVUPS      X0, (CX)
-	ADDQ         $0x10, SI
-	MOVQ         R9, BX
-	SUBQ         $0x04, AX
-	JG           rows
+	LEAQ         (CX)(R8*2), DI
+	VMOVSS       X0, (CX)
+	VEXTRACTPS   $0x01, X0, (CX)(R8*1)
+	VEXTRACTPS   $0x02, X0, (DI)
+	VEXTRACTPS   $0x03, X0, (DI)(R8*1)
+	ADDQ         $0x04, SI
+	MOVQ         bRow+40(FP), CX
+	SHLQ         $0x02, CX
+	ADDQ         CX, BX
+	DECQ         AX
+	JNZ          rows
 	VZEROUPPER
 	RET
 
-// func dots1BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+// func dots1BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·dots1BF16AVX2(SB), NOSPLIT, $0-64
-	MOVQ n+0(FP), AX
-	MOVQ aRow+24(FP), CX
-	MOVQ bRow+40(FP), DX
-	MOVQ b+32(FP), BX
-	MOVQ c+48(FP), SI
-	SHLQ $0x02, CX
-	SHLQ $0x01, DX
+TEXT ·dots1BF16AVX2(SB), NOSPLIT, $0-80
+	MOVQ         $0x00000000ffff0000, AX
+	VMOVD        AX, X10
+	VPBROADCASTD X10, Y10
+	MOVQ         n+0(FP), AX
+	MOVQ         aRow+24(FP), CX
+	MOVQ         bFar+48(FP), DX
+	MOVQ         b+32(FP), BX
+	MOVQ         c+56(FP), SI
+	SHLQ         $0x02, CX
+	SHLQ         $0x01, DX
 
 rows:
 	VXORPS Y0, Y0, Y0
@@ -15480,73 +15491,43 @@ rows:
 	VXORPS Y7, Y7, Y7
 	MOVQ   a+16(FP), CX
 	MOVQ   k+8(FP), DI
-	LEAQ   (BX)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*1), R9
-	SUBQ   $0x10, DI
-	JL     last
-
-two:
-	VMOVUPS     (CX), Y8
-	VPMOVZXWD   (BX), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y0
-	VPMOVZXWD   (BX)(DX*1), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y1
-	VPMOVZXWD   (BX)(DX*2), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y2
-	VPMOVZXWD   (R8), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y3
-	VMOVUPS     32(CX), Y8
-	VPMOVZXWD   16(BX), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y4
-	VPMOVZXWD   16(BX)(DX*1), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y5
-	VPMOVZXWD   16(BX)(DX*2), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y6
-	VPMOVZXWD   16(R8), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y7
-	ADDQ        $0x00000040, CX
-	ADDQ        $0x00000020, BX
-	ADDQ        $0x00000020, R8
-	SUBQ        $0x10, DI
-	JGE         two
-
-last:
-	ADDQ $0x10, DI
-	JZ   sum
+	MOVQ   BX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
 
 one:
-	VMOVUPS     (CX), Y8
-	VPMOVZXWD   (BX), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y0
-	VPMOVZXWD   (BX)(DX*1), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y1
-	VPMOVZXWD   (BX)(DX*2), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y2
-	VPMOVZXWD   (R8), Y9
-	VPSLLD      $0x10, Y9, Y9
-	VFMADD231PS Y9, Y8, Y3
-	ADDQ        $0x00000020, CX
-	ADDQ        $0x00000010, BX
-	ADDQ        $0x00000010, R8
-	SUBQ        $0x08, DI
-	JG          one
-
-sum:
-	MOVQ         cRow+56(FP), BX
+	VMOVUPS      (CX), Y11
+	VMOVUPS      32(CX), Y12
+	VMOVUPS      (R8), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y0
+	VFMADD231PS  Y12, Y9, Y4
+	VMOVUPS      (R8)(DX*1), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      (R8)(DX*2), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y12, Y9, Y6
+	VMOVUPS      (R9), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y12, Y9, Y7
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x00000020, R8
+	ADDQ         $0x00000020, R9
+	SUBQ         $0x10, DI
+	JG           one
+	MOVQ         cRow+64(FP), DI
+	MOVQ         cFar+72(FP), R8
 	MOVQ         SI, CX
-	SHLQ         $0x02, BX
+	SHLQ         $0x02, DI
+	SHLQ         $0x02, R8
 	VADDPS       Y4, Y0, Y0
 	VADDPS       Y5, Y1, Y1
 	VADDPS       Y6, Y2, Y2
@@ -15556,22 +15537,28 @@ sum:
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
-	VMOVUPS      X0, (CX)
-	ADDQ         $0x10, SI
-	MOVQ         R9, BX
-	SUBQ         $0x04, AX
-	JG           rows
+	LEAQ         (CX)(R8*2), DI
+	VMOVSS       X0, (CX)
+	VEXTRACTPS   $0x01, X0, (CX)(R8*1)
+	VEXTRACTPS   $0x02, X0, (DI)
+	VEXTRACTPS   $0x03, X0, (DI)(R8*1)
+	ADDQ         $0x04, SI
+	MOVQ         bRow+40(FP), CX
+	SHLQ         $0x01, CX
+	ADDQ         CX, BX
+	DECQ         AX
+	JNZ          rows
 	VZEROUPPER
 	RET
 
-// func dots2AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+// func dots2AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, FMA3
-TEXT ·dots2AVX2(SB), NOSPLIT, $0-64
+TEXT ·dots2AVX2(SB), NOSPLIT, $0-80
 	MOVQ n+0(FP), AX
 	MOVQ aRow+24(FP), CX
-	MOVQ bRow+40(FP), DX
+	MOVQ bFar+48(FP), DX
 	MOVQ b+32(FP), BX
-	MOVQ c+48(FP), SI
+	MOVQ c+56(FP), SI
 	SHLQ $0x02, CX
 	SHLQ $0x02, DX
 
@@ -15586,63 +15573,78 @@ rows:
 	VXORPS Y7, Y7, Y7
 	MOVQ   a+16(FP), DI
 	MOVQ   k+8(FP), R8
-	LEAQ   (BX)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*1), R10
+	MOVQ   BX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
 
 one:
-	VMOVUPS      (DI), Y8
-	VMOVUPS      (DI)(CX*1), Y9
-	VMOVUPS      (BX), Y10
-	VFMADD231PS  Y10, Y8, Y0
-	VFMADD231PS  Y10, Y9, Y4
-	VMOVUPS      (BX)(DX*1), Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VFMADD231PS  Y10, Y9, Y5
-	VMOVUPS      (BX)(DX*2), Y10
-	VFMADD231PS  Y10, Y8, Y2
-	VFMADD231PS  Y10, Y9, Y6
-	VMOVUPS      (R9), Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VFMADD231PS  Y10, Y9, Y7
+	VMOVUPS      (DI), Y9
+	VMOVUPS      (DI)(CX*1), Y10
+	VMOVUPS      (R9), Y8
+	VFMADD231PS  Y8, Y9, Y0
+	VFMADD231PS  Y8, Y10, Y4
+	VMOVUPS      (R9)(DX*1), Y8
+	VFMADD231PS  Y8, Y9, Y1
+	VFMADD231PS  Y8, Y10, Y5
+	VMOVUPS      (R9)(DX*2), Y8
+	VFMADD231PS  Y8, Y9, Y2
+	VFMADD231PS  Y8, Y10, Y6
+	VMOVUPS      (R10), Y8
+	VFMADD231PS  Y8, Y9, Y3
+	VFMADD231PS  Y8, Y10, Y7
 	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000020, BX
 	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R10
 	SUBQ         $0x08, R8
 	JG           one
-	MOVQ         cRow+56(FP), DI
-	MOVQ         SI, BX
-	SHLQ         $0x02, DI
+	MOVQ         cRow+64(FP), R9
+	MOVQ         cFar+72(FP), R10
+	MOVQ         SI, DI
+	SHLQ         $0x02, R9
+	SHLQ         $0x02, R10
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y2
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
-	VMOVUPS      X0, (BX)
-	ADDQ         DI, BX
+	LEAQ         (DI)(R10*2), R8
+	VMOVSS       X0, (DI)
+	VEXTRACTPS   $0x01, X0, (DI)(R10*1)
+	VEXTRACTPS   $0x02, X0, (R8)
+	VEXTRACTPS   $0x03, X0, (R8)(R10*1)
+	ADDQ         R9, DI
 	VHADDPS      Y5, Y4, Y4
 	VHADDPS      Y7, Y6, Y6
 	VHADDPS      Y6, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
-	VMOVUPS      X4, (BX)
-	ADDQ         $0x10, SI
-	MOVQ         R10, BX
-	SUBQ         $0x04, AX
-	JG           rows
+	LEAQ         (DI)(R10*2), R8
+	VMOVSS       X4, (DI)
+	VEXTRACTPS   $0x01, X4, (DI)(R10*1)
+	VEXTRACTPS   $0x02, X4, (R8)
+	VEXTRACTPS   $0x03, X4, (R8)(R10*1)
+	ADDQ         $0x04, SI
+	MOVQ         bRow+40(FP), DI
+	SHLQ         $0x02, DI
+	ADDQ         DI, BX
+	DECQ         AX
+	JNZ          rows
 	VZEROUPPER
 	RET
 
-// func dots2BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+// func dots2BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·dots2BF16AVX2(SB), NOSPLIT, $0-64
-	MOVQ n+0(FP), AX
-	MOVQ aRow+24(FP), CX
-	MOVQ bRow+40(FP), DX
-	MOVQ b+32(FP), BX
-	MOVQ c+48(FP), SI
-	SHLQ $0x02, CX
-	SHLQ $0x01, DX
+TEXT ·dots2BF16AVX2(SB), NOSPLIT, $0-80
+	MOVQ         $0x00000000ffff0000, AX
+	VMOVD        AX, X10
+	VPBROADCASTD X10, Y10
+	MOVQ         n+0(FP), AX
+	MOVQ         aRow+24(FP), CX
+	MOVQ         bFar+48(FP), DX
+	MOVQ         b+32(FP), BX
+	MOVQ         c+56(FP), SI
+	SHLQ         $0x02, CX
+	SHLQ         $0x01, DX
 
 rows:
 	VXORPS Y0, Y0, Y0
@@ -15655,65 +15657,91 @@ rows:
 	VXORPS Y7, Y7, Y7
 	MOVQ   a+16(FP), DI
 	MOVQ   k+8(FP), R8
-	LEAQ   (BX)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*1), R10
+	MOVQ   BX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
 
 one:
-	VMOVUPS      (DI), Y8
-	VMOVUPS      (DI)(CX*1), Y9
-	VPMOVZXWD    (BX), Y10
-	VPSLLD       $0x10, Y10, Y10
-	VFMADD231PS  Y10, Y8, Y0
-	VFMADD231PS  Y10, Y9, Y4
-	VPMOVZXWD    (BX)(DX*1), Y10
-	VPSLLD       $0x10, Y10, Y10
-	VFMADD231PS  Y10, Y8, Y1
-	VFMADD231PS  Y10, Y9, Y5
-	VPMOVZXWD    (BX)(DX*2), Y10
-	VPSLLD       $0x10, Y10, Y10
-	VFMADD231PS  Y10, Y8, Y2
-	VFMADD231PS  Y10, Y9, Y6
-	VPMOVZXWD    (R9), Y10
-	VPSLLD       $0x10, Y10, Y10
-	VFMADD231PS  Y10, Y8, Y3
-	VFMADD231PS  Y10, Y9, Y7
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000010, BX
-	ADDQ         $0x00000010, R9
-	SUBQ         $0x08, R8
+	VMOVUPS      (DI), Y11
+	VMOVUPS      32(DI), Y12
+	VMOVUPS      (DI)(CX*1), Y13
+	VMOVUPS      32(DI)(CX*1), Y14
+	VMOVUPS      (R9), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y0
+	VFMADD231PS  Y12, Y9, Y0
+	VFMADD231PS  Y13, Y8, Y4
+	VFMADD231PS  Y14, Y9, Y4
+	VMOVUPS      (R9)(DX*1), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y12, Y9, Y1
+	VFMADD231PS  Y13, Y8, Y5
+	VFMADD231PS  Y14, Y9, Y5
+	VMOVUPS      (R9)(DX*2), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y12, Y9, Y2
+	VFMADD231PS  Y13, Y8, Y6
+	VFMADD231PS  Y14, Y9, Y6
+	VMOVUPS      (R10), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y12, Y9, Y3
+	VFMADD231PS  Y13, Y8, Y7
+	VFMADD231PS  Y14, Y9, Y7
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R10
+	SUBQ         $0x10, R8
 	JG           one
-	MOVQ         cRow+56(FP), DI
-	MOVQ         SI, BX
-	SHLQ         $0x02, DI
+	MOVQ         cRow+64(FP), R9
+	MOVQ         cFar+72(FP), R10
+	MOVQ         SI, DI
+	SHLQ         $0x02, R9
+	SHLQ         $0x02, R10
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y2
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
-	VMOVUPS      X0, (BX)
-	ADDQ         DI, BX
+	LEAQ         (DI)(R10*2), R8
+	VMOVSS       X0, (DI)
+	VEXTRACTPS   $0x01, X0, (DI)(R10*1)
+	VEXTRACTPS   $0x02, X0, (R8)
+	VEXTRACTPS   $0x03, X0, (R8)(R10*1)
+	ADDQ         R9, DI
 	VHADDPS      Y5, Y4, Y4
 	VHADDPS      Y7, Y6, Y6
 	VHADDPS      Y6, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
-	VMOVUPS      X4, (BX)
-	ADDQ         $0x10, SI
-	MOVQ         R10, BX
-	SUBQ         $0x04, AX
-	JG           rows
+	LEAQ         (DI)(R10*2), R8
+	VMOVSS       X4, (DI)
+	VEXTRACTPS   $0x01, X4, (DI)(R10*1)
+	VEXTRACTPS   $0x02, X4, (R8)
+	VEXTRACTPS   $0x03, X4, (R8)(R10*1)
+	ADDQ         $0x04, SI
+	MOVQ         bRow+40(FP), DI
+	SHLQ         $0x01, DI
+	ADDQ         DI, BX
+	DECQ         AX
+	JNZ          rows
 	VZEROUPPER
 	RET
 
-// func dots3AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+// func dots3AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, FMA3
-TEXT ·dots3AVX2(SB), NOSPLIT, $0-64
+TEXT ·dots3AVX2(SB), NOSPLIT, $0-80
 	MOVQ n+0(FP), AX
 	MOVQ aRow+24(FP), CX
-	MOVQ bRow+40(FP), DX
+	MOVQ bFar+48(FP), DX
 	MOVQ b+32(FP), BX
-	MOVQ c+48(FP), SI
+	MOVQ c+56(FP), SI
 	SHLQ $0x02, CX
 	SHLQ $0x02, DX
 
@@ -15732,75 +15760,94 @@ rows:
 	VXORPS Y11, Y11, Y11
 	MOVQ   a+16(FP), DI
 	MOVQ   k+8(FP), R8
-	LEAQ   (BX)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*1), R10
+	MOVQ   BX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
 
 one:
-	VMOVUPS      (DI), Y12
-	VMOVUPS      (DI)(CX*1), Y13
-	VMOVUPS      (DI)(CX*2), Y14
-	VMOVUPS      (BX), Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y8
-	VMOVUPS      (BX)(DX*1), Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VFMADD231PS  Y15, Y13, Y5
-	VFMADD231PS  Y15, Y14, Y9
-	VMOVUPS      (BX)(DX*2), Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VFMADD231PS  Y15, Y13, Y6
-	VFMADD231PS  Y15, Y14, Y10
-	VMOVUPS      (R9), Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y7
-	VFMADD231PS  Y15, Y14, Y11
+	VMOVUPS      (DI), Y13
+	VMOVUPS      (DI)(CX*1), Y14
+	VMOVUPS      (DI)(CX*2), Y15
+	VMOVUPS      (R9), Y12
+	VFMADD231PS  Y12, Y13, Y0
+	VFMADD231PS  Y12, Y14, Y4
+	VFMADD231PS  Y12, Y15, Y8
+	VMOVUPS      (R9)(DX*1), Y12
+	VFMADD231PS  Y12, Y13, Y1
+	VFMADD231PS  Y12, Y14, Y5
+	VFMADD231PS  Y12, Y15, Y9
+	VMOVUPS      (R9)(DX*2), Y12
+	VFMADD231PS  Y12, Y13, Y2
+	VFMADD231PS  Y12, Y14, Y6
+	VFMADD231PS  Y12, Y15, Y10
+	VMOVUPS      (R10), Y12
+	VFMADD231PS  Y12, Y13, Y3
+	VFMADD231PS  Y12, Y14, Y7
+	VFMADD231PS  Y12, Y15, Y11
 	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000020, BX
 	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R10
 	SUBQ         $0x08, R8
 	JG           one
-	MOVQ         cRow+56(FP), DI
-	MOVQ         SI, BX
-	SHLQ         $0x02, DI
+	MOVQ         cRow+64(FP), R9
+	MOVQ         cFar+72(FP), R10
+	MOVQ         SI, DI
+	SHLQ         $0x02, R9
+	SHLQ         $0x02, R10
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y2
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
-	VMOVUPS      X0, (BX)
-	ADDQ         DI, BX
+	LEAQ         (DI)(R10*2), R8
+	VMOVSS       X0, (DI)
+	VEXTRACTPS   $0x01, X0, (DI)(R10*1)
+	VEXTRACTPS   $0x02, X0, (R8)
+	VEXTRACTPS   $0x03, X0, (R8)(R10*1)
+	ADDQ         R9, DI
 	VHADDPS      Y5, Y4, Y4
 	VHADDPS      Y7, Y6, Y6
 	VHADDPS      Y6, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
-	VMOVUPS      X4, (BX)
-	ADDQ         DI, BX
+	LEAQ         (DI)(R10*2), R8
+	VMOVSS       X4, (DI)
+	VEXTRACTPS   $0x01, X4, (DI)(R10*1)
+	VEXTRACTPS   $0x02, X4, (R8)
+	VEXTRACTPS   $0x03, X4, (R8)(R10*1)
+	ADDQ         R9, DI
 	VHADDPS      Y9, Y8, Y8
 	VHADDPS      Y11, Y10, Y10
 	VHADDPS      Y10, Y8, Y8
 	VEXTRACTF128 $0x01, Y8, X9
 	VADDPS       X9, X8, X8
-	VMOVUPS      X8, (BX)
-	ADDQ         $0x10, SI
-	MOVQ         R10, BX
-	SUBQ         $0x04, AX
-	JG           rows
+	LEAQ         (DI)(R10*2), R8
+	VMOVSS       X8, (DI)
+	VEXTRACTPS   $0x01, X8, (DI)(R10*1)
+	VEXTRACTPS   $0x02, X8, (R8)
+	VEXTRACTPS   $0x03, X8, (R8)(R10*1)
+	ADDQ         $0x04, SI
+	MOVQ         bRow+40(FP), DI
+	SHLQ         $0x02, DI
+	ADDQ         DI, BX
+	DECQ         AX
+	JNZ          rows
 	VZEROUPPER
 	RET
 
-// func dots3BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+// func dots3BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·dots3BF16AVX2(SB), NOSPLIT, $0-64
-	MOVQ n+0(FP), AX
-	MOVQ aRow+24(FP), CX
-	MOVQ bRow+40(FP), DX
-	MOVQ b+32(FP), BX
-	MOVQ c+48(FP), SI
-	SHLQ $0x02, CX
-	SHLQ $0x01, DX
+TEXT ·dots3BF16AVX2(SB), NOSPLIT, $0-80
+	MOVQ         $0x00000000ffff0000, AX
+	VMOVD        AX, X14
+	VPBROADCASTD X14, Y14
+	MOVQ         n+0(FP), AX
+	MOVQ         aRow+24(FP), CX
+	MOVQ         bFar+48(FP), DX
+	MOVQ         b+32(FP), BX
+	MOVQ         c+56(FP), SI
+	SHLQ         $0x02, CX
+	SHLQ         $0x01, DX
 
 rows:
 	VXORPS Y0, Y0, Y0
@@ -15817,66 +15864,95 @@ rows:
 	VXORPS Y11, Y11, Y11
 	MOVQ   a+16(FP), DI
 	MOVQ   k+8(FP), R8
-	LEAQ   (BX)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*1), R10
+	MOVQ   BX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
 
 one:
-	VMOVUPS      (DI), Y12
-	VMOVUPS      (DI)(CX*1), Y13
-	VMOVUPS      (DI)(CX*2), Y14
-	VPMOVZXWD    (BX), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y0
-	VFMADD231PS  Y15, Y13, Y4
-	VFMADD231PS  Y15, Y14, Y8
-	VPMOVZXWD    (BX)(DX*1), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y1
-	VFMADD231PS  Y15, Y13, Y5
-	VFMADD231PS  Y15, Y14, Y9
-	VPMOVZXWD    (BX)(DX*2), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y2
-	VFMADD231PS  Y15, Y13, Y6
-	VFMADD231PS  Y15, Y14, Y10
-	VPMOVZXWD    (R9), Y15
-	VPSLLD       $0x10, Y15, Y15
-	VFMADD231PS  Y15, Y12, Y3
-	VFMADD231PS  Y15, Y13, Y7
-	VFMADD231PS  Y15, Y14, Y11
-	ADDQ         $0x00000020, DI
-	ADDQ         $0x00000010, BX
-	ADDQ         $0x00000010, R9
-	SUBQ         $0x08, R8
+	VMOVUPS      (R9), Y12
+	VPAND        Y14, Y12, Y13
+	VPSLLD       $0x10, Y12, Y12
+	VFMADD231PS  (DI), Y12, Y0
+	VFMADD231PS  32(DI), Y13, Y0
+	VFMADD231PS  (DI)(CX*1), Y12, Y4
+	VFMADD231PS  32(DI)(CX*1), Y13, Y4
+	VFMADD231PS  (DI)(CX*2), Y12, Y8
+	VFMADD231PS  32(DI)(CX*2), Y13, Y8
+	VMOVUPS      (R9)(DX*1), Y12
+	VPAND        Y14, Y12, Y13
+	VPSLLD       $0x10, Y12, Y12
+	VFMADD231PS  (DI), Y12, Y1
+	VFMADD231PS  32(DI), Y13, Y1
+	VFMADD231PS  (DI)(CX*1), Y12, Y5
+	VFMADD231PS  32(DI)(CX*1), Y13, Y5
+	VFMADD231PS  (DI)(CX*2), Y12, Y9
+	VFMADD231PS  32(DI)(CX*2), Y13, Y9
+	VMOVUPS      (R9)(DX*2), Y12
+	VPAND        Y14, Y12, Y13
+	VPSLLD       $0x10, Y12, Y12
+	VFMADD231PS  (DI), Y12, Y2
+	VFMADD231PS  32(DI), Y13, Y2
+	VFMADD231PS  (DI)(CX*1), Y12, Y6
+	VFMADD231PS  32(DI)(CX*1), Y13, Y6
+	VFMADD231PS  (DI)(CX*2), Y12, Y10
+	VFMADD231PS  32(DI)(CX*2), Y13, Y10
+	VMOVUPS      (R10), Y12
+	VPAND        Y14, Y12, Y13
+	VPSLLD       $0x10, Y12, Y12
+	VFMADD231PS  (DI), Y12, Y3
+	VFMADD231PS  32(DI), Y13, Y3
+	VFMADD231PS  (DI)(CX*1), Y12, Y7
+	VFMADD231PS  32(DI)(CX*1), Y13, Y7
+	VFMADD231PS  (DI)(CX*2), Y12, Y11
+	VFMADD231PS  32(DI)(CX*2), Y13, Y11
+	ADDQ         $0x00000040, DI
+	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R10
+	SUBQ         $0x10, R8
 	JG           one
-	MOVQ         cRow+56(FP), DI
-	MOVQ         SI, BX
-	SHLQ         $0x02, DI
+	MOVQ         cRow+64(FP), R9
+	MOVQ         cFar+72(FP), R10
+	MOVQ         SI, DI
+	SHLQ         $0x02, R9
+	SHLQ         $0x02, R10
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y2
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
-	VMOVUPS      X0, (BX)
-	ADDQ         DI, BX
+	LEAQ         (DI)(R10*2), R8
+	VMOVSS       X0, (DI)
+	VEXTRACTPS   $0x01, X0, (DI)(R10*1)
+	VEXTRACTPS   $0x02, X0, (R8)
+	VEXTRACTPS   $0x03, X0, (R8)(R10*1)
+	ADDQ         R9, DI
 	VHADDPS      Y5, Y4, Y4
 	VHADDPS      Y7, Y6, Y6
 	VHADDPS      Y6, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
-	VMOVUPS      X4, (BX)
-	ADDQ         DI, BX
+	LEAQ         (DI)(R10*2), R8
+	VMOVSS       X4, (DI)
+	VEXTRACTPS   $0x01, X4, (DI)(R10*1)
+	VEXTRACTPS   $0x02, X4, (R8)
+	VEXTRACTPS   $0x03, X4, (R8)(R10*1)
+	ADDQ         R9, DI
 	VHADDPS      Y9, Y8, Y8
 	VHADDPS      Y11, Y10, Y10
 	VHADDPS      Y10, Y8, Y8
 	VEXTRACTF128 $0x01, Y8, X9
 	VADDPS       X9, X8, X8
-	VMOVUPS      X8, (BX)
-	ADDQ         $0x10, SI
-	MOVQ         R10, BX
-	SUBQ         $0x04, AX
-	JG           rows
+	LEAQ         (DI)(R10*2), R8
+	VMOVSS       X8, (DI)
+	VEXTRACTPS   $0x01, X8, (DI)(R10*1)
+	VEXTRACTPS   $0x02, X8, (R8)
+	VEXTRACTPS   $0x03, X8, (R8)(R10*1)
+	ADDQ         $0x04, SI
+	MOVQ         bRow+40(FP), DI
+	SHLQ         $0x01, DI
+	ADDQ         DI, BX
+	DECQ         AX
+	JNZ          rows
 	VZEROUPPER
 	RET
 
@@ -16092,14 +16168,14 @@ columns:
 	VZEROUPPER
 	RET
 
-// func dots1AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+// func dots1AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX512F
-TEXT ·dots1AVX512(SB), NOSPLIT, $0-64
+TEXT ·dots1AVX512(SB), NOSPLIT, $0-80
 	MOVQ n+0(FP), AX
 	MOVQ aRow+24(FP), CX
-	MOVQ bRow+40(FP), DX
+	MOVQ bFar+48(FP), DX
 	MOVQ b+32(FP), BX
-	MOVQ c+48(FP), SI
+	MOVQ c+56(FP), SI
 	SHLQ $0x02, CX
 	SHLQ $0x02, DX
 
@@ -16114,34 +16190,34 @@ rows:
 	VPXORD Z7, Z7, Z7
 	MOVQ   a+16(FP), CX
 	MOVQ   k+8(FP), DI
-	LEAQ   (BX)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*1), R9
+	MOVQ   BX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
 	SUBQ   $0x20, DI
 	JL     last
 
 two:
-	VMOVUPS     (CX), Z8
-	VMOVUPS     (BX), Z9
-	VFMADD231PS Z9, Z8, Z0
-	VMOVUPS     (BX)(DX*1), Z9
-	VFMADD231PS Z9, Z8, Z1
-	VMOVUPS     (BX)(DX*2), Z9
-	VFMADD231PS Z9, Z8, Z2
-	VMOVUPS     (R8), Z9
-	VFMADD231PS Z9, Z8, Z3
-	VMOVUPS     64(CX), Z8
-	VMOVUPS     64(BX), Z9
-	VFMADD231PS Z9, Z8, Z4
-	VMOVUPS     64(BX)(DX*1), Z9
-	VFMADD231PS Z9, Z8, Z5
-	VMOVUPS     64(BX)(DX*2), Z9
-	VFMADD231PS Z9, Z8, Z6
-	VMOVUPS     64(R8), Z9
-	VFMADD231PS Z9, Z8, Z7
+	VMOVUPS     (CX), Z9
+	VMOVUPS     (R8), Z8
+	VFMADD231PS Z8, Z9, Z0
+	VMOVUPS     (R8)(DX*1), Z8
+	VFMADD231PS Z8, Z9, Z1
+	VMOVUPS     (R8)(DX*2), Z8
+	VFMADD231PS Z8, Z9, Z2
+	VMOVUPS     (R9), Z8
+	VFMADD231PS Z8, Z9, Z3
+	VMOVUPS     64(CX), Z9
+	VMOVUPS     64(R8), Z8
+	VFMADD231PS Z8, Z9, Z4
+	VMOVUPS     64(R8)(DX*1), Z8
+	VFMADD231PS Z8, Z9, Z5
+	VMOVUPS     64(R8)(DX*2), Z8
+	VFMADD231PS Z8, Z9, Z6
+	VMOVUPS     64(R9), Z8
+	VFMADD231PS Z8, Z9, Z7
 	ADDQ        $0x00000080, CX
-	ADDQ        $0x00000080, BX
 	ADDQ        $0x00000080, R8
+	ADDQ        $0x00000080, R9
 	SUBQ        $0x20, DI
 	JGE         two
 
@@ -16150,25 +16226,27 @@ last:
 	JZ   sum
 
 one:
-	VMOVUPS     (CX), Z8
-	VMOVUPS     (BX), Z9
-	VFMADD231PS Z9, Z8, Z0
-	VMOVUPS     (BX)(DX*1), Z9
-	VFMADD231PS Z9, Z8, Z1
-	VMOVUPS     (BX)(DX*2), Z9
-	VFMADD231PS Z9, Z8, Z2
-	VMOVUPS     (R8), Z9
-	VFMADD231PS Z9, Z8, Z3
+	VMOVUPS     (CX), Z9
+	VMOVUPS     (R8), Z8
+	VFMADD231PS Z8, Z9, Z0
+	VMOVUPS     (R8)(DX*1), Z8
+	VFMADD231PS Z8, Z9, Z1
+	VMOVUPS     (R8)(DX*2), Z8
+	VFMADD231PS Z8, Z9, Z2
+	VMOVUPS     (R9), Z8
+	VFMADD231PS Z8, Z9, Z3
 	ADDQ        $0x00000040, CX
-	ADDQ        $0x00000040, BX
 	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, R9
 	SUBQ        $0x10, DI
 	JG          one
 
 sum:
-	MOVQ          cRow+56(FP), BX
+	MOVQ          cRow+64(FP), DI
+	MOVQ          cFar+72(FP), R8
 	MOVQ          SI, CX
-	SHLQ          $0x02, BX
+	SHLQ          $0x02, DI
+	SHLQ          $0x02, R8
 	VADDPS        Z4, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y8
 	VADDPS        Y8, Y0, Y0
@@ -16186,24 +16264,33 @@ sum:
 	VHADDPS       Y2, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X0
-	VMOVUPS       X0, (CX)
-	ADDQ          $0x10, SI
-	MOVQ          R9, BX
-	SUBQ          $0x04, AX
-	JG            rows
+	LEAQ          (CX)(R8*2), DI
+	VMOVSS        X0, (CX)
+	VEXTRACTPS    $0x01, X0, (CX)(R8*1)
+	VEXTRACTPS    $0x02, X0, (DI)
+	VEXTRACTPS    $0x03, X0, (DI)(R8*1)
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), CX
+	SHLQ          $0x02, CX
+	ADDQ          CX, BX
+	DECQ          AX
+	JNZ           rows
 	VZEROUPPER
 	RET
 
-// func dots1BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+// func dots1BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX512F
-TEXT ·dots1BF16AVX512(SB), NOSPLIT, $0-64
-	MOVQ n+0(FP), AX
-	MOVQ aRow+24(FP), CX
-	MOVQ bRow+40(FP), DX
-	MOVQ b+32(FP), BX
-	MOVQ c+48(FP), SI
-	SHLQ $0x02, CX
-	SHLQ $0x01, DX
+TEXT ·dots1BF16AVX512(SB), NOSPLIT, $0-80
+	MOVQ         $0x00000000ffff0000, AX
+	VMOVD        AX, X10
+	VPBROADCASTD X10, Z10
+	MOVQ         n+0(FP), AX
+	MOVQ         aRow+24(FP), CX
+	MOVQ         bFar+48(FP), DX
+	MOVQ         b+32(FP), BX
+	MOVQ         c+56(FP), SI
+	SHLQ         $0x02, CX
+	SHLQ         $0x01, DX
 
 rows:
 	VPXORD Z0, Z0, Z0
@@ -16216,73 +16303,43 @@ rows:
 	VPXORD Z7, Z7, Z7
 	MOVQ   a+16(FP), CX
 	MOVQ   k+8(FP), DI
-	LEAQ   (BX)(DX*2), R8
-	ADDQ   DX, R8
-	LEAQ   (R8)(DX*1), R9
-	SUBQ   $0x20, DI
-	JL     last
-
-two:
-	VMOVUPS     (CX), Z8
-	VPMOVZXWD   (BX), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VFMADD231PS Z9, Z8, Z0
-	VPMOVZXWD   (BX)(DX*1), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VFMADD231PS Z9, Z8, Z1
-	VPMOVZXWD   (BX)(DX*2), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VFMADD231PS Z9, Z8, Z2
-	VPMOVZXWD   (R8), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VFMADD231PS Z9, Z8, Z3
-	VMOVUPS     64(CX), Z8
-	VPMOVZXWD   32(BX), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VFMADD231PS Z9, Z8, Z4
-	VPMOVZXWD   32(BX)(DX*1), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VFMADD231PS Z9, Z8, Z5
-	VPMOVZXWD   32(BX)(DX*2), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VFMADD231PS Z9, Z8, Z6
-	VPMOVZXWD   32(R8), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VFMADD231PS Z9, Z8, Z7
-	ADDQ        $0x00000080, CX
-	ADDQ        $0x00000040, BX
-	ADDQ        $0x00000040, R8
-	SUBQ        $0x20, DI
-	JGE         two
-
-last:
-	ADDQ $0x20, DI
-	JZ   sum
+	MOVQ   BX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
 
 one:
-	VMOVUPS     (CX), Z8
-	VPMOVZXWD   (BX), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VFMADD231PS Z9, Z8, Z0
-	VPMOVZXWD   (BX)(DX*1), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VFMADD231PS Z9, Z8, Z1
-	VPMOVZXWD   (BX)(DX*2), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VFMADD231PS Z9, Z8, Z2
-	VPMOVZXWD   (R8), Z9
-	VPSLLD      $0x10, Z9, Z9
-	VFMADD231PS Z9, Z8, Z3
-	ADDQ        $0x00000040, CX
-	ADDQ        $0x00000020, BX
-	ADDQ        $0x00000020, R8
-	SUBQ        $0x10, DI
-	JG          one
-
-sum:
-	MOVQ          cRow+56(FP), BX
+	VMOVUPS       (CX), Z11
+	VMOVUPS       64(CX), Z12
+	VMOVUPS       (R8), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z0
+	VFMADD231PS   Z12, Z9, Z4
+	VMOVUPS       (R8)(DX*1), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z1
+	VFMADD231PS   Z12, Z9, Z5
+	VMOVUPS       (R8)(DX*2), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z2
+	VFMADD231PS   Z12, Z9, Z6
+	VMOVUPS       (R9), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z3
+	VFMADD231PS   Z12, Z9, Z7
+	ADDQ          $0x00000080, CX
+	ADDQ          $0x00000040, R8
+	ADDQ          $0x00000040, R9
+	SUBQ          $0x20, DI
+	JG            one
+	MOVQ          cRow+64(FP), DI
+	MOVQ          cFar+72(FP), R8
 	MOVQ          SI, CX
-	SHLQ          $0x02, BX
+	SHLQ          $0x02, DI
+	SHLQ          $0x02, R8
 	VADDPS        Z4, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y8
 	VADDPS        Y8, Y0, Y0
@@ -16300,22 +16357,28 @@ sum:
 	VHADDPS       Y2, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X0
-	VMOVUPS       X0, (CX)
-	ADDQ          $0x10, SI
-	MOVQ          R9, BX
-	SUBQ          $0x04, AX
-	JG            rows
+	LEAQ          (CX)(R8*2), DI
+	VMOVSS        X0, (CX)
+	VEXTRACTPS    $0x01, X0, (CX)(R8*1)
+	VEXTRACTPS    $0x02, X0, (DI)
+	VEXTRACTPS    $0x03, X0, (DI)(R8*1)
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), CX
+	SHLQ          $0x01, CX
+	ADDQ          CX, BX
+	DECQ          AX
+	JNZ           rows
 	VZEROUPPER
 	RET
 
-// func dots2AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+// func dots2AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX512F
-TEXT ·dots2AVX512(SB), NOSPLIT, $0-64
+TEXT ·dots2AVX512(SB), NOSPLIT, $0-80
 	MOVQ n+0(FP), AX
 	MOVQ aRow+24(FP), CX
-	MOVQ bRow+40(FP), DX
+	MOVQ bFar+48(FP), DX
 	MOVQ b+32(FP), BX
-	MOVQ c+48(FP), SI
+	MOVQ c+56(FP), SI
 	SHLQ $0x02, CX
 	SHLQ $0x02, DX
 
@@ -16330,33 +16393,35 @@ rows:
 	VPXORD Z7, Z7, Z7
 	MOVQ   a+16(FP), DI
 	MOVQ   k+8(FP), R8
-	LEAQ   (BX)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*1), R10
+	MOVQ   BX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
 
 one:
-	VMOVUPS       (DI), Z8
-	VMOVUPS       (DI)(CX*1), Z9
-	VMOVUPS       (BX), Z10
-	VFMADD231PS   Z10, Z8, Z0
-	VFMADD231PS   Z10, Z9, Z4
-	VMOVUPS       (BX)(DX*1), Z10
-	VFMADD231PS   Z10, Z8, Z1
-	VFMADD231PS   Z10, Z9, Z5
-	VMOVUPS       (BX)(DX*2), Z10
-	VFMADD231PS   Z10, Z8, Z2
-	VFMADD231PS   Z10, Z9, Z6
-	VMOVUPS       (R9), Z10
-	VFMADD231PS   Z10, Z8, Z3
-	VFMADD231PS   Z10, Z9, Z7
+	VMOVUPS       (DI), Z9
+	VMOVUPS       (DI)(CX*1), Z10
+	VMOVUPS       (R9), Z8
+	VFMADD231PS   Z8, Z9, Z0
+	VFMADD231PS   Z8, Z10, Z4
+	VMOVUPS       (R9)(DX*1), Z8
+	VFMADD231PS   Z8, Z9, Z1
+	VFMADD231PS   Z8, Z10, Z5
+	VMOVUPS       (R9)(DX*2), Z8
+	VFMADD231PS   Z8, Z9, Z2
+	VFMADD231PS   Z8, Z10, Z6
+	VMOVUPS       (R10), Z8
+	VFMADD231PS   Z8, Z9, Z3
+	VFMADD231PS   Z8, Z10, Z7
 	ADDQ          $0x00000040, DI
-	ADDQ          $0x00000040, BX
 	ADDQ          $0x00000040, R9
+	ADDQ          $0x00000040, R10
 	SUBQ          $0x10, R8
 	JG            one
-	MOVQ          cRow+56(FP), DI
-	MOVQ          SI, BX
-	SHLQ          $0x02, DI
+	MOVQ          cRow+64(FP), R9
+	MOVQ          cFar+72(FP), R10
+	MOVQ          SI, DI
+	SHLQ          $0x02, R9
+	SHLQ          $0x02, R10
 	VEXTRACTF64X4 $0x01, Z0, Y8
 	VADDPS        Y8, Y0, Y0
 	VEXTRACTF64X4 $0x01, Z1, Y8
@@ -16370,8 +16435,12 @@ one:
 	VHADDPS       Y2, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X0
-	VMOVUPS       X0, (BX)
-	ADDQ          DI, BX
+	LEAQ          (DI)(R10*2), R8
+	VMOVSS        X0, (DI)
+	VEXTRACTPS    $0x01, X0, (DI)(R10*1)
+	VEXTRACTPS    $0x02, X0, (R8)
+	VEXTRACTPS    $0x03, X0, (R8)(R10*1)
+	ADDQ          R9, DI
 	VEXTRACTF64X4 $0x01, Z4, Y8
 	VADDPS        Y8, Y4, Y4
 	VEXTRACTF64X4 $0x01, Z5, Y8
@@ -16385,24 +16454,33 @@ one:
 	VHADDPS       Y6, Y4, Y4
 	VEXTRACTF128  $0x01, Y4, X5
 	VADDPS        X5, X4, X4
-	VMOVUPS       X4, (BX)
-	ADDQ          $0x10, SI
-	MOVQ          R10, BX
-	SUBQ          $0x04, AX
-	JG            rows
+	LEAQ          (DI)(R10*2), R8
+	VMOVSS        X4, (DI)
+	VEXTRACTPS    $0x01, X4, (DI)(R10*1)
+	VEXTRACTPS    $0x02, X4, (R8)
+	VEXTRACTPS    $0x03, X4, (R8)(R10*1)
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), DI
+	SHLQ          $0x02, DI
+	ADDQ          DI, BX
+	DECQ          AX
+	JNZ           rows
 	VZEROUPPER
 	RET
 
-// func dots2BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+// func dots2BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX512F
-TEXT ·dots2BF16AVX512(SB), NOSPLIT, $0-64
-	MOVQ n+0(FP), AX
-	MOVQ aRow+24(FP), CX
-	MOVQ bRow+40(FP), DX
-	MOVQ b+32(FP), BX
-	MOVQ c+48(FP), SI
-	SHLQ $0x02, CX
-	SHLQ $0x01, DX
+TEXT ·dots2BF16AVX512(SB), NOSPLIT, $0-80
+	MOVQ         $0x00000000ffff0000, AX
+	VMOVD        AX, X10
+	VPBROADCASTD X10, Z10
+	MOVQ         n+0(FP), AX
+	MOVQ         aRow+24(FP), CX
+	MOVQ         bFar+48(FP), DX
+	MOVQ         b+32(FP), BX
+	MOVQ         c+56(FP), SI
+	SHLQ         $0x02, CX
+	SHLQ         $0x01, DX
 
 rows:
 	VPXORD Z0, Z0, Z0
@@ -16415,37 +16493,53 @@ rows:
 	VPXORD Z7, Z7, Z7
 	MOVQ   a+16(FP), DI
 	MOVQ   k+8(FP), R8
-	LEAQ   (BX)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*1), R10
+	MOVQ   BX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
 
 one:
-	VMOVUPS       (DI), Z8
-	VMOVUPS       (DI)(CX*1), Z9
-	VPMOVZXWD     (BX), Z10
-	VPSLLD        $0x10, Z10, Z10
-	VFMADD231PS   Z10, Z8, Z0
-	VFMADD231PS   Z10, Z9, Z4
-	VPMOVZXWD     (BX)(DX*1), Z10
-	VPSLLD        $0x10, Z10, Z10
-	VFMADD231PS   Z10, Z8, Z1
-	VFMADD231PS   Z10, Z9, Z5
-	VPMOVZXWD     (BX)(DX*2), Z10
-	VPSLLD        $0x10, Z10, Z10
-	VFMADD231PS   Z10, Z8, Z2
-	VFMADD231PS   Z10, Z9, Z6
-	VPMOVZXWD     (R9), Z10
-	VPSLLD        $0x10, Z10, Z10
-	VFMADD231PS   Z10, Z8, Z3
-	VFMADD231PS   Z10, Z9, Z7
-	ADDQ          $0x00000040, DI
-	ADDQ          $0x00000020, BX
-	ADDQ          $0x00000020, R9
-	SUBQ          $0x10, R8
+	VMOVUPS       (DI), Z11
+	VMOVUPS       64(DI), Z12
+	VMOVUPS       (DI)(CX*1), Z13
+	VMOVUPS       64(DI)(CX*1), Z14
+	VMOVUPS       (R9), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z0
+	VFMADD231PS   Z12, Z9, Z0
+	VFMADD231PS   Z13, Z8, Z4
+	VFMADD231PS   Z14, Z9, Z4
+	VMOVUPS       (R9)(DX*1), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z1
+	VFMADD231PS   Z12, Z9, Z1
+	VFMADD231PS   Z13, Z8, Z5
+	VFMADD231PS   Z14, Z9, Z5
+	VMOVUPS       (R9)(DX*2), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z2
+	VFMADD231PS   Z12, Z9, Z2
+	VFMADD231PS   Z13, Z8, Z6
+	VFMADD231PS   Z14, Z9, Z6
+	VMOVUPS       (R10), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z3
+	VFMADD231PS   Z12, Z9, Z3
+	VFMADD231PS   Z13, Z8, Z7
+	VFMADD231PS   Z14, Z9, Z7
+	ADDQ          $0x00000080, DI
+	ADDQ          $0x00000040, R9
+	ADDQ          $0x00000040, R10
+	SUBQ          $0x20, R8
 	JG            one
-	MOVQ          cRow+56(FP), DI
-	MOVQ          SI, BX
-	SHLQ          $0x02, DI
+	MOVQ          cRow+64(FP), R9
+	MOVQ          cFar+72(FP), R10
+	MOVQ          SI, DI
+	SHLQ          $0x02, R9
+	SHLQ          $0x02, R10
 	VEXTRACTF64X4 $0x01, Z0, Y8
 	VADDPS        Y8, Y0, Y0
 	VEXTRACTF64X4 $0x01, Z1, Y8
@@ -16459,8 +16553,12 @@ one:
 	VHADDPS       Y2, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X0
-	VMOVUPS       X0, (BX)
-	ADDQ          DI, BX
+	LEAQ          (DI)(R10*2), R8
+	VMOVSS        X0, (DI)
+	VEXTRACTPS    $0x01, X0, (DI)(R10*1)
+	VEXTRACTPS    $0x02, X0, (R8)
+	VEXTRACTPS    $0x03, X0, (R8)(R10*1)
+	ADDQ          R9, DI
 	VEXTRACTF64X4 $0x01, Z4, Y8
 	VADDPS        Y8, Y4, Y4
 	VEXTRACTF64X4 $0x01, Z5, Y8
@@ -16474,22 +16572,28 @@ one:
 	VHADDPS       Y6, Y4, Y4
 	VEXTRACTF128  $0x01, Y4, X5
 	VADDPS        X5, X4, X4
-	VMOVUPS       X4, (BX)
-	ADDQ          $0x10, SI
-	MOVQ          R10, BX
-	SUBQ          $0x04, AX
-	JG            rows
+	LEAQ          (DI)(R10*2), R8
+	VMOVSS        X4, (DI)
+	VEXTRACTPS    $0x01, X4, (DI)(R10*1)
+	VEXTRACTPS    $0x02, X4, (R8)
+	VEXTRACTPS    $0x03, X4, (R8)(R10*1)
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), DI
+	SHLQ          $0x01, DI
+	ADDQ          DI, BX
+	DECQ          AX
+	JNZ           rows
 	VZEROUPPER
 	RET
 
-// func dots3AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
+// func dots3AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX512F
-TEXT ·dots3AVX512(SB), NOSPLIT, $0-64
+TEXT ·dots3AVX512(SB), NOSPLIT, $0-80
 	MOVQ n+0(FP), AX
 	MOVQ aRow+24(FP), CX
-	MOVQ bRow+40(FP), DX
+	MOVQ bFar+48(FP), DX
 	MOVQ b+32(FP), BX
-	MOVQ c+48(FP), SI
+	MOVQ c+56(FP), SI
 	SHLQ $0x02, CX
 	SHLQ $0x02, DX
 
@@ -16508,38 +16612,40 @@ rows:
 	VPXORD Z11, Z11, Z11
 	MOVQ   a+16(FP), DI
 	MOVQ   k+8(FP), R8
-	LEAQ   (BX)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*1), R10
+	MOVQ   BX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
 
 one:
-	VMOVUPS       (DI), Z12
-	VMOVUPS       (DI)(CX*1), Z13
-	VMOVUPS       (DI)(CX*2), Z14
-	VMOVUPS       (BX), Z15
-	VFMADD231PS   Z15, Z12, Z0
-	VFMADD231PS   Z15, Z13, Z4
-	VFMADD231PS   Z15, Z14, Z8
-	VMOVUPS       (BX)(DX*1), Z15
-	VFMADD231PS   Z15, Z12, Z1
-	VFMADD231PS   Z15, Z13, Z5
-	VFMADD231PS   Z15, Z14, Z9
-	VMOVUPS       (BX)(DX*2), Z15
-	VFMADD231PS   Z15, Z12, Z2
-	VFMADD231PS   Z15, Z13, Z6
-	VFMADD231PS   Z15, Z14, Z10
-	VMOVUPS       (R9), Z15
-	VFMADD231PS   Z15, Z12, Z3
-	VFMADD231PS   Z15, Z13, Z7
-	VFMADD231PS   Z15, Z14, Z11
+	VMOVUPS       (DI), Z13
+	VMOVUPS       (DI)(CX*1), Z14
+	VMOVUPS       (DI)(CX*2), Z15
+	VMOVUPS       (R9), Z12
+	VFMADD231PS   Z12, Z13, Z0
+	VFMADD231PS   Z12, Z14, Z4
+	VFMADD231PS   Z12, Z15, Z8
+	VMOVUPS       (R9)(DX*1), Z12
+	VFMADD231PS   Z12, Z13, Z1
+	VFMADD231PS   Z12, Z14, Z5
+	VFMADD231PS   Z12, Z15, Z9
+	VMOVUPS       (R9)(DX*2), Z12
+	VFMADD231PS   Z12, Z13, Z2
+	VFMADD231PS   Z12, Z14, Z6
+	VFMADD231PS   Z12, Z15, Z10
+	VMOVUPS       (R10), Z12
+	VFMADD231PS   Z12, Z13, Z3
+	VFMADD231PS   Z12, Z14, Z7
+	VFMADD231PS   Z12, Z15, Z11
 	ADDQ          $0x00000040, DI
-	ADDQ          $0x00000040, BX
 	ADDQ          $0x00000040, R9
+	ADDQ          $0x00000040, R10
 	SUBQ          $0x10, R8
 	JG            one
-	MOVQ          cRow+56(FP), DI
-	MOVQ          SI, BX
-	SHLQ          $0x02, DI
+	MOVQ          cRow+64(FP), R9
+	MOVQ          cFar+72(FP), R10
+	MOVQ          SI, DI
+	SHLQ          $0x02, R9
+	SHLQ          $0x02, R10
 	VEXTRACTF64X4 $0x01, Z0, Y12
 	VADDPS        Y12, Y0, Y0
 	VEXTRACTF64X4 $0x01, Z1, Y12
@@ -16553,8 +16659,12 @@ one:
 	VHADDPS       Y2, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X0
-	VMOVUPS       X0, (BX)
-	ADDQ          DI, BX
+	LEAQ          (DI)(R10*2), R8
+	VMOVSS        X0, (DI)
+	VEXTRACTPS    $0x01, X0, (DI)(R10*1)
+	VEXTRACTPS    $0x02, X0, (R8)
+	VEXTRACTPS    $0x03, X0, (R8)(R10*1)
+	ADDQ          R9, DI
 	VEXTRACTF64X4 $0x01, Z4, Y12
 	VADDPS        Y12, Y4, Y4
 	VEXTRACTF64X4 $0x01, Z5, Y12
@@ -16568,8 +16678,12 @@ one:
 	VHADDPS       Y6, Y4, Y4
 	VEXTRACTF128  $0x01, Y4, X5
 	VADDPS        X5, X4, X4
-	VMOVUPS       X4, (BX)
-	ADDQ          DI, BX
+	LEAQ          (DI)(R10*2), R8
+	VMOVSS        X4, (DI)
+	VEXTRACTPS    $0x01, X4, (DI)(R10*1)
+	VEXTRACTPS    $0x02, X4, (R8)
+	VEXTRACTPS    $0x03, X4, (R8)(R10*1)
+	ADDQ          R9, DI
 	VEXTRACTF64X4 $0x01, Z8, Y12
 	VADDPS        Y12, Y8, Y8
 	VEXTRACTF64X4 $0x01, Z9, Y12
@@ -16583,24 +16697,33 @@ one:
 	VHADDPS       Y10, Y8, Y8
 	VEXTRACTF128  $0x01, Y8, X9
 	VADDPS        X9, X8, X8
-	VMOVUPS       X8, (BX)
-	ADDQ          $0x10, SI
-	MOVQ          R10, BX
-	SUBQ          $0x04, AX
-	JG            rows
+	LEAQ          (DI)(R10*2), R8
+	VMOVSS        X8, (DI)
+	VEXTRACTPS    $0x01, X8, (DI)(R10*1)
+	VEXTRACTPS    $0x02, X8, (R8)
+	VEXTRACTPS    $0x03, X8, (R8)(R10*1)
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), DI
+	SHLQ          $0x02, DI
+	ADDQ          DI, BX
+	DECQ          AX
+	JNZ           rows
 	VZEROUPPER
 	RET
 
-// func dots3BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+// func dots3BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX512F
-TEXT ·dots3BF16AVX512(SB), NOSPLIT, $0-64
-	MOVQ n+0(FP), AX
-	MOVQ aRow+24(FP), CX
-	MOVQ bRow+40(FP), DX
-	MOVQ b+32(FP), BX
-	MOVQ c+48(FP), SI
-	SHLQ $0x02, CX
-	SHLQ $0x01, DX
+TEXT ·dots3BF16AVX512(SB), NOSPLIT, $0-80
+	MOVQ         $0x00000000ffff0000, AX
+	VMOVD        AX, X14
+	VPBROADCASTD X14, Z14
+	MOVQ         n+0(FP), AX
+	MOVQ         aRow+24(FP), CX
+	MOVQ         bFar+48(FP), DX
+	MOVQ         b+32(FP), BX
+	MOVQ         c+56(FP), SI
+	SHLQ         $0x02, CX
+	SHLQ         $0x01, DX
 
 rows:
 	VPXORD Z0, Z0, Z0
@@ -16617,42 +16740,63 @@ rows:
 	VPXORD Z11, Z11, Z11
 	MOVQ   a+16(FP), DI
 	MOVQ   k+8(FP), R8
-	LEAQ   (BX)(DX*2), R9
-	ADDQ   DX, R9
-	LEAQ   (R9)(DX*1), R10
+	MOVQ   BX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
 
 one:
-	VMOVUPS       (DI), Z12
-	VMOVUPS       (DI)(CX*1), Z13
-	VMOVUPS       (DI)(CX*2), Z14
-	VPMOVZXWD     (BX), Z15
-	VPSLLD        $0x10, Z15, Z15
+	VMOVUPS       (DI), Z15
+	VMOVUPS       64(DI), Z16
+	VMOVUPS       (DI)(CX*1), Z17
+	VMOVUPS       64(DI)(CX*1), Z18
+	VMOVUPS       (DI)(CX*2), Z19
+	VMOVUPS       64(DI)(CX*2), Z20
+	VMOVUPS       (R9), Z12
+	VPANDD        Z14, Z12, Z13
+	VPSLLD        $0x10, Z12, Z12
 	VFMADD231PS   Z15, Z12, Z0
-	VFMADD231PS   Z15, Z13, Z4
-	VFMADD231PS   Z15, Z14, Z8
-	VPMOVZXWD     (BX)(DX*1), Z15
-	VPSLLD        $0x10, Z15, Z15
+	VFMADD231PS   Z16, Z13, Z0
+	VFMADD231PS   Z17, Z12, Z4
+	VFMADD231PS   Z18, Z13, Z4
+	VFMADD231PS   Z19, Z12, Z8
+	VFMADD231PS   Z20, Z13, Z8
+	VMOVUPS       (R9)(DX*1), Z12
+	VPANDD        Z14, Z12, Z13
+	VPSLLD        $0x10, Z12, Z12
 	VFMADD231PS   Z15, Z12, Z1
-	VFMADD231PS   Z15, Z13, Z5
-	VFMADD231PS   Z15, Z14, Z9
-	VPMOVZXWD     (BX)(DX*2), Z15
-	VPSLLD        $0x10, Z15, Z15
+	VFMADD231PS   Z16, Z13, Z1
+	VFMADD231PS   Z17, Z12, Z5
+	VFMADD231PS   Z18, Z13, Z5
+	VFMADD231PS   Z19, Z12, Z9
+	VFMADD231PS   Z20, Z13, Z9
+	VMOVUPS       (R9)(DX*2), Z12
+	VPANDD        Z14, Z12, Z13
+	VPSLLD        $0x10, Z12, Z12
 	VFMADD231PS   Z15, Z12, Z2
-	VFMADD231PS   Z15, Z13, Z6
-	VFMADD231PS   Z15, Z14, Z10
-	VPMOVZXWD     (R9), Z15
-	VPSLLD        $0x10, Z15, Z15
+	VFMADD231PS   Z16, Z13, Z2
+	VFMADD231PS   Z17, Z12, Z6
+	VFMADD231PS   Z18, Z13, Z6
+	VFMADD231PS   Z19, Z12, Z10
+	VFMADD231PS   Z20, Z13, Z10
+	VMOVUPS       (R10), Z12
+	VPANDD        Z14, Z12, Z13
+	VPSLLD        $0x10, Z12, Z12
 	VFMADD231PS   Z15, Z12, Z3
-	VFMADD231PS   Z15, Z13, Z7
-	VFMADD231PS   Z15, Z14, Z11
-	ADDQ          $0x00000040, DI
-	ADDQ          $0x00000020, BX
-	ADDQ          $0x00000020, R9
-	SUBQ          $0x10, R8
+	VFMADD231PS   Z16, Z13, Z3
+	VFMADD231PS   Z17, Z12, Z7
+	VFMADD231PS   Z18, Z13, Z7
+	VFMADD231PS   Z19, Z12, Z11
+	VFMADD231PS   Z20, Z13, Z11
+	ADDQ          $0x00000080, DI
+	ADDQ          $0x00000040, R9
+	ADDQ          $0x00000040, R10
+	SUBQ          $0x20, R8
 	JG            one
-	MOVQ          cRow+56(FP), DI
-	MOVQ          SI, BX
-	SHLQ          $0x02, DI
+	MOVQ          cRow+64(FP), R9
+	MOVQ          cFar+72(FP), R10
+	MOVQ          SI, DI
+	SHLQ          $0x02, R9
+	SHLQ          $0x02, R10
 	VEXTRACTF64X4 $0x01, Z0, Y12
 	VADDPS        Y12, Y0, Y0
 	VEXTRACTF64X4 $0x01, Z1, Y12
@@ -16666,8 +16810,12 @@ one:
 	VHADDPS       Y2, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X0
-	VMOVUPS       X0, (BX)
-	ADDQ          DI, BX
+	LEAQ          (DI)(R10*2), R8
+	VMOVSS        X0, (DI)
+	VEXTRACTPS    $0x01, X0, (DI)(R10*1)
+	VEXTRACTPS    $0x02, X0, (R8)
+	VEXTRACTPS    $0x03, X0, (R8)(R10*1)
+	ADDQ          R9, DI
 	VEXTRACTF64X4 $0x01, Z4, Y12
 	VADDPS        Y12, Y4, Y4
 	VEXTRACTF64X4 $0x01, Z5, Y12
@@ -16681,8 +16829,12 @@ one:
 	VHADDPS       Y6, Y4, Y4
 	VEXTRACTF128  $0x01, Y4, X5
 	VADDPS        X5, X4, X4
-	VMOVUPS       X4, (BX)
-	ADDQ          DI, BX
+	LEAQ          (DI)(R10*2), R8
+	VMOVSS        X4, (DI)
+	VEXTRACTPS    $0x01, X4, (DI)(R10*1)
+	VEXTRACTPS    $0x02, X4, (R8)
+	VEXTRACTPS    $0x03, X4, (R8)(R10*1)
+	ADDQ          R9, DI
 	VEXTRACTF64X4 $0x01, Z8, Y12
 	VADDPS        Y12, Y8, Y8
 	VEXTRACTF64X4 $0x01, Z9, Y12
@@ -16696,11 +16848,17 @@ one:
 	VHADDPS       Y10, Y8, Y8
 	VEXTRACTF128  $0x01, Y8, X9
 	VADDPS        X9, X8, X8
-	VMOVUPS       X8, (BX)
-	ADDQ          $0x10, SI
-	MOVQ          R10, BX
-	SUBQ          $0x04, AX
-	JG            rows
+	LEAQ          (DI)(R10*2), R8
+	VMOVSS        X8, (DI)
+	VEXTRACTPS    $0x01, X8, (DI)(R10*1)
+	VEXTRACTPS    $0x02, X8, (R8)
+	VEXTRACTPS    $0x03, X8, (R8)(R10*1)
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), DI
+	SHLQ          $0x01, DI
+	ADDQ          DI, BX
+	DECQ          AX
+	JNZ           rows
 	VZEROUPPER
 	RET
 

@@ -160,7 +160,11 @@ func TestThinKernels(t *testing.T) {
 			m := 1 + round%3
 			n, k := 4*(1+r.IntN(5)), th.floats*(1+r.IntN(5))
 			bRow := k + r.IntN(3)
-			if round%4 > 1 {
+			switch round % 4 {
+			case 1:
+				k *= 2
+				bRow = k + r.IntN(3)
+			case 2, 3:
 				n, k = th.floats*(1+r.IntN(5)), th.step[m-1]*(1+r.IntN(5))
 				bRow = n + r.IntN(3)
 			}
@@ -169,13 +173,18 @@ func TestThinKernels(t *testing.T) {
 			b, bIntact := fenced(t, r, max(n, k)*bRow)
 			c, cIntact := fenced(t, r, m*(n+2))
 			before := slices.Clone(c)
+			pairs := make([]float32, m*k)
 			at := func(p, j int) float64 { return float64(b[j*bRow+p]) }
 			switch round % 4 {
 			case 0:
-				th.dots[m-1](n, k, &a[0], k, &b[0], bRow, &c[0], n+2)
+				th.dots[m-1](n/4, k, &a[0], k, &b[0], bRow, n/4*bRow, &c[0], n+2, n/4)
 			case 1:
 				h := halves(b)
-				th.dotsHalf[m-1](n, k, &a[0], k, &h[0], bRow, &c[0], n+2)
+				for i := range m * k { // even places first
+					p, floats := i%k, th.floats
+					pairs[i/k*k+p/(2*floats)*2*floats+p%2*floats+p%(2*floats)/2] = a[i]
+				}
+				th.dotsHalf[m-1](n/4, k, &pairs[0], k, &h[0], bRow, n/4*bRow, &c[0], n+2, n/4)
 			default:
 				at = func(p, j int) float64 { return float64(b[p*bRow+j]) }
 				th.update[m-1](n, k, &a[0], k, 1, &b[0], bRow, &c[0], n+2)

@@ -3,8 +3,8 @@
 package cpu
 
 type (
-	dotsFunc     func(n, k int, a *float32, aRow int, b *float32, bRow int, c *float32, cRow int)
-	dotsHalfFunc func(n, k int, a *float32, aRow int, b *uint16, bRow int, c *float32, cRow int)
+	dotsFunc     func(n, k int, a *float32, aRow int, b *float32, bRow, bFar int, c *float32, cRow, cFar int)
+	dotsHalfFunc func(n, k int, a *float32, aRow int, b *uint16, bRow, bFar int, c *float32, cRow, cFar int)
 	updateFunc   func(n, k int, a *float32, aRow, aCol int, b *float32, bRow int, c *float32, cRow int)
 )
 
@@ -45,20 +45,41 @@ func (g *gemm) isThin() bool {
 		return false
 	}
 	if g.b.row == 1 {
-		return g.k >= thins[active].floats
+		return g.k >= g.dotStep()
 	}
 	return g.n >= thins[active].floats
 }
 
-// rowsOfA is A as float32 rows of k elements, in scratch if it is not stored so.
+// dotStep is the number of terms that dots adds at once: a register of B.
+func (g *gemm) dotStep() int {
+	if g.b.half != nil {
+		return 2 * thins[active].floats
+	}
+	return thins[active].floats
+}
+
+// rowsOfA is A as float32 rows of k elements, in scratch if it is not stored so. For a B of bfloat16 every register's worth of whole ones has the
+// elements at even places first, as dots wants them.
 func (g *gemm) rowsOfA(s *scratch) []float32 {
-	if g.a.half == nil && g.a.col == 1 && g.a.row == g.k {
+	if g.a.half == nil && g.a.col == 1 && g.a.row == g.k && g.b.half == nil {
 		return g.a.full
 	}
 	a := s.take(g.m * g.k)
+	paired, floats := 0, thins[active].floats
+	if g.b.half != nil {
+		paired = g.k / g.dotStep() * g.dotStep()
+	}
 	for i := range g.m {
-		for p := range g.k {
-			a[i*g.k+p] = g.a.at(i*g.a.row + p*g.a.col)
+		x, row := a[i*g.k:][:g.k], i*g.a.row
+		for p := 0; p < paired; p += 2 * floats {
+			even, odd := x[p:][:floats], x[p+floats:][:floats]
+			for e := range even {
+				at := row + (p+2*e)*g.a.col
+				even[e], odd[e] = g.a.at(at), g.a.at(at+g.a.col)
+			}
+		}
+		for p := paired; p < g.k; p++ {
+			x[p] = g.a.at(row + p*g.a.col)
 		}
 	}
 	return a
@@ -79,7 +100,7 @@ func (g *gemm) thinPart(a []float32, from, to int, s *scratch) {
 // thin computes a thin product with tasks for several processors.
 func (g *gemm) thin(s *scratch) {
 	a := g.rowsOfA(s)
-	const elements = 1 << 16 // of B in a task
+	elements := max(1<<16, min(1<<18, g.n*g.k/16)) // of B in a task: the fewer tasks, the longer its streams
 	grain := max(4, elements/max(g.k, 1)&^3)
 	if g.b.row != 1 {
 		grain = max(512, min(g.n/4, 2048)&^15, elements/max(g.k, 1)&^15)
@@ -103,20 +124,20 @@ func (g *gemm) dots(t *thinKernels, a []float32, from, to int, s *scratch) {
 		c, cRow = s.take(g.m*n), n
 	}
 	sum := s.take(3 * 4)
-	k := g.k / t.floats * t.floats
-	const rows = 16 // of B, which stay in cache for all rows of A
-	for j := 0; j < n; j += rows {
-		block := min(rows, n-j)
+	k := g.k / g.dotStep() * g.dotStep()
+	const rows = 4 // of each quarter of B, which stay in cache for all rows of A
+	quarter := n / 4
+	for j := 0; j < quarter; j += rows {
+		for i := 0; i < g.m; i += 3 {
+			t.call(min(3, g.m-i), min(rows, quarter-j), k, &a[i*g.k], g.k, &g.b, (from+j)*g.b.col, quarter*g.b.col, &c[i*cRow+j], cRow, quarter)
+		}
+	}
+	for j := 4 * quarter; j < n; j++ { // the same row, four times
 		for i := 0; i < g.m; i += 3 {
 			m := min(3, g.m-i)
-			if whole := block &^ 3; whole > 0 {
-				t.call(m, whole, k, &a[i*g.k], g.k, &g.b, (from+j)*g.b.col, g.b.col, &c[i*cRow+j], cRow)
-			}
-			for e := block &^ 3; e < block; e++ { // the same row, four times
-				t.call(m, 4, k, &a[i*g.k], g.k, &g.b, (from+j+e)*g.b.col, 0, &sum[0], 4)
-				for r := range m {
-					c[(i+r)*cRow+j+e] = sum[4*r]
-				}
+			t.call(m, 1, k, &a[i*g.k], g.k, &g.b, (from+j)*g.b.col, 0, &sum[0], 4, 1)
+			for r := range m {
+				c[(i+r)*cRow+j] = sum[4*r]
 			}
 		}
 	}
@@ -142,11 +163,12 @@ func (g *gemm) dots(t *thinKernels, a []float32, from, to int, s *scratch) {
 	}
 }
 
-func (t *thinKernels) call(m, n, k int, a *float32, aRow int, b *operand, at, bRow int, c *float32, cRow int) {
+// call multiplies m vectors with n rows from element at of b on, and with as many from bFar, 2·bFar and 3·bFar elements further on.
+func (t *thinKernels) call(m, n, k int, a *float32, aRow int, b *operand, at, bFar int, c *float32, cRow, cFar int) {
 	if b.half != nil {
-		t.dotsHalf[m-1](n, k, a, aRow, &b.half[at], bRow, c, cRow)
+		t.dotsHalf[m-1](n, k, a, aRow, &b.half[at], b.col, bFar, c, cRow, cFar)
 	} else {
-		t.dots[m-1](n, k, a, aRow, &b.full[at], bRow, c, cRow)
+		t.dots[m-1](n, k, a, aRow, &b.full[at], b.col, bFar, c, cRow, cFar)
 	}
 }
 

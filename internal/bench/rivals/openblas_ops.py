@@ -9,7 +9,7 @@ def load(threads):
     def rand(*shape):
         return rng.uniform(-1, 1, shape).astype(np.float32)
 
-    def gemm(which, m, n, k):
+    def gemm(which, m, n, k, dtype):
         x, w, y = rand(m, k), rand(n, k), rand(m, n)
         if which == "x·Wᵀ":
             return lambda: np.dot(x, w.T, out=y)

@@ -7,8 +7,8 @@ def load(threads):
     torch.set_num_threads(threads)
     torch.manual_seed(1)
 
-    def gemm(which, m, n, k):
-        x, w, y = torch.rand(m, k), torch.rand(n, k), torch.rand(m, n)
+    def gemm(which, m, n, k, dtype):
+        x, w, y = (torch.rand(*s).to(getattr(torch, dtype)) for s in ((m, k), (n, k), (m, n)))
         if which == "x·Wᵀ":
             return lambda: torch.mm(x, w.t(), out=y)
         if which == "dy·W":

@@ -35,10 +35,10 @@ func multiplyAdds(w *simd.Width) {
 }
 
 func read() {
-	TEXT("readAVX2", NOSPLIT, "func(n int, x *float32)")
-	Doc("readAVX2 loads n elements, a multiple of 64.")
+	TEXT("readAVX2", NOSPLIT, "func(n int, x *float32, far int)")
+	Doc("readAVX2 loads n elements, a multiple of 64, from x on, and as many from x[far] on: two streams keep more loads in flight than one.")
 	Pragma("noescape")
-	n, x := simd.Arg("n"), simd.Arg("x")
+	n, x, far := simd.Arg("n"), simd.Arg("x"), simd.Arg("far")
 	r := simd.AVX2.R
 	for i := range 4 {
 		simd.AVX2.Zero(i)
@@ -46,6 +46,7 @@ func read() {
 	Label("loop")
 	for i := range 8 {
 		VORPS(simd.At(x, 32*i), r[i%4], r[i%4])
+		VORPS(Mem{Base: x, Index: far, Scale: 4, Disp: 32 * i}, r[i%4], r[i%4])
 	}
 	ADDQ(U32(256), x)
 	SUBQ(Imm(64), n)

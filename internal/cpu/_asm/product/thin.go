@@ -10,109 +10,155 @@ import (
 	"github.com/gollava/gollava/internal/cpu/_asm/simd"
 )
 
-// dots writes the kernel of m vectors times the rows of a matrix, which it reads once, four rows at a time.
+// dots writes the kernel of m vectors times the rows of a matrix, which it reads once, four rows at a time. The four lie apart, and each
+// is followed by the next of its quarter: four streams that never leave off, which the processor fetches ahead of their use at the rate of the
+// memory, where rows that lie side by side begin a new one at each row.
+//
+// A register holds twice as many bfloat16 as float32: those at even places become float32 by a shift, those at odd places by a mask. So
+// that they meet their partners, the vectors hold the even places first.
 func dots(w *simd.Width, m int, bfloat16 bool) {
-	name, of, read, size := fmt.Sprintf("dots%d%s", m, w.Name), "float32", "b[j*bRow+p]", 4
+	name, of, read, size, step := fmt.Sprintf("dots%d%s", m, w.Name), "float32", "a[i*aRow+p], b[q*bFar+j*bRow+p]", 4, w.Floats
 	if bfloat16 {
-		name, of, read, size = fmt.Sprintf("dots%dBF16%s", m, w.Name), "uint16", "widen(b[j*bRow+p])", 2
+		step = 2 * w.Floats
+		name, of, size = fmt.Sprintf("dots%dBF16%s", m, w.Name), "uint16", 2
+		read = fmt.Sprintf("a[i*aRow+p/%[1]d*%[1]d+p%%2*%[2]d+p%%%[1]d/2], widen(b[q*bFar+j*bRow+p])", step, w.Floats)
 	}
-	TEXT(name, NOSPLIT, "func(n, k int, a *float32, aRow int, b *"+of+", bRow int, c *float32, cRow int)")
-	Doc(fmt.Sprintf("%s multiplies %d vectors with n rows; n is a multiple of 4, and k one of %d, above 0; strides count elements. The terms are", name, m, w.Floats),
+	TEXT(name, NOSPLIT, "func(n, k int, a *float32, aRow int, b *"+of+", bRow, bFar int, c *float32, cRow, cFar int)")
+	Doc(fmt.Sprintf("%s multiplies %d vectors with four times n > 0 rows; k is a multiple of %d, above 0; strides count elements. The terms are", name, m, step),
 		"added in another order, which depends on k only:",
 		"",
 		fmt.Sprintf("\tfor i := range %d {", m),
-		"\t\tfor j := range n {",
-		"\t\t\ts := float32(0)",
-		"\t\t\tfor p := range k {",
-		"\t\t\t\ts = fma(a[i*aRow+p], "+read+", s)",
+		"\t\tfor q := range 4 {",
+		"\t\t\tfor j := range n {",
+		"\t\t\t\ts := float32(0)",
+		"\t\t\t\tfor p := range k {",
+		"\t\t\t\t\ts = fma("+read+", s)",
+		"\t\t\t\t}",
+		"\t\t\t\tc[i*cRow+q*cFar+j] = s",
 		"\t\t\t}",
-		"\t\t\tc[i*cRow+j] = s",
 		"\t\t}",
 		"\t}")
 	Pragma("noescape")
 	const rows = 4
-	unroll := 1
+	parts := 1 // sums of a product
 	if m == 1 {
-		unroll = 2 // eight sums in flight
+		parts = 2 // eight in flight
 	}
-	acc := func(u, i, j int) reg.VecPhysical { return w.R[(u*m+i)*rows+j] }
-	x := w.R[unroll*m*rows:][:m]
-	b := w.R[unroll*m*rows+m]
+	acc := func(u, i, j int) reg.VecPhysical { return w.R[(u%parts*m+i)*rows+j] }
+	spare := w.R[parts*m*rows:]
+	var b, odd, mask reg.VecPhysical
+	if bfloat16 {
+		b, odd, mask, spare = spare[0], spare[1], spare[2], spare[3:]
+		ones := GP64()
+		MOVQ(U64(0xffff0000), ones)
+		VMOVD(ones.As32(), mask.AsX())
+		VPBROADCASTD(mask.AsX(), mask)
+	} else {
+		b, spare = spare[0], spare[1:]
+	}
 
-	n, aRow, bRow, b0, c := simd.Arg("n"), simd.Arg("aRow"), simd.Arg("bRow"), simd.Arg("b"), simd.Arg("c")
+	shift := U8(map[int]uint8{2: 1, 4: 2}[size])
+	n, aRow, bFar, b0, c := simd.Arg("n"), simd.Arg("aRow"), simd.Arg("bFar"), simd.Arg("b"), simd.Arg("c")
 	SHLQ(U8(2), aRow)
-	SHLQ(U8(map[int]uint8{2: 1, 4: 2}[size]), bRow)
+	SHLQ(shift, bFar)
 	Label("rows")
-	for i := range unroll * m * rows {
+	for i := range parts * m * rows {
 		w.Zero(i)
 	}
 	a, k := simd.Arg("a"), simd.Arg("k")
-	p, p3, next := GP64(), GP64(), GP64()
+	p, p3 := GP64(), GP64()
 	MOVQ(b0, p)
-	LEAQ(Mem{Base: p, Index: bRow, Scale: 2}, p3)
-	ADDQ(bRow, p3)
-	LEAQ(Mem{Base: p3, Index: bRow, Scale: 1}, next)
-	step := func(u int) {
+	LEAQ(Mem{Base: p, Index: bFar, Scale: 2}, p3)
+	ADDQ(bFar, p3)
+	vector := func(i, u int) Mem {
+		at := Mem{Base: a, Disp: u * w.Bytes()}
+		if i > 0 {
+			at.Index, at.Scale = aRow, uint8(i)
+		}
+		return at
+	}
+	row := func(j, u int) Mem {
+		at := Mem{Base: []reg.GPVirtual{p, p3}[j/3], Disp: u * w.Bytes()}
+		if j%3 > 0 {
+			at.Index, at.Scale = bFar, uint8(j%3)
+		}
+		return at
+	}
+	floats := func(u int) { // register u of each row
 		for i := range m {
-			at := Mem{Base: a, Disp: u * w.Bytes()}
-			if i > 0 {
-				at.Index, at.Scale = aRow, []uint8{0, 1, 2, 0, 4}[i]
-			}
-			VMOVUPS(at, x[i])
+			VMOVUPS(vector(i, u), spare[i])
 		}
 		for j := range rows {
-			at := Mem{Base: []reg.GPVirtual{p, p3}[j/3], Disp: u * w.Floats * size}
-			if j%3 > 0 {
-				at.Index, at.Scale = bRow, uint8(j%3)
-			}
-			if bfloat16 {
-				VPMOVZXWD(at, b)
-				VPSLLD(U8(16), b, b)
-			} else {
-				VMOVUPS(at, b)
-			}
+			VMOVUPS(row(j, u), b)
 			for i := range m {
-				VFMADD231PS(b, x[i], acc(u, i, j))
+				VFMADD231PS(b, spare[i], acc(u, i, j))
+			}
+		}
+	}
+	halves := func() { // a register of each row
+		x := func(i, u int) Op { return vector(i, u) }
+		if len(spare) >= 2*m {
+			for i := range 2 * m {
+				VMOVUPS(vector(i/2, i%2), spare[i])
+			}
+			x = func(i, u int) Op { return spare[2*i+u] }
+		}
+		for j := range rows {
+			VMOVUPS(row(j, 0), b)
+			if w == simd.AVX512 {
+				VPANDD(mask, b, odd)
+			} else {
+				VPAND(mask, b, odd)
+			}
+			VPSLLD(U8(16), b, b)
+			for i := range m {
+				VFMADD231PS(x(i, 0), b, acc(0, i, j))
+				VFMADD231PS(x(i, 1), odd, acc(1, i, j))
 			}
 		}
 	}
 	advance := func(by int) {
-		ADDQ(U32(by*w.Bytes()), a)
-		ADDQ(U32(by*w.Floats*size), p)
-		ADDQ(U32(by*w.Floats*size), p3)
+		ADDQ(U32(4*by), a)
+		ADDQ(U32(by*size), p)
+		ADDQ(U32(by*size), p3)
 	}
-	if unroll > 1 {
-		SUBQ(Imm(uint64(unroll*w.Floats)), k)
-		JL(LabelRef("last"))
-		Label("two")
-		for u := range unroll {
-			step(u)
+	if bfloat16 {
+		Label("one")
+		halves()
+	} else {
+		if parts > 1 {
+			SUBQ(Imm(uint64(2*step)), k)
+			JL(LabelRef("last"))
+			Label("two")
+			floats(0)
+			floats(1)
+			advance(2 * step)
+			SUBQ(Imm(uint64(2*step)), k)
+			JGE(LabelRef("two"))
+			Label("last")
+			ADDQ(Imm(uint64(2*step)), k)
+			JZ(LabelRef("sum"))
 		}
-		advance(unroll)
-		SUBQ(Imm(uint64(unroll*w.Floats)), k)
-		JGE(LabelRef("two"))
-		Label("last")
-		ADDQ(Imm(uint64(unroll*w.Floats)), k)
-		JZ(LabelRef("sum"))
+		Label("one")
+		floats(0)
 	}
-	Label("one")
-	step(0)
-	advance(1)
-	SUBQ(Imm(uint64(w.Floats)), k)
+	advance(step)
+	SUBQ(Imm(uint64(step)), k)
 	JG(LabelRef("one"))
 	Label("sum")
-	to, cRow := GP64(), simd.Arg("cRow")
+	to, to3, cRow, cFar := GP64(), GP64(), simd.Arg("cRow"), simd.Arg("cFar")
 	MOVQ(c, to)
 	SHLQ(U8(2), cRow)
+	SHLQ(U8(2), cFar)
 	for i := range m {
 		for j := range rows {
 			r := acc(0, i, j)
-			if unroll > 1 {
+			if parts > 1 {
 				VADDPS(acc(1, i, j), r, r)
 			}
 			if w == simd.AVX512 {
-				VEXTRACTF64X4(U8(1), r, x[0].AsY())
-				VADDPS(x[0].AsY(), r.AsY(), r.AsY())
+				VEXTRACTF64X4(U8(1), r, b.AsY())
+				VADDPS(b.AsY(), r.AsY(), r.AsY())
 			}
 		}
 		r := func(j int) reg.VecPhysical { return acc(0, i, j) }
@@ -121,15 +167,21 @@ func dots(w *simd.Width, m int, bfloat16 bool) {
 		VHADDPS(r(2).AsY(), r(0).AsY(), r(0).AsY())
 		VEXTRACTF128(U8(1), r(0).AsY(), r(1).AsX())
 		VADDPS(r(1).AsX(), r(0).AsX(), r(0).AsX())
-		VMOVUPS(r(0).AsX(), simd.At(to, 0))
+		LEAQ(Mem{Base: to, Index: cFar, Scale: 2}, to3)
+		VMOVSS(r(0).AsX(), simd.At(to, 0))
+		VEXTRACTPS(U8(1), r(0).AsX(), Mem{Base: to, Index: cFar, Scale: 1})
+		VEXTRACTPS(U8(2), r(0).AsX(), simd.At(to3, 0))
+		VEXTRACTPS(U8(3), r(0).AsX(), Mem{Base: to3, Index: cFar, Scale: 1})
 		if i < m-1 {
 			ADDQ(cRow, to)
 		}
 	}
-	ADDQ(Imm(16), c)
-	MOVQ(next, b0)
-	SUBQ(Imm(rows), n)
-	JG(LabelRef("rows"))
+	ADDQ(Imm(4), c)
+	bRow := simd.Arg("bRow")
+	SHLQ(shift, bRow)
+	ADDQ(bRow, b0)
+	DECQ(n)
+	JNZ(LabelRef("rows"))
 	VZEROUPPER()
 	RET()
 }

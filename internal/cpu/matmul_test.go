@@ -2,8 +2,12 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/internal/backend"
 )
@@ -21,6 +25,36 @@ func normals(d *Device, dt backend.DType, n int) *backend.Buffer {
 	y := d.Alloc(dt, n)
 	d.Cast(y, x)
 	return y
+}
+
+// TestFewRows multiplies few rows with matrices of both types, long and short, with rows that are no multiple of what a kernel takes at once.
+func TestFewRows(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		d := New()
+		for _, dt := range []backend.DType{backend.Float32, backend.BFloat16} {
+			for _, s := range [][3]int{{1, 3, 70}, {1, 30, 1000}, {1, 29, 1090}, {1, 7, 1300}, {1, 700, 1111}, {2, 13, 2100}, {5, 41, 65}, {4, 300, 1057}} {
+				p := backend.MatMul{A: normals(d, backend.Float32, s[0]*s[2]), B: normals(d, dt, s[1]*s[2]), C: normals(d, backend.Float32, s[0]*s[1]),
+					M: s[0], N: s[1], K: s[2], BT: true, Batch: 1, Accumulate: s[1]%2 == 0}
+				before := slices.Clone(p.C.Float32())
+				d.MatMul(&p)
+				a, b := floats(p.A, p.K), floats(p.B, p.K)
+				for i := range p.M {
+					for j := range p.N {
+						sum := 0.0
+						if p.Accumulate {
+							sum = float64(before[i*p.N+j])
+						}
+						magnitude := math.Abs(sum)
+						for k := range p.K {
+							term := float64(a.at(i*p.K+k)) * float64(b.at(j*p.K+k))
+							sum, magnitude = sum+term, magnitude+math.Abs(term)
+						}
+						require.InDelta(t, sum, p.C.Float32()[i*p.N+j], 1e-6*magnitude, "%v %v: element %d %d", dt, s, i, j)
+					}
+				}
+			}
+		}
+	})
 }
 
 // BenchmarkMatMul measures x·Wᵀ (forward), dy·W and dyᵀ·x (backward) at the sizes of small and of large models.

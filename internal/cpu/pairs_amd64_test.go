@@ -12,32 +12,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPairs checks products of pairs of bfloat16 with tiles in plain Go in place of VDPBF16PS, which few processors have.
+// TestPairs checks products of pairs of bfloat16, with tiles in plain Go in place of VDPBF16PS where the processor has none.
 func TestPairs(t *testing.T) {
 	tiles, pay := pairsTiler.tile, pairsPay
 	defer func() { pairsTiler.tile, pairsPay = tiles, pay }()
 	used := 0
 	pairsPay = func() bool { used++; return true }
-	pairsTiler.tile = nil
-	for m := 1; m <= pairsTiler.rows; m++ {
-		pairsTiler.tile = append(pairsTiler.tile, func(tiles, k int, a *float32, aTile, aRow, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow, cols int) {
-			half := func(p *float32, i int) float32 {
-				x := operand{half: (*[2]uint16)(pointer(p, i/2))[:]}
-				return x.at(i % 2)
-			}
-			for i := range tiles * m {
-				for j := range cols {
-					s := float32(0)
-					for p := range 2 * k {
-						s += half(a, 2*(i/m*aTile+i%m*aRow+p/2*aCol)+p%2) * half(b, 2*(p/2*bRow+j)+p%2)
-					}
-					if d != nil {
-						s += *index(d, i*dRow+j)
-					}
-					*index(c, i*cRow+j) = s
-				}
-			}
-		})
+	if !cpu.X86.HasAVX512BF16 || supported() < avx512 {
+		pairsTiler.tile = plainPairs()
 	}
 	d := New()
 	r := rand.New(rand.NewPCG(7, 8))
@@ -58,6 +40,31 @@ func TestPairs(t *testing.T) {
 			require.True(t, near(p.C.Float32()[i*p.N+j], sum, 4*magnitude), "%v: element %d %d is %v, want %v", m, i, j, p.C.Float32()[i*p.N+j], sum)
 		}
 	}
+}
+
+// plainPairs are the kernels of pairs in plain Go.
+func plainPairs() (list []tileFunc) {
+	for m := 1; m <= pairsTiler.rows; m++ {
+		list = append(list, func(tiles, k int, a *float32, aTile, aRow, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow, cols int) {
+			half := func(p *float32, i int) float32 {
+				x := operand{half: (*[2]uint16)(pointer(p, i/2))[:]}
+				return x.at(i % 2)
+			}
+			for i := range tiles * m {
+				for j := range cols {
+					s := float32(0)
+					for p := range 2 * k {
+						s += half(a, 2*(i/m*aTile+i%m*aRow+p/2*aCol)+p%2) * half(b, 2*(p/2*bRow+j)+p%2)
+					}
+					if d != nil {
+						s += *index(d, i*dRow+j)
+					}
+					*index(c, i*cRow+j) = s
+				}
+			}
+		})
+	}
+	return list
 }
 
 // TestPairsRight runs VDPBF16PS where there is one.

@@ -868,7 +868,7 @@ func tile2x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 //go:noescape
 func tile1x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
-// dots1AVX2 multiplies 1 vectors with four times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
+// dots1x4AVX2 multiplies 1 vectors with 4 times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 1 {
@@ -884,9 +884,9 @@ func tile1x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 //	}
 //
 //go:noescape
-func dots1AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+func dots1x4AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots1BF16AVX2 multiplies 1 vectors with four times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
+// dots1x4BF16AVX2 multiplies 1 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 1 {
@@ -902,9 +902,9 @@ func dots1AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar in
 //	}
 //
 //go:noescape
-func dots1BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+func dots1x4BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots2AVX2 multiplies 2 vectors with four times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
+// dots2x4AVX2 multiplies 2 vectors with 4 times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 2 {
@@ -920,9 +920,9 @@ func dots1BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar
 //	}
 //
 //go:noescape
-func dots2AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+func dots2x4AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots2BF16AVX2 multiplies 2 vectors with four times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
+// dots2x4BF16AVX2 multiplies 2 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 2 {
@@ -938,9 +938,9 @@ func dots2AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar in
 //	}
 //
 //go:noescape
-func dots2BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+func dots2x4BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots3AVX2 multiplies 3 vectors with four times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
+// dots3x4AVX2 multiplies 3 vectors with 4 times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 3 {
@@ -956,9 +956,9 @@ func dots2BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar
 //	}
 //
 //go:noescape
-func dots3AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+func dots3x4AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots3BF16AVX2 multiplies 3 vectors with four times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
+// dots3x4BF16AVX2 multiplies 3 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 3 {
@@ -974,7 +974,25 @@ func dots3AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar in
 //	}
 //
 //go:noescape
-func dots3BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+func dots3x4BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+
+// dots1x8BF16AVX2 multiplies 1 vectors with 8 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 1 {
+//		for q := range 8 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p/16*16+p%2*8+p%16/2], widen(b[q*bFar+j*bRow+p]), s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
+//			}
+//		}
+//	}
+//
+//go:noescape
+func dots1x8BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // update1x8AVX2 adds k rows of n columns to 1 rows; n is a multiple of 8, and k one of 8; strides count elements. The sum is one chain in order of p:
 //
@@ -1015,7 +1033,7 @@ func update2x4AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRo
 //go:noescape
 func update3x4AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
 
-// dots1AVX512 multiplies 1 vectors with four times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
+// dots1x4AVX512 multiplies 1 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 1 {
@@ -1031,9 +1049,9 @@ func update3x4AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRo
 //	}
 //
 //go:noescape
-func dots1AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+func dots1x4AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots1BF16AVX512 multiplies 1 vectors with four times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
+// dots1x4BF16AVX512 multiplies 1 vectors with 4 times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 1 {
@@ -1049,9 +1067,9 @@ func dots1AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar 
 //	}
 //
 //go:noescape
-func dots1BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+func dots1x4BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots2AVX512 multiplies 2 vectors with four times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
+// dots2x4AVX512 multiplies 2 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 2 {
@@ -1067,9 +1085,9 @@ func dots1BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bF
 //	}
 //
 //go:noescape
-func dots2AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+func dots2x4AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots2BF16AVX512 multiplies 2 vectors with four times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
+// dots2x4BF16AVX512 multiplies 2 vectors with 4 times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 2 {
@@ -1085,9 +1103,9 @@ func dots2AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar 
 //	}
 //
 //go:noescape
-func dots2BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+func dots2x4BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots3AVX512 multiplies 3 vectors with four times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
+// dots3x4AVX512 multiplies 3 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 3 {
@@ -1103,9 +1121,9 @@ func dots2BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bF
 //	}
 //
 //go:noescape
-func dots3AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+func dots3x4AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
-// dots3BF16AVX512 multiplies 3 vectors with four times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
+// dots3x4BF16AVX512 multiplies 3 vectors with 4 times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
 // added in another order, which depends on k only:
 //
 //	for i := range 3 {
@@ -1121,7 +1139,25 @@ func dots3AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar 
 //	}
 //
 //go:noescape
-func dots3BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+func dots3x4BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+
+// dots1x8BF16AVX512 multiplies 1 vectors with 8 times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
+// added in another order, which depends on k only:
+//
+//	for i := range 1 {
+//		for q := range 8 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p/32*32+p%2*16+p%32/2], widen(b[q*bFar+j*bRow+p]), s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
+//			}
+//		}
+//	}
+//
+//go:noescape
+func dots1x8BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // update1x8AVX512 adds k rows of n columns to 1 rows; n is a multiple of 16, and k one of 8; strides count elements. The sum is one chain in order of p:
 //

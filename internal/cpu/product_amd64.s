@@ -15364,9 +15364,9 @@ narrowStore:
 	ADDQ    SI, BX
 	JMP     next
 
-// func dots1AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+// func dots1x4AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, FMA3
-TEXT ·dots1AVX2(SB), NOSPLIT, $0-80
+TEXT ·dots1x4AVX2(SB), NOSPLIT, $0-80
 	MOVQ n+0(FP), AX
 	MOVQ aRow+24(FP), CX
 	MOVQ bFar+48(FP), DX
@@ -15438,25 +15438,28 @@ one:
 	JG          one
 
 sum:
-	MOVQ         cRow+64(FP), DI
-	MOVQ         cFar+72(FP), R8
-	MOVQ         SI, CX
-	SHLQ         $0x02, DI
+	MOVQ         cRow+64(FP), R8
+	MOVQ         cFar+72(FP), R9
+	MOVQ         SI, DI
 	SHLQ         $0x02, R8
+	SHLQ         $0x02, R9
 	VADDPS       Y4, Y0, Y0
 	VADDPS       Y5, Y1, Y1
 	VADDPS       Y6, Y2, Y2
 	VADDPS       Y7, Y3, Y3
+	MOVQ         DI, CX
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y2
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
-	LEAQ         (CX)(R8*2), DI
 	VMOVSS       X0, (CX)
-	VEXTRACTPS   $0x01, X0, (CX)(R8*1)
-	VEXTRACTPS   $0x02, X0, (DI)
-	VEXTRACTPS   $0x03, X0, (DI)(R8*1)
+	VEXTRACTPS   $0x01, X0, (CX)(R9*1)
+	LEAQ         (CX)(R9*2), CX
+	VEXTRACTPS   $0x02, X0, (CX)
+	VEXTRACTPS   $0x03, X0, (CX)(R9*1)
+	LEAQ         (CX)(R9*2), CX
+	ADDQ         R8, DI
 	ADDQ         $0x04, SI
 	MOVQ         bRow+40(FP), CX
 	SHLQ         $0x02, CX
@@ -15466,9 +15469,9 @@ sum:
 	VZEROUPPER
 	RET
 
-// func dots1BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+// func dots1x4BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·dots1BF16AVX2(SB), NOSPLIT, $0-80
+TEXT ·dots1x4BF16AVX2(SB), NOSPLIT, $0-80
 	MOVQ         $0x00000000ffff0000, AX
 	VMOVD        AX, X10
 	VPBROADCASTD X10, Y10
@@ -15523,25 +15526,28 @@ one:
 	ADDQ         $0x00000020, R9
 	SUBQ         $0x10, DI
 	JG           one
-	MOVQ         cRow+64(FP), DI
-	MOVQ         cFar+72(FP), R8
-	MOVQ         SI, CX
-	SHLQ         $0x02, DI
+	MOVQ         cRow+64(FP), R8
+	MOVQ         cFar+72(FP), R9
+	MOVQ         SI, DI
 	SHLQ         $0x02, R8
+	SHLQ         $0x02, R9
 	VADDPS       Y4, Y0, Y0
 	VADDPS       Y5, Y1, Y1
 	VADDPS       Y6, Y2, Y2
 	VADDPS       Y7, Y3, Y3
+	MOVQ         DI, CX
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y2
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
-	LEAQ         (CX)(R8*2), DI
 	VMOVSS       X0, (CX)
-	VEXTRACTPS   $0x01, X0, (CX)(R8*1)
-	VEXTRACTPS   $0x02, X0, (DI)
-	VEXTRACTPS   $0x03, X0, (DI)(R8*1)
+	VEXTRACTPS   $0x01, X0, (CX)(R9*1)
+	LEAQ         (CX)(R9*2), CX
+	VEXTRACTPS   $0x02, X0, (CX)
+	VEXTRACTPS   $0x03, X0, (CX)(R9*1)
+	LEAQ         (CX)(R9*2), CX
+	ADDQ         R8, DI
 	ADDQ         $0x04, SI
 	MOVQ         bRow+40(FP), CX
 	SHLQ         $0x01, CX
@@ -15551,9 +15557,9 @@ one:
 	VZEROUPPER
 	RET
 
-// func dots2AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+// func dots2x4AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, FMA3
-TEXT ·dots2AVX2(SB), NOSPLIT, $0-80
+TEXT ·dots2x4AVX2(SB), NOSPLIT, $0-80
 	MOVQ n+0(FP), AX
 	MOVQ aRow+24(FP), CX
 	MOVQ bFar+48(FP), DX
@@ -15599,30 +15605,35 @@ one:
 	JG           one
 	MOVQ         cRow+64(FP), R9
 	MOVQ         cFar+72(FP), R10
-	MOVQ         SI, DI
+	MOVQ         SI, R8
 	SHLQ         $0x02, R9
 	SHLQ         $0x02, R10
+	MOVQ         R8, DI
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y2
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
-	LEAQ         (DI)(R10*2), R8
 	VMOVSS       X0, (DI)
 	VEXTRACTPS   $0x01, X0, (DI)(R10*1)
-	VEXTRACTPS   $0x02, X0, (R8)
-	VEXTRACTPS   $0x03, X0, (R8)(R10*1)
-	ADDQ         R9, DI
+	LEAQ         (DI)(R10*2), DI
+	VEXTRACTPS   $0x02, X0, (DI)
+	VEXTRACTPS   $0x03, X0, (DI)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	ADDQ         R9, R8
+	MOVQ         R8, DI
 	VHADDPS      Y5, Y4, Y4
 	VHADDPS      Y7, Y6, Y6
 	VHADDPS      Y6, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
-	LEAQ         (DI)(R10*2), R8
 	VMOVSS       X4, (DI)
 	VEXTRACTPS   $0x01, X4, (DI)(R10*1)
-	VEXTRACTPS   $0x02, X4, (R8)
-	VEXTRACTPS   $0x03, X4, (R8)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	VEXTRACTPS   $0x02, X4, (DI)
+	VEXTRACTPS   $0x03, X4, (DI)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	ADDQ         R9, R8
 	ADDQ         $0x04, SI
 	MOVQ         bRow+40(FP), DI
 	SHLQ         $0x02, DI
@@ -15632,9 +15643,9 @@ one:
 	VZEROUPPER
 	RET
 
-// func dots2BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+// func dots2x4BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·dots2BF16AVX2(SB), NOSPLIT, $0-80
+TEXT ·dots2x4BF16AVX2(SB), NOSPLIT, $0-80
 	MOVQ         $0x00000000ffff0000, AX
 	VMOVD        AX, X10
 	VPBROADCASTD X10, Y10
@@ -15701,30 +15712,35 @@ one:
 	JG           one
 	MOVQ         cRow+64(FP), R9
 	MOVQ         cFar+72(FP), R10
-	MOVQ         SI, DI
+	MOVQ         SI, R8
 	SHLQ         $0x02, R9
 	SHLQ         $0x02, R10
+	MOVQ         R8, DI
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y2
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
-	LEAQ         (DI)(R10*2), R8
 	VMOVSS       X0, (DI)
 	VEXTRACTPS   $0x01, X0, (DI)(R10*1)
-	VEXTRACTPS   $0x02, X0, (R8)
-	VEXTRACTPS   $0x03, X0, (R8)(R10*1)
-	ADDQ         R9, DI
+	LEAQ         (DI)(R10*2), DI
+	VEXTRACTPS   $0x02, X0, (DI)
+	VEXTRACTPS   $0x03, X0, (DI)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	ADDQ         R9, R8
+	MOVQ         R8, DI
 	VHADDPS      Y5, Y4, Y4
 	VHADDPS      Y7, Y6, Y6
 	VHADDPS      Y6, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
-	LEAQ         (DI)(R10*2), R8
 	VMOVSS       X4, (DI)
 	VEXTRACTPS   $0x01, X4, (DI)(R10*1)
-	VEXTRACTPS   $0x02, X4, (R8)
-	VEXTRACTPS   $0x03, X4, (R8)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	VEXTRACTPS   $0x02, X4, (DI)
+	VEXTRACTPS   $0x03, X4, (DI)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	ADDQ         R9, R8
 	ADDQ         $0x04, SI
 	MOVQ         bRow+40(FP), DI
 	SHLQ         $0x01, DI
@@ -15734,9 +15750,9 @@ one:
 	VZEROUPPER
 	RET
 
-// func dots3AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+// func dots3x4AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, FMA3
-TEXT ·dots3AVX2(SB), NOSPLIT, $0-80
+TEXT ·dots3x4AVX2(SB), NOSPLIT, $0-80
 	MOVQ n+0(FP), AX
 	MOVQ aRow+24(FP), CX
 	MOVQ bFar+48(FP), DX
@@ -15791,41 +15807,48 @@ one:
 	JG           one
 	MOVQ         cRow+64(FP), R9
 	MOVQ         cFar+72(FP), R10
-	MOVQ         SI, DI
+	MOVQ         SI, R8
 	SHLQ         $0x02, R9
 	SHLQ         $0x02, R10
+	MOVQ         R8, DI
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y2
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
-	LEAQ         (DI)(R10*2), R8
 	VMOVSS       X0, (DI)
 	VEXTRACTPS   $0x01, X0, (DI)(R10*1)
-	VEXTRACTPS   $0x02, X0, (R8)
-	VEXTRACTPS   $0x03, X0, (R8)(R10*1)
-	ADDQ         R9, DI
+	LEAQ         (DI)(R10*2), DI
+	VEXTRACTPS   $0x02, X0, (DI)
+	VEXTRACTPS   $0x03, X0, (DI)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	ADDQ         R9, R8
+	MOVQ         R8, DI
 	VHADDPS      Y5, Y4, Y4
 	VHADDPS      Y7, Y6, Y6
 	VHADDPS      Y6, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
-	LEAQ         (DI)(R10*2), R8
 	VMOVSS       X4, (DI)
 	VEXTRACTPS   $0x01, X4, (DI)(R10*1)
-	VEXTRACTPS   $0x02, X4, (R8)
-	VEXTRACTPS   $0x03, X4, (R8)(R10*1)
-	ADDQ         R9, DI
+	LEAQ         (DI)(R10*2), DI
+	VEXTRACTPS   $0x02, X4, (DI)
+	VEXTRACTPS   $0x03, X4, (DI)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	ADDQ         R9, R8
+	MOVQ         R8, DI
 	VHADDPS      Y9, Y8, Y8
 	VHADDPS      Y11, Y10, Y10
 	VHADDPS      Y10, Y8, Y8
 	VEXTRACTF128 $0x01, Y8, X9
 	VADDPS       X9, X8, X8
-	LEAQ         (DI)(R10*2), R8
 	VMOVSS       X8, (DI)
 	VEXTRACTPS   $0x01, X8, (DI)(R10*1)
-	VEXTRACTPS   $0x02, X8, (R8)
-	VEXTRACTPS   $0x03, X8, (R8)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	VEXTRACTPS   $0x02, X8, (DI)
+	VEXTRACTPS   $0x03, X8, (DI)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	ADDQ         R9, R8
 	ADDQ         $0x04, SI
 	MOVQ         bRow+40(FP), DI
 	SHLQ         $0x02, DI
@@ -15835,9 +15858,9 @@ one:
 	VZEROUPPER
 	RET
 
-// func dots3BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+// func dots3x4BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX2, FMA3
-TEXT ·dots3BF16AVX2(SB), NOSPLIT, $0-80
+TEXT ·dots3x4BF16AVX2(SB), NOSPLIT, $0-80
 	MOVQ         $0x00000000ffff0000, AX
 	VMOVD        AX, X14
 	VPBROADCASTD X14, Y14
@@ -15912,45 +15935,170 @@ one:
 	JG           one
 	MOVQ         cRow+64(FP), R9
 	MOVQ         cFar+72(FP), R10
-	MOVQ         SI, DI
+	MOVQ         SI, R8
 	SHLQ         $0x02, R9
 	SHLQ         $0x02, R10
+	MOVQ         R8, DI
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y2
 	VHADDPS      Y2, Y0, Y0
 	VEXTRACTF128 $0x01, Y0, X1
 	VADDPS       X1, X0, X0
-	LEAQ         (DI)(R10*2), R8
 	VMOVSS       X0, (DI)
 	VEXTRACTPS   $0x01, X0, (DI)(R10*1)
-	VEXTRACTPS   $0x02, X0, (R8)
-	VEXTRACTPS   $0x03, X0, (R8)(R10*1)
-	ADDQ         R9, DI
+	LEAQ         (DI)(R10*2), DI
+	VEXTRACTPS   $0x02, X0, (DI)
+	VEXTRACTPS   $0x03, X0, (DI)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	ADDQ         R9, R8
+	MOVQ         R8, DI
 	VHADDPS      Y5, Y4, Y4
 	VHADDPS      Y7, Y6, Y6
 	VHADDPS      Y6, Y4, Y4
 	VEXTRACTF128 $0x01, Y4, X5
 	VADDPS       X5, X4, X4
-	LEAQ         (DI)(R10*2), R8
 	VMOVSS       X4, (DI)
 	VEXTRACTPS   $0x01, X4, (DI)(R10*1)
-	VEXTRACTPS   $0x02, X4, (R8)
-	VEXTRACTPS   $0x03, X4, (R8)(R10*1)
-	ADDQ         R9, DI
+	LEAQ         (DI)(R10*2), DI
+	VEXTRACTPS   $0x02, X4, (DI)
+	VEXTRACTPS   $0x03, X4, (DI)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	ADDQ         R9, R8
+	MOVQ         R8, DI
 	VHADDPS      Y9, Y8, Y8
 	VHADDPS      Y11, Y10, Y10
 	VHADDPS      Y10, Y8, Y8
 	VEXTRACTF128 $0x01, Y8, X9
 	VADDPS       X9, X8, X8
-	LEAQ         (DI)(R10*2), R8
 	VMOVSS       X8, (DI)
 	VEXTRACTPS   $0x01, X8, (DI)(R10*1)
-	VEXTRACTPS   $0x02, X8, (R8)
-	VEXTRACTPS   $0x03, X8, (R8)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	VEXTRACTPS   $0x02, X8, (DI)
+	VEXTRACTPS   $0x03, X8, (DI)(R10*1)
+	LEAQ         (DI)(R10*2), DI
+	ADDQ         R9, R8
 	ADDQ         $0x04, SI
 	MOVQ         bRow+40(FP), DI
 	SHLQ         $0x01, DI
 	ADDQ         DI, BX
+	DECQ         AX
+	JNZ          rows
+	VZEROUPPER
+	RET
+
+// func dots1x8BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·dots1x8BF16AVX2(SB), NOSPLIT, $0-80
+	MOVQ         $0x00000000ffff0000, AX
+	VMOVD        AX, X10
+	VPBROADCASTD X10, Y10
+	MOVQ         n+0(FP), AX
+	MOVQ         aRow+24(FP), CX
+	MOVQ         bFar+48(FP), DX
+	MOVQ         b+32(FP), BX
+	MOVQ         c+56(FP), SI
+	SHLQ         $0x02, CX
+	SHLQ         $0x01, DX
+
+rows:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   a+16(FP), CX
+	MOVQ   k+8(FP), DI
+	MOVQ   BX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+
+one:
+	VMOVUPS      (CX), Y11
+	VMOVUPS      32(CX), Y12
+	VMOVUPS      (R8), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y0
+	VFMADD231PS  Y12, Y9, Y0
+	VMOVUPS      (R8)(DX*1), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y1
+	VFMADD231PS  Y12, Y9, Y1
+	VMOVUPS      (R8)(DX*2), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y2
+	VFMADD231PS  Y12, Y9, Y2
+	VMOVUPS      (R9), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y3
+	VFMADD231PS  Y12, Y9, Y3
+	VMOVUPS      (R9)(DX*1), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y4
+	VFMADD231PS  Y12, Y9, Y4
+	VMOVUPS      (R9)(DX*2), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y5
+	VFMADD231PS  Y12, Y9, Y5
+	VMOVUPS      (R10), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y6
+	VFMADD231PS  Y12, Y9, Y6
+	VMOVUPS      (R10)(DX*1), Y8
+	VPAND        Y10, Y8, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VFMADD231PS  Y11, Y8, Y7
+	VFMADD231PS  Y12, Y9, Y7
+	ADDQ         $0x00000040, CX
+	ADDQ         $0x00000020, R8
+	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R10
+	SUBQ         $0x10, DI
+	JG           one
+	MOVQ         cRow+64(FP), R8
+	MOVQ         cFar+72(FP), R9
+	MOVQ         SI, DI
+	SHLQ         $0x02, R8
+	SHLQ         $0x02, R9
+	MOVQ         DI, CX
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y2
+	VHADDPS      Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, (CX)
+	VEXTRACTPS   $0x01, X0, (CX)(R9*1)
+	LEAQ         (CX)(R9*2), CX
+	VEXTRACTPS   $0x02, X0, (CX)
+	VEXTRACTPS   $0x03, X0, (CX)(R9*1)
+	LEAQ         (CX)(R9*2), CX
+	VHADDPS      Y5, Y4, Y4
+	VHADDPS      Y7, Y6, Y6
+	VHADDPS      Y6, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVSS       X4, (CX)
+	VEXTRACTPS   $0x01, X4, (CX)(R9*1)
+	LEAQ         (CX)(R9*2), CX
+	VEXTRACTPS   $0x02, X4, (CX)
+	VEXTRACTPS   $0x03, X4, (CX)(R9*1)
+	LEAQ         (CX)(R9*2), CX
+	ADDQ         R8, DI
+	ADDQ         $0x04, SI
+	MOVQ         bRow+40(FP), CX
+	SHLQ         $0x01, CX
+	ADDQ         CX, BX
 	DECQ         AX
 	JNZ          rows
 	VZEROUPPER
@@ -16168,9 +16316,9 @@ columns:
 	VZEROUPPER
 	RET
 
-// func dots1AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+// func dots1x4AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX512F
-TEXT ·dots1AVX512(SB), NOSPLIT, $0-80
+TEXT ·dots1x4AVX512(SB), NOSPLIT, $0-80
 	MOVQ n+0(FP), AX
 	MOVQ aRow+24(FP), CX
 	MOVQ bFar+48(FP), DX
@@ -16242,11 +16390,11 @@ one:
 	JG          one
 
 sum:
-	MOVQ          cRow+64(FP), DI
-	MOVQ          cFar+72(FP), R8
-	MOVQ          SI, CX
-	SHLQ          $0x02, DI
+	MOVQ          cRow+64(FP), R8
+	MOVQ          cFar+72(FP), R9
+	MOVQ          SI, DI
 	SHLQ          $0x02, R8
+	SHLQ          $0x02, R9
 	VADDPS        Z4, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y8
 	VADDPS        Y8, Y0, Y0
@@ -16259,16 +16407,19 @@ sum:
 	VADDPS        Z7, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y8
 	VADDPS        Y8, Y3, Y3
+	MOVQ          DI, CX
 	VHADDPS       Y1, Y0, Y0
 	VHADDPS       Y3, Y2, Y2
 	VHADDPS       Y2, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X0
-	LEAQ          (CX)(R8*2), DI
 	VMOVSS        X0, (CX)
-	VEXTRACTPS    $0x01, X0, (CX)(R8*1)
-	VEXTRACTPS    $0x02, X0, (DI)
-	VEXTRACTPS    $0x03, X0, (DI)(R8*1)
+	VEXTRACTPS    $0x01, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VEXTRACTPS    $0x02, X0, (CX)
+	VEXTRACTPS    $0x03, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	ADDQ          R8, DI
 	ADDQ          $0x04, SI
 	MOVQ          bRow+40(FP), CX
 	SHLQ          $0x02, CX
@@ -16278,9 +16429,9 @@ sum:
 	VZEROUPPER
 	RET
 
-// func dots1BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+// func dots1x4BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX512F
-TEXT ·dots1BF16AVX512(SB), NOSPLIT, $0-80
+TEXT ·dots1x4BF16AVX512(SB), NOSPLIT, $0-80
 	MOVQ         $0x00000000ffff0000, AX
 	VMOVD        AX, X10
 	VPBROADCASTD X10, Z10
@@ -16335,11 +16486,11 @@ one:
 	ADDQ          $0x00000040, R9
 	SUBQ          $0x20, DI
 	JG            one
-	MOVQ          cRow+64(FP), DI
-	MOVQ          cFar+72(FP), R8
-	MOVQ          SI, CX
-	SHLQ          $0x02, DI
+	MOVQ          cRow+64(FP), R8
+	MOVQ          cFar+72(FP), R9
+	MOVQ          SI, DI
 	SHLQ          $0x02, R8
+	SHLQ          $0x02, R9
 	VADDPS        Z4, Z0, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y8
 	VADDPS        Y8, Y0, Y0
@@ -16352,16 +16503,19 @@ one:
 	VADDPS        Z7, Z3, Z3
 	VEXTRACTF64X4 $0x01, Z3, Y8
 	VADDPS        Y8, Y3, Y3
+	MOVQ          DI, CX
 	VHADDPS       Y1, Y0, Y0
 	VHADDPS       Y3, Y2, Y2
 	VHADDPS       Y2, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X0
-	LEAQ          (CX)(R8*2), DI
 	VMOVSS        X0, (CX)
-	VEXTRACTPS    $0x01, X0, (CX)(R8*1)
-	VEXTRACTPS    $0x02, X0, (DI)
-	VEXTRACTPS    $0x03, X0, (DI)(R8*1)
+	VEXTRACTPS    $0x01, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VEXTRACTPS    $0x02, X0, (CX)
+	VEXTRACTPS    $0x03, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	ADDQ          R8, DI
 	ADDQ          $0x04, SI
 	MOVQ          bRow+40(FP), CX
 	SHLQ          $0x01, CX
@@ -16371,9 +16525,9 @@ one:
 	VZEROUPPER
 	RET
 
-// func dots2AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+// func dots2x4AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX512F
-TEXT ·dots2AVX512(SB), NOSPLIT, $0-80
+TEXT ·dots2x4AVX512(SB), NOSPLIT, $0-80
 	MOVQ n+0(FP), AX
 	MOVQ aRow+24(FP), CX
 	MOVQ bFar+48(FP), DX
@@ -16419,7 +16573,7 @@ one:
 	JG            one
 	MOVQ          cRow+64(FP), R9
 	MOVQ          cFar+72(FP), R10
-	MOVQ          SI, DI
+	MOVQ          SI, R8
 	SHLQ          $0x02, R9
 	SHLQ          $0x02, R10
 	VEXTRACTF64X4 $0x01, Z0, Y8
@@ -16430,17 +16584,19 @@ one:
 	VADDPS        Y8, Y2, Y2
 	VEXTRACTF64X4 $0x01, Z3, Y8
 	VADDPS        Y8, Y3, Y3
+	MOVQ          R8, DI
 	VHADDPS       Y1, Y0, Y0
 	VHADDPS       Y3, Y2, Y2
 	VHADDPS       Y2, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X0
-	LEAQ          (DI)(R10*2), R8
 	VMOVSS        X0, (DI)
 	VEXTRACTPS    $0x01, X0, (DI)(R10*1)
-	VEXTRACTPS    $0x02, X0, (R8)
-	VEXTRACTPS    $0x03, X0, (R8)(R10*1)
-	ADDQ          R9, DI
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X0, (DI)
+	VEXTRACTPS    $0x03, X0, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
 	VEXTRACTF64X4 $0x01, Z4, Y8
 	VADDPS        Y8, Y4, Y4
 	VEXTRACTF64X4 $0x01, Z5, Y8
@@ -16449,16 +16605,19 @@ one:
 	VADDPS        Y8, Y6, Y6
 	VEXTRACTF64X4 $0x01, Z7, Y8
 	VADDPS        Y8, Y7, Y7
+	MOVQ          R8, DI
 	VHADDPS       Y5, Y4, Y4
 	VHADDPS       Y7, Y6, Y6
 	VHADDPS       Y6, Y4, Y4
 	VEXTRACTF128  $0x01, Y4, X5
 	VADDPS        X5, X4, X4
-	LEAQ          (DI)(R10*2), R8
 	VMOVSS        X4, (DI)
 	VEXTRACTPS    $0x01, X4, (DI)(R10*1)
-	VEXTRACTPS    $0x02, X4, (R8)
-	VEXTRACTPS    $0x03, X4, (R8)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X4, (DI)
+	VEXTRACTPS    $0x03, X4, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
 	ADDQ          $0x04, SI
 	MOVQ          bRow+40(FP), DI
 	SHLQ          $0x02, DI
@@ -16468,9 +16627,9 @@ one:
 	VZEROUPPER
 	RET
 
-// func dots2BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+// func dots2x4BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX512F
-TEXT ·dots2BF16AVX512(SB), NOSPLIT, $0-80
+TEXT ·dots2x4BF16AVX512(SB), NOSPLIT, $0-80
 	MOVQ         $0x00000000ffff0000, AX
 	VMOVD        AX, X10
 	VPBROADCASTD X10, Z10
@@ -16537,7 +16696,7 @@ one:
 	JG            one
 	MOVQ          cRow+64(FP), R9
 	MOVQ          cFar+72(FP), R10
-	MOVQ          SI, DI
+	MOVQ          SI, R8
 	SHLQ          $0x02, R9
 	SHLQ          $0x02, R10
 	VEXTRACTF64X4 $0x01, Z0, Y8
@@ -16548,17 +16707,19 @@ one:
 	VADDPS        Y8, Y2, Y2
 	VEXTRACTF64X4 $0x01, Z3, Y8
 	VADDPS        Y8, Y3, Y3
+	MOVQ          R8, DI
 	VHADDPS       Y1, Y0, Y0
 	VHADDPS       Y3, Y2, Y2
 	VHADDPS       Y2, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X0
-	LEAQ          (DI)(R10*2), R8
 	VMOVSS        X0, (DI)
 	VEXTRACTPS    $0x01, X0, (DI)(R10*1)
-	VEXTRACTPS    $0x02, X0, (R8)
-	VEXTRACTPS    $0x03, X0, (R8)(R10*1)
-	ADDQ          R9, DI
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X0, (DI)
+	VEXTRACTPS    $0x03, X0, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
 	VEXTRACTF64X4 $0x01, Z4, Y8
 	VADDPS        Y8, Y4, Y4
 	VEXTRACTF64X4 $0x01, Z5, Y8
@@ -16567,16 +16728,19 @@ one:
 	VADDPS        Y8, Y6, Y6
 	VEXTRACTF64X4 $0x01, Z7, Y8
 	VADDPS        Y8, Y7, Y7
+	MOVQ          R8, DI
 	VHADDPS       Y5, Y4, Y4
 	VHADDPS       Y7, Y6, Y6
 	VHADDPS       Y6, Y4, Y4
 	VEXTRACTF128  $0x01, Y4, X5
 	VADDPS        X5, X4, X4
-	LEAQ          (DI)(R10*2), R8
 	VMOVSS        X4, (DI)
 	VEXTRACTPS    $0x01, X4, (DI)(R10*1)
-	VEXTRACTPS    $0x02, X4, (R8)
-	VEXTRACTPS    $0x03, X4, (R8)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X4, (DI)
+	VEXTRACTPS    $0x03, X4, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
 	ADDQ          $0x04, SI
 	MOVQ          bRow+40(FP), DI
 	SHLQ          $0x01, DI
@@ -16586,9 +16750,9 @@ one:
 	VZEROUPPER
 	RET
 
-// func dots3AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+// func dots3x4AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX512F
-TEXT ·dots3AVX512(SB), NOSPLIT, $0-80
+TEXT ·dots3x4AVX512(SB), NOSPLIT, $0-80
 	MOVQ n+0(FP), AX
 	MOVQ aRow+24(FP), CX
 	MOVQ bFar+48(FP), DX
@@ -16643,7 +16807,7 @@ one:
 	JG            one
 	MOVQ          cRow+64(FP), R9
 	MOVQ          cFar+72(FP), R10
-	MOVQ          SI, DI
+	MOVQ          SI, R8
 	SHLQ          $0x02, R9
 	SHLQ          $0x02, R10
 	VEXTRACTF64X4 $0x01, Z0, Y12
@@ -16654,17 +16818,19 @@ one:
 	VADDPS        Y12, Y2, Y2
 	VEXTRACTF64X4 $0x01, Z3, Y12
 	VADDPS        Y12, Y3, Y3
+	MOVQ          R8, DI
 	VHADDPS       Y1, Y0, Y0
 	VHADDPS       Y3, Y2, Y2
 	VHADDPS       Y2, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X0
-	LEAQ          (DI)(R10*2), R8
 	VMOVSS        X0, (DI)
 	VEXTRACTPS    $0x01, X0, (DI)(R10*1)
-	VEXTRACTPS    $0x02, X0, (R8)
-	VEXTRACTPS    $0x03, X0, (R8)(R10*1)
-	ADDQ          R9, DI
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X0, (DI)
+	VEXTRACTPS    $0x03, X0, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
 	VEXTRACTF64X4 $0x01, Z4, Y12
 	VADDPS        Y12, Y4, Y4
 	VEXTRACTF64X4 $0x01, Z5, Y12
@@ -16673,17 +16839,19 @@ one:
 	VADDPS        Y12, Y6, Y6
 	VEXTRACTF64X4 $0x01, Z7, Y12
 	VADDPS        Y12, Y7, Y7
+	MOVQ          R8, DI
 	VHADDPS       Y5, Y4, Y4
 	VHADDPS       Y7, Y6, Y6
 	VHADDPS       Y6, Y4, Y4
 	VEXTRACTF128  $0x01, Y4, X5
 	VADDPS        X5, X4, X4
-	LEAQ          (DI)(R10*2), R8
 	VMOVSS        X4, (DI)
 	VEXTRACTPS    $0x01, X4, (DI)(R10*1)
-	VEXTRACTPS    $0x02, X4, (R8)
-	VEXTRACTPS    $0x03, X4, (R8)(R10*1)
-	ADDQ          R9, DI
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X4, (DI)
+	VEXTRACTPS    $0x03, X4, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
 	VEXTRACTF64X4 $0x01, Z8, Y12
 	VADDPS        Y12, Y8, Y8
 	VEXTRACTF64X4 $0x01, Z9, Y12
@@ -16692,16 +16860,19 @@ one:
 	VADDPS        Y12, Y10, Y10
 	VEXTRACTF64X4 $0x01, Z11, Y12
 	VADDPS        Y12, Y11, Y11
+	MOVQ          R8, DI
 	VHADDPS       Y9, Y8, Y8
 	VHADDPS       Y11, Y10, Y10
 	VHADDPS       Y10, Y8, Y8
 	VEXTRACTF128  $0x01, Y8, X9
 	VADDPS        X9, X8, X8
-	LEAQ          (DI)(R10*2), R8
 	VMOVSS        X8, (DI)
 	VEXTRACTPS    $0x01, X8, (DI)(R10*1)
-	VEXTRACTPS    $0x02, X8, (R8)
-	VEXTRACTPS    $0x03, X8, (R8)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X8, (DI)
+	VEXTRACTPS    $0x03, X8, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
 	ADDQ          $0x04, SI
 	MOVQ          bRow+40(FP), DI
 	SHLQ          $0x02, DI
@@ -16711,9 +16882,9 @@ one:
 	VZEROUPPER
 	RET
 
-// func dots3BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+// func dots3x4BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX512F
-TEXT ·dots3BF16AVX512(SB), NOSPLIT, $0-80
+TEXT ·dots3x4BF16AVX512(SB), NOSPLIT, $0-80
 	MOVQ         $0x00000000ffff0000, AX
 	VMOVD        AX, X14
 	VPBROADCASTD X14, Z14
@@ -16794,7 +16965,7 @@ one:
 	JG            one
 	MOVQ          cRow+64(FP), R9
 	MOVQ          cFar+72(FP), R10
-	MOVQ          SI, DI
+	MOVQ          SI, R8
 	SHLQ          $0x02, R9
 	SHLQ          $0x02, R10
 	VEXTRACTF64X4 $0x01, Z0, Y12
@@ -16805,17 +16976,19 @@ one:
 	VADDPS        Y12, Y2, Y2
 	VEXTRACTF64X4 $0x01, Z3, Y12
 	VADDPS        Y12, Y3, Y3
+	MOVQ          R8, DI
 	VHADDPS       Y1, Y0, Y0
 	VHADDPS       Y3, Y2, Y2
 	VHADDPS       Y2, Y0, Y0
 	VEXTRACTF128  $0x01, Y0, X1
 	VADDPS        X1, X0, X0
-	LEAQ          (DI)(R10*2), R8
 	VMOVSS        X0, (DI)
 	VEXTRACTPS    $0x01, X0, (DI)(R10*1)
-	VEXTRACTPS    $0x02, X0, (R8)
-	VEXTRACTPS    $0x03, X0, (R8)(R10*1)
-	ADDQ          R9, DI
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X0, (DI)
+	VEXTRACTPS    $0x03, X0, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
 	VEXTRACTF64X4 $0x01, Z4, Y12
 	VADDPS        Y12, Y4, Y4
 	VEXTRACTF64X4 $0x01, Z5, Y12
@@ -16824,17 +16997,19 @@ one:
 	VADDPS        Y12, Y6, Y6
 	VEXTRACTF64X4 $0x01, Z7, Y12
 	VADDPS        Y12, Y7, Y7
+	MOVQ          R8, DI
 	VHADDPS       Y5, Y4, Y4
 	VHADDPS       Y7, Y6, Y6
 	VHADDPS       Y6, Y4, Y4
 	VEXTRACTF128  $0x01, Y4, X5
 	VADDPS        X5, X4, X4
-	LEAQ          (DI)(R10*2), R8
 	VMOVSS        X4, (DI)
 	VEXTRACTPS    $0x01, X4, (DI)(R10*1)
-	VEXTRACTPS    $0x02, X4, (R8)
-	VEXTRACTPS    $0x03, X4, (R8)(R10*1)
-	ADDQ          R9, DI
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X4, (DI)
+	VEXTRACTPS    $0x03, X4, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
 	VEXTRACTF64X4 $0x01, Z8, Y12
 	VADDPS        Y12, Y8, Y8
 	VEXTRACTF64X4 $0x01, Z9, Y12
@@ -16843,20 +17018,157 @@ one:
 	VADDPS        Y12, Y10, Y10
 	VEXTRACTF64X4 $0x01, Z11, Y12
 	VADDPS        Y12, Y11, Y11
+	MOVQ          R8, DI
 	VHADDPS       Y9, Y8, Y8
 	VHADDPS       Y11, Y10, Y10
 	VHADDPS       Y10, Y8, Y8
 	VEXTRACTF128  $0x01, Y8, X9
 	VADDPS        X9, X8, X8
-	LEAQ          (DI)(R10*2), R8
 	VMOVSS        X8, (DI)
 	VEXTRACTPS    $0x01, X8, (DI)(R10*1)
-	VEXTRACTPS    $0x02, X8, (R8)
-	VEXTRACTPS    $0x03, X8, (R8)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X8, (DI)
+	VEXTRACTPS    $0x03, X8, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
 	ADDQ          $0x04, SI
 	MOVQ          bRow+40(FP), DI
 	SHLQ          $0x01, DI
 	ADDQ          DI, BX
+	DECQ          AX
+	JNZ           rows
+	VZEROUPPER
+	RET
+
+// func dots1x8BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+// Requires: AVX, AVX512F
+TEXT ·dots1x8BF16AVX512(SB), NOSPLIT, $0-80
+	MOVQ         $0x00000000ffff0000, AX
+	VMOVD        AX, X10
+	VPBROADCASTD X10, Z10
+	MOVQ         n+0(FP), AX
+	MOVQ         aRow+24(FP), CX
+	MOVQ         bFar+48(FP), DX
+	MOVQ         b+32(FP), BX
+	MOVQ         c+56(FP), SI
+	SHLQ         $0x02, CX
+	SHLQ         $0x01, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), CX
+	MOVQ   k+8(FP), DI
+	MOVQ   BX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+
+one:
+	VMOVUPS       (CX), Z11
+	VMOVUPS       64(CX), Z12
+	VMOVUPS       (R8), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z0
+	VFMADD231PS   Z12, Z9, Z0
+	VMOVUPS       (R8)(DX*1), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z1
+	VFMADD231PS   Z12, Z9, Z1
+	VMOVUPS       (R8)(DX*2), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z2
+	VFMADD231PS   Z12, Z9, Z2
+	VMOVUPS       (R9), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z3
+	VFMADD231PS   Z12, Z9, Z3
+	VMOVUPS       (R9)(DX*1), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z4
+	VFMADD231PS   Z12, Z9, Z4
+	VMOVUPS       (R9)(DX*2), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z5
+	VFMADD231PS   Z12, Z9, Z5
+	VMOVUPS       (R10), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z6
+	VFMADD231PS   Z12, Z9, Z6
+	VMOVUPS       (R10)(DX*1), Z8
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z7
+	VFMADD231PS   Z12, Z9, Z7
+	ADDQ          $0x00000080, CX
+	ADDQ          $0x00000040, R8
+	ADDQ          $0x00000040, R9
+	ADDQ          $0x00000040, R10
+	SUBQ          $0x20, DI
+	JG            one
+	MOVQ          cRow+64(FP), R8
+	MOVQ          cFar+72(FP), R9
+	MOVQ          SI, DI
+	SHLQ          $0x02, R8
+	SHLQ          $0x02, R9
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y8
+	VADDPS        Y8, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y8
+	VADDPS        Y8, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y8
+	VADDPS        Y8, Y3, Y3
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VADDPS        Y8, Y4, Y4
+	VEXTRACTF64X4 $0x01, Z5, Y8
+	VADDPS        Y8, Y5, Y5
+	VEXTRACTF64X4 $0x01, Z6, Y8
+	VADDPS        Y8, Y6, Y6
+	VEXTRACTF64X4 $0x01, Z7, Y8
+	VADDPS        Y8, Y7, Y7
+	MOVQ          DI, CX
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (CX)
+	VEXTRACTPS    $0x01, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VEXTRACTPS    $0x02, X0, (CX)
+	VEXTRACTPS    $0x03, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VHADDPS       Y5, Y4, Y4
+	VHADDPS       Y7, Y6, Y6
+	VHADDPS       Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VMOVSS        X4, (CX)
+	VEXTRACTPS    $0x01, X4, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VEXTRACTPS    $0x02, X4, (CX)
+	VEXTRACTPS    $0x03, X4, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	ADDQ          R8, DI
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), CX
+	SHLQ          $0x01, CX
+	ADDQ          CX, BX
 	DECQ          AX
 	JNZ           rows
 	VZEROUPPER

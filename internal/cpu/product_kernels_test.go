@@ -184,7 +184,11 @@ func TestThinKernels(t *testing.T) {
 					p, floats := i%k, th.floats
 					pairs[i/k*k+p/(2*floats)*2*floats+p%2*floats+p%(2*floats)/2] = a[i]
 				}
-				th.dotsHalf[m-1](n/4, k, &pairs[0], k, &h[0], bRow, n/4*bRow, &c[0], n+2, n/4)
+				if m == 1 && n%8 == 0 {
+					th.dotsLong(n/8, k, &pairs[0], k, &h[0], bRow, n/8*bRow, &c[0], n+2, n/8)
+				} else {
+					th.dotsHalf[m-1](n/4, k, &pairs[0], k, &h[0], bRow, n/4*bRow, &c[0], n+2, n/4)
+				}
 			default:
 				at = func(p, j int) float64 { return float64(b[p*bRow+j]) }
 				th.update[m-1](n, k, &a[0], k, 1, &b[0], bRow, &c[0], n+2)

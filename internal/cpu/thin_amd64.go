@@ -13,14 +13,15 @@ type thinKernels struct {
 	floats   int // in a register
 	dots     [3]dotsFunc
 	dotsHalf [3]dotsHalfFunc
+	dotsLong dotsHalfFunc // of one vector with eight rows
 	update   [3]updateFunc
 	step     [3]int // rows of B that update takes at once
 }
 
 var thins = [...]*thinKernels{
-	avx2: {8, [3]dotsFunc{dots1AVX2, dots2AVX2, dots3AVX2}, [3]dotsHalfFunc{dots1BF16AVX2, dots2BF16AVX2, dots3BF16AVX2},
+	avx2: {8, [3]dotsFunc{dots1x4AVX2, dots2x4AVX2, dots3x4AVX2}, [3]dotsHalfFunc{dots1x4BF16AVX2, dots2x4BF16AVX2, dots3x4BF16AVX2}, dots1x8BF16AVX2,
 		[3]updateFunc{update1x8AVX2, update2x4AVX2, update3x4AVX2}, [3]int{8, 4, 4}},
-	avx512: {16, [3]dotsFunc{dots1AVX512, dots2AVX512, dots3AVX512}, [3]dotsHalfFunc{dots1BF16AVX512, dots2BF16AVX512, dots3BF16AVX512},
+	avx512: {16, [3]dotsFunc{dots1x4AVX512, dots2x4AVX512, dots3x4AVX512}, [3]dotsHalfFunc{dots1x4BF16AVX512, dots2x4BF16AVX512, dots3x4BF16AVX512}, dots1x8BF16AVX512,
 		[3]updateFunc{update1x8AVX512, update2x4AVX512, update3x4AVX512}, [3]int{8, 4, 4}},
 }
 
@@ -101,7 +102,7 @@ func (g *gemm) thinPart(a []float32, from, to int, s *scratch) {
 func (g *gemm) thin(s *scratch) {
 	a := g.rowsOfA(s)
 	elements := max(1<<16, min(1<<18, g.n*g.k/16)) // of B in a task: the fewer tasks, the longer its streams
-	grain := max(4, elements/max(g.k, 1)&^3)
+	grain := max(8, elements/max(g.k, 1)&^7)
 	if g.b.row != 1 {
 		grain = max(512, min(g.n/4, 2048)&^15, elements/max(g.k, 1)&^15)
 	}
@@ -117,6 +118,10 @@ func (g *gemm) thin(s *scratch) {
 	})
 }
 
+// longRow is the length of a row of A above which it falls out of the first-level cache while rows of bfloat16 pass by, and reading it again
+// from the second level takes a share of the time that more rows of B at once make smaller.
+const longRow = 1024
+
 // dots computes columns [from, to) of C = A·Bᵀ.
 func (g *gemm) dots(t *thinKernels, a []float32, from, to int, s *scratch) {
 	c, cRow, n := g.c[from:], g.cRow, to-from
@@ -125,17 +130,21 @@ func (g *gemm) dots(t *thinKernels, a []float32, from, to int, s *scratch) {
 	}
 	sum := s.take(3 * 4)
 	k := g.k / g.dotStep() * g.dotStep()
-	const rows = 4 // of each quarter of B, which stay in cache for all rows of A
-	quarter := n / 4
-	for j := 0; j < quarter; j += rows {
+	const rows = 4 // of each part of B, which stay in cache for all rows of A
+	parts := 4
+	if g.b.half != nil && g.m == 1 && k > longRow {
+		parts = 8
+	}
+	part := n / parts
+	for j := 0; j < part; j += rows {
 		for i := 0; i < g.m; i += 3 {
-			t.call(min(3, g.m-i), min(rows, quarter-j), k, &a[i*g.k], g.k, &g.b, (from+j)*g.b.col, quarter*g.b.col, &c[i*cRow+j], cRow, quarter)
+			t.call(min(3, g.m-i), parts, min(rows, part-j), k, &a[i*g.k], g.k, &g.b, (from+j)*g.b.col, part*g.b.col, &c[i*cRow+j], cRow, part)
 		}
 	}
-	for j := 4 * quarter; j < n; j++ { // the same row, four times
+	for j := parts * part; j < n; j++ { // the same row, four times
 		for i := 0; i < g.m; i += 3 {
 			m := min(3, g.m-i)
-			t.call(m, 1, k, &a[i*g.k], g.k, &g.b, (from+j)*g.b.col, 0, &sum[0], 4, 1)
+			t.call(m, 4, 1, k, &a[i*g.k], g.k, &g.b, (from+j)*g.b.col, 0, &sum[0], 4, 1)
 			for r := range m {
 				c[(i+r)*cRow+j] = sum[4*r]
 			}
@@ -163,12 +172,15 @@ func (g *gemm) dots(t *thinKernels, a []float32, from, to int, s *scratch) {
 	}
 }
 
-// call multiplies m vectors with n rows from element at of b on, and with as many from bFar, 2·bFar and 3·bFar elements further on.
-func (t *thinKernels) call(m, n, k int, a *float32, aRow int, b *operand, at, bFar int, c *float32, cRow, cFar int) {
-	if b.half != nil {
-		t.dotsHalf[m-1](n, k, a, aRow, &b.half[at], b.col, bFar, c, cRow, cFar)
-	} else {
+// call multiplies m vectors with n rows from element at of b on, and with as many in each of the other parts, bFar elements apart.
+func (t *thinKernels) call(m, parts, n, k int, a *float32, aRow int, b *operand, at, bFar int, c *float32, cRow, cFar int) {
+	switch {
+	case b.half == nil:
 		t.dots[m-1](n, k, a, aRow, &b.full[at], b.col, bFar, c, cRow, cFar)
+	case parts == 8:
+		t.dotsLong(n, k, a, aRow, &b.half[at], b.col, bFar, c, cRow, cFar)
+	default:
+		t.dotsHalf[m-1](n, k, a, aRow, &b.half[at], b.col, bFar, c, cRow, cFar)
 	}
 }
 

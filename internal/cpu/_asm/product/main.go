@@ -23,9 +23,10 @@ func main() {
 	}
 	for _, w := range simd.Widths {
 		for m := 1; m <= 3; m++ {
-			dots(w, m, false)
-			dots(w, m, true)
+			dots(w, m, 4, false)
+			dots(w, m, 4, true)
 		}
+		dots(w, 1, 8, true)
 		update(w, 1, 8)
 		update(w, 2, 4)
 		update(w, 3, 4)

@@ -10,25 +10,25 @@ import (
 	"github.com/gollava/gollava/internal/cpu/_asm/simd"
 )
 
-// dots writes the kernel of m vectors times the rows of a matrix, which it reads once, four rows at a time. The four lie apart, and each
-// is followed by the next of its quarter: four streams that never leave off, which the processor fetches ahead of their use at the rate of the
-// memory, where rows that lie side by side begin a new one at each row.
+// dots writes the kernel of m vectors times the rows of a matrix, which it reads once, rows (4 or 8) at a time. These lie apart, and each
+// is followed by the next of its part: so many streams that never leave off, which the processor fetches ahead of their use at the rate of
+// the memory, where rows that lie side by side begin a new one at each row.
 //
 // A register holds twice as many bfloat16 as float32: those at even places become float32 by a shift, those at odd places by a mask. So
 // that they meet their partners, the vectors hold the even places first.
-func dots(w *simd.Width, m int, bfloat16 bool) {
-	name, of, read, size, step := fmt.Sprintf("dots%d%s", m, w.Name), "float32", "a[i*aRow+p], b[q*bFar+j*bRow+p]", 4, w.Floats
+func dots(w *simd.Width, m, rows int, bfloat16 bool) {
+	name, of, read, size, step := fmt.Sprintf("dots%dx%d%s", m, rows, w.Name), "float32", "a[i*aRow+p], b[q*bFar+j*bRow+p]", 4, w.Floats
 	if bfloat16 {
 		step = 2 * w.Floats
-		name, of, size = fmt.Sprintf("dots%dBF16%s", m, w.Name), "uint16", 2
+		name, of, size = fmt.Sprintf("dots%dx%dBF16%s", m, rows, w.Name), "uint16", 2
 		read = fmt.Sprintf("a[i*aRow+p/%[1]d*%[1]d+p%%2*%[2]d+p%%%[1]d/2], widen(b[q*bFar+j*bRow+p])", step, w.Floats)
 	}
 	TEXT(name, NOSPLIT, "func(n, k int, a *float32, aRow int, b *"+of+", bRow, bFar int, c *float32, cRow, cFar int)")
-	Doc(fmt.Sprintf("%s multiplies %d vectors with four times n > 0 rows; k is a multiple of %d, above 0; strides count elements. The terms are", name, m, step),
+	Doc(fmt.Sprintf("%s multiplies %d vectors with %d times n > 0 rows; k is a multiple of %d, above 0; strides count elements. The terms are", name, m, rows, step),
 		"added in another order, which depends on k only:",
 		"",
 		fmt.Sprintf("\tfor i := range %d {", m),
-		"\t\tfor q := range 4 {",
+		fmt.Sprintf("\t\tfor q := range %d {", rows),
 		"\t\t\tfor j := range n {",
 		"\t\t\t\ts := float32(0)",
 		"\t\t\t\tfor p := range k {",
@@ -39,9 +39,8 @@ func dots(w *simd.Width, m int, bfloat16 bool) {
 		"\t\t}",
 		"\t}")
 	Pragma("noescape")
-	const rows = 4
 	parts := 1 // sums of a product
-	if m == 1 {
+	if m*rows == 4 {
 		parts = 2 // eight in flight
 	}
 	acc := func(u, i, j int) reg.VecPhysical { return w.R[(u%parts*m+i)*rows+j] }
@@ -66,10 +65,17 @@ func dots(w *simd.Width, m int, bfloat16 bool) {
 		w.Zero(i)
 	}
 	a, k := simd.Arg("a"), simd.Arg("k")
-	p, p3 := GP64(), GP64()
-	MOVQ(b0, p)
-	LEAQ(Mem{Base: p, Index: bFar, Scale: 2}, p3)
-	ADDQ(bFar, p3)
+	var p []reg.GPVirtual // every third row
+	for j := 0; j < rows; j += 3 {
+		r := GP64()
+		if j == 0 {
+			MOVQ(b0, r)
+		} else {
+			LEAQ(Mem{Base: p[len(p)-1], Index: bFar, Scale: 2}, r)
+			ADDQ(bFar, r)
+		}
+		p = append(p, r)
+	}
 	vector := func(i, u int) Mem {
 		at := Mem{Base: a, Disp: u * w.Bytes()}
 		if i > 0 {
@@ -78,7 +84,7 @@ func dots(w *simd.Width, m int, bfloat16 bool) {
 		return at
 	}
 	row := func(j, u int) Mem {
-		at := Mem{Base: []reg.GPVirtual{p, p3}[j/3], Disp: u * w.Bytes()}
+		at := Mem{Base: p[j/3], Disp: u * w.Bytes()}
 		if j%3 > 0 {
 			at.Index, at.Scale = bFar, uint8(j%3)
 		}
@@ -119,8 +125,9 @@ func dots(w *simd.Width, m int, bfloat16 bool) {
 	}
 	advance := func(by int) {
 		ADDQ(U32(4*by), a)
-		ADDQ(U32(by*size), p)
-		ADDQ(U32(by*size), p3)
+		for _, r := range p {
+			ADDQ(U32(by*size), r)
+		}
 	}
 	if bfloat16 {
 		Label("one")
@@ -146,8 +153,8 @@ func dots(w *simd.Width, m int, bfloat16 bool) {
 	SUBQ(Imm(uint64(step)), k)
 	JG(LabelRef("one"))
 	Label("sum")
-	to, to3, cRow, cFar := GP64(), GP64(), simd.Arg("cRow"), simd.Arg("cFar")
-	MOVQ(c, to)
+	to, row0, cRow, cFar := GP64(), GP64(), simd.Arg("cRow"), simd.Arg("cFar")
+	MOVQ(c, row0)
 	SHLQ(U8(2), cRow)
 	SHLQ(U8(2), cFar)
 	for i := range m {
@@ -161,20 +168,22 @@ func dots(w *simd.Width, m int, bfloat16 bool) {
 				VADDPS(b.AsY(), r.AsY(), r.AsY())
 			}
 		}
-		r := func(j int) reg.VecPhysical { return acc(0, i, j) }
-		VHADDPS(r(1).AsY(), r(0).AsY(), r(0).AsY())
-		VHADDPS(r(3).AsY(), r(2).AsY(), r(2).AsY())
-		VHADDPS(r(2).AsY(), r(0).AsY(), r(0).AsY())
-		VEXTRACTF128(U8(1), r(0).AsY(), r(1).AsX())
-		VADDPS(r(1).AsX(), r(0).AsX(), r(0).AsX())
-		LEAQ(Mem{Base: to, Index: cFar, Scale: 2}, to3)
-		VMOVSS(r(0).AsX(), simd.At(to, 0))
-		VEXTRACTPS(U8(1), r(0).AsX(), Mem{Base: to, Index: cFar, Scale: 1})
-		VEXTRACTPS(U8(2), r(0).AsX(), simd.At(to3, 0))
-		VEXTRACTPS(U8(3), r(0).AsX(), Mem{Base: to3, Index: cFar, Scale: 1})
-		if i < m-1 {
-			ADDQ(cRow, to)
+		MOVQ(row0, to)
+		for j := 0; j < rows; j += 4 {
+			r := func(e int) reg.VecPhysical { return acc(0, i, j+e) }
+			VHADDPS(r(1).AsY(), r(0).AsY(), r(0).AsY())
+			VHADDPS(r(3).AsY(), r(2).AsY(), r(2).AsY())
+			VHADDPS(r(2).AsY(), r(0).AsY(), r(0).AsY())
+			VEXTRACTF128(U8(1), r(0).AsY(), r(1).AsX())
+			VADDPS(r(1).AsX(), r(0).AsX(), r(0).AsX())
+			VMOVSS(r(0).AsX(), simd.At(to, 0))
+			VEXTRACTPS(U8(1), r(0).AsX(), Mem{Base: to, Index: cFar, Scale: 1})
+			LEAQ(Mem{Base: to, Index: cFar, Scale: 2}, to)
+			VEXTRACTPS(U8(2), r(0).AsX(), simd.At(to, 0))
+			VEXTRACTPS(U8(3), r(0).AsX(), Mem{Base: to, Index: cFar, Scale: 1})
+			LEAQ(Mem{Base: to, Index: cFar, Scale: 2}, to)
 		}
+		ADDQ(cRow, row0)
 	}
 	ADDQ(Imm(4), c)
 	bRow := simd.Arg("bRow")

@@ -36,15 +36,19 @@ func OpenAssistant(dir string, o LoadOptions) (*Assistant, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.config.Marks {
-		return nil, fmt.Errorf("%s: mm_use_im_start_end true: conversations do not put <im_start> and <im_end> around pictures yet", filepath.Join(dir, "config.json"))
-	}
 	a := &Assistant{Model: m, Options: llm.Options{PAD: -1}}
 	if a.Tokenizer, err = tokenizer.Load(dir); err != nil && o.Base != "" {
 		a.Tokenizer, err = tokenizer.Load(o.Base)
 	}
 	if err != nil {
 		return nil, err
+	}
+	if m.config.Marks {
+		for _, mark := range []string{chat.ImageStart, chat.ImageEnd} {
+			if _, ok := a.Tokenizer.ID(mark); !ok {
+				a.Tokenizer.AddTokens(tokenizer.AddedToken{Content: mark, Special: true})
+			}
+		}
 	}
 	if size, rows := a.Tokenizer.Size(), m.config.Text.VocabSize; size > rows {
 		return nil, fmt.Errorf("%s: the tokenizer has %d tokens, but the language model has embeddings for %d", dir, size, rows)
@@ -160,6 +164,11 @@ func (a *Assistant) prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, 
 		return Sample{}, fmt.Errorf("reply: the last turn must be the human's")
 	}
 	turns = append(append([]chat.Turn(nil), turns...), chat.Turn{From: chat.GPT, Open: true})
+	if a.Model.config.Marks && len(pictures) > 0 {
+		for i := range turns {
+			turns[i].Value = strings.ReplaceAll(turns[i].Value, chat.ImageToken, chat.ImageStart+chat.ImageToken+chat.ImageEnd)
+		}
+	}
 	spans, err := a.Template.Spans(turns)
 	if err != nil {
 		return Sample{}, fmt.Errorf("reply: %w", err)

@@ -88,9 +88,9 @@ func (m *VLM) assemble(dir string, o LoadOptions) error {
 	if err != nil {
 		return err
 	}
-	err = o.fill(&struct {
-		Language llm.Model `param:"language_model"`
-	}{m.Language}, w)
+	if err = o.language(m.Language, w); m.config.Marks && err != nil {
+		err = o.grown(m, w, err)
+	}
 	if err != nil || !o.Alias {
 		w.Close()
 	}
@@ -103,8 +103,16 @@ func (m *VLM) assemble(dir string, o LoadOptions) error {
 	return m.LoadProjector(path, o)
 }
 
+// language reads a language model alone.
+func (o LoadOptions) language(l llm.Model, w *nn.Weights) error {
+	return o.fill(&struct {
+		Language llm.Model `param:"language_model"`
+	}{l}, w)
+}
+
 // LoadProjector reads a projector into m, which must have the same shape: a file such as LLaVA's mm_projector.bin, or a folder that holds one.
-// What else was trained and lies in the same file, such as the vision tower, is read too. Of o, DType is used.
+// What else was trained and lies in the same file, such as the vision tower, is read too; of a file with the token embeddings, with which
+// <im_start> and <im_end> were trained (mm_use_im_start_end), the last two rows. Of o, DType is used.
 func (m *VLM) LoadProjector(path string, o LoadOptions) error {
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
 		file := findProjector(path)
@@ -118,6 +126,9 @@ func (m *VLM) LoadProjector(path string, o LoadOptions) error {
 		return err
 	}
 	defer w.Close()
+	if err := m.readMarks(w); err != nil {
+		return err
+	}
 	o.Alias = false
 	return o.fill(m, w, "language_model.**", "vision_tower.**", "image_newline")
 }

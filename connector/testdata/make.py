@@ -1,10 +1,10 @@
 """Writes the reference cases of package connector: a tiny random LLaVA in every layout that LLaVA checkpoints come in, one that looks at
-several layers of its tower, and a tiny LLaVA-NeXT, with what transformers computes with them in float32.
+several layers of its tower, one with <im_start> and <im_end> around pictures, and a tiny LLaVA-NeXT, with what transformers computes with them in float32.
 
     pip install torch transformers safetensors
-    python make.py [llava llava_layers llava_next]   # transformers 5.23, torch 2.15
+    python make.py [llava llava_layers llava_marks llava_next]   # transformers 5.23, torch 2.15
 """
-import json, os, shutil, sys
+import copy, json, os, shutil, sys
 import torch
 from safetensors.torch import save_file
 from transformers import (CLIPVisionConfig, LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaNextConfig,
@@ -19,6 +19,13 @@ TEXT = LlamaConfig(hidden_size=12, intermediate_size=14, num_hidden_layers=1, nu
 IMAGE = 23
 TOLERANCE = {"out_abs": 1e-4, "loss_abs": 1e-4, "grad_rel": 1e-3, "grad_floor": 1e-6}
 FACTS = {"format": 1, "image_token_index": IMAGE, "tolerance": TOLERANCE, "generation": {"greedy": {"max_new_tokens": 6, "eos_token_id": None, "pad_token_id": 0}}}
+
+KEEP = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size",
+        "max_position_embeddings", "rms_norm_eps", "hidden_act", "pad_token_id", "bos_token_id", "eos_token_id")
+ORIGINAL = {"architectures": ["LlavaLlamaForCausalLM"], "model_type": "llava_llama", **{k: getattr(TEXT, k) for k in KEEP}, "torch_dtype": "float32",
+            "mm_vision_tower": "vision_tower", "mm_hidden_size": 8, "mm_projector_type": "mlp2x_gelu", "mm_vision_select_layer": -2,
+            "mm_vision_select_feature": "patch", "mm_use_im_start_end": False, "mm_use_im_patch_token": False, "image_aspect_ratio": "pad",
+            "tokenizer_padding_side": "right", "tokenizer_model_max_length": 64}
 
 
 def draw(model, seed):
@@ -110,23 +117,17 @@ def llava():
 
     first = {k.replace("model.multi_modal_projector.linear_1", "model.mm_projector.0").replace("model.multi_modal_projector.linear_2", "model.mm_projector.2")
              .replace("model.language_model.", "model."): t for k, t in params.items() if "vision_tower" not in k}
-    keep = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "vocab_size",
-            "max_position_embeddings", "rms_norm_eps", "hidden_act", "pad_token_id", "bos_token_id", "eos_token_id")
-    conf = {"architectures": ["LlavaLlamaForCausalLM"], "model_type": "llava_llama", **{k: getattr(TEXT, k) for k in keep}, "torch_dtype": "float32",
-            "mm_vision_tower": "vision_tower", "mm_hidden_size": 8, "mm_projector_type": "mlp2x_gelu", "mm_vision_select_layer": -2,
-            "mm_vision_select_feature": "patch", "mm_use_im_start_end": False, "mm_use_im_patch_token": False, "image_aspect_ratio": "pad",
-            "tokenizer_padding_side": "right", "tokenizer_model_max_length": 64}
-    layout("original", first, conf)
+    layout("original", first, ORIGINAL)
     tower = {k.replace("model.vision_tower.", "vision_model."): t for k, t in params.items() if "vision_tower" in k}
     vision = {**json.loads(VISION.to_json_string(use_diff=False)), "model_type": "clip_vision_model"}
     layout("original/vision_tower", tower, vision)
     everything = first | {"model.vision_tower.vision_tower." + k: t for k, t in tower.items()}
-    layout("original-with-tower", everything, conf | {"vision_config": vision})
-    layout("original-bin", everything, conf | {"vision_config": vision}, "pytorch_model.bin", True)
+    layout("original-with-tower", everything, ORIGINAL | {"vision_config": vision})
+    layout("original-bin", everything, ORIGINAL | {"vision_config": vision}, "pytorch_model.bin", True)
     projector = {k: torch.nn.Parameter(t) if "bias" in k else t for k, t in first.items() if "mm_projector" in k}  # both occur in real files
-    layout("projector-only", projector, conf, "mm_projector.bin", True)
-    layout("projector-only-legacy", projector, conf, "mm_projector.bin", False)
-    layout("language", {k: t for k, t in first.items() if "mm_projector" not in k}, {k: v for k, v in conf.items() if "mm_" not in k and "image" not in k}
+    layout("projector-only", projector, ORIGINAL, "mm_projector.bin", True)
+    layout("projector-only-legacy", projector, ORIGINAL, "mm_projector.bin", False)
+    layout("language", {k: t for k, t in first.items() if "mm_projector" not in k}, {k: v for k, v in ORIGINAL.items() if "mm_" not in k and "image" not in k}
            | {"model_type": "llama", "architectures": ["LlamaForCausalLM"]})
 
     rows = [([1, 5, PLACE, 6, 7, PLACE, 8, 9, 2], 3), ([1, 10, 11, 12, 2], 2), ([1, PLACE, 13, 14, 15, 2], 2)]  # two pictures, none, one
@@ -149,6 +150,30 @@ def layers():
     write(os.path.join(dir, "case.json"), FACTS | {"task": "llava", "checkpoints": ["."]})
 
 
+def marks():
+    """A projector with the embeddings of <im_start> and <im_end>, which its base does not have: LLaVA's initialize_vision_tokenizer, whose lines are here."""
+    dir = os.path.join(HERE, "llava_marks")
+    shutil.rmtree(dir, ignore_errors=True)
+    model = draw(LlavaForConditionalGeneration(LlavaConfig(vision_config=VISION, text_config=copy.deepcopy(TEXT), image_token_index=IMAGE, image_seq_length=4,
+                                                           vision_feature_layer=-2, vision_feature_select_strategy="default")), 1)  # as in llava()
+    start, end = 24, 25
+    model.resize_token_embeddings(26, mean_resizing=False)
+    trained = torch.randn(2, TEXT.hidden_size, generator=torch.Generator().manual_seed(7))
+    for table, rows in ((model.get_input_embeddings().weight.data, trained), (model.get_output_embeddings().weight.data, None)):
+        table[-2:] = table[:-2].mean(dim=0, keepdim=True)
+        if rows is not None:
+            table[-2:] = rows
+    projector = {f"model.mm_projector.{2 * i}.{k}": getattr(getattr(model.model.multi_modal_projector, f"linear_{i + 1}"), k).detach() for i in (0, 1) for k in ("weight", "bias")}
+    table = model.get_input_embeddings().weight.detach().clone()
+    for name, rows in (("two-rows", trained), ("all-rows", table)):
+        os.makedirs(os.path.join(dir, name))
+        torch.save(projector | {"model.embed_tokens.weight": rows}, os.path.join(dir, name, "mm_projector.bin"))
+        write(os.path.join(dir, name, "config.json"), ORIGINAL | {"vocab_size": 26, "mm_use_im_start_end": True})
+    rows = [([1, 5, start, PLACE, end, 6, 7, start, PLACE, end, 8, 9, 2], 3), ([1, 10, 11, end, 2], 2)]
+    x = torch.randn(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(8))
+    record(dir, model, rows, [4, 4], {"pixel_values": x}, [2, 0])
+
+
 def next():
     dir = os.path.join(HERE, "llava_next")
     shutil.rmtree(dir, ignore_errors=True)
@@ -166,6 +191,6 @@ def next():
     write(os.path.join(dir, "case.json"), FACTS | {"task": "llava_next", "checkpoints": ["."], "views_per_image": views})
 
 
-cases = {"llava": llava, "llava_layers": layers, "llava_next": next}
+cases = {"llava": llava, "llava_layers": layers, "llava_marks": marks, "llava_next": next}
 for name in sys.argv[1:] or cases:
     cases[name]()

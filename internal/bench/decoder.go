@@ -11,7 +11,8 @@ import (
 func decoderCases() []Case {
 	const prefill, decode = 512, 32
 	c := llamaConfig(12, 768, 12, 2048, 32000)
-	weights := 1e-9 * float64(12*(4*768*768+3*768*2048)+32000*768) // read for each token, in 10⁹
+	// In 10⁹: the blocks' weights, used for each token, and the head's, in prefill for the last one only.
+	const blocks, head = 1e-9 * 12 * (4*768*768 + 3*768*2048), 1e-9 * 32000 * 768
 	var list []Case
 	for _, dt := range []tensor.DType{tensor.Float32, tensor.BFloat16} {
 		name := map[tensor.DType]string{tensor.Float32: "f32", tensor.BFloat16: "bf16"}[dt]
@@ -22,9 +23,9 @@ func decoderCases() []Case {
 		}
 		list = append(list,
 			Case{Name: fmt.Sprintf("decoder/prefill-%d/%s", prefill, name), Op: "generate", Args: args(prefill, 0), Rivals: []string{"llama"},
-				Unit: "tokens/s", Work: prefill, Share: byArithmetic, Load: 2 * weights * prefill, Setup: func() func() { return generate(c, dt, prefill, 0) }},
+				Unit: "tokens/s", Work: prefill, Share: byArithmetic, Load: 2 * (blocks*prefill + head), Setup: func() func() { return generate(c, dt, prefill, 0) }},
 			Case{Name: fmt.Sprintf("decoder/decode-%d/%s", decode, name), Op: "generate", Args: args(1, decode), Rivals: []string{"llama"},
-				Unit: "tokens/s", Work: decode + 1, Share: byMemory, Load: weights * float64(dt.Size()) * (decode + 1), Setup: func() func() { return generate(c, dt, 1, decode) }})
+				Unit: "tokens/s", Work: decode + 1, Share: byMemory, Load: (blocks + head) * float64(dt.Size()) * (decode + 1), Setup: func() func() { return generate(c, dt, 1, decode) }})
 	}
 	return list
 }

@@ -21,7 +21,7 @@ func (d *Device) MatMul(p *backend.MatMul) {
 			x.copyRow(bias, 0)
 		}
 	}
-	work := q.M * q.N * q.K
+	work := max(q.M, 4) * q.N * q.K // reading B takes as long as multiplying it by about four rows
 	switch {
 	case q.Batch == 1 && work < 2*taskWork:
 		g := item(&q, 0, bias)

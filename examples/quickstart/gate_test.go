@@ -16,6 +16,7 @@ import (
 var (
 	seeds      = flag.String("seeds", "", "seeds on which TestGate trains and examines -preset, such as 1,2,3")
 	gatePreset = flag.String("preset", "default", "preset of TestGate and of the benchmarks")
+	gateRuns   = flag.String("runs", "", "where TestGate keeps its runs, one directory a seed; what is there already goes on (default: they are thrown away)")
 )
 
 // TestGate trains a preset on several seeds and fails unless each keeps the preset's promises:
@@ -28,9 +29,15 @@ func TestGate(t *testing.T) {
 	}
 	var reports []Report
 	for seed := range strings.SplitSeq(*seeds, ",") {
-		dir := filepath.Join(t.TempDir(), "run")
-		require.NoError(t, run(context.Background(), []string{"-preset", *gatePreset, "-seed", seed, "-out", dir}, strings.NewReader(""), os.Stderr))
-		b, err := os.ReadFile(filepath.Join(dir, "report.json"))
+		runs := *gateRuns
+		if runs == "" {
+			runs = t.TempDir()
+		}
+		report := filepath.Join(runs, seed, "report.json")
+		if _, err := os.Stat(report); err != nil { // else it is finished
+			require.NoError(t, run(context.Background(), []string{"-preset", *gatePreset, "-seed", seed, "-out", filepath.Dir(report), "-resume"}, strings.NewReader(""), os.Stderr))
+		}
+		b, err := os.ReadFile(report)
 		require.NoError(t, err)
 		var r Report
 		require.NoError(t, json.Unmarshal(b, &r))

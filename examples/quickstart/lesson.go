@@ -56,7 +56,11 @@ var firstLessons = []struct {
 	from float64
 	shapes.Share
 }{{0, shapes.Share{Family: shapes.ColorOf, Weight: 1}}, {0.27, shapes.Share{Family: shapes.ShapeOf, Weight: 1}}, {0.37, shapes.Share{Family: shapes.Where, Weight: 2}},
-	{0.53, shapes.Share{Family: shapes.Exist, Weight: 2}}, {0.7, shapes.Share{Family: shapes.LeftOf, Weight: 2}}, {0.7, shapes.Share{Family: shapes.Above, Weight: 2}}}
+	{0.53, shapes.Share{Family: shapes.Exist, Weight: 2}}, {0.7, shapes.Share{Family: shapes.LeftOf, Weight: 2}}, {0.7, shapes.Share{Family: shapes.Above, Weight: 2}},
+	{reading, shapes.Share{Family: shapes.Read, Weight: 2}}}
+
+// reading is when signs are first asked about. Conversations ask about any sign that there is, so before that the question is taken out.
+const reading = 0.85
 
 // beginner is the text stage's. To look something up is the hard part, and one kind of question teaches it in a tenth of the time that ten kinds at once take: so
 // for a while there are scenes of two objects, mostly, and at first only the question for a colour; one kind after another joins it. Then all kinds about as few
@@ -81,7 +85,10 @@ func beginner(l *lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) []tu
 				known = append(known, f.Share)
 			}
 		}
-		qs := slices.DeleteFunc(s.Converse(r, known, turnsPerPicture), func(q shapes.Question) bool { return q.Family == shapes.Read })
+		qs := s.Converse(r, known, turnsPerPicture)
+		if at < reading*first {
+			qs = slices.DeleteFunc(qs, func(q shapes.Question) bool { return q.Family == shapes.Read })
+		}
 		return l.strangers(r, s, turns(qs))
 	}
 }
@@ -174,10 +181,11 @@ func (l *lesson) instruction(r *rand.Rand, s shapes.Scene) []turn {
 	return turns(s.Converse(r, conversation, turnsPerPicture))
 }
 
-// conversation asks more often than shapes.Conversation for what is learnt last: columns, in whichever form.
+// conversation asks more often than shapes.Conversation for what is learnt last: columns, in whichever form, and signs (this is besides what Converse asks about
+// them; three of ten pictures have one).
 var conversation = shapes.Mix{{Family: shapes.Exist, Weight: .18}, {Family: shapes.ColorOf, Weight: .08}, {Family: shapes.ShapeOf, Weight: .08}, {Family: shapes.Where, Weight: .24},
 	{Family: shapes.CountAll, Weight: .04}, {Family: shapes.CountColor, Weight: .09}, {Family: shapes.LeftOf, Weight: .12}, {Family: shapes.Above, Weight: .06},
-	{Family: shapes.SizeOf, Weight: .04}, {Family: shapes.WhatIsAt, Weight: .07}}
+	{Family: shapes.SizeOf, Weight: .04}, {Family: shapes.WhatIsAt, Weight: .07}, {Family: shapes.Read, Weight: .1}}
 
 // turnsPerPicture is how many questions a conversation has: the picture costs the same for one as for four.
 const turnsPerPicture = 4

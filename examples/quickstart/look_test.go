@@ -109,3 +109,31 @@ func TestSheet(t *testing.T) {
 	require.Positive(t, has(1, bad))
 	require.Zero(t, has(1, good))
 }
+
+// Each of the eighteen variants of a picture is it, moved by whole cells and maybe mirrored, and the first is the picture itself.
+func TestVaried(t *testing.T) {
+	w, err := shapes.New(shapes.Default(1))
+	require.NoError(t, err)
+	p := newPool(w, 2)
+	q := p.varied(w.Cell)
+	S, size := p.side, 3*p.side*p.side
+	require.Len(t, q.scenes, 36)
+	require.Equal(t, p.bytes[:size], q.bytes[:size])
+	seen := map[string]bool{}
+	for k := range q.scenes {
+		require.Equal(t, p.scenes[k/18].Index, q.scenes[k].Index)
+		seen[string(q.bytes[k*size:][:size])] = true
+	}
+	require.Len(t, seen, 36)
+	for k, at := range map[int][2]int{2: {0, 1}, 6: {1, 0}, 16: {2, 2}} { // cells up and to the left
+		for c := range 3 {
+			for y := range S {
+				for x := range S {
+					from := p.bytes[(c*S+(y+at[0]*w.Cell)%S)*S+(x+at[1]*w.Cell)%S]
+					require.Equal(t, from, q.bytes[k*size+(c*S+y)*S+x], "variant %d at %d, %d", k, y, x)
+					require.Equal(t, from, q.bytes[(k+1)*size+(c*S+y)*S+S-1-x], "variant %d, mirrored", k)
+				}
+			}
+		}
+	}
+}

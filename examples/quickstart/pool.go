@@ -156,3 +156,28 @@ func (p *pool) seen(chosen []int) *tensor.Tensor {
 	}
 	return tensor.Wrap(out, len(chosen), P, D)
 }
+
+// varied are the pictures moved by any number of whole cells, where what leaves at one edge comes in at the other, and the mirror images of all of them. Scene i's
+// variants, itself the first, stand together.
+func (p *pool) varied(cell int) *pool {
+	S, n := p.side, p.side/cell
+	q := &pool{side: S, bytes: make([]uint8, 0, 2*n*n*len(p.bytes))}
+	for i, scene := range p.scenes {
+		for k := range 2 * n * n {
+			dy, dx, mirrored := k/(2*n)*cell, k/2%n*cell, k%2 == 1
+			for c := range 3 {
+				for y := range S {
+					row := p.bytes[((i*3+c)*S+(y+dy)%S)*S:][:S]
+					for x := range S {
+						if mirrored {
+							x = S - 1 - x
+						}
+						q.bytes = append(q.bytes, row[(x+dx)%S])
+					}
+				}
+			}
+			q.scenes = append(q.scenes, scene)
+		}
+	}
+	return q
+}

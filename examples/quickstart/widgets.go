@@ -46,7 +46,7 @@ func (j *job) learnWidgets(ctx context.Context, l *lesson, m *connector.VLM) err
 	if err := examine("before"); err != nil {
 		return err
 	}
-	adapter := lora.Default(8, 16)
+	adapter := lora.Default(16, 32)
 	adapter.Targets.Pattern = "all-linear"
 	adapter.Exclude.Pattern = `(vision_tower|multi_modal_projector)\..*`
 	a, err := lora.Wrap(m, adapter, j.world.Rand("lora/start", 0), nil)
@@ -70,10 +70,11 @@ func (j *job) learnWidgets(ctx context.Context, l *lesson, m *connector.VLM) err
 	return nil
 }
 
-// widgetLesson is the few pictures that show widgets.
+// widgetLesson is the few pictures that show widgets, in all the variants whose names are the same: with ten pictures of each, a widget has else been seen at half of the
+// places only, and next to few others.
 func (j *job) widgetLesson(l *lesson, m *connector.VLM) *lesson {
 	few := *l
-	few.pool = newExam(j.world, shapes.Train, shapes.Widget, widgetPictures).pool
+	few.pool = newExam(j.world, shapes.Train, shapes.Widget, widgetPictures).pool.varied(j.world.Cell)
 	few.pool.look(m.Vision, j.selects())
 	return &few
 }

@@ -29,7 +29,7 @@ const (
 // cases are all families.
 func cases() []Case {
 	var all []Case
-	for _, family := range [][]Case{gemmCases(), attentionCases(), elementwiseCases(), mlpCases(), blockCases(), modelCases(), decoderCases(), dataCases()} {
+	for _, family := range [][]Case{gemmCases(), attentionCases(), elementwiseCases(), mlpCases(), blockCases(), modelCases(), recipeCases(), decoderCases(), dataCases()} {
 		all = append(all, family...)
 	}
 	return all

@@ -75,5 +75,6 @@ def load(threads):
     for name in ("exp", "silu", "gelu", "rmsnorm", "layernorm", "softmax"):
         ops[name] = rows_op(name)
     import torch_models
+    import torch_recipe
 
-    return ops | torch_models.load(torch)
+    return ops | torch_models.load(torch) | torch_recipe.load(torch)

@@ -13,7 +13,7 @@ import (
 const (
 	cellsPerPicture, featuresPerPicture, vocabulary = 9, 36, 162
 
-	clipSteps, languageSteps, alignSteps, tuneSteps = 1400, 3400, 300, 2800
+	clipSteps, languageSteps, alignSteps, tuneSteps = 1400, 5000, 300, 2800
 	portion                                         = 50
 )
 

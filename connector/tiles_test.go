@@ -1,6 +1,8 @@
 package connector
 
 import (
+	"encoding/json"
+	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -109,6 +111,42 @@ func TestShrunkTiles(t *testing.T) {
 	require.Equal(t, []int{1, 13}, b.IDs.Shape())
 	m.Loss(b).Backward()
 	require.NotNil(t, m.Newline.Grad())
+}
+
+// Against testdata/anyres_max.py: canvas, unpadding, interpolation and newlines of pictures of many shapes, most of them shrunk.
+func TestShrunkTilesAreTorch(t *testing.T) {
+	b, err := os.ReadFile("testdata/anyres_max.json")
+	require.NoError(t, err)
+	var cases []struct {
+		W, H   int
+		Shrunk bool
+		Tokens [][2]float32
+	}
+	require.NoError(t, json.Unmarshal(b, &cases))
+	c := tiled(2)
+	c.original = true
+	c.Vision.ImageSize = 12
+	c.Canvases = nil
+	for cols := range 4 {
+		for rows := range 4 {
+			c.Canvases = append(c.Canvases, imaging.Size{W: 12 * (cols + 1), H: 12 * (rows + 1)})
+		}
+	}
+	for _, k := range cases {
+		picture := c.Picture(imaging.Size{W: k.W, H: k.H})
+		require.Equal(t, len(k.Tokens), picture.Len(), "%d×%d", k.W, k.H)
+		p, err := c.pack([]imaging.Size{{W: k.W, H: k.H}}, 9, picture.Views)
+		require.NoError(t, err)
+		require.Equal(t, k.Shrunk, p.mixed, "%d×%d", k.W, k.H)
+		features := tensor.New(picture.Views*9, 2)
+		for i := range picture.Views * 9 {
+			features.Data()[2*i], features.Data()[2*i+1] = float32(i*37%101), float32(i*i%89)
+		}
+		got := p.apply(features, tensor.Full(-1, 2)).Data()
+		for i, want := range k.Tokens {
+			require.InDeltaSlice(t, want[:], got[2*i:2*i+2], 1e-3, "%d×%d, token %d", k.W, k.H, i)
+		}
+	}
 }
 
 func TestTilesRefuse(t *testing.T) {

@@ -94,6 +94,9 @@ func (j *job) judge(ctx context.Context, l *lesson, clip *vit.CLIP, m *connector
 	if err := j.zeroShot(clip); err != nil {
 		return err
 	}
+	if err := j.perceive(ctx, l.pool, m.Vision); err != nil {
+		return err
+	}
 	exams := j.exams(m.Vision, shapes.Test, j.preset.Questions, false)
 	prior := column{"prior", "prior", map[shapes.Family]float64{}, nil}
 	for _, e := range exams {

@@ -98,6 +98,11 @@ func (p *pool) unseen() *pool {
 	return &q
 }
 
+// first are the first n pictures, as the tower saw them.
+func (p *pool) first(n int) *pool {
+	return &pool{scenes: p.scenes[:n], side: p.side, features: p.features.Slice(0, 0, n)}
+}
+
 // pick draws a scene with so many objects.
 func (p *pool) pick(r *rand.Rand, objects int) int {
 	of := p.of[objects]

@@ -46,7 +46,7 @@ var traits = []trait{
 // perceive fits the probes on pictures of the pool, which t has looked at, and scores them on new ones and on the pairs that no training picture showed.
 func (j *job) perceive(ctx context.Context, known *pool, t vit.Tower) error {
 	n := 4 * j.preset.Questions
-	known = known.first(min(len(known.scenes), 10*n))
+	known = known.first(min(len(known.scenes), 4*n))
 	test, strange := poolOf(j.world, drawScenes(j.world, shapes.Test, n)), poolOf(j.world, drawScenes(j.world, shapes.Comp, n))
 	test.look(t, j.selects())
 	strange.look(t, j.selects())

@@ -19,6 +19,7 @@ type Estimate struct {
 	Optimizer   int64 // moments, float32 masters, averages
 	Activations int64 // at the worst moment of a micro-batch, with temporaries
 	Loader      int64 // the batches of a step that are in memory at once
+	Other       int64 // what waits for the garbage collector at most
 	Checkpoint  int64 // one checkpoint on disk
 	Samples     int   // of a micro-batch; 0: batches do not say
 
@@ -30,13 +31,13 @@ type Estimate struct {
 
 // Memory is the sum of what must be in memory at once.
 func (e Estimate) Memory() int64 {
-	return e.Weights + e.Gradients + e.Optimizer + e.Activations + e.Loader
+	return e.Weights + e.Gradients + e.Optimizer + e.Activations + e.Loader + e.Other
 }
 
 // Largest is how many samples a micro-batch can have so that the stage fits into limit bytes, supposing that activations and loader grow with it; 0 if
 // not even one, or if batches do not say how many they have.
 func (e Estimate) Largest(limit int64) int {
-	free := limit - e.Weights - e.Gradients - e.Optimizer
+	free := limit - e.Weights - e.Gradients - e.Optimizer - e.Other
 	if e.Samples == 0 || free <= 0 || e.Activations+e.Loader == 0 {
 		return 0
 	}
@@ -44,8 +45,8 @@ func (e Estimate) Largest(limit int64) int {
 }
 
 func (e Estimate) String() string {
-	s := fmt.Sprintf("stage %q: memory %s (weights %s, gradients %s, optimizer %s, activations %s, loader %s)", e.Stage, bytesText(e.Memory()), bytesText(e.Weights),
-		bytesText(e.Gradients), bytesText(e.Optimizer), bytesText(e.Activations), bytesText(e.Loader))
+	s := fmt.Sprintf("stage %q: memory %s (weights %s, gradients %s, optimizer %s, activations %s, loader %s, other %s)", e.Stage, bytesText(e.Memory()), bytesText(e.Weights),
+		bytesText(e.Gradients), bytesText(e.Optimizer), bytesText(e.Activations), bytesText(e.Loader), bytesText(e.Other))
 	s += fmt.Sprintf("; %.3g FLOPs per step; checkpoints of %s", e.FLOPs, bytesText(e.Checkpoint))
 	if e.Step > 0 {
 		s += fmt.Sprintf("; %d steps of %v take %v", e.Steps, e.Step.Round(time.Microsecond), e.Duration.Round(time.Second))
@@ -78,6 +79,8 @@ func trial[B any](model Model[B], s Stage[B]) (*runner[B], error) {
 }
 
 func probe[B any](ctx context.Context, model Model[B], s Stage[B], steps int) (Estimate, error) {
+	h := newHeap()
+	before := h.alive()
 	r, err := trial(model, s)
 	if err != nil {
 		return Estimate{}, err
@@ -89,6 +92,7 @@ func probe[B any](ctx context.Context, model Model[B], s Stage[B], steps int) (E
 	}()
 	e := r.sizes()
 	var rep StageReport
+	var first, others time.Duration
 	for i := range steps {
 		work, start := tensor.FLOPs(), time.Now()
 		var err error
@@ -96,18 +100,23 @@ func probe[B any](ctx context.Context, model Model[B], s Stage[B], steps int) (E
 		if err != nil {
 			return e, err
 		}
-		took := time.Since(start)
 		if i == 0 {
-			peak -= e.Gradients // a later step finds them in memory already
+			first = time.Since(start) // it fills caches
+			peak -= e.Gradients       // a later step finds them in memory already
+		} else {
+			others += time.Since(start)
 		}
 		e.Activations = max(e.Activations, peak)
 		e.FLOPs = max(e.FLOPs, float64(tensor.FLOPs()-work))
-		if i != 0 || steps == 1 { // the first fills caches
-			e.Step += took / time.Duration(max(1, steps-1))
-		}
 		e.Samples = max(e.Samples, r.samples/r.config.Accumulate)
+		h.tidy()
 	}
-	e.Duration = time.Duration(math.Min(float64(e.Step)*float64(e.Steps), math.MaxInt64))
+	alive := h.alive() // what operations had at once, and memory of sizes that did not fit each other
+	e.Activations = max(e.Activations, alive-before-e.Gradients-e.Optimizer)
+	if e.Step = first; steps > 1 {
+		e.Step = others / time.Duration(steps-1)
+	}
+	e.Duration = time.Duration(math.Min(float64(first)+float64(e.Step)*float64(e.Steps-1), math.MaxInt64))
 	b, err := r.stage.Batches(ctx, 0)
 	if err != nil {
 		return e, err
@@ -116,6 +125,7 @@ func probe[B any](ctx context.Context, model Model[B], s Stage[B], steps int) (E
 	if r.config.TokenWeighted {
 		e.Loader *= int64(r.config.Accumulate)
 	}
+	e.Other = slack(alive)
 	return e, nil
 }
 

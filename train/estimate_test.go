@@ -61,6 +61,10 @@ var estimated = []shape{
 	{Name: "recomputed", Width: 768, Layers: 16, Rows: 3072, Recompute: true},
 	{Name: "half frozen", Width: 1024, Layers: 16, Rows: 256, Frozen: 8},
 	{Name: "accumulated", Width: 1024, Layers: 10, Rows: 512, Accumulation: 4},
+	// the first eight are what the estimate was made with
+	{Name: "narrow", Width: 256, Layers: 24, Rows: 6000},
+	{Name: "bfloat16 average", Width: 768, Layers: 20, Rows: 640, Low: true, EMA: true, Accumulation: 2},
+	{Name: "mostly frozen", Width: 1280, Layers: 12, Rows: 900, Frozen: 10},
 }
 
 func (s shape) stage(steps int) train.Stage[sample] {
@@ -142,7 +146,7 @@ func status(t *testing.T, key string) int64 {
 	return 0
 }
 
-// TestEstimates holds plans against what runs of eight kinds really take. It needs about two minutes and a machine to itself: -full.
+// TestEstimates holds plans against what runs of eleven kinds really take. It needs about two minutes and a machine to itself: -full.
 func TestEstimates(t *testing.T) {
 	if !*full {
 		t.Skip("measures two minutes of training: go test ./train -run Estimates -full")
@@ -158,10 +162,13 @@ func TestEstimates(t *testing.T) {
 			require.NoError(t, err, "%s%s", out, &stderr)
 			require.NoError(t, json.Unmarshal(stderr.Bytes(), &o))
 		}
-		t.Logf("%-12s memory: estimate %4d MB, peak %4d MB (%+3.0f%%); time: estimate %6.0f ms, took %6.0f ms (%+3.0f%%)", s.Name, o.Memory/1e6, o.Peak/1e6,
+		t.Logf("%-16s memory: estimate %4d MB, peak %4d MB (%+3.0f%%); time: estimate %6.0f ms, took %6.0f ms (%+3.0f%%)", s.Name, o.Memory/1e6, o.Peak/1e6,
 			100*(float64(o.Memory)/float64(o.Peak)-1), o.Duration.Seconds()*1e3, o.Actual.Seconds()*1e3, 100*(o.Duration.Seconds()/o.Actual.Seconds()-1))
 		if r := float64(o.Memory) / float64(o.Peak); r < 0.85 || r > 1.15 {
 			t.Errorf("%s: memory estimate %d, peak %d", s.Name, o.Memory, o.Peak)
+		}
+		if r := o.Duration.Seconds() / o.Actual.Seconds(); r < 0.8 || r > 1.2 {
+			t.Errorf("%s: time estimate %v, took %v", s.Name, o.Duration, o.Actual)
 		}
 	}
 }

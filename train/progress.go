@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/term"
@@ -54,19 +55,19 @@ func newProgress(w io.Writer) *progress {
 	return p
 }
 
-// gemmRate measures how many floating-point operations per second a matrix product of this machine reaches: the best of a few.
-func gemmRate() float64 {
-	const n = 320
+// gemmRate is how many floating-point operations per second a large matrix product of this machine reaches: the best that a tenth of a second of this process showed.
+var gemmRate = sync.OnceValue(func() float64 {
+	const n = 512
 	r := rand.New(rand.NewPCG(1, 1))
 	a, b := tensor.Randn(r, 1, n, n), tensor.Randn(r, 1, n, n)
 	best := 0.0
-	for start, i := time.Now(), 0; i < 2 || i < 20 && time.Since(start) < 100*time.Millisecond; i++ {
+	for start, i := time.Now(), 0; i < 3 || time.Since(start) < 100*time.Millisecond; i++ {
 		t := time.Now()
 		tensor.Scope(func() { a.MatMulT(b) })
 		best = max(best, 2*n*n*n/time.Since(t).Seconds())
 	}
 	return best
-}
+})
 
 // begin starts a stage.
 func (p *progress) begin(stage string, steps int, now time.Time) {

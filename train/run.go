@@ -16,7 +16,7 @@ import (
 // first step all that can be checked. An error names the stage, and the group, field, sample or file that it is about. A run that a signal or ctx
 // ended returns a *[Stopped].
 func Run[B any](ctx context.Context, model Model[B], o Options, stages ...Stage[B]) (Report, error) {
-	r := &runner[B]{Model: model, session: session{o: o, model: model, now: time.Now}}
+	r := &runner[B]{Model: model, session: session{o: o, model: model, now: time.Now, heap: newHeap()}}
 	return r.run(ctx, stages)
 }
 
@@ -48,6 +48,7 @@ type session struct {
 	last    string   // the newest of this state's past
 	resumed string   // where the run went on from
 	memory  memory
+	heap    heap
 }
 
 // rate says how a list of items is updated.
@@ -271,6 +272,7 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 				return err
 			}
 			r.at.Pending = 1
+			r.heap.tidy()
 		}
 		if err := r.evaluate(ctx, rep, false); err != nil {
 			return err

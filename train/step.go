@@ -259,13 +259,14 @@ func (r *runner[B]) update(rates []float64, norm float64) {
 	if r.config.Clip > 0 {
 		scale = min(1, r.config.Clip/(norm+1e-6))
 	}
-	if r.dry {
-		r.pretend(scale)
-		return
-	}
 	for i, items := range r.items {
-		tensor.AdamW(tensor.AdamWConfig{LR: rates[r.rates[i].group], Beta1: r.config.Betas[0], Beta2: r.config.Betas[1], Eps: r.config.Eps,
-			WeightDecay: r.rates[i].decay, GradScale: scale, Step: r.at.Updates}, items)
+		c := tensor.AdamWConfig{LR: rates[r.rates[i].group], Beta1: r.config.Betas[0], Beta2: r.config.Betas[1], Eps: r.config.Eps,
+			WeightDecay: r.rates[i].decay, GradScale: scale, Step: r.at.Updates}
+		if r.dry {
+			spare(c, items)
+			continue
+		}
+		tensor.AdamW(c, items)
 	}
 	if d := float32(r.config.EMA); d > 0 {
 		for _, t := range r.all {
@@ -274,18 +275,12 @@ func (r *runner[B]) update(rates []float64, norm float64) {
 	}
 }
 
-// pretend does the work of an update on copies of the weights.
-func (r *runner[B]) pretend(scale float64) {
-	for i, items := range r.items {
-		for _, it := range items {
-			it.Grad = it.Param.Grad()
-			it.Param = it.Param.Clone()
-			if it.Master != nil {
-				it.Master = it.Master.Clone()
-			}
-			tensor.AdamW(tensor.AdamWConfig{Beta1: r.config.Betas[0], Beta2: r.config.Betas[1], Eps: r.config.Eps, WeightDecay: r.rates[i].decay,
-				GradScale: scale, Step: r.at.Updates}, []tensor.AdamWItem{it})
-		}
+// spare does the work of an update, and puts the weights back.
+func spare(c tensor.AdamWConfig, items []tensor.AdamWItem) {
+	for i := range items {
+		was := items[i].Param.Clone()
+		tensor.AdamW(c, items[i:i+1])
+		items[i].Param.CopyFrom(was)
 	}
 }
 

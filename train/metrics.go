@@ -7,36 +7,38 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 )
 
 // metricsFile holds every event as one line of JSON. On resuming, what came after the checkpoint is cut off.
 const metricsFile = "metrics.jsonl"
 
-// recorder writes events to metrics.jsonl and to a file of TensorBoard's.
+// boardDir holds TensorBoard's event files, those of each stage in a folder of its own: the stages become runs whose curves lie over each other. In one file the
+// second stage's first step would make TensorBoard drop the first stage, as what a restart has overtaken.
+const boardDir = "tensorboard"
+
+// recorder writes events to metrics.jsonl and to TensorBoard's files.
 type recorder struct {
+	dir   string
 	f     *os.File
 	size  int64
-	board *board
+	board *board // of the present stage
 }
 
 // openRecorder opens the files in dir; size is how much of metrics.jsonl belongs to the past of this run.
-func openRecorder(dir string, size int64, now time.Time) (*recorder, error) {
+func openRecorder(dir string, size int64) (*recorder, error) {
 	f, err := os.OpenFile(filepath.Join(dir, metricsFile), os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, err
 	}
-	r := &recorder{f: f}
+	r := &recorder{dir: dir, f: f}
 	info, err := f.Stat()
 	if err == nil {
 		r.size = min(size, info.Size())
 		err = f.Truncate(r.size)
-	}
-	if err == nil {
-		r.board, err = openBoard(dir, now)
 	}
 	if err != nil {
 		f.Close()
@@ -56,13 +58,32 @@ func (r *recorder) event(e Event) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", metricsFile, err)
 	}
-	return r.board.event(e)
+	if values := e.values(); len(values) > 0 {
+		if r.board == nil || r.board.stage != e.Stage {
+			if r.board != nil {
+				err = r.board.close()
+			}
+			if err == nil {
+				r.board, err = openBoard(filepath.Join(r.dir, boardDir), e)
+			}
+		}
+		if err == nil {
+			err = r.board.points(e, values)
+		}
+	}
+	return err
 }
 
 // sync makes the metrics durable and returns their size.
 func (r *recorder) sync() (int64, error) { return r.size, r.f.Sync() }
 
-func (r *recorder) close() error { return errors.Join(r.f.Close(), r.board.close()) }
+func (r *recorder) close() error {
+	err := r.f.Close()
+	if r.board != nil {
+		err = errors.Join(err, r.board.close())
+	}
+	return err
+}
 
 // plain is e with the numbers that JSON cannot hold written as text.
 func (e Event) plain() any {
@@ -86,16 +107,21 @@ func (e Event) plain() any {
 // sortedKeys are the keys of m in order.
 func sortedKeys(m map[string]float64) []string { return slices.Sorted(maps.Keys(m)) }
 
-// board writes TensorBoard's event files: TFRecords of tensorflow.Event messages.
+// board writes an event file of TensorBoard's: TFRecords of tensorflow.Event messages.
 type board struct {
+	stage string
 	f     *os.File
-	fresh map[string]bool // stages whose start is marked
 }
 
-func openBoard(dir string, now time.Time) (*board, error) {
+// openBoard begins a file of e's stage with a mark that makes TensorBoard forget what earlier files have of e's step and later ones: the run went back behind them.
+func openBoard(dir string, e Event) (*board, error) {
+	dir = filepath.Join(dir, url.PathEscape(e.Stage))
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
 	host, _ := os.Hostname()
 	for i := 0; ; i++ { // several runs may begin within a second
-		name := fmt.Sprintf("events.out.tfevents.%010d.%s.%d.%d", now.Unix(), filepath.Base("h"+host), os.Getpid(), i)
+		name := fmt.Sprintf("events.out.tfevents.%010d.%s.%d.%d", e.Time.Unix(), filepath.Base("h"+host), os.Getpid(), i)
 		f, err := os.OpenFile(filepath.Join(dir, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 		if errors.Is(err, fs.ErrExist) {
 			continue
@@ -103,8 +129,12 @@ func openBoard(dir string, now time.Time) (*board, error) {
 		if err != nil {
 			return nil, err
 		}
-		b := &board{f: f, fresh: map[string]bool{}}
-		if err := b.write(now, 0, func(m []byte) []byte { return field(m, 3, []byte("brain.Event:2")) }); err != nil {
+		b := &board{e.Stage, f}
+		err = b.write(e.Time, 0, func(m []byte) []byte { return field(m, 3, []byte("brain.Event:2")) })
+		if err == nil {
+			err = b.write(e.Time, e.Step, func(m []byte) []byte { return field(m, 7, []byte{1 << 3, 1}) }) // SessionLog START
+		}
+		if err != nil {
 			f.Close()
 			return nil, err
 		}
@@ -112,8 +142,8 @@ func openBoard(dir string, now time.Time) (*board, error) {
 	}
 }
 
-// event writes the numbers of e under names that begin with the stage's.
-func (b *board) event(e Event) error {
+// values are the numbers of e that make curves, by their tags.
+func (e Event) values() map[string]float64 {
 	values := map[string]float64{}
 	switch e.Kind {
 	case "step":
@@ -128,20 +158,17 @@ func (b *board) event(e Event) error {
 		for k, v := range e.Scores {
 			values[e.Text+"/"+k] = v
 		}
-	default:
-		return nil
 	}
-	if !b.fresh[e.Stage] { // a SessionLog START makes TensorBoard forget later steps of the run before
-		b.fresh[e.Stage] = true
-		if err := b.write(e.Time, e.Step, func(m []byte) []byte { return field(m, 7, []byte{1 << 3, 1}) }); err != nil {
-			return err
-		}
-	}
+	return values
+}
+
+// points writes values at e's step.
+func (b *board) points(e Event, values map[string]float64) error {
 	return b.write(e.Time, e.Step, func(m []byte) []byte {
 		var summary []byte
 		for _, k := range sortedKeys(values) {
-			v := field(nil, 1, []byte(e.Stage+"/"+k)) // tag
-			v = append(v, 2<<3|5)                     // simple_value, a float
+			v := field(nil, 1, []byte(k)) // tag
+			v = append(v, 2<<3|5)         // simple_value, a float
 			v = appendFixed32(v, math.Float32bits(float32(values[k])))
 			summary = field(summary, 1, v)
 		}

@@ -140,7 +140,7 @@ func (r *runner[B]) open(ctx context.Context, stages []Stage[B]) error {
 		err = r.afford(ctx, stages)
 	}
 	if err == nil && r.o.Dir != "" && r.comm().Rank() == 0 {
-		if r.metrics, err = openRecorder(r.o.Dir, r.at.Metrics, r.now()); err == nil {
+		if r.metrics, err = openRecorder(r.o.Dir, r.at.Metrics); err == nil {
 			r.sinks = append(r.sinks, r.metrics.event)
 		}
 	}

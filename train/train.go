@@ -82,7 +82,7 @@ type Evaluation struct {
 
 // Options are about the run as a whole.
 type Options struct {
-	Dir      string            // checkpoints, metrics and the resolved config; "": nothing is stored
+	Dir      string            // checkpoints, metrics.jsonl, tensorboard/ and the resolved config; "": nothing is stored
 	Resume   bool              // go on from the newest checkpoint of Dir, if there is one
 	Keep     int               // newest checkpoints kept besides the best; 0: 2
 	Memory   int64             // bytes that a stage may take by [Plan]'s estimate, else Run refuses; 0: do not ask

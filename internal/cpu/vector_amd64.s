@@ -1326,58 +1326,51 @@ TEXT ·unaryGELUAVX2(SB), NOSPLIT, $0-48
 	MOVQ    dst_len+8(FP), DX
 	VMOVUPS allc2d00000<>+0(SB), Y0
 	VMOVUPS all42b20000<>+0(SB), Y1
-	VMOVUPS all3f800000<>+0(SB), Y2
+	VMOVUPS all3f800000<>+0(SB), Y1
 	XORQ    BX, BX
 	SUBQ    $0x08, DX
 	JL      rest
 
 block:
-	VMOVUPS      (CX)(BX*4), Y3
-	VMULPS       Y3, Y3, Y4
-	VMULPS       allbf000000<>+0(SB), Y4, Y4
-	VMAXPS       Y4, Y0, Y4
-	VMINPS       Y4, Y1, Y4
-	VMOVUPS      all4b400000<>+0(SB), Y5
-	VFMADD231PS  all3fb8aa3b<>+0(SB), Y4, Y5
-	VSUBPS       all4b400000<>+0(SB), Y5, Y6
-	VFNMADD231PS all3f318000<>+0(SB), Y6, Y4
-	VFNMADD231PS allb95e8083<>+0(SB), Y6, Y4
-	VMOVUPS      all39506967<>+0(SB), Y6
-	VFMADD213PS  all3ab743ce<>+0(SB), Y4, Y6
-	VFMADD213PS  all3c088908<>+0(SB), Y4, Y6
-	VFMADD213PS  all3d2aa9c1<>+0(SB), Y4, Y6
-	VFMADD213PS  all3e2aaaaa<>+0(SB), Y4, Y6
-	VFMADD213PS  all3f000000<>+0(SB), Y4, Y6
-	VFMADD213PS  all3f800000<>+0(SB), Y4, Y6
-	VFMADD213PS  all3f800000<>+0(SB), Y4, Y6
-	VPSUBD       all4b400000<>+0(SB), Y5, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y5, Y6, Y6
+	VMOVUPS      (CX)(BX*4), Y2
+	VMULPS       Y2, Y2, Y3
+	VMULPS       allbf000000<>+0(SB), Y3, Y3
+	VMAXPS       Y3, Y0, Y3
+	VMOVUPS      all4b400040<>+0(SB), Y4
+	VFMADD231PS  all3fb8aa3b<>+0(SB), Y3, Y4
+	VSUBPS       all4b400040<>+0(SB), Y4, Y5
+	VFNMADD231PS all3f318000<>+0(SB), Y5, Y3
+	VFNMADD231PS allb95e8083<>+0(SB), Y5, Y3
+	VMOVUPS      all39506967<>+0(SB), Y5
+	VFMADD213PS  all3ab743ce<>+0(SB), Y3, Y5
+	VFMADD213PS  all3c088908<>+0(SB), Y3, Y5
+	VFMADD213PS  all3d2aa9c1<>+0(SB), Y3, Y5
+	VFMADD213PS  all3e2aaaaa<>+0(SB), Y3, Y5
+	VFMADD213PS  all3f000000<>+0(SB), Y3, Y5
+	VFMADD213PS  all3f800000<>+0(SB), Y3, Y5
+	VFMADD213PS  all3f800000<>+0(SB), Y3, Y5
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       all3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y4
-	VANDPS       all7fffffff<>+0(SB), Y3, Y5
-	VMOVUPS      all3f800000<>+0(SB), Y6
-	VFMADD231PS  all3e99999a<>+0(SB), Y5, Y6
-	VDIVPS       Y6, Y2, Y5
-	VMOVUPS      all3d1d5116<>+0(SB), Y6
-	VFMADD213PS  allbe2d5ef6<>+0(SB), Y5, Y6
-	VFMADD213PS  all3e6a7263<>+0(SB), Y5, Y6
-	VFMADD213PS  allbd9d5e38<>+0(SB), Y5, Y6
-	VFMADD213PS  all3e123118<>+0(SB), Y5, Y6
-	VFMADD213PS  all3dc1b635<>+0(SB), Y5, Y6
-	VFMADD213PS  all3df9be72<>+0(SB), Y5, Y6
-	VFMADD213PS  all3df4b423<>+0(SB), Y5, Y6
-	VFMADD213PS  all36f760fd<>+0(SB), Y5, Y6
-	VMULPS       Y4, Y6, Y4
-	VXORPS       Y5, Y5, Y5
-	VSUBPS       Y4, Y2, Y6
-	VCMPPS       $0x01, Y5, Y3, Y5
-	VBLENDVPS    Y5, Y4, Y6, Y5
-	VMULPS       Y5, Y3, Y3
-	VMOVUPS      Y3, (AX)(BX*4)
+	VPADDD       Y4, Y5, Y5
+	VANDPS       all7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS      all3f800000<>+0(SB), Y4
+	VFMADD231PS  all3e99999a<>+0(SB), Y3, Y4
+	VDIVPS       Y4, Y1, Y3
+	VMOVUPS      all1d1d5116<>+0(SB), Y4
+	VFMADD213PS  all9e2d5ef6<>+0(SB), Y3, Y4
+	VFMADD213PS  all1e6a7263<>+0(SB), Y3, Y4
+	VFMADD213PS  all9d9d5e38<>+0(SB), Y3, Y4
+	VFMADD213PS  all1e123118<>+0(SB), Y3, Y4
+	VFMADD213PS  all1dc1b635<>+0(SB), Y3, Y4
+	VFMADD213PS  all1df9be72<>+0(SB), Y3, Y4
+	VFMADD213PS  all1df4b423<>+0(SB), Y3, Y4
+	VFMADD213PS  all16f760fd<>+0(SB), Y3, Y4
+	VMULPS       Y5, Y4, Y3
+	VXORPS       Y4, Y4, Y4
+	VSUBPS       Y3, Y1, Y5
+	VCMPPS       $0x01, Y4, Y2, Y4
+	VBLENDVPS    Y4, Y3, Y5, Y4
+	VMULPS       Y4, Y2, Y2
+	VMOVUPS      Y2, (AX)(BX*4)
 	ADDQ         $0x08, BX
 	SUBQ         $0x08, DX
 	JGE          block
@@ -1387,53 +1380,46 @@ rest:
 	JZ           done
 	LEAQ         ones<>+0(SB), SI
 	NEGQ         DX
-	VMOVUPS      128(SI)(DX*4), Y3
-	VMASKMOVPS   (CX)(BX*4), Y3, Y4
-	VMULPS       Y4, Y4, Y5
-	VMULPS       allbf000000<>+0(SB), Y5, Y5
-	VMAXPS       Y5, Y0, Y5
-	VMINPS       Y5, Y1, Y5
-	VMOVUPS      all4b400000<>+0(SB), Y0
-	VFMADD231PS  all3fb8aa3b<>+0(SB), Y5, Y0
-	VSUBPS       all4b400000<>+0(SB), Y0, Y1
-	VFNMADD231PS all3f318000<>+0(SB), Y1, Y5
-	VFNMADD231PS allb95e8083<>+0(SB), Y1, Y5
-	VMOVUPS      all39506967<>+0(SB), Y1
-	VFMADD213PS  all3ab743ce<>+0(SB), Y5, Y1
-	VFMADD213PS  all3c088908<>+0(SB), Y5, Y1
-	VFMADD213PS  all3d2aa9c1<>+0(SB), Y5, Y1
-	VFMADD213PS  all3e2aaaaa<>+0(SB), Y5, Y1
-	VFMADD213PS  all3f000000<>+0(SB), Y5, Y1
-	VFMADD213PS  all3f800000<>+0(SB), Y5, Y1
-	VFMADD213PS  all3f800000<>+0(SB), Y5, Y1
-	VPSUBD       all4b400000<>+0(SB), Y0, Y0
-	VPSRAD       $0x01, Y0, Y5
-	VPSUBD       Y5, Y0, Y0
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y5, Y1, Y1
+	VMOVUPS      128(SI)(DX*4), Y2
+	VMASKMOVPS   (CX)(BX*4), Y2, Y3
+	VMULPS       Y3, Y3, Y4
+	VMULPS       allbf000000<>+0(SB), Y4, Y4
+	VMAXPS       Y4, Y0, Y4
+	VMOVUPS      all4b400040<>+0(SB), Y0
+	VFMADD231PS  all3fb8aa3b<>+0(SB), Y4, Y0
+	VSUBPS       all4b400040<>+0(SB), Y0, Y5
+	VFNMADD231PS all3f318000<>+0(SB), Y5, Y4
+	VFNMADD231PS allb95e8083<>+0(SB), Y5, Y4
+	VMOVUPS      all39506967<>+0(SB), Y5
+	VFMADD213PS  all3ab743ce<>+0(SB), Y4, Y5
+	VFMADD213PS  all3c088908<>+0(SB), Y4, Y5
+	VFMADD213PS  all3d2aa9c1<>+0(SB), Y4, Y5
+	VFMADD213PS  all3e2aaaaa<>+0(SB), Y4, Y5
+	VFMADD213PS  all3f000000<>+0(SB), Y4, Y5
+	VFMADD213PS  all3f800000<>+0(SB), Y4, Y5
+	VFMADD213PS  all3f800000<>+0(SB), Y4, Y5
 	VPSLLD       $0x17, Y0, Y0
-	VPADDD       all3f800000<>+0(SB), Y0, Y0
-	VMULPS       Y0, Y1, Y0
-	VANDPS       all7fffffff<>+0(SB), Y4, Y1
-	VMOVUPS      all3f800000<>+0(SB), Y5
-	VFMADD231PS  all3e99999a<>+0(SB), Y1, Y5
-	VDIVPS       Y5, Y2, Y1
-	VMOVUPS      all3d1d5116<>+0(SB), Y5
-	VFMADD213PS  allbe2d5ef6<>+0(SB), Y1, Y5
-	VFMADD213PS  all3e6a7263<>+0(SB), Y1, Y5
-	VFMADD213PS  allbd9d5e38<>+0(SB), Y1, Y5
-	VFMADD213PS  all3e123118<>+0(SB), Y1, Y5
-	VFMADD213PS  all3dc1b635<>+0(SB), Y1, Y5
-	VFMADD213PS  all3df9be72<>+0(SB), Y1, Y5
-	VFMADD213PS  all3df4b423<>+0(SB), Y1, Y5
-	VFMADD213PS  all36f760fd<>+0(SB), Y1, Y5
-	VMULPS       Y0, Y5, Y0
-	VXORPS       Y1, Y1, Y1
-	VSUBPS       Y0, Y2, Y2
-	VCMPPS       $0x01, Y1, Y4, Y1
-	VBLENDVPS    Y1, Y0, Y2, Y1
-	VMULPS       Y1, Y4, Y0
-	VMASKMOVPS   Y0, Y3, (AX)(BX*4)
+	VPADDD       Y0, Y5, Y5
+	VANDPS       all7fffffff<>+0(SB), Y3, Y0
+	VMOVUPS      all3f800000<>+0(SB), Y4
+	VFMADD231PS  all3e99999a<>+0(SB), Y0, Y4
+	VDIVPS       Y4, Y1, Y0
+	VMOVUPS      all1d1d5116<>+0(SB), Y4
+	VFMADD213PS  all9e2d5ef6<>+0(SB), Y0, Y4
+	VFMADD213PS  all1e6a7263<>+0(SB), Y0, Y4
+	VFMADD213PS  all9d9d5e38<>+0(SB), Y0, Y4
+	VFMADD213PS  all1e123118<>+0(SB), Y0, Y4
+	VFMADD213PS  all1dc1b635<>+0(SB), Y0, Y4
+	VFMADD213PS  all1df9be72<>+0(SB), Y0, Y4
+	VFMADD213PS  all1df4b423<>+0(SB), Y0, Y4
+	VFMADD213PS  all16f760fd<>+0(SB), Y0, Y4
+	VMULPS       Y5, Y4, Y0
+	VXORPS       Y4, Y4, Y4
+	VSUBPS       Y0, Y1, Y1
+	VCMPPS       $0x01, Y4, Y3, Y4
+	VBLENDVPS    Y4, Y0, Y1, Y4
+	VMULPS       Y4, Y3, Y0
+	VMASKMOVPS   Y0, Y2, (AX)(BX*4)
 
 done:
 	VZEROUPPER
@@ -1456,6 +1442,24 @@ DATA allbf000000<>+52(SB)/4, $0xbf000000
 DATA allbf000000<>+56(SB)/4, $0xbf000000
 DATA allbf000000<>+60(SB)/4, $0xbf000000
 GLOBL allbf000000<>(SB), RODATA|NOPTR, $64
+
+DATA all4b400040<>+0(SB)/4, $0x4b400040
+DATA all4b400040<>+4(SB)/4, $0x4b400040
+DATA all4b400040<>+8(SB)/4, $0x4b400040
+DATA all4b400040<>+12(SB)/4, $0x4b400040
+DATA all4b400040<>+16(SB)/4, $0x4b400040
+DATA all4b400040<>+20(SB)/4, $0x4b400040
+DATA all4b400040<>+24(SB)/4, $0x4b400040
+DATA all4b400040<>+28(SB)/4, $0x4b400040
+DATA all4b400040<>+32(SB)/4, $0x4b400040
+DATA all4b400040<>+36(SB)/4, $0x4b400040
+DATA all4b400040<>+40(SB)/4, $0x4b400040
+DATA all4b400040<>+44(SB)/4, $0x4b400040
+DATA all4b400040<>+48(SB)/4, $0x4b400040
+DATA all4b400040<>+52(SB)/4, $0x4b400040
+DATA all4b400040<>+56(SB)/4, $0x4b400040
+DATA all4b400040<>+60(SB)/4, $0x4b400040
+GLOBL all4b400040<>(SB), RODATA|NOPTR, $64
 
 DATA all7fffffff<>+0(SB)/4, $0x7fffffff
 DATA all7fffffff<>+4(SB)/4, $0x7fffffff
@@ -1493,167 +1497,167 @@ DATA all3e99999a<>+56(SB)/4, $0x3e99999a
 DATA all3e99999a<>+60(SB)/4, $0x3e99999a
 GLOBL all3e99999a<>(SB), RODATA|NOPTR, $64
 
-DATA all3d1d5116<>+0(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+4(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+8(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+12(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+16(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+20(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+24(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+28(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+32(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+36(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+40(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+44(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+48(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+52(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+56(SB)/4, $0x3d1d5116
-DATA all3d1d5116<>+60(SB)/4, $0x3d1d5116
-GLOBL all3d1d5116<>(SB), RODATA|NOPTR, $64
+DATA all1d1d5116<>+0(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+4(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+8(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+12(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+16(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+20(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+24(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+28(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+32(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+36(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+40(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+44(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+48(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+52(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+56(SB)/4, $0x1d1d5116
+DATA all1d1d5116<>+60(SB)/4, $0x1d1d5116
+GLOBL all1d1d5116<>(SB), RODATA|NOPTR, $64
 
-DATA allbe2d5ef6<>+0(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+4(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+8(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+12(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+16(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+20(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+24(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+28(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+32(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+36(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+40(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+44(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+48(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+52(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+56(SB)/4, $0xbe2d5ef6
-DATA allbe2d5ef6<>+60(SB)/4, $0xbe2d5ef6
-GLOBL allbe2d5ef6<>(SB), RODATA|NOPTR, $64
+DATA all9e2d5ef6<>+0(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+4(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+8(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+12(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+16(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+20(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+24(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+28(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+32(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+36(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+40(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+44(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+48(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+52(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+56(SB)/4, $0x9e2d5ef6
+DATA all9e2d5ef6<>+60(SB)/4, $0x9e2d5ef6
+GLOBL all9e2d5ef6<>(SB), RODATA|NOPTR, $64
 
-DATA all3e6a7263<>+0(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+4(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+8(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+12(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+16(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+20(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+24(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+28(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+32(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+36(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+40(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+44(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+48(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+52(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+56(SB)/4, $0x3e6a7263
-DATA all3e6a7263<>+60(SB)/4, $0x3e6a7263
-GLOBL all3e6a7263<>(SB), RODATA|NOPTR, $64
+DATA all1e6a7263<>+0(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+4(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+8(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+12(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+16(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+20(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+24(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+28(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+32(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+36(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+40(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+44(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+48(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+52(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+56(SB)/4, $0x1e6a7263
+DATA all1e6a7263<>+60(SB)/4, $0x1e6a7263
+GLOBL all1e6a7263<>(SB), RODATA|NOPTR, $64
 
-DATA allbd9d5e38<>+0(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+4(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+8(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+12(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+16(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+20(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+24(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+28(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+32(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+36(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+40(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+44(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+48(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+52(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+56(SB)/4, $0xbd9d5e38
-DATA allbd9d5e38<>+60(SB)/4, $0xbd9d5e38
-GLOBL allbd9d5e38<>(SB), RODATA|NOPTR, $64
+DATA all9d9d5e38<>+0(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+4(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+8(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+12(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+16(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+20(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+24(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+28(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+32(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+36(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+40(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+44(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+48(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+52(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+56(SB)/4, $0x9d9d5e38
+DATA all9d9d5e38<>+60(SB)/4, $0x9d9d5e38
+GLOBL all9d9d5e38<>(SB), RODATA|NOPTR, $64
 
-DATA all3e123118<>+0(SB)/4, $0x3e123118
-DATA all3e123118<>+4(SB)/4, $0x3e123118
-DATA all3e123118<>+8(SB)/4, $0x3e123118
-DATA all3e123118<>+12(SB)/4, $0x3e123118
-DATA all3e123118<>+16(SB)/4, $0x3e123118
-DATA all3e123118<>+20(SB)/4, $0x3e123118
-DATA all3e123118<>+24(SB)/4, $0x3e123118
-DATA all3e123118<>+28(SB)/4, $0x3e123118
-DATA all3e123118<>+32(SB)/4, $0x3e123118
-DATA all3e123118<>+36(SB)/4, $0x3e123118
-DATA all3e123118<>+40(SB)/4, $0x3e123118
-DATA all3e123118<>+44(SB)/4, $0x3e123118
-DATA all3e123118<>+48(SB)/4, $0x3e123118
-DATA all3e123118<>+52(SB)/4, $0x3e123118
-DATA all3e123118<>+56(SB)/4, $0x3e123118
-DATA all3e123118<>+60(SB)/4, $0x3e123118
-GLOBL all3e123118<>(SB), RODATA|NOPTR, $64
+DATA all1e123118<>+0(SB)/4, $0x1e123118
+DATA all1e123118<>+4(SB)/4, $0x1e123118
+DATA all1e123118<>+8(SB)/4, $0x1e123118
+DATA all1e123118<>+12(SB)/4, $0x1e123118
+DATA all1e123118<>+16(SB)/4, $0x1e123118
+DATA all1e123118<>+20(SB)/4, $0x1e123118
+DATA all1e123118<>+24(SB)/4, $0x1e123118
+DATA all1e123118<>+28(SB)/4, $0x1e123118
+DATA all1e123118<>+32(SB)/4, $0x1e123118
+DATA all1e123118<>+36(SB)/4, $0x1e123118
+DATA all1e123118<>+40(SB)/4, $0x1e123118
+DATA all1e123118<>+44(SB)/4, $0x1e123118
+DATA all1e123118<>+48(SB)/4, $0x1e123118
+DATA all1e123118<>+52(SB)/4, $0x1e123118
+DATA all1e123118<>+56(SB)/4, $0x1e123118
+DATA all1e123118<>+60(SB)/4, $0x1e123118
+GLOBL all1e123118<>(SB), RODATA|NOPTR, $64
 
-DATA all3dc1b635<>+0(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+4(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+8(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+12(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+16(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+20(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+24(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+28(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+32(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+36(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+40(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+44(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+48(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+52(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+56(SB)/4, $0x3dc1b635
-DATA all3dc1b635<>+60(SB)/4, $0x3dc1b635
-GLOBL all3dc1b635<>(SB), RODATA|NOPTR, $64
+DATA all1dc1b635<>+0(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+4(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+8(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+12(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+16(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+20(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+24(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+28(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+32(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+36(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+40(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+44(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+48(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+52(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+56(SB)/4, $0x1dc1b635
+DATA all1dc1b635<>+60(SB)/4, $0x1dc1b635
+GLOBL all1dc1b635<>(SB), RODATA|NOPTR, $64
 
-DATA all3df9be72<>+0(SB)/4, $0x3df9be72
-DATA all3df9be72<>+4(SB)/4, $0x3df9be72
-DATA all3df9be72<>+8(SB)/4, $0x3df9be72
-DATA all3df9be72<>+12(SB)/4, $0x3df9be72
-DATA all3df9be72<>+16(SB)/4, $0x3df9be72
-DATA all3df9be72<>+20(SB)/4, $0x3df9be72
-DATA all3df9be72<>+24(SB)/4, $0x3df9be72
-DATA all3df9be72<>+28(SB)/4, $0x3df9be72
-DATA all3df9be72<>+32(SB)/4, $0x3df9be72
-DATA all3df9be72<>+36(SB)/4, $0x3df9be72
-DATA all3df9be72<>+40(SB)/4, $0x3df9be72
-DATA all3df9be72<>+44(SB)/4, $0x3df9be72
-DATA all3df9be72<>+48(SB)/4, $0x3df9be72
-DATA all3df9be72<>+52(SB)/4, $0x3df9be72
-DATA all3df9be72<>+56(SB)/4, $0x3df9be72
-DATA all3df9be72<>+60(SB)/4, $0x3df9be72
-GLOBL all3df9be72<>(SB), RODATA|NOPTR, $64
+DATA all1df9be72<>+0(SB)/4, $0x1df9be72
+DATA all1df9be72<>+4(SB)/4, $0x1df9be72
+DATA all1df9be72<>+8(SB)/4, $0x1df9be72
+DATA all1df9be72<>+12(SB)/4, $0x1df9be72
+DATA all1df9be72<>+16(SB)/4, $0x1df9be72
+DATA all1df9be72<>+20(SB)/4, $0x1df9be72
+DATA all1df9be72<>+24(SB)/4, $0x1df9be72
+DATA all1df9be72<>+28(SB)/4, $0x1df9be72
+DATA all1df9be72<>+32(SB)/4, $0x1df9be72
+DATA all1df9be72<>+36(SB)/4, $0x1df9be72
+DATA all1df9be72<>+40(SB)/4, $0x1df9be72
+DATA all1df9be72<>+44(SB)/4, $0x1df9be72
+DATA all1df9be72<>+48(SB)/4, $0x1df9be72
+DATA all1df9be72<>+52(SB)/4, $0x1df9be72
+DATA all1df9be72<>+56(SB)/4, $0x1df9be72
+DATA all1df9be72<>+60(SB)/4, $0x1df9be72
+GLOBL all1df9be72<>(SB), RODATA|NOPTR, $64
 
-DATA all3df4b423<>+0(SB)/4, $0x3df4b423
-DATA all3df4b423<>+4(SB)/4, $0x3df4b423
-DATA all3df4b423<>+8(SB)/4, $0x3df4b423
-DATA all3df4b423<>+12(SB)/4, $0x3df4b423
-DATA all3df4b423<>+16(SB)/4, $0x3df4b423
-DATA all3df4b423<>+20(SB)/4, $0x3df4b423
-DATA all3df4b423<>+24(SB)/4, $0x3df4b423
-DATA all3df4b423<>+28(SB)/4, $0x3df4b423
-DATA all3df4b423<>+32(SB)/4, $0x3df4b423
-DATA all3df4b423<>+36(SB)/4, $0x3df4b423
-DATA all3df4b423<>+40(SB)/4, $0x3df4b423
-DATA all3df4b423<>+44(SB)/4, $0x3df4b423
-DATA all3df4b423<>+48(SB)/4, $0x3df4b423
-DATA all3df4b423<>+52(SB)/4, $0x3df4b423
-DATA all3df4b423<>+56(SB)/4, $0x3df4b423
-DATA all3df4b423<>+60(SB)/4, $0x3df4b423
-GLOBL all3df4b423<>(SB), RODATA|NOPTR, $64
+DATA all1df4b423<>+0(SB)/4, $0x1df4b423
+DATA all1df4b423<>+4(SB)/4, $0x1df4b423
+DATA all1df4b423<>+8(SB)/4, $0x1df4b423
+DATA all1df4b423<>+12(SB)/4, $0x1df4b423
+DATA all1df4b423<>+16(SB)/4, $0x1df4b423
+DATA all1df4b423<>+20(SB)/4, $0x1df4b423
+DATA all1df4b423<>+24(SB)/4, $0x1df4b423
+DATA all1df4b423<>+28(SB)/4, $0x1df4b423
+DATA all1df4b423<>+32(SB)/4, $0x1df4b423
+DATA all1df4b423<>+36(SB)/4, $0x1df4b423
+DATA all1df4b423<>+40(SB)/4, $0x1df4b423
+DATA all1df4b423<>+44(SB)/4, $0x1df4b423
+DATA all1df4b423<>+48(SB)/4, $0x1df4b423
+DATA all1df4b423<>+52(SB)/4, $0x1df4b423
+DATA all1df4b423<>+56(SB)/4, $0x1df4b423
+DATA all1df4b423<>+60(SB)/4, $0x1df4b423
+GLOBL all1df4b423<>(SB), RODATA|NOPTR, $64
 
-DATA all36f760fd<>+0(SB)/4, $0x36f760fd
-DATA all36f760fd<>+4(SB)/4, $0x36f760fd
-DATA all36f760fd<>+8(SB)/4, $0x36f760fd
-DATA all36f760fd<>+12(SB)/4, $0x36f760fd
-DATA all36f760fd<>+16(SB)/4, $0x36f760fd
-DATA all36f760fd<>+20(SB)/4, $0x36f760fd
-DATA all36f760fd<>+24(SB)/4, $0x36f760fd
-DATA all36f760fd<>+28(SB)/4, $0x36f760fd
-DATA all36f760fd<>+32(SB)/4, $0x36f760fd
-DATA all36f760fd<>+36(SB)/4, $0x36f760fd
-DATA all36f760fd<>+40(SB)/4, $0x36f760fd
-DATA all36f760fd<>+44(SB)/4, $0x36f760fd
-DATA all36f760fd<>+48(SB)/4, $0x36f760fd
-DATA all36f760fd<>+52(SB)/4, $0x36f760fd
-DATA all36f760fd<>+56(SB)/4, $0x36f760fd
-DATA all36f760fd<>+60(SB)/4, $0x36f760fd
-GLOBL all36f760fd<>(SB), RODATA|NOPTR, $64
+DATA all16f760fd<>+0(SB)/4, $0x16f760fd
+DATA all16f760fd<>+4(SB)/4, $0x16f760fd
+DATA all16f760fd<>+8(SB)/4, $0x16f760fd
+DATA all16f760fd<>+12(SB)/4, $0x16f760fd
+DATA all16f760fd<>+16(SB)/4, $0x16f760fd
+DATA all16f760fd<>+20(SB)/4, $0x16f760fd
+DATA all16f760fd<>+24(SB)/4, $0x16f760fd
+DATA all16f760fd<>+28(SB)/4, $0x16f760fd
+DATA all16f760fd<>+32(SB)/4, $0x16f760fd
+DATA all16f760fd<>+36(SB)/4, $0x16f760fd
+DATA all16f760fd<>+40(SB)/4, $0x16f760fd
+DATA all16f760fd<>+44(SB)/4, $0x16f760fd
+DATA all16f760fd<>+48(SB)/4, $0x16f760fd
+DATA all16f760fd<>+52(SB)/4, $0x16f760fd
+DATA all16f760fd<>+56(SB)/4, $0x16f760fd
+DATA all16f760fd<>+60(SB)/4, $0x16f760fd
+GLOBL all16f760fd<>(SB), RODATA|NOPTR, $64
 
 // func unaryGELUTanhAVX2(dst []float32, x []float32)
 // Requires: AVX, AVX2, FMA3
@@ -2297,61 +2301,54 @@ TEXT ·gradGELUAVX2(SB), NOSPLIT, $0-96
 	MOVQ    dx_len+8(FP), BX
 	VMOVUPS allc2d00000<>+0(SB), Y0
 	VMOVUPS all42b20000<>+0(SB), Y1
-	VMOVUPS all3f800000<>+0(SB), Y2
+	VMOVUPS all3f800000<>+0(SB), Y1
 	XORQ    SI, SI
 	SUBQ    $0x08, BX
 	JL      rest
 
 block:
-	VMOVUPS      (CX)(SI*4), Y3
-	VMULPS       Y3, Y3, Y4
-	VMULPS       allbf000000<>+0(SB), Y4, Y4
-	VMAXPS       Y4, Y0, Y4
-	VMINPS       Y4, Y1, Y4
-	VMOVUPS      all4b400000<>+0(SB), Y5
-	VFMADD231PS  all3fb8aa3b<>+0(SB), Y4, Y5
-	VSUBPS       all4b400000<>+0(SB), Y5, Y6
-	VFNMADD231PS all3f318000<>+0(SB), Y6, Y4
-	VFNMADD231PS allb95e8083<>+0(SB), Y6, Y4
-	VMOVUPS      all39506967<>+0(SB), Y6
-	VFMADD213PS  all3ab743ce<>+0(SB), Y4, Y6
-	VFMADD213PS  all3c088908<>+0(SB), Y4, Y6
-	VFMADD213PS  all3d2aa9c1<>+0(SB), Y4, Y6
-	VFMADD213PS  all3e2aaaaa<>+0(SB), Y4, Y6
-	VFMADD213PS  all3f000000<>+0(SB), Y4, Y6
-	VFMADD213PS  all3f800000<>+0(SB), Y4, Y6
-	VFMADD213PS  all3f800000<>+0(SB), Y4, Y6
-	VPSUBD       all4b400000<>+0(SB), Y5, Y4
-	VPSRAD       $0x01, Y4, Y5
-	VPSUBD       Y5, Y4, Y4
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y5, Y6, Y6
+	VMOVUPS      (CX)(SI*4), Y2
+	VMULPS       Y2, Y2, Y3
+	VMULPS       allbf000000<>+0(SB), Y3, Y3
+	VMAXPS       Y3, Y0, Y3
+	VMOVUPS      all4b400040<>+0(SB), Y4
+	VFMADD231PS  all3fb8aa3b<>+0(SB), Y3, Y4
+	VSUBPS       all4b400040<>+0(SB), Y4, Y5
+	VFNMADD231PS all3f318000<>+0(SB), Y5, Y3
+	VFNMADD231PS allb95e8083<>+0(SB), Y5, Y3
+	VMOVUPS      all39506967<>+0(SB), Y5
+	VFMADD213PS  all3ab743ce<>+0(SB), Y3, Y5
+	VFMADD213PS  all3c088908<>+0(SB), Y3, Y5
+	VFMADD213PS  all3d2aa9c1<>+0(SB), Y3, Y5
+	VFMADD213PS  all3e2aaaaa<>+0(SB), Y3, Y5
+	VFMADD213PS  all3f000000<>+0(SB), Y3, Y5
+	VFMADD213PS  all3f800000<>+0(SB), Y3, Y5
+	VFMADD213PS  all3f800000<>+0(SB), Y3, Y5
 	VPSLLD       $0x17, Y4, Y4
-	VPADDD       all3f800000<>+0(SB), Y4, Y4
-	VMULPS       Y4, Y6, Y4
-	VANDPS       all7fffffff<>+0(SB), Y3, Y5
-	VMOVUPS      all3f800000<>+0(SB), Y6
-	VFMADD231PS  all3e99999a<>+0(SB), Y5, Y6
-	VDIVPS       Y6, Y2, Y5
-	VMOVUPS      all3d1d5116<>+0(SB), Y6
-	VFMADD213PS  allbe2d5ef6<>+0(SB), Y5, Y6
-	VFMADD213PS  all3e6a7263<>+0(SB), Y5, Y6
-	VFMADD213PS  allbd9d5e38<>+0(SB), Y5, Y6
-	VFMADD213PS  all3e123118<>+0(SB), Y5, Y6
-	VFMADD213PS  all3dc1b635<>+0(SB), Y5, Y6
-	VFMADD213PS  all3df9be72<>+0(SB), Y5, Y6
-	VFMADD213PS  all3df4b423<>+0(SB), Y5, Y6
-	VFMADD213PS  all36f760fd<>+0(SB), Y5, Y6
-	VMULPS       Y4, Y6, Y5
-	VXORPS       Y6, Y6, Y6
-	VSUBPS       Y5, Y2, Y7
-	VCMPPS       $0x01, Y6, Y3, Y6
-	VBLENDVPS    Y6, Y5, Y7, Y6
-	VMULPS       Y4, Y3, Y3
-	VFMADD231PS  all3ecc422a<>+0(SB), Y3, Y6
-	VMOVUPS      (DX)(SI*4), Y3
-	VMULPS       Y3, Y6, Y3
-	VMOVUPS      Y3, (AX)(SI*4)
+	VPADDD       Y4, Y5, Y5
+	VANDPS       all7fffffff<>+0(SB), Y2, Y3
+	VMOVUPS      all3f800000<>+0(SB), Y4
+	VFMADD231PS  all3e99999a<>+0(SB), Y3, Y4
+	VDIVPS       Y4, Y1, Y3
+	VMOVUPS      all1d1d5116<>+0(SB), Y4
+	VFMADD213PS  all9e2d5ef6<>+0(SB), Y3, Y4
+	VFMADD213PS  all1e6a7263<>+0(SB), Y3, Y4
+	VFMADD213PS  all9d9d5e38<>+0(SB), Y3, Y4
+	VFMADD213PS  all1e123118<>+0(SB), Y3, Y4
+	VFMADD213PS  all1dc1b635<>+0(SB), Y3, Y4
+	VFMADD213PS  all1df9be72<>+0(SB), Y3, Y4
+	VFMADD213PS  all1df4b423<>+0(SB), Y3, Y4
+	VFMADD213PS  all16f760fd<>+0(SB), Y3, Y4
+	VMULPS       Y5, Y4, Y3
+	VXORPS       Y4, Y4, Y4
+	VSUBPS       Y3, Y1, Y6
+	VCMPPS       $0x01, Y4, Y2, Y4
+	VBLENDVPS    Y4, Y3, Y6, Y4
+	VMULPS       all1ecc422a<>+0(SB), Y5, Y3
+	VFMADD231PS  Y2, Y3, Y4
+	VMOVUPS      (DX)(SI*4), Y2
+	VMULPS       Y2, Y4, Y2
+	VMOVUPS      Y2, (AX)(SI*4)
 	ADDQ         $0x08, SI
 	SUBQ         $0x08, BX
 	JGE          block
@@ -2361,78 +2358,71 @@ rest:
 	JZ           done
 	LEAQ         ones<>+0(SB), DI
 	NEGQ         BX
-	VMOVUPS      128(DI)(BX*4), Y3
-	VMASKMOVPS   (CX)(SI*4), Y3, Y4
-	VMULPS       Y4, Y4, Y5
-	VMULPS       allbf000000<>+0(SB), Y5, Y5
-	VMAXPS       Y5, Y0, Y5
-	VMINPS       Y5, Y1, Y5
-	VMOVUPS      all4b400000<>+0(SB), Y0
-	VFMADD231PS  all3fb8aa3b<>+0(SB), Y5, Y0
-	VSUBPS       all4b400000<>+0(SB), Y0, Y1
-	VFNMADD231PS all3f318000<>+0(SB), Y1, Y5
-	VFNMADD231PS allb95e8083<>+0(SB), Y1, Y5
-	VMOVUPS      all39506967<>+0(SB), Y1
-	VFMADD213PS  all3ab743ce<>+0(SB), Y5, Y1
-	VFMADD213PS  all3c088908<>+0(SB), Y5, Y1
-	VFMADD213PS  all3d2aa9c1<>+0(SB), Y5, Y1
-	VFMADD213PS  all3e2aaaaa<>+0(SB), Y5, Y1
-	VFMADD213PS  all3f000000<>+0(SB), Y5, Y1
-	VFMADD213PS  all3f800000<>+0(SB), Y5, Y1
-	VFMADD213PS  all3f800000<>+0(SB), Y5, Y1
-	VPSUBD       all4b400000<>+0(SB), Y0, Y0
-	VPSRAD       $0x01, Y0, Y5
-	VPSUBD       Y5, Y0, Y0
-	VPSLLD       $0x17, Y5, Y5
-	VPADDD       Y5, Y1, Y1
+	VMOVUPS      128(DI)(BX*4), Y2
+	VMASKMOVPS   (CX)(SI*4), Y2, Y3
+	VMULPS       Y3, Y3, Y4
+	VMULPS       allbf000000<>+0(SB), Y4, Y4
+	VMAXPS       Y4, Y0, Y4
+	VMOVUPS      all4b400040<>+0(SB), Y0
+	VFMADD231PS  all3fb8aa3b<>+0(SB), Y4, Y0
+	VSUBPS       all4b400040<>+0(SB), Y0, Y5
+	VFNMADD231PS all3f318000<>+0(SB), Y5, Y4
+	VFNMADD231PS allb95e8083<>+0(SB), Y5, Y4
+	VMOVUPS      all39506967<>+0(SB), Y5
+	VFMADD213PS  all3ab743ce<>+0(SB), Y4, Y5
+	VFMADD213PS  all3c088908<>+0(SB), Y4, Y5
+	VFMADD213PS  all3d2aa9c1<>+0(SB), Y4, Y5
+	VFMADD213PS  all3e2aaaaa<>+0(SB), Y4, Y5
+	VFMADD213PS  all3f000000<>+0(SB), Y4, Y5
+	VFMADD213PS  all3f800000<>+0(SB), Y4, Y5
+	VFMADD213PS  all3f800000<>+0(SB), Y4, Y5
 	VPSLLD       $0x17, Y0, Y0
-	VPADDD       all3f800000<>+0(SB), Y0, Y0
-	VMULPS       Y0, Y1, Y0
-	VANDPS       all7fffffff<>+0(SB), Y4, Y1
-	VMOVUPS      all3f800000<>+0(SB), Y5
-	VFMADD231PS  all3e99999a<>+0(SB), Y1, Y5
-	VDIVPS       Y5, Y2, Y1
-	VMOVUPS      all3d1d5116<>+0(SB), Y5
-	VFMADD213PS  allbe2d5ef6<>+0(SB), Y1, Y5
-	VFMADD213PS  all3e6a7263<>+0(SB), Y1, Y5
-	VFMADD213PS  allbd9d5e38<>+0(SB), Y1, Y5
-	VFMADD213PS  all3e123118<>+0(SB), Y1, Y5
-	VFMADD213PS  all3dc1b635<>+0(SB), Y1, Y5
-	VFMADD213PS  all3df9be72<>+0(SB), Y1, Y5
-	VFMADD213PS  all3df4b423<>+0(SB), Y1, Y5
-	VFMADD213PS  all36f760fd<>+0(SB), Y1, Y5
-	VMULPS       Y0, Y5, Y1
-	VXORPS       Y5, Y5, Y5
-	VSUBPS       Y1, Y2, Y2
-	VCMPPS       $0x01, Y5, Y4, Y5
-	VBLENDVPS    Y5, Y1, Y2, Y5
+	VPADDD       Y0, Y5, Y5
+	VANDPS       all7fffffff<>+0(SB), Y3, Y0
+	VMOVUPS      all3f800000<>+0(SB), Y4
+	VFMADD231PS  all3e99999a<>+0(SB), Y0, Y4
+	VDIVPS       Y4, Y1, Y0
+	VMOVUPS      all1d1d5116<>+0(SB), Y4
+	VFMADD213PS  all9e2d5ef6<>+0(SB), Y0, Y4
+	VFMADD213PS  all1e6a7263<>+0(SB), Y0, Y4
+	VFMADD213PS  all9d9d5e38<>+0(SB), Y0, Y4
+	VFMADD213PS  all1e123118<>+0(SB), Y0, Y4
+	VFMADD213PS  all1dc1b635<>+0(SB), Y0, Y4
+	VFMADD213PS  all1df9be72<>+0(SB), Y0, Y4
+	VFMADD213PS  all1df4b423<>+0(SB), Y0, Y4
+	VFMADD213PS  all16f760fd<>+0(SB), Y0, Y4
+	VMULPS       Y5, Y4, Y0
+	VXORPS       Y4, Y4, Y4
+	VSUBPS       Y0, Y1, Y1
+	VCMPPS       $0x01, Y4, Y3, Y4
+	VBLENDVPS    Y4, Y0, Y1, Y4
+	VMULPS       all1ecc422a<>+0(SB), Y5, Y0
+	VFMADD231PS  Y3, Y0, Y4
+	VMASKMOVPS   (DX)(SI*4), Y2, Y0
 	VMULPS       Y0, Y4, Y0
-	VFMADD231PS  all3ecc422a<>+0(SB), Y0, Y5
-	VMASKMOVPS   (DX)(SI*4), Y3, Y0
-	VMULPS       Y0, Y5, Y0
-	VMASKMOVPS   Y0, Y3, (AX)(SI*4)
+	VMASKMOVPS   Y0, Y2, (AX)(SI*4)
 
 done:
 	VZEROUPPER
 	RET
 
-DATA all3ecc422a<>+0(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+4(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+8(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+12(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+16(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+20(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+24(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+28(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+32(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+36(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+40(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+44(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+48(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+52(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+56(SB)/4, $0x3ecc422a
-DATA all3ecc422a<>+60(SB)/4, $0x3ecc422a
-GLOBL all3ecc422a<>(SB), RODATA|NOPTR, $64
+DATA all1ecc422a<>+0(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+4(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+8(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+12(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+16(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+20(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+24(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+28(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+32(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+36(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+40(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+44(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+48(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+52(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+56(SB)/4, $0x1ecc422a
+DATA all1ecc422a<>+60(SB)/4, $0x1ecc422a
+GLOBL all1ecc422a<>(SB), RODATA|NOPTR, $64
 
 // func gradGELUTanhAVX2(dx []float32, x []float32, y []float32, dy []float32)
 // Requires: AVX, AVX2, FMA3
@@ -7000,58 +6990,51 @@ TEXT ·unaryGELUAVX512(SB), NOSPLIT, $0-48
 	MOVQ    dst_len+8(FP), DX
 	VMOVUPS allc2d00000<>+0(SB), Z0
 	VMOVUPS all42b20000<>+0(SB), Z1
-	VMOVUPS all3f800000<>+0(SB), Z2
+	VMOVUPS all3f800000<>+0(SB), Z1
 	XORQ    BX, BX
 	SUBQ    $0x10, DX
 	JL      rest
 
 block:
-	VMOVUPS      (CX)(BX*4), Z3
-	VMULPS       Z3, Z3, Z4
-	VMULPS       allbf000000<>+0(SB), Z4, Z4
-	VMAXPS       Z4, Z0, Z4
-	VMINPS       Z4, Z1, Z4
-	VMOVUPS      all4b400000<>+0(SB), Z7
-	VFMADD231PS  all3fb8aa3b<>+0(SB), Z4, Z7
-	VSUBPS       all4b400000<>+0(SB), Z7, Z8
-	VFNMADD231PS all3f318000<>+0(SB), Z8, Z4
-	VFNMADD231PS allb95e8083<>+0(SB), Z8, Z4
-	VMOVUPS      all39506967<>+0(SB), Z8
-	VFMADD213PS  all3ab743ce<>+0(SB), Z4, Z8
-	VFMADD213PS  all3c088908<>+0(SB), Z4, Z8
-	VFMADD213PS  all3d2aa9c1<>+0(SB), Z4, Z8
-	VFMADD213PS  all3e2aaaaa<>+0(SB), Z4, Z8
-	VFMADD213PS  all3f000000<>+0(SB), Z4, Z8
-	VFMADD213PS  all3f800000<>+0(SB), Z4, Z8
-	VFMADD213PS  all3f800000<>+0(SB), Z4, Z8
-	VPSUBD       all4b400000<>+0(SB), Z7, Z4
-	VPSRAD       $0x01, Z4, Z7
-	VPSUBD       Z7, Z4, Z4
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
-	VPSLLD       $0x17, Z4, Z4
-	VPADDD       all3f800000<>+0(SB), Z4, Z4
-	VMULPS       Z4, Z8, Z4
-	VANDPS       all7fffffff<>+0(SB), Z3, Z7
-	VMOVUPS      all3f800000<>+0(SB), Z8
-	VFMADD231PS  all3e99999a<>+0(SB), Z7, Z8
-	VDIVPS       Z8, Z2, Z7
-	VMOVUPS      all3d1d5116<>+0(SB), Z8
-	VFMADD213PS  allbe2d5ef6<>+0(SB), Z7, Z8
-	VFMADD213PS  all3e6a7263<>+0(SB), Z7, Z8
-	VFMADD213PS  allbd9d5e38<>+0(SB), Z7, Z8
-	VFMADD213PS  all3e123118<>+0(SB), Z7, Z8
-	VFMADD213PS  all3dc1b635<>+0(SB), Z7, Z8
-	VFMADD213PS  all3df9be72<>+0(SB), Z7, Z8
-	VFMADD213PS  all3df4b423<>+0(SB), Z7, Z8
-	VFMADD213PS  all36f760fd<>+0(SB), Z7, Z8
-	VMULPS       Z4, Z8, Z4
-	VXORPS       Z7, Z7, Z7
-	VSUBPS       Z4, Z2, Z8
-	VCMPPS       $0x01, Z7, Z3, K1
-	VBLENDMPS    Z4, Z8, K1, Z5
-	VMULPS       Z5, Z3, Z3
-	VMOVUPS      Z3, (AX)(BX*4)
+	VMOVUPS      (CX)(BX*4), Z4
+	VMULPS       Z4, Z4, Z5
+	VMULPS       allbf000000<>+0(SB), Z5, Z5
+	VMAXPS       Z5, Z0, Z5
+	VMOVUPS      all4b400040<>+0(SB), Z6
+	VFMADD231PS  all3fb8aa3b<>+0(SB), Z5, Z6
+	VSUBPS       all4b400040<>+0(SB), Z6, Z7
+	VFNMADD231PS all3f318000<>+0(SB), Z7, Z5
+	VFNMADD231PS allb95e8083<>+0(SB), Z7, Z5
+	VMOVUPS      all39506967<>+0(SB), Z7
+	VFMADD213PS  all3ab743ce<>+0(SB), Z5, Z7
+	VFMADD213PS  all3c088908<>+0(SB), Z5, Z7
+	VFMADD213PS  all3d2aa9c1<>+0(SB), Z5, Z7
+	VFMADD213PS  all3e2aaaaa<>+0(SB), Z5, Z7
+	VFMADD213PS  all3f000000<>+0(SB), Z5, Z7
+	VFMADD213PS  all3f800000<>+0(SB), Z5, Z7
+	VFMADD213PS  all3f800000<>+0(SB), Z5, Z7
+	VPSLLD       $0x17, Z6, Z6
+	VPADDD       Z6, Z7, Z7
+	VANDPS       all7fffffff<>+0(SB), Z4, Z5
+	VMOVUPS      all3f800000<>+0(SB), Z6
+	VFMADD231PS  all3e99999a<>+0(SB), Z5, Z6
+	VDIVPS       Z6, Z1, Z5
+	VMOVUPS      all1d1d5116<>+0(SB), Z6
+	VFMADD213PS  all9e2d5ef6<>+0(SB), Z5, Z6
+	VFMADD213PS  all1e6a7263<>+0(SB), Z5, Z6
+	VFMADD213PS  all9d9d5e38<>+0(SB), Z5, Z6
+	VFMADD213PS  all1e123118<>+0(SB), Z5, Z6
+	VFMADD213PS  all1dc1b635<>+0(SB), Z5, Z6
+	VFMADD213PS  all1df9be72<>+0(SB), Z5, Z6
+	VFMADD213PS  all1df4b423<>+0(SB), Z5, Z6
+	VFMADD213PS  all16f760fd<>+0(SB), Z5, Z6
+	VMULPS       Z7, Z6, Z5
+	VXORPS       Z6, Z6, Z6
+	VSUBPS       Z5, Z1, Z7
+	VCMPPS       $0x01, Z6, Z4, K1
+	VBLENDMPS    Z5, Z7, K1, Z2
+	VMULPS       Z2, Z4, Z4
+	VMOVUPS      Z4, (AX)(BX*4)
 	ADDQ         $0x10, BX
 	SUBQ         $0x10, DX
 	JGE          block
@@ -7063,51 +7046,44 @@ rest:
 	SHLXQ        DX, SI, DX
 	DECQ         DX
 	KMOVW        DX, K1
-	VMOVUPS.Z    (CX)(BX*4), K1, Z3
-	VMULPS       Z3, Z3, Z4
+	VMOVUPS.Z    (CX)(BX*4), K1, Z2
+	VMULPS       Z2, Z2, Z4
 	VMULPS       allbf000000<>+0(SB), Z4, Z4
 	VMAXPS       Z4, Z0, Z4
-	VMINPS       Z4, Z1, Z4
-	VMOVUPS      all4b400000<>+0(SB), Z0
+	VMOVUPS      all4b400040<>+0(SB), Z0
 	VFMADD231PS  all3fb8aa3b<>+0(SB), Z4, Z0
-	VSUBPS       all4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS all3f318000<>+0(SB), Z1, Z4
-	VFNMADD231PS allb95e8083<>+0(SB), Z1, Z4
-	VMOVUPS      all39506967<>+0(SB), Z1
-	VFMADD213PS  all3ab743ce<>+0(SB), Z4, Z1
-	VFMADD213PS  all3c088908<>+0(SB), Z4, Z1
-	VFMADD213PS  all3d2aa9c1<>+0(SB), Z4, Z1
-	VFMADD213PS  all3e2aaaaa<>+0(SB), Z4, Z1
-	VFMADD213PS  all3f000000<>+0(SB), Z4, Z1
-	VFMADD213PS  all3f800000<>+0(SB), Z4, Z1
-	VFMADD213PS  all3f800000<>+0(SB), Z4, Z1
-	VPSUBD       all4b400000<>+0(SB), Z0, Z0
-	VPSRAD       $0x01, Z0, Z4
-	VPSUBD       Z4, Z0, Z0
-	VPSLLD       $0x17, Z4, Z4
-	VPADDD       Z4, Z1, Z1
+	VSUBPS       all4b400040<>+0(SB), Z0, Z5
+	VFNMADD231PS all3f318000<>+0(SB), Z5, Z4
+	VFNMADD231PS allb95e8083<>+0(SB), Z5, Z4
+	VMOVUPS      all39506967<>+0(SB), Z5
+	VFMADD213PS  all3ab743ce<>+0(SB), Z4, Z5
+	VFMADD213PS  all3c088908<>+0(SB), Z4, Z5
+	VFMADD213PS  all3d2aa9c1<>+0(SB), Z4, Z5
+	VFMADD213PS  all3e2aaaaa<>+0(SB), Z4, Z5
+	VFMADD213PS  all3f000000<>+0(SB), Z4, Z5
+	VFMADD213PS  all3f800000<>+0(SB), Z4, Z5
+	VFMADD213PS  all3f800000<>+0(SB), Z4, Z5
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       all3f800000<>+0(SB), Z0, Z0
-	VMULPS       Z0, Z1, Z0
-	VANDPS       all7fffffff<>+0(SB), Z3, Z1
+	VPADDD       Z0, Z5, Z5
+	VANDPS       all7fffffff<>+0(SB), Z2, Z0
 	VMOVUPS      all3f800000<>+0(SB), Z4
-	VFMADD231PS  all3e99999a<>+0(SB), Z1, Z4
-	VDIVPS       Z4, Z2, Z1
-	VMOVUPS      all3d1d5116<>+0(SB), Z4
-	VFMADD213PS  allbe2d5ef6<>+0(SB), Z1, Z4
-	VFMADD213PS  all3e6a7263<>+0(SB), Z1, Z4
-	VFMADD213PS  allbd9d5e38<>+0(SB), Z1, Z4
-	VFMADD213PS  all3e123118<>+0(SB), Z1, Z4
-	VFMADD213PS  all3dc1b635<>+0(SB), Z1, Z4
-	VFMADD213PS  all3df9be72<>+0(SB), Z1, Z4
-	VFMADD213PS  all3df4b423<>+0(SB), Z1, Z4
-	VFMADD213PS  all36f760fd<>+0(SB), Z1, Z4
-	VMULPS       Z0, Z4, Z0
-	VXORPS       Z1, Z1, Z1
-	VSUBPS       Z0, Z2, Z2
-	VCMPPS       $0x01, Z1, Z3, K2
-	VBLENDMPS    Z0, Z2, K2, Z6
-	VMULPS       Z6, Z3, Z0
+	VFMADD231PS  all3e99999a<>+0(SB), Z0, Z4
+	VDIVPS       Z4, Z1, Z0
+	VMOVUPS      all1d1d5116<>+0(SB), Z4
+	VFMADD213PS  all9e2d5ef6<>+0(SB), Z0, Z4
+	VFMADD213PS  all1e6a7263<>+0(SB), Z0, Z4
+	VFMADD213PS  all9d9d5e38<>+0(SB), Z0, Z4
+	VFMADD213PS  all1e123118<>+0(SB), Z0, Z4
+	VFMADD213PS  all1dc1b635<>+0(SB), Z0, Z4
+	VFMADD213PS  all1df9be72<>+0(SB), Z0, Z4
+	VFMADD213PS  all1df4b423<>+0(SB), Z0, Z4
+	VFMADD213PS  all16f760fd<>+0(SB), Z0, Z4
+	VMULPS       Z5, Z4, Z0
+	VXORPS       Z4, Z4, Z4
+	VSUBPS       Z0, Z1, Z1
+	VCMPPS       $0x01, Z4, Z2, K2
+	VBLENDMPS    Z0, Z1, K2, Z3
+	VMULPS       Z3, Z2, Z0
 	VMOVUPS      Z0, K1, (AX)(BX*4)
 
 done:
@@ -7712,61 +7688,54 @@ TEXT ·gradGELUAVX512(SB), NOSPLIT, $0-96
 	MOVQ    dx_len+8(FP), BX
 	VMOVUPS allc2d00000<>+0(SB), Z0
 	VMOVUPS all42b20000<>+0(SB), Z1
-	VMOVUPS all3f800000<>+0(SB), Z2
+	VMOVUPS all3f800000<>+0(SB), Z1
 	XORQ    SI, SI
 	SUBQ    $0x10, BX
 	JL      rest
 
 block:
-	VMOVUPS      (CX)(SI*4), Z3
-	VMULPS       Z3, Z3, Z4
-	VMULPS       allbf000000<>+0(SB), Z4, Z4
-	VMAXPS       Z4, Z0, Z4
-	VMINPS       Z4, Z1, Z4
-	VMOVUPS      all4b400000<>+0(SB), Z7
-	VFMADD231PS  all3fb8aa3b<>+0(SB), Z4, Z7
-	VSUBPS       all4b400000<>+0(SB), Z7, Z8
-	VFNMADD231PS all3f318000<>+0(SB), Z8, Z4
-	VFNMADD231PS allb95e8083<>+0(SB), Z8, Z4
-	VMOVUPS      all39506967<>+0(SB), Z8
-	VFMADD213PS  all3ab743ce<>+0(SB), Z4, Z8
-	VFMADD213PS  all3c088908<>+0(SB), Z4, Z8
-	VFMADD213PS  all3d2aa9c1<>+0(SB), Z4, Z8
-	VFMADD213PS  all3e2aaaaa<>+0(SB), Z4, Z8
-	VFMADD213PS  all3f000000<>+0(SB), Z4, Z8
-	VFMADD213PS  all3f800000<>+0(SB), Z4, Z8
-	VFMADD213PS  all3f800000<>+0(SB), Z4, Z8
-	VPSUBD       all4b400000<>+0(SB), Z7, Z4
-	VPSRAD       $0x01, Z4, Z7
-	VPSUBD       Z7, Z4, Z4
-	VPSLLD       $0x17, Z7, Z7
-	VPADDD       Z7, Z8, Z8
-	VPSLLD       $0x17, Z4, Z4
-	VPADDD       all3f800000<>+0(SB), Z4, Z4
-	VMULPS       Z4, Z8, Z4
-	VANDPS       all7fffffff<>+0(SB), Z3, Z7
-	VMOVUPS      all3f800000<>+0(SB), Z8
-	VFMADD231PS  all3e99999a<>+0(SB), Z7, Z8
-	VDIVPS       Z8, Z2, Z7
-	VMOVUPS      all3d1d5116<>+0(SB), Z8
-	VFMADD213PS  allbe2d5ef6<>+0(SB), Z7, Z8
-	VFMADD213PS  all3e6a7263<>+0(SB), Z7, Z8
-	VFMADD213PS  allbd9d5e38<>+0(SB), Z7, Z8
-	VFMADD213PS  all3e123118<>+0(SB), Z7, Z8
-	VFMADD213PS  all3dc1b635<>+0(SB), Z7, Z8
-	VFMADD213PS  all3df9be72<>+0(SB), Z7, Z8
-	VFMADD213PS  all3df4b423<>+0(SB), Z7, Z8
-	VFMADD213PS  all36f760fd<>+0(SB), Z7, Z8
-	VMULPS       Z4, Z8, Z7
-	VXORPS       Z8, Z8, Z8
-	VSUBPS       Z7, Z2, Z9
-	VCMPPS       $0x01, Z8, Z3, K1
-	VBLENDMPS    Z7, Z9, K1, Z5
-	VMULPS       Z4, Z3, Z3
-	VFMADD231PS  all3ecc422a<>+0(SB), Z3, Z5
-	VMOVUPS      (DX)(SI*4), Z3
-	VMULPS       Z3, Z5, Z3
-	VMOVUPS      Z3, (AX)(SI*4)
+	VMOVUPS      (CX)(SI*4), Z4
+	VMULPS       Z4, Z4, Z5
+	VMULPS       allbf000000<>+0(SB), Z5, Z5
+	VMAXPS       Z5, Z0, Z5
+	VMOVUPS      all4b400040<>+0(SB), Z6
+	VFMADD231PS  all3fb8aa3b<>+0(SB), Z5, Z6
+	VSUBPS       all4b400040<>+0(SB), Z6, Z7
+	VFNMADD231PS all3f318000<>+0(SB), Z7, Z5
+	VFNMADD231PS allb95e8083<>+0(SB), Z7, Z5
+	VMOVUPS      all39506967<>+0(SB), Z7
+	VFMADD213PS  all3ab743ce<>+0(SB), Z5, Z7
+	VFMADD213PS  all3c088908<>+0(SB), Z5, Z7
+	VFMADD213PS  all3d2aa9c1<>+0(SB), Z5, Z7
+	VFMADD213PS  all3e2aaaaa<>+0(SB), Z5, Z7
+	VFMADD213PS  all3f000000<>+0(SB), Z5, Z7
+	VFMADD213PS  all3f800000<>+0(SB), Z5, Z7
+	VFMADD213PS  all3f800000<>+0(SB), Z5, Z7
+	VPSLLD       $0x17, Z6, Z6
+	VPADDD       Z6, Z7, Z7
+	VANDPS       all7fffffff<>+0(SB), Z4, Z5
+	VMOVUPS      all3f800000<>+0(SB), Z6
+	VFMADD231PS  all3e99999a<>+0(SB), Z5, Z6
+	VDIVPS       Z6, Z1, Z5
+	VMOVUPS      all1d1d5116<>+0(SB), Z6
+	VFMADD213PS  all9e2d5ef6<>+0(SB), Z5, Z6
+	VFMADD213PS  all1e6a7263<>+0(SB), Z5, Z6
+	VFMADD213PS  all9d9d5e38<>+0(SB), Z5, Z6
+	VFMADD213PS  all1e123118<>+0(SB), Z5, Z6
+	VFMADD213PS  all1dc1b635<>+0(SB), Z5, Z6
+	VFMADD213PS  all1df9be72<>+0(SB), Z5, Z6
+	VFMADD213PS  all1df4b423<>+0(SB), Z5, Z6
+	VFMADD213PS  all16f760fd<>+0(SB), Z5, Z6
+	VMULPS       Z7, Z6, Z5
+	VXORPS       Z6, Z6, Z6
+	VSUBPS       Z5, Z1, Z8
+	VCMPPS       $0x01, Z6, Z4, K1
+	VBLENDMPS    Z5, Z8, K1, Z2
+	VMULPS       all1ecc422a<>+0(SB), Z7, Z5
+	VFMADD231PS  Z4, Z5, Z2
+	VMOVUPS      (DX)(SI*4), Z4
+	VMULPS       Z4, Z2, Z4
+	VMOVUPS      Z4, (AX)(SI*4)
 	ADDQ         $0x10, SI
 	SUBQ         $0x10, BX
 	JGE          block
@@ -7778,54 +7747,47 @@ rest:
 	SHLXQ        BX, DI, BX
 	DECQ         BX
 	KMOVW        BX, K1
-	VMOVUPS.Z    (CX)(SI*4), K1, Z3
-	VMULPS       Z3, Z3, Z4
+	VMOVUPS.Z    (CX)(SI*4), K1, Z2
+	VMULPS       Z2, Z2, Z4
 	VMULPS       allbf000000<>+0(SB), Z4, Z4
 	VMAXPS       Z4, Z0, Z4
-	VMINPS       Z4, Z1, Z4
-	VMOVUPS      all4b400000<>+0(SB), Z0
+	VMOVUPS      all4b400040<>+0(SB), Z0
 	VFMADD231PS  all3fb8aa3b<>+0(SB), Z4, Z0
-	VSUBPS       all4b400000<>+0(SB), Z0, Z1
-	VFNMADD231PS all3f318000<>+0(SB), Z1, Z4
-	VFNMADD231PS allb95e8083<>+0(SB), Z1, Z4
-	VMOVUPS      all39506967<>+0(SB), Z1
-	VFMADD213PS  all3ab743ce<>+0(SB), Z4, Z1
-	VFMADD213PS  all3c088908<>+0(SB), Z4, Z1
-	VFMADD213PS  all3d2aa9c1<>+0(SB), Z4, Z1
-	VFMADD213PS  all3e2aaaaa<>+0(SB), Z4, Z1
-	VFMADD213PS  all3f000000<>+0(SB), Z4, Z1
-	VFMADD213PS  all3f800000<>+0(SB), Z4, Z1
-	VFMADD213PS  all3f800000<>+0(SB), Z4, Z1
-	VPSUBD       all4b400000<>+0(SB), Z0, Z0
-	VPSRAD       $0x01, Z0, Z4
-	VPSUBD       Z4, Z0, Z0
-	VPSLLD       $0x17, Z4, Z4
-	VPADDD       Z4, Z1, Z1
+	VSUBPS       all4b400040<>+0(SB), Z0, Z5
+	VFNMADD231PS all3f318000<>+0(SB), Z5, Z4
+	VFNMADD231PS allb95e8083<>+0(SB), Z5, Z4
+	VMOVUPS      all39506967<>+0(SB), Z5
+	VFMADD213PS  all3ab743ce<>+0(SB), Z4, Z5
+	VFMADD213PS  all3c088908<>+0(SB), Z4, Z5
+	VFMADD213PS  all3d2aa9c1<>+0(SB), Z4, Z5
+	VFMADD213PS  all3e2aaaaa<>+0(SB), Z4, Z5
+	VFMADD213PS  all3f000000<>+0(SB), Z4, Z5
+	VFMADD213PS  all3f800000<>+0(SB), Z4, Z5
+	VFMADD213PS  all3f800000<>+0(SB), Z4, Z5
 	VPSLLD       $0x17, Z0, Z0
-	VPADDD       all3f800000<>+0(SB), Z0, Z0
-	VMULPS       Z0, Z1, Z0
-	VANDPS       all7fffffff<>+0(SB), Z3, Z1
+	VPADDD       Z0, Z5, Z5
+	VANDPS       all7fffffff<>+0(SB), Z2, Z0
 	VMOVUPS      all3f800000<>+0(SB), Z4
-	VFMADD231PS  all3e99999a<>+0(SB), Z1, Z4
-	VDIVPS       Z4, Z2, Z1
-	VMOVUPS      all3d1d5116<>+0(SB), Z4
-	VFMADD213PS  allbe2d5ef6<>+0(SB), Z1, Z4
-	VFMADD213PS  all3e6a7263<>+0(SB), Z1, Z4
-	VFMADD213PS  allbd9d5e38<>+0(SB), Z1, Z4
-	VFMADD213PS  all3e123118<>+0(SB), Z1, Z4
-	VFMADD213PS  all3dc1b635<>+0(SB), Z1, Z4
-	VFMADD213PS  all3df9be72<>+0(SB), Z1, Z4
-	VFMADD213PS  all3df4b423<>+0(SB), Z1, Z4
-	VFMADD213PS  all36f760fd<>+0(SB), Z1, Z4
-	VMULPS       Z0, Z4, Z1
+	VFMADD231PS  all3e99999a<>+0(SB), Z0, Z4
+	VDIVPS       Z4, Z1, Z0
+	VMOVUPS      all1d1d5116<>+0(SB), Z4
+	VFMADD213PS  all9e2d5ef6<>+0(SB), Z0, Z4
+	VFMADD213PS  all1e6a7263<>+0(SB), Z0, Z4
+	VFMADD213PS  all9d9d5e38<>+0(SB), Z0, Z4
+	VFMADD213PS  all1e123118<>+0(SB), Z0, Z4
+	VFMADD213PS  all1dc1b635<>+0(SB), Z0, Z4
+	VFMADD213PS  all1df9be72<>+0(SB), Z0, Z4
+	VFMADD213PS  all1df4b423<>+0(SB), Z0, Z4
+	VFMADD213PS  all16f760fd<>+0(SB), Z0, Z4
+	VMULPS       Z5, Z4, Z0
 	VXORPS       Z4, Z4, Z4
-	VSUBPS       Z1, Z2, Z2
-	VCMPPS       $0x01, Z4, Z3, K2
-	VBLENDMPS    Z1, Z2, K2, Z6
-	VMULPS       Z0, Z3, Z0
-	VFMADD231PS  all3ecc422a<>+0(SB), Z0, Z6
+	VSUBPS       Z0, Z1, Z1
+	VCMPPS       $0x01, Z4, Z2, K2
+	VBLENDMPS    Z0, Z1, K2, Z3
+	VMULPS       all1ecc422a<>+0(SB), Z5, Z0
+	VFMADD231PS  Z2, Z0, Z3
 	VMOVUPS.Z    (DX)(SI*4), K1, Z0
-	VMULPS       Z0, Z6, Z0
+	VMULPS       Z0, Z3, Z0
 	VMOVUPS      Z0, K1, (AX)(SI*4)
 
 done:

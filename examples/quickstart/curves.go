@@ -10,6 +10,8 @@ import (
 	"gonum.org/v1/plot/vg"
 )
 
+const gainFile = "vision-gain.png"
+
 // drawCurves writes the loss of every stage and what the questions showed while stage 2 trained.
 func (j *job) drawCurves() error {
 	losses, scores := map[string]plotter.XYs{}, map[string]plotter.XYs{}
@@ -27,7 +29,7 @@ func (j *job) drawCurves() error {
 	if err := j.drawLines("loss.png", "Loss, running mean", "loss", losses, []string{"clip", "language", "align", "tune"}); err != nil {
 		return err
 	}
-	return j.drawLines("vision-gain.png", "Questions about unseen pictures, stage 2", "share right", scores, []string{"mix", "shuffled", "vision_gain"})
+	return j.drawLines(gainFile, "Questions about unseen pictures, stage 2", "share right", scores, []string{"mix", "shuffled", "vision_gain"})
 }
 
 func (j *job) drawLines(file, title, y string, lines map[string]plotter.XYs, order []string) error {
@@ -47,7 +49,10 @@ func (j *job) drawLines(file, title, y string, lines map[string]plotter.XYs, ord
 		p.Add(l)
 		p.Legend.Add(name, l)
 	}
-	p.Legend.Top = true
+	p.Legend.Top, p.Legend.XOffs, p.Legend.YOffs = true, -vg.Points(6), -vg.Points(3)
+	if file == gainFile { // shares, of which the lower third of the plot has none
+		p.Y.Max, p.Legend.Top, p.Legend.YOffs = 1, false, vg.Points(12)
+	}
 	if err := p.Save(6*vg.Inch, 4*vg.Inch, filepath.Join(j.flags.out, file)); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}

@@ -64,7 +64,7 @@ func standard() Preset {
 		Name: "default", Pictures: 16000,
 		Patch: 8, Vision: Blocks{64, 3, 4, 256}, Reader: Blocks{64, 2, 4, 256}, Shared: 64, Place: 0.17,
 		Language: Blocks{96, 3, 4, 256}, Merge: 2,
-		Clip: Length{1400, 64, 2e-3}, Text: Length{5000, 16, 1.5e-3}, First: 0.3, Align: Length{300, 32, 2e-3}, Tune: Length{6000, 16, 1.2e-3}, Compare: Length{500, 16, 1.2e-3}, Widgets: Length{400, 16, 3e-3},
+		Clip: Length{1400, 64, 2e-3}, Text: Length{8000, 16, 1.2e-3}, First: 0.3, Align: Length{300, 32, 2e-3}, Tune: Length{6000, 16, 1.2e-3}, Compare: Length{500, 16, 1.2e-3}, Widgets: Length{400, 16, 3e-3},
 		Questions: 300, Quick: 40, Curve: 10,
 	}
 }

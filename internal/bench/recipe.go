@@ -13,7 +13,7 @@ import (
 const (
 	cellsPerPicture, featuresPerPicture, vocabulary = 9, 36, 162
 
-	clipSteps, languageSteps, alignSteps, tuneSteps = 1400, 5000, 300, 6000
+	clipSteps, languageSteps, alignSteps, tuneSteps = 1400, 8000, 300, 6000
 	portion                                         = 50
 )
 

@@ -13,6 +13,8 @@ import (
 // their index: so results are the same bits whoever ran what. A task should take 10 µs or more; forking and joining costs about 1 µs
 // as long as operations follow one another within [spinTime], and a thread's wake-up otherwise.
 //
+// The caller takes tasks from the front, workers from the back: so what one operation leaves in a core's cache, the next finds there.
+//
 // With GOMAXPROCS=1, with one task, inside a task, and while another goroutine's tasks run, the tasks run on the caller alone, in order.
 // A task's panic reaches the caller, with its value, after all running tasks have ended; tasks not yet begun are dropped.
 //
@@ -51,7 +53,8 @@ const spinTime = 100 * time.Microsecond
 type job struct {
 	f        func(i int)
 	n        int64
-	next     atomic.Int64 // the first task not taken
+	taken    atomic.Int64 // tasks that somebody has taken, or more if none is left
+	back     atomic.Int64 // those that workers have
 	done     atomic.Int64 // tasks that have ended
 	panicked atomic.Pointer[any]
 	asleep   atomic.Bool // the caller waits on pool.finished
@@ -82,7 +85,8 @@ func (p *pool) run(n, want, total int, f func(i int)) {
 		default: // as many messages as workers are on their way
 		}
 	}
-	j.work()
+	front := int64(-1)
+	j.work(func() int64 { front++; return front })
 	p.wait(j)
 	p.job.Store(nil)
 	if v := j.panicked.Load(); v != nil {
@@ -123,8 +127,8 @@ func (p *pool) worker() {
 	for i := 1; ; i++ {
 		if j := p.job.Load(); j != nil && j != last {
 			last = j
-			if j.next.Load() < j.n {
-				j.work()
+			if j.taken.Load() < j.n {
+				j.work(func() int64 { return j.n - j.back.Add(1) })
 				start, i = time.Now(), 0
 			}
 			continue
@@ -138,7 +142,7 @@ func (p *pool) worker() {
 		}
 		last = nil // keep nothing alive while asleep
 		p.sleeping.Add(1)
-		if j := p.job.Load(); j == nil || j.next.Load() >= j.n {
+		if j := p.job.Load(); j == nil || j.taken.Load() >= j.n {
 			<-p.wake
 		}
 		p.sleeping.Add(-1)
@@ -146,14 +150,14 @@ func (p *pool) worker() {
 	}
 }
 
-// work runs tasks until none is left to take.
-func (j *job) work() {
-	for !j.some() {
+// work runs tasks until none is left to take. index says which one is the next.
+func (j *job) work(index func() int64) {
+	for !j.some(index) {
 	}
 }
 
 // some runs tasks until none is left, which it reports, or one panics.
-func (j *job) some() (end bool) {
+func (j *job) some(index func() int64) (end bool) {
 	defer func() {
 		if end {
 			return
@@ -163,10 +167,10 @@ func (j *job) some() (end bool) {
 		j.finish()
 	}()
 	for {
-		i := j.next.Add(1) - 1
-		if i >= j.n {
+		if j.taken.Add(1) > j.n {
 			return true
 		}
+		i := index()
 		if j.panicked.Load() == nil {
 			j.f(int(i))
 		}

@@ -70,23 +70,26 @@ func Join(r *rand.Rand, v vit.Tower, l llm.Model, c Config) (*VLM, error) {
 func (m *VLM) Config() Config { return m.config }
 
 // Hidden runs the whole model up to the final norm: [B, T, C].
-func (m *VLM) Hidden(b Batch) *tensor.Tensor {
+func (m *VLM) Hidden(b Batch) *tensor.Tensor { return m.Language.Hidden(m.input(b)) }
+
+// input is what the language model reads.
+func (m *VLM) input(b Batch) llm.Input {
 	in := llm.Input{Embeds: m.Embed(b), Positions: b.Positions}
 	if b.Mask != nil {
 		start, end, positions, ok := llm.Extent(b.Mask, b.IDs.Dim(0))
 		if !ok {
-			tensor.Fail("Hidden", "the attention mask has a hole; padding lies at one side")
+			tensor.Fail("VLM", "the attention mask has a hole; padding lies at one side")
 		}
 		in.Start, in.End = start, end
 		if in.Positions == nil {
 			in.Positions = positions
 		}
 	}
-	return m.Language.Hidden(in)
+	return in
 }
 
 // Loss is the mean cross-entropy of the next supervised token.
-func (m *VLM) Loss(b Batch) *tensor.Tensor { return llm.Loss(m.Language, m.Hidden(b), b.Labels) }
+func (m *VLM) Loss(b Batch) *tensor.Tensor { return llm.Loss(m.Language, m.input(b), b.Labels) }
 
 // SetRecompute says whether training keeps only the inputs of each block, in both parts.
 func (m *VLM) SetRecompute(on bool) {

@@ -179,9 +179,11 @@ func (g *generator) logits(fresh [][]int32) [][]float32 {
 			}
 		}
 		in.Embeds = in.Embeds.NoGrad()
-		h := g.m.Hidden(in)
-		B, k, C := h.Dims3()
-		z = Logits(g.m, h.Slice(1, k-1, k).Reshape(B, C)).Keep() // [B, V]
+		B, k, _ := in.Embeds.Dims3()
+		for b := range B {
+			in.Rows = append(in.Rows, int32((b+1)*k-1)) // the last of each
+		}
+		z = Logits(g.m, g.m.Hidden(in)).Keep() // [B, V]
 	})
 	V := z.Dim(1)
 	out := make([][]float32, g.rows)

@@ -20,7 +20,7 @@ type Model interface {
 	// Embed looks up token ids (int32 [B, T]): [B, T, C].
 	Embed(ids *tensor.Tensor) *tensor.Tensor
 
-	// Hidden runs the decoder, final norm included: [B, T, C].
+	// Hidden runs the decoder, final norm included: [B, T, C], or [N, C] where the input asks for N rows.
 	Hidden(in Input) *tensor.Tensor
 
 	// Head is the layer from hidden states to logits [.., V].
@@ -36,6 +36,7 @@ type Input struct {
 	Positions  []int32        // [B·T] for rotary embeddings; nil: counted from 0, or from the length of the cache
 	Start, End []int32        // [B]: row b's real tokens are keys Start[b] to End[b]−1; nil: all
 	Cache      *Cache         // nil in training
+	Rows       []int32        // [N]: positions b·T + t whose hidden states are wanted; nil: all. The last block computes no others, but for their keys and values
 }
 
 // Llama is the decoder of Llama, Vicuna, Mistral, Qwen2, Qwen3 and Phi-3, which differ in their blocks. Source: Touvron et al. 2023;
@@ -71,6 +72,8 @@ type Pass struct {
 	cache    *Cache
 	layer    int
 	window   int
+	last     int            // layer
+	rows     *tensor.Tensor // int32 [N], what the last layer is asked for; nil: all
 }
 
 // New builds the model that c describes, with transformers' initial weights N(0, 0.02²). With a nil r the weights are to be loaded.
@@ -159,24 +162,49 @@ func (m *Llama) RoPE() *nn.RoPE { return m.rope }
 
 // Hidden runs all blocks and the final norm.
 func (m *Llama) Hidden(in Input) *tensor.Tensor {
-	p := newPass(in)
+	p := newPass(in, len(m.Decoder.Layers))
 	p.cos, p.sin = m.rope.At(positions(in))
 	x := in.Embeds // [B, T, C]
 	for i, b := range m.Decoder.Layers {
 		x = p.through(b, x, i, m.config.window(i), m.recompute)
 	}
 	in.Cache.advance(in.Embeds.Dim(1))
-	return m.Decoder.Norm.Forward(x)
+	return m.Decoder.Norm.Forward(p.pick(x))
 }
 
-func newPass(in Input) *Pass {
-	return &Pass{start: in.Start, end: in.End, cache: in.Cache}
+func newPass(in Input, blocks int) *Pass {
+	p := &Pass{start: in.Start, end: in.End, cache: in.Cache, last: blocks - 1}
+	if in.Rows != nil {
+		p.rows = tensor.WrapInts(in.Rows, len(in.Rows))
+	}
+	return p
+}
+
+// picks says whether a block computes no more than the rows that are asked for. Other packages' blocks always keep the shape.
+func picks(b Block) bool {
+	switch b.(type) {
+	case *LlamaBlock, *Phi3Block, *MPTBlock:
+		return true
+	}
+	return false
+}
+
+// pick takes the rows that are asked for: [B, T, C] → [N, C]. Without any, or if it is done, x stays.
+func (p *Pass) pick(x *tensor.Tensor) *tensor.Tensor {
+	if p.rows == nil || x.Rank() == 2 {
+		return x
+	}
+	B, T, C := x.Dims3()
+	return tensor.Gather(x.Reshape(B*T, C), p.rows)
 }
 
 // through runs block i.
 func (p *Pass) through(b Block, x *tensor.Tensor, i, window int, recompute bool) *tensor.Tensor {
 	q := *p
 	q.layer, q.window = i, window
+	if i < p.last || !picks(b) {
+		q.rows = nil
+	}
 	if !recompute || p.cache != nil {
 		return tensor.Compact(func() *tensor.Tensor { return b.Forward(x, &q) })
 	}
@@ -222,9 +250,9 @@ func newLlamaBlock(r *rand.Rand, c *Config) *LlamaBlock {
 	}
 }
 
-// Forward keeps the shape [B, T, C].
+// Forward maps [B, T, C] to [B, T, C], or to the rows [N, C] that the last block is asked for.
 func (b *LlamaBlock) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
-	x = x.Add(b.Attention.Forward(b.InputNorm.Forward(x), p))
+	x = p.pick(x).Add(b.Attention.Forward(b.InputNorm.Forward(x), p))
 	return x.Add(b.MLP.Forward(b.MLPNorm.Forward(x)))
 }
 
@@ -240,7 +268,7 @@ type Attention struct {
 	heads, kvHeads, headDim int
 }
 
-// Forward keeps the shape [B, T, C].
+// Forward maps [B, T, C] to [B, T, C] or to [N, C], as the block does.
 func (a *Attention) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
 	B, T, _ := x.Dims3()
 	q := a.Query.Forward(x).Reshape(B, T, a.heads, a.headDim)   // [B, T, H, D]
@@ -252,7 +280,7 @@ func (a *Attention) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
 	return a.Output.Forward(p.attend(q, k, v))
 }
 
-// attend rotates queries and keys, appends to the cache and returns the heads side by side: [B, T, H·D].
+// attend rotates queries and keys, appends to the cache and returns the heads side by side: [B, T, H·D], or the rows [N, H·D] that are asked for.
 func (p *Pass) attend(q, k, v *tensor.Tensor) *tensor.Tensor {
 	B, T, H, D := q.Dims4()
 	if p.cos != nil {
@@ -262,7 +290,7 @@ func (p *Pass) attend(q, k, v *tensor.Tensor) *tensor.Tensor {
 	k, v, keys = p.cache.append(p.layer, k, v)
 	y := tensor.Attention(q, k, v, tensor.AttentionConfig{Causal: true, Keys: keys, Window: p.window,
 		Scale: p.scale, Slopes: p.slopes, Start: p.start, End: p.end}) // [B, T, H, D]
-	return y.Reshape(B, T, H*D)
+	return p.pick(y.Reshape(B, T, H*D))
 }
 
 // MLP is down(act(gate(x))·up(x)).
@@ -274,7 +302,7 @@ type MLP struct {
 	act tensor.Activation
 }
 
-// Forward keeps the shape [B, T, C].
+// Forward keeps the shape [..., C].
 func (m *MLP) Forward(x *tensor.Tensor) *tensor.Tensor {
 	return m.Down.Forward(gated(m.Gate.Forward(x), m.Up.Forward(x), m.act))
 }

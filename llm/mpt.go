@@ -98,23 +98,23 @@ func (m *MPT) SetRecompute(on bool)                    { m.recompute = on }
 
 // Hidden runs all blocks and the final norm.
 func (m *MPT) Hidden(in Input) *tensor.Tensor {
-	p := newPass(in)
+	p := newPass(in, len(m.Transformer.Blocks))
 	p.slopes, p.scale = m.slopes, float32(m.config.SoftmaxScale)
 	x := in.Embeds
 	for i, b := range m.Transformer.Blocks {
 		x = p.through(b, x, i, 0, m.recompute)
 	}
 	in.Cache.advance(in.Embeds.Dim(1))
-	return m.Transformer.Norm.Forward(x)
+	return m.Transformer.Norm.Forward(p.pick(x))
 }
 
-// Forward keeps the shape [B, T, C].
+// Forward maps [B, T, C] to [B, T, C], or to the rows [N, C] that the last block is asked for.
 func (b *MPTBlock) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
-	x = x.Add(b.Attention.Forward(b.Norm1.Forward(x), p))
+	x = p.pick(x).Add(b.Attention.Forward(b.Norm1.Forward(x), p))
 	return x.Add(b.FFN.Forward(b.Norm2.Forward(x)))
 }
 
-// Forward keeps the shape [B, T, C].
+// Forward maps [B, T, C] to [B, T, C] or to [N, C], as the block does.
 func (a *MPTAttention) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
 	B, T, C := x.Dims3()
 	qkv := a.QKV.Forward(x).Split(2, C, C, C)
@@ -124,7 +124,7 @@ func (a *MPTAttention) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
 	return a.Output.Forward(p.attend(qkv[0], qkv[1], qkv[2]))
 }
 
-// Forward keeps the shape [B, T, C].
+// Forward keeps the shape [..., C].
 func (f *MPTFFN) Forward(x *tensor.Tensor) *tensor.Tensor {
 	return f.Down.Forward(nn.Activated(f.Up, x, tensor.GELU))
 }

@@ -2,6 +2,7 @@ package llm_test
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/nn/nntest"
 	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/tensor/tensortest"
 )
 
 // families are tiny random models with what transformers computed: logits, loss, gradients, greedy ids, beams, sampling. Written by
@@ -41,7 +43,7 @@ func TestModelsAreWellFormed(t *testing.T) {
 	for _, family := range families {
 		m := load(t, family)
 		ids := tensor.Ints([]int{3, 9, 4, 17, 5, 6, 20, 8, 11, 2}, 2, 5)
-		nntest.Check(t, m, func() *tensor.Tensor { return llm.Loss(m, m.Hidden(llm.Input{Embeds: m.Embed(ids)}), ids) })
+		nntest.Check(t, m, func() *tensor.Tensor { return llm.Loss(m, llm.Input{Embeds: m.Embed(ids)}, ids) })
 	}
 }
 
@@ -53,7 +55,7 @@ func TestRecompute(t *testing.T) {
 		var grads [2]map[string][]float32
 		for i := range grads {
 			m.SetRecompute(i == 1)
-			llm.Loss(m, m.Hidden(llm.Input{Embeds: m.Embed(ids)}), ids).Backward()
+			llm.Loss(m, llm.Input{Embeds: m.Embed(ids)}, ids).Backward()
 			grads[i] = map[string][]float32{}
 			for name, p := range nn.Params(m) {
 				grads[i][name] = append([]float32{}, p.Grad().Data()...)
@@ -61,6 +63,53 @@ func TestRecompute(t *testing.T) {
 			}
 		}
 		require.Equal(t, grads[0], grads[1], family)
+	}
+}
+
+// Rows that are asked for are those of all, in the order asked for, and send the same gradients back.
+func TestRows(t *testing.T) {
+	rows := []int32{20, 3, 0, 11, 3, 13} // of 3×7, not sorted, one of them twice
+	for _, family := range families {
+		m := load(t, family)
+		ids := tensor.Ints([]int{3, 9, 4, 17, 5, 6, 20, 8, 11, 2, 9, 1, 7, 7, 16, 5, 12, 3, 10, 19, 4}, 3, 7)
+		in := llm.Input{Embeds: m.Embed(ids), Start: []int32{0, 2, 0}, End: []int32{7, 7, 6}}
+		C := in.Embeds.Dim(2)
+		dy := tensor.Randn(rand.New(rand.NewPCG(3, 1)), 1, len(rows), C)
+		var grads [2]map[string]*tensor.Tensor
+		var found [2]*tensor.Tensor
+		for i := range grads {
+			in.Embeds = m.Embed(ids)
+			if i == 0 {
+				found[i] = tensor.Gather(m.Hidden(in).Reshape(21, C), tensor.WrapInts(rows, len(rows)))
+			} else {
+				in.Rows = rows
+				found[i] = m.Hidden(in)
+			}
+			found[i].BackwardFrom(dy)
+			grads[i] = map[string]*tensor.Tensor{}
+			for name, p := range nn.Params(m) {
+				if p.Grad() != nil {
+					grads[i][name] = p.Grad().Clone()
+				}
+				p.ZeroGrad()
+			}
+		}
+		tensortest.Close(t, found[1], found[0], 1e-5, 1e-5)
+		require.Equal(t, len(grads[0]), len(grads[1]))
+		for name, g := range grads[0] {
+			tensortest.Close(t, grads[1][name], g, 1e-4, 1e-4)
+		}
+	}
+}
+
+// What cannot be learnt from says where.
+func TestLossOfBadLabels(t *testing.T) {
+	m := load(t, "llama")
+	ids := tensor.Ints([]int{3, 9, 4, 17, 5, 6}, 2, 3)
+	none, lying := tensor.Ints([]int{3, -100, -100, 17, -100, -100}, 2, 3), tensor.Ints([]int{3, 9, -100, 17, 5, 60000}, 2, 3)
+	for labels, want := range map[*tensor.Tensor]string{none: "no label to learn", lying: "label 60000 of row 1 at position 2"} {
+		err := tensor.Catch(func() { llm.Loss(m, llm.Input{Embeds: m.Embed(ids)}, labels) })
+		require.ErrorContains(t, err, want)
 	}
 }
 

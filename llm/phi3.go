@@ -42,13 +42,13 @@ func newPhi3Block(r *rand.Rand, c *Config) *Phi3Block {
 	}
 }
 
-// Forward keeps the shape [B, T, C].
+// Forward maps [B, T, C] to [B, T, C], or to the rows [N, C] that the last block is asked for.
 func (b *Phi3Block) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
-	x = x.Add(b.Attention.Forward(b.InputNorm.Forward(x), p))
+	x = p.pick(x).Add(b.Attention.Forward(b.InputNorm.Forward(x), p))
 	return x.Add(b.MLP.Forward(b.MLPNorm.Forward(x)))
 }
 
-// Forward keeps the shape [B, T, C].
+// Forward maps [B, T, C] to [B, T, C] or to [N, C], as the block does.
 func (a *Phi3Attention) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
 	B, T, _ := x.Dims3()
 	H, G, D := a.heads, a.kvHeads, a.headDim
@@ -56,10 +56,10 @@ func (a *Phi3Attention) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
 	return a.Output.Forward(p.attend(qkv[0].Reshape(B, T, H, D), qkv[1].Reshape(B, T, G, D), qkv[2].Reshape(B, T, G, D)))
 }
 
-// Forward keeps the shape [B, T, C].
+// Forward keeps the shape [..., C].
 func (m *Phi3MLP) Forward(x *tensor.Tensor) *tensor.Tensor {
-	y := m.GateUp.Forward(x) // [B, T, 2F]
-	F := y.Dim(2) / 2
-	parts := y.Split(2, F, F)
+	y := m.GateUp.Forward(x) // [..., 2F]
+	F := y.Dim(-1) / 2
+	parts := y.Split(-1, F, F)
 	return m.Down.Forward(gated(parts[0], parts[1], m.act))
 }

@@ -44,7 +44,7 @@ func base(t testing.TB) llm.Model {
 var ids = tensor.Ints([]int{3, 9, 4, 17, 5, 6, 20, 8, 11, 2}, 2, 5)
 
 func loss(m llm.Model) *tensor.Tensor {
-	return llm.Loss(m, m.Hidden(llm.Input{Embeds: m.Embed(ids)}), ids)
+	return llm.Loss(m, llm.Input{Embeds: m.Embed(ids)}, ids)
 }
 
 func logits(m llm.Model) []float32 {

@@ -93,25 +93,65 @@ func (e *Encoder) Last(x *tensor.Tensor, n int, c tensor.AttentionConfig) *tenso
 	return tensor.Compact(func() *tensor.Tensor { return e.through(e.Layers[n-1], e.Last(x, n-1, c), c) })
 }
 
-func (e *Encoder) through(b *Block, x *tensor.Tensor, c tensor.AttentionConfig) *tensor.Tensor {
-	if e.recompute {
-		return tensor.Checkpoint(func(in []*tensor.Tensor) *tensor.Tensor { return b.Forward(in[0], c) }, x)
+// One is token at[b] of each row b of what all blocks return: [B, T, D] → [B, D]. The last block computes no other, but for their keys and values.
+func (e *Encoder) One(x *tensor.Tensor, at []int32, c tensor.AttentionConfig) *tensor.Tensor {
+	B, T, D := x.Dims3()
+	rows, last := make([]int32, B), c
+	for b := range rows {
+		rows[b] = int32(b*T) + at[b]
 	}
-	return b.Forward(x, c)
+	if c.Causal { // a single query that sees what lies up to it
+		last.Causal, last.End = false, make([]int32, B)
+		for b := range last.End {
+			last.End[b] = at[b] + 1
+		}
+	}
+	n := len(e.Layers)
+	return tensor.Compact(func() *tensor.Tensor {
+		x := e.Last(x, n-1, c)
+		return e.recomputed(x, func(x *tensor.Tensor) *tensor.Tensor { return e.Layers[n-1].one(x, tensor.WrapInts(rows, B, 1), last) })
+	}).Reshape(B, D)
+}
+
+func (e *Encoder) through(b *Block, x *tensor.Tensor, c tensor.AttentionConfig) *tensor.Tensor {
+	return e.recomputed(x, func(x *tensor.Tensor) *tensor.Tensor { return b.Forward(x, c) })
+}
+
+// recomputed is f(x), of which the backward pass keeps only x if the encoder is set so.
+func (e *Encoder) recomputed(x *tensor.Tensor, f func(x *tensor.Tensor) *tensor.Tensor) *tensor.Tensor {
+	if e.recompute {
+		return tensor.Checkpoint(func(in []*tensor.Tensor) *tensor.Tensor { return f(in[0]) }, x)
+	}
+	return f(x)
 }
 
 // Forward keeps the shape [B, T, D].
 func (b *Block) Forward(x *tensor.Tensor, c tensor.AttentionConfig) *tensor.Tensor {
-	x = x.Add(b.Attention.Forward(b.Norm1.Forward(x), c))
+	y := b.Norm1.Forward(x)
+	return b.rest(x, y, y, c)
+}
+
+// one is what Forward returns in one row b·T + t (int32 [B, 1]) of each b: [B, 1, D].
+func (b *Block) one(x, rows *tensor.Tensor, c tensor.AttentionConfig) *tensor.Tensor {
+	B, T, D := x.Dims3()
+	pick := func(x *tensor.Tensor) *tensor.Tensor { return tensor.Gather(x.Reshape(B*T, D), rows) } // [B, 1, D]
+	y := b.Norm1.Forward(x)
+	return b.rest(pick(x), pick(y), y, c)
+}
+
+// rest goes on with tokens x that look, as y = LN₁ x, at all tokens ys.
+func (b *Block) rest(x, y, ys *tensor.Tensor, c tensor.AttentionConfig) *tensor.Tensor {
+	x = x.Add(b.Attention.Forward(y, ys, c))
 	return x.Add(b.MLP.Forward(b.Norm2.Forward(x)))
 }
 
-// Forward keeps the shape [B, T, D].
-func (a *Attention) Forward(x *tensor.Tensor, c tensor.AttentionConfig) *tensor.Tensor {
+// Forward lets tokens x [B, T, D] look at tokens y [B, S, D], which are x itself but for a single one: [B, T, D].
+func (a *Attention) Forward(x, y *tensor.Tensor, c tensor.AttentionConfig) *tensor.Tensor {
 	B, T, D := x.Dims3()
+	S := y.Dim(1)
 	q := a.Query.Forward(x).Reshape(B, T, a.heads, D/a.heads) // [B, T, H, D/H]
-	k := a.Key.Forward(x).Reshape(B, T, a.heads, D/a.heads)
-	v := a.Value.Forward(x).Reshape(B, T, a.heads, D/a.heads)
+	k := a.Key.Forward(y).Reshape(B, S, a.heads, D/a.heads)
+	v := a.Value.Forward(y).Reshape(B, S, a.heads, D/a.heads)
 	return a.Output.Forward(tensor.Attention(q, k, v, c).Reshape(B, T, D))
 }
 

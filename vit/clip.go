@@ -81,8 +81,8 @@ func (m *CLIP) Tower() *CLIPVision {
 
 // EncodeImage maps images [B, 3, S, S] to unit vectors [B, E].
 func (m *CLIP) EncodeImage(pixels *tensor.Tensor) *tensor.Tensor {
-	n := m.config.Vision.NumHiddenLayers
-	pooled := m.Tower().Pooled(m.Tower().Hidden(pixels, n))
+	class := m.Vision.Encoder.One(m.Tower().embed(pixels), make([]int32, pixels.Dim(0)), tensor.AttentionConfig{})
+	pooled := m.Vision.PostNorm.Forward(class) // [B, D]
 	return m.VisualProjection.Forward(pooled).L2Normalize(normEps)
 }
 
@@ -91,34 +91,33 @@ const normEps = 1e-12
 // TextHidden runs the text tower on ids (int32 [B, T], right-padded): [B, T, Dt] after final_layer_norm. lengths [B] are the real tokens of each
 // row; nil: all.
 func (m *CLIP) TextHidden(ids *tensor.Tensor, lengths []int32) *tensor.Tensor {
-	return m.readText(m.Text.Embeddings.Token.Lookup(ids), lengths)
+	x := m.embedText(ids)
+	return m.Text.FinalNorm.Forward(m.Text.Encoder.Last(x, len(m.Text.Encoder.Layers), tensor.AttentionConfig{Causal: true, End: lengths}))
 }
 
-// readText runs the text tower on token embeddings [B, T, Dt].
-func (m *CLIP) readText(x *tensor.Tensor, lengths []int32) *tensor.Tensor {
-	_, T, _ := x.Dims3()
+// embedText is what enters the text tower's first block: [B, T, Dt].
+func (m *CLIP) embedText(ids *tensor.Tensor) *tensor.Tensor {
+	_, T := ids.Dims2()
 	if T > m.config.Text.MaxPositionEmbeddings {
 		tensor.Fail("CLIP", "%d tokens: the text tower has positions for %d", T, m.config.Text.MaxPositionEmbeddings)
 	}
-	x = x.Add(m.Text.Embeddings.Position.Weight.Slice(0, 0, T))
-	n := len(m.Text.Encoder.Layers)
-	x = m.Text.Encoder.Last(x, n, tensor.AttentionConfig{Causal: true, End: lengths})
-	return m.Text.FinalNorm.Forward(x)
+	return m.Text.Embeddings.Token.Lookup(ids).Add(m.Text.Embeddings.Position.Weight.Slice(0, 0, T))
 }
 
 // EncodeText maps token ids (int32 [B, T], with start and end of text, right-padded) to unit vectors [B, E], read off at the end of the text.
 func (m *CLIP) EncodeText(ids *tensor.Tensor, lengths []int32) *tensor.Tensor {
-	return m.poolText(ids, m.TextHidden(ids, lengths))
+	return m.poolText(ids, m.embedText(ids), lengths)
 }
 
-// poolText projects the rows of h [B, T, Dt] at the ends of the texts: [B, E].
-func (m *CLIP) poolText(ids, h *tensor.Tensor) *tensor.Tensor {
-	B, T, D := h.Dims3()
-	rows := make([]int, B)
-	for b := range B {
-		rows[b] = b*T + endOfText(ids.IntData()[b*T:(b+1)*T], m.config.Text.EOS)
+// poolText runs the text tower on embeddings x [B, T, Dt] of ids and projects what it makes of the ends of the texts: [B, E].
+func (m *CLIP) poolText(ids, x *tensor.Tensor, lengths []int32) *tensor.Tensor {
+	B, T, _ := x.Dims3()
+	ends := make([]int32, B)
+	for b := range ends {
+		ends[b] = int32(endOfText(ids.IntData()[b*T:(b+1)*T], m.config.Text.EOS))
 	}
-	pooled := tensor.Gather(h.Reshape(B*T, D), tensor.Ints(rows, B)) // [B, Dt]
+	last := m.Text.Encoder.One(x, ends, tensor.AttentionConfig{Causal: true, End: lengths}) // [B, Dt]
+	pooled := m.Text.FinalNorm.Forward(last)
 	return m.TextProjection.Forward(pooled).L2Normalize(normEps)
 }
 

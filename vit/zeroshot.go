@@ -118,6 +118,5 @@ func (m *CLIP) encodePrompts(rows [][]int32) *tensor.Tensor {
 		padded = append(padded, make([]int32, T-len(r))...)
 	}
 	ids := tensor.WrapInts(padded, len(rows), T)
-	x := m.Text.Embeddings.Token.Lookup(ids).NoGrad()
-	return m.poolText(ids, m.readText(x, lengths))
+	return m.poolText(ids, m.embedText(ids).NoGrad(), lengths)
 }

@@ -68,7 +68,7 @@ type Counter struct {
 
 // Loss predicts each next number of ids [B, T].
 func (c Counter) Loss(ids *tensor.Tensor) *tensor.Tensor {
-	return llm.Loss(c, c.Hidden(llm.Input{Embeds: c.Embed(ids)}), ids)
+	return llm.Loss(c, llm.Input{Embeds: c.Embed(ids)}, ids)
 }
 
 // numbers is how far the model counts before it begins again.

@@ -47,7 +47,7 @@ func (p page) Supervised() int { return supervised(p.Labels) }
 
 // Loss is the mean cross-entropy of the answers.
 func (m *reader) Loss(p page) *tensor.Tensor {
-	return llm.Loss(m.Language, m.Language.Hidden(llm.Input{Embeds: m.embed(p)}), p.Labels)
+	return llm.Loss(m.Language, llm.Input{Embeds: m.embed(p)}, p.Labels)
 }
 
 // embed puts the told cells among the text: [B, T, C].

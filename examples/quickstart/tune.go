@@ -37,5 +37,5 @@ func (m blindfolded) Loss(b connector.Batch) *tensor.Tensor {
 	x := m.Language.Embed(tensor.WrapInts(text, B, T)) // [B, T, C]
 	C := x.Dim(2)
 	x = tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)), tensor.New(len(places), C)).Reshape(B, T, C)
-	return llm.Loss(m.Language, m.Language.Hidden(llm.Input{Embeds: x}), b.Labels)
+	return llm.Loss(m.Language, llm.Input{Embeds: x}, b.Labels)
 }

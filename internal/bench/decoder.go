@@ -44,8 +44,7 @@ func generate(c llm.Config, dt tensor.DType, prompt, n int) func() {
 		cache := llm.NewCache()
 		read := func(ids *tensor.Tensor) {
 			tensor.Scope(func() {
-				h := m.Hidden(llm.Input{Embeds: m.Embed(ids).NoGrad(), Cache: cache})
-				llm.Logits(m, h.Slice(1, ids.Dim(1)-1, ids.Dim(1)))
+				llm.Logits(m, m.Hidden(llm.Input{Embeds: m.Embed(ids).NoGrad(), Cache: cache, Rows: []int32{int32(ids.Len() - 1)}}))
 			})
 		}
 		read(ids)

@@ -33,7 +33,7 @@ func llamaLoss(c llm.Config, batch, length int, adamw bool) func() {
 	ids := tokens(batch, length, c.VocabSize)
 	step := optimizer(params(m), adamw)
 	return func() {
-		tensor.Scope(func() { llm.Loss(m, m.Hidden(llm.Input{Embeds: m.Embed(ids)}), ids).Backward() })
+		tensor.Scope(func() { llm.Loss(m, llm.Input{Embeds: m.Embed(ids)}, ids).Backward() })
 		step()
 	}
 }

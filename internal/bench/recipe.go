@@ -143,7 +143,7 @@ func languageStep() func() {
 		seen = out.Forward(nn.Activated(up, seen, tensor.GELU)).Add(noise)
 		x := m.Embed(tensor.WrapInts(text, b.B, b.T)).Reshape(b.B*b.T, C)
 		x = tensor.ScatterRows(x, tensor.WrapInts(places, n), seen)
-		return llm.Loss(m, m.Hidden(llm.Input{Embeds: x.Reshape(b.B, b.T, C)}), labels)
+		return llm.Loss(m, llm.Input{Embeds: x.Reshape(b.B, b.T, C)}, labels)
 	})
 }
 

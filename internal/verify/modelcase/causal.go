@@ -74,16 +74,25 @@ func loadLM(dir, config string) (llm.Model, error) {
 	return llm.LoadAs(lc, dir, nn.LoadOptions{DType: nn.As(tensor.Float32)})
 }
 
-// forward runs a decoder over a batch: hidden states [B, T, C].
-func forward(m llm.Model, b batch) (*tensor.Tensor, error) {
+// input is what a decoder reads of a batch.
+func input(m llm.Model, b batch) (in llm.Input, err error) {
 	start, end, positions, ok := llm.Extent(b.mask, b.ids.Dim(0))
 	if !ok {
-		return nil, fmt.Errorf("the attention mask has a hole")
+		return in, fmt.Errorf("the attention mask has a hole")
 	}
 	if b.positions != nil {
 		positions = b.positions
 	}
-	return m.Hidden(llm.Input{Embeds: m.Embed(b.ids), Start: start, End: end, Positions: positions}), nil
+	return llm.Input{Embeds: m.Embed(b.ids), Start: start, End: end, Positions: positions}, nil
+}
+
+// forward runs a decoder over a batch: hidden states [B, T, C].
+func forward(m llm.Model, b batch) (*tensor.Tensor, error) {
+	in, err := input(m, b)
+	if err != nil {
+		return nil, err
+	}
+	return m.Hidden(in), nil
 }
 
 func (c *causalCase) check(e *verify.Expected, dir, config string) (rows []verify.Row, err error) {
@@ -108,11 +117,12 @@ func (c *causalCase) check(e *verify.Expected, dir, config string) (rows []verif
 	if err != nil {
 		return rows, err
 	}
-	if h, err = forward(m, scored); err != nil {
+	in, err := input(m, scored)
+	if err != nil {
 		return rows, err
 	}
-	rows = append(rows, e.Logits("loss_logits", "out.loss_logits", llm.Logits(m, h), scored.mask, c.Tolerance.Out))
-	loss := llm.Loss(m, h, scored.labels)
+	rows = append(rows, e.Logits("loss_logits", "out.loss_logits", llm.Logits(m, m.Hidden(in)), scored.mask, c.Tolerance.Out))
+	loss := llm.Loss(m, in, scored.labels)
 	rows = append(rows, verify.Absolute("loss", []float64{float64(loss.Item())}, e.Numbers("out.loss"), c.Tolerance.Loss))
 	loss.Backward()
 	grads := map[string]*tensor.Tensor{}

@@ -26,6 +26,7 @@ type peftCase struct {
 // subject is a base model, with or without eyes, that computes with the case's batch.
 type subject interface {
 	hidden() *tensor.Tensor // [B, T, C]
+	loss() *tensor.Tensor
 	head() llm.Model
 	model() any                   // whose parameters have names
 	namings() []lora.Naming       // of the programs that adapters come from
@@ -115,10 +116,14 @@ type textSubject struct {
 	in llm.Input
 }
 
-func (s *textSubject) hidden() *tensor.Tensor {
-	s.in.Embeds = s.m.Embed(s.b.ids)
-	return s.m.Hidden(s.in)
+func (s *textSubject) input() llm.Input {
+	in := s.in
+	in.Embeds = s.m.Embed(s.b.ids)
+	return in
 }
+
+func (s *textSubject) hidden() *tensor.Tensor { return s.m.Hidden(s.input()) }
+func (s *textSubject) loss() *tensor.Tensor   { return llm.Loss(s.m, s.input(), s.b.labels) }
 
 func (s *textSubject) head() llm.Model              { return s.m }
 func (s *textSubject) model() any                   { return s.m }
@@ -132,6 +137,7 @@ type imageSubject struct {
 }
 
 func (s *imageSubject) hidden() *tensor.Tensor { return s.m.Hidden(s.b) }
+func (s *imageSubject) loss() *tensor.Tensor   { return s.m.Loss(s.b) }
 func (s *imageSubject) head() llm.Model        { return s.m.Language }
 func (s *imageSubject) model() any             { return s.m }
 
@@ -161,7 +167,7 @@ func (c *peftCase) check(e *verify.Expected, b batch, base, adapter string) (row
 	}
 	rows = append(rows, count("trainable", a.Trainable(), c.Trainable))
 	logits("logits")
-	loss := llm.Loss(s.head(), s.hidden(), b.labels)
+	loss := s.loss()
 	rows = append(rows, verify.Absolute("loss", []float64{float64(loss.Item())}, e.Numbers("out.loss"), c.Tolerance.Loss))
 	loss.Backward()
 	grads := map[string]*tensor.Tensor{}

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/internal/verify"
-	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
@@ -32,12 +31,11 @@ type run struct {
 type pupil struct {
 	Model any `param:",inline"`
 
-	s      subject
-	labels *tensor.Tensor
+	s subject
 }
 
 // Loss is that of the case's only batch.
-func (p *pupil) Loss(struct{}) *tensor.Tensor { return llm.Loss(p.s.head(), p.s.hidden(), p.labels) }
+func (p *pupil) Loss(struct{}) *tensor.Tensor { return p.s.loss() }
 
 func (r run) check(e *verify.Expected, name, base, adapter string, b batch, tol verify.Tolerance) (rows []verify.Row, err error) {
 	if r.Optimizer != "adamw" || r.StartsFrom != "adapter" {
@@ -58,7 +56,7 @@ func (r run) check(e *verify.Expected, name, base, adapter string, b batch, tol 
 	if !slices.Equal(sorted(trains), sorted(r.Trainable)) {
 		return nil, fmt.Errorf("the adapter trains %v, recorded are %v", sorted(trains), sorted(r.Trainable))
 	}
-	p := &pupil{s.model(), s, b.labels}
+	p := &pupil{s.model(), s}
 	var groups []train.Group
 	for _, pattern := range a.Patterns() {
 		groups = append(groups, train.Group{Params: pattern, LR: r.LR, WeightDecay: r.Decay})

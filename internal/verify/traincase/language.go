@@ -40,8 +40,7 @@ func (m *reader) Loss(b tokens) *tensor.Tensor {
 	if !ok {
 		tensor.Fail("Loss", "the attention mask has a hole")
 	}
-	h := m.Language.Hidden(llm.Input{Embeds: m.Language.Embed(b.ids), Start: start, End: end, Positions: positions})
-	return llm.Loss(m.Language, h, b.labels)
+	return llm.Loss(m.Language, llm.Input{Embeds: m.Language.Embed(b.ids), Start: start, End: end, Positions: positions}, b.labels)
 }
 
 // weights fills every parameter of m from a file, whose names canonical translates.

@@ -47,7 +47,7 @@ var traits = []trait{
 func (j *job) perceive(ctx context.Context, known *pool, t vit.Tower) error {
 	n := 4 * j.preset.Questions
 	known = known.first(min(len(known.scenes), 4*n))
-	test, strange := poolOf(j.world, drawScenes(j.world, shapes.Test, n)), poolOf(j.world, drawScenes(j.world, shapes.Comp, n))
+	test, strange := poolOf(j.world, drawScenes(j.world, shapes.Test, n, nil)), poolOf(j.world, drawScenes(j.world, shapes.Comp, n, nil))
 	test.look(t, j.selects())
 	strange.look(t, j.selects())
 	for _, of := range traits {

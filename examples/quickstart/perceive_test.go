@@ -14,7 +14,7 @@ import (
 func TestLinearProbe(t *testing.T) {
 	w, err := shapes.New(shapes.Default(3))
 	require.NoError(t, err)
-	known, test := newPool(w, 120), sorted(w, drawScenes(w, shapes.Test, 60))
+	known, test := newPool(w, 120), sorted(w, drawScenes(w, shapes.Test, 60, nil))
 	const side, D = 6, 8
 	fill := func(p *pool, telling bool) {
 		p.features = tensor.New(len(p.scenes), side*side, D)

@@ -37,16 +37,34 @@ func processor(side int) *imaging.Processor {
 }
 
 // newPool draws and renders n training scenes, as many of each number of objects.
-func newPool(w *shapes.World, n int) *pool { return poolOf(w, drawScenes(w, shapes.Train, n)) }
 
-// tell draws n scenes for the text stage, which are never rendered.
-func tell(w *shapes.World, n int) *pool { return sorted(w, drawScenes(w, shapes.Text, n)) }
+func newPool(w *shapes.World, n int) *pool { return poolOf(w, drawScenes(w, shapes.Train, n, nil)) }
 
-func drawScenes(w *shapes.World, split shapes.Split, n int) []shapes.Scene {
+// tell draws n scenes for the text stage, which are never rendered. In half of those with two objects or more, two are to be in one row. When few are, the language
+// model finds out the row of a thing, looks for whatever is in that row to tell the column, and is right too often to learn better.
+func tell(w *shapes.World, n int) *pool {
+	return sorted(w, drawScenes(w, shapes.Text, n, func(i int, s shapes.Scene) bool { return i/w.MaxObjects%2 == 0 || len(s.Objects) < 2 || rowShared(s) }))
+}
+
+func rowShared(s shapes.Scene) bool {
+	rows := map[int]bool{}
+	for _, o := range s.Objects {
+		rows[o.Cell.Row] = true
+	}
+	return len(rows) < len(s.Objects)
+}
+
+// drawScenes draws scenes with as many of each number of objects. What is not wanted at i (nil: everything is) is drawn again.
+func drawScenes(w *shapes.World, split shapes.Split, n int, wanted func(i int, s shapes.Scene) bool) []shapes.Scene {
 	scenes := make([]shapes.Scene, n)
 	spread(n, func(i int) {
 		objects := w.MinObjects + i%(w.MaxObjects-w.MinObjects+1)
-		scenes[i] = w.Scene(split, i, shapes.Options{MinObjects: objects, MaxObjects: objects})
+		for draw := i; ; draw += n {
+			scenes[i] = w.Scene(split, draw, shapes.Options{MinObjects: objects, MaxObjects: objects})
+			if wanted == nil || wanted(i, scenes[i]) {
+				break
+			}
+		}
 	})
 	return scenes
 }

@@ -37,7 +37,6 @@ func processor(side int) *imaging.Processor {
 }
 
 // newPool draws and renders n training scenes, as many of each number of objects.
-
 func newPool(w *shapes.World, n int) *pool { return poolOf(w, drawScenes(w, shapes.Train, n, nil)) }
 
 // tell draws n scenes for the text stage, which are never rendered. In half of those with two objects or more, two are to be in one row. When few are, the language

@@ -33,7 +33,7 @@ func TestLookedAt(t *testing.T) {
 	require.NoError(t, err)
 	clip, err := j.newCLIP("clip")
 	require.NoError(t, err)
-	language, err := j.newReader()
+	language, err := j.newReader("language")
 	require.NoError(t, err)
 	m, err := j.join(clip, language.Language)
 	require.NoError(t, err)

@@ -96,28 +96,51 @@ func (j *job) clip(ctx context.Context, l *lesson) (*vit.CLIP, error) {
 	})
 }
 
-// language teaches a small Llama-like decoder to talk about scenes that are told in words.
+// language teaches a small Llama-like decoder to talk about scenes that are told in words. Now and then one gets stuck: it finds the row of a thing that is asked for,
+// say, and guesses the column, and training longer doesn't help. So another start follows one that the validation questions find wanting, and the best is taken.
 func (j *job) language(ctx context.Context, l *lesson) (*reader, error) {
 	c := j.preset.Text
-	m, err := j.newReader()
-	if err != nil {
-		return nil, err
+	var best *reader
+	var most float64
+	for _, name := range starts {
+		m, err := j.newReader(name)
+		if err != nil {
+			return nil, err
+		}
+		told := j.telling(m)
+		if err := fit(ctx, j, name, m, train.Stage[page]{
+			Name: "language", Batches: pageBatches(l, c, j.preset.Language.Width), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+			Groups:   []train.Group{{Params: "**", LR: c.LR}},
+			Evaluate: []train.Evaluation{{Name: "told", Every: max(1, c.Steps/j.preset.Curve), Run: told}},
+		}); err != nil {
+			return nil, err
+		}
+		right, err := told(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if best == nil || right["told"] > most {
+			best, most = m, right["told"]
+		}
+		if most >= j.preset.Told {
+			break
+		}
+		j.printf("language · of %s's answers %.1f %% are right, of the %.1f %% that are wanted", name, 100*right["told"], 100*j.preset.Told)
 	}
-	return m, fit(ctx, j, "language", m, train.Stage[page]{
-		Name: "language", Batches: pageBatches(l, c, j.preset.Language.Width), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
-		Groups:   []train.Group{{Params: "**", LR: c.LR}},
-		Evaluate: []train.Evaluation{{Name: "told", Every: max(1, c.Steps/j.preset.Curve), Run: j.telling(m)}},
-	})
+	return best, nil
 }
+
+// starts are where a text stage and its repetitions live.
+var starts = []string{"language", "language-2", "language-3"}
 
 // newCLIP draws both towers; name chooses the weights.
 func (j *job) newCLIP(name string) (*vit.CLIP, error) {
 	return vit.NewCLIP(j.world.Rand(name+"/start", 0), j.preset.clipConfig(j.world.Side(), j.vocabulary))
 }
 
-// newReader draws the language model, and how it reads told cells.
-func (j *job) newReader() (*reader, error) {
-	m, err := llm.New(j.world.Rand("language/start", 0), j.preset.languageConfig(j.vocabulary))
+// newReader draws the language model, and how it reads told cells; name chooses the weights.
+func (j *job) newReader(name string) (*reader, error) {
+	m, err := llm.New(j.world.Rand(name+"/start", 0), j.preset.languageConfig(j.vocabulary))
 	if err != nil {
 		return nil, err
 	}

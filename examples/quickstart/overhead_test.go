@@ -31,7 +31,7 @@ func TestOverhead(t *testing.T) {
 	l := j.lesson()
 	clip, err := j.newCLIP("clip")
 	require.NoError(t, err)
-	language, err := j.newReader()
+	language, err := j.newReader("language")
 	require.NoError(t, err)
 	m, err := j.join(clip, language.Language)
 	require.NoError(t, err)

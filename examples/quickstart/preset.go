@@ -28,6 +28,7 @@ type Preset struct {
 
 	Clip    Length  `json:"clip"`    // contrastive pre-training
 	Text    Length  `json:"text"`    // the language model on described scenes
+	Told    float64 `json:"told"`    // share of right answers with which the text stage is done; below it there is another start
 	First   float64 `json:"first"`   // share of the text stage in which kinds of questions come one after another
 	Align   Length  `json:"align"`   // stage 1: captions, connector only
 	Tune    Length  `json:"tune"`    // stage 2: instructions, connector and language model
@@ -63,8 +64,8 @@ func standard() Preset {
 	return Preset{
 		Name: "default", Pictures: 16000,
 		Patch: 8, Vision: Blocks{64, 3, 4, 256}, Reader: Blocks{64, 2, 4, 256}, Shared: 64, Place: 0.17,
-		Language: Blocks{96, 3, 4, 256}, Merge: 2,
-		Clip: Length{1400, 64, 2e-3}, Text: Length{8000, 16, 1.2e-3}, First: 0.3, Align: Length{300, 32, 2e-3}, Tune: Length{6000, 16, 1.2e-3}, Compare: Length{500, 16, 1.2e-3}, Widgets: Length{400, 16, 3e-3},
+		Language: Blocks{96, 3, 6, 256}, Merge: 2,
+		Clip: Length{1400, 64, 2e-3}, Text: Length{8000, 16, 1.2e-3}, Told: 0.98, First: 0.3, Align: Length{300, 32, 2e-3}, Tune: Length{6000, 16, 1.2e-3}, Compare: Length{500, 16, 1.2e-3}, Widgets: Length{400, 16, 3e-3},
 		Questions: 300, Quick: 40, Curve: 10,
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/gollava/gollava/train"
@@ -57,7 +58,7 @@ func machine() Machine {
 }
 
 // parts are the folders of a run in which something trains, in order.
-var parts = []string{"clip", "language", "vlm", "blind", "no-stage-1", "random-encoder", "lora"}
+var parts = slices.Concat([]string{"clip"}, starts, []string{"vlm", "blind", "no-stage-1", "random-encoder", "lora"})
 
 // tally reads what the stages cost and showed from the metrics that the trainer keeps, those of earlier processes of the run included.
 func (r *Report) tally(dir string) error {
@@ -77,8 +78,11 @@ func (r *Report) tally(dir string) error {
 				break
 			}
 			name := e.Stage
-			if part == "blind" || part == "no-stage-1" || part == "random-encoder" {
+			switch part {
+			case "blind", "no-stage-1", "random-encoder":
 				name = part + "/" + e.Stage
+			case starts[1], starts[2]:
+				name = part
 			}
 			r.add(name, e)
 		}

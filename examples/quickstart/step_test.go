@@ -27,7 +27,7 @@ func BenchmarkStep(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	language, err := j.newReader()
+	language, err := j.newReader("language")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func recipeVision() vit.VisionConfig {
 }
 
 func recipeLanguage() llm.Config {
-	return llm.Config{ModelType: "qwen3", VocabSize: vocabulary, HiddenSize: 96, IntermediateSize: 256, NumHiddenLayers: 3, NumAttentionHeads: 4, NumKeyValueHeads: 4, HeadDim: 24,
+	return llm.Config{ModelType: "qwen3", VocabSize: vocabulary, HiddenSize: 96, IntermediateSize: 256, NumHiddenLayers: 3, NumAttentionHeads: 6, NumKeyValueHeads: 6, HeadDim: 16,
 		MaxPositionEmbeddings: 512, NormEps: 1e-5, HiddenAct: "silu", TieWordEmbeddings: true, RoPE: nn.RoPEConfig{Type: "default", Theta: 1e6}, BOS: 2, PAD: 0, EOS: []int{3}}
 }
 

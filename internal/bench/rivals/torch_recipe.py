@@ -87,7 +87,7 @@ def load(torch):
             return x + self.down(F.silu(self.gate(h)) * self.up(h))
 
     class Language(nn.Module):
-        def __init__(self, width=96, layers=3, heads=4, hidden=256):
+        def __init__(self, width=96, layers=3, heads=6, hidden=256):
             super().__init__()
             rope = rotary(width // heads, 512)
             self.words = nn.Embedding(vocabulary, width)

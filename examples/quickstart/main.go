@@ -2,7 +2,7 @@
 // download. It draws the world, trains CLIP on it by contrast, a language model on text, joins the two, and shows what the result sees and what it only guesses.
 //
 //	go run ./examples/quickstart                     about six minutes on two cores
-//	go run ./examples/quickstart -preset smoke       about half of one
+//	go run ./examples/quickstart -preset smoke       twenty seconds
 //	go run ./examples/quickstart -chat               talk with it about an unseen picture
 package main
 

@@ -36,7 +36,7 @@ type Input struct {
 	Positions  []int32        // [B·T] for rotary embeddings; nil: counted from 0, or from the length of the cache
 	Start, End []int32        // [B]: row b's real tokens are keys Start[b] to End[b]−1; nil: all
 	Cache      *Cache         // nil in training
-	Rows       []int32        // [N]: positions b·T + t whose hidden states are wanted; nil: all. The last block computes no others, but for their keys and values
+	Rows       []int32        // [N]: positions b·T + t whose hidden states are wanted; nil: all. Behind its attention the last block leaves out the others
 }
 
 // Llama is the decoder of Llama, Vicuna, Mistral, Qwen2, Qwen3 and Phi-3, which differ in their blocks. Source: Touvron et al. 2023;

@@ -93,8 +93,8 @@ func probe[B any](ctx context.Context, model Model[B], s Stage[B], steps int) (E
 	e := r.sizes()
 	var rep StageReport
 	var first time.Duration
-	var others, counted float64 // FLOPs of the later steps, and how many they are
-	pace := math.Inf(1)         // seconds per FLOP in the later step that was least disturbed; batches may differ in size
+	var others float64  // FLOPs of the later steps
+	pace := math.Inf(1) // seconds per FLOP in the later step that was least disturbed; batches may differ in size
 	for i := range steps {
 		work, start := tensor.FLOPs(), time.Now()
 		var err error
@@ -107,7 +107,7 @@ func probe[B any](ctx context.Context, model Model[B], s Stage[B], steps int) (E
 			peak -= e.Gradients       // a later step finds them in memory already
 		} else {
 			flops := float64(max(tensor.FLOPs()-work, 1))
-			others, counted = others+flops, counted+1
+			others += flops
 			pace = min(pace, time.Since(start).Seconds()/flops)
 		}
 		e.Activations = max(e.Activations, peak)
@@ -118,7 +118,7 @@ func probe[B any](ctx context.Context, model Model[B], s Stage[B], steps int) (E
 	alive := h.alive() // what operations had at once, and memory of sizes that did not fit each other
 	e.Activations = max(e.Activations, alive-before-e.Gradients-e.Optimizer)
 	if e.Step = first; steps > 1 {
-		e.Step = time.Duration(pace * others / counted * float64(time.Second))
+		e.Step = time.Duration(pace * others / float64(steps-1) * float64(time.Second))
 	}
 	e.Duration = time.Duration(math.Min(float64(first)+float64(e.Step)*float64(e.Steps-1), math.MaxInt64))
 	b, err := r.stage.Batches(ctx, 0)

@@ -93,9 +93,9 @@ func (e *Encoder) Last(x *tensor.Tensor, n int, c tensor.AttentionConfig) *tenso
 	return tensor.Compact(func() *tensor.Tensor { return e.through(e.Layers[n-1], e.Last(x, n-1, c), c) })
 }
 
-// One is token at[b] of each row b of what all blocks return: [B, T, D] → [B, D]. The last block computes no other, but for their keys and values.
+// One is token at[b] of each row b of what all blocks return: [B, T, D] → [B, 1, D]. The last block computes no other, but for their keys and values.
 func (e *Encoder) One(x *tensor.Tensor, at []int32, c tensor.AttentionConfig) *tensor.Tensor {
-	B, T, D := x.Dims3()
+	B, T, _ := x.Dims3()
 	rows, last := make([]int32, B), c
 	for b := range rows {
 		rows[b] = int32(b*T) + at[b]
@@ -103,14 +103,16 @@ func (e *Encoder) One(x *tensor.Tensor, at []int32, c tensor.AttentionConfig) *t
 	if c.Causal { // a single query that sees what lies up to it
 		last.Causal, last.End = false, make([]int32, B)
 		for b := range last.End {
-			last.End[b] = at[b] + 1
+			if last.End[b] = at[b] + 1; c.End != nil {
+				last.End[b] = min(last.End[b], c.End[b])
+			}
 		}
 	}
 	n := len(e.Layers)
 	return tensor.Compact(func() *tensor.Tensor {
 		x := e.Last(x, n-1, c)
 		return e.recomputed(x, func(x *tensor.Tensor) *tensor.Tensor { return e.Layers[n-1].one(x, tensor.WrapInts(rows, B, 1), last) })
-	}).Reshape(B, D)
+	})
 }
 
 func (e *Encoder) through(b *Block, x *tensor.Tensor, c tensor.AttentionConfig) *tensor.Tensor {

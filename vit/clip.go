@@ -81,9 +81,8 @@ func (m *CLIP) Tower() *CLIPVision {
 
 // EncodeImage maps images [B, 3, S, S] to unit vectors [B, E].
 func (m *CLIP) EncodeImage(pixels *tensor.Tensor) *tensor.Tensor {
-	class := m.Vision.Encoder.One(m.Tower().embed(pixels), make([]int32, pixels.Dim(0)), tensor.AttentionConfig{})
-	pooled := m.Vision.PostNorm.Forward(class) // [B, D]
-	return m.VisualProjection.Forward(pooled).L2Normalize(normEps)
+	class := m.Vision.Encoder.One(m.Tower().embed(pixels), make([]int32, pixels.Dim(0)), tensor.AttentionConfig{}) // [B, 1, D]
+	return m.VisualProjection.Forward(m.Tower().Pooled(class)).L2Normalize(normEps)
 }
 
 const normEps = 1e-12
@@ -111,13 +110,13 @@ func (m *CLIP) EncodeText(ids *tensor.Tensor, lengths []int32) *tensor.Tensor {
 
 // poolText runs the text tower on embeddings x [B, T, Dt] of ids and projects what it makes of the ends of the texts: [B, E].
 func (m *CLIP) poolText(ids, x *tensor.Tensor, lengths []int32) *tensor.Tensor {
-	B, T, _ := x.Dims3()
+	B, T, D := x.Dims3()
 	ends := make([]int32, B)
 	for b := range ends {
 		ends[b] = int32(endOfText(ids.IntData()[b*T:(b+1)*T], m.config.Text.EOS))
 	}
-	last := m.Text.Encoder.One(x, ends, tensor.AttentionConfig{Causal: true, End: lengths}) // [B, Dt]
-	pooled := m.Text.FinalNorm.Forward(last)
+	last := m.Text.Encoder.One(x, ends, tensor.AttentionConfig{Causal: true, End: lengths}) // [B, 1, Dt]
+	pooled := m.Text.FinalNorm.Forward(last.Reshape(B, D))
 	return m.TextProjection.Forward(pooled).L2Normalize(normEps)
 }
 

@@ -381,14 +381,14 @@ func FuzzConfig(f *testing.F) {
 // A single token of each row is what the whole encoder makes of it, gradients too, whether blocks are recomputed or not.
 func TestOneToken(t *testing.T) {
 	e := newSmall(t).Text.Encoder
-	x, dy := tensor.Randn(rng(), 1, 3, 5, 8).Param(), tensor.Randn(rng(), 1, 3, 8)
+	x, dy := tensor.Randn(rng(), 1, 3, 5, 8).Param(), tensor.Randn(rng(), 1, 3, 1, 8)
 	at, rows := []int32{2, 0, 4}, tensor.Ints([]int{2, 5, 14}, 3)
 	for _, c := range []tensor.AttentionConfig{{}, {Causal: true}, {Causal: true, End: []int32{4, 1, 5}}} {
 		var out, grad [3]*tensor.Tensor
 		for i := range out {
 			e.recompute = i == 2
 			if i == 0 {
-				out[i] = tensor.Gather(e.Last(x, 2, c).Reshape(15, 8), rows)
+				out[i] = tensor.Gather(e.Last(x, 2, c).Reshape(15, 8), rows).Reshape(3, 1, 8)
 			} else {
 				out[i] = e.One(x, at, c)
 			}

@@ -97,7 +97,7 @@ func (j *job) clip(ctx context.Context, l *lesson) (*vit.CLIP, error) {
 }
 
 // language teaches a small Llama-like decoder to talk about scenes that are told in words. Now and then one gets stuck: it finds the row of a thing that is asked for,
-// say, and guesses the column, and training longer doesn't help. So another start follows one that the validation questions find wanting, and the best is taken.
+// say, guesses the column, and stays there. So another start follows one that the validation questions find wanting, and the best is taken.
 func (j *job) language(ctx context.Context, l *lesson) (*reader, error) {
 	c := j.preset.Text
 	var best *reader

@@ -8,4 +8,4 @@ var attentionLevels = [...]*attentionKernels{
 	avx512:  {softmaxTileAVX512, scoreTileAVX512, scaleRowsAVX512, dotRowsAVX512, sumRowsAVX512},
 }
 
-func activeAttention() *attentionKernels { return attentionLevels[active] }
+func activeAttention() *attentionKernels { return attentionLevels[vectorLevel()] }

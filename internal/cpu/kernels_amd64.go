@@ -7,7 +7,7 @@ import (
 )
 
 // vectors returns the kernels of the active level.
-func vectors() *kernels { return levels[active] }
+func vectors() *kernels { return levels[vectorLevel()] }
 
 var levels = [...]*kernels{generic: &goKernels, avx2: &avx2Kernels, avx512: &avx512Kernels}
 

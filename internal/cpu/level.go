@@ -13,9 +13,10 @@ const (
 	generic level = iota
 	avx2          // AVX2 and FMA
 	avx512        // AVX-512 F, BW, DQ and VL, besides avx2
+	amx           // the matrix unit for bfloat16, in large products, besides avx512
 )
 
-func (l level) String() string { return [...]string{"generic", "avx2", "avx512"}[l] }
+func (l level) String() string { return [...]string{"generic", "avx2", "avx512", "amx"}[l] }
 
 // levelVariable names the environment variable that forces a level below the highest one that the processor has, for tests and comparisons.
 const levelVariable = "GOLLAVA_CPU"
@@ -36,7 +37,7 @@ func choose(want string, have level) (level, error) {
 	if want == "" {
 		return have, nil
 	}
-	for l := generic; l <= avx512; l++ {
+	for l := generic; l <= amx; l++ {
 		switch {
 		case l.String() != want:
 		case l > have:
@@ -45,8 +46,11 @@ func choose(want string, have level) (level, error) {
 			return l, nil
 		}
 	}
-	return 0, fmt.Errorf("cpu: %s=%s: want generic, avx2 or avx512, or nothing for the best", levelVariable, want)
+	return 0, fmt.Errorf("cpu: %s=%s: want generic, avx2, avx512 or amx, or nothing for the best", levelVariable, want)
 }
+
+// vectorLevel is the active level as far as vector instructions go.
+func vectorLevel() level { return min(active, avx512) }
 
 // useLevel makes l active and returns a function that restores the level before.
 func useLevel(l level) (restore func()) {

@@ -12,6 +12,8 @@ func supported() level {
 		return generic
 	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL:
 		return avx2
+	case !x.HasAMXTile || !x.HasAMXBF16 || !mayUseTiles():
+		return avx512
 	}
-	return avx512
+	return amx
 }

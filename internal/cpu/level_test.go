@@ -17,8 +17,10 @@ func TestChoose(t *testing.T) {
 		{"generic", avx512, generic, ""},
 		{"avx2", avx512, avx2, ""},
 		{"avx512", avx512, avx512, ""},
+		{"avx512", amx, avx512, ""},
+		{"amx", amx, amx, ""},
 		{"avx512", avx2, 0, "cpu: GOLLAVA_CPU=avx512: this processor or build has no more than avx2"},
-		{"AVX2", avx2, 0, "cpu: GOLLAVA_CPU=AVX2: want generic, avx2 or avx512, or nothing for the best"},
+		{"AVX2", avx2, 0, "cpu: GOLLAVA_CPU=AVX2: want generic, avx2, avx512 or amx, or nothing for the best"},
 	} {
 		got, err := choose(c.want, c.have)
 		if c.err != "" {

@@ -99,7 +99,7 @@ func (g *gemm) serial(s *scratch) {
 	if g.isThin() {
 		g.thinPart(g.rowsOfA(s), 0, g.n, s)
 	} else {
-		g.usePairs()
+		g.chooseUnit()
 		g.region(0, g.m, 0, g.n, s)
 	}
 	s.used = mark
@@ -111,7 +111,7 @@ func run(q *backend.MatMul, n int, bias []float32, s *scratch) {
 	g := item(q, n, bias)
 	if g.isThin() {
 		g.thin(s)
-	} else if g.usePairs(); g.m*g.n <= smallC && g.k >= 2*minDepth && g.k > max(g.m, g.n) {
+	} else if g.chooseUnit(); g.m*g.n <= smallC && g.k >= 2*minDepth && g.k > max(g.m, g.n) {
 		g.splitDepth(s)
 	} else {
 		g.shared(s)
@@ -136,7 +136,7 @@ func (g *gemm) splitDepth(s *scratch) {
 	parallel(parts, func(t int) {
 		s := borrow()
 		defer s.giveBack()
-		h := gemm{tiler: g.tiler, m: g.m, n: g.n, k: min(depth, g.k-t*depth), a: g.a, b: g.b, c: sums[t*size:][:size], cRow: g.n}
+		h := gemm{tiler: g.tiler, depth: g.depth, m: g.m, n: g.n, k: min(depth, g.k-t*depth), a: g.a, b: g.b, c: sums[t*size:][:size], cRow: g.n}
 		h.a.skip(t * depth * g.a.col)
 		h.b.skip(t * depth * g.b.row)
 		h.region(0, h.m, 0, h.n, s)
@@ -169,34 +169,32 @@ func (g *gemm) shared(s *scratch) {
 		direct := g.direct(end - j)
 		for k := 0; k == 0 || k < g.k; k += g.depth {
 			depth := min(g.depth, g.k-k)
-			panels := s.take(g.panels(end-j) * depth * g.cols)
+			panels := s.take(g.panels(end-j) * g.panel(depth))
 			perTask := max(1, packWork/(depth*g.cols+1))
 			packing := (g.panels(end-j) + perTask - 1) / perTask
 			for i := 0; i < g.m; i += rowsAtOnce {
 				h := g.grid(i, min(g.m, i+rowsAtOnce), j, end, depth)
+				once := !direct && h.across == 1 // rows of A that one task multiplies are packed by it
 				a := make([]tilesOfA, h.down)
 				size := (g.sizeA(h.height, depth) + 15) &^ 15
-				packed := s.take(h.down * size)
 				packB := func(t int) {
 					g.packB(panels, k, depth, j, end, t*perTask, min(g.panels(end-j), (t+1)*perTask))
-				}
-				packA := func(t int) {
-					if from, to := h.rows(t); direct {
-						a[t] = g.tilesInPlace(from, to, k)
-					} else {
-						a[t] = g.packA(packed[t*size:][:size], from, to, k, depth)
-					}
 				}
 				switch {
 				case direct:
 					for t := range a {
-						packA(t)
+						from, to := h.rows(t)
+						a[t] = g.tilesInPlace(from, to, k)
 					}
 					parallel(packing, packB)
+				case once:
+					parallel(packing, packB)
 				default:
+					packed := s.take(h.down * size)
 					parallel(h.down+packing, func(t int) {
 						if t < h.down {
-							packA(t)
+							from, to := h.rows(t)
+							a[t] = g.packA(packed[t*size:][:size], from, to, k, depth)
 						} else {
 							packB(t - h.down)
 						}
@@ -204,8 +202,15 @@ func (g *gemm) shared(s *scratch) {
 				}
 				packing = 0
 				parallel(h.down*h.across, func(t int) {
+					rows := &a[t%h.down]
+					if once {
+						s := borrow()
+						defer s.giveBack()
+						from, to := h.rows(t)
+						*rows = g.packA(s.take(size), from, to, k, depth)
+					}
 					from, to := h.columns(t / h.down)
-					g.block(&a[t%h.down], from, to, k, depth, panels[(from-j)*depth:])
+					g.block(rows, from, to, k, depth, panels[(from-j)/g.cols*g.panel(depth):])
 				})
 			}
 			s.used = mark

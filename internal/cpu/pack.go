@@ -25,6 +25,14 @@ func index(p *float32, i int) *float32 { return (*float32)(unsafe.Add(unsafe.Poi
 
 func pointer(p *float32, i int) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(p), 4*i) }
 
+// pairs is a matrix of bfloat16 as one of pairs of them, half as many along the dimension in which it is stored, if there is such a view.
+func (x *operand) pairs() (view operand, ok bool) {
+	if len(x.half) < 2 || min(x.row, x.col) != 1 || max(x.row, x.col)%2 != 0 || uintptr(unsafe.Pointer(&x.half[0]))%4 != 0 {
+		return operand{}, false
+	}
+	return operand{full: unsafe.Slice((*float32)(unsafe.Pointer(&x.half[0])), len(x.half)/2), row: (x.row + 1) / 2, col: (x.col + 1) / 2}, true
+}
+
 // copyRow sets dst to the len(dst) elements of x from i on, which lie next to each other.
 func (x *operand) copyRow(dst []float32, i int) {
 	if x.half == nil {

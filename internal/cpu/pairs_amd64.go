@@ -12,28 +12,24 @@ import (
 
 // pairsTiler multiplies bfloat16 matrices with VDPBF16PS: what it takes for an element is a pair of bfloat16 that lie next to each other,
 // and so the same packing serves as for float32 matrices of half the inner length.
-var pairsTiler = tiler{rows: 12, cols: 32, depth: 256, height: 240, width: 2048, tile: []tileFunc{
+var pairsTiler = tiler{rows: 12, cols: 32, deepest: 256, height: 240, width: 2048, tile: []tileFunc{
 	tile1x32BF16, tile2x32BF16, tile3x32BF16, tile4x32BF16, tile5x32BF16, tile6x32BF16,
 	tile7x32BF16, tile8x32BF16, tile9x32BF16, tile10x32BF16, tile11x32BF16, tile12x32BF16}}
 
 // usePairs turns a product of two bfloat16 matrices that are stored along the inner dimension, as x·Wᵀ is, into one of pairs, where that
 // is faster than to widen while packing. The products are the same, their sums are float32 in either case.
 func (g *gemm) usePairs() {
-	even := g.k%2 == 0 && g.k > 0 && g.a.row%2 == 0 && g.b.col%2 == 0
-	if g.a.half == nil || g.b.half == nil || g.a.col != 1 || g.b.row != 1 || !even || !pairsPay() {
+	a, inA := g.a.pairs()
+	b, inB := g.b.pairs()
+	if !inA || !inB || g.a.col != 1 || g.b.row != 1 || g.k%2 != 0 || !pairsPay() {
 		return
 	}
-	a, b := &g.a.half[0], &g.b.half[0]
-	if uintptr(unsafe.Pointer(a))%4 != 0 || uintptr(unsafe.Pointer(b))%4 != 0 {
-		return
-	}
-	g.tiler, g.k = &pairsTiler, g.k/2
-	g.a = operand{full: unsafe.Slice((*float32)(unsafe.Pointer(a)), len(g.a.half)/2), row: g.a.row / 2, col: 1}
-	g.b = operand{full: unsafe.Slice((*float32)(unsafe.Pointer(b)), len(g.b.half)/2), row: 1, col: g.b.col / 2}
+	g.a, g.b = a, b
+	g.tiler, g.k, g.depth = &pairsTiler, g.k/2, pairsTiler.deepest
 }
 
 // pairsPay reports whether to use VDPBF16PS.
-var pairsPay = func() bool { return active == avx512 && pairsMeasured() }
+var pairsPay = func() bool { return active >= avx512 && pairsMeasured() }
 
 // pairsMeasured reports whether VDPBF16PS is there, right, and fast. Where it is one operation of the multiplier (Zen 5) it doubles the rate;
 // where it is microcode (Emerald Rapids) it halves it: there is no answer in between, so that the measurement decides alike every time.

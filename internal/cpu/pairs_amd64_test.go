@@ -16,6 +16,7 @@ import (
 func TestPairs(t *testing.T) {
 	tiles, pay := pairsTiler.tile, pairsPay
 	defer func() { pairsTiler.tile, pairsPay = tiles, pay }()
+	defer useLevel(vectorLevel())() // a matrix unit would come before
 	used := 0
 	pairsPay = func() bool { used++; return true }
 	if !cpu.X86.HasAVX512BF16 || supported() < avx512 {

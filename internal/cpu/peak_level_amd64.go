@@ -3,7 +3,7 @@
 package cpu
 
 func multiplyAdds(n int) int {
-	switch active {
+	switch vectorLevel() {
 	case avx512:
 		multiplyAddsAVX512(n)
 		return 12 * 2 * 16

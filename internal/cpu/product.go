@@ -32,6 +32,7 @@ func (p *product) gemm() gemm {
 type gemm struct {
 	*tiler
 	m, n, k    int
+	depth      int     // inner length of a block
 	a, b       operand // [m, k], [k, n]
 	c          []float32
 	cRow       int
@@ -49,7 +50,7 @@ func (g *gemm) region(i0, i1, j0, j1 int, s *scratch) {
 		end := min(j1, j+g.width)
 		for k := 0; k == 0 || k < g.k; k += g.depth {
 			depth := min(g.depth, g.k-k)
-			panels := s.take(g.panels(end-j) * depth * g.cols)
+			panels := s.take(g.panels(end-j) * g.panel(depth))
 			g.packB(panels, k, depth, j, end, 0, g.panels(end-j))
 			packed := s.take(g.sizeA(min(g.height, i1-i0), depth))
 			for i := i0; i < i1; i += g.height {
@@ -69,8 +70,20 @@ func (g *gemm) region(i0, i1, j0, j1 int, s *scratch) {
 // panels is the number of panels that n columns make.
 func (t *tiler) panels(n int) int { return (n + t.cols - 1) / t.cols }
 
+// panel is the size of a packed panel of depth rows.
+func (t *tiler) panel(depth int) int {
+	if t.split() {
+		return steps(depth) * t.stepB(t.cols)
+	}
+	return depth * t.cols
+}
+
 // packB writes the panels from to to of columns [j0, j1) and rows [k, k+depth) of B.
 func (g *gemm) packB(panels []float32, k, depth, j0, j1, from, to int) {
+	if g.split() {
+		g.splitB(panels, k, depth, j0, j1, from, to)
+		return
+	}
 	step := packRows(&g.b, depth)
 	for r := 0; r < depth; r += step {
 		for p := from; p < to; p++ {
@@ -103,7 +116,7 @@ const directA = 256
 
 // direct reports whether tiles are to read A in place, if C has cols columns.
 func (g *gemm) direct(cols int) bool {
-	return g.a.half == nil && (g.a.col == 1 && cols <= directA || cols <= g.cols) && !(g.collides() && g.rows > ways)
+	return !g.split() && g.a.half == nil && (g.a.col == 1 && cols <= directA || cols <= g.cols) && !(g.collides() && g.rows > ways)
 }
 
 // collides reports whether the rows of A, read in place side by side, fall into the same set of the first-level cache, which holds as many
@@ -117,6 +130,7 @@ func (g *gemm) chooseTiler() {
 	if narrow := g.forColumns(g.n); !g.collides() || narrow.rows <= ways {
 		g.tiler = narrow
 	}
+	g.depth = g.deepest
 }
 
 // tilesInPlace is rows [from, to) of A from column k on.
@@ -132,17 +146,31 @@ func (g *gemm) tilesInPlace(from, to, k int) tilesOfA {
 }
 
 // sizeA is the number of elements that packA needs for a block of rows.
-func (t *tiler) sizeA(rows, depth int) int { return (rows/t.rows + 3) * (t.rows*depth + spill) }
+func (t *tiler) sizeA(rows, depth int) int { return (rows/t.rows + 3) * t.sizeTile(t.rows, depth) }
+
+// sizeTile is the same for a tile of rows.
+func (t *tiler) sizeTile(rows, depth int) int {
+	if t.split() {
+		return steps(depth) * t.stepA(rows)
+	}
+	return t.rows*depth + spill
+}
 
 // packA writes rows [from, to) and columns [k, k+depth) of A, tile by tile as [depth, rows].
 func (g *gemm) packA(packed []float32, from, to, k, depth int) tilesOfA {
 	t := tilesOfA{full: packed, row: 1, col: g.rows, from: from, to: to, bands: g.bands(to - from)}
+	for n, band := range t.bands {
+		t.tile[n] = g.sizeTile(band.rows, depth)
+	}
+	if g.split() {
+		g.splitA(&t, k, depth)
+		return t
+	}
 	columns := operand{full: g.a.full, half: g.a.half, row: g.a.col, col: g.a.row}
 	step := packRows(&columns, depth)
 	for r := 0; r < depth; r += step {
 		i, at := from, r*g.rows
 		for n, band := range t.bands {
-			t.tile[n] = g.rows*depth + spill
 			for range band.tiles {
 				packPanel(packed[at:], &columns, k+r, min(step, depth-r), i, i+band.rows, g.rows)
 				i, at = i+band.rows, at+t.tile[n]
@@ -158,7 +186,7 @@ func (g *gemm) block(a *tilesOfA, j0, j1, k, depth int, panels []float32) {
 	for j := j0; j < j1; j += g.cols {
 		cols := min(g.cols, j1-j)
 		tile := g.forColumns(cols).tile
-		b := at(panels, (j-j0)*depth)
+		b := at(panels, (j-j0)/g.cols*g.panel(depth))
 		i, from := a.from, 0
 		for n, band := range a.bands {
 			if band.tiles == 0 {

@@ -48,15 +48,15 @@ func (g *gemm) isThin() bool {
 	if g.b.row == 1 {
 		return g.k >= g.dotStep()
 	}
-	return g.n >= thins[active].floats
+	return g.n >= thins[vectorLevel()].floats
 }
 
 // dotStep is the number of terms that dots adds at once: a register of B.
 func (g *gemm) dotStep() int {
 	if g.b.half != nil {
-		return 2 * thins[active].floats
+		return 2 * thins[vectorLevel()].floats
 	}
-	return thins[active].floats
+	return thins[vectorLevel()].floats
 }
 
 // rowsOfA is A as float32 rows of k elements, in scratch if it is not stored so. For a B of bfloat16 every register's worth of whole ones has the
@@ -66,7 +66,7 @@ func (g *gemm) rowsOfA(s *scratch) []float32 {
 		return g.a.full
 	}
 	a := s.take(g.m * g.k)
-	paired, floats := 0, thins[active].floats
+	paired, floats := 0, thins[vectorLevel()].floats
 	if g.b.half != nil {
 		paired = g.k / g.dotStep() * g.dotStep()
 	}
@@ -90,9 +90,9 @@ func (g *gemm) rowsOfA(s *scratch) []float32 {
 func (g *gemm) thinPart(a []float32, from, to int, s *scratch) {
 	mark := s.used
 	if g.b.row == 1 {
-		g.dots(thins[active], a, from, to, s)
+		g.dots(thins[vectorLevel()], a, from, to, s)
 	} else {
-		g.update(thins[active], a, from, to, s)
+		g.update(thins[vectorLevel()], a, from, to, s)
 	}
 	s.used = mark
 	g.finish(0, g.m, from, to)

@@ -7,10 +7,11 @@ type tileFunc func(tiles, k int, a *float32, aTile, aRow, aCol int, b *float32, 
 type tiler struct {
 	rows, cols int        // of the largest tile
 	tile       []tileFunc // tile[m-1] has m rows
-	depth      int        // inner length of a block: depth×cols of B in the first-level cache
+	deepest    int        // inner length of a block: deepest×cols of B in the first-level cache
 	height     int        // rows of a block: height×depth of A in the second-level cache
 	width      int        // columns of a block: depth×width of B in the third-level cache
 	narrow     *tiler     // with at least as many rows and half as many columns, or nil
+	parts      [2]int     // bfloat16 into which an element of A, and of B, is split for the matrix unit; 0 where both are packed as float32
 }
 
 // forColumns is the tiler for products with n columns.
@@ -21,7 +22,7 @@ func (t *tiler) forColumns(n int) *tiler {
 	return t
 }
 
-var genericTiler = tiler{rows: 4, cols: 4, tile: []tileFunc{tileGeneric(1), tileGeneric(2), tileGeneric(3), tileGeneric(4)}, depth: 256, height: 64, width: 1024}
+var genericTiler = tiler{rows: 4, cols: 4, tile: []tileFunc{tileGeneric(1), tileGeneric(2), tileGeneric(3), tileGeneric(4)}, deepest: 256, height: 64, width: 1024}
 
 // bands cuts m rows into tiles, as equal in height as is cheap: a number of tallest ones, and up to two that share what is left.
 func (t *tiler) bands(m int) [3]band {

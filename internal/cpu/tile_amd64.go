@@ -4,20 +4,20 @@ package cpu
 
 var tilers = [...]*tiler{
 	generic: &genericTiler,
-	avx2: {rows: 6, cols: 16, depth: 384, height: 192, width: 2048, tile: []tileFunc{
+	avx2: {rows: 6, cols: 16, deepest: 384, height: 192, width: 2048, tile: []tileFunc{
 		tile1x16AVX2, tile2x16AVX2, tile3x16AVX2, tile4x16AVX2, tile5x16AVX2, tile6x16AVX2},
-		narrow: &tiler{rows: 12, cols: 8, depth: 768, height: 192, width: 2048, tile: []tileFunc{
+		narrow: &tiler{rows: 12, cols: 8, deepest: 768, height: 192, width: 2048, tile: []tileFunc{
 			tile1x8AVX2, tile2x8AVX2, tile3x8AVX2, tile4x8AVX2, tile5x8AVX2, tile6x8AVX2,
 			tile7x8AVX2, tile8x8AVX2, tile9x8AVX2, tile10x8AVX2, tile11x8AVX2, tile12x8AVX2}}},
-	avx512: {rows: 12, cols: 32, depth: 256, height: 240, width: 2048, tile: []tileFunc{
+	avx512: {rows: 12, cols: 32, deepest: 256, height: 240, width: 2048, tile: []tileFunc{
 		tile1x32AVX512, tile2x32AVX512, tile3x32AVX512, tile4x32AVX512, tile5x32AVX512, tile6x32AVX512,
 		tile7x32AVX512, tile8x32AVX512, tile9x32AVX512, tile10x32AVX512, tile11x32AVX512, tile12x32AVX512},
-		narrow: &tiler{rows: 12, cols: 16, depth: 512, height: 240, width: 2048, tile: []tileFunc{
+		narrow: &tiler{rows: 12, cols: 16, deepest: 512, height: 240, width: 2048, tile: []tileFunc{
 			tile1x16AVX512, tile2x16AVX512, tile3x16AVX512, tile4x16AVX512, tile5x16AVX512, tile6x16AVX512,
 			tile7x16AVX512, tile8x16AVX512, tile9x16AVX512, tile10x16AVX512, tile11x16AVX512, tile12x16AVX512}}},
 }
 
-func activeTiler() *tiler { return tilers[active] }
+func activeTiler() *tiler { return tilers[vectorLevel()] }
 
 // transposeRows writes 8·⌊k/8⌋ columns of 8 rows, and returns how many it wrote.
 func transposeRows(k int, dst []float32, dRow int, b *operand, at, sRow int) int {

@@ -1,0 +1,9 @@
+//go:build !amd64 || purego
+
+package cpu
+
+func (g *gemm) chooseUnit() {}
+
+func splitRows(int, []float32, int, []float32, int, int) { panic("cpu: no matrix unit") }
+
+func splitPairs([]float32, []float32, int, int, int) { panic("cpu: no matrix unit") }

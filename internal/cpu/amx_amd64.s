@@ -5,6 +5,7 @@
 #include "textflag.h"
 
 // func blocks32x32Parts33AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks32x32Parts33AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -56,127 +57,135 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00000400
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00001000
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00001040
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000800
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000840
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000040
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00001000
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00001400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000800
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00000c00
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000800
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000840
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	ADDQ $0x00001800, R12
-	ADDQ $0x00001800, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LONG $0x4b7aa2c4
-	WORD $0x0a8c
-	LONG $0x00000040
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	LONG $0x4b7aa2c4
-	WORD $0x0a94
-	LONG $0x00000000
-	LONG $0x4b7aa2c4
-	WORD $0x0a9c
-	LONG $0x00000040
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00000400
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00001000
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00001040
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000800
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000840
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000040
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00001000
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00001400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000800
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00000c00
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000800
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000840
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	ADDQ       $0x00001800, R12
+	ADDQ       $0x00001800, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a8c
+	LONG       $0x00000040
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a94
+	LONG       $0x00000000
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a9c
+	LONG       $0x00000040
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks32x16Parts33AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks32x16Parts33AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -218,85 +227,91 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00000400
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000800
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00001000
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00001400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000800
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00000c00
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	ADDQ $0x00001800, R12
-	ADDQ $0x00000c00, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	LONG $0x4b7aa2c4
-	WORD $0x0a94
-	LONG $0x00000000
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00000400
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000800
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00001000
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00001400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000800
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00000c00
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	ADDQ       $0x00001800, R12
+	ADDQ       $0x00000c00, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a94
+	LONG       $0x00000000
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks16x32Parts33AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks16x32Parts33AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -336,86 +351,94 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00001000
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00001040
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000800
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000840
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000040
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000800
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000800
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000840
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	ADDQ $0x00000c00, R12
-	ADDQ $0x00001800, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LONG $0x4b7aa2c4
-	WORD $0x0a8c
-	LONG $0x00000040
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00001000
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00001040
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000800
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000840
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000040
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000800
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000800
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000840
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	ADDQ       $0x00000c00, R12
+	ADDQ       $0x00001800, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a8c
+	LONG       $0x00000040
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks16x16Parts33AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks16x16Parts33AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -450,59 +473,65 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000800
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000800
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	ADDQ $0x00000c00, R12
-	ADDQ $0x00000c00, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000800
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000800
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	ADDQ       $0x00000c00, R12
+	ADDQ       $0x00000c00, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks32x32Parts31AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks32x32Parts31AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -554,85 +583,93 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00000400
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000040
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00001000
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00001400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000800
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00000c00
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	ADDQ $0x00001800, R12
-	ADDQ $0x00000800, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LONG $0x4b7aa2c4
-	WORD $0x0a8c
-	LONG $0x00000040
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	LONG $0x4b7aa2c4
-	WORD $0x0a94
-	LONG $0x00000000
-	LONG $0x4b7aa2c4
-	WORD $0x0a9c
-	LONG $0x00000040
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00000400
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000040
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00001000
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00001400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000800
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00000c00
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	ADDQ       $0x00001800, R12
+	ADDQ       $0x00000800, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a8c
+	LONG       $0x00000040
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a94
+	LONG       $0x00000000
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a9c
+	LONG       $0x00000040
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks32x16Parts31AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks32x16Parts31AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -674,64 +711,70 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00000400
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00001000
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00001400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000800
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00000c00
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	ADDQ $0x00001800, R12
-	ADDQ $0x00000400, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	LONG $0x4b7aa2c4
-	WORD $0x0a94
-	LONG $0x00000000
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00000400
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00001000
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00001400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000800
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00000c00
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	ADDQ       $0x00001800, R12
+	ADDQ       $0x00000400, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a94
+	LONG       $0x00000000
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks16x32Parts31AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks16x32Parts31AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -771,56 +814,64 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000040
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000800
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	ADDQ $0x00000c00, R12
-	ADDQ $0x00000800, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LONG $0x4b7aa2c4
-	WORD $0x0a8c
-	LONG $0x00000040
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000040
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000800
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	ADDQ       $0x00000c00, R12
+	ADDQ       $0x00000800, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a8c
+	LONG       $0x00000040
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks16x16Parts31AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks16x16Parts31AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -855,44 +906,50 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000800
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	ADDQ $0x00000c00, R12
-	ADDQ $0x00000400, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000800
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	ADDQ       $0x00000c00, R12
+	ADDQ       $0x00000400, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks32x32Parts13AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks32x32Parts13AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -944,85 +1001,93 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00000400
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00001000
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00001040
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000800
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000840
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000040
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	ADDQ $0x00000800, R12
-	ADDQ $0x00001800, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LONG $0x4b7aa2c4
-	WORD $0x0a8c
-	LONG $0x00000040
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	LONG $0x4b7aa2c4
-	WORD $0x0a94
-	LONG $0x00000000
-	LONG $0x4b7aa2c4
-	WORD $0x0a9c
-	LONG $0x00000040
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00000400
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00001000
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00001040
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000800
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000840
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000040
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	ADDQ       $0x00000800, R12
+	ADDQ       $0x00001800, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a8c
+	LONG       $0x00000040
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a94
+	LONG       $0x00000000
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a9c
+	LONG       $0x00000040
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks32x16Parts13AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks32x16Parts13AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -1064,58 +1129,64 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00000400
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000800
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	ADDQ $0x00000800, R12
-	ADDQ $0x00000c00, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	LONG $0x4b7aa2c4
-	WORD $0x0a94
-	LONG $0x00000000
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00000400
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000800
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	ADDQ       $0x00000800, R12
+	ADDQ       $0x00000c00, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a94
+	LONG       $0x00000000
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks16x32Parts13AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks16x32Parts13AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -1155,62 +1226,70 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00001000
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00001040
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000800
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000840
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000040
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	ADDQ $0x00000400, R12
-	ADDQ $0x00001800, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LONG $0x4b7aa2c4
-	WORD $0x0a8c
-	LONG $0x00000040
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00001000
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00001040
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000800
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000840
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000040
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	ADDQ       $0x00000400, R12
+	ADDQ       $0x00001800, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a8c
+	LONG       $0x00000040
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks16x16Parts13AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks16x16Parts13AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -1245,44 +1324,50 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000800
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000400
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	ADDQ $0x00000400, R12
-	ADDQ $0x00000c00, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000800
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000400
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	ADDQ       $0x00000400, R12
+	ADDQ       $0x00000c00, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks32x32Parts11AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks32x32Parts11AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -1334,57 +1419,65 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00000400
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000040
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	LONG $0x5c42e2c4
-	BYTE $0xdd
-	ADDQ $0x00000800, R12
-	ADDQ $0x00000800, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LONG $0x4b7aa2c4
-	WORD $0x0a8c
-	LONG $0x00000040
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	LONG $0x4b7aa2c4
-	WORD $0x0a94
-	LONG $0x00000000
-	LONG $0x4b7aa2c4
-	WORD $0x0a9c
-	LONG $0x00000040
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00000400
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000040
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	LONG       $0x5c42e2c4
+	BYTE       $0xdd
+	ADDQ       $0x00000800, R12
+	ADDQ       $0x00000800, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a8c
+	LONG       $0x00000040
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a94
+	LONG       $0x00000000
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a9c
+	LONG       $0x00000040
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks32x16Parts11AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks32x16Parts11AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -1426,44 +1519,50 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7bc2c4
-	WORD $0x04ac
-	LONG $0x00000400
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c4ae2c4
-	BYTE $0xd5
-	ADDQ $0x00000800, R12
-	ADDQ $0x00000400, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	LONG $0x4b7aa2c4
-	WORD $0x0a94
-	LONG $0x00000000
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7bc2c4
+	WORD       $0x04ac
+	LONG       $0x00000400
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c4ae2c4
+	BYTE       $0xd5
+	ADDQ       $0x00000800, R12
+	ADDQ       $0x00000400, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a94
+	LONG       $0x00000000
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks16x32Parts11AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks16x32Parts11AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -1503,42 +1602,50 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05bc
-	LONG $0x00000040
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	LONG $0x5c42e2c4
-	BYTE $0xcc
-	ADDQ $0x00000400, R12
-	ADDQ $0x00000800, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LONG $0x4b7aa2c4
-	WORD $0x0a8c
-	LONG $0x00000040
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	PREFETCHT0 64(R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05bc
+	LONG       $0x00000040
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	LONG       $0x5c42e2c4
+	BYTE       $0xcc
+	ADDQ       $0x00000400, R12
+	ADDQ       $0x00000800, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a8c
+	LONG       $0x00000040
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func blocks16x16Parts11AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+// Requires: MMX+
 TEXT ·blocks16x16Parts11AMX(SB), NOSPLIT, $0-80
 	MOVQ shapes+0(FP), AX
 	LONG $0x4978e2c4
@@ -1573,31 +1680,36 @@ multiply:
 	MOVQ b+40(FP), DI
 	MOVQ SI, R12
 	MOVQ DI, R13
+	MOVQ DX, R15
 
 step:
-	LONG $0x4b7bc2c4
-	WORD $0x04a4
-	LONG $0x00000000
-	LONG $0x4b7b82c4
-	WORD $0x05b4
-	LONG $0x00000000
-	LONG $0x5c4ae2c4
-	BYTE $0xc4
-	ADDQ $0x00000400, R12
-	ADDQ $0x00000400, R13
-	DECQ CX
-	JNZ  step
-	LONG $0x4b7aa2c4
-	WORD $0x0a84
-	LONG $0x00000000
-	LEAQ (DX)(R9*8), DX
-	LEAQ (DX)(R9*8), DX
-	MOVQ aTile+32(FP), R12
-	LEAQ (SI)(R12*4), SI
-	DECQ R11
-	JNZ  block
-	LONG $0x4978e2c4
-	BYTE $0xc0
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	PREFETCHT0 (R15)
+	ADDQ       R9, R15
+	LONG       $0x4b7bc2c4
+	WORD       $0x04a4
+	LONG       $0x00000000
+	LONG       $0x4b7b82c4
+	WORD       $0x05b4
+	LONG       $0x00000000
+	LONG       $0x5c4ae2c4
+	BYTE       $0xc4
+	ADDQ       $0x00000400, R12
+	ADDQ       $0x00000400, R13
+	DECQ       CX
+	JNZ        step
+	LONG       $0x4b7aa2c4
+	WORD       $0x0a84
+	LONG       $0x00000000
+	LEAQ       (DX)(R9*8), DX
+	LEAQ       (DX)(R9*8), DX
+	MOVQ       aTile+32(FP), R12
+	LEAQ       (SI)(R12*4), SI
+	DECQ       R11
+	JNZ        block
+	LONG       $0x4978e2c4
+	BYTE       $0xc0
 	RET
 
 // func splitRows3AMX(rows int, dst *float32, dPart int, src *float32, sRow int)

@@ -31,6 +31,8 @@ func main() {
 
 const tileBytes = 1024 // 16 rows of 64 bytes
 
+const rowsAhead = 2
+
 // blocks writes the kernel of blocks of down×across tiles of C, for matrices split into parts. The tiles 0 to 3 are C's, 4 and 5 A's, 6 and 7 B's.
 func blocks(partsA, partsB, down, across int) {
 	name := fmt.Sprintf("blocks%dx%dParts%d%dAMX", 16*down, 16*across, partsA, partsB)
@@ -42,7 +44,7 @@ func blocks(partsA, partsB, down, across int) {
 		"The products of parts whose numbers, from 0, add up to less than 3 are added.")
 	Pragma("noescape")
 	a, b, c, d, steps := reg.RSI, reg.RDI, reg.RDX, reg.RBX, reg.RCX
-	rowA, rowB, rowC, rowD, count, atA, atB := reg.RAX, reg.R8, reg.R9, reg.R10, reg.R11, reg.R12, reg.R13
+	rowA, rowB, rowC, rowD, count, atA, atB, atC := reg.RAX, reg.R8, reg.R9, reg.R10, reg.R11, reg.R12, reg.R13, reg.R15
 	Load(Param("shapes"), rowA)
 	simd.TileConfig(reg.RAX)
 	Load(Param("tiles"), count)
@@ -86,7 +88,14 @@ func blocks(partsA, partsB, down, across int) {
 	Load(Param("b"), b)
 	MOVQ(a, atA)
 	MOVQ(b, atB)
+	MOVQ(c, atC)
 	Label("step")
+	for range rowsAhead { // what will be written, a few rows in every step
+		for j := range across {
+			PREFETCHT0(simd.At(atC, 64*j))
+		}
+		ADDQ(rowC, atC)
+	}
 	haveA, haveB := -1, -1
 	for _, p := range order(partsA, partsB) {
 		if p[0] != haveA {

@@ -39,7 +39,7 @@ func (p peaks) share(c Case, seconds float64) *float64 {
 
 // measurePeaks runs loops of independent fused multiply-adds, and of reads of more memory than any cache holds, on n threads.
 func measurePeaks(n int) peaks {
-	const reads = 128 << 20 / 4 // elements a thread
+	const reads = 512 << 20 / 4 // elements a thread: a server's third-level cache may hold 480 MiB
 	var p peaks
 	for range n {
 		x := cpu.New().Alloc(backend.Float32, reads).Float32() // in large pages, as what is measured

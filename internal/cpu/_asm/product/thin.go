@@ -90,12 +90,20 @@ func dots(w *simd.Width, m, rows int, bfloat16 bool) {
 		}
 		return at
 	}
+	// With rows of one or two pages the streams break off too often for Xeons to see them, and every register of AVX-512 is a cache line.
+	ahead := func(j, u int) {
+		if at := row(j, u); w == simd.AVX512 {
+			at.Disp += 1536
+			PREFETCHT0(at)
+		}
+	}
 	floats := func(u int) { // register u of each row
 		for i := range m {
 			VMOVUPS(vector(i, u), spare[i])
 		}
 		for j := range rows {
 			VMOVUPS(row(j, u), b)
+			ahead(j, u)
 			for i := range m {
 				VFMADD231PS(b, spare[i], acc(u, i, j))
 			}
@@ -111,6 +119,7 @@ func dots(w *simd.Width, m, rows int, bfloat16 bool) {
 		}
 		for j := range rows {
 			VMOVUPS(row(j, 0), b)
+			ahead(j, 0)
 			if w == simd.AVX512 {
 				VPANDD(mask, b, odd)
 			} else {

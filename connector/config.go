@@ -14,7 +14,7 @@ import (
 type Config struct {
 	Text      llm.Config
 	Vision    vit.VisionConfig
-	Projector string     // linear, mlpNx_gelu, identity
+	Projector string     // linear, mlpNx_gelu, mlpNx_linear, identity: see [Projector]
 	NoBias    bool       // Linears without bias (multimodal_projector_bias false)
 	Select    vit.Select // which vision features
 	Image     int        // id that stands for one feature in expanded ids (image_token_index)

@@ -161,9 +161,10 @@ func (c *Config) unmarshalHub(raw []byte) error {
 	case f.ModelType == "llava_next" && f.UseNewline != nil && !*f.UseNewline:
 		return fmt.Errorf("use_image_newline_parameter false is not supported")
 	}
-	if f.Act != "gelu" {
-		return fmt.Errorf("projector_hidden_act %q is not supported (gelu is)", f.Act)
+	if f.Act != "gelu" && f.Act != "linear" {
+		return fmt.Errorf("projector_hidden_act %q is not supported (gelu and linear are)", f.Act)
 	}
+	c.Projector = "mlp2x_" + f.Act
 	switch f.Strategy {
 	case "default":
 		if c.Select.Class = "patch"; !c.hasClass() {

@@ -3,6 +3,7 @@ package connector
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 // MarshalJSON writes config.json of transformers' LlavaForConditionalGeneration, or of LlavaNextForConditionalGeneration where pictures are
@@ -17,9 +18,10 @@ func (c Config) MarshalJSON() ([]byte, error) {
 
 // hub is the Hub's config.json.
 func (c *Config) hub() (map[string]any, error) {
+	act, ok := strings.CutPrefix(c.Projector, "mlp2x_")
 	switch {
-	case c.Projector != "mlp2x_gelu":
-		return nil, fmt.Errorf("config: the Hub's layout has no name for mm_projector_type %q: it knows mlp2x_gelu; save in the original layout", c.Projector)
+	case !ok:
+		return nil, fmt.Errorf("config: the Hub's layout has no name for mm_projector_type %q: it knows mlp2x_gelu and mlp2x_linear; save in the original layout", c.Projector)
 	case c.Marks:
 		return nil, fmt.Errorf("config: the Hub's layout does not know mm_use_im_start_end: save in the original layout")
 	case c.MaxTiles > 0:
@@ -34,7 +36,7 @@ func (c *Config) hub() (map[string]any, error) {
 		return nil, err
 	}
 	f := map[string]any{"model_type": "llava", "architectures": []string{"LlavaForConditionalGeneration"}, "text_config": text, "vision_config": vision,
-		"image_token_index": c.Image, "projector_hidden_act": "gelu", "multimodal_projector_bias": !c.NoBias, "vision_feature_layer": c.Select.Layers,
+		"image_token_index": c.Image, "projector_hidden_act": act, "multimodal_projector_bias": !c.NoBias, "vision_feature_layer": c.Select.Layers,
 		"vision_feature_select_strategy": "default", "image_seq_length": c.FeaturesPerView(), "tie_word_embeddings": c.Text.TieWordEmbeddings,
 		"torch_dtype": text["torch_dtype"]}
 	if len(c.Select.Layers) == 1 {
@@ -93,6 +95,8 @@ func (c *Config) originalConfig() (map[string]any, error) {
 	switch {
 	case c.NoBias:
 		return nil, fmt.Errorf("config: the original layout has no projector without bias")
+	case strings.HasSuffix(c.Projector, "x_linear"):
+		return nil, fmt.Errorf("config: the original layout has no name for mm_projector_type %q: save in the Hub's layout", c.Projector)
 	case len(c.Select.Layers) > 1:
 		return nil, fmt.Errorf("config: the original layout has one mm_vision_select_layer, not %v: save in the Hub's layout", c.Select.Layers)
 	}

@@ -189,9 +189,32 @@ func TestProjectors(t *testing.T) {
 		same(t, m, other)
 	}
 	_, err := NewProjector(nil, Config{Projector: "mlp2x_res2x_gelu"})
-	require.EqualError(t, err, `mm_projector_type "mlp2x_res2x_gelu" is not supported (linear, mlpNx_gelu, identity are)`)
+	require.EqualError(t, err, `mm_projector_type "mlp2x_res2x_gelu" is not supported (linear, mlpNx_gelu, mlpNx_linear, identity are)`)
 	_, err = NewProjector(nil, Config{Projector: "mlp0x_gelu"})
 	require.Error(t, err)
+}
+
+// A linear connector of two Linears is the Hub's projector with an activation that does nothing.
+func TestLinearProjector(t *testing.T) {
+	c := small()
+	c.Projector = "mlp2x_linear"
+	m := newModel(t, c)
+	dir := t.TempDir()
+	require.NoError(t, Save(dir, m, SaveOptions{}))
+	require.ErrorContains(t, Save(t.TempDir(), m, SaveOptions{Layout: Original}), `no name for mm_projector_type "mlp2x_linear": save in the Hub's layout`)
+	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	require.NoError(t, err)
+	require.Contains(t, string(raw), `"projector_hidden_act": "linear"`)
+	again, err := Load(dir, LoadOptions{})
+	require.NoError(t, err)
+	same(t, m, again)
+	require.Equal(t, "mlp2x_linear", again.config.Projector)
+
+	r := rand.New(rand.NewPCG(1, 2))
+	x, y := tensor.Randn(r, 1, 1, 4, 12), tensor.Randn(r, 1, 1, 4, 12)
+	p := again.Projector
+	sum := p.Forward(x).Add(p.Forward(y)).Sub(p.Forward(tensor.New(1, 4, 12)))
+	require.InDeltaSlice(t, p.Forward(x.Add(y)).Data(), sum.Data(), 1e-5, "the connector is not linear")
 }
 
 // A model of the original layout has no id for pictures; the Hub's needs one, and gets it behind the vocabulary.

@@ -5,21 +5,24 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 )
 
 // Projector turns vision features into token embeddings: LLaVA's connector. "linear" is one Linear (v1), "mlpNx_gelu" N of them with GELU
-// between (v1.5: mlp2x_gelu), "identity" none. Source: LLaVA's multimodal_projector/builder.py.
+// between (v1.5: mlp2x_gelu), "identity" none. Source: LLaVA's multimodal_projector/builder.py. "mlpNx_linear" is N of them with nothing between:
+// how the Hub's layout, whose projector always has two Linears, says a linear connector (mlp2x_linear: projector_hidden_act "linear").
 type Projector struct {
 	Linears []nn.Layer     `param:"linear_#"`       // linear_1, linear_2, …, named as transformers does
 	Slots   *tensor.Tensor `param:"slots,optional"` // [P, C], added to the tokens of every picture: see [Config]
 
 	merge int
+	act   tensor.Activation // between the Linears
 }
 
-var mlpType = regexp.MustCompile(`^mlp(\d{1,2})x_gelu$`)
+var mlpType = regexp.MustCompile(`^mlp(\d{1,2})x_(gelu|linear)$`)
 
 // depth is the number of Linears of a projector type.
 func depth(kind string) (int, error) {
@@ -33,7 +36,7 @@ func depth(kind string) (int, error) {
 			return n, nil
 		}
 	}
-	return 0, fmt.Errorf("mm_projector_type %q is not supported (linear, mlpNx_gelu, identity are)", kind)
+	return 0, fmt.Errorf("mm_projector_type %q is not supported (linear, mlpNx_gelu, mlpNx_linear, identity are)", kind)
 }
 
 // NewProjector builds the projector that c describes, with PyTorch's initial weights; with a nil r they are to be loaded.
@@ -42,7 +45,10 @@ func NewProjector(r *rand.Rand, c Config) (*Projector, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Projector{merge: max(c.Merge, 1)}
+	p := &Projector{merge: max(c.Merge, 1), act: tensor.GELU}
+	if strings.HasSuffix(c.Projector, "_linear") {
+		p.act = tensor.Identity
+	}
 	in, out := c.featureWidth()*p.merge*p.merge, c.Text.HiddenSize
 	if n == 0 && in != out {
 		return nil, fmt.Errorf("mm_projector_type identity: vision features of width %d do not fit hidden_size %d", in, out)
@@ -67,7 +73,7 @@ func NewProjector(r *rand.Rand, c Config) (*Projector, error) {
 func (p *Projector) Forward(x *tensor.Tensor) *tensor.Tensor {
 	x = mergePatches(x, p.merge)
 	for i, l := range p.Linears {
-		act := tensor.GELU
+		act := p.act
 		if i == len(p.Linears)-1 {
 			act = tensor.Identity
 		}

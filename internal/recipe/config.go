@@ -28,7 +28,7 @@ type Config struct {
 	Skip       bool    `yaml:"skip,omitempty" help:"leave faulty samples out and count them; else the first one ends the run"`
 	Features   string  `yaml:"features,omitempty" help:"folder for the frozen tower's outputs, computed once and kept; none: computed in every step"`
 
-	ProjectorType string `yaml:"projector_type,omitempty" help:"linear, mlpNx_gelu or identity [mm_projector_type]"`
+	ProjectorType string `yaml:"projector_type,omitempty" help:"linear, mlpNx_gelu, mlpNx_linear or identity [mm_projector_type]"`
 	SelectLayer   int    `yaml:"select_layer,omitempty" help:"layer of the tower that is looked at [mm_vision_select_layer]"`
 	SelectFeature string `yaml:"select_feature,omitempty" help:"patch or cls_patch [mm_vision_select_feature]"`
 	Template      string `yaml:"template,omitempty" help:"of conversations, a name that package chat knows [version]"`

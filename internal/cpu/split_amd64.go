@@ -80,7 +80,7 @@ func (g *gemm) useTiles() bool {
 	if g.a.row == 1 { // splitting is slower against the order of memory
 		least = 128
 	}
-	if active < amx || g.m < least || g.n < least/2 || g.n*g.k < worthSplitting || !tilesPay() {
+	if active < amx || g.m < least || g.n < least/2 || min(g.n*g.k, g.m*g.n) < worthSplitting || !tilesPay() {
 		return false
 	}
 	three := func(x *operand) int {
@@ -96,7 +96,7 @@ func (g *gemm) useTiles() bool {
 	return true
 }
 
-// worthSplitting is the size of a B from which on the matrix unit is used. Only tests change it.
+// worthSplitting is the size of B, and of C, from which on the matrix unit is used. Only tests change it.
 var worthSplitting = 1 << 16
 
 // splitRows splits rows of 32 elements, row apart, into parts, which lie part apart.

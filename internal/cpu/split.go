@@ -27,7 +27,7 @@ func (g *gemm) splitA(t *tilesOfA, k, depth int) {
 	pairs, inPairs := g.a.pairs()
 	inPairs = inPairs && g.a.col == 1 && k%2 == 0
 	i, at := t.from, 0
-	for n, band := range t.bands {
+	for _, band := range t.bands {
 		step := g.stepA(band.rows)
 		for range band.tiles {
 			for r := 0; r < depth; r += splitStep {
@@ -48,7 +48,6 @@ func (g *gemm) splitA(t *tilesOfA, k, depth int) {
 			}
 			i += band.rows
 		}
-		t.tile[n] = step * steps(depth)
 	}
 }
 

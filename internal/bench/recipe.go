@@ -150,7 +150,7 @@ func languageStep() func() {
 // recipeVLM is the joined model: four neighbouring patches become a token.
 func recipeVLM() *connector.VLM {
 	return must(connector.Join(seeded(), must(vit.New(nil, recipeVision())), must(llm.New(seeded(), recipeLanguage())),
-		connector.Config{Projector: "mlp2x_gelu", Image: -1, Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Merge: 2}))
+		connector.Config{Projector: "mlp2x_linear", Image: -1, Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Merge: 2}))
 }
 
 func (b recipeBatch) pictures() connector.Batch {

@@ -145,7 +145,7 @@ def load(torch):
 
     def joined(b, t, supervised, whole):
         m = Language()
-        projector = nn.Sequential(nn.Linear(64 * merge * merge, 96), nn.GELU(), nn.Linear(96, 96))
+        projector = nn.Sequential(nn.Linear(64 * merge * merge, 96), nn.Linear(96, 96))
         ids, labels, seen = text(b, t, supervised)
         features = torch.rand(b, 36, 64)
         m.requires_grad_(whole)

@@ -126,9 +126,9 @@ func (g *gemm) collides() bool { return g.a.col == 1 && g.a.row%1024 == 0 }
 const ways = 8
 
 func (g *gemm) chooseTiler() {
-	g.tiler = activeTiler()
-	if narrow := g.forColumns(g.n); !g.collides() || narrow.rows <= ways {
-		g.tiler = narrow
+	g.tiler = activeTiler().forColumns(g.n)
+	if g.collides() && g.n <= directA {
+		g.tiler = g.low()
 	}
 	g.depth = g.deepest
 }

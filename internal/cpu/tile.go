@@ -1,5 +1,7 @@
 package cpu
 
+import "sync"
+
 // tileFunc computes blocks of a fixed number of rows by up to a fixed number of columns of C; tile1x4 states what it means.
 type tileFunc func(tiles, k int, a *float32, aTile, aRow, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow, cols int)
 
@@ -23,6 +25,26 @@ func (t *tiler) forColumns(n int) *tiler {
 }
 
 var genericTiler = tiler{rows: 4, cols: 4, tile: []tileFunc{tileGeneric(1), tileGeneric(2), tileGeneric(3), tileGeneric(4)}, deepest: 256, height: 64, width: 1024}
+
+// low is the tiler whose tiles have no more rows than a cache has ways.
+func (t *tiler) low() *tiler {
+	if t.rows <= ways {
+		return t
+	}
+	if l, ok := lowTilers.Load(t); ok {
+		return l.(*tiler)
+	}
+	l := *t
+	l.rows, l.tile = ways, t.tile[:ways]
+	if t.narrow != nil {
+		l.narrow = t.narrow.low()
+	}
+	lowTilers.Store(t, &l)
+	return &l
+}
+
+// lowTilers keeps what low returns.
+var lowTilers sync.Map
 
 // bands cuts m rows into tiles, as equal in height as is cheap: a number of tallest ones, and up to two that share what is left.
 func (t *tiler) bands(m int) [3]band {

@@ -42,6 +42,19 @@ func (j *job) trainBlind(ctx context.Context, l *lesson) (llm.Model, error) {
 	})
 }
 
+// trainShort is the model itself, tuned no longer than the baselines: how far it is ahead of one of them is what that one's lack costs.
+func (j *job) trainShort(ctx context.Context, l *lesson, clip *vit.CLIP) (*connector.VLM, error) {
+	language, err := j.quietly().language(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	m, err := j.join(clip, language.Language)
+	if err != nil {
+		return nil, err
+	}
+	return m, fit(ctx, j, "short", m, j.alignment(l), j.tuning(l, j.compared()))
+}
+
 // trainUnaligned skips stage 1.
 func (j *job) trainUnaligned(ctx context.Context, l *lesson, clip *vit.CLIP) (*connector.VLM, error) {
 	language, err := j.quietly().language(ctx, l)

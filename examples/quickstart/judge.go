@@ -157,6 +157,15 @@ func (j *job) compare(ctx context.Context, l *lesson, clip *vit.CLIP, exams []*e
 	if j.compared().Steps == 0 {
 		return nil
 	}
+	if !j.flags.full {
+		short, err := j.trainShort(ctx, l, clip)
+		if err != nil {
+			return err
+		}
+		if err := sit("short", "short", j.looking(short, nil), exams); err != nil {
+			return err
+		}
+	}
 	blind, err := j.trainBlind(ctx, l)
 	if err != nil {
 		return err
@@ -213,6 +222,9 @@ func (j *job) record(exams []*exam, columns []column) {
 	scores["vision_gain"] = scores["mix"] - scores["shuffled"]
 	if random, ok := scores["random_encoder"]; ok {
 		scores["encoder_gain"] = scores["mix"] - random
+	}
+	if short, ok := scores["short"]; ok {
+		scores["short_over_no_stage_1"], scores["short_over_random"] = short-scores["no_stage_1"], short-scores["random_encoder"]
 	}
 }
 

@@ -109,6 +109,14 @@ func TestResume(t *testing.T) {
 	require.NoError(t, err, printed)
 	require.Equal(t, want, results(t, torn))
 
+	var r Report
+	b, err := os.ReadFile(filepath.Join(whole, "report.json"))
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &r))
+	for _, name := range []string{"short", "blind", "no_stage_1", "random_encoder"} {
+		require.Contains(t, r.Scores, name)
+	}
+	require.InDelta(t, r.Scores["short"]-r.Scores["random_encoder"], r.Scores["short_over_random"], 1e-9)
 	for _, file := range []string{"contact-sheet.png", "loss.png", "vision-gain.png", "report.json"} {
 		require.FileExists(t, filepath.Join(whole, file))
 	}

@@ -58,7 +58,7 @@ func machine() Machine {
 }
 
 // parts are the folders of a run in which something trains, in order.
-var parts = slices.Concat([]string{"clip"}, starts, []string{"vlm", "blind", "no-stage-1", "random-encoder", "lora"})
+var parts = slices.Concat([]string{"clip"}, starts, []string{"vlm", "short", "blind", "no-stage-1", "random-encoder", "lora"})
 
 // tally reads what the stages cost and showed from the metrics that the trainer keeps, those of earlier processes of the run included.
 func (r *Report) tally(dir string) error {
@@ -79,7 +79,7 @@ func (r *Report) tally(dir string) error {
 			}
 			name := e.Stage
 			switch part {
-			case "blind", "no-stage-1", "random-encoder":
+			case "short", "blind", "no-stage-1", "random-encoder":
 				name = part + "/" + e.Stage
 			case starts[1], starts[2]:
 				name = part

@@ -31,8 +31,12 @@ func (j *job) table(exams []*exam, columns []column) {
 	j.printf("")
 	j.printf("Each student answered %d questions of every kind about unseen pictures. prior: the best guess without a picture; shuffled, mean: the model, shown other", j.preset.Questions)
 	j.printf("questions' pictures or the mean of all; told: the language model before it saw anything, told in words what each cell holds.")
-	if steps := j.compared().Steps; steps > 0 {
-		j.printf("The last three were tuned for %d steps (the model: %d): without pictures, without stage 1, and with a vision tower that never learnt anything.", steps, j.preset.Tune.Steps)
+	switch steps := j.compared().Steps; {
+	case j.flags.full:
+		j.printf("The last three were tuned as long as the model: without pictures, without stage 1, and with a vision tower that never learnt anything.")
+	case steps > 0:
+		j.printf("The last four were tuned for %d steps (the model: %d). short: the model itself; the others: without pictures, without stage 1, and with a vision tower", steps, j.preset.Tune.Steps)
+		j.printf("that never learnt anything. How far short is ahead of them is what each of these is worth at that length.")
 	}
 	j.printf("")
 

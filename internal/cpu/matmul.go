@@ -171,8 +171,9 @@ func (g *gemm) shared(s *scratch) {
 			depth := min(g.depth, g.k-k)
 			panels := s.take(g.panels(end-j) * g.panel(depth))
 			perTask := max(1, packWork/(depth*g.cols+1))
-			packing := (g.panels(end-j) + perTask - 1) / perTask
+			packing, panelsEnd := (g.panels(end-j)+perTask-1)/perTask, s.used
 			for i := 0; i < g.m; i += rowsAtOnce {
+				s.used = panelsEnd
 				h := g.grid(i, min(g.m, i+rowsAtOnce), j, end, depth)
 				once := !direct && h.across == 1 // rows of A that one task multiplies are packed by it
 				a := make([]tilesOfA, h.down)

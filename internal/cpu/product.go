@@ -146,7 +146,9 @@ func (g *gemm) tilesInPlace(from, to, k int) tilesOfA {
 }
 
 // sizeA is the number of elements that packA needs for a block of rows.
-func (t *tiler) sizeA(rows, depth int) int { return (rows/t.rows + 3) * t.sizeTile(t.rows, depth) }
+func (t *tiler) sizeA(rows, depth int) int {
+	return (rows + t.rows - 1) / t.rows * t.sizeTile(t.rows, depth)
+}
 
 // sizeTile is the same for a tile of rows.
 func (t *tiler) sizeTile(rows, depth int) int {

@@ -17,7 +17,7 @@ func (s *scratch) take(n int) []float32 {
 	const line = 16
 	end := s.used + (n+line-1)/line*line
 	if end > len(s.memory) {
-		s.memory = make([]float32, max(2*end, 1<<16)) // what was taken before stays valid in the old memory
+		s.memory = make([]float32, max(end+end/4, 1<<16)) // what was taken before stays valid in the old memory
 		useLargePages(unsafe.Pointer(&s.memory[0]), 4*len(s.memory))
 	}
 	x := s.memory[s.used:][:n:n]

@@ -42,13 +42,18 @@ func (j *job) trainBlind(ctx context.Context, l *lesson) (llm.Model, error) {
 	})
 }
 
-// trainShort is the model itself, tuned no longer than the baselines: how far it is ahead of one of them is what that one's lack costs.
-func (j *job) trainShort(ctx context.Context, l *lesson, clip *vit.CLIP) (*connector.VLM, error) {
-	language, err := j.quietly().language(ctx, l)
+// untuned joins the towers as they are before stage 1.
+func (j *job) untuned(ctx context.Context, l *lesson, clip *vit.CLIP) (*connector.VLM, error) {
+	r, err := j.quietly().language(ctx, l)
 	if err != nil {
 		return nil, err
 	}
-	m, err := j.join(clip, language.Language)
+	return j.join(clip, r.Language)
+}
+
+// trainShort is the model itself, tuned no longer than the baselines: how far it is ahead of one of them is what that one's lack costs.
+func (j *job) trainShort(ctx context.Context, l *lesson, clip *vit.CLIP) (*connector.VLM, error) {
+	m, err := j.untuned(ctx, l, clip)
 	if err != nil {
 		return nil, err
 	}
@@ -57,11 +62,7 @@ func (j *job) trainShort(ctx context.Context, l *lesson, clip *vit.CLIP) (*conne
 
 // trainUnaligned skips stage 1.
 func (j *job) trainUnaligned(ctx context.Context, l *lesson, clip *vit.CLIP) (*connector.VLM, error) {
-	language, err := j.quietly().language(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	m, err := j.join(clip, language.Language)
+	m, err := j.untuned(ctx, l, clip)
 	if err != nil {
 		return nil, err
 	}
@@ -70,20 +71,16 @@ func (j *job) trainUnaligned(ctx context.Context, l *lesson, clip *vit.CLIP) (*c
 
 // trainRandom takes both stages with a vision tower that never learnt anything. It returns the lesson as that tower sees it.
 func (j *job) trainRandom(ctx context.Context, l *lesson) (*connector.VLM, error) {
-	language, err := j.quietly().language(ctx, l)
+	clip, err := j.newCLIP("random")
 	if err != nil {
 		return nil, err
 	}
-	clip, err := j.newCLIP("random")
+	m, err := j.untuned(ctx, l, clip)
 	if err != nil {
 		return nil, err
 	}
 	blurred := *l
 	blurred.pool = l.pool.unseen()
 	blurred.pool.look(clip.Tower(), j.selects())
-	m, err := j.join(clip, language.Language)
-	if err != nil {
-		return nil, err
-	}
 	return m, fit(ctx, j, "random-encoder", m, j.alignment(&blurred), j.tuning(&blurred, j.compared()))
 }

@@ -131,7 +131,7 @@ func TestSteps(t *testing.T) {
 		"mlp":         func() func() { return mlpStep(4, 8, 16, 8, true) },
 		"llama block": func() func() { return llamaBlock(small, 8) },
 		"llama loss":  func() func() { return llamaLoss(small, 2, 8, true) },
-		"llava":       func() func() { return llavaStep(small, 1, 400) },
+		"llava":       func() func() { return llavaStep(small, 1, 400, false) },
 		"f32":         func() func() { return generate(small, tensor.Float32, 4, 3) },
 		"bf16":        func() func() { return generate(small, tensor.BFloat16, 4, 3) },
 		"attention":   attentionCase("causal", 1, 9, 2, 8, true).Setup,

@@ -17,7 +17,9 @@ func modelCases() []Case {
 		{Name: "model/llama/steady-4×256×128", Op: "llama_step", Args: llamaArgs(small, 4, 128), Rivals: []string{"torch"}, Unit: "ms", Share: byArithmetic, RSS: true,
 			Setup: func() func() { return llamaLoss(small, 4, 128, true) }},
 		{Name: "model/llava/8×512×400", Op: "llava_step", Args: llamaArgs(llava, 4, 400), Rivals: []string{"torch"}, Unit: "ms", Share: byArithmetic, RSS: true,
-			Setup: func() func() { return llavaStep(llava, 4, 400) }},
+			Setup: func() func() { return llavaStep(llava, 4, 400, false) }},
+		{Name: "model/llava/8×512×400/recomputed", Op: "llava_step", Args: llamaArgs(llava, 4, 400), Rivals: []string{"torch"}, Unit: "ms", Share: byArithmetic, RSS: true,
+			Setup: func() func() { return llavaStep(llava, 4, 400, true) }},
 	}
 }
 
@@ -49,10 +51,12 @@ func tokens(batch, length, vocabulary int) *tensor.Tensor {
 // The pictures of llavaStep: 256 features of CLIP's width each, and a row's last tokens are supervised.
 const pictureTokens, supervised = 256, 100
 
-// llavaStep is a step of stage 2 on features from a cache: projector and language model train.
-func llavaStep(c llm.Config, batch, length int) func() {
+// llavaStep is a step of stage 2 on features from a cache: projector and language model train. With recompute, blocks keep their inputs only, and the
+// rival all that it does.
+func llavaStep(c llm.Config, batch, length int, recompute bool) func() {
 	vision := vit.CLIPLarge()
 	m := must(connector.Join(seeded(), must(vit.New(nil, vision)), must(llm.New(seeded(), c)), connector.Config{Projector: "mlp2x_gelu", Image: -1, Select: vit.Select{Layers: []int{-2}, Class: "patch"}}))
+	m.SetRecompute(recompute)
 	ids, labels := tokens(batch, length, c.VocabSize), make([]int32, batch*length)
 	for i := range labels {
 		labels[i] = tensor.IgnoreIndex

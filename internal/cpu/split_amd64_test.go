@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -24,6 +25,9 @@ func TestSplit(t *testing.T) {
 	defer func(before func() bool) { tilesPay = before }(tilesPay)
 	tilesPay = func() bool { return true }
 	t.Run("plain", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("-short: kernels in plain Go take minutes under the race detector")
+		}
 		defer func(before [2][2]tiler) { splitTilers = before }(splitTilers)
 		for i, row := range splitTilers {
 			for j := range row {
@@ -105,12 +109,16 @@ func TestSplitIsFloat32(t *testing.T) {
 func plainBlocks(partsA, partsB int) func(height, width int) blocksFunc {
 	return func(height, width int) blocksFunc {
 		return func(shapes *[64]byte, tiles, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int) {
-			half := func(p *float32, i int) float32 { // bfloat16 i
-				return (&operand{half: (*[2]uint16)(pointer(p, i/2))[:]}).at(i % 2)
+			widened := func(p *float32, n int) []float32 { // n bfloat16
+				x := make([]float32, n)
+				(&operand{half: unsafe.Slice((*uint16)(unsafe.Pointer(p)), n)}).copyRow(x, 0)
+				return x
 			}
 			rows := int(shapes[48+4]) + int(shapes[48+5])
 			cols := (int(shapes[16+2*6]) + int(shapes[16+2*7])) / 4
+			inB := widened(b, steps*partsB*splitStep*width)
 			for t := range tiles {
+				inA := widened(index(a, t*aTile), steps*partsA*splitStep*height)
 				for i := range rows {
 					for j := range cols {
 						s := float32(0)
@@ -120,10 +128,11 @@ func plainBlocks(partsA, partsB int) func(height, width int) blocksFunc {
 						for step := range steps {
 							sum := 0.0
 							for x := range partsA {
+								row := inA[((step*partsA+x)*height+i)*splitStep:][:splitStep]
 								for y := range min(partsB, 3-x) {
-									for k := range splitStep {
-										sum += float64(half(index(a, t*aTile), ((step*partsA+x)*height+i)*splitStep+k)) *
-											float64(half(b, (((step*partsB+y)*16+k/2)*width+j)*2+k%2))
+									pairs := inB[((step*partsB+y)*16*width+j)*2:]
+									for k, v := range row {
+										sum += float64(v) * float64(pairs[k/2*width*2+k%2])
 									}
 								}
 							}

@@ -65,7 +65,8 @@ var originals = map[string][2]string{"llama": {"llava_llama", "LlavaLlamaForCaus
 	"qwen2": {"llava_qwen", "LlavaQwenForCausalLM"}, "qwen3": {"llava_qwen3", "LlavaQwen3ForCausalLM"}, "mpt": {"llava_mpt", "LlavaMptForCausalLM"},
 	"phi3": {"llava_phi", "LlavaPhiForCausalLM"}}
 
-// originalConfig is the original repository's config.json: that of the language model, and fields of LLaVA's.
+// originalConfig is the original repository's config.json: that of the language model, and fields of LLaVA's. Where these say what LLaVA's own code does not know,
+// as mm_projector_type mlp2x_linear, it refuses the folder by name, and this package reads it.
 func (c *Config) originalConfig() (map[string]any, error) {
 	f, err := fields(c.Text)
 	if err != nil {
@@ -95,8 +96,6 @@ func (c *Config) originalConfig() (map[string]any, error) {
 	switch {
 	case c.NoBias:
 		return nil, fmt.Errorf("config: the original layout has no projector without bias")
-	case strings.HasSuffix(c.Projector, "x_linear"):
-		return nil, fmt.Errorf("config: the original layout has no name for mm_projector_type %q: save in the Hub's layout", c.Projector)
 	case len(c.Select.Layers) > 1:
 		return nil, fmt.Errorf("config: the original layout has one mm_vision_select_layer, not %v: save in the Hub's layout", c.Select.Layers)
 	}

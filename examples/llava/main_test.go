@@ -76,6 +76,26 @@ const (
 	tune  = "-data WORLD/instruct/llava_instruct.json -images WORLD/instruct/images -batch 8 -micro 4 -steps 4 -max_length 400 " + parts
 )
 
+// TestProjectorTypes: each can be trained and read again, and what the layout cannot say is refused before anything is trained.
+func TestProjectorTypes(t *testing.T) {
+	dir := world(t)
+	for args, want := range map[string]string{"-recipe v1 ": "linear", "-projector_type mlp2x_linear ": "mlp2x_linear", "-projector_type mlp2x_linear -layout original ": "mlp2x_linear"} {
+		code, out := command(t, dir, args+"-stage tune -out WORLD/"+want+" "+tune)
+		require.Zero(t, code, out)
+		m, err := connector.Load(filepath.Join(dir, want), connector.LoadOptions{})
+		require.NoError(t, err)
+		require.Equal(t, want, m.Config().Projector)
+		require.NoError(t, os.RemoveAll(filepath.Join(dir, want)))
+	}
+	code, out := command(t, dir, "-projector_type mlp2x_linear "+align)
+	require.Zero(t, code, out)
+	code, out = command(t, dir, "-recipe v1 -layout hub -stage tune -out WORLD/hub "+tune)
+	require.NotZero(t, code)
+	require.Contains(t, out, `layout hub: `)
+	require.Contains(t, out, `no name for mm_projector_type "linear"`)
+	require.NotContains(t, out, "1/4")
+}
+
 // TestStages: what stage 1 writes moves the projector alone, what stage 2 writes is a whole model in which only the tower is as it was.
 func TestStages(t *testing.T) {
 	dir := world(t)

@@ -137,8 +137,8 @@ func (p Preset) languageConfig(v *Vocabulary) llm.Config {
 // projectorGain makes what is seen as loud as what is read, at the start.
 const projectorGain = 3
 
-// vlmConfig joins the towers with LLaVA's first connector, a linear map, which can only pass on what the encoder has made plain; the two Linears are how transformers' files say it. With GELU
-// between them (v1.5) the connector is a small encoder of its own: a tower that never learnt anything then comes some four points closer to one that did.
+// vlmConfig joins the towers with LLaVA's first connector, a linear map, which can only pass on what the encoder has made plain; the two Linears
+// are how transformers' files say it. With GELU between them (v1.5) the connector is a small encoder of its own: see README for what it gave.
 func (p Preset) vlmConfig(side int, v *Vocabulary) connector.Config {
 	return connector.Config{Text: p.languageConfig(v), Vision: p.visionConfig(side), Projector: "mlp2x_linear", Select: vit.Select{Layers: []int{-2}, Class: "patch"},
 		Template: "vicuna_v1", System: new(string),

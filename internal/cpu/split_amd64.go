@@ -80,7 +80,7 @@ func (g *gemm) useTiles() bool {
 	if g.a.row == 1 { // splitting is slower against the order of memory
 		least = 128
 	}
-	if active < amx || g.m < least || g.n < least/2 || min(g.n*g.k, g.m*g.n) < worthSplitting || !tilesPay() {
+	if active < amx || g.k < splitStep || g.m < least || g.n < least/2 || min(g.n*g.k, g.m*g.n) < worthSplitting || !tilesPay() {
 		return false
 	}
 	three := func(x *operand) int {
@@ -143,7 +143,7 @@ var tilesPay = sync.OnceValue(func() bool {
 	return took(t, 1) < took(v, 3)
 })
 
-// tilesRight tries the kernels on integers of 17 bits, which have three parts, times −1 and 0: the sums are exact.
+// tilesRight tries the kernels of float32 on integers of 17 bits, which have three parts, times −1 and 0: the sums are exact.
 func tilesRight() bool {
 	const m, n, k = 33, 17, 40
 	var x [m * k]float32

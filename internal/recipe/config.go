@@ -56,7 +56,7 @@ type Config struct {
 	Workers   int    `yaml:"workers,omitempty" help:"goroutines that prepare batches [dataloader_num_workers]"`
 
 	Out      string `yaml:"out" help:"folder of the run [output_dir]"`
-	Layout   string `yaml:"layout,omitempty" help:"of the finished model: hub (transformers) or original (LLaVA's repository)"`
+	Layout   string `yaml:"layout,omitempty" help:"of the finished model: hub (transformers; v1.5) or original (LLaVA's repository; v1)"`
 	Every    int    `yaml:"every,omitempty" help:"steps between checkpoints, 0: only at the end [save_steps]"`
 	Keep     int    `yaml:"keep,omitempty" help:"newest checkpoints kept [save_total_limit]"`
 	Evaluate int    `yaml:"evaluate,omitempty" help:"steps between evaluations, 0: only at the end"`
@@ -127,7 +127,7 @@ func (c Config) Resolve() (Config, error) {
 	}
 	fill(&c.DType, "float32")
 	fill(&c.Workers, 4)
-	fill(&c.Layout, "hub")
+	fill(&c.Layout, map[string]string{"v1": "original", "v1.5": "hub"}[c.Recipe]) // the Hub has no name for v1's projector
 	fill(&c.Keep, 1)
 	return c, c.check()
 }

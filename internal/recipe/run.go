@@ -128,6 +128,11 @@ func (r *Run) openModel() error {
 			return err
 		}
 	}
+	if c.Stage != "align" && c.LoRA.Rank == 0 && c.Layout == "hub" {
+		if _, err := json.Marshal(r.model.Config()); err != nil { // rather now than when everything is trained
+			return fmt.Errorf("layout hub: %w", err)
+		}
+	}
 	if c.Projector != "" {
 		if err := r.model.LoadProjector(c.Projector, whole); err != nil {
 			return fmt.Errorf("projector: %w", err)

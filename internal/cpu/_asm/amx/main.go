@@ -31,6 +31,7 @@ func main() {
 
 const tileBytes = 1024 // 16 rows of 64 bytes
 
+// rowsAhead is how many rows of C each step fetches: the 16 steps of 512 elements fetch a block.
 const rowsAhead = 2
 
 // blocks writes the kernel of blocks of down×across tiles of C, for matrices split into parts. The tiles 0 to 3 are C's, 4 and 5 A's, 6 and 7 B's.
@@ -140,7 +141,7 @@ func order(partsA, partsB int) (list [][2]int) {
 	return list
 }
 
-// splitter is the registers that splitting takes: constants, and as many of both halves of an input as there are.
+// splitter is the constants that splitting takes: half of a bfloat16's last place, and a mask of its bits.
 type splitter struct {
 	half, high reg.VecPhysical
 }

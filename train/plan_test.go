@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
 	"runtime"
 	"sync/atomic"
@@ -130,33 +129,6 @@ func TestPrefetched(t *testing.T) {
 	_, err = train.Run(t.Context(), b, train.Options{}, s)
 	require.NoError(t, err)
 	require.Equal(t, bits(a), bits(b))
-}
-
-func TestRecipes(t *testing.T) {
-	batches := train.Batches[sample](regression)
-	s, err := train.StageOf(train.V15Pretrain(), batches, 558128, 32)
-	require.NoError(t, err)
-	require.Equal(t, 8, s.Accumulate)
-	require.Equal(t, 2181, int(math.Ceil(float64(s.Length)/float64(s.Accumulate))), "the number of steps that LLaVA-1.5's log shows")
-	s, err = train.StageOf(train.V15Finetune(), batches, 665298, 16)
-	require.NoError(t, err)
-	require.Equal(t, 5198, int(math.Ceil(float64(s.Length)/float64(s.Accumulate))))
-	for _, r := range []train.Recipe{train.V1Pretrain(), train.V1Finetune(), train.V1FinetuneLoRA(), train.V1Task(), train.V15Pretrain(), train.V15Finetune(),
-		train.V15FinetuneLoRA(), train.V15Task(), train.V15TaskLoRA()} {
-		require.Equal(t, train.Cosine(0.03), r.Schedule, r.Name)
-		require.Equal(t, 1.0, r.Clip)
-		require.True(t, nn.Match(r.Groups[0].Params, "multi_modal_projector.linear_1.weight"))
-		if len(r.Groups) > 1 {
-			lora := nn.Match(r.Groups[1].Params, "language_model.model.layers.3.self_attn.q_proj.lora_A.weight")
-			full := nn.Match(r.Groups[1].Params, "language_model.model.layers.3.self_attn.q_proj.weight")
-			require.True(t, lora)
-			require.Equal(t, r.LoRARank == 0, full, r.Name)
-		}
-		_, err := train.StageOf(r, batches, 100, 3)
-		require.ErrorContains(t, err, "do not make up a batch")
-		_, err = train.StageOf(r, batches, 0, 2)
-		require.ErrorContains(t, err, "empty")
-	}
 }
 
 // TestProgress: plain lines where there is no terminal.

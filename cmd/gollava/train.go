@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/gollava/gollava/internal/recipe"
 	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/llava"
 )
 
 type trainCommand struct {
@@ -33,11 +33,11 @@ Example, run.yaml:
 }
 
 func (v trainCommand) Run(ctx context.Context, c console) error {
-	config, err := recipe.ReadConfig(v.Config)
+	config, err := llava.ReadConfig(v.Config)
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	r, err := recipe.Open(ctx, config, c.err)
+	r, err := llava.Open(ctx, config, c.err)
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}

@@ -20,15 +20,15 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gollava/gollava/internal/recipe"
 	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/llava"
 )
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stderr)) }
 
 // run returns the exit status: 0, 1 for failure, 2 for flags that make no sense, 130 or 143 after a signal.
 func run(ctx context.Context, args []string, w io.Writer) int {
-	var c recipe.Config
+	var c llava.Config
 	fs := flag.NewFlagSet("llava", flag.ContinueOnError)
 	fs.SetOutput(w)
 	c.Flags(fs)
@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, w io.Writer) int {
 		return 2
 	}
 	again := "go run ./examples/llava " + strings.Join(append(slices.DeleteFunc(args, func(a string) bool { return a == "-resume" }), "-resume"), " ")
-	err := llava(ctx, c, *plan, train.Options{Resume: *resume, Progress: w, Signals: true, Command: again}, w)
+	err := stage(ctx, c, *plan, train.Options{Resume: *resume, Progress: w, Signals: true, Command: again}, w)
 	var stopped *train.Stopped
 	switch {
 	case errors.As(err, &stopped):
@@ -53,13 +53,13 @@ func run(ctx context.Context, args []string, w io.Writer) int {
 	return 0
 }
 
-// llava is a run from its files to the folder of the finished model.
-func llava(ctx context.Context, c recipe.Config, plan bool, o train.Options, w io.Writer) error {
+// stage is a run from its files to the folder of the finished model.
+func stage(ctx context.Context, c llava.Config, plan bool, o train.Options, w io.Writer) error {
 	c, err := c.Resolve()
 	if err != nil {
 		return err
 	}
-	r, err := recipe.Open(ctx, c, w)
+	r, err := llava.Open(ctx, c, w)
 	if err != nil {
 		return err
 	}

@@ -232,7 +232,7 @@ func TestFaults(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "lost.json"), []byte(`[{"id": "lost", "image": "nowhere.png", "conversations": [
 		{"from": "human", "value": "<image>\nwhat ?"}, {"from": "gpt", "value": "nothing"}]}]`), 0o666))
 	for _, c := range []struct{ args, want string }{
-		{"-stage aline " + parts, `stage "aline" is not one of recipe v1.5: choose from [align lora task task_lora tune]`},
+		{"-stage aline " + parts, `stage "aline" is not one of recipe v1.5: choose from align, tune, lora, task, task_lora`},
 		{"-stage align -out WORLD/x " + parts, "data is missing"},
 		{"-stage align -data WORLD/pretrain/chat.json " + parts, "out is missing"},
 		{"-stage task -out WORLD/x -data WORLD/pretrain/chat.json " + parts, "needs model"},

@@ -1,10 +1,12 @@
-package recipe
+package llava
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/gollava/gollava/nn"
 	"github.com/stretchr/testify/require"
 )
 
@@ -48,6 +50,39 @@ func TestPublished(t *testing.T) {
 	again, err := ReadConfig(filepath.Join("run", "run.yaml"))
 	require.NoError(t, err)
 	require.Equal(t, c, again, "a resolved config is a config")
+}
+
+// TestPublishedSteps: with LLaVA's data sets a run takes as many steps as LLaVA-1.5's log shows.
+func TestPublishedSteps(t *testing.T) {
+	for stage, want := range map[string][2]int{"align": {558128, 2181}, "tune": {665298, 5198}} {
+		c, err := Published("v1.5", stage)
+		require.NoError(t, err)
+		require.Equal(t, want[1], int(math.Ceil(float64(want[0])/float64(c.Batch))), stage)
+	}
+}
+
+func TestPublishedGroups(t *testing.T) {
+	begin := files(t)
+	projector, adapter := "multi_modal_projector.linear_1.weight", "language_model.model.layers.3.self_attn.q_proj.lora_A.weight"
+	weight := "language_model.model.layers.3.self_attn.q_proj.weight"
+	for stage, trains := range map[string][]string{"align": {projector}, "tune": {projector, weight}, "task": {projector, weight},
+		"lora": {projector, adapter}, "task_lora": {projector, adapter}} {
+		for _, recipe := range []string{"v1", "v1.5"} {
+			c, err := read(t, begin+"model: whole\nstage: "+stage+"\nrecipe: "+recipe+"\n")
+			if recipe == "v1" && stage == "task_lora" {
+				require.ErrorContains(t, err, `stage "task_lora" is not one of recipe v1`)
+				continue
+			}
+			require.NoError(t, err)
+			require.Equal(t, []any{"cosine", 0.03, 1.0}, []any{c.Schedule, *c.Warmup, *c.Clip})
+			groups := c.groups()
+			require.Len(t, groups, len(trains), "%s %s", recipe, stage)
+			for i, name := range trains {
+				require.True(t, nn.Match(groups[i].Params, name), "%s %s", recipe, stage)
+				require.Equal(t, len(trains) == 1 || i == 0 || name == adapter, groups[i].Params != "language_model.**")
+			}
+		}
+	}
 }
 
 func TestReadConfigFaults(t *testing.T) {

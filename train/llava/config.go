@@ -1,14 +1,12 @@
-package recipe
+package llava
 
 import (
 	"fmt"
-	"maps"
 	"os"
-	"slices"
+	"reflect"
 	"strings"
 
 	"github.com/gollava/gollava/data/chat"
-	"github.com/gollava/gollava/train"
 )
 
 // Config describes one run of LLaVA's recipe from files. Its keys are those of a run's YAML file; what is left out takes the value of the
@@ -72,63 +70,28 @@ type LoRA struct {
 	DoRA    bool     `yaml:"dora,omitempty" help:"train magnitudes and directions apart"`
 }
 
-// recipes are the published values by stage and recipe.
-var recipes = map[string]map[string]func() train.Recipe{
-	"v1.5": {"align": train.V15Pretrain, "tune": train.V15Finetune, "lora": train.V15FinetuneLoRA, "task": train.V15Task, "task_lora": train.V15TaskLoRA},
-	"v1":   {"align": train.V1Pretrain, "tune": train.V1Finetune, "lora": train.V1FinetuneLoRA, "task": train.V1Task},
-}
-
-// Resolve returns c with every default filled in, or an error that names the first key that is wrong and says what to do.
+// Resolve returns c with the published values where it gives none, or an error that names the first key that is wrong and says what to do.
 func (c Config) Resolve() (Config, error) {
 	if c.Recipe == "" {
 		c.Recipe = "v1.5"
 	}
-	table, ok := recipes[c.Recipe]
-	if !ok {
-		return c, fmt.Errorf("recipe %q is not known: v1 and v1.5 are", c.Recipe)
+	p, err := Published(c.Recipe, c.Stage)
+	if err != nil {
+		return c, err
 	}
-	published, ok := table[c.Stage]
-	if !ok {
-		return c, fmt.Errorf("stage %q is not one of recipe %s: choose from %v", c.Stage, c.Recipe, slices.Sorted(maps.Keys(table)))
-	}
-	r := published()
-	fill(&c.ProjectorType, map[string]string{"v1": "linear", "v1.5": "mlp2x_gelu"}[c.Recipe])
-	fill(&c.SelectLayer, -2)
-	fill(&c.SelectFeature, "patch")
-	fill(&c.Template, r.Template)
-	fill(&c.Aspect, r.AspectRatio)
-	fill(&c.MaxLength, r.MaxLength)
-	fill(&c.Batch, r.Batch)
-	fill(&c.Micro, largestDivisor(c.Batch, 16))
-	if c.Steps == 0 {
-		fill(&c.Epochs, r.Epochs)
-	}
-	last := r.Groups[len(r.Groups)-1]
-	fill(&c.LR, last.LR)
-	switch {
-	case c.Stage == "align": // the projector is all there is
-		c.ProjectorLR = c.LR
-	case len(r.Groups) > 1 && r.Groups[0].LR != last.LR:
-		fill(&c.ProjectorLR, r.Groups[0].LR)
-	default:
-		fill(&c.ProjectorLR, c.LR)
-	}
-	fill(&c.WeightDecay, pointer(last.WeightDecay))
-	fill(&c.Schedule, r.Schedule.Kind)
-	fill(&c.Warmup, pointer(r.Schedule.WarmupRatio))
-	fill(&c.Clip, pointer(r.Clip))
-	fill(&c.GroupByLength, pointer(r.GroupByLength))
-	if r.LoRARank > 0 {
-		fill(&c.LoRA.Rank, r.LoRARank)
-		fill(&c.LoRA.Alpha, r.LoRAAlpha)
-		fill(&c.LoRA.Dropout, pointer(r.LoRADropout))
-	} else if c.LoRA != (LoRA{}) {
+	if p.LoRA.Rank == 0 && c.LoRA != (LoRA{}) {
 		return c, fmt.Errorf("lora is given, but stage %s has no adapters: use stage lora or task_lora", c.Stage)
 	}
-	fill(&c.DType, "float32")
-	fill(&c.Workers, 4)
-	fill(&c.Layout, map[string]string{"v1": "original", "v1.5": "hub"}[c.Recipe]) // the Hub has no name for v1's projector
-	fill(&c.Keep, 1)
+	if c.Steps != 0 {
+		p.Epochs = 0
+	}
+	fill(reflect.ValueOf(&c).Elem(), reflect.ValueOf(p))
+	if c.ProjectorLR == 0 || c.Stage == "align" { // in stage align the projector is all that trains
+		c.ProjectorLR = c.LR
+	}
+	if c.Micro == 0 {
+		c.Micro = largestDivisor(c.Batch, 16)
+	}
 	return c, c.check()
 }
 
@@ -199,15 +162,6 @@ func (c *Config) memory() (int64, error) {
 	}
 	return 0, fmt.Errorf("memory %q is not a size such as 20GiB", c.Memory)
 }
-
-func fill[T comparable](p *T, v T) {
-	var zero T
-	if *p == zero {
-		*p = v
-	}
-}
-
-func pointer[T any](v T) *T { return &v }
 
 func largestDivisor(n, limit int) int {
 	for d := min(n, limit); d > 1; d-- {

@@ -8,38 +8,76 @@ import (
 // Logits applies the model's head to hidden states [..., C]: [..., V].
 func Logits(m Model, hidden *tensor.Tensor) *tensor.Tensor { return m.Head().Forward(hidden) }
 
-// Loss is the mean cross-entropy of predicting each next label: what m makes of position t is scored against the label at t+1, labels int32
-// [B, T] with tensor.IgnoreIndex where there is nothing to learn. It panics if that leaves none. Only positions that are scored go through the last block's
-// MLP and the head (in.Rows is set here).
+// Loss is the mean cross-entropy of predicting each label from the tokens before it: the hidden state of position t is scored against the label
+// at t+1. labels are int32 [B, T], tensor.IgnoreIndex where there is nothing to learn. It panics if that leaves none. Only positions that are
+// scored go through the last block's MLP and the head (in.Rows is set here), and the logits are formed in chunks. The result is a scalar.
 func Loss(m Model, in Input, labels *tensor.Tensor) *tensor.Tensor {
-	var next *tensor.Tensor
-	in.Rows, next = scored(labels, m.Config().VocabSize)
+	rows, next := scored("Loss", labels, m.Config().VocabSize)
+	if len(rows) == 0 {
+		tensor.Fail("Loss", "no label to learn: after the first of each row, all of %v are %d (IgnoreIndex); leave such a batch out",
+			labels.Shape(), tensor.IgnoreIndex)
+	}
+	in.Rows = rows
 	hidden := m.Hidden(in) // [N, C]
 	if head, ok := m.Head().(*nn.Linear); ok && head.Bias == nil {
 		defer tensor.Blame(head)
-		return tensor.LinearCrossEntropy(hidden, head.Weight, next)
+		return tensor.LinearCrossEntropy(hidden, head.Weight, tensor.WrapInts(next, len(next)))
 	}
-	return tensor.CrossEntropy(Logits(m, hidden), next)
+	return logProbs(m, hidden, next).Mean().Scale(-1)
 }
 
-// scored lists the positions b·T + t of labels [B, T] that are followed by a label, and these labels [N].
-func scored(labels *tensor.Tensor, vocabulary int) (rows []int32, next *tensor.Tensor) {
-	const op = "Loss"
+// LogProbs returns the log-probability of each label given the tokens before it, float32 [B, T]: element (b, t) is
+// log softmax(logits at t−1)[labels(b, t)], and 0 at t = 0 and where labels (int32 [B, T]) hold tensor.IgnoreIndex. It panics for other labels
+// outside the vocabulary. The result is recorded, as for DPO, PPO and likelihood scores; sum it over t for the log-likelihood of a row's labels.
+// The logits are formed in chunks of rows, in the backward pass once more. Only scored positions go through the last block's MLP and the head
+// (in.Rows is set here).
+func LogProbs(m Model, in Input, labels *tensor.Tensor) *tensor.Tensor {
 	B, T := labels.Dims2()
-	var ids []int32
+	rows, next := scored("LogProbs", labels, m.Config().VocabSize)
+	if len(rows) == 0 {
+		return tensor.New(B, T)
+	}
+	in.Rows = rows
+	p := logProbs(m, m.Hidden(in), next) // [N]
+	to := make([]int32, len(rows))
+	for i, r := range rows {
+		to[i] = r + 1 // from the position that predicts to the label's own
+	}
+	return tensor.ScatterAddRows(B*T, tensor.WrapInts(to, len(to)), p.Reshape(len(to), 1)).Reshape(B, T)
+}
+
+// logitsPerChunk bounds the elements of the logits that logProbs forms at a time: 16 MiB.
+const logitsPerChunk = 4 << 20
+
+// logProbs scores ids [N] by hidden states [N, C]: [N]. Of each chunk only the result is kept.
+func logProbs(m Model, hidden *tensor.Tensor, ids []int32) *tensor.Tensor {
+	N, step := len(ids), max(logitsPerChunk/m.Config().VocabSize, 32)
+	var parts []*tensor.Tensor
+	for from := 0; from < N; from += step {
+		to := min(from+step, N)
+		labels := tensor.WrapInts(ids[from:to], to-from)
+		parts = append(parts, tensor.Compact(func() *tensor.Tensor {
+			return tensor.Checkpoint(func(in []*tensor.Tensor) *tensor.Tensor {
+				return tensor.LogProbs(Logits(m, in[0]), labels)
+			}, hidden.Slice(0, from, to))
+		}))
+	}
+	return tensor.Concat(0, parts...)
+}
+
+// scored lists the positions b·T + t of labels [B, T] that are followed by a label, and these labels.
+func scored(op string, labels *tensor.Tensor, vocabulary int) (rows, next []int32) {
+	_, T := labels.Dims2()
 	for i, l := range Shift(labels).IntData() {
 		switch {
 		case l == tensor.IgnoreIndex:
 		case l < 0 || int(l) >= vocabulary:
 			tensor.Fail(op, "label %d of row %d at position %d is neither in [0, %d) nor %d", l, i/T, i%T+1, vocabulary, tensor.IgnoreIndex)
 		default:
-			rows, ids = append(rows, int32(i)), append(ids, l)
+			rows, next = append(rows, int32(i)), append(next, l)
 		}
 	}
-	if len(rows) == 0 {
-		tensor.Fail(op, "no label to learn: behind the first of each row, all of [%d %d] are %d (IgnoreIndex); leave such a batch out", B, T, tensor.IgnoreIndex)
-	}
-	return rows, tensor.WrapInts(ids, len(ids))
+	return rows, next
 }
 
 // Shift moves labels [B, T] one to the left, so that position t holds what comes next; the last of each row is tensor.IgnoreIndex.

@@ -28,6 +28,26 @@ func CrossEntropy(logits, labels *Tensor) *Tensor {
 	return out
 }
 
+// LogProbs returns log softmax(logits)[label] for each row, and 0 where the label is [IgnoreIndex]: logits [..., V], labels int32 [...] → [...].
+// It panics for a label outside [0, V). It equals −F.cross_entropy(reduction="none") of PyTorch.
+func LogProbs(logits, labels *Tensor) *Tensor {
+	const op = "LogProbs"
+	logits.want(op, Float32)
+	rows, cols := logits.last(op)
+	scoredLabels(op, logits, labels, rows, cols)
+	d := logits.buf().Device
+	out, lse := alloc(d, Float32, labels.shape...), alloc(d, Float32, rows)
+	d.CrossEntropy(out.buf(), lse.buf(), logits.buf(), labels.buf(), rows, cols)
+	d.Affine(out.buf(), out.buf(), -1, 0)
+	record(out, op, func(dy *gradient) {
+		logits.into(func(dx *backend.Buffer) {
+			d.CrossEntropyGrad(dx, logits.buf(), lse.buf(), labels.buf(), rows, cols, -1)
+			d.Binary(backend.Mul, dx, dx, dy.buf(), []int{rows, cols}, []int{cols, 1}, []int{1, 0})
+		})
+	}, []*Tensor{lse}, logits)
+	return out
+}
+
 // scaleBy multiplies b by the scalar dy, unless that is 1.
 func scaleBy(b *backend.Buffer, dy *Tensor) {
 	if k := dy.Item(); k != 1 {
@@ -35,8 +55,17 @@ func scaleBy(b *backend.Buffer, dy *Tensor) {
 	}
 }
 
-// checkLabels returns the positions that are scored.
+// checkLabels returns the positions that are scored, of which there must be one.
 func checkLabels(op string, x, labels *Tensor, rows, classes int) []int32 {
+	scored := scoredLabels(op, x, labels, rows, classes)
+	if len(scored) == 0 {
+		Fail(op, "no label to score: all %d are %d (IgnoreIndex); leave such a batch out", rows, IgnoreIndex)
+	}
+	return scored
+}
+
+// scoredLabels returns the positions that are scored.
+func scoredLabels(op string, x, labels *Tensor, rows, classes int) []int32 {
 	labels.want(op, Int32)
 	if labels.n != rows || len(labels.shape) != len(x.shape)-1 {
 		Fail(op, "%v with labels %v: needs one label for each row, %v", x.shape, labels.shape, x.shape[:len(x.shape)-1])
@@ -50,9 +79,6 @@ func checkLabels(op string, x, labels *Tensor, rows, classes int) []int32 {
 		default:
 			scored = append(scored, int32(i))
 		}
-	}
-	if len(scored) == 0 {
-		Fail(op, "no label to score: all %d are %d (IgnoreIndex); leave such a batch out", rows, IgnoreIndex)
 	}
 	return scored
 }

@@ -95,6 +95,7 @@ func TestGradients(t *testing.T) {
 		{"Attention keys", att(tensor.AttentionConfig{Causal: true, Keys: 4}), []*T{normal(1, 2, 2, 3), normal(1, 6, 2, 3), normal(1, 6, 2, 3)}},
 		{"Attention itself", func(x []*T) *T { return tensor.Attention(x[0], x[0], x[0], tensor.AttentionConfig{}) }, []*T{normal(1, 4, 2, 3)}},
 		{"CrossEntropy", func(x []*T) *T { return tensor.CrossEntropy(x[0], labels) }, []*T{normal(5, 6)}},
+		{"LogProbs", func(x []*T) *T { return tensor.LogProbs(x[0], labels).Mul(x[1]) }, []*T{normal(5, 6), normal(5)}},
 		{"LinearCrossEntropy", func(x []*T) *T { return tensor.LinearCrossEntropy(x[0], x[1], labels).Scale(2) }, []*T{normal(5, 3), normal(6, 3)}},
 		{"PatchRows", func(x []*T) *T { return tensor.PatchRows(x[0], 2) }, []*T{normal(2, 3, 4, 6)}},
 		{"Dropout", func(x []*T) *T { return tensor.Dropout(x[0], 0.4, 7) }, []*T{normal(33)}},

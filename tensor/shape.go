@@ -8,24 +8,27 @@ import (
 
 // Reshape returns t's elements under another shape, sharing its memory. One dimension may be −1, to be inferred.
 func (t *Tensor) Reshape(shape ...int) *Tensor {
+	to, infer := shape, -1
 	shape = slices.Clone(shape)
-	known, infer := 1, -1
 	for i, d := range shape {
 		switch {
 		case d >= 0:
-			known *= d
 		case d == -1 && infer < 0:
-			infer = i
+			infer, shape[i] = i, 1
 		default:
-			Fail("Reshape", "%v to %v: at most one dimension may be −1", t.shape, shape)
+			Fail("Reshape", "%v to %v: at most one dimension may be −1", t.shape, to)
 		}
 	}
-	if infer >= 0 && known > 0 && t.n%known == 0 {
+	known := count("Reshape", shape)
+	switch {
+	case infer >= 0 && known == 0:
+		known = -1 // any size would do
+	case infer >= 0:
 		shape[infer] = t.n / known
-		known = t.n
+		known *= shape[infer]
 	}
-	if known != t.n || infer >= 0 && shape[infer] < 0 {
-		Fail("Reshape", "%v to %v: %d elements do not fit", t.shape, shape, t.n)
+	if known != t.n {
+		Fail("Reshape", "%v to %v: %d elements do not fit", t.shape, to, t.n)
 	}
 	out := &Tensor{shape: shape, n: t.n, dtype: t.dtype, st: t.st, noGrad: t.noGrad}
 	if record(out, "Reshape", func(dy *gradient) { t.pass(dy) }, nil, t) {

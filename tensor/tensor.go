@@ -14,6 +14,7 @@ package tensor
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"unsafe"
@@ -50,13 +51,21 @@ type Number interface {
 	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~float32 | ~float64
 }
 
+// maxElements bounds a shape: 2⁴⁴ − 1 elements, or what a 32-bit machine can address. It is above any memory, and so low that no product of
+// dimensions, strides and element sizes overflows.
+const maxElements = math.MaxInt >> 3 & (1<<44 - 1)
+
+// count is the number of elements of a shape. Dimensions of 0 count as 1 for the limit: products of some of a shape's dimensions are taken too.
 func count(op string, shape []int) int {
-	n := 1
+	n, most := 1, 1
 	for _, d := range shape {
-		if d < 0 {
+		switch {
+		case d < 0:
 			Fail(op, "negative dimension in shape %v", shape)
+		case d > 0 && most > maxElements/d:
+			Fail(op, "shape %v has more than %d elements, the most that a tensor can hold", shape, maxElements)
 		}
-		n *= d
+		n, most = n*d, most*max(d, 1)
 	}
 	return n
 }

@@ -76,7 +76,7 @@ func (d *Device) Attention(p *backend.Attention) {
 	if a.B*a.T*a.H*a.D == 0 {
 		return
 	}
-	if a.T*(a.H/a.G) <= fewQueries {
+	if a.lse == nil && a.T*(a.H/a.G) <= fewQueries { // a gradient needs the tiles' products, to the last digit
 		d.attendFew(a)
 		return
 	}

@@ -10,7 +10,7 @@ package cpu
 //		high := max(top[i], scale·max(x[i, :n]))
 //		shift := high, or 0 if that is −Inf
 //		fade[i], top[i] = exp(top[i]−shift), high
-//		x[i, :n] = exp(scale·x[i, :n]−shift)
+//		x[i, :n] = exp(scale·x[i, :n]−shift), the product rounded
 //		sum[i] = sum[i]·fade[i] + Σ x[i, :n]
 //	}
 //
@@ -22,7 +22,7 @@ func softmaxTileAVX2(rows int, n int, x *float32, xRow int, scale float32, top *
 //
 //	for i := range rows {
 //		shift := lse[i], or 0 if that is −Inf
-//		p[i, :n] = exp(scale·p[i, :n]−shift)
+//		p[i, :n] = exp(min(scale·p[i, :n]−shift, 0)), the product rounded
 //		ds[i, :n] = p[i, :n]·(ds[i, :n]−delta[i])·out
 //	}
 //
@@ -50,7 +50,7 @@ func sumRowsAVX2(rows int, n int, x *float32, xRow int, by *float32, dst *float3
 //		high := max(top[i], scale·max(x[i, :n]))
 //		shift := high, or 0 if that is −Inf
 //		fade[i], top[i] = exp(top[i]−shift), high
-//		x[i, :n] = exp(scale·x[i, :n]−shift)
+//		x[i, :n] = exp(scale·x[i, :n]−shift), the product rounded
 //		sum[i] = sum[i]·fade[i] + Σ x[i, :n]
 //	}
 //
@@ -62,7 +62,7 @@ func softmaxTileAVX512(rows int, n int, x *float32, xRow int, scale float32, top
 //
 //	for i := range rows {
 //		shift := lse[i], or 0 if that is −Inf
-//		p[i, :n] = exp(scale·p[i, :n]−shift)
+//		p[i, :n] = exp(min(scale·p[i, :n]−shift, 0)), the product rounded
 //		ds[i, :n] = p[i, :n]·(ds[i, :n]−delta[i])·out
 //	}
 //

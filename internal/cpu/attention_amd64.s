@@ -72,8 +72,8 @@ max:
 	MOVQ         CX, R10
 
 exp:
-	VMOVUPS      (R9), Y3
-	VFMSUB213PS  Y1, Y0, Y3
+	VMULPS       (R9), Y0, Y3
+	VSUBPS       Y1, Y3, Y3
 	VMOVUPS      attention_high<>+0(SB), Y4
 	VMINPS       Y3, Y4, Y4
 	VMOVUPS      attention_log2e<>+0(SB), Y5
@@ -378,6 +378,7 @@ TEXT ·scoreTileAVX2(SB), NOSPLIT, $0-64
 	MOVQ         delta+56(FP), R8
 	SHLQ         $0x02, SI
 	SHLQ         $0x02, CX
+	VXORPS       X8, X8, X8
 	VBROADCASTSS scale+40(FP), Y0
 	VBROADCASTSS out+44(FP), Y3
 
@@ -390,8 +391,9 @@ row:
 	XORQ         R9, R9
 
 loop:
-	VMOVUPS      (DX)(R9*1), Y4
-	VFMSUB213PS  Y1, Y0, Y4
+	VMULPS       (DX)(R9*1), Y0, Y4
+	VSUBPS       Y1, Y4, Y4
+	VMINPS       Y4, Y8, Y4
 	VMOVUPS      attention_high<>+0(SB), Y5
 	VMINPS       Y4, Y5, Y5
 	VMOVUPS      attention_log2e<>+0(SB), Y6
@@ -807,8 +809,8 @@ max:
 	MOVQ          CX, R10
 
 exp:
-	VMOVUPS       (R9), Z3
-	VFMSUB213PS   Z1, Z0, Z3
+	VMULPS        (R9), Z0, Z3
+	VSUBPS        Z1, Z3, Z3
 	VMOVUPS       attention_high<>+0(SB), Z4
 	VMINPS        Z3, Z4, Z4
 	VMOVUPS       attention_log2e<>+0(SB), Z5
@@ -863,6 +865,7 @@ TEXT ·scoreTileAVX512(SB), NOSPLIT, $0-64
 	MOVQ         delta+56(FP), R8
 	SHLQ         $0x02, SI
 	SHLQ         $0x02, CX
+	VXORPS       X8, X8, X8
 	VBROADCASTSS scale+40(FP), Z0
 	VBROADCASTSS out+44(FP), Z3
 
@@ -875,8 +878,9 @@ row:
 	XORQ         R9, R9
 
 loop:
-	VMOVUPS      (DX)(R9*1), Z4
-	VFMSUB213PS  Z1, Z0, Z4
+	VMULPS       (DX)(R9*1), Z0, Z4
+	VSUBPS       Z1, Z4, Z4
+	VMINPS       Z4, Z8, Z4
 	VMOVUPS      attention_high<>+0(SB), Z5
 	VMINPS       Z4, Z5, Z5
 	VMOVUPS      attention_log2e<>+0(SB), Z6

@@ -120,3 +120,50 @@ func TestAttentionScratchIsLinear(t *testing.T) {
 	}
 	require.Less(t, used(4000), 3*max(used(2000), 1<<17))
 }
+
+// With scores of 1e9 a float32 tells neighbours apart by 64, so that each query looks at one key alone: the outputs are that key's values, the
+// gradients of the values add up to those of the outputs, and nothing overflows. Only products that are rounded alike throughout do so.
+func TestAttentionOfLargeScores(t *testing.T) {
+	eachLevel(t, func(t *testing.T) {
+		for _, size := range []float32{3, 1e3, 1e4, 3e4, 1e6, 1e9} {
+			for _, T := range []int{1, 3, 8, 17, 70, 301} {
+				for _, causal := range []bool{false, true} {
+					const D = 8
+					d := New()
+					fill := func(f func(i int) float32) *backend.Buffer {
+						b := d.Alloc(backend.Float32, T*D)
+						for i := range b.Float32() {
+							b.Float32()[i] = f(i)
+						}
+						return b
+					}
+					q := fill(func(i int) float32 { return size * float32(math.Sin(float64(i*i+1))) })
+					v, dOut := fill(wave), fill(func(i int) float32 { return wave(i + 31) })
+					a := &backend.Attention{Q: q, K: q, V: v, Out: fill(wave), LSE: d.Alloc(backend.Float32, T), B: 1, T: T, S: T, H: 1, G: 1, D: D,
+						Keys: T, Causal: causal, Scale: 0.35355338}
+					dq, dk, dv := fill(wave), fill(wave), fill(wave)
+					d.Attention(a)
+					d.AttentionGrad(a, dq, dk, dv, dOut)
+					for _, x := range []*backend.Buffer{a.Out, a.LSE, dq, dk, dv} {
+						for i, y := range x.Float32() {
+							require.False(t, math.IsNaN(float64(y)) || math.IsInf(float64(y), 0), "size %v, T %d, element %d", size, T, i)
+						}
+					}
+					for j := range D {
+						want, got := 0.0, 0.0
+						for i := j; i < T*D; i += D {
+							want, got = want+float64(dOut.Float32()[i]), got+float64(dv.Float32()[i])
+						}
+						require.InDelta(t, want, got, 0.02*float64(T), "size %v, T %d, causal %v, column %d", size, T, causal, j)
+					}
+					w := *a // what a decoding step computes, without a gradient to come
+					w.LSE, w.Out = nil, fill(wave)
+					d.Attention(&w)
+					for i, y := range w.Out.Float32() {
+						require.False(t, math.IsNaN(float64(y)) || math.IsInf(float64(y), 0), "size %v, T %d, element %d", size, T, i)
+					}
+				}
+			}
+		}
+	})
+}

@@ -23,7 +23,7 @@ var attentionGeneric = attentionKernels{
 			f := exp(*index(top, i) - shift)
 			s := *index(sum, i) * f
 			for j, v := range row {
-				row[j] = exp(scale*v - shift)
+				row[j] = exp(float32(scale*v) - shift) // rounded as high is, so that no difference is above 0
 				s += row[j]
 			}
 			*index(top, i), *index(sum, i), *index(fade, i) = high, s, f
@@ -34,7 +34,7 @@ var attentionGeneric = attentionKernels{
 			x, y := elements(p, i*row, n), elements(ds, i*row, n)
 			l, d := finite(*index(lse, i)), *index(delta, i)
 			for j, v := range x {
-				x[j] = exp(scale*v - l)
+				x[j] = exp(min(float32(scale*v)-l, 0)) // a probability, even where l lost its last digits
 				y[j] = x[j] * out * (y[j] - d)
 			}
 		}

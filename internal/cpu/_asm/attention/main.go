@@ -102,7 +102,7 @@ func softmaxTile(w *simd.Width) {
 		"\t\thigh := max(top[i], scale·max(x[i, :n]))",
 		"\t\tshift := high, or 0 if that is −Inf",
 		"\t\tfade[i], top[i] = exp(top[i]−shift), high",
-		"\t\tx[i, :n] = exp(scale·x[i, :n]−shift)",
+		"\t\tx[i, :n] = exp(scale·x[i, :n]−shift), the product rounded",
 		"\t\tsum[i] = sum[i]·fade[i] + Σ x[i, :n]",
 		"\t}")
 	Pragma("noescape")
@@ -149,8 +149,8 @@ func softmaxTile(w *simd.Width) {
 	MOVQ(x, at)
 	MOVQ(n, i)
 	Label("exp")
-	VMOVUPS(simd.At(at, 0), t)
-	VFMSUB213PS(shift, scale, t)
+	VMULPS(simd.At(at, 0), scale, t) // rounded as the maximum is: a fused product would leave its rounding error, above 1 for large scores
+	VSUBPS(shift, t, t)
 	exp(w, t, a, b, c)
 	VMOVUPS(t, simd.At(at, 0))
 	VADDPS(t, total, total)
@@ -182,7 +182,7 @@ func scoreTile(w *simd.Width) {
 		"",
 		"\tfor i := range rows {",
 		"\t\tshift := lse[i], or 0 if that is −Inf",
-		"\t\tp[i, :n] = exp(scale·p[i, :n]−shift)",
+		"\t\tp[i, :n] = exp(min(scale·p[i, :n]−shift, 0)), the product rounded",
 		"\t\tds[i, :n] = p[i, :n]·(ds[i, :n]−delta[i])·out",
 		"\t}")
 	Pragma("noescape")
@@ -191,7 +191,8 @@ func scoreTile(w *simd.Width) {
 	SHLQ(U8(2), row)
 	SHLQ(U8(2), n)
 	r := w.R
-	scale, shift, less, out, t, a, b, c := r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7]
+	scale, shift, less, out, t, a, b, c, zero := r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], r[8]
+	VXORPS(zero.AsX(), zero.AsX(), zero.AsX())
 	for _, s := range []struct {
 		name string
 		to   reg.VecPhysical
@@ -211,8 +212,9 @@ func scoreTile(w *simd.Width) {
 	XORQ(i, i)
 	Label("loop")
 	at := func(base reg.Register) Mem { return Mem{Base: base, Index: i, Scale: 1} }
-	VMOVUPS(at(p), t)
-	VFMSUB213PS(shift, scale, t)
+	VMULPS(at(p), scale, t)
+	VSUBPS(shift, t, t)
+	VMINPS(t, zero, t) // NaN stays
 	exp(w, t, a, b, c)
 	VMOVUPS(t, at(p))
 	VMOVUPS(at(ds), a)

@@ -131,6 +131,11 @@ var misuses = []struct {
 		tensor.Scope(func() { y = tensor.New(2, 3).Tanh() })
 		y.MatMulT(tensor.New(2, 3))
 	}},
+	{"not finite", func() { tensor.CheckFinite(func() { tensor.From([]float32{1, 0}, 2).Log() }) }},
+	{"operand not finite", func() {
+		inf := tensor.From([]float32{1, float32(math.Inf(1))}, 2)
+		tensor.CheckFinite(func() { tensor.Full(1, 2).Mul(inf) })
+	}},
 	{"keep after release", func() { _, y := spent(); y.Keep() }},
 	{"adamw without a gradient", func() {
 		tensor.AdamW(tensor.AdamWConfig{Step: 1}, []tensor.AdamWItem{{Param: tensor.New(3).Param(), M: tensor.New(3), V: tensor.New(3)}})

@@ -14,7 +14,9 @@ type watcher struct {
 var watching atomic.Pointer[watcher]
 
 // CheckFinite runs fn and panics with an *Error at the first operation, forward or backward, whose result holds NaN or Inf. It finds out where
-// one came from; it costs a pass over every result. The Error's Layer is the layer it happened in, or the nearest parameter.
+// one came from, be it an operand that was not finite to begin with; it costs a pass over every result. On a matrix unit (see [Unit]) the
+// product of an infinite operand is NaN, where IEEE arithmetic may have Inf. The Error's Layer is the layer it happened in, or the nearest
+// parameter.
 func CheckFinite(fn func()) {
 	w := &watcher{}
 	if !watching.CompareAndSwap(nil, w) {
@@ -45,6 +47,11 @@ func (w *watcher) forward(op string, out *Tensor, in []*Tensor) {
 			if t != nil && t.trainable {
 				w.at = t
 			}
+		}
+	}
+	for _, t := range in {
+		if t != nil && t.dtype == Float32 && t.st.buf != nil && !finite(t) {
+			Fail(op, "the result %v holds NaN or Inf because its operand %v does", out.shape, t.shape)
 		}
 	}
 	Fail(op, "the result %v holds NaN or Inf", out.shape)

@@ -53,6 +53,7 @@ type stored struct {
 	Config json.RawMessage   `json:"config"` // resolved stages
 	Hash   string            `json:"config_sha256"`
 	Model  map[string]string `json:"model"` // of every parameter type and shape, and a sample of its bits if it never trained
+	Unit   string            `json:"unit"`  // tensor.Unit of the process that computed it
 }
 
 func digest(b []byte) string {
@@ -187,7 +188,7 @@ func (s *session) write(tmp string) error {
 	if err != nil {
 		return err
 	}
-	state, err := json.MarshalIndent(stored{State: s.at, Config: config, Hash: digest(config), Model: s.fingerprint()}, "", " ")
+	state, err := json.MarshalIndent(stored{State: s.at, Config: config, Hash: digest(config), Model: s.fingerprint(), Unit: tensor.Unit()}, "", " ")
 	if err != nil {
 		return err
 	}

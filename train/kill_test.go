@@ -22,6 +22,9 @@ import (
 // childDir is the variable that makes TestChild train in a directory instead of doing nothing.
 const childDir = "GOLLAVA_TRAIN_TEST_DIR"
 
+// anyUnit is the variable that lets TestChild resume on another unit.
+const anyUnit = "GOLLAVA_TRAIN_TEST_ANY_UNIT"
+
 // slow are the stages of two, with steps that take a while.
 func slow() []train.Stage[sample] {
 	s := two()
@@ -40,7 +43,7 @@ func TestChild(t *testing.T) {
 	if dir == "" {
 		t.Skip("not a child")
 	}
-	_, err := train.Run(t.Context(), mixed(), train.Options{Dir: dir, Resume: true, Signals: true, Command: "again"}, slow()...)
+	_, err := train.Run(t.Context(), mixed(), train.Options{Dir: dir, Resume: true, AnyUnit: os.Getenv(anyUnit) != "", Signals: true, Command: "again"}, slow()...)
 	var stop *train.Stopped
 	if errors.As(err, &stop) {
 		os.Stdout.WriteString(stop.Error())
@@ -49,9 +52,9 @@ func TestChild(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func child(t *testing.T, dir string, out *bytes.Buffer) *exec.Cmd {
+func child(t *testing.T, dir string, out *bytes.Buffer, env ...string) *exec.Cmd {
 	c := exec.Command(os.Args[0], "-test.run=^TestChild$")
-	c.Env = append(os.Environ(), childDir+"="+dir)
+	c.Env = append(append(os.Environ(), childDir+"="+dir), env...)
 	c.Stdout, c.Stderr = out, out
 	require.NoError(t, c.Start())
 	return c

@@ -69,10 +69,10 @@ func (s *session) openDir() (notes []string, err error) {
 	if err != nil {
 		return notes, err
 	}
-	if err := s.adopt(name); err != nil {
+	if said, err = s.adopt(name); err != nil {
 		return notes, fmt.Errorf("resume from %s: %w", filepath.Join(s.o.Dir, name), err)
 	}
-	return append(notes, fmt.Sprintf("going on from %s", filepath.Join(s.o.Dir, name))), nil
+	return append(append(notes, said...), fmt.Sprintf("going on from %s", filepath.Join(s.o.Dir, name))), nil
 }
 
 // sweep removes what a killed process had not finished writing, and puts back what it had not finished replacing.
@@ -112,28 +112,38 @@ func newest(dir string, names []string) (name string, notes []string, err error)
 }
 
 // adopt makes the run's state that of a verified checkpoint and fills in the weights. The optimizer's part waits for [session.load].
-func (s *session) adopt(name string) error {
+func (s *session) adopt(name string) (notes []string, err error) {
 	st, err := readState(filepath.Join(s.o.Dir, name))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	config, err := json.Marshal(s.plan)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if digest(config) != st.Hash {
-		return fmt.Errorf("the config differs: %s; restore it, or start anew in another directory", differ(st.Config, config))
+		return nil, fmt.Errorf("the config differs: %s; restore it, or start anew in another directory", differ(st.Config, config))
 	}
 	if st.State.Stage < 0 || st.State.Stage > len(s.plan) || st.State.Step < 0 || st.State.Micro < 0 {
-		return fmt.Errorf("it is at stage %d, step %d, which this run does not have", st.State.Stage, st.State.Step)
+		return nil, fmt.Errorf("it is at stage %d, step %d, which this run does not have", st.State.Stage, st.State.Step)
+	}
+	if st.Unit != tensor.Unit() && st.State.Stage < len(s.plan) {
+		differ := fmt.Sprintf("it was computed on %s, and this process computes on %s, which rounds differently", st.Unit, tensor.Unit())
+		if !s.o.AnyUnit {
+			_, level, _ := strings.Cut(st.Unit, "/")
+			level, _, _ = strings.Cut(level, "+")
+			return nil, fmt.Errorf("%s: the run would not end in the bits of one that was never interrupted; resume on such a processor (GOLLAVA_CPU=%s, if this one has it), "+
+				"or allow any unit (Options.AnyUnit, flag -any-unit)", differ, level)
+		}
+		notes = append(notes, differ)
 	}
 	w, err := safetensors.Open(filepath.Join(s.o.Dir, name, weightsFile))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer w.Close()
 	if err := sameModel(s.model, st.Model, func(n string) bool { _, ok := w.Info(n); return ok }); err != nil {
-		return err
+		return nil, err
 	}
 	for n, p := range nn.Params(s.model) {
 		if _, ok := w.Info(n); !ok {
@@ -141,13 +151,13 @@ func (s *session) adopt(name string) error {
 		}
 		p.Allocate()
 		if err := readPiece(w, n, p); err != nil {
-			return err
+			return nil, err
 		}
 		s.move(n, p)
 	}
 	s.at, s.last, s.resumed = st.State, name, name
 	s.report.Stages = append(s.report.Stages, s.at.Done...)
-	return nil
+	return notes, nil
 }
 
 func readState(dir string) (stored, error) {

@@ -84,6 +84,7 @@ type Evaluation struct {
 type Options struct {
 	Dir      string            // checkpoints, metrics.jsonl, tensorboard/ and the resolved config; "": nothing is stored
 	Resume   bool              // go on from the newest checkpoint of Dir, if there is one
+	AnyUnit  bool              // resume on another unit than the checkpoint's (see [tensor.Unit]): right, but not the same bits
 	Keep     int               // newest checkpoints kept besides the best; 0: 2
 	Memory   int64             // bytes that a stage may take by [Plan]'s estimate, else Run refuses; 0: do not ask
 	Progress io.Writer         // a line now and then; nil: silent

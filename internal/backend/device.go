@@ -3,9 +3,18 @@ package backend
 // Device owns memory and executes operations on it. All operations of one device are ordered: a later one sees what an earlier one wrote.
 // All buffers of one call belong to the device. Unless a comment says otherwise, buffers are Float32 and contiguous row-major,
 // destinations are overwritten, and a destination may not overlap a source; "dst may be x" means the very same buffer.
-// NaN and Inf pass through as in IEEE arithmetic. Results do not depend on the number of threads.
+// Results do not depend on the number of threads, nor on anything else but operands, sizes and Unit.
+//
+// NaN and Inf pass through as in IEEE arithmetic, with one exception: a product may run on a matrix unit that computes in bfloat16 (Intel's
+// AMX). There every sum that an infinite element contributes to is NaN, one above 3.39e38 in magnitude counts as infinite, and
+// subnormal numbers count as 0. So a result is never finite where it should not be.
 type Device interface {
 	Name() string
+
+	// Unit names everything besides operands and sizes that results depend on, such as the set of instructions: devices of equal
+	// units give equal bits.
+	Unit() string
+
 	Host() bool // buffers are ordinary host memory
 
 	Alloc(dt DType, n int) *Buffer // contents undefined; n may be 0

@@ -4,9 +4,9 @@ package cpu
 
 import (
 	"sync"
-	"time"
 	"unsafe"
 
+	"github.com/klauspost/cpuid/v2"
 	"golang.org/x/sys/cpu"
 )
 
@@ -17,41 +17,25 @@ var pairsTiler = tiler{rows: 12, cols: 32, deepest: 256, height: 240, width: 204
 	tile7x32BF16, tile8x32BF16, tile9x32BF16, tile10x32BF16, tile11x32BF16, tile12x32BF16}}
 
 // usePairs turns a product of two bfloat16 matrices that are stored along the inner dimension, as x·Wᵀ is, into one of pairs, where that
-// is faster than to widen while packing. The products are the same, their sums are float32 in either case.
+// is faster than widening while packing. The products are the same, their sums are float32 in either case.
 func (g *gemm) usePairs() {
 	a, inA := g.a.pairs()
 	b, inB := g.b.pairs()
-	if !inA || !inB || g.a.col != 1 || g.b.row != 1 || g.k%2 != 0 || !pairsPay() {
+	if !inA || !inB || g.a.col != 1 || g.b.row != 1 || g.k%2 != 0 || !bf16Pairs() {
 		return
 	}
 	g.a, g.b = a, b
 	g.tiler, g.k, g.depth = &pairsTiler, g.k/2, pairsTiler.deepest
 }
 
-// pairsPay reports whether to use VDPBF16PS.
-var pairsPay = func() bool { return active >= avx512 && pairsMeasured() }
+// bf16Pairs reports whether VDPBF16PS multiplies bfloat16 matrices.
+var bf16Pairs = func() bool { return active >= avx512 && pairsFast() }
 
-// pairsMeasured reports whether VDPBF16PS is there, right, and fast. Where it is one operation of the multiplier (Zen 5) it doubles the rate;
-// where it is microcode (Emerald Rapids) it halves it: there is no answer in between, so that the measurement decides alike every time.
-var pairsMeasured = sync.OnceValue(func() bool {
-	if !cpu.X86.HasAVX512BF16 || !pairsRight() {
-		return false
-	}
-	const k, rows, cols = 256, 12, 32
-	var zero [k * cols]float32
-	var c [rows * cols]float32
-	took := func(f tileFunc) time.Duration {
-		best := time.Duration(1 << 62)
-		for range 9 {
-			start := time.Now()
-			for range 4 {
-				f(1, k, &zero[0], 0, k, 1, &zero[0], cols, nil, 0, &c[0], cols, cols)
-			}
-			best = min(best, time.Since(start))
-		}
-		return best
-	}
-	return float64(took(pairsTiler.tile[rows-1])) < 1.5*float64(took(tilers[avx512].tile[rows-1]))
+// pairsFast reports whether VDPBF16PS is there, right, and known to be fast, which the maker of the processor decides: AMD's (Zen 4 and 5
+// were measured) do it in one operation of the multiplier, at twice the rate of float32; Intel's (Emerald Rapids was measured) in
+// microcode, at half of it, and have the matrix unit besides. Processors that nobody measured widen to float32.
+var pairsFast = sync.OnceValue(func() bool {
+	return cpu.X86.HasAVX512BF16 && cpuid.CPU.IsVendor(cpuid.AMD) && pairsRight()
 })
 
 // pairsRight tries the kernels on small integers, whose sums are exact.

@@ -2,11 +2,6 @@
 
 package cpu
 
-import (
-	"sync"
-	"time"
-)
-
 // blocksFunc multiplies blocks of parts; see blocks32x32Parts33AMX.
 type blocksFunc func(shapes *[64]byte, tiles, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
 
@@ -80,7 +75,7 @@ func (g *gemm) useTiles() bool {
 	if g.a.row == 1 { // splitting is slower against the order of memory
 		least = 128
 	}
-	if active < amx || g.k < splitStep || g.m < least || g.n < least/2 || min(g.n*g.k, g.m*g.n) < worthSplitting || !tilesPay() {
+	if active < amx || g.k < splitStep || g.m < least || g.n < least/2 || min(g.n*g.k, g.m*g.n) < worthSplitting {
 		return false
 	}
 	three := func(x *operand) int {
@@ -122,28 +117,8 @@ func splitPairs(dst, src []float32, row, width, parts int) {
 	}
 }
 
-// tilesPay reports whether the matrix unit is right, and fast: whether it multiplies float32s faster than vectors do.
-var tilesPay = sync.OnceValue(func() bool {
-	if !tilesRight() {
-		return false
-	}
-	const k = 8 * splitStep
-	t, v := &splitTilers[1][1], tilers[avx512]
-	a, b := make([]float32, t.sizeTile(t.rows, k)), make([]float32, t.panel(k))
-	c := make([]float32, 3*v.rows*v.cols)
-	took := func(x *tiler, tiles int) time.Duration {
-		best := time.Duration(1 << 62)
-		for range 9 {
-			start := time.Now()
-			x.tile[x.rows-1](tiles, k, &a[0], 0, k, 1, &b[0], x.cols, nil, 0, &c[0], x.cols, x.cols)
-			best = min(best, time.Since(start))
-		}
-		return best / time.Duration(x.rows*tiles)
-	}
-	return took(t, 1) < took(v, 3)
-})
-
-// tilesRight tries the kernels of float32 on integers of 17 bits, which have three parts, times −1 and 0: the sums are exact.
+// tilesRight reports whether the matrix unit's kernels for float32 compute right products of integers of 17 bits, which have three parts, and
+// −1 and 0: their sums are exact. [proves] asks for it once, when the program starts.
 func tilesRight() bool {
 	const m, n, k = 33, 17, 40
 	var x [m * k]float32

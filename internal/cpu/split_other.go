@@ -4,6 +4,10 @@ package cpu
 
 func (g *gemm) chooseUnit() {}
 
+func tilesRight() bool { return false }
+
+func bf16Pairs() bool { return false }
+
 func splitRows(int, []float32, int, []float32, int, int) { panic("cpu: no matrix unit") }
 
 func splitPairs([]float32, []float32, int, int, int) { panic("cpu: no matrix unit") }

@@ -95,6 +95,7 @@ var modules = map[string][]string{
 	"gorgonia.org":                 {"tensor/interop", "internal/bench/..."},
 	"github.com/chewxy/hm":         {"tensor/interop"},
 	"github.com/alecthomas/kong":   {"cmd/...", "examples/..."},
+	"github.com/klauspost/cpuid":   {"internal/cpu"},
 	"github.com/goccy/go-yaml":     {"data", "train/...", "cmd/...", "internal/..."},
 	"github.com/ebitengine/purego": {"internal/gpu/...", "internal/mpi/..."},
 	"github.com/stretchr/testify":  nil,
@@ -128,6 +129,23 @@ func Modules(repo fs.FS) ([]string, error) {
 			}
 		}
 		return said
+	})
+}
+
+// timeless are the parts whose results must not depend on a clock, and clocked their files that may look at one, for what changes no bit.
+var (
+	timeless = []string{"tensor/...", "nn/...", "vit/...", "llm/...", "lora/...", "connector/...", "internal/cpu/...", "internal/backend/..."}
+	clocked  = map[string]string{"internal/cpu/pool.go": "how long to spin"}
+)
+
+// Clocks keeps package time away from everything that computes: a choice made by a measurement gives other bits in another process.
+func Clocks(repo fs.FS) ([]string, error) {
+	return each(repo, parser.ImportsOnly, code, func(name string, _ []byte, file *ast.File) []string {
+		in := func(p string) bool { return matches(p, path.Dir(name)) }
+		if clocked[name] != "" || !slices.Contains(imports(file), "time") || !slices.ContainsFunc(timeless, in) {
+			return nil
+		}
+		return []string{name + ` imports "time": choose by CPU identity, size and configuration, never by a clock; what cannot change a bit goes into clocked in internal/repotest/imports.go`}
 	})
 }
 

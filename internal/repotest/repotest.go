@@ -23,6 +23,7 @@ import (
 var Rules = map[string]func(fs.FS) ([]string, error){
 	"Imports":   Imports,
 	"Modules":   Modules,
+	"Clocks":    Clocks,
 	"NoCgo":     NoCgo,
 	"Docs":      Docs,
 	"Length":    Length,

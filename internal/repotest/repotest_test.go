@@ -37,6 +37,7 @@ func TestRulesFire(t *testing.T) {
 		{"Modules", "nn/a.go", `package nn; import "gorgonia.org/tensor"`, "only in [tensor/interop internal/bench/...]"},
 		{"Modules", "nn/a.go", `package nn; import "github.com/stretchr/testify/require"`, "tests: anywhere"},
 		{"Modules", "nn/a_test.go", `package nn; import "example.com/new"`, "no dependency of this module"},
+		{"Clocks", "internal/cpu/a.go", `package cpu; import "time"`, "never by a clock"},
 		{"NoCgo", "nn/a.go", `package nn; import "C"`, "CGO_ENABLED=0"},
 		{"NoCgo", "nn/a.c", `int x;`, "Go alone"},
 		{"Docs", "nn/a.go", `package nn`, `begins with "Package nn "`},

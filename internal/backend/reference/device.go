@@ -18,6 +18,7 @@ var _ backend.Device = (*Device)(nil)
 func New() *Device { return &Device{} }
 
 func (d *Device) Name() string         { return "reference" }
+func (d *Device) Unit() string         { return "reference" }
 func (d *Device) Host() bool           { return true }
 func (d *Device) Free(*backend.Buffer) {}
 

@@ -133,7 +133,7 @@ func (s *session) adopt(name string) (notes []string, err error) {
 			_, level, _ := strings.Cut(st.Unit, "/")
 			level, _, _ = strings.Cut(level, "+")
 			return nil, fmt.Errorf("%s: the run would not end in the bits of one that was never interrupted; resume on such a processor (GOLLAVA_CPU=%s, if this one has it), "+
-				"or allow any unit (Options.AnyUnit, flag -any-unit)", differ, level)
+				"or allow any unit (Options.AnyUnit, flag --any-unit)", differ, level)
 		}
 		notes = append(notes, differ)
 	}

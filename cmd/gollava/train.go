@@ -10,9 +10,10 @@ import (
 )
 
 type trainCommand struct {
-	Config string `required:"" placeholder:"FILE" help:"The run's YAML file."`
-	Resume bool   `help:"Go on from the newest checkpoint of the run."`
-	Plan   bool   `help:"Say how much memory and time the run will need, and end."`
+	Config  string `required:"" placeholder:"FILE" help:"The run's YAML file."`
+	Resume  bool   `help:"Go on from the newest checkpoint of the run."`
+	AnyUnit bool   `help:"Resume on another kind of processor than the checkpoint's: the result is as good, but not the same to the bit."`
+	Plan    bool   `help:"Say how much memory and time the run will need, and end."`
 }
 
 func (trainCommand) Help() string {
@@ -51,7 +52,7 @@ func (v trainCommand) Run(ctx context.Context, c console) error {
 		c.next("gollava train -config %s", v.Config)
 		return nil
 	}
-	_, err = r.Train(ctx, train.Options{Resume: v.Resume, Progress: c.err, Signals: true, Command: fmt.Sprintf("gollava train -config %s -resume", v.Config)})
+	_, err = r.Train(ctx, train.Options{Resume: v.Resume, AnyUnit: v.AnyUnit, Progress: c.err, Signals: true, Command: fmt.Sprintf("gollava train -config %s -resume", v.Config)})
 	var stopped *train.Stopped
 	if errors.As(err, &stopped) {
 		return exitError{err, stopped.Code}

@@ -197,12 +197,20 @@ func (t *Tensor) overwrite(dy *gradient, f func(dx *backend.Buffer)) {
 // consumes the graph: what the operations had saved is released as soon as it has been used, and recorded results other than t, unless
 // kept, are not readable afterwards.
 func (t *Tensor) Backward() {
+	t.BackwardEach(nil)
+}
+
+// BackwardEach is [Tensor.Backward] that calls done for each trainable leaf as soon as its gradient is complete, which is after the last
+// operation that uses the leaf has been differentiated; the order depends on the graph alone, and the gradient is nil if nothing reached the
+// leaf. done may read, replace or drop it, so that not all gradients need be in memory at once. A nil done is never called. PyTorch's name
+// for it is register_post_accumulate_grad_hook.
+func (t *Tensor) BackwardEach(done func(leaf *Tensor)) {
 	if t.n != 1 {
 		Fail("Backward", "needs a loss of one element, got shape %v: use Mean, Sum or BackwardFrom", t.shape)
 	}
 	one := alloc(t.buf().Device, Float32, t.shape...)
 	one.buf().Device.Fill(one.buf(), 1)
-	t.backward("Backward", one)
+	t.backward("Backward", one, done)
 }
 
 // BackwardFrom is Backward of a tensor of any shape whose own gradient is dy.
@@ -213,10 +221,10 @@ func (t *Tensor) BackwardFrom(dy *Tensor) {
 	}
 	own := like(dy)
 	own.buf().Device.Copy(own.buf(), dy.buf())
-	t.backward("BackwardFrom", own)
+	t.backward("BackwardFrom", own, nil)
 }
 
-func (t *Tensor) backward(op string, dy *Tensor) {
+func (t *Tensor) backward(op string, dy *Tensor, done func(leaf *Tensor)) {
 	switch {
 	case t.node == nil && t.trainable:
 		Fail(op, "%v is a parameter, not the result of an operation: call it on the loss", t.shape)
@@ -243,6 +251,7 @@ func (t *Tensor) backward(op string, dy *Tensor) {
 		}
 	}
 	slices.SortFunc(order, func(a, b *Tensor) int { return cmp.Compare(b.node.seq, a.node.seq) })
+	uses := leafUses(order, done)
 	t.grad = dy
 	for _, x := range order {
 		n := x.node
@@ -263,6 +272,43 @@ func (t *Tensor) backward(op string, dy *Tensor) {
 		if x.st != t.st && !n.view {
 			x.st.release()
 		}
+		uses.finish(n.in)
 		n.back, n.in, n.saved = nil, nil, nil
+	}
+}
+
+// uses counts how many operations of a graph have yet to add to the gradient of each trainable leaf.
+type uses struct {
+	left map[*Tensor]int
+	done func(leaf *Tensor)
+}
+
+func leafUses(order []*Tensor, done func(leaf *Tensor)) uses {
+	if done == nil {
+		return uses{}
+	}
+	u := uses{map[*Tensor]int{}, done}
+	for _, x := range order {
+		for _, in := range x.node.in {
+			if in != nil && in.trainable {
+				u.left[in]++
+			}
+		}
+	}
+	return u
+}
+
+// finish counts an operation on the inputs as differentiated.
+func (u uses) finish(in []*Tensor) {
+	if u.done == nil {
+		return
+	}
+	for _, t := range in {
+		if t == nil || !t.trainable {
+			continue
+		}
+		if u.left[t]--; u.left[t] == 0 {
+			u.done(t)
+		}
 	}
 }

@@ -1,5 +1,7 @@
 package tensor
 
+import "slices"
+
 // Checkpoint returns fn(in) and keeps only the inputs and the result: Backward runs fn a second time to get at the activations. fn must
 // compute the same both times, from its arguments and from parameters alone. Source: Chen et al. 2016, "Training Deep Nets with
 // Sublinear Memory Cost".
@@ -28,13 +30,19 @@ func checkpoint(fn func(in []*Tensor) *Tensor, in []*Tensor) *Tensor {
 		}
 		return ls
 	}
-	y := fn(leaves())
+	own := leaves()
+	y := fn(own)
 	if !y.Recorded() {
 		return y
 	}
 	out := &Tensor{shape: y.shape, n: y.n, dtype: y.dtype, st: y.st}
-	y.discard()
-	out.node = &node{op: "Checkpoint", seq: sequence.Add(1), in: in, view: y.sharesAny(in), back: func(dy *gradient) {
+	inputs := slices.Clone(in)
+	for _, p := range y.discard() { // fn's parameters: their gradients come from this operation
+		if !slices.Contains(own, p) {
+			inputs = append(inputs, p)
+		}
+	}
+	out.node = &node{op: "Checkpoint", seq: sequence.Add(1), in: inputs, view: y.sharesAny(in), back: func(dy *gradient) {
 		ls := leaves()
 		again := fn(ls)
 		again.BackwardFrom(dy.Tensor)
@@ -65,8 +73,9 @@ func (t *Tensor) sharesAny(in []*Tensor) bool {
 	return false
 }
 
-// discard drops the graph below t and releases its memory, except t's own.
-func (t *Tensor) discard() {
+// discard drops the graph below t and releases its memory, except t's own. It returns the trainable leaves that the graph used.
+func (t *Tensor) discard() (params []*Tensor) {
+	seen := map[*Tensor]bool{}
 	stack := []*Tensor{t}
 	for len(stack) > 0 {
 		x := stack[len(stack)-1]
@@ -85,7 +94,12 @@ func (t *Tensor) discard() {
 			if in != nil {
 				stack = append(stack, in)
 			}
+			if in != nil && in.trainable && !seen[in] {
+				seen[in] = true
+				params = append(params, in)
+			}
 		}
 		n.back, n.in, n.saved = nil, nil, nil
 	}
+	return params
 }

@@ -13,7 +13,11 @@ type storage struct {
 	buf    *backend.Buffer
 	pooled bool
 	kept   bool
+	of     *storage // what buf is a part of ([Tensor.Span]); nil: it is whole
 }
+
+// alive reports whether the memory has not been handed back.
+func (s *storage) alive() bool { return s.buf != nil && (s.of == nil || s.of.buf != nil) }
 
 // release hands pooled memory back. It is safe to call twice.
 func (s *storage) release() {
@@ -26,7 +30,7 @@ func (s *storage) release() {
 
 // buf is t's memory; it panics if there is none.
 func (t *Tensor) buf() *backend.Buffer {
-	if t.st == nil || t.st.buf == nil {
+	if t.st == nil || !t.st.alive() {
 		t.check("use")
 	}
 	return t.st.buf

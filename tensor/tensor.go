@@ -291,7 +291,7 @@ func (t *Tensor) check(op string) {
 		Fail(op, "an operand is nil")
 	case t.st == nil:
 		Fail(op, "%v %v has no storage: load its weights or call Allocate first", t.dtype, t.shape)
-	case t.st.buf == nil:
+	case !t.st.alive():
 		Fail(op, "%v %v was released, by Backward or by the end of its Scope: call Keep or Clone before that", t.dtype, t.shape)
 	}
 }
@@ -350,7 +350,7 @@ func (t *Tensor) String() string {
 	switch {
 	case t.st == nil:
 		return s + " without storage"
-	case t.st.buf == nil:
+	case !t.st.alive():
 		return s + " released"
 	case t.n > 16 || !t.st.buf.Device.Host():
 		return s

@@ -7,7 +7,8 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// AttentionConfig says who sees whom. The zero value is full attention with scale 1/√D.
+// AttentionConfig sets the mask, the scale and the position bias of [Attention]. A query attends to a key if every field that is set allows it.
+// The zero value is full attention with scale 1/√D.
 type AttentionConfig struct {
 	Causal bool      // query t sees keys up to its own position; the last query stands at the last key
 	Keys   int       // only the first Keys of k and v exist (a cache with room to grow); 0: all
@@ -16,6 +17,18 @@ type AttentionConfig struct {
 	Slopes []float32 // ALiBi: Slopes[h]·(key position − query position) is added to the scores of head h; nil: none
 	Start  []int32   // row b sees keys from Start[b] on, as with left padding; nil: from 0
 	End    []int32   // row b sees keys before End[b], as with right padding; nil: all
+
+	// Prefix, [B], with Causal: keys before Prefix[b] are open to every query of row b, so that a prefix attends to itself in both directions
+	// and the rest is causal, as in GIT and prefix language models. Not with Window. nil: none.
+	Prefix []int32
+
+	// From and To, [B·T]: query t of row b sees keys From[b·T+t] ≤ s < To[b·T+t], such as the states of one image. Neither may decrease along
+	// a row; Bias can hide any key. nil: no limit.
+	From, To []int32
+
+	// Bias, float32 [B or 1, H or 1, T or 1, keys], is added to the scaled scores: a relative position bias, which may train, or a mask of any
+	// form with −Inf at hidden keys. With a Bias the scores are formed as a whole, [B, H, T, keys]. nil: none.
+	Bias *Tensor
 }
 
 // Attention returns softmax(scale·q·kᵀ + bias)·v for queries [B, T, H, D] and keys and values [B, S, G, D], where G divides H and query head h
@@ -53,6 +66,10 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 	if keys == 0 {
 		keys = S
 	}
+	c.ranges(q, keys)
+	if c.Bias != nil {
+		return c.composed(q, k, v, keys)
+	}
 	a := backend.Attention{Q: q.buf(), K: k.buf(), V: v.buf(), B: B, T: T, S: S, H: H, G: G, D: D,
 		Keys: keys, Causal: c.Causal, Offset: keys - T, Window: c.Window, Scale: c.Scale}
 	if a.Scale == 0 {
@@ -66,6 +83,12 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 	}
 	if c.End != nil {
 		a.End = Ints(c.End, B).buf()
+	}
+	if c.From != nil {
+		a.From = Ints(c.From, B, T).buf()
+	}
+	if c.To != nil {
+		a.To = Ints(c.To, B, T).buf()
 	}
 	d := a.Q.Device
 	out := like(q)

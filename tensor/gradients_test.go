@@ -93,6 +93,11 @@ func TestGradients(t *testing.T) {
 		{"Attention padded", att(tensor.AttentionConfig{Causal: true, Start: []int32{2, 0}, End: []int32{5, 3}}), []*T{normal(2, 5, 2, 3), normal(2, 5, 2, 3), normal(2, 5, 2, 3)}},
 		{"Attention ALiBi", att(tensor.AttentionConfig{Causal: true, Slopes: []float32{.5, .1}}), []*T{normal(1, 4, 2, 3), normal(1, 4, 2, 3), normal(1, 4, 2, 3)}},
 		{"Attention keys", att(tensor.AttentionConfig{Causal: true, Keys: 4}), []*T{normal(1, 2, 2, 3), normal(1, 6, 2, 3), normal(1, 6, 2, 3)}},
+		{"Attention prefix", att(tensor.AttentionConfig{Causal: true, Prefix: []int32{3, 0}}), []*T{normal(2, 5, 2, 3), normal(2, 5, 2, 3), normal(2, 5, 2, 3)}},
+		{"Attention across", att(tensor.AttentionConfig{From: []int32{0, 0, 2, 2, 4}, To: []int32{0, 2, 4, 4, 6}}), []*T{normal(1, 5, 4, 3), normal(1, 7, 2, 3), normal(1, 7, 2, 3)}},
+		{"Attention bias", func(x []*T) *T {
+			return tensor.Attention(x[0], x[1], x[2], tensor.AttentionConfig{Causal: true, Start: []int32{0, 3}, Bias: x[3]})
+		}, []*T{normal(2, 3, 4, 3), normal(2, 5, 2, 3), normal(2, 5, 2, 3), normal(1, 4, 3, 5)}},
 		{"Attention itself", func(x []*T) *T { return tensor.Attention(x[0], x[0], x[0], tensor.AttentionConfig{}) }, []*T{normal(1, 4, 2, 3)}},
 		{"CrossEntropy", func(x []*T) *T { return tensor.CrossEntropy(x[0], labels) }, []*T{normal(5, 6)}},
 		{"LogProbs", func(x []*T) *T { return tensor.LogProbs(x[0], labels).Mul(x[1]) }, []*T{normal(5, 6), normal(5)}},

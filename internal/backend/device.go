@@ -167,7 +167,8 @@ type MatMul struct {
 }
 
 // Attention describes softmax(scale·q·kᵀ + bias)·v. Query t of batch row b sees key s iff s < Keys, Start[b] ≤ s < End[b],
-// and, if Causal, s ≤ Offset+t and, if also Window > 0, s > Offset+t−Window. A query that sees no key yields zeros and LSE −Inf.
+// From[b·T+t] ≤ s < To[b·T+t], and, if Causal, s ≤ Offset+t and, if also Window > 0, s > Offset+t−Window. A query that sees no key yields
+// zeros and LSE −Inf.
 type Attention struct {
 	Q, Out  *Buffer // [B, T, H, D]
 	K, V    *Buffer // [B, S, G, D]; head h reads group h·G/H
@@ -182,6 +183,8 @@ type Attention struct {
 	Slopes  *Buffer // [H] or nil: ALiBi adds Slopes[h]·(s−Offset−t)
 	Start   *Buffer // Int32 [B] or nil
 	End     *Buffer // Int32 [B] or nil
+	From    *Buffer // Int32 [B, T] or nil; does not decrease along a row
+	To      *Buffer // Int32 [B, T] or nil; does not decrease along a row
 }
 
 // Products are what most of the time goes into.

@@ -24,6 +24,7 @@ type attention struct {
 	*attentionKernels
 	q, k, v, out, lse, slopes []float32
 	start, end                []int32
+	from, to                  []int32
 }
 
 func attentionOf(a *backend.Attention) *attention {
@@ -41,6 +42,12 @@ func attentionOf(a *backend.Attention) *attention {
 	if a.End != nil {
 		at.end = a.End.Int32()
 	}
+	if a.From != nil {
+		at.from = a.From.Int32()
+	}
+	if a.To != nil {
+		at.to = a.To.Int32()
+	}
 	return at
 }
 
@@ -53,6 +60,12 @@ func (a *attention) sees(b, t int) (from, to int) {
 	}
 	if a.end != nil {
 		to = min(to, int(a.end[b]))
+	}
+	if a.from != nil {
+		from = max(from, int(a.from[b*a.T+t]))
+	}
+	if a.to != nil {
+		to = min(to, int(a.to[b*a.T+t]))
 	}
 	if a.Causal {
 		to = min(to, a.Offset+t+1)

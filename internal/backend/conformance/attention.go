@@ -12,6 +12,7 @@ type attentionCase struct {
 	q, k, v, dOut  []float32
 	slopes         []float32
 	start, end     []int32
+	from, to       []int32
 	out, lse       []float64
 	dq, dk, dv     []float64
 	dqm, dkm, dvm  []float64 // sums of the magnitudes that make the gradients
@@ -23,7 +24,8 @@ type attentionCase struct {
 func (c *attentionCase) sees(b, t, s int) bool {
 	a := &c.a
 	switch {
-	case s >= a.Keys, c.start != nil && s < int(c.start[b]), c.end != nil && s >= int(c.end[b]):
+	case s >= a.Keys, c.start != nil && s < int(c.start[b]), c.end != nil && s >= int(c.end[b]),
+		c.from != nil && s < int(c.from[b*a.T+t]), c.to != nil && s >= int(c.to[b*a.T+t]):
 		return false
 	case !a.Causal:
 		return true
@@ -115,9 +117,14 @@ func (c *attentionCase) compute() {
 }
 
 func (s *suite) attend(a backend.Attention, slopes []float32, start, end []int32, deviation float64) {
-	c := &attentionCase{a: a, slopes: slopes, start: start, end: end}
-	s.start("q [%d %d %d %d], k [%d %d %d %d], %d keys, causal %v, offset %d, window %d, scale %v, slopes %v, start %v, end %v", a.B, a.T, a.H, a.D,
-		a.B, a.S, a.G, a.D, a.Keys, a.Causal, a.Offset, a.Window, a.Scale, slopes, start, end)
+	s.attendWithin(a, slopes, start, end, nil, nil, deviation)
+}
+
+// attendWithin is attend with a range of keys for each query.
+func (s *suite) attendWithin(a backend.Attention, slopes []float32, start, end, from, to []int32, deviation float64) {
+	c := &attentionCase{a: a, slopes: slopes, start: start, end: end, from: from, to: to}
+	s.start("q [%d %d %d %d], k [%d %d %d %d], %d keys, causal %v, offset %d, window %d, scale %v, slopes %v, start %v, end %v, from %v, to %v",
+		a.B, a.T, a.H, a.D, a.B, a.S, a.G, a.D, a.Keys, a.Causal, a.Offset, a.Window, a.Scale, slopes, start, end, from, to)
 	nq, nk := a.B*a.T*a.H*a.D, a.B*a.S*a.G*a.D
 	c.q, c.k, c.v, c.dOut = s.normal(nq, deviation), s.normal(nk, deviation), s.normal(nk, 1), s.normal(nq, 1)
 	if a.G > 0 && a.D > 0 {
@@ -137,6 +144,12 @@ func (s *suite) attend(a backend.Attention, slopes []float32, start, end []int32
 	}
 	if end != nil {
 		c.a.End = s.ints(end)
+	}
+	if from != nil {
+		c.a.From = s.ints(from)
+	}
+	if to != nil {
+		c.a.To = s.ints(to)
 	}
 	// An error in a score moves its probability by as much, relatively.
 	e := 4e-6 + 1e-6*c.scoreMagnitude
@@ -200,6 +213,25 @@ func attention(s *suite) {
 	s.attend(plain(3, 19, 19, 2, 2, 8), nil, []int32{0, 7, 19}, []int32{19, 11, 19}, 1)
 	empty := plain(2, 5, 5, 2, 2, 8)
 	s.attend(empty, nil, []int32{3, 0}, []int32{3, 0}, 1)
+	for _, n := range []int{3, 17, 65, 131} { // a prefix that sees itself, and a causal rest; the second row has none
+		prefix := plain(2, n, n, 2, 1, 8)
+		to := make([]int32, 2*n)
+		for i := range to {
+			to[i] = int32(i%n + 1)
+			if i < n {
+				to[i] = max(to[i], int32(n/2))
+			}
+		}
+		s.attendWithin(prefix, nil, nil, nil, nil, to, 1)
+	}
+	// Each text position sees the states of the last image before it: none at first, and then 4 at a time.
+	across := plain(2, 33, 12, 2, 2, 16)
+	from, to := make([]int32, 66), make([]int32, 66)
+	for i := range from {
+		images := min(i%33/(5+i/33*6), 3)
+		from[i], to[i] = int32(max(4*images-4, 0)), int32(4*images)
+	}
+	s.attendWithin(across, nil, nil, nil, from, to, 1)
 }
 
 func attentionRandom(s *suite) {
@@ -230,6 +262,18 @@ func attentionRandom(s *suite) {
 				end = append(end, int32(1+s.r.IntN(a.S+5)))
 			}
 		}
-		s.attend(a, slopes, start, end, 1)
+		var from, to []int32
+		if s.r.IntN(2) == 0 {
+			for range a.B {
+				lo, hi := 0, s.r.IntN(a.S+1)
+				for range a.T {
+					if s.r.IntN(3) == 0 {
+						lo, hi = lo+s.r.IntN(5), hi+s.r.IntN(7)
+					}
+					from, to = append(from, int32(lo)), append(to, int32(hi))
+				}
+			}
+		}
+		s.attendWithin(a, slopes, start, end, from, to, 1)
 	}
 }

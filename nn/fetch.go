@@ -95,7 +95,7 @@ func (j job) read(off int64, buf *[]byte) error {
 	}
 	n := min(piece, s.size()-off)
 	w := int64(width[s.dtype])
-	dst = dst[off/w*int64(dt.Size()):][:n/w*int64(dt.Size())]
+	dst = dst[dt.Bytes(int(off/w)):][:dt.Bytes(int(n/w))]
 	if native(s.dtype, dt) {
 		return s.read(dst, off)
 	}

@@ -108,7 +108,7 @@ func (j job) alias(dt tensor.DType) *tensor.Tensor {
 		return nil
 	}
 	b, err := j.from.mapped()
-	if err != nil || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%uintptr(dt.Size()) != 0 {
+	if err != nil || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%uintptr(dt.Bytes(1)) != 0 {
 		return nil
 	}
 	if dt == tensor.BFloat16 {

@@ -88,8 +88,8 @@ func writeAs(w io.Writer, t *tensor.Tensor, dtype string) error {
 	}
 	src, buf := t.Bytes(), make([]byte, piece)
 	for len(src) > 0 {
-		n := min(len(src), piece/dt.Size()*t.DType().Size()) // what fills buf once converted
-		out := buf[:n/t.DType().Size()*dt.Size()]
+		n := min(len(src), t.DType().Bytes(piece/dt.Bytes(1))) // what fills buf once converted
+		out := buf[:dt.Bytes(n/t.DType().Bytes(1))]
 		if err := convert(out, dt, src[:n], from); err != nil {
 			return err
 		}

@@ -86,15 +86,15 @@ func scoredLabels(op string, x, labels *Tensor, rows, classes int) []int32 {
 // logitsPerChunk bounds the part of the logits that LinearCrossEntropy forms at a time.
 const logitsPerChunk = 4 << 20
 
-// LinearCrossEntropy is CrossEntropy(x·wᵀ, labels) without the whole logits: x [..., C], w [V, C] (float32 or bfloat16), labels int32 [...].
+// LinearCrossEntropy is CrossEntropy(x·wᵀ, labels) without the whole logits: x [..., C], w [V, C] (float32, bfloat16 or a block type), labels int32 [...].
 // It works through chunks of the scored rows and skips the ignored ones. If the result is recorded, the gradients are computed on the
 // way, so that logits are formed once; that costs memory of the size of x and w until Backward.
 func LinearCrossEntropy(x, w, labels *Tensor) *Tensor {
 	const op = "LinearCrossEntropy"
 	x.want(op, Float32)
 	rows, cols := x.last(op)
-	if len(w.shape) != 2 || w.shape[1] != cols || w.dtype == Int32 {
-		Fail(op, "%v · %v %vᵀ: needs a weight [classes, %d] of float32 or bfloat16", x.shape, w.dtype, w.shape, cols)
+	if len(w.shape) != 2 || w.shape[1] != cols || !w.isWeight(true) {
+		Fail(op, "%v · %v %vᵀ: needs a weight [classes, %d] of float32, bfloat16 or a block type", x.shape, w.dtype, w.shape, cols)
 	}
 	V := w.shape[0]
 	scored := checkLabels(op, x, labels, rows, V)

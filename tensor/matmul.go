@@ -10,7 +10,8 @@ import (
 // MatMul returns the matrix product [..., M, K]·[..., K, N]. u is a matrix, shared by all of t, or has t's leading axes.
 func (t *Tensor) MatMul(u *Tensor) *Tensor { return t.product("MatMul", u, false) }
 
-// MatMulT returns t·uᵀ: [..., M, K]·[..., N, K]ᵀ, or [..., K]·[N, K]ᵀ for a matrix u such as a Linear's weight. u may be bfloat16.
+// MatMulT returns t·uᵀ: [..., M, K]·[..., N, K]ᵀ, or [..., K]·[N, K]ᵀ for a matrix u such as a Linear's weight. u may be bfloat16, or
+// a matrix of a block type.
 func (t *Tensor) MatMulT(u *Tensor) *Tensor { return t.product("MatMulT", u, true) }
 
 // products is the size of a batch of matrix products and how its operands lie.
@@ -28,8 +29,8 @@ func (t *Tensor) product(op string, u *Tensor, transposed bool) *Tensor {
 	bad := func(why string) { Fail(op, "%v · %v%s: %s", t.shape, u.shape, sign, why) }
 	t.want(op, Float32)
 	u.check(op)
-	if u.dtype == Int32 {
-		bad("the right operand is int32; Cast it to float32")
+	if !u.isWeight(true) {
+		bad(fmt.Sprintf("the right operand is %v; Cast it to float32", u.dtype))
 	}
 	if len(u.shape) < 2 || len(t.shape) < 1 || len(u.shape) > 2 && len(t.shape) != len(u.shape) {
 		if transposed {
@@ -94,14 +95,14 @@ func (p products) backward(dy *backend.Buffer, x, w *Tensor) {
 	}
 }
 
-// Linear returns act(x·wᵀ + b): [..., K]·[N, K]ᵀ + [N]. b may be nil; w and b may be bfloat16.
+// Linear returns act(x·wᵀ + b): [..., K]·[N, K]ᵀ + [N]. b may be nil; w and b may be bfloat16, w also a block type.
 func Linear(x, w, b *Tensor, act Activation) *Tensor {
 	x.want("Linear", Float32)
 	w.check("Linear")
-	if len(w.shape) != 2 || len(x.shape) < 1 || w.dtype == Int32 || x.shape[len(x.shape)-1] != w.shape[1] {
-		Fail("Linear", "%v · %v %vᵀ: needs x [..., in] and w [out, in] of float32 or bfloat16", x.shape, w.dtype, w.shape)
+	if len(w.shape) != 2 || len(x.shape) < 1 || !w.isWeight(true) || x.shape[len(x.shape)-1] != w.shape[1] {
+		Fail("Linear", "%v · %v %vᵀ: needs x [..., in] and w [out, in] of float32, bfloat16 or a block type", x.shape, w.dtype, w.shape)
 	}
-	if b != nil && (len(b.shape) != 1 || b.n != w.shape[0] || b.dtype == Int32) {
+	if b != nil && (len(b.shape) != 1 || b.n != w.shape[0] || !b.isWeight(false)) {
 		Fail("Linear", "%v · %vᵀ + %v %v: the bias must be [%d] of float32 or bfloat16", x.shape, w.shape, b.dtype, b.shape, w.shape[0])
 	}
 	rows, _ := x.last("Linear")

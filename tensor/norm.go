@@ -47,10 +47,10 @@ func (t *Tensor) normArgs(op string, w, b *Tensor) (rows, cols int) {
 	t.want(op, Float32)
 	rows, cols = t.last(op)
 	w.check(op)
-	if len(w.shape) != 1 || w.n != cols || w.dtype == Int32 {
+	if len(w.shape) != 1 || w.n != cols || !w.isWeight(false) {
 		Fail(op, "%v with weight %v %v: needs [%d] of float32 or bfloat16", t.shape, w.dtype, w.shape, cols)
 	}
-	if b != nil && (len(b.shape) != 1 || b.n != cols || b.dtype == Int32) {
+	if b != nil && (len(b.shape) != 1 || b.n != cols || !b.isWeight(false)) {
 		Fail(op, "%v with bias %v %v: needs [%d] of float32 or bfloat16", t.shape, b.dtype, b.shape, cols)
 	}
 	return rows, cols

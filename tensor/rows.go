@@ -7,7 +7,7 @@ import (
 )
 
 // Gather returns the rows of table that ids (int32) name: table [N, ...], ids of any shape → [ids..., ...]. With a weight as the table it is an
-// embedding; the table may be bfloat16. It panics if an id is outside [0, N).
+// embedding; the table may be bfloat16 or, as [N, C], of a block type. It panics if an id is outside [0, N).
 func Gather(table, ids *Tensor) *Tensor {
 	cols := rowsOf("Gather", table, ids)
 	out := alloc(table.buf().Device, Float32, append(slices.Clone(ids.shape), table.shape[1:]...)...)
@@ -25,8 +25,8 @@ func Gather(table, ids *Tensor) *Tensor {
 func rowsOf(op string, table, ids *Tensor) (cols int) {
 	ids.want(op, Int32)
 	table.check(op)
-	if table.dtype == Int32 || len(table.shape) < 1 {
-		Fail(op, "rows of %v %v: needs a table [N, ...] of float32 or bfloat16", table.dtype, table.shape)
+	if !table.isWeight(true) || len(table.shape) < 1 {
+		Fail(op, "rows of %v %v: needs a table [N, ...] of float32 or bfloat16, or [N, C] of a block type", table.dtype, table.shape)
 	}
 	checkIDs(op, ids, table.shape[0])
 	_, _, cols = around(table.shape, 0, 1)

@@ -119,7 +119,7 @@ func alloc(d backend.Device, dt DType, shape ...int) *Tensor {
 		dims [4]int
 	}{}
 	c.s = storage{buf: d.Alloc(dt, n), pooled: true}
-	memory.grow(n * dt.Size())
+	memory.grow(dt.Bytes(n))
 	c.t = Tensor{shape: append(c.dims[:0:4], shape...), n: n, dtype: dt, st: &c.s}
 	scopes.Lock()
 	if k := len(scopes.open); k > 0 {
@@ -134,11 +134,11 @@ func like(x *Tensor) *Tensor { return alloc(x.buf().Device, Float32, x.shape...)
 
 // scratch returns temporary memory that the caller frees.
 func scratch(d backend.Device, n int) *backend.Buffer {
-	memory.grow(n * Float32.Size())
+	memory.grow(Float32.Bytes(n))
 	return d.Alloc(Float32, n)
 }
 
 func free(b *backend.Buffer) {
-	memory.grow(-b.Len * b.DType.Size())
+	memory.grow(-b.DType.Bytes(b.Len))
 	b.Device.Free(b)
 }

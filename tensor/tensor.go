@@ -25,7 +25,7 @@ import (
 // DType is the storage type of a tensor's elements.
 type DType = backend.DType
 
-// Results of operations are Float32. BFloat16 stores weights, Int32 stores ids and labels.
+// Results of operations are Float32. BFloat16 stores weights, as do the block types ([Q8_0] and the others); Int32 stores ids and labels.
 const (
 	Float32  = backend.Float32
 	BFloat16 = backend.BFloat16
@@ -81,6 +81,9 @@ func NewOf(dt DType, shape ...int) *Tensor {
 		return wrap("New", dt, unsafe.Pointer(unsafe.SliceData(make([]float32, max(n, 1)))), n, shape)
 	case BFloat16:
 		return wrap("New", dt, unsafe.Pointer(unsafe.SliceData(make([]uint16, max(n, 1)))), n, shape)
+	}
+	if dt.Quantized() {
+		return blockMemory(dt, shape)
 	}
 	return wrap("New", dt, unsafe.Pointer(unsafe.SliceData(make([]int32, max(n, 1)))), n, shape)
 }
@@ -258,7 +261,7 @@ func (t *Tensor) Bytes() []byte {
 	if !b.Device.Host() {
 		Fail("Bytes", "memory of device %s is not addressable", b.Device.Name())
 	}
-	return unsafe.Slice((*byte)(b.Pointer()), t.n*t.dtype.Size())
+	return unsafe.Slice((*byte)(b.Pointer()), t.dtype.Bytes(t.n))
 }
 
 // Item is the only element of a float32 tensor.
@@ -278,7 +281,7 @@ func (t *Tensor) want(op string, dt DType) {
 	switch {
 	case dt == Int32:
 		hint = "Ints makes one"
-	case op == "Data":
+	case op == "Data" && !t.dtype.Quantized():
 		hint = "IntData or BFloat16Data reads it"
 	}
 	Fail(op, "needs %v, got %v %v; %s", dt, t.dtype, t.shape, hint)
@@ -306,13 +309,15 @@ func (t *Tensor) Allocate() {
 	}
 }
 
-// SetStorage makes t share src's storage and dtype: how a loader fills a weight. The shapes must be equal.
+// SetStorage makes t share src's storage and dtype: how a loader fills a weight. The shapes must be equal. A weight that becomes quantised does
+// not train any more.
 func (t *Tensor) SetStorage(src *Tensor) {
 	if !slices.Equal(t.shape, src.shape) {
 		Fail("SetStorage", "%v from %v: the shapes must be equal", t.shape, src.shape)
 	}
 	src.buf()
 	t.st, t.dtype = src.st, src.dtype
+	t.trainable = t.trainable && !t.dtype.Quantized()
 }
 
 // CopyFrom overwrites t's elements with src's, converting between float32 and bfloat16. The shapes must be equal.
@@ -323,7 +328,10 @@ func (t *Tensor) CopyFrom(src *Tensor) {
 	t.check("CopyFrom")
 	src.check("CopyFrom")
 	if t.dtype != src.dtype && (t.dtype == Int32 || src.dtype == Int32) {
-		Fail("CopyFrom", "%v %v from %v: only float32 and bfloat16 convert", t.dtype, t.shape, src.dtype)
+		Fail("CopyFrom", "%v %v from %v: only float32, bfloat16 and block types convert", t.dtype, t.shape, src.dtype)
+	}
+	if t.dtype != src.dtype {
+		src.castable("CopyFrom", t.dtype)
 	}
 	convert(t.buf(), src.buf())
 }
@@ -356,7 +364,7 @@ func (t *Tensor) String() string {
 		return s
 	case t.dtype == Int32:
 		return fmt.Sprint(s, t.IntData())
-	case t.dtype == BFloat16:
+	case t.dtype != Float32:
 		return fmt.Sprint(s, t.Cast(Float32).Data())
 	}
 	return fmt.Sprint(s, t.Data())

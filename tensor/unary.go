@@ -87,15 +87,14 @@ func (t *Tensor) affine(name string, a, b float32) *Tensor {
 	return out
 }
 
-// Cast returns t as float32 or bfloat16. The gradient passes unrounded.
+// Cast returns t as float32, bfloat16 or a block type. Float32 converts from and into all of them, others do not convert into each other. The
+// gradient passes unrounded.
 func (t *Tensor) Cast(dt DType) *Tensor {
 	t.check("Cast")
 	if dt == t.dtype {
 		return t
 	}
-	if dt == Int32 || t.dtype == Int32 && dt != Float32 {
-		Fail("Cast", "%v %v to %v: float32 and bfloat16 convert into each other, and int32 into float32", t.dtype, t.shape, dt)
-	}
+	t.castable("Cast", dt)
 	out := alloc(t.buf().Device, dt, t.shape...)
 	convert(out.buf(), t.buf())
 	record(out, "Cast", func(dy *gradient) { t.pass(dy) }, nil, t)

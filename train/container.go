@@ -30,12 +30,12 @@ var dtypeNames = map[tensor.DType]string{tensor.Float32: "F32", tensor.BFloat16:
 // writePieces writes tensors from their own memory, one write each, in the format's usual order: wide types first, then by name.
 func writePieces(w io.Writer, ps []piece) error {
 	ps = slices.SortedFunc(slices.Values(ps), func(a, b piece) int {
-		return cmp.Or(cmp.Compare(b.t.DType().Size(), a.t.DType().Size()), cmp.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(b.t.DType().Bytes(1), a.t.DType().Bytes(1)), cmp.Compare(a.name, b.name))
 	})
 	head := make(map[string]header, len(ps))
 	at := int64(0)
 	for _, p := range ps {
-		n := int64(p.t.Len() * p.t.DType().Size())
+		n := int64(p.t.DType().Bytes(p.t.Len()))
 		head[p.name] = header{dtypeNames[p.t.DType()], append([]int{}, p.t.Shape()...), [2]int64{at, at + n}}
 		at += n
 	}

@@ -144,17 +144,17 @@ func (s *session) forget() {
 func (r *runner[B]) sizes() Estimate {
 	e := Estimate{Stage: r.stage.Name, Steps: r.config.Steps}
 	for _, p := range nn.Params(r.model) {
-		e.Weights += int64(p.Len() * p.DType().Size())
+		e.Weights += int64(p.DType().Bytes(p.Len()))
 	}
 	for _, t := range r.all {
 		e.Gradients += int64(4 * t.p.Len())
 	}
 	for _, p := range r.optimizer() {
-		e.Optimizer += int64(p.t.Len() * p.t.DType().Size())
+		e.Optimizer += int64(p.t.DType().Bytes(p.t.Len()))
 	}
 	e.Checkpoint = e.Optimizer
 	for _, p := range r.moved {
-		e.Checkpoint += int64(p.t.Len() * p.t.DType().Size())
+		e.Checkpoint += int64(p.t.DType().Bytes(p.t.Len()))
 	}
 	return e
 }
@@ -175,7 +175,7 @@ func sizeOf(v reflect.Value, depth int) int {
 				return 0
 			}
 			t := v.Interface().(*tensor.Tensor)
-			return t.Len() * t.DType().Size()
+			return t.DType().Bytes(t.Len())
 		}
 		return sizeOf(v.Elem(), depth+1)
 	case reflect.Struct:
@@ -241,7 +241,7 @@ func (r *runner[B]) afford(ctx context.Context, stages []Stage[B]) error {
 			size += int64(per * t.p.Len())
 		}
 		for p := range moved {
-			size += int64(p.Len() * p.DType().Size())
+			size += int64(p.DType().Bytes(p.Len()))
 		}
 		if n := int64(r.o.Keep + 1); len(r.known) == 0 && free < n*size { // one more while the next is being written
 			return fmt.Errorf("stage %q: %d checkpoints of %s do not fit into the %s that are free in %s: lower Keep, or choose another directory", stages[i].Name, n,

@@ -31,7 +31,9 @@ type Device interface {
 type Movement interface {
 	Fill(dst *Buffer, v float32) // dst Float32 or BFloat16
 	Copy(dst, src *Buffer)       // same dtype and length
-	Cast(dst, src *Buffer)       // between Float32 and BFloat16 (round to nearest even, NaN stays NaN), or Int32 to Float32
+	// Cast converts between Float32 and BFloat16 (to nearest even, NaN stays NaN), from Int32 to Float32, from a block type to Float32, and from
+	// Float32 to a block type that can be encoded.
+	Cast(dst, src *Buffer)
 
 	// CopyBlocks copies rows×cols elements: row i from src[srcOff+i·srcStride:] to dst[dstOff+i·dstStride:]. With add it adds.
 	CopyBlocks(dst *Buffer, dstOff, dstStride int, src *Buffer, srcOff, srcStride int, rows, cols int, add bool)
@@ -39,7 +41,7 @@ type Movement interface {
 	// Permute writes src of the given shape with its axes reordered: axis i of dst is axis perm[i] of src.
 	Permute(dst, src *Buffer, shape, perm []int)
 
-	// GatherRows sets row i of dst to row ids[i] of table (Float32 or BFloat16, widened); cols is the row length.
+	// GatherRows sets row i of dst to row ids[i] of table (Float32, BFloat16 or a block type, widened); cols is the row length.
 	GatherRows(dst, table, ids *Buffer, cols int)
 
 	// ScatterAddRows adds row i of src to row ids[i] of dst, in order of i.
@@ -151,7 +153,8 @@ type Rows interface {
 	RoPE(dst, x, cos, sin *Buffer, b, t, heads, d, r int, inverse bool)
 }
 
-// MatMul describes C = act(A·B + bias) for Batch products of size M×N×K. A and B are Float32 or BFloat16, C is Float32.
+// MatMul describes C = act(A·B + bias) for Batch products of size M×N×K. A is Float32 or BFloat16, C is Float32, and B is either or, if Batch is 1 or
+// BStride 0, a block type: a weight, stored in rows of K (BT) or of N elements.
 type MatMul struct {
 	A, B, C *Buffer
 	M, N, K int

@@ -25,7 +25,7 @@ func decoderCases() []Case {
 			Case{Name: fmt.Sprintf("decoder/prefill-%d/%s", prefill, name), Op: "generate", Args: args(prefill, 0), Rivals: []string{"llama"},
 				Unit: "tokens/s", Work: prefill, Share: byArithmetic, Load: 2 * (blocks*prefill + head), Setup: func() func() { return generate(c, dt, prefill, 0) }},
 			Case{Name: fmt.Sprintf("decoder/decode-%d/%s", decode, name), Op: "generate", Args: args(1, decode), Rivals: []string{"llama"},
-				Unit: "tokens/s", Work: decode + 1, Share: byMemory, Load: (blocks + head) * float64(dt.Size()) * (decode + 1), Setup: func() func() { return generate(c, dt, 1, decode) }})
+				Unit: "tokens/s", Work: decode + 1, Share: byMemory, Load: (blocks + head) * float64(dt.Bytes(1)) * (decode + 1), Setup: func() func() { return generate(c, dt, 1, decode) }})
 	}
 	return list
 }

@@ -22,7 +22,7 @@ func gemmCases() []Case {
 		for _, s := range [][2]int{{4096, 4096}, {11008, 4096}, {32000, 768}} {
 			c := gemmCase("x·Wᵀ", 1, s[0], s[1], dt)
 			c.Name = strings.NewReplacer("gemm", "gemv", "/1×", "/").Replace(c.Name)
-			c.Unit, c.Work, c.Share = "GB/s", 1e-9*float64(dt.Size()*s[0]*s[1]), byMemory
+			c.Unit, c.Work, c.Share = "GB/s", 1e-9*float64(dt.Bytes(1)*s[0]*s[1]), byMemory
 			list = append(list, c)
 		}
 	}

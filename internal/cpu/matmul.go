@@ -11,6 +11,10 @@ func (d *Device) MatMul(p *backend.MatMul) {
 	if q.M == 0 || q.N == 0 || q.Batch == 0 {
 		return
 	}
+	if q.B.DType.Quantized() {
+		d.quantized(&q)
+		return
+	}
 	s := borrow()
 	defer s.giveBack()
 	var bias []float32
@@ -109,6 +113,12 @@ func (g *gemm) serial(s *scratch) {
 func run(q *backend.MatMul, n int, bias []float32, s *scratch) {
 	mark := s.used
 	g := item(q, n, bias)
+	g.spread(s)
+	s.used = mark
+}
+
+// spread computes the product with tasks for several processors.
+func (g *gemm) spread(s *scratch) {
 	if g.isThin() {
 		g.thin(s)
 	} else if g.chooseUnit(); g.m*g.n <= smallC && g.k >= 2*minDepth && g.k > max(g.m, g.n) {
@@ -116,7 +126,6 @@ func run(q *backend.MatMul, n int, bias []float32, s *scratch) {
 	} else {
 		g.shared(s)
 	}
-	s.used = mark
 }
 
 // A product whose C is small and whose inner length is the longest, as of a weight's gradient, is cut along the inner length: C has up to

@@ -47,7 +47,7 @@ const roomy, worth = 3, 64 << 10
 // Alloc returns memory that starts on a cache line, of undefined contents.
 func (d *Device) Alloc(dt backend.DType, n int) *backend.Buffer {
 	m := &d.memory
-	size := n * dt.Size()
+	size := dt.Bytes(n)
 	k, capacity := classOf(size)
 	m.Lock()
 	b := m.take(k)

@@ -41,8 +41,10 @@ func (d *Device) Copy(dst, src *backend.Buffer) {
 		copied(dst.Float32(), src.Float32())
 	case backend.Int32:
 		copied(dst.Int32(), src.Int32())
-	default:
+	case backend.BFloat16:
 		copied(dst.BFloat16(), src.BFloat16())
+	default:
+		copied(dst.Raw(), src.Raw())
 	}
 }
 
@@ -65,6 +67,10 @@ func (d *Device) Cast(dst, src *backend.Buffer) {
 	switch {
 	case src.DType == dst.DType:
 		d.Copy(dst, src)
+	case src.DType.Quantized():
+		decode(dst.Float32(), src, 0)
+	case dst.DType.Quantized():
+		encode(dst, src.Float32())
 	case src.DType == backend.Int32:
 		cast(dst.Float32(), src.Int32(), k.fromInt)
 	case src.DType == backend.BFloat16:
@@ -113,6 +119,12 @@ func (d *Device) GatherRows(dst, table, ids *backend.Buffer, cols int) {
 	y, at := dst.Float32(), ids.Int32()
 	var full []float32
 	var half []uint16
+	if table.DType.Quantized() {
+		for i, id := range at {
+			decode(y[i*cols:(i+1)*cols], table, int(id)*cols)
+		}
+		return
+	}
 	if table.DType == backend.BFloat16 {
 		half = table.BFloat16()
 	} else {

@@ -31,6 +31,7 @@ func Run(t *testing.T, dev backend.Device) {
 		{"Reduce", reduce}, {"Max", maxima}, {"Softmax", softmax}, {"SoftmaxSpecial", softmaxSpecial}, {"CrossEntropy", crossEntropy}, {"RoPE", rope},
 		{"RMSNorm", rmsNorm}, {"LayerNorm", layerNorm}, {"L2Normalize", l2Normalize},
 		{"MatMul", matmul}, {"MatMulBatch", matmulBatch}, {"MatMulEpilogue", matmulEpilogue}, {"MatMulSpecial", matmulSpecial},
+		{"BlockCast", blockCasts}, {"BlockMatMul", blockProducts},
 		{"Attention", attention}, {"AttentionRandom", attentionRandom}, {"AdamW", adamW}, {"Threads", threads},
 	}
 	for _, g := range groups {
@@ -92,9 +93,14 @@ func bits(b *backend.Buffer) []uint32 {
 		for i, v := range b.BFloat16() {
 			out[i] = uint32(v)
 		}
-	default:
+	case backend.Int32:
 		for i, v := range b.Int32() {
 			out[i] = uint32(v)
+		}
+	default:
+		out = out[:0]
+		for _, v := range b.Raw() {
+			out = append(out, uint32(v))
 		}
 	}
 	return out
@@ -171,7 +177,7 @@ func (s *suite) done() {
 			edge >>= 16
 		}
 		for i, v := range bits(m.whole) {
-			if (i < m.from || i >= m.from+m.part.Len) && v != edge {
+			if (i < m.from || i >= m.from+m.part.Len) && v != edge && !m.whole.DType.Quantized() {
 				s.wrong("buffer %d of %d elements: element %d, outside of it, was overwritten", k, m.part.Len, i-m.from)
 			}
 		}

@@ -13,8 +13,9 @@ type matmulCase struct {
 	a, b, bias []float32
 	halfA      bool
 	halfB      bool
-	c          []float32 // what C holds before
-	f          function  // the activation
+	blocks     backend.DType // of B, if it is not Float32
+	c          []float32     // what C holds before
+	f          function      // the activation
 }
 
 // fill makes operands for the shape in p, with as many elements as its strides need.
@@ -30,7 +31,12 @@ func (s *suite) check(c *matmulCase) {
 	p := &c.p
 	s.start("[%d %d %d] AT=%v BT=%v batch %d (strides %d %d %d), bfloat16 A %v B %v, accumulate %v, bias %v, act %s, pre %v", p.M, p.N, p.K, p.AT, p.BT,
 		p.Batch, p.AStride, p.BStride, p.CStride, c.halfA, c.halfB, p.Accumulate, c.bias != nil, c.f.name, p.Pre != nil)
-	p.A, p.B, p.Act = s.weight(c.a, c.halfA), s.weight(c.b, c.halfB), c.f.op
+	p.A, p.Act = s.weight(c.a, c.halfA), c.f.op
+	if p.B = nil; c.blocks.Quantized() {
+		p.B = s.blocks(c.blocks, c.b)
+	} else {
+		p.B = s.weight(c.b, c.halfB)
+	}
 	p.Bias = nil
 	if c.bias != nil {
 		p.Bias = s.weight(c.bias, c.halfB)

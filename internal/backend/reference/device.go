@@ -24,12 +24,9 @@ func (d *Device) Free(*backend.Buffer) {}
 
 // Alloc takes fresh memory from Go's heap.
 func (d *Device) Alloc(dt backend.DType, n int) *backend.Buffer {
-	s := make([]uint32, n+1)
+	s := make([]uint32, (dt.Bytes(n)+7)/4)
 	return backend.NewBuffer(d, dt, n, unsafe.Pointer(&s[0]))
 }
-
-// widen is the float32 value of bfloat16 bits.
-func widen(x uint16) float32 { return math.Float32frombits(uint32(x) << 16) }
 
 // narrow rounds to bfloat16, to nearest even; NaN stays a quiet NaN.
 func narrow(x float32) uint16 {
@@ -40,14 +37,12 @@ func narrow(x float32) uint16 {
 	return uint16((u + 0x7fff + u>>16&1) >> 16)
 }
 
-// floats reads a Float32 buffer in place, or a BFloat16 one widened.
+// floats reads a Float32 buffer in place, and another one widened.
 func floats(x *backend.Buffer) []float32 {
 	if x.DType == backend.Float32 {
 		return x.Float32()
 	}
 	o := make([]float32, x.Len)
-	for i, v := range x.BFloat16() {
-		o[i] = widen(v)
-	}
+	x.Decode(o, 0)
 	return o
 }

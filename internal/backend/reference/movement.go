@@ -23,7 +23,7 @@ func (d *Device) Copy(dst, src *backend.Buffer) {
 	case backend.Int32:
 		copy(dst.Int32(), src.Int32())
 	default:
-		copy(dst.BFloat16(), src.BFloat16())
+		copy(dst.Raw(), src.Raw())
 	}
 }
 
@@ -36,6 +36,10 @@ func (d *Device) Cast(dst, src *backend.Buffer) {
 	}
 	if dst.DType == backend.Float32 {
 		copy(dst.Float32(), floats(src))
+		return
+	}
+	if f := dst.DType.Blocks(); f != nil {
+		f.Encode(dst.Raw(), src.Float32())
 		return
 	}
 	for i, v := range src.Float32() {

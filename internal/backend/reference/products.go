@@ -8,6 +8,10 @@ import (
 
 func (d *Device) MatMul(p *backend.MatMul) {
 	A, B, C := floats(p.A), floats(p.B), p.C.Float32()
+	var bias []float32
+	if p.Bias != nil {
+		bias = floats(p.Bias)
+	}
 	for n := range p.Batch {
 		for i := range p.M {
 			for j := range p.N {
@@ -28,7 +32,7 @@ func (d *Device) MatMul(p *backend.MatMul) {
 					continue
 				}
 				if p.Bias != nil {
-					s += float64(floats(p.Bias)[j])
+					s += float64(bias[j])
 				}
 				if p.Pre != nil {
 					p.Pre.Float32()[o] = float32(s)

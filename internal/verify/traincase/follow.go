@@ -62,7 +62,7 @@ func frozen(name string, m any, was map[string]string, trains map[string]bool) R
 	for n, p := range nn.Params(m) {
 		same := was[n] == string(p.Bytes())
 		if same {
-			still += p.Len() * p.DType().Size()
+			still += p.Len() * p.DType().Bytes(1)
 		}
 		if same == trains[n] {
 			r.Pass = false

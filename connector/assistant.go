@@ -2,127 +2,26 @@ package connector
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path/filepath"
 	"strings"
 
-	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
-	"github.com/gollava/gollava/internal/atomicfile"
 	"github.com/gollava/gollava/llm"
 )
 
 // Assistant talks about pictures: a model with the tokenizer, the image processor and the template that it was trained with.
 //
-//	a, err := connector.OpenAssistant("llava-1.5-7b-hf", connector.LoadOptions{})
+//	a, err := llava.Open("llava-1.5-7b-hf", llava.LoadOptions{})
 //	answer, err := a.Reply(ctx, []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}}, []*imaging.RGB{picture}, nil)
 type Assistant struct {
 	Model     *VLM
 	Tokenizer *tokenizer.Tokenizer
 	Processor *imaging.Processor
 	Template  chat.Template
+	Marks     bool        // <im_start> and <im_end> stand around the pictures in the text (LLaVA's mm_use_im_start_end)
 	Options   llm.Options // of generation; StopStrings, Decode and OnToken are the assistant's own. Zero: greedy, 512 tokens
-}
-
-// OpenAssistant loads a model in dir with what lies beside it; the tokenizer and the image processor may lie in o.Base and the tower's folder. Its
-// template is the one that the model was trained with, if its config says so, else that of the language model's family: see
-// [Config.DefaultTemplate].
-func OpenAssistant(dir string, o LoadOptions) (*Assistant, error) {
-	m, err := Load(dir, o)
-	if err != nil {
-		return nil, err
-	}
-	a := &Assistant{Model: m, Options: llm.Options{PAD: -1}}
-	if a.Tokenizer, err = tokenizer.Load(dir); err != nil && o.Base != "" {
-		a.Tokenizer, err = tokenizer.Load(o.Base)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if m.config.Marks {
-		for _, mark := range []string{chat.ImageStart, chat.ImageEnd} {
-			if _, ok := a.Tokenizer.ID(mark); !ok {
-				a.Tokenizer.AddTokens(tokenizer.AddedToken{Content: mark, Special: true})
-			}
-		}
-	}
-	if size, rows := a.Tokenizer.Size(), m.config.Text.VocabSize; size > rows {
-		return nil, fmt.Errorf("%s: the tokenizer has %d tokens, but the language model has embeddings for %d", dir, size, rows)
-	}
-	for _, at := range []string{dir, o.Tower, m.config.TowerDir(dir)} {
-		if at == "" {
-			continue
-		}
-		if a.Processor, err = imaging.ReadProcessor(at); err == nil || !errors.Is(err, fs.ErrNotExist) {
-			break
-		}
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		a.Processor, err = m.config.processor(), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if m.config.Aspect == "pad" {
-		a.Processor.Aspect = "pad"
-	}
-	a.Template, err = chat.Lookup(m.config.DefaultTemplate())
-	if s := m.config.System; s != nil {
-		a.Template.System = *s
-	}
-	return a, err
-}
-
-// Save writes the model with [Save], its image processor and its tokenizer. For the Hub's layout the tokenizer gets the token for pictures, and
-// processor_config.json tells transformers' LlavaProcessor about it.
-func (a *Assistant) Save(dir string, o SaveOptions) error {
-	o.Processor = a.Processor
-	if err := Save(dir, a.Model, o); err != nil {
-		return err
-	}
-	if o.Layout == Original {
-		return a.Tokenizer.Save(dir)
-	}
-	if _, ok := a.Tokenizer.ID(data.ImageToken); !ok {
-		a.Tokenizer.AddTokens(tokenizer.AddedToken{Content: data.ImageToken, Special: true})
-	}
-	if err := a.Tokenizer.Save(dir); err != nil {
-		return err
-	}
-	c := &a.Model.config
-	strategy := map[string]string{"patch": "default", "cls_patch": "full"}[c.Select.Class]
-	class := "LlavaProcessor"
-	if c.Next() {
-		class = "LlavaNextProcessor"
-	}
-	extra := 0
-	if c.hasClass() {
-		extra = 1
-	}
-	return atomicfile.WriteJSON(filepath.Join(dir, "processor_config.json"), map[string]any{"processor_class": class, "image_token": data.ImageToken,
-		"patch_size": c.Vision.PatchSize, "vision_feature_select_strategy": strategy, "num_additional_image_tokens": extra})
-}
-
-// DefaultTemplate is the name of the conversation template: Template, or what LLaVA uses with the family of the language model, vicuna_v1 for Llama.
-func (c *Config) DefaultTemplate() string {
-	if c.Template != "" {
-		return c.Template
-	}
-	switch c.Text.ModelType {
-	case "mistral":
-		return "mistral_instruct"
-	case "qwen2", "qwen3":
-		return "qwen_1_5"
-	case "phi3":
-		return "phi3"
-	case "mpt":
-		return "mpt"
-	}
-	return "vicuna_v1"
 }
 
 // Reply answers the last of turns, which is the human's. pictures are those of the turns' <image>s, in order. onText, if not nil, sees the answer as
@@ -164,7 +63,7 @@ func (a *Assistant) prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, 
 		return Sample{}, fmt.Errorf("reply: the last turn must be the human's")
 	}
 	turns = append(append([]chat.Turn(nil), turns...), chat.Turn{From: chat.GPT, Open: true})
-	if a.Model.config.Marks && len(pictures) > 0 {
+	if a.Marks && len(pictures) > 0 {
 		for i := range turns {
 			turns[i].Value = strings.ReplaceAll(turns[i].Value, chat.ImageToken, chat.ImageStart+chat.ImageToken+chat.ImageEnd)
 		}

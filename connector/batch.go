@@ -2,6 +2,7 @@ package connector
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
@@ -20,7 +21,7 @@ type Batch struct {
 
 	Pixels   *tensor.Tensor // [V, 3, S, S], the views of all pictures one after another; or
 	Features *tensor.Tensor // [V, P, D], what the tower made of them, from a cache; both nil: text only
-	Sizes    []imaging.Size // of the pictures, LLaVA-NeXT only: how their views are laid together
+	Sizes    []imaging.Size // of the pictures as they came; nil: each is one view of the encoder's size
 	Pictures []int          // [B], how many each sample has; nil: not known, and only their sum is checked
 	Names    []string       // of the samples, for messages; may be nil
 }
@@ -48,17 +49,16 @@ func (m *VLM) Tokens(b Batch) *tensor.Tensor {
 	if x == nil {
 		x = vit.Features(m.Vision, b.Pixels, m.config.Select) // [V, P, D]
 	}
-	x = m.Projector.Forward(x) // [V, P', C]
-	V, P, C := x.Dims3()
-	x = x.Reshape(V*P, C)
-	if !m.config.Next() {
-		return x
+	return m.Connector.Forward(x, m.sizes(b))
+}
+
+// sizes are those of the batch's pictures.
+func (m *VLM) sizes(b Batch) []imaging.Size {
+	if b.Sizes != nil {
+		return b.Sizes
 	}
-	p, err := m.config.pack(b.Sizes, P, V)
-	if err != nil {
-		tensor.Fail("Tokens", "%v", err)
-	}
-	return p.apply(x, m.Newline)
+	S := m.Vision.Config().ImageSize
+	return slices.Repeat([]imaging.Size{{W: S, H: S}}, b.views())
 }
 
 // Embed puts the pictures' tokens among the text's: [B, T, C]. It panics with what [VLM.Check] says.
@@ -85,7 +85,7 @@ func (m *VLM) Embed(b Batch) *tensor.Tensor {
 }
 
 // isPlace reports whether an id stands for a feature of a picture.
-func (c *Config) isPlace(id int32) bool { return id < 0 || int(id) == c.Image }
+func (c Config) isPlace(id int32) bool { return id < 0 || int(id) == c.Image }
 
 // views is the number of views that come with the batch.
 func (b Batch) views() int {
@@ -99,24 +99,18 @@ func (b Batch) views() int {
 }
 
 // lengths are the numbers of tokens of each picture, in order.
-func (b Batch) lengths(c *Config) ([]int, error) {
-	V := b.views()
-	if !c.Next() {
-		n := make([]int, V)
-		for i := range n {
-			n[i] = c.FeaturesPerView()
-		}
-		return n, nil
-	}
+func (m *VLM) lengths(b Batch) ([]int, error) {
 	var n []int
-	for _, s := range b.Sizes {
+	views := 0
+	for _, s := range m.sizes(b) {
 		if s.W <= 0 || s.H <= 0 {
 			return nil, fmt.Errorf("a picture of %d×%d pixels", s.W, s.H)
 		}
-		n = append(n, c.AnyRes().Layout(s.W, s.H).Tokens)
+		l := m.Connector.Layout(s)
+		n, views = append(n, l.Tokens), views+l.Views
 	}
-	if _, err := c.pack(b.Sizes, c.FeaturesPerView(), V); err != nil {
-		return nil, err
+	if views != b.views() {
+		return nil, fmt.Errorf("%d views; pictures of sizes %v have %d", b.views(), m.sizes(b), views)
 	}
 	return n, nil
 }
@@ -124,9 +118,9 @@ func (b Batch) lengths(c *Config) ([]int, error) {
 // Check returns an error that names the sample if the places for features differ from the pictures that the batch brings, or an id is outside
 // the vocabulary.
 func (m *VLM) Check(b Batch) error {
-	c := &m.config
+	V := m.Language.Config().VocabSize
 	B, T := b.IDs.Dims2()
-	n, err := b.lengths(c)
+	n, err := m.lengths(b)
 	if err != nil {
 		return err
 	}
@@ -141,10 +135,10 @@ func (m *VLM) Check(b Batch) error {
 		here := 0
 		for _, id := range b.IDs.IntData()[row*T : (row+1)*T] {
 			switch {
-			case c.isPlace(id):
+			case m.config.isPlace(id):
 				here++
-			case int(id) >= c.Text.VocabSize:
-				return fmt.Errorf("id %d is outside the vocabulary of %d%s", id, c.Text.VocabSize, b.name(row))
+			case int(id) >= V:
+				return fmt.Errorf("id %d is outside the vocabulary of %d%s", id, V, b.name(row))
 			}
 		}
 		places += here
@@ -181,11 +175,12 @@ func (b Batch) name(row int) string {
 // NewBatch is a loader's batch as the model reads it. Pictures whose pixels were not decoded are left for the caller to bring as Features.
 func (m *VLM) NewBatch(d *data.Batch) (Batch, error) {
 	b := Batch{IDs: tensor.WrapInts(d.IDs, d.B, d.T), Labels: tensor.WrapInts(d.Labels, d.B, d.T), Mask: d.Mask, Positions: d.Positions, Names: d.Names}
+	S := m.Vision.Config().ImageSize
 	for row, images := range d.Images {
 		b.Pictures = append(b.Pictures, len(images))
 		for _, x := range images {
-			if s := (imaging.Size{W: x.Pixels.W, H: x.Pixels.H}); x.Pixels.N > 0 && s != (imaging.Size{W: m.config.Vision.ImageSize, H: m.config.Vision.ImageSize}) {
-				return b, fmt.Errorf("picture %s has views of %d×%d pixels, the tower needs %d×%d%s", x.Name, s.W, s.H, m.config.Vision.ImageSize, m.config.Vision.ImageSize, b.name(row))
+			if s := (imaging.Size{W: x.Pixels.W, H: x.Pixels.H}); x.Pixels.N > 0 && s != (imaging.Size{W: S, H: S}) {
+				return b, fmt.Errorf("picture %s has views of %d×%d pixels, the tower needs %d×%d%s", x.Name, s.W, s.H, S, S, b.name(row))
 			}
 		}
 	}

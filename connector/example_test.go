@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
@@ -17,7 +18,7 @@ import (
 func ExampleVLM_Splice() {
 	v := vit.CLIPBase32()
 	v.HiddenSize, v.IntermediateSize, v.NumHiddenLayers, v.NumAttentionHeads, v.ImageSize, v.PatchSize = 16, 32, 2, 2, 8, 4
-	m, err := connector.New(rand.New(rand.NewPCG(1, 2)), connector.Config{ // connector.Load reads a trained one
+	m, err := llava.New(rand.New(rand.NewPCG(1, 2)), llava.Config{ // llava.Load reads a trained one
 		Vision: v, Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: -200,
 		Text: llm.Config{ModelType: "llama", VocabSize: 40, HiddenSize: 24, IntermediateSize: 32, NumHiddenLayers: 2, NumAttentionHeads: 2,
 			MaxPositionEmbeddings: 64, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 10000}, BOS: 1, EOS: []int{2}, PAD: 0}})

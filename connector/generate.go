@@ -16,10 +16,10 @@ func (m *VLM) Generate(ctx context.Context, b Batch, o llm.Options) (llm.Generat
 		return llm.Generated{}, err
 	}
 	if o.EOS == nil {
-		o.EOS = m.ends()
+		o.EOS = m.config.EOS
 	}
-	if o.PAD < 0 && m.pad >= 0 {
-		o.PAD = m.pad
+	if o.PAD < 0 && m.config.PAD >= 0 {
+		o.PAD = m.config.PAD
 	}
 	p := llm.Prompts{Mask: b.Mask}
 	if err := tensor.Catch(func() {

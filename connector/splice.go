@@ -15,7 +15,7 @@ type Sample struct {
 	IDs      []int32          // data.ImageID where a picture goes
 	Labels   []int32          // as long, tensor.IgnoreIndex where nothing is learnt; nil: nothing is
 	Pixels   []imaging.Pixels // the views of each picture: one, or the base view and the tiles
-	Sizes    []imaging.Size   // of the pictures as they came, for tiles; else may be nil
+	Sizes    []imaging.Size   // of the pictures as they came; nil: of the encoder's size
 	Features *tensor.Tensor   // [views, P, D], what the tower made of all pictures; instead of Pixels
 }
 
@@ -23,7 +23,7 @@ type Sample struct {
 // pictures, none too; there are no dummies. Rows are cut to the config's MaxLength and padded to the longest, at the left if asked, as
 // [VLM.Generate] needs it. The error names the sample whose pictures do not fit its text. Source: LLaVA's prepare_inputs_labels_for_multimodal.
 func (m *VLM) Splice(samples []Sample, left bool) (Batch, error) {
-	c := &m.config
+	c, v, V := m.config, m.Vision.Config(), m.Language.Config().VocabSize
 	var b Batch
 	var ids, labels [][]int32
 	var pictures []data.Picture
@@ -32,7 +32,7 @@ func (m *VLM) Splice(samples []Sample, left bool) (Batch, error) {
 	learns := false
 	for i, s := range samples {
 		b.Names = append(b.Names, s.Name)
-		list, err := s.pictures(c)
+		list, err := m.layouts(&s)
 		if err != nil {
 			return b, fmt.Errorf("splice: %w%s", err, b.name(i))
 		}
@@ -40,8 +40,8 @@ func (m *VLM) Splice(samples []Sample, left bool) (Batch, error) {
 		for _, id := range s.IDs {
 			if id == data.ImageID {
 				places++
-			} else if id < 0 || int(id) >= c.Text.VocabSize {
-				return b, fmt.Errorf("splice: id %d is outside the vocabulary of %d%s", id, c.Text.VocabSize, b.name(i))
+			} else if id < 0 || int(id) >= V {
+				return b, fmt.Errorf("splice: id %d is outside the vocabulary of %d%s", id, V, b.name(i))
 			}
 		}
 		if places != len(list) {
@@ -54,7 +54,10 @@ func (m *VLM) Splice(samples []Sample, left bool) (Batch, error) {
 		if learns = learns || l != nil; l == nil {
 			l = slices.Repeat([]int32{data.Ignore}, len(s.IDs))
 		}
-		ids, labels, pictures = append(ids, s.IDs), append(labels, l), append(pictures, list...)
+		ids, labels = append(ids, s.IDs), append(labels, l)
+		for _, l := range list {
+			pictures = append(pictures, l.Picture())
+		}
 		b.Pictures, b.Sizes = append(b.Pictures, len(list)), append(b.Sizes, s.Sizes...)
 		for _, x := range s.Pixels {
 			pixels = append(pixels, x.Data...)
@@ -77,41 +80,45 @@ func (m *VLM) Splice(samples []Sample, left bool) (Batch, error) {
 			return b, fmt.Errorf("splice: %d positions; tokenizer_model_max_length %d cuts a picture off%s", c.MaxLength+p.Cut[i], c.MaxLength, b.name(i))
 		}
 	}
-	b.IDs, b.Mask, b.Positions = tensor.WrapInts(p.IDs(int32(max(c.Text.PAD, 0))), p.B, p.T), mask(&p), p.Positions
+	b.IDs, b.Mask, b.Positions = tensor.WrapInts(p.IDs(int32(max(c.PAD, 0))), p.B, p.T), mask(&p), p.Positions
 	if learns {
 		b.Labels = tensor.WrapInts(p.Labels, p.B, p.T)
 	}
-	S := c.Vision.ImageSize
+	S := v.ImageSize
 	switch {
 	case len(features) > 0 && len(pixels) > 0:
 		return b, fmt.Errorf("splice: some samples bring pixels and some features")
 	case len(features) > 0:
 		b.Features = tensor.Concat(0, features...)
 	case len(pixels) > 0:
-		b.Pixels = tensor.Wrap(pixels, len(pixels)/(c.Vision.NumChannels*S*S), c.Vision.NumChannels, S, S)
+		b.Pixels = tensor.Wrap(pixels, len(pixels)/(v.NumChannels*S*S), v.NumChannels, S, S)
 	}
 	return b, m.Check(b)
 }
 
-// pictures says what the language model sees of each picture.
-func (s *Sample) pictures(c *Config) ([]data.Picture, error) {
-	S, views := c.Vision.ImageSize, 0
-	var list []data.Picture
+// layouts are what the sample's pictures become.
+func (m *VLM) layouts(s *Sample) ([]Layout, error) {
+	v := m.Vision.Config()
+	S, D := v.ImageSize, len(m.config.Select.Layers)*v.HiddenSize
+	var list []Layout
 	add := func(i int) error {
-		size := imaging.Size{W: S, H: S}
-		if c.Next() {
-			if i >= len(s.Sizes) || s.Sizes[i].W <= 0 || s.Sizes[i].H <= 0 {
-				return fmt.Errorf("picture %d: its size is not given", i)
-			}
+		size, given := imaging.Size{W: S, H: S}, i < len(s.Sizes)
+		if given {
 			size = s.Sizes[i]
 		}
-		list = append(list, c.Picture(size))
+		if size.W > 0 && size.H > 0 {
+			list = append(list, m.Connector.Layout(size))
+		}
+		if len(list) == i || !given && (list[i].Views != 1 || s.Sizes != nil) {
+			return fmt.Errorf("picture %d: its size is not given", i)
+		}
 		return nil
 	}
 	if s.Features != nil {
-		if s.Features.Rank() != 3 || s.Features.Dim(2) != c.featureWidth() {
-			return nil, fmt.Errorf("features %v: [views, patches, %d] are needed", s.Features.Shape(), c.featureWidth())
+		if s.Features.Rank() != 3 || s.Features.Dim(2) != D {
+			return nil, fmt.Errorf("features %v: [views, patches, %d] are needed", s.Features.Shape(), D)
 		}
+		views := 0
 		for i := 0; views < s.Features.Dim(0); i++ {
 			if err := add(i); err != nil {
 				return nil, err
@@ -124,7 +131,7 @@ func (s *Sample) pictures(c *Config) ([]data.Picture, error) {
 		return list, nil
 	}
 	for i, x := range s.Pixels {
-		if x.W != S || x.H != S || len(x.Data) != x.N*c.Vision.NumChannels*S*S {
+		if x.W != S || x.H != S || len(x.Data) != x.N*v.NumChannels*S*S {
 			return nil, fmt.Errorf("picture %d: %d views of %d×%d pixels, %d numbers; the tower needs %d×%d", i, x.N, x.W, x.H, len(x.Data), S, S)
 		}
 		if err := add(i); err != nil {
@@ -161,4 +168,9 @@ func mask(p *data.Plan) []int32 {
 		}
 	}
 	return out
+}
+
+// Picture is l as package data plans rows.
+func (l Layout) Picture() data.Picture {
+	return data.Picture{Views: l.Views, Pieces: []data.Piece{{Kind: data.Patches, Count: l.Tokens}}}
 }

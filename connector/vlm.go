@@ -1,72 +1,46 @@
-// Package connector joins a vision tower to a language model: LLaVA's projectors, the splice of image features into the token embeddings, and
-// the joined model [VLM]. It reads every layout that LLaVA checkpoints come in and writes the Hub's and the original one.
+// Package connector joins a vision encoder to a language model. A [Connector] turns the encoder's features into tokens, [VLM.Splice] makes room
+// for them in the text, and [VLM] is the joined model. What belongs to one system is in a package of its own, such as connector/llava.
 package connector
 
 import (
-	"math"
-	"math/rand/v2"
+	"fmt"
 
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/vit"
 )
 
-// VLM is a vision-language model: what it sees becomes tokens among those it reads. Source: Liu et al. 2023, "Visual Instruction Tuning";
-// parameter names are those of transformers' LlavaForConditionalGeneration.
+// VLM is a vision-language model: images become tokens among those of the text. Source: Liu et al. 2023, "Visual Instruction Tuning"; parameter
+// names are those of transformers' LlavaForConditionalGeneration.
 type VLM struct {
-	Vision    vit.Tower      `param:"vision_tower"`
-	Projector *Projector     `param:"multi_modal_projector"`
-	Language  llm.Model      `param:"language_model"`
-	Newline   *tensor.Tensor `param:"image_newline,optional"` // [C], LLaVA-NeXT's end of a row of tiles
+	Vision    vit.Tower `param:"vision_tower"`
+	Connector Connector `param:",inline"`
+	Language  llm.Model `param:"language_model"`
 
 	config Config
-	eos    []int // from generation_config.json; nil: the config's
-	pad    int
 }
 
-// New builds the model that c describes. With a nil r its weights are to be loaded.
-func New(r *rand.Rand, c Config) (*VLM, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
-	}
-	v, err := vit.New(r, c.Vision)
-	if err != nil {
-		return nil, err
-	}
-	p, err := NewProjector(r, c)
-	if err != nil {
-		return nil, err
-	}
-	l, err := llm.New(r, c.Text)
-	if err != nil {
-		return nil, err
-	}
-	m := &VLM{Vision: v, Projector: p, Language: l, config: c, pad: c.Text.PAD}
-	if c.Next() {
-		m.Newline = tensor.Randn(r, 1/math.Sqrt(float64(c.Text.HiddenSize)), c.Text.HiddenSize).Param()
-	}
-	return m, nil
+// Config is how the parts of a [VLM] are joined.
+type Config struct {
+	Select    vit.Select // the encoder's features that the connector gets
+	Image     int        // id that stands for one token of an image in a [Batch], beside negative ones; negative: the vocabulary has none
+	MaxLength int        // positions that [VLM.Splice] keeps of a sample; 0: all
+	EOS       []int      // tokens that end an answer; nil: the language model's
+	PAD       int        // token that fills up; negative: the vocabulary has none
 }
 
-// Join puts a trained tower and a trained language model together with a fresh projector: the start of stage 1. c's Text and Vision are taken from
-// the parts.
-func Join(r *rand.Rand, v vit.Tower, l llm.Model, c Config) (*VLM, error) {
-	c.Text, c.Vision = l.Config(), v.Config()
-	if err := c.Validate(); err != nil {
-		return nil, err
+// New joins a vision encoder, a connector and a language model. It returns an error if c selects a layer that the encoder does not have.
+func New(v vit.Tower, p Connector, l llm.Model, c Config) (*VLM, error) {
+	if _, err := c.Select.Indices(v.Config().NumHiddenLayers); err != nil {
+		return nil, fmt.Errorf("connector: %w", err)
 	}
-	p, err := NewProjector(r, c)
-	if err != nil {
-		return nil, err
+	if c.EOS == nil {
+		c.EOS = l.Config().EOS
 	}
-	m := &VLM{Vision: v, Projector: p, Language: l, config: c, pad: c.Text.PAD}
-	if c.Next() {
-		m.Newline = tensor.Randn(r, 1/math.Sqrt(float64(c.Text.HiddenSize)), c.Text.HiddenSize).Param()
-	}
-	return m, nil
+	return &VLM{Vision: v, Connector: p, Language: l, config: c}, nil
 }
 
-// Config describes the model.
+// Config describes how the parts are joined.
 func (m *VLM) Config() Config { return m.config }
 
 // Hidden runs the whole model up to the final norm: [B, T, C].

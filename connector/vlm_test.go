@@ -1,20 +1,40 @@
-package connector
+package connector_test
 
 import (
 	"context"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/tensor/tensortest"
+	"github.com/gollava/gollava/vit"
 )
+
+// small is a LLaVA whose sizes are all different: 16 patches of width 12, text of width 20.
+func small() llava.Config {
+	v := vit.CLIPBase32()
+	v.HiddenSize, v.IntermediateSize, v.NumHiddenLayers, v.NumAttentionHeads, v.ImageSize, v.PatchSize = 12, 18, 3, 3, 16, 4
+	return llava.Config{Vision: v, Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: 28, Aspect: "square", PaddingSide: "right",
+		Text: llm.Config{ModelType: "llama", VocabSize: 30, HiddenSize: 20, IntermediateSize: 26, NumHiddenLayers: 2, NumAttentionHeads: 2, NumKeyValueHeads: 1,
+			MaxPositionEmbeddings: 128, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Type: "default", Theta: 10000}, BOS: 1, EOS: []int{2}, PAD: 0}}
+}
+
+func newModel(t *testing.T, c llava.Config) *connector.VLM {
+	t.Helper()
+	m, err := llava.New(rand.New(rand.NewPCG(7, 8)), c)
+	require.NoError(t, err)
+	return m
+}
 
 // picture is one view of noise for [small].
 func picture(seed int) imaging.Pixels {
@@ -25,7 +45,7 @@ func picture(seed int) imaging.Pixels {
 	return p
 }
 
-func splice(t *testing.T, m *VLM, left bool, s ...Sample) Batch {
+func splice(t *testing.T, m *connector.VLM, left bool, s ...connector.Sample) connector.Batch {
 	t.Helper()
 	b, err := m.Splice(s, left)
 	require.NoError(t, err)
@@ -34,8 +54,8 @@ func splice(t *testing.T, m *VLM, left bool, s ...Sample) Batch {
 
 func TestSpliceLengthsAndLabels(t *testing.T) {
 	m := newModel(t, small()) // 16 features a picture
-	two := Sample{IDs: []int32{1, -200, 5, -200, 6, 2}, Labels: []int32{-100, -100, -100, -100, 6, 2}, Pixels: []imaging.Pixels{picture(1), picture(2)}}
-	none := Sample{IDs: []int32{1, 7, 8, 2}, Labels: []int32{-100, 7, 8, 2}}
+	two := connector.Sample{IDs: []int32{1, -200, 5, -200, 6, 2}, Labels: []int32{-100, -100, -100, -100, 6, 2}, Pixels: []imaging.Pixels{picture(1), picture(2)}}
+	none := connector.Sample{IDs: []int32{1, 7, 8, 2}, Labels: []int32{-100, 7, 8, 2}}
 	for _, left := range []bool{false, true} {
 		b := splice(t, m, left, two, none)
 		T := 6 - 2 + 2*16
@@ -71,7 +91,7 @@ func count(s []int32, v int32) int {
 // A batch is what its samples are alone, whatever the padding; and cached decoding is full decoding.
 func TestBatchEqualsSingle(t *testing.T) {
 	m := newModel(t, small())
-	samples := []Sample{
+	samples := []connector.Sample{
 		{IDs: []int32{1, -200, 5, -200, 6, 3}, Pixels: []imaging.Pixels{picture(1), picture(2)}},
 		{IDs: []int32{1, 7, 8}},
 		{IDs: []int32{1, 9, -200, 10, 11, 12, 13}, Pixels: []imaging.Pixels{picture(3)}},
@@ -107,19 +127,19 @@ func TestBatchEqualsSingle(t *testing.T) {
 // What the pictures show matters, and their order.
 func TestPicturesMatter(t *testing.T) {
 	m := newModel(t, small())
-	s := func(a, b int) Sample {
-		return Sample{IDs: []int32{1, -200, 5, -200, 6}, Pixels: []imaging.Pixels{picture(a), picture(b)}}
+	s := func(a, b int) connector.Sample {
+		return connector.Sample{IDs: []int32{1, -200, 5, -200, 6}, Pixels: []imaging.Pixels{picture(a), picture(b)}}
 	}
-	h := func(x Sample) []float32 { return m.Hidden(splice(t, m, false, x)).Data() }
+	h := func(x connector.Sample) []float32 { return m.Hidden(splice(t, m, false, x)).Data() }
 	require.NotEqual(t, h(s(1, 2)), h(s(2, 1)))
 	require.NotEqual(t, h(s(1, 2)), h(s(1, 3)))
 	cached := s(1, 2)
-	cached.Features = m.features(t, cached.Pixels)
+	cached.Features = features(m, cached.Pixels)
 	cached.Pixels = nil
 	require.Equal(t, h(s(1, 2)), h(cached))
 }
 
-func (m *VLM) features(t *testing.T, pixels []imaging.Pixels) *tensor.Tensor {
+func features(m *connector.VLM, pixels []imaging.Pixels) *tensor.Tensor {
 	var views []*tensor.Tensor
 	for _, p := range pixels {
 		x := tensor.Wrap(p.Data, p.N, 3, 16, 16)
@@ -132,32 +152,32 @@ func TestSpliceRefuses(t *testing.T) {
 	c := small()
 	c.MaxLength = 24
 	m := newModel(t, c)
-	good := Sample{Name: "a", IDs: []int32{1, 2}}
+	good := connector.Sample{Name: "a", IDs: []int32{1, 2}}
 	narrow := picture(1)
 	narrow.W = 8
 	for _, k := range []struct {
-		s    Sample
+		s    connector.Sample
 		want string
 	}{
-		{Sample{Name: "b", IDs: []int32{1, -200}}, "splice: 0 pictures for 1 places in the text (sample b)"},
-		{Sample{Name: "b", IDs: []int32{1}, Pixels: []imaging.Pixels{picture(1)}}, "splice: 1 pictures for 0 places in the text (sample b)"},
-		{Sample{Name: "b", IDs: []int32{1, 30}}, "splice: id 30 is outside the vocabulary of 30 (sample b)"},
-		{Sample{Name: "b", IDs: []int32{1, -100}}, "splice: id -100 is outside the vocabulary of 30 (sample b)"},
-		{Sample{Name: "b", IDs: []int32{1, 2}, Labels: []int32{1}}, "splice: 1 labels for 2 ids (sample b)"},
-		{Sample{Name: "b", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{narrow}}, "splice: picture 0: 1 views of 8×16 pixels, 768 numbers; the tower needs 16×16 (sample b)"},
-		{Sample{Name: "b", IDs: []int32{1, -200}, Features: tensor.New(1, 16, 13)}, "splice: features [1 16 13]: [views, patches, 12] are needed (sample b)"},
-		{Sample{Name: "b", IDs: append(make([]int32, 20), -200), Pixels: []imaging.Pixels{picture(1)}}, "splice: 36 positions; tokenizer_model_max_length 24 cuts a picture off (sample b)"},
+		{connector.Sample{Name: "b", IDs: []int32{1, -200}}, "splice: 0 pictures for 1 places in the text (sample b)"},
+		{connector.Sample{Name: "b", IDs: []int32{1}, Pixels: []imaging.Pixels{picture(1)}}, "splice: 1 pictures for 0 places in the text (sample b)"},
+		{connector.Sample{Name: "b", IDs: []int32{1, 30}}, "splice: id 30 is outside the vocabulary of 30 (sample b)"},
+		{connector.Sample{Name: "b", IDs: []int32{1, -100}}, "splice: id -100 is outside the vocabulary of 30 (sample b)"},
+		{connector.Sample{Name: "b", IDs: []int32{1, 2}, Labels: []int32{1}}, "splice: 1 labels for 2 ids (sample b)"},
+		{connector.Sample{Name: "b", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{narrow}}, "splice: picture 0: 1 views of 8×16 pixels, 768 numbers; the tower needs 16×16 (sample b)"},
+		{connector.Sample{Name: "b", IDs: []int32{1, -200}, Features: tensor.New(1, 16, 13)}, "splice: features [1 16 13]: [views, patches, 12] are needed (sample b)"},
+		{connector.Sample{Name: "b", IDs: append(make([]int32, 20), -200), Pixels: []imaging.Pixels{picture(1)}}, "splice: 36 positions; tokenizer_model_max_length 24 cuts a picture off (sample b)"},
 	} {
-		_, err := m.Splice([]Sample{good, k.s}, false)
+		_, err := m.Splice([]connector.Sample{good, k.s}, false)
 		require.EqualError(t, err, k.want)
 	}
-	b := splice(t, m, false, Sample{IDs: make([]int32, 30)}) // text is cut
+	b := splice(t, m, false, connector.Sample{IDs: make([]int32, 30)}) // text is cut
 	require.Equal(t, []int{1, 24}, b.IDs.Shape())
 }
 
 func TestCheckNamesTheSample(t *testing.T) {
 	m := newModel(t, small())
-	b := splice(t, m, false, Sample{Name: "x", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{picture(1)}}, Sample{Name: "y", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{picture(2)}})
+	b := splice(t, m, false, connector.Sample{Name: "x", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{picture(1)}}, connector.Sample{Name: "y", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{picture(2)}})
 	require.NoError(t, m.Check(b))
 	ids := slices.Clone(b.IDs.IntData())
 	b.IDs = tensor.WrapInts(ids, 2, 17)
@@ -191,12 +211,12 @@ func TestNewBatch(t *testing.T) {
 	require.Equal(t, []int{1, 0}, b.Pictures)
 	require.Equal(t, []int{1, 3, 16, 16}, b.Pixels.Shape())
 	require.NotZero(t, m.Loss(b).Item())
-	loaded.Images = [][]data.Image{nil, {{Name: "p.png", Pixels: picture(1)}}}
+	loaded.Images = [][]data.Image{nil, {{Name: "p.png", Size: imaging.Size{W: 40, H: 30}, Pixels: picture(1)}}}
 	_, err = m.NewBatch(&loaded)
 	require.EqualError(t, err, "16 places for image features, but 0 pictures with 0 (sample a)")
 	small := picture(1)
 	small.H = 8
-	loaded.Images = [][]data.Image{{{Name: "p.png", Pixels: small}}, nil}
+	loaded.Images = [][]data.Image{{{Name: "p.png", Size: imaging.Size{W: 40, H: 30}, Pixels: small}}, nil}
 	_, err = m.NewBatch(&loaded)
 	require.EqualError(t, err, "picture p.png has views of 16×8 pixels, the tower needs 16×16 (sample a)")
 }
@@ -206,10 +226,10 @@ func TestFrozenTowerIsFree(t *testing.T) {
 	c := small()
 	c.Vision.NumHiddenLayers, c.Vision.IntermediateSize = 12, 96
 	m := newModel(t, c)
-	sample := func() Sample {
-		return Sample{IDs: []int32{1, -200, 5, 6}, Labels: []int32{-100, -100, 5, 6}, Pixels: []imaging.Pixels{picture(1)}}
+	sample := func() connector.Sample {
+		return connector.Sample{IDs: []int32{1, -200, 5, 6}, Labels: []int32{-100, -100, 5, 6}, Pixels: []imaging.Pixels{picture(1)}}
 	}
-	step := func(b Batch) int64 {
+	step := func(b connector.Batch) int64 {
 		return tensor.PeakMemory(func() {
 			tensor.Scope(func() { m.Loss(b).Backward() })
 			for _, p := range nn.Params(m) {
@@ -232,37 +252,7 @@ func TestFrozenTowerIsFree(t *testing.T) {
 	for name, p := range nn.Params(m.Vision) {
 		require.Nil(t, p.Grad(), name)
 	}
-	for name, p := range nn.Params(m.Projector) {
+	for name, p := range nn.Params(m.Connector) {
 		require.NotNil(t, p.Grad(), name)
 	}
-}
-
-func TestMergePatches(t *testing.T) {
-	x := tensor.New(2, 16, 3)
-	for i := range x.Data() {
-		x.Data()[i] = float32(i)
-	}
-	y := mergePatches(x, 2) // [2, 4, 12]
-	require.Equal(t, []int{2, 4, 12}, y.Shape())
-	at := func(v, row, col, d int) float32 { return float32(((v*4+row)*4+col)*3 + d) }
-	for v := range 2 {
-		for block := range 4 {
-			for k := range 4 {
-				for d := range 3 {
-					require.Equal(t, at(v, block/2*2+k/2, block%2*2+k%2, d), y.Data()[(v*4+block)*12+k*3+d])
-				}
-			}
-		}
-	}
-}
-
-func TestGain(t *testing.T) {
-	c := small()
-	plain := newModel(t, c).Projector
-	c.Gain = 3
-	gained := newModel(t, c).Projector
-	first, last := plain.Linears[0].(*nn.Linear), plain.Linears[1].(*nn.Linear)
-	require.Equal(t, first.Weight.Data(), gained.Linears[0].(*nn.Linear).Weight.Data())
-	tensortest.Close(t, gained.Linears[1].(*nn.Linear).Weight, last.Weight.Scale(3), 1e-6, 0)
-	require.Equal(t, last.Bias.Data(), gained.Linears[1].(*nn.Linear).Bias.Data())
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/internal/verify/modelcase"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
@@ -402,7 +403,7 @@ func TestFilesThatDoNotFit(t *testing.T) {
 // The connector goes wherever the adapter goes: into PEFT's file, or into non_lora_trainables.bin as LLaVA's repository has it.
 func TestConnectorIsSaved(t *testing.T) {
 	open := func() *connector.VLM {
-		m, err := connector.Load("testdata/llava/model", connector.LoadOptions{})
+		m, err := llava.Load("testdata/llava/model", llava.LoadOptions{})
 		require.NoError(t, err)
 		return m
 	}
@@ -411,20 +412,20 @@ func TestConnectorIsSaved(t *testing.T) {
 		c := lora.Default(2, 4, "q_proj")
 		c.Exclude = lora.Targets{Pattern: ".*vision_tower.*"}
 		c.Save = lora.List{"multi_modal_projector"}
-		a, err := lora.Wrap(m, c, rng(), connector.Transformers5)
+		a, err := lora.Wrap(m, c, rng(), llava.Transformers5)
 		require.NoError(t, err)
 		require.Contains(t, a.Patterns(), "multi_modal_projector.linear_1.weight")
 		disturb(a)
 		dir := t.TempDir()
 		o := lora.SaveOptions{}
 		if original {
-			o = lora.SaveOptions{Naming: m.OriginalNames, Others: []string{"multi_modal_projector.**"}}
+			o = lora.SaveOptions{Naming: llava.OriginalNames(m), Others: []string{"multi_modal_projector.**"}}
 		}
 		require.NoError(t, a.Save(dir, o))
 		_, err = os.Stat(filepath.Join(dir, "non_lora_trainables.bin"))
 		require.Equal(t, original, err == nil)
 		back := open()
-		_, err = lora.Load(back, dir, back.Namings()...)
+		_, err = lora.Load(back, dir, llava.Namings(back)...)
 		require.NoError(t, err)
 		require.Equal(t, contents(m), contents(back))
 	}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
@@ -41,7 +42,7 @@ func (v mergeCommand) Run(c console) error {
 		err = lora.Merge(a.Model)
 	}
 	if err == nil {
-		err = a.Save(v.Out, saveOptions(v.Layout, v.Source))
+		err = llava.Save(v.Out, a.Model, saveOptions(v.Layout, v.Source, a))
 	}
 	if err != nil {
 		return fmt.Errorf("merge: %w", err)
@@ -52,7 +53,7 @@ func (v mergeCommand) Run(c console) error {
 
 // vlm reports whether a folder's config.json describes a vision-language model.
 func vlm(dir string) bool {
-	_, err := connector.ReadConfig(dir)
+	_, err := llava.ReadConfig(dir)
 	return err == nil
 }
 
@@ -81,10 +82,10 @@ func (v mergeCommand) text() error {
 // shardSize is transformers' default.
 const shardSize = 5e9
 
-func saveOptions(layout string, s source) connector.SaveOptions {
-	o := connector.SaveOptions{MaxShard: shardSize, DType: nn.As(s.dtype())}
+func saveOptions(layout string, s source, a *connector.Assistant) llava.SaveOptions {
+	o := llava.SaveOptions{MaxShard: shardSize, DType: nn.As(s.dtype()), Processor: a.Processor, Tokenizer: a.Tokenizer}
 	if layout == "original" {
-		o.Layout = connector.Original
+		o.Layout = llava.Original
 	}
 	return o
 }
@@ -121,13 +122,13 @@ func (v exportCommand) run() error {
 	case v.Layout == "peft" && adapter == nil:
 		return fmt.Errorf("%s holds no adapter", v.Source.Dir)
 	case v.Layout == "peft":
-		if err := adapter.Save(v.Out, lora.SaveOptions{Naming: connector.Transformers5}); err != nil {
+		if err := adapter.Save(v.Out, lora.SaveOptions{Naming: llava.Transformers5}); err != nil {
 			return err
 		}
-		return a.Model.SaveProjector(filepath.Join(v.Out, "mm_projector.safetensors"), connector.SaveOptions{})
+		return llava.SaveProjector(a.Model, filepath.Join(v.Out, "mm_projector.safetensors"), llava.SaveOptions{})
 	}
 	if err := lora.Merge(a.Model); err != nil {
 		return err
 	}
-	return a.Save(v.Out, saveOptions(v.Layout, v.Source))
+	return llava.Save(v.Out, a.Model, saveOptions(v.Layout, v.Source, a))
 }

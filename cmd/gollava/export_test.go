@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
@@ -29,18 +30,18 @@ func tiny(t *testing.T) string {
 	r := rand.New(rand.NewPCG(1, 1))
 	tok, err := tokenizer.Train(slices.Values([]string{"what is in this picture ? a red circle"}), tokenizer.TrainConfig{Size: 300, Specials: []string{"<s>", "</s>", "<image>"}, BOS: "<s>", EOS: "</s>"})
 	require.NoError(t, err)
-	m, err := connector.New(r, connector.Config{
+	m, err := llava.New(r, llava.Config{
 		Text: llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 16, IntermediateSize: 24, NumHiddenLayers: 2, NumAttentionHeads: 2, NumKeyValueHeads: 1, HeadDim: 8,
 			MaxPositionEmbeddings: 2048, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Type: "default", Theta: 1e4}, BOS: 0, EOS: []int{1}, PAD: -1},
 		Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 8, IntermediateSize: 16, NumHiddenLayers: 2, NumAttentionHeads: 2, NumChannels: 3, ImageSize: 16, PatchSize: 8,
 			HiddenAct: "quick_gelu", LayerNormEps: 1e-5},
 		Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: 2})
 	require.NoError(t, err)
-	require.NoError(t, connector.Save(model, m, connector.SaveOptions{}))
+	require.NoError(t, llava.Save(model, m, llava.SaveOptions{}))
 	require.NoError(t, tok.Save(model))
 	a := lora.LLaVA()
 	a.R, a.Init.Kind = 3, "false"
-	adapter, err := lora.Wrap(m, a, r, connector.Transformers5)
+	adapter, err := lora.Wrap(m, a, r, llava.Transformers5)
 	require.NoError(t, err)
 	require.NoError(t, adapter.Save(filepath.Join(dir, "adapter"), lora.SaveOptions{}))
 	return dir
@@ -48,10 +49,10 @@ func tiny(t *testing.T) string {
 
 // logits are what the model in dir, with the adapter in another if that is not empty, makes of a few tokens and a picture.
 func logits(t *testing.T, dir, adapter string) []float32 {
-	m, err := connector.Load(dir, connector.LoadOptions{DType: nn.As(tensor.Float32)})
+	m, err := llava.Load(dir, llava.LoadOptions{DType: nn.As(tensor.Float32)})
 	require.NoError(t, err)
 	if adapter != "" {
-		_, err := lora.Load(m, adapter, m.Namings()...)
+		_, err := lora.Load(m, adapter, llava.Namings(m)...)
 		require.NoError(t, err)
 	}
 	r := rand.New(rand.NewPCG(5, 5))

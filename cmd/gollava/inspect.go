@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
@@ -152,16 +152,16 @@ func describe(dir string) (*checkpoint, error) {
 		says := fmt.Sprintf("vision tower, pictures of %d×%d in patches of %d, %d layers of width %d", cfg.ImageSize, cfg.ImageSize, cfg.PatchSize, cfg.NumHiddenLayers, cfg.HiddenSize)
 		return &checkpoint{says: says, model: m, load: renamed(towerNames), next: "vit.Load reads it"}, err
 	case head.Text != nil || head.Tower != "":
-		cfg, err := connector.ReadConfig(dir)
+		cfg, err := llava.ReadConfig(dir)
 		if err != nil {
 			return nil, err
 		}
-		m, err := connector.New(nil, cfg)
+		m, err := llava.New(nil, cfg)
 		if err != nil {
 			return nil, err
 		}
 		says := fmt.Sprintf("vision-language model %s, connector %s, %d tokens a view, then %s", head.ModelType, cfg.Projector, cfg.FeaturesPerView(), decoder(cfg.Text))
-		k := &checkpoint{says: says, model: m, load: renamed(connector.Canonical), next: "gollava chat talks with it"}
+		k := &checkpoint{says: says, model: m, load: renamed(llava.Canonical), next: "gollava chat talks with it"}
 		if head.Tower != "" {
 			k.tower, k.towerDir = m.Vision, cfg.TowerDir(dir)
 		}

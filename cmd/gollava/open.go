@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -35,20 +36,20 @@ func (s source) adapted() bool {
 
 // open loads the model. An adapter in DIR, on top of the whole model or the language model in Base, is put around it and returned too.
 func (s source) open() (*connector.Assistant, *lora.Adapter, error) {
-	o := connector.LoadOptions{Base: s.Base, Tower: s.Tower, DType: nn.As(s.dtype())}
+	o := llava.LoadOptions{Base: s.Base, Tower: s.Tower, DType: nn.As(s.dtype())}
 	dir := s.Dir
 	if s.adapted() {
 		if s.Base == "" {
 			return nil, nil, fmt.Errorf("%s holds an adapter: name the model that it was trained on with --base", s.Dir)
 		}
-		if _, err := connector.ReadConfig(s.Base); err == nil { // of a whole vision-language model
+		if _, err := llava.ReadConfig(s.Base); err == nil { // of a whole vision-language model
 			dir, o.Base = s.Base, ""
 		}
 	}
-	a, err := connector.OpenAssistant(dir, o)
+	a, err := llava.Open(dir, o)
 	if err != nil || !s.adapted() {
 		return a, nil, err
 	}
-	adapter, err := lora.Load(a.Model, s.Dir, a.Model.Namings()...)
+	adapter, err := lora.Load(a.Model, s.Dir, llava.Namings(a.Model)...)
 	return a, adapter, err
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
@@ -82,11 +83,11 @@ func scatter(a *lora.Adapter, r *rand.Rand) {
 
 // savedVLM writes a vision-language model, its tower and an adapter with the connector.
 func savedVLM(t *testing.T, root string, r *rand.Rand) {
-	m, err := connector.Load("../../lora/testdata/llava/model", connector.LoadOptions{})
+	m, err := llava.Load("../../lora/testdata/llava/model", llava.LoadOptions{})
 	require.NoError(t, err)
 	dir := filepath.Join(root, "vlm", "llava")
-	require.NoError(t, connector.Save(dir, m, connector.SaveOptions{}))
-	config := m.Config()
+	require.NoError(t, llava.Save(dir, m, llava.SaveOptions{}))
+	config := llava.ConfigOf(m)
 	image, n := int(config.Image), config.FeaturesPerView()
 	row := []int{3, 9}
 	for range n {
@@ -104,14 +105,14 @@ func savedVLM(t *testing.T, root string, r *rand.Rand) {
 	c := lora.Default(2, 3)
 	c.Targets = lora.Targets{Pattern: `.*language_model.*\.(q_proj|v_proj)`}
 	c.Save, c.BaseModel = lora.List{"multi_modal_projector"}, "../../vlm/llava"
-	a, err := lora.Wrap(m, c, r, connector.Transformers5)
+	a, err := lora.Wrap(m, c, r, llava.Transformers5)
 	require.NoError(t, err)
 	scatter(a, r)
 	dir = filepath.Join(root, "adapters-vlm", "llava")
 	require.NoError(t, a.Save(dir, lora.SaveOptions{}))
 	compute(dir)
 	dir = filepath.Join(root, "original", "llava-lora")
-	require.NoError(t, a.Save(dir, lora.SaveOptions{Naming: m.OriginalNames, Others: []string{"multi_modal_projector.**"}}))
+	require.NoError(t, a.Save(dir, lora.SaveOptions{Naming: llava.OriginalNames(m), Others: []string{"multi_modal_projector.**"}}))
 	require.FileExists(t, filepath.Join(dir, "non_lora_trainables.bin"))
 	_, err = os.Stat(filepath.Join(dir, "adapter_model.safetensors"))
 	require.NoError(t, err)

@@ -14,7 +14,7 @@ import (
 	"os"
 	"strings"
 
-	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/nn"
@@ -35,7 +35,7 @@ func main() {
 }
 
 func run(ctx context.Context, model string, in io.Reader, out io.Writer) error {
-	a, err := connector.OpenAssistant(model, connector.LoadOptions{DType: nn.As(tensor.BFloat16)})
+	a, err := llava.Open(model, llava.LoadOptions{DType: nn.As(tensor.BFloat16)})
 	if err != nil {
 		return err
 	}

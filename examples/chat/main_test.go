@@ -13,7 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
@@ -26,14 +26,14 @@ func TestRun(t *testing.T) {
 	tok, err := tokenizer.Train(slices.Values([]string{"what is in this picture ? a red circle"}), tokenizer.TrainConfig{Size: 300, Specials: []string{"<s>", "</s>", "<image>"}, BOS: "<s>", EOS: "</s>"})
 	require.NoError(t, err)
 	require.NoError(t, tok.Save(dir))
-	m, err := connector.New(rand.New(rand.NewPCG(1, 1)), connector.Config{
+	m, err := llava.New(rand.New(rand.NewPCG(1, 1)), llava.Config{
 		Text: llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 16, IntermediateSize: 24, NumHiddenLayers: 1, NumAttentionHeads: 2, NumKeyValueHeads: 2, HeadDim: 8,
 			MaxPositionEmbeddings: 2048, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Type: "default", Theta: 1e4}, BOS: 0, EOS: []int{1}, PAD: -1},
 		Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 8, IntermediateSize: 16, NumHiddenLayers: 2, NumAttentionHeads: 2, NumChannels: 3, ImageSize: 16, PatchSize: 8,
 			HiddenAct: "quick_gelu", LayerNormEps: 1e-5},
 		Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: 2})
 	require.NoError(t, err)
-	require.NoError(t, connector.Save(dir, m, connector.SaveOptions{}))
+	require.NoError(t, llava.Save(dir, m, llava.SaveOptions{}))
 	picture := filepath.Join(dir, "a.png")
 	f, err := os.Create(picture)
 	require.NoError(t, err)

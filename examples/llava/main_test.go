@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/shapes"
@@ -82,9 +83,9 @@ func TestProjectorTypes(t *testing.T) {
 	for args, want := range map[string]string{"-recipe v1 ": "linear", "-projector_type mlp2x_linear ": "mlp2x_linear", "-projector_type mlp2x_linear -layout original ": "mlp2x_linear"} {
 		code, out := command(t, dir, args+"-stage tune -out WORLD/"+want+" "+tune)
 		require.Zero(t, code, out)
-		m, err := connector.Load(filepath.Join(dir, want), connector.LoadOptions{})
+		m, err := llava.Load(filepath.Join(dir, want), llava.LoadOptions{})
 		require.NoError(t, err)
-		require.Equal(t, want, m.Config().Projector)
+		require.Equal(t, want, llava.ConfigOf(m).Projector)
 		require.NoError(t, os.RemoveAll(filepath.Join(dir, want)))
 	}
 	code, out := command(t, dir, "-projector_type mlp2x_linear "+align)
@@ -107,14 +108,14 @@ func TestStages(t *testing.T) {
 	require.Zero(t, code, out)
 	require.Contains(t, out, "validation · loss")
 
-	m, err := connector.Load(filepath.Join(dir, "tune"), connector.LoadOptions{})
+	m, err := llava.Load(filepath.Join(dir, "tune"), llava.LoadOptions{})
 	require.NoError(t, err)
-	first, err := connector.Load(filepath.Join(dir, "align"), connector.LoadOptions{Base: filepath.Join(dir, "llm"), Tower: filepath.Join(dir, "vision")})
+	first, err := llava.Load(filepath.Join(dir, "align"), llava.LoadOptions{Base: filepath.Join(dir, "llm"), Tower: filepath.Join(dir, "vision")})
 	require.NoError(t, err)
 	tower, err := vit.Load(filepath.Join(dir, "vision"), nn.LoadOptions{})
 	require.NoError(t, err)
 	require.Equal(t, weights(tower), weights(m.Vision))
-	require.NotEqual(t, weights(first.Projector), weights(m.Projector))
+	require.NotEqual(t, weights(first.Connector), weights(m.Connector))
 	old, err := llm.Load(filepath.Join(dir, "llm"), nn.LoadOptions{})
 	require.NoError(t, err)
 	require.Equal(t, weights(old), weights(first.Language))
@@ -136,7 +137,7 @@ func TestStages(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, m.Config().Image, int(id))
 
-	a, err := connector.OpenAssistant(filepath.Join(dir, "tune"), connector.LoadOptions{})
+	a, err := llava.Open(filepath.Join(dir, "tune"), llava.LoadOptions{})
 	require.NoError(t, err)
 	require.Equal(t, "v1", a.Template.Name)
 	a.Options.MaxNewTokens = 20
@@ -161,10 +162,10 @@ func TestLoRA(t *testing.T) {
 	code, out := command(t, dir, "-stage lora -out WORLD/lora -lora_r 4 -lora_alpha 8 -lr 1e-2 -dtype float32 "+tune)
 	require.Zero(t, code, out)
 	base := filepath.Join(dir, "llm")
-	a, err := connector.OpenAssistant(filepath.Join(dir, "lora"), connector.LoadOptions{Base: base})
+	a, err := llava.Open(filepath.Join(dir, "lora"), llava.LoadOptions{Base: base})
 	require.NoError(t, err)
 	plain := weights(a.Model.Language)
-	adapter, err := lora.Load(a.Model, filepath.Join(dir, "lora"), a.Model.Namings()...)
+	adapter, err := lora.Load(a.Model, filepath.Join(dir, "lora"), llava.Namings(a.Model)...)
 	require.NoError(t, err)
 	require.Equal(t, 2*(4*(24+24)*2+4*(24+12)*2+4*(24+48)*3), adapter.Trainable()-projectorSize(a.Model))
 	require.NoError(t, lora.Merge(a.Model))
@@ -183,7 +184,7 @@ func TestLoRA(t *testing.T) {
 
 func projectorSize(m *connector.VLM) int {
 	n := 0
-	for _, p := range nn.Params(m.Projector) {
+	for _, p := range nn.Params(m.Connector) {
 		n += p.Len()
 	}
 	return n

@@ -17,6 +17,7 @@ import (
 	"os"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
@@ -67,7 +68,7 @@ func run(ctx context.Context, o options, w io.Writer) error {
 	case o.data == "" || o.images == "":
 		return fmt.Errorf("-data and -images are missing: what shall it learn?")
 	}
-	a, err := connector.OpenAssistant(o.model, connector.LoadOptions{})
+	a, err := llava.Open(o.model, llava.LoadOptions{})
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func run(ctx context.Context, o options, w io.Writer) error {
 
 	c := lora.LLaVA()
 	c.R, c.Alpha, c.Dropout, c.BaseModel = o.rank, o.alpha, 0, o.model
-	adapter, err := lora.Wrap(a.Model, c, rand.New(rand.NewPCG(o.seed, 1)), connector.Transformers5)
+	adapter, err := lora.Wrap(a.Model, c, rand.New(rand.NewPCG(o.seed, 1)), llava.Transformers5)
 	if err != nil {
 		return err
 	}
@@ -121,11 +122,10 @@ func batches(a *connector.Assistant, o options, path, images string) (train.Batc
 	if err != nil {
 		return nil, err
 	}
-	config := a.Model.Config()
 	l, err := data.NewLoader(set, data.LoaderConfig{
 		Batch: min(o.batch, set.Len()), Order: data.Shuffled(set.Len(), o.seed), Text: a.Template.Samples(a.Tokenizer, chat.Options{}), Pad: max(0, a.Tokenizer.Pad()),
-		MaxLength: config.MaxLength, Images: source, Processor: a.Processor,
-		Picture: func(imaging.Size) data.Picture { return data.Flat(1, config.FeaturesPerView()) },
+		MaxLength: a.Model.Config().MaxLength, Images: source, Processor: a.Processor,
+		Picture: func(size imaging.Size) data.Picture { return a.Model.Connector.Layout(size).Picture() },
 	})
 	if err != nil {
 		return nil, err

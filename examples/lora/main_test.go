@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
@@ -28,14 +28,14 @@ func TestRun(t *testing.T) {
 	require.NoError(t, err)
 	model := filepath.Join(dir, "model")
 	require.NoError(t, tok.Save(model))
-	m, err := connector.New(rand.New(rand.NewPCG(1, 1)), connector.Config{
+	m, err := llava.New(rand.New(rand.NewPCG(1, 1)), llava.Config{
 		Text: llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 16, IntermediateSize: 24, NumHiddenLayers: 1, NumAttentionHeads: 2, NumKeyValueHeads: 2, HeadDim: 8,
 			MaxPositionEmbeddings: 2048, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Type: "default", Theta: 1e4}, BOS: 0, EOS: []int{1}, PAD: -1},
 		Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 8, IntermediateSize: 16, NumHiddenLayers: 2, NumAttentionHeads: 2, NumChannels: 3, ImageSize: 32, PatchSize: 8,
 			HiddenAct: "quick_gelu", LayerNormEps: 1e-5},
 		Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: 2})
 	require.NoError(t, err)
-	require.NoError(t, connector.Save(model, m, connector.SaveOptions{}))
+	require.NoError(t, llava.Save(model, m, llava.SaveOptions{}))
 
 	o := options{model: model, data: filepath.Join(dir, "pretrain", "chat.json"), images: filepath.Join(dir, "pretrain", "images"),
 		replay: filepath.Join(dir, "instruct", "conversation.json"), replayImages: filepath.Join(dir, "instruct", "images"), out: filepath.Join(dir, "adapter"),
@@ -43,9 +43,9 @@ func TestRun(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), o, &out))
 	require.Contains(t, out.String(), "4 steps of 2 micro-batches")
-	again, err := connector.Load(model, connector.LoadOptions{})
+	again, err := llava.Load(model, llava.LoadOptions{})
 	require.NoError(t, err)
-	_, err = lora.Load(again, o.out, again.Namings()...)
+	_, err = lora.Load(again, o.out, llava.Namings(again)...)
 	require.NoError(t, err)
 	learnt := 0
 	for name, p := range nn.Params(again) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/vit"
 )
@@ -20,7 +21,7 @@ const (
 // export writes the finished models in the layout of transformers, with tokenizer and processor.
 func (j *job) export(clip *vit.CLIP, m *connector.VLM) error {
 	dir := filepath.Join(j.flags.out, modelDir)
-	if err := connector.Save(dir, m, connector.SaveOptions{Processor: processor(j.world.Side())}); err != nil {
+	if err := llava.Save(dir, m, llava.SaveOptions{Processor: processor(j.world.Side())}); err != nil {
 		return err
 	}
 	if err := j.vocabulary.save(dir); err != nil {
@@ -35,7 +36,7 @@ func (j *job) export(clip *vit.CLIP, m *connector.VLM) error {
 
 // finished is the model of the run in -out.
 func (j *job) finished() (*connector.VLM, error) {
-	m, err := connector.Load(filepath.Join(j.flags.out, modelDir), connector.LoadOptions{})
+	m, err := llava.Load(filepath.Join(j.flags.out, modelDir), llava.LoadOptions{})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("the run in %s is not finished yet; go on with: %s", j.flags.out, j.command("-resume"))
 	}

@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/train"
 	"github.com/gollava/gollava/vit"
@@ -150,7 +151,7 @@ func (j *job) newReader(name string) (*reader, error) {
 // join puts a fresh connector between the two.
 func (j *job) join(clip *vit.CLIP, language llm.Model) (*connector.VLM, error) {
 	w := j.world
-	return connector.Join(w.Rand("connector/start", 0), clip.Tower(), language, j.preset.vlmConfig(w.Side(), j.vocabulary))
+	return llava.Join(w.Rand("connector/start", 0), clip.Tower(), language, j.preset.vlmConfig(w.Side(), j.vocabulary))
 }
 
 // alignAndTune is Liu et al.'s recipe: first the connector alone learns, on captions, to say what is seen in the language model's terms; then both learn from

@@ -5,7 +5,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
@@ -139,8 +139,8 @@ const projectorGain = 3
 
 // vlmConfig joins the towers with LLaVA's first connector, a linear map, which can only pass on what the encoder has made plain; the two Linears
 // are how transformers' files say it. With GELU between them (v1.5) the connector is a small encoder of its own: see README for what it gave.
-func (p Preset) vlmConfig(side int, v *Vocabulary) connector.Config {
-	return connector.Config{Text: p.languageConfig(v), Vision: p.visionConfig(side), Projector: "mlp2x_linear", Select: vit.Select{Layers: []int{-2}, Class: "patch"},
+func (p Preset) vlmConfig(side int, v *Vocabulary) llava.Config {
+	return llava.Config{Text: p.languageConfig(v), Vision: p.visionConfig(side), Projector: "mlp2x_linear", Select: vit.Select{Layers: []int{-2}, Class: "patch"},
 		Template: "vicuna_v1", System: new(string),
 		Image: int(v.Image), Aspect: "square", PaddingSide: "right", Merge: p.Merge, Gain: projectorGain}
 }

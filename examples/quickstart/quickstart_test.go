@@ -14,7 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/shapes"
@@ -139,7 +139,7 @@ func TestAssistant(t *testing.T) {
 	dir := t.TempDir()
 	_, err := quick(t, "-out", dir)
 	require.NoError(t, err)
-	a, err := connector.OpenAssistant(filepath.Join(dir, modelDir), connector.LoadOptions{})
+	a, err := llava.Open(filepath.Join(dir, modelDir), llava.LoadOptions{})
 	require.NoError(t, err)
 	v := newVocabulary()
 	spans, err := a.Template.Spans([]chat.Turn{{From: chat.Human, Value: "<image>\nwhat color is the circle ?"}, {From: chat.GPT, Open: true}})

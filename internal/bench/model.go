@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/vit"
@@ -55,7 +56,7 @@ const pictureTokens, supervised = 256, 100
 // rival all that it does.
 func llavaStep(c llm.Config, batch, length int, recompute bool) func() {
 	vision := vit.CLIPLarge()
-	m := must(connector.Join(seeded(), must(vit.New(nil, vision)), must(llm.New(seeded(), c)), connector.Config{Projector: "mlp2x_gelu", Image: -1, Select: vit.Select{Layers: []int{-2}, Class: "patch"}}))
+	m := must(llava.Join(seeded(), must(vit.New(nil, vision)), must(llm.New(seeded(), c)), llava.Config{Projector: "mlp2x_gelu", Image: -1, Select: vit.Select{Layers: []int{-2}, Class: "patch"}}))
 	m.SetRecompute(recompute)
 	ids, labels := tokens(batch, length, c.VocabSize), make([]int32, batch*length)
 	for i := range labels {
@@ -68,7 +69,7 @@ func llavaStep(c llm.Config, batch, length int, recompute bool) func() {
 		}
 	}
 	b := connector.Batch{IDs: ids, Labels: tensor.WrapInts(labels, batch, length), Features: uniform(batch, pictureTokens, vision.HiddenSize)}
-	step := optimizer(append(params(m.Projector), params(m.Language)...), true)
+	step := optimizer(append(params(m.Connector), params(m.Language)...), true)
 	return func() {
 		tensor.Scope(func() { m.Loss(b).Backward() })
 		step()

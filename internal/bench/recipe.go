@@ -2,6 +2,7 @@ package main
 
 import (
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -149,8 +150,8 @@ func languageStep() func() {
 
 // recipeVLM is the joined model: four neighbouring patches become a token.
 func recipeVLM() *connector.VLM {
-	return must(connector.Join(seeded(), must(vit.New(nil, recipeVision())), must(llm.New(seeded(), recipeLanguage())),
-		connector.Config{Projector: "mlp2x_linear", Image: -1, Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Merge: 2}))
+	return must(llava.Join(seeded(), must(vit.New(nil, recipeVision())), must(llm.New(seeded(), recipeLanguage())),
+		llava.Config{Projector: "mlp2x_linear", Image: -1, Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Merge: 2}))
 }
 
 func (b recipeBatch) pictures() connector.Batch {
@@ -161,11 +162,11 @@ func (b recipeBatch) pictures() connector.Batch {
 // alignStep is a step of stage 1: only the projector trains.
 func alignStep() func() {
 	m, b := recipeVLM(), alignBatch.pictures()
-	return recipeStep(params(m.Projector), func() *tensor.Tensor { return m.Loss(b) })
+	return recipeStep(params(m.Connector), func() *tensor.Tensor { return m.Loss(b) })
 }
 
 // tuneStep is a step of stage 2.
 func tuneStep() func() {
 	m, b := recipeVLM(), tuneBatch.pictures()
-	return recipeStep(append(params(m.Projector), params(m.Language)...), func() *tensor.Tensor { return m.Loss(b) })
+	return recipeStep(append(params(m.Connector), params(m.Language)...), func() *tensor.Tensor { return m.Loss(b) })
 }

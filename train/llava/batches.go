@@ -38,12 +38,7 @@ func (r *Run) loader(ctx context.Context, set data.Set, shuffle bool) (*data.Loa
 
 // picture says how many tokens a picture of that size becomes.
 func (r *Run) picture(size imaging.Size) data.Picture {
-	c := r.model.Config()
-	if !c.Next() {
-		return data.Flat(1, c.FeaturesPerView())
-	}
-	a := c.AnyRes()
-	return data.Tiled(a, a.Layout(size.W, size.H), true)
+	return r.model.Connector.Layout(size).Picture()
 }
 
 // batch makes micro-batch n of a loader ready for the model.

@@ -13,6 +13,7 @@ import (
 	"github.com/goccy/go-yaml"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
@@ -105,12 +106,12 @@ func (r *Run) openModel() error {
 		dt = tensor.BFloat16
 	}
 	keep := nn.LoadOptions{DType: nn.As(dt)}
-	whole := connector.LoadOptions{DType: keep.DType}
+	whole := llava.LoadOptions{DType: keep.DType}
 	words, pictures := c.LLM, c.Vision
 	var err error
 	if c.Model != "" {
 		words, pictures = c.Model, c.Model
-		if r.model, err = connector.Load(c.Model, whole); err != nil {
+		if r.model, err = llava.Load(c.Model, whole); err != nil {
 			return fmt.Errorf("model: %w", err)
 		}
 	} else {
@@ -122,19 +123,19 @@ func (r *Run) openModel() error {
 		if err != nil {
 			return fmt.Errorf("llm: %w", err)
 		}
-		joined := connector.Config{Projector: c.ProjectorType, Select: vit.Select{Layers: []int{c.SelectLayer}, Class: c.SelectFeature}, Aspect: c.Aspect, MaxLength: c.MaxLength,
+		joined := llava.Config{Projector: c.ProjectorType, Select: vit.Select{Layers: []int{c.SelectLayer}, Class: c.SelectFeature}, Aspect: c.Aspect, MaxLength: c.MaxLength,
 			PaddingSide: "right", Tower: c.Vision, Image: int(data.ImageID), Template: c.Template}
-		if r.model, err = connector.Join(rand.New(rand.NewPCG(c.Seed, 1)), tower, language, joined); err != nil {
+		if r.model, err = llava.Join(rand.New(rand.NewPCG(c.Seed, 1)), tower, language, joined); err != nil {
 			return err
 		}
 	}
 	if c.Stage != "align" && c.LoRA.Rank == 0 && c.Layout == "hub" {
-		if _, err := json.Marshal(r.model.Config()); err != nil { // rather now than when everything is trained
+		if _, err := json.Marshal(llava.ConfigOf(r.model)); err != nil { // rather now than when everything is trained
 			return fmt.Errorf("layout hub: %w", err)
 		}
 	}
 	if c.Projector != "" {
-		if err := r.model.LoadProjector(c.Projector, whole); err != nil {
+		if err := llava.LoadProjector(r.model, c.Projector, whole); err != nil {
 			return fmt.Errorf("projector: %w", err)
 		}
 	} else if c.Model == "" && c.Stage != "align" {
@@ -148,7 +149,7 @@ func (r *Run) openModel() error {
 	}
 	r.processor, err = imaging.ReadProcessor(pictures)
 	if errors.Is(err, os.ErrNotExist) && c.Model == "" {
-		r.processor, err = imaging.CLIP(r.model.Config().Vision.ImageSize), nil
+		r.processor, err = imaging.CLIP(r.model.Vision.Config().ImageSize), nil
 		r.say("vision: %s has no preprocessor_config.json: taking CLIP's for %d pixels", c.Vision, r.processor.Crop.W)
 	}
 	if err != nil {
@@ -167,7 +168,7 @@ func (r *Run) openModel() error {
 func (r *Run) wrap() (err error) {
 	l, a := r.config.LoRA, lora.LLaVA()
 	a.R, a.Alpha, a.Dropout, a.RSLoRA, a.DoRA, a.BaseModel = l.Rank, l.Alpha, *l.Dropout, l.RSLoRA, l.DoRA, r.config.LLM
-	r.adapter, err = lora.Wrap(r.model, a, rand.New(rand.NewPCG(r.config.Seed, 2)), r.model.OriginalNames)
+	r.adapter, err = lora.Wrap(r.model, a, rand.New(rand.NewPCG(r.config.Seed, 2)), llava.OriginalNames(r.model))
 	if err == nil {
 		r.say("%d values of adapters train beside the projector", r.adapter.Trainable())
 	}

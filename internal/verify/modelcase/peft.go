@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
@@ -98,7 +99,7 @@ func openSubject(e *verify.Expected, b batch, dir string) (subject, error) {
 		}
 		return &textSubject{m, b, llm.Input{Start: start, End: end, Positions: positions}}, nil
 	}
-	m, err := connector.Load(dir, connector.LoadOptions{DType: nn.As(tensor.Float32)})
+	m, err := llava.Load(dir, llava.LoadOptions{DType: nn.As(tensor.Float32)})
 	if err != nil {
 		return nil, err
 	}
@@ -141,10 +142,10 @@ func (s *imageSubject) loss() *tensor.Tensor   { return s.m.Loss(s.b) }
 func (s *imageSubject) head() llm.Model        { return s.m.Language }
 func (s *imageSubject) model() any             { return s.m }
 
-func (s *imageSubject) namings() []lora.Naming { return s.m.Namings() }
+func (s *imageSubject) namings() []lora.Naming { return llava.Namings(s.m) }
 
 func (s *imageSubject) parameter(file string) string {
-	name, _ := connector.Canonical(file)
+	name, _ := llava.Canonical(file)
 	return name
 }
 

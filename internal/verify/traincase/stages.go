@@ -7,14 +7,15 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 )
 
-// canonical is connector.Canonical; buffers keep their names.
+// canonical is llava.Canonical; buffers keep their names.
 func canonical(name string) string {
-	if c, ok := connector.Canonical(name); ok {
+	if c, ok := llava.Canonical(name); ok {
 		return c
 	}
 	return name
@@ -67,7 +68,7 @@ func stages(dir string, c caseFile) (rows []Row, err error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Runs)) {
 		run := c.Runs[name]
-		m, err := connector.Load(dir, connector.LoadOptions{DType: nn.As(tensor.Float32)})
+		m, err := llava.Load(dir, llava.LoadOptions{DType: nn.As(tensor.Float32)})
 		if err != nil {
 			return nil, err
 		}

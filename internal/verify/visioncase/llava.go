@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/internal/verify"
@@ -18,16 +19,16 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// canonical is connector.Canonical; buffers keep their names.
+// canonical is llava.Canonical; buffers keep their names.
 func canonical(name string) string {
-	if c, ok := connector.Canonical(name); ok {
+	if c, ok := llava.Canonical(name); ok {
 		return c
 	}
 	return name
 }
 
 func (k *check) load() (*connector.VLM, error) {
-	return connector.Load(k.dir, connector.LoadOptions{DType: nn.As(tensor.Float32)})
+	return llava.Load(k.dir, llava.LoadOptions{DType: nn.As(tensor.Float32)})
 }
 
 // pictures are those of a batch: the views one after another, the pictures' sizes where they are shown as tiles, and how many each sample has.
@@ -135,7 +136,7 @@ func (k *check) samples(in string, p pictures) ([]connector.Sample, error) {
 	return out, nil
 }
 
-func llava(k *check) error {
+func joined(k *check) error {
 	m, err := k.load()
 	if err != nil {
 		return err
@@ -151,10 +152,10 @@ func llava(k *check) error {
 		if err != nil {
 			return err
 		}
-		for _, p := range nn.Params(m.Projector) {
+		for _, p := range nn.Params(m.Connector) {
 			clear(p.Data()) // so that only what is read counts
 		}
-		if err := m.LoadProjector(dir, connector.LoadOptions{DType: nn.As(tensor.Float32)}); err != nil {
+		if err := llava.LoadProjector(m, dir, llava.LoadOptions{DType: nn.As(tensor.Float32)}); err != nil {
 			return err
 		}
 		k.prefix = sub + ": "
@@ -311,11 +312,11 @@ func (k *check) loadOriginal() (m *connector.VLM, wrapped any, names func(string
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	m, err = connector.Load(k.dir, connector.LoadOptions{Base: base, DType: nn.As(tensor.Float32)})
+	m, err = llava.Load(k.dir, llava.LoadOptions{Base: base, DType: nn.As(tensor.Float32)})
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if _, err := lora.Load(m, k.dir, m.Namings()...); err != nil {
+	if _, err := lora.Load(m, k.dir, llava.Namings(m)...); err != nil {
 		return nil, nil, nil, err
 	}
 	return m, m, func(name string) string { return canonical(strings.TrimPrefix(name, "base_model.model.")) }, nil

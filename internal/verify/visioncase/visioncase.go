@@ -43,7 +43,7 @@ func Run(dir string) (rows []verify.Row, err error) {
 		return nil, err
 	}
 	tasks := map[string]func(*check) error{"clip_vision": clipVision, "siglip_vision": siglipVision, "clip": clip,
-		"llava": llava, "llava_next": llava, "llava_original": llavaOriginal}
+		"llava": joined, "llava_next": joined, "llava_original": llavaOriginal}
 	task := tasks[c.Task]
 	if task == nil {
 		return nil, fmt.Errorf("task %q is not known to visioncase", c.Task)

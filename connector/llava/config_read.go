@@ -1,4 +1,4 @@
-package connector
+package llava
 
 import (
 	"encoding/json"

@@ -1,4 +1,4 @@
-package connector
+package llava
 
 import (
 	"encoding/json"
@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -35,7 +36,7 @@ var projectorFiles = []string{"mm_projector.bin", "mm_projector.safetensors", "n
 // Load reads a vision-language model in any of LLaVA's layouts: of the original repository, with the vision tower inside or beside it, of the Hub
 // (transformers 4), of transformers 5, with the names that these use inside their programs, as safetensors or PyTorch's .bin; and, with a
 // Base, of a projector alone. Its errors name the file, and list all tensors that are missing, unexpected or misshapen.
-func Load(dir string, o LoadOptions) (*VLM, error) {
+func Load(dir string, o LoadOptions) (*connector.VLM, error) {
 	var w *nn.Weights
 	if o.Base == "" {
 		var err error
@@ -54,21 +55,21 @@ func Load(dir string, o LoadOptions) (*VLM, error) {
 }
 
 // load reads a model from w, or from its parts if w is nil.
-func (o LoadOptions) load(dir string, w *nn.Weights) (*VLM, error) {
+func (o LoadOptions) load(dir string, w *nn.Weights) (*connector.VLM, error) {
 	c, err := readConfig(dir, o.Tower)
 	if err != nil {
+		return nil, err
+	}
+	if err := c.readGeneration(dir); err != nil {
 		return nil, err
 	}
 	m, err := New(nil, c)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
 	}
-	if err := m.readGeneration(dir); err != nil {
-		return nil, err
-	}
 	switch {
 	case w == nil:
-		return m, m.assemble(dir, o)
+		return m, o.assemble(m, dir)
 	case !has(w, "vision_tower.") && c.original:
 		if m.Vision, err = o.tower(c.TowerDir(dir), c.Tower); err != nil {
 			return nil, err
@@ -79,7 +80,8 @@ func (o LoadOptions) load(dir string, w *nn.Weights) (*VLM, error) {
 }
 
 // assemble reads the parts of a model whose folder holds only what was trained.
-func (m *VLM) assemble(dir string, o LoadOptions) error {
+func (o LoadOptions) assemble(m *connector.VLM, dir string) error {
+	c := ConfigOf(m)
 	path := findProjector(dir)
 	if path == "" {
 		return fmt.Errorf("%s: holds none of %s", dir, strings.Join(projectorFiles, ", "))
@@ -88,7 +90,7 @@ func (m *VLM) assemble(dir string, o LoadOptions) error {
 	if err != nil {
 		return err
 	}
-	if err = o.language(m.Language, w); m.config.Marks && err != nil {
+	if err = o.language(m.Language, w); c.Marks && err != nil {
 		err = o.grown(m, w, err)
 	}
 	if err != nil || !o.Alias {
@@ -97,10 +99,10 @@ func (m *VLM) assemble(dir string, o LoadOptions) error {
 	if err != nil {
 		return err
 	}
-	if m.Vision, err = o.tower(m.config.TowerDir(dir), m.config.Tower); err != nil {
+	if m.Vision, err = o.tower(c.TowerDir(dir), c.Tower); err != nil {
 		return err
 	}
-	return m.LoadProjector(path, o)
+	return LoadProjector(m, path, o)
 }
 
 // language reads a language model alone.
@@ -113,7 +115,7 @@ func (o LoadOptions) language(l llm.Model, w *nn.Weights) error {
 // LoadProjector reads a projector into m, which must have the same shape: a file such as LLaVA's mm_projector.bin, or a folder that holds one.
 // What else was trained and lies in the same file, such as the vision tower, is read too; of a file with the token embeddings, with which
 // <im_start> and <im_end> were trained (mm_use_im_start_end), the last two rows. Of o, DType is used.
-func (m *VLM) LoadProjector(path string, o LoadOptions) error {
+func LoadProjector(m *connector.VLM, path string, o LoadOptions) error {
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
 		file := findProjector(path)
 		if file == "" {
@@ -126,7 +128,7 @@ func (m *VLM) LoadProjector(path string, o LoadOptions) error {
 		return err
 	}
 	defer w.Close()
-	if err := m.readMarks(w); err != nil {
+	if err := readMarks(m, w); err != nil {
 		return err
 	}
 	o.Alias = false
@@ -186,7 +188,7 @@ func findProjector(dir string) string {
 }
 
 // readGeneration takes end and padding tokens from dir/generation_config.json, if there is one: they count more than those of config.json.
-func (m *VLM) readGeneration(dir string) error {
+func (c *Config) readGeneration(dir string) error {
 	path := filepath.Join(dir, "generation_config.json")
 	raw, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -203,15 +205,15 @@ func (m *VLM) readGeneration(dir string) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	if f.PAD != nil {
-		m.pad = *f.PAD
+		c.pad = f.PAD
 	}
 	var one int
 	switch {
 	case f.EOS == nil || string(f.EOS) == "null":
 	case json.Unmarshal(f.EOS, &one) == nil:
-		m.eos = []int{one}
+		c.eos = []int{one}
 	default:
-		if err := json.Unmarshal(f.EOS, &m.eos); err != nil {
+		if err := json.Unmarshal(f.EOS, &c.eos); err != nil {
 			return fmt.Errorf("%s: eos_token_id %s is neither a number nor a list of numbers", path, f.EOS)
 		}
 	}

@@ -1,4 +1,4 @@
-package connector
+package llava
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// Config describes a vision-language model. It reads config.json of transformers' LlavaForConditionalGeneration and
+// Config describes a LLaVA. It reads config.json of transformers' LlavaForConditionalGeneration and
 // LlavaNextForConditionalGeneration and of the original LLaVA, and writes either.
 type Config struct {
 	Text      llm.Config
@@ -39,13 +39,15 @@ type Config struct {
 	original  bool   // read from the original layout
 	tower     bool   // vision described here rather than in the tower's folder
 	pinpoints string // grids of the original layout until the size of a view is known
+	eos       []int  // of generation_config.json; nil: Text's
+	pad       *int   // the same
 }
 
 // Next reports whether pictures are shown as tiles, as LLaVA-NeXT does.
-func (c *Config) Next() bool { return len(c.Canvases) > 0 }
+func (c Config) Next() bool { return len(c.Canvases) > 0 }
 
 // FeaturesPerView is the number of tokens that one view becomes.
-func (c *Config) FeaturesPerView() int {
+func (c Config) FeaturesPerView() int {
 	g := c.Vision.ImageSize / c.Vision.PatchSize
 	if k := max(c.Merge, 1); c.Select.Class != "cls_patch" || !c.hasClass() {
 		return g * g / (k * k)
@@ -54,13 +56,13 @@ func (c *Config) FeaturesPerView() int {
 }
 
 // featureWidth is the width of the features that the projector takes, before it merges patches.
-func (c *Config) featureWidth() int { return len(c.Select.Layers) * c.Vision.HiddenSize }
+func (c Config) featureWidth() int { return len(c.Select.Layers) * c.Vision.HiddenSize }
 
 // hasClass reports whether the tower has a class token.
-func (c *Config) hasClass() bool { return c.Vision.ModelType != "siglip_vision_model" }
+func (c Config) hasClass() bool { return c.Vision.ModelType != "siglip_vision_model" }
 
 // TowerDir is where the original layout keeps the vision tower of a model in dir.
-func (c *Config) TowerDir(dir string) string {
+func (c Config) TowerDir(dir string) string {
 	if filepath.IsAbs(c.Tower) {
 		return c.Tower
 	}
@@ -68,12 +70,12 @@ func (c *Config) TowerDir(dir string) string {
 }
 
 // AnyRes is the tiling of [Config.Canvases].
-func (c *Config) AnyRes() imaging.AnyRes {
+func (c Config) AnyRes() imaging.AnyRes {
 	return imaging.AnyRes{Canvases: c.Canvases, Tile: c.Vision.ImageSize, Side: c.Vision.ImageSize / c.Vision.PatchSize, Max: c.MaxTiles, HF: !c.original}
 }
 
 // Validate returns an error that names the first field that is wrong.
-func (c *Config) Validate() error {
+func (c Config) Validate() error {
 	if err := c.Text.Validate(); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package connector
+package llava
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
@@ -69,8 +70,8 @@ func (r reference) views(views []int) (pixels *tensor.Tensor, sizes []imaging.Si
 }
 
 // batch has one token for each feature.
-func (r reference) batch(in string, views []int) Batch {
-	b := Batch{IDs: r.ints(in + "input_ids"), Mask: r.ints(in + "attention_mask").IntData()}
+func (r reference) batch(in string, views []int) connector.Batch {
+	b := connector.Batch{IDs: r.ints(in + "input_ids"), Mask: r.ints(in + "attention_mask").IntData()}
 	for i, id := range b.IDs.IntData() {
 		if id == 23 { // the original layout has no id for it
 			b.IDs.IntData()[i] = data.ImageID
@@ -87,13 +88,13 @@ func (r reference) batch(in string, views []int) Batch {
 }
 
 // samples have one place for each picture.
-func (r reference) samples(views []int) []Sample {
+func (r reference) samples(views []int) []connector.Sample {
 	pixels, sizes := r.views(views)
 	ids, mask, labels := r.rows("in.original.input_ids"), r.rows("in.original.attention_mask"), r.rows("in.original.labels")
-	var out []Sample
+	var out []connector.Sample
 	picture, view := 0, 0
 	for i := range ids {
-		var s Sample
+		var s connector.Sample
 		for t, id := range ids[i] {
 			if mask[i][t] == 0 {
 				continue
@@ -115,7 +116,7 @@ func (r reference) samples(views []int) []Sample {
 }
 
 // logits compares those of a batch with the recorded ones where there is text or picture.
-func (r reference) logits(m *VLM, b Batch) {
+func (r reference) logits(m *connector.VLM, b connector.Batch) {
 	r.t.Helper()
 	got, want := llm.Logits(m.Language, m.Hidden(b)), r.get("out.logits")
 	B, T := b.IDs.Dims2()
@@ -136,7 +137,7 @@ func (r reference) logits(m *VLM, b Batch) {
 }
 
 // everything compares features, logits, loss, gradients and generated ids.
-func (r reference) everything(m *VLM, views []int) {
+func (r reference) everything(m *connector.VLM, views []int) {
 	r.t.Helper()
 	b := r.batch("in.", views)
 	tensortest.Close(r.t, m.Tokens(b), r.get("out.image_features"), 1e-4, 0)
@@ -193,7 +194,7 @@ func TestLayers(t *testing.T) {
 	r := openReference(t, "llava_layers")
 	m, err := Load(filepath.Join("testdata", "llava_layers"), LoadOptions{})
 	require.NoError(t, err)
-	require.Equal(t, []int{-1, 0, -2}, m.Config().Select.Layers)
+	require.Equal(t, []int{-1, 0, -2}, ConfigOf(m).Select.Layers)
 	r.everything(m, nil)
 
 	dir := t.TempDir()

@@ -1,9 +1,10 @@
-package connector
+package llava
 
 import (
 	"fmt"
 	"slices"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -19,10 +20,10 @@ var tokenEmbeddings = []string{"language_model.model.embed_tokens.weight", "lang
 
 // readMarks takes the embeddings of the marks from a projector's file, if it holds any, and drops their table from w: it has all rows or just
 // these two, and the others are the base's.
-func (m *VLM) readMarks(w *nn.Weights) error {
+func readMarks(m *connector.VLM, w *nn.Weights) error {
 	for _, name := range w.Names() {
 		c, _ := Canonical(name)
-		if !m.config.Marks || !slices.Contains(tokenEmbeddings, c) {
+		if !ConfigOf(m).Marks || !slices.Contains(tokenEmbeddings, c) {
 			continue
 		}
 		var table *tensor.Tensor
@@ -59,14 +60,15 @@ func (m *VLM) readMarks(w *nn.Weights) error {
 
 // grown reads a base whose vocabulary lacks the marks: their rows, in the table and in the head, start as the mean of the others. why is what was
 // wrong without that, and what it returns if nothing else is.
-func (o LoadOptions) grown(m *VLM, w *nn.Weights, why error) error {
-	c := m.config.Text
+func (o LoadOptions) grown(m *connector.VLM, w *nn.Weights, why error) error {
+	c := m.Language.Config()
+	rows := c.VocabSize
 	for _, name := range w.Names() {
 		if canonical, _ := Canonical(name); slices.Contains(tokenEmbeddings, canonical) && len(w.Shape(name)) == 2 {
 			c.VocabSize = w.Shape(name)[0]
 		}
 	}
-	if c.VocabSize >= m.config.Text.VocabSize {
+	if c.VocabSize >= rows {
 		return why
 	}
 	base, err := llm.New(nil, c)

@@ -1,11 +1,11 @@
-package connector
+package llava
 
 import (
 	"strconv"
 	"strings"
 )
 
-// Canonical translates the name of a tensor in any of LLaVA's checkpoint layouts into the Hub's, which are the names of [VLM]'s parameters: of the
+// Canonical translates the name of a tensor in any of LLaVA's checkpoint layouts into the Hub's, which are the names of [connector.VLM]'s parameters: of the
 // original repository, of transformers 4 and 5, of their programs from 4.52 on, and of files that hold the projector alone. It reports
 // false for buffers that are not parameters.
 //

@@ -1,30 +1,12 @@
-package connector
+package llava
 
 import (
 	"fmt"
 	"math"
 
-	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/tensor"
 )
-
-// Picture is what the language model sees of a picture of that size: for data.LoaderConfig and data.Splice.
-func (c *Config) Picture(size imaging.Size) data.Picture {
-	if !c.Next() {
-		return data.Flat(1, c.FeaturesPerView())
-	}
-	a := c.AnyRes()
-	l := a.Layout(size.W, size.H)
-	if !shrunk(l) {
-		return data.Tiled(a, l, true)
-	}
-	p := data.Picture{Views: 1 + l.Cols*l.Rows, Pieces: []data.Piece{{Kind: data.Patches, Count: a.Side * a.Side}}}
-	for range l.Features.H { // mixtures of the tiles' features: which ones is not said here
-		p.Pieces = append(p.Pieces, data.Piece{Kind: data.Patches, View: 1, Count: l.Features.W}, data.Piece{Kind: data.Newline, Count: 1})
-	}
-	return p
-}
 
 func shrunk(l imaging.Layout) bool {
 	return l.Features != imaging.Size{W: l.Kept.Dx(), H: l.Kept.Dy()}
@@ -49,7 +31,7 @@ func (p *packing) add(row int) {
 // pack lays out pictures of the given sizes, whose V views have P features each. Per picture: the base view, then the tiles laid together,
 // without padding and perhaps shrunk, a newline after each row. Source: LLaVA's and LLaVA-NeXT's prepare_inputs_labels_for_multimodal,
 // spatial_unpad and anyres_max.
-func (c *Config) pack(sizes []imaging.Size, P, V int) (packing, error) {
+func (c Config) pack(sizes []imaging.Size, P, V int) (packing, error) {
 	a := c.AnyRes()
 	g := a.Side
 	var p packing

@@ -1,4 +1,4 @@
-package connector
+package llava
 
 import (
 	"encoding/json"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/tensor"
@@ -19,14 +20,18 @@ func TestTokensOfTiles(t *testing.T) {
 	c := Config{Vision: vit.CLIPLarge336(), Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Canvases: imaging.Canvases16(), original: true}
 	for _, k := range [][3]int{{336, 336, 1176}, {640, 480, 2340}, {480, 640, 2352}, {1000, 1000, 2928}, {1920, 1080, 1948}, {1080, 1920, 1968}, {300, 900, 2376},
 		{900, 300, 2328}, {224, 224, 1176}, {672, 336, 1752}, {1344, 336, 1890}, {427, 640, 2160}, {640, 427, 2144}} {
-		p := c.Picture(imaging.Size{W: k[0], H: k[1]})
-		require.Equal(t, k[2], p.Len(), "%v", k)
+		p := layout(c, k[0], k[1])
+		require.Equal(t, k[2], p.Tokens, "%v", k)
 		order, err := c.pack([]imaging.Size{{W: k[0], H: k[1]}}, 576, p.Views)
 		require.NoError(t, err)
 		require.Len(t, order.rows[0], k[2])
 		require.False(t, order.mixed)
 	}
-	require.Equal(t, data.Flat(1, 576), (&Config{Vision: vit.CLIPLarge336(), Select: vit.Select{Class: "patch"}}).Picture(imaging.Size{W: 5, H: 9}))
+	require.Equal(t, connector.Layout{Views: 1, Tokens: 576}, layout(Config{Vision: vit.CLIPLarge336(), Select: vit.Select{Class: "patch"}}, 5, 9))
+}
+
+func layout(c Config, w, h int) connector.Layout {
+	return (&Connector{config: c}).Layout(imaging.Size{W: w, H: h})
 }
 
 // tiled shows pictures as views of 2×2 features.
@@ -42,7 +47,7 @@ func tiled(maxTiles int) Config {
 func TestPackingIsThePlan(t *testing.T) {
 	c := tiled(0)
 	for _, s := range []imaging.Size{{W: 30, H: 11}, {W: 9, H: 40}, {W: 16, H: 15}, {W: 100, H: 70}} {
-		want := c.Picture(s)
+		want := data.Tiled(c.AnyRes(), c.AnyRes().Layout(s.W, s.H), true)
 		got, err := c.pack([]imaging.Size{s}, 4, want.Views)
 		require.NoError(t, err)
 		var rows []int32
@@ -67,7 +72,7 @@ func TestShrunkTiles(t *testing.T) {
 	s := imaging.Size{W: 100, H: 100}
 	l := c.AnyRes()
 	require.Equal(t, imaging.Size{W: 2, H: 2}, l.Layout(100, 100).Features)
-	require.Equal(t, 4+2*3, c.Picture(s).Len())
+	require.Equal(t, 4+2*3, layout(c, s.W, s.H).Tokens)
 	p, err := c.pack([]imaging.Size{s}, 4, 10)
 	require.NoError(t, err)
 	require.True(t, p.mixed)
@@ -106,11 +111,11 @@ func TestShrunkTiles(t *testing.T) {
 
 	ids := []int32{1, -200, 5, 6}
 	views := imaging.Pixels{N: 10, H: 8, W: 8, Data: tensor.Randn(rng(), 1, 10*3*8*8).Data()}
-	b, err := m.Splice([]Sample{{IDs: ids, Labels: ids, Pixels: []imaging.Pixels{views}, Sizes: []imaging.Size{s}}}, false)
+	b, err := m.Splice([]connector.Sample{{IDs: ids, Labels: ids, Pixels: []imaging.Pixels{views}, Sizes: []imaging.Size{s}}}, false)
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 13}, b.IDs.Shape())
 	m.Loss(b).Backward()
-	require.NotNil(t, m.Newline.Grad())
+	require.NotNil(t, m.Connector.(*Connector).Newline.Grad())
 }
 
 // Against testdata/anyres_max.py: canvas, unpadding, interpolation and newlines of pictures of many shapes, most of them shrunk.
@@ -133,8 +138,8 @@ func TestShrunkTilesAreTorch(t *testing.T) {
 		}
 	}
 	for _, k := range cases {
-		picture := c.Picture(imaging.Size{W: k.W, H: k.H})
-		require.Equal(t, len(k.Tokens), picture.Len(), "%d×%d", k.W, k.H)
+		picture := layout(c, k.W, k.H)
+		require.Equal(t, len(k.Tokens), picture.Tokens, "%d×%d", k.W, k.H)
 		p, err := c.pack([]imaging.Size{{W: k.W, H: k.H}}, 9, picture.Views)
 		require.NoError(t, err)
 		require.Equal(t, k.Shrunk, p.mixed, "%d×%d", k.W, k.H)
@@ -152,14 +157,14 @@ func TestShrunkTilesAreTorch(t *testing.T) {
 func TestTilesRefuse(t *testing.T) {
 	m := newModel(t, tiled(0))
 	views := imaging.Pixels{N: 3, H: 8, W: 8, Data: make([]float32, 3*3*8*8)}
-	s := Sample{Name: "a", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{views}, Sizes: []imaging.Size{{W: 16, H: 8}}}
-	_, err := m.Splice([]Sample{s}, false)
+	s := connector.Sample{Name: "a", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{views}, Sizes: []imaging.Size{{W: 16, H: 8}}}
+	_, err := m.Splice([]connector.Sample{s}, false)
 	require.NoError(t, err)
 	s.Sizes = nil
-	_, err = m.Splice([]Sample{s}, false)
+	_, err = m.Splice([]connector.Sample{s}, false)
 	require.EqualError(t, err, "splice: picture 0: its size is not given (sample a)")
 	s.Sizes = []imaging.Size{{W: 100, H: 100}}
-	_, err = m.Splice([]Sample{s}, false)
+	_, err = m.Splice([]connector.Sample{s}, false)
 	require.EqualError(t, err, "splice: picture 0: 3 views instead of 10 (sample a)")
 	c := tiled(0)
 	c.Merge = 2

@@ -1,4 +1,4 @@
-package connector
+package llava
 
 import (
 	"flag"
@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/internal/safetensors"
 	"github.com/gollava/gollava/llm"
@@ -60,18 +61,19 @@ func TestSaveForPython(t *testing.T) {
 		m, err := Load(dir, LoadOptions{})
 		require.NoError(t, err)
 
-		s := Sample{IDs: []int32{1, -200, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}, Pixels: []imaging.Pixels{picture(1)}}
+		s := connector.Sample{IDs: []int32{1, -200, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}, Pixels: []imaging.Pixels{picture(1)}}
 		expected := map[string]*tensor.Tensor{}
 		if name == "llava-next" {
 			s.Sizes = []imaging.Size{{W: 30, H: 11}}
 			s.Pixels[0] = imaging.Pixels{N: 3, H: 8, W: 8, Data: tensor.Randn(rng(), 1, 3*3*8*8).Data()}
 			expected["image_sizes"] = tensor.Ints([]int{11, 30}, 1, 2)
 		}
-		b := splice(t, m, false, s)
+		b, err := m.Splice([]connector.Sample{s}, false)
+		require.NoError(t, err)
 		ids := b.IDs.IntData()
 		for i, id := range ids {
 			if id < 0 {
-				ids[i] = int32(m.config.Image)
+				ids[i] = int32(ConfigOf(m).Image)
 			}
 		}
 		expected["input_ids"], expected["pixel_values"], expected["logits"] = b.IDs, b.Pixels, llm.Logits(m.Language, m.Hidden(b))

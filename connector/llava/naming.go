@@ -1,20 +1,25 @@
-package connector
+package llava
 
 import (
 	"strings"
+
+	"github.com/gollava/gollava/connector"
 )
 
-// Namings are what the programs that adapters of a [VLM] come from call its parameters: transformers 5, transformers from 4.52 on, earlier ones (whose
+// Namings are what the programs that adapters of a LLaVA come from call its parameters: transformers 5, transformers from 4.52 on, earlier ones (whose
 // names are ours), and the original repository. lora.Load tries them in turn.
-func (m *VLM) Namings() []func(name string) string {
+func Namings(m *connector.VLM) []func(name string) string {
 	same := func(name string) string { return name }
-	return []func(string) string{Transformers5, transformers452, same, m.OriginalNames}
+	return []func(string) string{Transformers5, transformers452, same, OriginalNames(m)}
 }
 
 // OriginalNames is what the original repository calls a parameter or a layer of m.
-func (m *VLM) OriginalNames(name string) string { return original(name, m.config.Projector) }
+func OriginalNames(m *connector.VLM) func(name string) string {
+	kind := ConfigOf(m).Projector
+	return func(name string) string { return original(name, kind) }
+}
 
-// Transformers5 is what transformers 5 calls, in its program, a parameter or a layer of a [VLM].
+// Transformers5 is what transformers 5 calls, in its program, a parameter or a layer of a LLaVA.
 func Transformers5(name string) string {
 	return strings.Replace(transformers452(name), "model.vision_tower.vision_model.", "model.vision_tower.", 1)
 }

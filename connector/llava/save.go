@@ -1,11 +1,13 @@
-package connector
+package llava
 
 import (
 	"fmt"
 	"path/filepath"
 	"strings"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/internal/atomicfile"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -26,18 +28,19 @@ const (
 // SaveOptions say how [Save] writes a model. The zero value writes the Hub's layout in the parameters' own dtypes.
 type SaveOptions struct {
 	Layout    Layout
-	Processor *imaging.Processor // for preprocessor_config.json; nil: that of the tower's family
+	Processor *imaging.Processor   // for preprocessor_config.json; nil: that of the tower's family
+	Tokenizer *tokenizer.Tokenizer // whose files are written too; nil: they are the caller's
 	DType     func(name string, kept tensor.DType) tensor.DType
 	MaxShard  int64 // as [nn.SaveOptions] has it
 }
 
-// Save writes m to dir, with config.json, generation_config.json and preprocessor_config.json; the tokenizer's files are the caller's. In the
+// Save writes m to dir, with config.json, generation_config.json and preprocessor_config.json. In the
 // Hub's layout a picture needs an id in the vocabulary: a model that came from the original layout gets one behind its last, and, as the
 // conversion of transformers does, a vocabulary filled up to a multiple of 64 with mean embeddings. What the layout cannot express is an
 // error.
-func Save(dir string, m *VLM, o SaveOptions) error {
+func Save(dir string, m *connector.VLM, o SaveOptions) error {
 	so := nn.SaveOptions{DType: o.DType, MaxShard: o.MaxShard}
-	c := m.config
+	c := ConfigOf(m)
 	processor := o.Processor
 	if processor == nil {
 		processor = c.processor()
@@ -66,10 +69,10 @@ func Save(dir string, m *VLM, o SaveOptions) error {
 		}
 	} else {
 		if c.Image < 0 {
-			if m, err = m.withImageToken(); err != nil {
+			if m, err = withImageToken(m); err != nil {
 				return err
 			}
-			c = m.config
+			c = ConfigOf(m)
 		}
 		if config, err = c.hub(); err != nil {
 			return err
@@ -91,31 +94,30 @@ func Save(dir string, m *VLM, o SaveOptions) error {
 	if err := nn.Save(m, dir, so); err != nil {
 		return err
 	}
-	if err := atomicfile.WriteJSON(filepath.Join(dir, "generation_config.json"), m.generation()); err != nil {
+	if err := atomicfile.WriteJSON(filepath.Join(dir, "generation_config.json"), c.generation()); err != nil {
 		return err
 	}
-	return atomicfile.WriteJSON(filepath.Join(dir, "config.json"), config)
+	if err := atomicfile.WriteJSON(filepath.Join(dir, "config.json"), config); err != nil || o.Tokenizer == nil {
+		return err
+	}
+	return c.saveTokenizer(dir, o.Tokenizer, o.Layout)
 }
 
 // SaveProjector writes the projector alone, in the original layout's names, to a file that ends in .safetensors, or to a folder, which gets
 // mm_projector.safetensors and config.json: what stage 1 leaves behind. The language model is not in it: see [LoadOptions].
-func (m *VLM) SaveProjector(path string, o SaveOptions) error {
+func SaveProjector(m *connector.VLM, path string, o SaveOptions) error {
 	if !strings.HasSuffix(path, ".safetensors") {
-		if err := m.SaveProjector(filepath.Join(path, "mm_projector.safetensors"), o); err != nil {
+		if err := SaveProjector(m, filepath.Join(path, "mm_projector.safetensors"), o); err != nil {
 			return err
 		}
-		return m.SaveConfig(path)
+		return SaveConfig(m, path)
 	}
-	part := &struct {
-		Projector *Projector     `param:"multi_modal_projector"`
-		Newline   *tensor.Tensor `param:"image_newline,optional"`
-	}{m.Projector, m.Newline}
-	return nn.Save(part, path, nn.SaveOptions{DType: o.DType, Rename: func(name string) string { return original(name, m.config.Projector) }})
+	return nn.Save(m.Connector, path, nn.SaveOptions{DType: o.DType, Rename: OriginalNames(m)})
 }
 
 // SaveConfig writes config.json of the original layout to dir, for a folder that holds only what was trained: a projector, or an adapter.
-func (m *VLM) SaveConfig(dir string) error {
-	c := m.config
+func SaveConfig(m *connector.VLM, dir string) error {
+	c := ConfigOf(m)
 	config, err := c.originalConfig()
 	if err != nil {
 		return err
@@ -124,7 +126,7 @@ func (m *VLM) SaveConfig(dir string) error {
 }
 
 // processor is the one that the tower was trained with, for pictures as the config shows them.
-func (c *Config) processor() *imaging.Processor {
+func (c Config) processor() *imaging.Processor {
 	p := imaging.CLIP(c.Vision.ImageSize)
 	if !c.hasClass() {
 		p = imaging.SigLIP(c.Vision.ImageSize)
@@ -143,40 +145,47 @@ func (c *Config) processor() *imaging.Processor {
 }
 
 // generation is generation_config.json.
-func (m *VLM) generation() map[string]any {
+func (c Config) generation() map[string]any {
 	f := map[string]any{"_from_model_config": true}
-	if m.config.Text.BOS >= 0 {
-		f["bos_token_id"] = m.config.Text.BOS
+	if c.Text.BOS >= 0 {
+		f["bos_token_id"] = c.Text.BOS
 	}
-	if eos := m.ends(); len(eos) == 1 {
+	if eos := c.ends(); len(eos) == 1 {
 		f["eos_token_id"] = eos[0]
 	} else if len(eos) > 1 {
 		f["eos_token_id"] = eos
 	}
-	if m.pad >= 0 {
-		f["pad_token_id"] = m.pad
+	if pad := c.padding(); pad >= 0 {
+		f["pad_token_id"] = pad
 	}
 	return f
 }
 
 // ends are the tokens that end an answer.
-func (m *VLM) ends() []int {
-	if m.eos != nil {
-		return m.eos
+func (c Config) ends() []int {
+	if c.eos != nil {
+		return c.eos
 	}
-	return m.config.Text.EOS
+	return c.Text.EOS
+}
+
+// padding is the token that fills up, or -1.
+func (c Config) padding() int {
+	if c.pad != nil {
+		return *c.pad
+	}
+	return c.Text.PAD
 }
 
 // withImageToken is m with an id for pictures behind the vocabulary, whose tables grow to a multiple of 64 rows. All other weights are shared.
-func (m *VLM) withImageToken() (*VLM, error) {
-	c := m.config
+func withImageToken(m *connector.VLM) (*connector.VLM, error) {
+	c := ConfigOf(m)
 	V := c.Text.VocabSize
 	c.Image, c.Text.VocabSize, c.original = V, (V+64)/64*64, false
 	g, err := New(nil, c)
 	if err != nil {
 		return nil, err
 	}
-	g.eos, g.pad = m.eos, m.pad
 	to := map[string]*tensor.Tensor{}
 	for name, p := range nn.Params(g) {
 		to[name] = p

@@ -1,20 +1,18 @@
-package connector
+package llava
 
 import (
 	"encoding/json"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gollava/gollava/data"
-	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/imaging"
-	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/internal/atomicfile"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
@@ -33,7 +31,7 @@ func small() Config {
 			MaxPositionEmbeddings: 128, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Type: "default", Theta: 10000}, BOS: 1, EOS: []int{2}, PAD: 0}}
 }
 
-func newModel(t *testing.T, c Config) *VLM {
+func newModel(t *testing.T, c Config) *connector.VLM {
 	t.Helper()
 	m, err := New(rng(), c)
 	require.NoError(t, err)
@@ -55,6 +53,15 @@ func same(t *testing.T, want, got any) {
 	require.Empty(t, byName)
 }
 
+// picture is one view of noise for [small].
+func picture(seed int) imaging.Pixels {
+	p := imaging.Pixels{N: 1, H: 16, W: 16, Data: make([]float32, 3*16*16)}
+	for i := range p.Data {
+		p.Data[i] = float32(math.Sin(float64(seed*1000 + i*i)))
+	}
+	return p
+}
+
 func TestProjectorOnly(t *testing.T) {
 	r := openReference(t, "llava")
 	for _, dir := range []string{"projector-only", "projector-only-legacy"} {
@@ -62,10 +69,10 @@ func TestProjectorOnly(t *testing.T) {
 		dir := filepath.Join("testdata", "llava", dir)
 		whole, err := Load(filepath.Join("testdata", "llava", "transformers-4"), LoadOptions{})
 		require.NoError(t, err)
-		for _, p := range nn.Params(whole.Projector) {
+		for _, p := range nn.Params(whole.Connector.(*Connector).Projector) {
 			clear(p.Data())
 		}
-		require.NoError(t, whole.LoadProjector(dir, LoadOptions{}))
+		require.NoError(t, LoadProjector(whole, dir, LoadOptions{}))
 		r.everything(whole, nil)
 
 		_, err = Load(dir, LoadOptions{})
@@ -93,30 +100,17 @@ func TestMarks(t *testing.T) {
 		whole, err := Load(saved, LoadOptions{Alias: true})
 		require.NoError(t, err)
 		clear(joined.Language.(*llm.Llama).Decoder.Embedding.Weight.Data()[24*12:])
-		require.NoError(t, joined.LoadProjector(dir, LoadOptions{}))
-		require.NoError(t, whole.LoadProjector(dir, LoadOptions{})) // over memory that cannot be written
+		require.NoError(t, LoadProjector(joined, dir, LoadOptions{}))
+		require.NoError(t, LoadProjector(whole, dir, LoadOptions{})) // over memory that cannot be written
 		r.everything(joined, nil)
 		r.everything(whole, nil)
 	}
 
-	tok, err := tokenizer.Train(slices.Values([]string{"What is this? "}), tokenizer.TrainConfig{Size: 300, Specials: []string{"<s>", "</s>", chat.ImageStart, chat.ImageEnd}, BOS: "<s>"})
-	require.NoError(t, err)
-	c := small()
-	c.Marks = true
-	a := Assistant{Model: newModel(t, c), Tokenizer: tok, Processor: c.processor(), Template: chat.VicunaV1()}
-	x, err := a.prompt([]chat.Turn{{From: chat.Human, Value: "<image>\nWhat is <im_end>?"}}, []*imaging.RGB{imaging.New(9, 9)})
-	require.NoError(t, err)
-	at := slices.Index(x.IDs, data.ImageID)
-	start, _ := tok.ID(chat.ImageStart)
-	end, _ := tok.ID(chat.ImageEnd)
-	require.Equal(t, []int32{int32(start), data.ImageID, int32(end)}, x.IDs[at-1:at+2])
-	require.NotContains(t, x.IDs[at+2:], int32(end), "what is written is text")
-
 	without := filepath.Join("testdata", "llava", "transformers-4")
 	m, err := Load(without, LoadOptions{})
 	require.NoError(t, err)
-	m.config.Marks = true // with a vocabulary of 24
-	require.ErrorContains(t, m.LoadProjector(filepath.Join("testdata", "llava_marks", "all-rows"), LoadOptions{}),
+	m.Connector.(*Connector).config.Marks = true // with a vocabulary of 24
+	require.ErrorContains(t, LoadProjector(m, filepath.Join("testdata", "llava_marks", "all-rows"), LoadOptions{}),
 		"model.embed_tokens.weight [26 12]: [24 12], or the 2 rows of <im_start> and <im_end>, are needed")
 	parts.Base = without // no plain language model
 	_, err = Load(filepath.Join("testdata", "llava_marks", "two-rows"), parts)
@@ -141,11 +135,11 @@ func TestSaveLoad(t *testing.T) {
 			again, err := Load(dir, LoadOptions{})
 			require.NoError(t, err, name)
 			same(t, m, again)
-			got := again.Config()
-			require.Equal(t, []any{m.config.Merge, m.config.Gain, m.config.SlotStd, m.config.Select.Layers, m.config.FeaturesPerView(), m.config.Vision},
+			got := ConfigOf(again)
+			require.Equal(t, []any{ConfigOf(m).Merge, ConfigOf(m).Gain, ConfigOf(m).SlotStd, ConfigOf(m).Select.Layers, ConfigOf(m).FeaturesPerView(), ConfigOf(m).Vision},
 				[]any{got.Merge, got.Gain, got.SlotStd, got.Select.Layers, got.FeaturesPerView(), got.Vision}, name)
-			got.Text.DType, got.Text.HeadDim = m.config.Text.DType, m.config.Text.HeadDim
-			require.Equal(t, m.config.Text, got.Text, name)
+			got.Text.DType, got.Text.HeadDim = ConfigOf(m).Text.DType, ConfigOf(m).Text.HeadDim
+			require.Equal(t, ConfigOf(m).Text, got.Text, name)
 
 			p, err := imaging.ReadProcessor(dir)
 			require.NoError(t, err)
@@ -168,24 +162,24 @@ func TestProjectors(t *testing.T) {
 			c.Text.HiddenSize = 12
 		}
 		m := newModel(t, c)
-		require.Len(t, m.Projector.Linears, linears)
+		require.Len(t, m.Connector.(*Connector).Projector.Linears, linears)
 		require.ErrorContains(t, Save(t.TempDir(), m, SaveOptions{}), `no name for mm_projector_type "`+kind)
 		dir := t.TempDir()
 		require.NoError(t, Save(dir, m, SaveOptions{Layout: Original}))
 		again, err := Load(dir, LoadOptions{})
 		require.NoError(t, err)
 		same(t, m, again)
-		require.True(t, again.config.Marks)
+		require.True(t, ConfigOf(again).Marks)
 		if linears == 0 {
 			continue
 		}
 		path := filepath.Join(dir, "mm_projector.safetensors")
-		require.NoError(t, m.SaveProjector(path, SaveOptions{}))
+		require.NoError(t, SaveProjector(m, path, SaveOptions{}))
 		other := newModel(t, c)
-		for _, p := range nn.Params(other.Projector) {
+		for _, p := range nn.Params(other.Connector.(*Connector).Projector) {
 			clear(p.Data())
 		}
-		require.NoError(t, other.LoadProjector(path, LoadOptions{}))
+		require.NoError(t, LoadProjector(other, path, LoadOptions{}))
 		same(t, m, other)
 	}
 	_, err := NewProjector(nil, Config{Projector: "mlp2x_res2x_gelu"})
@@ -209,15 +203,15 @@ func TestLinearProjector(t *testing.T) {
 	again, err := Load(original, LoadOptions{})
 	require.NoError(t, err)
 	same(t, m, again)
-	require.Equal(t, "mlp2x_linear", again.config.Projector)
+	require.Equal(t, "mlp2x_linear", ConfigOf(again).Projector)
 	again, err = Load(dir, LoadOptions{})
 	require.NoError(t, err)
 	same(t, m, again)
-	require.Equal(t, "mlp2x_linear", again.config.Projector)
+	require.Equal(t, "mlp2x_linear", ConfigOf(again).Projector)
 
 	r := rand.New(rand.NewPCG(1, 2))
 	x, y := tensor.Randn(r, 1, 1, 4, 12), tensor.Randn(r, 1, 1, 4, 12)
-	p := again.Projector
+	p := again.Connector.(*Connector).Projector
 	sum := p.Forward(x).Add(p.Forward(y)).Sub(p.Forward(tensor.New(1, 4, 12)))
 	require.InDeltaSlice(t, p.Forward(x.Add(y)).Data(), sum.Data(), 1e-5, "the connector is not linear")
 }
@@ -231,8 +225,8 @@ func TestImageTokenForTheHub(t *testing.T) {
 	require.NoError(t, Save(dir, m, SaveOptions{}))
 	hub, err := Load(dir, LoadOptions{})
 	require.NoError(t, err)
-	require.Equal(t, 30, hub.config.Image)
-	require.Equal(t, 64, hub.config.Text.VocabSize)
+	require.Equal(t, 30, ConfigOf(hub).Image)
+	require.Equal(t, 64, ConfigOf(hub).Text.VocabSize)
 	table := m.Language.(*llm.Llama).Decoder.Embedding.Weight.Data()
 	grown := hub.Language.(*llm.Llama).Decoder.Embedding.Weight.Data()
 	require.Equal(t, table, grown[:len(table)])
@@ -241,11 +235,11 @@ func TestImageTokenForTheHub(t *testing.T) {
 		mean += table[i] / 30
 	}
 	require.InDelta(t, mean, grown[63*20+3], 1e-6)
-	require.Equal(t, 30, m.config.Text.VocabSize) // m itself is as it was
+	require.Equal(t, 30, ConfigOf(m).Text.VocabSize) // m itself is as it was
 
-	b, err := m.Splice([]Sample{{IDs: []int32{1, 4, -200, 5, 2}, Labels: []int32{-100, -100, -100, 5, 2}, Pixels: []imaging.Pixels{picture(1)}}}, false)
+	b, err := m.Splice([]connector.Sample{{IDs: []int32{1, 4, -200, 5, 2}, Labels: []int32{-100, -100, -100, 5, 2}, Pixels: []imaging.Pixels{picture(1)}}}, false)
 	require.NoError(t, err)
-	h, err := hub.Splice([]Sample{{IDs: []int32{1, 4, -200, 5, 2}, Labels: []int32{-100, -100, -100, 5, 2}, Pixels: []imaging.Pixels{picture(1)}}}, false)
+	h, err := hub.Splice([]connector.Sample{{IDs: []int32{1, 4, -200, 5, 2}, Labels: []int32{-100, -100, -100, 5, 2}, Pixels: []imaging.Pixels{picture(1)}}}, false)
 	require.NoError(t, err)
 	want, got := llm.Logits(m.Language, m.Hidden(b)), llm.Logits(hub.Language, hub.Hidden(h))
 	for row := range want.Dim(1) {
@@ -264,9 +258,9 @@ func TestBFloat16(t *testing.T) {
 	require.NoError(t, err)
 	full, err := Load(dir, LoadOptions{DType: nn.As(tensor.Float32)})
 	require.NoError(t, err)
-	b, err := m.Splice([]Sample{{IDs: []int32{1, 4, -200, 5, 2}, Labels: []int32{-100, -100, -100, 5, 2}, Pixels: []imaging.Pixels{picture(1)}}}, false)
+	b, err := m.Splice([]connector.Sample{{IDs: []int32{1, 4, -200, 5, 2}, Labels: []int32{-100, -100, -100, 5, 2}, Pixels: []imaging.Pixels{picture(1)}}}, false)
 	require.NoError(t, err)
-	require.Equal(t, tensor.BFloat16, half.Projector.Linears[0].(*nn.Linear).Weight.DType())
+	require.Equal(t, tensor.BFloat16, half.Connector.(*Connector).Projector.Linears[0].(*nn.Linear).Weight.DType())
 	require.InDelta(t, m.Loss(b).Item(), half.Loss(b).Item(), 0.02)
 	require.InDelta(t, full.Loss(b).Item(), half.Loss(b).Item(), 1e-4)
 }
@@ -373,8 +367,8 @@ func TestLoadRefuses(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "generation_config.json"), []byte(`{"eos_token_id": [2, 5], "pad_token_id": 3}`), 0o644))
 	m, err := Load(dir, LoadOptions{})
 	require.NoError(t, err)
-	require.Equal(t, []int{2, 5}, m.ends())
-	require.Equal(t, 3, m.pad)
+	require.Equal(t, []int{2, 5}, m.Config().EOS)
+	require.Equal(t, 3, m.Config().PAD)
 	require.NoError(t, os.Truncate(filepath.Join(dir, "model.safetensors"), 3000))
 	_, err = Load(dir, LoadOptions{})
 	require.ErrorContains(t, err, "model.safetensors")
@@ -428,8 +422,6 @@ func FuzzConfig(f *testing.F) {
 		if _, err := New(nil, c); err != nil {
 			return
 		}
-		if c.Next() {
-			c.Picture(imaging.Size{W: 640, H: 480})
-		}
+		(&Connector{config: c}).Layout(imaging.Size{W: 640, H: 480})
 	})
 }

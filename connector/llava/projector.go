@@ -1,4 +1,4 @@
-package connector
+package llava
 
 import (
 	"fmt"
@@ -11,7 +11,7 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Projector turns vision features into token embeddings: LLaVA's connector. "linear" is one Linear (v1), "mlpNx_gelu" N of them with GELU
+// Projector turns vision features into token embeddings. "linear" is one Linear (v1), "mlpNx_gelu" N of them with GELU
 // between (v1.5: mlp2x_gelu), "identity" none. Source: LLaVA's multimodal_projector/builder.py. "mlpNx_linear" is N of them with nothing between:
 // how the Hub's layout, whose projector always has two Linears, says a linear connector (mlp2x_linear: projector_hidden_act "linear").
 type Projector struct {

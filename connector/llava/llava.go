@@ -1,0 +1,100 @@
+// Package llava is LLaVA, of every version from the first to LLaVA-NeXT: its projectors and tiles as a [connector.Connector], and every layout
+// that its checkpoints come in. It writes the Hub's layout, which transformers loads, and the original repository's.
+//
+//	a, err := llava.Open("llava-1.5-7b-hf", llava.LoadOptions{})
+//	answer, err := a.Reply(ctx, []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}}, []*imaging.RGB{picture}, nil)
+package llava
+
+import (
+	"math"
+	"math/rand/v2"
+
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/vit"
+)
+
+// Connector projects each feature to a token. Of an image that is shown as tiles (LLaVA-NeXT) it lays the tiles' tokens together again.
+type Connector struct {
+	Projector *Projector     `param:"multi_modal_projector"`
+	Newline   *tensor.Tensor `param:"image_newline,optional"` // [C], the end of a row of tiles; nil without tiles
+
+	config Config
+}
+
+// New builds the model that c describes. With a nil r its weights are to be loaded.
+func New(r *rand.Rand, c Config) (*connector.VLM, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	v, err := vit.New(r, c.Vision)
+	if err != nil {
+		return nil, err
+	}
+	p, err := NewProjector(r, c)
+	if err != nil {
+		return nil, err
+	}
+	l, err := llm.New(r, c.Text)
+	if err != nil {
+		return nil, err
+	}
+	return join(r, v, p, l, c)
+}
+
+// Join puts a trained encoder and a trained language model together with a fresh projector: the start of stage 1. c's Text and Vision are taken
+// from the parts.
+func Join(r *rand.Rand, v vit.Tower, l llm.Model, c Config) (*connector.VLM, error) {
+	c.Text, c.Vision = l.Config(), v.Config()
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	p, err := NewProjector(r, c)
+	if err != nil {
+		return nil, err
+	}
+	return join(r, v, p, l, c)
+}
+
+func join(r *rand.Rand, v vit.Tower, p *Projector, l llm.Model, c Config) (*connector.VLM, error) {
+	x := &Connector{Projector: p, config: c}
+	if c.Next() {
+		x.Newline = tensor.Randn(r, 1/math.Sqrt(float64(c.Text.HiddenSize)), c.Text.HiddenSize).Param()
+	}
+	return connector.New(v, x, l, connector.Config{Select: c.Select, Image: c.Image, MaxLength: c.MaxLength, EOS: c.ends(), PAD: c.padding()})
+}
+
+// ConfigOf describes a LLaVA. It panics if m's connector is another one.
+func ConfigOf(m *connector.VLM) Config {
+	x, ok := m.Connector.(*Connector)
+	if !ok {
+		tensor.Fail("ConfigOf", "the connector is a %T, not LLaVA's", m.Connector)
+	}
+	return x.config
+}
+
+// Layout implements [connector.Connector].
+func (x *Connector) Layout(size imaging.Size) connector.Layout {
+	if !x.config.Next() {
+		return connector.Layout{Views: 1, Tokens: x.config.FeaturesPerView()}
+	}
+	l := x.config.AnyRes().Layout(size.W, size.H)
+	return connector.Layout{Views: 1 + l.Cols*l.Rows, Tokens: l.Tokens}
+}
+
+// Forward implements [connector.Connector]: features [V, P, D] to tokens [N, C].
+func (x *Connector) Forward(features *tensor.Tensor, sizes []imaging.Size) *tensor.Tensor {
+	y := x.Projector.Forward(features) // [V, P', C]
+	V, P, C := y.Dims3()
+	y = y.Reshape(V*P, C)
+	if !x.config.Next() {
+		return y
+	}
+	p, err := x.config.pack(sizes, P, V)
+	if err != nil {
+		tensor.Fail("Connector", "%v", err)
+	}
+	return p.apply(y, x.Newline)
+}

@@ -1,13 +1,12 @@
 package llm
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 
+	"github.com/gollava/gollava/internal/jsonfile"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 )
@@ -35,6 +34,7 @@ type Config struct {
 	BOS, PAD              int // −1: none
 	EOS                   []int
 	DType                 string // of the stored weights: float32, bfloat16, float16
+	Dropout               Dropout
 
 	AlibiBiasMax float64 // MPT
 	SoftmaxScale float64 // MPT; 0: 1/√d
@@ -44,6 +44,23 @@ type Config struct {
 	InitStd      float64 // of all weights; 0: 0.02
 	DampResidual bool    // projections that end a residual branch start √(2·layers) times smaller, as in GPT-2
 	EmbeddingStd float64 // of token embeddings; 0: InitStd. The final norm starts at InitStd/EmbeddingStd, so that tied logits start as before
+}
+
+// Dropout holds the rates that a config asks for in training. Models here train without any, which leaves answers as they are: whoever trains
+// should say so.
+type Dropout struct {
+	Attention float64 // attention_dropout, or MPT's attn_pdrop
+	Residual  float64 // resid_pdrop
+	Embedding float64 // embd_pdrop, or MPT's emb_pdrop
+}
+
+func (d Dropout) validate() error {
+	for _, p := range []float64{d.Attention, d.Residual, d.Embedding} {
+		if !(p >= 0 && p < 1) {
+			return fmt.Errorf("a dropout of %v is outside [0, 1)", p)
+		}
+	}
+	return nil
 }
 
 // file is config.json as transformers writes it.
@@ -101,24 +118,25 @@ var families = map[string]string{"llava_llama": "llama", "llava": "llama", "llav
 
 // ReadConfig reads dir/config.json. Its errors name the file and the field.
 func ReadConfig(dir string) (Config, error) {
-	path := filepath.Join(dir, "config.json")
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return Config{}, err
-	}
 	var c Config
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return Config{}, fmt.Errorf("%s: %w", path, err)
+	if err := jsonfile.Read(filepath.Join(dir, "config.json"), &c); err != nil {
+		return Config{}, err
 	}
 	return c, nil
 }
 
 // UnmarshalJSON reads config.json of any supported family and validates it.
 func (c *Config) UnmarshalJSON(raw []byte) error {
-	var f file
-	f.TieWordEmbeddings = new(bool)
-	if err := json.Unmarshal(raw, &f); err != nil {
+	raw, err := withDefaults(raw)
+	if err != nil {
 		return err
+	}
+	f := file{TieWordEmbeddings: new(bool)}
+	if err := json.Unmarshal(raw, &f); err != nil {
+		return jsonfile.Explain(raw, err)
+	}
+	if f.TieWordEmbeddings == nil { // null
+		f.TieWordEmbeddings = new(bool)
 	}
 	if as, ok := families[f.ModelType]; ok {
 		f.ModelType = as
@@ -133,7 +151,8 @@ func (c *Config) UnmarshalJSON(raw []byte) error {
 		NumHiddenLayers: f.NumHiddenLayers, NumAttentionHeads: f.NumAttentionHeads, NumKeyValueHeads: f.NumAttentionHeads,
 		MaxPositionEmbeddings: f.MaxPositionEmbeddings, NormEps: 1e-6, HiddenAct: f.HiddenAct, TieWordEmbeddings: *f.TieWordEmbeddings,
 		AttentionBias: f.AttentionBias, MLPBias: f.MLPBias, BOS: -1, PAD: -1, DType: f.DType,
-		InitStd: f.InitStd, DampResidual: f.DampResidual, EmbeddingStd: f.EmbeddingStd}
+		InitStd: f.InitStd, DampResidual: f.DampResidual, EmbeddingStd: f.EmbeddingStd,
+		Dropout: Dropout{Attention: f.AttentionDropout, Residual: f.ResidDropout, Embedding: f.EmbdDropout}}
 	if f.NumKeyValueHeads != nil {
 		c.NumKeyValueHeads = *f.NumKeyValueHeads
 	}
@@ -157,14 +176,7 @@ func (c *Config) UnmarshalJSON(raw []byte) error {
 	if err := c.readIDs(f.BOS, f.PAD, f.EOS); err != nil {
 		return err
 	}
-	switch {
-	case f.AttentionDropout != 0:
-		return fmt.Errorf("attention_dropout %v is not supported (set it to 0)", f.AttentionDropout)
-	case f.ResidDropout != 0:
-		return fmt.Errorf("resid_pdrop %v is not supported (set it to 0)", f.ResidDropout)
-	case f.EmbdDropout != 0:
-		return fmt.Errorf("embd_pdrop %v is not supported (set it to 0)", f.EmbdDropout)
-	case len(f.Quantization) > 0 && !bytes.Equal(f.Quantization, []byte("null")):
+	if !jsonfile.IsNull(f.Quantization) {
 		return fmt.Errorf("quantization_config is not supported: load an unquantised checkpoint")
 	}
 	return c.Validate()
@@ -232,7 +244,7 @@ func (c *Config) readIDs(bos, pad *int, eos json.RawMessage) error {
 	if pad != nil {
 		c.PAD = *pad
 	}
-	if len(eos) == 0 || bytes.Equal(eos, []byte("null")) {
+	if jsonfile.IsNull(eos) {
 		return nil
 	}
 	var one int
@@ -283,7 +295,7 @@ type mptAttn struct {
 func (c *Config) unmarshalMPT(raw []byte) error {
 	f := mptFile{ExpansionRatio: 4, MaxSeqLen: 2048}
 	if err := json.Unmarshal(raw, &f); err != nil {
-		return err
+		return jsonfile.Explain(raw, err)
 	}
 	a := f.Attn
 	no := func(field string, v any) error { return fmt.Errorf("%s %v is not supported for mpt", field, v) }
@@ -292,14 +304,8 @@ func (c *Config) unmarshalMPT(raw []byte) error {
 		return no("no_bias", false)
 	case f.LogitScale != nil:
 		return no("logit_scale", f.LogitScale)
-	case f.EmbDropout != 0:
-		return no("emb_pdrop", f.EmbDropout)
-	case f.ResidDropout != 0:
-		return no("resid_pdrop", f.ResidDropout)
 	case a.Alibi != nil && !*a.Alibi:
 		return no("attn_config.alibi", false)
-	case a.AttnPdrop != 0:
-		return no("attn_config.attn_pdrop", a.AttnPdrop)
 	case a.ClipQKV != nil && *a.ClipQKV != 0:
 		return no("attn_config.clip_qkv", *a.ClipQKV)
 	case a.PrefixLM:
@@ -311,7 +317,8 @@ func (c *Config) unmarshalMPT(raw []byte) error {
 	}
 	*c = Config{ModelType: "mpt", VocabSize: f.VocabSize, HiddenSize: f.DModel, IntermediateSize: int(math.Round(f.ExpansionRatio * float64(f.DModel))),
 		NumHiddenLayers: f.NLayers, NumAttentionHeads: f.NHeads, NumKeyValueHeads: f.NHeads, MaxPositionEmbeddings: f.MaxSeqLen, NormEps: 1e-5,
-		HiddenAct: "gelu", TieWordEmbeddings: true, BOS: -1, PAD: -1, DType: f.DType, AlibiBiasMax: 8}
+		HiddenAct: "gelu", TieWordEmbeddings: true, BOS: -1, PAD: -1, DType: f.DType, AlibiBiasMax: 8,
+		Dropout: Dropout{Attention: a.AttnPdrop, Residual: f.ResidDropout, Embedding: f.EmbDropout}}
 	if f.Eps != nil {
 		c.NormEps = *f.Eps
 	}
@@ -333,6 +340,9 @@ func (c *Config) unmarshalMPT(raw []byte) error {
 	return c.Validate()
 }
 
+// maxMatrix is far above the elements of any real weight.
+const maxMatrix = 1 << 40
+
 // Validate fills what follows from other fields and returns an error that names the first field that is missing or wrong.
 func (c *Config) Validate() error {
 	if c.NumKeyValueHeads == 0 {
@@ -350,6 +360,17 @@ func (c *Config) Validate() error {
 	if c.NumHiddenLayers > 1<<14 || c.HeadDim > 1<<20 {
 		return fmt.Errorf("num_hidden_layers %d and head_dim %d are out of range", c.NumHiddenLayers, c.HeadDim)
 	}
+	for name, n := range map[string]int{"bos_token_id": c.BOS, "pad_token_id": c.PAD, "sliding_window": c.SlidingWindow} {
+		if n < -1 || n > math.MaxInt32 {
+			return fmt.Errorf("%s %d is out of range", name, n)
+		}
+	}
+	if !(c.NormEps >= 0 && c.NormEps < 1) {
+		return fmt.Errorf("the norms' epsilon, %v, is out of range", c.NormEps)
+	}
+	if err := c.Dropout.validate(); err != nil {
+		return err
+	}
 	if c.HeadDim == 0 {
 		if c.HiddenSize%c.NumAttentionHeads != 0 {
 			return fmt.Errorf("hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
@@ -358,6 +379,10 @@ func (c *Config) Validate() error {
 	}
 	if c.HeadDim < 0 || c.NumAttentionHeads%c.NumKeyValueHeads != 0 {
 		return fmt.Errorf("num_attention_heads %d is no multiple of num_key_value_heads %d", c.NumAttentionHeads, c.NumKeyValueHeads)
+	}
+	widest := max(c.VocabSize, c.IntermediateSize, c.NumAttentionHeads*c.HeadDim)
+	if widest > maxMatrix/c.HiddenSize {
+		return fmt.Errorf("a matrix of %d × %d (hidden_size) is larger than any model's", widest, c.HiddenSize)
 	}
 	if c.InitStd < 0 || c.EmbeddingStd < 0 {
 		return fmt.Errorf("gollava_init_std %v and gollava_embedding_std %v must not be negative", c.InitStd, c.EmbeddingStd)

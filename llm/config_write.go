@@ -19,6 +19,9 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		if c.SoftmaxScale != 0 {
 			f["attn_config"].(map[string]any)["softmax_scale"] = c.SoftmaxScale
 		}
+		if d := c.Dropout; d != (Dropout{}) {
+			f["attn_config"].(map[string]any)["attn_pdrop"], f["resid_pdrop"], f["emb_pdrop"] = d.Attention, d.Residual, d.Embedding
+		}
 		for k, v := range map[string]int{"bos_token_id": c.BOS, "pad_token_id": c.PAD} {
 			if v >= 0 {
 				f[k] = v
@@ -31,7 +34,7 @@ func (c Config) MarshalJSON() ([]byte, error) {
 		MaxPositionEmbeddings: c.MaxPositionEmbeddings, RMSNormEps: &c.NormEps, HiddenAct: c.HiddenAct, TieWordEmbeddings: &c.TieWordEmbeddings,
 		AttentionBias: c.AttentionBias, MLPBias: c.MLPBias, RoPETheta: c.RoPE.Theta, PartialRotaryFactor: c.RoPE.Partial, EOS: eos,
 		TorchDType: c.dtype(), Architectures: []string{architectures[c.ModelType]}, InitStd: c.InitStd, DampResidual: c.DampResidual,
-		EmbeddingStd: c.EmbeddingStd}
+		EmbeddingStd: c.EmbeddingStd, AttentionDropout: c.Dropout.Attention, ResidDropout: c.Dropout.Residual, EmbdDropout: c.Dropout.Embedding}
 	if c.RoPE.Type != "" && c.RoPE.Type != "default" {
 		s := ropeScaling{RoPEConfig: c.RoPE, Kind: c.RoPE.Type}
 		if c.RoPE.Type == "longrope" {

@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gollava/gollava/internal/jsonfile"
+	"github.com/gollava/gollava/internal/jsonfile/mutate"
 	"github.com/gollava/gollava/internal/verify/modelcase"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
@@ -158,17 +160,21 @@ const small = `{"model_type": "llama", "vocab_size": 10, "hidden_size": 8, "inte
 
 func TestConfigFaultsNameTheField(t *testing.T) {
 	for change, says := range map[string]string{
-		`"model_type": "gpt2"`:               `model_type "gpt2" is not supported`,
-		`"hidden_act": "mish"`:               `hidden_act "mish" is not supported`,
-		`"rope_scaling": {"type": "yarn"}`:   `rope_type "yarn" is not supported`,
-		`"rope_scaling": {"type": "linear"}`: `needs a positive factor`,
-		`"vocab_size": 0`:                    `vocab_size 0`,
-		`"num_hidden_layers": -1`:            `num_hidden_layers -1`,
-		`"num_attention_heads": 3`:           `hidden_size 8 is no multiple of num_attention_heads 3`,
-		`"num_key_value_heads": 3`:           `no multiple of num_key_value_heads 3`,
-		`"attention_dropout": 0.1`:           `attention_dropout 0.1 is not supported`,
-		`"quantization_config": {"bits": 4}`: `quantization_config is not supported`,
-		`"eos_token_id": "x"`:                `eos_token_id`,
+		`"model_type": "gpt2"`:                              `model_type "gpt2" is not supported`,
+		`"hidden_act": "mish"`:                              `hidden_act "mish" is not supported`,
+		`"rope_scaling": {"type": "yarn"}`:                  `rope_type "yarn" is not supported`,
+		`"rope_scaling": {"type": "linear"}`:                `needs a positive factor`,
+		`"vocab_size": 0`:                                   `vocab_size 0`,
+		`"num_hidden_layers": -1`:                           `num_hidden_layers -1`,
+		`"num_attention_heads": 3`:                          `hidden_size 8 is no multiple of num_attention_heads 3`,
+		`"num_key_value_heads": 3`:                          `no multiple of num_key_value_heads 3`,
+		`"attention_dropout": 1.5`:                          `a dropout of 1.5 is outside [0, 1)`,
+		`"vocab_size": 10.5`:                                `vocab_size is 10.5, where a whole number belongs`,
+		`"vocab_size": "ten"`:                               `vocab_size is text, where a whole number belongs`,
+		`"hidden_size": 100000000, "vocab_size": 100000000`: `larger than any model's`,
+		`"pad_token_id": -7`:                                `pad_token_id -7 is out of range`,
+		`"quantization_config": {"bits": 4}`:                `quantization_config is not supported`,
+		`"eos_token_id": "x"`:                               `eos_token_id`,
 		`"model_type": "mpt", "d_model": 8, "n_heads": 2, "n_layers": 1, "attn_config": {"qk_ln": true}`: `attn_config.qk_ln true is not supported`,
 		`"model_type": "mpt", "d_model": 8, "n_heads": 2, "n_layers": 1, "no_bias": false`:               `no_bias false is not supported`,
 	} {
@@ -197,5 +203,25 @@ func TestParameterCounts(t *testing.T) {
 			n += p.Len()
 		}
 		require.Equal(t, want, n)
+	}
+}
+
+// Whatever stands in place of any value of a config.json ends in an error or in a model, never in a panic or in memory without bound.
+func TestMutatedConfigs(t *testing.T) {
+	files, err := filepath.Glob("testdata/*/model/config.json")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, path := range files {
+		raw, err := os.ReadFile(path)
+		require.NoError(t, err)
+		for what, b := range mutate.All(raw) {
+			var c llm.Config
+			if jsonfile.Unmarshal(b, &c) == nil && c.NumHiddenLayers < 100 {
+				_, err := llm.New(nil, c)
+				require.NoError(t, err, "%s: %s", path, what)
+				_, err = json.Marshal(c)
+				require.NoError(t, err, "%s: %s", path, what)
+			}
+		}
 	}
 }

@@ -19,7 +19,7 @@ type VisionConfig struct {
 	ProjectionDim     int     `json:"projection_dim,omitempty"`
 	HiddenAct         string  `json:"hidden_act"`
 	LayerNormEps      float64 `json:"layer_norm_eps"`
-	AttentionDropout  float64 `json:"attention_dropout"`
+	AttentionDropout  float64 `json:"attention_dropout"`         // of training, which is done without any here
 	UseHead           *bool   `json:"vision_use_head,omitempty"` // SigLIP's pooling head; default true
 
 	// PositionStd is the standard deviation that the position table starts with; 0: HiddenSize^−½ as OpenAI. A departure for small towers, whose
@@ -38,7 +38,7 @@ type TextConfig struct {
 	MaxPositionEmbeddings int     `json:"max_position_embeddings"`
 	HiddenAct             string  `json:"hidden_act"`
 	LayerNormEps          float64 `json:"layer_norm_eps"`
-	AttentionDropout      float64 `json:"attention_dropout"`
+	AttentionDropout      float64 `json:"attention_dropout"` // of training, which is done without any here
 	BOS                   int     `json:"bos_token_id"`
 	EOS                   int     `json:"eos_token_id"` // 2 (a mistake that lives on in old files): the row of the largest id is pooled
 	PAD                   int     `json:"pad_token_id"`
@@ -136,8 +136,8 @@ func (c *VisionConfig) Validate() error {
 		return fmt.Errorf("image_size %d is below patch_size %d", c.ImageSize, c.PatchSize)
 	case c.PositionStd < 0 || c.PositionStd > maxStd:
 		return fmt.Errorf("gollava_position_std %v is out of range", c.PositionStd)
-	case c.AttentionDropout != 0:
-		return fmt.Errorf("vision attention_dropout %v is not supported (set it to 0)", c.AttentionDropout)
+	case !(c.AttentionDropout >= 0 && c.AttentionDropout < 1):
+		return fmt.Errorf("vision attention_dropout %v is outside [0, 1)", c.AttentionDropout)
 	}
 	_, err := activation(c.HiddenAct)
 	return err
@@ -154,8 +154,8 @@ func (c *TextConfig) Validate() error {
 		return fmt.Errorf("text hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
 	case c.TokenStd < 0 || c.TokenStd > maxStd:
 		return fmt.Errorf("gollava_token_std %v is out of range", c.TokenStd)
-	case c.AttentionDropout != 0:
-		return fmt.Errorf("text attention_dropout %v is not supported (set it to 0)", c.AttentionDropout)
+	case !(c.AttentionDropout >= 0 && c.AttentionDropout < 1):
+		return fmt.Errorf("text attention_dropout %v is outside [0, 1)", c.AttentionDropout)
 	}
 	_, err := activation(c.HiddenAct)
 	return err

@@ -3,10 +3,10 @@ package vit
 import (
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/gollava/gollava/internal/jsonfile"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 )
@@ -14,7 +14,7 @@ import (
 // ReadVisionConfig reads dir/config.json of a vision tower, or the vision part of a whole CLIP or SigLIP. Its errors name the file and the field.
 func ReadVisionConfig(dir string) (VisionConfig, error) {
 	path := filepath.Join(dir, "config.json")
-	raw, err := os.ReadFile(path)
+	raw, err := jsonfile.Bytes(path, jsonfile.Max)
 	if err != nil {
 		return VisionConfig{}, err
 	}
@@ -22,14 +22,14 @@ func ReadVisionConfig(dir string) (VisionConfig, error) {
 		ModelType string          `json:"model_type"`
 		Vision    json.RawMessage `json:"vision_config"`
 	}
-	if err := json.Unmarshal(raw, &both); err != nil {
+	if err := jsonfile.Unmarshal(raw, &both); err != nil {
 		return VisionConfig{}, fmt.Errorf("%s: %w", path, err)
 	}
-	if both.Vision != nil {
+	if !jsonfile.IsNull(both.Vision) {
 		raw = both.Vision
 	}
 	var c VisionConfig
-	if err := json.Unmarshal(raw, &c); err != nil {
+	if err := jsonfile.Unmarshal(raw, &c); err != nil {
 		return VisionConfig{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if both.ModelType == "siglip" && c.ModelType == "clip_vision_model" {
@@ -40,14 +40,9 @@ func ReadVisionConfig(dir string) (VisionConfig, error) {
 
 // ReadCLIPConfig reads dir/config.json of a whole CLIP. Its errors name the file and the field.
 func ReadCLIPConfig(dir string) (CLIPConfig, error) {
-	path := filepath.Join(dir, "config.json")
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return CLIPConfig{}, err
-	}
 	var c CLIPConfig
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return CLIPConfig{}, fmt.Errorf("%s: %w", path, err)
+	if err := jsonfile.Read(filepath.Join(dir, "config.json"), &c); err != nil {
+		return CLIPConfig{}, err
 	}
 	return c, nil
 }

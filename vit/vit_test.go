@@ -12,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gollava/gollava/internal/jsonfile/mutate"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/tensor/tensortest"
@@ -336,8 +337,10 @@ func TestLoadRefuses(t *testing.T) {
 		{`{"model_type": "dinov2"}`, `config.json: vision model_type "dinov2" is not supported`},
 		{`{"model_type": "clip_vision_model", "hidden_act": "mish"}`, `config.json: hidden_act "mish" is not supported`},
 		{`{"model_type": "clip_vision_model", "hidden_size": -3}`, "config.json: vision config: out of range: hidden_size -3"},
-		{`{"model_type": "clip_vision_model", "attention_dropout": 0.1}`, "config.json: vision attention_dropout 0.1 is not supported"},
-		{`{"model_type": "clip_vision_model"`, "config.json: unexpected end of JSON input"},
+		{`{"model_type": "clip_vision_model", "attention_dropout": 1.1}`, "config.json: vision attention_dropout 1.1 is outside [0, 1)"},
+		{`{"model_type": "clip_vision_model"`, "config.json: line 1, column 34: the JSON ends too early"},
+		{`{"model_type": "clip_vision_model", "hidden_size": "12"}`, "config.json: hidden_size is text, where a whole number belongs"},
+		{`null`, "config.json: is null"},
 		{`{"model_type": "clip", "vision_config": {"model_type": "clip_vision_model", "hidden_size": 12, "intermediate_size": 20, "num_hidden_layers": 3, "num_attention_heads": 3, "image_size": 12, "patch_size": 4}}`,
 			"misshapen   vision_model.embeddings.position_embedding.weight: [5 12] in the file, [10 12] in the model"},
 		{`{"model_type": "clip", "vision_config": {"model_type": "clip_vision_model", "hidden_size": 12, "intermediate_size": 20, "num_hidden_layers": 2, "num_attention_heads": 3, "image_size": 8, "patch_size": 4}}`,
@@ -350,9 +353,29 @@ func TestLoadRefuses(t *testing.T) {
 	_, err := LoadCLIP(write(`{"model_type": "clip_vision_model"}`), nn.LoadOptions{})
 	require.ErrorContains(t, err, `config.json: model_type "clip_vision_model" is not clip`)
 	_, err = LoadCLIP(write(`{"model_type": "clip", "text_config": {"attention_dropout": 1}}`), nn.LoadOptions{})
-	require.ErrorContains(t, err, "text attention_dropout 1 is not supported")
+	require.ErrorContains(t, err, "text attention_dropout 1 is outside [0, 1)")
 	_, err = Load(t.TempDir(), nn.LoadOptions{})
 	require.ErrorContains(t, err, "config.json")
+}
+
+// Whatever stands in place of any value of a config.json ends in an error or in a model.
+func TestMutatedConfigs(t *testing.T) {
+	for _, name := range []string{"clip", "clip_vision-gelu", "siglip_vision"} {
+		raw, err := os.ReadFile(filepath.Join("testdata", name, "config.json"))
+		require.NoError(t, err)
+		for what, b := range mutate.All(raw) {
+			var v VisionConfig
+			if json.Unmarshal(b, &v) == nil && v.NumHiddenLayers < 100 {
+				_, err := New(nil, v)
+				require.NoError(t, err, what)
+			}
+			var c CLIPConfig
+			if json.Unmarshal(b, &c) == nil && c.Vision.NumHiddenLayers+c.Text.NumHiddenLayers < 100 {
+				_, err := NewCLIP(nil, c)
+				require.NoError(t, err, what)
+			}
+		}
+	}
 }
 
 // Whatever a config.json says, reading it and describing its model's weights ends in an error or a model, never in a panic.

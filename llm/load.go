@@ -2,6 +2,7 @@ package llm
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -35,7 +36,14 @@ func LoadAs(c Config, dir string, o nn.LoadOptions) (Model, error) {
 		defer w.Close()
 	}
 	o.Ignore = append(o.Ignore, "**.rotary_emb.inv_freq") // buffers of old files
-	return m, nn.Load(m, w, o)
+	err = nn.Load(m, w, o)
+	if errors.Is(err, nn.ErrTied) && c.TieWordEmbeddings { // a head of its own, as merged adapters leave one: transformers 5 takes it too
+		c.TieWordEmbeddings = false
+		if m, err = New(nil, c); err == nil {
+			err = nn.Load(m, w, o)
+		}
+	}
+	return m, err
 }
 
 // Save writes m's config.json and weights to dir as transformers reads them.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -203,6 +204,30 @@ func TestParameterCounts(t *testing.T) {
 			n += p.Len()
 		}
 		require.Equal(t, want, n)
+	}
+}
+
+// A head that is stored and differs counts, though the config ties it, as in transformers 5 and as merged adapters leave it.
+func TestTiedFlagWithAHeadOfItsOwn(t *testing.T) {
+	for _, name := range []string{"qwen2", "mpt"} {
+		tied, err := llm.Load("testdata/"+name+"/model", nn.LoadOptions{})
+		require.NoError(t, err)
+		c := tied.Config()
+		require.True(t, c.TieWordEmbeddings)
+		c.TieWordEmbeddings = false
+		parted, err := llm.New(rand.New(rand.NewPCG(1, 2)), c)
+		require.NoError(t, err)
+		dir := t.TempDir()
+		require.NoError(t, llm.Save(parted, dir, nn.SaveOptions{}))
+		raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
+		require.NoError(t, err)
+		text := regexp.MustCompile(`"tie_word_embeddings": *false`).ReplaceAllString(string(raw), `"tie_word_embeddings": true`)
+		require.NotEqual(t, string(raw), text)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), []byte(text), 0o600))
+		got, err := llm.Load(dir, nn.LoadOptions{})
+		require.NoError(t, err)
+		require.False(t, got.Config().TieWordEmbeddings, "what is written again says so")
+		require.Equal(t, parted.Head().(*nn.Linear).Weight.Data(), got.Head().(*nn.Linear).Weight.Data())
 	}
 }
 

@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/gollava/gollava/internal/jsonfile"
 )
 
 // Config describes an adapter by the fields of PEFT's adapter_config.json.
@@ -55,14 +56,14 @@ func LLaVA() Config {
 // the file and the field.
 func ReadConfig(dir string) (Config, error) {
 	path := filepath.Join(dir, "adapter_config.json")
-	raw, err := os.ReadFile(path)
+	raw, err := jsonfile.Bytes(path, jsonfile.Max)
 	if err != nil {
 		return Config{}, err
 	}
 	c := Config{R: 8, Alpha: 8, Init: Init{"true"}}
 	var all map[string]json.RawMessage
-	if err = json.Unmarshal(raw, &all); err == nil {
-		err = json.Unmarshal(raw, &c)
+	if err = jsonfile.Unmarshal(raw, &all); err == nil {
+		err = jsonfile.Unmarshal(raw, &c)
 	}
 	for _, field := range refused {
 		if v, ok := all[field]; ok && err == nil && !slices.Contains([]string{"null", "false", "[]", "{}", "0"}, string(bytes.TrimSpace(v))) {

@@ -1,6 +1,7 @@
 package lora
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -61,6 +62,10 @@ func openFiles(dir string) (*files, error) {
 			}
 			f.close = append(f.close, w.Close)
 			for _, n := range w.Names() {
+				if other, twice := f.tensors[canonical(n)]; twice && other.weights == w {
+					f.Close()
+					return nil, fmt.Errorf("%s: both %q and %q are %s", path, other.file, n, canonical(n))
+				}
 				f.tensors[canonical(n)] = stored{w, n}
 			}
 			break
@@ -76,6 +81,7 @@ func openFiles(dir string) (*files, error) {
 func canonical(name string) string {
 	name = strings.TrimPrefix(name, prefix)
 	name = strings.ReplaceAll(name, ".modules_to_save.default.", ".")
+	name = strings.ReplaceAll(name, ".base_layer.", ".")
 	name = strings.ReplaceAll(name, ".lora_A.default.", ".lora_A.")
 	name = strings.ReplaceAll(name, ".lora_B.default.", ".lora_B.")
 	if stem, ok := strings.CutSuffix(name, ".weight"); ok && strings.HasSuffix(stem, ".lora_magnitude_vector") {
@@ -142,17 +148,21 @@ func (f *files) load(m any, c Config, naming Naming) (*Adapter, error) {
 			}
 		case f.has(n) || match.targeted(n) && adapted[head(name)]:
 			if first[lin.Weight] != name+".weight" {
-				faults = append(faults, fmt.Sprintf("not supported: an adapter of %s, whose weight is also %s", name, first[lin.Weight]))
+				faults = append(faults, fmt.Sprintf("not supported: an adapter of %s, whose weight is tied to %s", name, first[lin.Weight]))
 			}
 			targets[name] = true
 			faults = append(faults, f.layer(left, n, lin, match)...)
 		}
 		return l
 	})
-	params := map[string]*tensor.Tensor{}
+	params, bases := map[string]*tensor.Tensor{}, map[string]stored{}
+	tied := tiedNames(m)
 	for name, p := range nn.Params(m) {
 		n := called(naming, name)
 		s, ok := left[n]
+		if ok && len(tied[p]) > 1 {
+			continue // below
+		}
 		switch {
 		case !ok && match.saved(n):
 			faults = append(faults, fmt.Sprintf("missing     %s %v", n, p.Shape()))
@@ -160,9 +170,30 @@ func (f *files) load(m any, c Config, naming Naming) (*Adapter, error) {
 		case !slices.Equal(s.weights.Shape(s.file), p.Shape()):
 			faults = append(faults, fmt.Sprintf("misshapen   %s: %v in the file, %v in the model", n, s.weights.Shape(s.file), p.Shape()))
 			delete(left, n)
+		case strings.Contains(s.file, ".base_layer."): // PEFT adds what lies below an adapter of an embedding or a head
+			bases[name] = s
+			delete(left, n)
 		default:
 			params[name] = p
 			delete(left, n)
+		}
+	}
+	for p, names := range tied {
+		for _, name := range names {
+			n := called(naming, name)
+			s, ok := left[n]
+			if !ok || len(names) < 2 {
+				continue
+			}
+			delete(left, n)
+			switch {
+			case match.saved(n):
+				faults = append(faults, fmt.Sprintf("not supported: %s trained in full, though it is tied to %s: PEFT parts the two", name, others(names, name)))
+			case !slices.Equal(s.weights.Shape(s.file), p.Shape()):
+				faults = append(faults, fmt.Sprintf("misshapen   %s: %v in the file, %v in the model", n, s.weights.Shape(s.file), p.Shape()))
+			default: // PEFT adds the table of embeddings to an adapter of the head
+				bases[first[p]] = s
+			}
 		}
 	}
 	for n, s := range left {
@@ -177,6 +208,14 @@ func (f *files) load(m any, c Config, naming Naming) (*Adapter, error) {
 			a.keep(name, p)
 		}
 	}
+	for name, p := range nn.Params(m) {
+		if s, ok := bases[name]; ok {
+			if err := a.rebase(name, p, s); err != nil {
+				a.Remove()
+				return nil, err
+			}
+		}
+	}
 	a.wrap(match, targets, nil)
 	for _, p := range a.named() {
 		s := f.tensors[called(naming, p.name)]
@@ -188,6 +227,31 @@ func (f *files) load(m any, c Config, naming Naming) (*Adapter, error) {
 		p.param.SetStorage(t)
 	}
 	return a, nil
+}
+
+// others joins all names but one.
+func others(names []string, but string) string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(names), func(n string) bool { return n == but }), ", ")
+}
+
+// rebase gives a parameter of the base the values that the adapter's files hold of it, if they differ.
+func (a *Adapter) rebase(name string, p *tensor.Tensor, s stored) error {
+	t, err := s.weights.Read(s.file, tensor.Float32)
+	if err != nil {
+		return err
+	}
+	if p.IsMeta() {
+		p.SetStorage(t)
+		return nil
+	}
+	is := tensor.NewOf(p.DType(), p.Shape()...)
+	is.CopyFrom(t)
+	if bytes.Equal(is.Bytes(), p.Bytes()) {
+		return nil
+	}
+	a.rebased = append(a.rebased, part{name, p, alias(p)})
+	p.SetStorage(is)
+	return nil
 }
 
 // head is the first element of a name.
@@ -261,9 +325,17 @@ func (a *Adapter) Save(dir string, o SaveOptions) error {
 			c.Save = nil // PEFT would look for them in its own file
 		}
 	}
+	bases := map[string]bool{}
+	for _, p := range a.rebased {
+		bases[p.name] = true
+	}
 	err := nn.Save(a.model, filepath.Join(dir, adapterFiles[0]), nn.SaveOptions{Rename: func(name string) string {
-		if inside[name] {
+		stem, isWeight := strings.CutSuffix(called(naming, name), ".weight")
+		switch {
+		case inside[name]:
 			return prefix + called(naming, name)
+		case bases[name] && isWeight:
+			return prefix + stem + ".base_layer.weight"
 		}
 		return ""
 	}})

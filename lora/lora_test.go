@@ -2,10 +2,12 @@ package lora_test
 
 import (
 	"encoding/json"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -344,17 +346,17 @@ func TestFaults(t *testing.T) {
 		m      any
 		change func(*lora.Config)
 	}{
-		"target_modules is empty":                      {base(t), func(c *lora.Config) { c.Targets.Names = nil }},
-		"r 0 is not a positive rank":                   {base(t), func(c *lora.Config) { c.R = 0 }},
-		"lora_dropout 1 is outside":                    {base(t), func(c *lora.Config) { c.Dropout = 1 }},
-		"bias \"all\" is not supported":                {base(t), func(c *lora.Config) { c.Bias = "all" }},
-		"no look-ahead":                                {base(t), func(c *lora.Config) { c.Targets = lora.Targets{Pattern: "(?!lm).*"} }},
-		"init_lora_weights \"pissa\"":                  {base(t), func(c *lora.Config) { c.Init.Kind = "pissa" }},
-		"fits no Linear":                               {base(t), func(c *lora.Config) { c.Targets = lora.Targets{Pattern: "none"} }},
-		"no part called \"projector\"":                 {base(t), func(c *lora.Config) { c.Save = lora.List{"projector"} }},
-		"its weight is also model.embed_tokens.weight": {tied, func(c *lora.Config) { c.Targets.Names = []string{"lm_head"} }},
-		"modules_to_save: lm_head.weight is tied":      {tied, func(c *lora.Config) { c.Save = lora.List{"embed_tokens"} }},
-		"has an adapter already":                       {twice, func(*lora.Config) {}},
+		"target_modules is empty":                         {base(t), func(c *lora.Config) { c.Targets.Names = nil }},
+		"r 0 is not a positive rank":                      {base(t), func(c *lora.Config) { c.R = 0 }},
+		"lora_dropout 1 is outside":                       {base(t), func(c *lora.Config) { c.Dropout = 1 }},
+		"bias \"all\" is not supported":                   {base(t), func(c *lora.Config) { c.Bias = "all" }},
+		"no look-ahead":                                   {base(t), func(c *lora.Config) { c.Targets = lora.Targets{Pattern: "(?!lm).*"} }},
+		"init_lora_weights \"pissa\"":                     {base(t), func(c *lora.Config) { c.Init.Kind = "pissa" }},
+		"fits no Linear":                                  {base(t), func(c *lora.Config) { c.Targets = lora.Targets{Pattern: "none"} }},
+		"no part called \"projector\"":                    {base(t), func(c *lora.Config) { c.Save = lora.List{"projector"} }},
+		"its weight is tied to model.embed_tokens.weight": {tied, func(c *lora.Config) { c.Targets.Names = []string{"lm_head"} }},
+		"modules_to_save: lm_head.weight is tied":         {tied, func(c *lora.Config) { c.Save = lora.List{"embed_tokens"} }},
+		"has an adapter already":                          {twice, func(*lora.Config) {}},
 	} {
 		c := good
 		k.change(&c)
@@ -371,7 +373,7 @@ func TestFilesThatDoNotFit(t *testing.T) {
 		"missing     model.layers.1.self_attn.q_proj.lora_A.weight": {`"adapter_model"`, ""},
 		"lora_bias true is not supported":                           {`"lora_bias": false`, `"lora_bias": true`},
 		"target_modules":                                            {`"target_modules": [`, `"target_modules": [{},`},
-		"unexpected end of JSON":                                    {`{`, ``},
+		"the JSON ends too early":                                   {`{`, ``},
 	} {
 		dir := t.TempDir()
 		require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/dora/adapter")))
@@ -428,5 +430,99 @@ func TestConnectorIsSaved(t *testing.T) {
 		_, err = lora.Load(back, dir, llava.Namings(back)...)
 		require.NoError(t, err)
 		require.Equal(t, contents(m), contents(back))
+	}
+}
+
+// rewrite replaces the adapter's file in dir by one with other names and more tensors.
+func rewrite(t *testing.T, dir string, rename func(string) string, more map[string]*tensor.Tensor) {
+	t.Helper()
+	path := filepath.Join(dir, "adapter_model.safetensors")
+	w, err := nn.OpenWeights(path)
+	require.NoError(t, err)
+	all := map[string]*tensor.Tensor{}
+	for _, name := range w.Names() {
+		x, err := w.Read(name, tensor.Float32)
+		require.NoError(t, err)
+		all[rename(name)] = x
+	}
+	require.NoError(t, w.Close())
+	maps.Copy(all, more)
+	type named struct {
+		T *tensor.Tensor `param:"t"`
+	}
+	var list []*named
+	names := slices.Sorted(maps.Keys(all))
+	for _, n := range names {
+		list = append(list, &named{all[n]})
+	}
+	require.NoError(t, nn.Save(&struct {
+		List []*named `param:""`
+	}{list}, path, nn.SaveOptions{Rename: func(n string) string {
+		i, err := strconv.Atoi(strings.Split(strings.TrimPrefix(n, "list."), ".")[0])
+		require.NoError(t, err)
+		return names[i]
+	}}))
+}
+
+// PEFT stores the head's own weight, and the embeddings, with an adapter of the head: the base's values are no obstacle, others replace them until
+// the adapter is removed, and are written again.
+func TestHeadsOfPEFT(t *testing.T) {
+	m, dir := base(t), t.TempDir()
+	a, err := lora.Wrap(m, lora.Default(2, 4, "lm_head", "q_proj"), rng(), nil)
+	require.NoError(t, err)
+	for _, p := range a.Params() {
+		p.CopyFrom(tensor.Randn(rng(), 0.1, p.Shape()...))
+	}
+	require.NoError(t, a.Save(dir, lora.SaveOptions{}))
+	want := logits(m)
+	plain := base(t)
+	was := contents(plain)
+	head := plain.Head().(*nn.Linear).Weight
+	embedding := plain.(*llm.Llama).Decoder.Embedding.Weight
+	same := func(n string) string { return n }
+	rewrite(t, dir, same, map[string]*tensor.Tensor{"base_model.model.lm_head.base_layer.weight": head.Clone(),
+		"base_model.model.model.embed_tokens.weight": embedding.Clone()})
+	_, err = lora.Load(plain, dir)
+	require.NoError(t, err)
+	near(t, want, logits(plain), 1e-6)
+
+	other := tensor.Randn(rng(), 0.1, head.Shape()...)
+	rewrite(t, dir, same, map[string]*tensor.Tensor{"base_model.model.lm_head.base_layer.weight": other.Clone()})
+	plain = base(t)
+	b, err := lora.Load(plain, dir)
+	require.NoError(t, err)
+	changed := logits(plain)
+	require.NotEqual(t, want, changed)
+	again := t.TempDir()
+	require.NoError(t, b.Save(again, lora.SaveOptions{}))
+	third := base(t)
+	_, err = lora.Load(third, again)
+	require.NoError(t, err)
+	near(t, changed, logits(third), 0)
+	b.Remove()
+	require.Equal(t, was, contents(plain))
+}
+
+// An adapter that trains one of two tied names in full parts them in PEFT: that is refused, with the word.
+func TestAdaptersThatPartTiedWeights(t *testing.T) {
+	for _, save := range []string{"embed_tokens", "lm_head"} {
+		m, err := llm.Load("../llm/testdata/qwen2/model", nn.LoadOptions{})
+		require.NoError(t, err)
+		dir := t.TempDir()
+		a, err := lora.Wrap(m, lora.Default(2, 4, "q_proj"), rng(), nil)
+		require.NoError(t, err)
+		require.NoError(t, a.Save(dir, lora.SaveOptions{}))
+		a.Remove()
+		full := "base_model.model.model.embed_tokens.weight"
+		if save == "lm_head" {
+			full = "base_model.model.lm_head.weight"
+		}
+		rewrite(t, dir, func(n string) string { return n }, map[string]*tensor.Tensor{full: m.Head().(*nn.Linear).Weight.Clone()})
+		path := filepath.Join(dir, "adapter_config.json")
+		raw, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(raw), `"modules_to_save": null`, `"modules_to_save": ["`+save+`"]`, 1)), 0o600))
+		_, err = lora.Load(m, dir)
+		require.ErrorContains(t, err, "tied")
 	}
 }

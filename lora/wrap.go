@@ -26,6 +26,8 @@ type Adapter struct {
 	model  any
 	naming Naming
 	saved  []part
+
+	rebased []part // parameters of the base that the adapter's files replace
 }
 
 // part is a parameter that trains in full.
@@ -81,7 +83,7 @@ func (a *Adapter) targets(match *matcher) (map[string]bool, error) {
 			}
 		case !match.targeted(called(a.naming, name)):
 		case first[lin.Weight] != name+".weight":
-			err = fmt.Errorf("%s cannot get an adapter: its weight is also %s", name, first[lin.Weight])
+			err = fmt.Errorf("%s cannot get an adapter: its weight is tied to %s", name, first[lin.Weight])
 		default:
 			targets[name] = true
 		}
@@ -207,10 +209,10 @@ func (a *Adapter) Remove() {
 		}
 		return l
 	})
-	for _, p := range a.saved {
+	for _, p := range append(a.saved, a.rebased...) {
 		if p.base != nil {
 			p.param.SetStorage(p.base)
 		}
 	}
-	a.saved = nil
+	a.saved, a.rebased = nil, nil
 }

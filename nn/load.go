@@ -38,7 +38,8 @@ func As(dt tensor.DType) func(string, tensor.DType) tensor.DType {
 
 // Load fills the parameters of m from w. It is strict: if a parameter has no tensor of its name, a tensor no parameter, or two shapes
 // differ, it changes nothing and returns one error that lists all of these, sorted by name. Tied parameters may be stored under any of their
-// names. Memory for all tensors is new, unless they alias.
+// names; if they are stored under several, and differ, and nothing else is wrong, the error wraps [ErrTied]. Memory for all tensors is new,
+// unless they alias.
 func Load(m any, w *Weights, o LoadOptions) error {
 	jobs, err := plan(m, w, o)
 	if err != nil {
@@ -67,6 +68,9 @@ func Load(m any, w *Weights, o LoadOptions) error {
 	}
 	return nil
 }
+
+// ErrTied is wrapped by the error of [Load] for tensors of a file that differ, though the model takes them for one.
+var ErrTied = errors.New("differ, but the model ties them")
 
 // Fit tells what Load would do without reading a tensor: as what dtype, in safetensors' spelling, each parameter is stored, and Load's error if
 // the weights do not fit.
@@ -120,6 +124,7 @@ func (j job) alias(dt tensor.DType) *tensor.Tensor {
 // plan pairs the parameters of m with stored tensors.
 func plan(m any, w *Weights, o LoadOptions) ([]job, error) {
 	var faults []fault
+	var tied error
 	files := map[string]string{} // name in the model: name in the file
 	for _, file := range w.Names() {
 		if matchAny(o.Ignore, file) {
@@ -151,7 +156,7 @@ func plan(m any, w *Weights, o LoadOptions) ([]job, error) {
 		return true
 	})
 	for _, t := range order {
-		found := false
+		found := ""
 		for _, name := range names[t] {
 			file, ok := files[name]
 			if !ok {
@@ -163,12 +168,16 @@ func plan(m any, w *Weights, o LoadOptions) ([]job, error) {
 				faults = append(faults, fault{name, fmt.Sprintf("misshapen   %s: %v in the file, %v in the model", name, s.shape, t.Shape())})
 			} else if err := convertible(s.dtype, tensor.Float32); err != nil {
 				faults = append(faults, fault{name, fmt.Sprintf("unreadable  %s: %v", name, err)})
-			} else if !found {
+			} else if found == "" {
 				jobs = append(jobs, job{name, s, t})
+			} else if same, err := w.equal(found, file); err != nil {
+				faults = append(faults, fault{name, fmt.Sprintf("unreadable  %s: %v", name, err)})
+			} else if !same {
+				tied = fmt.Errorf("%s: tensors %s and %s %w", w.path, found, file, ErrTied)
 			}
-			found = true
+			found = file
 		}
-		if !found && !matchAny(o.Optional, names[t][0]) {
+		if found == "" && !matchAny(o.Optional, names[t][0]) {
 			faults = append(faults, fault{names[t][0], fmt.Sprintf("missing     %s %v", names[t][0], t.Shape())})
 		}
 	}
@@ -180,7 +189,7 @@ func plan(m any, w *Weights, o LoadOptions) ([]job, error) {
 		faults = append(faults, fault{name, line})
 	}
 	if len(faults) == 0 {
-		return jobs, nil
+		return jobs, tied
 	}
 	slices.SortStableFunc(faults, func(a, b fault) int { return strings.Compare(a.name, b.name) })
 	lines := []string{fmt.Sprintf("%s: the weights do not fit the model:", w.path)}

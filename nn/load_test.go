@@ -130,6 +130,69 @@ func TestLoadTied(t *testing.T) {
 	}
 }
 
+// Two tensors for one parameter are refused if they differ, with both names, and if only in the last of their bytes.
+func TestLoadTiedButDifferent(t *testing.T) {
+	m := newPair(rng())
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	other := append([]byte(nil), m.Embed.Weight.Bytes()...)
+	other[len(other)-1] ^= 1
+	require.NoError(t, safetensors.Write(path, []safetensors.Tensor{
+		{Name: "embed.weight", DType: "F32", Shape: []int{7, 3}, Write: safetensors.Bytes(m.Embed.Weight.Bytes())},
+		{Name: "head.weight", DType: "F32", Shape: []int{7, 3}, Write: safetensors.Bytes(other)}}, nil))
+	got := newPair(nil)
+	err := Load(got, open(t, path), LoadOptions{Optional: []string{"layers.**", "norm.*"}})
+	require.ErrorIs(t, err, ErrTied)
+	require.EqualError(t, err, path+": tensors embed.weight and head.weight differ, but the model ties them")
+	require.True(t, got.Embed.Weight.IsMeta())
+	err = Load(got, open(t, path), LoadOptions{})
+	require.ErrorContains(t, err, "missing     layers.0.bias")
+	require.NotErrorIs(t, err, ErrTied, "another fault comes first")
+}
+
+// What wraps a model in training puts a prefix before all its names.
+func TestWrappersArePeeled(t *testing.T) {
+	for _, prefix := range []string{"module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."} {
+		m, dir := newPair(rng()), t.TempDir()
+		require.NoError(t, Save(m, dir, SaveOptions{Rename: func(n string) string { return prefix + n }}))
+		got := newPair(nil)
+		require.NoError(t, Load(got, open(t, dir), LoadOptions{}), prefix)
+		same(t, m, got)
+	}
+	dir := t.TempDir()
+	require.NoError(t, Save(newPair(rng()), dir, SaveOptions{Rename: func(n string) string {
+		if n == "embed.weight" {
+			return n
+		}
+		return "module." + n
+	}}))
+	require.Contains(t, open(t, dir).Names(), "module.norm.bias", "a module of that name")
+}
+
+// Git and failed downloads leave something else under the name of weights: the error names the file that is there.
+func TestWeightsThatAreNone(t *testing.T) {
+	pointer := "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 13476838\n"
+	for name, content := range map[string]string{"model.safetensors": pointer, "pytorch_model.bin": pointer, "model.safetensors.index.json": pointer,
+		"pytorch_model.bin.index.json": pointer, "mm_projector.bin": pointer} {
+		dir := t.TempDir()
+		file := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(file, []byte(content), 0o600))
+		for _, path := range []string{file, dir} {
+			if name == "mm_projector.bin" {
+				path = file
+			}
+			_, err := OpenWeights(path)
+			require.ErrorContains(t, err, file+": is only a pointer of Git LFS", path)
+		}
+		require.NoError(t, os.WriteFile(file, []byte("<!DOCTYPE html><title>401</title>"), 0o600))
+		_, err := OpenWeights(file)
+		require.ErrorContains(t, err, file+": is a web page")
+	}
+	file := filepath.Join(t.TempDir(), "pytorch_model.bin")
+	require.NoError(t, os.WriteFile(file, []byte("nonsense"), 0o600))
+	_, err := OpenWeights(filepath.Dir(file))
+	require.ErrorContains(t, err, file+": is neither a zip nor a pickle")
+}
+
 func TestLoadDTypes(t *testing.T) {
 	values := []float32{0, 1, -2.5, 0.333251953125, 65504, -6.103515625e-05}
 	raw := map[string][]byte{}

@@ -38,7 +38,7 @@ func torchFiles(path string) (files []string, owner map[string]string, err error
 		return nil, nil, nil
 	}
 	if !strings.HasSuffix(path, ".bin.index.json") {
-		if torchfile.Sniff(path) {
+		if torchfile.Sniff(path) || filepath.Base(path) == torchSingle { // whose error then says what it is instead
 			files = []string{path}
 		}
 		return files, nil, nil

@@ -1,11 +1,13 @@
 package nn
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/gollava/gollava/internal/safetensors"
 	"github.com/gollava/gollava/tensor"
@@ -36,8 +38,32 @@ func (s *stored) size() int64 {
 
 // OpenWeights opens the checkpoint at path: a folder that holds model.safetensors or the shards of model.safetensors.index.json, else
 // pytorch_model.bin or its shards; an index; or one file of any name, safetensors or torch.save's. Of the latter nothing runs: a file that asks
-// for more than tensors is refused. Its errors name the file and what is wrong with it. Close it after loading.
+// for more than tensors is refused. The prefixes with which programs that wrap a model store it (module., _orig_mod.) are taken off if every name
+// has one. Its errors name the file and what is wrong with it. Close it after loading.
 func OpenWeights(path string) (*Weights, error) {
+	w, err := openWeights(path)
+	if err == nil {
+		w.unwrap()
+	}
+	return w, err
+}
+
+// unwrap takes off what DistributedDataParallel (module.) and torch.compile (_orig_mod.) put before all names.
+func (w *Weights) unwrap() {
+	for _, prefix := range []string{"module.", "_orig_mod.", "module."} {
+		next := map[string]*stored{}
+		for name, s := range w.stored {
+			if tail, ok := strings.CutPrefix(name, prefix); ok && tail != "" {
+				next[tail] = s
+			}
+		}
+		if len(next) == len(w.stored) {
+			w.stored = next
+		}
+	}
+}
+
+func openWeights(path string) (*Weights, error) {
 	torch, owner, err := torchFiles(path)
 	if len(torch) > 0 && err == nil {
 		return openTorch(path, torch, owner)
@@ -102,6 +128,33 @@ func (w *Weights) Read(name string, dt tensor.DType) (*tensor.Tensor, error) {
 	}
 	t := tensor.NewOf(dt, s.shape...)
 	return t, fetch([]job{{name, s, t}})
+}
+
+// equal reports whether two tensors have the same elements, stored alike.
+func (w *Weights) equal(a, b string) (bool, error) {
+	s, t := w.stored[a], w.stored[b]
+	if s.dtype != t.dtype || !slices.Equal(s.shape, t.shape) {
+		return false, nil
+	}
+	if s.whole != nil || t.whole != nil {
+		x, err := s.all()
+		if err != nil {
+			return false, err
+		}
+		y, err := t.all()
+		return bytes.Equal(x, y), err
+	}
+	x, y := make([]byte, piece), make([]byte, piece)
+	for off := int64(0); off < s.size(); off += piece {
+		n := min(piece, s.size()-off)
+		if err := errors.Join(s.read(x[:n], off), t.read(y[:n], off)); err != nil {
+			return false, err
+		}
+		if !bytes.Equal(x[:n], y[:n]) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // Rename gives every tensor the name that f makes of it, and drops those of which it makes "". Two that become one are an error.

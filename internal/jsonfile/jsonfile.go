@@ -56,10 +56,15 @@ func Bytes(path string, most int64) ([]byte, error) {
 	return bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")), nil
 }
 
-// Pointer returns an error if raw is what Git leaves in place of a large file that it keeps elsewhere.
+// Pointer returns an error if a file that begins with raw is what Git leaves in place of a large file that it keeps elsewhere, or the web page that a
+// download got instead of the file.
 func Pointer(raw []byte) error {
-	if bytes.HasPrefix(raw, []byte("version https://git-lfs.github.com/spec/")) {
+	head := bytes.ToLower(bytes.TrimLeft(raw[:min(len(raw), 64)], " \t\r\n"))
+	switch {
+	case bytes.HasPrefix(head, []byte("version https://git-lfs")):
 		return errors.New("is only a pointer of Git LFS, not the file itself: run `git lfs pull` in its folder, or download the file")
+	case bytes.HasPrefix(head, []byte("<!doctype html")), bytes.HasPrefix(head, []byte("<html")):
+		return errors.New("is a web page, not the file itself: the download went wrong")
 	}
 	return nil
 }

@@ -9,6 +9,8 @@ import (
 	"io"
 	"maps"
 	"os"
+
+	"github.com/gollava/gollava/internal/jsonfile"
 )
 
 // File is an open safetensors file. Its methods may be called from several goroutines, but not after or during Close.
@@ -58,14 +60,19 @@ func open(path string, f *os.File) (*File, error) {
 
 // readHeader reads the header of a file of size bytes and returns where its data begins.
 func readHeader(r io.ReaderAt, size int64) (*header, int64, error) {
-	var head [8]byte
+	var first [64]byte
+	got, err := r.ReadAt(first[:], 0)
+	if err != nil && err != io.EOF {
+		return nil, 0, err
+	}
+	if err := jsonfile.Pointer(first[:got]); err != nil {
+		return nil, 0, err
+	}
+	head := first[:8]
 	if size < int64(len(head)) {
 		return nil, 0, fmt.Errorf("%d bytes are too few for a safetensors file", size)
 	}
-	if _, err := r.ReadAt(head[:], 0); err != nil {
-		return nil, 0, err
-	}
-	n := binary.LittleEndian.Uint64(head[:])
+	n := binary.LittleEndian.Uint64(head)
 	switch {
 	case n > MaxHeader:
 		return nil, 0, fmt.Errorf("header of %d bytes is above the limit of %d: is it a safetensors file?", n, MaxHeader)

@@ -236,7 +236,7 @@ func TestOpenDirRefused(t *testing.T) {
 		`{"weight_map":{"y":"a.safetensors"}}`:                     `has no tensor "y"`,
 		`{"weight_map":{"x":"a.safetensors","z":"b.safetensors"}}`: `has no tensor "z"`,
 		`{"weight_map":{}}`:                                        "missing or empty",
-		`[]`:                                                       "cannot unmarshal",
+		`[]`:                                                       "is a list, where an object belongs",
 		`{"weight_map":{"y":"a.safetensors","z":"b.safetensors"}}`: `is in both`,
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, IndexName), []byte(index), 0o644))

@@ -1,7 +1,6 @@
 package safetensors
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonfile"
 )
 
 // Names of the files that transformers writes.
@@ -82,22 +83,14 @@ const maxShards = 512
 
 // ReadIndex reads the weight_map of an index: the file, within the index's folder, of every tensor.
 func ReadIndex(path string) (map[string]string, error) {
-	f, err := os.Open(path)
+	raw, err := jsonfile.Bytes(path, MaxHeader)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if st.Size() > MaxHeader {
-		return nil, fmt.Errorf("%s: %d bytes are too many for an index", path, st.Size())
 	}
 	var index struct {
 		WeightMap map[string]string `json:"weight_map"`
 	}
-	if err := json.NewDecoder(f).Decode(&index); err != nil {
+	if err := jsonfile.Unmarshal(raw, &index); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(index.WeightMap) == 0 {

@@ -11,6 +11,8 @@ import (
 	"maps"
 	"os"
 	"slices"
+
+	"github.com/gollava/gollava/internal/jsonfile"
 )
 
 // File is an open file. Its methods may be called from several goroutines, but not after or during Close.
@@ -77,8 +79,12 @@ func Sniff(path string) bool {
 const zipMagic = "PK\x03\x04"
 
 func (f *File) open() error {
-	head := make([]byte, 4)
-	if _, err := f.file.ReadAt(head, 0); err != nil {
+	head := make([]byte, 64)
+	n, _ := f.file.ReadAt(head, 0)
+	if err := jsonfile.Pointer(head[:n]); err != nil {
+		return err
+	}
+	if head = head[:4]; n < len(head) {
 		return fmt.Errorf("%d bytes are too few for a file of torch.save", f.size)
 	}
 	var v any
@@ -88,8 +94,6 @@ func (f *File) open() error {
 		v, err = f.openZip()
 	case head[0] == 0x80:
 		v, err = f.openLegacy()
-	case bytes.HasPrefix(head, []byte("vers")):
-		err = errors.New("is no weights but a pointer to them (Git LFS): fetch the file itself")
 	default:
 		err = errors.New("is neither a zip nor a pickle of torch.save")
 	}

@@ -103,6 +103,37 @@ var misuses = []struct {
 	{"scatter-add", func() { tensor.ScatterAddRows(4, tensor.Ints([]int{0, 1}, 2), tensor.New(3, 3)) }},
 	{"rope", func() { tensor.RoPE(tensor.New(2, 3, 4, 8), tensor.New(5, 4), tensor.New(5, 4)) }},
 	{"patches", func() { tensor.PatchRows(tensor.New(1, 3, 8, 9), 4) }},
+	{"convolution of ranks", func() { tensor.Conv(tensor.New(2, 3, 4), tensor.New(5, 3, 3, 3), nil, tensor.ConvConfig{}) }},
+	{"convolution of channels", func() {
+		tensor.Conv(tensor.New(2, 4, 8, 8), tensor.New(5, 4, 3, 3), nil, tensor.ConvConfig{Groups: 2})
+	}},
+	{"convolution of ids", func() {
+		tensor.Conv(tensor.New(1, 1, 1), tensor.Ints([]int{1}, 1, 1, 1), nil, tensor.ConvConfig{})
+	}},
+	{"convolution bias", func() {
+		tensor.Conv(tensor.New(2, 4, 8, 8), tensor.New(5, 4, 3, 3), tensor.New(4), tensor.ConvConfig{})
+	}},
+	{"convolution kernel", func() {
+		tensor.Conv(tensor.New(2, 4, 3, 8), tensor.New(5, 4, 3, 3), nil, tensor.ConvConfig{Dilation: []int{2, 1}})
+	}},
+	{"convolution stride", func() {
+		tensor.Conv(tensor.New(2, 4, 8, 8), tensor.New(5, 4, 3, 3), nil, tensor.ConvConfig{Stride: []int{1, 2, 1}})
+	}},
+	{"convolution stride 0", func() {
+		tensor.Conv(tensor.New(2, 4, 8, 8), tensor.New(5, 4, 3, 3), nil, tensor.ConvConfig{Stride: []int{0}})
+	}},
+	{"convolution groups", func() {
+		tensor.Conv(tensor.New(2, 4, 8), tensor.New(5, 4, 3), nil, tensor.ConvConfig{Groups: -1})
+	}},
+	{"transposed convolution", func() {
+		tensor.ConvTranspose(tensor.New(2, 4, 8, 8), tensor.New(5, 4, 3, 3), nil, tensor.ConvConfig{})
+	}},
+	{"transposed convolution output padding", func() {
+		tensor.ConvTranspose(tensor.New(2, 4, 8, 8), tensor.New(4, 5, 3, 3), nil, tensor.ConvConfig{OutputPadding: []int{1}})
+	}},
+	{"transposed convolution padding", func() {
+		tensor.ConvTranspose(tensor.New(2, 4, 1, 1), tensor.New(4, 5, 3, 3), nil, tensor.ConvConfig{Padding: []int{2}})
+	}},
 	{"attention ranks", func() { attend(tensor.AttentionConfig{}, []int{2, 3, 4}, []int{2, 3, 4}) }},
 	{"attention heads", func() { attend(tensor.AttentionConfig{}, []int{1, 5, 4, 8}, []int{1, 5, 3, 8}) }},
 	{"attention head size", func() { attend(tensor.AttentionConfig{}, []int{1, 5, 4, 8}, []int{1, 5, 4, 6}) }},

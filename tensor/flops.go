@@ -8,8 +8,9 @@ import (
 
 var flops atomic.Uint64
 
-// FLOPs counts the floating-point operations of all matrix products and attentions of this process so far, forward and backward: 2·M·N·K for
-// a product, masked positions of an attention included.
+// FLOPs counts the floating-point operations of all matrix products, convolutions and attentions of this process so
+// far, forward and backward: 2·M·N·K for a product, masked positions of an attention and padding of a convolution
+// included.
 func FLOPs() uint64 { return flops.Load() }
 
 func matMul(d backend.Device, p *backend.MatMul) {

@@ -24,6 +24,7 @@ type Device interface {
 	Elementwise
 	Rows
 	Products
+	Convolutions
 	Optimizer
 }
 

@@ -32,7 +32,8 @@ func Run(t *testing.T, dev backend.Device) {
 		{"RMSNorm", rmsNorm}, {"LayerNorm", layerNorm}, {"L2Normalize", l2Normalize},
 		{"MatMul", matmul}, {"MatMulBatch", matmulBatch}, {"MatMulEpilogue", matmulEpilogue}, {"MatMulSpecial", matmulSpecial},
 		{"BlockCast", blockCasts}, {"BlockMatMul", blockProducts},
-		{"Attention", attention}, {"AttentionRandom", attentionRandom}, {"AdamW", adamW}, {"Threads", threads},
+		{"Attention", attention}, {"AttentionRandom", attentionRandom},
+		{"Conv", conv}, {"ConvSpecial", convSpecial}, {"AdamW", adamW}, {"Threads", threads},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

@@ -58,6 +58,17 @@ func threads(s *suite) {
 		s.dev.Attention(&at)
 		s.dev.AttentionGrad(&at, dq, dk, dv, Q)
 		keep("Attention", out, l, dq, dk, dv)
+		picture := [3]int{1, 17, 33}
+		x, k, z := A.Slice(0, 2*10*17*33), B.Slice(0, 12*10*9), s.out(2*12*17*33)
+		cv := backend.Conv{X: x, W: k, Y: z, B: 2, C: 10, O: 12, Groups: 1, In: picture, Out: picture, Kernel: [3]int{1, 3, 3},
+			Stride: [3]int{1, 1, 1}, Pad: [3]int{0, 1, 1}, Dilation: [3]int{1, 1, 1}}
+		s.dev.Conv(&cv)
+		cv.X, cv.W = s.out(x.Len), k
+		s.dev.ConvInput(&cv)
+		keep("Conv", z, cv.X)
+		cv.X, cv.W = x, s.out(k.Len)
+		s.dev.ConvWeight(&cv)
+		keep("ConvWeight", cv.W)
 		total.Float32()[0] = float32(s.dev.SumSquares([]*backend.Buffer{A, B, W}))
 		keep("SumSquares", total)
 		if first == nil {

@@ -100,7 +100,7 @@ func convolution(op string, x, w *Tensor, c ConvConfig) (v convolutions) {
 	x.want(op, Float32)
 	w.check(op)
 	axes := len(x.shape) - 2
-	if axes < 1 || axes > 3 || len(w.shape) != len(x.shape) || w.dtype == Int32 {
+	if axes < 1 || axes > 3 || len(w.shape) != len(x.shape) || !w.isWeight(false) {
 		Fail(op, "x %v, w %v %v: needs x [B, C, spatial...] and w [·, ·, kernel...], float32 or bfloat16, of one to "+
 			"three spatial axes", x.shape, w.dtype, w.shape)
 	}
@@ -156,7 +156,7 @@ func checkBias(op string, x, w, b *Tensor, channels int) {
 		return
 	}
 	b.check(op)
-	if !slices.Equal(b.shape, []int{channels}) || b.dtype == Int32 {
+	if !slices.Equal(b.shape, []int{channels}) || !b.isWeight(false) {
 		Fail(op, "x %v, w %v, bias %v %v: the bias must be [%d] of float32 or bfloat16", x.shape, w.shape,
 			b.dtype, b.shape, channels)
 	}

@@ -20,10 +20,11 @@ import (
 // The files of a checkpoint. The first can be read by anything that reads safetensors: what has been trained so far, under its names in the model.
 const (
 	weightsFile   = "model.safetensors"
-	optimizerFile = "optimizer.safetensors" // of the stage in progress: m/, v/, master/, ema/ and, within a step, grad/ before the names
-	stateFile     = "state.json"
-	manifestFile  = "manifest.json"
-	format        = 1
+	optimizerFile = "optimizer.safetensors" // of the stage in progress: m/, v/, master/, ema/ and, within a step, grad/ before the names; sharded, a
+	// file of each rank, optimizer-00001-of-00004.safetensors, of vectors that begin at the element after the @ of their names
+	stateFile    = "state.json"
+	manifestFile = "manifest.json"
+	format       = 1
 )
 
 // manifest is written last: a directory that has a right one is whole.
@@ -70,15 +71,14 @@ func place(s state) string {
 	return n
 }
 
-// save writes a checkpoint. On an error the earlier ones are as they were.
+// save writes a checkpoint, all ranks together. On an error the earlier ones are as they were.
 func (s *session) save() error {
 	name := place(s.at)
 	if s.o.Dir == "" {
 		s.improved = nil
 		return s.remember()
 	}
-	if s.comm().Rank() != 0 || s.last == name && len(s.improved) == 0 {
-		s.last = name
+	if s.last == name && len(s.improved) == 0 {
 		return nil
 	}
 	best := maps.Clone(s.at.Best)
@@ -95,43 +95,69 @@ func (s *session) save() error {
 	return s.prune()
 }
 
-// store writes a checkpoint of that name.
+// store writes a checkpoint of that name: each rank its files, then the first one the manifest that makes it whole.
 func (s *session) store(name string) error {
-	if ok, bad := tensor.AllFinite(s.weights()); !ok {
-		return fmt.Errorf("parameter %s is not finite", s.all[bad].name)
-	}
-	if err := s.metricsSync(); err != nil {
+	if err := s.allFinite(); err != nil {
 		return err
 	}
 	tmp := filepath.Join(s.o.Dir, ".new-"+name)
-	if err := s.write(tmp); err != nil {
-		return errors.Join(err, s.fs.RemoveAll(tmp))
+	_, err := first(s, func() (bool, error) {
+		if err := s.metricsSync(); err != nil {
+			return false, err
+		}
+		if err := s.fs.RemoveAll(tmp); err != nil {
+			return false, err
+		}
+		return true, s.fs.Mkdir(tmp)
+	})
+	var files []fileInfo
+	if err == nil {
+		files, err = s.write(tmp)
+		err = s.agree(err)
+	}
+	var all [][]fileInfo
+	if err == nil {
+		all, err = share(s, files)
+	}
+	if err == nil {
+		_, err = first(s, func() (bool, error) { return true, s.publish(name, tmp, slices.Concat(all...)) })
+	}
+	if err != nil {
+		if s.comm().Rank() == 0 {
+			err = errors.Join(err, s.fs.RemoveAll(tmp))
+		}
+		return err
+	}
+	s.last = name
+	s.known = append(slices.DeleteFunc(s.known, func(n string) bool { return n == name }), name)
+	return nil
+}
+
+// publish completes the directory tmp, which holds files, and makes it the checkpoint of that name.
+func (s *session) publish(name, tmp string, files []fileInfo) error {
+	if err := s.finish(tmp, files); err != nil {
+		return err
 	}
 	to, old := filepath.Join(s.o.Dir, name), filepath.Join(s.o.Dir, ".old-"+name)
 	replace := false
 	if _, err := os.Lstat(to); err == nil {
 		replace = true
 		if err := s.fs.Rename(to, old); err != nil {
-			return errors.Join(err, s.fs.RemoveAll(tmp))
+			return err
 		}
 	}
 	if err := s.fs.Rename(tmp, to); err != nil {
 		if replace {
 			err = errors.Join(err, s.fs.Rename(old, to))
 		}
-		return errors.Join(err, s.fs.RemoveAll(tmp))
+		return err
 	}
 	if replace {
 		if err := s.fs.RemoveAll(old); err != nil {
 			return err
 		}
 	}
-	if err := s.fs.SyncDir(s.o.Dir); err != nil {
-		return err
-	}
-	s.last = name
-	s.known = append(slices.DeleteFunc(s.known, func(n string) bool { return n == name }), name)
-	return nil
+	return s.fs.SyncDir(s.o.Dir)
 }
 
 // prune removes all but the newest and the best checkpoints.
@@ -140,50 +166,71 @@ func (s *session) prune() error {
 	for _, b := range s.at.Best {
 		keep[b.Checkpoint] = true
 	}
+	var old []string
 	n := 0
-	for i := len(s.known) - 1; i >= 0; i-- {
-		name := s.known[i]
+	for _, name := range slices.Backward(s.known) {
 		if keep[name] {
 			continue
 		}
-		if n++; n <= s.o.Keep {
-			continue
+		if n++; n > s.o.Keep {
+			old = append(old, name)
 		}
-		if err := s.fs.RemoveAll(filepath.Join(s.o.Dir, name)); err != nil {
-			return fmt.Errorf("removing an old checkpoint: %w", err)
-		}
-		s.known = slices.Delete(s.known, i, i+1)
 	}
-	return nil
+	_, err := first(s, func() (bool, error) {
+		for _, name := range old {
+			if err := s.fs.RemoveAll(filepath.Join(s.o.Dir, name)); err != nil {
+				return false, fmt.Errorf("removing an old checkpoint: %w", err)
+			}
+		}
+		return true, nil
+	})
+	if err == nil {
+		s.known = slices.DeleteFunc(s.known, func(n string) bool { return slices.Contains(old, n) })
+	}
+	return err
 }
 
-// write makes the directory tmp with everything in it.
-func (s *session) write(tmp string) error {
-	if err := s.fs.RemoveAll(tmp); err != nil {
-		return err
+// put creates a file of a checkpoint from what fill writes.
+func (s *session) put(dir, name string, fill func(io.Writer) error) (fileInfo, error) {
+	h, n := sha256.New(), int64(0)
+	err := writeFile(s.fs, dir, name, func(w io.Writer) error {
+		return fill(writerFunc(func(b []byte) (int, error) {
+			h.Write(b)
+			n += int64(len(b))
+			return w.Write(b)
+		}))
+	})
+	return fileInfo{name, n, hex.EncodeToString(h.Sum(nil))}, err
+}
+
+// write puts this rank's files into the directory tmp: the first one's are the weights and, if it is not sharded, the optimizer.
+func (s *session) write(tmp string) (files []fileInfo, err error) {
+	add := func(name string, ps []piece) {
+		if err == nil {
+			var f fileInfo
+			f, err = s.put(tmp, name, func(w io.Writer) error { return writePieces(w, ps) })
+			files = append(files, f)
+		}
 	}
-	if err := s.fs.Mkdir(tmp); err != nil {
-		return err
+	rank, ranks := s.comm().Rank(), s.comm().Size()
+	if rank == 0 {
+		add(weightsFile, s.moved)
 	}
-	m := manifest{Format: format, Stage: s.at.Stage, Step: s.at.Step, Micro: s.at.Micro}
-	put := func(name string, fill func(io.Writer) error) error {
-		h, n := sha256.New(), int64(0)
-		err := writeFile(s.fs, tmp, name, func(w io.Writer) error {
-			return fill(writerFunc(func(b []byte) (int, error) {
-				h.Write(b)
-				n += int64(len(b))
-				return w.Write(b)
-			}))
-		})
-		m.Files = append(m.Files, fileInfo{name, n, hex.EncodeToString(h.Sum(nil))})
-		return err
+	switch {
+	case s.sharded() && s.all != nil:
+		add(fmt.Sprintf("optimizer-%05d-of-%05d.safetensors", rank+1, ranks), s.optimizer())
+		if rank > 0 && err == nil {
+			err = s.fs.SyncDir(tmp)
+		}
+	case rank == 0:
+		add(optimizerFile, s.optimizer())
 	}
-	if err := put(weightsFile, func(w io.Writer) error { return writePieces(w, s.moved) }); err != nil {
-		return err
-	}
-	if err := put(optimizerFile, func(w io.Writer) error { return writePieces(w, s.optimizer()) }); err != nil {
-		return err
-	}
+	return files, err
+}
+
+// finish writes state and manifest into the directory tmp, which holds the files of all ranks.
+func (s *session) finish(tmp string, files []fileInfo) error {
+	m := manifest{Format: format, Stage: s.at.Stage, Step: s.at.Step, Micro: s.at.Micro, Files: files}
 	config, err := json.Marshal(s.plan)
 	if err != nil {
 		return err
@@ -192,9 +239,11 @@ func (s *session) write(tmp string) error {
 	if err != nil {
 		return err
 	}
-	if err := put(stateFile, func(w io.Writer) error { _, err := w.Write(state); return err }); err != nil {
+	f, err := s.put(tmp, stateFile, func(w io.Writer) error { _, err := w.Write(state); return err })
+	if err != nil {
 		return err
 	}
+	m.Files = append(m.Files, f)
 	b, err := m.seal()
 	if err != nil {
 		return err

@@ -1,60 +1,56 @@
 package train
 
-// Comm joins processes that train the same model on different data. Gradients are reduced in buckets of fixed size and order, so that the result does not
-// depend on timing.
+import "github.com/gollava/gollava/tensor"
+
+// Comm joins the processes, called ranks, that train one model together: each computes a share of every step's micro-batches. All ranks
+// call the same methods in the same order, with lengths that agree. Exchange, AllGather and AllReduce only begin the transfer, so that
+// computation goes on meanwhile; several may be under way. A Comm is used by one goroutine at a time. Package train/mpi has one over MPI,
+// and [Local] joins goroutines of one process.
 type Comm interface {
-	Rank() int // 0 to Size−1
-	Size() int
+	Rank() int // of this process: 0 to Size−1
+	Size() int // number of ranks
 
-	// Sum adds up x over all ranks, in rank order, and leaves the result in every rank's x.
-	Sum(x []float32) error
+	// Exchange sends the q-th piece of send to rank q, and receives rank q's piece for this rank as the q-th piece of recv. Both are
+	// float32 vectors; sends and recvs are the lengths of their Size pieces, which lie one after another (MPI_Ialltoallv).
+	Exchange(recv *tensor.Tensor, recvs []int, send *tensor.Tensor, sends []int) Pending
+
+	// AllGather makes recv the vectors send of all ranks, rank after rank; counts are their lengths. All are float32 or all bfloat16
+	// (MPI_Iallgatherv).
+	AllGather(recv *tensor.Tensor, counts []int, send *tensor.Tensor) Pending
+
+	// AllReduce replaces x, a float32 vector, by its sum over all ranks, in an order that the implementation chooses (MPI_Iallreduce).
+	AllReduce(x *tensor.Tensor) Pending
+
+	// Share gives every rank the messages of all, in rank order.
+	Share(message []byte) ([][]byte, error)
+
+	// Abort ends the run on all ranks because this one failed with err: their transfers return an error that names this rank, or the
+	// processes end. It may not return.
+	Abort(err error)
 }
 
-// Self is a Comm of one.
-type Self struct{}
+// Pending is a transfer under way. Its tensors must not be used before Wait has returned.
+type Pending interface{ Wait() error }
 
-func (Self) Rank() int           { return 0 }
-func (Self) Size() int           { return 1 }
-func (Self) Sum([]float32) error { return nil }
+// alone is the Comm of a run in one process.
+type alone struct{}
 
-// bucketSize is how many gradient elements are reduced at a time: 4 MiB.
-const bucketSize = 1 << 20
-
-// reduce averages the gradients of all ranks.
-func reduce(c Comm, all []*trained) error {
-	if c.Size() == 1 {
-		return nil
-	}
-	bucket := make([]float32, 0, bucketSize)
-	var parts [][]float32 // slices of gradients that the bucket holds copies of
-	flush := func() error {
-		if err := c.Sum(bucket); err != nil {
-			return err
-		}
-		rest := bucket
-		for _, p := range parts {
-			for i := range p {
-				p[i] = rest[i] / float32(c.Size())
-			}
-			rest = rest[len(p):]
-		}
-		bucket, parts = bucket[:0], parts[:0]
-		return nil
-	}
-	for _, t := range all {
-		g := t.p.Grad().Data()
-		for len(g) > 0 {
-			n := min(len(g), bucketSize-len(bucket))
-			bucket, parts = append(bucket, g[:n]...), append(parts, g[:n])
-			if g = g[n:]; len(bucket) == bucketSize {
-				if err := flush(); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	if len(bucket) == 0 {
-		return nil
-	}
-	return flush()
+func (alone) Rank() int                              { return 0 }
+func (alone) Size() int                              { return 1 }
+func (alone) AllReduce(*tensor.Tensor) Pending       { return done{} }
+func (alone) Share(message []byte) ([][]byte, error) { return [][]byte{message}, nil }
+func (alone) Abort(error)                            {}
+func (alone) Exchange(recv *tensor.Tensor, _ []int, send *tensor.Tensor, _ []int) Pending {
+	recv.CopyFrom(send)
+	return done{}
 }
+
+func (alone) AllGather(recv *tensor.Tensor, _ []int, send *tensor.Tensor) Pending {
+	recv.CopyFrom(send)
+	return done{}
+}
+
+// done is a transfer that has ended.
+type done struct{ err error }
+
+func (d done) Wait() error { return d.err }

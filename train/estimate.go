@@ -72,7 +72,6 @@ func trial[B any](model Model[B], s Stage[B]) (*runner[B], error) {
 	if err != nil {
 		return nil, err
 	}
-	c.Ranks = 1
 	s.Evaluate, s.After = nil, nil
 	r := &runner[B]{Model: model, stage: s, config: c, session: session{model: model, now: time.Now, signal: catchSignals(false)}}
 	return r, r.enter()

@@ -34,7 +34,11 @@ func (r *runner[B]) evaluations(ctx context.Context, rep *StageReport, end bool)
 		}
 		if !swapped {
 			swapped = true
-			defer r.swapAverage()()
+			back, err := r.swapAverage()
+			defer back()
+			if err != nil {
+				return err
+			}
 			nn.Eval(r.model)
 		}
 		if err := ctx.Err(); err != nil {
@@ -46,9 +50,14 @@ func (r *runner[B]) evaluations(ctx context.Context, rep *StageReport, end bool)
 		if errors.As(err, &misuse) {
 			err = nn.Locate(r.model, err)
 		}
-		if err != nil {
+		if err = r.agree(err); err != nil {
 			return fmt.Errorf("evaluation %q after step %d: %w", e.Name, r.at.Step, err)
 		}
+		seen, err := first(&r.session, func() (result, error) { return result{scores, generated}, nil }) // decisions are rank 0's
+		if err != nil {
+			return err
+		}
+		scores, generated = seen.Scores, seen.Generated
 		rep.Scores = maps.Clone(rep.Scores)
 		if rep.Scores == nil {
 			rep.Scores = map[string]float64{}
@@ -72,6 +81,12 @@ func (r *runner[B]) evaluations(ctx context.Context, rep *StageReport, end bool)
 		r.at.Pending = i + 2
 	}
 	return nil
+}
+
+// result is what an evaluation found.
+type result struct {
+	Scores    map[string]float64
+	Generated []string
 }
 
 // run calls Run and Generate; a panic of package tensor comes back as an error.
@@ -123,17 +138,17 @@ func (s *state) setBest(name string, b bestOf) {
 }
 
 // swapAverage puts the averaged weights into the model and returns the function that takes them out again.
-func (s *session) swapAverage() (back func()) {
-	var was []*tensor.Tensor
-	for _, t := range s.all {
-		if t.ema != nil {
-			was = append(was, t.p.Clone())
-			t.p.CopyFrom(t.ema)
-		}
+func (r *runner[B]) swapAverage() (back func(), err error) {
+	if r.config.EMA == 0 {
+		return func() {}, nil
+	}
+	was := make([]*tensor.Tensor, len(r.all))
+	for i, t := range r.all {
+		was[i] = t.p.Clone()
 	}
 	return func() {
-		for i, w := range was {
-			s.all[i].p.CopyFrom(w)
+		for i, t := range r.all {
+			t.p.CopyFrom(was[i])
 		}
-	}
+	}, r.useAverage(r.config.EMA)
 }

@@ -20,6 +20,10 @@ type trained struct {
 	master *tensor.Tensor // float32 value of a bfloat16 parameter, else nil
 	ema    *tensor.Tensor // nil without averaging
 	zero   *tensor.Tensor // gradient of a step that did not use p, made when first needed
+
+	sum    *tensor.Tensor // gradient of the step's earlier micro-batches, while another is computed
+	blocks []*block       // its pieces, of a run of several ranks
+	whole  *tensor.Tensor // its gradient over all ranks
 }
 
 // resolve finds the parameters of each group, in the model's order, and freezes all others. Errors name the group and the parameter.
@@ -106,7 +110,7 @@ func part(name string) string {
 	return head
 }
 
-// prepare gives the parameters fresh optimizer state.
+// prepare gives the parameters fresh optimizer state, all of it on every rank.
 func prepare(all []*trained, ema float64) {
 	for _, t := range all {
 		shape := t.p.Shape()

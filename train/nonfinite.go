@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -12,7 +13,18 @@ import (
 // skip leaves a step with NaN or Inf out; after three in a row the run goes back to its last good state, and if that does not help it ends.
 func (r *runner[B]) skip(ctx context.Context, rep *StageReport, problem string, lr float64) error {
 	if problem == "" {
-		problem = r.findGradient(ctx)
+		found, err := share(&r.session, r.findGradient(ctx))
+		if err != nil {
+			return err
+		}
+		for rank, f := range slices.Backward(found) {
+			if problem == "" || f.Operation {
+				problem = f.Text
+				if len(found) > 1 {
+					problem = r.named(rank) + ": " + problem
+				}
+			}
+		}
 	}
 	for _, t := range r.all {
 		t.p.ZeroGrad()
@@ -63,8 +75,14 @@ func (r *runner[B]) inspect(b B, k int) error {
 	return nn.Locate(r.model, err)
 }
 
-// findGradient says which gradient is not finite, and if running the micro-batches again tells, which operation began.
-func (r *runner[B]) findGradient(ctx context.Context) string {
+// finding is what is known of a gradient that is not finite.
+type finding struct {
+	Text      string
+	Operation bool // the one that began is named
+}
+
+// findGradient says which gradient is not finite, and if running this rank's micro-batches again shows it, which operation began.
+func (r *runner[B]) findGradient(ctx context.Context) finding {
 	s := "the gradient is not finite"
 	gs := make([]*tensor.Tensor, len(r.all))
 	for i, t := range r.all {
@@ -73,14 +91,14 @@ func (r *runner[B]) findGradient(ctx context.Context) string {
 	if ok, i := tensor.AllFinite(gs); !ok {
 		s = fmt.Sprintf("the gradient of %s %v is not finite", r.all[i].name, r.all[i].p.Shape())
 	}
-	for k := range r.config.Accumulate {
+	for k := r.comm().Rank(); k < r.config.Accumulate; k += r.comm().Size() {
 		b, err := r.batch(ctx, k)
 		if err != nil {
-			return s
+			break
 		}
 		if err := r.inspect(b, k); err != nil {
-			return fmt.Sprintf("%s: micro-batch %d%s: %v", s, r.index(k), named(b), err)
+			return finding{fmt.Sprintf("%s: micro-batch %d%s: %v", s, r.index(k), named(b), err), true}
 		}
 	}
-	return s
+	return finding{Text: s}
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"sync/atomic"
@@ -140,81 +139,6 @@ func TestProgress(t *testing.T) {
 	require.Regexp(t, `fit 1/4 · loss \d\.\d{4} \(\d\.\d{4}\) · lr 0 · [\de+.]+ samples/s · \d+ tokens/s · \d+% of GEMM · ETA \d+s · [\d.]+ MiB\n`, w.String())
 	require.Regexp(t, `fit 4/4 · loss`, w.String())
 	require.NotContains(t, w.String(), "\r")
-}
-
-// summed is a Comm of two ranks that run in this process.
-type summed struct {
-	rank int
-	in   chan []float32
-	out  chan []float32
-}
-
-func (c *summed) Rank() int { return c.rank }
-func (c *summed) Size() int { return 2 }
-func (c *summed) Sum(x []float32) error {
-	if c.rank == 1 {
-		c.in <- append([]float32(nil), x...)
-		copy(x, <-c.out)
-		return nil
-	}
-	y := <-c.in
-	if len(x) != len(y) {
-		return fmt.Errorf("%d and %d elements", len(x), len(y))
-	}
-	for i := range x {
-		x[i] += y[i]
-	}
-	c.out <- append([]float32(nil), x...)
-	return nil
-}
-
-// TestRanks: two ranks that each take every other micro-batch do what one does that takes both.
-func TestRanks(t *testing.T) {
-	for _, weighted := range []bool{false, true} {
-		one := newNet(1)
-		s := stage(10)
-		s.TokenWeighted, s.Accumulate = weighted, 4
-		_, err := train.Run(t.Context(), one, train.Options{}, s)
-		require.NoError(t, err)
-		in, out := make(chan []float32, 64), make(chan []float32, 64)
-		s.Accumulate = 2
-		turn := make(chan struct{}, 1)
-		turn <- struct{}{}
-		models := [2]*net{newNet(1), newNet(1)}
-		errs := make(chan error, 2)
-		for rank := range 2 {
-			go func() {
-				c := &handed{summed{rank, in, out}, turn}
-				<-turn
-				_, err := train.Run(t.Context(), models[rank], train.Options{Comm: c}, s)
-				turn <- struct{}{}
-				errs <- err
-			}()
-		}
-		require.NoError(t, <-errs)
-		require.NoError(t, <-errs)
-		require.Equal(t, bits(models[0]), bits(models[1]))
-		for name, p := range nn.Params(one) {
-			for other, q := range nn.Params(models[0]) {
-				if name == other {
-					require.InDeltaSlice(t, p.Data(), q.Data(), 1e-4, name)
-				}
-			}
-		}
-	}
-}
-
-// handed gives the right to compute away while it waits for the other rank: tensor.Scope allows one goroutine at a time.
-type handed struct {
-	summed
-	turn chan struct{}
-}
-
-func (c *handed) Sum(x []float32) error {
-	c.turn <- struct{}{}
-	err := c.summed.Sum(x)
-	<-c.turn
-	return err
 }
 
 // TestSteadyMemory: after the first steps, a step leaves nothing tensor-sized behind.

@@ -33,46 +33,61 @@ func (s *session) openDir() (notes []string, err error) {
 		}
 		return nil, nil
 	}
-	if err := os.MkdirAll(s.o.Dir, 0o777); err != nil {
-		return nil, fmt.Errorf("directory of the run: %w", err)
+	found, err := first(s, s.claim)
+	notes = found.Notes
+	if err == nil {
+		err = s.sameDir()
 	}
-	if s.comm().Rank() == 0 {
-		l, dead, err := acquire(s.o.Dir)
-		if err != nil {
-			return nil, err
-		}
-		s.lock = l
-		if dead != 0 {
-			notes = append(notes, fmt.Sprintf("process %d ended without giving back %s; taking it over", dead, s.o.Dir))
-		}
-		if err := s.sweep(); err != nil {
-			return notes, err
-		}
-	}
-	names, err := checkpoints(s.o.Dir)
-	if err != nil {
+	if err != nil || found.Name == "" {
 		return notes, err
 	}
-	if len(names) == 0 {
-		return notes, nil
+	s.known = found.Known
+	said, err := s.adopt(found.Name)
+	if err = s.agree(err); err != nil {
+		return notes, fmt.Errorf("resume from %s: %w", filepath.Join(s.o.Dir, found.Name), err)
+	}
+	return append(append(notes, said...), fmt.Sprintf("going on from %s", filepath.Join(s.o.Dir, found.Name))), nil
+}
+
+// found is what there is to resume.
+type found struct {
+	Name  string   // of the newest whole checkpoint; "": none
+	Known []string // that look whole, oldest first
+	Notes []string
+}
+
+// claim takes the lock of Options.Dir, tidies up, and looks for a checkpoint.
+func (s *session) claim() (f found, err error) {
+	if err := os.MkdirAll(s.o.Dir, 0o777); err != nil {
+		return f, fmt.Errorf("directory of the run: %w", err)
+	}
+	l, dead, err := acquire(s.o.Dir)
+	if err != nil {
+		return f, err
+	}
+	s.lock = l
+	if dead != 0 {
+		f.Notes = append(f.Notes, fmt.Sprintf("process %d ended without giving back %s; taking it over", dead, s.o.Dir))
+	}
+	if err := s.sweep(); err != nil {
+		return f, err
+	}
+	names, err := checkpoints(s.o.Dir)
+	if err != nil || len(names) == 0 {
+		return f, err
 	}
 	if !s.o.Resume {
-		return notes, fmt.Errorf("%s holds checkpoints of an earlier run, the newest %s: set Resume to go on, or choose another directory", s.o.Dir, names[len(names)-1])
+		return f, fmt.Errorf("%s holds checkpoints of an earlier run, the newest %s: set Resume to go on, or choose another directory", s.o.Dir, names[len(names)-1])
 	}
 	for _, name := range names {
 		if _, err := readManifest(filepath.Join(s.o.Dir, name)); err == nil {
-			s.known = append(s.known, name)
+			f.Known = append(f.Known, name)
 		}
 	}
-	name, said, err := newest(s.o.Dir, names)
-	notes = append(notes, said...)
-	if err != nil {
-		return notes, err
-	}
-	if said, err = s.adopt(name); err != nil {
-		return notes, fmt.Errorf("resume from %s: %w", filepath.Join(s.o.Dir, name), err)
-	}
-	return append(append(notes, said...), fmt.Sprintf("going on from %s", filepath.Join(s.o.Dir, name))), nil
+	var said []string
+	f.Name, said, err = newest(s.o.Dir, names)
+	f.Notes = append(f.Notes, said...)
+	return f, err
 }
 
 // sweep removes what a killed process had not finished writing, and puts back what it had not finished replacing.
@@ -179,34 +194,42 @@ func (s *session) move(name string, p *tensor.Tensor) {
 	}
 }
 
-// optimizer lists the tensors of the stage in progress beside the weights.
+// optimizer lists the tensors of the stage in progress beside the weights, of a sharded one this rank's.
 func (s *session) optimizer() []piece {
 	var ps []piece
+	add := func(kind, name string, x *tensor.Tensor) {
+		if x != nil {
+			ps = append(ps, piece{kind + "/" + name, x})
+		}
+	}
 	for _, t := range s.all {
-		add := func(kind string, x *tensor.Tensor) {
-			if x != nil {
-				ps = append(ps, piece{kind + "/" + t.name, x})
-			}
-		}
-		add("m", t.m)
-		add("v", t.v)
-		add("master", t.master)
-		add("ema", t.ema)
+		add("m", t.name, t.m)
+		add("v", t.name, t.v)
+		add("master", t.name, t.master)
+		add("ema", t.name, t.ema)
 		if s.at.Micro > 0 {
-			add("grad", t.p.Grad())
+			add("grad", t.name, t.p.Grad())
 		}
+	}
+	for _, x := range s.own {
+		name := fmt.Sprintf("%s@%d", x.of.name, x.from)
+		add("m", name, x.m)
+		add("v", name, x.v)
+		add("master", name, x.master)
+		add("ema", name, x.ema)
 	}
 	return ps
 }
 
-// load fills in optimizer and gradients of the stage from a checkpoint of it. weights also restores the parameters.
+// load fills in optimizer and gradients of the stage from a checkpoint of it, by however many ranks it was written. weights also restores the
+// parameters.
 func (s *session) load(name string, weights bool) error {
 	dir := filepath.Join(s.o.Dir, name)
-	o, err := safetensors.Open(filepath.Join(dir, optimizerFile))
+	o, err := openShards(dir)
 	if err != nil {
 		return err
 	}
-	defer o.Close()
+	defer o.close()
 	if weights {
 		w, err := safetensors.Open(filepath.Join(dir, weightsFile))
 		if err != nil {
@@ -220,9 +243,9 @@ func (s *session) load(name string, weights bool) error {
 		}
 	}
 	for _, t := range s.all {
-		if _, ok := o.Info("grad/" + t.name); ok && !weights {
+		if o.has("grad/"+t.name) && !weights {
 			t.p.SetGrad(tensor.New(t.p.Shape()...))
-			if err := readPiece(o, "grad/"+t.name, t.p.Grad()); err != nil {
+			if err := o.read("grad/"+t.name, 0, t.p.Grad()); err != nil {
 				return err
 			}
 		}
@@ -231,7 +254,8 @@ func (s *session) load(name string, weights bool) error {
 		if strings.HasPrefix(p.name, "grad/") {
 			continue
 		}
-		if err := readPiece(o, p.name, p.t); err != nil {
+		name, from := position(p.name)
+		if err := o.read(name, from, p.t); err != nil {
 			return err
 		}
 	}
@@ -293,8 +317,8 @@ func (s *session) remember() error {
 	if s.all == nil {
 		return nil
 	}
-	if ok, bad := tensor.AllFinite(s.weights()); !ok {
-		return fmt.Errorf("parameter %s is not finite", s.all[bad].name)
+	if err := s.allFinite(); err != nil {
+		return err
 	}
 	s.memory.step, s.memory.updates = s.at.Step, s.at.Updates
 	fresh := s.memory.copies == nil
@@ -311,12 +335,18 @@ func (s *session) remember() error {
 
 // mutable visits every tensor that a step changes.
 func (s *session) mutable(f func(*tensor.Tensor)) {
-	for _, t := range s.all {
-		for _, x := range []*tensor.Tensor{t.p, t.m, t.v, t.master, t.ema} {
+	visit := func(xs ...*tensor.Tensor) {
+		for _, x := range xs {
 			if x != nil {
 				f(x)
 			}
 		}
+	}
+	for _, t := range s.all {
+		visit(t.p, t.m, t.v, t.master, t.ema)
+	}
+	for _, x := range s.own {
+		visit(x.m, x.v, x.master, x.ema)
 	}
 }
 
@@ -340,30 +370,45 @@ func (s *session) rollback() (step int, err error) {
 		s.at.Updates = s.memory.updates
 		return s.memory.step, nil
 	}
-	names, err := checkpoints(s.o.Dir)
+	good, err := first(s, s.lastGood)
 	if err != nil {
 		return 0, err
 	}
+	if good.Step == 0 && good.Micro == 0 {
+		return 0, s.agree(s.restart(filepath.Join(s.o.Dir, good.Name)))
+	}
+	s.at.Updates = good.Updates
+	return good.Step, s.agree(s.load(good.Name, true))
+}
+
+// good is a checkpoint to go back to.
+type good struct {
+	Name                 string
+	Step, Micro, Updates int
+}
+
+// lastGood finds the newest whole checkpoint of the stage that no bad step had come before.
+func (s *session) lastGood() (g good, err error) {
+	names, err := checkpoints(s.o.Dir)
+	if err != nil {
+		return g, err
+	}
 	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, fmt.Sprintf("checkpoint-%02d-", s.at.Stage+1)) })
 	if len(names) == 0 {
-		return 0, fmt.Errorf("there is no checkpoint of this stage to go back to (set Every)")
+		return g, fmt.Errorf("there is no checkpoint of this stage to go back to (set Every)")
 	}
-	var name string
 	var st stored
 	for ok := false; !ok; ok = st.State.Bad == 0 {
-		if name, _, err = newest(s.o.Dir, names); err != nil {
-			return 0, fmt.Errorf("there is no good checkpoint of this stage to go back to (set Every): %w", err)
+		if g.Name, _, err = newest(s.o.Dir, names); err != nil {
+			return g, fmt.Errorf("there is no good checkpoint of this stage to go back to (set Every): %w", err)
 		}
-		if st, err = readState(filepath.Join(s.o.Dir, name)); err != nil {
-			return 0, err
+		if st, err = readState(filepath.Join(s.o.Dir, g.Name)); err != nil {
+			return g, err
 		}
-		names = names[:slices.Index(names, name)]
+		names = names[:slices.Index(names, g.Name)]
 	}
-	if st.State.Step == 0 && st.State.Micro == 0 {
-		return 0, s.restart(filepath.Join(s.o.Dir, name))
-	}
-	s.at.Updates = st.State.Updates
-	return st.State.Step, s.load(name, true)
+	g.Step, g.Micro, g.Updates = st.State.Step, st.State.Micro, st.State.Updates
+	return g, nil
 }
 
 // restart goes back to the checkpoint of the end of the stage before.
@@ -383,13 +428,22 @@ func (s *session) restart(dir string) error {
 			return err
 		}
 		for _, x := range []*tensor.Tensor{t.m, t.v} {
-			clear(x.Data())
+			if x != nil {
+				x.Fill(0)
+			}
 		}
 		for _, x := range []*tensor.Tensor{t.master, t.ema} {
 			if x != nil {
 				x.CopyFrom(t.p)
 			}
 		}
+	}
+	if s.sharded() {
+		ema := 0.0
+		if len(s.own) > 0 && s.own[0].ema != nil {
+			ema = 1
+		}
+		prepareShards(s.own, ema)
 	}
 	s.at.Updates = 0
 	return nil

@@ -37,6 +37,11 @@ type session struct {
 	signal *signals
 	sinks  []func(Event) error
 
+	peers  []peer   // all ranks
+	blocks []*block // of what the stage trains, if there are several ranks
+	own    []*block // this rank's
+	red    *reducer
+
 	samples  int      // of the step so far
 	improved []string // keys of state.Best that the next checkpoint is the best of
 
@@ -98,7 +103,8 @@ type runner[B any] struct {
 	dry    bool // weights do not move
 }
 
-func (r *runner[B]) run(ctx context.Context, stages []Stage[B]) (Report, error) {
+func (r *runner[B]) run(ctx context.Context, stages []Stage[B]) (rep Report, err error) {
+	defer func() { r.fail(err) }()
 	if err := r.open(ctx, stages); err != nil {
 		return Report{}, fmt.Errorf("train: %w", err)
 	}
@@ -131,10 +137,16 @@ func (r *runner[B]) open(ctx context.Context, stages []Stage[B]) error {
 			return fmt.Errorf("stage %q: %w", stages[i].Name, err)
 		}
 		names[c.Name] = true
-		c.Ranks = r.comm().Size()
+		if n := r.comm().Size(); c.Accumulate < n {
+			return fmt.Errorf("stage %q: accumulate %d: %d ranks need at least as many micro-batches per step, one each: use smaller micro-batches, or fewer ranks",
+				c.Name, c.Accumulate, n)
+		}
 		r.plan = append(r.plan, c)
 	}
 	r.fs = r.o.fs
+	if err := r.meet(); err != nil {
+		return err
+	}
 	notes, err := r.openDir()
 	if err == nil {
 		err = r.afford(ctx, stages)
@@ -187,13 +199,6 @@ func (r *runner[B]) close() {
 	_ = r.release() // what matters in these files was synced with the last checkpoint
 }
 
-func (s *session) comm() Comm {
-	if s.o.Comm == nil {
-		return Self{}
-	}
-	return s.o.Comm
-}
-
 // emit shows an event to everybody who watches.
 func (s *session) emit(e Event) error {
 	e.Time = s.now()
@@ -219,14 +224,20 @@ func (r *runner[B]) enter() error {
 	if m, ok := r.model.(interface{ SetRecompute(bool) }); ok {
 		m.SetRecompute(r.stage.Recompute)
 	}
-	prepare(all, r.stage.EMA)
 	r.all, r.towers = all, map[string][]int{}
+	if r.comm().Size() > 1 {
+		r.blocks = cut(all, r.comm().Size())
+		r.red = newReducer(r.comm(), all, r.blocks)
+		r.own = r.red.own()
+	}
+	if r.sharded() {
+		prepareShards(r.own, r.stage.EMA)
+	} else {
+		prepare(all, r.stage.EMA)
+	}
 	r.items, r.rates = nil, nil
 	at := map[rate]int{}
-	for i, t := range all {
-		r.move(t.name, t.p)
-		head := part(t.name)
-		r.towers[head] = append(r.towers[head], i)
+	add := func(t *trained, items ...tensor.AdamWItem) {
 		k := rate{t.group, t.decay}
 		j, ok := at[k]
 		if !ok {
@@ -234,7 +245,21 @@ func (r *runner[B]) enter() error {
 			at[k] = j
 			r.items, r.rates = append(r.items, nil), append(r.rates, k)
 		}
-		r.items[j] = append(r.items[j], tensor.AdamWItem{Param: t.p, Master: t.master, M: t.m, V: t.v})
+		r.items[j] = append(r.items[j], items...)
+	}
+	for i, t := range all {
+		r.move(t.name, t.p)
+		head := part(t.name)
+		r.towers[head] = append(r.towers[head], i)
+		if !r.sharded() {
+			add(t, tensor.AdamWItem{Param: t.p, Master: t.master, M: t.m, V: t.v})
+			continue
+		}
+		for _, x := range t.blocks {
+			if x.m != nil {
+				add(t, tensor.AdamWItem{Param: x.span(t.p), Master: x.master, Grad: x.sum, M: x.m, V: x.v})
+			}
+		}
 	}
 	return nil
 }
@@ -268,13 +293,13 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 			return err
 		}
 		if r.at.Pending == 0 {
-			if err := r.step(ctx, rep); err != nil {
+			if err := r.step(r.whole(ctx), rep); err != nil {
 				return err
 			}
 			r.at.Pending = 1
 			r.heap.tidy()
 		}
-		if err := r.evaluate(ctx, rep, false); err != nil {
+		if err := r.evaluate(r.whole(ctx), rep, false); err != nil {
 			return err
 		}
 		if e := r.stage.Every; e > 0 && r.at.Step%e == 0 && r.at.Step < r.config.Steps && r.at.Bad == 0 || len(r.improved) > 0 {
@@ -283,23 +308,23 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 			}
 		}
 	}
-	if err := r.evaluate(ctx, rep, true); err != nil {
+	if err := r.evaluate(r.whole(ctx), rep, true); err != nil {
 		return err
 	}
-	if ok, bad := tensor.AllFinite(r.weights()); !ok {
-		return fmt.Errorf("after step %d: parameter %s is not finite; lower its learning rate", r.at.Step, r.all[bad].name)
+	if err := r.allFinite(); err != nil {
+		return fmt.Errorf("after step %d: %w; lower its learning rate", r.at.Step, err)
 	}
 	for _, t := range r.all {
 		t.p.ZeroGrad()
-		if t.ema != nil {
-			t.p.CopyFrom(t.ema)
-		}
+	}
+	if err := r.useAverage(r.config.EMA); err != nil {
+		return err
 	}
 	rep.Steps, rep.Skipped, rep.Seconds, rep.Stopped = r.at.Step, r.at.Skipped, r.now().Sub(start).Seconds(), r.at.Stop
 	done := *rep
 	done.Loss, done.Norm, done.LR = nil, nil, nil
 	r.at = state{Stage: r.at.Stage + 1, Done: append(r.at.Done, done), Best: r.at.Best, Metrics: r.at.Metrics}
-	r.all, r.items = nil, nil
+	r.all, r.items, r.blocks, r.own, r.red = nil, nil, nil, nil, nil
 	if err := r.save(); err != nil {
 		return fmt.Errorf("the weights after the last step could not be stored: %w", err)
 	}
@@ -318,13 +343,25 @@ func (r *runner[B]) checkpoint() error {
 	return r.emit(Event{Kind: "checkpoint", Stage: r.stage.Name, Step: r.at.Step, Text: r.last, Seconds: r.now().Sub(start).Seconds()})
 }
 
-// weights are the float32 values of what the stage trains, nil for what has none.
-func (s *session) weights() []*tensor.Tensor {
-	ws := make([]*tensor.Tensor, len(s.all))
-	for i, t := range s.all {
-		ws[i] = t.value()
+// allFinite returns an error that names a parameter that the stage trains and that holds NaN or Inf.
+func (s *session) allFinite() (err error) {
+	var values []*tensor.Tensor
+	var names []string
+	for _, t := range s.all {
+		if !s.sharded() {
+			values, names = append(values, t.value()), append(names, t.name)
+			continue
+		}
+		for _, x := range t.blocks {
+			if x.m != nil {
+				values, names = append(values, x.value()), append(names, t.name)
+			}
+		}
 	}
-	return ws
+	if ok, bad := tensor.AllFinite(values); !ok {
+		err = fmt.Errorf("parameter %s is not finite", names[bad])
+	}
+	return s.agree(err)
 }
 
 // describe says what trains.
@@ -336,26 +373,53 @@ func (r *runner[B]) describe() string {
 	return fmt.Sprintf("%d parameters (%d values) train in %d groups, the rest is frozen", len(r.all), n, len(r.stage.Groups))
 }
 
-// stopped returns a *Stopped if a signal came or ctx is done.
+// stopped returns a *Stopped if a signal came or ctx is done, on any rank.
 func (r *runner[B]) stopped(ctx context.Context) error {
-	code := r.signal.code()
-	if code == 0 && ctx.Err() == nil {
-		return nil
+	type reason struct {
+		Code  int
+		Cause string
 	}
-	return r.halt(ctx, code)
+	why := reason{Code: r.signal.code()}
+	if err := ctx.Err(); err != nil {
+		why.Cause = err.Error()
+	}
+	all, err := share(&r.session, why)
+	if err != nil {
+		return err
+	}
+	for rank, why := range all {
+		if why == (reason{}) {
+			continue
+		}
+		cause := ctx.Err()
+		if rank != r.comm().Rank() && why.Cause != "" {
+			cause = fmt.Errorf("%s: %s", r.named(rank), why.Cause)
+		}
+		return r.halt(why.Code, cause)
+	}
+	return nil
 }
 
-// interrupted is stopped within a step: only ctx can do that, a signal lets the step finish.
+// interrupted is stopped within a step: only ctx can do that, and only if there are no other ranks, which would wait for this one's share; a
+// signal lets the step finish.
 func (r *runner[B]) interrupted(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return nil
 	}
-	return r.halt(ctx, r.signal.code())
+	return r.halt(r.signal.code(), ctx.Err())
+}
+
+// whole is the context of what all ranks do together: it does not end before they have agreed to.
+func (s *session) whole(ctx context.Context) context.Context {
+	if s.comm().Size() > 1 {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
 }
 
 // halt saves and returns the *Stopped.
-func (r *runner[B]) halt(ctx context.Context, code int) error {
-	e := &Stopped{Stage: r.stage.Name, Step: r.at.Step, Code: code, Cause: ctx.Err(), Resume: r.o.Command}
+func (r *runner[B]) halt(code int, cause error) error {
+	e := &Stopped{Stage: r.stage.Name, Step: r.at.Step, Code: code, Cause: cause, Resume: r.o.Command}
 	if code == 0 {
 		e.Code = 1
 	}

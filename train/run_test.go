@@ -27,6 +27,8 @@ type net struct {
 	Drop  *nn.Dropout    `param:"drop"`
 	Upper nn.Layer       `param:"upper"`
 	Spare *tensor.Tensor `param:"spare,optional"`
+
+	spared bool // the loss depends on Spare in every third micro-batch
 }
 
 func newNet(seed uint64) *net {
@@ -47,7 +49,11 @@ func (s sample) Samples() []string { return s.names }
 func (m *net) Loss(b sample) *tensor.Tensor {
 	h := m.Drop.Forward(m.Norm.Forward(nn.Activated(m.Lower, b.x, tensor.GELU)))
 	d := m.Upper.Forward(h).Sub(b.y)
-	return d.Mul(d).Mean()
+	l := d.Mul(d).Mean()
+	if m.spared && b.n%3 == 1 {
+		l = l.Add(m.Spare.Mul(m.Spare).Mean())
+	}
+	return l
 }
 
 // regression is a data set whose batch n is a function of n.

@@ -24,28 +24,20 @@ func (r *runner[B]) step(ctx context.Context, rep *StageReport) error {
 		}
 		r.at.Loss, r.at.Tokens = 0, 0
 	}
-	problem, err := r.gradients(ctx)
+	mine, err := r.gradients(ctx)
 	if err != nil {
 		return err
 	}
-	if r.at.Step == 0 && problem == "" {
-		if err := r.reached(); err != nil {
+	loss, problem, err := r.exchange(mine)
+	if err != nil {
+		return err
+	}
+	norm, norms, bad := 0.0, map[string]float64{}, problem != ""
+	if !bad {
+		if norm, norms, err = r.norms(); err != nil {
 			return err
 		}
-	}
-	for _, t := range r.all {
-		t.fill()
-	}
-	loss, bad, err := r.exchange(problem != "")
-	if err != nil {
-		return err
-	}
-	norm, norms := 0.0, map[string]float64{}
-	if !bad {
-		norm, norms = r.norms()
-		if !finite(norm) {
-			bad = true
-		}
+		bad = !finite(norm)
 	}
 	rates := make([]float64, len(r.stage.Groups))
 	for i, g := range r.stage.Groups {
@@ -59,7 +51,9 @@ func (r *runner[B]) step(ctx context.Context, rep *StageReport) error {
 	r.at.Step++
 	r.at.Updates++
 	r.at.Bad, r.at.Rolled = 0, false
-	r.update(rates, norm)
+	if err := r.update(rates, norm); err != nil {
+		return err
+	}
 	r.at.average(loss)
 	if r.stage.After != nil {
 		r.stage.After(r.at.Step)
@@ -75,57 +69,98 @@ func (s *state) average(loss float64) {
 	s.Average += (loss - s.Average) / float64(s.Count)
 }
 
-// gradients adds up the gradients of the step's micro-batches that are not done yet. problem says where NaN or Inf came from, if one did.
-func (r *runner[B]) gradients(ctx context.Context) (problem string, err error) {
-	K := r.config.Accumulate
-	r.samples = 0
-	var batches []B
-	total := 0
+// gradients adds up the gradients of this rank's micro-batches of the step that are not done yet.
+func (r *runner[B]) gradients(ctx context.Context) (mine exchanged, err error) {
+	K, N, rank := r.config.Accumulate, r.comm().Size(), r.comm().Rank()
+	mine.Losses, r.samples = map[int]float64{}, 0
+	batches, total := map[int]B{}, 0
 	if r.config.TokenWeighted {
-		for k := range K {
+		for k := rank; k < K; k += N {
 			b, err := r.batch(ctx, k)
 			if err != nil {
-				return "", err
+				return mine, err
 			}
-			batches, total = append(batches, b), total+supervised(b)
+			batches[k], total = b, total+supervised(b)
 		}
-		if total, err = r.sumTokens(total); err != nil {
-			return "", err
+		all, err := share(&r.session, total)
+		if err != nil {
+			return mine, fmt.Errorf("counting tokens over ranks: %w", err)
 		}
+		total = 0
+		for _, n := range all {
+			total += n
+		}
+	}
+	if N > 1 {
+		r.red.reset(r.at.Micro > 0)
 	}
 	for r.at.Micro < K {
-		k := r.at.Micro
-		if k > 0 {
+		first := r.at.Micro - r.at.Micro%N // of the round
+		k := first + rank
+		if N == 1 && k > 0 {
 			if err := r.interrupted(ctx); err != nil {
-				return "", err
+				return mine, err
 			}
 		}
-		var b B
-		if batches != nil {
-			b = batches[k]
-		} else if b, err = r.batch(ctx, k); err != nil {
-			return "", err
+		if N > 1 {
+			r.red.round(r.at.Micro-first, min(N, K-first))
 		}
-		n := supervised(b)
-		weight := 1 / float64(K)
-		if r.config.TokenWeighted {
-			weight = float64(n) * float64(r.config.Ranks) / float64(total)
+		if N == 1 || r.red.computes() && mine.Problem == "" {
+			b, ok := batches[k]
+			if !ok {
+				if b, err = r.batch(ctx, k); err != nil {
+					return mine, err
+				}
+			}
+			n := supervised(b)
+			weight := 1 / float64(K)
+			if r.config.TokenWeighted {
+				weight = float64(n) / float64(total)
+			}
+			loss, err := r.backward(b, k, weight)
+			if err != nil {
+				return mine, err
+			}
+			if !finite(loss) {
+				mine.Problem = r.locate(b, k, "the loss")
+			}
+			if N == 1 && mine.Problem != "" {
+				r.at.Micro = K
+				return mine, nil
+			}
+			if N > 1 {
+				mine.Losses[k] = float64(weight * loss)
+				mine.Tokens, mine.Samples = mine.Tokens+max(n, 0), mine.Samples+len(samples(b))
+			} else {
+				r.at.Loss += float64(weight * loss)
+				r.at.Tokens, r.samples = r.at.Tokens+max(n, 0), r.samples+len(samples(b))
+			}
 		}
-		loss, err := r.backward(b, k, weight)
-		if err != nil {
-			return "", err
+		if N > 1 {
+			r.red.poison = mine.Problem != ""
+			if err := r.red.finish(); err != nil {
+				return mine, fmt.Errorf("reducing gradients over ranks: %w", err)
+			}
 		}
-		if !finite(loss) {
-			problem = r.locate(b, k, "the loss")
-			r.at.Micro = K
-			return problem, nil
-		}
-		r.at.Loss += weight * loss
-		r.at.Tokens += max(n, 0)
-		r.samples += len(samples(b))
-		r.at.Micro++
+		r.at.Micro = min(K, first+N)
 	}
-	return "", nil
+	if N > 1 {
+		mine.Seen = r.red.seen
+		return mine, nil
+	}
+	if r.at.Step == 0 {
+		seen := make([]bool, len(r.all))
+		for i, t := range r.all {
+			seen[i] = t.p.Grad() != nil
+		}
+		if err := r.reached(seen); err != nil {
+			return mine, err
+		}
+	}
+	for _, t := range r.all {
+		t.fill()
+	}
+	return mine, nil
 }
 
 // batch gets micro-batch k of the step and refuses one without anything to learn.
@@ -149,9 +184,9 @@ func (r *runner[B]) batch(ctx context.Context, k int) (B, error) {
 	return b, nil
 }
 
-// index is the number of micro-batch k of the present step, for this rank.
+// index is the number of micro-batch k of the present step.
 func (r *runner[B]) index(k int) int {
-	return (r.at.Step*r.config.Accumulate+k)*r.config.Ranks + r.comm().Rank()
+	return r.at.Step*r.config.Accumulate + k
 }
 
 // backward adds weight times the gradient of b's loss to the parameters' and returns the loss.
@@ -166,7 +201,14 @@ func (r *runner[B]) backward(b B, k int, weight float64) (loss float64, err erro
 			if weight != 1 {
 				l = l.Scale(float32(weight))
 			}
-			l.Backward()
+			switch {
+			case r.comm().Size() > 1:
+				l.BackwardEach(r.red.complete)
+			case r.config.Accumulate > 1:
+				r.accumulate(l)
+			default:
+				l.Backward()
+			}
 		})
 	})
 	if err != nil {
@@ -175,12 +217,40 @@ func (r *runner[B]) backward(b B, k int, weight float64) (loss float64, err erro
 	return loss, nil
 }
 
-// reached returns an error that names the parameters that the first step brought no gradient.
-func (r *runner[B]) reached() error {
+// accumulate adds l's gradient to the one that the step's earlier micro-batches left, parameter by parameter as soon as each is complete. It is
+// computed by itself first, not into their sum, so that the result does not depend on which rank computes a micro-batch.
+func (s *session) accumulate(l *tensor.Tensor) {
+	at := make(map[*tensor.Tensor]*trained, len(s.all))
+	for _, t := range s.all {
+		at[t.p], t.sum = t, t.p.Grad()
+		t.p.SetGrad(nil)
+	}
+	defer func() {
+		for _, t := range s.all {
+			t.p.SetGrad(t.sum)
+			t.sum = nil
+		}
+	}()
+	l.BackwardEach(func(p *tensor.Tensor) {
+		t, g := at[p], p.Grad()
+		switch {
+		case t == nil || g == nil:
+		case t.sum == nil:
+			t.sum = g
+			p.SetGrad(nil)
+		default:
+			t.sum.AddFrom(g)
+			p.ZeroGrad()
+		}
+	})
+}
+
+// reached returns an error that names the parameters that the first step brought no gradient; seen are those that it did.
+func (r *runner[B]) reached(seen []bool) error {
 	var missing []string
 	group := ""
-	for _, t := range r.all {
-		if t.p.Grad() == nil {
+	for i, t := range r.all {
+		if !seen[i] {
 			missing = append(missing, t.name)
 			group = r.stage.Groups[t.group].Params
 		}
@@ -206,55 +276,36 @@ func (t *trained) fill() {
 	t.p.SetGrad(t.zero)
 }
 
-// sumTokens adds up n over all ranks.
-func (s *session) sumTokens(n int) (int, error) {
-	c := s.comm()
-	if c.Size() == 1 {
-		return n, nil
-	}
-	x := []float32{float32(n >> 12), float32(n & 4095)}
-	if err := c.Sum(x); err != nil {
-		return 0, fmt.Errorf("summing token counts over ranks: %w", err)
-	}
-	return int(x[0])<<12 + int(x[1]), nil
-}
-
-// exchange averages loss and gradients over all ranks; one rank's bad step is everybody's.
-func (s *session) exchange(wrong bool) (loss float64, bad bool, err error) {
-	c := s.comm()
-	if c.Size() == 1 {
-		return s.at.Loss, wrong, nil
-	}
-	x := []float32{float32(s.at.Loss), 0}
-	if wrong {
-		x = []float32{0, 1}
-	}
-	if err = c.Sum(x); err == nil && x[1] == 0 {
-		err = reduce(c, s.all)
-	}
-	if err != nil {
-		return 0, false, fmt.Errorf("reducing gradients over ranks: %w", err)
-	}
-	return float64(x[0]) / float64(c.Size()), x[1] > 0, nil
-}
-
 // norms is the global gradient norm and that of each tower.
-func (s *session) norms() (float64, map[string]float64) {
-	sum, norms := 0.0, make(map[string]float64, len(s.towers))
-	for _, name := range slices.Sorted(maps.Keys(s.towers)) {
-		gs := make([]*tensor.Tensor, 0, len(s.towers[name]))
-		for _, i := range s.towers[name] {
-			gs = append(gs, s.all[i].p.Grad())
+func (s *session) norms() (norm float64, norms map[string]float64, err error) {
+	var squares map[*block]float64
+	if s.sharded() {
+		if squares, err = s.squares(); err != nil {
+			return 0, nil, err
 		}
-		n := tensor.GlobalNorm(gs)
-		norms[name] = n
-		sum += n * n
 	}
-	return math.Sqrt(sum), norms
+	sum := 0.0
+	norms = make(map[string]float64, len(s.towers))
+	for _, name := range slices.Sorted(maps.Keys(s.towers)) {
+		var gs []*tensor.Tensor
+		var ts []*trained
+		for _, i := range s.towers[name] {
+			gs, ts = append(gs, s.all[i].p.Grad()), append(ts, s.all[i])
+		}
+		n := 0.0
+		if s.sharded() {
+			n = shardNorm(squares, ts)
+		} else {
+			n = tensor.GlobalNorm(gs)
+		}
+		norms[name] = n
+		sum += float64(n * n)
+	}
+	return math.Sqrt(sum), norms, nil
 }
 
 // update moves the weights: clipping as torch's clip_grad_norm_, then AdamW, then the average of the weights.
-func (r *runner[B]) update(rates []float64, norm float64) {
+func (r *runner[B]) update(rates []float64, norm float64) error {
 	scale := 1.0
 	if r.config.Clip > 0 {
 		scale = min(1, r.config.Clip/(norm+1e-6))
@@ -269,10 +320,24 @@ func (r *runner[B]) update(rates []float64, norm float64) {
 		tensor.AdamW(c, items)
 	}
 	if d := float32(r.config.EMA); d > 0 {
+		follow := func(ema, value *tensor.Tensor) {
+			tensor.Scope(func() { ema.CopyFrom(ema.Scale(d).Add(value.Scale(1 - d))) })
+		}
 		for _, t := range r.all {
-			tensor.Scope(func() { t.ema.CopyFrom(t.ema.Scale(d).Add(t.value().Scale(1 - d))) })
+			if t.ema != nil {
+				follow(t.ema, t.value())
+			}
+		}
+		for _, x := range r.own {
+			if x.ema != nil {
+				follow(x.ema, x.value())
+			}
 		}
 	}
+	if r.sharded() {
+		return r.spread()
+	}
+	return nil
 }
 
 // spare does the work of an update, and puts the weights back.

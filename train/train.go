@@ -57,7 +57,7 @@ type Stage[B any] struct {
 	Eps      float64    // of AdamW; 0: 1e-8
 	Clip     float64    // gradients are scaled down to this global norm; 0: never (LLaVA: 1)
 
-	Accumulate    int     // micro-batches per step; 0: 1
+	Accumulate    int     // micro-batches per step, over all ranks, which share them out in turn; 0: 1
 	TokenWeighted bool    // weigh micro-batches by their supervised tokens (newer transformers) instead of equally (LLaVA)
 	Recompute     bool    // keep only the inputs of each block and compute the rest again: less memory, a third more time
 	EMA           float64 // keep an average of the weights with this decay (0: none); it is what is evaluated and saved at the end
@@ -91,7 +91,9 @@ type Options struct {
 	Signals  bool              // on the first SIGINT or SIGTERM finish the step, save and return a *Stopped; the second ends the process
 	Command  string            // how to resume, for the message; "": none
 	Observe  func(Event) error // sees every event; an error stops the run
-	Comm     Comm              // who else trains the same model; nil: nobody
+	Comm     Comm              // the other processes that train this model; nil: none
+	ZeRO1    bool              // each rank keeps the optimizer state of its share of the parameters only; the same bits
+	Same     map[string]string // what must be equal on all ranks, such as digests of data files, by name
 
 	fs fileSystem // nil: the disk
 }

@@ -1,0 +1,145 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+
+	"github.com/gollava/gollava/tensor"
+)
+
+// peer is what a rank says of itself at the start.
+type peer struct {
+	Host   string
+	PID    int
+	Unit   string            // tensor.Unit
+	Code   string            // of which the program was built
+	Config string            // resolved stages, as JSON
+	Model  map[string]string // fingerprint of the parameters
+	Same   map[string]string // Options.Same
+}
+
+// meet compares the ranks, before any of them trains. An error names the rank that differs from rank 0, and in what.
+func (s *session) meet() error {
+	if s.comm().Size() == 1 {
+		return nil
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "a host without a name"
+	}
+	config, err := json.Marshal(s.plan)
+	if err != nil {
+		return err
+	}
+	me := peer{Host: host, PID: os.Getpid(), Unit: tensor.Unit(), Code: builtOf(), Config: string(config), Same: s.o.Same,
+		Model: fingerprint(s.model, func(string) bool { return false })}
+	if s.peers, err = share(s, me); err != nil {
+		return fmt.Errorf("meeting the other ranks: %w", err)
+	}
+	for rank, p := range s.peers[1:] {
+		if err := s.peers[0].compare(p); err != nil {
+			return agreed{fmt.Errorf("%s differs from %s: %w", s.named(rank+1), s.named(0), err)}
+		}
+	}
+	return s.sameUnit()
+}
+
+// compare returns an error that says in what q differs from p.
+func (p peer) compare(q peer) error {
+	switch {
+	case p.Code != q.Code:
+		return fmt.Errorf("code: it runs a program built of %s, not of %s: install the same program on all hosts", q.Code, p.Code)
+	case p.Config != q.Config:
+		return fmt.Errorf("config: %s: start all ranks with the same config", differ([]byte(p.Config), []byte(q.Config)))
+	}
+	keys := maps.Clone(p.Same)
+	if keys == nil {
+		keys = map[string]string{}
+	}
+	maps.Copy(keys, q.Same)
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		if p.Same[k] != q.Same[k] {
+			return fmt.Errorf("%s: %q, not %q: give all ranks the same files", k, q.Same[k], p.Same[k])
+		}
+	}
+	keys = maps.Clone(p.Model)
+	maps.Copy(keys, q.Model)
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		if p.Model[k] != q.Model[k] {
+			return fmt.Errorf("model: parameter %s is %q, not %q: load the same weights on all ranks", k, q.Model[k], p.Model[k])
+		}
+	}
+	return nil
+}
+
+// sameUnit refuses ranks that compute with other instructions than rank 0, unless Options.AnyUnit allows them.
+func (s *session) sameUnit() error {
+	other := map[string][]int{}
+	for rank, p := range s.peers {
+		if p.Unit != s.peers[0].Unit {
+			other[p.Unit] = append(other[p.Unit], rank)
+		}
+	}
+	if len(other) == 0 || s.o.AnyUnit {
+		return nil
+	}
+	unit := slices.Sorted(maps.Keys(other))[0]
+	return agreed{fmt.Errorf("%s computes on %s, but ranks %v on %s, which rounds differently: the result would depend on who computes what; "+
+		"let all compute on the lowest level that every host has (GOLLAVA_CPU=avx2 in every rank's environment), or allow any unit (Options.AnyUnit, flag --any-unit)",
+		s.named(0), s.peers[0].Unit, other[unit], unit)}
+}
+
+// builtOf names the sources of this program: the version control's revision, else the sum of its main module.
+func builtOf() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown sources"
+	}
+	revision, modified := "", ""
+	for _, v := range info.Settings {
+		switch v.Key {
+		case "vcs.revision":
+			revision = v.Value
+		case "vcs.modified":
+			modified = v.Value
+		}
+	}
+	if revision == "" {
+		return info.Main.Path + "@" + info.Main.Version
+	}
+	if modified == "true" {
+		revision += ", changed since"
+	}
+	return revision
+}
+
+// sameDir returns an error if a rank does not see the run's directory as rank 0 does.
+func (s *session) sameDir() error {
+	if s.comm().Size() == 1 {
+		return nil
+	}
+	name, err := first(s, func() (string, error) {
+		f, err := os.CreateTemp(s.o.Dir, ".shared-")
+		if err != nil {
+			return "", err
+		}
+		return filepath.Base(f.Name()), f.Close()
+	})
+	if err != nil {
+		return err
+	}
+	if _, err = os.Stat(filepath.Join(s.o.Dir, name)); err != nil {
+		err = fmt.Errorf("it does not see the file that %s wrote into %s: the directory must be on a file system that all hosts share", s.named(0), s.o.Dir)
+	}
+	err = s.agree(err)
+	if s.comm().Rank() == 0 {
+		err = errors.Join(err, os.Remove(filepath.Join(s.o.Dir, name)))
+	}
+	return err
+}

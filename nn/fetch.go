@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/gollava/gollava/internal/blocks"
 	"github.com/gollava/gollava/tensor"
 )
 
@@ -18,20 +19,20 @@ type job struct {
 	to   *tensor.Tensor
 }
 
-// width is the number of bytes of one element of the dtypes that can be read.
+// width is the number of bytes of one element of the dtypes that can be read and are not stored in blocks.
 var width = map[string]int{"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "U8": 1, "I8": 1, "BOOL": 1}
 
 // native is the tensor dtype whose memory is what lies in the file.
 func native(dtype string, dt tensor.DType) bool {
-	return dtype == "F32" && dt == tensor.Float32 || dtype == "BF16" && dt == tensor.BFloat16 || dtype == "I32" && dt == tensor.Int32
+	return dt.Quantized() && dtype == dt.String() || dtype == "F32" && dt == tensor.Float32 || dtype == "BF16" && dt == tensor.BFloat16 || dtype == "I32" && dt == tensor.Int32
 }
 
 func isFloat(dtype string) bool {
-	return dtype == "F64" || dtype == "F32" || dtype == "F16" || dtype == "BF16"
+	return dtype == "F64" || dtype == "F32" || dtype == "F16" || dtype == "BF16" || blocks.ByName(dtype) != nil
 }
 
 func convertible(dtype string, dt tensor.DType) error {
-	if width[dtype] != 0 && isFloat(dtype) == (dt != tensor.Int32) {
+	if (width[dtype] != 0 || blocks.ByName(dtype) != nil) && isFloat(dtype) == (dt != tensor.Int32) {
 		return nil
 	}
 	return fmt.Errorf("dtype %s cannot be read as %v", dtype, dt)
@@ -40,8 +41,41 @@ func convertible(dtype string, dt tensor.DType) error {
 // piece is the number of bytes of a file that are read and converted at once.
 const piece = 4 << 20
 
-// fetch reads and converts all jobs, in pieces on all processors. Beyond the destinations it needs one piece per processor.
+// unit is what a piece of a tensor is a multiple of: elements and bytes.
+func unit(dtype string) (length, size int64) {
+	if f := blocks.ByName(dtype); f != nil {
+		return int64(f.Length), int64(f.Size)
+	}
+	return 1, int64(width[dtype])
+}
+
+// fetch reads and converts all jobs. Beyond the destinations it needs one piece per processor, or the largest tensor that it quantises as float32.
 func fetch(jobs []job) error {
+	var direct, quantise []job
+	largest := 0
+	for _, j := range jobs {
+		if dt := j.to.DType(); dt.Quantized() && !native(j.from.dtype, dt) {
+			quantise, largest = append(quantise, j), max(largest, j.to.Len())
+		} else {
+			direct = append(direct, j)
+		}
+	}
+	if err := fetchDirect(direct); err != nil {
+		return err
+	}
+	memory := make([]float32, largest)
+	for _, j := range quantise {
+		wide := tensor.Wrap(memory[:j.to.Len()], j.to.Shape()...)
+		if err := fetchDirect([]job{{j.name, j.from, wide}}); err != nil {
+			return err
+		}
+		j.to.CopyFrom(wide)
+	}
+	return nil
+}
+
+// fetchDirect reads and converts jobs whose destinations are not to be quantised, in pieces on all processors.
+func fetchDirect(jobs []job) error {
 	type part struct {
 		job
 		off int64
@@ -52,7 +86,8 @@ func fetch(jobs []job) error {
 			parts = append(parts, part{j, 0})
 			continue
 		}
-		for off := int64(0); off < j.from.size(); off += piece {
+		_, size := unit(j.from.dtype)
+		for off := int64(0); off < j.from.size(); off += piece / size * size {
 			parts = append(parts, part{j, off})
 		}
 	}
@@ -93,12 +128,12 @@ func (j job) read(off int64, buf *[]byte) error {
 		}
 		return convert(dst, dt, p, s.dtype)
 	}
-	n := min(piece, s.size()-off)
-	w := int64(width[s.dtype])
-	dst = dst[dt.Bytes(int(off/w)):][:dt.Bytes(int(n/w))]
+	length, size := unit(s.dtype)
+	n := min(piece/size*size, s.size()-off)
 	if native(s.dtype, dt) {
-		return s.read(dst, off)
+		return s.read(dst[off:off+n], off)
 	}
+	dst = dst[dt.Bytes(int(off/size*length)):][:dt.Bytes(int(n/size*length))]
 	if *buf == nil {
 		*buf = make([]byte, piece)
 	}
@@ -122,6 +157,9 @@ func convert(dst []byte, dt tensor.DType, src []byte, dtype string) error {
 	}
 	if dt == tensor.Int32 {
 		return integers(as[int32](dst), src, dtype)
+	}
+	if f := blocks.ByName(dtype); f != nil {
+		return decode(dst, dt, src, f)
 	}
 	if dt == tensor.BFloat16 {
 		d := as[uint16](dst)
@@ -154,6 +192,24 @@ func convert(dst []byte, dt tensor.DType, src []byte, dtype string) error {
 	case "F64":
 		for i, v := range as[float64](src) {
 			d[i] = float32(v)
+		}
+	}
+	return nil
+}
+
+// decode widens blocks. A flat format's source is the whole tensor, which dst has the length of.
+func decode(dst []byte, dt tensor.DType, src []byte, f *blocks.Format) error {
+	if dt == tensor.Float32 {
+		d := as[float32](dst)
+		f.Decode(d, src, 0, len(d))
+		return nil
+	}
+	d, wide := as[uint16](dst), make([]float32, min(len(dst)/2, 64<<10))
+	for from := 0; from < len(d); from += len(wide) {
+		w := wide[:min(len(wide), len(d)-from)]
+		f.Decode(w, src, from, len(d))
+		for i, v := range w {
+			d[from+i] = narrow(v)
 		}
 	}
 	return nil

@@ -23,7 +23,9 @@ type LoadOptions struct {
 	Optional []string
 
 	// DType decides what a parameter is kept as, given its name and the dtype in the file, with float16 and float64 counted as float32. nil:
-	// as in the file. Scalars and vectors are kept in float32 in any case. See [As].
+	// as in the file. Scalars and vectors are kept in float32 in any case. A block type ([tensor.Q8_0] and the others) is for the weights of
+	// [Linear] and [Embedding] layers; other parameters stay float32. Where a row is no whole number of blocks, a near type takes its place, as in
+	// llama.cpp: Q5_0 for Q4_K, Q5_1 for Q5_K, Q8_0 for Q6_K and float32 for the rest. Weights in blocks do not train. See [As].
 	DType func(name string, stored tensor.DType) tensor.DType
 
 	// Alias lets tensors that need no conversion share the file's memory mapping where there is one. They must not be written to, hence not be
@@ -48,8 +50,12 @@ func Load(m any, w *Weights, o LoadOptions) error {
 	type filled struct{ param, with *tensor.Tensor }
 	var done []filled
 	var reads []job
+	matrices := matrices(m)
 	for _, j := range jobs {
-		dt := kept(j, o)
+		dt, err := kept(j, o, matrices[j.to])
+		if err != nil {
+			return fmt.Errorf("load: %s: %w", j.from.file, err)
+		}
 		if o.Alias {
 			if t := j.alias(dt); t != nil {
 				done = append(done, filled{j.to, t})
@@ -87,23 +93,71 @@ func Fit(m any, w *Weights, o LoadOptions) (map[string]string, error) {
 	return dtypes, err
 }
 
+// matrices are the parameters that may be kept in blocks: the weights of linear layers and embeddings.
+func matrices(m any) map[*tensor.Tensor]bool {
+	found := map[*tensor.Tensor]bool{}
+	walk(reflect.ValueOf(m), "", func(f field) bool {
+		v := f.value
+		if v.Kind() == reflect.Interface {
+			v = v.Elem()
+		}
+		if v.Kind() == reflect.Pointer && v.IsNil() || !v.IsValid() {
+			return true
+		}
+		switch l := v.Interface().(type) {
+		case *Linear:
+			found[l.Weight] = true
+		case *Embedding:
+			found[l.Weight] = true
+		}
+		return true
+	})
+	return found
+}
+
 // kept is the dtype that a parameter gets.
-func kept(j job, o LoadOptions) tensor.DType {
-	stored := tensor.Float32
+func kept(j job, o LoadOptions, matrix bool) (tensor.DType, error) {
+	dt := tensor.Float32
 	if j.from.dtype == "BF16" {
-		stored = tensor.BFloat16
+		dt = tensor.BFloat16
+	} else if b, ok := tensor.ParseDType(j.from.dtype); ok && b.Quantized() {
+		dt = b
 	}
+	stored := dt
 	switch {
 	case len(j.from.shape) < 2:
-		return tensor.Float32
+		return tensor.Float32, nil
 	case o.DType != nil:
-		dt := o.DType(j.name, stored)
-		if dt != tensor.Float32 && dt != tensor.BFloat16 {
+		if dt = o.DType(j.name, stored); dt == tensor.Int32 {
 			tensor.Fail("Load", "parameter %s cannot be kept as %v", j.name, dt)
 		}
-		return dt
 	}
-	return stored
+	switch {
+	case !dt.Quantized():
+		return dt, nil
+	case !matrix:
+		return tensor.Float32, nil
+	case dt != stored && !dt.Blocks().CanEncode():
+		return dt, fmt.Errorf("parameter %s: weights cannot be written as %v, only read", j.name, dt)
+	}
+	return fitting(dt, j.from.shape), nil
+}
+
+// fitting is dt, or what takes its place where rows are no whole number of its blocks.
+func fitting(dt tensor.DType, shape []int) tensor.DType {
+	for !tensor.Fits(dt, shape) {
+		switch dt {
+		case tensor.Q4_K:
+			dt = tensor.Q5_0
+		case tensor.Q5_K:
+			dt = tensor.Q5_1
+		case tensor.Q6_K:
+			dt = tensor.Q8_0
+		default:
+			return tensor.Float32
+		}
+	}
+	return dt
 }
 
 // alias is a tensor over the file's mapping, or nil if it cannot be: wrong dtype, no mapping, or an address that is not aligned.
@@ -112,6 +166,9 @@ func (j job) alias(dt tensor.DType) *tensor.Tensor {
 		return nil
 	}
 	b, err := j.from.mapped()
+	if err == nil && dt.Quantized() {
+		return tensor.WrapBlocks(dt, b, j.from.shape...)
+	}
 	if err != nil || uintptr(unsafe.Pointer(unsafe.SliceData(b)))%uintptr(dt.Bytes(1)) != 0 {
 		return nil
 	}

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gollava/gollava/internal/blocks"
+	"github.com/gollava/gollava/internal/gguf"
 	"github.com/gollava/gollava/internal/safetensors"
 	"github.com/gollava/gollava/tensor"
 )
@@ -23,7 +25,7 @@ type Weights struct {
 // stored is a tensor on the disk.
 type stored struct {
 	file  string
-	dtype string // as safetensors spells it
+	dtype string // as safetensors spells it, or the name of a block format
 	shape []int
 
 	read   func(p []byte, off int64) error // reads bytes from offset off on; or
@@ -32,13 +34,24 @@ type stored struct {
 }
 
 func (s *stored) size() int64 {
+	if f := blocks.ByName(s.dtype); f != nil {
+		return int64(f.Bytes(elements(s.shape)))
+	}
 	n, _ := safetensors.Size(s.dtype, s.shape) // the readers have checked it
 	return n
 }
 
+func elements(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
 // OpenWeights opens the checkpoint at path: a folder that holds model.safetensors or the shards of model.safetensors.index.json, else
-// pytorch_model.bin or its shards; an index; or one file of any name, safetensors or torch.save's. Of the latter nothing runs: a file that asks
-// for more than tensors is refused. The prefixes with which programs that wrap a model store it (module., _orig_mod.) are taken off if every name
+// pytorch_model.bin or its shards; an index; or one file of any name, safetensors, torch.save's or GGUF (or a part of a split GGUF model,
+// whose other parts are opened too). Of torch.save's nothing runs: a file that asks for more than tensors is refused. The prefixes with which programs that wrap a model store it (module., _orig_mod.) are taken off if every name
 // has one. Its errors name the file and what is wrong with it. Close it after loading.
 func OpenWeights(path string) (*Weights, error) {
 	w, err := openWeights(path)
@@ -64,6 +77,9 @@ func (w *Weights) unwrap() {
 }
 
 func openWeights(path string) (*Weights, error) {
+	if gguf.IsFile(path) {
+		return openGGUF(path)
+	}
 	torch, owner, err := torchFiles(path)
 	if len(torch) > 0 && err == nil {
 		return openTorch(path, torch, owner)
@@ -109,7 +125,8 @@ func (w *Weights) Shape(name string) []int {
 	return nil
 }
 
-// DType is how a tensor is stored, as the safetensors format spells it (F32, F16, BF16, I64, …), or "" if there is none of that name.
+// DType is how a tensor is stored, as the safetensors format spells it (F32, F16, BF16, I64, …) or a block format's name (Q4_K, …),
+// or "" if there is none of that name.
 func (w *Weights) DType(name string) string {
 	if s := w.stored[name]; s != nil {
 		return s.dtype
@@ -125,6 +142,9 @@ func (w *Weights) Read(name string, dt tensor.DType) (*tensor.Tensor, error) {
 	}
 	if err := convertible(s.dtype, dt); err != nil {
 		return nil, fmt.Errorf("%s: tensor %q: %w", s.file, name, err)
+	}
+	if dt.Quantized() && !tensor.Fits(dt, s.shape) {
+		return nil, fmt.Errorf("%s: tensor %q %v: rows of %v must be multiples of %d", s.file, name, s.shape, dt, dt.Blocks().Length)
 	}
 	t := tensor.NewOf(dt, s.shape...)
 	return t, fetch([]job{{name, s, t}})
@@ -204,14 +224,40 @@ func (w *Weights) SplitRows(name string, into ...string) error {
 	return nil
 }
 
+// PermuteRows reorders a tensor along axis 0: row i becomes what row from(i) of the file is.
+func (w *Weights) PermuteRows(name string, from func(i int) int) error {
+	s := w.stored[name]
+	if s == nil {
+		return fmt.Errorf("%s: no tensor %q", w.path, name)
+	}
+	if len(s.shape) == 0 || s.read == nil || s.shape[0] == 0 {
+		return fmt.Errorf("%s: tensor %q %v has no rows to reorder", s.file, name, s.shape)
+	}
+	row := s.size() / int64(s.shape[0]) // bytes
+	p := *s
+	p.mapped = nil
+	p.read = func(b []byte, off int64) error {
+		for len(b) > 0 {
+			n := min(int64(len(b)), row-off%row)
+			if err := s.read(b[:n], int64(from(int(off/row)))*row+off%row); err != nil {
+				return err
+			}
+			b, off = b[n:], off+n
+		}
+		return nil
+	}
+	w.stored[name] = &p
+	return nil
+}
+
 // Transpose turns a stored matrix around.
 func (w *Weights) Transpose(name string) error {
 	s := w.stored[name]
 	if s == nil {
 		return fmt.Errorf("%s: no tensor %q", w.path, name)
 	}
-	if len(s.shape) != 2 {
-		return fmt.Errorf("%s: tensor %q %v is no matrix to transpose", s.file, name, s.shape)
+	if len(s.shape) != 2 || blocks.ByName(s.dtype) != nil {
+		return fmt.Errorf("%s: tensor %q, %s %v, is no matrix to transpose", s.file, name, s.dtype, s.shape)
 	}
 	rows, cols := s.shape[0], s.shape[1]
 	w.stored[name] = &stored{file: s.file, dtype: s.dtype, shape: []int{cols, rows}, whole: func() ([]byte, error) {

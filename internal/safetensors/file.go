@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"github.com/gollava/gollava/internal/jsonfile"
+	"github.com/gollava/gollava/internal/mapfile"
 )
 
 // File is an open safetensors file. Its methods may be called from several goroutines, but not after or during Close.
@@ -54,7 +55,7 @@ func open(path string, f *os.File) (*File, error) {
 	for i, t := range h.tensors {
 		s.index[t.Name] = i
 	}
-	s.mem, err = mapFile(f, st.Size())
+	s.mem, err = mapfile.Map(f, st.Size())
 	return s, err
 }
 
@@ -144,7 +145,7 @@ func (f *File) ReadAt(t Info, p []byte, off int64) error {
 
 // Close ends the mapping: what Bytes returned must not be used any more.
 func (f *File) Close() error {
-	err := unmap(f.mem)
+	err := mapfile.Unmap(f.mem)
 	f.mem = nil
 	return errors.Join(err, f.file.Close())
 }

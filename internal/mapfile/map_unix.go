@@ -1,6 +1,6 @@
 //go:build unix
 
-package safetensors
+package mapfile
 
 import (
 	"fmt"
@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func mapFile(f *os.File, size int64) ([]byte, error) {
+// Map maps the first size bytes of f; nil where the system cannot.
+func Map(f *os.File, size int64) ([]byte, error) {
 	if int64(int(size)) != size {
 		return nil, nil // a 32-bit machine: read piece by piece
 	}
@@ -20,7 +21,8 @@ func mapFile(f *os.File, size int64) ([]byte, error) {
 	return m, nil
 }
 
-func unmap(m []byte) error {
+// Unmap ends a mapping.
+func Unmap(m []byte) error {
 	if m == nil {
 		return nil
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"path/filepath"
 
+	"github.com/gollava/gollava/internal/gguf"
 	"github.com/gollava/gollava/internal/jsonfile"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -118,6 +119,9 @@ var families = map[string]string{"llava_llama": "llama", "llava": "llama", "llav
 
 // ReadConfig reads dir/config.json. Its errors name the file and the field.
 func ReadConfig(dir string) (Config, error) {
+	if gguf.IsFile(dir) {
+		return readGGUFConfig(dir)
+	}
 	var c Config
 	if err := jsonfile.Read(filepath.Join(dir, "config.json"), &c); err != nil {
 		return Config{}, err

@@ -8,11 +8,13 @@ import (
 	"path/filepath"
 
 	"github.com/gollava/gollava/internal/atomicfile"
+	"github.com/gollava/gollava/internal/gguf"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 )
 
-// Load reads the checkpoint in dir as transformers writes it: config.json and the weights, in one file or in shards. o says what the weights are
+// Load reads the checkpoint in dir as transformers writes it: config.json and the weights, in one file or in shards; or a GGUF file, whose weights stay in
+// its blocks unless o says otherwise. o says what the weights are
 // kept as. Errors name the file and the field, or list every tensor that does not fit.
 func Load(dir string, o nn.LoadOptions) (Model, error) {
 	c, err := ReadConfig(dir)
@@ -34,6 +36,11 @@ func LoadAs(c Config, dir string, o nn.LoadOptions) (Model, error) {
 	}
 	if !o.Alias {
 		defer w.Close()
+	}
+	if gguf.IsFile(dir) {
+		if err := c.ggufWeights(w); err != nil {
+			return nil, err
+		}
 	}
 	o.Ignore = append(o.Ignore, "**.rotary_emb.inv_freq") // buffers of old files
 	err = nn.Load(m, w, o)

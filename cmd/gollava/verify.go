@@ -9,6 +9,7 @@ import (
 
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/internal/verify/datacase"
+	"github.com/gollava/gollava/internal/verify/ggufcase"
 	"github.com/gollava/gollava/internal/verify/modelcase"
 	"github.com/gollava/gollava/internal/verify/pixelcase"
 	"github.com/gollava/gollava/internal/verify/promptcase"
@@ -26,6 +27,10 @@ var tasks = map[string]verify.Task{
 	"clip":           visioncase.Run,
 	"clip_vision":    visioncase.Run,
 	"dataset":        datacase.Run,
+	"gguf_blocks":    ggufcase.Blocks,
+	"gguf_causal_lm": ggufcase.CausalLM,
+	"gguf_container": ggufcase.Container,
+	"gguf_hostile":   ggufcase.Hostile,
 	"llava":          visioncase.Run,
 	"llava_next":     visioncase.Run,
 	"llava_original": visioncase.Run,

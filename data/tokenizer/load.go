@@ -5,10 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/gollava/gollava/internal/gguf"
 )
 
 // Load reads a tokenizer: a folder with one, or one of its files tokenizer.model, spiece.model, tokenizer.json,
-// vocab.json (with merges.txt) or vocab.txt. It also reads tokenizer_config.json, special_tokens_map.json and
+// vocab.json (with merges.txt) or vocab.txt; or a GGUF file, whose metadata have it. It also reads tokenizer_config.json, special_tokens_map.json and
 // added_tokens.json beside it, if they are there. A SentencePiece model without them is taken as it is; with them it
 // behaves as Hugging Face's tokenizer in Python. In a folder with several, SentencePiece comes first, then
 // tokenizer.json. Errors wrap *FormatError and name the file and the field.
@@ -19,6 +21,9 @@ func LoadConfig(path string, c Config) (*Tokenizer, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
+	}
+	if gguf.IsFile(path) {
+		return loadGGUF(path)
 	}
 	dir, file := path, ""
 	if !info.IsDir() {

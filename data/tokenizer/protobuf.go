@@ -82,6 +82,7 @@ type spProto struct {
 	modelType    uint64
 	suffixSpace  bool
 	byteFallback bool
+	fewBytes     bool // not all of the byte pieces need be there: what lacks one is unknown
 	unkSurface   string
 	bos, eos     string
 	pad          string

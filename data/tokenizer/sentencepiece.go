@@ -32,7 +32,11 @@ func newSentencePiece(b []byte) (*spModel, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &spModel{proto: p, rules: p.normal, ids: make(map[string]int32, len(p.pieces)), unk: -1}
+	return buildSentencePiece(p)
+}
+
+func buildSentencePiece(p *spProto) (m *spModel, err error) {
+	m = &spModel{proto: p, rules: p.normal, ids: make(map[string]int32, len(p.pieces)), unk: -1}
 	if m.chars, err = newCharsmap(p.normal.charsmap); err != nil {
 		return nil, &FormatError{Field: "normalizer_spec.precompiled_charsmap", Err: err}
 	}
@@ -43,6 +47,9 @@ func newSentencePiece(b []byte) (*spModel, error) {
 		}
 	}
 	var bytes [256]int32
+	for b := range bytes {
+		bytes[b] = -1
+	}
 	found := 0
 	var user []string
 	var userIDs []int32
@@ -72,7 +79,7 @@ func newSentencePiece(b []byte) (*spModel, error) {
 	if m.unk < 0 {
 		return nil, errors.New("it has no unknown piece")
 	}
-	if p.byteFallback && found != 256 {
+	if p.byteFallback && found != 256 && !p.fewBytes {
 		return nil, fieldError("trainer_spec.byte_fallback", "%d of 256 byte pieces are there", found)
 	}
 	if len(user) > 0 {

@@ -38,3 +38,35 @@ func Half(x float32) uint16 {
 
 // away rounds to the nearest integer, ties away from zero.
 func away(x float32) float32 { return float32(math.Round(float64(x))) }
+
+// F16 and BF16 are single values: IEEE 754 binary16, and the upper half of a float32, rounded to nearest even; NaN stays a quiet NaN.
+var (
+	F16 = &Format{Name: "F16", ID: 1, Length: 1, Size: 2,
+		encode: func(dst []byte, x []float32) {
+			for i, v := range x {
+				putHalf(dst[2*i:], v)
+			}
+		},
+		decode: func(dst []float32, b []byte) {
+			for i := range dst {
+				dst[i] = half(b[2*i:])
+			}
+		}}
+	BF16 = &Format{Name: "BF16", ID: 30, Length: 1, Size: 2,
+		encode: func(dst []byte, x []float32) {
+			for i, v := range x {
+				u := math.Float32bits(v)
+				if v != v {
+					u |= 0x400000
+				} else {
+					u += 0x7fff + u>>16&1
+				}
+				binary.LittleEndian.PutUint16(dst[2*i:], uint16(u>>16))
+			}
+		},
+		decode: func(dst []float32, b []byte) {
+			for i := range dst {
+				dst[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16)
+			}
+		}}
+)

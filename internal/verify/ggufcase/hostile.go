@@ -1,0 +1,132 @@
+package ggufcase
+
+import (
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/internal/gguf"
+	"github.com/gollava/gollava/internal/verify"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+)
+
+// hostileCase is case.json of task gguf_hostile.
+type hostileCase struct {
+	Expected string
+	Accept   []string
+	Limits   struct {
+		Memory  uint64  `json:"memory_bytes"`
+		Seconds float64 `json:"seconds"`
+	}
+}
+
+// Hostile checks that every malformed file ends in an error that names it, within bounds of time and memory, and that the sound ones load.
+func Hostile(dir string) ([]verify.Row, error) {
+	var c hostileCase
+	if err := verify.ReadJSON(filepath.Join(dir, "case.json"), &c); err != nil {
+		return nil, err
+	}
+	path, err := verify.Inside(dir, c.Expected)
+	if err != nil {
+		return nil, err
+	}
+	var files []struct {
+		File    string
+		Stage   string
+		Fault   string
+		MayLoad bool `json:"may_load"`
+	}
+	if err := verify.ReadJSON(path, &files); err != nil {
+		return nil, err
+	}
+	opened, built := verify.Tally{What: "refused when opened"}, verify.Tally{What: "refused when a model is built"}
+	bounds, accepted := verify.Tally{What: "bounds of time and memory"}, verify.Tally{What: "accepted"}
+	for _, f := range files {
+		path, err := verify.Inside(dir, f.File)
+		if err != nil {
+			return nil, err
+		}
+		err = c.bounded(&bounds, path, func() error {
+			if f.Stage != "model" {
+				return container(path)
+			}
+			if err := container(path); err != nil {
+				return nil // a model's fault must be found by what builds models
+			}
+			return build(path)
+		})
+		t := &opened
+		if f.Stage == "model" {
+			t = &built
+		}
+		switch {
+		case err == nil:
+			t.Check(f.MayLoad, "%s loads: %s", f.File, f.Fault)
+		default:
+			t.Check(strings.Contains(err.Error(), f.File) && !strings.Contains(err.Error(), "panic"), "%s: %v", f.File, err)
+		}
+	}
+	for _, name := range c.Accept {
+		path, err := verify.Inside(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		err = container(path)
+		if err == nil && strings.Contains(name, "model") {
+			err = build(path)
+		}
+		accepted.Check(err == nil, "%s: %v", name, err)
+	}
+	return verify.Rows(&opened, &built, &bounds, &accepted), nil
+}
+
+// bounded runs fn, a panic of which becomes an error, and counts what it allocated and how long it took.
+func (c *hostileCase) bounded(t *verify.Tally, path string, fn func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	start := time.Now()
+	err = fn()
+	took := time.Since(start).Seconds()
+	runtime.ReadMemStats(&after)
+	used := after.TotalAlloc - before.TotalAlloc
+	t.Check(used <= c.Limits.Memory && took <= c.Limits.Seconds, "%s: %d bytes, %.2f s", filepath.Base(path), used, took)
+	return err
+}
+
+// container opens a file and looks at all that it says.
+func container(path string) error {
+	_, err := describe(path)
+	return err
+}
+
+// build loads the model in a file, and its tokenizer.
+func build(path string) error {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return err
+	}
+	k := gguf.Keys{File: f}
+	vision := k.Text("general.architecture") == "clip"
+	f.Close()
+	if vision {
+		return buildVision(path)
+	}
+	m, err := llm.Load(path, nn.LoadOptions{})
+	if err != nil {
+		return err
+	}
+	if _, err := tokenizer.Load(path); err != nil {
+		return err
+	}
+	return tensor.Catch(func() { m.Embed(tensor.Ints([]int{0}, 1, 1)) })
+}

@@ -26,6 +26,16 @@ type Batch struct {
 	Names    []string       // of the samples, for messages; may be nil
 }
 
+// In is b with its tensors in scope s, as package train wants it: see [tensor.Tensor.In].
+func (b Batch) In(s *tensor.Arena) Batch {
+	for _, t := range []**tensor.Tensor{&b.IDs, &b.Labels, &b.Pixels, &b.Features} {
+		if *t != nil {
+			*t = (*t).In(s)
+		}
+	}
+	return b
+}
+
 // Supervised is the number of positions that the loss averages over.
 func (b Batch) Supervised() int {
 	if b.Labels == nil {
@@ -76,7 +86,7 @@ func (m *VLM) Embed(b Batch) *tensor.Tensor {
 			text[i] = id
 		}
 	}
-	x := m.Language.Embed(tensor.WrapInts(text, B, T)) // [B, T, C]
+	x := m.Language.Embed(tensor.WrapInts(text, B, T).In(b.IDs.Arena())) // [B, T, C]
 	if len(places) == 0 {
 		return x
 	}

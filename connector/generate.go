@@ -23,7 +23,7 @@ func (m *VLM) Generate(ctx context.Context, b Batch, o llm.Options) (llm.Generat
 	}
 	p := llm.Prompts{Mask: b.Mask}
 	if err := tensor.Catch(func() {
-		tensor.Scope(func() { p.Embeds = m.Embed(b.frozen()).Detach().Clone() })
+		tensor.Scope(func(s *tensor.Arena) { p.Embeds = m.Embed(b.In(s).frozen()).Detach().Clone() })
 	}); err != nil {
 		return llm.Generated{}, err
 	}

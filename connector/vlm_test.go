@@ -229,13 +229,15 @@ func TestFrozenTowerIsFree(t *testing.T) {
 	sample := func() connector.Sample {
 		return connector.Sample{IDs: []int32{1, -200, 5, 6}, Labels: []int32{-100, -100, 5, 6}, Pixels: []imaging.Pixels{picture(1)}}
 	}
-	step := func(b connector.Batch) int64 {
-		return tensor.PeakMemory(func() {
-			tensor.Scope(func() { m.Loss(b).Backward() })
-			for _, p := range nn.Params(m) {
-				p.ZeroGrad()
-			}
+	step := func(b connector.Batch) (peak int64) {
+		tensor.Scope(func(s *tensor.Arena) {
+			m.Loss(b.In(s)).Backward()
+			peak = s.Peak()
 		})
+		for _, p := range nn.Params(m) {
+			p.ZeroGrad()
+		}
+		return peak
 	}
 	pixels := splice(t, m, false, sample())
 	cached := pixels

@@ -37,8 +37,8 @@ func (c *Cache) append(layer int, k, v *tensor.Tensor) (ks, vs *tensor.Tensor, k
 		room := max(64, keys+keys/2)
 		grown := cached{tensor.New(B, room, G, D), tensor.New(B, room, G, D)}
 		if l.k != nil && c.n > 0 {
-			grown.k.Overwrite(1, 0, l.k.Slice(1, 0, c.n))
-			grown.v.Overwrite(1, 0, l.v.Slice(1, 0, c.n))
+			grown.k.Overwrite(1, 0, l.k.In(k.Arena()).Slice(1, 0, c.n))
+			grown.v.Overwrite(1, 0, l.v.In(v.Arena()).Slice(1, 0, c.n))
 		}
 		*l = grown
 	}

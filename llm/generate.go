@@ -97,7 +97,8 @@ type generator struct {
 	seen   [][]int32
 	ids    [][]int32 // new tokens
 	cache  *Cache
-	relong bool // the rotary frequencies changed: the cache is stale
+	z      []float32 // the latest logits
+	relong bool      // the rotary frequencies changed: the cache is stale
 }
 
 func newGenerator(m Model, p Prompts, o Options) (*generator, error) {
@@ -128,7 +129,9 @@ func newGenerator(m Model, p Prompts, o Options) (*generator, error) {
 			padded = append(padded, row...)
 			g.start = append(g.start, int32(T-len(row)))
 		}
-		g.prefix = m.Embed(tensor.Ints(padded, g.rows, T)).Detach().Clone()
+		tensor.Scope(func(s *tensor.Arena) {
+			g.prefix = m.Embed(tensor.Ints(padded, g.rows, T).In(s)).Detach().Clone()
+		})
 		if g.seen == nil {
 			for b := range g.rows {
 				g.seen = append(g.seen, slices.Clone(p.IDs[b]))
@@ -154,10 +157,11 @@ func newGenerator(m Model, p Prompts, o Options) (*generator, error) {
 	return g, nil
 }
 
-// logits returns the logits [rows][V] of the next token, given that ids[b][done:] of each row are not in the cache yet.
+// logits returns the logits [rows][V] of the next token, which hold until the next call, given that ids[b][done:] of each row are not
+// in the cache yet.
 func (g *generator) logits(fresh [][]int32) [][]float32 {
-	var z *tensor.Tensor
-	tensor.Scope(func() {
+	V := 0
+	tensor.Scope(func(s *tensor.Arena) {
 		T := g.prefix.Dim(1)
 		n := len(g.ids[0])
 		in := Input{Start: g.start}
@@ -165,12 +169,12 @@ func (g *generator) logits(fresh [][]int32) [][]float32 {
 		switch {
 		case g.cache != nil && g.cache.Len() > 0 && !g.o.NoCache && !long:
 			k := len(fresh[0])
-			in.Embeds, in.Cache = g.embed(fresh), g.cache
+			in.Embeds, in.Cache = g.embed(s, fresh), g.cache
 			in.Positions = g.positions(g.cache.Len(), k)
 		default:
-			in.Embeds = g.prefix
+			in.Embeds = g.prefix.In(s)
 			if n > 0 {
-				in.Embeds = tensor.Concat(1, g.prefix, g.embed(g.ids))
+				in.Embeds = tensor.Concat(1, g.prefix, g.embed(s, g.ids))
 			}
 			in.Positions = g.positions(0, T+n)
 			if !g.o.NoCache {
@@ -183,12 +187,13 @@ func (g *generator) logits(fresh [][]int32) [][]float32 {
 		for b := range B {
 			in.Rows = append(in.Rows, int32((b+1)*k-1)) // the last of each
 		}
-		z = Logits(g.m, g.m.Hidden(in)).Keep() // [B, V]
+		z := Logits(g.m, g.m.Hidden(in)) // [B, V]
+		V = z.Dim(1)
+		g.z = append(g.z[:0], z.Data()...)
 	})
-	V := z.Dim(1)
 	out := make([][]float32, g.rows)
 	for b := range out {
-		out[b] = z.Data()[b*V : (b+1)*V]
+		out[b] = g.z[b*V : (b+1)*V]
 	}
 	return out
 }
@@ -210,12 +215,12 @@ func (g *generator) crosses(n int) bool {
 // Long reports whether positions up to last need other rotary frequencies than shorter sequences.
 func (m *Llama) Long(last int) bool { return m.rope.Long(last) }
 
-func (g *generator) embed(ids [][]int32) *tensor.Tensor {
+func (g *generator) embed(s *tensor.Arena, ids [][]int32) *tensor.Tensor {
 	var flat []int32
 	for _, row := range ids {
 		flat = append(flat, row...)
 	}
-	return g.m.Embed(tensor.Ints(flat, len(ids), len(ids[0])))
+	return g.m.Embed(tensor.Ints(flat, len(ids), len(ids[0])).In(s))
 }
 
 func (g *generator) positions(from, n int) []int32 {

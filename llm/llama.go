@@ -8,6 +8,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -47,7 +48,7 @@ type Llama struct {
 
 	config    Config
 	rope      *nn.RoPE
-	recompute bool
+	recompute atomic.Bool
 }
 
 // Decoder is the stack of blocks between embedding and final norm.
@@ -155,7 +156,7 @@ func linear(r *rand.Rand, in, out int, bias bool) *nn.Linear {
 func (m *Llama) Config() Config                          { return m.config }
 func (m *Llama) Embed(ids *tensor.Tensor) *tensor.Tensor { return m.Decoder.Embedding.Lookup(ids) }
 func (m *Llama) Head() nn.Layer                          { return m.LMHead }
-func (m *Llama) SetRecompute(on bool)                    { m.recompute = on }
+func (m *Llama) SetRecompute(on bool)                    { m.recompute.Store(on) }
 
 // RoPE is the model's rotary embedding.
 func (m *Llama) RoPE() *nn.RoPE { return m.rope }
@@ -166,7 +167,7 @@ func (m *Llama) Hidden(in Input) *tensor.Tensor {
 	p.cos, p.sin = m.rope.At(positions(in))
 	x := in.Embeds // [B, T, C]
 	for i, b := range m.Decoder.Layers {
-		x = p.through(b, x, i, m.config.window(i), m.recompute)
+		x = p.through(b, x, i, m.config.window(i), m.recompute.Load())
 	}
 	in.Cache.advance(in.Embeds.Dim(1))
 	return m.Decoder.Norm.Forward(p.pick(x))
@@ -205,10 +206,11 @@ func (p *Pass) through(b Block, x *tensor.Tensor, i, window int, recompute bool)
 	if i < p.last || !picks(b) {
 		q.rows = nil
 	}
+	forward := func(in []*tensor.Tensor) *tensor.Tensor { return b.Forward(in[0], &q) }
 	if !recompute || p.cache != nil {
-		return tensor.Compact(func() *tensor.Tensor { return b.Forward(x, &q) })
+		return tensor.Compact(forward, x)
 	}
-	return tensor.Checkpoint(func(in []*tensor.Tensor) *tensor.Tensor { return b.Forward(in[0], &q) }, x)
+	return tensor.Checkpoint(forward, x)
 }
 
 // positions counts from the length of the cache if the caller gave none.

@@ -56,11 +56,11 @@ func logProbs(m Model, hidden *tensor.Tensor, ids []int32) *tensor.Tensor {
 	for from := 0; from < N; from += step {
 		to := min(from+step, N)
 		labels := tensor.WrapInts(ids[from:to], to-from)
-		parts = append(parts, tensor.Compact(func() *tensor.Tensor {
+		parts = append(parts, tensor.Compact(func(in []*tensor.Tensor) *tensor.Tensor {
 			return tensor.Checkpoint(func(in []*tensor.Tensor) *tensor.Tensor {
 				return tensor.LogProbs(Logits(m, in[0]), labels)
-			}, hidden.Slice(0, from, to))
-		}))
+			}, in[0].Slice(0, from, to))
+		}, hidden))
 	}
 	return tensor.Concat(0, parts...)
 }

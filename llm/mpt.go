@@ -3,6 +3,7 @@ package llm
 import (
 	"math"
 	"math/rand/v2"
+	"sync/atomic"
 
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -16,7 +17,7 @@ type MPT struct {
 
 	config    Config
 	slopes    []float32
-	recompute bool
+	recompute atomic.Bool
 }
 
 // MPTDecoder is the stack of blocks between embedding and final norm.
@@ -94,7 +95,7 @@ func alibiSlopes(heads int, biasMax float64) []float32 {
 func (m *MPT) Config() Config                          { return m.config }
 func (m *MPT) Embed(ids *tensor.Tensor) *tensor.Tensor { return m.Transformer.Embedding.Lookup(ids) }
 func (m *MPT) Head() nn.Layer                          { return m.LMHead }
-func (m *MPT) SetRecompute(on bool)                    { m.recompute = on }
+func (m *MPT) SetRecompute(on bool)                    { m.recompute.Store(on) }
 
 // Hidden runs all blocks and the final norm.
 func (m *MPT) Hidden(in Input) *tensor.Tensor {
@@ -102,7 +103,7 @@ func (m *MPT) Hidden(in Input) *tensor.Tensor {
 	p.slopes, p.scale = m.slopes, float32(m.config.SoftmaxScale)
 	x := in.Embeds
 	for i, b := range m.Transformer.Blocks {
-		x = p.through(b, x, i, 0, m.recompute)
+		x = p.through(b, x, i, 0, m.recompute.Load())
 	}
 	in.Cache.advance(in.Embeds.Dim(1))
 	return m.Transformer.Norm.Forward(p.pick(x))

@@ -49,7 +49,7 @@ func newLinear(r *rand.Rand, base *nn.Linear, c *Config, rank int, scale float64
 	}
 	if c.DoRA {
 		if l.Magnitude = tensor.Meta(tensor.Float32, out).Param(); r != nil && !base.Weight.IsMeta() {
-			tensor.Scope(func() { l.Magnitude.SetStorage(l.norms(l.sum()).Clone()) })
+			tensor.Scope(func(s *tensor.Arena) { l.Magnitude.SetStorage(l.norms(l.sum(s)).Clone()) })
 		}
 	}
 	return l
@@ -57,13 +57,14 @@ func newLinear(r *rand.Rand, base *nn.Linear, c *Config, rank int, scale float64
 
 func (l *Linear) base() *nn.Linear { return l.Base.(*nn.Linear) }
 
-// sum is W + s·B·A in float32, [out, in], not recorded.
-func (l *Linear) sum() *tensor.Tensor {
+// sum is W + s·B·A in float32, [out, in], not recorded and in scope s.
+func (l *Linear) sum(s *tensor.Arena) *tensor.Tensor {
 	w := l.base().Weight
 	if l.plain != nil {
 		w = l.plain
 	}
-	return w.NoGrad().Cast(tensor.Float32).Add(l.B.NoGrad().MatMul(l.A.NoGrad().Scale(l.Scale)))
+	free := func(t *tensor.Tensor) *tensor.Tensor { return t.NoGrad().In(s) }
+	return free(w).Cast(tensor.Float32).Add(free(l.B).MatMul(free(l.A).Scale(l.Scale)))
 }
 
 // norms are the Euclidean norms of rows: [out].
@@ -81,7 +82,7 @@ func (l *Linear) Forward(x *tensor.Tensor) *tensor.Tensor {
 		return l.Base.Forward(x).Add(delta)
 	}
 	base := l.base()
-	f := l.Magnitude.Div(l.norms(l.sum().Detach())) // [out], m/‖W+sBA‖
+	f := l.Magnitude.Div(l.norms(l.sum(x.Arena()).Detach())) // [out], m/‖W+sBA‖
 	direct := tensor.Linear(d, base.Weight, nil, tensor.Identity)
 	if d == x {
 		y := direct.Add(delta).Mul(f)
@@ -98,8 +99,8 @@ func (l *Linear) Forward(x *tensor.Tensor) *tensor.Tensor {
 func (l *Linear) merged() *tensor.Tensor {
 	w := l.base().Weight
 	out := tensor.NewOf(w.DType(), w.Shape()...)
-	tensor.Scope(func() {
-		sum := l.sum()
+	tensor.Scope(func(s *tensor.Arena) {
+		sum := l.sum(s)
 		if l.Magnitude != nil {
 			f := l.Magnitude.NoGrad().Div(l.norms(sum))
 			sum = sum.Mul(f.Reshape(f.Len(), 1))

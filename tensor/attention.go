@@ -90,16 +90,17 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 	if c.To != nil {
 		a.To = Ints(c.To, B, T).buf()
 	}
-	d := a.Q.Device
-	out := like(q)
+	at := placeOf(q, k, v)
+	out := at.like(q)
 	a.Out = out.buf()
 	var lse *Tensor
 	if recording(q, k, v) {
-		lse = alloc(d, Float32, B, H, T)
+		lse = at.alloc(Float32, B, H, T)
 		a.LSE = lse.buf()
 	}
-	attentionFLOPs(&a, 2)
-	d.Attention(&a)
+	product := 2 * uint64(B) * uint64(H) * uint64(T) * uint64(keys) * uint64(D) // q·kᵀ
+	at.usage().work(2 * product)
+	at.Attention(&a)
 	record(out, "Attention", func(dy *gradient) {
 		grads := [3]*backend.Buffer{}
 		fresh := [3]bool{}
@@ -109,15 +110,16 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 				continue
 			}
 			if grads[i], fresh[i] = t.accumulator(); !fresh[i] {
-				grads[i] = scratch(d, t.n)
+				grads[i] = at.scratch(t.n)
 			}
 		}
-		attentionFLOPs(&a, 5)
-		d.AttentionGrad(&a, grads[0], grads[1], grads[2], dy.buf())
+		at.usage().work(5 * product)
+		a.Q, a.K, a.V, a.Out, a.LSE = q.buf(), k.buf(), v.buf(), out.buf(), lse.buf()
+		at.AttentionGrad(&a, grads[0], grads[1], grads[2], dy.buf())
 		for i, t := range in {
 			if grads[i] != nil && !fresh[i] {
-				d.Accumulate(t.grad.buf(), grads[i], 1)
-				free(grads[i])
+				at.Accumulate(t.grad.buf(), grads[i], 1)
+				at.free(grads[i])
 			}
 		}
 	}, []*Tensor{lse}, q, k, v)
@@ -133,7 +135,7 @@ func RoPE(x, cos, sin *Tensor) *Tensor {
 	if len(cos.shape) != 2 || !equalShapes(cos, sin) || cos.shape[0] != T && cos.shape[0] != B*T || 2*cos.shape[1] > D {
 		Fail("RoPE", "x %v, cos %v, sin %v: cos and sin must be [%d or %d, R/2] with R ≤ %d", x.shape, cos.shape, sin.shape, T, B*T, D)
 	}
-	out := like(x)
+	out := placeOf(x, cos, sin).like(x)
 	out.buf().Device.RoPE(out.buf(), x.buf(), cos.buf(), sin.buf(), B, T, H, D, 2*cos.shape[1], false)
 	record(out, "RoPE", func(dy *gradient) {
 		x.overwrite(dy, func(dx *backend.Buffer) {

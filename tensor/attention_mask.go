@@ -79,9 +79,10 @@ func (c *AttentionConfig) composed(q, k, v *Tensor, keys int) *Tensor {
 	if scale == 0 {
 		scale = float32(1 / math.Sqrt(float64(D)))
 	}
-	q = q.Transpose(0, 2, 1, 3).Reshape(B, G, H/G*T, D)
-	k = k.Slice(1, 0, keys).Transpose(0, 2, 1, 3)                   // [B, G, S, D]
-	v = v.Slice(1, 0, keys).Transpose(0, 2, 1, 3)                   // [B, G, S, D]
+	a := placeOf(q, k, v, bias).arena
+	q = q.In(a).Transpose(0, 2, 1, 3).Reshape(B, G, H/G*T, D)
+	k = k.In(a).Slice(1, 0, keys).Transpose(0, 2, 1, 3)             // [B, G, S, D]
+	v = v.In(a).Slice(1, 0, keys).Transpose(0, 2, 1, 3)             // [B, G, S, D]
 	z := q.MatMulT(k).Scale(scale).Reshape(B, H, T, keys).Add(bias) // [B, H, T, S]
 	if mask, plain := c.mask(B, T, H, keys); !plain {
 		z = z.Add(mask)

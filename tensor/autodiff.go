@@ -46,9 +46,7 @@ func record(out *Tensor, op string, back func(dy *gradient), saved []*Tensor, in
 				s.st.release()
 			}
 		}
-		if w := watching.Load(); w != nil {
-			w.forward(op, out, in)
-		}
+		out.inspect(op, in)
 		return false
 	}
 	n := &node{op: op, seq: sequence.Add(1), in: in, back: back}
@@ -58,9 +56,7 @@ func record(out *Tensor, op string, back func(dy *gradient), saved []*Tensor, in
 		}
 	}
 	out.node = n
-	if w := watching.Load(); w != nil {
-		w.forward(op, out, in)
-	}
+	out.inspect(op, in)
 	return true
 }
 
@@ -80,7 +76,7 @@ func recording(in ...*Tensor) bool {
 }
 
 // needs reports whether Backward is to bring t a gradient.
-func (t *Tensor) needs() bool { return t.trainable || t.node != nil && t.node.back != nil }
+func (t *Tensor) needs() bool { return t.trainable.Load() || t.node != nil && t.node.back != nil }
 
 // Param marks t as a leaf that trains and returns it.
 func (t *Tensor) Param() *Tensor {
@@ -89,7 +85,7 @@ func (t *Tensor) Param() *Tensor {
 }
 
 // Trainable reports whether t is a leaf that trains.
-func (t *Tensor) Trainable() bool { return t.trainable }
+func (t *Tensor) Trainable() bool { return t.trainable.Load() }
 
 // SetTrainable says whether Backward fills t's gradient. A tensor that does not train costs none.
 func (t *Tensor) SetTrainable(on bool) {
@@ -102,7 +98,9 @@ func (t *Tensor) SetTrainable(on bool) {
 	if on && t.Recorded() {
 		Fail("Param", "%v is the result of %s; only leaves train (Detach or Clone it first)", t.shape, t.node.op)
 	}
-	t.trainable = on
+	if t.trainable.Load() != on {
+		t.trainable.Store(on)
+	}
 }
 
 // Recorded reports whether t is the result of a recorded operation that Backward has not consumed yet.
@@ -110,12 +108,12 @@ func (t *Tensor) Recorded() bool { return t.node != nil && t.node.back != nil }
 
 // NoGrad returns a view of t from which no operation is recorded, nor from anything computed of it.
 func (t *Tensor) NoGrad() *Tensor {
-	return &Tensor{shape: t.shape, n: t.n, dtype: t.dtype, st: t.st, noGrad: true}
+	return &Tensor{shape: t.shape, n: t.n, dtype: t.dtype, st: t.st, arena: t.arena, noGrad: true}
 }
 
 // Detach returns a view of t without history: a constant. Its memory is recycled together with t's.
 func (t *Tensor) Detach() *Tensor {
-	return &Tensor{shape: t.shape, n: t.n, dtype: t.dtype, st: t.st}
+	return &Tensor{shape: t.shape, n: t.n, dtype: t.dtype, st: t.st, arena: t.arena}
 }
 
 // Grad is the float32 gradient that Backward has added up since the last [Tensor.ZeroGrad], or nil.
@@ -152,11 +150,11 @@ func (t *Tensor) into(f func(dst *backend.Buffer)) {
 		f(t.grad.buf())
 		return
 	}
-	d := t.grad.buf().Device
-	tmp := scratch(d, t.n)
+	at := placeOf(t)
+	tmp := at.scratch(t.n)
 	f(tmp)
-	d.Accumulate(t.grad.buf(), tmp, 1)
-	free(tmp)
+	at.Accumulate(t.grad.buf(), tmp, 1)
+	at.free(tmp)
 }
 
 // accumulator is t's gradient, for operations that can add to it themselves; fresh says that its contents are undefined.
@@ -169,8 +167,15 @@ func (t *Tensor) accumulator() (dst *backend.Buffer, fresh bool) {
 }
 
 func (t *Tensor) newGrad() {
-	t.grad = alloc(t.buf().Device, Float32, t.shape...)
-	t.grad.st.kept = t.trainable
+	t.takeGrad(placeOf(t).loose(Float32, t.shape))
+}
+
+// takeGrad makes g t's gradient. A leaf's outlives the pass.
+func (t *Tensor) takeGrad(g *Tensor) {
+	g.arena, t.grad = t.arena, g
+	if t.trainable.Load() {
+		g.st.keep()
+	}
 }
 
 // pass gives t a gradient that equals dy, reusing dy's memory if it can.
@@ -192,8 +197,7 @@ func (t *Tensor) overwrite(dy *gradient, f func(dx *backend.Buffer)) {
 		return
 	}
 	dy.taken = true
-	t.grad = &Tensor{shape: t.shape, n: t.n, dtype: Float32, st: dy.st}
-	t.grad.st.kept = t.trainable
+	t.takeGrad(&Tensor{shape: t.shape, n: t.n, dtype: Float32, st: dy.st})
 }
 
 // Backward computes the gradient of the scalar t with respect to every trainable leaf that it depends on and adds it to their Grad. It
@@ -211,7 +215,7 @@ func (t *Tensor) BackwardEach(done func(leaf *Tensor)) {
 	if t.n != 1 {
 		Fail("Backward", "needs a loss of one element, got shape %v: use Mean, Sum or BackwardFrom", t.shape)
 	}
-	one := alloc(t.buf().Device, Float32, t.shape...)
+	one := t.seed()
 	one.buf().Device.Fill(one.buf(), 1)
 	t.backward("Backward", one, done)
 }
@@ -222,14 +226,21 @@ func (t *Tensor) BackwardFrom(dy *Tensor) {
 	if !slices.Equal(t.shape, dy.shape) {
 		Fail("BackwardFrom", "gradient %v for a result %v: the shapes must be equal", dy.shape, t.shape)
 	}
-	own := like(dy)
+	own := t.seed()
 	own.buf().Device.Copy(own.buf(), dy.buf())
 	t.backward("BackwardFrom", own, nil)
 }
 
+// seed is memory for t's own gradient.
+func (t *Tensor) seed() *Tensor {
+	g := placeOf(t).loose(Float32, t.shape)
+	g.arena = t.arena
+	return g
+}
+
 func (t *Tensor) backward(op string, dy *Tensor, done func(leaf *Tensor)) {
 	switch {
-	case t.node == nil && t.trainable:
+	case t.node == nil && t.trainable.Load():
 		Fail(op, "%v is a parameter, not the result of an operation: call it on the loss", t.shape)
 	case t.node == nil && t.noGrad:
 		Fail(op, "%v is not recorded: it was computed from a tensor marked NoGrad", t.shape)
@@ -265,9 +276,7 @@ func (t *Tensor) backward(op string, dy *Tensor, done func(leaf *Tensor)) {
 			if !dy.taken {
 				g.st.release()
 			}
-			if w := watching.Load(); w != nil {
-				w.backward(n.op, n.in)
-			}
+			x.inspectBackward(n.op, n.in)
 		}
 		for _, s := range n.saved {
 			s.release()
@@ -293,7 +302,7 @@ func leafUses(order []*Tensor, done func(leaf *Tensor)) uses {
 	u := uses{map[*Tensor]int{}, done}
 	for _, x := range order {
 		for _, in := range x.node.in {
-			if in != nil && in.trainable {
+			if in != nil && in.Trainable() {
 				u.left[in]++
 			}
 		}
@@ -307,7 +316,7 @@ func (u uses) finish(in []*Tensor) {
 		return
 	}
 	for _, t := range in {
-		if t == nil || !t.trainable {
+		if t == nil || !t.Trainable() {
 			continue
 		}
 		if u.left[t]--; u.left[t] == 0 {

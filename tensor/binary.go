@@ -79,7 +79,7 @@ func (t *Tensor) binary(op backend.Binary, name string, u *Tensor) (*Tensor, bro
 	t.want(name, Float32)
 	u.want(name, Float32)
 	c := broadcastShapes(name, t.shape, u.shape)
-	out := alloc(t.buf().Device, Float32, c.shape...)
+	out := placeOf(t, u).alloc(Float32, c.shape...)
 	d := out.buf().Device
 	d.Binary(op, out.buf(), t.buf(), u.buf(), c.dims, c.as, c.bs)
 	return out, c
@@ -103,10 +103,11 @@ func (x *Tensor) shareOf(dy *gradient, dims, strides []int, f func(dst *backend.
 		x.into(f)
 		return
 	}
-	full := scratch(dy.buf().Device, dy.n)
+	at := placeOf(dy.Tensor)
+	full := at.scratch(dy.n)
 	f(full)
 	x.into(func(dx *backend.Buffer) { dx.Device.SumTo(dx, full, dims, strides) })
-	free(full)
+	at.free(full)
 }
 
 // Add returns t + u, broadcast.

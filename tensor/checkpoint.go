@@ -26,7 +26,7 @@ func checkpoint(fn func(in []*Tensor) *Tensor, in []*Tensor) *Tensor {
 		ls := make([]*Tensor, len(in))
 		for i, t := range in {
 			ls[i] = t.Detach()
-			ls[i].trainable = t.needs()
+			ls[i].trainable.Store(t.needs())
 		}
 		return ls
 	}
@@ -35,7 +35,7 @@ func checkpoint(fn func(in []*Tensor) *Tensor, in []*Tensor) *Tensor {
 	if !y.Recorded() {
 		return y
 	}
-	out := &Tensor{shape: y.shape, n: y.n, dtype: y.dtype, st: y.st}
+	out := &Tensor{shape: y.shape, n: y.n, dtype: y.dtype, st: y.st, arena: y.arena}
 	inputs := slices.Clone(in)
 	for _, p := range y.discard() { // fn's parameters: their gradients come from this operation
 		if !slices.Contains(own, p) {
@@ -53,7 +53,7 @@ func checkpoint(fn func(in []*Tensor) *Tensor, in []*Tensor) *Tensor {
 			if l.grad == nil {
 				continue
 			}
-			l.grad.st.kept = false
+			l.grad.st.give(placeOf(l).usage())
 			g := gradient{Tensor: l.grad}
 			in[i].pass(&g)
 			if !g.taken {
@@ -94,7 +94,7 @@ func (t *Tensor) discard() (params []*Tensor) {
 			if in != nil {
 				stack = append(stack, in)
 			}
-			if in != nil && in.trainable && !seen[in] {
+			if in != nil && in.Trainable() && !seen[in] {
 				seen[in] = true
 				params = append(params, in)
 			}

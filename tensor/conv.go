@@ -41,12 +41,12 @@ func Conv(x, w, b *Tensor, c ConvConfig) *Tensor {
 		v.Out[i] = reach/v.Stride[i] + 1
 	}
 	shape = append(shape, v.Out[5-len(x.shape):]...)
-	out := alloc(x.buf().Device, Float32, shape...)
-	d := out.buf().Device
-	v.run(d.Conv, x.buf(), w.buf(), out.buf(), optional(b))
+	d := placeOf(x, w, b)
+	out := d.alloc(Float32, shape...)
+	v.run(d, d.Conv, x.buf(), w.buf(), out.buf(), optional(b))
 	record(out, op, func(dy *gradient) {
-		x.into(func(dx *backend.Buffer) { v.run(d.ConvInput, dx, w.buf(), dy.buf(), nil) })
-		v.weights(w, b, dy, func(dw *backend.Buffer) { v.run(d.ConvWeight, x.buf(), dw, dy.buf(), nil) }, v.O,
+		x.into(func(dx *backend.Buffer) { v.run(d, d.ConvInput, dx, w.buf(), dy.buf(), nil) })
+		v.weights(w, b, dy, func(dw *backend.Buffer) { v.run(d, d.ConvWeight, x.buf(), dw, dy.buf(), nil) }, v.O,
 			backend.Volume(v.Out))
 	}, nil, x, w, b)
 	return out
@@ -78,12 +78,12 @@ func ConvTranspose(x, w, b *Tensor, c ConvConfig) *Tensor {
 		}
 	}
 	shape := append([]int{v.B, v.C}, v.In[5-len(x.shape):]...)
-	out := alloc(x.buf().Device, Float32, shape...)
-	d := out.buf().Device
-	v.run(d.ConvInput, out.buf(), w.buf(), x.buf(), optional(b))
+	d := placeOf(x, w, b)
+	out := d.alloc(Float32, shape...)
+	v.run(d, d.ConvInput, out.buf(), w.buf(), x.buf(), optional(b))
 	record(out, op, func(dy *gradient) {
-		x.into(func(dx *backend.Buffer) { v.run(d.Conv, dy.buf(), w.buf(), dx, nil) })
-		v.weights(w, b, dy, func(dw *backend.Buffer) { v.run(d.ConvWeight, dy.buf(), dw, x.buf(), nil) }, v.C,
+		x.into(func(dx *backend.Buffer) { v.run(d, d.Conv, dy.buf(), w.buf(), dx, nil) })
+		v.weights(w, b, dy, func(dw *backend.Buffer) { v.run(d, d.ConvWeight, dy.buf(), dw, x.buf(), nil) }, v.C,
 			backend.Volume(v.In))
 	}, nil, x, w, b)
 	return out
@@ -163,10 +163,10 @@ func checkBias(op string, x, w, b *Tensor, channels int) {
 }
 
 // run executes f on the given operands.
-func (v convolutions) run(f func(*backend.Conv), x, w, y, bias *backend.Buffer) {
+func (v convolutions) run(at place, f func(*backend.Conv), x, w, y, bias *backend.Buffer) {
 	v.X, v.W, v.Y, v.Bias = x, w, y, bias
 	terms := uint64(v.C/v.Groups) * uint64(backend.Volume(v.Kernel)) // of each output
-	flops.Add(2 * uint64(v.B) * uint64(v.O) * uint64(backend.Volume(v.Out)) * terms)
+	at.usage().work(2 * uint64(v.B) * uint64(v.O) * uint64(backend.Volume(v.Out)) * terms)
 	f(&v.Conv)
 }
 

@@ -11,17 +11,17 @@ func CrossEntropy(logits, labels *Tensor) *Tensor {
 	logits.want("CrossEntropy", Float32)
 	rows, cols := logits.last("CrossEntropy")
 	scored := checkLabels("CrossEntropy", logits, labels, rows, cols)
-	d := logits.buf().Device
-	loss, lse := scratch(d, rows), alloc(d, Float32, rows)
-	d.CrossEntropy(loss, lse.buf(), logits.buf(), labels.buf(), rows, cols)
-	out := alloc(d, Float32)
-	d.Reduce(backend.Sum, out.buf(), loss, 1, rows, 1)
-	free(loss)
+	at := placeOf(logits, labels)
+	loss, lse := at.scratch(rows), at.alloc(Float32, rows)
+	at.CrossEntropy(loss, lse.buf(), logits.buf(), labels.buf(), rows, cols)
+	out := at.alloc(Float32)
+	at.Reduce(backend.Sum, out.buf(), loss, 1, rows, 1)
+	at.free(loss)
 	scale := 1 / float32(len(scored))
-	d.Affine(out.buf(), out.buf(), scale, 0)
+	at.Affine(out.buf(), out.buf(), scale, 0)
 	record(out, "CrossEntropy", func(dy *gradient) {
 		logits.into(func(dx *backend.Buffer) {
-			d.CrossEntropyGrad(dx, logits.buf(), lse.buf(), labels.buf(), rows, cols, scale)
+			dx.Device.CrossEntropyGrad(dx, logits.buf(), lse.buf(), labels.buf(), rows, cols, scale)
 			scaleBy(dx, dy.Tensor)
 		})
 	}, []*Tensor{lse}, logits)
@@ -35,8 +35,8 @@ func LogProbs(logits, labels *Tensor) *Tensor {
 	logits.want(op, Float32)
 	rows, cols := logits.last(op)
 	scoredLabels(op, logits, labels, rows, cols)
-	d := logits.buf().Device
-	out, lse := alloc(d, Float32, labels.shape...), alloc(d, Float32, rows)
+	d := placeOf(logits, labels)
+	out, lse := d.alloc(Float32, labels.shape...), d.alloc(Float32, rows)
 	d.CrossEntropy(out.buf(), lse.buf(), logits.buf(), labels.buf(), rows, cols)
 	d.Affine(out.buf(), out.buf(), -1, 0)
 	record(out, op, func(dy *gradient) {
@@ -100,49 +100,49 @@ func LinearCrossEntropy(x, w, labels *Tensor) *Tensor {
 	scored := checkLabels(op, x, labels, rows, V)
 	R := len(scored)
 
-	d := x.buf().Device
+	d := placeOf(x, w, labels)
 	at := Ints(scored, R)
 	picked := make([]int32, R)
 	for i, p := range scored {
 		picked[i] = labels.IntData()[p]
 	}
 	ids := Ints(picked, R)
-	xs := scratch(d, R*cols) // [R, C], the scored rows
+	xs := d.scratch(R * cols) // [R, C], the scored rows
 	d.GatherRows(xs, x.buf(), at.buf(), cols)
 
 	grad := recording(x, w)
 	var dxs, dw *Tensor
 	if grad && x.needs() {
-		dxs = alloc(d, Float32, R, cols)
+		dxs = d.alloc(Float32, R, cols)
 	}
 	if grad && w.needs() {
-		dw = alloc(d, Float32, V, cols)
+		dw = d.alloc(Float32, V, cols)
 	}
 	step := min(R, max(logitsPerChunk/max(V, 1), 32))
-	logits, losses, lse := scratch(d, step*V), scratch(d, R), scratch(d, step)
+	logits, losses, lse := d.scratch(step*V), d.scratch(R), d.scratch(step)
 	scale := 1 / float32(R)
 	for from := 0; from < R; from += step {
 		n := min(step, R-from)
 		part, label, z := xs.Slice(from*cols, n*cols), ids.buf().Slice(from, n), lse.Slice(0, n)
 		y := logits.Slice(0, n*V) // [n, V]
-		matMul(d, &backend.MatMul{A: part, B: w.buf(), C: y, M: n, N: V, K: cols, BT: true, Batch: 1})
+		d.matMul(&backend.MatMul{A: part, B: w.buf(), C: y, M: n, N: V, K: cols, BT: true, Batch: 1})
 		d.CrossEntropy(losses.Slice(from, n), z, y, label, n, V)
 		if dxs == nil && dw == nil {
 			continue
 		}
 		d.CrossEntropyGrad(y, y, z, label, n, V, scale)
 		if dxs != nil {
-			matMul(d, &backend.MatMul{A: y, B: w.buf(), C: dxs.buf().Slice(from*cols, n*cols), M: n, N: cols, K: V, Batch: 1})
+			d.matMul(&backend.MatMul{A: y, B: w.buf(), C: dxs.buf().Slice(from*cols, n*cols), M: n, N: cols, K: V, Batch: 1})
 		}
 		if dw != nil {
-			matMul(d, &backend.MatMul{A: y, B: part, C: dw.buf(), M: V, N: cols, K: n, AT: true, Batch: 1, Accumulate: from > 0})
+			d.matMul(&backend.MatMul{A: y, B: part, C: dw.buf(), M: V, N: cols, K: n, AT: true, Batch: 1, Accumulate: from > 0})
 		}
 	}
-	out := alloc(d, Float32)
+	out := d.alloc(Float32)
 	d.Reduce(backend.Sum, out.buf(), losses, 1, R, 1)
 	d.Affine(out.buf(), out.buf(), scale, 0)
 	for _, b := range []*backend.Buffer{xs, logits, losses, lse} {
-		free(b)
+		d.free(b)
 	}
 	record(out, op, func(dy *gradient) {
 		if dxs != nil {

@@ -16,7 +16,7 @@ func Dropout(x *Tensor, p float32, key uint64) *Tensor {
 	if p == 0 {
 		return x
 	}
-	out := like(x)
+	out := placeOf(x).like(x)
 	out.buf().Device.Dropout(out.buf(), x.buf(), p, key)
 	record(out, "Dropout", func(dy *gradient) {
 		x.overwrite(dy, func(dx *backend.Buffer) { dx.Device.Dropout(dx, dx, p, key) })

@@ -1,6 +1,10 @@
 package tensor
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/gollava/gollava/internal/backend"
+)
 
 // Error is the value that this package, and the packages built on it, panic with on misuse: wrong shape, dtype, rank, axis or index, use
 // after release, Backward on an unrecorded loss. Data from outside never causes one. [Catch] turns it into an error.
@@ -32,6 +36,8 @@ func Catch(fn func()) (err error) {
 		case nil:
 		case *Error:
 			err = e
+		case backend.Misuse:
+			err = &Error{Op: "use", Msg: string(e)}
 		default:
 			panic(e)
 		}

@@ -159,13 +159,13 @@ var misuses = []struct {
 	{"use after Backward", func() { _, y := spent(); tensor.New(2, 3).Add(y) }},
 	{"use after Scope", func() {
 		var y *T
-		tensor.Scope(func() { y = tensor.New(2, 3).Tanh() })
+		tensor.Scope(func(s *tensor.Arena) { y = tensor.New(2, 3).In(s).Tanh() })
 		y.MatMulT(tensor.New(2, 3))
 	}},
-	{"not finite", func() { tensor.CheckFinite(func() { tensor.From([]float32{1, 0}, 2).Log() }) }},
+	{"not finite", func() { tensor.CheckFinite(func(s *tensor.Arena) { tensor.From([]float32{1, 0}, 2).In(s).Log() }) }},
 	{"operand not finite", func() {
 		inf := tensor.From([]float32{1, float32(math.Inf(1))}, 2)
-		tensor.CheckFinite(func() { tensor.Full(1, 2).Mul(inf) })
+		tensor.CheckFinite(func(s *tensor.Arena) { tensor.Full(1, 2).In(s).Mul(inf) })
 	}},
 	{"keep after release", func() { _, y := spent(); y.Keep() }},
 	{"adamw without a gradient", func() {

@@ -56,12 +56,12 @@ func ExampleCrossEntropy() {
 	// Output: 1.3863
 }
 
-// Results made in a scope are recycled at its end, except those kept.
+// What is computed from a tensor in a scope is recycled at its end, except what is kept.
 func ExampleScope() {
 	x := tensor.From([]float64{1, 2}, 2)
 	var sum, double *tensor.Tensor
-	tensor.Scope(func() {
-		double = x.Scale(2)
+	tensor.Scope(func(s *tensor.Arena) {
+		double = x.In(s).Scale(2)
 		sum = double.Sum().Keep()
 	})
 	fmt.Println(sum.Item(), double)

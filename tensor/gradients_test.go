@@ -18,19 +18,22 @@ func positive(shape ...int) *T {
 	return tensor.Uniform(rand.New(rand.NewPCG(2, 2)), 0.5, 2, shape...).Param()
 }
 
-// TestGradients checks every op against finite differences, one line each.
-func TestGradients(t *testing.T) {
+// gradientCase is a function of tensors whose gradient is checked.
+type gradientCase struct {
+	name string
+	f    func(x []*T) *T
+	in   []*T
+}
+
+// gradientCases has a line for each op.
+func gradientCases() []gradientCase {
 	ids := tensor.Ints([]int{2, 0, 2, 4, 1, 1}, 2, 3)
 	labels := tensor.Ints([]int{1, -100, 4, 0, 3}, 5)
 	cos, sin := tensor.From([]float32{.6, .8, .1, .995, .28, .96}, 3, 2), tensor.From([]float32{.8, .6, .995, .1, .96, .28}, 3, 2)
 	att := func(c tensor.AttentionConfig) func(x []*T) *T {
 		return func(x []*T) *T { return tensor.Attention(x[0], x[1], x[2], c) }
 	}
-	for _, c := range []struct {
-		name string
-		f    func(x []*T) *T
-		in   []*T
-	}{
+	return []gradientCase{
 		{"Add", func(x []*T) *T { return x[0].Add(x[1]) }, []*T{normal(3, 5), normal(3, 5)}},
 		{"Add row", func(x []*T) *T { return x[0].Add(x[1]) }, []*T{normal(3, 5), normal(5)}},
 		{"Add row left", func(x []*T) *T { return x[1].Add(x[0]) }, []*T{normal(3, 5), normal(5)}},
@@ -114,7 +117,12 @@ func TestGradients(t *testing.T) {
 			return tensor.Checkpoint(func(in []*T) *T { return in[0].Reshape(5, 3) }, x[0].Scale(2)).Mul(x[1])
 		}, []*T{normal(3, 5), normal(3)}},
 		{"diamond", func(x []*T) *T { y := x[0].Tanh(); return y.Mul(y).Add(y.Reshape(5, 3).Reshape(3, 5)) }, []*T{normal(3, 5)}},
-	} {
+	}
+}
+
+// TestGradients checks every op against finite differences.
+func TestGradients(t *testing.T) {
+	for _, c := range gradientCases() {
 		t.Run(c.name, func(t *testing.T) { tensortest.GradCheck(t, c.f, c.in...) })
 	}
 }

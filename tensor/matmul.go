@@ -64,34 +64,35 @@ func (t *Tensor) product(op string, u *Tensor, transposed bool) *Tensor {
 		p.batch, _, _ = around(t.shape, r-2, r)
 		p.bStride = p.k * p.n
 	}
-	out := alloc(t.buf().Device, Float32, append(slices.Clone(t.shape[:len(t.shape)-1]), p.n)...)
-	p.forward(out, t, u, nil, Identity, nil)
-	record(out, op, func(dy *gradient) { p.backward(dy.buf(), t, u) }, nil, t, u)
+	at := placeOf(t, u)
+	out := at.alloc(Float32, append(slices.Clone(t.shape[:len(t.shape)-1]), p.n)...)
+	p.forward(at, out, t, u, nil, Identity, nil)
+	record(out, op, func(dy *gradient) { p.backward(dy, t, u) }, nil, t, u)
 	return out
 }
 
-func (p products) forward(out, x, w, bias *Tensor, act Activation, pre *Tensor) {
+func (p products) forward(at place, out, x, w, bias *Tensor, act Activation, pre *Tensor) {
 	g := backend.MatMul{A: x.buf(), B: w.buf(), C: out.buf(), M: p.m, N: p.n, K: p.k, BT: p.transposed,
 		Batch: p.batch, AStride: p.m * p.k, BStride: p.bStride, CStride: p.m * p.n, Bias: optional(bias), Act: act, Pre: optional(pre)}
-	matMul(g.C.Device, &g)
+	at.matMul(&g)
 }
 
 // backward adds dy·w to x's gradient and dyᵀ·x to w's (or their transposes).
-func (p products) backward(dy *backend.Buffer, x, w *Tensor) {
-	d := dy.Device
+func (p products) backward(dy *gradient, x, w *Tensor) {
+	at := placeOf(dy.Tensor)
 	if x.needs() {
 		dst, fresh := x.accumulator()
-		matMul(d, &backend.MatMul{A: dy, B: w.buf(), C: dst, M: p.m, N: p.k, K: p.n, BT: !p.transposed,
+		at.matMul(&backend.MatMul{A: dy.buf(), B: w.buf(), C: dst, M: p.m, N: p.k, K: p.n, BT: !p.transposed,
 			Batch: p.batch, AStride: p.m * p.n, BStride: p.bStride, CStride: p.m * p.k, Accumulate: !fresh})
 	}
 	if w.needs() {
 		dst, fresh := w.accumulator()
-		g := backend.MatMul{A: x.buf(), B: dy, C: dst, M: p.k, N: p.n, K: p.m, AT: true,
+		g := backend.MatMul{A: x.buf(), B: dy.buf(), C: dst, M: p.k, N: p.n, K: p.m, AT: true,
 			Batch: p.batch, AStride: p.m * p.k, BStride: p.m * p.n, CStride: p.bStride, Accumulate: !fresh}
 		if p.transposed {
 			g.A, g.B, g.M, g.N, g.AStride, g.BStride = g.B, g.A, g.N, g.M, g.BStride, g.AStride
 		}
-		matMul(d, &g)
+		at.matMul(&g)
 	}
 }
 
@@ -107,12 +108,13 @@ func Linear(x, w, b *Tensor, act Activation) *Tensor {
 	}
 	rows, _ := x.last("Linear")
 	p := products{m: rows, n: w.shape[0], k: w.shape[1], batch: 1, transposed: true}
-	out := alloc(x.buf().Device, Float32, append(slices.Clone(x.shape[:len(x.shape)-1]), p.n)...)
+	at := placeOf(x, w, b)
+	out := at.alloc(Float32, append(slices.Clone(x.shape[:len(x.shape)-1]), p.n)...)
 	var pre *Tensor // what act was applied to
 	if act != Identity && recording(x, w, b) {
-		pre = like(out)
+		pre = at.like(out)
 	}
-	p.forward(out, x, w, b, act, pre)
+	p.forward(at, out, x, w, b, act, pre)
 	record(out, "Linear", func(dy *gradient) {
 		if act != Identity {
 			dy.buf().Device.UnaryGrad(act, dy.buf(), pre.buf(), out.buf(), dy.buf())
@@ -122,7 +124,7 @@ func Linear(x, w, b *Tensor, act Activation) *Tensor {
 				db.Device.SumTo(db, dy.buf(), []int{p.m, p.n}, []int{0, 1})
 			})
 		}
-		p.backward(dy.buf(), x, w)
+		p.backward(dy, x, w)
 	}, []*Tensor{pre}, x, w, b)
 	return out
 }

@@ -5,9 +5,8 @@ import "github.com/gollava/gollava/internal/backend"
 // RMSNorm returns w·t/√(mean(t²)+eps) over the last axis; w is [C], float32 or bfloat16. Source: Zhang and Sennrich 2019.
 func (t *Tensor) RMSNorm(w *Tensor, eps float32) *Tensor {
 	rows, cols := t.normArgs("RMSNorm", w, nil)
-	out := like(t)
-	d := out.buf().Device
-	rstd := alloc(d, Float32, rows)
+	d := placeOf(t, w)
+	out, rstd := d.like(t), d.alloc(Float32, rows)
 	d.RMSNorm(out.buf(), rstd.buf(), t.buf(), w.buf(), rows, cols, eps)
 	record(out, "RMSNorm", func(dy *gradient) {
 		w.into(func(dw *backend.Buffer) { d.RMSNormGrad(nil, dw, t.buf(), w.buf(), rstd.buf(), dy.buf(), rows, cols) })
@@ -22,9 +21,8 @@ func (t *Tensor) RMSNorm(w *Tensor, eps float32) *Tensor {
 // al. 2016, torch.nn.LayerNorm.
 func (t *Tensor) LayerNorm(w, b *Tensor, eps float32) *Tensor {
 	rows, cols := t.normArgs("LayerNorm", w, b)
-	out := like(t)
-	d := out.buf().Device
-	mean, rstd := alloc(d, Float32, rows), alloc(d, Float32, rows)
+	d := placeOf(t, w, b)
+	out, mean, rstd := d.like(t), d.alloc(Float32, rows), d.alloc(Float32, rows)
 	d.LayerNorm(out.buf(), mean.buf(), rstd.buf(), t.buf(), w.buf(), optional(b), rows, cols, eps)
 	record(out, "LayerNorm", func(dy *gradient) {
 		grad := func(dx, dw, db, from *backend.Buffer) {
@@ -68,9 +66,8 @@ func optional(t *Tensor) *backend.Buffer {
 func (t *Tensor) L2Normalize(eps float32) *Tensor {
 	t.want("L2Normalize", Float32)
 	rows, cols := t.last("L2Normalize")
-	out := like(t)
-	d := out.buf().Device
-	norm := alloc(d, Float32, rows)
+	d := placeOf(t)
+	out, norm := d.like(t), d.alloc(Float32, rows)
 	d.L2Normalize(out.buf(), norm.buf(), t.buf(), rows, cols, eps)
 	record(out, "L2Normalize", func(dy *gradient) {
 		t.overwrite(dy, func(dx *backend.Buffer) { d.L2NormalizeGrad(dx, out.buf(), norm.buf(), dx, rows, cols) })

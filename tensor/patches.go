@@ -10,7 +10,7 @@ func PatchRows(images *Tensor, p int) *Tensor {
 	if p <= 0 || H%p != 0 || W%p != 0 {
 		Fail("PatchRows", "images %v in patches of side %d: height and width must be multiples of it", images.shape, p)
 	}
-	out := alloc(images.buf().Device, Float32, B, (H/p)*(W/p), C*p*p)
+	out := placeOf(images).alloc(Float32, B, (H/p)*(W/p), C*p*p)
 	out.buf().Device.Patches(out.buf(), images.buf(), B, C, H, W, p, false)
 	record(out, "PatchRows", func(dy *gradient) {
 		images.into(func(dx *backend.Buffer) { dx.Device.Patches(dx, dy.buf(), B, C, H, W, p, true) })

@@ -89,5 +89,5 @@ func blockMemory(dt DType, shape []int) *Tensor {
 	mustFill("New", dt, shape)
 	b := make([]byte, max(dt.Bytes(n), 1))
 	return &Tensor{shape: slices.Clone(shape), n: n, dtype: dt,
-		st: &storage{buf: backend.NewBuffer(host, dt, n, unsafe.Pointer(&b[0]))}}
+		st: newStorage(backend.NewBuffer(host, dt, n, unsafe.Pointer(&b[0])))}
 }

@@ -54,7 +54,7 @@ func (t *Tensor) sum(op string, axes []int, mean bool) *Tensor {
 
 func (t *Tensor) sumRange(op string, from, to int, mean bool) *Tensor {
 	outer, n, inner := around(t.shape, from, to)
-	out := alloc(t.buf().Device, Float32, slices.Delete(slices.Clone(t.shape), from, to)...)
+	out := placeOf(t).alloc(Float32, slices.Delete(slices.Clone(t.shape), from, to)...)
 	d := out.buf().Device
 	d.Reduce(backend.Sum, out.buf(), t.buf(), outer, n, inner)
 	scale := float32(1)
@@ -76,7 +76,7 @@ func (t *Tensor) Max(axis int) *Tensor {
 	if n == 0 {
 		Fail("Max", "axis %d of %v is empty and has no largest element", axis, t.shape)
 	}
-	out := alloc(t.buf().Device, Float32, slices.Delete(slices.Clone(t.shape), axis, axis+1)...)
+	out := placeOf(t).alloc(Float32, slices.Delete(slices.Clone(t.shape), axis, axis+1)...)
 	out.buf().Device.Reduce(backend.Max, out.buf(), t.buf(), outer, n, inner)
 	if !recording(t) {
 		out.noGrad = t.noGrad
@@ -101,7 +101,7 @@ func (t *Tensor) ArgMax(axis int) *Tensor {
 }
 
 func (t *Tensor) argMax(outer, n, inner int, shape []int) *Tensor {
-	at := alloc(t.buf().Device, Int32, shape...)
+	at := placeOf(t).alloc(Int32, shape...)
 	at.buf().Device.ArgMax(at.buf(), t.buf(), outer, n, inner)
 	return at
 }

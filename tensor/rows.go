@@ -10,7 +10,7 @@ import (
 // embedding; the table may be bfloat16 or, as [N, C], of a block type. It panics if an id is outside [0, N).
 func Gather(table, ids *Tensor) *Tensor {
 	cols := rowsOf("Gather", table, ids)
-	out := alloc(table.buf().Device, Float32, append(slices.Clone(ids.shape), table.shape[1:]...)...)
+	out := placeOf(table, ids).alloc(Float32, append(slices.Clone(ids.shape), table.shape[1:]...)...)
 	out.buf().Device.GatherRows(out.buf(), table.buf(), ids.buf(), cols)
 	record(out, "Gather", func(dy *gradient) {
 		dst, fresh := table.accumulator()
@@ -52,7 +52,7 @@ func ScatterAddRows(n int, ids, src *Tensor) *Tensor {
 	}
 	checkIDs("ScatterAddRows", ids, n)
 	cols := src.shape[1]
-	out := alloc(src.buf().Device, Float32, n, cols)
+	out := placeOf(src, ids).alloc(Float32, n, cols)
 	out.buf().Device.Fill(out.buf(), 0)
 	out.buf().Device.ScatterAddRows(out.buf(), src.buf(), ids.buf(), cols)
 	record(out, "ScatterAddRows", func(dy *gradient) {
@@ -79,8 +79,8 @@ func ScatterRows(x, ids, src *Tensor) *Tensor {
 		seen[id] = true
 	}
 	cols := x.shape[1]
-	out := like(x)
-	d := out.buf().Device
+	d := placeOf(x, ids, src)
+	out := d.like(x)
 	d.Copy(out.buf(), x.buf())
 	clearRows(out.buf(), ids, cols)
 	d.ScatterAddRows(out.buf(), src.buf(), ids.buf(), cols)

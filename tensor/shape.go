@@ -30,10 +30,17 @@ func (t *Tensor) Reshape(shape ...int) *Tensor {
 	if known != t.n {
 		Fail("Reshape", "%v to %v: %d elements do not fit", t.shape, to, t.n)
 	}
-	out := &Tensor{shape: shape, n: t.n, dtype: t.dtype, st: t.st, noGrad: t.noGrad}
-	if record(out, "Reshape", func(dy *gradient) { t.pass(dy) }, nil, t) {
-		out.node.view = true
+	return t.view("Reshape", shape)
+}
+
+// view returns t's elements under a shape of as many.
+func (t *Tensor) view(op string, shape []int) *Tensor {
+	out := &Tensor{shape: shape, n: t.n, dtype: t.dtype, st: t.st, arena: t.arena, noGrad: t.noGrad}
+	if !recording(t) {
+		return out
 	}
+	record(out, op, func(dy *gradient) { t.pass(dy) }, nil, t)
+	out.node.view = true
 	return out
 }
 
@@ -63,7 +70,7 @@ func (t *Tensor) Transpose(perm ...int) *Tensor {
 	if len(perm) != r {
 		Fail("Transpose", "%v by %v, which must name each of its %d axes once", t.shape, perm, r)
 	}
-	out := alloc(t.buf().Device, Float32, shape...)
+	out := placeOf(t).alloc(Float32, shape...)
 	out.buf().Device.Permute(out.buf(), t.buf(), t.shape, perm)
 	record(out, "Transpose", func(dy *gradient) {
 		t.into(func(dx *backend.Buffer) { dx.Device.Permute(dx, dy.buf(), shape, inverse) })
@@ -91,7 +98,7 @@ func Concat(axis int, ts ...*Tensor) *Tensor {
 		}
 		shape[axis] += t.shape[axis]
 	}
-	out := alloc(first.buf().Device, Float32, shape...)
+	out := placeOf(ts...).alloc(Float32, shape...)
 	outer, n, inner := around(shape, axis, axis+1)
 	at := 0
 	for _, t := range ts {
@@ -122,7 +129,7 @@ func (t *Tensor) Slice(axis, from, to int) *Tensor {
 	shape := t.Shape()
 	shape[axis] = to - from
 	outer, n, inner := around(t.shape, axis, axis+1)
-	out := alloc(t.buf().Device, Float32, shape...)
+	out := placeOf(t).alloc(Float32, shape...)
 	width := (to - from) * inner
 	out.buf().Device.CopyBlocks(out.buf(), 0, width, t.buf(), from*inner, n*inner, outer, width, false)
 	record(out, "Slice", func(dy *gradient) {

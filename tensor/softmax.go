@@ -6,7 +6,7 @@ import "github.com/gollava/gollava/internal/backend"
 func (t *Tensor) Softmax() *Tensor {
 	t.want("Softmax", Float32)
 	rows, cols := t.last("Softmax")
-	out := like(t)
+	out := placeOf(t).like(t)
 	out.buf().Device.Softmax(out.buf(), t.buf(), rows, cols)
 	record(out, "Softmax", func(dy *gradient) {
 		t.overwrite(dy, func(dx *backend.Buffer) { dx.Device.SoftmaxGrad(dx, out.buf(), dx, rows, cols) })
@@ -18,7 +18,7 @@ func (t *Tensor) Softmax() *Tensor {
 func (t *Tensor) LogSoftmax() *Tensor {
 	t.want("LogSoftmax", Float32)
 	rows, cols := t.last("LogSoftmax")
-	out := like(t)
+	out := placeOf(t).like(t)
 	out.buf().Device.LogSoftmax(out.buf(), t.buf(), rows, cols)
 	record(out, "LogSoftmax", func(dy *gradient) {
 		t.overwrite(dy, func(dx *backend.Buffer) { dx.Device.LogSoftmaxGrad(dx, out.buf(), dx, rows, cols) })

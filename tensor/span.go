@@ -1,6 +1,10 @@
 package tensor
 
-import "github.com/gollava/gollava/internal/backend"
+import (
+	"unsafe"
+
+	"github.com/gollava/gollava/internal/backend"
+)
 
 // Span returns elements from to to−1 of t in row-major order as a vector [to−from] that shares t's memory and has no history: a part of a
 // parameter or of a buffer, to be copied, added to or updated in place. It is readable as long as t's memory is. It panics if the range
@@ -15,7 +19,7 @@ func (t *Tensor) Span(from, to int) *Tensor {
 		of = of.of
 	}
 	n := to - from
-	return &Tensor{shape: []int{n}, n: n, dtype: t.dtype, st: &storage{buf: t.buf().Slice(from, n), of: of}}
+	return &Tensor{shape: []int{n}, n: n, dtype: t.dtype, st: &storage{p: unsafe.Pointer(t.buf().Slice(from, n)), of: of}, arena: t.arena}
 }
 
 // AddFrom adds src to t in place: t ← t + src, element by element, each sum rounded to float32 once. Both are float32 and of equal length;

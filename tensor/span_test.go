@@ -56,7 +56,7 @@ func TestSpan(t *testing.T) {
 	require.Equal(t, []float32{7, 8, 12, 23, 4, -1}, h.Cast(tensor.Float32).Data())
 
 	var late *tensor.Tensor
-	tensor.Scope(func() { late = x.Scale(2).Span(0, 3) })
+	tensor.Scope(func(s *tensor.Arena) { late = x.In(s).Scale(2).Span(0, 3) })
 	require.ErrorContains(t, tensor.Catch(func() { late.Data() }), "was released")
 	require.ErrorContains(t, tensor.Catch(func() { x.Span(2, 7) }), "[2, 7) of [2 3], which has 6 elements")
 	require.ErrorContains(t, tensor.Catch(func() { x.AddFrom(s) }), "the lengths 6 and 2 differ")

@@ -40,8 +40,8 @@ func transformerStep(batch, length, width, heads, vocabulary int) (step func() f
 	in, labels := tensor.Ints(ids, batch, length), tensor.Ints(ids, batch, length)
 	c := tensor.AdamWConfig{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, GradScale: 1}
 	return func() (loss float32) {
-		tensor.Scope(func() {
-			x := tensor.Gather(embedding, in)
+		tensor.Scope(func(s *tensor.Arena) {
+			x := tensor.Gather(embedding, in.In(s))
 			for _, b := range blocks {
 				h := x.RMSNorm(b.norm1, 1e-6)
 				project := func(w *tensor.Tensor) *tensor.Tensor {

@@ -28,8 +28,8 @@ func tinyStep() func() {
 	}
 	c := tensor.AdamWConfig{LR: 1e-3, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, WeightDecay: 0.01, GradScale: 1}
 	return func() {
-		tensor.Scope(func() {
-			h := tensor.Linear(x, params[0], params[1], tensor.ReLU)
+		tensor.Scope(func(s *tensor.Arena) {
+			h := tensor.Linear(x.In(s), params[0], params[1], tensor.ReLU)
 			tensor.CrossEntropy(tensor.Linear(h, params[2], params[3], tensor.Identity), labels).Backward()
 		})
 		c.Step++

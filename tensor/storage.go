@@ -1,144 +1,150 @@
 package tensor
 
 import (
-	"slices"
-	"sync"
+	"sync/atomic"
+	"unsafe"
 
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// storage is memory that tensors share. A leaf's belongs to Go's garbage collector. An operation's result is pooled: Backward or the end
-// of a scope hands it back to the device, after which buf is nil and any use panics.
+// storage is memory that tensors share. A leaf's belongs to Go's garbage collector. An operation's result is pooled: Backward or
+// the end of its scope hands it back to the device, after which there is no buffer and any use panics.
 type storage struct {
-	buf    *backend.Buffer
+	p      unsafe.Pointer // *backend.Buffer, nil once released; accessed atomically, written plainly only before anyone shares it
+	use    *usage         // counts the memory; nil: nobody does
 	pooled bool
 	kept   bool
 	of     *storage // what buf is a part of ([Tensor.Span]); nil: it is whole
 }
 
-// alive reports whether the memory has not been handed back.
-func (s *storage) alive() bool { return s.buf != nil && (s.of == nil || s.of.buf != nil) }
+func newStorage(b *backend.Buffer) *storage { return &storage{p: unsafe.Pointer(b)} }
 
-// release hands pooled memory back. It is safe to call twice.
+// buf is the memory, nil once released.
+func (s *storage) buf() *backend.Buffer {
+	if s.of != nil && s.of.buf() == nil {
+		return nil
+	}
+	return (*backend.Buffer)(atomic.LoadPointer(&s.p))
+}
+
+// release hands pooled memory back. It may be called twice, from two goroutines too.
 func (s *storage) release() {
-	if s.pooled && !s.kept && s.buf != nil {
-		b := s.buf
-		s.buf = nil
-		free(b)
+	if !s.pooled || s.kept {
+		return
+	}
+	if b := (*backend.Buffer)(atomic.SwapPointer(&s.p, nil)); b != nil {
+		s.use.grow(-b.Bytes())
+		b.Device.Free(b)
+	}
+}
+
+// keep takes s out of the recycling, and out of the count of the scope that made it.
+func (s *storage) keep() {
+	s.kept = true
+	if b := s.buf(); b != nil && s.use != nil {
+		s.use.grow(-b.Bytes())
+		s.use = nil
+	}
+}
+
+// give hands what was kept back to the recycling, and to the count of use.
+func (s *storage) give(use *usage) {
+	if s.kept {
+		s.kept, s.use = false, use
+		use.grow(s.buf().Bytes())
 	}
 }
 
 // buf is t's memory; it panics if there is none.
 func (t *Tensor) buf() *backend.Buffer {
-	if t.st == nil || !t.st.alive() {
-		t.check("use")
+	if t.st != nil {
+		if b := t.st.buf(); b != nil {
+			return b
+		}
 	}
-	return t.st.buf
+	t.check("use")
+	return nil
 }
 
-// Keep takes t's memory out of the recycling by [Scope] and [Tensor.Backward], so that it stays readable. After Backward a kept tensor is a
-// constant to later operations. It returns t.
+// Keep takes t's memory out of the recycling by [Scope] and [Tensor.Backward], so that it stays readable. After Backward a kept
+// tensor is a constant to later operations. It returns t.
 func (t *Tensor) Keep() *Tensor {
 	t.check("Keep")
-	t.st.kept = true
+	t.st.keep()
 	return t
 }
 
-var scopes struct {
-	sync.Mutex
-	open  []*scope
-	spare []*scope // closed ones, whose lists serve again
+// place is where the results of an operation go, and what it computes with in between: the device and the scope of its operands.
+type place struct {
+	backend.Device
+	arena *Arena // nil: results belong to the garbage collector
 }
 
-type scope struct{ made []*storage }
-
-// Scope runs fn and then recycles the memory of every operation's result that was made meanwhile and not kept with [Tensor.Keep]: the
-// next scope reuses it. Wrap one around a training step or a generated token. Scopes nest. Leaves ([New], [From], …), parameters and
-// their gradients are not affected. One goroutine computes inside scopes at a time; others may make leaves meanwhile.
-func Scope(fn func()) {
-	scopes.Lock()
-	s := &scope{}
-	if n := len(scopes.spare); n > 0 {
-		s = scopes.spare[n-1]
-		scopes.spare = scopes.spare[:n-1]
+// placeOf is the place of an operation on ts: the device of the first, and the scope that was opened last among those that they
+// belong to. Operands may be nil, but not the first.
+func placeOf(ts ...*Tensor) place {
+	at := place{Device: ts[0].buf().Device}
+	for _, t := range ts {
+		if t == nil || t.arena == nil || t.arena == at.arena {
+			continue
+		}
+		if a := t.arena.open(); a != nil && (at.arena == nil || a.opened > at.arena.opened) {
+			at.arena = a
+		}
 	}
-	scopes.open = append(scopes.open, s)
-	scopes.Unlock()
-	defer func() {
-		scopes.Lock()
-		i := slices.Index(scopes.open, s)
-		scopes.open = slices.Delete(scopes.open, i, i+1)
-		scopes.Unlock()
-		for _, st := range s.made {
-			st.release()
-		}
-		clear(s.made)
-		s.made = s.made[:0]
-		scopes.Lock()
-		scopes.spare = append(scopes.spare, s)
-		scopes.Unlock()
-	}()
-	fn()
+	return at
 }
 
-// Compact runs fn and then recycles the memory of every operation's result that was made meanwhile, except the one that fn returns, which from then
-// on belongs to the enclosing scope: a frozen block costs its result and no more. If the result is recorded, Backward will want the others,
-// and all stay.
-func Compact(fn func() *Tensor) (y *Tensor) {
-	s := &scope{}
-	scopes.Lock()
-	scopes.open = append(scopes.open, s)
-	scopes.Unlock()
-	defer func() {
-		scopes.Lock()
-		i := slices.Index(scopes.open, s)
-		var outer *scope
-		if scopes.open = slices.Delete(scopes.open, i, i+1); i > 0 {
-			outer = scopes.open[i-1]
-		}
-		for _, st := range s.made {
-			if y != nil && (st == y.st || y.Recorded()) {
-				if outer != nil {
-					outer.made = append(outer.made, st)
-				}
-				continue
-			}
-			st.release()
-		}
-		scopes.Unlock()
-	}()
-	return fn()
+// usage is the count of the scope; nil without one.
+func (at place) usage() *usage {
+	if at.arena == nil {
+		return nil
+	}
+	return at.arena.use
 }
 
-// alloc returns a result of an operation on device d, with undefined contents.
-func alloc(d backend.Device, dt DType, shape ...int) *Tensor {
+// alloc returns a result with undefined contents.
+func (at place) alloc(dt DType, shape ...int) *Tensor {
+	t := at.loose(dt, shape)
+	if at.arena != nil {
+		t.arena = at.arena
+		at.arena.adopt(t.st)
+	}
+	return t
+}
+
+// like returns a float32 result of x's shape.
+func (at place) like(x *Tensor) *Tensor { return at.alloc(Float32, x.shape...) }
+
+// loose is alloc of memory that the caller releases or keeps.
+func (at place) loose(dt DType, shape []int) *Tensor {
 	n := count("alloc", shape)
 	c := &struct {
 		t    Tensor
 		s    storage
 		dims [4]int
 	}{}
-	c.s = storage{buf: d.Alloc(dt, n), pooled: true}
-	memory.grow(dt.Bytes(n))
+	b := at.Alloc(dt, n)
+	c.s = storage{p: unsafe.Pointer(b), pooled: true, use: at.usage()}
+	c.s.use.grow(b.Bytes())
 	c.t = Tensor{shape: append(c.dims[:0:4], shape...), n: n, dtype: dt, st: &c.s}
-	scopes.Lock()
-	if k := len(scopes.open); k > 0 {
-		scopes.open[k-1].made = append(scopes.open[k-1].made, &c.s)
-	}
-	scopes.Unlock()
 	return &c.t
 }
 
-// like returns a float32 result of x's shape on x's device.
-func like(x *Tensor) *Tensor { return alloc(x.buf().Device, Float32, x.shape...) }
-
-// scratch returns temporary memory that the caller frees.
-func scratch(d backend.Device, n int) *backend.Buffer {
-	memory.grow(Float32.Bytes(n))
-	return d.Alloc(Float32, n)
+// scratch returns temporary float32 memory, which the caller gives back with free.
+func (at place) scratch(n int) *backend.Buffer {
+	b := at.Alloc(Float32, n)
+	at.usage().grow(b.Bytes())
+	return b
 }
 
-func free(b *backend.Buffer) {
-	memory.grow(-b.DType.Bytes(b.Len))
-	b.Device.Free(b)
+func (at place) free(b *backend.Buffer) {
+	at.usage().grow(-b.Bytes())
+	at.Free(b)
+}
+
+// matMul counts a product and computes it.
+func (at place) matMul(p *backend.MatMul) {
+	at.usage().work(2 * uint64(p.M) * uint64(p.N) * uint64(p.K) * uint64(p.Batch))
+	at.MatMul(p)
 }

@@ -17,6 +17,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/gollava/gollava/internal/backend"
@@ -33,17 +34,22 @@ const (
 )
 
 // Tensor is a contiguous row-major array and, if recorded, the operation that made it. Several tensors may share storage ([Tensor.Reshape],
-// [Tensor.Detach]). A tensor is used by one goroutine at a time while it is written (as a parameter in an optimizer step).
+// [Tensor.Detach]).
+//
+// Any number of goroutines may compute from the same tensors at once, such as a model's weights, if none of them writes to one:
+// Backward writes the gradients of trainable leaves, an optimizer step the leaves. A graph of recorded results is built and
+// consumed by one goroutine. Results are the same bits whatever else the process computes meanwhile.
 type Tensor struct {
 	shape []int
 	n     int
 	dtype DType
 	st    *storage
 	grad  *Tensor
-	node  *node // nil for leaves and unrecorded results
+	node  *node  // nil for leaves and unrecorded results
+	arena *Arena // the scope it belongs to, contagious; nil: none
 
-	trainable bool // Backward fills grad
-	noGrad    bool // contagious: results are never recorded
+	trainable atomic.Bool // Backward fills grad
+	noGrad    bool        // contagious: results are never recorded
 }
 
 // Number is what [From] and [Ints] convert from.
@@ -134,7 +140,7 @@ func wrap(op string, dt DType, p unsafe.Pointer, n int, shape []int) *Tensor {
 		Fail(op, "%d elements for shape %v, which has %d", n, shape, m)
 	}
 	buf := backend.NewBuffer(host, dt, n, p)
-	return &Tensor{shape: slices.Clone(shape), n: n, dtype: dt, st: &storage{buf: buf}}
+	return &Tensor{shape: slices.Clone(shape), n: n, dtype: dt, st: newStorage(buf)}
 }
 
 // Full returns a float32 tensor whose elements are all v.
@@ -294,7 +300,7 @@ func (t *Tensor) check(op string) {
 		Fail(op, "an operand is nil")
 	case t.st == nil:
 		Fail(op, "%v %v has no storage: load its weights or call Allocate first", t.dtype, t.shape)
-	case !t.st.alive():
+	case t.st.buf() == nil:
 		Fail(op, "%v %v was released, by Backward or by the end of its Scope: call Keep or Clone before that", t.dtype, t.shape)
 	}
 }
@@ -317,7 +323,9 @@ func (t *Tensor) SetStorage(src *Tensor) {
 	}
 	src.buf()
 	t.st, t.dtype = src.st, src.dtype
-	t.trainable = t.trainable && !t.dtype.Quantized()
+	if t.dtype.Quantized() {
+		t.trainable.Store(false)
+	}
 }
 
 // CopyFrom overwrites t's elements with src's, converting between float32 and bfloat16. The shapes must be equal.
@@ -358,9 +366,9 @@ func (t *Tensor) String() string {
 	switch {
 	case t.st == nil:
 		return s + " without storage"
-	case !t.st.alive():
+	case t.st.buf() == nil:
 		return s + " released"
-	case t.n > 16 || !t.st.buf.Device.Host():
+	case t.n > 16 || !t.buf().Device.Host():
 		return s
 	case t.dtype == Int32:
 		return fmt.Sprint(s, t.IntData())

@@ -19,7 +19,7 @@ const (
 
 func (t *Tensor) unary(op backend.Unary, name string) *Tensor {
 	t.want(name, Float32)
-	out := like(t)
+	out := placeOf(t).like(t)
 	out.buf().Device.Unary(op, out.buf(), t.buf())
 	record(out, name, func(dy *gradient) {
 		t.overwrite(dy, func(dx *backend.Buffer) { dx.Device.UnaryGrad(op, dx, t.buf(), out.buf(), dx) })
@@ -79,7 +79,7 @@ func (t *Tensor) Neg() *Tensor { return t.affine("Neg", -1, 0) }
 
 func (t *Tensor) affine(name string, a, b float32) *Tensor {
 	t.want(name, Float32)
-	out := like(t)
+	out := placeOf(t).like(t)
 	out.buf().Device.Affine(out.buf(), t.buf(), a, b)
 	record(out, name, func(dy *gradient) {
 		t.overwrite(dy, func(dx *backend.Buffer) { dx.Device.Affine(dx, dx, a, 0) })
@@ -95,7 +95,7 @@ func (t *Tensor) Cast(dt DType) *Tensor {
 		return t
 	}
 	t.castable("Cast", dt)
-	out := alloc(t.buf().Device, dt, t.shape...)
+	out := placeOf(t).alloc(dt, t.shape...)
 	convert(out.buf(), t.buf())
 	record(out, "Cast", func(dy *gradient) { t.pass(dy) }, nil, t)
 	return out
@@ -104,15 +104,15 @@ func (t *Tensor) Cast(dt DType) *Tensor {
 // SwiGLU returns silu(gate)·up; the shapes are equal. Source: Shazeer 2020, "GLU Variants Improve Transformer".
 func SwiGLU(gate, up *Tensor) *Tensor {
 	sameShape("SwiGLU", gate, up)
-	out := like(gate)
+	out := placeOf(gate, up).like(gate)
 	out.buf().Device.SwiGLU(out.buf(), gate.buf(), up.buf())
 	record(out, "SwiGLU", func(dy *gradient) {
 		if !gate.needs() || !up.needs() {
-			d := dy.buf().Device
-			unused := scratch(d, dy.n)
+			d := placeOf(dy.Tensor)
+			unused := d.scratch(dy.n)
 			gate.into(func(dg *backend.Buffer) { d.SwiGLUGrad(dg, unused, gate.buf(), up.buf(), dy.buf()) })
 			up.into(func(du *backend.Buffer) { d.SwiGLUGrad(unused, du, gate.buf(), up.buf(), dy.buf()) })
-			free(unused)
+			d.free(unused)
 			return
 		}
 		gate.into(func(dg *backend.Buffer) {

@@ -95,22 +95,19 @@ func probe[B any](ctx context.Context, model Model[B], s Stage[B], steps int) (E
 	var others float64  // FLOPs of the later steps
 	pace := math.Inf(1) // seconds per FLOP in the later step that was least disturbed; batches may differ in size
 	for i := range steps {
-		work, start := tensor.FLOPs(), time.Now()
-		var err error
-		peak := tensor.PeakMemory(func() { err = r.step(ctx, &rep) })
-		if err != nil {
+		start := time.Now()
+		if err := r.step(ctx, &rep); err != nil {
 			return e, err
 		}
 		if i == 0 {
 			first = time.Since(start) // it fills caches
-			peak -= e.Gradients       // a later step finds them in memory already
 		} else {
-			flops := float64(max(tensor.FLOPs()-work, 1))
+			flops := float64(max(r.flops, 1))
 			others += flops
 			pace = min(pace, time.Since(start).Seconds()/flops)
 		}
-		e.Activations = max(e.Activations, peak)
-		e.FLOPs = max(e.FLOPs, float64(tensor.FLOPs()-work))
+		e.Activations = max(e.Activations, r.peak+r.second())
+		e.FLOPs = max(e.FLOPs, float64(r.flops))
 		e.Samples = max(e.Samples, r.samples/r.config.Accumulate)
 		h.tidy()
 	}
@@ -130,6 +127,16 @@ func probe[B any](ctx context.Context, model Model[B], s Stage[B], steps int) (E
 	}
 	e.Other = slack(alive)
 	return e, nil
+}
+
+// second is the size of the largest gradient, of which there are two while a later micro-batch's is added to the sum.
+func (r *runner[B]) second() (n int64) {
+	for _, t := range r.all {
+		if r.config.Accumulate > 1 {
+			n = max(n, int64(4*t.p.Len()))
+		}
+	}
+	return n
 }
 
 // forget gives the gradients back.

@@ -92,14 +92,12 @@ type result struct {
 // run calls Run and Generate; a panic of package tensor comes back as an error.
 func (e Evaluation) run(ctx context.Context) (scores map[string]float64, generated []string, err error) {
 	caught := tensor.Catch(func() {
-		tensor.Scope(func() {
-			if e.Run != nil {
-				scores, err = e.Run(ctx)
-			}
-			if e.Generate != nil && err == nil {
-				generated, err = e.Generate(ctx)
-			}
-		})
+		if e.Run != nil {
+			scores, err = e.Run(ctx)
+		}
+		if e.Generate != nil && err == nil {
+			generated, err = e.Generate(ctx)
+		}
 	})
 	if caught != nil {
 		err = caught

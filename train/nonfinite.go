@@ -67,7 +67,7 @@ func (r *runner[B]) inspect(b B, k int) error {
 	}
 	nn.Train(r.model, r.config.Seed, uint64(r.index(k)))
 	err := tensor.Catch(func() {
-		tensor.Scope(func() { tensor.CheckFinite(func() { r.Model.Loss(b).Backward() }) })
+		tensor.CheckFinite(func(s *tensor.Arena) { r.Model.Loss(in(b, s)).Backward() })
 	})
 	if err == nil {
 		return nil

@@ -43,6 +43,8 @@ type session struct {
 	red    *reducer
 
 	samples  int      // of the step so far
+	flops    uint64   // of the step so far
+	peak     int64    // bytes, of the step's largest micro-batch so far
 	improved []string // keys of state.Best that the next checkpoint is the best of
 
 	fs      fileSystem

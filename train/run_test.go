@@ -46,6 +46,11 @@ type sample struct {
 func (s sample) Supervised() int   { return s.n }
 func (s sample) Samples() []string { return s.names }
 
+func (s sample) In(a *tensor.Arena) sample {
+	s.x, s.y = s.x.In(a), s.y.In(a)
+	return s
+}
+
 func (m *net) Loss(b sample) *tensor.Tensor {
 	h := m.Drop.Forward(m.Norm.Forward(nn.Activated(m.Lower, b.x, tensor.GELU)))
 	d := m.Upper.Forward(h).Sub(b.y)

@@ -17,7 +17,7 @@ const patience = 3
 
 // step is one optimizer step: gradients of all micro-batches, clipping, update.
 func (r *runner[B]) step(ctx context.Context, rep *StageReport) error {
-	start, work := r.now(), tensor.FLOPs()
+	start := r.now()
 	if r.at.Micro == 0 {
 		for _, t := range r.all {
 			t.p.ZeroGrad()
@@ -60,7 +60,7 @@ func (r *runner[B]) step(ctx context.Context, rep *StageReport) error {
 	}
 	rep.Loss, rep.Norm, rep.LR = append(rep.Loss, loss), append(rep.Norm, norm), append(rep.LR, rates[0])
 	return r.emit(Event{Kind: "step", Stage: r.stage.Name, Step: r.at.Step, Loss: loss, Average: r.at.Average, GradNorm: norm, Norms: norms, LR: rates,
-		Tokens: tokens, Samples: r.samples, FLOPs: float64(tensor.FLOPs() - work), Seconds: r.now().Sub(start).Seconds()})
+		Tokens: tokens, Samples: r.samples, FLOPs: float64(r.flops), Seconds: r.now().Sub(start).Seconds()})
 }
 
 // average adds a loss to the running mean over about the last hundred steps.
@@ -72,7 +72,7 @@ func (s *state) average(loss float64) {
 // gradients adds up the gradients of this rank's micro-batches of the step that are not done yet.
 func (r *runner[B]) gradients(ctx context.Context) (mine exchanged, err error) {
 	K, N, rank := r.config.Accumulate, r.comm().Size(), r.comm().Rank()
-	mine.Losses, r.samples = map[int]float64{}, 0
+	mine.Losses, r.samples, r.flops, r.peak = map[int]float64{}, 0, 0, 0
 	batches, total := map[int]B{}, 0
 	if r.config.TokenWeighted {
 		for k := rank; k < K; k += N {
@@ -193,8 +193,9 @@ func (r *runner[B]) index(k int) int {
 func (r *runner[B]) backward(b B, k int, weight float64) (loss float64, err error) {
 	nn.Train(r.model, r.config.Seed, uint64(r.index(k)))
 	err = tensor.Catch(func() {
-		tensor.Scope(func() {
-			l := r.Model.Loss(b)
+		tensor.Scope(func(s *tensor.Arena) {
+			defer func() { r.flops, r.peak = r.flops+s.FLOPs(), max(r.peak, s.Peak()) }()
+			l := r.Model.Loss(in(b, s))
 			if loss = float64(l.Item()); !finite(loss) {
 				return
 			}
@@ -321,7 +322,9 @@ func (r *runner[B]) update(rates []float64, norm float64) error {
 	}
 	if d := float32(r.config.EMA); d > 0 {
 		follow := func(ema, value *tensor.Tensor) {
-			tensor.Scope(func() { ema.CopyFrom(ema.Scale(d).Add(value.Scale(1 - d))) })
+			tensor.Scope(func(s *tensor.Arena) {
+				ema.CopyFrom(ema.In(s).Scale(d).Add(value.NoGrad().In(s).Scale(1 - d)))
+			})
 		}
 		for _, t := range r.all {
 			if t.ema != nil {
@@ -347,6 +350,14 @@ func spare(c tensor.AdamWConfig, items []tensor.AdamWItem) {
 		tensor.AdamW(c, items[i:i+1])
 		items[i].Param.CopyFrom(was)
 	}
+}
+
+// in is b in scope s, if it can be.
+func in[B any](b B, s *tensor.Arena) B {
+	if m, ok := any(b).(Scoped[B]); ok {
+		return m.In(s)
+	}
+	return b
 }
 
 // supervised is the number of tokens that b's loss averages over, −1 if it does not say.

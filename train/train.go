@@ -34,6 +34,11 @@ type Counted interface{ Supervised() int }
 // Described is a batch that can name its samples, for messages.
 type Described interface{ Samples() []string }
 
+// Scoped is a batch that can join the scope of a step, so that the memory of all that is computed from it is recycled: In returns the batch
+// with its tensors marked, each by [tensor.Tensor.In]. A *tensor.Tensor is one as it is. With other batches a step leaves what
+// Backward does not release, such as the results of frozen parts, to the garbage collector.
+type Scoped[B any] interface{ In(s *tensor.Arena) B }
+
 // Group is a set of parameters that train alike.
 type Group struct {
 	Params      string   `json:"params"`                 // pattern of nn.Match, such as "language_model.**"

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"sync/atomic"
 
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -13,7 +14,7 @@ import (
 type Encoder struct {
 	Layers []*Block `param:"layers"`
 
-	recompute bool
+	recompute atomic.Bool
 }
 
 // Block is x + Attention(LN₁ x), then x + MLP(LN₂ x). Source: transformers' CLIPEncoderLayer, SiglipEncoderLayer.
@@ -79,7 +80,7 @@ func linear(r *rand.Rand, in, out int, std float64) *nn.Linear {
 func (e *Encoder) Forward(x *tensor.Tensor, n int, c tensor.AttentionConfig) []*tensor.Tensor {
 	states := []*tensor.Tensor{x}
 	for _, b := range e.Layers[:n] {
-		x = tensor.Compact(func() *tensor.Tensor { return e.through(b, x, c) })
+		x = tensor.Compact(func(in []*tensor.Tensor) *tensor.Tensor { return e.through(b, in[0], c) }, x)
 		states = append(states, x)
 	}
 	return states
@@ -90,7 +91,7 @@ func (e *Encoder) Last(x *tensor.Tensor, n int, c tensor.AttentionConfig) *tenso
 	if n == 0 {
 		return x
 	}
-	return tensor.Compact(func() *tensor.Tensor { return e.through(e.Layers[n-1], e.Last(x, n-1, c), c) })
+	return tensor.Compact(func(in []*tensor.Tensor) *tensor.Tensor { return e.through(e.Layers[n-1], e.Last(in[0], n-1, c), c) }, x)
 }
 
 // One is token at[b] of each row b of what all blocks return: [B, T, D] → [B, 1, D]. The last block computes no other, but for their keys and values.
@@ -109,10 +110,10 @@ func (e *Encoder) One(x *tensor.Tensor, at []int32, c tensor.AttentionConfig) *t
 		}
 	}
 	n := len(e.Layers)
-	return tensor.Compact(func() *tensor.Tensor {
-		x := e.Last(x, n-1, c)
+	return tensor.Compact(func(in []*tensor.Tensor) *tensor.Tensor {
+		x := e.Last(in[0], n-1, c)
 		return e.recomputed(x, func(x *tensor.Tensor) *tensor.Tensor { return e.Layers[n-1].one(x, tensor.WrapInts(rows, B, 1), last) })
-	})
+	}, x)
 }
 
 func (e *Encoder) through(b *Block, x *tensor.Tensor, c tensor.AttentionConfig) *tensor.Tensor {
@@ -121,7 +122,7 @@ func (e *Encoder) through(b *Block, x *tensor.Tensor, c tensor.AttentionConfig) 
 
 // recomputed is f(x), of which the backward pass keeps only x if the encoder is set so.
 func (e *Encoder) recomputed(x *tensor.Tensor, f func(x *tensor.Tensor) *tensor.Tensor) *tensor.Tensor {
-	if e.recompute {
+	if e.recompute.Load() {
 		return tensor.Checkpoint(func(in []*tensor.Tensor) *tensor.Tensor { return f(in[0]) }, x)
 	}
 	return f(x)

@@ -17,7 +17,6 @@ type CLIP struct {
 	LogitScale       *tensor.Tensor    `param:"logit_scale"`       // scalar, ln of the inverse temperature
 
 	config CLIPConfig
-	vision *CLIPVision
 }
 
 // TextTransformer is CLIP's text tower: tokens + positions, causal blocks, LayerNorm.
@@ -69,14 +68,14 @@ func NewCLIP(r *rand.Rand, c CLIPConfig) (*CLIP, error) {
 func (m *CLIP) Config() CLIPConfig { return m.config }
 
 // SetRecompute says whether training keeps only the inputs of each block of both towers.
-func (m *CLIP) SetRecompute(on bool) { m.Vision.Encoder.recompute, m.Text.Encoder.recompute = on, on }
+func (m *CLIP) SetRecompute(on bool) {
+	m.Vision.Encoder.recompute.Store(on)
+	m.Text.Encoder.recompute.Store(on)
+}
 
 // Tower is the vision tower alone, sharing its weights: what LLaVA takes.
 func (m *CLIP) Tower() *CLIPVision {
-	if m.vision == nil {
-		m.vision = &CLIPVision{Model: m.Vision, config: m.config.Vision}
-	}
-	return m.vision
+	return &CLIPVision{Model: m.Vision, config: m.config.Vision}
 }
 
 // EncodeImage maps images [B, 3, S, S] to unit vectors [B, E].
@@ -100,7 +99,8 @@ func (m *CLIP) embedText(ids *tensor.Tensor) *tensor.Tensor {
 	if T > m.config.Text.MaxPositionEmbeddings {
 		tensor.Fail("CLIP", "%d tokens: the text tower has positions for %d", T, m.config.Text.MaxPositionEmbeddings)
 	}
-	return m.Text.Embeddings.Token.Lookup(ids).Add(m.Text.Embeddings.Position.Weight.Slice(0, 0, T))
+	e := m.Text.Embeddings
+	return e.Token.Lookup(ids).Add(e.Position.Weight.In(ids.Arena()).Slice(0, 0, T))
 }
 
 // EncodeText maps token ids (int32 [B, T], with start and end of text, right-padded) to unit vectors [B, E], read off at the end of the text.

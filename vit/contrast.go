@@ -8,7 +8,7 @@ import (
 
 // Logits are exp(logit_scale)·image·textᵀ: [B, M] of unit vectors [B, E] and [M, E].
 func (m *CLIP) Logits(image, text *tensor.Tensor) *tensor.Tensor {
-	return image.MatMulT(text).Mul(m.LogitScale.Exp())
+	return image.MatMulT(text).Mul(m.LogitScale.In(image.Arena()).Exp())
 }
 
 // MaxLogitScale is ln 100, above which CLIP's training does not let the scale grow.

@@ -88,7 +88,7 @@ func zeros(r *rand.Rand, shape ...int) *tensor.Tensor {
 
 func (v *SigLIPVision) Config() VisionConfig { return v.config }
 func (v *SigLIPVision) HasClass() bool       { return false }
-func (v *SigLIPVision) SetRecompute(on bool) { v.Model.Encoder.recompute = on }
+func (v *SigLIPVision) SetRecompute(on bool) { v.Model.Encoder.recompute.Store(on) }
 
 // HiddenStates implements [Tower]; index 0 is the embeddings.
 func (v *SigLIPVision) HiddenStates(pixels *tensor.Tensor, n int) []*tensor.Tensor {
@@ -104,7 +104,9 @@ func (v *SigLIPVision) Hidden(pixels *tensor.Tensor, n int) *tensor.Tensor {
 func (v *SigLIPVision) embed(pixels *tensor.Tensor) *tensor.Tensor {
 	v.config.check(pixels)
 	e := v.Model.Embeddings
-	return tensor.Compact(func() *tensor.Tensor { return e.Patch.Forward(pixels).Add(e.Position.Weight) })
+	return tensor.Compact(func(in []*tensor.Tensor) *tensor.Tensor {
+		return e.Patch.Forward(in[0]).Add(e.Position.Weight)
+	}, pixels)
 }
 
 // LastHidden is post_layernorm of the last hidden state: [B, P, D].
@@ -116,8 +118,9 @@ func (v *SigLIPVision) LastHidden(last *tensor.Tensor) *tensor.Tensor {
 func (v *SigLIPVision) Pooled(lastHidden *tensor.Tensor) *tensor.Tensor {
 	B, _, D := lastHidden.Dims3()
 	h := v.Model.Head
-	probe := tensor.Gather(h.Probe.Reshape(1, D), tensor.Ints(make([]int, B), B, 1)) // [B, 1, D]
-	x := h.Attention.Forward(probe, lastHidden)                                      // [B, 1, D]
+	first := tensor.Ints(make([]int, B), B, 1).In(lastHidden.Arena())
+	probe := tensor.Gather(h.Probe.Reshape(1, D), first) // [B, 1, D]
+	x := h.Attention.Forward(probe, lastHidden)          // [B, 1, D]
 	return x.Add(h.MLP.Forward(h.Norm.Forward(x))).Reshape(B, D)
 }
 
@@ -126,7 +129,8 @@ func (a *FusedAttention) Forward(query, context *tensor.Tensor) *tensor.Tensor {
 	defer tensor.Blame(a)
 	B, T, D := query.Dims3()
 	S := context.Dim(1)
-	w, b := a.InWeight.Split(0, D, D, D), a.InBias.Split(0, D, D, D)
+	in := query.Arena()
+	w, b := a.InWeight.In(in).Split(0, D, D, D), a.InBias.In(in).Split(0, D, D, D)
 	heads := func(x *tensor.Tensor, i, n int) *tensor.Tensor {
 		return tensor.Linear(x, w[i], b[i], tensor.Identity).Reshape(B, n, a.heads, D/a.heads)
 	}

@@ -160,7 +160,7 @@ func (c VisionConfig) check(pixels *tensor.Tensor) {
 
 func (v *CLIPVision) Config() VisionConfig { return v.config }
 func (v *CLIPVision) HasClass() bool       { return true }
-func (v *CLIPVision) SetRecompute(on bool) { v.Model.Encoder.recompute = on }
+func (v *CLIPVision) SetRecompute(on bool) { v.Model.Encoder.recompute.Store(on) }
 
 // HiddenStates implements [Tower]; index 0 is after pre_layrnorm.
 func (v *CLIPVision) HiddenStates(pixels *tensor.Tensor, n int) []*tensor.Tensor {
@@ -175,14 +175,15 @@ func (v *CLIPVision) Hidden(pixels *tensor.Tensor, n int) *tensor.Tensor {
 // embed is what enters the first block: [B, P+1, D].
 func (v *CLIPVision) embed(pixels *tensor.Tensor) *tensor.Tensor {
 	v.config.check(pixels)
-	return tensor.Compact(func() *tensor.Tensor {
+	return tensor.Compact(func(in []*tensor.Tensor) *tensor.Tensor {
 		e := v.Model.Embeddings
-		x := e.Patch.Forward(pixels) // [B, P, D]
+		x := e.Patch.Forward(in[0]) // [B, P, D]
 		B, _, D := x.Dims3()
-		class := tensor.Gather(e.Class.Reshape(1, D), tensor.Ints(make([]int, B), B, 1)) // [B, 1, D]
-		x = tensor.Concat(1, class, x).Add(e.Position.Weight)                            // [B, P+1, D]
+		first := tensor.Ints(make([]int, B), B, 1).In(x.Arena())
+		class := tensor.Gather(e.Class.Reshape(1, D), first)  // [B, 1, D]
+		x = tensor.Concat(1, class, x).Add(e.Position.Weight) // [B, P+1, D]
 		return v.Model.PreNorm.Forward(x)
-	})
+	}, pixels)
 }
 
 // Pooled is the class token after post_layernorm: [B, D] from the last hidden state [B, T, D].

@@ -168,8 +168,8 @@ func TestCLIPLearns(t *testing.T) {
 	}
 	var loss float32
 	for s := range 60 {
-		tensor.Scope(func() {
-			l := ContrastiveLoss(m.Logits(m.EncodeImage(pixels), m.EncodeText(texts, nil)), nil)
+		tensor.Scope(func(a *tensor.Arena) {
+			l := ContrastiveLoss(m.Logits(m.EncodeImage(pixels.In(a)), m.EncodeText(texts.In(a), nil)), nil)
 			loss = l.Item()
 			l.Backward()
 			for name, p := range nn.Params(m) {
@@ -409,7 +409,7 @@ func TestOneToken(t *testing.T) {
 	for _, c := range []tensor.AttentionConfig{{}, {Causal: true}, {Causal: true, End: []int32{4, 1, 5}}} {
 		var out, grad [3]*tensor.Tensor
 		for i := range out {
-			e.recompute = i == 2
+			e.recompute.Store(i == 2)
 			if i == 0 {
 				out[i] = tensor.Gather(e.Last(x, 2, c).Reshape(15, 8), rows).Reshape(3, 1, 8)
 			} else {

@@ -47,8 +47,9 @@ func (c *Classifier) Probabilities(pixels *tensor.Tensor) *tensor.Tensor {
 }
 
 // Best is the index into Classes of the likeliest class of each image: [B].
-func (c *Classifier) Best(pixels *tensor.Tensor) []int32 {
-	return c.Probabilities(pixels).ArgMax(1).IntData()
+func (c *Classifier) Best(pixels *tensor.Tensor) (best []int32) {
+	tensor.Scope(func(s *tensor.Arena) { best = slices.Clone(c.Probabilities(pixels.In(s)).ArgMax(1).IntData()) })
+	return best
 }
 
 // promptBatch bounds how many prompts go through the text tower at once.
@@ -78,8 +79,8 @@ func (m *CLIP) ClassWeights(prompts [][][]int32) (*tensor.Tensor, error) {
 	sums := make([]float32, K*E)
 	for from := 0; from < len(flat); from += promptBatch {
 		to := min(from+promptBatch, len(flat))
-		tensor.Scope(func() {
-			z := m.encodePrompts(flat[from:to]).Data() // unit vectors
+		tensor.Scope(func(s *tensor.Arena) {
+			z := m.encodePrompts(s, flat[from:to]).Data() // unit vectors
 			for i := range to - from {
 				sum := sums[class[from+i]*E:][:E]
 				for e, v := range z[i*E:][:E] {
@@ -105,7 +106,7 @@ func (m *CLIP) checkPrompt(ids []int32) error {
 }
 
 // encodePrompts pads rows at the right, where causal attention cannot see it, and embeds them: [B, E], without history.
-func (m *CLIP) encodePrompts(rows [][]int32) *tensor.Tensor {
+func (m *CLIP) encodePrompts(s *tensor.Arena, rows [][]int32) *tensor.Tensor {
 	T := 0
 	for _, r := range rows {
 		T = max(T, len(r))
@@ -117,6 +118,6 @@ func (m *CLIP) encodePrompts(rows [][]int32) *tensor.Tensor {
 		padded = append(padded, r...)
 		padded = append(padded, make([]int32, T-len(r))...)
 	}
-	ids := tensor.WrapInts(padded, len(rows), T)
+	ids := tensor.WrapInts(padded, len(rows), T).In(s)
 	return m.poolText(ids, m.embedText(ids).NoGrad(), lengths)
 }

@@ -92,8 +92,8 @@ func run(args []string, out io.Writer) error {
 		if size := model.Config().Vision.ImageSize; views.H != size || views.W != size {
 			return fmt.Errorf("%s: preprocessor_config.json makes pictures of %d×%d pixels, the model looks at %d×%d", *dir, views.W, views.H, size, size)
 		}
-		tensor.Scope(func() {
-			p := classifier.Probabilities(tensor.Wrap(views.Data, 1, 3, views.H, views.W)).Data()
+		tensor.Scope(func(s *tensor.Arena) {
+			p := classifier.Probabilities(tensor.Wrap(views.Data, 1, 3, views.H, views.W).In(s)).Data()
 			fmt.Fprint(out, name, ":")
 			for _, k := range ranked(p)[:min(max(*best, 1), len(p))] {
 				fmt.Fprintf(out, "  %s %.1f %%", classes[k], 100*p[k])

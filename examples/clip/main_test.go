@@ -75,8 +75,9 @@ func learn(t *testing.T) string {
 			require.NoError(t, err)
 			pixels = append(pixels, v.Data...)
 		}
-		tensor.Scope(func() {
-			vit.ContrastiveLoss(m.Logits(m.EncodeImage(tensor.Wrap(pixels, 4, 3, 8, 8)), m.EncodeText(texts, nil)), nil).Backward()
+		tensor.Scope(func(s *tensor.Arena) {
+			images := m.EncodeImage(tensor.Wrap(pixels, 4, 3, 8, 8).In(s))
+			vit.ContrastiveLoss(m.Logits(images, m.EncodeText(texts.In(s), nil)), nil).Backward()
 			tensor.AdamW(tensor.AdamWConfig{LR: 3e-3, Beta1: 0.9, Beta2: 0.98, Eps: 1e-8, GradScale: 1, Step: step + 1}, items)
 			m.ClampLogitScale()
 			for _, it := range items {

@@ -21,6 +21,12 @@ type pairs struct {
 	Ends   []int32        // [M], lengths of the texts
 }
 
+// In is b in scope s.
+func (b pairs) In(s *tensor.Arena) pairs {
+	b.Pixels, b.Texts, b.Same = b.Pixels.In(s), b.Texts.In(s), b.Same.In(s)
+	return b
+}
+
 // Loss is Radford et al.'s symmetric cross-entropy; the wrong captions are additional negatives of the pictures.
 func (m *contrast) Loss(b pairs) *tensor.Tensor {
 	image := m.CLIP.EncodeImage(b.Pixels)      // [B, E]

@@ -121,8 +121,8 @@ func (s *student) generate(ctx context.Context, e *exam, from, to, n int) (out [
 	}
 	text, places := apart(ids)
 	caught := tensor.Catch(func() {
-		tensor.Scope(func() {
-			x := s.language.Embed(tensor.WrapInts(text, len(prompts), T)) // [B, T, C]
+		tensor.Scope(func(a *tensor.Arena) {
+			x := s.language.Embed(tensor.WrapInts(text, len(prompts), T).In(a)) // [B, T, C]
 			C := x.Dim(2)
 			x = tensor.ScatterRows(x.Reshape(len(ids), C), tensor.WrapInts(places, len(places)), s.see(e, from, to)).Reshape(len(prompts), T, C)
 			var g llm.Generated

@@ -8,7 +8,6 @@ import (
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/data/shapes/eval"
-	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/vit"
 )
 
@@ -260,11 +259,9 @@ func (j *job) zeroShot(clip *vit.CLIP) error {
 			for i := from; i < min(from+answerBatch, len(z.Scenes)); i++ {
 				batch = append(batch, i)
 			}
-			tensor.Scope(func() {
-				for _, k := range c.Best(p.pixels(batch).NoGrad()) {
-					chosen = append(chosen, int(k))
-				}
-			})
+			for _, k := range c.Best(p.pixels(batch).NoGrad()) {
+				chosen = append(chosen, int(k))
+			}
 		}
 		j.report.Scores[name] = z.Accuracy(chosen)
 	}

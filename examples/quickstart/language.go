@@ -45,6 +45,12 @@ type page struct {
 // Supervised is the number of tokens learnt from.
 func (p page) Supervised() int { return supervised(p.Labels) }
 
+// In is p in scope s.
+func (p page) In(s *tensor.Arena) page {
+	p.IDs = p.IDs.In(s)
+	return p
+}
+
 // Loss is the mean cross-entropy of the answers.
 func (m *reader) Loss(p page) *tensor.Tensor {
 	return llm.Loss(m.Language, llm.Input{Embeds: m.embed(p)}, p.Labels)
@@ -54,7 +60,7 @@ func (m *reader) Loss(p page) *tensor.Tensor {
 func (m *reader) embed(p page) *tensor.Tensor {
 	B, T := p.IDs.Dims2()
 	text, places := apart(p.IDs.IntData())
-	x := m.Language.Embed(tensor.WrapInts(text, B, T)) // [B, T, C]
+	x := m.Language.Embed(tensor.WrapInts(text, B, T).In(p.IDs.Arena())) // [B, T, C]
 	C := x.Dim(2)
 	return tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)), m.cells(p)).Reshape(B, T, C)
 }
@@ -62,7 +68,7 @@ func (m *reader) embed(p page) *tensor.Tensor {
 // cells sums up the words of each cell: [cells, C].
 func (m *reader) cells(p page) *tensor.Tensor {
 	n := int(p.Cells[len(p.Cells)-1]) + 1
-	words := m.Words.Lookup(tensor.WrapInts(p.Words, len(p.Words))) // [words, C]
+	words := m.Words.Lookup(tensor.WrapInts(p.Words, len(p.Words)).In(p.IDs.Arena())) // [words, C]
 	told := tensor.ScatterAddRows(n, tensor.WrapInts(p.Cells, len(p.Cells)), words)
 	told = m.Out.Forward(nn.Activated(m.Up, told, tensor.GELU))
 	if p.Noise != nil {

@@ -37,7 +37,7 @@ func lookedAt(m *connector.VLM, b connector.Batch) gaze {
 		positions[t] = int32(t)
 	}
 	var best gaze
-	tensor.Scope(func() {
+	tensor.Scope(func(s *tensor.Arena) {
 		var queries, keys []*probe
 		for _, l := range language.Decoder.Layers {
 			a := l.(*llm.LlamaBlock).Attention
@@ -46,7 +46,7 @@ func lookedAt(m *connector.VLM, b connector.Batch) gaze {
 			a.QueryNorm, a.KeyNorm = q, k
 			defer func() { a.QueryNorm, a.KeyNorm = q.Layer, k.Layer }()
 		}
-		m.Hidden(b)
+		m.Hidden(b.In(s))
 		cos, sin := language.RoPE().At(positions)
 		for i := range queries {
 			q := tensor.RoPE(queries[i].said.Detach(), cos, sin) // [1, T, H, D]

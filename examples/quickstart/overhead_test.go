@@ -82,8 +82,8 @@ func TestOverhead(t *testing.T) {
 			for _, it := range items {
 				it.Param.ZeroGrad()
 			}
-			tensor.Scope(func() {
-				l := m.Loss(batches[step%bucket])
+			tensor.Scope(func(s *tensor.Arena) {
+				l := m.Loss(batches[step%bucket].In(s))
 				_ = l.Item()
 				l.Backward()
 			})

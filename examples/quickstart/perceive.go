@@ -114,6 +114,12 @@ type some struct {
 	Kinds []int32
 }
 
+// In is b in scope s.
+func (b some) In(s *tensor.Arena) some {
+	b.X = b.X.In(s)
+	return b
+}
+
 // Loss is the mean cross-entropy.
 func (m *prober) Loss(b some) *tensor.Tensor {
 	return tensor.CrossEntropy(m.Linear.Forward(b.X), tensor.WrapInts(b.Kinds, len(b.Kinds)))

@@ -153,8 +153,8 @@ func (p *pool) look(t vit.Tower, s vit.Select) {
 		for i := from; i < min(from+batch, len(p.scenes)); i++ {
 			chosen = append(chosen, i)
 		}
-		tensor.Scope(func() {
-			f := vit.Features(t, p.pixels(chosen).NoGrad(), s) // [B, P, D]
+		tensor.Scope(func(a *tensor.Arena) {
+			f := vit.Features(t, p.pixels(chosen).NoGrad().In(a), s) // [B, P, D]
 			if p.features == nil {
 				p.features = tensor.New(len(p.scenes), f.Dim(1), f.Dim(2))
 			}

@@ -49,7 +49,7 @@ func BenchmarkStep(b *testing.B) {
 }
 
 // bench takes forward and backward passes on batches from all phases of a stage.
-func bench[B any](ctx context.Context, b *testing.B, m train.Model[B], batches train.Batches[B], groups ...string) {
+func bench[B train.Scoped[B]](ctx context.Context, b *testing.B, m train.Model[B], batches train.Batches[B], groups ...string) {
 	for name, p := range nn.Params(m) {
 		p.SetTrainable(false)
 		for _, g := range groups {
@@ -59,18 +59,20 @@ func bench[B any](ctx context.Context, b *testing.B, m train.Model[B], batches t
 		}
 	}
 	batches = train.Prefetch(batches, 2)
-	before := tensor.FLOPs()
-	n := 0
+	n, flops := 0, uint64(0)
 	for b.Loop() {
 		batch, err := batches(ctx, n%bucket)
 		if err != nil {
 			b.Fatal(err)
 		}
-		tensor.Scope(func() { m.Loss(batch).Backward() })
+		tensor.Scope(func(s *tensor.Arena) {
+			m.Loss(batch.In(s)).Backward()
+			flops += s.FLOPs()
+		})
 		for _, p := range nn.Params(m) {
 			p.ZeroGrad()
 		}
 		n++
 	}
-	b.ReportMetric(float64(tensor.FLOPs()-before)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+	b.ReportMetric(float64(flops)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 }

@@ -34,7 +34,7 @@ type blindfolded struct {
 func (m blindfolded) Loss(b connector.Batch) *tensor.Tensor {
 	B, T := b.IDs.Dims2()
 	text, places := apart(b.IDs.IntData())
-	x := m.Language.Embed(tensor.WrapInts(text, B, T)) // [B, T, C]
+	x := m.Language.Embed(tensor.WrapInts(text, B, T).In(b.IDs.Arena())) // [B, T, C]
 	C := x.Dim(2)
 	x = tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)), tensor.New(len(places), C)).Reshape(B, T, C)
 	return llm.Loss(m.Language, llm.Input{Embeds: x}, b.Labels)

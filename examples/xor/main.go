@@ -35,15 +35,15 @@ func run(w io.Writer) []float32 {
 	sign := tensor.From([]int{-1, 1, 1, -1}, 4, 1) // +1 where the answer is 1
 
 	for step := range 501 {
-		tensor.Scope(func() {
-			p := net.Forward(x).Mul(sign).Sigmoid() // [4, 1], the probability of the right answer
+		tensor.Scope(func(s *tensor.Arena) {
+			p := net.Forward(x.In(s)).Mul(sign).Sigmoid() // [4, 1], the probability of the right answer
 			loss := p.Log().Mean().Neg()
 			loss.Backward()
 			if step%100 == 0 {
 				fmt.Fprintf(w, "step %3d  loss %.4f\n", step, loss.Item())
 			}
 			for _, t := range nn.Params(net) { // plain gradient descent, rate 1
-				t.CopyFrom(t.Detach().Sub(t.Grad()))
+				t.CopyFrom(t.Detach().In(s).Sub(t.Grad()))
 				t.ZeroGrad()
 			}
 		})

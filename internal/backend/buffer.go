@@ -111,13 +111,16 @@ func NewBuffer(d Device, dt DType, n int, p unsafe.Pointer) *Buffer {
 	return &Buffer{Device: d, DType: dt, Len: n, ptr: p}
 }
 
+// Bytes is the size of its elements.
+func (b *Buffer) Bytes() int { return b.DType.Bytes(b.Len) }
+
 // Pointer is the address of the first element: a host address if and only if Device.Host reports true.
 func (b *Buffer) Pointer() unsafe.Pointer { return b.ptr }
 
 // Slice is the part [from, from+n) of b, sharing its memory.
 func (b *Buffer) Slice(from, n int) *Buffer {
 	if from < 0 || n < 0 || from+n > b.Len {
-		panic(fmt.Sprintf("backend: slice [%d, %d) of a buffer of %d elements", from, from+n, b.Len))
+		misuse("slice [%d, %d) of a buffer of %d elements", from, from+n, b.Len)
 	}
 	if n == 0 {
 		from = 0 // one past the end may be the address of another object, which the garbage collector would take for a pointer to it
@@ -165,12 +168,19 @@ func (b *Buffer) Decode(dst []float32, from int) {
 
 func (b *Buffer) mustHost(dt DType) {
 	if b.Len < 0 {
-		panic("backend: memory of a buffer that was freed")
+		misuse("memory of a buffer that was freed")
 	}
 	if b.DType != dt {
-		panic(fmt.Sprintf("backend: %v memory of a %v buffer", dt, b.DType))
+		misuse("%v memory of a %v buffer", dt, b.DType)
 	}
 	if !b.Device.Host() {
-		panic("backend: memory of device " + b.Device.Name() + " is not addressable; copy it to the host first")
+		misuse("memory of device %s is not addressable; copy it to the host first", b.Device.Name())
 	}
 }
+
+// Misuse is what this package and its devices panic with when a buffer is used wrongly.
+type Misuse string
+
+func (m Misuse) Error() string { return "backend: " + string(m) }
+
+func misuse(format string, args ...any) { panic(Misuse(fmt.Sprintf(format, args...))) }

@@ -31,8 +31,8 @@ func vitBlocks(layers int) func() {
 	step := optimizer(append(params(encoder), x), false)
 	dy := uniform(1, 577, c.HiddenSize)
 	return func() {
-		tensor.Scope(func() {
-			states := encoder.Forward(x, layers, tensor.AttentionConfig{})
+		scope(func(s *tensor.Arena) {
+			states := encoder.Forward(x.In(s), layers, tensor.AttentionConfig{})
 			states[layers].BackwardFrom(dy)
 		})
 		step()
@@ -65,7 +65,7 @@ func llamaBlock(c llm.Config, length int) func() {
 	step := optimizer(append(trained, x), false)
 	dy := uniform(1, length, c.HiddenSize)
 	return func() {
-		tensor.Scope(func() { m.Hidden(llm.Input{Embeds: x}).BackwardFrom(dy) })
+		scope(func(s *tensor.Arena) { m.Hidden(llm.Input{Embeds: x.In(s)}).BackwardFrom(dy) })
 		step()
 	}
 }

@@ -1,5 +1,7 @@
 package main
 
+import "github.com/gollava/gollava/tensor"
+
 // Case is one thing to measure. A new one is a line in its family's list; a rival joins by answering to its Op.
 type Case struct {
 	Name   string         // family/what/size
@@ -33,6 +35,17 @@ func cases() []Case {
 		all = append(all, family...)
 	}
 	return all
+}
+
+// counted is how many FLOPs the scopes of all cases have done so far.
+var counted uint64
+
+// scope is [tensor.Scope], counted.
+func scope(fn func(s *tensor.Arena)) {
+	tensor.Scope(func(s *tensor.Arena) {
+		fn(s)
+		counted += s.FLOPs()
+	})
 }
 
 // size is a short way to write Args.

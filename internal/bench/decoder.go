@@ -43,8 +43,8 @@ func generate(c llm.Config, dt tensor.DType, prompt, n int) func() {
 	return func() {
 		cache := llm.NewCache()
 		read := func(ids *tensor.Tensor) {
-			tensor.Scope(func() {
-				llm.Logits(m, m.Hidden(llm.Input{Embeds: m.Embed(ids).NoGrad(), Cache: cache, Rows: []int32{int32(ids.Len() - 1)}}))
+			scope(func(s *tensor.Arena) {
+				llm.Logits(m, m.Hidden(llm.Input{Embeds: m.Embed(ids.In(s)).NoGrad(), Cache: cache, Rows: []int32{int32(ids.Len() - 1)}}))
 			})
 		}
 		read(ids)

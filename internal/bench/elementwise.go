@@ -44,7 +44,7 @@ func elementwiseCases() []Case {
 							return func() { op.into(y, x, w, s.rows) }
 						}
 						xt, wt := tensor.Wrap(x.Float32(), s.rows, cols), tensor.Wrap(w.Float32(), cols)
-						return func() { tensor.Scope(func() { op.fresh(xt, wt) }) }
+						return func() { scope(func(s *tensor.Arena) { op.fresh(xt.In(s), wt) }) }
 					},
 				}
 				if output == "reused" {

@@ -10,8 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/gollava/gollava/tensor"
 )
 
 // Row is one line of the result. Values are in Unit.
@@ -70,9 +68,9 @@ const turns = 4
 func (m *meter) one(c Case, threads int, p peaks, f *field) ([]Row, error) {
 	run := c.Setup()
 	if c.Share == byArithmetic && c.Load == 0 && c.Work == 0 {
-		before := tensor.FLOPs()
+		before := counted
 		run()
-		c.Load = 1e-9 * float64(tensor.FLOPs()-before)
+		c.Load = 1e-9 * float64(counted-before)
 	}
 	ours := math.Inf(1)
 	names := f.of(c)

@@ -23,8 +23,8 @@ func mlpStep(m, in, hidden, out int, adamw bool) func() {
 	params := []*tensor.Tensor{uniform(hidden, in), uniform(hidden), uniform(out, hidden), uniform(out)}
 	step := optimizer(params, adamw)
 	return func() {
-		tensor.Scope(func() {
-			h := tensor.Linear(x, params[0], params[1], tensor.ReLU)
+		scope(func(s *tensor.Arena) {
+			h := tensor.Linear(x.In(s), params[0], params[1], tensor.ReLU)
 			y := tensor.Linear(h, params[2], params[3], tensor.Identity)
 			y.Mul(y).Mean().Backward()
 		})

@@ -27,7 +27,7 @@ func modelCases() []Case {
 func vitForward() func() {
 	tower := must(vit.NewCLIPVision(seeded(), vit.CLIPLarge336()))
 	pixels := uniform(1, 3, 336, 336).NoGrad()
-	return func() { tensor.Scope(func() { tower.HiddenStates(pixels, 24) }) }
+	return func() { scope(func(s *tensor.Arena) { tower.HiddenStates(pixels.In(s), 24) }) }
 }
 
 // llamaLoss is forward with loss, backward and, if asked, AdamW.
@@ -36,7 +36,7 @@ func llamaLoss(c llm.Config, batch, length int, adamw bool) func() {
 	ids := tokens(batch, length, c.VocabSize)
 	step := optimizer(params(m), adamw)
 	return func() {
-		tensor.Scope(func() { llm.Loss(m, llm.Input{Embeds: m.Embed(ids)}, ids).Backward() })
+		scope(func(s *tensor.Arena) { llm.Loss(m, llm.Input{Embeds: m.Embed(ids.In(s))}, ids).Backward() })
 		step()
 	}
 }
@@ -71,7 +71,7 @@ func llavaStep(c llm.Config, batch, length int, recompute bool) func() {
 	b := connector.Batch{IDs: ids, Labels: tensor.WrapInts(labels, batch, length), Features: uniform(batch, pictureTokens, vision.HiddenSize)}
 	step := optimizer(append(params(m.Connector), params(m.Language)...), true)
 	return func() {
-		tensor.Scope(func() { m.Loss(b).Backward() })
+		scope(func(s *tensor.Arena) { m.Loss(b.In(s)).Backward() })
 		step()
 	}
 }

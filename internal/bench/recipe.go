@@ -55,7 +55,7 @@ func repeat(n int, f func()) {
 }
 
 // recipeStep takes losses' gradients, scales them to norm 1 at most, and lets AdamW move params.
-func recipeStep(params []*tensor.Tensor, loss func() *tensor.Tensor) func() {
+func recipeStep(params []*tensor.Tensor, loss func(s *tensor.Arena) *tensor.Tensor) func() {
 	items := make([]tensor.AdamWItem, len(params))
 	for i, p := range params {
 		p.SetTrainable(true)
@@ -64,7 +64,7 @@ func recipeStep(params []*tensor.Tensor, loss func() *tensor.Tensor) func() {
 	c := tensor.AdamWConfig{LR: 1e-3, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8}
 	grads := make([]*tensor.Tensor, len(params))
 	return func() {
-		tensor.Scope(func() { loss().Backward() })
+		scope(func(s *tensor.Arena) { loss(s).Backward() })
 		for i, p := range params {
 			grads[i] = p.Grad()
 		}
@@ -98,8 +98,8 @@ func clipStep() func() {
 	for i := range ends {
 		ends[i] = int32(T - i%8)
 	}
-	return recipeStep(params(m), func() *tensor.Tensor {
-		return vit.ContrastiveLoss(m.Logits(m.EncodeImage(pixels), m.EncodeText(texts, ends)), same)
+	return recipeStep(params(m), func(s *tensor.Arena) *tensor.Tensor {
+		return vit.ContrastiveLoss(m.Logits(m.EncodeImage(pixels.In(s)), m.EncodeText(texts.In(s), ends)), same)
 	})
 }
 
@@ -139,10 +139,10 @@ func languageStep() func() {
 		}
 	}
 	noise := uniform(n, C)
-	return recipeStep(append(append(append(params(m), params(words)...), params(up)...), params(out)...), func() *tensor.Tensor {
-		seen := tensor.ScatterAddRows(n, tensor.WrapInts(cells, 4*n), words.Lookup(told))
+	return recipeStep(append(append(append(params(m), params(words)...), params(up)...), params(out)...), func(s *tensor.Arena) *tensor.Tensor {
+		seen := tensor.ScatterAddRows(n, tensor.WrapInts(cells, 4*n), words.Lookup(told.In(s)))
 		seen = out.Forward(nn.Activated(up, seen, tensor.GELU)).Add(noise)
-		x := m.Embed(tensor.WrapInts(text, b.B, b.T)).Reshape(b.B*b.T, C)
+		x := m.Embed(tensor.WrapInts(text, b.B, b.T).In(s)).Reshape(b.B*b.T, C)
 		x = tensor.ScatterRows(x, tensor.WrapInts(places, n), seen)
 		return llm.Loss(m, llm.Input{Embeds: x.Reshape(b.B, b.T, C)}, labels)
 	})
@@ -162,11 +162,11 @@ func (b recipeBatch) pictures() connector.Batch {
 // alignStep is a step of stage 1: only the projector trains.
 func alignStep() func() {
 	m, b := recipeVLM(), alignBatch.pictures()
-	return recipeStep(params(m.Connector), func() *tensor.Tensor { return m.Loss(b) })
+	return recipeStep(params(m.Connector), func(s *tensor.Arena) *tensor.Tensor { return m.Loss(b.In(s)) })
 }
 
 // tuneStep is a step of stage 2.
 func tuneStep() func() {
 	m, b := recipeVLM(), tuneBatch.pictures()
-	return recipeStep(append(params(m.Connector), params(m.Language)...), func() *tensor.Tensor { return m.Loss(b) })
+	return recipeStep(append(params(m.Connector), params(m.Language)...), func(s *tensor.Arena) *tensor.Tensor { return m.Loss(b.In(s)) })
 }

@@ -75,7 +75,7 @@ func (d *Device) Free(b *backend.Buffer) {
 		return // it came from elsewhere
 	}
 	if b.Len < 0 {
-		panic("cpu: a buffer was freed twice")
+		panic(backend.Misuse("a buffer was freed twice"))
 	}
 	b.Len = -1
 	k, _ := classOf(b.Capacity)

@@ -73,8 +73,8 @@ func TestDenseMisuse(t *testing.T) {
 
 func TestToDenseSurvivesItsScope(t *testing.T) {
 	var d *dense.Dense
-	tensor.Scope(func() { d = interop.ToDense(tensor.Full(3, 33).Scale(2)) })
-	tensor.Scope(func() { tensor.Full(1, 33).Scale(7) })
+	tensor.Scope(func(s *tensor.Arena) { d = interop.ToDense(tensor.Full(3, 33).In(s).Scale(2)) })
+	tensor.Scope(func(s *tensor.Arena) { tensor.Full(1, 33).In(s).Scale(7) })
 	for _, v := range d.Float32s() {
 		require.Equal(t, float32(6), v)
 	}

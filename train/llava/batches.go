@@ -152,8 +152,9 @@ func (r *Run) fillShard(ctx context.Context, n int, names []string) error {
 			return joinAbort(fmt.Errorf("picture %s: %w", name, err), w)
 		}
 		err = tensor.Catch(func() {
-			tensor.Scope(func() {
-				x := vit.Features(r.model.Vision, tensor.Wrap(p.Data, p.N, 3, p.H, p.W).NoGrad(), r.model.Config().Select)
+			tensor.Scope(func(s *tensor.Arena) {
+				pixels := tensor.Wrap(p.Data, p.N, 3, p.H, p.W).NoGrad().In(s)
+				x := vit.Features(r.model.Vision, pixels, r.model.Config().Select)
 				err = w.Add(name, x.Data(), x.Shape()...)
 			})
 		})

@@ -22,9 +22,9 @@ func (r *Run) validate(l *data.Loader) func(ctx context.Context) (map[string]flo
 			if err != nil {
 				return nil, err
 			}
-			tensor.Scope(func() {
+			tensor.Scope(func(s *tensor.Arena) {
 				k := b.Supervised()
-				sum += float64(k) * float64(r.model.Loss(b).Item())
+				sum += float64(k) * float64(r.model.Loss(b.In(s)).Item())
 				tokens += k
 			})
 		}

@@ -155,9 +155,7 @@ func (c *peftCase) check(e *verify.Expected, b batch, base, adapter string) (row
 		return nil, err
 	}
 	logits := func(name string) {
-		tensor.Scope(func() {
-			rows = append(rows, e.Logits(name, "out."+name, llm.Logits(s.head(), s.hidden()), b.mask, c.Tolerance.Out))
-		})
+		rows = append(rows, e.Logits(name, "out."+name, llm.Logits(s.head(), s.hidden()), b.mask, c.Tolerance.Out))
 	}
 	logits("logits_base")
 	before := contents(s.model())

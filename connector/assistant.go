@@ -3,7 +3,9 @@ package connector
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
@@ -21,7 +23,8 @@ type Assistant struct {
 	Processor *imaging.Processor
 	Template  chat.Template
 	Marks     bool        // <im_start> and <im_end> stand around the pictures in the text (LLaVA's mm_use_im_start_end)
-	Options   llm.Options // of generation; StopStrings, Decode and OnToken are the assistant's own. Zero: greedy, 512 tokens
+	Options   llm.Options // of generation, first those of the checkpoint; Decode and OnToken are the assistant's own. Zero: greedy, 512 tokens
+	Ignored   []string    // what the checkpoint says about generation and is not supported: "no_repeat_ngram_size 3"
 }
 
 // Reply answers the last of turns, which is the human's. pictures are those of the turns' <image>s, in order. onText, if not nil, sees the answer as
@@ -35,13 +38,18 @@ func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*im
 	if err != nil {
 		return "", err
 	}
+	if length, c := b.IDs.Dim(1), a.Model.Language.Config(); length >= c.MaxPositionEmbeddings && c.ModelType != "mpt" && c.RoPE.Type != "dynamic" {
+		return "", fmt.Errorf("reply: the conversation takes %d positions with its images, but the model has only %d: shorten or clear it", length, c.MaxPositionEmbeddings)
+	}
 	o := a.Options
 	if o.MaxNewTokens == 0 {
 		o.MaxNewTokens = 512
 	}
-	o.StopStrings, o.Decode = a.Template.Stop, a.Tokenizer.Decode
-	s := speech{stream: a.Tokenizer.Stream(nil), stop: a.Template.Stop, onText: onText}
-	if o.Beams <= 1 {
+	o.StopStrings, o.Decode = slices.Concat(a.Template.Stop, o.StopStrings), a.Tokenizer.Decode
+	s := speech{stream: a.Tokenizer.Stream(nil), stop: o.StopStrings, onText: onText}
+	if o.Beams > 1 {
+		o.StopStrings, o.OnToken = nil, nil // the text is cut at them in the end
+	} else {
 		o.OnToken = func(_ int, id int32) error { return s.add(s.stream.Next(id)) }
 	}
 	g, err := a.Model.Generate(ctx, b, o)
@@ -83,7 +91,7 @@ func (a *Assistant) prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, 
 	return x, nil
 }
 
-// speech passes text on while it comes, but for what may become a stop string.
+// speech passes text on while it comes, but for what may become a stop string, and white space at both ends.
 type speech struct {
 	stream *tokenizer.Stream
 	stop   []string
@@ -104,7 +112,7 @@ func (s *speech) add(text string) error {
 			s.held, s.over = s.held[:at], true
 		}
 	}
-	keep := 0
+	keep := len(s.held) - len(strings.TrimRightFunc(s.held, unicode.IsSpace))
 	if !s.over {
 		for _, stop := range s.stop {
 			for n := min(len(stop), len(s.held)); n > keep; n-- {
@@ -117,7 +125,7 @@ func (s *speech) add(text string) error {
 	out := s.held[:len(s.held)-keep]
 	s.held = s.held[len(out):]
 	if s.said.Len() == 0 {
-		out = strings.TrimLeft(out, " \n")
+		out = strings.TrimLeftFunc(out, unicode.IsSpace)
 	}
 	s.said.WriteString(out)
 	if s.onText == nil || out == "" {

@@ -248,18 +248,9 @@ func (c *Config) readIDs(bos, pad *int, eos json.RawMessage) error {
 	if pad != nil {
 		c.PAD = *pad
 	}
-	if jsonfile.IsNull(eos) {
-		return nil
-	}
-	var one int
-	if json.Unmarshal(eos, &one) == nil {
-		c.EOS = []int{one}
-		return nil
-	}
-	if err := json.Unmarshal(eos, &c.EOS); err != nil {
-		return fmt.Errorf("eos_token_id: %s is neither a number nor a list of numbers", eos)
-	}
-	return nil
+	var err error
+	c.EOS, err = tokenIDs("eos_token_id", eos)
+	return err
 }
 
 // MPT's names for the same things.

@@ -2,6 +2,7 @@ package llm
 
 import (
 	"encoding/json"
+	"errors"
 
 	"github.com/gollava/gollava/internal/jsonfile"
 )
@@ -26,6 +27,9 @@ func withDefaults(raw json.RawMessage) (json.RawMessage, error) {
 	var given, all map[string]json.RawMessage
 	if err := jsonfile.Unmarshal(raw, &given); err != nil {
 		return nil, err
+	}
+	if !jsonfile.IsNull(given["text_config"]) {
+		return nil, errors.New("text_config: the folder holds a multimodal model, not a language model alone")
 	}
 	var family string
 	if err := json.Unmarshal(given["model_type"], &family); err != nil {

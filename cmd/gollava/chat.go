@@ -14,17 +14,18 @@ import (
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
 )
 
 type chatCommand struct {
 	Source      source   `embed:""`
 	Image       []string `short:"i" help:"A picture to begin with; may be given again."`
-	Ask         string   `help:"Ask this one question, print the answer and end."`
+	Ask         *string  `help:"Ask this one question, print the answer and end."`
 	Template    string   `help:"Conversation template, a name such as vicuna_v1; default: what the model was trained with."`
-	MaxTokens   int      `default:"512" help:"Tokens of an answer at most."`
-	Temperature float64  `help:"Randomness of answers; 0: always the likeliest token."`
-	TopP        float64  `default:"1" help:"Sample among the likeliest tokens that make up this share."`
+	MaxTokens   *int     `help:"Tokens of an answer at most; default: what generation_config.json says, else 512."`
+	Temperature *float64 `help:"Randomness of answers; 0: always the likeliest token; default: what generation_config.json says, else 0."`
+	TopP        *float64 `help:"Sample among the likeliest tokens that make up this share; default: what generation_config.json says, else 1."`
 	Seed        uint64   `help:"Seed of the randomness."`
 }
 
@@ -51,22 +52,56 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 			return fmt.Errorf("chat: %w", err)
 		}
 	}
-	a.Options.MaxNewTokens = v.MaxTokens
-	a.Options.Sampling.Temperature, a.Options.Sampling.TopP, a.Options.Sampling.Seed = v.Temperature, v.TopP, v.Seed
+	if err := v.sampling(&a.Options); err != nil {
+		return fmt.Errorf("chat: %w", err)
+	}
+	c.ignored(a)
 	t := talk{assistant: a, out: c.out}
 	for _, name := range v.Image {
 		if err := t.show(name); err != nil {
 			return fmt.Errorf("chat: %w", err)
 		}
 	}
-	if v.Ask != "" {
-		if err := t.say(ctx, v.Ask); err != nil {
+	if v.Ask != nil {
+		if strings.TrimSpace(*v.Ask) == "" {
+			return fmt.Errorf("chat: --ask is empty: ask something, or leave it out for a conversation")
+		}
+		if err := t.say(ctx, *v.Ask); err != nil {
 			return fmt.Errorf("chat: %w", err)
 		}
 		c.next("gollava chat %s starts a conversation", v.Source.Dir)
 		return nil
 	}
 	return t.loop(ctx, c)
+}
+
+// sampling takes over the flags that were given.
+func (v chatCommand) sampling(o *llm.Options) error {
+	s := &o.Sampling
+	s.Seed = v.Seed
+	if v.MaxTokens != nil {
+		if o.MaxNewTokens = *v.MaxTokens; o.MaxNewTokens < 1 {
+			return fmt.Errorf("--max-tokens %d: an answer takes at least one", o.MaxNewTokens)
+		}
+	}
+	if v.Temperature != nil {
+		if s.Temperature = *v.Temperature; !(s.Temperature >= 0) {
+			return fmt.Errorf("--temperature %v must not be negative", s.Temperature)
+		}
+	}
+	if v.TopP != nil {
+		if s.TopP = *v.TopP; !(s.TopP > 0 && s.TopP <= 1) {
+			return fmt.Errorf("--top-p %v is not in (0, 1]", s.TopP)
+		}
+	}
+	return nil
+}
+
+// ignored says what the checkpoint asks for and is not done.
+func (c console) ignored(a *connector.Assistant) {
+	for _, field := range a.Ignored {
+		fmt.Fprintf(c.err, "generation_config.json: %s is not supported: answers are made without it\n", field)
+	}
 }
 
 // talk is a conversation.
@@ -109,15 +144,22 @@ func (t *talk) say(ctx context.Context, text string) error {
 // loop talks until the input ends. Ctrl-C ends an answer, not the conversation.
 func (t *talk) loop(ctx context.Context, c console) error {
 	fmt.Fprintln(c.err, chatHelp)
-	lines := bufio.NewScanner(c.in)
+	lines := bufio.NewReader(c.in)
 	for {
 		fmt.Fprint(c.err, "> ")
-		if !lines.Scan() {
-			return lines.Err()
+		line, err := readLine(lines)
+		if err == io.EOF && line == "" {
+			return nil
+		} else if err != nil && err != io.EOF {
+			fmt.Fprintln(c.err, err)
+			if !errors.Is(err, errLongLine) {
+				return err
+			}
+			continue
 		}
-		line := strings.TrimSpace(lines.Text())
+		line = strings.TrimSpace(line)
 		command, rest, _ := strings.Cut(line, " ")
-		var err error
+		err = nil
 		switch {
 		case line == "":
 			continue
@@ -126,7 +168,7 @@ func (t *talk) loop(ctx context.Context, c console) error {
 		case command == "/clear":
 			t.turns, t.pictures, t.fresh = nil, nil, 0
 		case command == "/image":
-			err = t.show(strings.TrimSpace(rest))
+			err = t.show(unquoted(strings.TrimSpace(rest)))
 		case strings.HasPrefix(line, "/"):
 			fmt.Fprintln(c.err, chatHelp)
 		default:
@@ -141,4 +183,35 @@ func (t *talk) loop(ctx context.Context, c console) error {
 			fmt.Fprintf(c.err, "%v\n", err)
 		}
 	}
+}
+
+// maxLine is how long a line of a conversation may be, in bytes.
+const maxLine = 1 << 20
+
+var errLongLine = fmt.Errorf("the line is longer than %d bytes: nothing was asked", maxLine)
+
+// readLine reads a line of any length, and refuses it if it is longer than maxLine.
+func readLine(r *bufio.Reader) (string, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		if len(line) <= maxLine {
+			line = append(line, part...)
+		}
+		switch {
+		case err == bufio.ErrBufferFull:
+			continue
+		case len(line) > maxLine:
+			return "", errLongLine
+		}
+		return string(line), err
+	}
+}
+
+// unquoted takes off the quotes that a shell, or a file dragged into a terminal, puts around a name, and the backslashes before spaces.
+func unquoted(name string) string {
+	if n := len(name); n >= 2 && strings.ContainsRune("\"'", rune(name[0])) && name[n-1] == name[0] {
+		return name[1 : n-1]
+	}
+	return strings.ReplaceAll(name, `\ `, " ")
 }

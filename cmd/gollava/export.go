@@ -30,7 +30,7 @@ func (v mergeCommand) Run(c console) error {
 	if !v.Source.adapted() {
 		return fmt.Errorf("merge: %s has no adapter_config.json: which folder holds the adapter?", v.Source.Dir)
 	}
-	if _, err := llm.ReadConfig(v.Source.Base); err == nil && !vlm(v.Source.Dir) {
+	if v.Source.Base != "" && !llava.Describes(v.Source.Base) && !llava.Describes(v.Source.Dir) { // of a language model alone
 		if err := v.text(); err != nil {
 			return fmt.Errorf("merge: %w", err)
 		}
@@ -49,12 +49,6 @@ func (v mergeCommand) Run(c console) error {
 	}
 	c.next("gollava chat %s", v.Out)
 	return nil
-}
-
-// vlm reports whether a folder's config.json describes a vision-language model.
-func vlm(dir string) bool {
-	_, err := llava.ReadConfig(dir)
-	return err == nil
 }
 
 // text merges an adapter of a plain language model.

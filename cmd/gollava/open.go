@@ -42,7 +42,7 @@ func (s source) open() (*connector.Assistant, *lora.Adapter, error) {
 		if s.Base == "" {
 			return nil, nil, fmt.Errorf("%s holds an adapter: name the model that it was trained on with --base", s.Dir)
 		}
-		if _, err := llava.ReadConfig(s.Base); err == nil { // of a whole vision-language model
+		if llava.Describes(s.Base) { // the whole model
 			dir, o.Base = s.Base, ""
 		}
 	}

@@ -39,8 +39,10 @@ type Config struct {
 	original  bool   // read from the original layout
 	tower     bool   // vision described here rather than in the tower's folder
 	pinpoints string // grids of the original layout until the size of a view is known
-	eos       []int  // of generation_config.json; nil: Text's
+	eos       []int  // of generation_config.json or the whole model's config.json; nil: Text's
 	pad       *int   // the same
+
+	generation llm.Generation // what generation_config.json says
 }
 
 // Next reports whether pictures are shown as tiles, as LLaVA-NeXT does.

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
 
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/internal/jsonfile"
 	"github.com/gollava/gollava/vit"
 )
 
@@ -75,13 +75,10 @@ func ReadConfig(dir string) (Config, error) { return readConfig(dir, "") }
 // readConfig takes the tower from another folder than mm_vision_tower says, if that is given.
 func readConfig(dir, tower string) (Config, error) {
 	path := filepath.Join(dir, "config.json")
-	raw, err := os.ReadFile(path)
+	var c Config
+	err := jsonfile.Read(path, &c)
 	if err != nil {
 		return Config{}, err
-	}
-	var c Config
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if tower != "" {
 		if c.Tower, err = filepath.Abs(tower); err != nil {
@@ -111,6 +108,17 @@ func readConfig(dir, tower string) (Config, error) {
 	return c, nil
 }
 
+// Describes reports whether dir/config.json calls itself that of a vision-language model of LLaVA's kind, whatever else may be wrong with it.
+func Describes(dir string) bool {
+	var f struct {
+		ModelType string          `json:"model_type"`
+		Text      json.RawMessage `json:"text_config"`
+		Tower     string          `json:"mm_vision_tower"`
+	}
+	err := jsonfile.Read(filepath.Join(dir, "config.json"), &f)
+	return err == nil && (strings.HasPrefix(f.ModelType, "llava") || f.Text != nil || f.Tower != "")
+}
+
 // towers are those that original checkpoints name, by the last part of the name.
 var towers = map[string]func() vit.VisionConfig{"clip-vit-large-patch14-336": vit.CLIPLarge336, "clip-vit-large-patch14": vit.CLIPLarge,
 	"clip-vit-base-patch32": vit.CLIPBase32, "clip-vit-base-patch16": vit.CLIPBase16, "siglip-so400m-patch14-384": vit.SigLIPSo400m384}
@@ -121,7 +129,7 @@ func (c *Config) UnmarshalJSON(raw []byte) error {
 		ModelType string          `json:"model_type"`
 		Text      json.RawMessage `json:"text_config"`
 	}
-	if err := json.Unmarshal(raw, &head); err != nil {
+	if err := jsonfile.Unmarshal(raw, &head); err != nil {
 		return err
 	}
 	if head.Text != nil && (head.ModelType == "llava" || head.ModelType == "llava_next") {
@@ -137,26 +145,29 @@ func (c *Config) UnmarshalJSON(raw []byte) error {
 func (c *Config) unmarshalHub(raw []byte) error {
 	f := hubFile{Act: "gelu", Strategy: "default"}
 	if err := json.Unmarshal(raw, &f); err != nil {
-		return err
+		return jsonfile.Explain(raw, err)
 	}
 	*c = Config{Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}}, Image: 32000, Aspect: "square", PaddingSide: "right", tower: true}
-	text, err := withDefaults(f.Text, f.Tie)
+	text, err := withTie(f.Text, f.Tie)
+	if err == nil {
+		err = json.Unmarshal(text, &c.Text)
+	}
 	if err != nil {
-		return fmt.Errorf("text_config: %w", err)
+		return fmt.Errorf("text_config: %w", jsonfile.Explain(text, err))
 	}
-	if err := json.Unmarshal(text, &c.Text); err != nil {
-		return fmt.Errorf("text_config: %w", err)
+	if c.eos, err = tokenIDs(f.EOS); err != nil { // those of the whole model count more than the text's
+		return fmt.Errorf("eos_token_id: %w", err)
 	}
-	if c.Text.PAD < 0 && f.PAD != nil {
-		c.Text.PAD = *f.PAD
+	if c.pad = f.PAD; c.pad != nil && c.Text.PAD < 0 {
+		c.Text.PAD = *c.pad
 	}
-	if f.Vision == nil {
+	if jsonfile.IsNull(f.Vision) {
 		c.Vision = vit.CLIPLarge336()
 	} else if err := json.Unmarshal(f.Vision, &c.Vision); err != nil {
-		return fmt.Errorf("vision_config: %w", err)
+		return fmt.Errorf("vision_config: %w", jsonfile.Explain(f.Vision, err))
 	}
 	switch {
-	case f.Quantization != nil && string(f.Quantization) != "null":
+	case !jsonfile.IsNull(f.Quantization):
 		return fmt.Errorf("quantization_config is not supported: load an unquantised checkpoint")
 	case f.ModelType == "llava_next" && f.UseNewline != nil && !*f.UseNewline:
 		return fmt.Errorf("use_image_newline_parameter false is not supported")
@@ -175,8 +186,8 @@ func (c *Config) unmarshalHub(raw []byte) error {
 	default:
 		return fmt.Errorf("vision_feature_select_strategy %q is neither default nor full", f.Strategy)
 	}
-	if f.Layer != nil {
-		one := -2 // null is the default
+	if !jsonfile.IsNull(f.Layer) {
+		one := -2
 		if json.Unmarshal(f.Layer, &one) == nil {
 			c.Select.Layers = []int{one}
 		} else if err := json.Unmarshal(f.Layer, &c.Select.Layers); err != nil {
@@ -208,48 +219,35 @@ func (c *Config) depart(d departures) {
 	c.Merge, c.Gain, c.SlotStd, c.Template, c.System = d.Merge, d.Gain, d.SlotStd, d.Template, d.System
 }
 
-// textDefaults are those of transformers' configs, which leave out of text_config what equals them.
-var textDefaults = map[string]string{
-	"llama": `{"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
-		"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "bos_token_id": 1, "eos_token_id": 2}`,
-	"mistral": `{"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 14336, "num_hidden_layers": 32, "num_attention_heads": 32,
-		"num_key_value_heads": 8, "max_position_embeddings": 131072, "rms_norm_eps": 1e-6, "sliding_window": 4096, "bos_token_id": 1, "eos_token_id": 2}`,
-	"qwen2": `{"vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32, "num_attention_heads": 32,
-		"num_key_value_heads": 32, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6}`,
-	"qwen3": `{"vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32, "num_attention_heads": 32,
-		"num_key_value_heads": 32, "head_dim": 128, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6}`,
-	"phi3": `{"vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 32, "num_attention_heads": 32,
-		"max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "bos_token_id": 1, "eos_token_id": 32000, "pad_token_id": 32000}`,
-}
-
-// withDefaults adds to a text_config what it leaves out. The outer config's tie_word_embeddings counts where the inner one has none.
-func withDefaults(raw json.RawMessage, tie *bool) (json.RawMessage, error) {
-	var given, all map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &given); err != nil {
-		return nil, err
+// withTie adds to a text_config the model_type that it may leave out, and the outer config's tie_word_embeddings where it has none.
+func withTie(raw json.RawMessage, tie *bool) (json.RawMessage, error) {
+	var given map[string]json.RawMessage
+	if err := jsonfile.Unmarshal(raw, &given); err != nil {
+		return raw, err
 	}
-	family := "llama"
-	if t, ok := given["model_type"]; ok {
-		if err := json.Unmarshal(t, &family); err != nil {
-			return nil, fmt.Errorf("model_type: %w", err)
-		}
-	} else {
+	if jsonfile.IsNull(given["model_type"]) {
 		given["model_type"] = json.RawMessage(`"llama"`)
 	}
-	if _, ok := given["tie_word_embeddings"]; !ok && tie != nil {
+	if jsonfile.IsNull(given["tie_word_embeddings"]) && tie != nil {
 		given["tie_word_embeddings"] = json.RawMessage(strconv.FormatBool(*tie))
 	}
-	if d, ok := textDefaults[family]; ok {
-		if err := json.Unmarshal([]byte(d), &all); err != nil {
-			return nil, err
-		}
-		for k, v := range all {
-			if _, ok := given[k]; !ok {
-				given[k] = v
-			}
-		}
-	}
 	return json.Marshal(given)
+}
+
+// tokenIDs reads a number, a list of numbers or null.
+func tokenIDs(raw json.RawMessage) ([]int, error) {
+	if jsonfile.IsNull(raw) {
+		return nil, nil
+	}
+	var one int
+	var list []int
+	if json.Unmarshal(raw, &one) == nil {
+		return []int{one}, nil
+	}
+	if json.Unmarshal(raw, &list) != nil {
+		return nil, fmt.Errorf("%.60s is neither a number nor a list of numbers", raw)
+	}
+	return list, nil
 }
 
 var anyresMax = regexp.MustCompile(`^anyres(?:_max_(\d{1,4}))?$`)
@@ -257,7 +255,7 @@ var anyresMax = regexp.MustCompile(`^anyres(?:_max_(\d{1,4}))?$`)
 func (c *Config) unmarshalOriginal(raw []byte) error {
 	f := originalFile{Projector: "linear", Feature: "patch", Aspect: "square", PaddingSide: "right", MergeType: "flat"}
 	if err := json.Unmarshal(raw, &f); err != nil {
-		return err
+		return jsonfile.Explain(raw, err)
 	}
 	*c = Config{Projector: f.Projector, Select: vit.Select{Layers: []int{-2}, Class: f.Feature}, Image: -200, Aspect: f.Aspect, MaxLength: f.MaxLength,
 		PaddingSide: f.PaddingSide, Tower: f.Tower, Marks: f.StartEnd, original: true}
@@ -276,10 +274,10 @@ func (c *Config) unmarshalOriginal(raw []byte) error {
 	if f.Departures != nil {
 		c.depart(*f.Departures)
 	}
-	if f.Vision != nil {
+	if !jsonfile.IsNull(f.Vision) {
 		c.tower = true
 		if err := json.Unmarshal(f.Vision, &c.Vision); err != nil {
-			return fmt.Errorf("vision_config: %w", err)
+			return fmt.Errorf("vision_config: %w", jsonfile.Explain(f.Vision, err))
 		}
 	} else if f.Tower == "" {
 		return fmt.Errorf("mm_vision_tower is missing: which vision tower does the model look with?")

@@ -56,6 +56,14 @@ func (c *Config) hub() (map[string]any, error) {
 	for _, k := range []string{"bos_token_id", "eos_token_id", "pad_token_id"} {
 		f[k] = text[k]
 	}
+	if c.eos != nil {
+		if f["eos_token_id"] = any(c.eos); len(c.eos) == 1 {
+			f["eos_token_id"] = c.eos[0]
+		}
+	}
+	if c.pad != nil {
+		f["pad_token_id"] = *c.pad
+	}
 	c.putDepartures(f)
 	return f, nil
 }

@@ -1,7 +1,6 @@
 package llava
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -63,6 +62,16 @@ func (o LoadOptions) load(dir string, w *nn.Weights) (*connector.VLM, error) {
 	if err := c.readGeneration(dir); err != nil {
 		return nil, err
 	}
+	m, err := o.loadAs(c, dir, w)
+	if errors.Is(err, nn.ErrTied) && c.Text.TieWordEmbeddings { // a head of its own, as merged adapters leave one: transformers 5 takes it too
+		c.Text.TieWordEmbeddings = false
+		return o.loadAs(c, dir, w)
+	}
+	return m, err
+}
+
+// loadAs reads the weights into the model that c describes.
+func (o LoadOptions) loadAs(c Config, dir string, w *nn.Weights) (*connector.VLM, error) {
 	m, err := New(nil, c)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
@@ -187,35 +196,17 @@ func findProjector(dir string) string {
 	return ""
 }
 
-// readGeneration takes end and padding tokens from dir/generation_config.json, if there is one: they count more than those of config.json.
-func (c *Config) readGeneration(dir string) error {
-	path := filepath.Join(dir, "generation_config.json")
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// readGeneration takes end and padding tokens, and how the model is to answer, from dir/generation_config.json, if there is one: it counts more than
+// config.json.
+func (c *Config) readGeneration(dir string) (err error) {
+	if c.generation, err = llm.ReadGeneration(dir); err != nil {
+		return err
 	}
-	var f struct {
-		EOS json.RawMessage `json:"eos_token_id"`
-		PAD *int            `json:"pad_token_id"`
+	if eos := c.generation.Options.EOS; eos != nil {
+		c.eos = eos
 	}
-	if err == nil {
-		err = json.Unmarshal(raw, &f)
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if f.PAD != nil {
-		c.pad = f.PAD
-	}
-	var one int
-	switch {
-	case f.EOS == nil || string(f.EOS) == "null":
-	case json.Unmarshal(f.EOS, &one) == nil:
-		c.eos = []int{one}
-	default:
-		if err := json.Unmarshal(f.EOS, &c.eos); err != nil {
-			return fmt.Errorf("%s: eos_token_id %s is neither a number nor a list of numbers", path, f.EOS)
-		}
+	if pad := c.generation.Options.PAD; pad >= 0 {
+		c.pad = &pad
 	}
 	return nil
 }

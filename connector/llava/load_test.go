@@ -14,6 +14,7 @@ import (
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/internal/atomicfile"
+	"github.com/gollava/gollava/internal/jsonfile/mutate"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -424,4 +425,62 @@ func FuzzConfig(f *testing.F) {
 		}
 		(&Connector{config: c}).Layout(imaging.Size{W: 640, H: 480})
 	})
+}
+
+// Whatever stands in place of any value of a config.json, of either layout, ends in an error or in a model.
+func TestMutatedConfigs(t *testing.T) {
+	files, err := filepath.Glob("testdata/llava*/*[l5]/config.json")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, path := range files {
+		raw, err := os.ReadFile(path)
+		require.NoError(t, err)
+		dir := t.TempDir()
+		for what, b := range mutate.All(raw) {
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"), b, 0o600))
+			c, err := ReadConfig(dir)
+			if err != nil || c.Text.NumHiddenLayers+c.Vision.NumHiddenLayers > 200 {
+				continue
+			}
+			_, err = New(nil, c)
+			require.NoError(t, err, "%s: %s", path, what)
+			_, _ = json.Marshal(c)
+			_, _ = c.originalConfig()
+		}
+	}
+}
+
+// The end tokens of the whole model's config count where generation_config.json says nothing, and are written again.
+func TestEndTokensOfTheOuterConfig(t *testing.T) {
+	var c Config
+	text := `"text_config": {"model_type": "llama", "vocab_size": 10, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "eos_token_id": 2}`
+	for outer, want := range map[string][]int{`"eos_token_id": 7`: {7}, `"eos_token_id": [7, 8]`: {7, 8}, `"eos_token_id": null`: {2}, `"pad_token_id": 5`: {2}} {
+		require.NoError(t, json.Unmarshal([]byte(`{"model_type": "llava", `+text+`, `+outer+`}`), &c))
+		require.Equal(t, want, c.ends(), outer)
+		raw, err := json.Marshal(c)
+		require.NoError(t, err)
+		var again Config
+		require.NoError(t, json.Unmarshal(raw, &again))
+		require.Equal(t, want, again.ends(), outer)
+		require.Equal(t, c.padding(), again.padding(), outer)
+	}
+}
+
+// A stored head that differs from the embeddings counts, though the config ties them.
+func TestTiedFlagWithAHeadOfItsOwn(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/llava/transformers-4")))
+	path := filepath.Join(dir, "config.json")
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	want, err := Load(dir, LoadOptions{})
+	require.NoError(t, err)
+	require.False(t, ConfigOf(want).Text.TieWordEmbeddings)
+	text := strings.ReplaceAll(string(raw), `"tie_word_embeddings": false`, `"tie_word_embeddings": true`)
+	require.NotEqual(t, string(raw), text)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	got, err := Load(dir, LoadOptions{})
+	require.NoError(t, err)
+	require.Equal(t, want.Language.Head().(*nn.Linear).Weight.Data(), got.Language.Head().(*nn.Linear).Weight.Data())
+	require.False(t, ConfigOf(got).Text.TieWordEmbeddings)
 }

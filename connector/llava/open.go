@@ -12,7 +12,6 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/internal/atomicfile"
-	"github.com/gollava/gollava/llm"
 )
 
 // Open loads the model in dir together with its tokenizer, image processor and template. The tokenizer and the image processor may be in o.Base and
@@ -24,7 +23,7 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 		return nil, err
 	}
 	c := ConfigOf(m)
-	a := &connector.Assistant{Model: m, Marks: c.Marks, Options: llm.Options{PAD: -1}}
+	a := &connector.Assistant{Model: m, Marks: c.Marks, Options: c.generation.Options, Ignored: c.generation.Ignored}
 	if a.Tokenizer, err = tokenizer.Load(dir); err != nil && o.Base != "" {
 		a.Tokenizer, err = tokenizer.Load(o.Base)
 	}

@@ -94,7 +94,7 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 	if err := nn.Save(m, dir, so); err != nil {
 		return err
 	}
-	if err := atomicfile.WriteJSON(filepath.Join(dir, "generation_config.json"), c.generation()); err != nil {
+	if err := atomicfile.WriteJSON(filepath.Join(dir, "generation_config.json"), c.generationConfig()); err != nil {
 		return err
 	}
 	if err := atomicfile.WriteJSON(filepath.Join(dir, "config.json"), config); err != nil || o.Tokenizer == nil {
@@ -144,9 +144,12 @@ func (c Config) processor() *imaging.Processor {
 	return p
 }
 
-// generation is generation_config.json.
-func (c Config) generation() map[string]any {
+// generationConfig is generation_config.json: all of the file that was read, with the tokens that count.
+func (c Config) generationConfig() map[string]any {
 	f := map[string]any{"_from_model_config": true}
+	for k, v := range c.generation.Fields {
+		f[k] = v
+	}
 	if c.Text.BOS >= 0 {
 		f["bos_token_id"] = c.Text.BOS
 	}

@@ -18,8 +18,7 @@ import (
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
-	"github.com/gollava/gollava/data/shapes"
-	"github.com/gollava/gollava/data/shapes/eval"
+	"github.com/gollava/gollava/data/score"
 	"github.com/gollava/gollava/lora"
 )
 
@@ -101,7 +100,7 @@ func (v evalCommand) run(ctx context.Context, c console) error {
 			return err
 		}
 	}
-	score(c.out, questions, answers)
+	printScores(c.out, questions, answers)
 	c.next("the answers are in %s; gollava chat %s asks more", v.Answers, v.Source.Dir)
 	return nil
 }
@@ -176,36 +175,41 @@ func ask(ctx context.Context, a *connector.Assistant, source data.Source, q ques
 	return a.Reply(ctx, []chat.Turn{{From: chat.Human, Value: text}}, pictures, nil)
 }
 
-// score prints what the answers are worth, category by category.
-func score(w io.Writer, questions []question, answers map[string]string) {
-	sets, said := map[string]eval.Set{}, map[string][]string{}
-	binary := map[string]bool{}
+// printScores prints what the answers are worth, category by category.
+func printScores(w io.Writer, questions []question, answers map[string]string) {
+	type set struct {
+		truths, said []string
+		binary       bool // every truth is yes or no
+	}
+	sets := map[string]*set{}
 	for _, q := range questions {
 		want := strings.ToLower(strings.TrimSpace(q.truth()))
 		if want == "" {
 			continue
 		}
-		if _, ok := sets[q.Category]; !ok {
-			binary[q.Category] = true
+		s := sets[q.Category]
+		if s == nil {
+			s = &set{binary: true}
+			sets[q.Category] = s
 		}
-		binary[q.Category] = binary[q.Category] && (want == "yes" || want == "no")
-		sets[q.Category] = append(sets[q.Category], eval.Item{Question: shapes.Question{Text: q.Text, Answer: want}})
-		said[q.Category] = append(said[q.Category], answers[string(q.ID)])
+		s.binary = s.binary && (want == "yes" || want == "no")
+		s.truths, s.said = append(s.truths, want), append(s.said, answers[string(q.ID)])
 	}
 	for _, name := range slices.Sorted(maps.Keys(sets)) {
-		set, got, yesNo := sets[name], said[name], binary[name]
+		s := sets[name]
 		if name == "" {
 			name = "all"
 		}
-		if yesNo {
-			p := eval.POPE(set, got)
-			fmt.Fprintf(w, "%-20s %6d questions  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f  yes %.4f\n", name, len(set), p.Accuracy, p.Precision, p.Recall, p.F1, p.YesRatio)
+		if !s.binary {
+			fmt.Fprintf(w, "%-20s %6d questions  exact %.4f\n", name, len(s.truths), score.Exact(s.truths, s.said))
 			continue
 		}
-		for i := range got {
-			got[i] = strings.ToLower(strings.TrimRight(strings.TrimSpace(got[i]), "."))
+		var p score.YesNo
+		for i, said := range s.said {
+			p.Add(score.SaysYes(said), s.truths[i] == "yes")
 		}
-		fmt.Fprintf(w, "%-20s %6d questions  exact %.4f\n", name, len(set), eval.Exact(set, got))
+		fmt.Fprintf(w, "%-20s %6d questions  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f  yes %.4f\n", name, len(s.truths),
+			p.Accuracy(), p.Precision(), p.Recall(), p.F1(), p.YesRatio())
 	}
 	if len(sets) == 0 {
 		fmt.Fprintln(w, "no question has a label or an answer: nothing to score")

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/internal/verify"
+	"github.com/gollava/gollava/internal/verify/benchmarkcase"
 	"github.com/gollava/gollava/internal/verify/datacase"
 	"github.com/gollava/gollava/internal/verify/ggufcase"
 	"github.com/gollava/gollava/internal/verify/modelcase"
@@ -23,6 +24,7 @@ var tasks = map[string]verify.Task{
 	"accumulation":   traincase.Run,
 	"adamw":          traincase.Run,
 	"anyres":         pixelcase.Run,
+	"benchmark":      benchmarkcase.Run,
 	"causal_lm":      modelcase.CausalLM,
 	"clip":           visioncase.Run,
 	"clip_vision":    visioncase.Run,

@@ -1,0 +1,70 @@
+package score
+
+import (
+	"fmt"
+	"strings"
+)
+
+// What LLaVA-1.5 was measured with, behind the question.
+const (
+	shortAnswer   = "\nAnswer the question using a single word or phrase."
+	unanswerable  = "\nWhen the provided information is insufficient, respond with 'Unanswerable'."
+	letterAnswer  = "\nAnswer with the option's letter from the given choices directly."
+	letterAnswerC = "\n请直接回答选项字母。"
+)
+
+// asked ends a question with what LLaVA-1.5 asks for, if its file does not have that already.
+func asked(text, suffix string) string {
+	if strings.HasSuffix(text, suffix) {
+		return text
+	}
+	return text + suffix
+}
+
+// askRow is a line of LLaVA's question files.
+type askRow struct {
+	ID       ident  `json:"question_id"`
+	Image    string `json:"image"`
+	Text     string `json:"text"`
+	Question string `json:"question"`
+	Category string `json:"category"`
+}
+
+// askRows asks the questions of a file in LLaVA's form.
+func askRows(suffix string) func(Files, func(Question) error) error {
+	return func(files Files, f func(Question) error) error {
+		if err := needs("question", files.Questions); err != nil {
+			return err
+		}
+		return eachRow(files.Questions, func(r record) error {
+			q, err := decode[askRow](r)
+			if err != nil {
+				return err
+			}
+			if q.Text == "" {
+				q.Text = q.Question
+			}
+			if q.ID == "" || q.Text == "" {
+				return fmt.Errorf("%s: no question_id, or no text", r.at())
+			}
+			return f(Question{ID: string(q.ID), Image: q.Image, Text: asked(q.Text, suffix), Category: q.Category})
+		})
+	}
+}
+
+// LetterInstruction is what LLaVA-1.5 asks for after a question with options, from its line end on.
+func LetterInstruction(chinese bool) string {
+	if chinese {
+		return letterAnswerC
+	}
+	return letterAnswer
+}
+
+// lettered writes options below each other, a letter before each.
+func lettered(options []string) string {
+	var b strings.Builder
+	for i, o := range options {
+		fmt.Fprintf(&b, "\n%c. %s", 'A'+i, o)
+	}
+	return b.String()
+}

@@ -52,8 +52,8 @@ func (a answerLine) text() (string, bool) {
 	return "", false
 }
 
-// Answers are the answer files of one model: an index in memory, the answers themselves on the disk. It is not safe for concurrent
-// use.
+// Answers are the answer files of one model: an index in memory, the answers themselves on the disk. It is not safe
+// for concurrent use.
 type Answers struct {
 	files  []*os.File
 	paths  []string
@@ -77,9 +77,9 @@ type place struct {
 	offset     int64
 }
 
-// OpenAnswers indexes answer files: JSON objects one a line, an array of them, or an object from ids to texts. Of several answers to one
-// question the last counts, as in LLaVA's scripts. Lines that are no answers are counted and passed over: a run that was killed leaves
-// half a line. key joins answers to questions; nil: by their id.
+// OpenAnswers indexes answer files: JSON objects one a line, an array of them, or an object from ids to texts. Of
+// several answers to one question the last counts, as in LLaVA's scripts. Lines that are no answers are counted and
+// passed over: a run that was killed leaves half a line. key joins answers to questions; nil: by their id.
 func OpenAnswers(key func(Answer) string, paths ...string) (*Answers, error) {
 	a := &Answers{byID: map[string]int32{}, models: map[string]int{}, key: key, faults: &Faults{}}
 	if a.key == nil {
@@ -145,7 +145,8 @@ func (a *Answers) add(path string) error {
 }
 
 // answerKeys are the keys that an answer's line may begin with.
-const answerKeys = " question_id questionId index image_id image prompt text answer prediction caption model_id answer_id metadata "
+const answerKeys = " question_id questionId index image_id image prompt text answer prediction caption model_id " +
+	"answer_id metadata "
 
 // index notes where an answer is.
 func (a *Answers) index(r record, cut bool) error {
@@ -285,7 +286,8 @@ func (a *Answers) done(questions string, n int) error {
 		if err != nil {
 			return err
 		}
-		return fmt.Errorf("none of the %d answers in %s belongs to a question of %s (the first is to question %s): these are the files "+
+		return fmt.Errorf("none of the %d answers in %s belongs to a question of %s (the first is to question "+
+			"%s): these are the files "+
 			"of different benchmarks or splits; name the question file that the answers were made for", len(a.places),
 			strings.Join(a.paths, ", "), questions, x.ID)
 	}

@@ -5,7 +5,8 @@ import (
 	"strings"
 )
 
-// Files are what a benchmark is scored from: paths, as the benchmark is distributed. What a benchmark does not read stays empty.
+// Files are what a benchmark is scored from: paths, as the benchmark is distributed. What a benchmark does not read
+// stays empty.
 type Files struct {
 	Questions   string   // the question file
 	Annotations string   // the truth, where it is in a file of its own, or a folder of such files
@@ -34,7 +35,8 @@ type Benchmark struct {
 	Score func(Files) (*Report, error)
 	// Ask calls f with each question as LLaVA-1.5 asks it. nil: it cannot be asked, only scored.
 	Ask func(files Files, f func(Question) error) error
-	// Upload writes the answers to path in the official answer format. nil: the official program reads LLaVA's answer files.
+	// Upload writes the answers to path in the official answer format. nil: the official program reads LLaVA's answer
+	// files.
 	Upload func(files Files, path string) error
 }
 

@@ -25,8 +25,9 @@ type CaptionScore struct {
 	ROUGEs []float64
 }
 
-// ScoreCaptions scores tokenised captions against tokenised references as pycocoevalcap does: tokens separated by single spaces. It
-// panics if there are not as many of each, and a picture without references counts with BLEU and ROUGE of 0.
+// ScoreCaptions scores tokenised captions against tokenised references as pycocoevalcap does: tokens separated by
+// single spaces. It panics if there are not as many of each, and a picture without references counts with BLEU and
+// ROUGE of 0.
 func ScoreCaptions(references [][]string, captions []string) CaptionScore {
 	if len(references) != len(captions) {
 		panic(fmt.Sprintf("score: %d captions for %d pictures", len(captions), len(references)))
@@ -54,8 +55,8 @@ func ngrams(tokens []string) (count [4]map[string]int) {
 	return count
 }
 
-// bleu is BLEU over the set and for each caption: clipped counts, the closest reference length (of two the shorter), brevity penalty, and
-// pycocoevalcap's small constants.
+// bleu is BLEU over the set and for each caption: clipped counts, the closest reference length (of two the shorter),
+// brevity penalty, and pycocoevalcap's small constants.
 func bleu(references [][]string, captions []string) (all [4]float64, each [][4]float64) {
 	const tiny, small = 1e-15, 1e-9
 	var right, guess [4]int
@@ -109,8 +110,8 @@ func bleu(references [][]string, captions []string) (all [4]float64, each [][4]f
 
 func abs(x int) int { return max(x, -x) }
 
-// cider is CIDEr-D: tf-idf vectors of n-grams, the document frequencies taken from the references of the set itself, clipped, with a
-// Gaussian penalty (σ = 6) on the difference in length, which pycocoevalcap counts in bigrams.
+// cider is CIDEr-D: tf-idf vectors of n-grams, the document frequencies taken from the references of the set itself,
+// clipped, with a Gaussian penalty (σ = 6) on the difference in length, which pycocoevalcap counts in bigrams.
 func cider(references [][]string, captions []string) (mean float64, each []float64) {
 	df := map[string]float64{}
 	for _, refs := range references {
@@ -184,7 +185,8 @@ func cider(references [][]string, captions []string) (mean float64, each []float
 	return mean / float64(max(1, len(captions))), each
 }
 
-// rouge is ROUGE-L: the best precision and the best recall over the references, each by itself, of the longest common subsequence.
+// rouge is ROUGE-L: the best precision and the best recall over the references, each by itself, of the longest common
+// subsequence.
 func rouge(references []string, caption string) float64 {
 	const beta = 1.2
 	tokens := strings.Split(caption, " ")
@@ -297,7 +299,9 @@ func askCaptions(files Files, f func(Question) error) error {
 		if err != nil {
 			return err
 		}
-		return f(Question{ID: string(m.ID), Image: m.File, Text: "Provide a one-sentence caption for the provided image."})
+		return f(
+			Question{ID: string(m.ID), Image: m.File, Text: "Provide a one-sentence caption for the provided image."},
+		)
 	})
 }
 

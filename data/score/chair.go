@@ -12,7 +12,8 @@ import (
 func chairBenchmark() Benchmark {
 	return Benchmark{
 		Name: "chair", Title: "CHAIR", Main: "CHAIRi", Scale: 100,
-		Needs: "annotations (instances_val2014.json), reference (captions_val2014.json); synonyms: a line of words for each object, the first its name",
+		Needs: "annotations (instances_val2014.json), reference (captions_val2014.json); synonyms: a line of " +
+			"words for each object, the first its name",
 		Score: scoreCHAIR, Ask: askCaptions,
 	}
 }
@@ -24,8 +25,9 @@ type Chair struct {
 	irregular map[string]string // singular of words that do not follow the rule
 }
 
-// NewChair makes one of lists of synonyms, the first of each being the object's name; of pairs of words that count as one; and of
-// plurals that the rule (a final s, not after s, of words of four letters and more) gets wrong. nil maps: those of [ChairWords].
+// NewChair makes one of lists of synonyms, the first of each being the object's name; of pairs of words that count as
+// one; and of plurals that the rule (a final s, not after s, of words of four letters and more) gets wrong. nil maps:
+// those of [ChairWords].
 func NewChair(synonyms [][]string, double, irregular map[string]string) *Chair {
 	c := &Chair{map[string]string{}, double, irregular}
 	for _, s := range synonyms {
@@ -43,10 +45,16 @@ func NewChair(synonyms [][]string, double, irregular map[string]string) *Chair {
 	return c
 }
 
-// ChairWords are pairs of words that count as one, taken from the synonyms and from what is said of animals and things, and plurals that
-// no rule makes.
+// ChairWords are pairs of words that count as one, taken from the synonyms and from what is said of animals and
+// things, and plurals that no rule makes.
 func ChairWords(synonyms [][]string) (double, irregular map[string]string) {
-	double = map[string]string{"bow tie": "tie", "toilet seat": "toilet", "passenger jet": "jet", "passenger train": "train", "wine glas": "wine glass"}
+	double = map[string]string{
+		"bow tie":         "tie",
+		"toilet seat":     "toilet",
+		"passenger jet":   "jet",
+		"passenger train": "train",
+		"wine glas":       "wine glass",
+	}
 	for _, s := range synonyms {
 		for _, w := range s {
 			if strings.Count(w, " ") == 1 {
@@ -57,10 +65,35 @@ func ChairWords(synonyms [][]string) (double, irregular map[string]string) {
 	for _, animal := range []string{"bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "animal", "cub"} {
 		double["baby "+animal], double["adult "+animal] = animal, animal
 	}
-	irregular = map[string]string{"people": "person", "men": "man", "women": "woman", "children": "child", "glass": "glas", "glasses": "glass",
-		"benches": "bench", "buses": "bus", "dishes": "dish", "couches": "couch", "knives": "knife", "wolves": "wolf", "mice": "mouse",
-		"geese": "goose", "puppies": "puppy", "ponies": "pony", "babies": "baby", "ladies": "lady", "skis": "ski", "toothbrushes": "toothbrush",
-		"sandwiches": "sandwich", "boxes": "box", "watches": "watch", "shelves": "shelf", "leaves": "leaf", "feet": "foot", "teeth": "tooth"}
+	irregular = map[string]string{
+		"people":       "person",
+		"men":          "man",
+		"women":        "woman",
+		"children":     "child",
+		"glass":        "glas",
+		"glasses":      "glass",
+		"benches":      "bench",
+		"buses":        "bus",
+		"dishes":       "dish",
+		"couches":      "couch",
+		"knives":       "knife",
+		"wolves":       "wolf",
+		"mice":         "mouse",
+		"geese":        "goose",
+		"puppies":      "puppy",
+		"ponies":       "pony",
+		"babies":       "baby",
+		"ladies":       "lady",
+		"skis":         "ski",
+		"toothbrushes": "toothbrush",
+		"sandwiches":   "sandwich",
+		"boxes":        "box",
+		"watches":      "watch",
+		"shelves":      "shelf",
+		"leaves":       "leaf",
+		"feet":         "foot",
+		"teeth":        "tooth",
+	}
 	return double, irregular
 }
 
@@ -213,7 +246,8 @@ func chairTruths(f Files) (map[string]ChairTruth, [][]string, error) {
 	return truths, own, err
 }
 
-// scoreCHAIR scores captions: each of the answers' pictures must be annotated; annotated pictures without a caption do not count.
+// scoreCHAIR scores captions: each of the answers' pictures must be annotated; annotated pictures without a caption
+// do not count.
 func scoreCHAIR(f Files) (*Report, error) {
 	if err := needs("annotation", f.Annotations); err != nil {
 		return nil, err
@@ -273,22 +307,38 @@ func (c *Chair) Score(f Files, truths map[string]ChairTruth) (*Report, error) {
 	return r, nil
 }
 
-// The steps of NLTK's word tokenizer (Penn Treebank's rules with NLTK's additions), in its order. Patterns with a look-ahead are in treebank.
+// The steps of NLTK's word tokenizer (Penn Treebank's rules with NLTK's additions), in its order. Patterns with a
+// look-ahead are in treebank.
 var (
 	treebankQuotes = []rule{
-		{regexp.MustCompile("([«“‘„]|`+)"), " $1 "}, {regexp.MustCompile(`^"`), "``"}, {regexp.MustCompile("(``)"), " $1 "},
+		{
+			regexp.MustCompile("([«“‘„]|`+)"),
+			" $1 ",
+		}, {regexp.MustCompile(`^"`), "``"}, {regexp.MustCompile("(``)"), " $1 "},
 		{regexp.MustCompile(`([ (\[{<])("|'{2})`), "$1 `` "},
 	}
 	treebankMarks = []rule{
-		{regexp.MustCompile(`([^.])(\.)([\])}>"'»”’ ]*)\s*$`), "$1 $2 $3 "}, {regexp.MustCompile(`([:,])([^\p{Nd}])`), " $1 $2"},
-		{regexp.MustCompile(`([:,])$`), " $1 "}, {regexp.MustCompile(`(\.{2,})`), " $1 "}, {regexp.MustCompile(`([;@#$%&])`), " $1 "},
+		{
+			regexp.MustCompile(`([^.])(\.)([\])}>"'»”’ ]*)\s*$`),
+			"$1 $2 $3 ",
+		}, {regexp.MustCompile(`([:,])([^\p{Nd}])`), " $1 $2"},
+		{
+			regexp.MustCompile(`([:,])$`),
+			" $1 ",
+		}, {regexp.MustCompile(`(\.{2,})`), " $1 "}, {regexp.MustCompile(`([;@#$%&])`), " $1 "},
 		{regexp.MustCompile(`([^.])(\.)([\])}>"']*)\s*$`), "$1 $2$3 "}, {regexp.MustCompile(`([?!])`), " $1 "},
-		{regexp.MustCompile(`([^'])' `), "$1 ' "}, {regexp.MustCompile(`(\*)`), " $1 "}, {regexp.MustCompile(`([\]\[(){}<>])`), " $1 "},
+		{
+			regexp.MustCompile(`([^'])' `),
+			"$1 ' ",
+		}, {regexp.MustCompile(`(\*)`), " $1 "}, {regexp.MustCompile(`([\]\[(){}<>])`), " $1 "},
 		{regexp.MustCompile(`--`), " -- "},
 	}
 	treebankEnds = []rule{
 		{regexp.MustCompile(`([»”’])`), " $1 "}, {regexp.MustCompile(`''`), " '' "}, {regexp.MustCompile(`"`), " '' "},
-		{regexp.MustCompile(`([^' ])('[sS]|'[mM]|'[dD]|') `), "$1 $2 "}, {regexp.MustCompile(`([^' ])('ll|'LL|'re|'RE|'ve|'VE|n't|N'T) `), "$1 $2 "},
+		{
+			regexp.MustCompile(`([^' ])('[sS]|'[mM]|'[dD]|') `),
+			"$1 $2 ",
+		}, {regexp.MustCompile(`([^' ])('ll|'LL|'re|'RE|'ve|'VE|n't|N'T) `), "$1 $2 "},
 		{regexp.MustCompile(`(?i)\b(can)(not)\b`), " $1 $2 "}, {regexp.MustCompile(`(?i)\b(d)('ye)\b`), " $1 $2 "},
 		{regexp.MustCompile(`(?i)\b(gim)(me)\b`), " $1 $2 "}, {regexp.MustCompile(`(?i)\b(gon)(na)\b`), " $1 $2 "},
 		{regexp.MustCompile(`(?i)\b(got)(ta)\b`), " $1 $2 "}, {regexp.MustCompile(`(?i)\b(lem)(me)\b`), " $1 $2 "},

@@ -1,7 +1,7 @@
 package score
 
-// contractions is the map of the VQA challenge's answer processor, mistakes of its own included. Keys with capitals never match, since
-// words are lowered first.
+// contractions is the map of the VQA challenge's answer processor, mistakes of its own included. Keys with capitals
+// never match, since words are lowered first.
 var contractions = map[string]string{
 	"aint": "ain't", "arent": "aren't", "cant": "can't", "couldve": "could've", "couldnt": "couldn't",
 	"couldn'tve": "couldn't've", "couldnt've": "couldn't've", "didnt": "didn't", "doesnt": "doesn't",

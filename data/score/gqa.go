@@ -10,7 +10,8 @@ import (
 func gqaBenchmark() Benchmark {
 	return Benchmark{
 		Name: "gqa", Title: "GQA", Main: "accuracy", Scale: 1,
-		Needs: "annotations (testdev_balanced_questions.json); for validity and plausibility: choices; to ask: questions (llava_gqa_testdev_balanced.jsonl)",
+		Needs: "annotations (testdev_balanced_questions.json); for validity and plausibility: choices; to ask: " +
+			"questions (llava_gqa_testdev_balanced.jsonl)",
 		Score: scoreGQA, Ask: askGQA, Upload: uploadGQA,
 	}
 }
@@ -50,7 +51,8 @@ func (q *gqaQuestion) steps() int {
 	n := 0
 	for _, s := range q.Semantic {
 		step := s.Operation + ": " + s.Argument
-		if !strings.Contains(step, "exist") && !strings.Contains(step, "query: name") && !strings.Contains(step, "choose name") {
+		if !strings.Contains(step, "exist") && !strings.Contains(step, "query: name") &&
+			!strings.Contains(step, "choose name") {
 			n++
 		}
 	}
@@ -87,7 +89,8 @@ type gqaTally struct {
 	} // right answers with entailed questions
 }
 
-// scoreGQA follows GQA's eval.py. Consistency, validity and plausibility need the choices file, as the official program's flags do.
+// scoreGQA follows GQA's eval.py. Consistency, validity and plausibility need the choices file, as the official
+// program's flags do.
 func scoreGQA(f Files) (*Report, error) {
 	if f.Annotations == "" {
 		f.Annotations = f.Questions
@@ -101,8 +104,12 @@ func scoreGQA(f Files) (*Report, error) {
 	}
 	defer a.Close()
 	r := &Report{Benchmark: "gqa", Main: "accuracy", Faults: a.faults}
-	t := &gqaTally{groups: map[string]map[string]*pair{"structural type": {}, "semantic type": {}}, counts: map[int]map[int]*pair{0: {}, 1: {}},
-		gold: map[string]map[string]int{}, said: map[string]map[string]int{}}
+	t := &gqaTally{
+		groups: map[string]map[string]*pair{"structural type": {}, "semantic type": {}},
+		counts: map[int]map[int]*pair{0: {}, 1: {}},
+		gold:   map[string]map[string]int{},
+		said:   map[string]map[string]int{},
+	}
 	choices := map[string]gqaChoices{}
 	if f.Choices != "" {
 		err := each(f.Choices, "", func(rec record) error {
@@ -148,7 +155,12 @@ func scoreGQA(f Files) (*Report, error) {
 		if f.Choices != "" {
 			c, ok := choices[rec.key]
 			if !ok {
-				return fmt.Errorf("%s has no choices for question %s of %s: it is the file of another split", f.Choices, rec.key, f.Annotations)
+				return fmt.Errorf(
+					"%s has no choices for question %s of %s: it is the file of another split",
+					f.Choices,
+					rec.key,
+					f.Annotations,
+				)
 			}
 			if strings.Contains(q.Types.Detailed, "Common") {
 				c = gqaChoices{[]string{"color", "material", "shape"}, []string{"color", "material", "shape"}}
@@ -230,7 +242,8 @@ func (t *gqaTally) add(id string, q *gqaQuestion, prediction string, s float64, 
 	}
 }
 
-// distribution is the χ² distance between answers given and right ones, over the global groups and weighted by their size.
+// distribution is the χ² distance between answers given and right ones, over the global groups and weighted by their
+// size.
 func (t *gqaTally) distribution() float64 {
 	sum, all := 0.0, 0.0
 	for _, g := range slices.Sorted(maps.Keys(t.gold)) {

@@ -36,8 +36,8 @@ type Review struct {
 	Judge      string          `json:"judge,omitempty"`
 }
 
-// LLaVABenchScores reads the two scores of a review: its first line, commas as spaces, must have exactly two numbers with one space
-// between. It is not ok otherwise; the official program then goes on with (-1, -1).
+// LLaVABenchScores reads the two scores of a review: its first line, commas as spaces, must have exactly two numbers
+// with one space between. It is not ok otherwise; the official program then goes on with (-1, -1).
 func LLaVABenchScores(review string) (reference, answer float64, ok bool) {
 	first, _, _ := strings.Cut(review, "\n")
 	parts := strings.Split(strings.ReplaceAll(first, ",", " "), " ")
@@ -143,11 +143,23 @@ func benchItems(f Files, faults *Faults) ([]benchItem, error) {
 			faults.add(Missing, string(id), "")
 			return nil
 		}
-		content := fmt.Sprintf("[Context]\n%s\n\n[Question]\n%s\n\n[%[3]s 1]\n%[4]s\n\n[End of %[3]s 1]\n\n[%[3]s 2]\n%[5]s\n\n[End of %[3]s 2]\n\n[System]\n%[6]s\n\n",
+		content := fmt.Sprintf("[Context]\n%s\n\n[Question]\n%s\n\n[%[3]s 1]\n%[4]s\n\n[End of %[3]s 1]\n\n[%[3]s "+
+			"2]\n%[5]s\n\n[End of %[3]s 2]\n\n[System]\n%[6]s\n\n",
 			strings.Join(caption, "\n"), q.Text, rule.Role, reference.Text, answer.Text, rule.Prompt)
-		request := JudgeRequest{Messages: []Message{{"system", BenchSystem}, {"user", content}}, Temperature: 0.2, MaxTokens: 1024}
+		request := JudgeRequest{
+			Messages:    []Message{{"system", BenchSystem}, {"user", content}},
+			Temperature: 0.2,
+			MaxTokens:   1024,
+		}
 		items = append(items, benchItem{
-			Review{ID: len(items) + 1, QuestionID: q.ID, Reference: reference.ID, Answer: answer.ID, Category: category, Request: request.hash()}, request,
+			Review{
+				ID:         len(items) + 1,
+				QuestionID: q.ID,
+				Reference:  reference.ID,
+				Answer:     answer.ID,
+				Category:   category,
+				Request:    request.hash(),
+			}, request,
 		})
 		return nil
 	})
@@ -159,8 +171,8 @@ func benchItems(f Files, faults *Faults) ([]benchItem, error) {
 	return items, err
 }
 
-// ReviewLLaVABench asks a judge to compare each answer with the reference and adds its reviews to the file path, one a line; what was
-// asked there before in the same words is not asked again.
+// ReviewLLaVABench asks a judge to compare each answer with the reference and adds its reviews to the file path, one
+// a line; what was asked there before in the same words is not asked again.
 func ReviewLLaVABench(ctx context.Context, f Files, path string, judge Judge) error {
 	items, err := benchItems(f, &Faults{})
 	if err != nil {
@@ -225,10 +237,12 @@ func endLine(f *os.File) error {
 	return f.Truncate(0)
 }
 
-// scoreLLaVABench averages reviews: the answer's mean in percent of the reference's, and both means times ten, by category and over all.
+// scoreLLaVABench averages reviews: the answer's mean in percent of the reference's, and both means times ten, by
+// category and over all.
 func scoreLLaVABench(f Files) (*Report, error) {
 	if f.Grades == "" {
-		return nil, fmt.Errorf("score: LLaVA-Bench needs a judge's reviews: ask one with --judge, or name a review file with --grades")
+		return nil, fmt.Errorf("score: LLaVA-Bench needs a judge's reviews: ask one with --judge, or name a " +
+			"review file with --grades")
 	}
 	r := &Report{Benchmark: "llavabench", Main: "all", Faults: &Faults{}}
 	wanted := map[string]bool{}
@@ -295,7 +309,8 @@ func scoreLLaVABench(f Files) (*Report, error) {
 		r.official(k+"/answer", v[2], 0)
 		r.Printed = append(r.Printed, fmt.Sprintf("%s %s %s %s", k, str(v[0]), str(v[1]), str(v[2])))
 	}
-	r.differ("it averages the (-1, -1) of reviews that it cannot read, and rounds before it divides; here they are left out")
+	r.differ("it averages the (-1, -1) of reviews that it cannot read, and rounds before it divides; here they " +
+		"are left out")
 	return r, nil
 }
 

@@ -14,7 +14,8 @@ import (
 func mathVistaBenchmark() Benchmark {
 	return Benchmark{
 		Name: "mathvista", Title: "MathVista", Main: "average", Scale: 100,
-		Needs: "answers: the results file with extractions; or questions (testmini.json), and answers of any kind, from which what needs no judge is extracted",
+		Needs: "answers: the results file with extractions; or questions (testmini.json), and answers of any " +
+			"kind, from which what needs no judge is extracted",
 		Score: scoreMathVista, Ask: askMathVista,
 	}
 }
@@ -37,8 +38,8 @@ type MathProblem struct {
 
 var mathQuick = regexp.MustCompile(`The answer is "(.*)"\.`)
 
-// MathVistaExtract reads the short answer out of a response where no judge is needed: extract_answer without its language model. quick
-// also takes the text of The answer is "…". It is not ok where the judge is to be asked.
+// MathVistaExtract reads the short answer out of a response where no judge is needed: extract_answer without its
+// language model. quick also takes the text of The answer is "…". It is not ok where the judge is to be asked.
 func MathVistaExtract(response string, p MathProblem, quick bool) (extraction string, ok bool) {
 	if response == "" {
 		return "", true
@@ -66,8 +67,9 @@ func MathVistaExtract(response string, p MathProblem, quick bool) (extraction st
 
 var mathLetter = regexp.MustCompile(`\(([a-zA-Z])\)`)
 
-// MathVistaNormalise makes an extraction, a JSON value read with UseNumber, comparable with the truth, as normalize_extracted_answer
-// does. It is not ok where the official program gives None. ignoreEmpty makes an empty extraction wrong instead of the nearest choice.
+// MathVistaNormalise makes an extraction, a JSON value read with UseNumber, comparable with the truth, as
+// normalize_extracted_answer does. It is not ok where the official program gives None. ignoreEmpty makes an empty
+// extraction wrong instead of the nearest choice.
 func MathVistaNormalise(extraction any, p MathProblem, ignoreEmpty bool) (string, bool) {
 	text, isText := extraction.(string)
 	switch {
@@ -144,7 +146,8 @@ func scoreMathVista(f Files) (*Report, error) {
 	records := f.Questions
 	if records == "" {
 		if len(f.Answers) != 1 {
-			return nil, fmt.Errorf("score: MathVista is scored from one results file, or from answers with the questions")
+			return nil, fmt.Errorf("score: MathVista is scored from one results file, or from answers with the " +
+				"questions")
 		}
 		records = f.Answers[0]
 	} else {
@@ -178,7 +181,8 @@ func scoreMathVista(f Files) (*Report, error) {
 			}
 			extraction, found = text, found && ok
 		} else if p.Extraction == nil {
-			return fmt.Errorf("%s: problem %s has no extraction: name the questions and the answers instead, or run MathVista's extraction first", rec.at(), id)
+			return fmt.Errorf("%s: problem %s has no extraction: name the questions and the answers instead, or "+
+				"run MathVista's extraction first", rec.at(), id)
 		} else {
 			d := json.NewDecoder(strings.NewReader(string(p.Extraction)))
 			d.UseNumber()
@@ -229,7 +233,8 @@ func scoreMathVista(f Files) (*Report, error) {
 	return r, nil
 }
 
-// askMathVista asks with the query of the file, or with one made as MathVista's build_query does for a question alone.
+// askMathVista asks with the query of the file, or with one made as MathVista's build_query does for a question
+// alone.
 func askMathVista(files Files, f func(Question) error) error {
 	if err := needs("question", files.Questions); err != nil {
 		return err
@@ -258,13 +263,17 @@ func mathQuery(p MathProblem) string {
 	case p.QuestionType == "multi_choice":
 		hint = "Please answer the question and provide the correct option letter, e.g., A, B, C, D, at the end."
 	case p.AnswerType == "integer":
-		hint = "Please answer the question requiring an integer answer and provide the final value, e.g., 1, 2, 3, at the end."
+		hint = "Please answer the question requiring an integer answer and provide the final value, e.g., 1, 2, " +
+			"3, at the end."
 	case p.AnswerType == "float" && p.Precision != nil && *p.Precision == 1:
-		hint = "Please answer the question requiring a floating-point number with one decimal place and provide the final value, e.g., 1.2, 1.3, 1.4, at the end."
+		hint = "Please answer the question requiring a floating-point number with one decimal place and provide " +
+			"the final value, e.g., 1.2, 1.3, 1.4, at the end."
 	case p.AnswerType == "float":
-		hint = "Please answer the question requiring a floating-point number with two decimal places and provide the final value, e.g., 1.23, 1.34, 1.45, at the end."
+		hint = "Please answer the question requiring a floating-point number with two decimal places and provide " +
+			"the final value, e.g., 1.23, 1.34, 1.45, at the end."
 	case p.AnswerType == "list":
-		hint = "Please answer the question requiring a Python list as an answer and provide the final list, e.g., [1, 2, 3], [1.2, 1.3, 1.4], at the end."
+		hint = "Please answer the question requiring a Python list as an answer and provide the final list, e.g., " +
+			"[1, 2, 3], [1.2, 1.3, 1.4], at the end."
 	}
 	text := "Hint: " + hint + "\nQuestion: " + p.Question
 	if p.Unit != "" {

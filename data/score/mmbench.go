@@ -14,7 +14,8 @@ import (
 func mmBenchmark() Benchmark {
 	return Benchmark{
 		Name: "mmbench", Title: "MMBench", Main: "overall", Scale: 100,
-		Needs: "questions (mmbench_dev_*.tsv, with --chinese for the Chinese ones; answers of other programs: index, prediction)",
+		Needs: "questions (mmbench_dev_*.tsv, with --chinese for the Chinese ones; answers of other programs: " +
+			"index, prediction)",
 		Score: scoreMMBench, Ask: askMMBench, Upload: uploadMMBench,
 	}
 }
@@ -47,7 +48,12 @@ func eachTSV(path string, f func(r record, row map[string]string) error) error {
 			return nil
 		}
 		if len(cells) != len(head) {
-			return fmt.Errorf("%s: %d columns instead of %d: the file was cut, or a text holds a tab", r.at(), len(cells), len(head))
+			return fmt.Errorf(
+				"%s: %d columns instead of %d: the file was cut, or a text holds a tab",
+				r.at(),
+				len(cells),
+				len(head),
+			)
 		}
 		row := map[string]string{}
 		for i, name := range head {
@@ -68,8 +74,17 @@ func eachMMRow(path string, f func(r record, row mmRow) error) error {
 		if err != nil {
 			return fmt.Errorf("%s: index %q is no number: is this MMBench's tsv?", r.at(), c["index"])
 		}
-		row := mmRow{index: n, question: c["question"], hint: c["hint"], answer: c["answer"], category: c["category"], level2: c["l2-category"],
-			split: c["split"], image: c["image"], columns: c}
+		row := mmRow{
+			index:    n,
+			question: c["question"],
+			hint:     c["hint"],
+			answer:   c["answer"],
+			category: c["category"],
+			level2:   c["l2-category"],
+			split:    c["split"],
+			image:    c["image"],
+			columns:  c,
+		}
 		if absent(row.hint) {
 			row.hint = ""
 		}
@@ -86,12 +101,42 @@ func eachMMRow(path string, f func(r record, row mmRow) error) error {
 }
 
 var (
-	mmBreaks = strings.NewReplacer(".", " ", "(", " ", ")", " ", "[", " ", "]", " ", ",", " ", ":", " ", ";", " ", "!", " ", "*", " ", "#", " ", "{", " ", "}", " ")
-	mmAnswer = regexp.MustCompile(`(?i)(?:correct[\s\v\x1c-\x1f\x{85}\p{Z}]+)?answer[\s\v\x1c-\x1f\x{85}\p{Z}]+is[\s\v\x1c-\x1f\x{85}\p{Z}]+\**([ABCD])\**`)
+	mmBreaks = strings.NewReplacer(
+		".",
+		" ",
+		"(",
+		" ",
+		")",
+		" ",
+		"[",
+		" ",
+		"]",
+		" ",
+		",",
+		" ",
+		":",
+		" ",
+		";",
+		" ",
+		"!",
+		" ",
+		"*",
+		" ",
+		"#",
+		" ",
+		"{",
+		" ",
+		"}",
+		" ",
+	)
+	mmAnswer = regexp.MustCompile(
+		`(?i)(?:correct[\s\v\x1c-\x1f\x{85}\p{Z}]+)?answer[\s\v\x1c-\x1f\x{85}\p{Z}]+is[\s\v\x1c-\x1f\x{85}\p{Z}]+\**([ABCD])\**`,
+	)
 )
 
-// MMBenchLetter reads the letter of an answer as VLMEvalKit's can_infer does: of a letter among the last four words, of "answer is X",
-// or of the text of exactly one option. It is Z for a refusal and empty where nothing can be read, and a judge would be asked.
+// MMBenchLetter reads the letter of an answer as VLMEvalKit's can_infer does: of a letter among the last four words,
+// of "answer is X", or of the text of exactly one option. It is Z for a refusal and empty where nothing can be read,
+// and a judge would be asked.
 func MMBenchLetter(text string, letters, options []string) string {
 	if strings.Contains(text, "Failed to obtain answer via API") {
 		return ""
@@ -148,7 +193,8 @@ func mmShort(level2 string) string {
 	return level2
 }
 
-// scoreMMBench follows VLMEvalKit without a judge: in the circular evaluation a question is right if its letter is in every rotation.
+// scoreMMBench follows VLMEvalKit without a judge: in the circular evaluation a question is right if its letter is in
+// every rotation.
 func scoreMMBench(f Files) (*Report, error) {
 	if f.Questions == "" {
 		f.Questions = f.Annotations
@@ -171,7 +217,10 @@ func scoreMMBench(f Files) (*Report, error) {
 	var order []int
 	err = eachMMRow(f.Questions, func(rec record, row mmRow) error {
 		if row.answer == "" {
-			return fmt.Errorf("%s: no answer: the test split is scored by the server; write its file with --upload", rec.at())
+			return fmt.Errorf(
+				"%s: no answer: the test split is scored by the server; write its file with --upload",
+				rec.at(),
+			)
 		}
 		row.columns, row.image = nil, ""
 		x, ok, err := a.find(strconv.Itoa(row.index))
@@ -252,8 +301,8 @@ func mean(items []Item) float64 {
 	return sum / float64(len(items))
 }
 
-// MMBenchPrompt is LLaVA's question of a row, rotated: options move up by round places while letters stay. chars are the letters that
-// the options had before.
+// MMBenchPrompt is LLaVA's question of a row, rotated: options move up by round places while letters stay. chars are
+// the letters that the options had before.
 func MMBenchPrompt(question, hint string, options []string, round int) (prompt string, chars []string) {
 	if hint != "" {
 		prompt = hint + "\n"
@@ -292,7 +341,11 @@ func askMMBench(files Files, f func(Question) error) error {
 		q := Question{ID: strconv.Itoa(row.index), Text: prompt + suffix, Category: row.category, Options: row.options}
 		if n, ok := pictureOf(row.image); ok {
 			if q.Inline = kept[n]; q.Inline == nil {
-				return fmt.Errorf("%s: the picture is said to be that of row %d, which is not before this one", rec.at(), n)
+				return fmt.Errorf(
+					"%s: the picture is said to be that of row %d, which is not before this one",
+					rec.at(),
+					n,
+				)
 			}
 			if pictures[n]--; pictures[n] == 0 {
 				delete(kept, n)

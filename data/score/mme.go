@@ -14,19 +14,31 @@ import (
 func mmeBenchmark() Benchmark {
 	return Benchmark{
 		Name: "mme", Title: "MME", Main: "perception", Scale: 1,
-		Needs: "answers: the folder of eval_tool's results (TASK.txt); or LLaVA's answers, with annotations: the folder MME_Benchmark_release_version",
+		Needs: "answers: the folder of eval_tool's results (TASK.txt); or LLaVA's answers, with annotations: the " +
+			"folder MME_Benchmark_release_version",
 		Score: scoreMME, Ask: askRows(shortAnswer), Upload: uploadMME,
 	}
 }
 
 // mmeTasks are the tasks of perception and cognition in the official program's order.
 var mmeTasks = map[string][]string{
-	"perception": {"existence", "count", "position", "color", "posters", "celebrity", "scene", "landmark", "artwork", "OCR"},
-	"cognition":  {"commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning"},
+	"perception": {
+		"existence",
+		"count",
+		"position",
+		"color",
+		"posters",
+		"celebrity",
+		"scene",
+		"landmark",
+		"artwork",
+		"OCR",
+	},
+	"cognition": {"commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning"},
 }
 
-// MMELabel reads a prediction as MME's calculation does: yes, no or other. It is lowered and not stripped; unless it is yes or no as a
-// whole, its first four characters decide.
+// MMELabel reads a prediction as MME's calculation does: yes, no or other. It is lowered and not stripped; unless it
+// is yes or no as a whole, its first four characters decide.
 func MMELabel(text string) string {
 	text = lower(text)
 	if text == "yes" || text == "no" {
@@ -50,8 +62,8 @@ func MMELabel(text string) string {
 	return "other"
 }
 
-// MMEQuestions are the forms that a question has in MME's own files, of the prompt that LLaVA asks: the official instruction, after one
-// space or two.
+// MMEQuestions are the forms that a question has in MME's own files, of the prompt that LLaVA asks: the official
+// instruction, after one space or two.
 func MMEQuestions(prompt string) []string {
 	q := strip(strings.ReplaceAll(prompt, shortAnswer[1:], ""))
 	return []string{q + " Please answer yes or no.", q + "  Please answer yes or no."}
@@ -78,7 +90,8 @@ func scoreMME(f Files) (*Report, error) {
 		}
 		finish = func() error { return a.done(f.Annotations, n) }
 	} else if len(f.Answers) != 1 {
-		return nil, fmt.Errorf("score: MME is scored from one folder of TASK.txt, or from LLaVA's answers with the annotations")
+		return nil, fmt.Errorf("score: MME is scored from one folder of TASK.txt, or from LLaVA's answers with " +
+			"the annotations")
 	}
 	found := 0
 	for _, part := range []string{"perception", "cognition"} {
@@ -111,8 +124,14 @@ func scoreMME(f Files) (*Report, error) {
 			score := acc*100 + accPlus*100
 			total += score
 			name := part + "/" + task
-			values = append(values, Value{name + "/score", score, len(lines)}, Value{name + "/acc", acc, 0}, Value{name + "/acc_plus", accPlus, 0},
-				Value{name + "/questions", float64(len(lines)), 0}, Value{name + "/other", float64(other), 0})
+			values = append(
+				values,
+				Value{name + "/score", score, len(lines)},
+				Value{name + "/acc", acc, 0},
+				Value{name + "/acc_plus", accPlus, 0},
+				Value{name + "/questions", float64(len(lines)), 0},
+				Value{name + "/other", float64(other), 0},
+			)
 			r.Printed = append(r.Printed, fmt.Sprintf("\t %s  score: %s", task, str(score)))
 		}
 		if seen > 0 {
@@ -121,7 +140,8 @@ func scoreMME(f Files) (*Report, error) {
 		}
 	}
 	if found == 0 {
-		return nil, fmt.Errorf("score: none of MME's tasks is in %s: it must hold existence.txt, count.txt and so on", strings.Join(append(f.Answers, f.Annotations), ", "))
+		return nil, fmt.Errorf("score: none of MME's tasks is in %s: it must hold existence.txt, count.txt and so "+
+			"on", strings.Join(append(f.Answers, f.Annotations), ", "))
 	}
 	return r, finish()
 }
@@ -133,14 +153,23 @@ func mmeResults(f Files, task string) ([]mmeRow, error) {
 	err := eachLine(path, func(r record, cut bool) error {
 		part := strings.Split(string(r.raw), "\t")
 		if len(part) != 4 {
-			return fmt.Errorf("%s: %d columns, and there must be four: picture, question, truth, prediction", r.at(), len(part))
+			return fmt.Errorf(
+				"%s: %d columns, and there must be four: picture, question, truth, prediction",
+				r.at(),
+				len(part),
+			)
 		}
 		row := mmeRow{image: part[0], question: part[1], truth: part[2], prediction: part[3]}
 		if t := lower(row.truth); t != "yes" && t != "no" {
 			return fmt.Errorf("%s: the truth is %q, and must be Yes or No", r.at(), row.truth)
 		}
 		if i := len(rows); i%2 == 1 && rows[i-1].image != row.image {
-			return fmt.Errorf("%s: two lines in sequence must be about one picture, and these are about %s and %s", r.at(), rows[i-1].image, row.image)
+			return fmt.Errorf(
+				"%s: two lines in sequence must be about one picture, and these are about %s and %s",
+				r.at(),
+				rows[i-1].image,
+				row.image,
+			)
 		}
 		if !cut {
 			row.prediction += "\n" // as the official program has it

@@ -11,7 +11,8 @@ import (
 func mmmuBenchmark() Benchmark {
 	return Benchmark{
 		Name: "mmmu", Title: "MMMU", Main: "Overall", Scale: 100,
-		Needs: "annotations (answer_dict_val.json); to read letters out of free answers, and to ask: questions (JSONL of id, question, options, question_type, image)",
+		Needs: "annotations (answer_dict_val.json); to read letters out of free answers, and to ask: questions " +
+			"(JSONL of id, question, options, question_type, image)",
 		Score: scoreMMMU, Ask: askMMMU, Upload: uploadTexts,
 	}
 }
@@ -27,14 +28,35 @@ func mmmuDomains() []mmmuDomain {
 		{"Art and Design", []string{"Art", "Art_Theory", "Design", "Music"}},
 		{"Business", []string{"Accounting", "Economics", "Finance", "Manage", "Marketing"}},
 		{"Science", []string{"Biology", "Chemistry", "Geography", "Math", "Physics"}},
-		{"Health and Medicine", []string{"Basic_Medical_Science", "Clinical_Medicine", "Diagnostics_and_Laboratory_Medicine", "Pharmacy", "Public_Health"}},
+		{
+			"Health and Medicine",
+			[]string{
+				"Basic_Medical_Science",
+				"Clinical_Medicine",
+				"Diagnostics_and_Laboratory_Medicine",
+				"Pharmacy",
+				"Public_Health",
+			},
+		},
 		{"Humanities and Social Science", []string{"History", "Literature", "Sociology", "Psychology"}},
-		{"Tech and Engineering", []string{"Agriculture", "Architecture_and_Engineering", "Computer_Science", "Electronics", "Energy_and_Power", "Materials", "Mechanical_Engineering"}},
+		{
+			"Tech and Engineering",
+			[]string{
+				"Agriculture",
+				"Architecture_and_Engineering",
+				"Computer_Science",
+				"Electronics",
+				"Energy_and_Power",
+				"Materials",
+				"Mechanical_Engineering",
+			},
+		},
 	}
 }
 
-// MMMULetter reads the letter of an answer to a question with options as MMMU's parse_multi_choice_response does: of several the one
-// whose last occurrence is furthest right. It is empty where nothing can be read; the official program then draws one at random.
+// MMMULetter reads the letter of an answer to a question with options as MMMU's parse_multi_choice_response does: of
+// several the one whose last occurrence is furthest right. It is empty where nothing can be read; the official
+// program then draws one at random.
 func MMMULetter(text string, options []string) string {
 	for _, c := range []string{",", ".", "!", "?", ";", ":", "'"} {
 		text = strings.Trim(text, c)
@@ -61,7 +83,8 @@ func MMMULetter(text string, options []string) string {
 	return last(func(i int) string { return lower(options[i]) }, lower(text))
 }
 
-// MMMUOpen are the answers that MMMU's parse_open_response reads out of a text: texts, and numbers rounded to two decimals.
+// MMMUOpen are the answers that MMMU's parse_open_response reads out of a text: texts, and numbers rounded to two
+// decimals.
 func MMMUOpen(text string) (texts []string, numbers []float64) {
 	text = lower(strings.Trim(strip(text), "."))
 	leads := []string{"could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result "}
@@ -111,7 +134,8 @@ func MMMUOpen(text string) (texts []string, numbers []float64) {
 	return texts, numbers
 }
 
-// mmmuNormal is a number rounded to two decimals; or a text in lower case, padded on either side if it is one character.
+// mmmuNormal is a number rounded to two decimals; or a text in lower case, padded on either side if it is one
+// character.
 func mmmuNormal(s string) (texts []string, numbers []float64) {
 	s = strip(s)
 	if x, ok := parseFloat(strings.ReplaceAll(s, ",", "")); ok {
@@ -123,7 +147,8 @@ func mmmuNormal(s string) (texts []string, numbers []float64) {
 	return []string{s}, nil
 }
 
-// MMMUOpenRight reports whether an answer is one of the truths: a text that was read contains one, or a number equals one.
+// MMMUOpenRight reports whether an answer is one of the truths: a text that was read contains one, or a number equals
+// one.
 func MMMUOpenRight(text string, truths []string) bool {
 	texts, numbers := MMMUOpen(text)
 	for _, truth := range truths {
@@ -142,7 +167,8 @@ func MMMUOpenRight(text string, truths []string) bool {
 	return false
 }
 
-// find returns what match finds in s, from left to right and without overlap. match returns the end of a match at i, or -1.
+// find returns what match finds in s, from left to right and without overlap. match returns the end of a match at i,
+// or -1.
 func find(s string, match func(r []rune, i int) int) []string {
 	r := []rune(s)
 	var out []string
@@ -345,7 +371,8 @@ func pythonList(s string) ([]string, error) {
 	return out, nil
 }
 
-// scoreMMMU scores letters and open answers. With the questions, letters are read out of free text; without, the answers must be letters.
+// scoreMMMU scores letters and open answers. With the questions, letters are read out of free text; without, the
+// answers must be letters.
 func scoreMMMU(f Files) (*Report, error) {
 	if err := needs("annotation", f.Annotations); err != nil {
 		return nil, err
@@ -376,7 +403,8 @@ func scoreMMMU(f Files) (*Report, error) {
 		}
 		parts := strings.Split(rec.key, "_")
 		if len(parts) < 3 || len(t.Truth) == 0 {
-			return fmt.Errorf("%s: %q is no id SPLIT_SUBJECT_NUMBER, or it has no ground_truth: is this MMMU's answer file?", rec.at(), rec.key)
+			return fmt.Errorf("%s: %q is no id SPLIT_SUBJECT_NUMBER, or it has no ground_truth: is this MMMU's "+
+				"answer file?", rec.at(), rec.key)
 		}
 		subject := strings.Join(parts[1:len(parts)-1], "_")
 		x, ok, err := a.find(rec.key)
@@ -419,7 +447,8 @@ func scoreMMMU(f Files) (*Report, error) {
 	mmmuTable(r.official, answered)
 	r.differ("it leaves questions without an answer out of the count; here they are wrong")
 	if random > 0 {
-		r.Why = append(r.Why, fmt.Sprintf("it draws a letter at random where it can read none, which gives %.3g right answers more on average; here such answers are wrong", random))
+		r.Why = append(r.Why, fmt.Sprintf("it draws a letter at random where it can read none, which gives %.3g "+
+			"right answers more on average; here such answers are wrong", random))
 	}
 	return r, nil
 }

@@ -31,8 +31,8 @@ type VetGrade struct {
 	Score   []float64 `json:"score"`
 }
 
-// VetPrompt is the instruction and the examples before MM-Vet's question, in our words: the official ones are in mm-vet_evaluator.py,
-// and scores of the two are not comparable to the last digit.
+// VetPrompt is the instruction and the examples before MM-Vet's question, in our words: the official ones are in
+// mm-vet_evaluator.py, and scores of the two are not comparable to the last digit.
 const VetPrompt = `Compare the reference answer with the predicted answer and grade the prediction with a number from 0.0 (wrong) to 1.0 (right), in steps of 0.1. <AND> in the reference means that the prediction must have all of its parts, <OR> that one of them is enough. Fill in the last cell of the table with the number alone.
 
 Question | Reference | Prediction | Grade
@@ -43,10 +43,18 @@ Which fruits are in the bowl? | apples <AND> pears | There are apples. | 0.5
 What is the animal? | cat <OR> kitten | A kitten is on the mat. | 1.0
 Why is the picture funny? | A dog that should guard the house sleeps in the bed of a cat, which watches the door. | A dog sleeps in a small bed. | 0.4`
 
-// GradeMMVet asks a judge about every answer, as often as runs says, and adds its grades to those that are there. A reply whose text up
-// to the first space is no number from 0 to 1 is asked for again, up to five times and at rising temperatures; then the grade is 0.
-// After each grade save is called; nil: never.
-func GradeMMVet(ctx context.Context, f Files, prompt string, runs int, judge Judge, grades map[string]*VetGrade, save func() error) error {
+// GradeMMVet asks a judge about every answer, as often as runs says, and adds its grades to those that are there. A
+// reply whose text up to the first space is no number from 0 to 1 is asked for again, up to five times and at rising
+// temperatures; then the grade is 0. After each grade save is called; nil: never.
+func GradeMMVet(
+	ctx context.Context,
+	f Files,
+	prompt string,
+	runs int,
+	judge Judge,
+	grades map[string]*VetGrade,
+	save func() error,
+) error {
 	a, err := OpenAnswers(nil, f.Answers...)
 	if err != nil {
 		return err
@@ -77,7 +85,16 @@ func GradeMMVet(ctx context.Context, f Files, prompt string, runs int, judge Jud
 			if err != nil {
 				return fmt.Errorf("%s: question %s: %w", rec.at(), rec.key, err)
 			}
-			g.Model, g.Content, g.Score = append(g.Model, reply.Model), append(g.Content, reply.Text), append(g.Score, score)
+			g.Model, g.Content, g.Score = append(
+				g.Model,
+				reply.Model,
+			), append(
+				g.Content,
+				reply.Text,
+			), append(
+				g.Score,
+				score,
+			)
 			if save != nil {
 				return save()
 			}
@@ -118,7 +135,8 @@ func scoreMMVet(f Files) (*Report, error) {
 		return nil, err
 	}
 	if f.Grades == "" {
-		return nil, fmt.Errorf("score: MM-Vet needs a judge's grades: ask one with --judge, or name the grade file of another program with --grades")
+		return nil, fmt.Errorf("score: MM-Vet needs a judge's grades: ask one with --judge, or name the grade " +
+			"file of another program with --grades")
 	}
 	grades := map[string]*VetGrade{}
 	if err := readAll(f.Grades, &grades); err != nil {
@@ -158,7 +176,12 @@ func scoreMMVet(f Files) (*Report, error) {
 			for i := range runs {
 				s := g.Score[i]
 				if math.IsNaN(s) || s < 0 || s > 1 {
-					return fmt.Errorf("%s: question %s has the grade %v, and grades are from 0 to 1", f.Grades, rec.key, s)
+					return fmt.Errorf(
+						"%s: question %s has the grade %v, and grades are from 0 to 1",
+						f.Grades,
+						rec.key,
+						s,
+					)
 				}
 				sums[name][i] += s
 			}
@@ -173,7 +196,11 @@ func scoreMMVet(f Files) (*Report, error) {
 		return nil, err
 	}
 	if known == 0 {
-		return nil, fmt.Errorf("%s grades no question of %s: these are the files of different benchmarks", f.Grades, f.Questions)
+		return nil, fmt.Errorf(
+			"%s grades no question of %s: these are the files of different benchmarks",
+			f.Grades,
+			f.Questions,
+		)
 	}
 	for id := range grades {
 		if !slices.ContainsFunc(r.Items, func(i Item) bool { return i.ID == id }) {

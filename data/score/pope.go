@@ -53,16 +53,16 @@ func ratio(a, b int) float64 {
 	return float64(a) / float64(b)
 }
 
-// SaysYes reads an answer as POPE's and LLaVA's eval_pope do: it is no if the text before the first full stop, without commas, has the
-// word No, not or no between single spaces, and yes otherwise, the empty answer included.
+// SaysYes reads an answer as POPE's and LLaVA's eval_pope do: it is no if the text before the first full stop,
+// without commas, has the word No, not or no between single spaces, and yes otherwise, the empty answer included.
 func SaysYes(answer string) bool {
 	first, _, _ := strings.Cut(answer, ".")
 	words := strings.Split(strings.ReplaceAll(first, ",", ""), " ")
 	return !slices.ContainsFunc(words, func(w string) bool { return w == "No" || w == "not" || w == "no" })
 }
 
-// Exact is the share of answers that equal the truth, in capitals or not, without white space around and full stops behind. It panics
-// if there are not as many of each.
+// Exact is the share of answers that equal the truth, in capitals or not, without white space around and full stops
+// behind. It panics if there are not as many of each.
 func Exact(truths, answers []string) float64 {
 	if len(truths) != len(answers) {
 		panic(fmt.Sprintf("score: %d answers to %d questions", len(answers), len(truths)))
@@ -76,7 +76,8 @@ func Exact(truths, answers []string) float64 {
 	return ratio(right, len(truths))
 }
 
-// Same reports whether an answer is the truth word for word: in capitals or not, without white space around and full stops behind.
+// Same reports whether an answer is the truth word for word: in capitals or not, without white space around and full
+// stops behind.
 func Same(answer, truth string) bool {
 	plain := func(s string) string { return strings.ToLower(strings.TrimRight(strings.TrimSpace(s), ".")) }
 	return plain(answer) == plain(truth)
@@ -124,7 +125,12 @@ func popeSets(f Files) ([]*popeSet, error) {
 			return fmt.Errorf("%s: no question_id", r.at())
 		}
 		if line, ok := seen[string(q.ID)]; ok {
-			return fmt.Errorf("%s: question_id %s is in line %d already: answers could not be told apart", r.at(), q.ID, line)
+			return fmt.Errorf(
+				"%s: question_id %s is in line %d already: answers could not be told apart",
+				r.at(),
+				q.ID,
+				line,
+			)
 		}
 		seen[string(q.ID)] = r.line
 		s := byName[q.Category]
@@ -155,7 +161,8 @@ func popeSets(f Files) ([]*popeSet, error) {
 		return sets, nil
 	}
 	if f.Annotations == "" {
-		return nil, fmt.Errorf("%s: %d of %d questions have no label: name the annotations, POPE's folder of coco_pope_*.json", f.Questions, len(seen)-labelled, len(seen))
+		return nil, fmt.Errorf("%s: %d of %d questions have no label: name the annotations, POPE's folder of "+
+			"coco_pope_*.json", f.Questions, len(seen)-labelled, len(seen))
 	}
 	for _, s := range sets {
 		if err := s.annotate(f); err != nil {
@@ -188,16 +195,24 @@ func (s *popeSet) annotate(f Files) error {
 		case q.Label == nil:
 			return fmt.Errorf("%s: no label", r.at())
 		case i >= len(s.ids):
-			return fmt.Errorf("%s: %s has only %d questions of category %s: these are files of different splits", r.at(), f.Questions, len(s.ids), s.name)
+			return fmt.Errorf(
+				"%s: %s has only %d questions of category %s: these are files of different splits",
+				r.at(),
+				f.Questions,
+				len(s.ids),
+				s.name,
+			)
 		case q.Image != s.images[i]:
-			return fmt.Errorf("%s: the picture is %s, and that of question %s in %s is %s: these are files of different splits",
+			return fmt.Errorf("%s: the picture is %s, and that of question %s in %s is %s: these are files of "+
+				"different splits",
 				r.at(), q.Image, s.ids[i], f.Questions, s.images[i])
 		}
 		s.truth = append(s.truth, *q.Label != "no")
 		return nil
 	})
 	if err == nil && len(s.truth) < len(s.ids) {
-		err = fmt.Errorf("%s has %d lines, and %s has %d questions of category %s: these are files of different splits", path, len(s.truth), f.Questions, len(s.ids), s.name)
+		err = fmt.Errorf("%s has %d lines, and %s has %d questions of category %s: these are files of different "+
+			"splits", path, len(s.truth), f.Questions, len(s.ids), s.name)
 	}
 	return err
 }
@@ -245,7 +260,8 @@ func scorePOPE(f Files) (*Report, error) {
 	if err := officialPOPE(r, sets, a); err != nil {
 		return nil, err
 	}
-	r.differ("it pairs the i-th answer of a category with the i-th label, so an answer that is missing, doubled or out of order shifts all that follow; here they are matched by question_id",
+	r.differ("it pairs the i-th answer of a category with the i-th label, so an answer that is missing, doubled "+
+		"or out of order shifts all that follow; here they are matched by question_id",
 		"with no yes among answers or labels it divides by zero; here 0/0 is 0")
 	return r, nil
 }

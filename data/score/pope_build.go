@@ -26,15 +26,17 @@ type POPEBuild struct {
 	Strategy string // random; popular: most frequent first; adversarial: most frequent beside the object asked before
 	Template string // Is there a {} in the image?
 	PerImage int    // questions with yes, and as many with no; pictures with fewer objects are left out
-	// OfficialArticle writes the article as the official program does before a vowel: every letter a of the template becomes an.
+	// OfficialArticle writes the article as the official program does before a vowel: every letter a of the template
+	// becomes an.
 	OfficialArticle bool
-	// Pick draws the object of a question (counted from 0) where the strategy is random, or has none left. nil: a generator seeded with Seed.
+	// Pick draws the object of a question (counted from 0) where the strategy is random, or has none left. nil: a
+	// generator seeded with Seed.
 	Pick func(question int, candidates []string) string
 	Seed uint64
 }
 
-// Counted are how often each object, in order of first appearance, is in a picture, and what is beside it, most frequent first; ties
-// keep the order of first appearance.
+// Counted are how often each object, in order of first appearance, is in a picture, and what is beside it, most
+// frequent first; ties keep the order of first appearance.
 func Counted(pictures []Objects) (names []string, count map[string]int, beside map[string][]string) {
 	count, beside = map[string]int{}, map[string][]string{}
 	pairs := map[string]map[string]int{}
@@ -62,8 +64,8 @@ func Counted(pictures []Objects) (names []string, count map[string]int, beside m
 	return names, count, beside
 }
 
-// Questions builds POPE's questions: of each picture the first PerImage objects, after each of them an object that is neither in the
-// picture nor asked before for it (Li et al. 2023, section 4).
+// Questions builds POPE's questions: of each picture the first PerImage objects, after each of them an object that is
+// neither in the picture nor asked before for it (Li et al. 2023, section 4).
 func (b POPEBuild) Questions(pictures []Objects) []POPEQuestion {
 	pictures = slices.DeleteFunc(slices.Clone(pictures), func(p Objects) bool { return len(p.Objects) < b.PerImage })
 	names, count, beside := Counted(pictures)

@@ -8,7 +8,8 @@ import (
 // marks are the characters that the answer processors treat as punctuation, in their order.
 const marks = ";/[]\"{}()=+\\_-><@`,?!"
 
-// Normalise is the answer processor of TextVQA and of LLaVA's upload files (MMF's EvalAIAnswerProcessor as in LLaVA's m4c_evaluator).
+// Normalise is the answer processor of TextVQA and of LLaVA's upload files (MMF's EvalAIAnswerProcessor as in LLaVA's
+// m4c_evaluator).
 func Normalise(s string) string {
 	s = lower(s)
 	if strings.ContainsAny(s, ",?'") {
@@ -17,7 +18,8 @@ func Normalise(s string) string {
 	return digitsAndArticles(punctuation(oneLine(strip(s)), true))
 }
 
-// NormaliseVQA is the processor of the VQA challenge, after its first step (processPunctuation) and after both (processDigitArticle).
+// NormaliseVQA is the processor of the VQA challenge, after its first step (processPunctuation) and after both
+// (processDigitArticle).
 func NormaliseVQA(s string) (punctuated, both string) {
 	punctuated = punctuation(s, false)
 	return punctuated, digitsAndArticles(punctuated)
@@ -31,9 +33,10 @@ func oneLine(s string) string {
 	return strip(s)
 }
 
-// punctuation deletes a mark if the text has it beside a space, or has a comma between digits, and else replaces it by a space; then
-// it deletes full stops that no digit follows, at most 32 of them (the official program passes a flag where the pattern's sub takes a
-// count). In runs of commas between digits, m4c sees a comma too and the VQA challenge does not.
+// punctuation deletes a mark if the text has it beside a space, or has a comma between digits, and else replaces it
+// by a space; then it deletes full stops that no digit follows, at most 32 of them (the official program passes a
+// flag where the pattern's sub takes a count). In runs of commas between digits, m4c sees a comma too and the VQA
+// challenge does not.
 func punctuation(s string, runs bool) string {
 	out := s
 	if strings.ContainsAny(s, marks) {

@@ -10,7 +10,9 @@ import (
 var ptbDropped = []string{"''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";"}
 
 // ptbKept are abbreviations that keep their full stop within a sentence.
-var ptbKept = regexp.MustCompile(`(?i)^(?:mr|mrs|ms|dr|prof|st|vs|etc|no|jr|sr|rev|gen|col|capt|lt|sgt|gov|sen|rep|ave|blvd|rd|mt|ft|inc|corp|co|ltd|dept|est|approx|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|mon|tues?|wed|thurs?|fri|sat|sun)\.`)
+var ptbKept = regexp.MustCompile(
+	`(?i)^(?:mr|mrs|ms|dr|prof|st|vs|etc|no|jr|sr|rev|gen|col|capt|lt|sgt|gov|sen|rep|ave|blvd|rd|mt|ft|inc|corp|co|ltd|dept|est|approx|jan|feb|mar|apr|jun|jul|aug|sept?|oct|nov|dec|mon|tues?|wed|thurs?|fri|sat|sun)\.`,
+)
 
 // The lexer's patterns, tried in this order at each position; the first that matches makes the token.
 var ptbPatterns = []*regexp.Regexp{
@@ -25,14 +27,38 @@ var ptbPatterns = []*regexp.Regexp{
 	regexp.MustCompile(`^[-+]?\pN*(?:[.,:/]\pN+)+`),                          // 1,000 and 07:45
 	regexp.MustCompile(`^[\pL\pN](?:[\pL\pN\pM]|[-_]+[\pL\pN]|/\pL|\.\pL)*`), // words with hyphens and slashes
 	regexp.MustCompile(`^(?i:'(?:s|m|d|ll|re|ve))\b`),
-	regexp.MustCompile(`^\.{2,}`), regexp.MustCompile(`^[-–—]{1,}`), regexp.MustCompile("^``"), regexp.MustCompile(`^''`),
+	regexp.MustCompile(
+		`^\.{2,}`,
+	), regexp.MustCompile(`^[-–—]{1,}`), regexp.MustCompile("^``"), regexp.MustCompile(`^''`),
 }
 
-// PTBTokens cuts a caption into lower-case words as pycocoevalcap does with the Stanford Penn Treebank tokenizer, punctuation left out.
-// It is a reading of that tokenizer's rules for captions: hyphens, numbers, abbreviations, contractions and brackets; its rarer rules
-// (telephone numbers, smileys, fractions of Unicode beyond the common ones) are not there.
+// PTBTokens cuts a caption into lower-case words as pycocoevalcap does with the Stanford Penn Treebank tokenizer,
+// punctuation left out. It is a reading of that tokenizer's rules for captions: hyphens, numbers, abbreviations,
+// contractions and brackets; its rarer rules (telephone numbers, smileys, fractions of Unicode beyond the common
+// ones) are not there.
 func PTBTokens(text string) []string {
-	text = strings.NewReplacer("½", "1/2", "¼", "1/4", "¾", "3/4", "’", "'", "‘", "`", "“", "``", "”", "''", "…", "...", "&amp;", "&").Replace(text)
+	text = strings.NewReplacer(
+		"½",
+		"1/2",
+		"¼",
+		"1/4",
+		"¾",
+		"3/4",
+		"’",
+		"'",
+		"‘",
+		"`",
+		"“",
+		"``",
+		"”",
+		"''",
+		"…",
+		"...",
+		"&amp;",
+		"&",
+	).Replace(
+		text,
+	)
 	var tokens []string
 	put := func(t string) {
 		t = strings.ReplaceAll(lower(t), " ", "\u00a0")
@@ -80,7 +106,8 @@ var (
 	ptbClock  = regexp.MustCompile(`(?i)^'(?:clock|\pL{2,})`)
 )
 
-// ptbSplit cuts contractions: of the word itself, and of what follows it after an apostrophe, whose length it returns.
+// ptbSplit cuts contractions: of the word itself, and of what follows it after an apostrophe, whose length it
+// returns.
 func ptbSplit(word, rest string) (used int, parts []string) {
 	low := lower(word)
 	if m := ptbJoined.FindStringSubmatchIndex(word); m != nil {
@@ -91,7 +118,8 @@ func ptbSplit(word, rest string) (used int, parts []string) {
 		}
 	}
 	if strings.HasPrefix(rest, "'") && word != "" && isWord([]rune(word)[0]) {
-		if strings.HasSuffix(low, "n") && len(word) > 1 && len(rest) > 1 && (rest[1] == 't' || rest[1] == 'T') && (len(rest) == 2 || !isWord(rune(rest[2]))) {
+		if strings.HasSuffix(low, "n") && len(word) > 1 && len(rest) > 1 && (rest[1] == 't' || rest[1] == 'T') &&
+			(len(rest) == 2 || !isWord(rune(rest[2]))) {
 			return 2, []string{word[:len(word)-1], word[len(word)-1:] + rest[:2]}
 		}
 		if m := ptbEnd.FindString(rest); m != "" || ptbChain(rest) > 0 {
@@ -117,7 +145,8 @@ func ptbSplit(word, rest string) (used int, parts []string) {
 // ptbChain is the length of a contraction's ending at the beginning of s, which another or a word's end must follow.
 func ptbChain(s string) int {
 	for _, e := range []string{"'ll", "'re", "'ve", "'s", "'m", "'d"} {
-		if len(s) >= len(e) && strings.EqualFold(s[:len(e)], e) && (len(s) == len(e) || !isWord([]rune(s[len(e):])[0])) {
+		if len(s) >= len(e) && strings.EqualFold(s[:len(e)], e) &&
+			(len(s) == len(e) || !isWord([]rune(s[len(e):])[0])) {
 			return len(e)
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// The official programs are written in Python, and their results depend on how Python splits, lowers and rounds. These functions
-// follow CPython 3.
+// The official programs are written in Python, and their results depend on how Python splits, lowers and rounds.
+// These functions follow CPython 3.
 
 // isSpace is str.isspace of one character.
 func isSpace(r rune) bool {
@@ -49,10 +49,12 @@ func lower(s string) string {
 	return b.String()
 }
 
-// finalSigma reports whether the Σ at s[i] ends a word: a cased letter before it, none after it, case-ignorable characters aside.
+// finalSigma reports whether the Σ at s[i] ends a word: a cased letter before it, none after it, case-ignorable
+// characters aside.
 func finalSigma(s string, i int) bool {
 	ignorable := func(r rune) bool {
-		return strings.ContainsRune("'.:·’^`¨", r) || unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Lm, unicode.Sk)
+		return strings.ContainsRune("'.:·’^`¨", r) ||
+			unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf, unicode.Lm, unicode.Sk)
 	}
 	cased := func(r rune) bool { return unicode.IsUpper(r) || unicode.IsLower(r) || unicode.IsTitle(r) }
 	before, _ := utf8.DecodeLastRuneInString(strings.TrimRightFunc(s[:i], ignorable))
@@ -60,8 +62,8 @@ func finalSigma(s string, i int) bool {
 	return cased(before) && !cased(after)
 }
 
-// numeral prepares a text for float() and int(): white space around it is cut off, digits of any script become ASCII, and single
-// underscores between digits are dropped. It is not ok where Python finds no number for sure.
+// numeral prepares a text for float() and int(): white space around it is cut off, digits of any script become ASCII,
+// and single underscores between digits are dropped. It is not ok where Python finds no number for sure.
 func numeral(s string) (string, bool) {
 	s = strip(s)
 	if s == "" {
@@ -163,7 +165,8 @@ func str(x float64) string {
 	return s
 }
 
-// repr is repr(v) of a value that encoding/json read with UseNumber, objects aside; str(v) is the same but for plain strings.
+// repr is repr(v) of a value that encoding/json read with UseNumber, objects aside; str(v) is the same but for plain
+// strings.
 func repr(v any) string {
 	switch v := v.(type) {
 	case nil:

@@ -46,7 +46,8 @@ func decode[T any](r record) (T, error) {
 // stop ends a reading early without an error.
 var stop = errors.New("stop")
 
-// eachLine calls f with each line that is not blank, which need not be JSON. The last line has cut set if no line end follows it.
+// eachLine calls f with each line that is not blank, which need not be JSON. The last line has cut set if no line end
+// follows it.
 func eachLine(path string, f func(r record, cut bool) error) error {
 	s, err := open(path)
 	if err != nil {
@@ -70,8 +71,8 @@ func eachLine(path string, f func(r record, cut bool) error) error {
 	return s.err
 }
 
-// each calls f with each record of a JSON file: the elements of an array; the members of an object; or with within, the elements or
-// members of what the object has under that key, other keys being passed over.
+// each calls f with each record of a JSON file: the elements of an array; the members of an object; or with within,
+// the elements or members of what the object has under that key, other keys being passed over.
 func each(path, within string, f func(r record) error) error {
 	s, err := open(path)
 	if err != nil {
@@ -127,8 +128,9 @@ func eachRow(path string, f func(r record) error) error {
 func oneALine(path string) (bool, error) {
 	lines := false
 	err := eachLine(path, func(r record, cut bool) error {
-		lines = len(r.raw) > 0 && r.raw[0] == '{' && json.Valid(r.raw) && (!cut || bytes.Contains(r.raw, []byte(`"question_id"`)) &&
-			!bytes.Contains(r.raw, []byte(`"questions"`)))
+		lines = len(r.raw) > 0 && r.raw[0] == '{' && json.Valid(r.raw) &&
+			(!cut || bytes.Contains(r.raw, []byte(`"question_id"`)) &&
+				!bytes.Contains(r.raw, []byte(`"questions"`)))
 		return stop
 	})
 	return lines, err
@@ -290,7 +292,8 @@ func (s *scanner) record(key string, f func(record) error) error {
 	return f(r)
 }
 
-// value returns the bytes of the value at s.pos. It finds where the value ends; whether it is well-formed is for its reader to see.
+// value returns the bytes of the value at s.pos. It finds where the value ends; whether it is well-formed is for its
+// reader to see.
 func (s *scanner) value() ([]byte, error) {
 	s.text = s.text[:0]
 	depth, quoted, escaped := 0, false, false

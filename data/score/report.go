@@ -76,7 +76,8 @@ func (r *Report) differ(why ...string) {
 	}
 }
 
-// Write prints the report for people: the right numbers, the official ones beside those that differ, reasons and faults.
+// Write prints the report for people: the right numbers, the official ones beside those that differ, reasons and
+// faults.
 func (r *Report) Write(w io.Writer) error {
 	var b strings.Builder
 	for _, v := range r.Values {

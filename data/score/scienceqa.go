@@ -28,8 +28,9 @@ type ScienceProblem struct {
 // scienceLetters name the choices: no problem has more.
 const scienceLetters = "ABCDE"
 
-// ScienceQALetter reads the letter of an answer as LLaVA's eval_science_qa does: the text is a letter; or begins with one, a full stop
-// and a space; or says "The answer is X." exactly once, where the stop may be any character. Else it is empty: FAILED there.
+// ScienceQALetter reads the letter of an answer as LLaVA's eval_science_qa does: the text is a letter; or begins with
+// one, a full stop and a space; or says "The answer is X." exactly once, where the stop may be any character. Else it
+// is empty: FAILED there.
 func ScienceQALetter(text string) string {
 	if len(text) == 1 && strings.Contains(scienceLetters, text) {
 		return text
@@ -116,7 +117,13 @@ func scoreScienceQA(f Files) (*Report, error) {
 	for _, id := range ids {
 		t, ok := truths[id]
 		if !ok {
-			return nil, fmt.Errorf("%s has no problem %s, which split %s of %s names", f.Annotations, id, f.Split, f.Splits)
+			return nil, fmt.Errorf(
+				"%s has no problem %s, which split %s of %s names",
+				f.Annotations,
+				id,
+				f.Split,
+				f.Splits,
+			)
 		}
 		x, ok, err := a.find(id)
 		if err != nil {
@@ -157,7 +164,8 @@ func scoreScienceQA(f Files) (*Report, error) {
 		r.Printed = []string{fmt.Sprintf("Total: %d, Correct: %d, Accuracy: %.2f%%, IMG-Accuracy: %.2f%%", len(ids), correct,
 			ratio(correct, len(ids))*100, ratio(rightAsked, asked)*100)}
 	}
-	r.differ("it takes a question for one with a picture if the answer's prompt has <image>, so one that is not answered, or was asked without its picture, drops out; " +
+	r.differ("it takes a question for one with a picture if the answer's prompt has <image>, so one that is not " +
+		"answered, or was asked without its picture, drops out; " +
 		"here it is one if the problem has a picture")
 	return r, nil
 }
@@ -195,16 +203,22 @@ func askScienceQA(f Files, ask func(Question) error) error {
 	})
 	for i := 0; i < len(ids) && err == nil; i++ {
 		if asked[i] == nil {
-			return fmt.Errorf("%s has no problem %s, which split %s of %s names", f.Annotations, ids[i], f.Split, f.Splits)
+			return fmt.Errorf(
+				"%s has no problem %s, which split %s of %s names",
+				f.Annotations,
+				ids[i],
+				f.Split,
+				f.Splits,
+			)
 		}
 		err = ask(*asked[i])
 	}
 	return err
 }
 
-// ScienceQAPrompt makes a training conversation of a problem in one of the formats of LLaVA's convert_sqa_to_llava, such as QCM-LEA:
-// the order of question, context and multiple choice (and what else is given away) in the prompt, then what the answer holds. It is not
-// ok for a format that there is not.
+// ScienceQAPrompt makes a training conversation of a problem in one of the formats of LLaVA's convert_sqa_to_llava,
+// such as QCM-LEA: the order of question, context and multiple choice (and what else is given away) in the prompt,
+// then what the answer holds. It is not ok for a format that there is not.
 func ScienceQAPrompt(p ScienceProblem, format string) (human, gpt string, ok bool) {
 	context := strip(p.Hint)
 	if context == "" {
@@ -220,7 +234,11 @@ func ScienceQAPrompt(p ScienceProblem, format string) (human, gpt string, ok boo
 	lecture, solution := p.Lecture, p.Solution
 	answer := string(scienceLetters[p.Answer])
 	in, out, _ := strings.Cut(format, "-")
-	parts := map[rune]string{'Q': "Question: " + p.Question, 'C': "Context: " + context, 'M': "Options: " + strings.Join(options, " ")}
+	parts := map[rune]string{
+		'Q': "Question: " + p.Question,
+		'C': "Context: " + context,
+		'M': "Options: " + strings.Join(options, " "),
+	}
 	because := map[string]string{"L": lecture, "E": solution, "LE": lecture + " " + solution}
 	for i := 0; i < len(in); i++ {
 		part, known := parts[rune(in[i])]

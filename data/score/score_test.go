@@ -31,8 +31,8 @@ func said(id int, text, model string) string {
 	return fmt.Sprintf(`{"question_id": %d, "prompt": "p", "text": %q, "model_id": %q}`+"\n", id, text, model)
 }
 
-// TestFaultsOfAnswers: what is missing, double, foreign, empty, unreadable, cut or of another model is counted and named, and never
-// scored as if it were right.
+// TestFaultsOfAnswers: what is missing, double, foreign, empty, unreadable, cut or of another model is counted and
+// named, and never scored as if it were right.
 func TestFaultsOfAnswers(t *testing.T) {
 	for name, c := range map[string]struct {
 		answers  string
@@ -75,7 +75,8 @@ func TestFilesThatDoNotBelongTogether(t *testing.T) {
 		"coco/coco_pope_random.json": `{"question_id": 1, "image": "z.jpg", "label": "no"}` + "\n", "short/coco_pope_random.json": `{"question_id": 1, "image": "a.jpg", "label": "yes"}` + "\n",
 		"none/x.txt": "", "problems.json": `{"1": {"question": "q", "choices": ["a", "b"], "answer": 0, "image": null}}`, "splits.json": `{"test": ["1", "2"], "train": []}`,
 		"captions.json": `{"annotations": [{"image_id": 3, "id": 1}]}`, "two.json": `[1, 2] 3`, "wrong.json": `{"annotations": [{"question_id": 1, "answers": "yes"}]}`,
-		"mme/count.txt": "a.jpg\tIs it? Please answer yes or no.\tYes\tyes\nb.jpg\tIs it? Please answer yes or no.\tNo\tno\n", "mmf/count.txt": "a.jpg\tq\tYes\n", "mmo/x.txt": "",
+		"mme/count.txt": "a.jpg\tIs it? Please answer yes or no.\tYes\tyes\nb.jpg\tIs it? Please answer yes or " +
+			"no.\tNo\tno\n", "mmf/count.txt": "a.jpg\tq\tYes\n", "mmo/x.txt": "",
 		"bench.tsv": "index\tquestion\nx\ty\n", "tabs.tsv": "index\tquestion\tA\tanswer\n1\tq\ta\tA\tB\n", "vet.json": `{"v1_0": {"question": "q", "answer": "a", "capability": ["ocr"]}}`,
 		"grades.json": `{"v9": {"score": [1]}}`, "nan.json": `{"v1_0": {"score": [1.5]}}`, "text.json": `{"data": [{"question": "q", "image_id": "a", "question_id": 1, "answers": ["x"]}]}`,
 		"text.jsonl": `{"question_id": "a", "prompt": "q\nr", "text": "x"}` + "\n", "math.json": `{"1": {"question_type": "free_form", "answer_type": "integer", "answer": "1"}}`,
@@ -135,8 +136,16 @@ func TestPython(t *testing.T) {
 		_, ok := parseFloat(s)
 		require.False(t, ok, s)
 	}
-	require.Equal(t, []float64{2.67, 1.0, 0.12, 0.38, 2}, []float64{Round(2.675, 2), Round(1.005, 2), Round(0.125, 2), Round(0.375, 2), Round(2.5, 0)})
-	require.Equal(t, []string{"1e+16", "1000000000000000.0", "1e-05", "0.0001", "-0.0", "inf", "nan"}, []string{str(1e16), str(1e15), str(1e-5), str(1e-4), str(-1 / inf()), str(inf()), str(inf() - inf())})
+	require.Equal(
+		t,
+		[]float64{2.67, 1.0, 0.12, 0.38, 2},
+		[]float64{Round(2.675, 2), Round(1.005, 2), Round(0.125, 2), Round(0.375, 2), Round(2.5, 0)},
+	)
+	require.Equal(
+		t,
+		[]string{"1e+16", "1000000000000000.0", "1e-05", "0.0001", "-0.0", "inf", "nan"},
+		[]string{str(1e16), str(1e15), str(1e-5), str(1e-4), str(-1 / inf()), str(inf()), str(inf() - inf())},
+	)
 	require.Equal(t, `[1, 'it', "it's", None, True]`, repr([]any{1, "it", "it's", nil, true}))
 	require.Equal(t, 3, levenshtein("kitten", "sitting"))
 }
@@ -146,7 +155,12 @@ func inf() float64 { x := 1e308; return x * 10 }
 // TestReader reads values that lie across the ends of its buffer.
 func TestReader(t *testing.T) {
 	long := strings.Repeat(`x\"\\`, 60_000)
-	at := write(t, map[string]string{"a.json": `{"other": {"rows": [1]}, "rows": [` + "\n" + `{"s": "` + long + `"}, 12 ,` + "\n" + `"t", [], {}], "after": 1}`})
+	at := write(
+		t,
+		map[string]string{
+			"a.json": `{"other": {"rows": [1]}, "rows": [` + "\n" + `{"s": "` + long + `"}, 12 ,` + "\n" + `"t", [], {}], "after": 1}`,
+		},
+	)
 	var got []string
 	var lines []int
 	require.NoError(t, each(at("a.json"), "rows", func(r record) error {

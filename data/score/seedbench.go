@@ -57,7 +57,13 @@ func scoreSEED(f Files) (*Report, error) {
 			return err
 		}
 		if kinds[q.DataType] == nil || q.Answer == "" {
-			return fmt.Errorf("%s: question %s has data_type %q and answer %q: want image or video, and a letter", rec.at(), q.ID, q.DataType, q.Answer)
+			return fmt.Errorf(
+				"%s: question %s has data_type %q and answer %q: want image or video, and a letter",
+				rec.at(),
+				q.ID,
+				q.DataType,
+				q.Answer,
+			)
 		}
 		x, _, err := a.find(string(q.ID))
 		if err != nil {
@@ -99,7 +105,8 @@ func scoreSEED(f Files) (*Report, error) {
 	return r, nil
 }
 
-// askSEED asks the questions of SEED-Bench.json. A video is asked about by its middle frame, which LLaVA's files have as ID.png.
+// askSEED asks the questions of SEED-Bench.json. A video is asked about by its middle frame, which LLaVA's files have
+// as ID.png.
 func askSEED(files Files, f func(Question) error) error {
 	if err := needs("question", files.Questions); err != nil {
 		return err
@@ -119,6 +126,13 @@ func askSEED(files Files, f func(Question) error) error {
 			image = "SEED-Bench-video-image/" + string(q.ID) + ".png"
 		}
 		options := []string{string(q.A), string(q.B), string(q.C), string(q.D)}
-		return f(Question{ID: string(q.ID), Image: image, Text: q.Question + lettered(options) + letterAnswer, Options: options})
+		return f(
+			Question{
+				ID:      string(q.ID),
+				Image:   image,
+				Text:    q.Question + lettered(options) + letterAnswer,
+				Options: options,
+			},
+		)
 	})
 }

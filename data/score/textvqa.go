@@ -43,7 +43,8 @@ func TextVQAQuestion(prompt string) (string, error) {
 	return "", fmt.Errorf("prompt %q has none of the four forms that hold a question", prompt)
 }
 
-// textScore is the soft accuracy of TextVQA: over each of the ten answers, a third for each of the others that the prediction equals.
+// textScore is the soft accuracy of TextVQA: over each of the ten answers, a third for each of the others that the
+// prediction equals.
 func textScore(truths []string, prediction string) float64 {
 	same := 0
 	for _, t := range truths {
@@ -100,7 +101,11 @@ func scoreTextVQA(f Files) (*Report, error) {
 			return err
 		}
 		if len(t.Answers) != 10 {
-			return fmt.Errorf("%s: %d answers, and TextVQA has 10 for each question (the test split has none)", rec.at(), len(t.Answers))
+			return fmt.Errorf(
+				"%s: %d answers, and TextVQA has 10 for each question (the test split has none)",
+				rec.at(),
+				len(t.Answers),
+			)
 		}
 		key := t.ImageID + "\n" + lower(t.Question)
 		x, ok, err := a.find(key)
@@ -146,14 +151,17 @@ func scoreTextVQA(f Files) (*Report, error) {
 	}
 	if r.Stopped == "" && count > 0 {
 		r.official("accuracy", total/float64(count), count)
-		r.Printed = []string{fmt.Sprintf("Samples: %d", count), fmt.Sprintf("Accuracy: %.2f%%", 100*(total/float64(count)))}
+		r.Printed = []string{
+			fmt.Sprintf("Samples: %d", count),
+			fmt.Sprintf("Accuracy: %.2f%%", 100*(total/float64(count))),
+		}
 	}
 	r.differ("it averages over the answers that are there, double ones included, instead of over the questions")
 	return r, nil
 }
 
-// ANLS is the average normalised Levenshtein similarity of ST-VQA for one question: 1 − distance / length of the longer text, below one
-// half 0, of the truth that is nearest. Case and white space around do not count.
+// ANLS is the average normalised Levenshtein similarity of ST-VQA for one question: 1 − distance / length of the
+// longer text, below one half 0, of the truth that is nearest. Case and white space around do not count.
 func ANLS(prediction string, truths []string) float64 {
 	best := 0.0
 	p := strip(lower(prediction))

@@ -41,9 +41,15 @@ func writeJSON(path, before, between, after string, records func(put func(any) e
 	})
 }
 
-// upload writes a record for each line of the question file, made of it and of its answer; missing answers are ok only where blank says
-// that the official format has a blank for them.
-func upload(f Files, path string, blank bool, before, between, after string, make func(q uploadRow, id, text string) any) error {
+// upload writes a record for each line of the question file, made of it and of its answer; missing answers are ok
+// only where blank says that the official format has a blank for them.
+func upload(
+	f Files,
+	path string,
+	blank bool,
+	before, between, after string,
+	make func(q uploadRow, id, text string) any,
+) error {
 	if err := needs("question", f.Questions); err != nil {
 		return err
 	}
@@ -74,7 +80,8 @@ func upload(f Files, path string, blank bool, before, between, after string, mak
 				return err
 			}
 			if !ok && !blank {
-				return fmt.Errorf("%s: question %s has no answer, and the official format has no blank: answer it first", r.at(), id)
+				return fmt.Errorf("%s: question %s has no answer, and the official format has no blank: answer it "+
+					"first", r.at(), id)
 			}
 			n++
 			return put(make(q, string(id), x.Text))

@@ -5,13 +5,14 @@ import "fmt"
 func vizWizBenchmark() Benchmark {
 	return Benchmark{
 		Name: "vizwiz", Title: "VizWiz", Main: "overall", Scale: 1,
-		Needs: "questions (llava_test.jsonl); to score: annotations with answers (val.json: a list of image, question, answers)",
+		Needs: "questions (llava_test.jsonl); to score: annotations with answers (val.json: a list of image, " +
+			"question, answers)",
 		Score: scoreVizWiz, Ask: askRows(unanswerable + shortAnswer), Upload: uploadVizWiz,
 	}
 }
 
-// scoreVizWiz scores against the annotations of train or val by the VQA challenge's current rule, which VizWiz took over; the test
-// split's truth is with the server alone.
+// scoreVizWiz scores against the annotations of train or val by the VQA challenge's current rule, which VizWiz took
+// over; the test split's truth is with the server alone.
 func scoreVizWiz(f Files) (*Report, error) {
 	if err := needs("annotation", f.Annotations); err != nil {
 		return nil, fmt.Errorf("%w; VizWiz's test split has none: write the file for the server with --upload", err)

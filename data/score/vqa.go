@@ -42,7 +42,14 @@ type vqaRule struct {
 
 // current is the rule of the official repository since 2017; older is that of the copy in LAVIS.
 func vqaRules() (current, older *vqaRule) {
-	return &vqaRule{strip: true, truths: true, processed: map[string]string{}}, &vqaRule{always: true, processed: map[string]string{}}
+	return &vqaRule{
+			strip:     true,
+			truths:    true,
+			processed: map[string]string{},
+		}, &vqaRule{
+			always:    true,
+			processed: map[string]string{},
+		}
 }
 
 // process normalises a text, remembering what it was before: people's answers repeat.
@@ -64,7 +71,8 @@ func (v *vqaRule) process(s string, both bool) string {
 	return out
 }
 
-// score is the accuracy of a prediction: over each of the truths, a third for each of the others that it equals, at most one.
+// score is the accuracy of a prediction: over each of the truths, a third for each of the others that it equals, at
+// most one.
 func (v *vqaRule) score(truths []vqaSay, prediction string) float64 {
 	texts := make([]string, len(truths))
 	differ := false
@@ -163,7 +171,8 @@ func scoreVQA(f Files) (*Report, error) {
 	if n := a.faults.Count(Missing); n > 0 {
 		r.Stopped = fmt.Sprintf("AssertionError: the results do not match the question ids (%d are missing)", n)
 	}
-	r.differ("official is the older rule, as in LAVIS's copy: the prediction is always normalised, the truths lose their punctuation only, and only where they differ; " +
+	r.differ("official is the older rule, as in LAVIS's copy: the prediction is always normalised, the truths " +
+		"lose their punctuation only, and only where they differ; " +
 		"since 2017 both sides are normalised in full where the truths differ, and neither where all ten agree")
 	return r, nil
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/gollava/gollava/internal/atomicfile"
 )
 
-// uploadMMBench writes the sheet that MMBench's server takes, as LLaVA's convert_mmbench_for_submission does: the tsv's columns but for
-// hint, category, source, image, comment and l2-category, and the prediction as the sixth.
+// uploadMMBench writes the sheet that MMBench's server takes, as LLaVA's convert_mmbench_for_submission does: the
+// tsv's columns but for hint, category, source, image, comment and l2-category, and the prediction as the sixth.
 func uploadMMBench(f Files, path string) error {
 	if err := needs("question", f.Questions); err != nil {
 		return err

@@ -36,7 +36,10 @@ func textVQA(c *benchCase) ([]Row, error) {
 	n := numbers{what: "official"}
 	n.add(r.GetOfficial, "accuracy", official.Accuracy)
 	stem := strings.TrimSuffix(filepath.Base(answers), filepath.Ext(answers))
-	rows := []Row{n.row(), lines("printed", []string{stem + " " + strings.Join(r.Printed, " ")}, []string{official.Printed})}
+	rows := []Row{
+		n.row(),
+		lines("printed", []string{stem + " " + strings.Join(r.Printed, " ")}, []string{official.Printed}),
+	}
 	i := 0
 	per, err := each(c, scores, func(v struct {
 		ID    int `json:"question_id"`
@@ -118,7 +121,8 @@ func vqa(c *benchCase) ([]Row, error) {
 
 func vizWiz(c *benchCase) ([]Row, error) { return uploads(c, "vizwiz", "answers") }
 
-// uploads compares the upload file and the line that the official program prints: answers, questions, lines that it cannot read.
+// uploads compares the upload file and the line that the official program prints: answers, questions, lines that it
+// cannot read.
 func uploads(c *benchCase, name, answers string) ([]Row, error) {
 	var official struct{ Upload, Printed string }
 	if err := c.expected(&official, "official"); err != nil {
@@ -143,8 +147,12 @@ func uploads(c *benchCase, name, answers string) ([]Row, error) {
 		return nil, err
 	}
 	faults := a.Faults()
-	got := fmt.Sprintf("total results: %d, total split: %d, error_line: %d", a.Len()-faults.Count(score.Double), questions,
-		faults.Count(score.CutLine)+faults.Count(score.Unreadable))
+	got := fmt.Sprintf(
+		"total results: %d, total split: %d, error_line: %d",
+		a.Len()-faults.Count(score.Double),
+		questions,
+		faults.Count(score.CutLine)+faults.Count(score.Unreadable),
+	)
 	return []Row{row, lines("printed", []string{got}, []string{official.Printed})}, nil
 }
 

@@ -1,5 +1,5 @@
-// Package benchmarkcase holds package score against cases of task "benchmark": question and answer files, and the numbers that the
-// official programs made of them.
+// Package benchmarkcase holds package score against cases of task "benchmark": question and answer files, and the
+// numbers that the official programs made of them.
 package benchmarkcase
 
 import (

@@ -46,7 +46,15 @@ func scienceQA(c *benchCase) ([]Row, error) {
 	var rows []Row
 	for _, name := range sorted(official) {
 		w := official[name]
-		r, err := scored("scienceqa", score.Files{Annotations: c.file("problems"), Splits: c.file("splits"), Split: name, Answers: []string{c.file("answers")}})
+		r, err := scored(
+			"scienceqa",
+			score.Files{
+				Annotations: c.file("problems"),
+				Splits:      c.file("splits"),
+				Split:       name,
+				Answers:     []string{c.file("answers")},
+			},
+		)
 		if err != nil {
 			return nil, err
 		}
@@ -65,7 +73,15 @@ func scienceQA(c *benchCase) ([]Row, error) {
 			if letter == "" {
 				index = -1
 			}
-			parsed.Check(got == w.Parsed[id] && index == w.Index[id], "%s: got %s, %d, want %s, %d", id, got, index, w.Parsed[id], w.Index[id])
+			parsed.Check(
+				got == w.Parsed[id] && index == w.Index[id],
+				"%s: got %s, %d, want %s, %d",
+				id,
+				got,
+				index,
+				w.Parsed[id],
+				w.Index[id],
+			)
 		}
 		rows = append(rows, n.row(), lines(name+": printed", r.Printed, []string{w.Printed}), parsed.Row())
 	}
@@ -99,7 +115,14 @@ func mmBench(c *benchCase) ([]Row, error) {
 		if err := c.expected(&official, "official", kind); err != nil {
 			return nil, err
 		}
-		r, err := scored("mmbench", score.Files{Questions: c.file("questions"), Answers: []string{c.file("predictions")}, Vanilla: kind == "vanilla"})
+		r, err := scored(
+			"mmbench",
+			score.Files{
+				Questions: c.file("questions"),
+				Answers:   []string{c.file("predictions")},
+				Vanilla:   kind == "vanilla",
+			},
+		)
 		if err != nil {
 			return nil, err
 		}
@@ -122,7 +145,10 @@ func mmBench(c *benchCase) ([]Row, error) {
 			hits.add(func(string) (float64, bool) { return x, ok }, k, official.Hits[k])
 		}
 		if len(by) != len(official.Hits) {
-			return append(rows, verify.Failed(kind+": hits", fmt.Errorf("%d questions, want %d", len(by), len(official.Hits)))), nil
+			return append(
+				rows,
+				verify.Failed(kind+": hits", fmt.Errorf("%d questions, want %d", len(by), len(official.Hits))),
+			), nil
 		}
 		rows = append(rows, n.row(), hits.row())
 	}
@@ -410,24 +436,41 @@ func mmVet(c *benchCase) ([]Row, error) {
 	asked := verify.Tally{What: "judge's requests"}
 	at := 0
 	got = map[string]*score.VetGrade{}
-	err = score.GradeMMVet(context.Background(), f, score.VetPrompt, runs, func(_ context.Context, q score.JudgeRequest) (score.JudgeReply, error) {
-		if at == len(calls) {
-			return score.JudgeReply{}, errors.New("one request too many")
-		}
-		w := calls[at]
-		at++
-		text := strings.Split(q.Messages[len(q.Messages)-1].Content, "\n")
-		asked.Check(q.MaxTokens == w.Request.MaxTokens && q.Temperature == w.Request.Temperature && text[len(text)-1] == w.EndsWith,
-			"request %d: got %d, %v, %q, want %+v", at, q.MaxTokens, q.Temperature, text[len(text)-1], w)
-		return score.JudgeReply{Text: w.Reply, Model: "judge"}, nil
-	}, got, nil)
+	err = score.GradeMMVet(
+		context.Background(),
+		f,
+		score.VetPrompt,
+		runs,
+		func(_ context.Context, q score.JudgeRequest) (score.JudgeReply, error) {
+			if at == len(calls) {
+				return score.JudgeReply{}, errors.New("one request too many")
+			}
+			w := calls[at]
+			at++
+			text := strings.Split(q.Messages[len(q.Messages)-1].Content, "\n")
+			asked.Check(
+				q.MaxTokens == w.Request.MaxTokens && q.Temperature == w.Request.Temperature &&
+					text[len(text)-1] == w.EndsWith,
+				"request %d: got %d, %v, %q, want %+v",
+				at,
+				q.MaxTokens,
+				q.Temperature,
+				text[len(text)-1],
+				w,
+			)
+			return score.JudgeReply{Text: w.Reply, Model: "judge"}, nil
+		},
+		got,
+		nil,
+	)
 	if err != nil {
 		return nil, err
 	}
 	asked.Check(at == len(calls), "%d requests, want %d", at, len(calls))
 	grades := verify.Tally{What: "grades"}
 	for _, id := range sorted(right) {
-		ok := got[id] != nil && slices.Equal(got[id].Score, right[id].Score) && slices.Equal(got[id].Content, right[id].Content)
+		ok := got[id] != nil && slices.Equal(got[id].Score, right[id].Score) &&
+			slices.Equal(got[id].Content, right[id].Content)
 		grades.Check(ok, "%s: got %+v, want %+v", id, got[id], right[id])
 	}
 	return append(rows, asked.Row(), grades.Row()), nil
@@ -442,7 +485,13 @@ func llavaBench(c *benchCase) ([]Row, error) {
 	if err := errors.Join(c.expected(&official, "official"), c.expected(&direct, "direct")); err != nil {
 		return nil, err
 	}
-	f := score.Files{Questions: c.file("questions"), Context: c.file("context"), Rule: c.file("rule"), Reference: c.file("reference"), Answers: []string{c.file("answers")}}
+	f := score.Files{
+		Questions: c.file("questions"),
+		Context:   c.file("context"),
+		Rule:      c.file("rule"),
+		Reference: c.file("reference"),
+		Answers:   []string{c.file("answers")},
+	}
 	requests, err := score.LLaVABenchRequests(f)
 	if err != nil {
 		return nil, err
@@ -458,7 +507,8 @@ func llavaBench(c *benchCase) ([]Row, error) {
 			return fmt.Errorf("got %+v, want %+v", g, w)
 		}
 		for k := range g.Messages {
-			if g.Messages[k].Role != w.Messages[k].Role || g.Messages[k].Role != "system" && g.Messages[k].Content != w.Messages[k].Content {
+			if g.Messages[k].Role != w.Messages[k].Role ||
+				g.Messages[k].Role != "system" && g.Messages[k].Content != w.Messages[k].Content {
 				return fmt.Errorf("message %d: got %q, want %q", k, g.Messages[k].Content, w.Messages[k].Content)
 			}
 		}
@@ -478,12 +528,17 @@ func llavaBench(c *benchCase) ([]Row, error) {
 	}
 	defer os.RemoveAll(dir)
 	path, k := filepath.Join(dir, "review.jsonl"), 0
-	err = score.ReviewLLaVABench(context.Background(), f, path, func(context.Context, score.JudgeRequest) (score.JudgeReply, error) {
-		if k++; k > len(old) {
-			return score.JudgeReply{}, errors.New("one request too many")
-		}
-		return score.JudgeReply{Text: old[k-1].Content, Model: "judge"}, nil
-	})
+	err = score.ReviewLLaVABench(
+		context.Background(),
+		f,
+		path,
+		func(context.Context, score.JudgeRequest) (score.JudgeReply, error) {
+			if k++; k > len(old) {
+				return score.JudgeReply{}, errors.New("one request too many")
+			}
+			return score.JudgeReply{Text: old[k-1].Content, Model: "judge"}, nil
+		},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -496,7 +551,11 @@ func llavaBench(c *benchCase) ([]Row, error) {
 		if i < len(reviews) {
 			reviews[i].Request, reviews[i].Judge = "", ""
 		}
-		written.Check(i < len(old) && i < len(reviews) && fmt.Sprint(old[i]) == fmt.Sprint(reviews[i]), "review %d differs", i+1)
+		written.Check(
+			i < len(old) && i < len(reviews) && fmt.Sprint(old[i]) == fmt.Sprint(reviews[i]),
+			"review %d differs",
+			i+1,
+		)
 	}
 	f = score.Files{Grades: c.path(official.Review)}
 	r, err := scored("llavabench", f)

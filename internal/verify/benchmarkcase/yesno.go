@@ -24,7 +24,14 @@ func pope(c *benchCase) ([]Row, error) {
 	if c.Files["segmentation"] != "" {
 		return popeBuild(c)
 	}
-	r, err := scored("pope", score.Files{Questions: c.file("questions"), Annotations: c.file("annotations"), Answers: []string{c.file("answers")}})
+	r, err := scored(
+		"pope",
+		score.Files{
+			Questions:   c.file("questions"),
+			Annotations: c.file("annotations"),
+			Answers:     []string{c.file("answers")},
+		},
+	)
 	if err != nil {
 		return nil, err
 	}
@@ -33,7 +40,14 @@ func pope(c *benchCase) ([]Row, error) {
 		return nil, err
 	}
 	rows := popeRows("official", official, r.GetOfficial)
-	rows = append(rows, verify.Row{What: "official: error", Pass: official.Error == r.Stopped, Detail: fmt.Sprintf("got %q, want %q", r.Stopped, official.Error)})
+	rows = append(
+		rows,
+		verify.Row{
+			What:   "official: error",
+			Pass:   official.Error == r.Stopped,
+			Detail: fmt.Sprintf("got %q, want %q", r.Stopped, official.Error),
+		},
+	)
 	if raw := c.Expected["direct"]; raw != nil {
 		direct, err := popeDirect(c, raw)
 		if err != nil {
@@ -55,7 +69,8 @@ func pope(c *benchCase) ([]Row, error) {
 	return append(rows, more...), err
 }
 
-// popeDirect reads the right numbers, which are in the case itself or in a file, with or without a level of categories.
+// popeDirect reads the right numbers, which are in the case itself or in a file, with or without a level of
+// categories.
 func popeDirect(c *benchCase, raw json.RawMessage) (popeExpected, error) {
 	var name string
 	if json.Unmarshal(raw, &name) == nil {
@@ -171,7 +186,11 @@ func mme(c *benchCase) ([]Row, error) {
 		}
 	}
 	rows := []Row{n.row()}
-	parse, err := each(c, "parse.jsonl", func(v struct{ Text, Label string }) error { return want(score.MMELabel(v.Text), v.Label) })
+	parse, err := each(
+		c,
+		"parse.jsonl",
+		func(v struct{ Text, Label string }) error { return want(score.MMELabel(v.Text), v.Label) },
+	)
 	if err != nil {
 		return nil, err
 	}

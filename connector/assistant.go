@@ -82,11 +82,11 @@ func (a *Assistant) prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, 
 	}
 	x := Sample{Name: "prompt", IDs: a.Template.Encode(a.Tokenizer, spans, chat.Options{Pictures: len(pictures) > 0}).IDs}
 	for i, m := range pictures {
-		p, err := a.Processor.Process(m)
+		p, err := a.image(m)
 		if err != nil {
 			return x, fmt.Errorf("reply: picture %d: %w", i+1, err)
 		}
-		x.Pixels, x.Sizes = append(x.Pixels, p), append(x.Sizes, imaging.Size{W: m.W, H: m.H})
+		x.Images = append(x.Images, p)
 	}
 	return x, nil
 }

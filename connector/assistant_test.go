@@ -6,7 +6,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
@@ -19,9 +18,9 @@ func TestMarks(t *testing.T) {
 	a := Assistant{Tokenizer: tok, Processor: imaging.CLIP(16), Template: chat.VicunaV1(), Marks: true}
 	x, err := a.prompt([]chat.Turn{{From: chat.Human, Value: "<image>\nWhat is <im_end>?"}}, []*imaging.RGB{imaging.New(9, 9)})
 	require.NoError(t, err)
-	at := slices.Index(x.IDs, data.ImageID)
+	at := slices.Index(x.IDs, chat.ImageIndex)
 	start, _ := tok.ID(chat.ImageStart)
 	end, _ := tok.ID(chat.ImageEnd)
-	require.Equal(t, []int32{int32(start), data.ImageID, int32(end)}, x.IDs[at-1:at+2])
+	require.Equal(t, []int32{int32(start), chat.ImageIndex, int32(end)}, x.IDs[at-1:at+2])
 	require.NotContains(t, x.IDs[at+2:], int32(end), "what is written is text")
 }

@@ -4,9 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
-	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/vit"
 )
@@ -24,6 +22,8 @@ type Batch struct {
 	Sizes    []imaging.Size // of the pictures as they came; nil: each is one view of the encoder's size
 	Pictures []int          // [B], how many each sample has; nil: not known, and only their sum is checked
 	Names    []string       // of the samples, for messages; may be nil
+
+	supervised int // counted by Splice; 0: not counted
 }
 
 // In is b with its tensors in scope s, as package train wants it: see [tensor.Tensor.In].
@@ -38,14 +38,13 @@ func (b Batch) In(s *tensor.Arena) Batch {
 
 // Supervised is the number of positions that the loss averages over.
 func (b Batch) Supervised() int {
-	if b.Labels == nil {
-		return 0
+	if b.supervised > 0 || b.Labels == nil {
+		return b.supervised
 	}
 	n := 0
-	for _, l := range llm.Shift(b.Labels).IntData() {
-		if l != tensor.IgnoreIndex {
-			n++
-		}
+	B, T := b.Labels.Dims2()
+	for i := range B {
+		n += supervised(b.Labels.IntData()[i*T : (i+1)*T])
 	}
 	return n
 }
@@ -180,24 +179,4 @@ func (b Batch) name(row int) string {
 		return fmt.Sprintf(" (sample %s)", b.Names[row])
 	}
 	return fmt.Sprintf(" (row %d)", row)
-}
-
-// NewBatch is a loader's batch as the model reads it. Pictures whose pixels were not decoded are left for the caller to bring as Features.
-func (m *VLM) NewBatch(d *data.Batch) (Batch, error) {
-	b := Batch{IDs: tensor.WrapInts(d.IDs, d.B, d.T), Labels: tensor.WrapInts(d.Labels, d.B, d.T), Mask: d.Mask, Positions: d.Positions, Names: d.Names}
-	S := m.Vision.Config().ImageSize
-	for row, images := range d.Images {
-		b.Pictures = append(b.Pictures, len(images))
-		for _, x := range images {
-			if s := (imaging.Size{W: x.Pixels.W, H: x.Pixels.H}); x.Pixels.N > 0 && s != (imaging.Size{W: S, H: S}) {
-				return b, fmt.Errorf("picture %s has views of %d×%d pixels, the tower needs %d×%d%s", x.Name, s.W, s.H, S, S, b.name(row))
-			}
-		}
-	}
-	b.Sizes = d.Sizes()
-	if x := d.Pixels(); x.N > 0 {
-		b.Pixels = tensor.Wrap(x.Data, x.N, 3, x.H, x.W)
-		return b, m.Check(b)
-	}
-	return b, nil
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
-	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
@@ -27,7 +27,7 @@ func ExampleVLM_Splice() {
 	}
 	picture := imaging.Pixels{N: 1, H: 8, W: 8, Data: make([]float32, 3*8*8)}
 	b, err := m.Splice([]connector.Sample{
-		{IDs: []int32{1, data.ImageID, 5, 6}, Pixels: []imaging.Pixels{picture}},
+		{IDs: []int32{1, chat.ImageIndex, 5, 6}, Images: []connector.Image{{Pixels: picture}}},
 		{IDs: []int32{1, 7}}, // text alone needs no picture in its place
 	}, true)
 	if err != nil {

@@ -1,176 +1,200 @@
 package connector
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/tensor"
 )
 
-// Sample is text with places for pictures, and the pictures.
+// Sample is tokenized text with places for images, and the images.
 type Sample struct {
-	Name     string           // for messages
-	IDs      []int32          // data.ImageID where a picture goes
-	Labels   []int32          // as long, tensor.IgnoreIndex where nothing is learnt; nil: nothing is
-	Pixels   []imaging.Pixels // the views of each picture: one, or the base view and the tiles
-	Sizes    []imaging.Size   // of the pictures as they came; nil: of the encoder's size
-	Features *tensor.Tensor   // [views, P, D], what the tower made of all pictures; instead of Pixels
+	Name   string  // for messages
+	IDs    []int32 // chat.ImageIndex where an image goes
+	Labels []int32 // as many, tensor.IgnoreIndex where nothing is learnt; nil: nowhere is anything learnt
+	Images []Image // in the order of their places
 }
 
-// Splice makes a batch: each picture takes as many places as it has features, in the order of appearance. Samples may have any number of
-// pictures, none too; there are no dummies. Rows are cut to the config's MaxLength and padded to the longest, at the left if asked, as
-// [VLM.Generate] needs it. The error names the sample whose pictures do not fit its text. Source: LLaVA's prepare_inputs_labels_for_multimodal.
+// Image is an image as the encoder gets it, or what the encoder made of it.
+type Image struct {
+	Size     imaging.Size   // as it came; zero: one view, of the encoder's size
+	Pixels   imaging.Pixels // its views, [Layout.Views, 3, S, S]; or
+	Features *tensor.Tensor // float32 [Layout.Views, P, D], of these views
+}
+
+// Splice makes a batch of samples. Each image takes as many positions as it has tokens, in the order of appearance; a sample may have any number of
+// images, none too. Rows are cut to the config's MaxLength and padded to the longest, at the left if asked, as [VLM.Generate] needs it. The error
+// names the sample whose images do not fit its text. Source: LLaVA's prepare_inputs_labels_for_multimodal.
 func (m *VLM) Splice(samples []Sample, left bool) (Batch, error) {
-	c, v, V := m.config, m.Vision.Config(), m.Language.Config().VocabSize
-	var b Batch
-	var ids, labels [][]int32
-	var pictures []data.Picture
-	var pixels []float32
-	var features []*tensor.Tensor
-	learns := false
+	rows := make([]row, len(samples))
 	for i, s := range samples {
-		b.Names = append(b.Names, s.Name)
-		list, err := m.layouts(&s)
-		if err != nil {
-			return b, fmt.Errorf("splice: %w%s", err, b.name(i))
+		var err error
+		if rows[i], err = m.row(s, m.config.MaxLength); err != nil {
+			name := s.Name
+			if name == "" {
+				name = fmt.Sprintf("number %d", i)
+			}
+			if f := (*data.Fault)(nil); errors.As(err, &f) { // of a data set's record, which this is not
+				err = errors.New(f.Note)
+			}
+			return Batch{}, fmt.Errorf("splice: %w (sample %s)", err, name)
 		}
-		places := 0
-		for _, id := range s.IDs {
-			if id == data.ImageID {
-				places++
-			} else if id < 0 || int(id) >= V {
-				return b, fmt.Errorf("splice: id %d is outside the vocabulary of %d%s", id, V, b.name(i))
+	}
+	return m.join(rows, left)
+}
+
+// row is a sample on its way into a batch: ids and labels with a position for each token of an image.
+type row struct {
+	name        string
+	ids, labels []int32 // labels may be nil
+	images      []Image
+	supervised  int // positions that the loss averages over
+}
+
+// row makes room for the images of a sample, and cuts it to max positions (0: not at all). An error is a *data.Fault where the sample is to blame.
+func (m *VLM) row(s Sample, max int) (row, error) {
+	V := m.Language.Config().VocabSize
+	r := row{name: s.Name, images: s.Images}
+	if s.Labels != nil && len(s.Labels) != len(s.IDs) {
+		return r, fmt.Errorf("%d labels for %d ids", len(s.Labels), len(s.IDs))
+	}
+	if n := count(s.IDs, chat.ImageIndex); n != len(s.Images) {
+		return r, data.NewFault(data.ImageTokenCount, "%d images for %d places in the text", len(s.Images), n)
+	}
+	images := s.Images
+	last := 0 // the end of the last image
+	for i, id := range s.IDs {
+		label := int32(tensor.IgnoreIndex)
+		if s.Labels != nil {
+			label = s.Labels[i]
+		}
+		n := 1
+		if id == chat.ImageIndex {
+			l, err := m.layout(images[0])
+			if err != nil {
+				return r, fmt.Errorf("image %d: %w", len(s.Images)-len(images), err)
+			}
+			n, label, images = l.Tokens, tensor.IgnoreIndex, images[1:]
+			last = len(r.ids) + n
+		} else if id < 0 || int(id) >= V {
+			return r, fmt.Errorf("id %d is outside the vocabulary of %d", id, V)
+		}
+		for range n {
+			r.ids, r.labels = append(r.ids, id), append(r.labels, label)
+		}
+	}
+	if max > 0 && len(r.ids) > max {
+		if last > max {
+			return r, data.NewFault(data.ImageCutOff, "%d positions; MaxLength %d cuts an image off", len(r.ids), max)
+		}
+		r.ids, r.labels = r.ids[:max], r.labels[:max]
+	}
+	if r.supervised = supervised(r.labels); s.Labels == nil {
+		r.labels = nil
+	}
+	return r, nil
+}
+
+// layout is what an image becomes. The error says what is wrong with its pixels or features.
+func (m *VLM) layout(x Image) (Layout, error) {
+	v := m.Vision.Config()
+	S, size := v.ImageSize, x.Size
+	if size == (imaging.Size{}) {
+		size = imaging.Size{W: S, H: S}
+	}
+	if size.W <= 0 || size.H <= 0 {
+		return Layout{}, fmt.Errorf("its size is %d×%d", size.W, size.H)
+	}
+	l := m.Connector.Layout(size)
+	if x.Size == (imaging.Size{}) && l.Views != 1 {
+		return l, fmt.Errorf("its size is not given")
+	}
+	views := x.Pixels.N
+	if x.Features != nil {
+		D := len(m.config.Select.Layers) * v.HiddenSize
+		if x.Features.Rank() != 3 || x.Features.Dim(2) != D {
+			return l, fmt.Errorf("features %v; [views, patches, %d] are needed", x.Features.Shape(), D)
+		}
+		views = x.Features.Dim(0)
+	} else if p := x.Pixels; p.W != S || p.H != S || len(p.Data) != p.N*v.NumChannels*S*S {
+		return l, fmt.Errorf("%d views of %d×%d pixels, %d numbers; the encoder needs %d×%d", p.N, p.W, p.H, len(p.Data), S, S)
+	}
+	if views != l.Views {
+		return l, fmt.Errorf("%d views instead of %d", views, l.Views)
+	}
+	return l, nil
+}
+
+// join pads rows to the longest. It returns an error if some rows bring pixels and some features.
+func (m *VLM) join(rows []row, left bool) (Batch, error) {
+	v := m.Vision.Config()
+	b := Batch{}
+	B, T := len(rows), 0
+	learns := false
+	for _, r := range rows {
+		T, learns = max(T, len(r.ids)), learns || r.labels != nil
+	}
+	ids := slices.Repeat([]int32{int32(max(m.config.PAD, 0))}, B*T)
+	labels := slices.Repeat([]int32{tensor.IgnoreIndex}, B*T)
+	b.Mask, b.Positions = make([]int32, B*T), make([]int32, B*T)
+	var pixels, features []float32
+	var shape []int // of features
+	for i, r := range rows {
+		at := i * T
+		if left {
+			at += T - len(r.ids)
+		}
+		copy(ids[at:], r.ids)
+		copy(labels[at:], r.labels)
+		for t := range r.ids {
+			b.Mask[at+t], b.Positions[at+t] = 1, int32(t)
+		}
+		for _, x := range r.images {
+			size := x.Size
+			if size == (imaging.Size{}) {
+				size = imaging.Size{W: v.ImageSize, H: v.ImageSize}
+			}
+			b.Sizes = append(b.Sizes, size)
+			pixels = append(pixels, x.Pixels.Data...)
+			if x.Features != nil {
+				features, shape = append(features, x.Features.Data()...), x.Features.Shape()
 			}
 		}
-		if places != len(list) {
-			return b, fmt.Errorf("splice: %d pictures for %d places in the text%s", len(list), places, b.name(i))
-		}
-		if s.Labels != nil && len(s.Labels) != len(s.IDs) {
-			return b, fmt.Errorf("splice: %d labels for %d ids%s", len(s.Labels), len(s.IDs), b.name(i))
-		}
-		l := s.Labels
-		if learns = learns || l != nil; l == nil {
-			l = slices.Repeat([]int32{data.Ignore}, len(s.IDs))
-		}
-		ids, labels = append(ids, s.IDs), append(labels, l)
-		for _, l := range list {
-			pictures = append(pictures, l.Picture())
-		}
-		b.Pictures, b.Sizes = append(b.Pictures, len(list)), append(b.Sizes, s.Sizes...)
-		for _, x := range s.Pixels {
-			pixels = append(pixels, x.Data...)
-		}
-		if s.Features != nil {
-			features = append(features, s.Features)
-		}
+		b.Pictures, b.Names, b.supervised = append(b.Pictures, len(r.images)), append(b.Names, r.name), b.supervised+r.supervised
 	}
-	p, err := data.Splice(ids, labels, nil, pictures, data.SpliceOptions{MaxLength: c.MaxLength, Left: left})
-	if err != nil {
-		return b, err
-	}
-	first := 0
-	for i, n := range b.Pictures {
-		want := 0
-		for _, x := range pictures[first : first+n] {
-			want += x.Len()
-		}
-		if first += n; seen(p.Rows[i]) != want {
-			return b, fmt.Errorf("splice: %d positions; tokenizer_model_max_length %d cuts a picture off%s", c.MaxLength+p.Cut[i], c.MaxLength, b.name(i))
-		}
-	}
-	b.IDs, b.Mask, b.Positions = tensor.WrapInts(p.IDs(int32(max(c.PAD, 0))), p.B, p.T), mask(&p), p.Positions
+	b.IDs = tensor.WrapInts(ids, B, T)
 	if learns {
-		b.Labels = tensor.WrapInts(p.Labels, p.B, p.T)
+		b.Labels = tensor.WrapInts(labels, B, T)
 	}
-	S := v.ImageSize
-	switch {
+	switch S := v.ImageSize; {
 	case len(features) > 0 && len(pixels) > 0:
-		return b, fmt.Errorf("splice: some samples bring pixels and some features")
+		return b, fmt.Errorf("splice: some images bring pixels and some features")
 	case len(features) > 0:
-		b.Features = tensor.Concat(0, features...)
+		b.Features = tensor.Wrap(features, len(features)/(shape[1]*shape[2]), shape[1], shape[2])
 	case len(pixels) > 0:
 		b.Pixels = tensor.Wrap(pixels, len(pixels)/(v.NumChannels*S*S), v.NumChannels, S, S)
 	}
-	return b, m.Check(b)
+	return b, nil
 }
 
-// layouts are what the sample's pictures become.
-func (m *VLM) layouts(s *Sample) ([]Layout, error) {
-	v := m.Vision.Config()
-	S, D := v.ImageSize, len(m.config.Select.Layers)*v.HiddenSize
-	var list []Layout
-	add := func(i int) error {
-		size, given := imaging.Size{W: S, H: S}, i < len(s.Sizes)
-		if given {
-			size = s.Sizes[i]
-		}
-		if size.W > 0 && size.H > 0 {
-			list = append(list, m.Connector.Layout(size))
-		}
-		if len(list) == i || !given && (list[i].Views != 1 || s.Sizes != nil) {
-			return fmt.Errorf("picture %d: its size is not given", i)
-		}
-		return nil
+// supervised counts the labels that the loss averages over: those that follow another position.
+func supervised(labels []int32) int {
+	if len(labels) == 0 {
+		return 0
 	}
-	if s.Features != nil {
-		if s.Features.Rank() != 3 || s.Features.Dim(2) != D {
-			return nil, fmt.Errorf("features %v: [views, patches, %d] are needed", s.Features.Shape(), D)
-		}
-		views := 0
-		for i := 0; views < s.Features.Dim(0); i++ {
-			if err := add(i); err != nil {
-				return nil, err
-			}
-			views += list[i].Views
-		}
-		if views != s.Features.Dim(0) {
-			return nil, fmt.Errorf("features of %d views for pictures with %d", s.Features.Dim(0), views)
-		}
-		return list, nil
-	}
-	for i, x := range s.Pixels {
-		if x.W != S || x.H != S || len(x.Data) != x.N*v.NumChannels*S*S {
-			return nil, fmt.Errorf("picture %d: %d views of %d×%d pixels, %d numbers; the tower needs %d×%d", i, x.N, x.W, x.H, len(x.Data), S, S)
-		}
-		if err := add(i); err != nil {
-			return nil, err
-		}
-		if x.N != list[i].Views {
-			return nil, fmt.Errorf("picture %d: %d views instead of %d", i, x.N, list[i].Views)
-		}
-	}
-	return list, nil
+	return len(labels) - 1 - count(labels[1:], tensor.IgnoreIndex)
 }
 
-// seen counts a row's positions that hold features.
-func seen(row []data.Piece) int {
+func count(s []int32, v int32) int {
 	n := 0
-	for _, x := range row {
-		if x.Kind == data.Patches || x.Kind == data.Newline {
-			n += x.Count
+	for _, x := range s {
+		if x == v {
+			n++
 		}
 	}
 	return n
-}
-
-// mask is 1 at what is not padding.
-func mask(p *data.Plan) []int32 {
-	out := make([]int32, 0, p.B*p.T)
-	for _, row := range p.Rows {
-		for _, x := range row {
-			v := int32(1)
-			if x.Kind == data.Padding {
-				v = 0
-			}
-			out = append(out, slices.Repeat([]int32{v}, x.Count)...)
-		}
-	}
-	return out
-}
-
-// Picture is l as package data plans rows.
-func (l Layout) Picture() data.Picture {
-	return data.Picture{Views: l.Views, Pieces: []data.Piece{{Kind: data.Patches, Count: l.Tokens}}}
 }

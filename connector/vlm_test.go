@@ -11,7 +11,6 @@ import (
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
-	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
@@ -54,7 +53,7 @@ func splice(t *testing.T, m *connector.VLM, left bool, s ...connector.Sample) co
 
 func TestSpliceLengthsAndLabels(t *testing.T) {
 	m := newModel(t, small()) // 16 features a picture
-	two := connector.Sample{IDs: []int32{1, -200, 5, -200, 6, 2}, Labels: []int32{-100, -100, -100, -100, 6, 2}, Pixels: []imaging.Pixels{picture(1), picture(2)}}
+	two := connector.Sample{IDs: []int32{1, -200, 5, -200, 6, 2}, Labels: []int32{-100, -100, -100, -100, 6, 2}, Images: []connector.Image{{Pixels: picture(1)}, {Pixels: picture(2)}}}
 	none := connector.Sample{IDs: []int32{1, 7, 8, 2}, Labels: []int32{-100, 7, 8, 2}}
 	for _, left := range []bool{false, true} {
 		b := splice(t, m, left, two, none)
@@ -92,9 +91,9 @@ func count(s []int32, v int32) int {
 func TestBatchEqualsSingle(t *testing.T) {
 	m := newModel(t, small())
 	samples := []connector.Sample{
-		{IDs: []int32{1, -200, 5, -200, 6, 3}, Pixels: []imaging.Pixels{picture(1), picture(2)}},
+		{IDs: []int32{1, -200, 5, -200, 6, 3}, Images: []connector.Image{{Pixels: picture(1)}, {Pixels: picture(2)}}},
 		{IDs: []int32{1, 7, 8}},
-		{IDs: []int32{1, 9, -200, 10, 11, 12, 13}, Pixels: []imaging.Pixels{picture(3)}},
+		{IDs: []int32{1, 9, -200, 10, 11, 12, 13}, Images: []connector.Image{{Pixels: picture(3)}}},
 	}
 	o := llm.Options{MaxNewTokens: 8, EOS: []int{}}
 	all, err := m.Generate(context.Background(), splice(t, m, true, samples...), o)
@@ -128,24 +127,20 @@ func TestBatchEqualsSingle(t *testing.T) {
 func TestPicturesMatter(t *testing.T) {
 	m := newModel(t, small())
 	s := func(a, b int) connector.Sample {
-		return connector.Sample{IDs: []int32{1, -200, 5, -200, 6}, Pixels: []imaging.Pixels{picture(a), picture(b)}}
+		return connector.Sample{IDs: []int32{1, -200, 5, -200, 6}, Images: []connector.Image{{Pixels: picture(a)}, {Pixels: picture(b)}}}
 	}
 	h := func(x connector.Sample) []float32 { return m.Hidden(splice(t, m, false, x)).Data() }
 	require.NotEqual(t, h(s(1, 2)), h(s(2, 1)))
 	require.NotEqual(t, h(s(1, 2)), h(s(1, 3)))
 	cached := s(1, 2)
-	cached.Features = features(m, cached.Pixels)
-	cached.Pixels = nil
+	for i, x := range cached.Images {
+		cached.Images[i] = connector.Image{Features: features(m, x.Pixels)}
+	}
 	require.Equal(t, h(s(1, 2)), h(cached))
 }
 
-func features(m *connector.VLM, pixels []imaging.Pixels) *tensor.Tensor {
-	var views []*tensor.Tensor
-	for _, p := range pixels {
-		x := tensor.Wrap(p.Data, p.N, 3, 16, 16)
-		views = append(views, m.Vision.HiddenStates(x, 2)[2].Slice(1, 1, 17))
-	}
-	return tensor.Concat(0, views...)
+func features(m *connector.VLM, p imaging.Pixels) *tensor.Tensor {
+	return m.Vision.HiddenStates(tensor.Wrap(p.Data, p.N, 3, 16, 16), 2)[2].Slice(1, 1, 17)
 }
 
 func TestSpliceRefuses(t *testing.T) {
@@ -159,14 +154,14 @@ func TestSpliceRefuses(t *testing.T) {
 		s    connector.Sample
 		want string
 	}{
-		{connector.Sample{Name: "b", IDs: []int32{1, -200}}, "splice: 0 pictures for 1 places in the text (sample b)"},
-		{connector.Sample{Name: "b", IDs: []int32{1}, Pixels: []imaging.Pixels{picture(1)}}, "splice: 1 pictures for 0 places in the text (sample b)"},
+		{connector.Sample{Name: "b", IDs: []int32{1, -200}}, "splice: 0 images for 1 places in the text (sample b)"},
+		{connector.Sample{Name: "b", IDs: []int32{1}, Images: []connector.Image{{Pixels: picture(1)}}}, "splice: 1 images for 0 places in the text (sample b)"},
 		{connector.Sample{Name: "b", IDs: []int32{1, 30}}, "splice: id 30 is outside the vocabulary of 30 (sample b)"},
 		{connector.Sample{Name: "b", IDs: []int32{1, -100}}, "splice: id -100 is outside the vocabulary of 30 (sample b)"},
 		{connector.Sample{Name: "b", IDs: []int32{1, 2}, Labels: []int32{1}}, "splice: 1 labels for 2 ids (sample b)"},
-		{connector.Sample{Name: "b", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{narrow}}, "splice: picture 0: 1 views of 8×16 pixels, 768 numbers; the tower needs 16×16 (sample b)"},
-		{connector.Sample{Name: "b", IDs: []int32{1, -200}, Features: tensor.New(1, 16, 13)}, "splice: features [1 16 13]: [views, patches, 12] are needed (sample b)"},
-		{connector.Sample{Name: "b", IDs: append(make([]int32, 20), -200), Pixels: []imaging.Pixels{picture(1)}}, "splice: 36 positions; tokenizer_model_max_length 24 cuts a picture off (sample b)"},
+		{connector.Sample{Name: "b", IDs: []int32{1, -200}, Images: []connector.Image{{Pixels: narrow}}}, "splice: image 0: 1 views of 8×16 pixels, 768 numbers; the encoder needs 16×16 (sample b)"},
+		{connector.Sample{Name: "b", IDs: []int32{1, -200}, Images: []connector.Image{{Features: tensor.New(1, 16, 13)}}}, "splice: image 0: features [1 16 13]; [views, patches, 12] are needed (sample b)"},
+		{connector.Sample{Name: "b", IDs: append(make([]int32, 20), -200), Images: []connector.Image{{Pixels: picture(1)}}}, "splice: 36 positions; MaxLength 24 cuts an image off (sample b)"},
 	} {
 		_, err := m.Splice([]connector.Sample{good, k.s}, false)
 		require.EqualError(t, err, k.want)
@@ -177,7 +172,7 @@ func TestSpliceRefuses(t *testing.T) {
 
 func TestCheckNamesTheSample(t *testing.T) {
 	m := newModel(t, small())
-	b := splice(t, m, false, connector.Sample{Name: "x", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{picture(1)}}, connector.Sample{Name: "y", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{picture(2)}})
+	b := splice(t, m, false, connector.Sample{Name: "x", IDs: []int32{1, -200}, Images: []connector.Image{{Pixels: picture(1)}}}, connector.Sample{Name: "y", IDs: []int32{1, -200}, Images: []connector.Image{{Pixels: picture(2)}}})
 	require.NoError(t, m.Check(b))
 	ids := slices.Clone(b.IDs.IntData())
 	b.IDs = tensor.WrapInts(ids, 2, 17)
@@ -190,7 +185,7 @@ func TestCheckNamesTheSample(t *testing.T) {
 	ids[18], ids[0] = -200, 28 // the config's image id counts as a place
 	require.ErrorContains(t, m.Check(b), "17 places for image features, but 1 pictures with 16 (sample x)")
 	ids[0] = 1
-	b.Pictures = nil
+	b.Pictures, b.Sizes = nil, nil
 	b.Pixels = b.Pixels.Slice(0, 0, 1)
 	require.ErrorContains(t, m.Check(b), "32 places for image features so far, but 1 pictures with 16 in the whole batch (sample y)")
 	b.Pixels = tensor.Concat(0, b.Pixels, b.Pixels, b.Pixels)
@@ -201,33 +196,13 @@ func TestCheckNamesTheSample(t *testing.T) {
 	require.ErrorContains(t, m.Check(b), "id 30 is outside the vocabulary of 30 (sample x)")
 }
 
-func TestNewBatch(t *testing.T) {
-	m := newModel(t, small())
-	loaded := data.Batch{B: 2, T: 18, IDs: slices.Concat([]int32{1, 4}, slices.Repeat([]int32{data.ImageID}, 16), []int32{1, 5, 2}, make([]int32, 15)),
-		Labels: slices.Repeat([]int32{3}, 36), Mask: slices.Repeat([]int32{1}, 36), Positions: make([]int32, 36),
-		Images: [][]data.Image{{{Name: "p.png", Size: imaging.Size{W: 40, H: 30}, Pixels: picture(1)}}, nil}, Names: []string{"a", "b"}}
-	b, err := m.NewBatch(&loaded)
-	require.NoError(t, err)
-	require.Equal(t, []int{1, 0}, b.Pictures)
-	require.Equal(t, []int{1, 3, 16, 16}, b.Pixels.Shape())
-	require.NotZero(t, m.Loss(b).Item())
-	loaded.Images = [][]data.Image{nil, {{Name: "p.png", Size: imaging.Size{W: 40, H: 30}, Pixels: picture(1)}}}
-	_, err = m.NewBatch(&loaded)
-	require.EqualError(t, err, "16 places for image features, but 0 pictures with 0 (sample a)")
-	small := picture(1)
-	small.H = 8
-	loaded.Images = [][]data.Image{{{Name: "p.png", Size: imaging.Size{W: 40, H: 30}, Pixels: small}}, nil}
-	_, err = m.NewBatch(&loaded)
-	require.EqualError(t, err, "picture p.png has views of 16×8 pixels, the tower needs 16×16 (sample a)")
-}
-
 // A frozen tower records nothing: the memory of a step is that of cached features, and it gets no gradients.
 func TestFrozenTowerIsFree(t *testing.T) {
 	c := small()
 	c.Vision.NumHiddenLayers, c.Vision.IntermediateSize = 12, 96
 	m := newModel(t, c)
 	sample := func() connector.Sample {
-		return connector.Sample{IDs: []int32{1, -200, 5, 6}, Labels: []int32{-100, -100, 5, 6}, Pixels: []imaging.Pixels{picture(1)}}
+		return connector.Sample{IDs: []int32{1, -200, 5, 6}, Labels: []int32{-100, -100, 5, 6}, Images: []connector.Image{{Pixels: picture(1)}}}
 	}
 	step := func(b connector.Batch) (peak int64) {
 		tensor.Scope(func(s *tensor.Arena) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"github.com/gollava/gollava/data/chat"
 	"hash/maphash"
 	"io"
 	"os"
@@ -61,7 +62,7 @@ func Check(ctx context.Context, path string, images Source, o CheckOptions) ([]F
 			return nil, err
 		}
 		if sc.lone >= 0 {
-			f := faulty(LoneSurrogate, "half of a character, read as U+FFFD; Python fails when it writes it").warning()
+			f := NewFault(LoneSurrogate, "half of a character, read as U+FFFD; Python fails when it writes it").warning()
 			f.File, f.Record, f.Offset = path, sc.n-1, int64(sc.lone-(sc.pos-p.length))
 			p.locate(f, b)
 			c.add(f)
@@ -103,7 +104,7 @@ func (c *checker) full() bool {
 
 func (c *checker) result(records int) ([]Fault, error) {
 	if records == 0 && len(c.faults) == 0 {
-		f := faulty(NoRecords, "an empty array").warning()
+		f := NewFault(NoRecords, "an empty array").warning()
 		f.File = c.path
 		c.faults = append(c.faults, *f)
 	}
@@ -128,7 +129,7 @@ func (c *checker) record(b []byte, p place, i int) ([]string, Fault) {
 	if s.ID != "" {
 		h := maphash.String(c.seed, s.ID)
 		if first, seen := c.ids[h]; seen {
-			f := faulty(DuplicateID, "record %d has it too", first).warning()
+			f := NewFault(DuplicateID, "record %d has it too", first).warning()
 			f.Offset = int64(at.id)
 			where(f)
 			c.add(f)
@@ -166,7 +167,7 @@ func (c *checker) pictures(ctx context.Context, names []string, at Fault) {
 func (s *Sample) Faults() []Fault {
 	var out []Fault
 	if len(s.Turns) == 0 {
-		out = append(out, *faulty(ConversationsMissing, "no turns"))
+		out = append(out, *NewFault(ConversationsMissing, "no turns"))
 	}
 	for _, f := range s.judge(spots{turns: make([]int, len(s.Turns))}, nil) {
 		f.ID = s.ID
@@ -208,33 +209,33 @@ func (s *Sample) judgeTurns(add func(*Fault, int)) {
 	answered, last := false, ""
 	for i, t := range s.Turns {
 		switch {
-		case t.Role == "system" && i == 0:
+		case t.From == "system" && i == 0:
 			continue
-		case t.Role != "human" && t.Role != "gpt":
-			add(faulty(RoleUnknown, "from is %q; LLaVA knows human and gpt", t.Role), i)
+		case t.From != "human" && t.From != "gpt":
+			add(NewFault(RoleUnknown, "from is %q; LLaVA knows human and gpt", t.From), i)
 			return
-		case t.Role == last:
-			add(faulty(RolesNotAlternating, "two turns of %s in a row", t.Role), i)
+		case t.From == last:
+			add(NewFault(RolesNotAlternating, "two turns of %s in a row", t.From), i)
 			return
-		case last == "" && t.Role == "gpt":
-			add(faulty(StartsWithGPT, "LLaVA skips this turn").warning(), i)
-		case t.Role == "gpt":
+		case last == "" && t.From == "gpt":
+			add(NewFault(StartsWithGPT, "LLaVA skips this turn").warning(), i)
+		case t.From == "gpt":
 			answered = true
 		}
-		last = t.Role
+		last = t.From
 		if blank(t.Value) {
-			if t.Role == "gpt" {
-				add(faulty(BlankAnswer, "there is nothing to learn from it"), i)
+			if t.From == "gpt" {
+				add(NewFault(BlankAnswer, "there is nothing to learn from it"), i)
 			} else {
-				add(faulty(BlankQuestion, "the turn is empty").warning(), i)
+				add(NewFault(BlankQuestion, "the turn is empty").warning(), i)
 			}
 		}
 	}
 	switch {
 	case !answered:
-		add(faulty(NoAnswer, "no turn of gpt after a question: nothing to learn"), -1)
+		add(NewFault(NoAnswer, "no turn of gpt after a question: nothing to learn"), -1)
 	case last == "human":
-		add(faulty(NoAnswer, "the last question has no answer").warning(), len(s.Turns)-1)
+		add(NewFault(NoAnswer, "the last question has no answer").warning(), len(s.Turns)-1)
 	}
 }
 
@@ -243,9 +244,9 @@ func (s *Sample) judgeImages(add func(*Fault, int)) {
 	for i, t := range s.Turns {
 		n := (&Sample{Turns: s.Turns[i : i+1]}).ImageTokens()
 		tokens += n
-		if t.Role == "gpt" && n > 0 {
+		if t.From == "gpt" && n > 0 {
 			if answers == 0 {
-				add(faulty(ImageTokenInAnswer, "%s belongs into a question; here the model would learn to write it", ImageToken), i)
+				add(NewFault(ImageTokenInAnswer, "%s belongs into a question; here the model would learn to write it", chat.ImageToken), i)
 			}
 			answers += n
 		}
@@ -255,13 +256,13 @@ func (s *Sample) judgeImages(add func(*Fault, int)) {
 	switch {
 	case answers > 0:
 	case empty:
-		add(faulty(ImageMissing, "an empty name; leave the key out where there is no picture"), -1)
+		add(NewFault(ImageMissing, "an empty name; leave the key out where there is no picture"), -1)
 	case tokens > 0 && named == 0:
-		add(faulty(ImageMissing, "%d %s in the text, but no picture is named", tokens, ImageToken), -1)
+		add(NewFault(ImageMissing, "%d %s in the text, but no picture is named", tokens, chat.ImageToken), -1)
 	case tokens == 0 && named > 0:
-		add(faulty(ImageTokenMissing, "the picture has no %s in the text: the model would never see it", ImageToken), -1)
+		add(NewFault(ImageTokenMissing, "the picture has no %s in the text: the model would never see it", chat.ImageToken), -1)
 	case tokens != named:
-		add(faulty(ImageTokenCount, "%d pictures, %d %s", named, tokens, ImageToken), -1)
+		add(NewFault(ImageTokenCount, "%d pictures, %d %s", named, tokens, chat.ImageToken), -1)
 	}
 }
 

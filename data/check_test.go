@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/internal/verify/datacase"
 )
 
@@ -156,7 +157,7 @@ func TestCheckLooksAtPictures(t *testing.T) {
 }
 
 func TestSampleFaults(t *testing.T) {
-	s := data.Sample{ID: "x", Turns: []data.Turn{{"human", "<image>"}, {"gpt", "A cat."}}}
+	s := data.Sample{ID: "x", Turns: []chat.Turn{{From: "human", Value: "<image>"}, {From: "gpt", Value: "A cat."}}}
 	require.Equal(t, data.ImageMissing, s.Faults()[0].Kind)
 	require.Equal(t, "x", s.Faults()[0].ID)
 	s.Images = []string{"a.png"}

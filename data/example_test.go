@@ -40,16 +40,18 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	loader, err := data.NewLoader(set, data.LoaderConfig{
-		Batch: 3, Order: data.Shuffled(set.Len(), 1), Text: chat.VicunaV1().Samples(tok, chat.Options{}), MaxLength: 2048, Skip: true,
+	template := chat.VicunaV1()
+	loader, err := data.NewLoader(set, data.LoaderConfig[chat.Tokens]{
+		Batch: 3, Order: data.Shuffled(set.Len(), 1), Skip: true,
+		Prepare: func(_ context.Context, s data.Sample) (chat.Tokens, error) {
+			return template.Train(tok, s.Turns, chat.Options{})
+		},
 	})
 	if err != nil {
 		panic(err)
 	}
-	batches := data.Prefetch(loader.Batch, 2, 4)
-	defer batches.Close()
-	b, err := batches.Batch(ctx, 0)
-	fmt.Println(b.B, "samples,", b.Supervised(), "tokens train,", err)
+	batch, err := loader.Batch(ctx, 0)
+	fmt.Println(len(batch), "samples,", batch[0].Supervised()+batch[1].Supervised(), "tokens train,", err)
 	fmt.Println("left out:", loader.Report().Kinds)
 	// Output:
 	// 1 blank_answer <nil>

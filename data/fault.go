@@ -128,15 +128,15 @@ func (f *Fault) Unwrap() error { return f.cause }
 // Is reports whether target is this fault's kind.
 func (f *Fault) Is(target error) bool { k, ok := target.(Kind); return ok && k == f.Kind }
 
-// faulty makes an error-severity fault that has no place yet.
-func faulty(k Kind, format string, args ...any) *Fault {
+// NewFault makes a fault of severity [Error] that has no place yet.
+func NewFault(k Kind, format string, args ...any) *Fault {
 	return &Fault{Kind: k, Severity: Error, Record: -1, Turn: -1, Note: fmt.Sprintf(format, args...)}
 }
 
 func (f *Fault) warning() *Fault { f.Severity = Warning; return f }
 
-// asFault makes any error a fault: imaging's keep their kind, others are of kind otherwise.
-func asFault(err error, otherwise Kind) *Fault {
+// AsFault makes any error a fault: a *Fault is copied, imaging's errors keep their kind, others are of kind otherwise.
+func AsFault(err error, otherwise Kind) *Fault {
 	var f *Fault
 	if errors.As(err, &f) {
 		c := *f

@@ -203,7 +203,7 @@ func (c *Features) Load(name string) ([]uint16, []int, error) {
 	n, _ := volume(x.shape)
 	b := make([]byte, 2*n)
 	if _, err := x.file.ReadAt(b, x.at); err != nil {
-		f := asFault(err, FileUnreadable)
+		f := AsFault(err, FileUnreadable)
 		f.File, f.Image = x.file.Name(), name
 		return nil, nil, f
 	}

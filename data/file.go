@@ -67,7 +67,7 @@ func (o Options) forPath(path string) Options {
 
 // opening makes a fault of what the file system says.
 func opening(err error, path string) error {
-	f := asFault(err, FileUnreadable)
+	f := AsFault(err, FileUnreadable)
 	f.File = path
 	if errors.Is(err, os.ErrNotExist) {
 		f.Kind = FileMissing
@@ -101,7 +101,7 @@ func (d *File) Raw(i int) ([]byte, error) {
 	offset, length, line := d.Place(i)
 	b := make([]byte, length)
 	if _, err := d.f.ReadAt(b, offset); err != nil {
-		f := asFault(err, FileUnreadable)
+		f := AsFault(err, FileUnreadable)
 		f.File, f.Record, f.Line, f.Offset, f.Column = d.path, i, line, offset, 1
 		return nil, f
 	}
@@ -220,7 +220,7 @@ func (d *File) lengthsInto(ctx context.Context, out []int) error {
 		n, err := io.ReadFull(r, b)
 		at += int64(gap + n)
 		if err != nil {
-			f := asFault(err, FileUnreadable)
+			f := AsFault(err, FileUnreadable)
 			f.File, f.Record = d.path, i
 			return f
 		}

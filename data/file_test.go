@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/chat"
 )
 
 // conversation makes a record of the mix's kind; i of them differ in length, some beyond ASCII, every seventh without picture.
@@ -91,7 +92,7 @@ func TestIndexAgreesWithEncodingJSON(t *testing.T) {
 		require.Equal(t, rec.Image, strings.Join(s.Images, ""))
 		require.Len(t, s.Turns, len(rec.Conversations))
 		for k, turn := range rec.Conversations {
-			require.Equal(t, data.Turn{Role: turn.From, Value: turn.Value}, s.Turns[k])
+			require.Equal(t, chat.Turn{From: turn.From, Value: turn.Value}, s.Turns[k])
 		}
 	}
 	lengths, err := data.Lengths(context.Background(), f)
@@ -141,7 +142,7 @@ func TestSampleKeepsWhatItDoesNotKnow(t *testing.T) {
 	defer f.Close()
 	s, err := f.Sample(0)
 	require.NoError(t, err)
-	require.Equal(t, data.Sample{ID: "3.50", Images: []string{"a.png", "b.png"}, Videos: []string{"c.mp4"}, Turns: []data.Turn{{Role: "human", Value: "a/b"}},
+	require.Equal(t, data.Sample{ID: "3.50", Images: []string{"a.png", "b.png"}, Videos: []string{"c.mp4"}, Turns: []chat.Turn{{From: "human", Value: "a/b"}},
 		Extra: map[string]json.RawMessage{"boxes": json.RawMessage("[[0,0.5,1,1]]"), "model": json.RawMessage(`"GPT-4"`)}}, s)
 	require.PanicsWithValue(t, "data: record 1 of "+path+", which has 1", func() { _, _ = f.Sample(1) })
 }

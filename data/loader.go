@@ -7,60 +7,32 @@ import (
 	"maps"
 	"slices"
 	"sync"
-
-	"github.com/gollava/gollava/data/imaging"
 )
 
-// Faults that only the Loader can find, as they depend on the tokenizer and the length of the model.
+// Faults that depend on the tokenizer and the model.
 const (
-	TextFailed     Kind = "text_failed"      // LoaderConfig.Text returns an error
+	TextFailed     Kind = "text_failed"      // the sample cannot be tokenized
 	NothingToLearn Kind = "nothing_to_learn" // no label remains, perhaps after cutting to MaxLength: the loss would be 0/0
 	ImageCutOff    Kind = "image_cut_off"    // a picture does not fit in MaxLength
 )
 
-// LoaderConfig says how samples become batches.
-type LoaderConfig struct {
+// LoaderConfig says which samples make a batch, and what each becomes.
+type LoaderConfig[X any] struct {
 	Batch int   // samples in a batch; the last of an epoch may have fewer
-	Order Order // nil: as they lie
+	Order Order // of an epoch; nil: that of the set
 	Drop  bool  // leave out a last batch that is not full
 
-	// Text tokenizes a sample, as chat.Template.Samples does. ids has ImageID where a picture goes; labels are as long, Ignore where nothing is learnt.
-	Text      func(s Sample) (ids, labels []int32, err error)
-	Pad       int32 // the id that fills up
-	MaxLength int   // positions, pictures' included; 0: no limit
-	Left      bool  // pad at the left
-
-	Images    Source             // nil: for sets without pictures
-	Limits    imaging.Limits     // of a picture; zero: DefaultLimits
-	Orient    bool               // turn pictures by their EXIF orientation; LLaVA does not
-	Processor *imaging.Processor // nil: pictures are not decoded, only measured, as where the features come from a cache
-	// Picture says what the language model sees of a picture of that size: Flat(1, 576) for LLaVA-1.5, Tiled for 1.6.
-	Picture func(size imaging.Size) Picture
+	// Prepare tokenizes a sample, reads its images, and so on. It is called from several goroutines.
+	Prepare func(ctx context.Context, s Sample) (X, error)
 
 	// Skip leaves faulty samples out, and counts them in the Report. Else the first is the error of its batch.
 	Skip bool
 }
 
-// Validate returns an error where something is missing.
-func (c *LoaderConfig) Validate() error {
-	switch {
-	case c.Batch < 1:
-		return fmt.Errorf("data: loader: Batch is %d", c.Batch)
-	case c.Text == nil:
-		return fmt.Errorf("data: loader: Text is nil: say how samples are tokenized")
-	case c.Images != nil && c.Picture == nil:
-		return fmt.Errorf("data: loader: Picture is nil: say how many positions a picture takes")
-	case c.MaxLength < 0:
-		return fmt.Errorf("data: loader: MaxLength is %d", c.MaxLength)
-	}
-	return nil
-}
-
-// Loader makes batches of a set. Batch n depends on n alone, so training can go on from any n, and any number of goroutines may ask
-// for batches: see Prefetch.
-type Loader struct {
+// Loader prepares the samples of a set's batches. Batch n depends on n alone, so that training can resume at any n. It is safe for concurrent use.
+type Loader[X any] struct {
 	set Set
-	c   LoaderConfig
+	c   LoaderConfig[X]
 	per int // batches in an epoch
 
 	mu     sync.Mutex
@@ -70,17 +42,17 @@ type Loader struct {
 }
 
 // NewLoader makes a loader. The set must not change its length.
-func NewLoader(set Set, c LoaderConfig) (*Loader, error) {
-	if err := c.Validate(); err != nil {
-		return nil, err
+func NewLoader[X any](set Set, c LoaderConfig[X]) (*Loader[X], error) {
+	switch {
+	case c.Batch < 1:
+		return nil, fmt.Errorf("data: loader: Batch is %d", c.Batch)
+	case c.Prepare == nil:
+		return nil, fmt.Errorf("data: loader: Prepare is nil: what does a sample become?")
 	}
 	if c.Order == nil {
 		c.Order = InOrder(set.Len())
 	}
-	if c.Limits == (imaging.Limits{}) {
-		c.Limits = DefaultLimits()
-	}
-	l := &Loader{set: set, c: c, per: (set.Len() + c.Batch - 1) / c.Batch, orders: map[int][]int{}, bad: map[int]bool{}}
+	l := &Loader[X]{set: set, c: c, per: (set.Len() + c.Batch - 1) / c.Batch, orders: map[int][]int{}, bad: map[int]bool{}}
 	if c.Drop {
 		l.per = set.Len() / c.Batch
 	}
@@ -91,10 +63,10 @@ func NewLoader(set Set, c LoaderConfig) (*Loader, error) {
 }
 
 // Len is the number of batches in an epoch.
-func (l *Loader) Len() int { return l.per }
+func (l *Loader[X]) Len() int { return l.per }
 
 // Records returns which records of the set make batch n.
-func (l *Loader) Records(n int) []int {
+func (l *Loader[X]) Records(n int) []int {
 	if n < 0 {
 		panic(fmt.Sprintf("data: batch %d", n))
 	}
@@ -112,163 +84,61 @@ func (l *Loader) Records(n int) []int {
 	return slices.Clone(order[k*l.c.Batch : min((k+1)*l.c.Batch, len(order))])
 }
 
-// Batch makes batch n, counted from 0 through all epochs. With Skip it may hold fewer samples than others, even none at all (B is
-// 0). An error is a *Fault with file and record, or that of ctx.
-func (l *Loader) Batch(ctx context.Context, n int) (Batch, error) {
-	b := Batch{N: n, Epoch: n / l.per}
-	var ids, labels [][]int32
-	var pictures []Picture
+// Batch prepares the samples of batch n, counted from 0 through all epochs. With Skip there may be fewer than in other batches, even none. An error
+// is a *Fault with file and record, or that of ctx.
+func (l *Loader[X]) Batch(ctx context.Context, n int) ([]X, error) {
+	var all []X
 	for _, i := range l.Records(n) {
 		if err := ctx.Err(); err != nil {
-			return Batch{}, fmt.Errorf("data: batch %d: %w", n, err)
+			return nil, fmt.Errorf("data: batch %d: %w", n, err)
 		}
-		x, f := l.item(i)
-		if f != nil {
-			l.count(i, f)
-			if !l.c.Skip {
-				return Batch{}, f
-			}
+		x, err := l.prepare(ctx, i)
+		if err != nil && ctx.Err() != nil {
+			return nil, fmt.Errorf("data: batch %d: %w", n, ctx.Err())
+		}
+		if err == nil {
+			all = append(all, x)
+			l.count(i, nil)
 			continue
 		}
-		l.count(i, nil)
-		ids, labels = append(ids, x.ids), append(labels, x.labels)
-		pictures = append(pictures, x.pictures...)
-		b.Images, b.Names, b.Records = append(b.Images, x.images), append(b.Names, x.name), append(b.Records, i)
-	}
-	p, err := Splice(ids, labels, nil, pictures, SpliceOptions{MaxLength: l.c.MaxLength, Left: l.c.Left})
-	if err != nil {
-		return Batch{}, fmt.Errorf("data: batch %d: %w", n, err) // item has held each sample against this
-	}
-	b.B, b.T, b.IDs, b.Labels, b.Positions = p.B, p.T, p.IDs(l.c.Pad), p.Labels, p.Positions
-	b.Mask = make([]int32, 0, p.B*p.T)
-	for _, row := range p.Rows {
-		for _, x := range row {
-			v := int32(1)
-			if x.Kind == Padding {
-				v = 0
-			}
-			b.Mask = append(b.Mask, slices.Repeat([]int32{v}, x.Count)...)
+		f := l.locate(i, err)
+		if l.count(i, f); !l.c.Skip {
+			return nil, f
 		}
 	}
-	return b, nil
+	return all, nil
 }
 
-// item is a sample on its way into a batch.
-type item struct {
-	name        string
-	ids, labels []int32
-	images      []Image
-	pictures    []Picture
-}
-
-// item reads, checks and prepares one sample.
-func (l *Loader) item(i int) (item, *Fault) {
+// prepare reads, checks and prepares one sample.
+func (l *Loader[X]) prepare(ctx context.Context, i int) (x X, err error) {
 	s, err := l.set.Sample(i)
-	where := func(f *Fault) *Fault {
-		if f.Record < 0 {
-			f.Record, f.ID = i, s.ID
-		}
-		if f.File == "" {
-			f.File = fileOf(l.set, i)
-		}
-		return f
-	}
 	if err != nil {
-		return item{}, where(asFault(err, FileUnreadable))
+		return x, AsFault(err, FileUnreadable)
 	}
 	for _, f := range s.Faults() {
 		if f.Severity == Error {
-			return item{}, where(&f)
+			f.ID = s.ID
+			return x, &f
 		}
 	}
-	x := item{name: s.ID}
-	if x.ids, x.labels, err = l.c.Text(s); err != nil {
-		return x, where(asFault(err, TextFailed))
+	if x, err = l.c.Prepare(ctx, s); err != nil {
+		f := AsFault(err, TextFailed)
+		f.ID = s.ID
+		return x, f
 	}
-	if len(x.ids) != len(x.labels) {
-		panic(fmt.Sprintf("data: loader: Text gives %d ids and %d labels for %s", len(x.ids), len(x.labels), s.ID))
-	}
-	for _, name := range s.Images {
-		m, f := l.image(name)
-		if f != nil {
-			return x, where(f)
-		}
-		x.images = append(x.images, m)
-		x.pictures = append(x.pictures, l.c.Picture(m.Size))
-	}
-	return x, l.fits(x, where)
+	return x, nil
 }
 
-// fits checks what the sample looks like once it is spliced and cut.
-func (l *Loader) fits(x item, where func(*Fault) *Fault) *Fault {
-	p, err := Splice([][]int32{x.ids}, [][]int32{x.labels}, nil, x.pictures, SpliceOptions{MaxLength: l.c.MaxLength})
-	if err != nil {
-		return where(faulty(ImageTokenCount, "%d pictures, but Text gives %d places", len(x.pictures), count(x.ids, ImageID)))
+// locate makes err a fault of record i.
+func (l *Loader[X]) locate(i int, err error) *Fault {
+	f := AsFault(err, FileUnreadable)
+	if f.Record < 0 {
+		f.Record = i
 	}
-	want, got := 0, 0
-	for _, m := range x.pictures {
-		want += m.Len()
+	if f.File == "" {
+		f.File = fileOf(l.set, i)
 	}
-	for _, y := range p.Rows[0] {
-		if y.Kind != Text {
-			got += y.Count
-		}
-	}
-	if got < want {
-		return where(faulty(ImageCutOff, "%d positions with its pictures, %d are possible (MaxLength)", p.T+p.Cut[0], l.c.MaxLength))
-	}
-	if count(p.Labels, Ignore) == len(p.Labels) {
-		return where(faulty(NothingToLearn, "no label among %d positions; %d were cut off by MaxLength", p.T, p.Cut[0]))
-	}
-	return nil
-}
-
-func count(s []int32, v int32) int {
-	n := 0
-	for _, x := range s {
-		if x == v {
-			n++
-		}
-	}
-	return n
-}
-
-func (l *Loader) image(name string) (Image, *Fault) {
-	m := Image{Name: name}
-	if l.c.Images == nil {
-		f := faulty(FileMissing, "the loader has no source of pictures (LoaderConfig.Images)")
-		f.Image = name
-		return m, f
-	}
-	fail := func(err error) (Image, *Fault) {
-		f := asFault(err, FileUnreadable)
-		f.File, f.Image = "", name
-		return m, f
-	}
-	b, err := l.c.Images.Load(name)
-	if err != nil {
-		return fail(err)
-	}
-	if l.c.Processor == nil {
-		h, err := imaging.Header(b, l.c.Limits)
-		if err != nil {
-			return fail(err)
-		}
-		m.Size = imaging.Size{W: h.W, H: h.H}
-		if l.c.Orient && h.Orientation > 4 {
-			m.Size = imaging.Size{W: h.H, H: h.W}
-		}
-		return m, nil
-	}
-	rgb, err := imaging.Decode(b, imaging.Options{Limits: l.c.Limits, Orient: l.c.Orient})
-	if err != nil {
-		return fail(err)
-	}
-	m.Size = imaging.Size{W: rgb.W, H: rgb.H}
-	if m.Pixels, err = l.c.Processor.Process(rgb); err != nil {
-		return fail(err)
-	}
-	return m, nil
+	return f
 }
 
 // fileOf finds the file that record i of a set comes from.
@@ -303,7 +173,7 @@ func (r Report) String() string {
 	return s
 }
 
-func (l *Loader) count(i int, f *Fault) {
+func (l *Loader[X]) count(i int, f *Fault) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := &l.report
@@ -324,7 +194,7 @@ func (l *Loader) count(i int, f *Fault) {
 }
 
 // Report returns the counts so far.
-func (l *Loader) Report() Report {
+func (l *Loader[X]) Report() Report {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	r := l.report

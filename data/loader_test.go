@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 )
 
@@ -51,7 +52,7 @@ func (pictures) Load(name string) ([]byte, error) {
 }
 
 func sample(id string, image string, answer string) data.Sample {
-	s := data.Sample{ID: id, Turns: []data.Turn{{Role: "human", Value: "What?"}, {Role: "gpt", Value: answer}}}
+	s := data.Sample{ID: id, Turns: []chat.Turn{{From: "human", Value: "What?"}, {From: "gpt", Value: answer}}}
 	if image != "" {
 		s.Images = []string{image}
 		s.Turns[0].Value = "<image>\nWhat?"
@@ -59,31 +60,24 @@ func sample(id string, image string, answer string) data.Sample {
 	return s
 }
 
-// letters makes ids of bytes: a question does not train, an answer does.
-func letters(s data.Sample) (ids, labels []int32, err error) {
+// prepared is a sample on its way into a batch.
+type prepared struct{ id, text string }
+
+// prepare fails for some samples.
+func prepare(_ context.Context, s data.Sample) (prepared, error) {
+	for _, name := range s.Images {
+		if _, err := data.LoadImage(pictures{}, name, imaging.Options{}); err != nil {
+			return prepared{}, err
+		}
+	}
 	if s.ID == "untellable" {
-		return nil, nil, errors.New("no words for it")
+		return prepared{}, errors.New("no words for it")
 	}
-	for _, t := range s.Turns {
-		text := t.Value
-		if rest, ok := strings.CutPrefix(text, data.ImageToken); ok {
-			ids, labels, text = append(ids, data.ImageID), append(labels, data.Ignore), rest
-		}
-		for _, b := range []byte(text) {
-			ids = append(ids, int32(b))
-			if t.Role == "gpt" {
-				labels = append(labels, int32(b))
-			} else {
-				labels = append(labels, data.Ignore)
-			}
-		}
-	}
-	return ids, labels, nil
+	return prepared{s.ID, s.Turns[1].Value}, nil
 }
 
-func config(batch int) data.LoaderConfig {
-	return data.LoaderConfig{Batch: batch, Text: letters, Pad: 7, Images: pictures{}, Processor: imaging.CLIP(4),
-		Picture: func(imaging.Size) data.Picture { return data.Flat(1, 3) }}
+func config(batch int) data.LoaderConfig[prepared] {
+	return data.LoaderConfig[prepared]{Batch: batch, Prepare: prepare}
 }
 
 func many(n int) records {
@@ -98,40 +92,37 @@ func many(n int) records {
 	return r
 }
 
-func TestLoaderMakesBatches(t *testing.T) {
-	set := records{sample("a", "3x2", "yes"), sample("b", "", "no")}
+func TestLoaderPrepares(t *testing.T) {
+	set := records{sample("a", "3x2", "yes"), sample("b", "", "no"), sample("c", "", "no")}
 	l, err := data.NewLoader(set, config(2))
 	require.NoError(t, err)
-	require.Equal(t, 1, l.Len())
-	b, err := l.Batch(context.Background(), 0)
-	require.NoError(t, err)
-	const ignore, image, pad = data.Ignore, data.ImageID, int32(7)
-	require.Equal(t, [2]int{2, 12}, [2]int{b.B, b.T}) // 3 features, "\nWhat?", "yes"
-	require.Equal(t, []int32{image, image, image, '\n', 'W', 'h', 'a', 't', '?', 'y', 'e', 's',
-		'W', 'h', 'a', 't', '?', 'n', 'o', pad, pad, pad, pad, pad}, b.IDs)
-	require.Equal(t, []int32{ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, ignore, 'y', 'e', 's',
-		ignore, ignore, ignore, ignore, ignore, 'n', 'o', ignore, ignore, ignore, ignore, ignore}, b.Labels)
-	require.Equal(t, []int32{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0}, b.Mask)
-	require.Equal(t, []int32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5, 6, 0, 0, 0, 0, 0}, b.Positions)
-	require.Equal(t, 5, b.Supervised())
-	require.Equal(t, []string{"a", "b"}, b.Names)
-	require.Equal(t, []imaging.Size{{W: 3, H: 2}}, b.Sizes())
-	p := b.Pixels()
-	require.Equal(t, [3]int{1, 4, 4}, [3]int{p.N, p.H, p.W})
-	require.Len(t, p.Data, 3*4*4)
-	require.Empty(t, b.Images[1], "text alone has no dummy")
-
-	c := config(2)
-	c.Left = true
-	l, err = data.NewLoader(set, c)
-	require.NoError(t, err)
-	b, err = l.Batch(context.Background(), 0)
-	require.NoError(t, err)
-	require.Equal(t, []int32{pad, pad, pad, pad, pad, 'W', 'h', 'a', 't', '?', 'n', 'o'}, b.IDs[12:])
-	require.Equal(t, []int32{0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6}, b.Positions[12:])
+	require.Equal(t, 2, l.Len())
+	for n, want := range [][]prepared{{{"a", "yes"}, {"b", "no"}}, {{"c", "no"}}, {{"a", "yes"}, {"b", "no"}}} {
+		got, err := l.Batch(context.Background(), n)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
 }
 
-// TestEverySampleOncePerEpoch holds for any number of workers, and a run that goes on from batch n sees what an unbroken one sees.
+func TestImages(t *testing.T) {
+	m, err := data.LoadImage(pictures{}, "3x2", imaging.Options{})
+	require.NoError(t, err)
+	size, err := data.ImageSize(pictures{}, "3x2", imaging.Options{})
+	require.NoError(t, err)
+	require.Equal(t, imaging.Size{W: 3, H: 2}, size)
+	require.Equal(t, size, imaging.Size{W: m.W, H: m.H})
+	for _, s := range []data.Source{nil, pictures{}} {
+		_, err = data.LoadImage(s, "gone", imaging.Options{})
+		require.ErrorIs(t, err, data.FileMissing)
+		require.ErrorContains(t, err, `"gone"`)
+		_, err = data.ImageSize(s, "gone", imaging.Options{})
+		require.ErrorIs(t, err, data.FileMissing)
+	}
+	_, err = data.LoadImage(pictures{}, "3x2", imaging.Options{Limits: imaging.Limits{Pixels: 5}})
+	require.ErrorIs(t, err, data.ImageTooLarge)
+}
+
+// TestEverySampleOncePerEpoch: and a run that resumes at batch n sees what an unbroken one sees.
 func TestEverySampleOncePerEpoch(t *testing.T) {
 	const n, size = 53, 4
 	set := many(n)
@@ -142,44 +133,29 @@ func TestEverySampleOncePerEpoch(t *testing.T) {
 	} {
 		c := config(size)
 		c.Order = order
-		var unbroken []data.Batch
-		for _, workers := range []int{1, 3, 8} {
-			l, err := data.NewLoader(set, c)
+		l, err := data.NewLoader(set, c)
+		require.NoError(t, err)
+		require.Equal(t, 14, l.Len())
+		seen := map[string]int{}
+		var unbroken [][]prepared
+		for k := range 2 * l.Len() {
+			b, err := l.Batch(context.Background(), k)
 			require.NoError(t, err)
-			require.Equal(t, 14, l.Len())
-			p := data.Prefetch(l.Batch, workers, 5)
-			seen := map[int]int{}
-			var all []data.Batch
-			for k := range 2 * l.Len() {
-				b, err := p.Batch(context.Background(), k)
-				require.NoError(t, err)
-				require.Equal(t, k, b.N)
-				require.Equal(t, k/l.Len(), b.Epoch)
-				for _, r := range b.Records {
-					seen[r] += 1 + 1000*b.Epoch
-				}
-				all = append(all, b)
+			for _, x := range b {
+				seen[x.id] += 1 + 1000*(k/l.Len())
 			}
-			p.Close()
-			require.Len(t, seen, n, name)
-			for r, times := range seen {
-				require.Equal(t, 1+1001, times, "%s: record %d", name, r)
-			}
-			if unbroken == nil {
-				unbroken = all
-			}
-			require.Equal(t, unbroken, all, "%s, %d workers", name, workers)
+			unbroken = append(unbroken, b)
 		}
-		for _, from := range []int{1, 9, 17} {
-			l, err := data.NewLoader(set, c)
+		require.Len(t, seen, n, name)
+		for r, times := range seen {
+			require.Equal(t, 1+1001, times, "%s: record %s", name, r)
+		}
+		again, err := data.NewLoader(set, c)
+		require.NoError(t, err)
+		for _, k := range []int{17, 9, 18, 1} {
+			b, err := again.Batch(context.Background(), k)
 			require.NoError(t, err)
-			p := data.Prefetch(l.Batch, 2, 3)
-			for k := from; k < from+5; k++ {
-				b, err := p.Batch(context.Background(), k)
-				require.NoError(t, err)
-				require.Equal(t, unbroken[k], b, "%s, resumed at %d", name, from)
-			}
-			p.Close()
+			require.Equal(t, unbroken[k], b, "%s, resumed at %d", name, k)
 		}
 	}
 	a, b := data.Shuffled(n, 1)(0), data.Shuffled(n, 2)(0)
@@ -189,12 +165,9 @@ func TestEverySampleOncePerEpoch(t *testing.T) {
 
 func TestLoaderSkipsAndCounts(t *testing.T) {
 	set := records{sample("a", "3x2", "yes"), sample("b", "gone", "no"), sample("unreadable", "", "x"), sample("untellable", "", "x"),
-		sample("blank", "", " "), sample("long", "3x2", strings.Repeat("x", 90)), sample("cut", "", "x"), sample("late", "1x1", "x"), sample("fine", "", "ok")}
-	set[6].Turns[0].Value = strings.Repeat("q", 60)
-	set[7].Turns = append([]data.Turn{{Role: "human", Value: strings.Repeat("q", 58)}, {Role: "gpt", Value: "a"}}, set[7].Turns...)
-	want := map[data.Kind]int{data.FileMissing: 1, data.FileUnreadable: 1, data.TextFailed: 1, data.BlankAnswer: 1, data.NothingToLearn: 1, data.ImageCutOff: 1}
+		sample("blank", "", " "), sample("fine", "", "ok")}
+	want := map[data.Kind]int{data.FileMissing: 1, data.FileUnreadable: 1, data.TextFailed: 1, data.BlankAnswer: 1}
 	c := config(3)
-	c.MaxLength = 60
 	c.Skip = true
 	l, err := data.NewLoader(set, c)
 	require.NoError(t, err)
@@ -202,16 +175,17 @@ func TestLoaderSkipsAndCounts(t *testing.T) {
 	for k := range 2 * l.Len() { // a second epoch counts no record again
 		b, err := l.Batch(context.Background(), k)
 		require.NoError(t, err)
-		require.LessOrEqual(t, b.T, 60)
-		names = append(names, b.Names...)
+		for _, x := range b {
+			names = append(names, x.id)
+		}
 	}
-	require.Equal(t, []string{"a", "long", "fine", "a", "long", "fine"}, names)
+	require.Equal(t, []string{"a", "fine", "a", "fine"}, names)
 	r := l.Report()
 	require.Equal(t, want, r.Kinds)
-	require.Equal(t, 6, r.Skipped)
-	require.Equal(t, 6, r.Samples)
-	require.Len(t, r.Faults, 6)
-	require.Contains(t, r.String(), "6 samples, 6 skipped: 1 ")
+	require.Equal(t, 4, r.Skipped)
+	require.Equal(t, 4, r.Samples)
+	require.Len(t, r.Faults, 4)
+	require.Contains(t, r.String(), "4 samples, 4 skipped: 1 ")
 
 	c.Skip = false
 	for i, s := range set {
@@ -220,7 +194,7 @@ func TestLoaderSkipsAndCounts(t *testing.T) {
 		l, err := data.NewLoader(records{set[0], s}, c)
 		require.NoError(t, err)
 		_, err = l.Batch(context.Background(), 1)
-		if slices.Contains([]string{"a", "long", "fine"}, s.ID) {
+		if s.ID == "a" || s.ID == "fine" {
 			require.NoError(t, err)
 			continue
 		}
@@ -232,12 +206,10 @@ func TestLoaderSkipsAndCounts(t *testing.T) {
 }
 
 func TestLoaderConfigIsChecked(t *testing.T) {
-	for want, change := range map[string]func(*data.LoaderConfig){
-		"Batch is 0":      func(c *data.LoaderConfig) { c.Batch = 0 },
-		"Text is nil":     func(c *data.LoaderConfig) { c.Text = nil },
-		"Picture is nil":  func(c *data.LoaderConfig) { c.Picture = nil },
-		"MaxLength is -1": func(c *data.LoaderConfig) { c.MaxLength = -1 },
-		"do not make a batch": func(c *data.LoaderConfig) {
+	for want, change := range map[string]func(*data.LoaderConfig[prepared]){
+		"Batch is 0":     func(c *data.LoaderConfig[prepared]) { c.Batch = 0 },
+		"Prepare is nil": func(c *data.LoaderConfig[prepared]) { c.Prepare = nil },
+		"do not make a batch": func(c *data.LoaderConfig[prepared]) {
 			c.Batch, c.Drop = 9, true
 		},
 	} {
@@ -255,9 +227,4 @@ func TestLoaderConfigIsChecked(t *testing.T) {
 	stop()
 	_, err = l.Batch(ctx, 0)
 	require.ErrorIs(t, err, context.Canceled)
-	c.Images = nil
-	l, err = data.NewLoader(many(5), c)
-	require.NoError(t, err)
-	_, err = l.Batch(context.Background(), 0)
-	require.ErrorIs(t, err, data.FileMissing)
 }

@@ -5,23 +5,16 @@ import (
 	"encoding/json"
 	"strings"
 	"unicode"
+
+	"github.com/gollava/gollava/data/chat"
 )
-
-// ImageToken stands in the text where a picture goes.
-const ImageToken = "<image>"
-
-// Turn is what one side says.
-type Turn struct {
-	Role  string // "human", "gpt" or "system": the record's "from"
-	Value string
-}
 
 // Sample is one record of a data set: a conversation about pictures, or about none.
 type Sample struct {
 	ID     string   // a number's digits where the file has a number; empty where it has none
 	Images []string // paths under the image folder, with forward slashes
 	Videos []string
-	Turns  []Turn
+	Turns  []chat.Turn
 	Extra  map[string]json.RawMessage // every other key, as it is: "model", "data_source", boxes…
 }
 
@@ -46,7 +39,7 @@ func (s *Sample) ModalityLength() int {
 func (s *Sample) ImageTokens() int {
 	n := 0
 	for _, t := range s.Turns {
-		n += strings.Count(t.Value, ImageToken)
+		n += strings.Count(t.Value, chat.ImageToken)
 	}
 	return n
 }
@@ -80,7 +73,7 @@ func parse(b []byte) (Sample, spots, []*Fault) {
 	var faults []*Fault
 	add := func(f *Fault, at int) { f.Offset = int64(at); faults = append(faults, f) }
 	if len(b) == 0 || b[0] != '{' {
-		add(faulty(RecordWrongType, "%s, not an object", shape(b)), 0)
+		add(NewFault(RecordWrongType, "%s, not an object", shape(b)), 0)
 		return s, at, faults
 	}
 	var hasID, hasImage, hasTurns bool
@@ -104,27 +97,27 @@ func parse(b []byte) (Sample, spots, []*Fault) {
 	})
 	switch {
 	case !hasID || string(idValue) == "null" || string(idValue) == `""`:
-		add(faulty(IDMissing, "messages about this record will have only its number").warning(), at.id)
+		add(NewFault(IDMissing, "messages about this record will have only its number").warning(), at.id)
 	case idValue[0] == '"':
 		s.ID = unquote(idValue)
 	case idValue[0] == '-' || '0' <= idValue[0] && idValue[0] <= '9':
 		s.ID = string(idValue)
 	default:
-		add(faulty(IDWrongType, "%s, neither string nor number", shape(idValue)).warning(), at.id)
+		add(NewFault(IDWrongType, "%s, neither string nor number", shape(idValue)).warning(), at.id)
 	}
 	if hasImage {
 		var ok bool
 		if s.Images, ok = paths(imageValue); !ok {
-			add(faulty(ImageWrongType, "%s, neither string nor list of strings; leave the key out where there is no picture", shape(imageValue)), at.image)
+			add(NewFault(ImageWrongType, "%s, neither string nor list of strings; leave the key out where there is no picture", shape(imageValue)), at.image)
 		}
 	}
 	if videoValue != nil {
 		s.Videos, _ = paths(videoValue)
 	}
 	if !hasTurns {
-		add(faulty(ConversationsMissing, "no key conversations"), 0)
+		add(NewFault(ConversationsMissing, "no key conversations"), 0)
 	} else if turnsValue[0] != '[' {
-		add(faulty(ConversationsWrongType, "%s, not a list", shape(turnsValue)), at.conversations)
+		add(NewFault(ConversationsWrongType, "%s, not a list", shape(turnsValue)), at.conversations)
 	} else {
 		base := at.conversations
 		elements(turnsValue, func(from, to int) {
@@ -136,25 +129,25 @@ func parse(b []byte) (Sample, spots, []*Fault) {
 			s.Turns, at.turns = append(s.Turns, t), append(at.turns, base+from+v)
 		})
 		if len(s.Turns) == 0 {
-			add(faulty(ConversationsMissing, "no turns"), at.conversations)
+			add(NewFault(ConversationsMissing, "no turns"), at.conversations)
 		}
 	}
 	return s, at, faults
 }
 
 // turn reads one turn and says where its value begins.
-func turn(b []byte) (t Turn, at int, f *Fault) {
+func turn(b []byte) (t chat.Turn, at int, f *Fault) {
 	if b[0] != '{' {
-		return t, 0, faulty(ConversationsWrongType, "%s, not an object with from and value", shape(b))
+		return t, 0, NewFault(ConversationsWrongType, "%s, not an object with from and value", shape(b))
 	}
 	var has bool
 	var value []byte
 	members(b, func(key string, from, to int) {
 		switch v := b[from:to]; key {
 		case "from":
-			t.Role = ""
+			t.From = ""
 			if v[0] == '"' {
-				t.Role = unquote(v)
+				t.From = unquote(v)
 			}
 		case "value":
 			has, value, at = true, v, from
@@ -162,9 +155,9 @@ func turn(b []byte) (t Turn, at int, f *Fault) {
 	})
 	switch {
 	case !has:
-		f = faulty(ValueMissing, "no key value")
+		f = NewFault(ValueMissing, "no key value")
 	case value[0] != '"':
-		f = faulty(ValueWrongType, "%s, not a string", shape(value))
+		f = NewFault(ValueWrongType, "%s, not a string", shape(value))
 	default:
 		t.Value = unquote(value)
 	}
@@ -197,7 +190,7 @@ func wellFormed(b []byte) *Fault {
 	if k == "" && end == len(b) {
 		return nil
 	}
-	f := faulty(cmp.Or(k, Syntax), "the file has changed since it was opened")
+	f := NewFault(cmp.Or(k, Syntax), "the file has changed since it was opened")
 	f.Offset = int64(end)
 	return f
 }

@@ -51,13 +51,13 @@ func clean(name string) (string, *Fault) {
 	c := path.Clean(name)
 	switch {
 	case name == "":
-		f = faulty(FileMissing, "no name")
+		f = NewFault(FileMissing, "no name")
 	case strings.IndexByte(name, 0) >= 0:
-		f = faulty(PathInvalid, "a zero byte in the name")
+		f = NewFault(PathInvalid, "a zero byte in the name")
 	case path.IsAbs(name):
-		f = faulty(PathEscape, "an absolute path; paths begin at the image folder")
+		f = NewFault(PathEscape, "an absolute path; paths begin at the image folder")
 	case c == ".." || strings.HasPrefix(c, "../"):
-		f = faulty(PathEscape, "leads out of the image folder")
+		f = NewFault(PathEscape, "leads out of the image folder")
 	default:
 		return c, nil
 	}
@@ -87,7 +87,7 @@ func (d *Folder) load(name string) ([]byte, error) {
 		return nil, err
 	}
 	if !st.Mode().IsRegular() {
-		return nil, faulty(FileUnreadable, "not a regular file (%s)", st.Mode().Type())
+		return nil, NewFault(FileUnreadable, "not a regular file (%s)", st.Mode().Type())
 	}
 	f, err := d.root.Open(name)
 	if err != nil {
@@ -99,7 +99,7 @@ func (d *Folder) load(name string) ([]byte, error) {
 
 // failed classifies an error of os.Root.
 func (d *Folder) failed(err error) *Fault {
-	f := asFault(err, FileUnreadable)
+	f := AsFault(err, FileUnreadable)
 	var p *fs.PathError
 	switch {
 	case f.Kind != FileUnreadable:
@@ -126,12 +126,12 @@ func inspect(src Source, name string, l imaging.Limits, pixels bool) *Fault {
 		}
 	}
 	if err != nil {
-		f := asFault(err, FileUnreadable)
+		f := AsFault(err, FileUnreadable)
 		f.Image = name
 		return f
 	}
 	if pixels && strings.HasPrefix(string(b[:min(8, len(b))]), "\x89PNG") && !endsPNG(b) {
-		f := faulty(ImageTruncated, "all pixels are there, but the end mark IEND is missing").warning()
+		f := NewFault(ImageTruncated, "all pixels are there, but the end mark IEND is missing").warning()
 		f.Image = name
 		return f
 	}
@@ -158,13 +158,13 @@ func CheckImage(src Source, name string, l imaging.Limits) *Fault { return inspe
 
 // tooLarge is the fault of an archive's member above the limit.
 func tooLarge(file, name string, size, limit int64) *Fault {
-	f := faulty(ImageTooLarge, "%d bytes; %d are allowed", size, limit)
+	f := NewFault(ImageTooLarge, "%d bytes; %d are allowed", size, limit)
 	f.File, f.Image = file, name
 	return f
 }
 
 func missing(file, name string) *Fault {
-	f := faulty(FileMissing, "the archive has no such member")
+	f := NewFault(FileMissing, "the archive has no such member")
 	f.File, f.Image = file, name
 	return f
 }

@@ -4,16 +4,14 @@ import (
 	"archive/tar"
 	"archive/zip"
 	"bytes"
-	"context"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/data"
-	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/data/chat"
 )
 
 // member is a file of an archive.
@@ -44,7 +42,7 @@ func zipBytes(t testing.TB, members ...member) []byte {
 	return b.Bytes()
 }
 
-// TestSourcesAgree reads the same pictures from a folder, a zip and a tar file, and makes the same batches of them.
+// TestSourcesAgree reads the same pictures from a folder, a zip and a tar file.
 func TestSourcesAgree(t *testing.T) {
 	dir := t.TempDir()
 	var list []member
@@ -58,20 +56,14 @@ func TestSourcesAgree(t *testing.T) {
 	paths := []string{dir, filepath.Join(t.TempDir(), "a.zip"), filepath.Join(t.TempDir(), "a.tar")}
 	require.NoError(t, os.WriteFile(paths[1], zipBytes(t, list...), 0o644))
 	require.NoError(t, os.WriteFile(paths[2], tarBytes(t, list...), 0o644))
-	var first *data.Batch
 	for _, path := range paths {
 		src, err := data.OpenSource(path)
 		require.NoError(t, err)
-		c := config(2)
-		c.Images = src
-		l, err := data.NewLoader(records{sample("a", "3x2.png", "yes"), sample("b", "x/5x4.png", "no")}, c)
-		require.NoError(t, err)
-		b, err := l.Batch(context.Background(), 0)
-		require.NoError(t, err)
-		if first == nil {
-			first = &b
+		for _, m := range list {
+			got, err := src.Load(m.name)
+			require.NoError(t, err)
+			require.Equal(t, m.text, string(got))
 		}
-		require.Equal(t, *first, b, path)
 		for name, want := range map[string]data.Kind{"none.png": data.FileMissing, "../3x2.png": data.PathEscape, "/3x2.png": data.PathEscape, "a\x00b": data.PathInvalid, "": data.FileMissing} {
 			_, err := src.Load(name)
 			require.ErrorIs(t, err, want, "%s in %s", name, path)
@@ -100,7 +92,7 @@ func TestShardsAreSets(t *testing.T) {
 	require.Equal(t, 5, shard.Len())
 	s, err := shard.Sample(0)
 	require.NoError(t, err)
-	require.Equal(t, data.Sample{ID: "a/0001", Images: []string{"a/0001.png"}, Turns: []data.Turn{{Role: "human", Value: "<image>"}, {Role: "gpt", Value: "a dog"}}}, s)
+	require.Equal(t, data.Sample{ID: "a/0001", Images: []string{"a/0001.png"}, Turns: []chat.Turn{{From: "human", Value: "<image>"}, {From: "gpt", Value: "a dog"}}}, s)
 	s, err = shard.Sample(1)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a.png"}, s.Images)
@@ -116,17 +108,4 @@ func TestShardsAreSets(t *testing.T) {
 	b, err := shard.Read(shard.Groups()[0].Members[1])
 	require.NoError(t, err)
 	require.Equal(t, "a dog", string(b))
-}
-
-// TestLimitsOfPictures hold before anything is decoded.
-func TestLimitsOfPictures(t *testing.T) {
-	c := config(1)
-	c.Limits = imaging.Limits{Pixels: 5}
-	l, err := data.NewLoader(records{sample("a", "3x2", "yes"), sample("b", "5x1", "no")}, c)
-	require.NoError(t, err)
-	_, err = l.Batch(context.Background(), 0)
-	require.ErrorIs(t, err, data.ImageTooLarge)
-	_, err = l.Batch(context.Background(), 1)
-	require.NoError(t, err)
-	require.True(t, strings.Contains(l.Report().Faults[0].Error(), "record 0"))
 }

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"github.com/gollava/gollava/data/chat"
 	"io"
 	"os"
 	"path"
@@ -56,7 +57,7 @@ func OpenTar(name string) (*Tar, error) {
 
 func (t *Tar) index(size int64) *Fault {
 	if size == 0 {
-		return faulty(FileEmpty, "no bytes at all")
+		return NewFault(FileEmpty, "no bytes at all")
 	}
 	r := tar.NewReader(t.f)
 	for {
@@ -66,7 +67,7 @@ func (t *Tar) index(size int64) *Fault {
 		}
 		at, seek := t.f.Seek(0, io.SeekCurrent)
 		if err != nil || seek != nil {
-			bad := asFault(errors.Join(err, seek), ArchiveCorrupt)
+			bad := AsFault(errors.Join(err, seek), ArchiveCorrupt)
 			if errors.Is(err, io.ErrUnexpectedEOF) {
 				bad.Kind = ArchiveTruncated
 			} else if errors.Is(err, tar.ErrHeader) && at+512 > size {
@@ -83,10 +84,10 @@ func (t *Tar) index(size int64) *Fault {
 		}
 		key, ext := splitKey(c)
 		if h.Typeflag != tar.TypeReg {
-			bad = faulty(ArchiveCorrupt, "a member that is no regular file (type %q); pictures are read from regular files only", h.Typeflag)
+			bad = NewFault(ArchiveCorrupt, "a member that is no regular file (type %q); pictures are read from regular files only", h.Typeflag)
 		} else if h.Size > size-at {
 			t.drop(key)
-			bad = faulty(ArchiveTruncated, "the member needs %d bytes, %d are left", h.Size, max(size-at, 0))
+			bad = NewFault(ArchiveTruncated, "the member needs %d bytes, %d are left", h.Size, max(size-at, 0))
 		}
 		if bad != nil {
 			bad.Image, bad.ID = h.Name, key
@@ -146,7 +147,7 @@ func (t *Tar) Read(m Member) ([]byte, error) {
 	}
 	b := make([]byte, m.Size)
 	if _, err := t.f.ReadAt(b, m.offset); err != nil {
-		f := asFault(err, FileUnreadable)
+		f := AsFault(err, FileUnreadable)
 		f.File = t.path
 		return nil, f
 	}
@@ -195,15 +196,16 @@ func (t *Tar) Sample(i int) (Sample, error) {
 		}
 	}
 	if !has {
-		return s, t.in(i, faulty(NoAnswer, "neither a .txt with a caption nor a .json with conversations"))
+		return s, t.in(i, NewFault(NoAnswer, "neither a .txt with a caption nor a .json with conversations"))
 	}
-	s.Turns = []Turn{{"human", strings.TrimSuffix(strings.Repeat(ImageToken+"\n", len(s.Images)), "\n")}, {"gpt", caption}}
+	s.Turns = []chat.Turn{{From: chat.Human, Value: strings.TrimSuffix(strings.Repeat(chat.ImageToken+"\n", len(s.Images)), "\n")},
+		{From: chat.GPT, Value: caption}}
 	return s, nil
 }
 
 // in adds the group to a fault.
 func (t *Tar) in(i int, err error) error {
-	f := asFault(err, FileUnreadable)
+	f := AsFault(err, FileUnreadable)
 	f.File, f.Record, f.ID = t.path, i, t.groups[i].Key
 	return f
 }

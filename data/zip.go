@@ -54,7 +54,7 @@ func openZip(name string) (*os.File, *zip.Reader, error) {
 	}
 	r, err := zip.NewReader(f, st.Size())
 	if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
-		bad := asFault(err, ArchiveCorrupt)
+		bad := AsFault(err, ArchiveCorrupt)
 		head := make([]byte, 4)
 		if n, _ := f.ReadAt(head, 0); n == 0 {
 			bad.Kind, bad.Note = FileEmpty, "no bytes at all"
@@ -87,7 +87,7 @@ func (z *Zip) Load(name string) ([]byte, error) {
 	}
 	b, err := readMember(m, z.limit)
 	if err != nil {
-		f := asFault(err, ArchiveCorrupt)
+		f := AsFault(err, ArchiveCorrupt)
 		if errors.Is(err, io.ErrUnexpectedEOF) {
 			f.Kind = ArchiveTruncated
 		}
@@ -142,7 +142,7 @@ func CheckArchive(name string) ([]Fault, error) {
 			continue
 		}
 		if _, err := readMember(m, DefaultLimits().Bytes); err != nil {
-			bad := asFault(err, ArchiveCorrupt)
+			bad := AsFault(err, ArchiveCorrupt)
 			bad.File, bad.Image = name, m.Name
 			out = append(out, *bad)
 		}

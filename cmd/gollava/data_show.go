@@ -17,6 +17,7 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/internal/atomicfile"
+	"github.com/gollava/gollava/tensor"
 )
 
 type showCommand struct {
@@ -157,7 +158,7 @@ func (s *sheet) card(set data.Set, i int) card {
 	}
 	positions := s.pictures(&x, sample.Images, problem)
 	o := chat.Options{Pictures: len(sample.Images) > 0, Marks: s.v.Marks, MaxLength: s.v.MaxLength}
-	turns := chat.Turns(sample)
+	turns := sample.Turns
 	if o.Pictures {
 		turns = s.template.Multimodal(turns, o.Marks)
 	}
@@ -172,7 +173,7 @@ func (s *sheet) card(set data.Set, i int) card {
 		}
 		return x
 	}
-	ids, err := s.template.Train(s.tok, chat.Turns(sample), o)
+	ids, err := s.template.Train(s.tok, sample.Turns, o)
 	if err != nil {
 		problem(err)
 	}
@@ -229,7 +230,7 @@ func (s *sheet) tokens(text string, t chat.Tokens, positions []int) []piece {
 	at, image := 0, 0
 	for i, id := range t.IDs {
 		from, to := t.Ranges[i][0], t.Ranges[i][1]
-		p := piece{Class: class(t.Labels[i] != chat.IgnoreIndex), Title: fmt.Sprintf("%d %s", id, s.tok.Token(id))}
+		p := piece{Class: class(t.Labels[i] != tensor.IgnoreIndex), Title: fmt.Sprintf("%d %s", id, s.tok.Token(id))}
 		if at < from && len(out) > 0 {
 			out[len(out)-1].Text += text[at:from]
 		}

@@ -238,9 +238,9 @@ func TestImageTokenForTheHub(t *testing.T) {
 	require.InDelta(t, mean, grown[63*20+3], 1e-6)
 	require.Equal(t, 30, ConfigOf(m).Text.VocabSize) // m itself is as it was
 
-	b, err := m.Splice([]connector.Sample{{IDs: []int32{1, 4, -200, 5, 2}, Labels: []int32{-100, -100, -100, 5, 2}, Pixels: []imaging.Pixels{picture(1)}}}, false)
+	b, err := m.Splice([]connector.Sample{{IDs: []int32{1, 4, -200, 5, 2}, Labels: []int32{-100, -100, -100, 5, 2}, Images: []connector.Image{{Pixels: picture(1)}}}}, false)
 	require.NoError(t, err)
-	h, err := hub.Splice([]connector.Sample{{IDs: []int32{1, 4, -200, 5, 2}, Labels: []int32{-100, -100, -100, 5, 2}, Pixels: []imaging.Pixels{picture(1)}}}, false)
+	h, err := hub.Splice([]connector.Sample{{IDs: []int32{1, 4, -200, 5, 2}, Labels: []int32{-100, -100, -100, 5, 2}, Images: []connector.Image{{Pixels: picture(1)}}}}, false)
 	require.NoError(t, err)
 	want, got := llm.Logits(m.Language, m.Hidden(b)), llm.Logits(hub.Language, hub.Hidden(h))
 	for row := range want.Dim(1) {
@@ -259,7 +259,7 @@ func TestBFloat16(t *testing.T) {
 	require.NoError(t, err)
 	full, err := Load(dir, LoadOptions{DType: nn.As(tensor.Float32)})
 	require.NoError(t, err)
-	b, err := m.Splice([]connector.Sample{{IDs: []int32{1, 4, -200, 5, 2}, Labels: []int32{-100, -100, -100, 5, 2}, Pixels: []imaging.Pixels{picture(1)}}}, false)
+	b, err := m.Splice([]connector.Sample{{IDs: []int32{1, 4, -200, 5, 2}, Labels: []int32{-100, -100, -100, 5, 2}, Images: []connector.Image{{Pixels: picture(1)}}}}, false)
 	require.NoError(t, err)
 	require.Equal(t, tensor.BFloat16, half.Connector.(*Connector).Projector.Linears[0].(*nn.Linear).Weight.DType())
 	require.InDelta(t, m.Loss(b).Item(), half.Loss(b).Item(), 0.02)

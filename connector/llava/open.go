@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 
 	"github.com/gollava/gollava/connector"
-	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
@@ -54,9 +53,7 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.Aspect == "pad" {
-		a.Processor.Aspect = "pad"
-	}
+	c.arrange(a.Processor)
 	a.Template, err = chat.Lookup(c.DefaultTemplate())
 	if c.System != nil {
 		a.Template.System = *c.System
@@ -88,8 +85,8 @@ func (c *Config) saveTokenizer(dir string, t *tokenizer.Tokenizer, layout Layout
 	if layout == Original {
 		return t.Save(dir)
 	}
-	if _, ok := t.ID(data.ImageToken); !ok {
-		t.AddTokens(tokenizer.AddedToken{Content: data.ImageToken, Special: true})
+	if _, ok := t.ID(chat.ImageToken); !ok {
+		t.AddTokens(tokenizer.AddedToken{Content: chat.ImageToken, Special: true})
 	}
 	if err := t.Save(dir); err != nil {
 		return err
@@ -103,6 +100,6 @@ func (c *Config) saveTokenizer(dir string, t *tokenizer.Tokenizer, layout Layout
 	if c.hasClass() {
 		extra = 1
 	}
-	return atomicfile.WriteJSON(filepath.Join(dir, "processor_config.json"), map[string]any{"processor_class": class, "image_token": data.ImageToken,
+	return atomicfile.WriteJSON(filepath.Join(dir, "processor_config.json"), map[string]any{"processor_class": class, "image_token": chat.ImageToken,
 		"patch_size": c.Vision.PatchSize, "vision_feature_select_strategy": strategy, "num_additional_image_tokens": extra})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/connector"
-	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
@@ -74,7 +74,7 @@ func (r reference) batch(in string, views []int) connector.Batch {
 	b := connector.Batch{IDs: r.ints(in + "input_ids"), Mask: r.ints(in + "attention_mask").IntData()}
 	for i, id := range b.IDs.IntData() {
 		if id == 23 { // the original layout has no id for it
-			b.IDs.IntData()[i] = data.ImageID
+			b.IDs.IntData()[i] = chat.ImageIndex
 		}
 	}
 	if r.Has(in + "labels") {
@@ -100,13 +100,14 @@ func (r reference) samples(views []int) []connector.Sample {
 				continue
 			}
 			s.IDs, s.Labels = append(s.IDs, id), append(s.Labels, labels[i][t])
-			if id == data.ImageID {
+			if id == chat.ImageIndex {
 				n := 1
+				var x connector.Image
 				if views != nil {
-					n = views[picture]
-					s.Sizes = append(s.Sizes, sizes[picture])
+					n, x.Size = views[picture], sizes[picture]
 				}
-				s.Pixels = append(s.Pixels, imaging.Pixels{N: n, H: 8, W: 8, Data: pixels.Slice(0, view, view+n).Data()})
+				x.Pixels = imaging.Pixels{N: n, H: 8, W: 8, Data: pixels.Slice(0, view, view+n).Data()}
+				s.Images = append(s.Images, x)
 				picture, view = picture+1, view+n
 			}
 		}

@@ -61,11 +61,11 @@ func TestSaveForPython(t *testing.T) {
 		m, err := Load(dir, LoadOptions{})
 		require.NoError(t, err)
 
-		s := connector.Sample{IDs: []int32{1, -200, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}, Pixels: []imaging.Pixels{picture(1)}}
+		s := connector.Sample{IDs: []int32{1, -200, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}, Images: []connector.Image{{Pixels: picture(1)}}}
 		expected := map[string]*tensor.Tensor{}
 		if name == "llava-next" {
-			s.Sizes = []imaging.Size{{W: 30, H: 11}}
-			s.Pixels[0] = imaging.Pixels{N: 3, H: 8, W: 8, Data: tensor.Randn(rng(), 1, 3*3*8*8).Data()}
+			s.Images[0].Size = imaging.Size{W: 30, H: 11}
+			s.Images[0].Pixels = imaging.Pixels{N: 3, H: 8, W: 8, Data: tensor.Randn(rng(), 1, 3*3*8*8).Data()}
 			expected["image_sizes"] = tensor.Ints([]int{11, 30}, 1, 2)
 		}
 		b, err := m.Splice([]connector.Sample{s}, false)

@@ -131,17 +131,23 @@ func (c Config) processor() *imaging.Processor {
 	if !c.hasClass() {
 		p = imaging.SigLIP(c.Vision.ImageSize)
 	}
-	p.Aspect = c.Aspect
-	if p.Aspect == "square" {
-		p.Aspect = ""
+	if c.Next() && p.CenterCrop { // LlavaNextImageProcessor's views need no scaling
+		p.Crop = imaging.Size{W: c.Vision.ImageSize, H: c.Vision.ImageSize}
 	}
-	if c.Next() {
-		p.Aspect, p.Canvases = "anyres", c.Canvases
-		if p.CenterCrop { // LlavaNextImageProcessor's views need no scaling
-			p.Crop = imaging.Size{W: c.Vision.ImageSize, H: c.Vision.ImageSize}
-		}
-	}
+	c.arrange(p)
 	return p
+}
+
+// arrange makes p show images as the model was trained: padded to a square, or as tiles.
+func (c Config) arrange(p *imaging.Processor) {
+	switch {
+	case c.Next() && c.MaxTiles > 0:
+		p.Aspect, p.Canvases = fmt.Sprintf("anyres_max_%d", c.MaxTiles), c.Canvases
+	case c.Next():
+		p.Aspect, p.Canvases = "anyres", c.Canvases
+	case c.Aspect == "pad":
+		p.Aspect = "pad"
+	}
 }
 
 // generationConfig is generation_config.json: all of the file that was read, with the tokens that count.

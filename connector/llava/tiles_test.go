@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/connector"
-	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/tensor/tensortest"
@@ -43,24 +42,28 @@ func tiled(maxTiles int) Config {
 	return c
 }
 
-// The packing agrees with the plan of package data where nothing is shrunk.
-func TestPackingIsThePlan(t *testing.T) {
+// Tiles are laid together row by row, as in LLaVA's code: view(rows, cols, side, side).permute(rows, side, cols, side), unpadded, newlines.
+func TestPacking(t *testing.T) {
 	c := tiled(0)
 	for _, s := range []imaging.Size{{W: 30, H: 11}, {W: 9, H: 40}, {W: 16, H: 15}, {W: 100, H: 70}} {
-		want := data.Tiled(c.AnyRes(), c.AnyRes().Layout(s.W, s.H), true)
-		got, err := c.pack([]imaging.Size{s}, 4, want.Views)
+		l := c.AnyRes().Layout(s.W, s.H)
+		views := 1 + l.Cols*l.Rows
+		got, err := c.pack([]imaging.Size{s}, 4, views)
 		require.NoError(t, err)
-		var rows []int32
-		for _, p := range want.Pieces {
-			for i := range p.Count {
-				if p.Kind == data.Newline {
-					rows = append(rows, int32(want.Views*4))
-				} else {
-					rows = append(rows, int32(p.View*4+p.First+i))
-				}
+		grid := make([][]int32, 2*l.Rows) // the tiles' features where they are in the image
+		for y := range grid {
+			grid[y] = make([]int32, 2*l.Cols)
+		}
+		for v := 1; v < views; v++ {
+			for i := range 4 {
+				grid[(v-1)/l.Cols*2+i/2][(v-1)%l.Cols*2+i%2] = int32(v*4 + i)
 			}
 		}
-		require.Equal(t, rows, got.rows[0])
+		want := []int32{0, 1, 2, 3}
+		for y := l.Kept.Min.Y; y < l.Kept.Max.Y; y++ {
+			want = append(append(want, grid[y][l.Kept.Min.X:l.Kept.Max.X]...), int32(views*4))
+		}
+		require.Equal(t, want, got.rows[0])
 	}
 }
 
@@ -111,7 +114,7 @@ func TestShrunkTiles(t *testing.T) {
 
 	ids := []int32{1, -200, 5, 6}
 	views := imaging.Pixels{N: 10, H: 8, W: 8, Data: tensor.Randn(rng(), 1, 10*3*8*8).Data()}
-	b, err := m.Splice([]connector.Sample{{IDs: ids, Labels: ids, Pixels: []imaging.Pixels{views}, Sizes: []imaging.Size{s}}}, false)
+	b, err := m.Splice([]connector.Sample{{IDs: ids, Labels: ids, Images: []connector.Image{{Size: s, Pixels: views}}}}, false)
 	require.NoError(t, err)
 	require.Equal(t, []int{1, 13}, b.IDs.Shape())
 	m.Loss(b).Backward()
@@ -157,15 +160,15 @@ func TestShrunkTilesAreTorch(t *testing.T) {
 func TestTilesRefuse(t *testing.T) {
 	m := newModel(t, tiled(0))
 	views := imaging.Pixels{N: 3, H: 8, W: 8, Data: make([]float32, 3*3*8*8)}
-	s := connector.Sample{Name: "a", IDs: []int32{1, -200}, Pixels: []imaging.Pixels{views}, Sizes: []imaging.Size{{W: 16, H: 8}}}
+	s := connector.Sample{Name: "a", IDs: []int32{1, -200}, Images: []connector.Image{{Pixels: views, Size: imaging.Size{W: 16, H: 8}}}}
 	_, err := m.Splice([]connector.Sample{s}, false)
 	require.NoError(t, err)
-	s.Sizes = nil
+	s.Images[0].Size = imaging.Size{}
 	_, err = m.Splice([]connector.Sample{s}, false)
-	require.EqualError(t, err, "splice: picture 0: its size is not given (sample a)")
-	s.Sizes = []imaging.Size{{W: 100, H: 100}}
+	require.EqualError(t, err, "splice: image 0: its size is not given (sample a)")
+	s.Images[0].Size = imaging.Size{W: 100, H: 100}
 	_, err = m.Splice([]connector.Sample{s}, false)
-	require.EqualError(t, err, "splice: picture 0: 3 views instead of 10 (sample a)")
+	require.EqualError(t, err, "splice: image 0: 3 views instead of 10 (sample a)")
 	c := tiled(0)
 	c.Merge = 2
 	require.ErrorContains(t, c.Validate(), "pictures in tiles need every patch")

@@ -4,13 +4,13 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/tensor"
 )
 
 // Options say how text becomes ids.
 type Options struct {
-	// Pictures makes every <image> in the text a place for a picture; else it is text. Samples sets it for those that have any.
+	// Pictures makes every <image> in the text a place for a picture; else it is text. For samples that have any.
 	Pictures bool
 	// Specials lets special tokens be written by those who speak, as the reference does: an answer with "</s>" in it then
 	// ends there. Else only the template's own are tokens.
@@ -24,7 +24,7 @@ type Options struct {
 // Tokens are the ids of rendered text.
 type Tokens struct {
 	IDs    []int32  // ImageIndex where a picture goes
-	Labels []int32  // the id where a token trains, else IgnoreIndex; ImageIndex where a picture stands in an answer, as in the reference
+	Labels []int32  // the id where a token trains, else tensor.IgnoreIndex; ImageIndex where a picture stands in an answer, as in the reference
 	Ranges [][2]int // bytes of the text behind each id; empty for what the tokenizer puts in
 	Cut    int      // how many ids MaxLength has cut off
 }
@@ -33,7 +33,7 @@ type Tokens struct {
 func (t *Tokens) Supervised() int {
 	n := 0
 	for _, l := range t.Labels {
-		if l != IgnoreIndex && l != ImageIndex {
+		if l != tensor.IgnoreIndex && l != ImageIndex {
 			n++
 		}
 	}
@@ -56,7 +56,7 @@ func (t Template) Encode(tok *tokenizer.Tokenizer, spans []Span, o Options) Toke
 	}
 	var out Tokens
 	add := func(id int32, from, to int, trains bool) {
-		label := IgnoreIndex
+		label := int32(tensor.IgnoreIndex)
 		if trains {
 			label = id
 		}
@@ -134,25 +134,6 @@ func (t Template) Train(tok *tokenizer.Tokenizer, turns []Turn, o Options) (Toke
 		}
 	}
 	return out, nil
-}
-
-// Samples returns what data.LoaderConfig.Text wants: Train of a record's turns.
-func (t Template) Samples(tok *tokenizer.Tokenizer, o Options) func(s data.Sample) (ids, labels []int32, err error) {
-	return func(s data.Sample) (ids, labels []int32, err error) {
-		o := o
-		o.Pictures = len(s.Images) > 0
-		x, err := t.Train(tok, Turns(s), o)
-		return x.IDs, x.Labels, err
-	}
-}
-
-// Turns returns the turns of a record.
-func Turns(s data.Sample) []Turn {
-	out := make([]Turn, len(s.Turns))
-	for i, m := range s.Turns {
-		out[i] = Turn{From: m.Role, Value: m.Value}
-	}
-	return out
 }
 
 // appendRange joins a range to the last where it begins at its end.

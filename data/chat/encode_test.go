@@ -2,12 +2,10 @@ package chat_test
 
 import (
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/internal/verify/promptcase"
@@ -103,19 +101,4 @@ func TestTrainErrors(t *testing.T) {
 	require.Equal(t, 1, lost.Lost)
 	_, err = v.Train(tok, nil, chat.Options{})
 	require.ErrorIs(t, err, chat.ErrNoTurns)
-}
-
-func TestSamples(t *testing.T) {
-	tok := load(t, "llama")
-	text := chat.VicunaV1().Samples(tok, chat.Options{})
-	turns := []data.Turn{{Role: "human", Value: "What is this?\n<image>"}, {Role: "gpt", Value: "A cat."}}
-	ids, labels, err := text(data.Sample{Images: []string{"a.jpg"}, Turns: turns})
-	require.NoError(t, err)
-	require.Equal(t, 1, count(ids, data.ImageID))
-	require.Equal(t, len(ids)-4, count(labels, data.Ignore))
-	require.Equal(t, "A cat.", tok.Decode(labels[len(labels)-4:]))
-	ids, _, err = text(data.Sample{Turns: turns})
-	require.NoError(t, err)
-	require.Zero(t, count(ids, data.ImageID), "without a picture it is text")
-	require.Contains(t, strings.ReplaceAll(tok.Decode(ids), " ", ""), "<image>")
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/tensor"
 )
 
 // FuzzTrain holds for any text, in every template: no panic, spans that join to the text, labels that are ids or ignored, ranges that
@@ -36,7 +37,7 @@ func FuzzTrain(f *testing.F) {
 		text := chat.Text(spans)
 		at := 0
 		for i, r := range x.Ranges {
-			require.True(t, x.Labels[i] == x.IDs[i] || x.Labels[i] == chat.IgnoreIndex)
+			require.True(t, x.Labels[i] == x.IDs[i] || x.Labels[i] == tensor.IgnoreIndex)
 			require.True(t, r[0] <= r[1] && r[1] <= len(text) && r[0] >= 0 && r[1] >= at, "%v of %d bytes after %d", r, len(text), at)
 			at = r[1]
 		}

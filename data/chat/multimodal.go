@@ -16,12 +16,8 @@ const (
 	taggedImage = "<Image>" + ImageToken + "</Image>"
 )
 
-const (
-	// ImageIndex stands in a list of ids where a picture's features go.
-	ImageIndex int32 = -200
-	// IgnoreIndex is the label of a position that does not train.
-	IgnoreIndex int32 = -100
-)
+// ImageIndex stands in a list of token ids where an image goes (LLaVA's IMAGE_TOKEN_INDEX).
+const ImageIndex int32 = -200
 
 // Multimodal moves the pictures of every turn to its front, as the reference does with a sample that has an
 // image: all <image> of a turn become one, followed by a newline, or the template's tags; a template with

@@ -12,6 +12,7 @@ import (
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/internal/verify/promptcase"
+	"github.com/gollava/gollava/tensor"
 )
 
 // reference computes labels as LLaVA's train.py does, by tokenizing parts of a prompt anew and counting their ids. It is kept for
@@ -37,7 +38,7 @@ func (r *reference) count(text string) int {
 
 func (r *reference) ignore(from, to int) {
 	for i := max(from, 0); i < min(to, len(r.labels)); i++ {
-		r.labels[i] = chat.IgnoreIndex
+		r.labels[i] = tensor.IgnoreIndex
 	}
 }
 

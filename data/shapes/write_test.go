@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/chat"
 )
 
 // TestWrite writes a small world, lets data read and check it, and asks the scenes again whether the texts are true.
@@ -35,7 +36,7 @@ func TestWrite(t *testing.T) {
 		for i := range n {
 			sample, err := set.Sample(i)
 			require.NoError(t, err)
-			if strings.HasPrefix(sample.Turns[0].Value, data.ImageToken+"\n") {
+			if strings.HasPrefix(sample.Turns[0].Value, chat.ImageToken+"\n") {
 				before++
 			}
 			if file == "instruct/conversation.json" {
@@ -44,7 +45,7 @@ func TestWrite(t *testing.T) {
 				s, err := w.ReadContext(string(text))
 				require.NoError(t, err)
 				for k := 0; k < len(sample.Turns); k += 2 {
-					q := strings.TrimSpace(strings.Replace(sample.Turns[k].Value, data.ImageToken, "", 1))
+					q := strings.TrimSpace(strings.Replace(sample.Turns[k].Value, chat.ImageToken, "", 1))
 					answer, err := s.Answer(q)
 					require.NoError(t, err, q)
 					require.Equal(t, answer, sample.Turns[k+1].Value, "%s of %s", q, text)

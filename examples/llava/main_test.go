@@ -153,7 +153,7 @@ func TestStages(t *testing.T) {
 	_, err = a.Reply(t.Context(), append(turns, chat.Turn{From: chat.GPT, Value: "a"}), nil, nil)
 	require.ErrorContains(t, err, "the last turn must be the human's")
 	_, err = a.Reply(t.Context(), turns, []*imaging.RGB{imaging.New(9, 9), imaging.New(9, 9)}, nil)
-	require.ErrorContains(t, err, "2 pictures for 1 places")
+	require.ErrorContains(t, err, "2 images for 1 places")
 }
 
 // TestLoRA: the adapter and the projector are stored, and on top of the plain language model they are what was trained.

@@ -19,8 +19,6 @@ import (
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data"
-	"github.com/gollava/gollava/data/chat"
-	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/train"
 )
@@ -122,19 +120,9 @@ func batches(a *connector.Assistant, o options, path, images string) (train.Batc
 	if err != nil {
 		return nil, err
 	}
-	l, err := data.NewLoader(set, data.LoaderConfig{
-		Batch: min(o.batch, set.Len()), Order: data.Shuffled(set.Len(), o.seed), Text: a.Template.Samples(a.Tokenizer, chat.Options{}), Pad: max(0, a.Tokenizer.Pad()),
-		MaxLength: a.Model.Config().MaxLength, Images: source, Processor: a.Processor,
-		Picture: func(size imaging.Size) data.Picture { return a.Model.Connector.Layout(size).Picture() },
-	})
+	b, err := a.Batches(set, source, connector.BatchOptions{Batch: min(o.batch, set.Len()), Order: data.Shuffled(set.Len(), o.seed)})
 	if err != nil {
 		return nil, err
 	}
-	return func(ctx context.Context, n int) (connector.Batch, error) {
-		b, err := l.Batch(ctx, n)
-		if err != nil {
-			return connector.Batch{}, err
-		}
-		return a.Model.NewBatch(&b)
-	}, nil
+	return b.Batch, nil
 }

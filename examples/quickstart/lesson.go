@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/tensor"
 )
@@ -156,14 +155,18 @@ func (l *lesson) draw(r *rand.Rand, at float64, batch int, teach course) [][]sam
 	return batches
 }
 
-// pad lays samples out as [B, T], at the left.
+// pad lays samples out as [B, T], padded at the right.
 func (l *lesson) pad(samples []sample) (ids, labels *tensor.Tensor) {
-	var rows, learnt [][]int32
+	B, T := len(samples), 0
 	for _, s := range samples {
-		rows, learnt = append(rows, s.ids), append(learnt, s.labels)
+		T = max(T, len(s.ids))
 	}
-	b := data.Collate(rows, learnt, data.CollateOptions{Pad: l.vocabulary.Pad})
-	return tensor.WrapInts(b.IDs, b.B, b.T), tensor.WrapInts(b.Labels, b.B, b.T)
+	x, y := slices.Repeat([]int32{l.vocabulary.Pad}, B*T), slices.Repeat([]int32{tensor.IgnoreIndex}, B*T)
+	for i, s := range samples {
+		copy(x[i*T:], s.ids)
+		copy(y[i*T:], s.labels)
+	}
+	return tensor.WrapInts(x, B, T), tensor.WrapInts(y, B, T)
 }
 
 // caption asks for a brief description.

@@ -15,10 +15,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/connector/llava"
-	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/tensor"
 )
 
 // quick runs the toy preset and returns what it printed.
@@ -187,14 +187,14 @@ func TestVocabulary(t *testing.T) {
 	}
 	ids, labels := v.conversation([]turn{{"what color is the circle ?", "red"}, {"where is it ?", "top left"}}, 1, false)
 	for i, id := range ids {
-		if id == data.ImageID {
+		if id == chat.ImageIndex {
 			ids[i] = v.Image
 		}
 	}
 	require.Equal(t, tok.Wrap(tok.EncodeSpecial("USER: <image> what color is the circle ? ASSISTANT: red </s> USER: where is it ? ASSISTANT: top left </s>")), ids)
 	var learnt []int32
 	for i, l := range labels {
-		if l != data.Ignore {
+		if l != tensor.IgnoreIndex {
 			require.Equal(t, ids[i], l)
 			learnt = append(learnt, l)
 		}

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/tensor"
 )
@@ -98,9 +98,9 @@ type turn struct{ question, answer string }
 //
 //	<s> USER: <image> question ASSISTANT: answer </s> USER: question ASSISTANT: answer </s>
 func (v *Vocabulary) conversation(turns []turn, places int, after bool) (ids, labels []int32) {
-	picture := slices.Repeat([]int32{data.ImageID}, places)
+	picture := slices.Repeat([]int32{chat.ImageIndex}, places)
 	ids = []int32{v.BOS}
-	labels = []int32{data.Ignore}
+	labels = []int32{tensor.IgnoreIndex}
 	for i, t := range turns {
 		ids = append(ids, v.User)
 		if i == 0 && !after {
@@ -111,7 +111,7 @@ func (v *Vocabulary) conversation(turns []turn, places int, after bool) (ids, la
 			ids = append(ids, picture...)
 		}
 		ids = append(ids, v.Asst)
-		labels = append(labels, slices.Repeat([]int32{data.Ignore}, len(ids)-len(labels))...)
+		labels = append(labels, slices.Repeat([]int32{tensor.IgnoreIndex}, len(ids)-len(labels))...)
 		answer := append(v.encode(nil, t.answer), v.EOS)
 		ids, labels = append(ids, answer...), append(labels, answer...)
 	}
@@ -120,7 +120,7 @@ func (v *Vocabulary) conversation(turns []turn, places int, after bool) (ids, la
 
 // prompt renders a question whose answer is to come.
 func (v *Vocabulary) prompt(question string, places int) []int32 {
-	ids := append([]int32{v.BOS, v.User}, slices.Repeat([]int32{data.ImageID}, places)...)
+	ids := append([]int32{v.BOS, v.User}, slices.Repeat([]int32{chat.ImageIndex}, places)...)
 	return append(v.encode(ids, question), v.Asst)
 }
 

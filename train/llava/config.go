@@ -85,6 +85,9 @@ func (c Config) Resolve() (Config, error) {
 	if c.Steps != 0 {
 		p.Epochs = 0
 	}
+	if c.Model != "" && c.Stage != "align" {
+		p.Template = "" // the model's own
+	}
 	fill(reflect.ValueOf(&c).Elem(), reflect.ValueOf(p))
 	if c.ProjectorLR == 0 || c.Stage == "align" { // in stage align the projector is all that trains
 		c.ProjectorLR = c.LR
@@ -125,7 +128,7 @@ func (c *Config) check() error {
 	case c.Workers < 1:
 		return fmt.Errorf("workers %d: it takes one", c.Workers)
 	}
-	if _, err := c.template(); err != nil {
+	if _, err := chat.Lookup(c.Template); err != nil && c.Template != "" {
 		return fmt.Errorf("template: %w", err)
 	}
 	if _, err := c.memory(); err != nil {
@@ -144,9 +147,6 @@ func (c *Config) check() error {
 	}
 	return nil
 }
-
-// template looks up the template: LLaVA's scripts call those of Vicuna v0 and v1.
-func (c *Config) template() (chat.Template, error) { return chat.Lookup(c.Template) }
 
 // memory is the limit in bytes, 0 for none.
 func (c *Config) memory() (int64, error) {

@@ -6,25 +6,22 @@ import (
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data"
-	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
-	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
 )
 
-// validate returns an evaluation: the loss over all tokens that a loader's samples supervise.
-func (r *Run) validate(l *data.Loader) func(ctx context.Context) (map[string]float64, error) {
-	batch := r.batch(l)
+// validate returns an evaluation: the loss over all supervised tokens of a set.
+func (r *Run) validate(held *connector.Batches) func(ctx context.Context) (map[string]float64, error) {
 	return func(ctx context.Context) (map[string]float64, error) {
 		sum, tokens := 0.0, 0
-		for n := range l.Len() {
-			b, err := batch(ctx, n)
+		for n := range held.Len() {
+			b, err := held.Batch(ctx, n)
 			if err != nil {
 				return nil, err
 			}
 			tensor.Scope(func(s *tensor.Arena) {
 				k := b.Supervised()
-				sum += float64(k) * float64(r.model.Loss(b.In(s)).Item())
+				sum += float64(k) * float64(r.assistant.Model.Loss(b.In(s)).Item())
 				tokens += k
 			})
 		}
@@ -56,28 +53,19 @@ func (r *Run) show(set data.Set) func(ctx context.Context) ([]string, error) {
 
 // answer is the model's greedy answer to a sample's first question.
 func (r *Run) answer(ctx context.Context, s data.Sample) (string, error) {
-	a := r.assistant()
+	a := *r.assistant
 	a.Options.MaxNewTokens = 64
-	var pictures []*imaging.RGB
+	var images []*imaging.RGB
 	for _, name := range s.Images {
-		raw, err := r.images.Load(name)
+		m, err := data.LoadImage(r.images, name, imaging.Options{})
 		if err != nil {
 			return "", err
 		}
-		rgb, err := imaging.Decode(raw, imaging.Options{Limits: data.DefaultLimits()})
-		if err != nil {
-			return "", fmt.Errorf("picture %s: %w", name, err)
-		}
-		pictures = append(pictures, rgb)
+		images = append(images, m)
 	}
-	question := chat.Turns(s)[:1]
-	if len(pictures) > 0 {
-		question = r.template.Multimodal(question, false)
+	question := s.Turns[:1]
+	if len(images) > 0 {
+		question = a.Template.Multimodal(question, false)
 	}
-	return a.Reply(ctx, question, pictures, nil)
-}
-
-// assistant is the model with all that it takes to talk with it.
-func (r *Run) assistant() *connector.Assistant {
-	return &connector.Assistant{Model: r.model, Tokenizer: r.tokenizer, Processor: r.processor, Template: r.template, Options: llm.Options{PAD: -1}}
+	return a.Reply(ctx, question, images, nil)
 }

@@ -26,14 +26,36 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// Run is a run that is ready to train.
+// Train runs one stage, from the files that c names to the folder of what was trained. Of o, Dir, Keep and Memory are the config's. It reports what it
+// opens and saves on o.Progress.
+func Train(ctx context.Context, c Config, o train.Options) (train.Report, error) {
+	r, err := Open(ctx, c, o.Progress)
+	if err != nil {
+		return train.Report{}, err
+	}
+	report, err := r.Train(ctx, o)
+	if err == nil {
+		err = r.Save()
+	}
+	return report, errors.Join(err, r.Close())
+}
+
+// Plan estimates the memory and time that [Train] would need, by three steps that move nothing.
+func Plan(ctx context.Context, c Config, progress io.Writer) (train.Estimate, error) {
+	r, err := Open(ctx, c, progress)
+	if err != nil {
+		return train.Estimate{}, err
+	}
+	e, err := r.Plan(ctx)
+	return e, errors.Join(err, r.Close())
+}
+
+// Run is a run that is ready to train, for a program that looks at the model or changes the stage before it trains; [Train] does the rest of it in one
+// call.
 type Run struct {
 	config    Config
-	model     *connector.VLM
-	adapter   *lora.Adapter // of the stages lora and task_lora, else nil
-	tokenizer *tokenizer.Tokenizer
-	processor *imaging.Processor
-	template  chat.Template
+	assistant *connector.Assistant // the model, with all that it takes to talk with it
+	adapter   *lora.Adapter        // of the stages lora and task_lora, else nil
 
 	images       data.Source
 	train, valid data.Set
@@ -43,46 +65,35 @@ type Run struct {
 	say func(format string, args ...any)
 }
 
-// Open loads models and data of a resolved config and tells w, which may be nil, about it. Close the run at the end.
+// Open resolves a config, loads its models and opens its data. It reports on w, which may be nil. Close the run at the end.
 func Open(ctx context.Context, c Config, w io.Writer) (r *Run, err error) {
+	if c, err = c.Resolve(); err != nil {
+		return nil, err
+	}
 	if w == nil {
 		w = io.Discard
 	}
-	say := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
-	r = &Run{config: c, say: say}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, r.Close())
-			r = nil
-		}
-	}()
-	if r.template, err = c.template(); err != nil {
-		return r, err
-	}
-	if err := r.openModel(); err != nil {
-		return r, err
-	}
-	if err := r.openData(); err != nil {
-		return r, err
-	}
-	if c.Features != "" && r.images != nil {
-		key, err := r.key()
-		if err != nil {
-			return r, err
-		}
-		if r.features, err = data.OpenFeatures(c.Features, key); err != nil {
-			return r, err
-		}
-		r.closers = append(r.closers, r.features)
-		for _, set := range []data.Set{r.train, r.valid} {
-			if set != nil {
-				if err := r.fillFeatures(ctx, set); err != nil {
-					return r, fmt.Errorf("features: %w", err)
-				}
-			}
-		}
+	r = &Run{config: c, say: func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }}
+	if err = r.open(ctx); err != nil {
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
+}
+
+func (r *Run) open(ctx context.Context) error {
+	if err := r.openModel(); err != nil {
+		return err
+	}
+	if err := r.openData(); err != nil {
+		return err
+	}
+	if r.config.Features == "" || r.images == nil {
+		return nil
+	}
+	if err := r.openFeatures(ctx); err != nil {
+		return fmt.Errorf("features: %w", err)
+	}
+	return nil
 }
 
 // Close closes files.
@@ -95,68 +106,45 @@ func (r *Run) Close() error {
 	return err
 }
 
-// Model is the model that trains.
-func (r *Run) Model() *connector.VLM { return r.model }
+// Assistant is the model that trains, with its tokenizer, image processor and template.
+func (r *Run) Assistant() *connector.Assistant { return r.assistant }
 
-// openModel loads the parts and joins them.
-func (r *Run) openModel() error {
+// openModel loads the model, or joins its parts.
+func (r *Run) openModel() (err error) {
 	c := &r.config
 	dt := tensor.Float32
 	if c.DType == "bfloat16" {
 		dt = tensor.BFloat16
 	}
-	keep := nn.LoadOptions{DType: nn.As(dt)}
-	whole := llava.LoadOptions{DType: keep.DType}
-	words, pictures := c.LLM, c.Vision
-	var err error
+	o := llava.LoadOptions{DType: nn.As(dt)}
 	if c.Model != "" {
-		words, pictures = c.Model, c.Model
-		if r.model, err = llava.Load(c.Model, whole); err != nil {
+		r.assistant, err = llava.Open(c.Model, o)
+		if err != nil {
 			return fmt.Errorf("model: %w", err)
 		}
-	} else {
-		tower, err := vit.Load(c.Vision, keep)
-		if err != nil {
-			return fmt.Errorf("vision: %w", err)
+		if p := r.assistant.Processor; p.Aspect == "" {
+			p.Aspect = c.Aspect
 		}
-		language, err := llm.Load(c.LLM, keep)
-		if err != nil {
-			return fmt.Errorf("llm: %w", err)
-		}
-		joined := llava.Config{Projector: c.ProjectorType, Select: vit.Select{Layers: []int{c.SelectLayer}, Class: c.SelectFeature}, Aspect: c.Aspect, MaxLength: c.MaxLength,
-			PaddingSide: "right", Tower: c.Vision, Image: int(data.ImageID), Template: c.Template}
-		if r.model, err = llava.Join(rand.New(rand.NewPCG(c.Seed, 1)), tower, language, joined); err != nil {
-			return err
+	} else if err = r.join(nn.LoadOptions{DType: o.DType}); err != nil {
+		return err
+	}
+	if c.Template != "" {
+		if r.assistant.Template, err = chat.Lookup(c.Template); err != nil {
+			return fmt.Errorf("template: %w", err)
 		}
 	}
+	m := r.assistant.Model
 	if c.Stage != "align" && c.LoRA.Rank == 0 && c.Layout == "hub" {
-		if _, err := json.Marshal(llava.ConfigOf(r.model)); err != nil { // rather now than when everything is trained
+		if _, err := json.Marshal(llava.ConfigOf(m)); err != nil { // rather now than when everything is trained
 			return fmt.Errorf("layout hub: %w", err)
 		}
 	}
 	if c.Projector != "" {
-		if err := llava.LoadProjector(r.model, c.Projector, whole); err != nil {
+		if err := llava.LoadProjector(m, c.Projector, o); err != nil {
 			return fmt.Errorf("projector: %w", err)
 		}
 	} else if c.Model == "" && c.Stage != "align" {
 		r.say("projector: none is given, so that of stage %s starts from random weights; LLaVA aligns one first (stage align)", c.Stage)
-	}
-	if r.tokenizer, err = tokenizer.Load(words); err != nil {
-		return fmt.Errorf("tokenizer: %w", err)
-	}
-	if size, rows := r.tokenizer.Size(), r.model.Language.Config().VocabSize; size > rows {
-		return fmt.Errorf("tokenizer: %s has %d tokens, but the language model has embeddings for %d", words, size, rows)
-	}
-	r.processor, err = imaging.ReadProcessor(pictures)
-	if errors.Is(err, os.ErrNotExist) && c.Model == "" {
-		r.processor, err = imaging.CLIP(r.model.Vision.Config().ImageSize), nil
-		r.say("vision: %s has no preprocessor_config.json: taking CLIP's for %d pixels", c.Vision, r.processor.Crop.W)
-	}
-	if err != nil {
-		return fmt.Errorf("image processor: %w", err)
-	}
-	if r.processor.Aspect == "" || c.Model == "" {
-		r.processor.Aspect = c.Aspect
 	}
 	if c.LoRA.Rank > 0 {
 		return r.wrap()
@@ -164,11 +152,48 @@ func (r *Run) openModel() error {
 	return nil
 }
 
+// join puts a vision encoder and a language model together with a fresh projector.
+func (r *Run) join(o nn.LoadOptions) error {
+	c := &r.config
+	tower, err := vit.Load(c.Vision, o)
+	if err != nil {
+		return fmt.Errorf("vision: %w", err)
+	}
+	language, err := llm.Load(c.LLM, o)
+	if err != nil {
+		return fmt.Errorf("llm: %w", err)
+	}
+	m, err := llava.Join(rand.New(rand.NewPCG(c.Seed, 1)), tower, language, llava.Config{
+		Projector: c.ProjectorType, Select: vit.Select{Layers: []int{c.SelectLayer}, Class: c.SelectFeature}, Aspect: c.Aspect,
+		MaxLength: c.MaxLength, PaddingSide: "right", Tower: c.Vision, Image: int(chat.ImageIndex), Template: c.Template})
+	if err != nil {
+		return err
+	}
+	r.assistant = &connector.Assistant{Model: m, Options: llm.Options{PAD: -1}}
+	if r.assistant.Tokenizer, err = tokenizer.Load(c.LLM); err != nil {
+		return fmt.Errorf("tokenizer: %w", err)
+	}
+	if size, rows := r.assistant.Tokenizer.Size(), language.Config().VocabSize; size > rows {
+		return fmt.Errorf("tokenizer: %s has %d tokens, but the language model has embeddings for %d", c.LLM, size, rows)
+	}
+	p, err := imaging.ReadProcessor(c.Vision)
+	if errors.Is(err, os.ErrNotExist) {
+		p, err = imaging.CLIP(tower.Config().ImageSize), nil
+		r.say("vision: %s has no preprocessor_config.json: taking CLIP's for %d pixels", c.Vision, p.Crop.W)
+	}
+	if err != nil {
+		return fmt.Errorf("image processor: %w", err)
+	}
+	p.Aspect = c.Aspect
+	r.assistant.Processor = p
+	return nil
+}
+
 // wrap puts adapters around the language model's linear layers.
 func (r *Run) wrap() (err error) {
 	l, a := r.config.LoRA, lora.LLaVA()
 	a.R, a.Alpha, a.Dropout, a.RSLoRA, a.DoRA, a.BaseModel = l.Rank, l.Alpha, *l.Dropout, l.RSLoRA, l.DoRA, r.config.LLM
-	r.adapter, err = lora.Wrap(r.model, a, rand.New(rand.NewPCG(r.config.Seed, 2)), llava.OriginalNames(r.model))
+	r.adapter, err = lora.Wrap(r.assistant.Model, a, rand.New(rand.NewPCG(r.config.Seed, 2)), llava.OriginalNames(r.assistant.Model))
 	if err == nil {
 		r.say("%d values of adapters train beside the projector", r.adapter.Trainable())
 	}
@@ -210,31 +235,42 @@ func (r *Run) openData() error {
 func (r *Run) Stage(ctx context.Context) (train.Stage[connector.Batch], error) {
 	c := &r.config
 	var none train.Stage[connector.Batch]
-	l, err := r.loader(ctx, r.train, true)
+	batches, err := r.batches(ctx, r.train, true)
 	if err != nil {
 		return none, err
 	}
-	p := data.Prefetch(r.batch(l), c.Workers, 2*c.Workers)
-	r.closers = append(r.closers, closer(p.Close))
-	s := train.Stage[connector.Batch]{Name: c.Stage, Batches: p.Batch, Steps: c.Steps, Epochs: c.Epochs, Length: l.Len(), Groups: c.groups(),
-		Schedule: train.Schedule{Kind: c.Schedule, WarmupRatio: *c.Warmup}, Clip: *c.Clip, Accumulate: c.Batch / c.Micro, TokenWeighted: c.TokenWeighted,
-		Recompute: c.Recompute, Every: c.Every, Seed: c.Seed}
+	s := train.Stage[connector.Batch]{Name: c.Stage, Batches: train.Prefetch(batches.Batch, c.Workers), Steps: c.Steps, Epochs: c.Epochs,
+		Length: batches.Len(), Groups: c.groups(), Schedule: train.Schedule{Kind: c.Schedule, WarmupRatio: *c.Warmup}, Clip: *c.Clip,
+		Accumulate: c.Batch / c.Micro, TokenWeighted: c.TokenWeighted, Recompute: c.Recompute, Every: c.Every, Seed: c.Seed}
 	if s.Config, err = c.decides(); err != nil {
 		return none, err
 	}
 	if r.valid != nil {
-		v, err := r.loader(ctx, r.valid, false)
+		held, err := r.batches(ctx, r.valid, false)
 		if err != nil {
 			return none, err
 		}
-		s.Evaluate = []train.Evaluation{{Name: "validation", Every: c.Evaluate, Run: r.validate(v), Generate: r.show(r.valid), Best: "-loss"}}
+		s.Evaluate = []train.Evaluation{{Name: "validation", Every: c.Evaluate, Run: r.validate(held), Generate: r.show(r.valid), Best: "-loss"}}
 	}
 	return s, nil
 }
 
-type closer func()
-
-func (c closer) Close() error { c(); return nil }
+// batches makes batches of a set in the recipe's order.
+func (r *Run) batches(ctx context.Context, set data.Set, shuffle bool) (*connector.Batches, error) {
+	c := &r.config
+	o := connector.BatchOptions{Batch: c.Micro, MaxLength: c.MaxLength, Features: r.features, Skip: c.Skip}
+	if shuffle {
+		o.Order = data.Shuffled(set.Len(), c.Seed)
+	}
+	if shuffle && *c.GroupByLength {
+		lengths, err := data.Lengths(ctx, set)
+		if err != nil {
+			return nil, err
+		}
+		o.Order = data.ModalityGrouped(lengths, c.Micro, c.Batch/c.Micro, c.Seed)
+	}
+	return r.assistant.Batches(set, r.images, o)
+}
 
 // groups are what trains. Norms and biases do not decay, as in transformers' Trainer.
 func (c *Config) groups() []train.Group {
@@ -266,7 +302,7 @@ func (r *Run) Plan(ctx context.Context) (train.Estimate, error) {
 	if err != nil {
 		return train.Estimate{}, err
 	}
-	return train.Plan(ctx, r.model, s)
+	return train.Plan(ctx, r.assistant.Model, s)
 }
 
 // Train trains. Of o, Dir, Keep and Memory are the config's; the config is written beside the checkpoints.
@@ -282,5 +318,5 @@ func (r *Run) Train(ctx context.Context, o train.Options) (train.Report, error) 
 	if err := r.config.Write(r.config.Out); err != nil {
 		return train.Report{}, err
 	}
-	return train.Run(ctx, r.model, o, s)
+	return train.Run(ctx, r.assistant.Model, o, s)
 }

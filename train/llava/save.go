@@ -12,7 +12,7 @@ import (
 func (r *Run) Save() error {
 	out := r.config.Out
 	if r.config.Stage == "align" {
-		if err := llava.SaveProjector(r.model, out, llava.SaveOptions{}); err != nil {
+		if err := llava.SaveProjector(r.assistant.Model, out, llava.SaveOptions{}); err != nil {
 			return fmt.Errorf("saving the projector: %w", err)
 		}
 		r.say("the projector is in %s; next: -stage tune -projector %s", out, out)
@@ -21,11 +21,11 @@ func (r *Run) Save() error {
 	if r.adapter != nil {
 		return r.saveAdapter()
 	}
-	o := llava.SaveOptions{MaxShard: 5e9, Processor: r.processor, Tokenizer: r.tokenizer}
+	o := llava.SaveOptions{MaxShard: 5e9, Processor: r.assistant.Processor, Tokenizer: r.assistant.Tokenizer}
 	if r.config.Layout == "original" {
 		o.Layout = llava.Original
 	}
-	if err := llava.Save(out, r.model, o); err != nil {
+	if err := llava.Save(out, r.assistant.Model, o); err != nil {
 		return fmt.Errorf("saving the model: %w", err)
 	}
 	r.say("the model is in %s; next: gollava chat %s", out, out)
@@ -38,7 +38,7 @@ func (r *Run) saveAdapter() error {
 	if err := r.adapter.Save(out, lora.SaveOptions{Others: []string{"multi_modal_projector.**"}}); err != nil {
 		return fmt.Errorf("saving the adapter: %w", err)
 	}
-	if err := llava.SaveConfig(r.model, out); err != nil {
+	if err := llava.SaveConfig(r.assistant.Model, out); err != nil {
 		return fmt.Errorf("saving the config: %w", err)
 	}
 	base := r.config.LLM + r.config.Model

@@ -12,6 +12,7 @@ import (
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/internal/verify"
+	"github.com/gollava/gollava/tensor"
 )
 
 // splice is a line of splice/cases.jsonl.
@@ -76,14 +77,14 @@ func prompts(dir string, c caseFile) ([]Row, error) {
 
 // spanLabels are ids inside of spans and Ignore outside.
 func spanLabels(ids []int32, spans [][2]int) []int32 {
-	out := slices.Repeat([]int32{data.Ignore}, len(ids))
+	out := slices.Repeat([]int32{tensor.IgnoreIndex}, len(ids))
 	for _, s := range spans {
 		copy(out[s[0]:s[1]], ids[s[0]:s[1]])
 	}
 	return out
 }
 
-func (s *splice) pictures() ([]data.Picture, error) {
+func (s *splice) pictures() ([]Picture, error) {
 	var views []int
 	var n int
 	if json.Unmarshal(s.Views, &n) == nil {
@@ -95,15 +96,15 @@ func (s *splice) pictures() ([]data.Picture, error) {
 	for _, c := range s.Canvases {
 		a.Canvases = append(a.Canvases, imaging.Size{W: c[0], H: c[1]})
 	}
-	var out []data.Picture
+	var out []Picture
 	for i, v := range views {
 		switch {
 		case s.Merge == "" || s.Merge == "flat":
-			out = append(out, data.Flat(v, s.Side*s.Side))
+			out = append(out, Flat(v, s.Side*s.Side))
 		case v == 1:
-			out = append(out, data.Tiled(a, imaging.Layout{}, s.Merge == "spatial_unpad"))
+			out = append(out, Tiled(a, imaging.Layout{}, s.Merge == "spatial_unpad"))
 		default:
-			out = append(out, data.Tiled(a, a.Layout(s.Sizes[i][0], s.Sizes[i][1]), s.Merge == "spatial_unpad"))
+			out = append(out, Tiled(a, a.Layout(s.Sizes[i][0], s.Sizes[i][1]), s.Merge == "spatial_unpad"))
 		}
 		if out[i].Views != v {
 			return nil, fmt.Errorf("picture %d has %d views, want %d", i, out[i].Views, v)
@@ -131,7 +132,7 @@ func (s *splice) check() string {
 			mask = append(mask, m)
 		}
 	}
-	p, err := data.Splice(s.IDs, labels, mask, pictures, data.SpliceOptions{MaxLength: s.Max, Left: s.Padding == "left", Dummies: true})
+	p, err := Splice(s.IDs, labels, mask, pictures, SpliceOptions{MaxLength: s.Max, Left: s.Padding == "left", Dummies: true})
 	if s.Error != "" || err != nil {
 		if (s.Error != "") != (err != nil) {
 			return fmt.Sprintf("error %v, the reference raises %q", err, s.Error)
@@ -178,18 +179,18 @@ func sequence(rows []string, b int, sep string) ([]int32, bool) {
 }
 
 // plan writes a row position by position. Where no mask was given the reference embeds padding as token 0.
-func plan(row []data.Piece, noMask bool) string {
+func plan(row []Piece, noMask bool) string {
 	var s strings.Builder
 	for _, x := range row {
 		for i := range x.Count {
 			switch x.Kind {
-			case data.Text:
+			case Text:
 				fmt.Fprintf(&s, "t%d ", x.IDs[i])
-			case data.Patches:
+			case Patches:
 				fmt.Fprintf(&s, "i%d:%d ", x.View, x.First+i)
-			case data.Newline:
+			case Newline:
 				s.WriteString("n ")
-			case data.Padding:
+			case Padding:
 				if noMask {
 					s.WriteString("t0 ")
 				} else {
@@ -308,7 +309,7 @@ func collations(file, cases string) (Row, error) {
 			ids = append(ids, samples[k].IDs)
 			labels = append(labels, spanLabels(samples[k].IDs, samples[k].Spans))
 		}
-		b := data.Collate(ids, labels, data.CollateOptions{Pad: c.Pad, MaxLength: c.Max, MaskPad: true})
+		b := collate(ids, labels, c.Pad, c.Max)
 		for r := range c.Cases {
 			at, end := r*b.T, (r+1)*b.T
 			mask, _ := sequence(c.Attention, r, "")
@@ -317,4 +318,35 @@ func collations(file, cases string) (Row, error) {
 		}
 	}
 	return t.Row(), nil
+}
+
+// collated is a batch of text, flat and row-major.
+type collated struct {
+	T                 int
+	IDs, Labels, Mask []int32
+}
+
+// collate pads rows at the right, as LLaVA's collator does: it masks every token equal to pad, wherever it is.
+func collate(ids, labels [][]int32, pad int32, most int) collated {
+	var b collated
+	for _, row := range ids {
+		b.T = max(b.T, len(row))
+	}
+	if most > 0 {
+		b.T = min(b.T, most)
+	}
+	for i, row := range ids {
+		for t := range b.T {
+			id, label := pad, int32(tensor.IgnoreIndex)
+			if t < len(row) {
+				id, label = row[t], labels[i][t]
+			}
+			attended := int32(1)
+			if id == pad {
+				attended = 0
+			}
+			b.IDs, b.Labels, b.Mask = append(b.IDs, id), append(b.Labels, label), append(b.Mask, attended)
+		}
+	}
+	return b
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/internal/verify/datacase"
+	"github.com/gollava/gollava/tensor"
 )
 
 // Row is one line of a report. Everything here is exact: MaxAbs is 0 where all cases hold and 1 where one does not.
@@ -61,7 +62,7 @@ func (c *Case) Train(tok *tokenizer.Tokenizer) (chat.Tokens, error) {
 
 // Labels are ids inside of spans and IgnoreIndex outside.
 func Labels(ids []int32, spans [][2]int) []int32 {
-	out := slices.Repeat([]int32{chat.IgnoreIndex}, len(ids))
+	out := slices.Repeat([]int32{tensor.IgnoreIndex}, len(ids))
 	for _, s := range spans {
 		if s[0] < 0 || s[0] > s[1] || s[1] > len(ids) {
 			return nil

@@ -10,7 +10,7 @@ import (
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
-	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/llm"
@@ -88,7 +88,7 @@ func (k *check) batch(in string, p pictures) (connector.Batch, error) {
 	if k.Image != nil { // the original layout has no token of its own for features
 		for i, id := range b.IDs.IntData() {
 			if id == *k.Image {
-				b.IDs.IntData()[i] = data.ImageID
+				b.IDs.IntData()[i] = chat.ImageIndex
 			}
 		}
 	}
@@ -117,7 +117,7 @@ func (k *check) samples(in string, p pictures) ([]connector.Sample, error) {
 			if labels != nil {
 				s.Labels = append(s.Labels, labels[row][i])
 			}
-			if id != data.ImageID {
+			if id != chat.ImageIndex {
 				continue
 			}
 			if picture == len(p.views) {
@@ -125,10 +125,11 @@ func (k *check) samples(in string, p pictures) ([]connector.Sample, error) {
 			}
 			n := p.views[picture]
 			v := p.pixels.Slice(0, view, view+n)
-			s.Pixels = append(s.Pixels, imaging.Pixels{N: n, H: v.Dim(2), W: v.Dim(3), Data: v.Data()})
+			x := connector.Image{Pixels: imaging.Pixels{N: n, H: v.Dim(2), W: v.Dim(3), Data: v.Data()}}
 			if p.sizes != nil {
-				s.Sizes = append(s.Sizes, p.sizes[picture])
+				x.Size = p.sizes[picture]
 			}
+			s.Images = append(s.Images, x)
 			picture, view = picture+1, view+n
 		}
 		out = append(out, s)

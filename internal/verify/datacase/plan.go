@@ -1,17 +1,12 @@
-package data
+package datacase
 
 import (
 	"fmt"
 	"slices"
 
+	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
-)
-
-const (
-	// ImageID stands among token ids where a picture goes, and in a Batch where a feature of one goes.
-	ImageID int32 = -200
-	// Ignore is the label of a position that nothing is learnt from.
-	Ignore int32 = -100
+	"github.com/gollava/gollava/tensor"
 )
 
 // PieceKind says what a piece of a row is made of.
@@ -123,8 +118,8 @@ type Plan struct {
 	Cut       []int   // of each row: positions lost to MaxLength
 }
 
-// Splice puts pictures in the place of each ImageID. ids holds B rows, which may differ in length; labels and mask may be nil, and have
-// the rows' lengths where they are not. Where mask is false a token is taken out first. Features have the label Ignore. The error says
+// Splice puts pictures in the place of each chat.ImageIndex. ids holds B rows, which may differ in length; labels and mask may be nil, and have
+// the rows' lengths where they are not. Where mask is false a token is taken out first. Features have the label tensor.IgnoreIndex. The error says
 // which row has more or fewer pictures than it has places. It panics where the rows of ids, labels and mask differ in number or length.
 // Source: LLaVA's prepare_inputs_labels_for_multimodal.
 func Splice(ids, labels [][]int32, mask [][]bool, pictures []Picture, o SpliceOptions) (Plan, error) {
@@ -146,9 +141,9 @@ func Splice(ids, labels [][]int32, mask [][]bool, pictures []Picture, o SpliceOp
 			if mask != nil && !mask[b][i] {
 				continue
 			}
-			if id != ImageID {
+			if id != chat.ImageIndex {
 				p.text(b, id)
-				l := Ignore
+				l := int32(tensor.IgnoreIndex)
 				if labels != nil {
 					l = labels[b][i]
 				}
@@ -159,7 +154,7 @@ func Splice(ids, labels [][]int32, mask [][]bool, pictures []Picture, o SpliceOp
 				return Plan{}, fmt.Errorf("data: splice: row %d has a place for picture %d of the batch, which has %d", b, next, len(pictures))
 			}
 			p.picture(b, pictures[next])
-			rowLabels[b] = append(rowLabels[b], slices.Repeat([]int32{Ignore}, pictures[next].Len())...)
+			rowLabels[b] = append(rowLabels[b], slices.Repeat([]int32{tensor.IgnoreIndex}, pictures[next].Len())...)
 			next++
 		}
 		if o.Dummies && next == used && next < len(pictures) {
@@ -231,7 +226,7 @@ func head(row []Piece, n int) []Piece {
 
 // pad brings all rows to the length T.
 func (p *Plan) pad(labels [][]int32, left bool) {
-	p.Labels = slices.Repeat([]int32{Ignore}, p.B*p.T)
+	p.Labels = slices.Repeat([]int32{tensor.IgnoreIndex}, p.B*p.T)
 	p.Mask, p.Positions = make([]int32, p.B*p.T), make([]int32, p.B*p.T)
 	for b := range p.B {
 		row, n := p.row(b), len(labels[b])
@@ -263,7 +258,7 @@ func (p *Plan) IDs(pad int32) []int32 {
 			case Padding:
 				out = append(out, slices.Repeat([]int32{pad}, x.Count)...)
 			default:
-				out = append(out, slices.Repeat([]int32{ImageID}, x.Count)...)
+				out = append(out, slices.Repeat([]int32{chat.ImageIndex}, x.Count)...)
 			}
 		}
 	}

@@ -1,0 +1,132 @@
+package connector
+
+import (
+	"context"
+	"fmt"
+	"math"
+
+	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/tensor"
+)
+
+// BatchOptions say how a data set becomes batches.
+type BatchOptions struct {
+	Batch     int            // samples in a batch; the last of an epoch may have fewer
+	Order     data.Order     // of the samples in each epoch; nil: that of the set
+	MaxLength int            // positions that are kept of a sample, its images' included; 0: the model's limit
+	Features  *data.Features // the frozen encoder's output for every image; nil: images are decoded and encoded in each step
+	Orient    bool           // turn images by their EXIF orientation, which LLaVA does not
+	Skip      bool           // leave faulty samples out and count them; else the first one is an error
+}
+
+// Batches makes training batches of a data set. It is safe for concurrent use.
+type Batches struct {
+	assistant *Assistant
+	images    data.Source
+	options   BatchOptions
+	loader    *data.Loader[row]
+}
+
+// Batches makes training batches of a set whose images are in a source (nil: it has none). Tokenizer, template, marks, image processor, the layout of
+// images and padding are the assistant's, so that the model is trained on what [Assistant.Reply] will show it. It returns an error if the
+// processor's images do not fit the model.
+//
+//	b, err := a.Batches(set, images, connector.BatchOptions{Batch: 16, Order: data.Shuffled(set.Len(), seed)})
+//	stage := train.Stage[connector.Batch]{Batches: train.Prefetch(b.Batch, 4), Length: b.Len(), …}
+func (a *Assistant) Batches(set data.Set, images data.Source, o BatchOptions) (*Batches, error) {
+	if o.MaxLength == 0 {
+		o.MaxLength = a.Model.config.MaxLength
+	}
+	if o.MaxLength < 0 {
+		return nil, fmt.Errorf("batches: MaxLength is %d", o.MaxLength)
+	}
+	if images != nil && o.Features == nil {
+		x, err := a.image(imaging.New(48, 32))
+		if err == nil {
+			_, err = a.Model.layout(x)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("batches: the image processor does not fit the model: %w", err)
+		}
+	}
+	b := &Batches{assistant: a, images: images, options: o}
+	var err error
+	b.loader, err = data.NewLoader(set, data.LoaderConfig[row]{Batch: o.Batch, Order: o.Order, Skip: o.Skip, Prepare: b.prepare})
+	return b, err
+}
+
+// Len is the number of batches in an epoch.
+func (b *Batches) Len() int { return b.loader.Len() }
+
+// Report counts the samples so far, and those that were left out.
+func (b *Batches) Report() data.Report { return b.loader.Report() }
+
+// Batch makes batch n, counted from 0 through all epochs; it depends on n alone. An error of a sample is a *[data.Fault]. With Skip, a batch whose
+// samples are all faulty is an error.
+func (b *Batches) Batch(ctx context.Context, n int) (Batch, error) {
+	rows, err := b.loader.Batch(ctx, n)
+	if err != nil {
+		return Batch{}, err
+	}
+	if len(rows) == 0 {
+		return Batch{}, fmt.Errorf("every sample of batch %d is faulty: `gollava data check` lists why", n)
+	}
+	return b.assistant.Model.join(rows, false)
+}
+
+// prepare tokenizes a sample, with its labels, and reads its images.
+func (b *Batches) prepare(_ context.Context, s data.Sample) (row, error) {
+	a := b.assistant
+	t, err := a.Template.Train(a.Tokenizer, s.Turns, chat.Options{Pictures: len(s.Images) > 0, Marks: a.Marks})
+	if err != nil {
+		return row{}, err
+	}
+	x := Sample{Name: s.ID, IDs: t.IDs, Labels: t.Labels}
+	for _, name := range s.Images {
+		m, err := b.image(name)
+		if err != nil {
+			f := data.AsFault(err, data.FileUnreadable)
+			f.Image = name
+			return row{}, f
+		}
+		x.Images = append(x.Images, m)
+	}
+	r, err := a.Model.row(x, b.options.MaxLength)
+	if err == nil && r.supervised == 0 {
+		err = data.NewFault(data.NothingToLearn, "no label among %d positions (MaxLength %d)", len(r.ids), b.options.MaxLength)
+	}
+	return r, err
+}
+
+// image reads an image, or its features from the cache.
+func (b *Batches) image(name string) (Image, error) {
+	o := imaging.Options{Orient: b.options.Orient}
+	if b.options.Features == nil {
+		m, err := data.LoadImage(b.images, name, o)
+		if err != nil {
+			return Image{}, err
+		}
+		return b.assistant.image(m)
+	}
+	size, err := data.ImageSize(b.images, name, o)
+	if err != nil {
+		return Image{}, err
+	}
+	bits, shape, err := b.options.Features.Load(name)
+	if err != nil {
+		return Image{}, err
+	}
+	values := make([]float32, len(bits)) // of bfloat16
+	for i, h := range bits {
+		values[i] = math.Float32frombits(uint32(h) << 16)
+	}
+	return Image{Size: size, Features: tensor.Wrap(values, shape...)}, nil
+}
+
+// image prepares an image for the encoder.
+func (a *Assistant) image(m *imaging.RGB) (Image, error) {
+	p, err := a.Processor.Process(m)
+	return Image{Size: imaging.Size{W: m.W, H: m.H}, Pixels: p}, err
+}

@@ -1,0 +1,120 @@
+package llava
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/vit"
+)
+
+// openFeatures opens the cache of the frozen encoder's outputs and computes what it lacks.
+func (r *Run) openFeatures(ctx context.Context) error {
+	key, err := r.key()
+	if err != nil {
+		return err
+	}
+	if r.features, err = data.OpenFeatures(r.config.Features, key); err != nil {
+		return err
+	}
+	r.closers = append(r.closers, r.features)
+	for _, set := range []data.Set{r.train, r.valid} {
+		if set != nil {
+			if err := r.fillFeatures(ctx, set); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// key says what the tower's outputs depend on.
+func (r *Run) key() (data.FeatureKey, error) {
+	h := sha256.New()
+	for name, p := range nn.Params(r.assistant.Model.Vision) {
+		fmt.Fprintln(h, name, p.Shape(), p.DType())
+		h.Write(p.Bytes())
+	}
+	p, err := json.Marshal(r.assistant.Processor)
+	s := r.assistant.Model.Config().Select
+	return data.FeatureKey{Encoder: fmt.Sprintf("%x layers %v %s", h.Sum(nil), s.Layers, s.Class), Preprocessing: string(p)}, err
+}
+
+// shard is how many pictures go into one file of the feature cache.
+const shard = 256
+
+// fillFeatures computes what the cache lacks of a set's pictures.
+func (r *Run) fillFeatures(ctx context.Context, set data.Set) error {
+	var missing []string
+	seen := map[string]bool{}
+	for i := range set.Len() {
+		s, err := set.Sample(i)
+		if err != nil && !r.config.Skip {
+			return err
+		}
+		for _, name := range s.Images {
+			if !seen[name] && !r.features.Has(name) {
+				missing = append(missing, name)
+			}
+			seen[name] = true
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	r.say("computing the features of %d pictures once; %d are there already", len(missing), r.features.Len())
+	for from := 0; from < len(missing); from += shard {
+		part := missing[from:min(from+shard, len(missing))]
+		if err := r.fillShard(ctx, r.features.Next(), part); err != nil {
+			return err
+		}
+		r.say("features %d/%d", from+len(part), len(missing))
+	}
+	return nil
+}
+
+// fillShard computes and stores the features of some pictures; of a faulty one there are none, which its sample's batch reports.
+func (r *Run) fillShard(ctx context.Context, n int, names []string) error {
+	m := r.assistant.Model
+	w, err := r.features.Shard(n, names)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := ctx.Err(); err != nil {
+			return errors.Join(err, w.Abort())
+		}
+		p, err := r.pixels(name)
+		if err != nil {
+			if r.config.Skip {
+				continue
+			}
+			return errors.Join(err, w.Abort())
+		}
+		err = tensor.Catch(func() {
+			tensor.Scope(func(s *tensor.Arena) {
+				x := vit.Features(m.Vision, tensor.Wrap(p.Data, p.N, 3, p.H, p.W).NoGrad().In(s), m.Config().Select)
+				err = w.Add(name, x.Data(), x.Shape()...)
+			})
+		})
+		if err != nil {
+			return errors.Join(err, w.Abort())
+		}
+	}
+	return w.Commit()
+}
+
+// pixels reads an image as the encoder gets it.
+func (r *Run) pixels(name string) (imaging.Pixels, error) {
+	m, err := data.LoadImage(r.images, name, imaging.Options{})
+	if err != nil {
+		return imaging.Pixels{}, err
+	}
+	return r.assistant.Processor.Process(m)
+}

@@ -3,6 +3,7 @@ package connector
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/tensor"
@@ -51,6 +52,11 @@ func (b Batch) Supervised() int {
 
 // Samples are the names of the samples, which a trainer's messages tell.
 func (b Batch) Samples() []string { return b.Names }
+
+// Reaches reports whether the loss of b can depend on a parameter: of a batch of text alone only on the language model's.
+func (b Batch) Reaches(parameter string) bool {
+	return b.Pixels != nil || b.Features != nil || strings.HasPrefix(parameter, "language_model.")
+}
 
 // Tokens maps pictures to what the language model sees of them, one row each feature: [N, C].
 func (m *VLM) Tokens(b Batch) *tensor.Tensor {

@@ -292,7 +292,7 @@ const maxSmall = 64 << 20
 
 // readSmall reads a file of at most 64 MiB.
 func readSmall(name string) ([]byte, error) {
-	f, err := os.Open(name)
+	f, err := openRegular(name, maxSmall)
 	if err != nil {
 		return nil, err
 	}
@@ -318,13 +318,13 @@ func (m manifest) verify(dir string) error {
 }
 
 func (f fileInfo) verify(dir string) error {
-	r, err := os.Open(filepath.Join(dir, f.Name))
+	r, err := openRegular(filepath.Join(dir, f.Name), f.Size)
 	if err != nil {
-		return err
+		return fmt.Errorf("%s: %w", f.Name, err)
 	}
 	defer r.Close()
 	h := sha256.New()
-	n, err := io.Copy(h, r)
+	n, err := io.Copy(h, io.LimitReader(r, f.Size+1))
 	switch {
 	case err != nil:
 		return fmt.Errorf("%s: %w", f.Name, err)
@@ -334,6 +334,20 @@ func (f fileInfo) verify(dir string) error {
 		return fmt.Errorf("%s: its SHA-256 is not the one in %s", f.Name, manifestFile)
 	}
 	return nil
+}
+
+// openRegular opens a file of at most so many bytes that is no device, pipe or folder.
+func openRegular(name string, most int64) (*os.File, error) {
+	st, err := os.Stat(name) // first, as opening a pipe would wait for its writer
+	switch {
+	case err != nil:
+		return nil, err
+	case !st.Mode().IsRegular():
+		return nil, fmt.Errorf("is not a regular file (%s)", st.Mode().Type())
+	case st.Size() > most:
+		return nil, fmt.Errorf("has %d bytes, more than the %d that it may have", st.Size(), most)
+	}
+	return os.Open(name)
 }
 
 // checkpoints lists the names of all checkpoints of a directory, damaged ones too, oldest first.

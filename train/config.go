@@ -25,6 +25,9 @@ type plan struct {
 	Config        json.RawMessage `json:"config,omitempty"`
 }
 
+// maxSteps bounds the steps of a stage, and the micro-batches of a step, far above any real run.
+const maxSteps = 1 << 30
+
 // resolveStage fills in defaults and returns an error that names the field that is wrong.
 func resolveStage[B any](model any, s *Stage[B]) (plan, error) {
 	c := plan{Name: s.Name, Steps: s.Steps, Accumulate: s.Accumulate, TokenWeighted: s.TokenWeighted, Groups: s.Groups, Schedule: s.Schedule,
@@ -66,6 +69,12 @@ func resolveStage[B any](model any, s *Stage[B]) (plan, error) {
 		return c, fmt.Errorf("ema %v must lie in [0, 1)", c.EMA)
 	case s.Every < 0:
 		return c, fmt.Errorf("every %d is negative", s.Every)
+	}
+	if n := math.Ceil(s.Epochs * float64(s.Length) / float64(c.Accumulate)); n > maxSteps {
+		return c, fmt.Errorf("epochs %v are %.3g steps, more than the %d that a stage may have", s.Epochs, n, maxSteps)
+	}
+	if s.Steps > maxSteps || c.Accumulate > maxSteps {
+		return c, fmt.Errorf("%d steps of %d micro-batches: each may be %d at most", s.Steps, c.Accumulate, maxSteps)
 	}
 	if s.Epochs > 0 {
 		c.Steps = int(math.Ceil(s.Epochs * float64(s.Length) / float64(c.Accumulate)))

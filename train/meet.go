@@ -38,7 +38,7 @@ func (s *session) meet() error {
 		return err
 	}
 	me := peer{Host: host, PID: os.Getpid(), Unit: tensor.Unit(), Code: builtOf(), Config: string(config), Same: s.o.Same,
-		Model: fingerprint(s.model, func(string) bool { return false })}
+		Model: s.describeParams(func(string) bool { return false })}
 	if s.peers, err = share(s, me); err != nil {
 		return fmt.Errorf("meeting the other ranks: %w", err)
 	}

@@ -26,6 +26,8 @@ type recorder struct {
 	f     *os.File
 	size  int64
 	board *board // of the present stage
+
+	noLines, noCurves bool // since they could not be written
 }
 
 // openRecorder opens the files in dir; size is how much of metrics.jsonl belongs to the past of this run.
@@ -47,17 +49,36 @@ func openRecorder(dir string, size int64) (*recorder, error) {
 	return r, nil
 }
 
-// event writes one line, and one point for each number of it.
-func (r *recorder) event(e Event) error {
+// event writes one line, and one point for each number of it. What fails is given up for the rest of the run; the errors say what that is.
+func (r *recorder) event(e Event) (failed []error) {
+	if !r.noLines {
+		if err := r.line(e); err != nil {
+			r.noLines, failed = true, append(failed, fmt.Errorf("%s: %w", metricsFile, err))
+		}
+	}
+	if !r.noCurves {
+		if err := r.curves(e); err != nil {
+			r.noCurves, failed = true, append(failed, fmt.Errorf("TensorBoard's curves: %w", err))
+		}
+	}
+	return failed
+}
+
+// line writes an event to metrics.jsonl; of a line that does not fit nothing counts.
+func (r *recorder) line(e Event) error {
 	b, err := json.Marshal(e.plain())
 	if err != nil {
 		return err
 	}
-	n, err := r.f.WriteAt(append(b, '\n'), r.size)
-	r.size += int64(n)
-	if err != nil {
-		return fmt.Errorf("%s: %w", metricsFile, err)
+	if _, err := r.f.WriteAt(append(b, '\n'), r.size); err != nil {
+		return errors.Join(err, r.f.Truncate(r.size))
 	}
+	r.size += int64(len(b) + 1)
+	return nil
+}
+
+// curves writes the points of an event for TensorBoard.
+func (r *recorder) curves(e Event) (err error) {
 	if values := e.values(); len(values) > 0 {
 		if r.board == nil || r.board.stage != e.Stage {
 			if r.board != nil {

@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"hash/fnv"
+	"hash/crc32"
 	"maps"
 	"os"
 	"path/filepath"
@@ -157,7 +157,7 @@ func (s *session) adopt(name string) (notes []string, err error) {
 		return nil, err
 	}
 	defer w.Close()
-	if err := sameModel(s.model, st.Model, func(n string) bool { _, ok := w.Info(n); return ok }); err != nil {
+	if err := s.sameModel(st.Model, func(n string) bool { _, ok := w.Info(n); return ok }); err != nil {
 		return nil, err
 	}
 	for n, p := range nn.Params(s.model) {
@@ -262,37 +262,43 @@ func (s *session) load(name string, weights bool) error {
 	return nil
 }
 
-// fingerprint describes every parameter; of those that never trained it samples the bits, so that another model's are noticed.
+// fingerprint describes every parameter; of those that never trained also by all of their bits, so that another model's are noticed.
 func (s *session) fingerprint() map[string]string {
 	moved := make(map[string]bool, len(s.moved))
 	for _, m := range s.moved {
 		moved[m.name] = true
 	}
-	return fingerprint(s.model, func(name string) bool { return moved[name] })
+	return s.describeParams(func(name string) bool { return moved[name] })
 }
 
-func fingerprint(model any, moved func(string) bool) map[string]string {
+func (s *session) describeParams(moved func(string) bool) map[string]string {
 	out := map[string]string{}
-	for name, p := range nn.Params(model) {
+	for name, p := range nn.Params(s.model) {
 		d := fmt.Sprintf("%v%v", p.DType(), p.Shape())
 		if !moved(name) && !p.IsMeta() && p.Len() > 0 {
-			h := fnv.New64a()
-			b := p.Bytes()
-			const samples, width = 64, 4
-			for i := range samples {
-				at := (len(b) - min(width, len(b))) / (samples - 1) * i
-				h.Write(b[at : at+min(width, len(b))])
-			}
-			d += fmt.Sprintf(" %016x", h.Sum64())
+			d += " " + s.checksum(p)
 		}
 		out[name] = d
 	}
 	return out
 }
 
+// checksum is that of a frozen parameter's bits, computed once in a run.
+func (s *session) checksum(p *tensor.Tensor) string {
+	sum, ok := s.sums[p]
+	if !ok {
+		sum = fmt.Sprintf("%08x%08x", crc32.Checksum(p.Bytes(), castagnoli), crc32.ChecksumIEEE(p.Bytes()))
+		if s.sums == nil {
+			s.sums = map[*tensor.Tensor]string{}
+		}
+		s.sums[p] = sum
+	}
+	return sum
+}
+
 // sameModel returns an error that names the first parameter in which the model is not the one that a checkpoint was taken of.
-func sameModel(model any, was map[string]string, moved func(string) bool) error {
-	is := fingerprint(model, moved)
+func (s *session) sameModel(was map[string]string, moved func(string) bool) error {
+	is := s.describeParams(moved)
 	all := maps.Clone(was)
 	maps.Copy(all, is)
 	for _, name := range slices.Sorted(maps.Keys(all)) {

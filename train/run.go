@@ -32,6 +32,7 @@ type session struct {
 	all    []*trained           // what the present stage trains
 	moved  []piece              // every parameter that this or an earlier stage trains
 	towers map[string][]int     // indices in all by the first part of the name
+	reach  []bool               // beside all: what batches of the first step can give a gradient; nil before one is there
 	items  [][]tensor.AdamWItem // of each pair of learning rate and decay
 	rates  []rate               // beside items
 	signal *signals
@@ -56,6 +57,7 @@ type session struct {
 	resumed string   // where the run went on from
 	memory  memory
 	heap    heap
+	sums    map[*tensor.Tensor]string // checksums of frozen parameters
 }
 
 // rate says how a list of items is updated.
@@ -153,9 +155,15 @@ func (r *runner[B]) open(ctx context.Context, stages []Stage[B]) error {
 	if err == nil {
 		err = r.afford(ctx, stages)
 	}
+	if err == nil && r.o.Accepted != nil && r.comm().Rank() == 0 {
+		err = r.o.Accepted()
+	}
 	if err == nil && r.o.Dir != "" && r.comm().Rank() == 0 {
-		if r.metrics, err = openRecorder(r.o.Dir, r.at.Metrics); err == nil {
-			r.sinks = append(r.sinks, r.metrics.event)
+		var failed error
+		if r.metrics, failed = openRecorder(r.o.Dir, r.at.Metrics); failed == nil {
+			r.sinks = append(r.sinks, r.record)
+		} else {
+			notes = append(notes, fmt.Sprintf("no metrics are recorded: %v", failed))
 		}
 	}
 	if r.o.Observe != nil {
@@ -212,6 +220,15 @@ func (s *session) emit(e Event) error {
 	return nil
 }
 
+// record writes an event to the metrics. They only report: what cannot be written ends the recording, with a note, and not the run.
+func (r *runner[B]) record(e Event) error {
+	var err error
+	for _, failed := range r.metrics.event(e) {
+		err = errors.Join(err, r.note("note", "training goes on without %v", failed))
+	}
+	return err
+}
+
 // note emits a message.
 func (r *runner[B]) note(kind, format string, args ...any) error {
 	return r.emit(Event{Kind: kind, Stage: r.stage.Name, Step: r.at.Step, Text: fmt.Sprintf(format, args...)})
@@ -226,7 +243,7 @@ func (r *runner[B]) enter() error {
 	if m, ok := r.model.(interface{ SetRecompute(bool) }); ok {
 		m.SetRecompute(r.stage.Recompute)
 	}
-	r.all, r.towers = all, map[string][]int{}
+	r.all, r.towers, r.reach = all, map[string][]int{}, nil
 	if r.comm().Size() > 1 {
 		r.blocks = cut(all, r.comm().Size())
 		r.red = newReducer(r.comm(), all, r.blocks)
@@ -315,6 +332,9 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 	}
 	if err := r.allFinite(); err != nil {
 		return fmt.Errorf("after step %d: %w; lower its learning rate", r.at.Step, err)
+	}
+	if r.at.Bad > 0 {
+		return fmt.Errorf("the last %d of %d steps were skipped, because their loss or gradient was not finite: the model computes NaN; lower the learning rate", r.at.Bad, r.at.Step)
 	}
 	for _, t := range r.all {
 		t.p.ZeroGrad()

@@ -34,6 +34,7 @@ type exchanged struct {
 	Tokens  int
 	Samples int
 	Seen    []bool // parameters that a gradient came for
+	Reach   []bool // that one could come for, in the first step
 	Problem string // where NaN or Inf came from, if one did
 }
 
@@ -70,7 +71,13 @@ func (r *runner[B]) exchange(mine exchanged) (loss float64, problem string, err 
 		return r.at.Loss, problem, nil
 	}
 	if r.at.Step == 0 {
-		if err := r.reached(seen); err != nil {
+		reach := make([]bool, len(r.all))
+		for _, x := range all {
+			for i, ok := range x.Reach {
+				reach[i] = reach[i] || ok
+			}
+		}
+		if err := r.reached(seen, reach); err != nil {
 			return 0, "", agreed{err}
 		}
 	}

@@ -145,7 +145,7 @@ func (r *runner[B]) gradients(ctx context.Context) (mine exchanged, err error) {
 		r.at.Micro = min(K, first+N)
 	}
 	if N > 1 {
-		mine.Seen = r.red.seen
+		mine.Seen, mine.Reach = r.red.seen, r.reach
 		return mine, nil
 	}
 	if r.at.Step == 0 {
@@ -153,7 +153,7 @@ func (r *runner[B]) gradients(ctx context.Context) (mine exchanged, err error) {
 		for i, t := range r.all {
 			seen[i] = t.p.Grad() != nil
 		}
-		if err := r.reached(seen); err != nil {
+		if err := r.reached(seen, r.reach); err != nil {
 			return mine, err
 		}
 	}
@@ -180,6 +180,15 @@ func (r *runner[B]) batch(ctx context.Context, k int) (B, error) {
 			return b, fmt.Errorf("token_weighted: %T does not say how many tokens it supervises (it has no method Supervised() int)", b)
 		}
 		return b, fmt.Errorf("step %d: micro-batch %d%s has no supervised tokens: leave such samples out, or check that truncation does not cut all answers", r.at.Step+1, n, named(b))
+	}
+	if r.at.Step == 0 {
+		if r.reach == nil {
+			r.reach = make([]bool, len(r.all))
+		}
+		p, partial := any(b).(Partial)
+		for i, t := range r.all {
+			r.reach[i] = r.reach[i] || !partial || p.Reaches(t.name)
+		}
 	}
 	return b, nil
 }
@@ -246,12 +255,13 @@ func (s *session) accumulate(l *tensor.Tensor) {
 	})
 }
 
-// reached returns an error that names the parameters that the first step brought no gradient; seen are those that it did.
-func (r *runner[B]) reached(seen []bool) error {
+// reached returns an error that names the parameters that the first step brought no gradient; seen are those that it did, reach those that its batches
+// could.
+func (r *runner[B]) reached(seen, reach []bool) error {
 	var missing []string
 	group := ""
 	for i, t := range r.all {
-		if !seen[i] {
+		if !seen[i] && i < len(reach) && reach[i] {
 			missing = append(missing, t.name)
 			group = r.stage.Groups[t.group].Params
 		}

@@ -34,6 +34,10 @@ type Counted interface{ Supervised() int }
 // Described is a batch that can name its samples, for messages.
 type Described interface{ Samples() []string }
 
+// Partial is a batch that says on which parameters its loss can depend: one of text alone leaves a projector out. The first step checks that
+// every parameter that trains got a gradient, but for those that none of its batches reaches.
+type Partial interface{ Reaches(parameter string) bool }
+
 // Scoped is a batch that can join the scope of a step, so that the memory of all that is computed from it is recycled: In returns the batch
 // with its tensors marked, each by [tensor.Tensor.In]. A *tensor.Tensor is one as it is. With other batches a step leaves what
 // Backward does not release, such as the results of frozen parts, to the garbage collector.
@@ -98,6 +102,7 @@ type Options struct {
 	Observe  func(Event) error // sees every event; an error stops the run
 	Comm     Comm              // the other processes that train this model; nil: none
 	ZeRO1    bool              // each rank keeps the optimizer state of its share of the parameters only; the same bits
+	Accepted func() error      // called when the run is accepted, its directory locked and its state restored, before anything else is written there; nil: nothing
 	Same     map[string]string // what must be equal on all ranks, such as digests of data files, by name
 
 	fs fileSystem // nil: the disk

@@ -38,13 +38,15 @@ type student struct {
 	language   llm.Model
 	vocabulary *Vocabulary
 	places     int
-	see        func(e *exam, from, to int) *tensor.Tensor // what pictures from to to−1 become: [(to−from)·places, C]
+
+	// see is what pictures from to to−1 become: [(to−from)·places, C], in scope s.
+	see func(s *tensor.Arena, e *exam, from, to int) *tensor.Tensor
 }
 
 // looking is a student that sees through a connector. What it sees may be changed on the way: nil leaves it as it is.
 func (j *job) looking(m *connector.VLM, change func(features *tensor.Tensor) *tensor.Tensor) *student {
-	return &student{m.Language, j.vocabulary, j.places(), func(e *exam, from, to int) *tensor.Tensor {
-		f := e.pool.features.NoGrad() // [N, P, D]
+	return &student{m.Language, j.vocabulary, j.places(), func(s *tensor.Arena, e *exam, from, to int) *tensor.Tensor {
+		f := e.pool.features.NoGrad().In(s) // [N, P, D]
 		if change != nil {
 			f = change(f)
 		}
@@ -66,7 +68,7 @@ func averaged(f *tensor.Tensor) *tensor.Tensor {
 
 // blind is a student that sees nothing at all.
 func (j *job) blind(m llm.Model) *student {
-	return &student{m, j.vocabulary, j.places(), func(_ *exam, from, to int) *tensor.Tensor {
+	return &student{m, j.vocabulary, j.places(), func(_ *tensor.Arena, _ *exam, from, to int) *tensor.Tensor {
 		return tensor.New((to-from)*j.places(), m.Config().HiddenSize)
 	}}
 }
@@ -74,12 +76,12 @@ func (j *job) blind(m llm.Model) *student {
 // told is a student that is told in words what is in each cell, as in the text stage: what the language model would answer if the connector were perfect.
 func (j *job) told(m *reader) *student {
 	l := &lesson{world: j.world, vocabulary: j.vocabulary}
-	return &student{m.Language, j.vocabulary, j.places(), func(e *exam, from, to int) *tensor.Tensor {
+	return &student{m.Language, j.vocabulary, j.places(), func(s *tensor.Arena, e *exam, from, to int) *tensor.Tensor {
 		var p page
 		for i := from; i < to; i++ {
 			p.tell(l, e.pool.scenes[i])
 		}
-		return m.cells(p)
+		return m.cells(s, p)
 	}}
 }
 
@@ -124,7 +126,7 @@ func (s *student) generate(ctx context.Context, e *exam, from, to, n int) (out [
 		tensor.Scope(func(a *tensor.Arena) {
 			x := s.language.Embed(tensor.WrapInts(text, len(prompts), T).In(a)) // [B, T, C]
 			C := x.Dim(2)
-			x = tensor.ScatterRows(x.Reshape(len(ids), C), tensor.WrapInts(places, len(places)), s.see(e, from, to)).Reshape(len(prompts), T, C)
+			x = tensor.ScatterRows(x.Reshape(len(ids), C), tensor.WrapInts(places, len(places)), s.see(a, e, from, to)).Reshape(len(prompts), T, C)
 			var g llm.Generated
 			g, err = llm.Generate(ctx, s.language, llm.Prompts{Embeds: x.Detach().NoGrad(), Mask: mask}, llm.Options{MaxNewTokens: n, PAD: int(s.vocabulary.Pad)})
 			out = g.IDs

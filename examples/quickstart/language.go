@@ -62,13 +62,13 @@ func (m *reader) embed(p page) *tensor.Tensor {
 	text, places := apart(p.IDs.IntData())
 	x := m.Language.Embed(tensor.WrapInts(text, B, T).In(p.IDs.Arena())) // [B, T, C]
 	C := x.Dim(2)
-	return tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)), m.cells(p)).Reshape(B, T, C)
+	return tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)), m.cells(p.IDs.Arena(), p)).Reshape(B, T, C)
 }
 
-// cells sums up the words of each cell: [cells, C].
-func (m *reader) cells(p page) *tensor.Tensor {
+// cells sums up the words of each cell, in scope s: [cells, C].
+func (m *reader) cells(s *tensor.Arena, p page) *tensor.Tensor {
 	n := int(p.Cells[len(p.Cells)-1]) + 1
-	words := m.Words.Lookup(tensor.WrapInts(p.Words, len(p.Words)).In(p.IDs.Arena())) // [words, C]
+	words := m.Words.Lookup(tensor.WrapInts(p.Words, len(p.Words)).In(s)) // [words, C]
 	told := tensor.ScatterAddRows(n, tensor.WrapInts(p.Cells, len(p.Cells)), words)
 	told = m.Out.Forward(nn.Activated(m.Up, told, tensor.GELU))
 	if p.Noise != nil {

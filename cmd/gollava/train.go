@@ -38,29 +38,21 @@ func (v trainCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	r, err := llava.Open(ctx, config, c.err)
-	if err != nil {
-		return fmt.Errorf("train: %w", err)
-	}
-	defer r.Close()
 	if v.Plan {
-		e, err := r.Plan(ctx)
+		e, err := llava.Plan(ctx, config, c.err)
 		if err != nil {
-			return err
+			return fmt.Errorf("train: %w", err)
 		}
 		fmt.Fprintln(c.out, e)
 		c.next("gollava train -config %s", v.Config)
 		return nil
 	}
-	_, err = r.Train(ctx, train.Options{Resume: v.Resume, AnyUnit: v.AnyUnit, Progress: c.err, Signals: true, Command: fmt.Sprintf("gollava train -config %s -resume", v.Config)})
+	_, err = llava.Train(ctx, config, train.Options{Resume: v.Resume, AnyUnit: v.AnyUnit, Progress: c.err, Signals: true, Command: fmt.Sprintf("gollava train -config %s -resume", v.Config)})
 	var stopped *train.Stopped
 	if errors.As(err, &stopped) {
 		return exitError{err, stopped.Code}
 	}
-	if err != nil {
-		return err
-	}
-	return r.Save()
+	return err
 }
 
 // exitError ends the program with a status of its own.

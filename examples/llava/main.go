@@ -56,22 +56,13 @@ func run(ctx context.Context, args []string, w io.Writer) int {
 
 // stage is a run from its files to the folder of the finished model.
 func stage(ctx context.Context, c llava.Config, plan bool, o train.Options, w io.Writer) error {
-	c, err := c.Resolve()
-	if err != nil {
-		return err
-	}
-	r, err := llava.Open(ctx, c, w)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
 	if plan {
-		e, err := r.Plan(ctx)
-		fmt.Fprintln(w, e)
+		e, err := llava.Plan(ctx, c, w)
+		if err == nil {
+			fmt.Fprintln(w, e)
+		}
 		return err
 	}
-	if _, err := r.Train(ctx, o); err != nil {
-		return err
-	}
-	return r.Save()
+	_, err := llava.Train(ctx, c, o)
+	return err
 }

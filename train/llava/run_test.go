@@ -1,0 +1,66 @@
+package llava_test
+
+import (
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	layout "github.com/gollava/gollava/connector/llava"
+	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/llava"
+	"github.com/gollava/gollava/vit"
+)
+
+// TestTaskKeepsTheModelsWays: a finished model is fine-tuned as it was trained: its images in tiles that anyres_max shrinks, its marks around them,
+// its own template.
+func TestTaskKeepsTheModelsWays(t *testing.T) {
+	t.Chdir(t.TempDir())
+	tiny("toy")
+	tok, err := tokenizer.Load("toy/llm")
+	require.NoError(t, err)
+	for _, mark := range []string{chat.ImageStart, chat.ImageEnd} {
+		tok.AddTokens(tokenizer.AddedToken{Content: mark, Special: true})
+	}
+	r := rand.New(rand.NewPCG(3, 3))
+	tower, err := vit.Load("toy/vision", nn.LoadOptions{})
+	require.NoError(t, err)
+	language, err := llm.New(r, llm.Config{ModelType: "mistral", VocabSize: tok.Size(), HiddenSize: 24, IntermediateSize: 48, NumHiddenLayers: 1,
+		NumAttentionHeads: 4, NumKeyValueHeads: 2, HeadDim: 6, MaxPositionEmbeddings: 2048, NormEps: 1e-5, HiddenAct: "silu",
+		RoPE: nn.RoPEConfig{Type: "default", Theta: 1e4}, BOS: 1, EOS: []int{2}, PAD: -1})
+	require.NoError(t, err)
+	m, err := layout.Join(r, tower, language, layout.Config{Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: -200,
+		Aspect: "anyres_max_1", MaxTiles: 1, Canvases: []imaging.Size{{W: 64, H: 64}, {W: 96, H: 96}}, Marks: true})
+	require.NoError(t, err)
+	require.NoError(t, layout.Save("toy/model", m, layout.SaveOptions{Layout: layout.Original, Tokenizer: tok}))
+
+	c := llava.Config{Stage: "task", Model: "toy/model", Data: "toy/instruct/llava_instruct.json", Images: "toy/instruct/images", Out: "toy/task",
+		Layout: "original", Steps: 1, Batch: 2}
+	run, err := llava.Open(t.Context(), c, nil)
+	require.NoError(t, err)
+	defer run.Close()
+	require.Equal(t, "mistral_instruct", run.Assistant().Template.Name)
+	stage, err := run.Stage(t.Context())
+	require.NoError(t, err)
+	b, err := stage.Batches(t.Context(), 0)
+	require.NoError(t, err)
+	ids := b.IDs.IntData()
+	first := slices.Index(ids, chat.ImageIndex)
+	require.Equal(t, "<im_start>", tok.Token(ids[first-1]))
+	tokens := m.Connector.Layout(b.Sizes[0]).Tokens
+	require.Less(t, tokens, 16+8*9, "shrunk")
+	require.Equal(t, "<im_end>", tok.Token(ids[first+tokens]))
+
+	_, err = llava.Train(t.Context(), c, train.Options{})
+	require.NoError(t, err)
+	again, err := layout.ReadConfig(filepath.Join("toy", "task"))
+	require.NoError(t, err)
+	require.Equal(t, []any{true, 1}, []any{again.Marks, again.MaxTiles})
+}

@@ -134,6 +134,39 @@ var misuses = []struct {
 	{"transposed convolution padding", func() {
 		tensor.ConvTranspose(tensor.New(2, 4, 1, 1), tensor.New(4, 5, 3, 3), nil, tensor.ConvConfig{Padding: []int{2}})
 	}},
+	{"group norm", func() { tensor.New(2, 6, 3).GroupNorm(4, nil, nil, 1e-5) }},
+	{"group norm weight", func() { tensor.New(2, 6, 3).GroupNorm(2, tensor.New(2), nil, 1e-5) }},
+	{"interpolate to nothing", func() { tensor.Interpolate(tensor.New(1, 2, 3), 0, 4, tensor.InterpolateConfig{}) }},
+	{"interpolate a vector", func() { tensor.Interpolate(tensor.New(3), 2, 4, tensor.InterpolateConfig{}) }},
+	{"interpolate the nearest, aligned", func() {
+		tensor.Interpolate(tensor.New(2, 3), 2, 4, tensor.InterpolateConfig{AlignCorners: true})
+	}},
+	{"interpolate aligned and smooth", func() {
+		tensor.Interpolate(tensor.New(2, 3), 2, 4,
+			tensor.InterpolateConfig{Mode: tensor.Bicubic, AlignCorners: true, Antialias: true})
+	}},
+	{"interpolate by no way", func() { tensor.Interpolate(tensor.New(2, 3), 2, 4, tensor.InterpolateConfig{Mode: 9}) }},
+	{"pool without a kernel", func() { tensor.MaxPool(tensor.New(1, 4, 4), tensor.PoolConfig{}) }},
+	{"pool padding", func() {
+		tensor.AvgPool(tensor.New(1, 4, 4), tensor.PoolConfig{Kernel: []int{3},
+			Padding: []int{2}})
+	}},
+	{"pool window", func() { tensor.MaxPool(tensor.New(1, 4, 2), tensor.PoolConfig{Kernel: []int{3}}) }},
+	{"pool dilated mean", func() {
+		tensor.AvgPool(tensor.New(4, 4), tensor.PoolConfig{Kernel: []int{2},
+			Dilation: []int{2}})
+	}},
+	{"grid", func() { tensor.GridSample(tensor.New(2, 3, 4, 4), tensor.New(1, 5, 1, 2), tensor.GridSampleConfig{}) }},
+	{"where", func() { tensor.Where(tensor.New(2, 1), tensor.New(3), tensor.New(2, 4)) }},
+	{"where by ids", func() { tensor.Where(tensor.Ints([]int{1}, 1), tensor.New(3), tensor.New(3)) }},
+	{"compare", func() { tensor.New(2, 3).Less(tensor.New(2)) }},
+	{"top of too many", func() { tensor.New(2, 3).TopK(4, 1) }},
+	{"sort ids", func() { tensor.Ints([]int{1}, 1).Sort(0, false) }},
+	{"gather along", func() { tensor.New(2, 3).GatherAlong(1, tensor.Ints([]int{1, 2, 0}, 3, 1)) }},
+	{"gather along by an id too large", func() { tensor.New(2, 3).GatherAlong(1, tensor.Ints([]int{1, 3}, 2, 1)) }},
+	{"gather a batch", func() { tensor.New(2, 3, 4).GatherBatch(tensor.Ints([]int{1, 2, 0}, 3, 1)) }},
+	{"cumulative sum", func() { tensor.New(2, 3).CumSum(2) }},
+	{"one-hot", func() { tensor.OneHot(tensor.Ints([]int{1, 3}, 2), 3) }},
 	{"attention ranks", func() { attend(tensor.AttentionConfig{}, []int{2, 3, 4}, []int{2, 3, 4}) }},
 	{"attention heads", func() { attend(tensor.AttentionConfig{}, []int{1, 5, 4, 8}, []int{1, 5, 3, 8}) }},
 	{"attention head size", func() { attend(tensor.AttentionConfig{}, []int{1, 5, 4, 8}, []int{1, 5, 4, 6}) }},

@@ -25,6 +25,8 @@ type Device interface {
 	Rows
 	Products
 	Convolutions
+	Images
+	Lines
 	Optimizer
 }
 
@@ -81,6 +83,9 @@ const (
 	Sub
 	Mul
 	Div
+	Less      // 1 where a < b, else 0; NaN is neither less than a number nor equal to one
+	LessEqual // 1 where a ≤ b, else 0
+	Equal     // 1 where a = b, else 0
 )
 
 // Elementwise works element by element.
@@ -95,6 +100,9 @@ type Elementwise interface {
 	// Binary sets dst = op(a, b) over dims, where a and b advance by their own strides (in elements, 0 along a broadcast axis).
 	// dst is contiguous, and may be an operand of the same shape.
 	Binary(op Binary, dst, a, b *Buffer, dims, aStrides, bStrides []int)
+
+	// Select sets dst = a where c is not 0, else b, over dims, where each operand advances by its own strides. dst is contiguous.
+	Select(dst, c, a, b *Buffer, dims, cStrides, aStrides, bStrides []int)
 
 	// SumTo adds src (contiguous, of shape dims) up along the axes in which dstStrides is 0: the gradient of a broadcast.
 	SumTo(dst, src *Buffer, dims, dstStrides []int)

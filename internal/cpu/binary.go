@@ -96,6 +96,10 @@ func (x *axes) combine(op backend.Binary, dst, a, b []float32, from, to int) {
 	x.rows(from, to, func(r, i, j int) {
 		o := dst[r*n : (r+1)*n]
 		switch {
+		case op >= backend.Less:
+			for e := range o {
+				o[e] = combine(op, a[i+e*as], b[j+e*bs])
+			}
 		case n > 1 && as == 1 && bs == 1:
 			k.binary[op](o, a[i:i+n], b[j:j+n])
 		case n > 1 && as == 1 && bs == 0:
@@ -107,6 +111,38 @@ func (x *axes) combine(op backend.Binary, dst, a, b []float32, from, to int) {
 				o[e] = combine(op, a[i+e*as], b[j+e*bs])
 			}
 		}
+	})
+}
+
+func (d *Device) Select(dst, c, a, b *backend.Buffer, dims, cs, as, bs []int) {
+	if dst.Len == 0 {
+		return
+	}
+	y, u, v, w := dst.Float32(), c.Float32(), a.Float32(), b.Float32()
+	last := len(dims) - 1
+	n, rows := dims[last], dst.Len/dims[last]
+	x, z := axes{n: len(dims)}, axes{n: len(dims)}
+	for i, d := range dims {
+		x.dims[i], x.a[i], x.b[i] = d, cs[i], as[i]
+		z.dims[i], z.a[i], z.b[i] = d, cs[i], bs[i]
+	}
+	ranges(rows, height(n), func(from, to int) {
+		x.rows(from, to, func(r, i, j int) {
+			row := y[r*n : (r+1)*n]
+			for e := range row {
+				if u[i+e*cs[last]] != 0 {
+					row[e] = v[j+e*as[last]]
+				}
+			}
+		})
+		z.rows(from, to, func(r, i, j int) {
+			row := y[r*n : (r+1)*n]
+			for e := range row {
+				if u[i+e*cs[last]] == 0 {
+					row[e] = w[j+e*bs[last]]
+				}
+			}
+		})
 	})
 }
 

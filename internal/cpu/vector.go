@@ -368,8 +368,21 @@ func combine(op backend.Binary, a, b float32) float32 {
 		return a - b
 	case backend.Mul:
 		return a * b
+	case backend.Less:
+		return zeroOrOne(a < b)
+	case backend.LessEqual:
+		return zeroOrOne(a <= b)
+	case backend.Equal:
+		return zeroOrOne(a == b)
 	}
 	return a / b
+}
+
+func zeroOrOne(b bool) float32 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 // narrowGo rounds to nearest even; NaN stays a quiet NaN.

@@ -33,7 +33,10 @@ func Run(t *testing.T, dev backend.Device) {
 		{"MatMul", matmul}, {"MatMulBatch", matmulBatch}, {"MatMulEpilogue", matmulEpilogue}, {"MatMulSpecial", matmulSpecial},
 		{"BlockCast", blockCasts}, {"BlockMatMul", blockProducts},
 		{"Attention", attention}, {"AttentionRandom", attentionRandom},
-		{"Conv", conv}, {"ConvSpecial", convSpecial}, {"AdamW", adamW}, {"Threads", threads},
+		{"Conv", conv}, {"ConvSpecial", convSpecial},
+		{"Resample", resample}, {"MaxPool", maxPool}, {"GridSample", gridSample},
+		{"GroupNorm", groupNorm}, {"TopK", topK}, {"CumSum", cumSum}, {"GatherLines", gatherLines}, {"Select", selects},
+		{"AdamW", adamW}, {"Threads", threads},
 	}
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {

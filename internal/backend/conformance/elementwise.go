@@ -176,6 +176,9 @@ var binaries = []struct {
 }{
 	{backend.Add, func(a, b float64) float64 { return a + b }}, {backend.Sub, func(a, b float64) float64 { return a - b }},
 	{backend.Mul, func(a, b float64) float64 { return a * b }}, {backend.Div, func(a, b float64) float64 { return a / b }},
+	{backend.Less, func(a, b float64) float64 { return b2f(a < b) }},
+	{backend.LessEqual, func(a, b float64) float64 { return b2f(a <= b) }},
+	{backend.Equal, func(a, b float64) float64 { return b2f(a == b) }},
 }
 
 // walk calls f with the offsets that two sets of strides give every element of an array of shape dims, in order.
@@ -224,9 +227,10 @@ func binary(s *suite) {
 		a, b := s.normal(na, 1), s.uniform(nb, 0.5, 2)
 		if na > 2 && nb > 2 {
 			a[na/2], b[nb/3] = float32(math.NaN()), float32(math.Inf(1))
+			a[0] = b[0] // equal to some
 		}
 		for k, c := range binaries {
-			s.start("%s, dims %v, strides %v and %v", []string{"Add", "Sub", "Mul", "Div"}[k], dims, as, bs)
+			s.start("%s, dims %v, strides %v and %v", []string{"Add", "Sub", "Mul", "Div", "Less", "LessEqual", "Equal"}[k], dims, as, bs)
 			want := make([]float64, n)
 			walk(dims, as, bs, func(o, i, j int) { want[o] = c.f(float64(a[i]), float64(b[j])) })
 			dst, A, B := s.out(n), s.in(a), s.in(b)

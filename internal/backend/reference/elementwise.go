@@ -111,9 +111,22 @@ func (d *Device) Binary(op backend.Binary, dst, x, y *backend.Buffer, dims, as, 
 			u *= v
 		case backend.Div:
 			u /= v
+		case backend.Less:
+			u = truth(u < v)
+		case backend.LessEqual:
+			u = truth(u <= v)
+		case backend.Equal:
+			u = truth(u == v)
 		}
 		dst.Float32()[o] = u
 	}
+}
+
+func truth(b bool) float32 {
+	if b {
+		return 1
+	}
+	return 0
 }
 
 func (d *Device) SumTo(dst, src *backend.Buffer, dims, dstStrides []int) {

@@ -97,7 +97,7 @@ var modules = map[string][]string{
 	"github.com/alecthomas/kong":   {"cmd/...", "examples/..."},
 	"github.com/klauspost/cpuid":   {"internal/cpu"},
 	"github.com/goccy/go-yaml":     {"data", "train/...", "cmd/...", "internal/..."},
-	"github.com/ebitengine/purego": {"internal/gpu/...", "internal/mpi/..."},
+	"github.com/ebitengine/purego": {"internal/gpu/...", "train/mpi"},
 	"github.com/stretchr/testify":  nil,
 	"github.com/google/go-cmp":     nil,
 	"pgregory.net/rapid":           nil,

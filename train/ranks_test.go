@@ -21,50 +21,16 @@ import (
 func together(ctx context.Context, n int, build func() *net, o train.Options, stages func(rank int) []train.Stage[sample]) ([]*net, []train.Report, []error) {
 	models, reports, errs := make([]*net, n), make([]train.Report, n), make([]error, n)
 	var all sync.WaitGroup
-	turn := new(sync.Mutex)
 	for rank, c := range train.Local(n) {
 		all.Go(func() {
-			turn.Lock()
-			defer turn.Unlock()
 			o := o
-			o.Comm = &inTurn{c, turn}
+			o.Comm = c
 			models[rank] = build()
 			reports[rank], errs[rank] = train.Run(ctx, models[rank], o, stages(rank)...)
 		})
 	}
 	all.Wait()
 	return models, reports, errs
-}
-
-// inTurn lets one rank compute at a time: it gives the turn away while it waits for the others.
-type inTurn struct {
-	train.Comm
-	turn *sync.Mutex
-}
-
-type pendingInTurn struct {
-	train.Pending
-	turn *sync.Mutex
-}
-
-func (p pendingInTurn) Wait() error {
-	p.turn.Unlock()
-	defer p.turn.Lock()
-	return p.Pending.Wait()
-}
-
-func (c *inTurn) Exchange(recv *tensor.Tensor, recvs []int, send *tensor.Tensor, sends []int) train.Pending {
-	return pendingInTurn{c.Comm.Exchange(recv, recvs, send, sends), c.turn}
-}
-
-func (c *inTurn) AllGather(recv *tensor.Tensor, counts []int, send *tensor.Tensor) train.Pending {
-	return pendingInTurn{c.Comm.AllGather(recv, counts, send), c.turn}
-}
-
-func (c *inTurn) Share(m []byte) ([][]byte, error) {
-	c.turn.Unlock()
-	defer c.turn.Lock()
-	return c.Comm.Share(m)
 }
 
 // wide is a model with parameters of several blocks, a bfloat16 one among them, and one that only every third micro-batch uses.

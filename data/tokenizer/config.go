@@ -54,6 +54,7 @@ type hfConfig struct {
 	Cls          json.RawMessage       `json:"cls_token"`
 	Mask         json.RawMessage       `json:"mask_token"`
 	More         []json.RawMessage     `json:"additional_special_tokens"`
+	ChatTemplate json.RawMessage       `json:"chat_template"` // a string, or several by name
 
 	found   bool
 	special map[string]*AddedToken // by role: bos_token, …; nil: the file says there is none

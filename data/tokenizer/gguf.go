@@ -72,9 +72,11 @@ func loadGGUF(path string) (*Tokenizer, error) {
 			k.Fail(model, "%q is not supported (llama and gpt2 are)", kind)
 		}
 	}
+	template := k.Text("tokenizer.chat_template")
 	if k.Err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", k.Err)
 	}
+	t.chatTemplate = template
 	return t, nil
 }
 

@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -78,6 +79,11 @@ func LoadConfig(path string, c Config) (*Tokenizer, error) {
 		return nil, inFile(full, err)
 	}
 	t.dir = dir
+	if b, err := os.ReadFile(filepath.Join(dir, "chat_template.jinja")); err == nil {
+		t.chatTemplate = string(b)
+	} else {
+		_ = json.Unmarshal(hf.ChatTemplate, &t.chatTemplate) // several by name: none is the one
+	}
 	return t, nil
 }
 

@@ -30,6 +30,8 @@ type Tokenizer struct {
 	dir   string            // where Load found it
 	files map[string][]byte // what it consists of, if not in dir
 	grown bool              // whether AddTokens was called
+
+	chatTemplate string
 }
 
 func (t *Tokenizer) decoder() decoder { return t.dec(t) }
@@ -116,6 +118,9 @@ func (t *Tokenizer) Token(id int32) string {
 
 // Special says whether Decode skips a token because it is special.
 func (t *Tokenizer) Special(id int32) bool { return t.added.special(id) }
+
+// ChatTemplate is the chat_template that the files carry, a program in Jinja, "" if there is none. It is never run: see chat.FromJinja.
+func (t *Tokenizer) ChatTemplate() string { return t.chatTemplate }
 
 // BOS returns the beginning-of-text token ([CLS] for BERT), -1 if there is none.
 func (t *Tokenizer) BOS() int32 {

@@ -28,6 +28,9 @@ type LoadOptions struct {
 	// llama.cpp: Q5_0 for Q4_K, Q5_1 for Q5_K, Q8_0 for Q6_K and float32 for the rest. Weights in blocks do not train. See [As].
 	DType func(name string, stored tensor.DType) tensor.DType
 
+	// Rounding lets products with weights in blocks round their inputs where that is faster ([tensor.Tensor.SetRounding]): for generating text.
+	Rounding bool
+
 	// Alias lets tensors that need no conversion share the file's memory mapping where there is one. They must not be written to, hence not be
 	// trained, and not be used after [Weights.Close].
 	Alias bool
@@ -71,6 +74,7 @@ func Load(m any, w *Weights, o LoadOptions) error {
 	}
 	for _, d := range done {
 		d.param.SetStorage(d.with)
+		d.param.SetRounding(o.Rounding)
 	}
 	return nil
 }

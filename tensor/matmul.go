@@ -73,7 +73,8 @@ func (t *Tensor) product(op string, u *Tensor, transposed bool) *Tensor {
 
 func (p products) forward(at place, out, x, w, bias *Tensor, act Activation, pre *Tensor) {
 	g := backend.MatMul{A: x.buf(), B: w.buf(), C: out.buf(), M: p.m, N: p.n, K: p.k, BT: p.transposed,
-		Batch: p.batch, AStride: p.m * p.k, BStride: p.bStride, CStride: p.m * p.n, Bias: optional(bias), Act: act, Pre: optional(pre)}
+		Batch: p.batch, AStride: p.m * p.k, BStride: p.bStride, CStride: p.m * p.n, Bias: optional(bias), Act: act, Pre: optional(pre),
+		Rounded: w.rounds && !recording(x, w, bias)}
 	at.matMul(&g)
 }
 

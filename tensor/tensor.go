@@ -50,6 +50,7 @@ type Tensor struct {
 
 	trainable atomic.Bool // Backward fills grad
 	noGrad    bool        // contagious: results are never recorded
+	rounds    bool        // products with these blocks may round the other operand
 }
 
 // Number is what [From] and [Ints] convert from.

@@ -28,20 +28,21 @@ import (
 func main() {
 	model := flag.String("model", "", "the GGUF `file`")
 	most := flag.Int("tokens", 256, "the longest answer, in tokens")
+	exact := flag.Bool("exact", false, "compute with float32 activations; otherwise they are rounded to 8 bits where that is faster")
 	temperature := flag.Float64("temperature", 0, "how freely tokens are drawn; 0: the most likely one always")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	o := llm.Options{MaxNewTokens: *most, PAD: -1, Sampling: llm.Sampling{Temperature: *temperature, TopP: 0.9, Seed: uint64(time.Now().UnixNano())}}
-	if err := run(ctx, *model, o, os.Stdin, os.Stdout); err != nil && !errors.Is(err, context.Canceled) {
+	if err := run(ctx, *model, !*exact, o, os.Stdin, os.Stdout); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "smollm:", err)
 		os.Exit(1)
 	}
 }
 
 // run reads a question a line from in and writes answers to out until in ends.
-func run(ctx context.Context, path string, o llm.Options, in io.Reader, out io.Writer) error {
-	m, err := llm.Load(path, nn.LoadOptions{Alias: true})
+func run(ctx context.Context, path string, rounding bool, o llm.Options, in io.Reader, out io.Writer) error {
+	m, err := llm.Load(path, nn.LoadOptions{Alias: true, Rounding: rounding})
 	if err != nil {
 		return err
 	}

@@ -173,6 +173,7 @@ type MatMul struct {
 	AStride, BStride, CStride int // elements from one product to the next; 0 shares A or B
 
 	Accumulate bool    // C += A·B, without bias or activation
+	Rounded    bool    // A may be rounded to eight bits in blocks of 32 of a row, if B is stored in blocks and that is faster
 	Bias       *Buffer // [N], Float32 or BFloat16, or nil
 	Act        Unary   // Identity: none
 	Pre        *Buffer // if not nil: receives A·B + bias, what Act was applied to; laid out as C

@@ -121,7 +121,7 @@ func (d *Device) GatherRows(dst, table, ids *backend.Buffer, cols int) {
 	var half []uint16
 	if table.DType.Quantized() {
 		for i, id := range at {
-			decode(y[i*cols:(i+1)*cols], table, int(id)*cols)
+			decodePart(y[i*cols:(i+1)*cols], table, int(id)*cols)
 		}
 		return
 	}

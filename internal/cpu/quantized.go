@@ -1,17 +1,31 @@
 package cpu
 
 import (
+	"math"
+
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// decode writes elements [from, from+len(dst)) of a block buffer.
+// decode writes elements [from, from+len(dst)) of a block buffer, on several processors.
 func decode(dst []float32, b *backend.Buffer, from int) {
 	L := b.DType.Blocks().Length
 	if len(dst) <= grain {
-		b.Decode(dst, from)
+		decodePart(dst, b, from)
 		return
 	}
-	ranges(len(dst), max(grain/L, 1)*L, func(i, j int) { b.Decode(dst[i:j], from+i) })
+	ranges(len(dst), max(grain/L, 1)*L, func(i, j int) { decodePart(dst[i:j], b, from+i) })
+}
+
+// decodePart is decode on the calling goroutine.
+func decodePart(dst []float32, b *backend.Buffer, from int) {
+	f, k := b.DType.Blocks(), kernelsOf(b.DType)
+	if n := len(dst) / f.Length; k != nil && n > 0 && from%f.Length == 0 {
+		k.decode(&dst[0], &b.Raw()[from/f.Length*f.Size], n)
+		dst, from = dst[n*f.Length:], from+n*f.Length
+	}
+	if len(dst) > 0 {
+		b.Decode(dst, from)
+	}
 }
 
 // encode fills a block buffer. The blocks of a flat format depend on the whole tensor.
@@ -30,13 +44,8 @@ func encode(dst *backend.Buffer, x []float32) {
 // slab is the number of elements of a block operand that are decoded at once: some 4 MB.
 const slab = 1 << 20
 
-// quantized computes a product whose B is stored in blocks: it decodes some rows of B at a time and multiplies with them. If B's rows are columns of
-// C (BT), every slab gives columns of C; else they are terms, which are added slab by slab in order.
+// quantized computes a product whose B is stored in blocks, each product of a batch for itself.
 func (d *Device) quantized(p *backend.MatMul) {
-	length, count := p.N, p.K // of a row of B, and of rows
-	if p.BT {
-		length, count = p.K, p.N
-	}
 	s := borrow()
 	defer s.giveBack()
 	var bias []float32
@@ -44,43 +53,175 @@ func (d *Device) quantized(p *backend.MatMul) {
 		bias = s.take(p.N)
 		p.Bias.Decode(bias, 0)
 	}
-	rows := min(count, max(1, slab/max(length, 1)/48)*48) // whole tiles
-	b := s.take(rows * length)
+	mark := s.used
 	for n := range p.Batch {
-		for from := 0; from == 0 || from < count; from += rows {
-			k := min(rows, count-from)
-			decode(b[:k*length], p.B, from*length)
-			g := gemm{m: p.M, n: p.N, k: p.K, a: floats(p.A, p.K), b: operand{full: b, row: length, col: 1}, c: p.C.Float32()[n*p.CStride:], cRow: p.N,
-				accumulate: p.Accumulate}
-			if p.AT {
-				g.a.row, g.a.col = 1, p.M
+		g := gemm{m: p.M, n: p.N, k: p.K, a: floats(p.A, p.K), c: p.C.Float32()[n*p.CStride:], cRow: p.N, accumulate: p.Accumulate, bias: bias}
+		if p.AT {
+			g.a.row, g.a.col = 1, p.M
+		}
+		g.a.skip(n * p.AStride)
+		if !p.Accumulate {
+			g.act = p.Act
+			if p.Pre != nil {
+				g.pre = p.Pre.Float32()[n*p.CStride:]
 			}
-			g.a.skip(n * p.AStride)
-			last := true
-			if p.BT {
-				g.b.row, g.b.col = 1, length
-				g.n, g.c = k, g.c[from:]
-				if bias != nil {
-					g.bias = bias[from : from+k]
-				}
-			} else {
-				g.k = k
-				g.a.skip(from * g.a.col)
-				if last = from+k == count; from == 0 {
-					g.bias = bias
-				}
-				g.accumulate = g.accumulate || from > 0
+		}
+		if g.b.row, g.b.col = p.N, 1; p.BT {
+			g.b.row, g.b.col = 1, p.K
+		}
+		k := kernelsOf(p.B.DType)
+		switch {
+		case p.BT && p.Rounded && k != nil && p.M <= roundedRows:
+			g.rounded(p.B, k, s)
+		case p.BT && k != nil && g.isThin():
+			g.thinBlocks(p.B, s)
+		default:
+			g.slabs(p.B, s)
+		}
+		s.used = mark
+	}
+}
+
+// slabs decodes some rows of B at a time and multiplies with them. If B's rows are columns of C, every slab gives columns of C; else they are
+// terms, which are added slab by slab in order.
+func (g *gemm) slabs(b *backend.Buffer, s *scratch) {
+	length, count := g.n, g.k // of a row of B, and of rows
+	if g.b.row == 1 {
+		length, count = g.k, g.n
+	}
+	rows := min(count, max(1, slab/max(length, 1)/48)*48) // whole tiles
+	memory := s.take(rows * length)
+	for from := 0; from == 0 || from < count; from += rows {
+		k := min(rows, count-from)
+		decode(memory[:k*length], b, from*length)
+		h := *g
+		if h.b.full = memory; g.b.row == 1 {
+			h.columns(from, k)
+		} else {
+			h.k = k
+			h.a.skip(from * g.a.col)
+			if from > 0 {
+				h.bias, h.accumulate = nil, true
 			}
-			if !p.Accumulate && last {
-				g.act = p.Act
-				if p.Pre != nil {
-					if g.pre = p.Pre.Float32()[n*p.CStride:]; p.BT {
-						g.pre = g.pre[from:]
+			if from+k < count {
+				h.pre, h.act = nil, backend.Identity
+			}
+		}
+		h.chooseTiler()
+		h.spread(s)
+	}
+}
+
+// columns leaves of C columns [from, from+n), with the rows of B at hand being theirs.
+func (g *gemm) columns(from, n int) {
+	g.n, g.c = n, g.c[from:]
+	if g.bias != nil {
+		g.bias = g.bias[from : from+n]
+	}
+	if g.pre != nil {
+		g.pre = g.pre[from:]
+	}
+}
+
+// rowGrain is the number of rows of B, of k elements, that make a task of products with few rows.
+func rowGrain(k int) int { return max(8, 1<<17/max(k, 1)&^7) }
+
+// thinBlocks computes a product with few rows of A: every task decodes a few rows of B into its cache and multiplies with them.
+func (g *gemm) thinBlocks(b *backend.Buffer, s *scratch) {
+	a := g.rowsOfA(s)
+	ranges(g.n, rowGrain(g.k), func(from, to int) {
+		s := borrow()
+		defer s.giveBack()
+		few := min(to-from, max(4, 1<<14/g.k&^3))
+		memory := s.take(few * g.k)
+		for ; from < to; from += few {
+			h := *g
+			n := min(few, to-from)
+			decodePart(memory[:n*g.k], b, from*g.k)
+			h.b.full = memory
+			h.columns(from, n)
+			h.thinPart(a, 0, n, s)
+		}
+	})
+}
+
+// roundedRows is the number of rows of A up to which rounding them saves time: beyond, float32's tiles have B decoded once for all.
+const roundedRows = 8
+
+// rounded computes a product with A's rows rounded to eight bits in blocks of 32, as llama.cpp does: the integer products are exact, and so is the rest
+// up to float32's rounding.
+func (g *gemm) rounded(b *backend.Buffer, kernel *blockKernels, s *scratch) {
+	f := b.DType.Blocks()
+	blocks := g.k / 32
+	q, d, sums := make([]int8, g.m*g.k), s.take(g.m*blocks), s.take(g.m*blocks)
+	row := s.take(g.k)
+	for i := range g.m {
+		g.a.copyRow32(row, i)
+		roundRow(q[i*g.k:][:g.k], d[i*blocks:], sums[i*blocks:], row)
+	}
+	raw, size := b.Raw(), g.k/f.Length*f.Size // bytes of a row
+	ranges(g.n, rowGrain(g.k), func(from, to int) {
+		s := borrow()
+		defer s.giveBack()
+		for ; from < to; from += 16 { // rows that stay in the cache for all rows of A
+			n := min(16, to-from)
+			h := *g
+			h.columns(from, n)
+			out := s.take(n)
+			for i := range g.m {
+				c := h.c[i*g.cRow:][:n]
+				into := c
+				if g.accumulate {
+					into = out
+				}
+				kernel.dot(g.k/f.Length, n, &raw[from*size], &q[i*g.k], &d[i*blocks], &sums[i*blocks], &into[0])
+				switch {
+				case g.accumulate:
+					for j, v := range out {
+						c[j] += v
+					}
+				case h.bias != nil:
+					for j, v := range h.bias {
+						c[j] += v
 					}
 				}
 			}
-			g.chooseTiler()
-			g.spread(s)
+			h.finish(0, g.m, 0, n)
+			s.used = 0
 		}
+	})
+}
+
+// copyRow32 writes row i of x, float32 or bfloat16, to dst.
+func (x *operand) copyRow32(dst []float32, i int) {
+	if x.half == nil && x.col == 1 {
+		copy(dst, x.full[i*x.row:])
+		return
+	}
+	for j := range dst {
+		dst[j] = x.at(i*x.row + j*x.col)
+	}
+}
+
+// roundRow writes x in blocks of 32: q = round(x/d) with d = max|x|/127, and s = d·Σq. Ties go to even. len(x) is a multiple of 32.
+func roundRow(q []int8, d, s, x []float32) {
+	for i := 0; i < len(x); i += 32 {
+		b, out := x[i:i+32], q[i:i+32]
+		var m float32
+		for _, v := range b {
+			m = max(m, v, -v)
+		}
+		scale, inverse := m/127, float32(0)
+		if scale > 0 {
+			inverse = 127 / m
+		}
+		sum := int32(0)
+		for j, v := range b {
+			const magic = 3 << 22 // adding it rounds to an integer, to even
+			r := int32(math.Float32bits(v*inverse+magic)) - (0x4b400000)
+			out[j] = int8(r)
+			sum += r
+		}
+		d[i/32], s[i/32] = scale, scale*float32(sum)
 	}
 }

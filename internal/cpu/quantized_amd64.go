@@ -1,0 +1,31 @@
+//go:build amd64 && !purego
+
+package cpu
+
+import "github.com/gollava/gollava/internal/backend"
+
+// blockKernels are those of one format: decode widens n blocks, and dot multiplies rows of n blocks with a vector of [rounded].
+type blockKernels struct {
+	decode func(dst *float32, b *byte, n int)
+	dot    func(n, rows int, w *byte, q *int8, d, s, out *float32)
+}
+
+var blockTable = [...]blockKernels{
+	backend.Q8_0:   {decodeQ8_0AVX2, dotQ8_0AVX2},
+	backend.Q4_0:   {decodeQ4_0AVX2, dotQ4_0AVX2},
+	backend.Q4_1:   {decodeQ4_1AVX2, dotQ4_1AVX2},
+	backend.Q5_0:   {decodeQ5_0AVX2, dotQ5_0AVX2},
+	backend.Q5_1:   {decodeQ5_1AVX2, dotQ5_1AVX2},
+	backend.Q4_K:   {decodeQ4_KAVX2, dotQ4_KAVX2},
+	backend.Q5_K:   {decodeQ5_KAVX2, dotQ5_KAVX2},
+	backend.Q6_K:   {decodeQ6_KAVX2, dotQ6_KAVX2},
+	backend.IQ4_NL: {decodeIQ4_NLAVX2, dotIQ4_NLAVX2},
+}
+
+// kernelsOf are the kernels of a block type, nil if there are none. AVX-512 has the same: on 256 bits.
+func kernelsOf(dt backend.DType) *blockKernels {
+	if active == generic || int(dt) >= len(blockTable) || blockTable[dt].decode == nil {
+		return nil
+	}
+	return &blockTable[dt]
+}

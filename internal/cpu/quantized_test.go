@@ -1,0 +1,115 @@
+package cpu
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/internal/backend"
+)
+
+// A product with rounded activations is that of the rounded values, at odd sizes, with all that may follow it.
+func TestRoundedProducts(t *testing.T) {
+	dev, r := New(), rand.New(rand.NewPCG(3, 4))
+	normal := func(n int) *backend.Buffer {
+		b := dev.Alloc(backend.Float32, n)
+		for i := range b.Float32() {
+			b.Float32()[i] = float32(r.NormFloat64())
+		}
+		return b
+	}
+	tested := 0
+	for dt := backend.DType(0); dt < 64; dt++ {
+		if dt.Blocks() == nil || kernelsOf(dt) == nil {
+			continue
+		}
+		tested++
+		for _, m := range []int{1, 2, 3, 8} {
+			for _, n := range []int{1, 3, 17, 67} {
+				k := dt.Blocks().Length * (1 + r.IntN(3))
+				w, x, bias, c := dev.Alloc(dt, n*k), normal(m*k), normal(n), normal(m*n)
+				dev.Cast(w, normal(n*k))
+				wide := make([]float32, n*k)
+				w.Decode(wide, 0)
+				p := backend.MatMul{A: x, B: w, C: c, M: m, N: n, K: k, BT: true, Batch: 1, Rounded: true}
+				before := append([]float32(nil), c.Float32()...)
+				if p.Accumulate = r.IntN(2) == 0; !p.Accumulate {
+					p.Bias, p.Act, p.Pre = bias, backend.SiLU, dev.Alloc(backend.Float32, m*n)
+				}
+				dev.MatMul(&p)
+				q, d, s := make([]int8, k), make([]float32, k/32), make([]float32, k/32)
+				for i := range m {
+					roundRow(q, d, s, x.Float32()[i*k:][:k])
+					for j := range n {
+						want, size, exact := 0.0, 0.0, 0.0
+						for e := range k {
+							term := float64(wide[j*k+e]) * float64(d[e/32]) * float64(q[e])
+							want += term
+							size += math.Abs(term)
+							exact += float64(wide[j*k+e]) * float64(x.Float32()[i*k+e])
+						}
+						require.InDelta(t, exact, want, 0.02*size/math.Sqrt(float64(k))*8, "rounding itself")
+						o := i*n + j
+						switch {
+						case p.Accumulate:
+							require.InDelta(t, want+float64(before[o]), c.Float32()[o], 1e-5*size+1e-6, "%v [%d %d %d]", dt, m, n, k)
+						default:
+							want += float64(bias.Float32()[j])
+							require.InDelta(t, want, p.Pre.Float32()[o], 1e-5*size+1e-5, "%v [%d %d %d]", dt, m, n, k)
+							require.InDelta(t, want/(1+math.Exp(-want)), c.Float32()[o], 2e-5*size+1e-5, "%v [%d %d %d]", dt, m, n, k)
+						}
+					}
+				}
+			}
+		}
+	}
+	if active != generic {
+		require.Equal(t, 9, tested)
+	}
+}
+
+// Rounding takes the largest magnitude to 127, ties to even, and zeros to zeros.
+func TestRoundRow(t *testing.T) {
+	x := make([]float32, 64)
+	x[3], x[40], x[41], x[42] = -12.7, 254, 3, -1
+	q, d, s := make([]int8, 64), make([]float32, 2), make([]float32, 2)
+	roundRow(q, d, s, x)
+	require.InDelta(t, 0.1, d[0], 1e-6)
+	require.Equal(t, []int8{0, 0, 0, -127}, q[:4])
+	require.InDelta(t, -12.7, s[0], 1e-5)
+	require.Equal(t, []int8{127, 2, 0}, q[40:43]) // ties to even: 1.5 and −0.5
+	require.InDelta(t, 258, s[1], 1e-5)
+	clear(x)
+	roundRow(q, d, s, x)
+	require.Equal(t, make([]int8, 64), q)
+	require.Equal(t, []float32{0, 0}, d)
+}
+
+func BenchmarkBlocks(b *testing.B) {
+	dev, r := New(), rand.New(rand.NewPCG(3, 4))
+	const n, k = 4096, 4096
+	x, c, wide := dev.Alloc(backend.Float32, k), dev.Alloc(backend.Float32, n), dev.Alloc(backend.Float32, n*k)
+	for i := range wide.Float32() {
+		wide.Float32()[i] = float32(r.NormFloat64())
+	}
+	copy(x.Float32(), wide.Float32())
+	for _, dt := range []backend.DType{backend.Q8_0, backend.Q4_0, backend.Q4_1, backend.Q4_K, backend.Q6_K} {
+		w := dev.Alloc(dt, n*k)
+		dev.Cast(w, wide)
+		for _, rounded := range []bool{false, true} {
+			name := dt.String()
+			if rounded {
+				name += "/rounded"
+			}
+			b.Run(name, func(b *testing.B) {
+				p := backend.MatMul{A: x, B: w, C: c, M: 1, N: n, K: k, BT: true, Batch: 1, Rounded: rounded}
+				b.SetBytes(int64(dt.Bytes(n * k)))
+				for range b.N {
+					dev.MatMul(&p)
+				}
+			})
+		}
+	}
+}

@@ -22,6 +22,12 @@ type Estimate struct {
 	Other       int64 // what waits for the garbage collector at most
 	Checkpoint  int64 // one checkpoint on disk
 	Samples     int   // of a micro-batch; 0: batches do not say
+	Sums        int64 // of several ranks: the share of the gradients that a rank adds up, and what is under way
+	Traffic     int64 // of several ranks: what one sends in a step, and receives
+	Ranks       int   // 0 or 1: a single one
+
+	accumulate int   // micro-batches of a step
+	trained    int64 // bytes of the weights that train
 
 	Steps    int
 	FLOPs    float64 // of one step's matrix products and attentions
@@ -31,7 +37,28 @@ type Estimate struct {
 
 // Memory is the sum of what must be in memory at once.
 func (e Estimate) Memory() int64 {
-	return e.Weights + e.Gradients + e.Optimizer + e.Activations + e.Loader + e.Other
+	return e.Weights + e.Gradients + e.Optimizer + e.Activations + e.Loader + e.Other + e.Sums
+}
+
+// Over is the estimate for each of n ranks that train together, on a host each, with the optimizer's state sharded or not, by arithmetic:
+// memory is that of the rank with the most, and the time is without what is not hidden of the transfers, Traffic bytes each way.
+func (e Estimate) Over(n int, zero1 bool) Estimate {
+	if n <= 1 {
+		return e
+	}
+	share := func(x int64) int64 { return (x + int64(n) - 1) / int64(n) }
+	e.Ranks = n
+	rounds := (max(1, e.accumulate) + n - 1) / n
+	e.Sums = share(e.Gradients) + 2*min(e.Gradients, inFlight*4*int64(bucketSize(n)))
+	e.Traffic = (int64(rounds)*e.Gradients + e.Gradients) * int64(n-1) / int64(n)
+	if zero1 {
+		e.Optimizer = share(e.Optimizer)
+		e.Traffic = (int64(rounds)*e.Gradients + e.trained) * int64(n-1) / int64(n)
+	}
+	e.FLOPs *= float64(rounds) / float64(max(1, e.accumulate))
+	e.Step = time.Duration(float64(e.Step) * float64(rounds) / float64(max(1, e.accumulate)))
+	e.Duration = time.Duration(math.Min(float64(e.Step)*float64(e.Steps), math.MaxInt64))
+	return e
 }
 
 // Largest is how many samples a micro-batch can have so that the stage fits into limit bytes, supposing that activations and loader grow with it; 0 if
@@ -47,6 +74,9 @@ func (e Estimate) Largest(limit int64) int {
 func (e Estimate) String() string {
 	s := fmt.Sprintf("stage %q: memory %s (weights %s, gradients %s, optimizer %s, activations %s, loader %s, other %s)", e.Stage, bytesText(e.Memory()), bytesText(e.Weights),
 		bytesText(e.Gradients), bytesText(e.Optimizer), bytesText(e.Activations), bytesText(e.Loader), bytesText(e.Other))
+	if e.Ranks > 1 {
+		s = fmt.Sprintf("each of %d ranks: %s, of which %s for sums and transfers; it sends and receives %s per step", e.Ranks, s, bytesText(e.Sums), bytesText(e.Traffic))
+	}
 	s += fmt.Sprintf("; %.3g FLOPs per step; checkpoints of %s", e.FLOPs, bytesText(e.Checkpoint))
 	if e.Step > 0 {
 		s += fmt.Sprintf("; %d steps of %v take %v", e.Steps, e.Step.Round(time.Microsecond), e.Duration.Round(time.Second))
@@ -148,12 +178,13 @@ func (s *session) forget() {
 
 // sizes fills in what follows from the parameters alone.
 func (r *runner[B]) sizes() Estimate {
-	e := Estimate{Stage: r.stage.Name, Steps: r.config.Steps}
+	e := Estimate{Stage: r.stage.Name, Steps: r.config.Steps, accumulate: r.config.Accumulate}
 	for _, p := range nn.Params(r.model) {
 		e.Weights += int64(p.DType().Bytes(p.Len()))
 	}
 	for _, t := range r.all {
 		e.Gradients += int64(4 * t.p.Len())
+		e.trained += int64(t.p.DType().Bytes(t.p.Len()))
 	}
 	for _, p := range r.optimizer() {
 		e.Optimizer += int64(p.t.DType().Bytes(p.t.Len()))

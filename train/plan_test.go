@@ -43,6 +43,15 @@ func TestPlan(t *testing.T) {
 	rows := 3.0 + 4
 	require.Equal(t, rows*(2*2*5*7+3*2*7*3), e.FLOPs)
 
+	require.Equal(t, e, e.Over(1, true))
+	two := e.Over(2, true) // a micro-batch each of the step's two
+	require.Equal(t, (e.Optimizer+1)/2, two.Optimizer)
+	require.Equal(t, e.FLOPs/2, two.FLOPs)
+	require.Equal(t, (4*n+(4*n-2*low))/2, two.Traffic, "half of the gradient, and half of the parameters")
+	require.Equal(t, e.Optimizer, e.Over(2, false).Optimizer)
+	require.Equal(t, (4*n+4*n)/2, e.Over(2, false).Traffic)
+	require.Contains(t, two.String(), "each of 2 ranks: stage")
+
 	_, err = train.Run(t.Context(), m, train.Options{Memory: e.Memory() / 2}, s)
 	require.ErrorContains(t, err, "over the limit of")
 	require.Equal(t, was, bits(m))

@@ -14,6 +14,7 @@ type trainCommand struct {
 	Resume  bool   `help:"Go on from the newest checkpoint of the run."`
 	AnyUnit bool   `help:"Resume on another kind of processor than the checkpoint's: the result is as good, but not the same to the bit."`
 	Plan    bool   `help:"Say how much memory and time the run will need, and end."`
+	Ranks   int    `default:"1" help:"With --plan: of how many processes, each on a host of its own."`
 }
 
 func (trainCommand) Help() string {
@@ -30,7 +31,11 @@ Example, run.yaml:
   features: features      # the frozen tower looks at each picture once
   out: run/align
 
-  gollava train -config run.yaml`
+  gollava train -config run.yaml
+
+On a cluster, with a gollava that was built with -tags mpi (docs/cluster.md):
+
+  mpirun -n 4 --bind-to none gollava train -config run.yaml -resume`
 }
 
 func (v trainCommand) Run(ctx context.Context, c console) error {
@@ -43,13 +48,21 @@ func (v trainCommand) Run(ctx context.Context, c console) error {
 		if err != nil {
 			return fmt.Errorf("train: %w", err)
 		}
-		fmt.Fprintln(c.out, e)
+		fmt.Fprintln(c.out, e.Over(v.Ranks, config.ZeRO1))
 		c.next("gollava train -config %s", v.Config)
 		return nil
 	}
-	_, err = llava.Train(ctx, config, train.Options{Resume: v.Resume, AnyUnit: v.AnyUnit, Progress: c.err, Signals: true, Command: fmt.Sprintf("gollava train -config %s -resume", v.Config)})
+	comm, leave, err := join()
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	_, err = llava.Train(ctx, config, train.Options{Resume: v.Resume, AnyUnit: v.AnyUnit, Progress: c.err, Signals: true, Comm: comm,
+		Command: fmt.Sprintf("gollava train -config %s -resume", v.Config)})
 	var stopped *train.Stopped
-	if errors.As(err, &stopped) {
+	if err == nil || errors.As(err, &stopped) {
+		leave() // else the launcher ends the others when this process does
+	}
+	if stopped != nil {
 		return exitError{err, stopped.Code}
 	}
 	return err

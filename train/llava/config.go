@@ -49,6 +49,7 @@ type Config struct {
 	LoRA LoRA `yaml:"lora,omitzero"`
 
 	DType     string `yaml:"dtype,omitempty" help:"of weights in memory: float32, or bfloat16 trained by way of float32 masters [bf16]"`
+	ZeRO1     bool   `yaml:"zero1,omitempty" help:"of several processes, each keeps the optimizer state of its share of the parameters [zero2.json]"`
 	Recompute bool   `yaml:"recompute,omitempty" help:"keep only the inputs of each block [gradient_checkpointing]"`
 	Seed      uint64 `yaml:"seed,omitempty" help:"of weights, order and dropout"`
 	Workers   int    `yaml:"workers,omitempty" help:"goroutines that prepare batches [dataloader_num_workers]"`

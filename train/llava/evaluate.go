@@ -3,27 +3,39 @@ package llava
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/train"
 )
 
-// validate returns an evaluation: the loss over all supervised tokens of a set.
+// validate returns an evaluation: the loss over all supervised tokens of a set. The processes of a run take turns at its batches.
 func (r *Run) validate(held *connector.Batches) func(ctx context.Context) (map[string]float64, error) {
+	type part struct {
+		Loss   float64 // mean
+		Tokens int
+	}
 	return func(ctx context.Context) (map[string]float64, error) {
-		sum, tokens := 0.0, 0
-		for n := range held.Len() {
+		parts, err := train.Map(ctx, r.comm, held.Len(), func(ctx context.Context, n int) (p part, err error) {
 			b, err := held.Batch(ctx, n)
 			if err != nil {
-				return nil, err
+				return p, err
 			}
 			tensor.Scope(func(s *tensor.Arena) {
-				k := b.Supervised()
-				sum += float64(k) * float64(r.assistant.Model.Loss(b.In(s)).Item())
-				tokens += k
+				p = part{float64(r.assistant.Model.Loss(b.In(s)).Item()), b.Supervised()}
 			})
+			return p, nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		sum, tokens := 0.0, 0
+		for _, p := range parts {
+			sum += float64(p.Tokens) * p.Loss
+			tokens += p.Tokens
 		}
 		return map[string]float64{"loss": sum / float64(tokens)}, nil
 	}
@@ -35,19 +47,18 @@ const shown = 3
 // show returns a probe: what the model answers to the first questions of a set.
 func (r *Run) show(set data.Set) func(ctx context.Context) ([]string, error) {
 	return func(ctx context.Context) ([]string, error) {
-		var out []string
-		for i := range min(shown, set.Len()) {
+		out, err := train.Map(ctx, r.comm, min(shown, set.Len()), func(ctx context.Context, i int) (string, error) {
 			s, err := set.Sample(i)
 			if err != nil || len(s.Turns) < 2 {
-				continue
+				return "", nil
 			}
 			got, err := r.answer(ctx, s)
 			if err != nil {
-				return nil, fmt.Errorf("sample %s: %w", s.ID, err)
+				return "", fmt.Errorf("sample %s: %w", s.ID, err)
 			}
-			out = append(out, fmt.Sprintf("%s: %s\n→ %s\n(%s)", s.ID, s.Turns[0].Value, got, s.Turns[1].Value))
-		}
-		return out, nil
+			return fmt.Sprintf("%s: %s\n→ %s\n(%s)", s.ID, s.Turns[0].Value, got, s.Turns[1].Value), nil
+		})
+		return slices.DeleteFunc(out, func(s string) bool { return s == "" }), err
 	}
 }
 

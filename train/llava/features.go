@@ -11,6 +11,7 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/train"
 	"github.com/gollava/gollava/vit"
 )
 
@@ -23,16 +24,34 @@ func (r *Run) openFeatures(ctx context.Context) error {
 	if r.features, err = data.OpenFeatures(r.config.Features, key); err != nil {
 		return err
 	}
-	r.closers = append(r.closers, r.features)
+	r.closers = append(r.closers, closer(func() error {
+		if r.features == nil {
+			return nil
+		}
+		return r.features.Close()
+	}))
 	for _, set := range []data.Set{r.train, r.valid} {
 		if set != nil {
 			if err := r.fillFeatures(ctx, set); err != nil {
+				return err
+			}
+			if r.comm == nil || r.comm.Size() == 1 {
+				continue
+			}
+			if err := r.features.Close(); err != nil {
+				return err
+			}
+			if r.features, err = data.OpenFeatures(r.config.Features, key); err != nil { // with the shards of the others
 				return err
 			}
 		}
 	}
 	return nil
 }
+
+type closer func() error
+
+func (c closer) Close() error { return c() }
 
 // key says what the tower's outputs depend on.
 func (r *Run) key() (data.FeatureKey, error) {
@@ -49,7 +68,7 @@ func (r *Run) key() (data.FeatureKey, error) {
 // shard is how many pictures go into one file of the feature cache.
 const shard = 256
 
-// fillFeatures computes what the cache lacks of a set's pictures.
+// fillFeatures computes what the cache lacks of a set's pictures. The processes of a run take turns at its files.
 func (r *Run) fillFeatures(ctx context.Context, set data.Set) error {
 	var missing []string
 	seen := map[string]bool{}
@@ -69,14 +88,19 @@ func (r *Run) fillFeatures(ctx context.Context, set data.Set) error {
 		return nil
 	}
 	r.say("computing the features of %d pictures once; %d are there already", len(missing), r.features.Len())
-	for from := 0; from < len(missing); from += shard {
-		part := missing[from:min(from+shard, len(missing))]
-		if err := r.fillShard(ctx, r.features.Next(), part); err != nil {
+	next := r.features.Next()
+	if r.comm != nil {
+		if _, err := r.comm.Share(nil); err != nil { // none writes before all have seen what is missing
 			return err
 		}
-		r.say("features %d/%d", from+len(part), len(missing))
 	}
-	return nil
+	_, err := train.Map(ctx, r.comm, (len(missing)+shard-1)/shard, func(ctx context.Context, i int) (bool, error) {
+		to := min((i+1)*shard, len(missing))
+		err := r.fillShard(ctx, next+i, missing[i*shard:to])
+		r.say("features %d/%d", to, len(missing))
+		return true, err
+	})
+	return err
 }
 
 // fillShard computes and stores the features of some pictures; of a faulty one there are none, which its sample's batch reports.

@@ -2,6 +2,7 @@ package llava
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -29,12 +30,12 @@ import (
 // Train runs one stage, from the files that c names to the folder of what was trained. Of o, Dir, Keep and Memory are the config's. It reports what it
 // opens and saves on o.Progress.
 func Train(ctx context.Context, c Config, o train.Options) (train.Report, error) {
-	r, err := Open(ctx, c, o.Progress)
+	r, err := OpenOn(ctx, c, o.Progress, o.Comm)
 	if err != nil {
 		return train.Report{}, err
 	}
 	report, err := r.Train(ctx, o)
-	if err == nil {
+	if err == nil && r.first() {
 		err = r.Save()
 	}
 	return report, errors.Join(err, r.Close())
@@ -62,18 +63,29 @@ type Run struct {
 	features     *data.Features
 	closers      []io.Closer
 
-	say func(format string, args ...any)
+	comm train.Comm // the other processes of the run; nil: none
+	say  func(format string, args ...any)
 }
 
 // Open resolves a config, loads its models and opens its data. It reports on w, which may be nil. Close the run at the end.
 func Open(ctx context.Context, c Config, w io.Writer) (r *Run, err error) {
+	return OpenOn(ctx, c, w, nil)
+}
+
+// OpenOn is [Open] of a run that several processes train together: all call it, with the Comm that they will train with, and compute the
+// feature cache together. The first one reports on w.
+func OpenOn(ctx context.Context, c Config, w io.Writer, comm train.Comm) (r *Run, err error) {
 	if c, err = c.Resolve(); err != nil {
 		return nil, err
 	}
 	if w == nil {
 		w = io.Discard
 	}
-	r = &Run{config: c, say: func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }}
+	r = &Run{config: c, comm: comm}
+	if !r.first() {
+		w = io.Discard
+	}
+	r.say = func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
 	if err = r.open(ctx); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -95,6 +107,9 @@ func (r *Run) open(ctx context.Context) error {
 	}
 	return nil
 }
+
+// first reports whether this is the process that reports and saves.
+func (r *Run) first() bool { return r.comm == nil || r.comm.Rank() == 0 }
 
 // Close closes files.
 func (r *Run) Close() error {
@@ -288,7 +303,7 @@ func (c *Config) groups() []train.Group {
 
 // decides is the part of the config that decides what the weights become, for a resumed run to be held against.
 func (c Config) decides() (any, error) {
-	c.Out, c.Features, c.Workers, c.Every, c.Keep, c.Evaluate, c.Memory, c.Layout, c.Recompute = "", "", 0, 0, 0, 0, "", "", false
+	c.Out, c.Features, c.Workers, c.Every, c.Keep, c.Evaluate, c.Memory, c.Layout, c.Recompute, c.ZeRO1 = "", "", 0, 0, 0, 0, "", "", false, false
 	raw, err := yaml.Marshal(c)
 	if err == nil {
 		raw, err = yaml.YAMLToJSON(raw)
@@ -305,7 +320,8 @@ func (r *Run) Plan(ctx context.Context) (train.Estimate, error) {
 	return train.Plan(ctx, r.assistant.Model, s)
 }
 
-// Train trains. Of o, Dir, Keep and Memory are the config's; the config is written beside the checkpoints.
+// Train trains. Of o, Dir, Keep and Memory are the config's, and Comm is the one that the run was opened with; the config is written
+// beside the checkpoints.
 func (r *Run) Train(ctx context.Context, o train.Options) (train.Report, error) {
 	s, err := r.Stage(ctx)
 	if err != nil {
@@ -315,8 +331,30 @@ func (r *Run) Train(ctx context.Context, o train.Options) (train.Report, error) 
 		return train.Report{}, err
 	}
 	o.Dir, o.Keep = filepath.Join(r.config.Out, "checkpoints"), r.config.Keep
-	if err := r.config.Write(r.config.Out); err != nil {
-		return train.Report{}, err
+	o.Comm, o.ZeRO1 = r.comm, o.ZeRO1 || r.config.ZeRO1
+	if r.comm != nil && r.comm.Size() > 1 {
+		if o.Same, err = r.same(); err != nil {
+			return train.Report{}, err
+		}
+	}
+	if r.first() {
+		if err := r.config.Write(r.config.Out); err != nil {
+			return train.Report{}, err
+		}
 	}
 	return train.Run(ctx, r.assistant.Model, o, s)
+}
+
+// same are digests of what all processes of a run must have alike, besides config and weights.
+func (r *Run) same() (map[string]string, error) {
+	f, err := os.Open(r.config.Data)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return nil, fmt.Errorf("data: %w", err)
+	}
+	return map[string]string{"data": fmt.Sprintf("%x, %d samples", h.Sum(nil), r.train.Len())}, nil
 }

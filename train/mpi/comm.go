@@ -56,6 +56,17 @@ func (c *Comm) Size() int { return c.size }
 // Library names the MPI library.
 func (c *Comm) Library() string { return c.lib.named() }
 
+// Local is the number of processes on this host, as the launcher says; 1 if it does not.
+func (c *Comm) Local() int {
+	for _, v := range []string{"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS", "SLURM_TASKS_PER_NODE"} {
+		var n int
+		if _, err := fmt.Sscan(os.Getenv(v), &n); err == nil && n > 0 { // Slurm writes 4(x2)
+			return n
+		}
+	}
+	return 1
+}
+
 // Close leaves the world: every rank must call it, at the end.
 func (c *Comm) Close() error {
 	var err error

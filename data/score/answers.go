@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 // Answer is a line of an answer file, as LLaVA's evaluation scripts write it.
@@ -21,21 +23,21 @@ type Answer struct {
 
 // answerLine is an answer as it is written. Other programs call the fields otherwise.
 type answerLine struct {
-	ID         ident   `json:"question_id"`
-	QuestionID ident   `json:"questionId"`
-	Index      ident   `json:"index"`
-	ImageID    ident   `json:"image_id"`
-	Image      ident   `json:"image"`
-	Prompt     string  `json:"prompt"`
-	Text       *scalar `json:"text"`
-	Answer     *scalar `json:"answer"`
-	Prediction *scalar `json:"prediction"`
-	Caption    *scalar `json:"caption"`
-	Model      string  `json:"model_id"`
+	ID         jsonrecord.ID  `json:"question_id"`
+	QuestionID jsonrecord.ID  `json:"questionId"`
+	Index      jsonrecord.ID  `json:"index"`
+	ImageID    jsonrecord.ID  `json:"image_id"`
+	Image      jsonrecord.ID  `json:"image"`
+	Prompt     string         `json:"prompt"`
+	Text       *jsonrecord.ID `json:"text"`
+	Answer     *jsonrecord.ID `json:"answer"`
+	Prediction *jsonrecord.ID `json:"prediction"`
+	Caption    *jsonrecord.ID `json:"caption"`
+	Model      string         `json:"model_id"`
 }
 
 func (a answerLine) id() string {
-	for _, id := range []ident{a.ID, a.QuestionID, a.Index, a.ImageID, a.Image} {
+	for _, id := range []jsonrecord.ID{a.ID, a.QuestionID, a.Index, a.ImageID, a.Image} {
 		if id != "" {
 			return string(id)
 		}
@@ -44,7 +46,7 @@ func (a answerLine) id() string {
 }
 
 func (a answerLine) text() (string, bool) {
-	for _, t := range []*scalar{a.Text, a.Answer, a.Prediction, a.Caption} {
+	for _, t := range []*jsonrecord.ID{a.Text, a.Answer, a.Prediction, a.Caption} {
 		if t != nil {
 			return string(*t), true
 		}
@@ -114,33 +116,14 @@ func (a *Answers) add(path string) error {
 		return err
 	}
 	a.files, a.paths = append(a.files, f), append(a.paths, path)
-	s, err := open(path)
-	if err != nil {
-		return err
-	}
-	s.space()
-	first, keyed := byte(0), false
-	if s.more() {
-		first = s.peek()
-	}
-	if first == '{' { // of texts by id, if the first member's value is a string that no field of an answer explains
-		err := s.members(func(key string) error {
-			v, err := s.value()
-			keyed = err == nil && len(v) > 0 && v[0] == '"' && !strings.Contains(answerKeys, " "+key+" ")
-			return stop
-		})
-		if err != nil && err != stop {
-			first = 0
-		}
-	}
-	s.close()
+	first, key, value, err := jsonrecord.Head(path)
 	switch {
-	case first == '[':
-		return each(path, "", func(r record) error { return a.index(r, false) })
-	case keyed:
-		return each(path, "", func(r record) error { return a.index(r, false) })
+	case err != nil:
+		return err
+	case first == '[', first == '{' && value == '"' && !strings.Contains(answerKeys, " "+key+" "): // of texts by id
+		return jsonrecord.Each(path, "", func(r jsonrecord.Record) error { return a.index(r, false) })
 	default:
-		return eachLine(path, a.index)
+		return jsonrecord.EachLine(path, a.index)
 	}
 }
 
@@ -149,15 +132,15 @@ const answerKeys = " question_id questionId index image_id image prompt text ans
 	"answer_id metadata "
 
 // index notes where an answer is.
-func (a *Answers) index(r record, cut bool) error {
+func (a *Answers) index(r jsonrecord.Record, cut bool) error {
 	x, err := a.parse(r)
 	if err != nil {
 		if cut {
 			a.cut++
-			a.faults.add(CutLine, r.at(), "")
+			a.faults.add(CutLine, r.At(), "")
 		} else {
 			a.bad++
-			a.faults.add(Unreadable, r.at(), err.Error())
+			a.faults.add(Unreadable, r.At(), err.Error())
 		}
 		return nil
 	}
@@ -165,40 +148,40 @@ func (a *Answers) index(r record, cut bool) error {
 	before := int32(-1)
 	if old, ok := a.byID[key]; ok {
 		before = old
-		a.faults.add(Double, x.ID, fmt.Sprintf("%s and line %d", r.at(), a.places[old].line))
+		a.faults.add(Double, x.ID, fmt.Sprintf("%s and line %d", r.At(), a.places[old].line))
 	}
 	if strip(x.Text) == "" {
-		a.faults.add(Empty, x.ID, r.at())
+		a.faults.add(Empty, x.ID, r.At())
 	}
 	a.models[x.Model]++
-	if r.key != "" {
+	if r.Key != "" {
 		if a.names == nil {
 			a.names = map[int32]string{}
 		}
-		a.names[int32(len(a.places))] = r.key
+		a.names[int32(len(a.places))] = r.Key
 	}
 	a.byID[key] = int32(len(a.places))
-	a.places = append(a.places, place{int32(len(a.files) - 1), int32(len(r.raw)), int32(r.line), before, r.offset})
+	a.places = append(a.places, place{int32(len(a.files) - 1), int32(len(r.Raw)), int32(r.Line), before, r.Offset})
 	return nil
 }
 
 // parse reads an answer from its record.
-func (a *Answers) parse(r record) (Answer, error) {
-	if r.key != "" && len(r.raw) > 0 && r.raw[0] == '"' {
-		x := Answer{ID: r.key, Line: r.line}
-		return x, json.Unmarshal(r.raw, &x.Text)
+func (a *Answers) parse(r jsonrecord.Record) (Answer, error) {
+	if r.Key != "" && len(r.Raw) > 0 && r.Raw[0] == '"' {
+		x := Answer{ID: r.Key, Line: r.Line}
+		return x, json.Unmarshal(r.Raw, &x.Text)
 	}
-	v, err := decode[answerLine](r)
+	v, err := jsonrecord.Decode[answerLine](r)
 	if err != nil {
 		return Answer{}, err
 	}
-	x := Answer{ID: v.id(), Prompt: v.Prompt, Model: v.Model, Line: r.line}
+	x := Answer{ID: v.id(), Prompt: v.Prompt, Model: v.Model, Line: r.Line}
 	if x.ID == "" {
-		x.ID = r.key
+		x.ID = r.Key
 	}
 	var ok bool
 	if x.Text, ok = v.text(); x.ID == "" || !ok {
-		return x, fmt.Errorf("%s: no question_id, or no text", r.at())
+		return x, fmt.Errorf("%s: no question_id, or no text", r.At())
 	}
 	return x, nil
 }
@@ -213,7 +196,7 @@ func (a *Answers) at(i int32) (Answer, error) {
 	if _, err := a.files[p.file].ReadAt(b, p.offset); err != nil {
 		return Answer{}, fmt.Errorf("%s:%d: %w", a.paths[p.file], p.line, err)
 	}
-	return a.parse(record{path: a.paths[p.file], raw: b, line: int(p.line), offset: p.offset, key: a.names[i]})
+	return a.parse(jsonrecord.Record{Path: a.paths[p.file], Raw: b, Line: int(p.line), Offset: p.offset, Key: a.names[i]})
 }
 
 // find returns the answer that counts for a key, and marks every answer of that key as used.

@@ -3,6 +3,8 @@ package score
 import (
 	"fmt"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 // What LLaVA-1.5 was measured with, behind the question.
@@ -23,11 +25,11 @@ func asked(text, suffix string) string {
 
 // askRow is a line of LLaVA's question files.
 type askRow struct {
-	ID       ident  `json:"question_id"`
-	Image    string `json:"image"`
-	Text     string `json:"text"`
-	Question string `json:"question"`
-	Category string `json:"category"`
+	ID       jsonrecord.ID `json:"question_id"`
+	Image    string        `json:"image"`
+	Text     string        `json:"text"`
+	Question string        `json:"question"`
+	Category string        `json:"category"`
 }
 
 // askRows asks the questions of a file in LLaVA's form.
@@ -36,8 +38,8 @@ func askRows(suffix string) func(Files, func(Question) error) error {
 		if err := needs("question", files.Questions); err != nil {
 			return err
 		}
-		return eachRow(files.Questions, func(r record) error {
-			q, err := decode[askRow](r)
+		return jsonrecord.EachRow(files.Questions, func(r jsonrecord.Record) error {
+			q, err := jsonrecord.Decode[askRow](r)
 			if err != nil {
 				return err
 			}
@@ -45,7 +47,7 @@ func askRows(suffix string) func(Files, func(Question) error) error {
 				q.Text = q.Question
 			}
 			if q.ID == "" || q.Text == "" {
-				return fmt.Errorf("%s: no question_id, or no text", r.at())
+				return fmt.Errorf("%s: no question_id, or no text", r.At())
 			}
 			return f(Question{ID: string(q.ID), Image: q.Image, Text: asked(q.Text, suffix), Category: q.Category})
 		})

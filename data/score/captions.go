@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 func captionBenchmark() Benchmark {
@@ -234,16 +236,16 @@ func scoreCaptions(f Files) (*Report, error) {
 	at := map[string]int{}
 	var ids []string
 	var references [][]string
-	err = each(f.Annotations, "annotations", func(rec record) error {
-		c, err := decode[struct {
-			Image   ident   `json:"image_id"`
-			Caption *string `json:"caption"`
+	err = jsonrecord.Each(f.Annotations, "annotations", func(rec jsonrecord.Record) error {
+		c, err := jsonrecord.Decode[struct {
+			Image   jsonrecord.ID `json:"image_id"`
+			Caption *string       `json:"caption"`
 		}](rec)
 		if err != nil {
 			return err
 		}
 		if c.Image == "" || c.Caption == nil {
-			return fmt.Errorf("%s: no image_id, or no caption: is this a file of captions?", rec.at())
+			return fmt.Errorf("%s: no image_id, or no caption: is this a file of captions?", rec.At())
 		}
 		i, ok := at[string(c.Image)]
 		if !ok {
@@ -288,13 +290,13 @@ func askCaptions(files Files, f func(Question) error) error {
 	if err := needs("annotation", files.Annotations); err != nil {
 		return err
 	}
-	return each(files.Annotations, "images", func(r record) error {
-		m, err := decode[struct {
-			ID   ident  `json:"id"`
-			File string `json:"file_name"`
+	return jsonrecord.Each(files.Annotations, "images", func(r jsonrecord.Record) error {
+		m, err := jsonrecord.Decode[struct {
+			ID   jsonrecord.ID `json:"id"`
+			File string        `json:"file_name"`
 		}](r)
 		if err == nil && (m.ID == "" || m.File == "") {
-			err = fmt.Errorf("%s: no id, or no file_name", r.at())
+			err = fmt.Errorf("%s: no id, or no file_name", r.At())
 		}
 		if err != nil {
 			return err

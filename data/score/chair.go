@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 func chairBenchmark() Benchmark {
@@ -190,19 +192,19 @@ func ReadSynonyms(path string) ([][]string, error) {
 func chairTruths(f Files) (map[string]ChairTruth, [][]string, error) {
 	truths := map[string]ChairTruth{}
 	if f.Reference == "" {
-		err := each(f.Annotations, "", func(rec record) error {
-			t, err := decode[ChairTruth](rec)
-			truths[rec.key] = t
+		err := jsonrecord.Each(f.Annotations, "", func(rec jsonrecord.Record) error {
+			t, err := jsonrecord.Decode[ChairTruth](rec)
+			truths[rec.Key] = t
 			return err
 		})
 		return truths, nil, err
 	}
 	names := map[string]string{}
 	var own [][]string
-	err := each(f.Annotations, "categories", func(rec record) error {
-		c, err := decode[struct {
-			ID   ident  `json:"id"`
-			Name string `json:"name"`
+	err := jsonrecord.Each(f.Annotations, "categories", func(rec jsonrecord.Record) error {
+		c, err := jsonrecord.Decode[struct {
+			ID   jsonrecord.ID `json:"id"`
+			Name string        `json:"name"`
 		}](rec)
 		names[string(c.ID)] = c.Name
 		own = append(own, []string{c.Name})
@@ -211,17 +213,17 @@ func chairTruths(f Files) (map[string]ChairTruth, [][]string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	err = each(f.Annotations, "annotations", func(rec record) error {
-		a, err := decode[struct {
-			Image    ident `json:"image_id"`
-			Category ident `json:"category_id"`
+	err = jsonrecord.Each(f.Annotations, "annotations", func(rec jsonrecord.Record) error {
+		a, err := jsonrecord.Decode[struct {
+			Image    jsonrecord.ID `json:"image_id"`
+			Category jsonrecord.ID `json:"category_id"`
 		}](rec)
 		if err != nil {
 			return err
 		}
 		name, ok := names[string(a.Category)]
 		if !ok {
-			return fmt.Errorf("%s: category %s is not among the file's categories", rec.at(), a.Category)
+			return fmt.Errorf("%s: category %s is not among the file's categories", rec.At(), a.Category)
 		}
 		t := truths[string(a.Image)]
 		if !slices.Contains(t.Instances, name) {
@@ -233,10 +235,10 @@ func chairTruths(f Files) (map[string]ChairTruth, [][]string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	err = each(f.Reference, "annotations", func(rec record) error {
-		a, err := decode[struct {
-			Image   ident  `json:"image_id"`
-			Caption string `json:"caption"`
+	err = jsonrecord.Each(f.Reference, "annotations", func(rec jsonrecord.Record) error {
+		a, err := jsonrecord.Decode[struct {
+			Image   jsonrecord.ID `json:"image_id"`
+			Caption string        `json:"caption"`
 		}](rec)
 		t := truths[string(a.Image)]
 		t.Captions = append(t.Captions, a.Caption)

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 func gqaBenchmark() Benchmark {
@@ -112,9 +114,9 @@ func scoreGQA(f Files) (*Report, error) {
 	}
 	choices := map[string]gqaChoices{}
 	if f.Choices != "" {
-		err := each(f.Choices, "", func(rec record) error {
-			c, err := decode[gqaChoices](rec)
-			choices[rec.key] = c
+		err := jsonrecord.Each(f.Choices, "", func(rec jsonrecord.Record) error {
+			c, err := jsonrecord.Decode[gqaChoices](rec)
+			choices[rec.Key] = c
 			return err
 		})
 		if err != nil {
@@ -122,15 +124,15 @@ func scoreGQA(f Files) (*Report, error) {
 		}
 	}
 	right := map[string]bool{} // of all questions, for consistency
-	err = each(f.Annotations, "", func(rec record) error {
-		q, err := decode[gqaQuestion](rec)
+	err = jsonrecord.Each(f.Annotations, "", func(rec jsonrecord.Record) error {
+		q, err := jsonrecord.Decode[gqaQuestion](rec)
 		if err != nil {
 			return err
 		}
-		if rec.key == "" {
-			return fmt.Errorf("%s: GQA's question file is an object from ids to questions", rec.at())
+		if rec.Key == "" {
+			return fmt.Errorf("%s: GQA's question file is an object from ids to questions", rec.At())
 		}
-		x, ok, err := a.find(rec.key)
+		x, ok, err := a.find(rec.Key)
 		if err != nil {
 			return err
 		}
@@ -141,7 +143,7 @@ func scoreGQA(f Files) (*Report, error) {
 		prediction := gqaPrediction(x.Text)
 		good := ok && prediction == q.Answer
 		if f.Choices != "" {
-			right[rec.key] = good
+			right[rec.Key] = good
 		}
 		if !q.Balanced {
 			return nil
@@ -150,15 +152,15 @@ func scoreGQA(f Files) (*Report, error) {
 		if good {
 			s = 1
 		}
-		r.Items = append(r.Items, Item{rec.key, s})
-		t.add(rec.key, &q, prediction, s, good)
+		r.Items = append(r.Items, Item{rec.Key, s})
+		t.add(rec.Key, &q, prediction, s, good)
 		if f.Choices != "" {
-			c, ok := choices[rec.key]
+			c, ok := choices[rec.Key]
 			if !ok {
 				return fmt.Errorf(
 					"%s has no choices for question %s of %s: it is the file of another split",
 					f.Choices,
-					rec.key,
+					rec.Key,
 					f.Annotations,
 				)
 			}
@@ -307,16 +309,16 @@ func askGQA(files Files, f func(Question) error) error {
 	if err := needs("question", files.Questions); err != nil {
 		return err
 	}
-	if lines, err := oneALine(files.Questions); err != nil {
+	if lines, err := jsonrecord.OneALine(files.Questions); err != nil {
 		return err
 	} else if lines {
 		return askRows(shortAnswer)(files, f)
 	}
-	return each(files.Questions, "", func(r record) error {
-		q, err := decode[gqaQuestion](r)
+	return jsonrecord.Each(files.Questions, "", func(r jsonrecord.Record) error {
+		q, err := jsonrecord.Decode[gqaQuestion](r)
 		if err != nil || !q.Balanced {
 			return err
 		}
-		return f(Question{ID: r.key, Image: q.ImageID + ".jpg", Text: asked(q.Question, shortAnswer)})
+		return f(Question{ID: r.Key, Image: q.ImageID + ".jpg", Text: asked(q.Question, shortAnswer)})
 	})
 }

@@ -10,6 +10,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 func llavaBenchmark() Benchmark {
@@ -70,8 +72,8 @@ func benchItems(f Files, faults *Faults) ([]benchItem, error) {
 		return nil, err
 	}
 	captions := map[string]texts{}
-	err := eachRow(f.Context, func(r record) error {
-		c, err := decode[struct {
+	err := jsonrecord.EachRow(f.Context, func(r jsonrecord.Record) error {
+		c, err := jsonrecord.Decode[struct {
 			Image   string `json:"image"`
 			Caption texts  `json:"caption"`
 		}](r)
@@ -82,23 +84,23 @@ func benchItems(f Files, faults *Faults) ([]benchItem, error) {
 		return nil, err
 	}
 	var rules map[string]struct{ Role, Prompt string }
-	if err := readAll(f.Rule, &rules); err != nil {
+	if err := jsonrecord.ReadAll(f.Rule, &rules); err != nil {
 		return nil, err
 	}
 	sides := make([]map[string]benchAnswer, 2)
 	for k, paths := range [][]string{{f.Reference}, f.Answers} {
 		sides[k] = map[string]benchAnswer{}
 		for _, path := range paths {
-			err := eachRow(path, func(r record) error {
-				x, err := decode[struct {
+			err := jsonrecord.EachRow(path, func(r jsonrecord.Record) error {
+				x, err := jsonrecord.Decode[struct {
 					benchAnswer
-					ID ident `json:"question_id"`
+					ID jsonrecord.ID `json:"question_id"`
 				}](r)
 				if err == nil && x.ID == "" {
-					err = fmt.Errorf("%s: no question_id", r.at())
+					err = fmt.Errorf("%s: no question_id", r.At())
 				}
 				if _, ok := sides[k][string(x.ID)]; ok && k == 1 {
-					faults.add(Double, string(x.ID), r.at())
+					faults.add(Double, string(x.ID), r.At())
 				}
 				sides[k][string(x.ID)] = x.benchAnswer
 				return err
@@ -110,8 +112,8 @@ func benchItems(f Files, faults *Faults) ([]benchItem, error) {
 	}
 	var items []benchItem
 	asked := map[string]bool{}
-	err = eachRow(f.Questions, func(r record) error {
-		q, err := decode[struct {
+	err = jsonrecord.EachRow(f.Questions, func(r jsonrecord.Record) error {
+		q, err := jsonrecord.Decode[struct {
 			ID       json.RawMessage `json:"question_id"`
 			Image    string          `json:"image"`
 			Text     string          `json:"text"`
@@ -120,9 +122,9 @@ func benchItems(f Files, faults *Faults) ([]benchItem, error) {
 		if err != nil {
 			return err
 		}
-		var id ident
+		var id jsonrecord.ID
 		if err := json.Unmarshal(q.ID, &id); err != nil {
-			return fmt.Errorf("%s: no question_id", r.at())
+			return fmt.Errorf("%s: no question_id", r.At())
 		}
 		asked[string(id)] = true
 		category := "llava_bench_" + q.Category
@@ -179,8 +181,8 @@ func ReviewLLaVABench(ctx context.Context, f Files, path string, judge Judge) er
 		return err
 	}
 	done := map[string]bool{}
-	err = eachLine(path, func(r record, cut bool) error {
-		v, err := decode[Review](r)
+	err = jsonrecord.EachLine(path, func(r jsonrecord.Record, cut bool) error {
+		v, err := jsonrecord.Decode[Review](r)
 		if err != nil && cut {
 			return nil
 		}
@@ -256,11 +258,11 @@ func scoreLLaVABench(f Files) (*Report, error) {
 		}
 	}
 	right, official := map[string][][2]float64{}, map[string][][2]float64{}
-	err := eachLine(f.Grades, func(rec record, cut bool) error {
-		v, err := decode[Review](rec)
+	err := jsonrecord.EachLine(f.Grades, func(rec jsonrecord.Record, cut bool) error {
+		v, err := jsonrecord.Decode[Review](rec)
 		if err != nil {
 			if cut {
-				r.Faults.add(CutLine, rec.at(), "")
+				r.Faults.add(CutLine, rec.At(), "")
 				return nil
 			}
 			return err
@@ -279,7 +281,7 @@ func scoreLLaVABench(f Files) (*Report, error) {
 			}
 		}
 		if !ok {
-			r.Faults.add(NoReview, id, rec.at())
+			r.Faults.add(NoReview, id, rec.At())
 			return nil
 		}
 		r.Items = append(r.Items, Item{id, t[1] / 10})

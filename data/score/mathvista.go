@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 func mathVistaBenchmark() Benchmark {
@@ -22,12 +24,12 @@ func mathVistaBenchmark() Benchmark {
 
 // MathProblem is a member of MathVista's files.
 type MathProblem struct {
-	ID           ident          `json:"pid"`
+	ID           jsonrecord.ID  `json:"pid"`
 	QuestionType string         `json:"question_type"` // multi_choice or free_form
 	AnswerType   string         `json:"answer_type"`   // text, integer, float, list
 	Choices      []string       `json:"choices"`
 	Precision    *float64       `json:"precision"`
-	Answer       scalar         `json:"answer"`
+	Answer       jsonrecord.ID  `json:"answer"`
 	Query        string         `json:"query"`
 	Question     string         `json:"question"`
 	Unit         string         `json:"unit"`
@@ -158,14 +160,14 @@ func scoreMathVista(f Files) (*Report, error) {
 		defer a.Close()
 		answers, r.Faults = a, a.faults
 	}
-	err := each(records, "", func(rec record) error {
-		p, err := decode[mathRecord](rec)
+	err := jsonrecord.Each(records, "", func(rec jsonrecord.Record) error {
+		p, err := jsonrecord.Decode[mathRecord](rec)
 		if err != nil {
 			return err
 		}
 		id := string(p.ID)
-		if rec.key != "" {
-			id = rec.key
+		if rec.Key != "" {
+			id = rec.Key
 		}
 		var extraction any
 		found := true
@@ -182,15 +184,15 @@ func scoreMathVista(f Files) (*Report, error) {
 			extraction, found = text, found && ok
 		} else if p.Extraction == nil {
 			return fmt.Errorf("%s: problem %s has no extraction: name the questions and the answers instead, or "+
-				"run MathVista's extraction first", rec.at(), id)
+				"run MathVista's extraction first", rec.At(), id)
 		} else {
 			d := json.NewDecoder(strings.NewReader(string(p.Extraction)))
 			d.UseNumber()
 			if err := d.Decode(&extraction); err != nil {
-				return fmt.Errorf("%s: %w", rec.at(), err)
+				return fmt.Errorf("%s: %w", rec.At(), err)
 			}
 			if extraction == "" {
-				r.Faults.add(Empty, id, rec.at())
+				r.Faults.add(Empty, id, rec.At())
 			}
 		}
 		s := 0.0
@@ -239,14 +241,14 @@ func askMathVista(files Files, f func(Question) error) error {
 	if err := needs("question", files.Questions); err != nil {
 		return err
 	}
-	return each(files.Questions, "", func(r record) error {
-		p, err := decode[MathProblem](r)
+	return jsonrecord.Each(files.Questions, "", func(r jsonrecord.Record) error {
+		p, err := jsonrecord.Decode[MathProblem](r)
 		if err != nil {
 			return err
 		}
 		id := string(p.ID)
-		if r.key != "" {
-			id = r.key
+		if r.Key != "" {
+			id = r.Key
 		}
 		text := p.Query
 		if text == "" {

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 func mmBenchmark() Benchmark {
@@ -39,10 +41,10 @@ type mmRow struct {
 const circle = 1_000_000
 
 // eachTSV calls f with the rows of a tab-separated file, by column.
-func eachTSV(path string, f func(r record, row map[string]string) error) error {
+func eachTSV(path string, f func(r jsonrecord.Record, row map[string]string) error) error {
 	var head []string
-	return eachLine(path, func(r record, _ bool) error {
-		cells := strings.Split(strings.TrimRight(string(r.raw), "\r"), "\t")
+	return jsonrecord.EachLine(path, func(r jsonrecord.Record, _ bool) error {
+		cells := strings.Split(strings.TrimRight(string(r.Raw), "\r"), "\t")
 		if head == nil {
 			head = cells
 			return nil
@@ -50,7 +52,7 @@ func eachTSV(path string, f func(r record, row map[string]string) error) error {
 		if len(cells) != len(head) {
 			return fmt.Errorf(
 				"%s: %d columns instead of %d: the file was cut, or a text holds a tab",
-				r.at(),
+				r.At(),
 				len(cells),
 				len(head),
 			)
@@ -68,11 +70,11 @@ func absent(s string) bool {
 	return s == "" || strings.EqualFold(s, "nan") || strings.EqualFold(s, "none")
 }
 
-func eachMMRow(path string, f func(r record, row mmRow) error) error {
-	return eachTSV(path, func(r record, c map[string]string) error {
+func eachMMRow(path string, f func(r jsonrecord.Record, row mmRow) error) error {
+	return eachTSV(path, func(r jsonrecord.Record, c map[string]string) error {
 		n, err := strconv.Atoi(c["index"])
 		if err != nil {
-			return fmt.Errorf("%s: index %q is no number: is this MMBench's tsv?", r.at(), c["index"])
+			return fmt.Errorf("%s: index %q is no number: is this MMBench's tsv?", r.At(), c["index"])
 		}
 		row := mmRow{
 			index:    n,
@@ -94,7 +96,7 @@ func eachMMRow(path string, f func(r record, row mmRow) error) error {
 			}
 		}
 		if len(row.options) == 0 {
-			return fmt.Errorf("%s: no options: is this MMBench's tsv?", r.at())
+			return fmt.Errorf("%s: no options: is this MMBench's tsv?", r.At())
 		}
 		return f(r, row)
 	})
@@ -215,11 +217,11 @@ func scoreMMBench(f Files) (*Report, error) {
 	}
 	groups := map[int]*group{}
 	var order []int
-	err = eachMMRow(f.Questions, func(rec record, row mmRow) error {
+	err = eachMMRow(f.Questions, func(rec jsonrecord.Record, row mmRow) error {
 		if row.answer == "" {
 			return fmt.Errorf(
 				"%s: no answer: the test split is scored by the server; write its file with --upload",
-				rec.at(),
+				rec.At(),
 			)
 		}
 		row.columns, row.image = nil, ""
@@ -243,7 +245,7 @@ func scoreMMBench(f Files) (*Report, error) {
 		}
 		if row.index == k {
 			if g.seen {
-				return fmt.Errorf("%s: index %d a second time", rec.at(), k)
+				return fmt.Errorf("%s: index %d a second time", rec.At(), k)
 			}
 			g.row, g.seen = row, true
 		}
@@ -322,7 +324,7 @@ func askMMBench(files Files, f func(Question) error) error {
 		return err
 	}
 	pictures := map[int]int{} // how many rows refer to a picture
-	err := eachMMRow(files.Questions, func(_ record, row mmRow) error {
+	err := eachMMRow(files.Questions, func(_ jsonrecord.Record, row mmRow) error {
 		if n, ok := pictureOf(row.image); ok {
 			pictures[n]++
 		}
@@ -336,14 +338,14 @@ func askMMBench(files Files, f func(Question) error) error {
 	if files.Chinese {
 		suffix = letterAnswerC
 	}
-	return eachMMRow(files.Questions, func(rec record, row mmRow) error {
+	return eachMMRow(files.Questions, func(rec jsonrecord.Record, row mmRow) error {
 		prompt, _ := MMBenchPrompt(row.question, row.hint, row.options, 0)
 		q := Question{ID: strconv.Itoa(row.index), Text: prompt + suffix, Category: row.category, Options: row.options}
 		if n, ok := pictureOf(row.image); ok {
 			if q.Inline = kept[n]; q.Inline == nil {
 				return fmt.Errorf(
 					"%s: the picture is said to be that of row %d, which is not before this one",
-					rec.at(),
+					rec.At(),
 					n,
 				)
 			}
@@ -354,7 +356,7 @@ func askMMBench(files Files, f func(Question) error) error {
 		}
 		raw, err := base64.StdEncoding.DecodeString(row.image)
 		if err != nil {
-			return fmt.Errorf("%s: the picture is no base64: %w", rec.at(), err)
+			return fmt.Errorf("%s: the picture is no base64: %w", rec.At(), err)
 		}
 		if q.Inline = raw; pictures[row.index] > 0 {
 			kept[row.index] = raw

@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/internal/atomicfile"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 func mmeBenchmark() Benchmark {
@@ -150,23 +152,23 @@ func scoreMME(f Files) (*Report, error) {
 func mmeResults(f Files, task string) ([]mmeRow, error) {
 	path := filepath.Join(f.Answers[0], task+".txt")
 	var rows []mmeRow
-	err := eachLine(path, func(r record, cut bool) error {
-		part := strings.Split(string(r.raw), "\t")
+	err := jsonrecord.EachLine(path, func(r jsonrecord.Record, cut bool) error {
+		part := strings.Split(string(r.Raw), "\t")
 		if len(part) != 4 {
 			return fmt.Errorf(
 				"%s: %d columns, and there must be four: picture, question, truth, prediction",
-				r.at(),
+				r.At(),
 				len(part),
 			)
 		}
 		row := mmeRow{image: part[0], question: part[1], truth: part[2], prediction: part[3]}
 		if t := lower(row.truth); t != "yes" && t != "no" {
-			return fmt.Errorf("%s: the truth is %q, and must be Yes or No", r.at(), row.truth)
+			return fmt.Errorf("%s: the truth is %q, and must be Yes or No", r.At(), row.truth)
 		}
 		if i := len(rows); i%2 == 1 && rows[i-1].image != row.image {
 			return fmt.Errorf(
 				"%s: two lines in sequence must be about one picture, and these are about %s and %s",
-				r.at(),
+				r.At(),
 				rows[i-1].image,
 				row.image,
 			)
@@ -218,10 +220,10 @@ func mmeAnswers(f Files, task string, a *Answers) ([]mmeRow, error) {
 			image = stem + ".jpg"
 		}
 		n := 0
-		err := eachLine(name, func(r record, _ bool) error {
-			question, truth, ok := strings.Cut(strings.TrimRight(string(r.raw), "\r"), "\t")
+		err := jsonrecord.EachLine(name, func(r jsonrecord.Record, _ bool) error {
+			question, truth, ok := strings.Cut(strings.TrimRight(string(r.Raw), "\r"), "\t")
 			if !ok {
-				return fmt.Errorf("%s: no tab between question and truth", r.at())
+				return fmt.Errorf("%s: no tab between question and truth", r.At())
 			}
 			n++
 			row := mmeRow{image: image, question: question, truth: strip(truth)}

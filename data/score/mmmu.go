@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 func mmmuBenchmark() Benchmark {
@@ -172,17 +174,17 @@ type texts []string
 
 // UnmarshalJSON reads a string, a number or a list of them.
 func (t *texts) UnmarshalJSON(b []byte) error {
-	var many []scalar
+	var many []jsonrecord.ID
 	if len(b) > 0 && b[0] == '[' {
 		if err := json.Unmarshal(b, &many); err != nil {
 			return err
 		}
 	} else {
-		var one scalar
+		var one jsonrecord.ID
 		if err := json.Unmarshal(b, &one); err != nil {
 			return err
 		}
-		many = []scalar{one}
+		many = []jsonrecord.ID{one}
 	}
 	*t = nil
 	for _, m := range many {
@@ -199,12 +201,12 @@ type mmmuTruth struct {
 
 // mmmuQuestion is a line of the questions: a record of MMMU's data set, with its pictures as files.
 type mmmuQuestion struct {
-	ID       ident   `json:"id"`
-	Question string  `json:"question"`
-	Options  options `json:"options"`
-	Type     string  `json:"question_type"`
-	Image    string  `json:"image"`
-	Image1   string  `json:"image_1"`
+	ID       jsonrecord.ID `json:"id"`
+	Question string        `json:"question"`
+	Options  options       `json:"options"`
+	Type     string        `json:"question_type"`
+	Image    string        `json:"image"`
+	Image1   string        `json:"image_1"`
 }
 
 // options are a list of texts, or that list as Python writes it, which is how MMMU's data set has it.
@@ -273,8 +275,8 @@ func scoreMMMU(f Files) (*Report, error) {
 	}
 	choices := map[string][]string{}
 	if f.Questions != "" {
-		err := eachRow(f.Questions, func(rec record) error {
-			q, err := decode[mmmuQuestion](rec)
+		err := jsonrecord.EachRow(f.Questions, func(rec jsonrecord.Record) error {
+			q, err := jsonrecord.Decode[mmmuQuestion](rec)
 			choices[string(q.ID)] = q.Options
 			return err
 		})
@@ -290,18 +292,18 @@ func scoreMMMU(f Files) (*Report, error) {
 	r := &Report{Benchmark: "mmmu", Main: "Overall", Faults: a.faults}
 	direct, answered := map[string]*pair{}, map[string]*pair{}
 	random := 0.0
-	err = each(f.Annotations, "", func(rec record) error {
-		t, err := decode[mmmuTruth](rec)
+	err = jsonrecord.Each(f.Annotations, "", func(rec jsonrecord.Record) error {
+		t, err := jsonrecord.Decode[mmmuTruth](rec)
 		if err != nil {
 			return err
 		}
-		parts := strings.Split(rec.key, "_")
+		parts := strings.Split(rec.Key, "_")
 		if len(parts) < 3 || len(t.Truth) == 0 {
 			return fmt.Errorf("%s: %q is no id SPLIT_SUBJECT_NUMBER, or it has no ground_truth: is this MMMU's "+
-				"answer file?", rec.at(), rec.key)
+				"answer file?", rec.At(), rec.Key)
 		}
 		subject := strings.Join(parts[1:len(parts)-1], "_")
-		x, ok, err := a.find(rec.key)
+		x, ok, err := a.find(rec.Key)
 		if err != nil {
 			return err
 		}
@@ -311,9 +313,9 @@ func scoreMMMU(f Files) (*Report, error) {
 			s = number(MMMUOpenRight(x.Text, t.Truth))
 		case ok:
 			letter := x.Text
-			if o := choices[rec.key]; len(o) > 0 {
+			if o := choices[rec.Key]; len(o) > 0 {
 				if letter = MMMULetter(x.Text, o); letter == "" {
-					a.faults.add(NoLetter, rec.key, "")
+					a.faults.add(NoLetter, rec.Key, "")
 					random += 1 / float64(len(o))
 				}
 			}
@@ -328,7 +330,7 @@ func scoreMMMU(f Files) (*Report, error) {
 		if ok {
 			answered[subject].add(s)
 		}
-		r.Items = append(r.Items, Item{rec.key, s})
+		r.Items = append(r.Items, Item{rec.Key, s})
 		return nil
 	})
 	if err == nil {
@@ -383,13 +385,13 @@ func askMMMU(files Files, f func(Question) error) error {
 	if err := needs("question", files.Questions); err != nil {
 		return err
 	}
-	return eachRow(files.Questions, func(r record) error {
-		q, err := decode[mmmuQuestion](r)
+	return jsonrecord.EachRow(files.Questions, func(r jsonrecord.Record) error {
+		q, err := jsonrecord.Decode[mmmuQuestion](r)
 		if err != nil {
 			return err
 		}
 		if q.ID == "" || q.Question == "" {
-			return fmt.Errorf("%s: no id, or no question", r.at())
+			return fmt.Errorf("%s: no id, or no question", r.At())
 		}
 		if q.Image == "" {
 			q.Image = q.Image1

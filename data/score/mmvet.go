@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 func mmVetBenchmark() Benchmark {
@@ -64,26 +66,26 @@ func GradeMMVet(
 		return err
 	}
 	for run := range runs {
-		err := each(f.Questions, "", func(rec record) error {
-			q, err := decode[vetQuestion](rec)
+		err := jsonrecord.Each(f.Questions, "", func(rec jsonrecord.Record) error {
+			q, err := jsonrecord.Decode[vetQuestion](rec)
 			if err != nil {
 				return err
 			}
-			x, ok, err := a.find(rec.key)
+			x, ok, err := a.find(rec.Key)
 			if err != nil || !ok {
 				return err // a missing answer is reported when it is scored
 			}
-			g := grades[rec.key]
+			g := grades[rec.Key]
 			if g == nil {
 				g = &VetGrade{}
-				grades[rec.key] = g
+				grades[rec.Key] = g
 			}
 			if len(g.Score) > run {
 				return nil
 			}
 			reply, score, err := gradeVet(ctx, q, x.Text, prompt, judge)
 			if err != nil {
-				return fmt.Errorf("%s: question %s: %w", rec.at(), rec.key, err)
+				return fmt.Errorf("%s: question %s: %w", rec.At(), rec.Key, err)
 			}
 			g.Model, g.Content, g.Score = append(
 				g.Model,
@@ -139,7 +141,7 @@ func scoreMMVet(f Files) (*Report, error) {
 			"file of another program with --grades")
 	}
 	grades := map[string]*VetGrade{}
-	if err := readAll(f.Grades, &grades); err != nil {
+	if err := jsonrecord.ReadAll(f.Grades, &grades); err != nil {
 		return nil, err
 	}
 	r := &Report{Benchmark: "mmvet", Main: "total", Faults: &Faults{}}
@@ -150,17 +152,17 @@ func scoreMMVet(f Files) (*Report, error) {
 	sums, counts := map[string][]float64{}, map[string]int{}
 	var names []string
 	known := 0
-	err := each(f.Questions, "", func(rec record) error {
-		q, err := decode[vetQuestion](rec)
+	err := jsonrecord.Each(f.Questions, "", func(rec jsonrecord.Record) error {
+		q, err := jsonrecord.Decode[vetQuestion](rec)
 		if err != nil {
 			return err
 		}
 		if len(q.Capability) == 0 {
-			return fmt.Errorf("%s: question %s has no capability: is this mm-vet.json?", rec.at(), rec.key)
+			return fmt.Errorf("%s: question %s has no capability: is this mm-vet.json?", rec.At(), rec.Key)
 		}
-		g := grades[rec.key]
+		g := grades[rec.Key]
 		if g == nil || len(g.Score) < runs {
-			r.Faults.add(Missing, rec.key, "")
+			r.Faults.add(Missing, rec.Key, "")
 			g = &VetGrade{Score: append(append([]float64{}, gradesOf(g)...), make([]float64, runs-len(gradesOf(g)))...)}
 		} else {
 			known++
@@ -179,7 +181,7 @@ func scoreMMVet(f Files) (*Report, error) {
 					return fmt.Errorf(
 						"%s: question %s has the grade %v, and grades are from 0 to 1",
 						f.Grades,
-						rec.key,
+						rec.Key,
 						s,
 					)
 				}
@@ -189,7 +191,7 @@ func scoreMMVet(f Files) (*Report, error) {
 		for _, s := range g.Score[:runs] {
 			all += s
 		}
-		r.Items = append(r.Items, Item{rec.key, all / float64(max(runs, 1))})
+		r.Items = append(r.Items, Item{rec.Key, all / float64(max(runs, 1))})
 		return nil
 	})
 	if err != nil {
@@ -246,16 +248,16 @@ func askMMVet(files Files, f func(Question) error) error {
 	if err := needs("question", files.Questions); err != nil {
 		return err
 	}
-	if lines, err := oneALine(files.Questions); err != nil {
+	if lines, err := jsonrecord.OneALine(files.Questions); err != nil {
 		return err
 	} else if lines {
 		return askRows("")(files, f)
 	}
-	return each(files.Questions, "", func(r record) error {
-		q, err := decode[vetQuestion](r)
+	return jsonrecord.Each(files.Questions, "", func(r jsonrecord.Record) error {
+		q, err := jsonrecord.Decode[vetQuestion](r)
 		if err != nil {
 			return err
 		}
-		return f(Question{ID: r.key, Image: q.Image, Text: q.Question})
+		return f(Question{ID: r.Key, Image: q.Image, Text: q.Question})
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 // YesNo counts answers to yes-or-no questions; positive is yes.
@@ -53,7 +55,7 @@ func ratio(a, b int) float64 {
 	return float64(a) / float64(b)
 }
 
-// SaysYes reads an answer as POPE's and LLaVA's eval_pope do: it is no if the text before the first full stop,
+// SaysYes reads an answer as POPE's and LLaVA's eval_pope do: it is no if the text before the first full jsonrecord.Stop,
 // without commas, has the word No, not or no between single spaces, and yes otherwise, the empty answer included.
 func SaysYes(answer string) bool {
 	first, _, _ := strings.Cut(answer, ".")
@@ -93,11 +95,11 @@ func popeBenchmark() Benchmark {
 
 // popeRow is a line of a question file or an annotation file.
 type popeRow struct {
-	ID       ident   `json:"question_id"`
-	Image    string  `json:"image"`
-	Text     string  `json:"text"`
-	Category string  `json:"category"`
-	Label    *scalar `json:"label"`
+	ID       jsonrecord.ID  `json:"question_id"`
+	Image    string         `json:"image"`
+	Text     string         `json:"text"`
+	Category string         `json:"category"`
+	Label    *jsonrecord.ID `json:"label"`
 }
 
 // popeSet is a category: its questions in order, with their truth.
@@ -116,23 +118,23 @@ func popeSets(f Files) ([]*popeSet, error) {
 	byName := map[string]*popeSet{}
 	seen := map[string]int{}
 	labelled := 0
-	err := eachRow(f.Questions, func(r record) error {
-		q, err := decode[popeRow](r)
+	err := jsonrecord.EachRow(f.Questions, func(r jsonrecord.Record) error {
+		q, err := jsonrecord.Decode[popeRow](r)
 		if err != nil {
 			return err
 		}
 		if q.ID == "" {
-			return fmt.Errorf("%s: no question_id", r.at())
+			return fmt.Errorf("%s: no question_id", r.At())
 		}
 		if line, ok := seen[string(q.ID)]; ok {
 			return fmt.Errorf(
 				"%s: question_id %s is in line %d already: answers could not be told apart",
-				r.at(),
+				r.At(),
 				q.ID,
 				line,
 			)
 		}
-		seen[string(q.ID)] = r.line
+		seen[string(q.ID)] = r.Line
 		s := byName[q.Category]
 		if s == nil {
 			s = &popeSet{name: q.Category}
@@ -185,19 +187,19 @@ func (s *popeSet) annotate(f Files) error {
 		path = found[0]
 	}
 	s.truth = s.truth[:0]
-	err := eachRow(path, func(r record) error {
-		q, err := decode[popeRow](r)
+	err := jsonrecord.EachRow(path, func(r jsonrecord.Record) error {
+		q, err := jsonrecord.Decode[popeRow](r)
 		if err != nil {
 			return err
 		}
 		i := len(s.truth)
 		switch {
 		case q.Label == nil:
-			return fmt.Errorf("%s: no label", r.at())
+			return fmt.Errorf("%s: no label", r.At())
 		case i >= len(s.ids):
 			return fmt.Errorf(
 				"%s: %s has only %d questions of category %s: these are files of different splits",
-				r.at(),
+				r.At(),
 				f.Questions,
 				len(s.ids),
 				s.name,
@@ -205,7 +207,7 @@ func (s *popeSet) annotate(f Files) error {
 		case q.Image != s.images[i]:
 			return fmt.Errorf("%s: the picture is %s, and that of question %s in %s is %s: these are files of "+
 				"different splits",
-				r.at(), q.Image, s.ids[i], f.Questions, s.images[i])
+				r.At(), q.Image, s.ids[i], f.Questions, s.images[i])
 		}
 		s.truth = append(s.truth, *q.Label != "no")
 		return nil

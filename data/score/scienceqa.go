@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 func scienceQABenchmark() Benchmark {
@@ -79,7 +81,7 @@ func scienceSplit(f *Files) ([]string, error) {
 		f.Split = "test"
 	}
 	var splits map[string][]string
-	if err := readAll(f.Splits, &splits); err != nil {
+	if err := jsonrecord.ReadAll(f.Splits, &splits); err != nil {
 		return nil, err
 	}
 	ids, ok := splits[f.Split]
@@ -105,9 +107,9 @@ func scoreScienceQA(f Files) (*Report, error) {
 		image           bool
 	}
 	truths := map[string]truth{}
-	err = each(f.Annotations, "", func(rec record) error {
-		p, err := decode[ScienceProblem](rec)
-		truths[rec.key] = truth{p.Answer, len(p.Choices), p.Image != nil}
+	err = jsonrecord.Each(f.Annotations, "", func(rec jsonrecord.Record) error {
+		p, err := jsonrecord.Decode[ScienceProblem](rec)
+		truths[rec.Key] = truth{p.Answer, len(p.Choices), p.Image != nil}
 		return err
 	})
 	if err != nil {
@@ -181,22 +183,22 @@ func askScienceQA(f Files, ask func(Question) error) error {
 		at[id] = i
 	}
 	asked := make([]*Question, len(ids))
-	err = each(f.Annotations, "", func(rec record) error {
-		i, ok := at[rec.key]
+	err = jsonrecord.Each(f.Annotations, "", func(rec jsonrecord.Record) error {
+		i, ok := at[rec.Key]
 		if !ok {
 			return nil
 		}
-		p, err := decode[ScienceProblem](rec)
+		p, err := jsonrecord.Decode[ScienceProblem](rec)
 		if err != nil {
 			return err
 		}
-		q := &Question{ID: rec.key, Options: p.Choices}
+		q := &Question{ID: rec.Key, Options: p.Choices}
 		if p.Hint != "" {
 			q.Text = "Context: " + p.Hint + "\n"
 		}
 		q.Text += p.Question + lettered(p.Choices) + letterAnswer
 		if p.Image != nil {
-			q.Image = f.Split + "/" + rec.key + "/" + *p.Image
+			q.Image = f.Split + "/" + rec.Key + "/" + *p.Image
 		}
 		asked[i] = q
 		return nil

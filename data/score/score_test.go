@@ -152,40 +152,12 @@ func TestPython(t *testing.T) {
 
 func inf() float64 { x := 1e308; return x * 10 }
 
-// TestReader reads values that lie across the ends of its buffer.
-func TestReader(t *testing.T) {
-	long := strings.Repeat(`x\"\\`, 60_000)
-	at := write(
-		t,
-		map[string]string{
-			"a.json": `{"other": {"rows": [1]}, "rows": [` + "\n" + `{"s": "` + long + `"}, 12 ,` + "\n" + `"t", [], {}], "after": 1}`,
-		},
-	)
-	var got []string
-	var lines []int
-	require.NoError(t, each(at("a.json"), "rows", func(r record) error {
-		got, lines = append(got, string(r.raw)), append(lines, r.line)
-		b, err := os.ReadFile(r.path)
-		require.NoError(t, err)
-		require.Equal(t, string(r.raw), string(b[r.offset:r.offset+int64(len(r.raw))]))
-		return nil
-	}))
-	require.Equal(t, []string{`{"s": "` + long + `"}`, "12", `"t"`, "[]", "{}"}, got)
-	require.Equal(t, []int{2, 2, 3, 3, 3}, lines)
-	for text, says := range map[string]string{`[1, 2`: "ends early", `[1 2]`: `'2' where ','`, `{"a" 1}`: "where ':'", `[,]`: "where a value belongs", `{1: 2}`: "no string", "": "is empty", `[1]]`: "something follows", `{"a": "x`: "ends early"} {
-		at := write(t, map[string]string{"b.json": text})
-		require.ErrorContains(t, each(at("b.json"), "", func(record) error { return nil }), says, text)
-	}
-}
-
-func FuzzEach(f *testing.F) {
+func FuzzAnswers(f *testing.F) {
 	for _, s := range []string{`[{"a": 1}]`, `{"a": [1, "b\""]}`, "{}\n{}", "[", `"`, "1,2"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		at := write(t, map[string]string{"f": s})
-		_ = each(at("f"), "", func(record) error { return nil })
-		_ = each(at("f"), "a", func(record) error { return nil })
 		if a, err := OpenAnswers(nil, at("f")); err == nil {
 			require.NoError(t, a.each(func(Answer) error { return nil }))
 			a.Close()

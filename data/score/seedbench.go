@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 func seedBenchmark() Benchmark {
@@ -16,16 +18,16 @@ func seedBenchmark() Benchmark {
 
 // seedQuestion is a question of SEED-Bench.json.
 type seedQuestion struct {
-	ID       ident  `json:"question_id"`
-	Answer   string `json:"answer"`
-	A        scalar `json:"choice_a"`
-	B        scalar `json:"choice_b"`
-	C        scalar `json:"choice_c"`
-	D        scalar `json:"choice_d"`
-	DataID   string `json:"data_id"`
-	DataType string `json:"data_type"`
-	Question string `json:"question"`
-	Type     int    `json:"question_type_id"`
+	ID       jsonrecord.ID `json:"question_id"`
+	Answer   string        `json:"answer"`
+	A        jsonrecord.ID `json:"choice_a"`
+	B        jsonrecord.ID `json:"choice_b"`
+	C        jsonrecord.ID `json:"choice_c"`
+	D        jsonrecord.ID `json:"choice_d"`
+	DataID   string        `json:"data_id"`
+	DataType string        `json:"data_type"`
+	Question string        `json:"question"`
+	Type     int           `json:"question_type_id"`
 }
 
 func scoreSEED(f Files) (*Report, error) {
@@ -41,9 +43,9 @@ func scoreSEED(f Files) (*Report, error) {
 	}
 	defer a.Close()
 	names := map[int]string{}
-	err = each(f.Questions, "question_type", func(r record) error {
-		n, err := decode[int](r)
-		names[n] = r.key
+	err = jsonrecord.Each(f.Questions, "question_type", func(r jsonrecord.Record) error {
+		n, err := jsonrecord.Decode[int](r)
+		names[n] = r.Key
 		return err
 	})
 	if err != nil {
@@ -51,15 +53,15 @@ func scoreSEED(f Files) (*Report, error) {
 	}
 	r := &Report{Benchmark: "seedbench", Main: "total", Faults: a.faults}
 	types, kinds, total := map[int]*pair{}, map[string]*pair{"image": {}, "video": {}}, pair{}
-	err = each(f.Questions, "questions", func(rec record) error {
-		q, err := decode[seedQuestion](rec)
+	err = jsonrecord.Each(f.Questions, "questions", func(rec jsonrecord.Record) error {
+		q, err := jsonrecord.Decode[seedQuestion](rec)
 		if err != nil {
 			return err
 		}
 		if kinds[q.DataType] == nil || q.Answer == "" {
 			return fmt.Errorf(
 				"%s: question %s has data_type %q and answer %q: want image or video, and a letter",
-				rec.at(),
+				rec.At(),
 				q.ID,
 				q.DataType,
 				q.Answer,
@@ -111,13 +113,13 @@ func askSEED(files Files, f func(Question) error) error {
 	if err := needs("question", files.Questions); err != nil {
 		return err
 	}
-	if lines, err := oneALine(files.Questions); err != nil {
+	if lines, err := jsonrecord.OneALine(files.Questions); err != nil {
 		return err
 	} else if lines {
 		return askRows(letterAnswer)(files, f)
 	}
-	return each(files.Questions, "questions", func(r record) error {
-		q, err := decode[seedQuestion](r)
+	return jsonrecord.Each(files.Questions, "questions", func(r jsonrecord.Record) error {
+		q, err := jsonrecord.Decode[seedQuestion](r)
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 func textVQABenchmark() Benchmark {
@@ -16,10 +18,10 @@ func textVQABenchmark() Benchmark {
 
 // textTruth is a record of TextVQA's annotations.
 type textTruth struct {
-	Question   string   `json:"question"`
-	ImageID    string   `json:"image_id"`
-	QuestionID ident    `json:"question_id"`
-	Answers    []scalar `json:"answers"`
+	Question   string          `json:"question"`
+	ImageID    string          `json:"image_id"`
+	QuestionID jsonrecord.ID   `json:"question_id"`
+	Answers    []jsonrecord.ID `json:"answers"`
 }
 
 // TextVQAQuestion finds the question, in lower case, in the prompt that it was asked with.
@@ -95,15 +97,15 @@ func scoreTextVQA(f Files) (*Report, error) {
 		return out
 	}
 	sum := 0.0
-	err = each(f.Annotations, "data", func(rec record) error {
-		t, err := decode[textTruth](rec)
+	err = jsonrecord.Each(f.Annotations, "data", func(rec jsonrecord.Record) error {
+		t, err := jsonrecord.Decode[textTruth](rec)
 		if err != nil {
 			return err
 		}
 		if len(t.Answers) != 10 {
 			return fmt.Errorf(
 				"%s: %d answers, and TextVQA has 10 for each question (the test split has none)",
-				rec.at(),
+				rec.At(),
 				len(t.Answers),
 			)
 		}

@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/gollava/gollava/internal/atomicfile"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 // uploadRow is a question as an upload file needs it: the id keeps its type.
@@ -59,21 +61,21 @@ func upload(
 	}
 	defer a.Close()
 	n := 0
-	read := eachRow
-	if lines, err := oneALine(f.Questions); err != nil {
+	read := jsonrecord.EachRow
+	if lines, err := jsonrecord.OneALine(f.Questions); err != nil {
 		return err
 	} else if !lines {
-		read = func(path string, f func(record) error) error { return each(path, "questions", f) }
+		read = func(path string, f func(jsonrecord.Record) error) error { return jsonrecord.Each(path, "questions", f) }
 	}
 	return writeJSON(path, before, between, after, func(put func(any) error) error {
-		err := read(f.Questions, func(r record) error {
-			q, err := decode[uploadRow](r)
+		err := read(f.Questions, func(r jsonrecord.Record) error {
+			q, err := jsonrecord.Decode[uploadRow](r)
 			if err != nil {
 				return err
 			}
-			var id ident
+			var id jsonrecord.ID
 			if err := json.Unmarshal(q.ID, &id); err != nil || id == "" {
-				return fmt.Errorf("%s: no question_id", r.at())
+				return fmt.Errorf("%s: no question_id", r.At())
 			}
 			x, ok, err := a.find(string(id))
 			if err != nil {
@@ -81,7 +83,7 @@ func upload(
 			}
 			if !ok && !blank {
 				return fmt.Errorf("%s: question %s has no answer, and the official format has no blank: answer it "+
-					"first", r.at(), id)
+					"first", r.At(), id)
 			}
 			n++
 			return put(make(q, string(id), x.Text))

@@ -1,5 +1,7 @@
 package score
 
+import "github.com/gollava/gollava/internal/jsonrecord"
+
 import "fmt"
 
 func vizWizBenchmark() Benchmark {
@@ -25,18 +27,18 @@ func scoreVizWiz(f Files) (*Report, error) {
 	r := &Report{Benchmark: "vizwiz", Main: "overall", Faults: a.faults}
 	rule, _ := vqaRules()
 	m := newMeans()
-	err = each(f.Annotations, "", func(rec record) error {
-		t, err := decode[vqaTruth](rec)
+	err = jsonrecord.Each(f.Annotations, "", func(rec jsonrecord.Record) error {
+		t, err := jsonrecord.Decode[vqaTruth](rec)
 		if err != nil {
 			return err
 		}
 		id := string(t.Image)
 		if id == "" || len(t.Answers) == 0 {
-			return fmt.Errorf("%s: no image, or no answers", rec.at())
+			return fmt.Errorf("%s: no image, or no answers", rec.At())
 		}
 		for i := range t.Answers { // VizWiz does not number the ten people; equal answers of two are still two
 			if t.Answers[i].ID == "" {
-				t.Answers[i].ID = ident(fmt.Sprint(i))
+				t.Answers[i].ID = jsonrecord.ID(fmt.Sprint(i))
 			}
 		}
 		x, ok, err := a.find(id)

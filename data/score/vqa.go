@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 func vqaBenchmark() Benchmark {
@@ -18,18 +20,18 @@ func vqaBenchmark() Benchmark {
 
 // vqaTruth is a record of VQAv2's and VizWiz's annotations.
 type vqaTruth struct {
-	ID         ident    `json:"question_id"`
-	Image      ident    `json:"image"`
-	Type       string   `json:"question_type"`
-	AnswerType string   `json:"answer_type"`
-	Answers    []vqaSay `json:"answers"`
+	ID         jsonrecord.ID `json:"question_id"`
+	Image      jsonrecord.ID `json:"image"`
+	Type       string        `json:"question_type"`
+	AnswerType string        `json:"answer_type"`
+	Answers    []vqaSay      `json:"answers"`
 }
 
 // vqaSay is what one of the ten people answered.
 type vqaSay struct {
-	Answer     scalar `json:"answer"`
-	Confidence string `json:"answer_confidence"`
-	ID         ident  `json:"answer_id"`
+	Answer     jsonrecord.ID `json:"answer"`
+	Confidence string        `json:"answer_confidence"`
+	ID         jsonrecord.ID `json:"answer_id"`
 }
 
 // vqaRule is a revision of the official program's rule.
@@ -133,14 +135,14 @@ func scoreVQA(f Files) (*Report, error) {
 	r := &Report{Benchmark: "vqav2", Main: "overall", Faults: a.faults}
 	current, older := vqaRules()
 	now, then := newMeans(), newMeans()
-	err = each(f.Annotations, "annotations", func(rec record) error {
-		t, err := decode[vqaTruth](rec)
+	err = jsonrecord.Each(f.Annotations, "annotations", func(rec jsonrecord.Record) error {
+		t, err := jsonrecord.Decode[vqaTruth](rec)
 		if err != nil {
 			return err
 		}
 		id := string(t.ID)
 		if id == "" || len(t.Answers) == 0 {
-			return fmt.Errorf("%s: no question_id, or no answers", rec.at())
+			return fmt.Errorf("%s: no question_id, or no answers", rec.At())
 		}
 		x, ok, err := a.find(id)
 		if err != nil {
@@ -180,7 +182,7 @@ func scoreVQA(f Files) (*Report, error) {
 // vqaAsk is a question of VQAv2's question file or of LLaVA's.
 type vqaAsk struct {
 	askRow
-	ImageID ident `json:"image_id"`
+	ImageID jsonrecord.ID `json:"image_id"`
 }
 
 // askVQA asks the questions of VQAv2's own file, or of LLaVA's.
@@ -188,7 +190,7 @@ func askVQA(files Files, f func(Question) error) error {
 	if err := needs("question", files.Questions); err != nil {
 		return err
 	}
-	if lines, err := oneALine(files.Questions); err != nil {
+	if lines, err := jsonrecord.OneALine(files.Questions); err != nil {
 		return err
 	} else if lines {
 		return askRows(shortAnswer)(files, f)
@@ -199,8 +201,8 @@ func askVQA(files Files, f func(Question) error) error {
 			subtype = strings.Replace(name, "-dev", "", 1)
 		}
 	}
-	return each(files.Questions, "questions", func(r record) error {
-		q, err := decode[vqaAsk](r)
+	return jsonrecord.Each(files.Questions, "questions", func(r jsonrecord.Record) error {
+		q, err := jsonrecord.Decode[vqaAsk](r)
 		if err != nil {
 			return err
 		}

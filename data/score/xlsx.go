@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/internal/atomicfile"
+
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 // uploadMMBench writes the sheet that MMBench's server takes, as LLaVA's convert_mmbench_for_submission does: the
@@ -24,14 +26,14 @@ func uploadMMBench(f Files, path string) error {
 	}
 	defer a.Close()
 	var columns []string
-	err = eachLine(f.Questions, func(r record, _ bool) error {
+	err = jsonrecord.EachLine(f.Questions, func(r jsonrecord.Record, _ bool) error {
 		left := []string{"hint", "category", "source", "image", "comment", "l2-category"}
-		for _, c := range strings.Split(strings.TrimRight(string(r.raw), "\r"), "\t") {
+		for _, c := range strings.Split(strings.TrimRight(string(r.Raw), "\r"), "\t") {
 			if !slices.Contains(left, c) {
 				columns = append(columns, c)
 			}
 		}
-		return stop
+		return jsonrecord.Stop
 	})
 	if err != nil {
 		return err
@@ -42,10 +44,10 @@ func uploadMMBench(f Files, path string) error {
 			return err
 		}
 		n := 0
-		err := eachMMRow(f.Questions, func(r record, row mmRow) error {
+		err := eachMMRow(f.Questions, func(r jsonrecord.Record, row mmRow) error {
 			x, ok, err := a.find(strconv.Itoa(row.index))
 			if err == nil && !ok {
-				err = fmt.Errorf("%s: question %d has no answer: answer it first", r.at(), row.index)
+				err = fmt.Errorf("%s: question %d has no answer: answer it first", r.At(), row.index)
 			}
 			if err != nil {
 				return err

@@ -1,4 +1,6 @@
-package score
+// Package jsonrecord reads files of many JSON records as streams: arrays, objects of records, and one record a line. Memory holds one
+// Record at a time, and errors name file and line.
+package jsonrecord
 
 import (
 	"bytes"
@@ -13,22 +15,22 @@ import (
 // longest is the longest record that is read, in bytes. MMBench's hold a picture as text.
 const longest = 256 << 20
 
-// record is one record of a file. Its bytes are valid until the next one is read.
-type record struct {
-	path   string
-	raw    []byte
-	key    string // its name, if the records are the members of an object
-	line   int    // from 1
-	offset int64  // of raw in the file
+// Record is one record of a file. Its bytes are valid until the next one is read.
+type Record struct {
+	Path   string
+	Raw    []byte
+	Key    string // its name, if the records are the members of an object
+	Line   int    // from 1
+	Offset int64  // of Raw in the file
 }
 
-// at names the record's place.
-func (r record) at() string { return fmt.Sprintf("%s:%d", r.path, r.line) }
+// At names the record's place.
+func (r Record) At() string { return fmt.Sprintf("%s:%d", r.Path, r.Line) }
 
-// decode reads the record as T. An error names file, line and field in the file's own terms.
-func decode[T any](r record) (T, error) {
+// Decode reads the record as T. An error names file, line and field in the file's own terms.
+func Decode[T any](r Record) (T, error) {
 	var v T
-	err := json.Unmarshal(r.raw, &v)
+	err := json.Unmarshal(r.Raw, &v)
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
 		field := wrong.Field
@@ -38,17 +40,17 @@ func decode[T any](r record) (T, error) {
 		err = fmt.Errorf("%s is a %s, which does not fit there", field, wrong.Value)
 	}
 	if err != nil {
-		return v, fmt.Errorf("%s: %w", r.at(), err)
+		return v, fmt.Errorf("%s: %w", r.At(), err)
 	}
 	return v, nil
 }
 
-// stop ends a reading early without an error.
-var stop = errors.New("stop")
+// Stop ends a reading early without an error.
+var Stop = errors.New("stop")
 
-// eachLine calls f with each line that is not blank, which need not be JSON. The last line has cut set if no line end
+// EachLine calls f with each line that is not blank, which need not be JSON. The last line has cut set if no line end
 // follows it.
-func eachLine(path string, f func(r record, cut bool) error) error {
+func EachLine(path string, f func(r Record, cut bool) error) error {
 	s, err := open(path)
 	if err != nil {
 		return err
@@ -59,10 +61,10 @@ func eachLine(path string, f func(r record, cut bool) error) error {
 		if err != nil {
 			return err
 		}
-		if len(bytes.TrimSpace(r.raw)) == 0 {
+		if len(bytes.TrimSpace(r.Raw)) == 0 {
 			continue
 		}
-		if err := f(r, cut); err == stop {
+		if err := f(r, cut); err == Stop {
 			return nil
 		} else if err != nil {
 			return err
@@ -71,9 +73,9 @@ func eachLine(path string, f func(r record, cut bool) error) error {
 	return s.err
 }
 
-// each calls f with each record of a JSON file: the elements of an array; the members of an object; or with within,
+// Each calls f with each record of a JSON file: the elements of an array; the members of an object; or with within,
 // the elements or members of what the object has under that key, other keys being passed over.
-func each(path, within string, f func(r record) error) error {
+func Each(path, within string, f func(r Record) error) error {
 	s, err := open(path)
 	if err != nil {
 		return err
@@ -103,14 +105,14 @@ func each(path, within string, f func(r record) error) error {
 			}
 		}
 	}
-	if err == stop {
+	if err == Stop {
 		return nil
 	}
 	return err
 }
 
-// eachRow calls f with each record of a file that has one a line, or of a JSON array.
-func eachRow(path string, f func(r record) error) error {
+// EachRow calls f with each record of a file that has one a line, or of a JSON array.
+func EachRow(path string, f func(r Record) error) error {
 	s, err := open(path)
 	if err != nil {
 		return err
@@ -119,21 +121,47 @@ func eachRow(path string, f func(r record) error) error {
 	array := s.more() && s.peek() == '['
 	s.close()
 	if array {
-		return each(path, "", f)
+		return Each(path, "", f)
 	}
-	return eachLine(path, func(r record, _ bool) error { return f(r) })
+	return EachLine(path, func(r Record, _ bool) error { return f(r) })
 }
 
-// oneALine reports whether a file has a JSON object on its first line, and is not a JSON value as a whole.
-func oneALine(path string) (bool, error) {
+// OneALine reports whether a file has a JSON object on its first line, and is not a JSON value as a whole.
+func OneALine(path string) (bool, error) {
 	lines := false
-	err := eachLine(path, func(r record, cut bool) error {
-		lines = len(r.raw) > 0 && r.raw[0] == '{' && json.Valid(r.raw) &&
-			(!cut || bytes.Contains(r.raw, []byte(`"question_id"`)) &&
-				!bytes.Contains(r.raw, []byte(`"questions"`)))
-		return stop
+	err := EachLine(path, func(r Record, cut bool) error {
+		lines = len(r.Raw) > 0 && r.Raw[0] == '{' && json.Valid(r.Raw) &&
+			(!cut || bytes.Contains(r.Raw, []byte(`"question_id"`)) &&
+				!bytes.Contains(r.Raw, []byte(`"questions"`)))
+		return Stop
 	})
 	return lines, err
+}
+
+// Head tells what a file holds: its first byte that is no white space, 0 if there is none; and of an object the first key, and the
+// first byte of that key's value.
+func Head(path string) (first byte, key string, value byte, err error) {
+	s, err := open(path)
+	if err != nil {
+		return 0, "", 0, err
+	}
+	defer s.close()
+	if s.space(); !s.more() {
+		return 0, "", 0, s.err
+	}
+	if first = s.peek(); first != '{' {
+		return first, "", 0, nil
+	}
+	err = s.members(func(k string) error {
+		if key = k; s.more() {
+			value = s.peek()
+		}
+		return Stop
+	})
+	if err != nil && err != Stop {
+		return first, "", 0, nil // no object after all: its reader says so
+	}
+	return first, key, value, nil
 }
 
 // scanner passes over JSON without building it.
@@ -255,7 +283,7 @@ func (s *scanner) members(f func(key string) error) error {
 }
 
 // list calls f with the elements or members of the value at s.pos.
-func (s *scanner) list(f func(record) error) error {
+func (s *scanner) list(f func(Record) error) error {
 	s.space()
 	if s.more() && s.peek() == '{' {
 		return s.members(func(key string) error { return s.record(key, f) })
@@ -282,11 +310,11 @@ func (s *scanner) list(f func(record) error) error {
 	}
 }
 
-func (s *scanner) record(key string, f func(record) error) error {
+func (s *scanner) record(key string, f func(Record) error) error {
 	s.space()
-	r := record{path: s.path, key: key, line: s.line, offset: s.base + int64(s.pos)}
+	r := Record{Path: s.path, Key: key, Line: s.line, Offset: s.base + int64(s.pos)}
 	var err error
-	if r.raw, err = s.value(); err != nil {
+	if r.Raw, err = s.value(); err != nil {
 		return err
 	}
 	return f(r)
@@ -361,16 +389,16 @@ func (s *scanner) finish(from int) ([]byte, error) {
 }
 
 // textLine returns the line at s.pos without its end; cut says that the file ends before the line does.
-func (s *scanner) textLine() (r record, cut bool, err error) {
+func (s *scanner) textLine() (r Record, cut bool, err error) {
 	s.text = s.text[:0]
-	r = record{path: s.path, line: s.line, offset: s.base + int64(s.pos)}
+	r = Record{Path: s.path, Line: s.line, Offset: s.base + int64(s.pos)}
 	for s.more() {
 		i := bytes.IndexByte(s.buf[s.pos:], '\n')
 		if i >= 0 {
 			s.text = append(s.text, s.buf[s.pos:s.pos+i]...)
 			s.pos += i + 1
 			s.line++
-			r.raw = s.text
+			r.Raw = s.text
 			return r, false, nil
 		}
 		s.text = append(s.text, s.buf[s.pos:]...)
@@ -378,32 +406,29 @@ func (s *scanner) textLine() (r record, cut bool, err error) {
 			return r, false, s.fault("a line of more than %d MB", longest>>20)
 		}
 	}
-	r.raw = s.text
+	r.Raw = s.text
 	return r, true, s.err
 }
 
-// ident is a question's id: a JSON string's text, or a number as it is written, so that 100 and "100" are the same.
-type ident string
+// ID is a question's id: a JSON string's text, or a number as it is written, so that 100 and "100" are the same.
+type ID string
 
 // UnmarshalJSON reads a string or a number.
-func (id *ident) UnmarshalJSON(b []byte) error {
+func (id *ID) UnmarshalJSON(b []byte) error {
 	switch {
 	case len(b) > 0 && b[0] == '"':
 		return json.Unmarshal(b, (*string)(id))
 	case string(b) == "null":
 		return nil
 	case len(b) > 0 && (b[0] == '-' || b[0] >= '0' && b[0] <= '9'):
-		*id = ident(b)
+		*id = ID(b)
 		return nil
 	}
 	return fmt.Errorf("an id is a string or a number, not %.20s", b)
 }
 
-// scalar is a value that question files write as a string or as a number.
-type scalar = ident
-
-// readAll reads a small file as one JSON value, keeping numbers as they are written.
-func readAll(path string, v any) error {
+// ReadAll reads a small file as one JSON value, keeping numbers as they are written.
+func ReadAll(path string, v any) error {
 	b, err := os.ReadFile(path)
 	if err != nil {
 		return err

@@ -10,6 +10,7 @@ import (
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/internal/verify/benchmarkcase"
 	"github.com/gollava/gollava/internal/verify/datacase"
+	"github.com/gollava/gollava/internal/verify/datagencase"
 	"github.com/gollava/gollava/internal/verify/ggufcase"
 	"github.com/gollava/gollava/internal/verify/modelcase"
 	"github.com/gollava/gollava/internal/verify/pixelcase"
@@ -28,6 +29,7 @@ var tasks = map[string]verify.Task{
 	"causal_lm":      modelcase.CausalLM,
 	"clip":           visioncase.Run,
 	"clip_vision":    visioncase.Run,
+	"datagen":        datagencase.Run,
 	"dataset":        datacase.Run,
 	"gguf_blocks":    ggufcase.Blocks,
 	"gguf_causal_lm": ggufcase.CausalLM,

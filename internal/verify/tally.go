@@ -24,6 +24,14 @@ func (t *Tally) Check(ok bool, format string, args ...any) {
 	}
 }
 
+// Add counts the cases of another tally too.
+func (t *Tally) Add(o Tally) {
+	t.good, t.total = t.good+o.good, t.total+o.total
+	if t.first == "" {
+		t.first = o.first
+	}
+}
+
 // Row sums up: MaxAbs is 0 where every case holds, else 1. It fails where there were none.
 func (t *Tally) Row() Row {
 	r := Row{What: t.What, Pass: t.good == t.total && t.total > 0, Detail: fmt.Sprintf("%d of %d", t.good, t.total)}

@@ -38,8 +38,18 @@ func texts(turns []Turn) string {
 
 // singular is a word without the ending of a plural, as far as names of objects need it.
 func singular(w string) string {
-	irregular := map[string]string{"people": "person", "persons": "person", "men": "man", "women": "woman", "children": "child", "mice": "mouse", "knives": "knife",
-		"sheep": "sheep", "skis": "skis", "scissors": "scissors"}
+	irregular := map[string]string{
+		"people":   "person",
+		"persons":  "person",
+		"men":      "man",
+		"women":    "woman",
+		"children": "child",
+		"mice":     "mouse",
+		"knives":   "knife",
+		"sheep":    "sheep",
+		"skis":     "skis",
+		"scissors": "scissors",
+	}
 	if s, ok := irregular[w]; ok {
 		return s
 	}
@@ -73,8 +83,8 @@ func holds(text, name []string) bool {
 	return false
 }
 
-// unknownObject returns a category that an answer names although no caption and no box has it. An answer that begins with no may name
-// what is not there, and a question may ask for it.
+// unknownObject returns a category that an answer names although no caption and no box has it. An answer that begins
+// with no may name what is not there, and a question may ask for it.
 func unknownObject(s *Scene, categories []string, turns []Turn) string {
 	known := stems(strings.Join(append(s.names(), s.Captions...), " . "))
 	for _, c := range categories {
@@ -106,10 +116,24 @@ func partOf(text, name []string, categories []string) bool {
 }
 
 // numerals are counts as words.
-var numerals = []string{"zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"}
+var numerals = []string{
+	"zero",
+	"one",
+	"two",
+	"three",
+	"four",
+	"five",
+	"six",
+	"seven",
+	"eight",
+	"nine",
+	"ten",
+	"eleven",
+	"twelve",
+}
 
-// wrongNumber reports whether an answer counts a kind of object otherwise than the boxes do, unless a caption has the same count:
-// "three boats" where there are boxes of two.
+// wrongNumber reports whether an answer counts a kind of object otherwise than the boxes do, unless a caption has the
+// same count: "three boats" where there are boxes of two.
 func wrongNumber(s *Scene, turns []Turn) bool {
 	boxes := map[string]int{}
 	for _, b := range s.Boxes {
@@ -146,11 +170,12 @@ func wrongNumber(s *Scene, turns []Turn) bool {
 }
 
 // functionWords are frequent in English of any topic.
-var functionWords = strings.Fields("the a an is are was of in on at to and or with it its this that there here from by for as be not no yes " +
+var functionWords = strings.Fields("the a an is are was of in on at to and or with it its this that there here " +
+	"from by for as be not no yes " +
 	"he she they his her their what which who how where one two while near next")
 
-// otherLanguage reports whether a text is in another language than the captions: of another script, or hardly with English function
-// words where the captions have many.
+// otherLanguage reports whether a text is in another language than the captions: of another script, or hardly with
+// English function words where the captions have many.
 func otherLanguage(captions, text string) bool {
 	script := func(s string) (latin, all int) {
 		for _, r := range s {
@@ -183,8 +208,8 @@ func otherLanguage(captions, text string) bool {
 	return n >= 12 && a >= 0.15 && b < 0.05
 }
 
-// repeats reports whether a text says the same over and over: a sentence of four words and more three times, or hardly any run of three
-// words that is new.
+// repeats reports whether a text says the same over and over: a sentence of four words and more three times, or
+// hardly any run of three words that is new.
 func repeats(text string) bool {
 	times := map[string]int{}
 	for _, sentence := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(".!?\n", r) }) {

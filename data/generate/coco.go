@@ -37,9 +37,10 @@ type cocoAnnotation struct {
 	Caption  *string         `json:"caption"`
 }
 
-// OpenCOCO reads COCO's captions_*.json and instances_*.json; pictures are in the order of the captions file. images is the folder of
-// the pictures; empty: nobody looks whether they are there. instances may be empty: then only conversations can be written. What is
-// wrong with annotations is counted in the set's faults; files that are not COCO's are an error.
+// OpenCOCO reads COCO's captions_*.json and instances_*.json; pictures are in the order of the captions file. images
+// is the folder of the pictures; empty: nobody looks whether they are there. instances may be empty: then only
+// conversations can be written. What is wrong with annotations is counted in the set's faults; files that are not
+// COCO's are an error.
 func OpenCOCO(captions, instances, images string) (*Set, error) {
 	set := &Set{}
 	byID := map[int64]*Scene{}
@@ -49,7 +50,12 @@ func OpenCOCO(captions, instances, images string) (*Set, error) {
 			return err
 		}
 		if m.File == "" || !filepath.IsLocal(m.File) {
-			return fmt.Errorf("%s: picture %d: file_name %q names no file in a folder of pictures", r.At(), m.ID, m.File)
+			return fmt.Errorf(
+				"%s: picture %d: file_name %q names no file in a folder of pictures",
+				r.At(),
+				m.ID,
+				m.File,
+			)
 		}
 		if byID[m.ID] != nil {
 			set.Faults.add(ImageTwice, r.At(), m.ID, m.File)
@@ -214,16 +220,17 @@ type sceneRecord struct {
 	Boxes    []sceneRegion `json:"boxes"`
 }
 
-// sceneRegion is a box of such a line: in pixels as COCO has it, or as left, top, right, bottom in shares of width and height.
+// sceneRegion is a box of such a line: in pixels as COCO has it, or as left, top, right, bottom in shares of width
+// and height.
 type sceneRegion struct {
 	Name string      `json:"name"`
 	BBox *[4]float64 `json:"bbox"`
 	Box  *[4]float64 `json:"box"`
 }
 
-// OpenRecords reads a file of records {"image", "captions", "boxes"}, one a line or in an array: boxes are {"name", "bbox"} in pixels,
-// with the picture's "width" and "height"; or {"name", "box"} with [left, top, right, bottom] in shares of them. "id" is the number
-// of the record unless it is given.
+// OpenRecords reads a file of records {"image", "captions", "boxes"}, one a line or in an array: boxes are {"name",
+// "bbox"} in pixels, with the picture's "width" and "height"; or {"name", "box"} with [left, top, right, bottom] in
+// shares of them. "id" is the number of the record unless it is given.
 func OpenRecords(path, images string) (*Set, error) {
 	set := &Set{}
 	byID := map[int64]bool{}
@@ -260,7 +267,12 @@ func OpenRecords(path, images string) (*Set, error) {
 				box.BBox = *b.BBox
 			case b.Box != nil:
 				x := *b.Box
-				box.BBox = [4]float64{x[0] * s.Width, x[1] * s.Height, (x[2] - x[0]) * s.Width, (x[3] - x[1]) * s.Height}
+				box.BBox = [4]float64{
+					x[0] * s.Width,
+					x[1] * s.Height,
+					(x[2] - x[0]) * s.Width,
+					(x[3] - x[1]) * s.Height,
+				}
 			default:
 				set.Faults.add(BoxBroken, r.At(), s.ID, note)
 				continue

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// Endpoint is a language model behind a service that speaks OpenAI's chat completions, as llama.cpp, vLLM, ollama and gollava serve do
-// too. It is safe for concurrent use.
+// Endpoint is a language model behind a service that speaks OpenAI's chat completions, as llama.cpp, vLLM, ollama and
+// gollava serve do too. It is safe for concurrent use.
 type Endpoint struct {
 	URL     string        // of the interface, such as http://localhost:8080/v1
 	Key     string        // sent as a bearer token, if not empty; never logged
@@ -102,7 +102,13 @@ func (e *Endpoint) client() *http.Client {
 		return e.Client
 	}
 	e.once.Do(func() {
-		e.own = &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, MaxIdleConnsPerHost: 256, IdleConnTimeout: time.Minute}}
+		e.own = &http.Client{
+			Transport: &http.Transport{
+				Proxy:               http.ProxyFromEnvironment,
+				MaxIdleConnsPerHost: 256,
+				IdleConnTimeout:     time.Minute,
+			},
+		}
 	})
 	return e.own
 }
@@ -133,7 +139,8 @@ func (r *Reply) read(body []byte) {
 		r.Finish = *first.Finish
 	}
 	var text string
-	if len(first.Message.Content) > 0 && first.Message.Content[0] == '"' && json.Unmarshal(first.Message.Content, &text) == nil {
+	if len(first.Message.Content) > 0 && first.Message.Content[0] == '"' &&
+		json.Unmarshal(first.Message.Content, &text) == nil {
 		r.Text = &text
 	} else {
 		r.Error = "the answer has no text"
@@ -163,7 +170,8 @@ func retryAfter(h http.Header, now time.Time) time.Duration {
 	return 0
 }
 
-// pace spaces requests: by the limits that are given, and further apart after the service has said that it is too much.
+// pace spaces requests: by the limits that are given, and further apart after the service has said that it is too
+// much.
 type pace struct {
 	mu    sync.Mutex
 	next  time.Time     // before this nobody asks

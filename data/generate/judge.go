@@ -40,7 +40,13 @@ func (j *Judge) request(s sample, turns []Turn) *Request {
 		}
 		b.WriteString("\nAnswer: " + t.Answer)
 	}
-	return &Request{Kind: "judge", Scene: s.scene, Model: j.Model, MaxTokens: 8, Messages: []Message{{"system", system}, {"user", b.String()}}}
+	return &Request{
+		Kind:      "judge",
+		Scene:     s.scene,
+		Model:     j.Model,
+		MaxTokens: 8,
+		Messages:  []Message{{"system", system}, {"user", b.String()}},
+	}
 }
 
 // judged looks up what the judge said. A judge that cannot be understood in a few attempts refuses.

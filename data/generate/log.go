@@ -12,7 +12,8 @@ import (
 	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
-// log is the file of all replies, appended to and flushed to the disk one by one. It holds places in memory, not texts.
+// log is the file of all replies, appended to and flushed to the disk one by one. It holds places in memory, not
+// texts.
 type log struct {
 	mu     sync.Mutex
 	file   *os.File
@@ -40,7 +41,8 @@ func openLog(path string) (*log, error) {
 			return fmt.Errorf("%w: the log of replies is damaged: repair the line or delete it", err)
 		}
 		if want := len(l.places[v.Request]) + 1; v.Attempt != want {
-			return fmt.Errorf("%s: attempt %d where %d belongs: the log of replies is damaged, or two runs wrote to it", r.At(), v.Attempt, want)
+			return fmt.Errorf("%s: attempt %d where %d belongs: the log of replies is damaged, or two runs wrote "+
+				"to it", r.At(), v.Attempt, want)
 		}
 		l.note(v, span{r.Offset, len(r.Raw)})
 		l.size = r.Offset + int64(len(r.Raw)) + 1

@@ -52,8 +52,8 @@ func count(s string) int {
 	return len(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || r >= 0x1c && r <= 0x1f }))
 }
 
-// Parse reads what a teacher wrote: for a description one Turn without a question. cut says that the limit of tokens ended the answer.
-// The fault is empty if the answer is usable; repeated questions of a conversation are dropped.
+// Parse reads what a teacher wrote: for a description one Turn without a question. cut says that the limit of tokens
+// ended the answer. The fault is empty if the answer is usable; repeated questions of a conversation are dropped.
 func (c *Config) Parse(k Kind, text string, cut bool) ([]Turn, FaultKind) {
 	text = trim(strings.ReplaceAll(text, "\r\n", "\n"))
 	if m := fence.FindStringSubmatch(text); m != nil {
@@ -160,7 +160,8 @@ func plain(s string) string {
 // leaks finds words that tell where the teacher's knowledge comes from, and the token that stands for a picture.
 func (c *Config) leaks(text string) FaultKind {
 	low := strings.ToLower(text)
-	if slices.ContainsFunc(c.Leaks, func(w string) bool { return strings.Contains(low, w) }) || placed.MatchString(text) {
+	if slices.ContainsFunc(c.Leaks, func(w string) bool { return strings.Contains(low, w) }) ||
+		placed.MatchString(text) {
 		return Leak
 	}
 	if strings.Contains(text, "<image>") {

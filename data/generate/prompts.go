@@ -34,9 +34,10 @@ func DefaultConfig() Config {
 	return c
 }
 
-// ReadPrompts replaces prompts by those of a folder laid out as LLaVA's playground/data/prompts: KIND/system_message.txt, and examples
-// KIND/NAME_caps.txt with KIND/NAME_conv.txt, where KIND is conversation, detail_description or complex_reasoning. Files of lines are
-// read too, each if it is there: detail_questions.txt, refusals.txt, leaks.txt. Kinds without a folder keep what they have.
+// ReadPrompts replaces prompts by those of a folder laid out as LLaVA's playground/data/prompts:
+// KIND/system_message.txt, and examples KIND/NAME_caps.txt with KIND/NAME_conv.txt, where KIND is conversation,
+// detail_description or complex_reasoning. Files of lines are read too, each if it is there: detail_questions.txt,
+// refusals.txt, leaks.txt. Kinds without a folder keep what they have.
 func (c *Config) ReadPrompts(prompts fs.FS) error {
 	read := func(name string) (string, error) {
 		b, err := fs.ReadFile(prompts, name)
@@ -99,12 +100,14 @@ func (c *Config) ReadPrompts(prompts fs.FS) error {
 		}
 	}
 	if !found {
-		return fmt.Errorf("generate: prompts: the folder has none of conversation/, detail_description/ and complex_reasoning/")
+		return fmt.Errorf("generate: prompts: the folder has none of conversation/, detail_description/ and " +
+			"complex_reasoning/")
 	}
 	return nil
 }
 
-// WritePrompts writes our prompts into a folder, to be edited. Files that are there are an error: they may have been edited.
+// WritePrompts writes our prompts into a folder, to be edited. Files that are there are an error: they may have been
+// edited.
 func WritePrompts(dir string) error {
 	return fs.WalkDir(embedded, "prompts", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {

@@ -4,11 +4,14 @@ import "strings"
 
 // words are the tokens that ROUGE compares: runs of letters a to z and digits of the lower-cased text.
 func words(s string) []string {
-	return strings.FieldsFunc(strings.ToLower(s), func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9') })
+	return strings.FieldsFunc(
+		strings.ToLower(s),
+		func(r rune) bool { return !(r >= 'a' && r <= 'z' || r >= '0' && r <= '9') },
+	)
 }
 
-// ROUGE is ROUGE-L's F1 of two texts (Lin 2004, without stemming): the harmonic mean of the shares of each text's words that their
-// longest common subsequence covers.
+// ROUGE is ROUGE-L's F1 of two texts (Lin 2004, without stemming): the harmonic mean of the shares of each text's
+// words that their longest common subsequence covers.
 func ROUGE(a, b string) float64 { return rougeWords(words(a), words(b)) }
 
 func rougeWords(x, y []string) float64 {

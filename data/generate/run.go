@@ -51,7 +51,14 @@ func (c *Config) samples(set *Set, f func(s sample) error) error {
 			if !ok || !c.wants(k, scene.ID) {
 				continue
 			}
-			r := &Request{Kind: k, Scene: scene, Model: c.Model, Temperature: c.Temperature, MaxTokens: c.MaxTokens, Messages: c.Messages(k, context)}
+			r := &Request{
+				Kind:        k,
+				Scene:       scene,
+				Model:       c.Model,
+				Temperature: c.Temperature,
+				MaxTokens:   c.MaxTokens,
+				Messages:    c.Messages(k, context),
+			}
 			if err := f(sample{scene, k, r, r.Hash()}); err != nil {
 				return err
 			}
@@ -71,7 +78,7 @@ type run struct {
 	mu       sync.Mutex
 	asking   map[string]*asking // by the request's hash
 	unasked  map[int]FaultKind  // by the sample's number
-	flight   float64            // estimated dollars of requests under way
+	flight   Usage              // estimated tokens of requests under way
 	waiting  *sync.Cond
 	progress Progress
 	began    time.Time
@@ -85,10 +92,11 @@ type asking struct {
 	after      time.Duration // what the service said after it
 }
 
-// Run asks about every picture of a set and writes into o.Out: LLaVA's json for each kind (conversation.json, detail.json,
-// reasoning.json) and all.json, provenance.jsonl, report.json, and replies.jsonl, the log. The same log gives the same bytes at any
-// number of workers. When ctx ends, requests under way are finished and logged, nothing else is written, and the error says so; running
-// again goes on. A budget that is spent ends the asking, and what is there is written.
+// Run asks about every picture of a set and writes into o.Out: LLaVA's json for each kind (conversation.json,
+// detail.json, reasoning.json) and all.json, provenance.jsonl, report.json, and replies.jsonl, the log. The same log
+// gives the same bytes at any number of workers. When ctx ends, requests under way are finished and logged, nothing
+// else is written, and the error says so; running again goes on. A budget that is spent ends the asking, and what is
+// there is written.
 func Run(ctx context.Context, set *Set, c Config, o Options) (*Report, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -103,7 +111,16 @@ func Run(ctx context.Context, set *Set, c Config, o Options) (*Report, error) {
 	defer l.close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	r := &run{Config: &c, Options: o, set: set, log: l, stop: cancel, asking: map[string]*asking{}, unasked: map[int]FaultKind{}, began: time.Now()}
+	r := &run{
+		Config:  &c,
+		Options: o,
+		set:     set,
+		log:     l,
+		stop:    cancel,
+		asking:  map[string]*asking{},
+		unasked: map[int]FaultKind{},
+		began:   time.Now(),
+	}
 	r.waiting = sync.NewCond(&r.mu)
 	if r.Workers <= 0 {
 		r.Workers = 4
@@ -164,7 +181,8 @@ func (r *run) ask(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	if err != nil {
-		return fmt.Errorf("generate: stopped after %d of %d samples; every reply is kept in %s, run the same again to go on: %w",
+		return fmt.Errorf("generate: stopped after %d of %d samples; every reply is kept in %s, run the same "+
+			"again to go on: %w",
 			r.progress.Done, r.progress.Total, filepath.Join(r.Out, "replies.jsonl"), err)
 	}
 	return nil
@@ -282,11 +300,17 @@ func (r *run) settle(ctx context.Context, s sample) (FaultKind, error) {
 }
 
 // once sends one request within the budget and logs the reply.
-func (r *run) once(ctx context.Context, t Teacher, request *Request, hash string, attempt int) (Reply, FaultKind, error) {
+func (r *run) once(
+	ctx context.Context,
+	t Teacher,
+	request *Request,
+	hash string,
+	attempt int,
+) (Reply, FaultKind, error) {
 	if ctx.Err() != nil {
 		return Reply{}, Unasked, ctx.Err()
 	}
-	cost := r.Price.usd(r.guess(request))
+	cost := r.guess(request)
 	if !r.reserve(cost) {
 		return Reply{}, Budget, nil
 	}
@@ -299,7 +323,8 @@ func (r *run) once(ctx context.Context, t Teacher, request *Request, hash string
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.flight -= cost
+	r.flight.Prompt -= cost.Prompt
+	r.flight.Completion -= cost.Completion
 	r.waiting.Broadcast()
 	if err != nil {
 		if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
@@ -320,9 +345,9 @@ func (r *run) once(ctx context.Context, t Teacher, request *Request, hash string
 	return reply, "", nil
 }
 
-// reserve waits until it is certain whether the budget allows one more request: what is spent must be below it, and with what is under
-// way it must not be passed by a request that would not have been sent otherwise.
-func (r *run) reserve(cost float64) bool {
+// reserve waits until it is certain whether the budget allows one more request: what is spent must be below it, and
+// with what is under way it must not be passed by a request that would not have been sent otherwise.
+func (r *run) reserve(cost Usage) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
@@ -331,9 +356,12 @@ func (r *run) reserve(cost float64) bool {
 		if r.BudgetUSD > 0 && usd >= r.BudgetUSD || r.BudgetTokens > 0 && tokens >= r.BudgetTokens {
 			return false
 		}
-		limited := r.BudgetUSD > 0 && usd+r.flight >= r.BudgetUSD
-		if !limited || r.flight == 0 {
-			r.flight += cost
+		with := Usage{u.Prompt + r.flight.Prompt, u.Completion + r.flight.Completion}
+		passed := r.BudgetUSD > 0 && r.Price.usd(with) >= r.BudgetUSD ||
+			r.BudgetTokens > 0 && with.Prompt+with.Completion >= r.BudgetTokens
+		if !passed || r.flight == (Usage{}) {
+			r.flight.Prompt += cost.Prompt
+			r.flight.Completion += cost.Completion
 			return true
 		}
 		r.waiting.Wait()
@@ -349,8 +377,8 @@ func (r *run) guess(q *Request) Usage {
 	return Usage{n, q.MaxTokens / 2}
 }
 
-// pause is how long to wait before the next attempt: as long as the service said, else twice as long as before, by a share from one half
-// to one and a half that depends on the seed, the request and the attempt alone.
+// pause is how long to wait before the next attempt: as long as the service said, else twice as long as before, by a
+// share from one half to one and a half that depends on the seed, the request and the attempt alone.
 func (r *run) pause(a *asking, hash string) time.Duration {
 	if a.last == 0 || a.after > 0 {
 		return a.after // nothing after replies of an earlier run

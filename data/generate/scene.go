@@ -25,7 +25,8 @@ type Box struct {
 	BBox [4]float64 // x, y, width, height in pixels, from the top left
 }
 
-// Lines are the captions as the teacher gets them: white space collapsed, blank and repeated ones (in capitals or not) left out.
+// Lines are the captions as the teacher gets them: white space collapsed, blank and repeated ones (in capitals or
+// not) left out.
 func (s *Scene) Lines() []string {
 	var out []string
 	seen := map[string]bool{}
@@ -39,20 +40,23 @@ func (s *Scene) Lines() []string {
 	return out
 }
 
-// BoxLines are the boxes as the teacher gets them, "name: [left, top, right, bottom]" in shares of width and height; those with nothing
-// inside the picture are left out.
+// BoxLines are the boxes as the teacher gets them, "name: [left, top, right, bottom]" in shares of width and height;
+// those with nothing inside the picture are left out.
 func (s *Scene) BoxLines() []string {
 	var out []string
 	for _, b := range s.Boxes {
 		if r, ok := s.Inside(b); ok {
-			out = append(out, fmt.Sprintf("%s: [%s, %s, %s, %s]", b.Name, decimal(r[0]), decimal(r[1]), decimal(r[2]), decimal(r[3])))
+			out = append(
+				out,
+				fmt.Sprintf("%s: [%s, %s, %s, %s]", b.Name, decimal(r[0]), decimal(r[1]), decimal(r[2]), decimal(r[3])),
+			)
 		}
 	}
 	return out
 }
 
-// Inside is the part of a box within the picture as left, top, right, bottom in shares of its width and height. It is not ok if nothing
-// is left.
+// Inside is the part of a box within the picture as left, top, right, bottom in shares of its width and height. It is
+// not ok if nothing is left.
 func (s *Scene) Inside(b Box) (r [4]float64, ok bool) {
 	x0, y0 := max(0, b.BBox[0]), max(0, b.BBox[1])
 	x1, y1 := min(s.Width, b.BBox[0]+b.BBox[2]), min(s.Height, b.BBox[1]+b.BBox[3])
@@ -85,8 +89,8 @@ const (
 // Kinds are all kinds.
 func Kinds() []Kind { return []Kind{Conversation, Detail, Reasoning} }
 
-// Context is what a teacher is shown of a scene: captions, and but for conversations an empty line and boxes. It is not ok where there
-// is nothing to write from: no captions, or no boxes where they are needed.
+// Context is what a teacher is shown of a scene: captions, and but for conversations an empty line and boxes. It is
+// not ok where there is nothing to write from: no captions, or no boxes where they are needed.
 func (s *Scene) Context(k Kind) (string, bool) {
 	lines := s.Lines()
 	if len(lines) == 0 {

@@ -54,13 +54,15 @@ type Usage struct {
 	Completion int `json:"completion_tokens"`
 }
 
-// Teacher writes about pictures that it knows from a context only. It must be safe for concurrent use. What it returns has the form that
-// [Config.Parse] reads; failures are replies too, and an error means that the context was cancelled.
+// Teacher writes about pictures that it knows from a context only. It must be safe for concurrent use. What it
+// returns has the form that [Config.Parse] reads; failures are replies too, and an error means that the context was
+// cancelled.
 type Teacher interface {
 	Ask(ctx context.Context, r *Request) (Reply, error)
 }
 
-// fault says what is wrong with a reply, apart from its text; whether the same request may succeed later; and whether no request can.
+// fault says what is wrong with a reply, apart from its text; whether the same request may succeed later; and whether
+// no request can.
 func (r *Reply) fault(c *Config) (f FaultKind, again, fatal bool) {
 	switch {
 	case r.Status == 0:
@@ -81,9 +83,11 @@ func (r *Reply) fault(c *Config) (f FaultKind, again, fatal bool) {
 	return "", false, false
 }
 
-// answers reports whether a model's name may be that of the one asked: services add dates and quantisations behind it.
+// answers reports whether a model's name may be that of the one asked: services add dates and quantisations behind
+// it.
 func (c *Config) answers(name string) bool {
-	return name == "" || strings.HasPrefix(strings.ToLower(name), strings.ToLower(c.Model)) || slices.Contains(c.AnswersAs, name) ||
+	return name == "" || strings.HasPrefix(strings.ToLower(name), strings.ToLower(c.Model)) ||
+		slices.Contains(c.AnswersAs, name) ||
 		strings.HasSuffix(strings.ToLower(c.Model), "/"+strings.ToLower(name))
 }
 

@@ -65,7 +65,14 @@ type Sample struct {
 
 // accepted goes through all samples in their order, calls f with those that are accepted, and counts everything.
 func (r *run) accepted(f func(s sample, v verdict) error) (*Report, error) {
-	report := &Report{Faults: map[FaultKind]int{}, Skipped: []Skipped{}, Models: map[string]int{}, ByKind: map[Kind]int{}, Pictures: len(r.set.Scenes), Source: r.set.Faults}
+	report := &Report{
+		Faults:   map[FaultKind]int{},
+		Skipped:  []Skipped{},
+		Models:   map[string]int{},
+		ByKind:   map[Kind]int{},
+		Pictures: len(r.set.Scenes),
+		Source:   r.set.Faults,
+	}
 	var pool *Pool
 	if r.DedupROUGE > 0 {
 		pool = NewPool(r.DedupROUGE)
@@ -144,7 +151,8 @@ func (r *run) record(s sample, v verdict) record {
 // imageID is a picture's id as COCO's file names have it.
 func imageID(id int64) string { return fmt.Sprintf("%012d", id) }
 
-// write assembles the output from the log. Records go through files of one kind each, so that memory holds one at a time.
+// write assembles the output from the log. Records go through files of one kind each, so that memory holds one at a
+// time.
 func (r *run) write() (*Report, error) {
 	parts := map[Kind]*part{}
 	defer func() {
@@ -163,7 +171,14 @@ func (r *run) write() (*Report, error) {
 	err := atomicfile.Write(filepath.Join(r.Out, "provenance.jsonl"), func(w io.Writer) (err error) {
 		report, err = r.accepted(func(s sample, v verdict) error {
 			var b strings.Builder
-			p := provenance{imageID(s.scene.ID), s.kind, v.reply.Model, v.reply.ID, v.reply.Attempt, messagesHash(s.request.Messages)}
+			p := provenance{
+				imageID(s.scene.ID),
+				s.kind,
+				v.reply.Model,
+				v.reply.ID,
+				v.reply.Attempt,
+				messagesHash(s.request.Messages),
+			}
 			p.write(&b)
 			if _, err := io.WriteString(w, b.String()); err != nil {
 				return err
@@ -306,7 +321,15 @@ func (r *Report) Text() string {
 		}
 		fmt.Fprintf(&b, "%d %s", r.ByKind[k], k)
 	}
-	fmt.Fprintf(&b, "\n%d requests, %d of them repeated; %d + %d tokens, $%.6g\n", r.Requests, r.Retries, r.Prompt, r.Completion, r.USD)
+	fmt.Fprintf(
+		&b,
+		"\n%d requests, %d of them repeated; %d + %d tokens, $%.6g\n",
+		r.Requests,
+		r.Retries,
+		r.Prompt,
+		r.Completion,
+		r.USD,
+	)
 	why := map[FaultKind]int{}
 	for _, s := range r.Skipped {
 		why[s.Why]++

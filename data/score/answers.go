@@ -196,7 +196,9 @@ func (a *Answers) at(i int32) (Answer, error) {
 	if _, err := a.files[p.file].ReadAt(b, p.offset); err != nil {
 		return Answer{}, fmt.Errorf("%s:%d: %w", a.paths[p.file], p.line, err)
 	}
-	return a.parse(jsonrecord.Record{Path: a.paths[p.file], Raw: b, Line: int(p.line), Offset: p.offset, Key: a.names[i]})
+	return a.parse(
+		jsonrecord.Record{Path: a.paths[p.file], Raw: b, Line: int(p.line), Offset: p.offset, Key: a.names[i]},
+	)
 }
 
 // find returns the answer that counts for a key, and marks every answer of that key as used.

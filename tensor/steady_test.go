@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"runtime/metrics"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/tensor/tensortest"
 )
 
 // transformerStep returns a training step of a decoder of four blocks: forward, backward, AdamW.
@@ -66,35 +66,21 @@ func transformerStep(batch, length, width, heads, vocabulary int) (step func() f
 	}
 }
 
-// allocations is how many objects of at least the given size Go's heap has ever made.
-func allocations(size float64) (n uint64) {
-	runtime.GC() // what a processor has made from its own cache counts from now on
-	s := []metrics.Sample{{Name: "/gc/heap/allocs-by-size:bytes"}}
-	metrics.Read(s)
-	h := s[0].Value.Float64Histogram()
-	for i, count := range h.Counts {
-		if h.Buckets[i] >= size {
-			n += count
-		}
-	}
-	return n
-}
-
 // After two steps no operation takes memory for a tensor from Go's heap. (One processor: each of several has scratch of its own, which
 // grows when it first takes part.)
 func TestSteadyStateAllocatesNoTensors(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	step := transformerStep(2, 64, 64, 4, 128)
 	const activation = 2 * 64 * 64 * 4
-	allocations(0) // the first reading allocates
 	first := step()
 	step()
-	before := allocations(activation / 8)
+	before := tensortest.Allocations(activation / 8)
 	last := float32(0)
 	for range 5 {
 		last = step()
 	}
-	require.Zero(t, allocations(activation/8)-before, "objects of %d bytes or more made in five steps", activation/8)
+	made := tensortest.Allocations(activation/8) - before
+	require.Zero(t, made, "objects of %d bytes or more made in five steps", activation/8)
 	require.Less(t, last, first, "the model trains")
 }
 
@@ -102,6 +88,9 @@ func TestSteadyStateAllocatesNoTensors(t *testing.T) {
 func TestSteadyStateResidentMemory(t *testing.T) {
 	if _, err := os.Stat("/proc/self/status"); err != nil {
 		t.Skip("resident memory is read from /proc:", err)
+	}
+	if raced {
+		t.Skip("the race detector has memory of its own")
 	}
 	frozen := tensor.Full(1, 128<<20/4) // beside a frozen model, one percent is more than the garbage collector's moods
 	step := transformerStep(2, 32, 32, 4, 64)

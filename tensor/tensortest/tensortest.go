@@ -5,6 +5,8 @@ package tensortest
 import (
 	"fmt"
 	"math"
+	"runtime"
+	"runtime/metrics"
 	"testing"
 
 	"github.com/gollava/gollava/tensor"
@@ -76,4 +78,20 @@ func GradCheck(t testing.TB, f func(in []*tensor.Tensor) *tensor.Tensor, in ...*
 			}
 		}
 	}
+}
+
+// Allocations is how many objects of at least the given number of bytes the program has made on Go's heap so far. Of a step that recycles
+// its tensors the difference between before and after is 0.
+func Allocations(bytes int) (n uint64) {
+	samples := []metrics.Sample{{Name: "/gc/heap/allocs-by-size:bytes"}}
+	metrics.Read(samples) // the first reading of a program allocates
+	runtime.GC()          // what a processor has made from its own cache counts from now on
+	metrics.Read(samples)
+	h := samples[0].Value.Float64Histogram()
+	for i, count := range h.Counts {
+		if h.Buckets[i] >= float64(bytes) {
+			n += count
+		}
+	}
+	return n
 }

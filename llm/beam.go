@@ -3,6 +3,7 @@ package llm
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"slices"
 )
@@ -26,18 +27,15 @@ func (h *hypotheses) add(ids []int32, score float64) {
 	h.done = h.done[:min(len(h.done), h.n)]
 }
 
-// beams is beam search: each row keeps its num_beams best sequences; of 2·num_beams candidates a step, an end token finishes a sequence only among
+// beamSearch: each row keeps its num_beams best sequences; of 2·num_beams candidates a step, an end token finishes a sequence only among
 // the first num_beams. A row stops when num_beams are finished and no running one, by its present length, can beat the worst.
-func (g *generator) beams(ctx context.Context) (Generated, error) {
-	k := g.o.Beams
-	penalty := g.o.LengthPenalty
+func beamSearch(ctx context.Context, m Model, prompts []*row, o Options) (Generated, error) {
+	k, penalty := o.Beams, o.LengthPenalty
 	if penalty == 0 {
 		penalty = 1
 	}
-	rows := g.rows
-	g.repeat(k)
-	running := make([][]beam, rows)
-	finished := make([]hypotheses, rows)
+	rows := len(prompts)
+	running, finished := make([][]beam, rows), make([]hypotheses, rows)
 	for b := range rows {
 		finished[b].n = k
 		running[b] = make([]beam, k)
@@ -45,27 +43,53 @@ func (g *generator) beams(ctx context.Context) (Generated, error) {
 			running[b][i].score = -1e9 // all beams start alike: only the first may be continued
 		}
 	}
-	fresh := make([][]int32, rows*k)
-	for step := 1; step <= g.o.MaxNewTokens; step++ {
+	first, err := prefill(ctx, m, prompts)
+	if err != nil {
+		return Generated{}, err
+	}
+	var all []*row // rows·k
+	var z [][]float32
+	for b, r := range prompts {
+		for range k {
+			one := *r
+			all, z = append(all, &one), append(z, first[b])
+		}
+	}
+	for step := 1; step <= o.MaxNewTokens; step++ {
 		if err := ctx.Err(); err != nil {
 			return Generated{}, err
 		}
-		z := g.logits(fresh)
-		order := make([]int, rows*k)
-		for b := range rows {
-			next, from := g.advance(b, running[b], z[b*k:(b+1)*k], &finished[b], step, penalty)
-			running[b] = next
-			for i := range k {
-				order[b*k+i] = b*k + from[i]
+		if step > 1 {
+			z = decode(m, all)
+		}
+		for i, r := range all {
+			if err := checkFinite(z[i], len(r.ids)); err != nil {
+				return Generated{}, fmt.Errorf("%w (row %d)", err, r.index)
 			}
 		}
-		g.cache.reorderIf(order)
 		open := false
+		order, caches := make([]int, rows*k), make([]*Cache, rows*k)
+		for i, r := range all {
+			caches[i] = r.cache
+		}
 		for b := range rows {
+			next, from := advance(all[b*k], running[b], z[b*k:(b+1)*k], &finished[b], step, penalty)
+			running[b] = next
 			open = open || !finished[b].ended
-			for i, r := range running[b] {
-				g.ids[b*k+i] = slices.Clone(r.ids)
-				fresh[b*k+i] = r.ids[len(r.ids)-1:]
+			for i, r := range next {
+				order[b*k+i] = b*k + from[i]
+				all[b*k+i].ids = r.ids
+			}
+		}
+		if !o.NoCache {
+			joined := JoinCaches(caches...)
+			joined.Reorder(order)
+			long := make([]bool, len(all))
+			for i, r := range all {
+				long[i] = r.long
+			}
+			for i, r := range all {
+				r.cache, r.long = joined.Row(i), long[order[i]]
 			}
 		}
 		if !open {
@@ -85,25 +109,8 @@ func (g *generator) beams(ctx context.Context) (Generated, error) {
 	return out, nil
 }
 
-// repeat makes k copies of each row.
-func (g *generator) repeat(k int) {
-	var rows []int
-	var start []int32
-	var seen [][]int32
-	for b := range g.rows {
-		for range k {
-			rows = append(rows, b)
-			start = append(start, g.start[b])
-			seen = append(seen, g.seen[b])
-		}
-	}
-	g.prefix = gatherRows(g.prefix, rows)
-	g.start, g.seen, g.rows = start, seen, len(rows)
-	g.ids = make([][]int32, g.rows)
-}
-
 // advance picks a row's next beams and says which beam each continues.
-func (g *generator) advance(row int, running []beam, z [][]float32, h *hypotheses, step int, penalty float64) (next []beam, from []int) {
+func advance(r *row, running []beam, z [][]float32, h *hypotheses, step int, penalty float64) (next []beam, from []int) {
 	type candidate struct {
 		beam  int
 		id    int32
@@ -111,19 +118,20 @@ func (g *generator) advance(row int, running []beam, z [][]float32, h *hypothese
 	}
 	k := len(running)
 	var all []candidate
-	for i, r := range running {
-		zi := make([]float64, len(z[i]))
-		copy(zi, logSoftmax(z[i]))
-		g.o.Sampling.penalise(zi, append(slices.Clone(g.seen[row*k+i]), r.ids...))
-		for id, lp := range zi {
-			all = append(all, candidate{i, int32(id), r.score + lp})
+	for i, hyp := range running {
+		zi := make([]float32, len(z[i]))
+		for j, v := range logSoftmax(z[i]) {
+			zi[j] = float32(v)
+		}
+		for id, lp := range r.choice.scores(zi, r.prompt, hyp.ids) {
+			all = append(all, candidate{i, int32(id), hyp.score + lp})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(b.score, a.score) })
 	length := math.Pow(float64(step), penalty)
 	for rank, c := range all[:min(2*k, len(all))] {
 		ids := append(slices.Clone(running[c.beam].ids), c.id)
-		if slices.Contains(g.o.EOS, int(c.id)) {
+		if slices.Contains(r.o.EOS, int(c.id)) {
 			if rank < k && !h.ended {
 				h.add(ids, c.score/length)
 			}
@@ -134,7 +142,7 @@ func (g *generator) advance(row int, running []beam, z [][]float32, h *hypothese
 		}
 	}
 	for len(next) < k { // a tiny vocabulary may run out of candidates
-		next, from = append(next, beam{append(slices.Clone(running[0].ids), int32(max(g.o.PAD, 0))), math.Inf(-1)}), append(from, 0)
+		next, from = append(next, beam{append(slices.Clone(running[0].ids), int32(max(r.o.PAD, 0))), math.Inf(-1)}), append(from, 0)
 	}
 	if len(h.done) == k && h.done[k-1].score >= next[0].score/length {
 		h.ended = true

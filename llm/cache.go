@@ -1,79 +1,160 @@
 package llm
 
-import "github.com/gollava/gollava/tensor"
+import (
+	"slices"
 
-// Cache keeps the keys and values of the tokens that a decoder has seen, so that the next ones attend to them without recomputing them. A nil
-// *Cache caches nothing. It is for inference: nothing that passes it is recorded.
-type Cache struct {
-	layers []cached
-	n      int // tokens seen
+	"github.com/gollava/gollava/tensor"
+)
+
+// Cache keeps the keys and values of the tokens that a decoder has seen, so that the next ones attend to them without recomputing them. Every row
+// of the batch is a sequence of its own length; [Cache.Row] and [JoinCaches] take batches apart and put them together without copying. A nil
+// *Cache caches nothing. It is for inference: nothing that passes it is recorded. Its memory belongs to no scope. A sequence serves one
+// goroutine at a time.
+type Cache struct{ rows []*sequence }
+
+// sequence is one row of a cache.
+type sequence struct {
+	layers  []cached
+	n       int // tokens seen
+	reserve int // tokens to make room for at first
 }
 
-type cached struct{ k, v *tensor.Tensor } // [B, capacity, G, D], the first n rows filled
+// cached is what a layer keeps of a row. The context's keys and values are those of cross-attention.
+type cached struct {
+	k, v               *tensor.Tensor // [1, capacity, G, D], the first n of them filled
+	contextK, contextV *tensor.Tensor // [1, S, G, D]
+}
 
-// NewCache returns an empty cache.
+// NewCache returns an empty cache, whose rows are those of the first batch that passes it.
 func NewCache() *Cache { return &Cache{} }
 
-// Len is the number of tokens seen.
-func (c *Cache) Len() int {
+// JoinCaches returns the rows of all caches, in order, as one batch. A pass through the result extends the parts.
+func JoinCaches(parts ...*Cache) *Cache {
+	c := &Cache{}
+	for _, p := range parts {
+		c.rows = append(c.rows, p.rows...)
+	}
+	return c
+}
+
+// Rows is the number of sequences, 0 before the first pass.
+func (c *Cache) Rows() int {
 	if c == nil {
 		return 0
 	}
-	return c.n
+	return len(c.rows)
 }
 
-// append adds k and v [B, T, G, D] of a layer and returns all keys and values with how many of them exist.
-func (c *Cache) append(layer int, k, v *tensor.Tensor) (ks, vs *tensor.Tensor, keys int) {
-	if c == nil {
-		return k, v, k.Dim(1)
+// Row returns row b as a cache of its own that shares the memory.
+func (c *Cache) Row(b int) *Cache { return &Cache{rows: c.rows[b : b+1 : b+1]} }
+
+// Len is the number of tokens that row b has seen, 0 before the first pass.
+func (c *Cache) Len(b int) int {
+	if c == nil || b >= len(c.rows) {
+		return 0
 	}
-	B, T, G, D := k.Dims4()
-	for len(c.layers) <= layer {
-		c.layers = append(c.layers, cached{})
+	return c.rows[b].n
+}
+
+// Truncate makes every row that is longer forget all but its first n tokens.
+func (c *Cache) Truncate(n int) {
+	for _, s := range c.rows {
+		s.n = min(s.n, max(n, 0))
 	}
-	l := &c.layers[layer]
-	keys = c.n + T
-	if l.k == nil || l.k.Dim(1) < keys {
-		room := max(64, keys+keys/2)
-		grown := cached{tensor.New(B, room, G, D), tensor.New(B, room, G, D)}
-		if l.k != nil && c.n > 0 {
-			grown.k.Overwrite(1, 0, l.k.In(k.Arena()).Slice(1, 0, c.n))
-			grown.v.Overwrite(1, 0, l.v.In(v.Arena()).Slice(1, 0, c.n))
+}
+
+// Clone returns a copy with memory of its own, as for another continuation of the same prompt.
+func (c *Cache) Clone() *Cache {
+	all := make([]int, len(c.rows))
+	for i := range all {
+		all[i] = i
+	}
+	d := &Cache{rows: slices.Clone(c.rows)}
+	d.Reorder(append(all, all...))
+	d.rows = d.rows[len(all):]
+	return d
+}
+
+// Bytes is the memory that the cache holds.
+func (c *Cache) Bytes() int {
+	n := 0
+	for _, s := range c.rows {
+		for _, l := range s.layers {
+			for _, t := range []*tensor.Tensor{l.k, l.v, l.contextK, l.contextV} {
+				if t != nil {
+					n += t.DType().Bytes(t.Len())
+				}
+			}
 		}
-		*l = grown
 	}
-	l.k.Overwrite(1, c.n, k)
-	l.v.Overwrite(1, c.n, v)
-	return l.k.NoGrad(), l.v.NoGrad(), keys
+	return n
 }
 
-func (c *Cache) advance(t int) {
-	if c != nil {
-		c.n += t
-	}
-}
-
-// Reorder makes row i what row rows[i] was: beam search keeps the beams that it names. The batch may change its size.
+// Reorder makes row i what row rows[i] was: beam search keeps the beams that it names. The batch may change its size. A row that is named more
+// than once is copied.
 func (c *Cache) Reorder(rows []int) {
-	if c.n == 0 {
+	taken := map[*sequence]bool{}
+	next := make([]*sequence, len(rows))
+	for i, r := range rows {
+		s := c.rows[r]
+		if next[i] = s; taken[s] {
+			next[i] = s.clone()
+		}
+		taken[s] = true
+	}
+	c.rows = next
+}
+
+// begin gives an empty cache its rows, and checks those of another.
+func (c *Cache) begin(rows int) {
+	if c == nil {
 		return
 	}
-	ids := tensor.Ints(rows, len(rows))
-	for i := range c.layers {
-		l := &c.layers[i]
-		for _, t := range []**tensor.Tensor{&l.k, &l.v} {
-			*t = tensor.Gather(*t, ids).Keep()
+	if len(c.rows) == 0 {
+		for range rows {
+			c.rows = append(c.rows, &sequence{})
 		}
 	}
-}
-
-func (c *Cache) reorderIf(rows []int) {
-	if c != nil {
-		c.Reorder(rows)
+	if len(c.rows) != rows {
+		tensor.Fail("Hidden", "a cache of %d rows for a batch of %d", len(c.rows), rows)
 	}
 }
 
-// gatherRows picks rows of t's first axis.
-func gatherRows(t *tensor.Tensor, rows []int) *tensor.Tensor {
-	return tensor.Gather(t, tensor.Ints(rows, len(rows))).Clone()
+func (s *sequence) clone() *sequence {
+	d := &sequence{n: s.n, reserve: s.reserve, layers: slices.Clone(s.layers)} // a context's keys and values never change: they are shared
+	for i := range d.layers {
+		if l := &d.layers[i]; l.k != nil {
+			l.k, l.v = l.k.Clone(), l.v.Clone()
+		}
+	}
+	return d
+}
+
+func (s *sequence) layer(i int) *cached {
+	for len(s.layers) <= i {
+		s.layers = append(s.layers, cached{})
+	}
+	return &s.layers[i]
+}
+
+// append adds k and v [1, T, G, D] of a layer and returns all keys and values with how many of them exist.
+func (s *sequence) append(layer int, k, v *tensor.Tensor) (ks, vs *tensor.Tensor, keys int) {
+	_, T, G, D := k.Dims4()
+	l := s.layer(layer)
+	keys = s.n + T
+	if l.k == nil || l.k.Dim(1) < keys {
+		room := max(64, keys+keys/2)
+		if keys <= s.reserve {
+			room = s.reserve
+		}
+		grownK, grownV := tensor.New(1, room, G, D), tensor.New(1, room, G, D)
+		if l.k != nil && s.n > 0 {
+			grownK.Overwrite(1, 0, l.k.In(k.Arena()).Slice(1, 0, s.n))
+			grownV.Overwrite(1, 0, l.v.In(v.Arena()).Slice(1, 0, s.n))
+		}
+		l.k, l.v = grownK, grownV
+	}
+	l.k.Overwrite(1, s.n, k)
+	l.v.Overwrite(1, s.n, v)
+	return l.k.NoGrad(), l.v.NoGrad(), keys
 }

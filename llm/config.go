@@ -15,7 +15,7 @@ import (
 // Config describes a decoder by the fields of its config.json. Both spellings are read: rope_parameters and dtype of transformers 5,
 // rope_theta, rope_scaling and torch_dtype of transformers 4; the latter, which both load, are written.
 type Config struct {
-	ModelType             string // llama, mistral, qwen2, qwen3, phi3, mpt
+	ModelType             string // of a [Family]: llama, mistral, qwen2, qwen3, phi3, mpt
 	VocabSize             int
 	HiddenSize            int
 	IntermediateSize      int
@@ -27,7 +27,7 @@ type Config struct {
 	NormEps               float64 // rms_norm_eps, or MPT's layer_norm_epsilon
 	HiddenAct             string
 	TieWordEmbeddings     bool
-	AttentionBias         bool // on q, k, v; and on o for llama
+	AttentionBias         bool // on q, k, v; with llama on o as well
 	MLPBias               bool
 	SlidingWindow         int   // 0: none
 	WindowLayers          []int // layers that slide; nil with SlidingWindow set: all
@@ -64,275 +64,41 @@ func (d Dropout) validate() error {
 	return nil
 }
 
-// file is config.json as transformers writes it.
-type file struct {
-	ModelType             string          `json:"model_type"`
-	VocabSize             int             `json:"vocab_size"`
-	HiddenSize            int             `json:"hidden_size"`
-	IntermediateSize      int             `json:"intermediate_size"`
-	NumHiddenLayers       int             `json:"num_hidden_layers"`
-	NumAttentionHeads     int             `json:"num_attention_heads"`
-	NumKeyValueHeads      *int            `json:"num_key_value_heads,omitempty"`
-	HeadDim               *int            `json:"head_dim,omitempty"`
-	MaxPositionEmbeddings int             `json:"max_position_embeddings"`
-	RMSNormEps            *float64        `json:"rms_norm_eps,omitempty"`
-	HiddenAct             string          `json:"hidden_act"`
-	TieWordEmbeddings     *bool           `json:"tie_word_embeddings,omitempty"`
-	AttentionBias         bool            `json:"attention_bias"`
-	MLPBias               bool            `json:"mlp_bias"`
-	SlidingWindow         *int            `json:"sliding_window,omitempty"`
-	UseSlidingWindow      *bool           `json:"use_sliding_window,omitempty"`
-	MaxWindowLayers       *int            `json:"max_window_layers,omitempty"`
-	LayerTypes            []string        `json:"layer_types,omitempty"`
-	RoPEParameters        *nn.RoPEConfig  `json:"rope_parameters,omitempty"`
-	RoPETheta             float64         `json:"rope_theta,omitempty"`
-	RoPEScaling           *ropeScaling    `json:"rope_scaling,omitempty"`
-	PartialRotaryFactor   float64         `json:"partial_rotary_factor,omitempty"`
-	OriginalMaxPosition   int             `json:"original_max_position_embeddings,omitempty"`
-	BOS                   *int            `json:"bos_token_id"`
-	EOS                   json.RawMessage `json:"eos_token_id,omitempty"`
-	PAD                   *int            `json:"pad_token_id"`
-	DType                 string          `json:"dtype,omitempty"`
-	TorchDType            string          `json:"torch_dtype,omitempty"`
-	Architectures         []string        `json:"architectures,omitempty"`
-	InitStd               float64         `json:"gollava_init_std,omitempty"`
-	DampResidual          bool            `json:"gollava_damp_residual,omitempty"`
-	EmbeddingStd          float64         `json:"gollava_embedding_std,omitempty"`
-
-	AttentionDropout float64         `json:"attention_dropout"`
-	ResidDropout     float64         `json:"resid_pdrop,omitempty"`
-	EmbdDropout      float64         `json:"embd_pdrop,omitempty"`
-	Quantization     json.RawMessage `json:"quantization_config,omitempty"`
-}
-
-// ropeScaling is transformers 4's spelling: the kind may be called type.
-type ropeScaling struct {
-	nn.RoPEConfig
-	Kind string `json:"type,omitempty"`
-}
-
-var architectures = map[string]string{"llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM", "qwen2": "Qwen2ForCausalLM",
-	"qwen3": "Qwen3ForCausalLM", "phi3": "Phi3ForCausalLM", "mpt": "MptForCausalLM"}
-
-// families maps the model types of multimodal checkpoints to that of their decoder.
-var families = map[string]string{"llava_llama": "llama", "llava": "llama", "llava_mistral": "mistral", "llava_mpt": "mpt", "llava_qwen": "qwen2", "llava_qwen3": "qwen3", "llava_phi": "phi3"}
-
-// ReadConfig reads dir/config.json. Its errors name the file and the field.
-func ReadConfig(dir string) (Config, error) {
+// ReadConfig reads the GGUF file dir, or dir/config.json of one of extra or of [Families]. Its errors name the file and the field.
+func ReadConfig(dir string, extra ...Family) (Config, error) {
 	if gguf.IsFile(dir) {
 		return readGGUFConfig(dir)
 	}
-	var c Config
-	if err := jsonfile.Read(filepath.Join(dir, "config.json"), &c); err != nil {
+	r := configReader{extra: extra}
+	if err := jsonfile.Read(filepath.Join(dir, "config.json"), &r); err != nil {
 		return Config{}, err
 	}
-	return c, nil
+	return r.config, nil
 }
 
-// UnmarshalJSON reads config.json of any supported family and validates it.
-func (c *Config) UnmarshalJSON(raw []byte) error {
-	raw, err := withDefaults(raw)
-	if err != nil {
-		return err
-	}
-	f := file{TieWordEmbeddings: new(bool)}
-	if err := json.Unmarshal(raw, &f); err != nil {
-		return jsonfile.Explain(raw, err)
-	}
-	if f.TieWordEmbeddings == nil { // null
-		f.TieWordEmbeddings = new(bool)
-	}
-	if as, ok := families[f.ModelType]; ok {
-		f.ModelType = as
-	}
-	if f.ModelType == "mpt" {
-		return c.unmarshalMPT(raw)
-	}
-	if _, ok := architectures[f.ModelType]; !ok {
-		return fmt.Errorf("model_type %q is not supported (llama, mistral, qwen2, qwen3, phi3, mpt are)", f.ModelType)
-	}
-	*c = Config{ModelType: f.ModelType, VocabSize: f.VocabSize, HiddenSize: f.HiddenSize, IntermediateSize: f.IntermediateSize,
-		NumHiddenLayers: f.NumHiddenLayers, NumAttentionHeads: f.NumAttentionHeads, NumKeyValueHeads: f.NumAttentionHeads,
-		MaxPositionEmbeddings: f.MaxPositionEmbeddings, NormEps: 1e-6, HiddenAct: f.HiddenAct, TieWordEmbeddings: *f.TieWordEmbeddings,
-		AttentionBias: f.AttentionBias, MLPBias: f.MLPBias, BOS: -1, PAD: -1, DType: f.DType,
-		InitStd: f.InitStd, DampResidual: f.DampResidual, EmbeddingStd: f.EmbeddingStd,
-		Dropout: Dropout{Attention: f.AttentionDropout, Residual: f.ResidDropout, Embedding: f.EmbdDropout}}
-	if f.NumKeyValueHeads != nil {
-		c.NumKeyValueHeads = *f.NumKeyValueHeads
-	}
-	if f.HeadDim != nil {
-		c.HeadDim = *f.HeadDim
-	}
-	if f.RMSNormEps != nil {
-		c.NormEps = *f.RMSNormEps
-	}
-	if c.HiddenAct == "" {
-		c.HiddenAct = "silu"
-	}
-	if c.DType == "" {
-		c.DType = f.TorchDType
-	}
-	if f.ModelType == "qwen2" {
-		c.AttentionBias = true
-	}
-	c.readRoPE(&f)
-	c.readWindow(&f)
-	if err := c.readIDs(f.BOS, f.PAD, f.EOS); err != nil {
-		return err
-	}
-	if !jsonfile.IsNull(f.Quantization) {
-		return fmt.Errorf("quantization_config is not supported: load an unquantised checkpoint")
-	}
-	return c.Validate()
+// configReader reads config.json of more families than this package's.
+type configReader struct {
+	config Config
+	extra  []Family
 }
 
-func (c *Config) readRoPE(f *file) {
-	c.RoPE = nn.RoPEConfig{Type: "default"}
-	switch {
-	case f.RoPEParameters != nil:
-		c.RoPE = *f.RoPEParameters
-	case f.RoPEScaling != nil:
-		c.RoPE = f.RoPEScaling.RoPEConfig
-		if c.RoPE.Type == "" {
-			c.RoPE.Type = f.RoPEScaling.Kind
-		}
-		if c.RoPE.Type == "su" { // Phi-3's first name for it
-			c.RoPE.Type = "longrope"
-		}
-	}
-	if c.RoPE.Theta == 0 {
-		c.RoPE.Theta = f.RoPETheta
-	}
-	if c.RoPE.Theta == 0 {
-		c.RoPE.Theta = 10000
-	}
-	if c.RoPE.Partial == 0 {
-		c.RoPE.Partial = f.PartialRotaryFactor
-	}
-	if c.RoPE.OriginalMaxPosition == 0 && c.RoPE.Type == "longrope" {
-		c.RoPE.OriginalMaxPosition = f.OriginalMaxPosition
-	}
-}
-
-// readWindow finds out which layers see a sliding window: those of layer_types; else all (Mistral, Phi-3), or from max_window_layers on if
-// use_sliding_window (Qwen).
-func (c *Config) readWindow(f *file) {
-	if f.SlidingWindow == nil || *f.SlidingWindow <= 0 || f.ModelType == "llama" {
-		return
-	}
-	qwen := f.ModelType == "qwen2" || f.ModelType == "qwen3"
-	if qwen && (f.UseSlidingWindow == nil || !*f.UseSlidingWindow) {
-		return
-	}
-	c.SlidingWindow = *f.SlidingWindow
-	switch {
-	case len(f.LayerTypes) > 0:
-		c.WindowLayers = []int{}
-		for i, t := range f.LayerTypes {
-			if t == "sliding_attention" {
-				c.WindowLayers = append(c.WindowLayers, i)
-			}
-		}
-	case qwen && f.MaxWindowLayers != nil:
-		c.WindowLayers = []int{}
-		for i := *f.MaxWindowLayers; i < c.NumHiddenLayers; i++ {
-			c.WindowLayers = append(c.WindowLayers, i)
-		}
-	}
-}
-
-func (c *Config) readIDs(bos, pad *int, eos json.RawMessage) error {
-	if bos != nil {
-		c.BOS = *bos
-	}
-	if pad != nil {
-		c.PAD = *pad
-	}
-	var err error
-	c.EOS, err = tokenIDs("eos_token_id", eos)
+func (r *configReader) UnmarshalJSON(raw []byte) (err error) {
+	r.config, err = parseConfig(raw, r.extra)
 	return err
 }
 
-// MPT's names for the same things.
-type mptFile struct {
-	VocabSize      int             `json:"vocab_size"`
-	DModel         int             `json:"d_model"`
-	NHeads         int             `json:"n_heads"`
-	NLayers        int             `json:"n_layers"`
-	ExpansionRatio float64         `json:"expansion_ratio"`
-	MaxSeqLen      int             `json:"max_seq_len"`
-	Eps            *float64        `json:"layer_norm_epsilon"`
-	NoBias         *bool           `json:"no_bias"`
-	Tie            *bool           `json:"tie_word_embeddings"`
-	LogitScale     any             `json:"logit_scale"`
-	EmbDropout     float64         `json:"emb_pdrop"`
-	ResidDropout   float64         `json:"resid_pdrop"`
-	NormType       string          `json:"norm_type"`
-	BOS            *int            `json:"bos_token_id"`
-	EOS            json.RawMessage `json:"eos_token_id"`
-	PAD            *int            `json:"pad_token_id"`
-	DType          string          `json:"dtype"`
-	TorchDType     string          `json:"torch_dtype"`
-	Attn           mptAttn         `json:"attn_config"`
+// UnmarshalJSON reads config.json of any of [Families] and validates it.
+func (c *Config) UnmarshalJSON(raw []byte) (err error) {
+	*c, err = parseConfig(raw, nil)
+	return err
 }
 
-type mptAttn struct {
-	Alibi        *bool    `json:"alibi"`
-	AlibiBiasMax *float64 `json:"alibi_bias_max"`
-	AttnPdrop    float64  `json:"attn_pdrop"`
-	AttnType     string   `json:"attn_type"`
-	ClipQKV      *float64 `json:"clip_qkv"`
-	PrefixLM     bool     `json:"prefix_lm"`
-	QKLN         bool     `json:"qk_ln"`
-	SoftmaxScale *float64 `json:"softmax_scale"`
-}
-
-func (c *Config) unmarshalMPT(raw []byte) error {
-	f := mptFile{ExpansionRatio: 4, MaxSeqLen: 2048}
-	if err := json.Unmarshal(raw, &f); err != nil {
-		return jsonfile.Explain(raw, err)
+// MarshalJSON writes config.json in the spelling of transformers 4, which 5 reads too.
+func (c Config) MarshalJSON() ([]byte, error) {
+	if f, ok := Lookup(c.ModelType); ok && f.Write != nil {
+		return json.Marshal(f.Write(c))
 	}
-	a := f.Attn
-	no := func(field string, v any) error { return fmt.Errorf("%s %v is not supported for mpt", field, v) }
-	switch {
-	case f.NoBias != nil && !*f.NoBias:
-		return no("no_bias", false)
-	case f.LogitScale != nil:
-		return no("logit_scale", f.LogitScale)
-	case a.Alibi != nil && !*a.Alibi:
-		return no("attn_config.alibi", false)
-	case a.ClipQKV != nil && *a.ClipQKV != 0:
-		return no("attn_config.clip_qkv", *a.ClipQKV)
-	case a.PrefixLM:
-		return no("attn_config.prefix_lm", true)
-	case a.QKLN:
-		return no("attn_config.qk_ln", true)
-	case a.AttnType != "" && a.AttnType != "multihead_attention":
-		return no("attn_config.attn_type", a.AttnType)
-	}
-	*c = Config{ModelType: "mpt", VocabSize: f.VocabSize, HiddenSize: f.DModel, IntermediateSize: int(math.Round(f.ExpansionRatio * float64(f.DModel))),
-		NumHiddenLayers: f.NLayers, NumAttentionHeads: f.NHeads, NumKeyValueHeads: f.NHeads, MaxPositionEmbeddings: f.MaxSeqLen, NormEps: 1e-5,
-		HiddenAct: "gelu", TieWordEmbeddings: true, BOS: -1, PAD: -1, DType: f.DType, AlibiBiasMax: 8,
-		Dropout: Dropout{Attention: a.AttnPdrop, Residual: f.ResidDropout, Embedding: f.EmbDropout}}
-	if f.Eps != nil {
-		c.NormEps = *f.Eps
-	}
-	if f.Tie != nil {
-		c.TieWordEmbeddings = *f.Tie
-	}
-	if a.AlibiBiasMax != nil {
-		c.AlibiBiasMax = *a.AlibiBiasMax
-	}
-	if a.SoftmaxScale != nil {
-		c.SoftmaxScale = *a.SoftmaxScale
-	}
-	if c.DType == "" {
-		c.DType = f.TorchDType
-	}
-	if err := c.readIDs(f.BOS, f.PAD, f.EOS); err != nil {
-		return err
-	}
-	return c.Validate()
+	return json.Marshal(writeLlama(c))
 }
 
 // maxMatrix is far above the elements of any real weight.
@@ -384,11 +150,6 @@ func (c *Config) Validate() error {
 	}
 	if _, err := activation(c.HiddenAct); err != nil {
 		return err
-	}
-	if c.ModelType != "mpt" {
-		if _, err := nn.NewRoPE(c.HeadDim, c.MaxPositionEmbeddings, c.RoPE); err != nil {
-			return err
-		}
 	}
 	return nil
 }

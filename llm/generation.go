@@ -66,15 +66,16 @@ const (
 var generationFields = map[string]effect{
 	"eos_token_id": heeded, "pad_token_id": heeded, "do_sample": heeded, "temperature": heeded, "top_k": heeded, "top_p": heeded,
 	"repetition_penalty": heeded, "num_beams": heeded, "length_penalty": heeded, "max_new_tokens": heeded, "stop_strings": heeded,
+	"min_new_tokens": heeded, "min_length": heeded, "no_repeat_ngram_size": heeded, "bad_words_ids": heeded, "suppress_tokens": heeded,
+	"begin_suppress_tokens": heeded, "forced_bos_token_id": heeded, "forced_eos_token_id": heeded, "sequence_bias": heeded,
+	"presence_penalty": heeded, "frequency_penalty": heeded, "typical_p": heeded, "min_p": heeded,
 
-	"min_new_tokens": always, "min_length": always, "no_repeat_ngram_size": always, "encoder_no_repeat_ngram_size": none,
-	"encoder_repetition_penalty": none, "bad_words_ids": always, "force_words_ids": always, "constraints": always, "suppress_tokens": always,
-	"begin_suppress_tokens": always, "forced_bos_token_id": always, "forced_eos_token_id": always, "forced_decoder_ids": always,
-	"sequence_bias": always, "exponential_decay_length_penalty": always, "guidance_scale": always, "watermarking_config": always,
-	"penalty_alpha": always, "dola_layers": always, "token_healing": always, "presence_penalty": always, "frequency_penalty": always,
+	"encoder_no_repeat_ngram_size": none, "encoder_repetition_penalty": none,
+	"force_words_ids": always, "constraints": always, "forced_decoder_ids": always, "exponential_decay_length_penalty": always,
+	"guidance_scale": always, "watermarking_config": always, "penalty_alpha": always, "dola_layers": always, "token_healing": always,
 	"renormalize_logits": beams, "max_time": none, "max_length": none,
 
-	"typical_p": sampling, "min_p": sampling, "top_h": sampling, "epsilon_cutoff": sampling, "eta_cutoff": sampling,
+	"top_h": sampling, "epsilon_cutoff": sampling, "eta_cutoff": sampling,
 
 	"early_stopping": beams, "num_beam_groups": beams, "diversity_penalty": beams,
 
@@ -123,13 +124,26 @@ func parseGeneration(fields map[string]json.RawMessage) (Generation, error) {
 		Beams         *int     `json:"num_beams"`
 		LengthPenalty *float64 `json:"length_penalty"`
 		MaxNewTokens  *int     `json:"max_new_tokens"`
+
+		MinNewTokens  int       `json:"min_new_tokens"`
+		MinLength     int       `json:"min_length"`
+		NoRepeatNGram int       `json:"no_repeat_ngram_size"`
+		BadWords      [][]int32 `json:"bad_words_ids"`
+		Suppress      []int32   `json:"suppress_tokens"`
+		BeginSuppress []int32   `json:"begin_suppress_tokens"`
+		Presence      float64   `json:"presence_penalty"`
+		Frequency     float64   `json:"frequency_penalty"`
+		MinP          float64   `json:"min_p"`
+		TypicalP      float64   `json:"typical_p"`
 	}
 	raw, err := json.Marshal(fields)
 	if err == nil {
 		err = jsonfile.Explain(raw, json.Unmarshal(raw, &f))
 	}
-	if err == nil {
-		o.EOS, err = tokenIDs("eos_token_id", fields["eos_token_id"])
+	for name, to := range map[string]*[]int{"eos_token_id": &o.EOS, "forced_bos_token_id": &o.ForcedBOS, "forced_eos_token_id": &o.ForcedEOS} {
+		if err == nil {
+			*to, err = tokenIDs(name, fields[name])
+		}
 	}
 	if err != nil {
 		return g, err
@@ -169,9 +183,27 @@ func parseGeneration(fields map[string]json.RawMessage) (Generation, error) {
 		if f.TopP != nil {
 			s.TopP = *f.TopP
 		}
+		s.MinP, s.TypicalP = f.MinP, f.TypicalP
 		if !(s.Temperature >= 0) || s.TopK < 0 || !(s.TopP >= 0 && s.TopP <= 1) {
 			return g, fmt.Errorf("temperature %v and top_k %d must not be negative, top_p %v lies in [0, 1]", s.Temperature, s.TopK, s.TopP)
 		}
+	}
+	if f.MinNewTokens < 0 || f.MinLength < 0 || f.NoRepeatNGram < 0 {
+		return g, fmt.Errorf("min_new_tokens %d, min_length %d and no_repeat_ngram_size %d must not be negative",
+			f.MinNewTokens, f.MinLength, f.NoRepeatNGram)
+	}
+	o.MinNewTokens, o.MinLength = f.MinNewTokens, f.MinLength
+	s := &o.Sampling
+	s.NoRepeatNGram, s.PresencePenalty, s.FrequencyPenalty = f.NoRepeatNGram, f.Presence, f.Frequency
+	if len(f.BadWords)+len(f.Suppress)+len(f.BeginSuppress) > 0 {
+		s.BadWords, s.Suppress, s.BeginSuppress = f.BadWords, f.Suppress, f.BeginSuppress
+	}
+	biased := true
+	if s.LogitBias, biased = logitBias(fields["sequence_bias"]); !biased {
+		g.Ignored = append(g.Ignored, fmt.Sprintf("sequence_bias %.60s", fields["sequence_bias"]))
+	}
+	if err := s.check(math.MaxInt32); err != nil {
+		return g, err
 	}
 	if !jsonfile.IsNull(fields["stop_strings"]) {
 		var one string
@@ -191,7 +223,49 @@ func parseGeneration(fields map[string]json.RawMessage) (Generation, error) {
 			g.Ignored = append(g.Ignored, fmt.Sprintf("%s %.60s", name, fields[name]))
 		}
 	}
+	slices.Sort(g.Ignored)
 	return g, err
+}
+
+// logitBias reads sequence_bias, pairs of a list of ids and a number. It reports false for what is none, and for sequences of more than one id.
+func logitBias(raw json.RawMessage) (bias map[int32]float64, ok bool) {
+	if jsonfile.IsNull(raw) {
+		return nil, true
+	}
+	var pairs [][2]json.RawMessage
+	if json.Unmarshal(raw, &pairs) != nil {
+		return nil, false
+	}
+	bias = map[int32]float64{}
+	for _, p := range pairs {
+		var ids []int32
+		var v *float64
+		if json.Unmarshal(p[0], &ids) != nil || json.Unmarshal(p[1], &v) != nil || v == nil || len(ids) != 1 || ids[0] < 0 {
+			return nil, false
+		}
+		bias[ids[0]] = *v
+	}
+	return bias, true
+}
+
+// EndTokens is eos_token_id of config.json and generation_config.json: a number, a list of numbers, or null, which is nil.
+type EndTokens []int
+
+// UnmarshalJSON reads any of the three.
+func (t *EndTokens) UnmarshalJSON(raw []byte) (err error) {
+	*t, err = tokenIDs("eos_token_id", raw)
+	return err
+}
+
+// MarshalJSON writes one id as a number and none as null.
+func (t EndTokens) MarshalJSON() ([]byte, error) {
+	switch len(t) {
+	case 0:
+		return []byte("null"), nil
+	case 1:
+		return json.Marshal(t[0])
+	}
+	return json.Marshal([]int(t))
 }
 
 // tokenIDs reads a number, a list of numbers or null.

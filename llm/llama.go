@@ -1,7 +1,3 @@
-// Package llm holds Llama-family decoders (Llama, Vicuna, Mistral, Qwen2, Qwen3, Phi-3, MPT), their key-value cache and text generation. It
-// reads and writes the checkpoints of transformers.
-//
-// A model maps token embeddings [B, T, C] to hidden states, so that a caller may put image features among them; [Generate] does the rest.
 package llm
 
 import (
@@ -14,34 +10,20 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Model is a causal language model.
-type Model interface {
-	Config() Config
-
-	// Embed looks up token ids (int32 [B, T]): [B, T, C].
-	Embed(ids *tensor.Tensor) *tensor.Tensor
-
-	// Hidden runs the decoder, final norm included: [B, T, C], or [N, C] where the input asks for N rows.
-	Hidden(in Input) *tensor.Tensor
-
-	// Head is the layer from hidden states to logits [.., V].
-	Head() nn.Layer
-
-	// SetRecompute says whether training keeps only the inputs of each block and computes the rest again in the backward pass.
-	SetRecompute(on bool)
+// llama is the family of Llama and Vicuna. Source: Touvron et al. 2023.
+func llama() Family {
+	return Family{Type: "llama", Architecture: "LlamaForCausalLM", LLaVA: "llava_llama", LLaVAArchitecture: "LlavaLlamaForCausalLM",
+		Aliases: []string{"llava"}, Template: "vicuna_v1",
+		Defaults: `{"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
+			"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "bos_token_id": 1, "eos_token_id": 2}`,
+		Read: func(raw []byte) (Config, error) { return readLlama(raw, nil) },
+		New: func(r *rand.Rand, c Config) (Model, error) {
+			return NewLlama(r, c, func(r *rand.Rand, c *Config, _ int) Block { return newLlamaBlock(r, c, c.AttentionBias) })
+		}}
 }
 
-// Input is what a decoder reads.
-type Input struct {
-	Embeds     *tensor.Tensor // [B, T, C]
-	Positions  []int32        // [B·T] for rotary embeddings; nil: counted from 0, or from the length of the cache
-	Start, End []int32        // [B]: row b's real tokens are keys Start[b] to End[b]−1; nil: all
-	Cache      *Cache         // nil in training
-	Rows       []int32        // [N]: positions b·T + t whose hidden states are wanted; nil: all. Behind its attention the last block leaves out the others
-}
-
-// Llama is the decoder of Llama, Vicuna, Mistral, Qwen2, Qwen3 and Phi-3, which differ in their blocks. Source: Touvron et al. 2023;
-// transformers' modeling_llama, names included.
+// Llama is the decoder of Llama, Mistral, Qwen2, Qwen3 and Phi-3, which differ in their blocks. Source: transformers' modeling_llama, names
+// included.
 type Llama struct {
 	Decoder Decoder  `param:"model"`
 	LMHead  nn.Layer `param:"lm_head"` // [V, C], the embedding itself when tied
@@ -58,32 +40,11 @@ type Decoder struct {
 	Norm      nn.Layer      `param:"norm"`
 }
 
-// Block is one layer of a decoder.
-type Block interface {
-	Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor // [B, T, C] → [B, T, C]
-}
-
-// Pass is what all blocks of one forward pass share.
-type Pass struct {
-	cos, sin *tensor.Tensor // [B·T, R/2]
-	start    []int32
-	end      []int32
-	slopes   []float32
-	scale    float32
-	cache    *Cache
-	layer    int
-	window   int
-	last     int            // layer
-	rows     *tensor.Tensor // int32 [N], what the last layer is asked for; nil: all
-}
-
-// New builds the model that c describes, with transformers' initial weights N(0, 0.02²). With a nil r the weights are to be loaded.
-func New(r *rand.Rand, c Config) (Model, error) {
+// NewLlama builds a decoder of c's sizes with the given blocks, layer by layer, and with transformers' initial weights N(0, 0.02²). With a nil r
+// the weights are to be loaded. The error names the field of c's rotary embeddings that is not supported.
+func NewLlama(r *rand.Rand, c Config, block func(r *rand.Rand, c *Config, layer int) Block) (*Llama, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
-	}
-	if c.ModelType == "mpt" {
-		return newMPT(r, c), nil
 	}
 	rope, err := nn.NewRoPE(c.HeadDim, c.MaxPositionEmbeddings, c.RoPE)
 	if err != nil {
@@ -91,12 +52,8 @@ func New(r *rand.Rand, c Config) (Model, error) {
 	}
 	m := &Llama{config: c, rope: rope, Decoder: Decoder{
 		Embedding: nn.NewEmbedding(r, c.VocabSize, c.HiddenSize, initStd), Norm: nn.NewRMSNorm(r, c.HiddenSize, c.NormEps)}}
-	for range c.NumHiddenLayers {
-		if c.ModelType == "phi3" {
-			m.Decoder.Layers = append(m.Decoder.Layers, newPhi3Block(r, &c))
-		} else {
-			m.Decoder.Layers = append(m.Decoder.Layers, newLlamaBlock(r, &c))
-		}
+	for i := range c.NumHiddenLayers {
+		m.Decoder.Layers = append(m.Decoder.Layers, block(r, &c, i))
 	}
 	head := &nn.Linear{Weight: m.Decoder.Embedding.Weight}
 	if !c.TieWordEmbeddings {
@@ -163,69 +120,12 @@ func (m *Llama) RoPE() *nn.RoPE { return m.rope }
 
 // Hidden runs all blocks and the final norm.
 func (m *Llama) Hidden(in Input) *tensor.Tensor {
-	p := newPass(in, len(m.Decoder.Layers))
-	p.cos, p.sin = m.rope.At(positions(in))
+	p := NewPass(in, PassConfig{Blocks: len(m.Decoder.Layers), RoPE: m.rope, Window: m.config.window, Recompute: m.recompute.Load()})
 	x := in.Embeds // [B, T, C]
-	for i, b := range m.Decoder.Layers {
-		x = p.through(b, x, i, m.config.window(i), m.recompute.Load())
+	for _, b := range m.Decoder.Layers {
+		x = p.Run(b, x)
 	}
-	in.Cache.advance(in.Embeds.Dim(1))
-	return m.Decoder.Norm.Forward(p.pick(x))
-}
-
-func newPass(in Input, blocks int) *Pass {
-	p := &Pass{start: in.Start, end: in.End, cache: in.Cache, last: blocks - 1}
-	if in.Rows != nil {
-		p.rows = tensor.WrapInts(in.Rows, len(in.Rows))
-	}
-	return p
-}
-
-// picks says whether a block computes no more than the rows that are asked for. Other packages' blocks always keep the shape.
-func picks(b Block) bool {
-	switch b.(type) {
-	case *LlamaBlock, *Phi3Block, *MPTBlock:
-		return true
-	}
-	return false
-}
-
-// pick takes the rows that are asked for: [B, T, C] → [N, C]. Without any, or if it is done, x stays.
-func (p *Pass) pick(x *tensor.Tensor) *tensor.Tensor {
-	if p.rows == nil || x.Rank() == 2 {
-		return x
-	}
-	B, T, C := x.Dims3()
-	return tensor.Gather(x.Reshape(B*T, C), p.rows)
-}
-
-// through runs block i.
-func (p *Pass) through(b Block, x *tensor.Tensor, i, window int, recompute bool) *tensor.Tensor {
-	q := *p
-	q.layer, q.window = i, window
-	if i < p.last || !picks(b) {
-		q.rows = nil
-	}
-	forward := func(in []*tensor.Tensor) *tensor.Tensor { return b.Forward(in[0], &q) }
-	if !recompute || p.cache != nil {
-		return tensor.Compact(forward, x)
-	}
-	return tensor.Checkpoint(forward, x)
-}
-
-// positions counts from the length of the cache if the caller gave none.
-func positions(in Input) []int32 {
-	if in.Positions != nil {
-		return in.Positions
-	}
-	B, T, _ := in.Embeds.Dims3()
-	pos := make([]int32, 0, B*T)
-	for range B {
-		for t := range T {
-			pos = append(pos, int32(in.Cache.Len()+t))
-		}
-	}
-	return pos
+	return m.Decoder.Norm.Forward(p.Finish(x))
 }
 
 // LlamaBlock is x + Attention(RMSNorm(x)), then x + MLP(RMSNorm(x)).
@@ -236,25 +136,27 @@ type LlamaBlock struct {
 	MLP       *MLP       `param:"mlp"`
 }
 
-func newLlamaBlock(r *rand.Rand, c *Config) *LlamaBlock {
+// llamaBlock builds a block whose output projection has no bias, as that of all families but Llama.
+func llamaBlock(r *rand.Rand, c *Config, _ int) Block { return newLlamaBlock(r, c, false) }
+
+func newLlamaBlock(r *rand.Rand, c *Config, outputBias bool) *LlamaBlock {
 	C, F := c.HiddenSize, c.IntermediateSize
 	q, kv := c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
-	a := &Attention{heads: c.NumAttentionHeads, kvHeads: c.NumKeyValueHeads, headDim: c.HeadDim,
-		Query: linear(r, C, q, c.AttentionBias), Key: linear(r, C, kv, c.AttentionBias), Value: linear(r, C, kv, c.AttentionBias),
-		Output: linear(r, q, C, c.AttentionBias && c.ModelType == "llama")}
-	if c.ModelType == "qwen3" {
-		a.QueryNorm, a.KeyNorm = nn.NewRMSNorm(r, c.HeadDim, c.NormEps), nn.NewRMSNorm(r, c.HeadDim, c.NormEps)
-	}
 	act, _ := activation(c.HiddenAct)
 	return &LlamaBlock{
-		InputNorm: nn.NewRMSNorm(r, C, c.NormEps), Attention: a, MLPNorm: nn.NewRMSNorm(r, C, c.NormEps),
-		MLP: &MLP{Gate: linear(r, C, F, c.MLPBias), Up: linear(r, C, F, c.MLPBias), Down: linear(r, F, C, c.MLPBias), act: act},
+		InputNorm: nn.NewRMSNorm(r, C, c.NormEps),
+		Attention: &Attention{queryHeads: c.NumAttentionHeads, kvHeads: c.NumKeyValueHeads, headDim: c.HeadDim,
+			Query: linear(r, C, q, c.AttentionBias), Key: linear(r, C, kv, c.AttentionBias), Value: linear(r, C, kv, c.AttentionBias),
+			Output: linear(r, q, C, outputBias)},
+		MLPNorm: nn.NewRMSNorm(r, C, c.NormEps),
+		MLP:     &MLP{Gate: linear(r, C, F, c.MLPBias), Up: linear(r, C, F, c.MLPBias), Down: linear(r, F, C, c.MLPBias), act: act},
 	}
 }
 
-// Forward maps [B, T, C] to [B, T, C], or to the rows [N, C] that the last block is asked for.
+// Forward implements [Block].
 func (b *LlamaBlock) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
-	x = p.pick(x).Add(b.Attention.Forward(b.InputNorm.Forward(x), p))
+	y := b.Attention.heads(b.InputNorm.Forward(x), p)              // [B, T, H·D]
+	x = p.Pick(b, x).Add(b.Attention.Output.Forward(p.Pick(b, y))) // [B, T, C] or [N, C]
 	return x.Add(b.MLP.Forward(b.MLPNorm.Forward(x)))
 }
 
@@ -267,32 +169,24 @@ type Attention struct {
 	QueryNorm nn.Layer `param:"q_norm,optional"`
 	KeyNorm   nn.Layer `param:"k_norm,optional"`
 
-	heads, kvHeads, headDim int
+	queryHeads, kvHeads, headDim int
 }
 
-// Forward maps [B, T, C] to [B, T, C] or to [N, C], as the block does.
+// Forward maps [B, T, C] to [B, T, C].
 func (a *Attention) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
+	return a.Output.Forward(a.heads(x, p))
+}
+
+// heads maps [B, T, C] to what the heads found, [B, T, H·D].
+func (a *Attention) heads(x *tensor.Tensor, p *Pass) *tensor.Tensor {
 	B, T, _ := x.Dims3()
-	q := a.Query.Forward(x).Reshape(B, T, a.heads, a.headDim)   // [B, T, H, D]
-	k := a.Key.Forward(x).Reshape(B, T, a.kvHeads, a.headDim)   // [B, T, G, D]
-	v := a.Value.Forward(x).Reshape(B, T, a.kvHeads, a.headDim) // [B, T, G, D]
+	q := a.Query.Forward(x).Reshape(B, T, a.queryHeads, a.headDim) // [B, T, H, D]
+	k := a.Key.Forward(x).Reshape(B, T, a.kvHeads, a.headDim)      // [B, T, G, D]
+	v := a.Value.Forward(x).Reshape(B, T, a.kvHeads, a.headDim)    // [B, T, G, D]
 	if a.QueryNorm != nil {
 		q, k = a.QueryNorm.Forward(q), a.KeyNorm.Forward(k)
 	}
-	return a.Output.Forward(p.attend(q, k, v))
-}
-
-// attend rotates queries and keys, appends to the cache and returns the heads side by side: [B, T, H·D], or the rows [N, H·D] that are asked for.
-func (p *Pass) attend(q, k, v *tensor.Tensor) *tensor.Tensor {
-	B, T, H, D := q.Dims4()
-	if p.cos != nil {
-		q, k = tensor.RoPE(q, p.cos, p.sin), tensor.RoPE(k, p.cos, p.sin)
-	}
-	keys := T
-	k, v, keys = p.cache.append(p.layer, k, v)
-	y := tensor.Attention(q, k, v, tensor.AttentionConfig{Causal: true, Keys: keys, Window: p.window,
-		Scale: p.scale, Slopes: p.slopes, Start: p.start, End: p.end}) // [B, T, H, D]
-	return p.pick(y.Reshape(B, T, H*D))
+	return p.Attend(q, k, v)
 }
 
 // MLP is down(act(gate(x))·up(x)).

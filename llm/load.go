@@ -13,20 +13,19 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Load reads the checkpoint in dir as transformers writes it: config.json and the weights, in one file or in shards; or a GGUF file, whose weights stay in
-// its blocks unless o says otherwise. o says what the weights are
-// kept as. Errors name the file and the field, or list every tensor that does not fit.
-func Load(dir string, o nn.LoadOptions) (Model, error) {
-	c, err := ReadConfig(dir)
+// Load reads the checkpoint in dir as transformers writes it: config.json and the weights, in one file or in shards; or a GGUF
+// file, whose weights stay in its blocks unless o says otherwise. o says what the weights are kept as. The model is of one of extra or of [Families]. Errors name the file and the field, or list every tensor that does not fit.
+func Load(dir string, o nn.LoadOptions, extra ...Family) (Model, error) {
+	c, err := ReadConfig(dir, extra...)
 	if err != nil {
 		return nil, err
 	}
-	return LoadAs(c, dir, o)
+	return LoadAs(c, dir, o, extra...)
 }
 
 // LoadAs reads the weights in dir into the model that c describes.
-func LoadAs(c Config, dir string, o nn.LoadOptions) (Model, error) {
-	m, err := New(nil, c)
+func LoadAs(c Config, dir string, o nn.LoadOptions, extra ...Family) (Model, error) {
+	m, err := New(nil, c, extra...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
 	}
@@ -46,7 +45,7 @@ func LoadAs(c Config, dir string, o nn.LoadOptions) (Model, error) {
 	err = nn.Load(m, w, o)
 	if errors.Is(err, nn.ErrTied) && c.TieWordEmbeddings { // a head of its own, as merged adapters leave one: transformers 5 takes it too
 		c.TieWordEmbeddings = false
-		if m, err = New(nil, c); err == nil {
+		if m, err = New(nil, c, extra...); err == nil {
 			err = nn.Load(m, w, o)
 		}
 	}

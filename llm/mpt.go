@@ -23,7 +23,7 @@ type MPT struct {
 // MPTDecoder is the stack of blocks between embedding and final norm.
 type MPTDecoder struct {
 	Embedding *nn.Embedding `param:"wte"`
-	Blocks    []*MPTBlock   `param:"blocks"`
+	Blocks    []Block       `param:"blocks"`
 	Norm      nn.Layer      `param:"norm_f"`
 }
 
@@ -40,7 +40,7 @@ type MPTAttention struct {
 	QKV    nn.Layer `param:"Wqkv"` // [3C, C]
 	Output nn.Layer `param:"out_proj"`
 
-	heads int
+	headCount int
 }
 
 // MPTFFN is down(gelu(up(x))).
@@ -56,7 +56,7 @@ func newMPT(r *rand.Rand, c Config) *MPT {
 	for range c.NumHiddenLayers {
 		m.Transformer.Blocks = append(m.Transformer.Blocks, &MPTBlock{
 			Norm1:     nn.NewLayerNorm(r, C, c.NormEps, false),
-			Attention: &MPTAttention{QKV: linear(r, C, 3*C, false), Output: linear(r, C, C, false), heads: c.NumAttentionHeads},
+			Attention: &MPTAttention{QKV: linear(r, C, 3*C, false), Output: linear(r, C, C, false), headCount: c.NumAttentionHeads},
 			Norm2:     nn.NewLayerNorm(r, C, c.NormEps, false),
 			FFN:       &MPTFFN{Up: linear(r, C, c.IntermediateSize, false), Down: linear(r, c.IntermediateSize, C, false)},
 		})
@@ -99,30 +99,34 @@ func (m *MPT) SetRecompute(on bool)                    { m.recompute.Store(on) }
 
 // Hidden runs all blocks and the final norm.
 func (m *MPT) Hidden(in Input) *tensor.Tensor {
-	p := newPass(in, len(m.Transformer.Blocks))
-	p.slopes, p.scale = m.slopes, float32(m.config.SoftmaxScale)
-	x := in.Embeds
-	for i, b := range m.Transformer.Blocks {
-		x = p.through(b, x, i, 0, m.recompute.Load())
+	p := NewPass(in, PassConfig{Blocks: len(m.Transformer.Blocks), Slopes: m.slopes, Scale: float32(m.config.SoftmaxScale), Recompute: m.recompute.Load()})
+	x := in.Embeds // [B, T, C]
+	for _, b := range m.Transformer.Blocks {
+		x = p.Run(b, x)
 	}
-	in.Cache.advance(in.Embeds.Dim(1))
-	return m.Transformer.Norm.Forward(p.pick(x))
+	return m.Transformer.Norm.Forward(p.Finish(x))
 }
 
-// Forward maps [B, T, C] to [B, T, C], or to the rows [N, C] that the last block is asked for.
+// Forward implements [Block].
 func (b *MPTBlock) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
-	x = p.pick(x).Add(b.Attention.Forward(b.Norm1.Forward(x), p))
+	y := b.Attention.heads(b.Norm1.Forward(x), p)                  // [B, T, C]
+	x = p.Pick(b, x).Add(b.Attention.Output.Forward(p.Pick(b, y))) // [B, T, C] or [N, C]
 	return x.Add(b.FFN.Forward(b.Norm2.Forward(x)))
 }
 
-// Forward maps [B, T, C] to [B, T, C] or to [N, C], as the block does.
+// Forward maps [B, T, C] to [B, T, C].
 func (a *MPTAttention) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
+	return a.Output.Forward(a.heads(x, p))
+}
+
+// heads maps [B, T, C] to what the heads found, [B, T, C].
+func (a *MPTAttention) heads(x *tensor.Tensor, p *Pass) *tensor.Tensor {
 	B, T, C := x.Dims3()
 	qkv := a.QKV.Forward(x).Split(2, C, C, C)
 	for i := range qkv {
-		qkv[i] = qkv[i].Reshape(B, T, a.heads, C/a.heads)
+		qkv[i] = qkv[i].Reshape(B, T, a.headCount, C/a.headCount)
 	}
-	return a.Output.Forward(p.attend(qkv[0], qkv[1], qkv[2]))
+	return p.Attend(qkv[0], qkv[1], qkv[2])
 }
 
 // Forward keeps the shape [..., C].

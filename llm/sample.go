@@ -2,98 +2,309 @@ package llm
 
 import (
 	"cmp"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"slices"
 )
 
-// Sampling says how the next token is drawn. The zero value is greedy: the most likely one.
+// Sampling sets how the next token is chosen from the logits. The zero value is greedy: the most likely token. Names and effects are those of
+// transformers' GenerationConfig, but for the two penalties that OpenAI defines. "Seen" are the ids of the prompt, padding and images left out,
+// and those generated so far.
 type Sampling struct {
-	Temperature       float64 // 0: greedy
-	TopK              int     // only the k most likely; 0: all
-	TopP              float64 // only the most likely that together reach p; 0 or 1: all
-	RepetitionPenalty float64 // divides positive logits of tokens seen and multiplies negative ones; 0 or 1: none
-	Seed              uint64
+	Temperature float64 // divides the logits; 0: greedy
+	TopK        int     // keep the k most likely; 0: all
+	TopP        float64 // keep the most likely that together reach p; 0 or 1: all
+	MinP        float64 // keep those at least MinP times as likely as the most likely one; 0: all
+	TypicalP    float64 // keep those whose surprise is nearest to the entropy and that together reach p; 0 or 1: all
+	Seed        uint64
+
+	RepetitionPenalty float64 // divides positive logits of ids seen and multiplies negative ones; 0 or 1: none
+	PresencePenalty   float64 // subtracted once from the logits of ids generated so far (OpenAI)
+	FrequencyPenalty  float64 // subtracted as often as an id was generated so far (OpenAI)
+
+	LogitBias     map[int32]float64 // added to the logits of these ids
+	NoRepeatNGram int               // no_repeat_ngram_size: no n ids in a row occur twice in what was seen; 0: allowed
+	BadWords      [][]int32         // bad_words_ids: sequences that are not completed
+	Suppress      []int32           // suppress_tokens: never chosen
+	BeginSuppress []int32           // begin_suppress_tokens: not chosen as the first new token
 }
 
-// Probabilities returns the distribution that the next token is drawn from: the repetition penalty (over seen: the ids of the
-// prompt, without padding, and what was generated), temperature, top-k, top-p, softmax, in the order of transformers' logits processors.
-// logits is not changed.
-func (s Sampling) Probabilities(logits []float32, seen []int32) []float64 {
+// check returns an error that names the first field that is out of range for a vocabulary of the given size.
+func (s *Sampling) check(vocabulary int) error {
+	outside := func(p float64) bool { return !(p >= 0 && p <= 1) }
+	switch {
+	case !(s.Temperature >= 0) || math.IsInf(s.Temperature, 0):
+		return fmt.Errorf("llm: Temperature %v must be a number that is not negative", s.Temperature)
+	case s.TopK < 0:
+		return fmt.Errorf("llm: TopK %d must not be negative", s.TopK)
+	case outside(s.TopP):
+		return fmt.Errorf("llm: TopP %v lies outside [0, 1]", s.TopP)
+	case outside(s.MinP):
+		return fmt.Errorf("llm: MinP %v lies outside [0, 1]", s.MinP)
+	case outside(s.TypicalP):
+		return fmt.Errorf("llm: TypicalP %v lies outside [0, 1]", s.TypicalP)
+	case !(s.RepetitionPenalty >= 0) || math.IsInf(s.RepetitionPenalty, 0):
+		return fmt.Errorf("llm: RepetitionPenalty %v must be a number that is not negative", s.RepetitionPenalty)
+	case !finite(s.PresencePenalty) || !finite(s.FrequencyPenalty):
+		return fmt.Errorf("llm: PresencePenalty %v and FrequencyPenalty %v must be finite", s.PresencePenalty, s.FrequencyPenalty)
+	case s.NoRepeatNGram < 0:
+		return fmt.Errorf("llm: NoRepeatNGram %d must not be negative", s.NoRepeatNGram)
+	}
+	for id, v := range s.LogitBias {
+		if id < 0 || int(id) >= vocabulary || math.IsNaN(v) || math.IsInf(v, 1) {
+			return fmt.Errorf("llm: LogitBias %v of id %d: ids lie in [0, %d), biases are numbers or −Inf", v, id, vocabulary)
+		}
+	}
+	for _, word := range append(slices.Clone(s.BadWords), s.Suppress, s.BeginSuppress) {
+		for _, id := range word {
+			if id < 0 || int(id) >= vocabulary {
+				return fmt.Errorf("llm: BadWords, Suppress or BeginSuppress: id %d lies outside the vocabulary of %d", id, vocabulary)
+			}
+		}
+	}
+	for _, word := range s.BadWords {
+		if len(word) == 0 {
+			return fmt.Errorf("llm: BadWords: an empty sequence")
+		}
+	}
+	return nil
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// Probabilities returns the distribution that the next token is drawn from, given the ids of the prompt, without padding, and those generated so
+// far. logits is not changed. With a Temperature of 0 it is the softmax after penalties and bans. It panics if logits is empty.
+func (s Sampling) Probabilities(logits []float32, prompt, generated []int32) []float64 {
+	c := choice{Sampling: s, prompt: len(prompt)}
+	return softmax(c.scores(logits, prompt, generated))
+}
+
+// choice is Sampling with what ends a sequence.
+type choice struct {
+	Sampling
+	eos                  []int
+	forcedBOS, forcedEOS []int
+	minLength, minNew    int
+	maxNew               int
+	prompt               int // positions of the prompt, images included
+}
+
+// scores applies transformers' logits processors in their order; what may not be chosen is −Inf.
+func (c *choice) scores(logits []float32, prompt, generated []int32) []float64 {
 	z := make([]float64, len(logits))
 	for i, v := range logits {
 		z[i] = float64(v)
 	}
-	s.penalise(z, seen)
-	if s.Temperature > 0 {
-		for i := range z {
-			z[i] /= s.Temperature
+	c.penalise(z, prompt, generated)
+	hide := func(ids ...int32) {
+		for _, id := range ids {
+			if int(id) < len(z) {
+				z[id] = math.Inf(-1)
+			}
 		}
 	}
+	if len(generated) < c.minNew || c.prompt+len(generated) < c.minLength {
+		for _, id := range c.eos {
+			hide(int32(id))
+		}
+	}
+	if c.prompt+len(generated) == 1 {
+		force(z, c.forcedBOS)
+	}
+	if len(generated) == c.maxNew-1 {
+		force(z, c.forcedEOS)
+	}
+	hide(c.Suppress...)
+	if len(generated) == 0 {
+		hide(c.BeginSuppress...)
+	}
+	if c.Temperature > 0 {
+		for i := range z {
+			z[i] /= c.Temperature
+		}
+		c.truncate(z)
+	}
+	return z
+}
+
+// penalise adds the bias, applies the penalties and hides what would complete a repeated n-gram or a bad word.
+func (c *choice) penalise(z []float64, prompt, generated []int32) {
+	for id, v := range c.LogitBias {
+		z[id] += v
+	}
+	if p := c.RepetitionPenalty; p != 0 && p != 1 {
+		done := map[int32]bool{}
+		for _, ids := range [2][]int32{prompt, generated} {
+			for _, id := range ids {
+				if done[id] || id < 0 || int(id) >= len(z) {
+					continue
+				}
+				if done[id] = true; z[id] > 0 {
+					z[id] /= p
+				} else {
+					z[id] *= p
+				}
+			}
+		}
+	}
+	if c.PresencePenalty != 0 || c.FrequencyPenalty != 0 {
+		count := map[int32]float64{}
+		for _, id := range generated {
+			count[id]++
+		}
+		for id, n := range count {
+			if int(id) < len(z) {
+				z[id] -= n*c.FrequencyPenalty + c.PresencePenalty
+			}
+		}
+	}
+	if n := c.NoRepeatNGram; n > 0 {
+		seen := slices.Concat(prompt, generated)
+		for i := 0; i+n <= len(seen); i++ {
+			if gram := seen[i : i+n]; slices.Equal(gram[:n-1], seen[len(seen)-n+1:]) && gram[n-1] >= 0 && int(gram[n-1]) < len(z) {
+				z[gram[n-1]] = math.Inf(-1)
+			}
+		}
+	}
+	for _, word := range c.BadWords {
+		n := len(word) - 1
+		if n == 0 && slices.Contains(c.eos, int(word[0])) {
+			continue // an end token alone is no bad word
+		}
+		if n == 0 || ends(prompt, generated, word[:n]) {
+			z[word[n]] = math.Inf(-1)
+		}
+	}
+}
+
+// ends reports whether prompt and generated, one after the other, end in tail.
+func ends(prompt, generated, tail []int32) bool {
+	if n := len(tail); n > len(generated) {
+		generated = slices.Concat(prompt[max(len(prompt)-n, 0):], generated)
+	}
+	n := len(generated) - len(tail)
+	return n >= 0 && slices.Equal(generated[n:], tail)
+}
+
+// force leaves ids alone, all equally likely; without any it changes nothing.
+func force(z []float64, ids []int) {
+	if len(ids) == 0 {
+		return
+	}
+	for i := range z {
+		z[i] = math.Inf(-1)
+	}
+	for _, id := range ids {
+		z[id] = 0
+	}
+}
+
+// truncate hides what top-k, top-p, min-p and typical-p leave out, in this order.
+func (s *Sampling) truncate(z []float64) {
+	hidden := math.Inf(-1)
 	if s.TopK > 0 && s.TopK < len(z) {
 		sorted := slices.Clone(z)
 		slices.Sort(sorted)
 		least := sorted[len(z)-s.TopK]
 		for i, v := range z {
 			if v < least {
-				z[i] = math.Inf(-1)
+				z[i] = hidden
 			}
 		}
 	}
-	p := softmax(z)
 	if s.TopP > 0 && s.TopP < 1 {
-		order := make([]int, len(p))
-		for i := range order {
-			order[i] = i
-		}
-		slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(p[a], p[b]) })
+		p := softmax(z)
+		order := ascending(p)
 		sum := 0.0
 		for _, i := range order[:len(order)-1] {
 			if sum += p[i]; sum <= 1-s.TopP {
-				z[i] = math.Inf(-1)
+				z[i] = hidden
 			}
 		}
-		p = softmax(z)
 	}
-	return p
-}
-
-func (s Sampling) penalise(z []float64, seen []int32) {
-	if s.RepetitionPenalty == 0 || s.RepetitionPenalty == 1 {
-		return
+	if s.MinP > 0 {
+		p := softmax(z)
+		least := s.MinP * slices.Max(p)
+		for i, v := range p {
+			if v < least {
+				z[i] = hidden
+			}
+		}
 	}
-	done := map[int32]bool{}
-	for _, id := range seen {
-		if done[id] || id < 0 || int(id) >= len(z) {
-			continue
-		}
-		done[id] = true
-		if z[id] > 0 {
-			z[id] /= s.RepetitionPenalty
-		} else {
-			z[id] *= s.RepetitionPenalty
-		}
+	if s.TypicalP > 0 && s.TypicalP < 1 {
+		s.typical(z)
 	}
 }
 
-// next picks a token.
-func (s Sampling) next(logits []float32, seen []int32, r *rand.Rand) int32 {
-	if s.Temperature <= 0 {
-		z := make([]float64, len(logits))
-		for i, v := range logits {
-			z[i] = float64(v)
+// typical keeps the tokens whose surprise −log p is nearest to the entropy, until they reach TypicalP. Source: Meister et al. 2022.
+func (s *Sampling) typical(z []float64) {
+	p := softmax(z)
+	entropy := 0.0
+	for _, v := range p {
+		if v > 0 {
+			entropy -= v * math.Log(v)
 		}
-		s.penalise(z, seen)
-		return int32(argmax(z))
 	}
-	p := s.Probabilities(logits, seen)
-	u := r.Float64()
+	distance := make([]float64, len(p))
 	for i, v := range p {
-		if u -= v; u < 0 {
-			return int32(i)
+		distance[i] = math.Abs(-math.Log(v) - entropy)
+	}
+	order := ascending(distance)
+	sum, last := 0.0, distance[order[len(order)-1]]
+	for _, i := range order {
+		if sum += p[i]; sum >= s.TypicalP {
+			last = distance[i]
+			break
 		}
 	}
-	return int32(argmax(p))
+	for i, d := range distance {
+		if d > last {
+			z[i] = math.Inf(-1)
+		}
+	}
+}
+
+// ascending returns the indices of x by value, equal ones in order.
+func ascending(x []float64) []int {
+	order := make([]int, len(x))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(x[a], x[b]) })
+	return order
+}
+
+// next chooses a token. Logits that are not finite, and a ban of every token, are errors.
+func (c *choice) next(logits []float32, prompt, generated []int32, r *rand.Rand) (int32, error) {
+	if err := checkFinite(logits, len(generated)); err != nil {
+		return 0, err
+	}
+	z := c.scores(logits, prompt, generated)
+	best := argmax(z)
+	if math.IsInf(z[best], -1) {
+		return 0, fmt.Errorf("llm: new token %d: penalties and bans leave no token to choose", len(generated))
+	}
+	if c.Temperature <= 0 {
+		return int32(best), nil
+	}
+	u := r.Float64()
+	for i, v := range softmax(z) {
+		if u -= v; u < 0 {
+			return int32(i), nil
+		}
+	}
+	return int32(best), nil
+}
+
+// checkFinite returns an error if the logits of the n-th new token are not all finite.
+func checkFinite(logits []float32, n int) error {
+	for id, v := range logits {
+		if !finite(float64(v)) {
+			return fmt.Errorf("llm: new token %d: the logit of id %d is %v: the model's weights or inputs hold NaN or Inf, or overflow", n, id, v)
+		}
+	}
+	return nil
 }
 
 func argmax(z []float64) int {
@@ -131,4 +342,40 @@ func logSoftmax(z []float32) []float64 {
 		p[i] = float64(v) - l
 	}
 	return p
+}
+
+// Token is a generated token. LogProb and Top are the model's own, before any penalty or truncation; they are set if asked for.
+type Token struct {
+	ID      int32
+	LogProb float64
+	Top     []Candidate // the most likely ones at this step, most likely first
+}
+
+// Candidate is a token that might have been chosen.
+type Candidate struct {
+	ID      int32
+	LogProb float64
+}
+
+// scored returns the token id with its log-probability and those of the n most likely.
+func scoredToken(id int32, logits []float32, n int) Token {
+	p := logSoftmax(logits)
+	t := Token{ID: id, LogProb: p[id]}
+	if n <= 0 {
+		return t
+	}
+	for i, v := range p {
+		at, _ := slices.BinarySearchFunc(t.Top, v, func(c Candidate, v float64) int {
+			if c.LogProb >= v {
+				return -1
+			}
+			return 1
+		})
+		if at < n {
+			if t.Top = slices.Insert(t.Top, at, Candidate{int32(i), v}); len(t.Top) > n {
+				t.Top = t.Top[:n]
+			}
+		}
+	}
+	return t
 }

@@ -147,6 +147,9 @@ func (r *RoPE) prepareLong() error {
 // keys that were cached below must then be computed again.
 func (r *RoPE) Long(last int) bool { return r.c.Type == "longrope" && last+1 > r.c.OriginalMaxPosition }
 
+// Varies reports whether the frequencies depend on the largest position of a batch (dynamic NTK and LongRoPE).
+func (r *RoPE) Varies() bool { return r.c.Type == "dynamic" || r.c.Type == "longrope" }
+
 // At returns cosines and sines [len(positions), R/2] of the angles at the given positions. For dynamic NTK and LongRoPE the largest of them
 // decides the frequencies of all.
 func (r *RoPE) At(positions []int32) (cos, sin *tensor.Tensor) {

@@ -97,6 +97,10 @@ func (p products) backward(dy *gradient, x, w *Tensor) {
 	}
 }
 
+// DecodeRows is a number of rows x [M, K] up to which Linear and MatMulT with a matrix give each row the same bits whatever the other rows are, and
+// however many: what a server needs, whose answers may not depend on its load.
+const DecodeRows = backend.DecodeRows
+
 // Linear returns act(x·wᵀ + b): [..., K]·[N, K]ᵀ + [N]. b may be nil; w and b may be bfloat16, w also a block type.
 func Linear(x, w, b *Tensor, act Activation) *Tensor {
 	x.want("Linear", Float32)

@@ -7,11 +7,13 @@ import (
 	"io/fs"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/internal/jsonfile"
+	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/vit"
 )
 
@@ -42,7 +44,7 @@ type hubFile struct {
 	TorchDType     string          `json:"torch_dtype,omitempty"`
 	Tie            *bool           `json:"tie_word_embeddings,omitempty"`
 	Departures     *departures     `json:"gollava,omitempty"`
-	EOS            json.RawMessage `json:"eos_token_id,omitempty"`
+	EOS            llm.EndTokens   `json:"eos_token_id,omitempty"`
 	PAD            *int            `json:"pad_token_id,omitempty"`
 	Quantization   json.RawMessage `json:"quantization_config,omitempty"`
 	UseNewline     *bool           `json:"use_image_newline_parameter,omitempty"`
@@ -135,11 +137,16 @@ func (c *Config) UnmarshalJSON(raw []byte) error {
 	if head.Text != nil && (head.ModelType == "llava" || head.ModelType == "llava_next") {
 		return c.unmarshalHub(raw)
 	}
-	switch head.ModelType {
-	case "llava", "llava_llama", "llava_mistral", "llava_qwen", "llava_qwen3", "llava_mpt", "llava_phi":
+	supported := []string{"llava", "llava_next"}
+	for _, f := range llm.Families() {
+		if f.LLaVA != "" {
+			supported = append(supported, f.LLaVA)
+		}
+	}
+	if head.ModelType != "llava_next" && slices.Contains(supported, head.ModelType) {
 		return c.unmarshalOriginal(raw)
 	}
-	return fmt.Errorf("model_type %q is not a vision-language model that is supported (llava, llava_next, llava_llama, llava_mistral, llava_qwen, llava_qwen3, llava_mpt, llava_phi are)", head.ModelType)
+	return fmt.Errorf("model_type %q is not a vision-language model that is supported (%s are)", head.ModelType, strings.Join(supported, ", "))
 }
 
 func (c *Config) unmarshalHub(raw []byte) error {
@@ -155,9 +162,7 @@ func (c *Config) unmarshalHub(raw []byte) error {
 	if err != nil {
 		return fmt.Errorf("text_config: %w", jsonfile.Explain(text, err))
 	}
-	if c.eos, err = tokenIDs(f.EOS); err != nil { // those of the whole model count more than the text's
-		return fmt.Errorf("eos_token_id: %w", err)
-	}
+	c.eos = f.EOS // those of the whole model count more than the text's
 	if c.pad = f.PAD; c.pad != nil && c.Text.PAD < 0 {
 		c.Text.PAD = *c.pad
 	}
@@ -232,22 +237,6 @@ func withTie(raw json.RawMessage, tie *bool) (json.RawMessage, error) {
 		given["tie_word_embeddings"] = json.RawMessage(strconv.FormatBool(*tie))
 	}
 	return json.Marshal(given)
-}
-
-// tokenIDs reads a number, a list of numbers or null.
-func tokenIDs(raw json.RawMessage) ([]int, error) {
-	if jsonfile.IsNull(raw) {
-		return nil, nil
-	}
-	var one int
-	var list []int
-	if json.Unmarshal(raw, &one) == nil {
-		return []int{one}, nil
-	}
-	if json.Unmarshal(raw, &list) != nil {
-		return nil, fmt.Errorf("%.60s is neither a number nor a list of numbers", raw)
-	}
-	return list, nil
 }
 
 var anyresMax = regexp.MustCompile(`^anyres(?:_max_(\d{1,4}))?$`)

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+
+	"github.com/gollava/gollava/llm"
 )
 
 // MarshalJSON writes config.json of transformers' LlavaForConditionalGeneration, or of LlavaNextForConditionalGeneration where pictures are
@@ -68,11 +70,6 @@ func (c *Config) hub() (map[string]any, error) {
 	return f, nil
 }
 
-// originals are the model types and classes of the original repository and its successor, by family of the language model.
-var originals = map[string][2]string{"llama": {"llava_llama", "LlavaLlamaForCausalLM"}, "mistral": {"llava_mistral", "LlavaMistralForCausalLM"},
-	"qwen2": {"llava_qwen", "LlavaQwenForCausalLM"}, "qwen3": {"llava_qwen3", "LlavaQwen3ForCausalLM"}, "mpt": {"llava_mpt", "LlavaMptForCausalLM"},
-	"phi3": {"llava_phi", "LlavaPhiForCausalLM"}}
-
 // originalConfig is the original repository's config.json: that of the language model, and fields of LLaVA's. Where these say what LLaVA's own code does not know,
 // as mm_projector_type mlp2x_linear, it refuses the folder by name, and this package reads it.
 func (c *Config) originalConfig() (map[string]any, error) {
@@ -80,11 +77,11 @@ func (c *Config) originalConfig() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	o, ok := originals[c.Text.ModelType]
-	if !ok {
+	family, ok := llm.Lookup(c.Text.ModelType)
+	if !ok || family.LLaVA == "" {
 		return nil, fmt.Errorf("config: the original layout has no name for model_type %q", c.Text.ModelType)
 	}
-	f["model_type"], f["architectures"] = o[0], []string{o[1]}
+	f["model_type"], f["architectures"] = family.LLaVA, []string{family.LLaVAArchitecture}
 	class, aspect, side := c.Select.Class, c.Aspect, c.PaddingSide
 	if !c.hasClass() {
 		class = "patch"

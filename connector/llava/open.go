@@ -11,6 +11,7 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/internal/atomicfile"
+	"github.com/gollava/gollava/llm"
 )
 
 // Open loads the model in dir together with its tokenizer, image processor and template. The tokenizer and the image processor may be in o.Base and
@@ -61,20 +62,13 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	return a, err
 }
 
-// DefaultTemplate is the name of the conversation template: Template, or what LLaVA uses with the family of the language model, vicuna_v1 for Llama.
+// DefaultTemplate is the name of the conversation template: Template, or that of the language model's family, or else vicuna_v1.
 func (c Config) DefaultTemplate() string {
 	if c.Template != "" {
 		return c.Template
 	}
-	switch c.Text.ModelType {
-	case "mistral":
-		return "mistral_instruct"
-	case "qwen2", "qwen3":
-		return "qwen_1_5"
-	case "phi3":
-		return "phi3"
-	case "mpt":
-		return "mpt"
+	if f, ok := llm.Lookup(c.Text.ModelType); ok && f.Template != "" {
+		return f.Template
 	}
 	return "vicuna_v1"
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/internal/atomicfile"
+	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/vit"
@@ -159,10 +160,8 @@ func (c Config) generationConfig() map[string]any {
 	if c.Text.BOS >= 0 {
 		f["bos_token_id"] = c.Text.BOS
 	}
-	if eos := c.ends(); len(eos) == 1 {
-		f["eos_token_id"] = eos[0]
-	} else if len(eos) > 1 {
-		f["eos_token_id"] = eos
+	if eos := c.ends(); len(eos) > 0 {
+		f["eos_token_id"] = llm.EndTokens(eos)
 	}
 	if pad := c.padding(); pad >= 0 {
 		f["pad_token_id"] = pad

@@ -179,6 +179,10 @@ type MatMul struct {
 	Pre        *Buffer // if not nil: receives A·B + bias, what Act was applied to; laid out as C
 }
 
+// DecodeRows is a number of rows up to which a product with BT and a shared B computes every row as if it were alone, to the last bit: as long as
+// M·Batch ≤ DecodeRows, a row of C depends on its row of A, on B and on the rest of MatMul's fields only.
+const DecodeRows = 24
+
 // Attention describes softmax(scale·q·kᵀ + bias)·v. Query t of batch row b sees key s iff s < Keys, Start[b] ≤ s < End[b],
 // From[b·T+t] ≤ s < To[b·T+t], and, if Causal, s ≤ Offset+t and, if also Window > 0, s > Offset+t−Window. A query that sees no key yields
 // zeros and LSE −Inf.

@@ -97,7 +97,7 @@ func (c *causalCase) generate(e *verify.Expected, m llm.Model) (rows []verify.Ro
 		how := llm.Sampling{Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, RepetitionPenalty: s.Repetition}
 		var got []float64
 		for b := range B {
-			got = append(got, how.Probabilities(z.Data()[b*V:(b+1)*V], p.IDs[b])...)
+			got = append(got, how.Probabilities(z.Data()[b*V:(b+1)*V], p.IDs[b], nil)...)
 		}
 		name := fmt.Sprintf("out.sample.%d.probs", i)
 		rows = append(rows, verify.Absolute(fmt.Sprintf("sample: %d probabilities", i), got, e.Numbers(name), c.Tolerance.Out))

@@ -103,7 +103,9 @@ func (g *gemm) serial(s *scratch) {
 	if g.isThin() {
 		g.thinPart(g.rowsOfA(s), 0, g.n, s)
 	} else {
-		g.chooseUnit()
+		if !g.decodes() {
+			g.chooseUnit()
+		}
 		g.region(0, g.m, 0, g.n, s)
 	}
 	s.used = mark
@@ -121,12 +123,17 @@ func run(q *backend.MatMul, n int, bias []float32, s *scratch) {
 func (g *gemm) spread(s *scratch) {
 	if g.isThin() {
 		g.thin(s)
+	} else if g.decodes() {
+		g.shared(s)
 	} else if g.chooseUnit(); g.m*g.n <= smallC && g.k >= 2*minDepth && g.k > max(g.m, g.n) {
 		g.splitDepth(s)
 	} else {
 		g.shared(s)
 	}
 }
+
+// decodes reports whether a row of C may not depend on how many there are: what follows may then depend on n and k, not on m.
+func (g *gemm) decodes() bool { return g.b.row == 1 && g.m <= backend.DecodeRows }
 
 // A product whose C is small and whose inner length is the longest, as of a weight's gradient, is cut along the inner length: C has up to
 // smallC elements, and a part is at least minDepth long.

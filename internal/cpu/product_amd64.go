@@ -869,7 +869,7 @@ func tile2x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 func tile1x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
 // dots1x4AVX2 multiplies 1 vectors with 4 times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 1 {
 //		for q := range 4 {
@@ -887,7 +887,7 @@ func tile1x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 func dots1x4AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // dots1x4BF16AVX2 multiplies 1 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 1 {
 //		for q := range 4 {
@@ -905,7 +905,7 @@ func dots1x4AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar 
 func dots1x4BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // dots2x4AVX2 multiplies 2 vectors with 4 times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 2 {
 //		for q := range 4 {
@@ -923,7 +923,7 @@ func dots1x4BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bF
 func dots2x4AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // dots2x4BF16AVX2 multiplies 2 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 2 {
 //		for q := range 4 {
@@ -941,7 +941,7 @@ func dots2x4AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar 
 func dots2x4BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // dots3x4AVX2 multiplies 3 vectors with 4 times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 3 {
 //		for q := range 4 {
@@ -959,7 +959,7 @@ func dots2x4BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bF
 func dots3x4AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // dots3x4BF16AVX2 multiplies 3 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 3 {
 //		for q := range 4 {
@@ -976,8 +976,26 @@ func dots3x4AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar 
 //go:noescape
 func dots3x4BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
+// dots1x8AVX2 multiplies 1 vectors with 8 times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
+//
+//	for i := range 1 {
+//		for q := range 8 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p], b[q*bFar+j*bRow+p], s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
+//			}
+//		}
+//	}
+//
+//go:noescape
+func dots1x8AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+
 // dots1x8BF16AVX2 multiplies 1 vectors with 8 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 1 {
 //		for q := range 8 {
@@ -1034,7 +1052,7 @@ func update2x4AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRo
 func update3x4AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
 
 // dots1x4AVX512 multiplies 1 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 1 {
 //		for q := range 4 {
@@ -1052,7 +1070,7 @@ func update3x4AVX2(n int, k int, a *float32, aRow int, aCol int, b *float32, bRo
 func dots1x4AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // dots1x4BF16AVX512 multiplies 1 vectors with 4 times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 1 {
 //		for q := range 4 {
@@ -1070,7 +1088,7 @@ func dots1x4AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFa
 func dots1x4BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // dots2x4AVX512 multiplies 2 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 2 {
 //		for q := range 4 {
@@ -1088,7 +1106,7 @@ func dots1x4BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, 
 func dots2x4AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // dots2x4BF16AVX512 multiplies 2 vectors with 4 times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 2 {
 //		for q := range 4 {
@@ -1106,7 +1124,7 @@ func dots2x4AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFa
 func dots2x4BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // dots3x4AVX512 multiplies 3 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 3 {
 //		for q := range 4 {
@@ -1124,7 +1142,7 @@ func dots2x4BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, 
 func dots3x4AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 
 // dots3x4BF16AVX512 multiplies 3 vectors with 4 times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 3 {
 //		for q := range 4 {
@@ -1141,8 +1159,26 @@ func dots3x4AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFa
 //go:noescape
 func dots3x4BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
+// dots1x8AVX512 multiplies 1 vectors with 8 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
+//
+//	for i := range 1 {
+//		for q := range 8 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p], b[q*bFar+j*bRow+p], s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
+//			}
+//		}
+//	}
+//
+//go:noescape
+func dots1x8AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+
 // dots1x8BF16AVX512 multiplies 1 vectors with 8 times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
-// added in another order, which depends on k only:
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
 //
 //	for i := range 1 {
 //		for q := range 8 {

@@ -15380,73 +15380,32 @@ rows:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
 	MOVQ   a+16(FP), CX
 	MOVQ   k+8(FP), DI
 	MOVQ   BX, R8
 	LEAQ   (R8)(DX*2), R9
 	ADDQ   DX, R9
-	SUBQ   $0x10, DI
-	JL     last
-
-two:
-	VMOVUPS     (CX), Y9
-	VMOVUPS     (R8), Y8
-	VFMADD231PS Y8, Y9, Y0
-	VMOVUPS     (R8)(DX*1), Y8
-	VFMADD231PS Y8, Y9, Y1
-	VMOVUPS     (R8)(DX*2), Y8
-	VFMADD231PS Y8, Y9, Y2
-	VMOVUPS     (R9), Y8
-	VFMADD231PS Y8, Y9, Y3
-	VMOVUPS     32(CX), Y9
-	VMOVUPS     32(R8), Y8
-	VFMADD231PS Y8, Y9, Y4
-	VMOVUPS     32(R8)(DX*1), Y8
-	VFMADD231PS Y8, Y9, Y5
-	VMOVUPS     32(R8)(DX*2), Y8
-	VFMADD231PS Y8, Y9, Y6
-	VMOVUPS     32(R9), Y8
-	VFMADD231PS Y8, Y9, Y7
-	ADDQ        $0x00000040, CX
-	ADDQ        $0x00000040, R8
-	ADDQ        $0x00000040, R9
-	SUBQ        $0x10, DI
-	JGE         two
-
-last:
-	ADDQ $0x10, DI
-	JZ   sum
 
 one:
-	VMOVUPS     (CX), Y9
-	VMOVUPS     (R8), Y8
-	VFMADD231PS Y8, Y9, Y0
-	VMOVUPS     (R8)(DX*1), Y8
-	VFMADD231PS Y8, Y9, Y1
-	VMOVUPS     (R8)(DX*2), Y8
-	VFMADD231PS Y8, Y9, Y2
-	VMOVUPS     (R9), Y8
-	VFMADD231PS Y8, Y9, Y3
-	ADDQ        $0x00000020, CX
-	ADDQ        $0x00000020, R8
-	ADDQ        $0x00000020, R9
-	SUBQ        $0x08, DI
-	JG          one
-
-sum:
+	VMOVUPS      (CX), Y5
+	VMOVUPS      (R8), Y4
+	VFMADD231PS  Y4, Y5, Y0
+	VMOVUPS      (R8)(DX*1), Y4
+	VFMADD231PS  Y4, Y5, Y1
+	VMOVUPS      (R8)(DX*2), Y4
+	VFMADD231PS  Y4, Y5, Y2
+	VMOVUPS      (R9), Y4
+	VFMADD231PS  Y4, Y5, Y3
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000020, R8
+	ADDQ         $0x00000020, R9
+	SUBQ         $0x08, DI
+	JG           one
 	MOVQ         cRow+64(FP), R8
 	MOVQ         cFar+72(FP), R9
 	MOVQ         SI, DI
 	SHLQ         $0x02, R8
 	SHLQ         $0x02, R9
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
 	MOVQ         DI, CX
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y2
@@ -15473,8 +15432,8 @@ sum:
 // Requires: AVX, AVX2, FMA3
 TEXT ·dots1x4BF16AVX2(SB), NOSPLIT, $0-80
 	MOVQ         $0x00000000ffff0000, AX
-	VMOVD        AX, X10
-	VPBROADCASTD X10, Y10
+	VMOVD        AX, X6
+	VPBROADCASTD X6, Y6
 	MOVQ         n+0(FP), AX
 	MOVQ         aRow+24(FP), CX
 	MOVQ         bFar+48(FP), DX
@@ -15488,10 +15447,6 @@ rows:
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
 	MOVQ   a+16(FP), CX
 	MOVQ   k+8(FP), DI
 	MOVQ   BX, R8
@@ -15499,28 +15454,28 @@ rows:
 	ADDQ   DX, R9
 
 one:
-	VMOVUPS      (CX), Y11
-	VMOVUPS      32(CX), Y12
-	VMOVUPS      (R8), Y8
-	VPAND        Y10, Y8, Y9
-	VPSLLD       $0x10, Y8, Y8
-	VFMADD231PS  Y11, Y8, Y0
-	VFMADD231PS  Y12, Y9, Y4
-	VMOVUPS      (R8)(DX*1), Y8
-	VPAND        Y10, Y8, Y9
-	VPSLLD       $0x10, Y8, Y8
-	VFMADD231PS  Y11, Y8, Y1
-	VFMADD231PS  Y12, Y9, Y5
-	VMOVUPS      (R8)(DX*2), Y8
-	VPAND        Y10, Y8, Y9
-	VPSLLD       $0x10, Y8, Y8
-	VFMADD231PS  Y11, Y8, Y2
-	VFMADD231PS  Y12, Y9, Y6
-	VMOVUPS      (R9), Y8
-	VPAND        Y10, Y8, Y9
-	VPSLLD       $0x10, Y8, Y8
-	VFMADD231PS  Y11, Y8, Y3
-	VFMADD231PS  Y12, Y9, Y7
+	VMOVUPS      (CX), Y7
+	VMOVUPS      32(CX), Y8
+	VMOVUPS      (R8), Y4
+	VPAND        Y6, Y4, Y5
+	VPSLLD       $0x10, Y4, Y4
+	VFMADD231PS  Y7, Y4, Y0
+	VFMADD231PS  Y8, Y5, Y0
+	VMOVUPS      (R8)(DX*1), Y4
+	VPAND        Y6, Y4, Y5
+	VPSLLD       $0x10, Y4, Y4
+	VFMADD231PS  Y7, Y4, Y1
+	VFMADD231PS  Y8, Y5, Y1
+	VMOVUPS      (R8)(DX*2), Y4
+	VPAND        Y6, Y4, Y5
+	VPSLLD       $0x10, Y4, Y4
+	VFMADD231PS  Y7, Y4, Y2
+	VFMADD231PS  Y8, Y5, Y2
+	VMOVUPS      (R9), Y4
+	VPAND        Y6, Y4, Y5
+	VPSLLD       $0x10, Y4, Y4
+	VFMADD231PS  Y7, Y4, Y3
+	VFMADD231PS  Y8, Y5, Y3
 	ADDQ         $0x00000040, CX
 	ADDQ         $0x00000020, R8
 	ADDQ         $0x00000020, R9
@@ -15531,10 +15486,6 @@ one:
 	MOVQ         SI, DI
 	SHLQ         $0x02, R8
 	SHLQ         $0x02, R9
-	VADDPS       Y4, Y0, Y0
-	VADDPS       Y5, Y1, Y1
-	VADDPS       Y6, Y2, Y2
-	VADDPS       Y7, Y3, Y3
 	MOVQ         DI, CX
 	VHADDPS      Y1, Y0, Y0
 	VHADDPS      Y3, Y2, Y2
@@ -15986,6 +15937,96 @@ one:
 	VZEROUPPER
 	RET
 
+// func dots1x8AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+// Requires: AVX, FMA3
+TEXT ·dots1x8AVX2(SB), NOSPLIT, $0-80
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bFar+48(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+56(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x02, DX
+
+rows:
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
+	MOVQ   a+16(FP), CX
+	MOVQ   k+8(FP), DI
+	MOVQ   BX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+
+one:
+	VMOVUPS      (CX), Y9
+	VMOVUPS      (R8), Y8
+	VFMADD231PS  Y8, Y9, Y0
+	VMOVUPS      (R8)(DX*1), Y8
+	VFMADD231PS  Y8, Y9, Y1
+	VMOVUPS      (R8)(DX*2), Y8
+	VFMADD231PS  Y8, Y9, Y2
+	VMOVUPS      (R9), Y8
+	VFMADD231PS  Y8, Y9, Y3
+	VMOVUPS      (R9)(DX*1), Y8
+	VFMADD231PS  Y8, Y9, Y4
+	VMOVUPS      (R9)(DX*2), Y8
+	VFMADD231PS  Y8, Y9, Y5
+	VMOVUPS      (R10), Y8
+	VFMADD231PS  Y8, Y9, Y6
+	VMOVUPS      (R10)(DX*1), Y8
+	VFMADD231PS  Y8, Y9, Y7
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000020, R8
+	ADDQ         $0x00000020, R9
+	ADDQ         $0x00000020, R10
+	SUBQ         $0x08, DI
+	JG           one
+	MOVQ         cRow+64(FP), R8
+	MOVQ         cFar+72(FP), R9
+	MOVQ         SI, DI
+	SHLQ         $0x02, R8
+	SHLQ         $0x02, R9
+	MOVQ         DI, CX
+	VHADDPS      Y1, Y0, Y0
+	VHADDPS      Y3, Y2, Y2
+	VHADDPS      Y2, Y0, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VMOVSS       X0, (CX)
+	VEXTRACTPS   $0x01, X0, (CX)(R9*1)
+	LEAQ         (CX)(R9*2), CX
+	VEXTRACTPS   $0x02, X0, (CX)
+	VEXTRACTPS   $0x03, X0, (CX)(R9*1)
+	LEAQ         (CX)(R9*2), CX
+	VHADDPS      Y5, Y4, Y4
+	VHADDPS      Y7, Y6, Y6
+	VHADDPS      Y6, Y4, Y4
+	VEXTRACTF128 $0x01, Y4, X5
+	VADDPS       X5, X4, X4
+	VMOVSS       X4, (CX)
+	VEXTRACTPS   $0x01, X4, (CX)(R9*1)
+	LEAQ         (CX)(R9*2), CX
+	VEXTRACTPS   $0x02, X4, (CX)
+	VEXTRACTPS   $0x03, X4, (CX)(R9*1)
+	LEAQ         (CX)(R9*2), CX
+	ADDQ         R8, DI
+	ADDQ         $0x04, SI
+	MOVQ         bRow+40(FP), CX
+	SHLQ         $0x02, CX
+	ADDQ         CX, BX
+	DECQ         AX
+	JNZ          rows
+	VZEROUPPER
+	RET
+
 // func dots1x8BF16AVX2(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·dots1x8BF16AVX2(SB), NOSPLIT, $0-80
@@ -16332,93 +16373,44 @@ rows:
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
 	MOVQ   a+16(FP), CX
 	MOVQ   k+8(FP), DI
 	MOVQ   BX, R8
 	LEAQ   (R8)(DX*2), R9
 	ADDQ   DX, R9
-	SUBQ   $0x20, DI
-	JL     last
-
-two:
-	VMOVUPS     (CX), Z9
-	VMOVUPS     (R8), Z8
-	PREFETCHT0  1536(R8)
-	VFMADD231PS Z8, Z9, Z0
-	VMOVUPS     (R8)(DX*1), Z8
-	PREFETCHT0  1536(R8)(DX*1)
-	VFMADD231PS Z8, Z9, Z1
-	VMOVUPS     (R8)(DX*2), Z8
-	PREFETCHT0  1536(R8)(DX*2)
-	VFMADD231PS Z8, Z9, Z2
-	VMOVUPS     (R9), Z8
-	PREFETCHT0  1536(R9)
-	VFMADD231PS Z8, Z9, Z3
-	VMOVUPS     64(CX), Z9
-	VMOVUPS     64(R8), Z8
-	PREFETCHT0  1600(R8)
-	VFMADD231PS Z8, Z9, Z4
-	VMOVUPS     64(R8)(DX*1), Z8
-	PREFETCHT0  1600(R8)(DX*1)
-	VFMADD231PS Z8, Z9, Z5
-	VMOVUPS     64(R8)(DX*2), Z8
-	PREFETCHT0  1600(R8)(DX*2)
-	VFMADD231PS Z8, Z9, Z6
-	VMOVUPS     64(R9), Z8
-	PREFETCHT0  1600(R9)
-	VFMADD231PS Z8, Z9, Z7
-	ADDQ        $0x00000080, CX
-	ADDQ        $0x00000080, R8
-	ADDQ        $0x00000080, R9
-	SUBQ        $0x20, DI
-	JGE         two
-
-last:
-	ADDQ $0x20, DI
-	JZ   sum
 
 one:
-	VMOVUPS     (CX), Z9
-	VMOVUPS     (R8), Z8
-	PREFETCHT0  1536(R8)
-	VFMADD231PS Z8, Z9, Z0
-	VMOVUPS     (R8)(DX*1), Z8
-	PREFETCHT0  1536(R8)(DX*1)
-	VFMADD231PS Z8, Z9, Z1
-	VMOVUPS     (R8)(DX*2), Z8
-	PREFETCHT0  1536(R8)(DX*2)
-	VFMADD231PS Z8, Z9, Z2
-	VMOVUPS     (R9), Z8
-	PREFETCHT0  1536(R9)
-	VFMADD231PS Z8, Z9, Z3
-	ADDQ        $0x00000040, CX
-	ADDQ        $0x00000040, R8
-	ADDQ        $0x00000040, R9
-	SUBQ        $0x10, DI
-	JG          one
-
-sum:
+	VMOVUPS       (CX), Z5
+	VMOVUPS       (R8), Z4
+	PREFETCHT0    1536(R8)
+	VFMADD231PS   Z4, Z5, Z0
+	VMOVUPS       (R8)(DX*1), Z4
+	PREFETCHT0    1536(R8)(DX*1)
+	VFMADD231PS   Z4, Z5, Z1
+	VMOVUPS       (R8)(DX*2), Z4
+	PREFETCHT0    1536(R8)(DX*2)
+	VFMADD231PS   Z4, Z5, Z2
+	VMOVUPS       (R9), Z4
+	PREFETCHT0    1536(R9)
+	VFMADD231PS   Z4, Z5, Z3
+	ADDQ          $0x00000040, CX
+	ADDQ          $0x00000040, R8
+	ADDQ          $0x00000040, R9
+	SUBQ          $0x10, DI
+	JG            one
 	MOVQ          cRow+64(FP), R8
 	MOVQ          cFar+72(FP), R9
 	MOVQ          SI, DI
 	SHLQ          $0x02, R8
 	SHLQ          $0x02, R9
-	VADDPS        Z4, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y8
-	VADDPS        Y8, Y0, Y0
-	VADDPS        Z5, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y8
-	VADDPS        Y8, Y1, Y1
-	VADDPS        Z6, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z2, Y8
-	VADDPS        Y8, Y2, Y2
-	VADDPS        Z7, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y8
-	VADDPS        Y8, Y3, Y3
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y4
+	VADDPS        Y4, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VADDPS        Y4, Y3, Y3
 	MOVQ          DI, CX
 	VHADDPS       Y1, Y0, Y0
 	VHADDPS       Y3, Y2, Y2
@@ -16445,8 +16437,8 @@ sum:
 // Requires: AVX, AVX512F, MMX+
 TEXT ·dots1x4BF16AVX512(SB), NOSPLIT, $0-80
 	MOVQ         $0x00000000ffff0000, AX
-	VMOVD        AX, X10
-	VPBROADCASTD X10, Z10
+	VMOVD        AX, X6
+	VPBROADCASTD X6, Z6
 	MOVQ         n+0(FP), AX
 	MOVQ         aRow+24(FP), CX
 	MOVQ         bFar+48(FP), DX
@@ -16460,10 +16452,6 @@ rows:
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
-	VPXORD Z4, Z4, Z4
-	VPXORD Z5, Z5, Z5
-	VPXORD Z6, Z6, Z6
-	VPXORD Z7, Z7, Z7
 	MOVQ   a+16(FP), CX
 	MOVQ   k+8(FP), DI
 	MOVQ   BX, R8
@@ -16471,32 +16459,32 @@ rows:
 	ADDQ   DX, R9
 
 one:
-	VMOVUPS       (CX), Z11
-	VMOVUPS       64(CX), Z12
-	VMOVUPS       (R8), Z8
+	VMOVUPS       (CX), Z7
+	VMOVUPS       64(CX), Z8
+	VMOVUPS       (R8), Z4
 	PREFETCHT0    1536(R8)
-	VPANDD        Z10, Z8, Z9
-	VPSLLD        $0x10, Z8, Z8
-	VFMADD231PS   Z11, Z8, Z0
-	VFMADD231PS   Z12, Z9, Z4
-	VMOVUPS       (R8)(DX*1), Z8
+	VPANDD        Z6, Z4, Z5
+	VPSLLD        $0x10, Z4, Z4
+	VFMADD231PS   Z7, Z4, Z0
+	VFMADD231PS   Z8, Z5, Z0
+	VMOVUPS       (R8)(DX*1), Z4
 	PREFETCHT0    1536(R8)(DX*1)
-	VPANDD        Z10, Z8, Z9
-	VPSLLD        $0x10, Z8, Z8
-	VFMADD231PS   Z11, Z8, Z1
-	VFMADD231PS   Z12, Z9, Z5
-	VMOVUPS       (R8)(DX*2), Z8
+	VPANDD        Z6, Z4, Z5
+	VPSLLD        $0x10, Z4, Z4
+	VFMADD231PS   Z7, Z4, Z1
+	VFMADD231PS   Z8, Z5, Z1
+	VMOVUPS       (R8)(DX*2), Z4
 	PREFETCHT0    1536(R8)(DX*2)
-	VPANDD        Z10, Z8, Z9
-	VPSLLD        $0x10, Z8, Z8
-	VFMADD231PS   Z11, Z8, Z2
-	VFMADD231PS   Z12, Z9, Z6
-	VMOVUPS       (R9), Z8
+	VPANDD        Z6, Z4, Z5
+	VPSLLD        $0x10, Z4, Z4
+	VFMADD231PS   Z7, Z4, Z2
+	VFMADD231PS   Z8, Z5, Z2
+	VMOVUPS       (R9), Z4
 	PREFETCHT0    1536(R9)
-	VPANDD        Z10, Z8, Z9
-	VPSLLD        $0x10, Z8, Z8
-	VFMADD231PS   Z11, Z8, Z3
-	VFMADD231PS   Z12, Z9, Z7
+	VPANDD        Z6, Z4, Z5
+	VPSLLD        $0x10, Z4, Z4
+	VFMADD231PS   Z7, Z4, Z3
+	VFMADD231PS   Z8, Z5, Z3
 	ADDQ          $0x00000080, CX
 	ADDQ          $0x00000040, R8
 	ADDQ          $0x00000040, R9
@@ -16507,18 +16495,14 @@ one:
 	MOVQ          SI, DI
 	SHLQ          $0x02, R8
 	SHLQ          $0x02, R9
-	VADDPS        Z4, Z0, Z0
-	VEXTRACTF64X4 $0x01, Z0, Y8
-	VADDPS        Y8, Y0, Y0
-	VADDPS        Z5, Z1, Z1
-	VEXTRACTF64X4 $0x01, Z1, Y8
-	VADDPS        Y8, Y1, Y1
-	VADDPS        Z6, Z2, Z2
-	VEXTRACTF64X4 $0x01, Z2, Y8
-	VADDPS        Y8, Y2, Y2
-	VADDPS        Z7, Z3, Z3
-	VEXTRACTF64X4 $0x01, Z3, Y8
-	VADDPS        Y8, Y3, Y3
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y4
+	VADDPS        Y4, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VADDPS        Y4, Y3, Y3
 	MOVQ          DI, CX
 	VHADDPS       Y1, Y0, Y0
 	VHADDPS       Y3, Y2, Y2
@@ -17067,6 +17051,120 @@ one:
 	MOVQ          bRow+40(FP), DI
 	SHLQ          $0x01, DI
 	ADDQ          DI, BX
+	DECQ          AX
+	JNZ           rows
+	VZEROUPPER
+	RET
+
+// func dots1x8AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dots1x8AVX512(SB), NOSPLIT, $0-80
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bFar+48(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+56(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x02, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), CX
+	MOVQ   k+8(FP), DI
+	MOVQ   BX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+
+one:
+	VMOVUPS       (CX), Z9
+	VMOVUPS       (R8), Z8
+	PREFETCHT0    1536(R8)
+	VFMADD231PS   Z8, Z9, Z0
+	VMOVUPS       (R8)(DX*1), Z8
+	PREFETCHT0    1536(R8)(DX*1)
+	VFMADD231PS   Z8, Z9, Z1
+	VMOVUPS       (R8)(DX*2), Z8
+	PREFETCHT0    1536(R8)(DX*2)
+	VFMADD231PS   Z8, Z9, Z2
+	VMOVUPS       (R9), Z8
+	PREFETCHT0    1536(R9)
+	VFMADD231PS   Z8, Z9, Z3
+	VMOVUPS       (R9)(DX*1), Z8
+	PREFETCHT0    1536(R9)(DX*1)
+	VFMADD231PS   Z8, Z9, Z4
+	VMOVUPS       (R9)(DX*2), Z8
+	PREFETCHT0    1536(R9)(DX*2)
+	VFMADD231PS   Z8, Z9, Z5
+	VMOVUPS       (R10), Z8
+	PREFETCHT0    1536(R10)
+	VFMADD231PS   Z8, Z9, Z6
+	VMOVUPS       (R10)(DX*1), Z8
+	PREFETCHT0    1536(R10)(DX*1)
+	VFMADD231PS   Z8, Z9, Z7
+	ADDQ          $0x00000040, CX
+	ADDQ          $0x00000040, R8
+	ADDQ          $0x00000040, R9
+	ADDQ          $0x00000040, R10
+	SUBQ          $0x10, DI
+	JG            one
+	MOVQ          cRow+64(FP), R8
+	MOVQ          cFar+72(FP), R9
+	MOVQ          SI, DI
+	SHLQ          $0x02, R8
+	SHLQ          $0x02, R9
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y8
+	VADDPS        Y8, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y8
+	VADDPS        Y8, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y8
+	VADDPS        Y8, Y3, Y3
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VADDPS        Y8, Y4, Y4
+	VEXTRACTF64X4 $0x01, Z5, Y8
+	VADDPS        Y8, Y5, Y5
+	VEXTRACTF64X4 $0x01, Z6, Y8
+	VADDPS        Y8, Y6, Y6
+	VEXTRACTF64X4 $0x01, Z7, Y8
+	VADDPS        Y8, Y7, Y7
+	MOVQ          DI, CX
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (CX)
+	VEXTRACTPS    $0x01, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VEXTRACTPS    $0x02, X0, (CX)
+	VEXTRACTPS    $0x03, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VHADDPS       Y5, Y4, Y4
+	VHADDPS       Y7, Y6, Y6
+	VHADDPS       Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VMOVSS        X4, (CX)
+	VEXTRACTPS    $0x01, X4, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VEXTRACTPS    $0x02, X4, (CX)
+	VEXTRACTPS    $0x03, X4, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	ADDQ          R8, DI
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), CX
+	SHLQ          $0x02, CX
+	ADDQ          CX, BX
 	DECQ          AX
 	JNZ           rows
 	VZEROUPPER

@@ -177,7 +177,11 @@ func TestThinKernels(t *testing.T) {
 			at := func(p, j int) float64 { return float64(b[j*bRow+p]) }
 			switch round % 4 {
 			case 0:
-				th.dots[m-1](n/4, k, &a[0], k, &b[0], bRow, n/4*bRow, &c[0], n+2, n/4)
+				if m == 1 && n%8 == 0 {
+					th.dots8(n/8, k, &a[0], k, &b[0], bRow, n/8*bRow, &c[0], n+2, n/8)
+				} else {
+					th.dots[m-1](n/4, k, &a[0], k, &b[0], bRow, n/4*bRow, &c[0], n+2, n/4)
+				}
 			case 1:
 				h := halves(b)
 				for i := range m * k { // even places first
@@ -185,7 +189,7 @@ func TestThinKernels(t *testing.T) {
 					pairs[i/k*k+p/(2*floats)*2*floats+p%2*floats+p%(2*floats)/2] = a[i]
 				}
 				if m == 1 && n%8 == 0 {
-					th.dotsLong(n/8, k, &pairs[0], k, &h[0], bRow, n/8*bRow, &c[0], n+2, n/8)
+					th.dotsHalf8(n/8, k, &pairs[0], k, &h[0], bRow, n/8*bRow, &c[0], n+2, n/8)
 				} else {
 					th.dotsHalf[m-1](n/4, k, &pairs[0], k, &h[0], bRow, n/4*bRow, &c[0], n+2, n/4)
 				}

@@ -2,6 +2,8 @@
 
 package cpu
 
+import "github.com/gollava/gollava/internal/backend"
+
 type (
 	dotsFunc     func(n, k int, a *float32, aRow int, b *float32, bRow, bFar int, c *float32, cRow, cFar int)
 	dotsHalfFunc func(n, k int, a *float32, aRow int, b *uint16, bRow, bFar int, c *float32, cRow, cFar int)
@@ -10,28 +12,27 @@ type (
 
 // thinKernels are those for products with few rows, of one level: entry m−1 is for m rows.
 type thinKernels struct {
-	floats   int // in a register
-	dots     [3]dotsFunc
-	dotsHalf [3]dotsHalfFunc
-	dotsLong dotsHalfFunc // of one vector with eight rows
-	update   [3]updateFunc
-	step     [3]int // rows of B that update takes at once
+	floats    int // in a register
+	dots      [3]dotsFunc
+	dotsHalf  [3]dotsHalfFunc
+	dots8     dotsFunc // of one vector with eight rows, so that as many sums are in flight
+	dotsHalf8 dotsHalfFunc
+	update    [3]updateFunc
+	step      [3]int // rows of B that update takes at once
 }
 
 var thins = [...]*thinKernels{
-	avx2: {8, [3]dotsFunc{dots1x4AVX2, dots2x4AVX2, dots3x4AVX2}, [3]dotsHalfFunc{dots1x4BF16AVX2, dots2x4BF16AVX2, dots3x4BF16AVX2}, dots1x8BF16AVX2,
+	avx2: {8, [3]dotsFunc{dots1x4AVX2, dots2x4AVX2, dots3x4AVX2}, [3]dotsHalfFunc{dots1x4BF16AVX2, dots2x4BF16AVX2, dots3x4BF16AVX2}, dots1x8AVX2, dots1x8BF16AVX2,
 		[3]updateFunc{update1x8AVX2, update2x4AVX2, update3x4AVX2}, [3]int{8, 4, 4}},
-	avx512: {16, [3]dotsFunc{dots1x4AVX512, dots2x4AVX512, dots3x4AVX512}, [3]dotsHalfFunc{dots1x4BF16AVX512, dots2x4BF16AVX512, dots3x4BF16AVX512}, dots1x8BF16AVX512,
+	avx512: {16, [3]dotsFunc{dots1x4AVX512, dots2x4AVX512, dots3x4AVX512}, [3]dotsHalfFunc{dots1x4BF16AVX512, dots2x4BF16AVX512, dots3x4BF16AVX512}, dots1x8AVX512, dots1x8BF16AVX512,
 		[3]updateFunc{update1x8AVX512, update2x4AVX512, update3x4AVX512}, [3]int{8, 4, 4}},
 }
 
 // thinRows is the number of rows up to which packing B costs more than it saves. A small B is packed, and read again, in no time.
 func thinRows(b *operand, elements int) int {
 	switch large := elements >= 1<<16; {
-	case b.row == 1 && large:
-		return 24
 	case b.row == 1:
-		return 6
+		return backend.DecodeRows // of which each is to be as if it were alone
 	case b.half != nil:
 		return 0
 	case large:
@@ -118,10 +119,6 @@ func (g *gemm) thin(s *scratch) {
 	})
 }
 
-// longRow is the length of a row of A above which it falls out of the first-level cache while rows of bfloat16 pass by, and reading it again
-// from the second level takes a share of the time that more rows of B at once make smaller.
-const longRow = 1024
-
 // dots computes columns [from, to) of C = A·Bᵀ.
 func (g *gemm) dots(t *thinKernels, a []float32, from, to int, s *scratch) {
 	c, cRow, n := g.c[from:], g.cRow, to-from
@@ -132,7 +129,7 @@ func (g *gemm) dots(t *thinKernels, a []float32, from, to int, s *scratch) {
 	k := g.k / g.dotStep() * g.dotStep()
 	const rows = 4 // of each part of B, which stay in cache for all rows of A
 	parts := 4
-	if g.b.half != nil && g.m == 1 && k > longRow {
+	if g.m == 1 {
 		parts = 8
 	}
 	part := n / parts
@@ -175,10 +172,12 @@ func (g *gemm) dots(t *thinKernels, a []float32, from, to int, s *scratch) {
 // call multiplies m vectors with n rows from element at of b on, and with as many in each of the other parts, bFar elements apart.
 func (t *thinKernels) call(m, parts, n, k int, a *float32, aRow int, b *operand, at, bFar int, c *float32, cRow, cFar int) {
 	switch {
+	case b.half == nil && parts == 8:
+		t.dots8(n, k, a, aRow, &b.full[at], b.col, bFar, c, cRow, cFar)
 	case b.half == nil:
 		t.dots[m-1](n, k, a, aRow, &b.full[at], b.col, bFar, c, cRow, cFar)
 	case parts == 8:
-		t.dotsLong(n, k, a, aRow, &b.half[at], b.col, bFar, c, cRow, cFar)
+		t.dotsHalf8(n, k, a, aRow, &b.half[at], b.col, bFar, c, cRow, cFar)
 	default:
 		t.dotsHalf[m-1](n, k, a, aRow, &b.half[at], b.col, bFar, c, cRow, cFar)
 	}

@@ -31,7 +31,7 @@ func Run(t *testing.T, dev backend.Device) {
 		{"Reduce", reduce}, {"Max", maxima}, {"Softmax", softmax}, {"SoftmaxSpecial", softmaxSpecial}, {"CrossEntropy", crossEntropy}, {"RoPE", rope},
 		{"RMSNorm", rmsNorm}, {"LayerNorm", layerNorm}, {"L2Normalize", l2Normalize},
 		{"MatMul", matmul}, {"MatMulBatch", matmulBatch}, {"MatMulEpilogue", matmulEpilogue}, {"MatMulSpecial", matmulSpecial},
-		{"BlockCast", blockCasts}, {"BlockMatMul", blockProducts},
+		{"MatMulDecode", decodeRows}, {"BlockCast", blockCasts}, {"BlockMatMul", blockProducts},
 		{"Attention", attention}, {"AttentionRandom", attentionRandom},
 		{"Conv", conv}, {"ConvSpecial", convSpecial},
 		{"Resample", resample}, {"MaxPool", maxPool}, {"GridSample", gridSample},

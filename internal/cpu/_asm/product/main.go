@@ -26,6 +26,7 @@ func main() {
 			dots(w, m, 4, false)
 			dots(w, m, 4, true)
 		}
+		dots(w, 1, 8, false)
 		dots(w, 1, 8, true)
 		update(w, 1, 8)
 		update(w, 2, 4)

@@ -25,7 +25,7 @@ func dots(w *simd.Width, m, rows int, bfloat16 bool) {
 	}
 	TEXT(name, NOSPLIT, "func(n, k int, a *float32, aRow int, b *"+of+", bRow, bFar int, c *float32, cRow, cFar int)")
 	Doc(fmt.Sprintf("%s multiplies %d vectors with %d times n > 0 rows; k is a multiple of %d, above 0; strides count elements. The terms are", name, m, rows, step),
-		"added in another order, which depends on k only:",
+		"added in another order, which depends on k only and is the same for any number of vectors and rows:",
 		"",
 		fmt.Sprintf("\tfor i := range %d {", m),
 		fmt.Sprintf("\t\tfor q := range %d {", rows),
@@ -39,12 +39,8 @@ func dots(w *simd.Width, m, rows int, bfloat16 bool) {
 		"\t\t}",
 		"\t}")
 	Pragma("noescape")
-	parts := 1 // sums of a product
-	if m*rows == 4 {
-		parts = 2 // eight in flight
-	}
-	acc := func(u, i, j int) reg.VecPhysical { return w.R[(u%parts*m+i)*rows+j] }
-	spare := w.R[parts*m*rows:]
+	acc := func(i, j int) reg.VecPhysical { return w.R[i*rows+j] }
+	spare := w.R[m*rows:]
 	var b, odd, mask reg.VecPhysical
 	if bfloat16 {
 		b, odd, mask, spare = spare[0], spare[1], spare[2], spare[3:]
@@ -61,7 +57,7 @@ func dots(w *simd.Width, m, rows int, bfloat16 bool) {
 	SHLQ(U8(2), aRow)
 	SHLQ(shift, bFar)
 	Label("rows")
-	for i := range parts * m * rows {
+	for i := range m * rows {
 		w.Zero(i)
 	}
 	a, k := simd.Arg("a"), simd.Arg("k")
@@ -83,29 +79,29 @@ func dots(w *simd.Width, m, rows int, bfloat16 bool) {
 		}
 		return at
 	}
-	row := func(j, u int) Mem {
-		at := Mem{Base: p[j/3], Disp: u * w.Bytes()}
+	row := func(j int) Mem {
+		at := Mem{Base: p[j/3]}
 		if j%3 > 0 {
 			at.Index, at.Scale = bFar, uint8(j%3)
 		}
 		return at
 	}
 	// With rows of one or two pages the streams break off too often for Xeons to see them, and every register of AVX-512 is a cache line.
-	ahead := func(j, u int) {
-		if at := row(j, u); w == simd.AVX512 {
+	ahead := func(j int) {
+		if at := row(j); w == simd.AVX512 {
 			at.Disp += 1536
 			PREFETCHT0(at)
 		}
 	}
-	floats := func(u int) { // register u of each row
+	floats := func() { // a register of each row
 		for i := range m {
-			VMOVUPS(vector(i, u), spare[i])
+			VMOVUPS(vector(i, 0), spare[i])
 		}
 		for j := range rows {
-			VMOVUPS(row(j, u), b)
-			ahead(j, u)
+			VMOVUPS(row(j), b)
+			ahead(j)
 			for i := range m {
-				VFMADD231PS(b, spare[i], acc(u, i, j))
+				VFMADD231PS(b, spare[i], acc(i, j))
 			}
 		}
 	}
@@ -118,8 +114,8 @@ func dots(w *simd.Width, m, rows int, bfloat16 bool) {
 			x = func(i, u int) Op { return spare[2*i+u] }
 		}
 		for j := range rows {
-			VMOVUPS(row(j, 0), b)
-			ahead(j, 0)
+			VMOVUPS(row(j), b)
+			ahead(j)
 			if w == simd.AVX512 {
 				VPANDD(mask, b, odd)
 			} else {
@@ -127,8 +123,8 @@ func dots(w *simd.Width, m, rows int, bfloat16 bool) {
 			}
 			VPSLLD(U8(16), b, b)
 			for i := range m {
-				VFMADD231PS(x(i, 0), b, acc(0, i, j))
-				VFMADD231PS(x(i, 1), odd, acc(1, i, j))
+				VFMADD231PS(x(i, 0), b, acc(i, j))
+				VFMADD231PS(x(i, 1), odd, acc(i, j))
 			}
 		}
 	}
@@ -138,40 +134,22 @@ func dots(w *simd.Width, m, rows int, bfloat16 bool) {
 			ADDQ(U32(by*size), r)
 		}
 	}
+	Label("one")
 	if bfloat16 {
-		Label("one")
 		halves()
 	} else {
-		if parts > 1 {
-			SUBQ(Imm(uint64(2*step)), k)
-			JL(LabelRef("last"))
-			Label("two")
-			floats(0)
-			floats(1)
-			advance(2 * step)
-			SUBQ(Imm(uint64(2*step)), k)
-			JGE(LabelRef("two"))
-			Label("last")
-			ADDQ(Imm(uint64(2*step)), k)
-			JZ(LabelRef("sum"))
-		}
-		Label("one")
-		floats(0)
+		floats()
 	}
 	advance(step)
 	SUBQ(Imm(uint64(step)), k)
 	JG(LabelRef("one"))
-	Label("sum")
 	to, row0, cRow, cFar := GP64(), GP64(), simd.Arg("cRow"), simd.Arg("cFar")
 	MOVQ(c, row0)
 	SHLQ(U8(2), cRow)
 	SHLQ(U8(2), cFar)
 	for i := range m {
 		for j := range rows {
-			r := acc(0, i, j)
-			if parts > 1 {
-				VADDPS(acc(1, i, j), r, r)
-			}
+			r := acc(i, j)
 			if w == simd.AVX512 {
 				VEXTRACTF64X4(U8(1), r, b.AsY())
 				VADDPS(b.AsY(), r.AsY(), r.AsY())
@@ -179,7 +157,7 @@ func dots(w *simd.Width, m, rows int, bfloat16 bool) {
 		}
 		MOVQ(row0, to)
 		for j := 0; j < rows; j += 4 {
-			r := func(e int) reg.VecPhysical { return acc(0, i, j+e) }
+			r := func(e int) reg.VecPhysical { return acc(i, j+e) }
 			VHADDPS(r(1).AsY(), r(0).AsY(), r(0).AsY())
 			VHADDPS(r(3).AsY(), r(2).AsY(), r(2).AsY())
 			VHADDPS(r(2).AsY(), r(0).AsY(), r(0).AsY())

@@ -12,6 +12,10 @@ type Input struct {
 	// Positions, [B·T], are for rotary embeddings. nil: the real positions of a row count from the length of its cache, or from 0.
 	Positions []int32
 
+	// Longest is the number of positions of the longest sequence that belongs to the pass, if that is longer than Positions say: for rotary
+	// embeddings whose frequencies depend on it (dynamic NTK and LongRoPE).
+	Longest int
+
 	// Start and End, [B]: row b's real positions of this pass are Start[b] to End[b]−1, the others are padding, which nothing attends to and
 	// no cache keeps. nil: all are real.
 	Start, End []int32
@@ -92,7 +96,7 @@ func NewPass(in Input, c PassConfig) *Pass {
 		p.picked = tensor.WrapInts(in.Rows, len(in.Rows))
 	}
 	if c.RoPE != nil {
-		p.cos, p.sin = c.RoPE.At(p.Positions())
+		p.cos, p.sin = c.RoPE.AtLength(p.Positions(), in.Longest)
 	}
 	return p
 }

@@ -22,6 +22,7 @@ type row struct {
 	fresh   *tensor.Tensor // [1, T, C], the prompt
 	at      int            // so much of fresh is in the cache
 	history *tensor.Tensor // [1, ·, C], what came before fresh, if the cache may have to be computed again
+	lead    int            // so much longer is the longest sequence of the batch
 	prefix  int32
 	context *Context // of one row
 
@@ -89,6 +90,13 @@ func newRows(m Model, p Prompts, o Options) ([]*row, error) {
 		r.choice = choice{Sampling: o.Sampling, eos: o.EOS, forcedBOS: o.ForcedBOS, forcedEOS: o.ForcedEOS, minLength: o.MinLength,
 			minNew: o.MinNewTokens, maxNew: o.MaxNewTokens, prompt: r.fresh.Dim(1)}
 		rows[b] = r
+	}
+	longest := 0
+	for _, r := range rows {
+		longest = max(longest, r.choice.prompt)
+	}
+	for _, r := range rows {
+		r.lead = longest - r.choice.prompt
 	}
 	return rows, nil
 }
@@ -187,11 +195,11 @@ func (r *row) prefill(m Model) (z []float32) {
 		varies := rope(m)
 		if varies == nil {
 			n = min(n, max(prefillChunk-done%prefillChunk, int(r.prefix)-done))
-		} else if r.long = varies.Long(done + n - 1); r.long && done > 0 && r.at == 0 && r.history != nil {
+		} else if r.long = varies.Long(done + n + r.lead - 1); r.long && done > 0 && r.at == 0 && r.history != nil {
 			r.restart()
 			T, n, done = r.fresh.Dim(1), r.fresh.Dim(1), 0
 		}
-		in := Input{Embeds: part(r.fresh.In(s), 0, r.at, r.at+n), Cache: r.cache, Context: r.context.span(r.at, r.at+n)}
+		in := Input{Embeds: part(r.fresh.In(s), 0, r.at, r.at+n), Cache: r.cache, Longest: done + n + r.lead, Context: r.context.span(r.at, r.at+n)}
 		if r.prefix > 0 {
 			in.Prefix = []int32{r.prefix}
 		}
@@ -221,7 +229,7 @@ func (r *row) anew(s *tensor.Arena, m Model) []float32 {
 	if len(r.ids) > 0 {
 		x = tensor.Concat(1, x, embed(s, m, [][]int32{r.ids}))
 	}
-	in := Input{Embeds: x, Context: r.context.span(0, x.Dim(1))}
+	in := Input{Embeds: x, Longest: x.Dim(1) + r.lead, Context: r.context.span(0, x.Dim(1))}
 	if r.prefix > 0 {
 		in.Prefix = []int32{r.prefix}
 	}
@@ -287,6 +295,7 @@ func decode(m Model, rows []*row) [][]float32 {
 			in := Input{Embeds: embed(s, m, ids), Cache: JoinCaches(caches...)}
 			if len(at) == 1 {
 				n := caches[0].Len(0)
+				in.Longest = n + 1 + rows[at[0]].lead
 				in.Context = rows[at[0]].context.span(n, n+1)
 			}
 			for i, zi := range last(m, in) {
@@ -298,7 +307,7 @@ func decode(m Model, rows []*row) [][]float32 {
 		switch {
 		case r.o.NoCache:
 			tensor.Scope(func(s *tensor.Arena) { z[i] = r.anew(s, m) })
-		case varies != nil && varies.Long(r.cache.Len(0)) != r.long: // the cached keys have the frequencies of shorter sequences
+		case varies != nil && varies.Long(r.cache.Len(0)+r.lead) != r.long: // the cached keys have the frequencies of shorter sequences
 			r.long = true
 			tensor.Scope(func(s *tensor.Arena) {
 				in := Input{Cache: NewCache()}
@@ -306,7 +315,7 @@ func decode(m Model, rows []*row) [][]float32 {
 				if r.history != nil {
 					in.Embeds = tensor.Concat(1, r.history, in.Embeds)
 				}
-				in.Context = r.context.span(0, in.Embeds.Dim(1))
+				in.Longest, in.Context = in.Embeds.Dim(1)+r.lead, r.context.span(0, in.Embeds.Dim(1))
 				z[i] = last(m, in)[0]
 				r.cache = in.Cache
 			})

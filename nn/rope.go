@@ -152,8 +152,11 @@ func (r *RoPE) Varies() bool { return r.c.Type == "dynamic" || r.c.Type == "long
 
 // At returns cosines and sines [len(positions), R/2] of the angles at the given positions. For dynamic NTK and LongRoPE the largest of them
 // decides the frequencies of all.
-func (r *RoPE) At(positions []int32) (cos, sin *tensor.Tensor) {
-	last := 0
+func (r *RoPE) At(positions []int32) (cos, sin *tensor.Tensor) { return r.AtLength(positions, 0) }
+
+// AtLength is At in a batch whose longest sequence has at least the given number of positions.
+func (r *RoPE) AtLength(positions []int32, longest int) (cos, sin *tensor.Tensor) {
+	last := max(longest-1, 0)
 	for _, p := range positions {
 		last = max(last, int(p))
 	}

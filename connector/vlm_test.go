@@ -136,7 +136,7 @@ func TestPicturesMatter(t *testing.T) {
 	for i, x := range cached.Images {
 		cached.Images[i] = connector.Image{Features: features(m, x.Pixels)}
 	}
-	require.Equal(t, h(s(1, 2)), h(cached))
+	require.InDeltaSlice(t, h(s(1, 2)), h(cached), 1e-5) // few rows and many are added up in another order
 }
 
 func features(m *connector.VLM, p imaging.Pixels) *tensor.Tensor {

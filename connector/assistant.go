@@ -30,7 +30,7 @@ type Assistant struct {
 // Reply answers the last of turns, which is the human's. pictures are those of the turns' <image>s, in order. onText, if not nil, sees the answer as
 // it grows, in whole characters; an error of it ends the generation. Special tokens written in the turns stay text.
 func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*imaging.RGB, onText func(string) error) (string, error) {
-	x, err := a.prompt(turns, pictures)
+	x, err := a.Prompt(turns, pictures)
 	if err != nil {
 		return "", err
 	}
@@ -65,8 +65,8 @@ func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*im
 	return strings.TrimSpace(s.said.String()), err
 }
 
-// prompt tokenizes a conversation, with an answer to come, and prepares its pictures.
-func (a *Assistant) prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, error) {
+// Prompt tokenizes a conversation, with an answer to come, and prepares its images, as [Assistant.Reply] does.
+func (a *Assistant) Prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, error) {
 	if len(turns) == 0 || turns[len(turns)-1].From != chat.Human {
 		return Sample{}, fmt.Errorf("reply: the last turn must be the human's")
 	}

@@ -16,7 +16,7 @@ func TestMarks(t *testing.T) {
 	tok, err := tokenizer.Train(slices.Values([]string{"What is this? "}), tokenizer.TrainConfig{Size: 300, Specials: []string{"<s>", "</s>", chat.ImageStart, chat.ImageEnd}, BOS: "<s>"})
 	require.NoError(t, err)
 	a := Assistant{Tokenizer: tok, Processor: imaging.CLIP(16), Template: chat.VicunaV1(), Marks: true}
-	x, err := a.prompt([]chat.Turn{{From: chat.Human, Value: "<image>\nWhat is <im_end>?"}}, []*imaging.RGB{imaging.New(9, 9)})
+	x, err := a.Prompt([]chat.Turn{{From: chat.Human, Value: "<image>\nWhat is <im_end>?"}}, []*imaging.RGB{imaging.New(9, 9)})
 	require.NoError(t, err)
 	at := slices.Index(x.IDs, chat.ImageIndex)
 	start, _ := tok.ID(chat.ImageStart)

@@ -12,20 +12,30 @@ import (
 // config.json. The repetition penalty knows the text of the prompts. It returns early with ctx's error; a batch that does not fit the model
 // is an error too.
 func (m *VLM) Generate(ctx context.Context, b Batch, o llm.Options) (llm.Generated, error) {
-	if err := m.Check(b); err != nil {
-		return llm.Generated{}, err
-	}
 	if o.EOS == nil {
 		o.EOS = m.config.EOS
 	}
 	if o.PAD < 0 && m.config.PAD >= 0 {
 		o.PAD = m.config.PAD
 	}
+	p, err := m.Prompts(b)
+	if err != nil {
+		return llm.Generated{}, err
+	}
+	return llm.Generate(ctx, m.Language, p, o)
+}
+
+// Prompts encodes the images of a batch and embeds its rows, which are padded at the left or of one length, for the language model to continue: with
+// [llm.Generate] or in an [llm.Engine]. An error names the sample that does not fit the model.
+func (m *VLM) Prompts(b Batch) (llm.Prompts, error) {
+	if err := m.Check(b); err != nil {
+		return llm.Prompts{}, err
+	}
 	p := llm.Prompts{Mask: b.Mask}
 	if err := tensor.Catch(func() {
 		tensor.Scope(func(s *tensor.Arena) { p.Embeds = m.Embed(b.In(s).frozen()).Detach().Clone() })
 	}); err != nil {
-		return llm.Generated{}, err
+		return llm.Prompts{}, err
 	}
 	B, T := b.IDs.Dims2()
 	for row := range B {
@@ -37,7 +47,7 @@ func (m *VLM) Generate(ctx context.Context, b Batch, o llm.Options) (llm.Generat
 		}
 		p.Seen = append(p.Seen, seen)
 	}
-	return llm.Generate(ctx, m.Language, p, o)
+	return p, nil
 }
 
 // frozen is b with inputs of which nothing is recorded.

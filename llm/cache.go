@@ -105,6 +105,12 @@ func (c *Cache) Reorder(rows []int) {
 	c.rows = next
 }
 
+// reserve makes room for n tokens of a cache of one sequence, so that it need not grow.
+func (c *Cache) reserve(n int) {
+	c.begin(1)
+	c.rows[0].reserve = n
+}
+
 // begin gives an empty cache its rows, and checks those of another.
 func (c *Cache) begin(rows int) {
 	if c == nil {

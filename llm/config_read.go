@@ -2,7 +2,6 @@ package llm
 
 import (
 	"encoding/json"
-	"fmt"
 
 	"github.com/gollava/gollava/internal/jsonfile"
 	"github.com/gollava/gollava/nn"
@@ -95,8 +94,8 @@ func readLlama(raw []byte, adjust func(c *Config, f *file)) (c Config, err error
 	if adjust != nil {
 		adjust(&c, &f)
 	}
-	if !jsonfile.IsNull(f.Quantization) {
-		return c, fmt.Errorf("quantization_config is not supported: load an unquantised checkpoint")
+	if err := nn.SupportedQuantization(f.Quantization); err != nil {
+		return c, err
 	}
 	if err := c.Validate(); err != nil {
 		return c, err

@@ -95,10 +95,15 @@ func (l *Linear) Forward(x *tensor.Tensor) *tensor.Tensor {
 	return base.Forward(x).Add(direct.Mul(f.Affine(1, -1))).Add(delta.Mul(f))
 }
 
-// merged is the weight with the adapter folded in, [out, in], in the base's dtype.
+// merged is the weight with the adapter folded in, [out, in], in the base's dtype, or in float32 if that is a block type: to quantise it again would
+// lose most of what a small adapter adds.
 func (l *Linear) merged() *tensor.Tensor {
 	w := l.base().Weight
-	out := tensor.NewOf(w.DType(), w.Shape()...)
+	dt := w.DType()
+	if dt.Quantized() {
+		dt = tensor.Float32
+	}
+	out := tensor.NewOf(dt, w.Shape()...)
 	tensor.Scope(func(s *tensor.Arena) {
 		sum := l.sum(s)
 		if l.Magnitude != nil {

@@ -51,14 +51,20 @@ func elements(shape []int) int {
 
 // OpenWeights opens the checkpoint at path: a folder that holds model.safetensors or the shards of model.safetensors.index.json, else
 // pytorch_model.bin or its shards; an index; or one file of any name, safetensors, torch.save's or GGUF (or a part of a split GGUF model,
-// whose other parts are opened too). Of torch.save's nothing runs: a file that asks for more than tensors is refused. The prefixes with which programs that wrap a model store it (module., _orig_mod.) are taken off if every name
-// has one. Its errors name the file and what is wrong with it. Close it after loading.
+// whose other parts are opened too). Of torch.save's nothing runs: a file that asks for more than tensors is refused. The prefixes with
+// which programs that wrap a model store it (module., _orig_mod.) are taken off if every name has one. What bitsandbytes, GPTQ or AWQ keep
+// of a weight in several tensors becomes one of the weight's name. Its errors name the file and what is wrong with it. Close it after loading.
 func OpenWeights(path string) (*Weights, error) {
 	w, err := openWeights(path)
-	if err == nil {
-		w.unwrap()
+	if err != nil {
+		return nil, err
 	}
-	return w, err
+	w.unwrap()
+	if err := w.prequantized(); err != nil {
+		w.Close()
+		return nil, err
+	}
+	return w, nil
 }
 
 // unwrap takes off what DistributedDataParallel (module.) and torch.compile (_orig_mod.) put before all names.

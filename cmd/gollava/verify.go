@@ -15,6 +15,7 @@ import (
 	"github.com/gollava/gollava/internal/verify/modelcase"
 	"github.com/gollava/gollava/internal/verify/pixelcase"
 	"github.com/gollava/gollava/internal/verify/promptcase"
+	"github.com/gollava/gollava/internal/verify/quantcase"
 	"github.com/gollava/gollava/internal/verify/tokenizercase"
 	"github.com/gollava/gollava/internal/verify/traincase"
 	"github.com/gollava/gollava/internal/verify/visioncase"
@@ -26,6 +27,8 @@ var tasks = map[string]verify.Task{
 	"adamw":          traincase.Run,
 	"anyres":         pixelcase.Run,
 	"benchmark":      benchmarkcase.Run,
+	"bnb_blocks":     quantcase.Blocks,
+	"bnb_int8":       quantcase.Int8,
 	"causal_lm":      modelcase.CausalLM,
 	"clip":           visioncase.Run,
 	"clip_vision":    visioncase.Run,
@@ -39,6 +42,7 @@ var tasks = map[string]verify.Task{
 	"llava_next":     visioncase.Run,
 	"llava_original": visioncase.Run,
 	"llava_stages":   traincase.Run,
+	"packed_blocks":  quantcase.Packed,
 	"peft":           modelcase.PEFT,
 	"pickle":         modelcase.Pickle,
 	"pixels":         pixelcase.Run,

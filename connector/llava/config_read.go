@@ -14,6 +14,7 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/internal/jsonfile"
 	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/vit"
 )
 
@@ -171,9 +172,10 @@ func (c *Config) unmarshalHub(raw []byte) error {
 	} else if err := json.Unmarshal(f.Vision, &c.Vision); err != nil {
 		return fmt.Errorf("vision_config: %w", jsonfile.Explain(f.Vision, err))
 	}
+	if err := nn.SupportedQuantization(f.Quantization); err != nil {
+		return err
+	}
 	switch {
-	case !jsonfile.IsNull(f.Quantization):
-		return fmt.Errorf("quantization_config is not supported: load an unquantised checkpoint")
 	case f.ModelType == "llava_next" && f.UseNewline != nil && !*f.UseNewline:
 		return fmt.Errorf("use_image_newline_parameter false is not supported")
 	}

@@ -78,37 +78,8 @@ func unpack4(dst []float32, b []byte, from int, table *[16]float32, absmax float
 }
 
 func encode4(table *[16]float32) func(dst []byte, x []float32) {
-	code := coder(table)
-	return func(dst []byte, x []float32) {
-		for ; len(x) > 0; dst = dst[4+flat/2:] {
-			n := min(flat, len(x))
-			binary.LittleEndian.PutUint32(dst, math.Float32bits(pack4(dst[4:4+flat/2], x[:n], code)))
-			x = x[n:]
-		}
-	}
-}
-
-// pack4 writes the codes of one block, filled up with that of 0, and returns its absmax. A whole block is multiplied by the reciprocal, a short one
-// divided, as bitsandbytes does on the CPU.
-func pack4(dst []byte, x []float32, code func(float32) byte) float32 {
-	absmax := peak(x)
-	scale, whole := max(absmax, 1e-38), len(x) == flat
-	if !whole {
-		absmax = scale
-	}
-	r := 1 / scale
-	for i := range dst {
-		dst[i] = code(0) * 17
-	}
-	for i, v := range x {
-		y := v / scale
-		if whole {
-			y = v * r
-		}
-		shift := 4 - i%2*4
-		dst[i/2] = dst[i/2]&^(15<<shift) | code(max(-1, min(1, y)))<<shift
-	}
-	return absmax
+	f := &Format{Name: "4 bits", Length: flat, Size: 4 + flat/2, Flat: true}
+	return func(dst []byte, x []float32) { copy(dst, Split(table, x, flat, false).Pack(f, len(x))) }
 }
 
 // coder finds the nearest entry of a table; a tie goes to the smaller. Borders are midpoints in float32.
@@ -172,36 +143,8 @@ func decodeNested(table *[16]float32) func(dst []float32, b []byte, from, n int)
 
 // encodeNested codes the whole tensor: the offset is the mean of all absmax.
 func encodeNested(table *[16]float32) func(dst []byte, x []float32) {
-	code := coder(table)
-	return func(dst []byte, x []float32) {
-		n := len(x)
-		var absmax []float32
-		var sum float64
-		for g := 0; g*nested < n; g++ {
-			codes := groupAt(dst, g, n).codes
-			for at := g * nested; at < min(n, (g+1)*nested); at += flat {
-				k := min(flat, n-at)
-				a := pack4(codes[at%nested/2:][:(k+1)/2], x[at:at+k], code)
-				absmax, sum = append(absmax, a), sum+float64(a)
-			}
-		}
-		offset := float32(sum / float64(max(len(absmax), 1)))
-		for g := 0; g*256 < len(absmax); g++ {
-			head, part := dst[g*(nestedHead+256+nested/2):], absmax[g*256:min(len(absmax), g*256+256)]
-			scale := float32(0)
-			for _, a := range part {
-				scale = max(scale, a-offset, offset-a)
-			}
-			binary.LittleEndian.PutUint32(head, math.Float32bits(offset))
-			binary.LittleEndian.PutUint32(head[4:], math.Float32bits(scale))
-			for i, a := range part {
-				head[nestedHead+i] = 0 // as bitsandbytes does where all are the offset
-				if scale > 0 {
-					head[nestedHead+i] = nearest8((a - offset) / scale)
-				}
-			}
-		}
-	}
+	f := &Format{Name: "4 bits", Length: nested, Size: nestedHead + 256 + nested/2, Flat: true}
+	return func(dst []byte, x []float32) { copy(dst, Split(table, x, flat, true).Pack(f, len(x))) }
 }
 
 // nearest8 is the index of the entry of Scale8 that is nearest to x, the smaller on a tie.

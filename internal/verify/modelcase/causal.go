@@ -71,7 +71,7 @@ func loadLM(dir, config string) (llm.Model, error) {
 	if err := json.Unmarshal(raw, &lc); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	return llm.LoadAs(lc, dir, nn.LoadOptions{DType: nn.As(tensor.Float32)})
+	return llm.LoadAs(lc, dir, nn.LoadOptions{DType: verify.InBlocks})
 }
 
 // input is what a decoder reads of a batch.
@@ -101,7 +101,7 @@ func (c *causalCase) check(e *verify.Expected, dir, config string) (rows []verif
 		return nil, err
 	}
 	for _, p := range nn.Params(m) {
-		p.Param()
+		p.SetTrainable(!p.DType().Quantized())
 	}
 	main, err := readBatch(e, "in.")
 	if err != nil {

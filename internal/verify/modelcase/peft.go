@@ -86,7 +86,7 @@ func openSubject(e *verify.Expected, b batch, dir string) (subject, error) {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
 	}
 	if kind.Text == nil {
-		m, err := llm.Load(dir, nn.LoadOptions{DType: nn.As(tensor.Float32)})
+		m, err := llm.Load(dir, nn.LoadOptions{DType: verify.InBlocks})
 		if err != nil {
 			return nil, err
 		}
@@ -99,7 +99,7 @@ func openSubject(e *verify.Expected, b batch, dir string) (subject, error) {
 		}
 		return &textSubject{m, b, llm.Input{Start: start, End: end, Positions: positions}}, nil
 	}
-	m, err := llava.Load(dir, llava.LoadOptions{DType: nn.As(tensor.Float32)})
+	m, err := llava.Load(dir, llava.LoadOptions{DType: verify.InBlocks})
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ func canonical(name string) string {
 }
 
 func (k *check) load() (*connector.VLM, error) {
-	return llava.Load(k.dir, llava.LoadOptions{DType: nn.As(tensor.Float32)})
+	return llava.Load(k.dir, llava.LoadOptions{DType: verify.InBlocks})
 }
 
 // pictures are those of a batch: the views one after another, the pictures' sizes where they are shown as tiles, and how many each sample has.
@@ -156,7 +156,7 @@ func joined(k *check) error {
 		for _, p := range nn.Params(m.Connector) {
 			clear(p.Data()) // so that only what is read counts
 		}
-		if err := llava.LoadProjector(m, dir, llava.LoadOptions{DType: nn.As(tensor.Float32)}); err != nil {
+		if err := llava.LoadProjector(m, dir, llava.LoadOptions{DType: verify.InBlocks}); err != nil {
 			return err
 		}
 		k.prefix = sub + ": "
@@ -313,7 +313,7 @@ func (k *check) loadOriginal() (m *connector.VLM, wrapped any, names func(string
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	m, err = llava.Load(k.dir, llava.LoadOptions{Base: base, DType: nn.As(tensor.Float32)})
+	m, err = llava.Load(k.dir, llava.LoadOptions{Base: base, DType: verify.InBlocks})
 	if err != nil {
 		return nil, nil, nil, err
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/gollava/gollava/llm"
 )
 
-// Assistant talks about pictures: a model with the tokenizer, the image processor and the template that it was trained with.
+// Assistant talks about pictures: a model with the tokenizer, the image processor and the template that it was trained
+// with.
 //
 //	a, err := llava.Open("llava-1.5-7b-hf", llava.LoadOptions{})
 //	answer, err := a.Reply(ctx, []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}}, []*imaging.RGB{picture}, nil)
@@ -27,8 +28,9 @@ type Assistant struct {
 	Ignored   []string    // what the checkpoint says about generation and is not supported: "no_repeat_ngram_size 3"
 }
 
-// Reply answers the last of turns, which is the human's. pictures are those of the turns' <image>s, in order. onText, if not nil, sees the answer as
-// it grows, in whole characters; an error of it ends the generation. Special tokens written in the turns stay text.
+// Reply answers the last of turns, which is the human's. pictures are those of the turns' <image>s, in order. onText,
+// if not nil, sees the answer as it grows, in whole characters; an error of it ends the generation. Special tokens
+// written in the turns stay text.
 func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*imaging.RGB, onText func(string) error) (string, error) {
 	x, err := a.Prompt(turns, pictures)
 	if err != nil {

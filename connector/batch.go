@@ -10,8 +10,8 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// Batch is what the model learns from or continues. In IDs, every place that a feature takes holds a negative number or the config's image id; the
-// features of all pictures fill these places in order.
+// Batch is what the model learns from or continues. In IDs, every place that a feature takes holds a negative number
+// or the config's image id; the features of all pictures fill these places in order.
 type Batch struct {
 	IDs       *tensor.Tensor // int32 [B, T]
 	Labels    *tensor.Tensor // int32 [B, T], tensor.IgnoreIndex where nothing is learnt; nil: no loss
@@ -53,7 +53,8 @@ func (b Batch) Supervised() int {
 // Samples are the names of the samples, which a trainer's messages tell.
 func (b Batch) Samples() []string { return b.Names }
 
-// Reaches reports whether the loss of b can depend on a parameter: of a batch of text alone only on the language model's.
+// Reaches reports whether the loss of b can depend on a parameter: of a batch of text alone only on the language
+// model's.
 func (b Batch) Reaches(parameter string) bool {
 	return b.Pixels != nil || b.Features != nil || strings.HasPrefix(parameter, "language_model.")
 }
@@ -130,8 +131,8 @@ func (m *VLM) lengths(b Batch) ([]int, error) {
 	return n, nil
 }
 
-// Check returns an error that names the sample if the places for features differ from the pictures that the batch brings, or an id is outside
-// the vocabulary.
+// Check returns an error that names the sample if the places for features differ from the pictures that the batch
+// brings, or an id is outside the vocabulary.
 func (m *VLM) Check(b Batch) error {
 	V := m.Language.Config().VocabSize
 	B, T := b.IDs.Dims2()

@@ -3,12 +3,10 @@ package connector
 import (
 	"context"
 	"fmt"
-	"math"
 
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
-	"github.com/gollava/gollava/tensor"
 )
 
 // BatchOptions say how a data set becomes batches.
@@ -29,9 +27,9 @@ type Batches struct {
 	loader    *data.Loader[row]
 }
 
-// Batches makes training batches of a set whose images are in a source (nil: it has none). Tokenizer, template, marks, image processor, the layout of
-// images and padding are the assistant's, so that the model is trained on what [Assistant.Reply] will show it. It returns an error if the
-// processor's images do not fit the model.
+// Batches makes training batches of a set whose images are in a source (nil: it has none). Tokenizer, template, marks,
+// image processor, the layout of images and padding are the assistant's, so that the model is trained on what
+// [Assistant.Reply] will show it. It returns an error if the processor's images do not fit the model.
 //
 //	b, err := a.Batches(set, images, connector.BatchOptions{Batch: 16, Order: data.Shuffled(set.Len(), seed)})
 //	stage := train.Stage[connector.Batch]{Batches: train.Prefetch(b.Batch, 4), Length: b.Len(), …}
@@ -63,8 +61,8 @@ func (b *Batches) Len() int { return b.loader.Len() }
 // Report counts the samples so far, and those that were left out.
 func (b *Batches) Report() data.Report { return b.loader.Report() }
 
-// Batch makes batch n, counted from 0 through all epochs; it depends on n alone. An error of a sample is a *[data.Fault]. With Skip, a batch whose
-// samples are all faulty is an error.
+// Batch makes batch n, counted from 0 through all epochs; it depends on n alone. An error of a sample is a
+// *[data.Fault]. With Skip, a batch whose samples are all faulty is an error.
 func (b *Batches) Batch(ctx context.Context, n int) (Batch, error) {
 	rows, err := b.loader.Batch(ctx, n)
 	if err != nil {
@@ -114,15 +112,8 @@ func (b *Batches) image(name string) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	bits, shape, err := b.options.Features.Load(name)
-	if err != nil {
-		return Image{}, err
-	}
-	values := make([]float32, len(bits)) // of bfloat16
-	for i, h := range bits {
-		values[i] = math.Float32frombits(uint32(h) << 16)
-	}
-	return Image{Size: size, Features: tensor.Wrap(values, shape...)}, nil
+	x, err := b.options.Features.Load(name)
+	return Image{Size: size, Features: x}, err
 }
 
 // image prepares an image for the encoder.

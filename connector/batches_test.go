@@ -172,10 +172,9 @@ func TestBatchesOfFeatures(t *testing.T) {
 	cache, err := data.OpenFeatures(t.TempDir(), data.FeatureKey{Encoder: "small"})
 	require.NoError(t, err)
 	defer cache.Close()
-	shard, err := cache.Shard(0, []string{"30x20", "9x17"})
-	require.NoError(t, err)
+	shard := cache.Shard(0)
 	for i, name := range []string{"30x20", "9x17"} {
-		require.NoError(t, shard.Add(name, slices.Repeat([]float32{float32(i + 1)}, 16*12), 1, 16, 12))
+		require.NoError(t, shard.Add(name, tensor.Full(float32(i+1), 1, 16, 12)))
 	}
 	require.NoError(t, shard.Commit())
 	b, err := a.Batches(set, squares{}, connector.BatchOptions{Batch: 3, Features: cache})

@@ -5,16 +5,16 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Connector turns the features of images into tokens for the language model: LLaVA's projectors (package llava), a resampler, a Q-Former. Its
-// parameters keep the names that their own tags give them, without a prefix.
+// Connector turns the features of images into tokens for the language model: LLaVA's projectors (package llava), a
+// resampler, a Q-Former. Its parameters keep the names that their own tags give them, without a prefix.
 //
 // It is safe for concurrent use, as a model is.
 type Connector interface {
 	// Layout returns what an image of the given size becomes. It panics if a side is not positive.
 	Layout(size imaging.Size) Layout
 
-	// Forward maps features [V, P, D] of the views of images, one image after another, to tokens [N, C], where V and N are the sums over the
-	// images' layouts. Sizes are those of the images.
+	// Forward maps features [V, P, D] of the views of images, one image after another, to tokens [N, C], where V and N
+	// are the sums over the images' layouts. Sizes are those of the images.
 	Forward(features *tensor.Tensor, sizes []imaging.Size) *tensor.Tensor
 }
 

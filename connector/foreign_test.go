@@ -18,8 +18,9 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// resampler is a connector of another system, written without a change of package connector: learned queries attend to the features of an image, as
-// in Flamingo's perceiver and BLIP-2's Q-Former, so that every image becomes len(queries) tokens, whatever the encoder's grid.
+// resampler is a connector of another system, written without a change of package connector: learned queries attend to
+// the features of an image, as in Flamingo's perceiver and BLIP-2's Q-Former, so that every image becomes len(queries)
+// tokens, whatever the encoder's grid.
 type resampler struct {
 	Queries *tensor.Tensor `param:"query_tokens"` // [Q, C]
 	Key     nn.Layer       `param:"qformer.key"`

@@ -7,10 +7,10 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Generate continues the batch's rows, which are padded at the left or of one length ([VLM.Splice]). The pictures are looked at once; then every
-// token costs one step of the language model. End and padding tokens are, unless o says otherwise, those of generation_config.json or
-// config.json. The repetition penalty knows the text of the prompts. It returns early with ctx's error; a batch that does not fit the model
-// is an error too.
+// Generate continues the batch's rows, which are padded at the left or of one length ([VLM.Splice]). The pictures are
+// looked at once; then every token costs one step of the language model. End and padding tokens are, unless o says
+// otherwise, those of generation_config.json or config.json. The repetition penalty knows the text of the prompts. It
+// returns early with ctx's error; a batch that does not fit the model is an error too.
 func (m *VLM) Generate(ctx context.Context, b Batch, o llm.Options) (llm.Generated, error) {
 	if o.EOS == nil {
 		o.EOS = m.config.EOS

@@ -26,9 +26,10 @@ type Image struct {
 	Features *tensor.Tensor // float32 [Layout.Views, P, D], of these views
 }
 
-// Splice makes a batch of samples. Each image takes as many positions as it has tokens, in the order of appearance; a sample may have any number of
-// images, none too. Rows are cut to the config's MaxLength and padded to the longest, at the left if asked, as [VLM.Generate] needs it. The error
-// names the sample whose images do not fit its text. Source: LLaVA's prepare_inputs_labels_for_multimodal.
+// Splice makes a batch of samples. Each image takes as many positions as it has tokens, in the order of appearance; a
+// sample may have any number of images, none too. Rows are cut to the config's MaxLength and padded to the longest, at
+// the left if asked, as [VLM.Generate] needs it. The error names the sample whose images do not fit its text. Source:
+// LLaVA's prepare_inputs_labels_for_multimodal.
 func (m *VLM) Splice(samples []Sample, left bool) (Batch, error) {
 	rows := make([]row, len(samples))
 	for i, s := range samples {
@@ -55,7 +56,8 @@ type row struct {
 	supervised  int // positions that the loss averages over
 }
 
-// row makes room for the images of a sample, and cuts it to max positions (0: not at all). An error is a *data.Fault where the sample is to blame.
+// row makes room for the images of a sample, and cuts it to max positions (0: not at all). An error is a *data.Fault
+// where the sample is to blame.
 func (m *VLM) row(s Sample, max int) (row, error) {
 	V := m.Language.Config().VocabSize
 	r := row{name: s.Name, images: s.Images}

@@ -1,5 +1,6 @@
-// Package connector joins a vision encoder to a language model. A [Connector] turns the encoder's features into tokens, [VLM.Splice] makes room
-// for them in the text, and [VLM] is the joined model. What belongs to one system is in a package of its own, such as connector/llava.
+// Package connector joins a vision encoder to a language model. A [Connector] turns the encoder's features into
+// tokens, [VLM.Splice] makes room for them in the text, and [VLM] is the joined model. What belongs to one system is
+// in a package of its own, such as connector/llava.
 package connector
 
 import (
@@ -10,8 +11,8 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// VLM is a vision-language model: images become tokens among those of the text. Source: Liu et al. 2023, "Visual Instruction Tuning"; parameter
-// names are those of transformers' LlavaForConditionalGeneration.
+// VLM is a vision-language model: images become tokens among those of the text. Source: Liu et al. 2023, "Visual
+// Instruction Tuning"; parameter names are those of transformers' LlavaForConditionalGeneration.
 type VLM struct {
 	Vision    vit.Tower `param:"vision_tower"`
 	Connector Connector `param:",inline"`
@@ -29,7 +30,8 @@ type Config struct {
 	PAD       int        // token that fills up; negative: the vocabulary has none
 }
 
-// New joins a vision encoder, a connector and a language model. It returns an error if c selects a layer that the encoder does not have.
+// New joins a vision encoder, a connector and a language model. It returns an error if c selects a layer that the
+// encoder does not have.
 func New(v vit.Tower, p Connector, l llm.Model, c Config) (*VLM, error) {
 	if _, err := c.Select.Indices(v.Config().NumHiddenLayers); err != nil {
 		return nil, fmt.Errorf("connector: %w", err)

@@ -2,16 +2,18 @@ package data
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"hash/fnv"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
+
+	"github.com/gollava/gollava/internal/safetensors"
+	"github.com/gollava/gollava/tensor"
 )
 
 // FeatureKey says what made cached features. Those of another encoder or another preprocessing lie elsewhere and are never mixed up.
@@ -22,33 +24,26 @@ type FeatureKey struct {
 
 // folder is the name of the key's folder.
 func (k FeatureKey) folder() string {
-	h := uint64(14695981039346656037)
-	for _, b := range []byte(k.Encoder + "\x00" + k.Preprocessing) {
-		h = (h ^ uint64(b)) * 1099511628211
-	}
-	return fmt.Sprintf("%016x", h)
+	h := fnv.New64a()
+	h.Write([]byte(k.Encoder + "\x00" + k.Preprocessing))
+	return fmt.Sprintf("%016x", h.Sum64())
 }
 
 // Features is a folder of encoder outputs in bfloat16, so that a frozen encoder runs once and not every epoch. Each shard is a
-// safetensors file, whose tensors are named like the pictures.
+// safetensors file, whose tensors are named like the images. It is safe for concurrent use.
 type Features struct {
 	dir string
 	key FeatureKey
 
 	mu     sync.RWMutex
-	where  map[string]feature
-	shards map[int]*os.File
-}
-
-type feature struct {
-	file  *os.File
-	at    int64
-	shape []int
+	where  map[string]*safetensors.File
+	shards map[int]*safetensors.File
 }
 
 // OpenFeatures opens the cache of a key under dir, which is made if it does not exist, with the shards that are complete.
 func OpenFeatures(dir string, key FeatureKey) (*Features, error) {
-	c := &Features{dir: filepath.Join(dir, key.folder()), key: key, where: map[string]feature{}, shards: map[int]*os.File{}}
+	c := &Features{dir: filepath.Join(dir, key.folder()), key: key,
+		where: map[string]*safetensors.File{}, shards: map[int]*safetensors.File{}}
 	if err := os.MkdirAll(c.dir, 0o777); err != nil {
 		return nil, fmt.Errorf("data: feature cache: %w", err)
 	}
@@ -56,103 +51,54 @@ func OpenFeatures(dir string, key FeatureKey) (*Features, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data: feature cache: %w", err)
 	}
-	slices.Sort(names)
 	for _, name := range names {
 		var n int
 		if _, err := fmt.Sscanf(filepath.Base(name), "shard-%d.safetensors", &n); err != nil {
 			continue
 		}
-		if err := c.read(n, name); err != nil {
+		if err := c.open(n, name); err != nil {
 			return nil, errors.Join(err, c.Close())
 		}
 	}
 	return c, nil
 }
 
-// headerLimit bounds the header of a shard.
-const headerLimit = 64 << 20
-
-// tensorEntry is one line of a safetensors header.
-type tensorEntry struct {
-	DType   string   `json:"dtype"`
-	Shape   []int    `json:"shape"`
-	Offsets [2]int64 `json:"data_offsets"`
-}
-
-func (c *Features) read(n int, name string) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return fmt.Errorf("data: feature cache: %w", err)
+// open makes shard n part of the cache.
+func (c *Features) open(n int, name string) error {
+	f, err := safetensors.Open(name)
+	if err == nil {
+		if err = c.check(f); err != nil {
+			f.Close()
+		}
 	}
-	where, err := c.readHeader(f)
 	if err != nil {
-		f.Close()
 		return fmt.Errorf("data: feature cache: %s: %w; delete it to have it made again", name, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if old := c.shards[n]; old != nil {
+		maps.DeleteFunc(c.where, func(_ string, in *safetensors.File) bool { return in == old })
+		old.Close()
+	}
 	c.shards[n] = f
-	for k, v := range where {
-		c.where[k] = v
+	for _, k := range f.Names() {
+		c.where[k] = f
 	}
 	return nil
 }
 
-func (c *Features) readHeader(f *os.File) (map[string]feature, error) {
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	var size [8]byte
-	if _, err := f.ReadAt(size[:], 0); err != nil {
-		return nil, fmt.Errorf("the header's length: %w", err)
-	}
-	n := binary.LittleEndian.Uint64(size[:])
-	if n > headerLimit || int64(n) > st.Size()-8 {
-		return nil, fmt.Errorf("a header of %d bytes in a file of %d", n, st.Size())
-	}
-	b := make([]byte, n)
-	if _, err := f.ReadAt(b, 8); err != nil {
-		return nil, err
-	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(b, &raw); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
-	}
-	var meta map[string]string
-	if err := json.Unmarshal(raw["__metadata__"], &meta); err != nil {
-		return nil, fmt.Errorf("header: __metadata__: %w", err)
-	}
+// check returns an error if a file does not hold features of the cache's key.
+func (c *Features) check(f *safetensors.File) error {
+	meta := f.Metadata()
 	if got := (FeatureKey{meta["encoder"], meta["preprocessing"]}); got != c.key {
-		return nil, fmt.Errorf("made by %+v, want %+v", got, c.key)
+		return fmt.Errorf("made by %+v, want %+v", got, c.key)
 	}
-	delete(raw, "__metadata__")
-	out := make(map[string]feature, len(raw))
-	data := st.Size() - 8 - int64(n)
-	for name, v := range raw {
-		var t tensorEntry
-		if err := json.Unmarshal(v, &t); err != nil {
-			return nil, fmt.Errorf("header: %q: %w", name, err)
+	for _, name := range f.Names() {
+		if t, _ := f.Info(name); t.DType != "BF16" {
+			return fmt.Errorf("%q is stored as %s, not as BF16", name, t.DType)
 		}
-		elements, ok := volume(t.Shape)
-		if t.DType != "BF16" || !ok || t.Offsets[0] < 0 || t.Offsets[1] > data || t.Offsets[1]-t.Offsets[0] != 2*elements {
-			return nil, fmt.Errorf("header: %q: %s %v at %v of %d bytes", name, t.DType, t.Shape, t.Offsets, data)
-		}
-		out[name] = feature{f, 8 + int64(n) + t.Offsets[0], t.Shape}
 	}
-	return out, nil
-}
-
-// volume multiplies a shape, refusing what cannot be.
-func volume(shape []int) (int64, bool) {
-	n := int64(1)
-	for _, d := range shape {
-		if d < 0 || d > math.MaxInt32 || d > 0 && n > math.MaxInt32/int64(d) {
-			return 0, false
-		}
-		n *= int64(d)
-	}
-	return n, true
+	return nil
 }
 
 // Close closes the shards.
@@ -163,12 +109,52 @@ func (c *Features) Close() error {
 	for _, f := range c.shards {
 		err = errors.Join(err, f.Close())
 	}
-	c.shards, c.where = map[int]*os.File{}, map[string]feature{}
+	clear(c.shards)
+	clear(c.where)
 	return err
 }
 
-// Len is the number of pictures in the cache.
+// Len is the number of images in the cache.
 func (c *Features) Len() int { c.mu.RLock(); defer c.mu.RUnlock(); return len(c.where) }
+
+// Has reports whether an image is in the cache.
+func (c *Features) Has(name string) bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.where[name] != nil
+}
+
+// Load reads the features of an image, float32, in the shape that they were added with, such as [views, features, width]. An error is a *Fault, of
+// kind FileMissing where the cache does not have them.
+func (c *Features) Load(name string) (*tensor.Tensor, error) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	file := c.where[name]
+	if file == nil {
+		f := missing(c.dir, name)
+		f.Note = "not in the feature cache"
+		return nil, f
+	}
+	t, _ := file.Info(name)
+	b := make([]byte, t.End-t.Begin)
+	if err := file.ReadAt(t, b, 0); err != nil {
+		f := AsFault(err, FileUnreadable)
+		f.File, f.Image = file.Path(), name
+		return nil, f
+	}
+	x := make([]float32, len(b)/2)
+	for i := range x {
+		x[i] = math.Float32frombits(uint32(binary.LittleEndian.Uint16(b[2*i:])) << 16)
+	}
+	return tensor.Wrap(x, t.Shape...), nil
+}
+
+// FeatureShard collects features, in memory, that become part of a cache together.
+type FeatureShard struct {
+	c       *Features
+	n       int
+	tensors []safetensors.Tensor
+}
 
 // Next is a shard number that is not taken yet.
 func (c *Features) Next() int {
@@ -181,165 +167,27 @@ func (c *Features) Next() int {
 	return next
 }
 
-// Has reports whether a picture is in the cache.
-func (c *Features) Has(name string) bool {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	_, ok := c.where[name]
-	return ok
-}
+// Shard begins shard n; one that is there already is replaced.
+func (c *Features) Shard(n int) *FeatureShard { return &FeatureShard{c: c, n: n} }
 
-// Load reads the features of a picture: bfloat16 bits, and their shape, e.g. [views, features, width]. An error is a *Fault, of kind
-// FileMissing where the cache does not have them.
-func (c *Features) Load(name string) ([]uint16, []int, error) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	x, ok := c.where[name]
-	if !ok {
-		f := missing(c.dir, name)
-		f.Note = "not in the feature cache"
-		return nil, nil, f
+// Add rounds the features of an image, float32, to bfloat16 and keeps them for Commit.
+func (s *FeatureShard) Add(name string, features *tensor.Tensor) error {
+	if slices.ContainsFunc(s.tensors, func(t safetensors.Tensor) bool { return t.Name == name }) {
+		return fmt.Errorf("data: feature cache: %q comes twice", name)
 	}
-	n, _ := volume(x.shape)
-	b := make([]byte, 2*n)
-	if _, err := x.file.ReadAt(b, x.at); err != nil {
-		f := AsFault(err, FileUnreadable)
-		f.File, f.Image = x.file.Name(), name
-		return nil, nil, f
-	}
-	out := make([]uint16, n)
-	for i := range out {
-		out[i] = binary.LittleEndian.Uint16(b[2*i:])
-	}
-	return out, slices.Clone(x.shape), nil
-}
-
-// FeatureShard is a shard that is being written. Until Commit nobody sees it.
-type FeatureShard struct {
-	c       *Features
-	n       int
-	f       *os.File
-	room    int64 // of the header
-	at      int64
-	entries map[string]any
-	err     error
-}
-
-// Shard begins shard n anew. names are the pictures that it may hold, for the size of its header.
-func (c *Features) Shard(n int, names []string) (*FeatureShard, error) {
-	f, err := os.CreateTemp(c.dir, "writing-*")
-	if err != nil {
-		return nil, fmt.Errorf("data: feature cache: %w", err)
-	}
-	s := &FeatureShard{c: c, n: n, f: f, entries: map[string]any{"__metadata__": map[string]string{"format": "gollava-features-1", "encoder": c.key.Encoder, "preprocessing": c.key.Preprocessing}}}
-	head, err := json.Marshal(s.entries)
-	if err != nil {
-		return nil, errors.Join(err, s.Abort())
-	}
-	s.room = int64(len(head))
-	for _, name := range names {
-		key, _ := json.Marshal(name)
-		s.room += int64(len(key)) + 160 // room for dtype, a shape of up to four sides and two offsets
-	}
-	s.room = (s.room + 7) / 8 * 8
-	if s.room > headerLimit {
-		return nil, errors.Join(fmt.Errorf("data: feature cache: a shard of %d pictures: its header would be too large; use smaller shards", len(names)), s.Abort())
-	}
-	if _, err := f.Seek(8+s.room, io.SeekStart); err != nil {
-		return nil, errors.Join(err, s.Abort())
-	}
-	return s, nil
-}
-
-// Add appends the features of a picture, rounded to bfloat16 (to nearest, ties to even). It panics where shape and data differ.
-func (s *FeatureShard) Add(name string, data []float32, shape ...int) error {
-	if n, ok := volume(shape); !ok || n != int64(len(data)) || len(shape) > 4 {
-		panic(fmt.Sprintf("data: features of shape %v from %d numbers", shape, len(data)))
-	}
-	if _, twice := s.entries[name]; twice {
-		return fmt.Errorf("data: feature cache: shard %d: %q comes twice", s.n, name)
-	}
-	b := make([]byte, 0, 2*len(data))
-	for _, x := range data {
-		b = binary.LittleEndian.AppendUint16(b, bfloat16(x))
-	}
-	if _, err := s.f.Write(b); err != nil {
-		s.err = fmt.Errorf("data: feature cache: shard %d: %w", s.n, err)
-		return s.err
-	}
-	s.entries[name] = tensorEntry{"BF16", slices.Clone(shape), [2]int64{s.at, s.at + int64(len(b))}}
-	s.at += int64(len(b))
+	b := slices.Clone(features.Cast(tensor.BFloat16).Bytes())
+	s.tensors = append(s.tensors, safetensors.Tensor{Name: name, DType: "BF16", Shape: slices.Clone(features.Shape()),
+		Write: safetensors.Bytes(b)})
 	return nil
-}
-
-// bfloat16 rounds to nearest, ties to even; a NaN stays one.
-func bfloat16(x float32) uint16 {
-	u := math.Float32bits(x)
-	if x != x {
-		return uint16(u>>16) | 0x40
-	}
-	return uint16((u + 0x7fff + u>>16&1) >> 16)
 }
 
 // Commit makes the shard part of the cache, all at once: after a crash it is there as a whole or not at all.
 func (s *FeatureShard) Commit() error {
-	if err := s.commit(); err != nil {
-		return errors.Join(fmt.Errorf("data: feature cache: shard %d: %w", s.n, err), s.Abort())
+	c := s.c
+	path := filepath.Join(c.dir, fmt.Sprintf("shard-%05d.safetensors", s.n))
+	if err := safetensors.Write(path, s.tensors, map[string]string{"format": "gollava-features-1", "encoder": c.key.Encoder,
+		"preprocessing": c.key.Preprocessing}); err != nil {
+		return fmt.Errorf("data: feature cache: %w", err)
 	}
-	return nil
-}
-
-func (s *FeatureShard) commit() error {
-	if s.err != nil {
-		return s.err
-	}
-	head, err := json.Marshal(s.entries)
-	if err != nil {
-		return err
-	}
-	if int64(len(head)) > s.room {
-		return fmt.Errorf("%d pictures: more than were announced", len(s.entries)-1)
-	}
-	block := binary.LittleEndian.AppendUint64(nil, uint64(s.room))
-	block = append(append(block, head...), strings.Repeat(" ", int(s.room)-len(head))...)
-	if _, err := s.f.WriteAt(block, 0); err != nil {
-		return err
-	}
-	if err := errors.Join(s.f.Sync(), s.f.Close()); err != nil {
-		return err
-	}
-	name := filepath.Join(s.c.dir, fmt.Sprintf("shard-%05d.safetensors", s.n))
-	if err := os.Rename(s.f.Name(), name); err != nil {
-		return err
-	}
-	if d, err := os.Open(s.c.dir); err == nil { // so that the new name survives a power cut, where folders can be synced
-		_ = d.Sync()
-		d.Close()
-	}
-	return s.c.replace(s.n, name)
-}
-
-// replace forgets an earlier shard n and reads the new one.
-func (c *Features) replace(n int, name string) error {
-	c.mu.Lock()
-	if old := c.shards[n]; old != nil {
-		for k, v := range c.where {
-			if v.file == old {
-				delete(c.where, k)
-			}
-		}
-		old.Close()
-		delete(c.shards, n)
-	}
-	c.mu.Unlock()
-	return c.read(n, name)
-}
-
-// Abort throws the shard away.
-func (s *FeatureShard) Abort() error {
-	s.f.Close()
-	if err := os.Remove(s.f.Name()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
+	return c.open(s.n, path)
 }

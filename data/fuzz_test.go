@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/tensor"
 )
 
 // brokenFiles adds small files of the fault table as seeds.
@@ -167,9 +168,8 @@ func FuzzFeatures(f *testing.F) {
 	dir := f.TempDir()
 	c, err := data.OpenFeatures(dir, key)
 	require.NoError(f, err)
-	s, err := c.Shard(0, []string{"a.png"})
-	require.NoError(f, err)
-	require.NoError(f, s.Add("a.png", []float32{1, 2, 3, 4, 5, 6}, 2, 3))
+	s := c.Shard(0)
+	require.NoError(f, s.Add("a.png", tensor.From([]float32{1, 2, 3, 4, 5, 6}, 2, 3)))
 	require.NoError(f, s.Commit())
 	require.NoError(f, c.Close())
 	paths, err := filepath.Glob(filepath.Join(dir, "*", "shard-*"))
@@ -185,12 +185,8 @@ func FuzzFeatures(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if bits, shape, err := c.Load("a.png"); err == nil {
-			n := 1
-			for _, d := range shape {
-				n *= d
-			}
-			require.Len(t, bits, n)
+		if x, err := c.Load("a.png"); err == nil {
+			require.Len(t, x.Data(), x.Len())
 		}
 		require.NoError(t, c.Close())
 	})

@@ -4,7 +4,8 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 )
 
-// LoadImage decodes an image of a source. Zero limits are [DefaultLimits]. Its error is a *Fault that names the image; a nil source has none.
+// LoadImage decodes an image of a source. Zero limits are [DefaultLimits]. Its error is a *Fault that names the image;
+// a nil source has none.
 func LoadImage(s Source, name string, o imaging.Options) (*imaging.RGB, error) {
 	b, f := load(s, name)
 	if f != nil {

@@ -29,7 +29,8 @@ type LoaderConfig[X any] struct {
 	Skip bool
 }
 
-// Loader prepares the samples of a set's batches. Batch n depends on n alone, so that training can resume at any n. It is safe for concurrent use.
+// Loader prepares the samples of a set's batches. Batch n depends on n alone, so that training can resume at any n. It
+// is safe for concurrent use.
 type Loader[X any] struct {
 	set Set
 	c   LoaderConfig[X]
@@ -84,8 +85,8 @@ func (l *Loader[X]) Records(n int) []int {
 	return slices.Clone(order[k*l.c.Batch : min((k+1)*l.c.Batch, len(order))])
 }
 
-// Batch prepares the samples of batch n, counted from 0 through all epochs. With Skip there may be fewer than in other batches, even none. An error
-// is a *Fault with file and record, or that of ctx.
+// Batch prepares the samples of batch n, counted from 0 through all epochs. With Skip there may be fewer than in other
+// batches, even none. An error is a *Fault with file and record, or that of ctx.
 func (l *Loader[X]) Batch(ctx context.Context, n int) ([]X, error) {
 	var all []X
 	for _, i := range l.Records(n) {

@@ -31,7 +31,8 @@ type Config struct {
 
 	System *string // the template's system text; nil: as published. Kept beside Template
 
-	// Departures from LLaVA, for small models; zero values are LLaVA's own connector. They are kept in config.json under "gollava".
+	// Departures from LLaVA, for small models; zero values are LLaVA's own connector. They are kept in config.json
+	// under "gollava".
 	Merge   int     // lay k×k neighbouring features side by side before projecting; 0 or 1: none
 	Gain    float64 // the projector's last layer starts this many times larger; 0 or 1: as PyTorch
 	SlotStd float64 // add a learnt vector to each of a picture's tokens, started with this deviation; 0: none

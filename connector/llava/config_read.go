@@ -71,8 +71,8 @@ type originalFile struct {
 	Departures  *departures     `json:"gollava"`
 }
 
-// ReadConfig reads dir/config.json, and for the original layout that of the vision tower beside it; where that is not there, the names of
-// OpenAI's and Google's towers are known. Its errors name the file and the field.
+// ReadConfig reads dir/config.json, and for the original layout that of the vision tower beside it; where that is not
+// there, the names of OpenAI's and Google's towers are known. Its errors name the file and the field.
 func ReadConfig(dir string) (Config, error) { return readConfig(dir, "") }
 
 // readConfig takes the tower from another folder than mm_vision_tower says, if that is given.
@@ -111,7 +111,8 @@ func readConfig(dir, tower string) (Config, error) {
 	return c, nil
 }
 
-// Describes reports whether dir/config.json calls itself that of a vision-language model of LLaVA's kind, whatever else may be wrong with it.
+// Describes reports whether dir/config.json calls itself that of a vision-language model of LLaVA's kind, whatever
+// else may be wrong with it.
 func Describes(dir string) bool {
 	var f struct {
 		ModelType string          `json:"model_type"`
@@ -226,7 +227,8 @@ func (c *Config) depart(d departures) {
 	c.Merge, c.Gain, c.SlotStd, c.Template, c.System = d.Merge, d.Gain, d.SlotStd, d.Template, d.System
 }
 
-// withTie adds to a text_config the model_type that it may leave out, and the outer config's tie_word_embeddings where it has none.
+// withTie adds to a text_config the model_type that it may leave out, and the outer config's tie_word_embeddings where
+// it has none.
 func withTie(raw json.RawMessage, tie *bool) (json.RawMessage, error) {
 	var given map[string]json.RawMessage
 	if err := jsonfile.Unmarshal(raw, &given); err != nil {
@@ -283,7 +285,8 @@ func (c *Config) unmarshalOriginal(raw []byte) error {
 	return nil
 }
 
-// readPinpoints reads lists of width and height, as JSON or as the text of a Python list, or grids such as "(1x1),...,(6x6)".
+// readPinpoints reads lists of width and height, as JSON or as the text of a Python list, or grids such as
+// "(1x1),...,(6x6)".
 func (c *Config) readPinpoints(raw json.RawMessage) error {
 	var s string
 	if json.Unmarshal(raw, &s) == nil {

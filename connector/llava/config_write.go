@@ -8,8 +8,9 @@ import (
 	"github.com/gollava/gollava/llm"
 )
 
-// MarshalJSON writes config.json of transformers' LlavaForConditionalGeneration, or of LlavaNextForConditionalGeneration where pictures are
-// shown as tiles, in the spelling that versions 4 and 5 read. It returns an error for what that layout cannot express.
+// MarshalJSON writes config.json of transformers' LlavaForConditionalGeneration, or of
+// LlavaNextForConditionalGeneration where pictures are shown as tiles, in the spelling that versions 4 and 5 read. It
+// returns an error for what that layout cannot express.
 func (c Config) MarshalJSON() ([]byte, error) {
 	f, err := c.hub()
 	if err != nil {

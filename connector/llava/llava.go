@@ -1,5 +1,6 @@
-// Package llava is LLaVA, of every version from the first to LLaVA-NeXT: its projectors and tiles as a [connector.Connector], and every layout
-// that its checkpoints come in. It writes the Hub's layout, which transformers loads, and the original repository's.
+// Package llava is LLaVA, of every version from the first to LLaVA-NeXT: its projectors and tiles as a
+// [connector.Connector], and every layout that its checkpoints come in. It writes the Hub's layout, which transformers
+// loads, and the original repository's.
 //
 //	a, err := llava.Open("llava-1.5-7b-hf", llava.LoadOptions{})
 //	answer, err := a.Reply(ctx, []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}}, []*imaging.RGB{picture}, nil)
@@ -16,7 +17,8 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// Connector projects each feature to a token. Of an image that is shown as tiles (LLaVA-NeXT) it lays the tiles' tokens together again.
+// Connector projects each feature to a token. Of an image that is shown as tiles (LLaVA-NeXT) it lays the tiles'
+// tokens together again.
 type Connector struct {
 	Projector *Projector     `param:"multi_modal_projector"`
 	Newline   *tensor.Tensor `param:"image_newline,optional"` // [C], the end of a row of tiles; nil without tiles
@@ -44,8 +46,8 @@ func New(r *rand.Rand, c Config) (*connector.VLM, error) {
 	return join(r, v, p, l, c)
 }
 
-// Join puts a trained encoder and a trained language model together with a fresh projector: the start of stage 1. c's Text and Vision are taken
-// from the parts.
+// Join puts a trained encoder and a trained language model together with a fresh projector: the start of stage 1. c's
+// Text and Vision are taken from the parts.
 func Join(r *rand.Rand, v vit.Tower, l llm.Model, c Config) (*connector.VLM, error) {
 	c.Text, c.Vision = l.Config(), v.Config()
 	if err := c.Validate(); err != nil {

@@ -17,11 +17,12 @@ import (
 
 // LoadOptions say where the parts of a model are and how [Load] keeps them.
 type LoadOptions struct {
-	// Base is the folder of the plain language model, for a folder that holds the projector alone, as after stage 1, or beside a LoRA adapter.
+	// Base is the folder of the plain language model, for a folder that holds the projector alone, as after stage 1,
+	// or beside a LoRA adapter.
 	Base string
 
-	// Tower is the folder of the vision tower, for a checkpoint in the original layout without it; "": what mm_vision_tower says, seen from
-	// the checkpoint's folder.
+	// Tower is the folder of the vision tower, for a checkpoint in the original layout without it; "": what
+	// mm_vision_tower says, seen from the checkpoint's folder.
 	Tower string
 
 	// DType and Alias are those of [nn.LoadOptions].
@@ -32,9 +33,10 @@ type LoadOptions struct {
 // projectorFiles are what a projector alone may be called, in a folder.
 var projectorFiles = []string{"mm_projector.bin", "mm_projector.safetensors", "non_lora_trainables.bin", "non_lora_trainables.safetensors"}
 
-// Load reads a vision-language model in any of LLaVA's layouts: of the original repository, with the vision tower inside or beside it, of the Hub
-// (transformers 4), of transformers 5, with the names that these use inside their programs, as safetensors or PyTorch's .bin; and, with a
-// Base, of a projector alone. Its errors name the file, and list all tensors that are missing, unexpected or misshapen.
+// Load reads a vision-language model in any of LLaVA's layouts: of the original repository, with the vision tower
+// inside or beside it, of the Hub (transformers 4), of transformers 5, with the names that these use inside their
+// programs, as safetensors or PyTorch's .bin; and, with a Base, of a projector alone. Its errors name the file, and
+// list all tensors that are missing, unexpected or misshapen.
 func Load(dir string, o LoadOptions) (*connector.VLM, error) {
 	var w *nn.Weights
 	if o.Base == "" {
@@ -121,9 +123,10 @@ func (o LoadOptions) language(l llm.Model, w *nn.Weights) error {
 	}{l}, w)
 }
 
-// LoadProjector reads a projector into m, which must have the same shape: a file such as LLaVA's mm_projector.bin, or a folder that holds one.
-// What else was trained and lies in the same file, such as the vision tower, is read too; of a file with the token embeddings, with which
-// <im_start> and <im_end> were trained (mm_use_im_start_end), the last two rows. Of o, DType is used.
+// LoadProjector reads a projector into m, which must have the same shape: a file such as LLaVA's mm_projector.bin, or
+// a folder that holds one. What else was trained and lies in the same file, such as the vision tower, is read too; of
+// a file with the token embeddings, with which <im_start> and <im_end> were trained (mm_use_im_start_end), the last
+// two rows. Of o, DType is used.
 func LoadProjector(m *connector.VLM, path string, o LoadOptions) error {
 	if st, err := os.Stat(path); err == nil && st.IsDir() {
 		file := findProjector(path)
@@ -196,8 +199,8 @@ func findProjector(dir string) string {
 	return ""
 }
 
-// readGeneration takes end and padding tokens, and how the model is to answer, from dir/generation_config.json, if there is one: it counts more than
-// config.json.
+// readGeneration takes end and padding tokens, and how the model is to answer, from dir/generation_config.json, if
+// there is one: it counts more than config.json.
 func (c *Config) readGeneration(dir string) (err error) {
 	if c.generation, err = llm.ReadGeneration(dir); err != nil {
 		return err

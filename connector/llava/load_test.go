@@ -404,7 +404,8 @@ func TestPinpoints(t *testing.T) {
 	}
 }
 
-// Whatever a config.json says, reading it and describing its model's weights ends in an error or a model, never in a panic.
+// Whatever a config.json says, reading it and describing its model's weights ends in an error or a model, never in a
+// panic.
 func FuzzConfig(f *testing.F) {
 	for _, layout := range []string{"transformers-5", "transformers-4", "original-with-tower"} {
 		raw, err := os.ReadFile(filepath.Join("testdata", "llava", layout, "config.json"))

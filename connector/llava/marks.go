@@ -10,16 +10,16 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// A model with mm_use_im_start_end has two tokens more than its base, <im_start> and <im_end>, the last rows of its vocabulary. Source: LLaVA's
-// initialize_vision_tokenizer.
+// A model with mm_use_im_start_end has two tokens more than its base, <im_start> and <im_end>, the last rows of its
+// vocabulary. Source: LLaVA's initialize_vision_tokenizer.
 
 const marks = 2
 
 // tokenEmbeddings are the names of the table that looks tokens up, by family.
 var tokenEmbeddings = []string{"language_model.model.embed_tokens.weight", "language_model.transformer.wte.weight"}
 
-// readMarks takes the embeddings of the marks from a projector's file, if it holds any, and drops their table from w: it has all rows or just
-// these two, and the others are the base's.
+// readMarks takes the embeddings of the marks from a projector's file, if it holds any, and drops their table from w:
+// it has all rows or just these two, and the others are the base's.
 func readMarks(m *connector.VLM, w *nn.Weights) error {
 	for _, name := range w.Names() {
 		c, _ := Canonical(name)
@@ -58,8 +58,8 @@ func readMarks(m *connector.VLM, w *nn.Weights) error {
 	return nil
 }
 
-// grown reads a base whose vocabulary lacks the marks: their rows, in the table and in the head, start as the mean of the others. why is what was
-// wrong without that, and what it returns if nothing else is.
+// grown reads a base whose vocabulary lacks the marks: their rows, in the table and in the head, start as the mean of
+// the others. why is what was wrong without that, and what it returns if nothing else is.
 func (o LoadOptions) grown(m *connector.VLM, w *nn.Weights, why error) error {
 	c := m.Language.Config()
 	rows := c.VocabSize

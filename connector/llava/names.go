@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Canonical translates the name of a tensor in any of LLaVA's checkpoint layouts into the Hub's, which are the names of [connector.VLM]'s parameters: of the
-// original repository, of transformers 4 and 5, of their programs from 4.52 on, and of files that hold the projector alone. It reports
-// false for buffers that are not parameters.
+// Canonical translates the name of a tensor in any of LLaVA's checkpoint layouts into the Hub's, which are the names
+// of [connector.VLM]'s parameters: of the original repository, of transformers 4 and 5, of their programs from 4.52
+// on, and of files that hold the projector alone. It reports false for buffers that are not parameters.
 //
 //	model.mm_projector.2.weight          → multi_modal_projector.linear_2.weight
 //	model.layers.0.mlp.up_proj.weight    → language_model.model.layers.0.mlp.up_proj.weight
@@ -50,7 +50,8 @@ func Canonical(name string) (string, bool) {
 	return name, true
 }
 
-// original translates a canonical name into that of the original repository, whose projector of type linear has no index.
+// original translates a canonical name into that of the original repository, whose projector of type linear has no
+// index.
 func original(name, projector string) string {
 	if tail, ok := strings.CutPrefix(name, "multi_modal_projector.linear_"); ok {
 		index, rest, _ := strings.Cut(tail, ".")

@@ -6,8 +6,8 @@ import (
 	"github.com/gollava/gollava/connector"
 )
 
-// Namings are what the programs that adapters of a LLaVA come from call its parameters: transformers 5, transformers from 4.52 on, earlier ones (whose
-// names are ours), and the original repository. lora.Load tries them in turn.
+// Namings are what the programs that adapters of a LLaVA come from call its parameters: transformers 5, transformers
+// from 4.52 on, earlier ones (whose names are ours), and the original repository. lora.Load tries them in turn.
 func Namings(m *connector.VLM) []func(name string) string {
 	same := func(name string) string { return name }
 	return []func(string) string{Transformers5, transformers452, same, OriginalNames(m)}

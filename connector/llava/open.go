@@ -14,9 +14,9 @@ import (
 	"github.com/gollava/gollava/llm"
 )
 
-// Open loads the model in dir together with its tokenizer, image processor and template. The tokenizer and the image processor may be in o.Base and
-// the tower's folder. The template is the one that the model was trained with, if its config names it, else that of the language model's family: see
-// [Config.DefaultTemplate].
+// Open loads the model in dir together with its tokenizer, image processor and template. The tokenizer and the image
+// processor may be in o.Base and the tower's folder. The template is the one that the model was trained with, if its
+// config names it, else that of the language model's family: see [Config.DefaultTemplate].
 func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	m, err := Load(dir, o)
 	if err != nil {
@@ -73,8 +73,8 @@ func (c Config) DefaultTemplate() string {
 	return "vicuna_v1"
 }
 
-// saveTokenizer writes the tokenizer. For the Hub's layout it gets the token for images, and processor_config.json describes to transformers'
-// LlavaProcessor what an image becomes.
+// saveTokenizer writes the tokenizer. For the Hub's layout it gets the token for images, and processor_config.json
+// describes to transformers' LlavaProcessor what an image becomes.
 func (c *Config) saveTokenizer(dir string, t *tokenizer.Tokenizer, layout Layout) error {
 	if layout == Original {
 		return t.Save(dir)

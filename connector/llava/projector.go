@@ -12,8 +12,9 @@ import (
 )
 
 // Projector turns vision features into token embeddings. "linear" is one Linear (v1), "mlpNx_gelu" N of them with GELU
-// between (v1.5: mlp2x_gelu), "identity" none. Source: LLaVA's multimodal_projector/builder.py. "mlpNx_linear" is N of them with nothing between:
-// how the Hub's layout, whose projector always has two Linears, says a linear connector (mlp2x_linear: projector_hidden_act "linear").
+// between (v1.5: mlp2x_gelu), "identity" none. Source: LLaVA's multimodal_projector/builder.py. "mlpNx_linear" is N of
+// them with nothing between: how the Hub's layout, whose projector always has two Linears, says a linear connector
+// (mlp2x_linear: projector_hidden_act "linear").
 type Projector struct {
 	Linears []nn.Layer     `param:"linear_#"`       // linear_1, linear_2, …, named as transformers does
 	Slots   *tensor.Tensor `param:"slots,optional"` // [P, C], added to the tokens of every picture: see [Config]
@@ -39,7 +40,8 @@ func depth(kind string) (int, error) {
 	return 0, fmt.Errorf("mm_projector_type %q is not supported (linear, mlpNx_gelu, mlpNx_linear, identity are)", kind)
 }
 
-// NewProjector builds the projector that c describes, with PyTorch's initial weights; with a nil r they are to be loaded.
+// NewProjector builds the projector that c describes, with PyTorch's initial weights; with a nil r they are to be
+// loaded.
 func NewProjector(r *rand.Rand, c Config) (*Projector, error) {
 	n, err := depth(c.Projector)
 	if err != nil {

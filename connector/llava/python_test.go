@@ -19,7 +19,8 @@ import (
 
 var saveTo = flag.String("save", "", "folder for models that testdata/load_saved.py loads in transformers")
 
-// TestSaveForPython writes models of every family in the Hub's layout, each with an input and what this package computes of it.
+// TestSaveForPython writes models of every family in the Hub's layout, each with an input and what this package
+// computes of it.
 func TestSaveForPython(t *testing.T) {
 	if *saveTo == "" {
 		t.Skip("-save is not given: testdata/load_saved.py runs this test to load what it writes in transformers; its last output is testdata/load_saved.txt")

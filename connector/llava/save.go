@@ -35,10 +35,10 @@ type SaveOptions struct {
 	MaxShard  int64 // as [nn.SaveOptions] has it
 }
 
-// Save writes m to dir, with config.json, generation_config.json and preprocessor_config.json. In the
-// Hub's layout a picture needs an id in the vocabulary: a model that came from the original layout gets one behind its last, and, as the
-// conversion of transformers does, a vocabulary filled up to a multiple of 64 with mean embeddings. What the layout cannot express is an
-// error.
+// Save writes m to dir, with config.json, generation_config.json and preprocessor_config.json. In the Hub's layout a
+// picture needs an id in the vocabulary: a model that came from the original layout gets one behind its last, and, as
+// the conversion of transformers does, a vocabulary filled up to a multiple of 64 with mean embeddings. What the
+// layout cannot express is an error.
 func Save(dir string, m *connector.VLM, o SaveOptions) error {
 	so := nn.SaveOptions{DType: o.DType, MaxShard: o.MaxShard}
 	c := ConfigOf(m)
@@ -104,8 +104,9 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 	return c.saveTokenizer(dir, o.Tokenizer, o.Layout)
 }
 
-// SaveProjector writes the projector alone, in the original layout's names, to a file that ends in .safetensors, or to a folder, which gets
-// mm_projector.safetensors and config.json: what stage 1 leaves behind. The language model is not in it: see [LoadOptions].
+// SaveProjector writes the projector alone, in the original layout's names, to a file that ends in .safetensors, or to
+// a folder, which gets mm_projector.safetensors and config.json: what stage 1 leaves behind. The language model is not
+// in it: see [LoadOptions].
 func SaveProjector(m *connector.VLM, path string, o SaveOptions) error {
 	if !strings.HasSuffix(path, ".safetensors") {
 		if err := SaveProjector(m, filepath.Join(path, "mm_projector.safetensors"), o); err != nil {
@@ -116,7 +117,8 @@ func SaveProjector(m *connector.VLM, path string, o SaveOptions) error {
 	return nn.Save(m.Connector, path, nn.SaveOptions{DType: o.DType, Rename: OriginalNames(m)})
 }
 
-// SaveConfig writes config.json of the original layout to dir, for a folder that holds only what was trained: a projector, or an adapter.
+// SaveConfig writes config.json of the original layout to dir, for a folder that holds only what was trained: a
+// projector, or an adapter.
 func SaveConfig(m *connector.VLM, dir string) error {
 	c := ConfigOf(m)
 	config, err := c.originalConfig()
@@ -185,7 +187,8 @@ func (c Config) padding() int {
 	return c.Text.PAD
 }
 
-// withImageToken is m with an id for pictures behind the vocabulary, whose tables grow to a multiple of 64 rows. All other weights are shared.
+// withImageToken is m with an id for pictures behind the vocabulary, whose tables grow to a multiple of 64 rows. All
+// other weights are shared.
 func withImageToken(m *connector.VLM) (*connector.VLM, error) {
 	c := ConfigOf(m)
 	V := c.Text.VocabSize

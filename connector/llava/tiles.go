@@ -12,8 +12,8 @@ func shrunk(l imaging.Layout) bool {
 	return l.Features != imaging.Size{W: l.Kept.Dx(), H: l.Kept.Dy()}
 }
 
-// packing says which of the projected features, and how much of each, make up the tokens of a batch's pictures: token i is Σ weight[k][i]·row
-// rows[k][i]. Without shrunk pictures there is one row for each token and no weight.
+// packing says which of the projected features, and how much of each, make up the tokens of a batch's pictures: token
+// i is Σ weight[k][i]·row rows[k][i]. Without shrunk pictures there is one row for each token and no weight.
 type packing struct {
 	rows    [4][]int32 // of [V·P features, newline]
 	weights [4][]float32
@@ -28,9 +28,9 @@ func (p *packing) add(row int) {
 	p.weights[0][len(p.weights[0])-1] = 1
 }
 
-// pack lays out pictures of the given sizes, whose V views have P features each. Per picture: the base view, then the tiles laid together,
-// without padding and perhaps shrunk, a newline after each row. Source: LLaVA's and LLaVA-NeXT's prepare_inputs_labels_for_multimodal,
-// spatial_unpad and anyres_max.
+// pack lays out pictures of the given sizes, whose V views have P features each. Per picture: the base view, then the
+// tiles laid together, without padding and perhaps shrunk, a newline after each row. Source: LLaVA's and LLaVA-NeXT's
+// prepare_inputs_labels_for_multimodal, spatial_unpad and anyres_max.
 func (c Config) pack(sizes []imaging.Size, P, V int) (packing, error) {
 	a := c.AnyRes()
 	g := a.Side
@@ -78,8 +78,8 @@ func (c Config) pack(sizes []imaging.Size, P, V int) (packing, error) {
 	return p, nil
 }
 
-// between is where point i of to lies among from points, and how far beyond the lower one: PyTorch's bilinear interpolation, align_corners
-// false.
+// between is where point i of to lies among from points, and how far beyond the lower one: PyTorch's bilinear
+// interpolation, align_corners false.
 func between(i, to, from int) (lower, upper int, beyond float32) {
 	if to == from {
 		return i, i, 0

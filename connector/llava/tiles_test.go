@@ -42,7 +42,8 @@ func tiled(maxTiles int) Config {
 	return c
 }
 
-// Tiles are laid together row by row, as in LLaVA's code: view(rows, cols, side, side).permute(rows, side, cols, side), unpadded, newlines.
+// Tiles are laid together row by row, as in LLaVA's code: view(rows, cols, side, side).permute(rows, side, cols,
+// side), unpadded, newlines.
 func TestPacking(t *testing.T) {
 	c := tiled(0)
 	for _, s := range []imaging.Size{{W: 30, H: 11}, {W: 9, H: 40}, {W: 16, H: 15}, {W: 100, H: 70}} {
@@ -67,8 +68,8 @@ func TestPacking(t *testing.T) {
 	}
 }
 
-// A picture of too many tiles is shrunk as PyTorch's interpolate(mode="bilinear") does; the numbers follow from its formula for a map of 6×6 features 0…35 to
-// 3×3 and of 2×6 to 1×4.
+// A picture of too many tiles is shrunk as PyTorch's interpolate(mode="bilinear") does; the numbers follow from its
+// formula for a map of 6×6 features 0…35 to 3×3 and of 2×6 to 1×4.
 func TestShrunkTiles(t *testing.T) {
 	c := tiled(2) // √(36/(2·4)) = 2.12 > 1.1: 6×6 features become 2×2
 	m := newModel(t, c)
@@ -121,7 +122,8 @@ func TestShrunkTiles(t *testing.T) {
 	require.NotNil(t, m.Connector.(*Connector).Newline.Grad())
 }
 
-// Against testdata/anyres_max.py: canvas, unpadding, interpolation and newlines of pictures of many shapes, most of them shrunk.
+// Against testdata/anyres_max.py: canvas, unpadding, interpolation and newlines of pictures of many shapes, most of
+// them shrunk.
 func TestShrunkTilesAreTorch(t *testing.T) {
 	b, err := os.ReadFile("testdata/anyres_max.json")
 	require.NoError(t, err)

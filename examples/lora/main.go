@@ -3,8 +3,9 @@
 //	go run ./examples/quickstart -out run
 //	go run ./examples/lora -model run/model -data few.json -images pictures -replay old.json -replay-images old -out adapter
 //
-// The few samples are LLaVA's json. Learnt alone they would push out what the model could do before, so every other micro-batch comes from -replay,
-// samples like those that it was trained on. What comes out is an adapter that PEFT loads, and `gollava chat adapter --base run/model`.
+// The few samples are LLaVA's json. Learnt alone they would push out what the model could do before, so every other
+// micro-batch comes from -replay, samples like those that it was trained on. What comes out is an adapter that PEFT
+// loads, and `gollava chat adapter --base run/model`.
 package main
 
 import (

@@ -18,7 +18,8 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// TestRun: a tiny model learns from a few pictures through adapters; its own weights stay, and what is stored is what was learnt.
+// TestRun: a tiny model learns from a few pictures through adapters; its own weights stay, and what is stored is what
+// was learnt.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	w, err := shapes.New(shapes.Smoke(1))

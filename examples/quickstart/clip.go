@@ -5,6 +5,7 @@ import (
 
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/study"
 	"github.com/gollava/gollava/vit"
 )
 
@@ -34,11 +35,11 @@ func (m *contrast) Loss(b pairs) *tensor.Tensor {
 	return vit.ContrastiveLoss(m.CLIP.Logits(image, text), b.Same)
 }
 
-// pairBatches makes batch n: one object a picture in the first half, then one or two. Captions that tell four objects apart by place and colour would teach
-// no shapes.
-func pairBatches(l *lesson, c Length) train.Batches[pairs] {
+// pairBatches makes batch n: one object a picture in the first half, then one or two. Captions that tell four objects
+// apart by place and colour would teach no shapes.
+func pairBatches(l *study.Lesson, c study.Length) train.Batches[pairs] {
 	return func(_ context.Context, n int) (pairs, error) {
-		r := l.world.Rand("clip", n)
+		r := l.World.Rand("clip", n)
 		objects := 1
 		if 2*n >= c.Steps {
 			objects = 2
@@ -47,15 +48,15 @@ func pairBatches(l *lesson, c Length) train.Batches[pairs] {
 		var right, wrong []string
 		var chosen []int
 		for range c.Batch {
-			i := l.pool.pick(r, 1+r.IntN(objects))
-			told, twisted := l.pool.scenes[i].Contrast(r)
+			i := l.Pool.Pick(r, 1+r.IntN(objects))
+			told, twisted := l.Pool.Scenes[i].Contrast(r)
 			chosen, right = append(chosen, i), append(right, told)
 			if twisted != "" {
 				wrong = append(wrong, twisted)
 			}
 		}
-		b.Pixels = l.pool.pixels(chosen)
-		b.Texts, b.Ends = l.vocabulary.texts(append(right, wrong...))
+		b.Pixels = l.Pool.Pixels(chosen)
+		b.Texts, b.Ends = l.Vocabulary.Texts(append(right, wrong...))
 		b.Same = equal(right, len(right)+len(wrong))
 		return b, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gollava/gollava/train/study"
 	"github.com/stretchr/testify/require"
 )
 
@@ -27,7 +28,7 @@ func TestGate(t *testing.T) {
 	if *seeds == "" {
 		t.Skip("takes minutes a seed: give -seeds 1,2,3, and -preset smoke for the small one")
 	}
-	var reports []Report
+	var reports []study.Report
 	for seed := range strings.SplitSeq(*seeds, ",") {
 		runs := *gateRuns
 		if runs == "" {
@@ -39,32 +40,19 @@ func TestGate(t *testing.T) {
 		}
 		b, err := os.ReadFile(report)
 		require.NoError(t, err)
-		var r Report
+		var r study.Report
 		require.NoError(t, json.Unmarshal(b, &r))
 		reports = append(reports, r)
-		t.Logf("preset %s on %s, %d processors\n%s", r.Preset, r.Machine.CPU, r.Machine.Used, scoreboard(reports))
+		t.Logf("preset %s on %s, %d processors\n%s", r.Preset, r.Machine.CPU, r.Machine.Used, study.Scoreboard(reports))
 	}
 	for i := range reports {
-		if err := reports[i].gate(); err != nil {
+		if err := reports[i].Gate(); err != nil {
 			t.Error(err)
 		}
 	}
 }
 
-// The gate names what falls short, on either side, and what is missing.
-func TestGateLimits(t *testing.T) {
-	r := Report{Preset: "smoke", Seed: 4, Scores: map[string]float64{"mix": .58, "vision_gain": .2}}
-	require.NoError(t, r.gate())
-	r.Scores["mix"] = .57
-	require.EqualError(t, r.gate(), "the gate of preset smoke, seed 4: mix 0.570, wanted at least 0.580")
-	full := Report{Preset: "default", Scores: map[string]float64{"blind": .4}}
-	require.ErrorContains(t, full.gate(), "blind 0.400, wanted at most 0.373")
-	require.ErrorContains(t, full.gate(), "shuffled was not measured")
-
-	better := Report{Preset: "default", Scores: map[string]float64{"blind": .3, "mix": .9}}
-	w := worst([]Report{better, full})
-	require.Equal(t, []float64{.4, 0}, []float64{w["blind"], w["mix"]})
-
+func TestHelp(t *testing.T) {
 	var out bytes.Buffer
 	err := run(context.Background(), []string{"-preset", "smoke", "-gate", "-out", filepath.Join(t.TempDir(), "x"), "-help"}, strings.NewReader(""), &out)
 	require.ErrorIs(t, err, flag.ErrHelp)

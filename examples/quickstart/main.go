@@ -1,5 +1,6 @@
-// Command quickstart trains a vision-language model from nothing, in minutes, on a laptop: LLaVA's whole recipe on a small world of coloured shapes, without a
-// download. It draws the world, trains CLIP on it by contrast, a language model on text, joins the two, and shows what the result sees and what it only guesses.
+// Command quickstart trains a vision-language model from nothing, in minutes, on a laptop: LLaVA's whole recipe on a
+// small world of coloured shapes, without a download. It draws the world, trains CLIP on it by contrast, a language
+// model on text, joins the two, and shows what the result sees and what it only guesses.
 //
 //	go run ./examples/quickstart                     about six minutes on two cores
 //	go run ./examples/quickstart -preset smoke       twenty seconds
@@ -20,6 +21,7 @@ import (
 	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/study"
 	"github.com/gollava/gollava/vit"
 )
 
@@ -39,27 +41,41 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
-	j, err := open(args, out)
+	j, err := begin(args, out)
 	if err != nil {
 		return err
 	}
-	if j.flags.chat {
-		m, err := j.finished()
+	if j.Flags.Chat {
+		m, err := j.Finished()
 		if err != nil {
 			return err
 		}
-		return j.chat(ctx, in, m)
+		return j.Chat(ctx, in, m)
 	}
 	err = j.recipe(ctx)
 	if stopped := (*train.Stopped)(nil); ctx.Err() != nil && err != nil && !errors.As(err, &stopped) {
-		return fmt.Errorf("stopped (%w); go on with: %s", err, j.command("-resume"))
+		return fmt.Errorf("stopped (%w); go on with: %s", err, j.Command("-resume"))
 	}
 	return err
 }
 
+// job is a study of a model that this program trains.
+type job struct{ *study.Study }
+
+// begin reads the command line.
+func begin(args []string, out io.Writer) (*job, error) {
+	s, err := study.Open(args, out, presets)
+	if err != nil {
+		return nil, err
+	}
+	c := vlmConfig(s.Preset, s.World.Side(), s.Vocabulary)
+	s.Places, s.Selects = c.FeaturesPerView(), c.Select
+	return &job{s}, nil
+}
+
 // recipe is the whole of it.
 func (j *job) recipe(ctx context.Context) error {
-	l := j.lesson() // pictures, what can be said about them, and the words to say it
+	l := j.Lesson() // pictures, what can be said about them, and the words to say it
 
 	clip, err := j.clip(ctx, l) // which caption belongs to which picture?
 	if err != nil {
@@ -69,7 +85,7 @@ func (j *job) recipe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l.pool.look(clip.Tower(), j.selects()) // the tower is frozen from now on, so it looks once
+	l.Pool.Look(clip.Tower(), j.Selects) // the tower is frozen from now on, so it looks once
 	vlm, err := j.join(clip, language.Language)
 	if err != nil {
 		return err
@@ -77,42 +93,44 @@ func (j *job) recipe(ctx context.Context) error {
 	if err := j.alignAndTune(ctx, l, vlm); err != nil { // stages 1 and 2
 		return err
 	}
-	if err := j.export(clip, vlm); err != nil {
+	if err := j.Export(clip, vlm); err != nil {
 		return err
 	}
-	return j.judge(ctx, l, clip, vlm)
+	return j.Judge(ctx, l, clip, vlm, func(exams []*study.Exam, sit study.Sitting) error { return j.compare(ctx, l, clip, exams, sit) },
+		func() error { return j.learnWidgets(ctx, l, vlm) })
 }
 
 // clip is Radford et al.'s contrastive pre-training.
-func (j *job) clip(ctx context.Context, l *lesson) (*vit.CLIP, error) {
-	c := j.preset.Clip
+func (j *job) clip(ctx context.Context, l *study.Lesson) (*vit.CLIP, error) {
+	c := j.Preset.Clip
 	m, err := j.newCLIP("clip")
 	if err != nil {
 		return nil, err
 	}
-	return m, fit(ctx, j, "clip", &contrast{m}, train.Stage[pairs]{
+	return m, study.Fit(ctx, j.Study, "clip", &contrast{m}, train.Stage[pairs]{
 		Name: "clip", Batches: pairBatches(l, c), Steps: c.Steps, Schedule: warm(0.05), Betas: [2]float64{0.9, 0.98}, Clip: 1,
 		Groups: []train.Group{{Params: "**", LR: c.LR, WeightDecay: 0.05, NoDecay: []string{"**.bias", "**.*norm*.*", "**.*layrnorm.*", "**.class_embedding", "**.logit_scale"}}},
 		After:  func(int) { m.ClampLogitScale() },
 	})
 }
 
-// language teaches a small Llama-like decoder to talk about scenes that are told in words. Now and then one gets stuck: it finds the row of a thing that is asked for,
-// say, guesses the column, and stays there. So another start follows one that the validation questions find wanting, and the best is taken.
-func (j *job) language(ctx context.Context, l *lesson) (*reader, error) {
-	c := j.preset.Text
-	var best *reader
+// language teaches a small Llama-like decoder to talk about scenes that are told in words. Now and then one gets
+// stuck: it finds the row of a thing that is asked for, say, guesses the column, and stays there. So another start
+// follows one that the validation questions find wanting, and the best is taken.
+func (j *job) language(ctx context.Context, l *study.Lesson) (*study.Reader, error) {
+	c := j.Preset.Text
+	var best *study.Reader
 	var most float64
-	for _, name := range starts {
+	for _, name := range study.Starts {
 		m, err := j.newReader(name)
 		if err != nil {
 			return nil, err
 		}
-		told := j.telling(m)
-		if err := fit(ctx, j, name, m, train.Stage[page]{
-			Name: "language", Batches: pageBatches(l, c, j.preset.Language.Width), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		told := j.Telling(m)
+		if err := study.Fit(ctx, j.Study, name, m, train.Stage[study.Page]{
+			Name: "language", Batches: study.PageBatches(l, c, j.Preset.Language.Width), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
 			Groups:   []train.Group{{Params: "**", LR: c.LR}},
-			Evaluate: []train.Evaluation{{Name: "told", Every: max(1, c.Steps/j.preset.Curve), Run: told}},
+			Evaluate: []train.Evaluation{{Name: "told", Every: max(1, c.Steps/j.Preset.Curve), Run: told}},
 		}); err != nil {
 			return nil, err
 		}
@@ -123,60 +141,73 @@ func (j *job) language(ctx context.Context, l *lesson) (*reader, error) {
 		if best == nil || right["told"] > most {
 			best, most = m, right["told"]
 		}
-		if most >= j.preset.Told {
+		if most >= j.Preset.Told {
 			break
 		}
-		j.printf("language · of %s's answers %.1f %% are right, of the %.1f %% that are wanted", name, 100*right["told"], 100*j.preset.Told)
+		j.Printf("language · of %s's answers %.1f %% are right, of the %.1f %% that are wanted", name, 100*right["told"], 100*j.Preset.Told)
 	}
 	return best, nil
 }
 
-// starts are where a text stage and its repetitions live.
-var starts = []string{"language", "language-2", "language-3"}
-
 // newCLIP draws both towers; name chooses the weights.
 func (j *job) newCLIP(name string) (*vit.CLIP, error) {
-	return vit.NewCLIP(j.world.Rand(name+"/start", 0), j.preset.clipConfig(j.world.Side(), j.vocabulary))
+	return vit.NewCLIP(j.World.Rand(name+"/start", 0), clipConfig(j.Preset, j.World.Side(), j.Vocabulary))
 }
 
 // newReader draws the language model, and how it reads told cells; name chooses the weights.
-func (j *job) newReader(name string) (*reader, error) {
-	m, err := llm.New(j.world.Rand(name+"/start", 0), j.preset.languageConfig(j.vocabulary))
+func (j *job) newReader(name string) (*study.Reader, error) {
+	m, err := llm.New(j.World.Rand(name+"/start", 0), languageConfig(j.Preset, j.Vocabulary))
 	if err != nil {
 		return nil, err
 	}
-	return newReader(j.world.Rand("reader/start", 0), m), nil
+	return study.NewReader(j.World.Rand("reader/start", 0), m), nil
 }
 
 // join puts a fresh connector between the two.
 func (j *job) join(clip *vit.CLIP, language llm.Model) (*connector.VLM, error) {
-	w := j.world
-	return llava.Join(w.Rand("connector/start", 0), clip.Tower(), language, j.preset.vlmConfig(w.Side(), j.vocabulary))
+	w := j.World
+	return llava.Join(w.Rand("connector/start", 0), clip.Tower(), language, vlmConfig(j.Preset, w.Side(), j.Vocabulary))
 }
 
-// alignAndTune is Liu et al.'s recipe: first the connector alone learns, on captions, to say what is seen in the language model's terms; then both learn from
-// instructions. The vision tower stays frozen.
-func (j *job) alignAndTune(ctx context.Context, l *lesson, m *connector.VLM) error {
-	align, tune := j.alignment(l), j.tuning(l, j.preset.Tune)
-	align.Evaluate = []train.Evaluation{{Name: "captions", Run: j.captioning(m)}, {Name: "questions", Run: j.questioning(m)}}
-	tune.Evaluate = []train.Evaluation{{Name: "questions", Every: max(1, tune.Steps/j.preset.Curve), Run: j.questioning(m)}}
-	return fit(ctx, j, "vlm", m, align, tune)
+// alignAndTune is Liu et al.'s recipe: first the connector alone learns, on captions, to say what is seen in the
+// language model's terms; then both learn from instructions. The vision tower stays frozen.
+func (j *job) alignAndTune(ctx context.Context, l *study.Lesson, m *connector.VLM) error {
+	align, tune := j.alignment(l), j.tuning(l, j.Preset.Tune)
+	align.Evaluate = []train.Evaluation{{Name: "captions", Run: j.Captioning(m)}, {Name: "questions", Run: j.Questioning(m)}}
+	tune.Evaluate = []train.Evaluation{{Name: "questions", Every: max(1, tune.Steps/j.Preset.Curve), Run: j.Questioning(m)}}
+	return study.Fit(ctx, j.Study, "vlm", m, align, tune)
 }
 
 // alignment is stage 1.
-func (j *job) alignment(l *lesson) train.Stage[connector.Batch] {
-	c := j.preset.Align
+func (j *job) alignment(l *study.Lesson) train.Stage[connector.Batch] {
+	c := j.Preset.Align
 	return train.Stage[connector.Batch]{
-		Name: "align", Batches: pictureBatches(l, "align", c, captions), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		Name: "align", Batches: pictureBatches(l, "align", c, study.Captions), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
 		Groups: []train.Group{{Params: "multi_modal_projector.**", LR: c.LR}},
 	}
 }
 
 // tuning is stage 2.
-func (j *job) tuning(l *lesson, c Length) train.Stage[connector.Batch] {
+func (j *job) tuning(l *study.Lesson, c study.Length) train.Stage[connector.Batch] {
 	return train.Stage[connector.Batch]{
-		Name: "tune", Batches: pictureBatches(l, "tune", c, instructions), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		Name: "tune", Batches: pictureBatches(l, "tune", c, study.Instructions), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
 		Groups: []train.Group{{Params: "multi_modal_projector.**", LR: c.LR}, {Params: "language_model.**", LR: c.LR}},
+	}
+}
+
+// pictureBatches makes batch n of stage 1 or 2 from cached features.
+func pictureBatches(l *study.Lesson, stage string, c study.Length, teach study.Course) train.Batches[connector.Batch] {
+	samples := l.Samples(stage, c, teach)
+	return func(_ context.Context, n int) (connector.Batch, error) {
+		chosen := samples(n)
+		var b connector.Batch
+		b.IDs, b.Labels = l.Pad(chosen)
+		var pictures []int
+		for _, s := range chosen {
+			pictures = append(pictures, s.Picture)
+		}
+		b.Features = l.Pool.Seen(pictures)
+		return b, nil
 	}
 }
 

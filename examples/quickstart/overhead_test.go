@@ -14,37 +14,39 @@ import (
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/study"
 )
 
 var overhead = flag.Bool("overhead", false, "measure what the trainer adds to a step, for a minute on a machine to itself")
 
-// TestOverhead holds steps of stage 2 under train.Run, with metrics, TensorBoard and progress, against a bare loop of the same operations on the same batches, in turns.
+// TestOverhead holds steps of stage 2 under train.Run, with metrics, TensorBoard and progress, against a bare loop of
+// the same operations on the same batches, in turns.
 func TestOverhead(t *testing.T) {
 	if !*overhead {
 		t.Skip("times a minute of training: go test ./examples/quickstart -run Overhead -overhead -v")
 	}
 	const steps, warmup, rounds = 120, 20, 7
 	dir := t.TempDir()
-	j, err := open([]string{"-out", filepath.Join(dir, "run")}, io.Discard)
+	j, err := begin([]string{"-out", filepath.Join(dir, "run")}, io.Discard)
 	require.NoError(t, err)
-	j.preset.Pictures = 600
-	l := j.lesson()
+	j.Preset.Pictures = 600
+	l := j.Lesson()
 	clip, err := j.newCLIP("clip")
 	require.NoError(t, err)
 	language, err := j.newReader("language")
 	require.NoError(t, err)
 	m, err := j.join(clip, language.Language)
 	require.NoError(t, err)
-	l.pool.look(clip.Tower(), j.selects())
-	stage := j.tuning(l, j.preset.Tune)
+	l.Pool.Look(clip.Tower(), j.Selects)
+	stage := j.tuning(l, j.Preset.Tune)
 	var batches []connector.Batch
-	for n := range bucket {
+	for n := range study.Bucket {
 		b, err := stage.Batches(t.Context(), n)
 		require.NoError(t, err)
 		batches = append(batches, b)
 	}
 	stage.Steps = steps
-	stage.Batches = func(_ context.Context, n int) (connector.Batch, error) { return batches[n%bucket], nil }
+	stage.Batches = func(_ context.Context, n int) (connector.Batch, error) { return batches[n%study.Bucket], nil }
 
 	trained := func(s train.Stage[connector.Batch], dir string, every int) (perStep time.Duration, stall float64) {
 		var start, end time.Time
@@ -83,7 +85,7 @@ func TestOverhead(t *testing.T) {
 				it.Param.ZeroGrad()
 			}
 			tensor.Scope(func(s *tensor.Arena) {
-				l := m.Loss(batches[step%bucket].In(s))
+				l := m.Loss(batches[step%study.Bucket].In(s))
 				_ = l.Item()
 				l.Backward()
 			})
@@ -106,7 +108,7 @@ func TestOverhead(t *testing.T) {
 	require.Less(t, over, 0.01)
 
 	_, stall := trained(stage, filepath.Join(dir, "saving"), steps/6)
-	share := 4 * stall / (float64(j.preset.Tune.Steps) * with.Seconds()) // the stage saves at each quarter
+	share := 4 * stall / (float64(j.Preset.Tune.Steps) * with.Seconds()) // the stage saves at each quarter
 	t.Logf("a checkpoint: %.1f ms, %.3f %% of the stage", 1e3*stall, 100*share)
 	require.Less(t, share, 0.01)
 }

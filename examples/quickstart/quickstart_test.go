@@ -16,9 +16,7 @@ import (
 
 	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/chat"
-	"github.com/gollava/gollava/data/shapes"
-	"github.com/gollava/gollava/data/tokenizer"
-	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/train/study"
 )
 
 // quick runs the toy preset and returns what it printed.
@@ -48,13 +46,13 @@ func (h *hook) Write(b []byte) (int, error) {
 func results(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
-	for _, part := range append(parts, modelDir, clipDir) {
+	for _, part := range append(study.Parts, study.ModelDir, study.ClipDir) {
 		files, err := filepath.Glob(filepath.Join(dir, part, "*.safetensors"))
 		require.NoError(t, err)
 		more, err := filepath.Glob(filepath.Join(dir, part, "checkpoint-*", "*.safetensors"))
 		require.NoError(t, err)
 		files = append(files, more...)
-		if part == starts[1] || part == starts[2] {
+		if part == study.Starts[1] || part == study.Starts[2] {
 			require.Empty(t, files, part)
 			continue
 		}
@@ -67,7 +65,7 @@ func results(t *testing.T, dir string) map[string]string {
 			all[name] = fmt.Sprintf("%x", sha256.Sum256(b))
 		}
 	}
-	var r Report
+	var r study.Report
 	b, err := os.ReadFile(filepath.Join(dir, "report.json"))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(b, &r))
@@ -80,7 +78,8 @@ func results(t *testing.T, dir string) map[string]string {
 	return all
 }
 
-// A run that is interrupted in each stage and resumed ends in the same bytes as one that is not; and the talk afterwards works.
+// A run that is interrupted in each stage and resumed ends in the same bytes as one that is not; and the talk
+// afterwards works.
 func TestResume(t *testing.T) {
 	whole := filepath.Join(t.TempDir(), "whole")
 	printed, err := quick(t, "-out", whole)
@@ -109,7 +108,7 @@ func TestResume(t *testing.T) {
 	require.NoError(t, err, printed)
 	require.Equal(t, want, results(t, torn))
 
-	var r Report
+	var r study.Report
 	b, err := os.ReadFile(filepath.Join(whole, "report.json"))
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(b, &r))
@@ -133,18 +132,18 @@ func TestResume(t *testing.T) {
 	require.ErrorContains(t, err, "-preset was toy and is now smoke")
 }
 
-// What cannot work is refused with the next step, before anything is written.
-// TestAssistant: the model in the run's directory is one that any program can talk with; the prompt is the same, token by token.
+// What cannot work is refused with the next step, before anything is written. TestAssistant: the model in the run's
+// directory is one that any program can talk with; the prompt is the same, token by token.
 func TestAssistant(t *testing.T) {
 	dir := t.TempDir()
 	_, err := quick(t, "-out", dir)
 	require.NoError(t, err)
-	a, err := llava.Open(filepath.Join(dir, modelDir), llava.LoadOptions{})
+	a, err := llava.Open(filepath.Join(dir, study.ModelDir), llava.LoadOptions{})
 	require.NoError(t, err)
-	v := newVocabulary()
+	v := study.NewVocabulary()
 	spans, err := a.Template.Spans([]chat.Turn{{From: chat.Human, Value: "<image>\nwhat color is the circle ?"}, {From: chat.GPT, Open: true}})
 	require.NoError(t, err)
-	require.Equal(t, v.prompt("what color is the circle ?", 1), a.Template.Encode(a.Tokenizer, spans, chat.Options{Pictures: true}).IDs)
+	require.Equal(t, v.Prompt("what color is the circle ?", 1), a.Template.Encode(a.Tokenizer, spans, chat.Options{Pictures: true}).IDs)
 }
 
 func TestBadInput(t *testing.T) {
@@ -166,73 +165,13 @@ func TestBadInput(t *testing.T) {
 	}
 }
 
-// Other programs read the same tokens from the files that the vocabulary writes.
-func TestVocabulary(t *testing.T) {
-	v := newVocabulary()
-	dir := t.TempDir()
-	require.NoError(t, v.save(dir))
-	tok, err := tokenizer.Load(dir)
-	require.NoError(t, err)
-	require.Equal(t, []int32{v.BOS, v.EOS, v.Pad}, []int32{tok.BOS(), tok.EOS(), tok.Pad()})
-
-	w, err := shapes.New(shapes.Default(3))
-	require.NoError(t, err)
-	for i := range 200 {
-		s := w.Scene(shapes.Train, i, shapes.Options{})
-		for _, text := range []string{s.Caption(), s.Detail(), s.InWords(w.Rand("t", i))} {
-			require.Empty(t, v.strange(text))
-			require.Equal(t, v.encode(nil, text), tok.Encode(text))
-			require.Equal(t, text, v.decode(v.encode(nil, text)))
-		}
-	}
-	ids, labels := v.conversation([]turn{{"what color is the circle ?", "red"}, {"where is it ?", "top left"}}, 1, false)
-	for i, id := range ids {
-		if id == chat.ImageIndex {
-			ids[i] = v.Image
-		}
-	}
-	require.Equal(t, tok.Wrap(tok.EncodeSpecial("USER: <image> what color is the circle ? ASSISTANT: red </s> USER: where is it ? ASSISTANT: top left </s>")), ids)
-	var learnt []int32
-	for i, l := range labels {
-		if l != tensor.IgnoreIndex {
-			require.Equal(t, ids[i], l)
-			learnt = append(learnt, l)
-		}
-	}
-	require.Equal(t, "red </s> top left </s>", strings.Join([]string{v.words[learnt[0]], v.words[learnt[1]], v.words[learnt[2]], v.words[learnt[3]], v.words[learnt[4]]}, " "))
-}
-
-// Each cell is told with its place and what is in it, and nothing else.
-func TestCells(t *testing.T) {
-	w, err := shapes.New(shapes.Default(3))
-	require.NoError(t, err)
-	for i := range 300 {
-		s := w.Scene(shapes.Train, i, shapes.Options{})
-		told := cells(w, s)
-		require.Len(t, told, 9)
-		for _, o := range s.Objects {
-			c := told[o.Cell.Row*3+o.Cell.Col]
-			require.Equal(t, w.Place(o.Cell)+" "+o.Size.String()+" "+o.Pair().String(), c)
-		}
-		empty := 9 - len(s.Objects)
-		if s.Sign != nil {
-			empty -= 3
-			row := strings.Join(told[3*s.Sign.Row:3*s.Sign.Row+3], " ")
-			for _, letter := range strings.ToUpper(s.Sign.Text) {
-				require.Contains(t, strings.Fields(row), string(letter))
-			}
-		}
-		require.Equal(t, empty, strings.Count(strings.Join(told, " "), "nothing"))
-	}
-}
-
 // A text stage that falls short is repeated from other weights, and the best is taken, also by whoever comes back.
 func TestStartsAgain(t *testing.T) {
 	var out bytes.Buffer
-	j, err := open([]string{"-preset", "toy", "-seed", "4", "-out", filepath.Join(t.TempDir(), "run")}, &out)
+	j, err := begin([]string{"-preset", "toy", "-seed", "4", "-out", filepath.Join(t.TempDir(), "run")}, &out)
 	require.NoError(t, err)
-	j.preset.Told, j.preset.Quick, j.preset.Text = 1.5, 20, Length{600, 8, 3e-3} // out of reach
-	l := j.lesson()
+	j.Preset.Told, j.Preset.Quick, j.Preset.Text = 1.5, 20, length(600, 8, 3e-3) // out of reach
+	l := j.Lesson()
 	taken, err := j.language(t.Context(), l)
 	require.NoError(t, err)
 	require.Equal(t, 3, strings.Count(out.String(), "of the 150.0 % that are wanted"))
@@ -243,34 +182,11 @@ func TestStartsAgain(t *testing.T) {
 		different[told[1]] = true
 	}
 	require.Greater(t, len(different), 1, "the starts are told apart by what they answer")
-	right, err := j.telling(taken)(t.Context())
+	right, err := j.Telling(taken)(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, most, fmt.Sprintf("%5.1f", 100*right["told"]))
 
 	again, err := j.language(t.Context(), l)
 	require.NoError(t, err)
 	require.Equal(t, taken.Words.Weight.Data(), again.Words.Weight.Data())
-}
-
-// In half of the described scenes with more than one object, two are in one row. Of scenes with two drawn at will that is so in 2/8, or 2/5 beside a sign, which
-// three of ten have.
-func TestRowsAreShared(t *testing.T) {
-	w, err := shapes.New(shapes.Default(3))
-	require.NoError(t, err)
-	const n = 4000
-	share := func(scenes []shapes.Scene) float64 {
-		pairs, shared := 0, 0
-		for _, s := range scenes {
-			if len(s.Objects) == 2 {
-				pairs++
-				if s.Objects[0].Cell.Row == s.Objects[1].Cell.Row {
-					shared++
-				}
-			}
-		}
-		return float64(shared) / float64(pairs)
-	}
-	const atWill = .7*2/8 + .3*2/5
-	require.InDelta(t, atWill, share(drawScenes(w, shapes.Text, n, nil)), .04)
-	require.InDelta(t, .5+.5*atWill, share(tell(w, n).scenes), .04)
 }

@@ -8,20 +8,17 @@ import (
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/study"
 )
 
 // BenchmarkStep measures steps of each stage; FLOP/s are of matrix products and attentions.
 func BenchmarkStep(b *testing.B) {
-	p, err := presetNamed(*gatePreset)
+	j, err := begin([]string{"-preset", *gatePreset, "-out", b.TempDir() + "/run"}, io.Discard)
 	if err != nil {
 		b.Fatal(err)
 	}
-	j, err := open([]string{"-preset", p.Name, "-out", b.TempDir() + "/run"}, io.Discard)
-	if err != nil {
-		b.Fatal(err)
-	}
-	j.preset.Pictures = 600
-	l := j.lesson()
+	j.Preset.Pictures = 600
+	p, l := j.Preset, j.Lesson()
 	ctx := context.Background()
 	clip, err := j.newCLIP("clip")
 	if err != nil {
@@ -35,16 +32,16 @@ func BenchmarkStep(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l.pool.look(clip.Tower(), j.selects())
+	l.Pool.Look(clip.Tower(), j.Selects)
 	b.Run("clip", func(b *testing.B) { bench(ctx, b, &contrast{clip}, pairBatches(l, p.Clip), "**") })
 	b.Run("language", func(b *testing.B) {
-		bench(ctx, b, language, pageBatches(l, p.Text, p.Language.Width), "**")
+		bench(ctx, b, language, study.PageBatches(l, p.Text, p.Language.Width), "**")
 	})
 	b.Run("align", func(b *testing.B) {
-		bench(ctx, b, vlm, pictureBatches(l, "align", p.Align, captions), "multi_modal_projector.**")
+		bench(ctx, b, vlm, pictureBatches(l, "align", p.Align, study.Captions), "multi_modal_projector.**")
 	})
 	b.Run("tune", func(b *testing.B) {
-		bench(ctx, b, vlm, pictureBatches(l, "tune", p.Tune, instructions), "multi_modal_projector.**", "language_model.**")
+		bench(ctx, b, vlm, pictureBatches(l, "tune", p.Tune, study.Instructions), "multi_modal_projector.**", "language_model.**")
 	})
 }
 
@@ -61,7 +58,7 @@ func bench[B train.Scoped[B]](ctx context.Context, b *testing.B, m train.Model[B
 	batches = train.Prefetch(batches, 2)
 	n, flops := 0, uint64(0)
 	for b.Loop() {
-		batch, err := batches(ctx, n%bucket)
+		batch, err := batches(ctx, n%study.Bucket)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -9,8 +9,8 @@ import (
 	"github.com/gollava/gollava/data/chat"
 )
 
-// Config describes one run of LLaVA's recipe from files. Its keys are those of a run's YAML file; what is left out takes the value of the
-// published recipe. In brackets: the option of LLaVA's own scripts.
+// Config describes one run of LLaVA's recipe from files. Its keys are those of a run's YAML file; what is left out
+// takes the value of the published recipe. In brackets: the option of LLaVA's own scripts.
 type Config struct {
 	Stage  string `yaml:"stage" help:"align (pretrain.sh), tune (finetune.sh), lora (finetune_lora.sh), task or task_lora (on a finished LLaVA)"`
 	Recipe string `yaml:"recipe,omitempty" help:"whose values fill in what is not said: v1.5 or v1"`
@@ -71,7 +71,8 @@ type LoRA struct {
 	DoRA    bool     `yaml:"dora,omitempty" help:"train magnitudes and directions apart"`
 }
 
-// Resolve returns c with the published values where it gives none, or an error that names the first key that is wrong and says what to do.
+// Resolve returns c with the published values where it gives none, or an error that names the first key that is wrong
+// and says what to do.
 func (c Config) Resolve() (Config, error) {
 	if c.Recipe == "" {
 		c.Recipe = "v1.5"

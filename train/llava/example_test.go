@@ -17,8 +17,8 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// LLaVA's two stages, from the folders of an encoder and a language model and from data files. Everything that a config leaves out has the published
-// value; Steps and Batch are here for a toy.
+// LLaVA's two stages, from the folders of an encoder and a language model and from data files. Everything that a
+// config leaves out has the published value; Steps and Batch are here for a toy.
 func ExampleTrain() {
 	tiny("toy") // in place of openai/clip-vit-large-patch14-336, lmsys/vicuna-7b-v1.5 and LLaVA's data
 	defer os.RemoveAll("toy")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/gollava/gollava/data"
@@ -65,8 +64,8 @@ func (r *Run) key() (data.FeatureKey, error) {
 	return data.FeatureKey{Encoder: fmt.Sprintf("%x layers %v %s", h.Sum(nil), s.Layers, s.Class), Preprocessing: string(p)}, err
 }
 
-// shard is how many pictures go into one file of the feature cache.
-const shard = 256
+// shard is how many images go into one file of the feature cache, which is in memory until it is written.
+const shard = 128
 
 // fillFeatures computes what the cache lacks of a set's pictures. The processes of a run take turns at its files.
 func (r *Run) fillFeatures(ctx context.Context, set data.Set) error {
@@ -103,32 +102,31 @@ func (r *Run) fillFeatures(ctx context.Context, set data.Set) error {
 	return err
 }
 
-// fillShard computes and stores the features of some pictures; of a faulty one there are none, which its sample's batch reports.
+// fillShard computes and stores the features of some images; of a faulty one there are none, which its sample's batch reports.
 func (r *Run) fillShard(ctx context.Context, n int, names []string) error {
 	m := r.assistant.Model
-	w, err := r.features.Shard(n, names)
-	if err != nil {
-		return err
-	}
+	w := r.features.Shard(n)
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
-			return errors.Join(err, w.Abort())
+			return err
 		}
 		p, err := r.pixels(name)
-		if err != nil {
-			if r.config.Skip {
-				continue
-			}
-			return errors.Join(err, w.Abort())
+		if err != nil && r.config.Skip {
+			continue
 		}
-		err = tensor.Catch(func() {
-			tensor.Scope(func(s *tensor.Arena) {
-				x := vit.Features(m.Vision, tensor.Wrap(p.Data, p.N, 3, p.H, p.W).NoGrad().In(s), m.Config().Select)
-				err = w.Add(name, x.Data(), x.Shape()...)
-			})
-		})
 		if err != nil {
-			return errors.Join(err, w.Abort())
+			return err
+		}
+		if caught := tensor.Catch(func() {
+			tensor.Scope(func(s *tensor.Arena) {
+				x := tensor.Wrap(p.Data, p.N, 3, p.H, p.W).NoGrad().In(s)
+				err = w.Add(name, vit.Features(m.Vision, x, m.Config().Select))
+			})
+		}); caught != nil {
+			return caught
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return w.Commit()

@@ -16,8 +16,9 @@ import (
 	"github.com/goccy/go-yaml"
 )
 
-// ReadConfig reads a run's YAML file. Relative paths in it are relative to the working directory, as in LLaVA's scripts. A key that does not exist is
-// an error that names the nearest one; so is a value of the wrong type. Errors have the file's name and line.
+// ReadConfig reads a run's YAML file. Relative paths in it are relative to the working directory, as in LLaVA's
+// scripts. A key that does not exist is an error that names the nearest one; so is a value of the wrong type. Errors
+// have the file's name and line.
 func ReadConfig(path string) (Config, error) {
 	raw, err := os.ReadFile(path)
 	if err != nil {

@@ -5,9 +5,10 @@ import (
 	"reflect"
 )
 
-// Published returns the values of LLaVA's own runs: recipe "v1.5" or "v1", stage "align", "tune", "lora", "task" or (v1.5 alone) "task_lora".
-// They fill in what a Config leaves out. Sources: Liu et al. 2023, "Visual Instruction Tuning", sections 4.2 and 5, and "Improved Baselines with
-// Visual Instruction Tuning"; haotian-liu/LLaVA, scripts and scripts/v1_5, whose file is named at each stage.
+// Published returns the values of LLaVA's own runs: recipe "v1.5" or "v1", stage "align", "tune", "lora", "task" or
+// (v1.5 alone) "task_lora". They fill in what a Config leaves out. Sources: Liu et al. 2023, "Visual Instruction
+// Tuning", sections 4.2 and 5, and "Improved Baselines with Visual Instruction Tuning"; haotian-liu/LLaVA, scripts and
+// scripts/v1_5, whose file is named at each stage.
 func Published(recipe, stage string) (Config, error) {
 	c := Config{
 		Stage: stage, Recipe: recipe, SelectLayer: -2, SelectFeature: "patch", MaxLength: 2048,

@@ -27,8 +27,8 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// Train runs one stage, from the files that c names to the folder of what was trained. Of o, Dir, Keep and Memory are the config's. It reports what it
-// opens and saves on o.Progress.
+// Train runs one stage, from the files that c names to the folder of what was trained. Of o, Dir, Keep and Memory are
+// the config's. It reports what it opens and saves on o.Progress.
 func Train(ctx context.Context, c Config, o train.Options) (train.Report, error) {
 	r, err := OpenOn(ctx, c, o.Progress, o.Comm)
 	if err != nil {
@@ -51,8 +51,8 @@ func Plan(ctx context.Context, c Config, progress io.Writer) (train.Estimate, er
 	return e, errors.Join(err, r.Close())
 }
 
-// Run is a run that is ready to train, for a program that looks at the model or changes the stage before it trains; [Train] does the rest of it in one
-// call.
+// Run is a run that is ready to train, for a program that looks at the model or changes the stage before it trains;
+// [Train] does the rest of it in one call.
 type Run struct {
 	config    Config
 	assistant *connector.Assistant // the model, with all that it takes to talk with it
@@ -67,7 +67,8 @@ type Run struct {
 	say  func(format string, args ...any)
 }
 
-// Open resolves a config, loads its models and opens its data. It reports on w, which may be nil. Close the run at the end.
+// Open resolves a config, loads its models and opens its data. It reports on w, which may be nil. Close the run at the
+// end.
 func Open(ctx context.Context, c Config, w io.Writer) (r *Run, err error) {
 	return OpenOn(ctx, c, w, nil)
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// TestTaskKeepsTheModelsWays: a finished model is fine-tuned as it was trained: its images in tiles that anyres_max shrinks, its marks around them,
-// its own template.
+// TestTaskKeepsTheModelsWays: a finished model is fine-tuned as it was trained: its images in tiles that anyres_max
+// shrinks, its marks around them, its own template.
 func TestTaskKeepsTheModelsWays(t *testing.T) {
 	t.Chdir(t.TempDir())
 	tiny("toy")

@@ -7,8 +7,8 @@ import (
 	"github.com/gollava/gollava/lora"
 )
 
-// Save writes what the stage has made into the folder of the run: after align the projector and its config, else a whole model with tokenizer and
-// image processor.
+// Save writes what the stage has made into the folder of the run: after align the projector and its config, else a
+// whole model with tokenizer and image processor.
 func (r *Run) Save() error {
 	out := r.config.Out
 	if r.config.Stage == "align" {
@@ -32,7 +32,8 @@ func (r *Run) Save() error {
 	return nil
 }
 
-// saveAdapter writes the folder that LLaVA's repository calls a LoRA model: PEFT's adapter, the projector beside it, and the config.
+// saveAdapter writes the folder that LLaVA's repository calls a LoRA model: PEFT's adapter, the projector beside it,
+// and the config.
 func (r *Run) saveAdapter() error {
 	out := r.config.Out
 	if err := r.adapter.Save(out, lora.SaveOptions{Others: []string{"multi_modal_projector.**"}}); err != nil {

@@ -1,4 +1,4 @@
-package main
+package study
 
 import (
 	"fmt"
@@ -13,9 +13,9 @@ import (
 const gainFile = "vision-gain.png"
 
 // drawCurves writes the loss of every stage and what the questions showed while stage 2 trained.
-func (j *job) drawCurves() error {
+func (j *Study) drawCurves() error {
 	losses, scores := map[string]plotter.XYs{}, map[string]plotter.XYs{}
-	for _, p := range j.report.Curves {
+	for _, p := range j.Report.Curves {
 		at := float64(p.Step)
 		if p.Scores == nil {
 			losses[p.Stage] = append(losses[p.Stage], plotter.XY{X: at, Y: p.Loss})
@@ -32,7 +32,7 @@ func (j *job) drawCurves() error {
 	return j.drawLines(gainFile, "Questions about unseen pictures, stage 2", "share right", scores, []string{"mix", "shuffled", "vision_gain"})
 }
 
-func (j *job) drawLines(file, title, y string, lines map[string]plotter.XYs, order []string) error {
+func (j *Study) drawLines(file, title, y string, lines map[string]plotter.XYs, order []string) error {
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, "step", y
 	p.Y.Min = 0
@@ -53,7 +53,7 @@ func (j *job) drawLines(file, title, y string, lines map[string]plotter.XYs, ord
 	if file == gainFile { // shares, of which the lower third of the plot has none
 		p.Y.Max, p.Legend.Top, p.Legend.YOffs = 1, false, vg.Points(12)
 	}
-	if err := p.Save(6*vg.Inch, 4*vg.Inch, filepath.Join(j.flags.out, file)); err != nil {
+	if err := p.Save(6*vg.Inch, 4*vg.Inch, filepath.Join(j.Flags.Out, file)); err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
 	return nil

@@ -1,4 +1,4 @@
-package main
+package study
 
 import (
 	"encoding/json"
@@ -57,13 +57,17 @@ func machine() Machine {
 	return Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), Used: runtime.GOMAXPROCS(0), Go: runtime.Version()}
 }
 
-// parts are the folders of a run in which something trains, in order.
-var parts = slices.Concat([]string{"clip"}, starts, []string{"vlm", "short", "blind", "no-stage-1", "random-encoder", "lora"})
+// starts are where a text stage and its repetitions live.
+var Starts = []string{"language", "language-2", "language-3"}
 
-// tally reads what the stages cost and showed from the metrics that the trainer keeps, those of earlier processes of the run included.
+// parts are the folders of a run in which something trains, in order.
+var Parts = slices.Concat([]string{"clip"}, Starts, []string{"vlm", "short", "blind", "no-stage-1", "random-encoder", "lora"})
+
+// tally reads what the stages cost and showed from the metrics that the trainer keeps, those of earlier processes of
+// the run included.
 func (r *Report) tally(dir string) error {
 	r.Stages, r.Curves = nil, nil
-	for _, part := range parts {
+	for _, part := range Parts {
 		f, err := os.Open(filepath.Join(dir, part, "metrics.jsonl"))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -81,7 +85,7 @@ func (r *Report) tally(dir string) error {
 			switch part {
 			case "short", "blind", "no-stage-1", "random-encoder":
 				name = part + "/" + e.Stage
-			case starts[1], starts[2]:
+			case Starts[1], Starts[2]:
 				name = part
 			}
 			r.add(name, e)
@@ -124,13 +128,13 @@ func (r *Report) cost(stage string) *Cost {
 }
 
 // save writes report.json.
-func (j *job) save() error {
-	r := &j.report
-	r.Preset, r.Seed, r.Machine, r.RSS = j.preset.Name, j.flags.seed, machine(), peakRSS()
+func (j *Study) save() error {
+	r := &j.Report
+	r.Preset, r.Seed, r.Machine, r.RSS = j.Preset.Name, j.Flags.seed, machine(), peakRSS()
 	r.Seconds = time.Since(j.started).Seconds()
 	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
-	return write(filepath.Join(j.flags.out, "report.json"), append(b, '\n'))
+	return write(filepath.Join(j.Flags.Out, "report.json"), append(b, '\n'))
 }

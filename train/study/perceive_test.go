@@ -1,4 +1,4 @@
-package main
+package study
 
 import (
 	"testing"
@@ -9,23 +9,23 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Features that say in one place of a cell's patches what the cell holds are read without a fault, wherever the cell; features that say nothing leave the most
-// frequent kind.
+// Features that say in one place of a cell's patches what the cell holds are read without a fault, wherever the cell;
+// features that say nothing leave the most frequent kind.
 func TestLinearProbe(t *testing.T) {
 	w, err := shapes.New(shapes.Default(3))
 	require.NoError(t, err)
 	known, test := newPool(w, 120), sorted(w, drawScenes(w, shapes.Test, 60, nil))
 	const side, D = 6, 8
 	fill := func(p *pool, telling bool) {
-		p.features = tensor.New(len(p.scenes), side*side, D)
-		r := w.Rand("noise", len(p.scenes))
-		for i := range p.features.Data() {
-			p.features.Data()[i] = float32(r.NormFloat64()) * 0.05
+		p.Features = tensor.New(len(p.Scenes), side*side, D)
+		r := w.Rand("noise", len(p.Scenes))
+		for i := range p.Features.Data() {
+			p.Features.Data()[i] = float32(r.NormFloat64()) * 0.05
 		}
-		for i, s := range p.scenes {
+		for i, s := range p.Scenes {
 			for _, o := range s.Objects {
 				if telling { // the colour in the patch at the top right of the cell, the shape in the one at its bottom left
-					at := func(dy, dx int) []float32 { return p.feature(i)[((2*o.Cell.Row+dy)*side+2*o.Cell.Col+dx)*D:][:D] }
+					at := func(dy, dx int) []float32 { return p.Feature(i)[((2*o.Cell.Row+dy)*side+2*o.Cell.Col+dx)*D:][:D] }
 					at(0, 1)[o.Color]++
 					at(1, 0)[o.Shape]++
 				}
@@ -39,7 +39,7 @@ func TestLinearProbe(t *testing.T) {
 			x, kinds := of.cells(test)
 			require.Equal(t, []int{len(kinds), 4 * D}, x.Shape())
 			if of.name == "occupied" {
-				require.Len(t, kinds, 9*len(test.scenes))
+				require.Len(t, kinds, 9*len(test.Scenes))
 			}
 			l, err := of.fit(t.Context(), known, w.Rand("probe", 0))
 			require.NoError(t, err)

@@ -1,4 +1,4 @@
-package main
+package study
 
 import (
 	"image"
@@ -14,11 +14,11 @@ import (
 
 // pool is a set of pictures, rendered once.
 type pool struct {
-	scenes   []shapes.Scene
+	Scenes   []shapes.Scene
 	of       [][]int // of[n] are the scenes with n objects
 	side     int
 	bytes    []uint8        // [N, 3, S, S]
-	features *tensor.Tensor // [N, P, D], what the frozen tower makes of them; nil until it is trained
+	Features *tensor.Tensor // [N, P, D], what the frozen tower makes of them; nil until it is trained
 }
 
 // The pictures' brightness is near white: these numbers bring them to mean 0 and deviation 1, roughly.
@@ -39,8 +39,9 @@ func processor(side int) *imaging.Processor {
 // newPool draws and renders n training scenes, as many of each number of objects.
 func newPool(w *shapes.World, n int) *pool { return poolOf(w, drawScenes(w, shapes.Train, n, nil)) }
 
-// tell draws n scenes for the text stage, which are never rendered. In half of those with two objects or more, two are to be in one row. When few are, the language
-// model finds out the row of a thing, looks for whatever is in that row to tell the column, and is right too often to learn better.
+// tell draws n scenes for the text stage, which are never rendered. In half of those with two objects or more, two are
+// to be in one row. When few are, the language model finds out the row of a thing, looks for whatever is in that row
+// to tell the column, and is right too often to learn better.
 func tell(w *shapes.World, n int) *pool {
 	return sorted(w, drawScenes(w, shapes.Text, n, func(i int, s shapes.Scene) bool { return i/w.MaxObjects%2 == 0 || len(s.Objects) < 2 || rowShared(s) }))
 }
@@ -53,7 +54,8 @@ func rowShared(s shapes.Scene) bool {
 	return len(rows) < len(s.Objects)
 }
 
-// drawScenes draws scenes with as many of each number of objects. What is not wanted at i (nil: everything is) is drawn again.
+// drawScenes draws scenes with as many of each number of objects. What is not wanted at i (nil: everything is) is
+// drawn again.
 func drawScenes(w *shapes.World, split shapes.Split, n int, wanted func(i int, s shapes.Scene) bool) []shapes.Scene {
 	scenes := make([]shapes.Scene, n)
 	spread(n, func(i int) {
@@ -70,7 +72,7 @@ func drawScenes(w *shapes.World, split shapes.Split, n int, wanted func(i int, s
 
 // sorted notes which scenes have how many objects.
 func sorted(w *shapes.World, scenes []shapes.Scene) *pool {
-	p := &pool{scenes: scenes, side: w.Side(), of: make([][]int, w.Grid*w.Grid+1)}
+	p := &pool{Scenes: scenes, side: w.Side(), of: make([][]int, w.Grid*w.Grid+1)}
 	for i, s := range scenes {
 		p.of[len(s.Objects)] = append(p.of[len(s.Objects)], i)
 	}
@@ -108,20 +110,20 @@ func spread(n int, f func(i int)) {
 	all.Wait()
 }
 
-// unseen are the same pictures before a tower looked at them.
-func (p *pool) unseen() *pool {
+// Unseen are the same pictures before a tower looked at them.
+func (p *pool) Unseen() *pool {
 	q := *p
-	q.features = nil
+	q.Features = nil
 	return &q
 }
 
 // first are the first n pictures, as the tower saw them.
 func (p *pool) first(n int) *pool {
-	return &pool{scenes: p.scenes[:n], side: p.side, features: p.features.Slice(0, 0, n)}
+	return &pool{Scenes: p.Scenes[:n], side: p.side, Features: p.Features.Slice(0, 0, n)}
 }
 
-// pick draws a scene with so many objects.
-func (p *pool) pick(r *rand.Rand, objects int) int {
+// Pick draws a scene with so many objects.
+func (p *pool) Pick(r *rand.Rand, objects int) int {
 	of := p.of[objects]
 	return of[r.IntN(len(of))]
 }
@@ -133,8 +135,8 @@ var levels = func() (f [256]float32) {
 	return f
 }()
 
-// pixels are what the tower looks at: [B, 3, S, S].
-func (p *pool) pixels(chosen []int) *tensor.Tensor {
+// Pixels are what the tower looks at: [B, 3, S, S].
+func (p *pool) Pixels(chosen []int) *tensor.Tensor {
 	size := 3 * p.side * p.side
 	out := make([]float32, 0, len(chosen)*size)
 	for _, i := range chosen {
@@ -145,46 +147,46 @@ func (p *pool) pixels(chosen []int) *tensor.Tensor {
 	return tensor.Wrap(out, len(chosen), 3, p.side, p.side)
 }
 
-// look runs the frozen tower over all pictures, so that stages 1 and 2 need not.
-func (p *pool) look(t vit.Tower, s vit.Select) {
+// Look runs the frozen tower over all pictures, so that stages 1 and 2 need not.
+func (p *pool) Look(t vit.Tower, s vit.Select) {
 	const batch = 200
-	for from := 0; from < len(p.scenes); from += batch {
+	for from := 0; from < len(p.Scenes); from += batch {
 		var chosen []int
-		for i := from; i < min(from+batch, len(p.scenes)); i++ {
+		for i := from; i < min(from+batch, len(p.Scenes)); i++ {
 			chosen = append(chosen, i)
 		}
 		tensor.Scope(func(a *tensor.Arena) {
-			f := vit.Features(t, p.pixels(chosen).NoGrad().In(a), s) // [B, P, D]
-			if p.features == nil {
-				p.features = tensor.New(len(p.scenes), f.Dim(1), f.Dim(2))
+			f := vit.Features(t, p.Pixels(chosen).NoGrad().In(a), s) // [B, P, D]
+			if p.Features == nil {
+				p.Features = tensor.New(len(p.Scenes), f.Dim(1), f.Dim(2))
 			}
-			copy(p.features.Data()[from*f.Dim(1)*f.Dim(2):], f.Data())
+			copy(p.Features.Data()[from*f.Dim(1)*f.Dim(2):], f.Data())
 		})
 	}
 }
 
-// feature is what the tower makes of a picture: [P·D].
-func (p *pool) feature(i int) []float32 {
-	n := p.features.Dim(1) * p.features.Dim(2)
-	return p.features.Data()[i*n : (i+1)*n]
+// Feature is what the tower makes of a picture: [P·D].
+func (p *pool) Feature(i int) []float32 {
+	n := p.Features.Dim(1) * p.Features.Dim(2)
+	return p.Features.Data()[i*n : (i+1)*n]
 }
 
-// seen are the features of pictures: [B, P, D].
-func (p *pool) seen(chosen []int) *tensor.Tensor {
-	P, D := p.features.Dim(1), p.features.Dim(2)
+// Seen are the features of pictures: [B, P, D].
+func (p *pool) Seen(chosen []int) *tensor.Tensor {
+	P, D := p.Features.Dim(1), p.Features.Dim(2)
 	out := make([]float32, 0, len(chosen)*P*D)
 	for _, i := range chosen {
-		out = append(out, p.feature(i)...)
+		out = append(out, p.Feature(i)...)
 	}
 	return tensor.Wrap(out, len(chosen), P, D)
 }
 
-// varied are the pictures moved by any number of whole cells, where what leaves at one edge comes in at the other, and the mirror images of all of them. Scene i's
-// variants, itself the first, stand together.
-func (p *pool) varied(cell int) *pool {
+// Varied are the pictures moved by any number of whole cells, where what leaves at one edge comes in at the other, and
+// the mirror images of all of them. Scene i's variants, itself the first, stand together.
+func (p *pool) Varied(cell int) *pool {
 	S, n := p.side, p.side/cell
 	q := &pool{side: S, bytes: make([]uint8, 0, 2*n*n*len(p.bytes))}
-	for i, scene := range p.scenes {
+	for i, scene := range p.Scenes {
 		for k := range 2 * n * n {
 			dy, dx, mirrored := k/(2*n)*cell, k/2%n*cell, k%2 == 1
 			for c := range 3 {
@@ -198,7 +200,7 @@ func (p *pool) varied(cell int) *pool {
 					}
 				}
 			}
-			q.scenes = append(q.scenes, scene)
+			q.Scenes = append(q.Scenes, scene)
 		}
 	}
 	return q

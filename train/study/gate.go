@@ -1,4 +1,4 @@
-package main
+package study
 
 import (
 	"fmt"
@@ -23,8 +23,8 @@ var promises = map[string][]limit{
 	"smoke": {{"mix", .58}, {"vision_gain", .20}},
 }
 
-// gate compares the scores with what the preset promises and returns an error that names what falls short.
-func (r *Report) gate() error {
+// Gate compares the scores with what the preset promises and returns an error that names what falls short.
+func (r *Report) Gate() error {
 	var short []string
 	for _, p := range promises[r.Preset] {
 		v, ok := r.Scores[p.score]
@@ -57,8 +57,8 @@ func worst(reports []Report) map[string]float64 {
 	return w
 }
 
-// scoreboard prints the gate's scores of several runs side by side, with the worst.
-func scoreboard(reports []Report) string {
+// Scoreboard prints the gate's scores of several runs side by side, with the worst.
+func Scoreboard(reports []Report) string {
 	var b strings.Builder
 	w := worst(reports)
 	fmt.Fprintf(&b, "%-20s", "score")

@@ -1,4 +1,4 @@
-package main
+package study
 
 import (
 	"image"
@@ -9,10 +9,12 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/vit"
 )
 
 // eavesdrop remembers what a layer was given.
@@ -26,24 +28,28 @@ func (e *eavesdrop) Forward(x *tensor.Tensor) *tensor.Tensor {
 	return e.Layer.Forward(x)
 }
 
-// The weights that are shown are those that the fused attention applied: with them, the values add up to what the model passed on.
+// The weights that are shown are those that the fused attention applied: with them, the values add up to what the
+// model passed on.
 func TestLookedAt(t *testing.T) {
 	var out discarded
-	j, err := open([]string{"-preset", "toy", "-out", filepath.Join(t.TempDir(), "run")}, &out)
+	j, err := Open([]string{"-preset", "toy", "-out", filepath.Join(t.TempDir(), "run")}, &out, []Preset{{Name: "toy"}})
 	require.NoError(t, err)
-	clip, err := j.newCLIP("clip")
-	require.NoError(t, err)
-	language, err := j.newReader("language")
-	require.NoError(t, err)
-	m, err := j.join(clip, language.Language)
+	c := llava.Config{Projector: "linear", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: int(j.Vocabulary.Image), Merge: 2,
+		Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 2, NumAttentionHeads: 2,
+			NumChannels: 3, ImageSize: j.World.Side(), PatchSize: 8, HiddenAct: "quick_gelu", LayerNormEps: 1e-5},
+		Text: llm.Config{ModelType: "qwen3", VocabSize: j.Vocabulary.Size(), HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 1,
+			NumAttentionHeads: 2, NumKeyValueHeads: 2, HeadDim: 8, MaxPositionEmbeddings: 512, NormEps: 1e-5, HiddenAct: "silu",
+			RoPE: nn.RoPEConfig{Type: "default", Theta: 1e6}, PAD: -1}}
+	j.Places, j.Selects = c.FeaturesPerView(), c.Select
+	m, err := llava.New(j.World.Rand("start", 0), c)
 	require.NoError(t, err)
 
-	e := newExam(j.world, shapes.Test, shapes.ColorOf, 3)
-	e.pool.look(m.Vision, j.selects())
-	prompt := j.vocabulary.prompt(e.set[2].Text, j.places())
-	b := connector.Batch{IDs: tensor.Ints(prompt, 1, len(prompt)), Features: e.pool.seen([]int{2}).NoGrad()}
+	e := NewExam(j.World, shapes.Test, shapes.ColorOf, 3)
+	e.Pool.Look(m.Vision, j.Selects)
+	prompt := j.Vocabulary.Prompt(e.Set[2].Text, j.Places)
+	b := connector.Batch{IDs: tensor.Ints(prompt, 1, len(prompt)), Features: e.Pool.Seen([]int{2}).NoGrad()}
 	g := lookedAt(m, b)
-	require.Len(t, g.weights, 4)
+	require.Len(t, g.weights, j.Places)
 
 	a := m.Language.(*llm.Llama).Decoder.Layers[g.layer].(*llm.LlamaBlock).Attention
 	query, key, value, output := &probe{Layer: a.QueryNorm}, &probe{Layer: a.KeyNorm}, &probe{Layer: a.Value}, &eavesdrop{Layer: a.Output}
@@ -67,7 +73,7 @@ func TestLookedAt(t *testing.T) {
 			require.InDelta(t, output.heard.Data()[(T-1)*C+h*D+d], sum, 1e-5)
 		}
 		if h == g.head {
-			require.InDeltaSlice(t, w[2:6], g.weights, 1e-6) // behind <s> USER:
+			require.InDeltaSlice(t, w[2:2+j.Places], g.weights, 1e-6) // behind <s> USER:
 		}
 	}
 }
@@ -110,18 +116,19 @@ func TestSheet(t *testing.T) {
 	require.Zero(t, has(1, good))
 }
 
-// Each of the eighteen variants of a picture is it, moved by whole cells and maybe mirrored, and the first is the picture itself.
+// Each of the eighteen variants of a picture is it, moved by whole cells and maybe mirrored, and the first is the
+// picture itself.
 func TestVaried(t *testing.T) {
 	w, err := shapes.New(shapes.Default(1))
 	require.NoError(t, err)
 	p := newPool(w, 2)
-	q := p.varied(w.Cell)
+	q := p.Varied(w.Cell)
 	S, size := p.side, 3*p.side*p.side
-	require.Len(t, q.scenes, 36)
+	require.Len(t, q.Scenes, 36)
 	require.Equal(t, p.bytes[:size], q.bytes[:size])
 	seen := map[string]bool{}
-	for k := range q.scenes {
-		require.Equal(t, p.scenes[k/18].Index, q.scenes[k].Index)
+	for k := range q.Scenes {
+		require.Equal(t, p.Scenes[k/18].Index, q.Scenes[k].Index)
 		seen[string(q.bytes[k*size:][:size])] = true
 	}
 	require.Len(t, seen, 36)

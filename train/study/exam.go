@@ -1,4 +1,4 @@
-package main
+package study
 
 import (
 	"context"
@@ -12,41 +12,41 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// exam is a set of questions about unseen pictures, all of a family, and the pictures.
-type exam struct {
-	family shapes.Family
-	set    eval.Set
-	pool   *pool
+// Exam is a set of questions about unseen pictures, all of a family, and the pictures.
+type Exam struct {
+	Family shapes.Family
+	Set    eval.Set
+	Pool   *pool
 }
 
-// newExam draws n questions of a family about a split.
-func newExam(w *shapes.World, split shapes.Split, f shapes.Family, n int) *exam {
+// NewExam draws n questions of a family about a split.
+func NewExam(w *shapes.World, split shapes.Split, f shapes.Family, n int) *Exam {
 	return examOf(w, f, eval.Questions(w, split, f, n))
 }
 
 // examOf renders the pictures of questions.
-func examOf(w *shapes.World, f shapes.Family, set eval.Set) *exam {
+func examOf(w *shapes.World, f shapes.Family, set eval.Set) *Exam {
 	scenes := make([]shapes.Scene, len(set))
 	for i := range set {
 		scenes[i] = set[i].Scene
 	}
-	return &exam{f, set, poolOf(w, scenes)}
+	return &Exam{f, set, poolOf(w, scenes)}
 }
 
-// student answers questions about an exam's pictures: a language model with a way to see them.
-type student struct {
+// Student answers questions about an exam's pictures: a language model with a way to see them.
+type Student struct {
 	language   llm.Model
 	vocabulary *Vocabulary
 	places     int
 
 	// see is what pictures from to to−1 become: [(to−from)·places, C], in scope s.
-	see func(s *tensor.Arena, e *exam, from, to int) *tensor.Tensor
+	see func(s *tensor.Arena, e *Exam, from, to int) *tensor.Tensor
 }
 
-// looking is a student that sees through a connector. What it sees may be changed on the way: nil leaves it as it is.
-func (j *job) looking(m *connector.VLM, change func(features *tensor.Tensor) *tensor.Tensor) *student {
-	return &student{m.Language, j.vocabulary, j.places(), func(s *tensor.Arena, e *exam, from, to int) *tensor.Tensor {
-		f := e.pool.features.NoGrad().In(s) // [N, P, D]
+// Looking is a student that sees through a connector. What it sees may be changed on the way: nil leaves it as it is.
+func (j *Study) Looking(m *connector.VLM, change func(features *tensor.Tensor) *tensor.Tensor) *Student {
+	return &Student{m.Language, j.Vocabulary, j.Places, func(s *tensor.Arena, e *Exam, from, to int) *tensor.Tensor {
+		f := e.Pool.Features.NoGrad().In(s) // [N, P, D]
 		if change != nil {
 			f = change(f)
 		}
@@ -66,20 +66,21 @@ func averaged(f *tensor.Tensor) *tensor.Tensor {
 	return tensor.Gather(f.Mean(0).Reshape(1, f.Dim(1), f.Dim(2)), tensor.Ints(make([]int, n), n))
 }
 
-// blind is a student that sees nothing at all.
-func (j *job) blind(m llm.Model) *student {
-	return &student{m, j.vocabulary, j.places(), func(_ *tensor.Arena, _ *exam, from, to int) *tensor.Tensor {
-		return tensor.New((to-from)*j.places(), m.Config().HiddenSize)
+// Blind is a student that sees nothing at all.
+func (j *Study) Blind(m llm.Model) *Student {
+	return &Student{m, j.Vocabulary, j.Places, func(_ *tensor.Arena, _ *Exam, from, to int) *tensor.Tensor {
+		return tensor.New((to-from)*j.Places, m.Config().HiddenSize)
 	}}
 }
 
-// told is a student that is told in words what is in each cell, as in the text stage: what the language model would answer if the connector were perfect.
-func (j *job) told(m *reader) *student {
-	l := &lesson{world: j.world, vocabulary: j.vocabulary}
-	return &student{m.Language, j.vocabulary, j.places(), func(s *tensor.Arena, e *exam, from, to int) *tensor.Tensor {
-		var p page
+// Told is a student that is told in words what is in each cell, as in the text stage: what the language model would
+// answer if the connector were perfect.
+func (j *Study) Told(m *Reader) *Student {
+	l := &Lesson{World: j.World, Vocabulary: j.Vocabulary}
+	return &Student{m.Language, j.Vocabulary, j.Places, func(s *tensor.Arena, e *Exam, from, to int) *tensor.Tensor {
+		var p Page
 		for i := from; i < to; i++ {
-			p.tell(l, e.pool.scenes[i])
+			p.tell(l, e.Pool.Scenes[i])
 		}
 		return m.cells(s, p)
 	}}
@@ -88,15 +89,15 @@ func (j *job) told(m *reader) *student {
 // answerBatch is how many questions are answered at once.
 const answerBatch = 100
 
-// answers are what the student says, greedily.
-func (s *student) answers(ctx context.Context, e *exam) ([]string, error) {
+// Answers are what the student says, greedily.
+func (s *Student) Answers(ctx context.Context, e *Exam) ([]string, error) {
 	longest := 0
-	for _, q := range e.set {
+	for _, q := range e.Set {
 		longest = max(longest, len(strings.Fields(q.Answer)))
 	}
 	var said []string
-	for from := 0; from < len(e.set); from += answerBatch {
-		to := min(from+answerBatch, len(e.set))
+	for from := 0; from < len(e.Set); from += answerBatch {
+		to := min(from+answerBatch, len(e.Set))
 		ids, err := s.generate(ctx, e, from, to, longest+3)
 		if err != nil {
 			return nil, err
@@ -109,11 +110,11 @@ func (s *student) answers(ctx context.Context, e *exam) ([]string, error) {
 }
 
 // generate answers questions from to to−1 by at most n tokens each.
-func (s *student) generate(ctx context.Context, e *exam, from, to, n int) (out [][]int32, err error) {
+func (s *Student) generate(ctx context.Context, e *Exam, from, to, n int) (out [][]int32, err error) {
 	prompts := make([][]int32, to-from)
 	T := 0
 	for i := range prompts {
-		prompts[i] = s.vocabulary.prompt(e.set[from+i].Text, s.places)
+		prompts[i] = s.vocabulary.Prompt(e.Set[from+i].Text, s.places)
 		T = max(T, len(prompts[i]))
 	}
 	var ids, mask []int32
@@ -121,7 +122,7 @@ func (s *student) generate(ctx context.Context, e *exam, from, to, n int) (out [
 		ids = append(append(ids, slices.Repeat([]int32{s.vocabulary.Pad}, T-len(p))...), p...)
 		mask = append(append(mask, make([]int32, T-len(p))...), slices.Repeat([]int32{1}, len(p))...)
 	}
-	text, places := apart(ids)
+	text, places := Apart(ids)
 	caught := tensor.Catch(func() {
 		tensor.Scope(func(a *tensor.Arena) {
 			x := s.language.Embed(tensor.WrapInts(text, len(prompts), T).In(a)) // [B, T, C]
@@ -138,15 +139,15 @@ func (s *student) generate(ctx context.Context, e *exam, from, to, n int) (out [
 	return out, err
 }
 
-// take lets the student take exams, and returns its scores and its answers.
-func (s *student) take(ctx context.Context, exams []*exam) (scores map[shapes.Family]float64, answers map[shapes.Family][]string, err error) {
+// Take lets the student take exams, and returns its scores and its answers.
+func (s *Student) Take(ctx context.Context, exams []*Exam) (scores map[shapes.Family]float64, answers map[shapes.Family][]string, err error) {
 	scores, answers = map[shapes.Family]float64{}, map[shapes.Family][]string{}
 	for _, e := range exams {
-		said, err := s.answers(ctx, e)
+		said, err := s.Answers(ctx, e)
 		if err != nil {
 			return nil, nil, err
 		}
-		scores[e.family], answers[e.family] = eval.Exact(e.set, said), said
+		scores[e.Family], answers[e.Family] = eval.Exact(e.Set, said), said
 	}
 	return scores, answers, nil
 }

@@ -1,4 +1,4 @@
-package main
+package study
 
 import (
 	"math"
@@ -26,11 +26,12 @@ type gaze struct {
 	weights     []float64 // of the picture's tokens; they add up to at most 1
 }
 
-// lookedAt finds the head that looks most sharply at the picture while the model begins to answer. The fused attention keeps no weights, so they are computed again
-// from queries and keys: softmax(q·k/√D) in the last row. b holds one prompt.
+// lookedAt finds the head that looks most sharply at the picture while the model begins to answer. The fused attention
+// keeps no weights, so they are computed again from queries and keys: softmax(q·k/√D) in the last row. b holds one
+// prompt.
 func lookedAt(m *connector.VLM, b connector.Batch) gaze {
 	language := m.Language.(*llm.Llama)
-	_, places := apart(b.IDs.IntData())
+	_, places := Apart(b.IDs.IntData())
 	T := b.IDs.Dim(1)
 	positions := make([]int32, T)
 	for t := range positions {

@@ -1,4 +1,4 @@
-package main
+package study
 
 import (
 	"context"
@@ -12,30 +12,32 @@ import (
 	"github.com/gollava/gollava/train"
 )
 
-// reader is the language model as it trains on text alone. Where LLaVA has a picture, it reads the scene told in words: one position for each cell of the grid, which holds
-// the sum of the words that tell the cell ("top left small red circle"), taken from a table of their own through two layers like those between pictures and language.
-// So it learns to talk, and to look things up, before it sees anything; and there is a space of things seen that stage 1 can align pictures to. Table and layers are
-// dropped afterwards. (The language model's own embeddings in the place of the table, without layers, take more than twice as long: then what is seen looks
-// like what is said.)
-type reader struct {
+// Reader is the language model as it trains on text alone. Where LLaVA has a picture, it reads the scene told in
+// words: one position for each cell of the grid, which holds the sum of the words that tell the cell ("top left small
+// red circle"), taken from a table of their own through two layers like those between pictures and language. So it
+// learns to talk, and to look things up, before it sees anything; and there is a space of things seen that stage 1 can
+// align pictures to. Table and layers are dropped afterwards. (The language model's own embeddings in the place of the
+// table, without layers, take more than twice as long: then what is seen looks like what is said.)
+type Reader struct {
 	Language llm.Model     `param:"language_model"`
 	Words    *nn.Embedding `param:"words"` // [V, C], what cells are told with
 	Up       nn.Layer      `param:"up"`    // a connector for words
 	Out      nn.Layer      `param:"out"`
 }
 
-// newReader draws how told cells are read: as a picture's features are, through two layers of which the last starts three times larger.
-func newReader(r *rand.Rand, m llm.Model) *reader {
+// NewReader draws how told cells are read: as a picture's features are, through two layers of which the last starts
+// three times larger.
+func NewReader(r *rand.Rand, m llm.Model) *Reader {
 	C := m.Config().HiddenSize
 	up, out := nn.NewLinear(r, C, C, true), nn.NewLinear(r, C, C, true)
 	for i := range out.Weight.Data() {
-		out.Weight.Data()[i] *= projectorGain
+		out.Weight.Data()[i] *= ProjectorGain
 	}
-	return &reader{m, nn.NewEmbedding(r, m.Config().VocabSize, C, m.Config().EmbeddingStd), up, out}
+	return &Reader{m, nn.NewEmbedding(r, m.Config().VocabSize, C, m.Config().EmbeddingStd), up, out}
 }
 
-// page is a batch of told scenes with conversations about them.
-type page struct {
+// Page is a batch of told scenes with conversations about them.
+type Page struct {
 	IDs, Labels *tensor.Tensor // int32 [B, T]; negative ids where a cell stands
 	Words       []int32        // of all cells, one after another
 	Cells       []int32        // to which cell each belongs
@@ -43,30 +45,30 @@ type page struct {
 }
 
 // Supervised is the number of tokens learnt from.
-func (p page) Supervised() int { return supervised(p.Labels) }
+func (p Page) Supervised() int { return supervised(p.Labels) }
 
 // In is p in scope s.
-func (p page) In(s *tensor.Arena) page {
+func (p Page) In(s *tensor.Arena) Page {
 	p.IDs = p.IDs.In(s)
 	return p
 }
 
 // Loss is the mean cross-entropy of the answers.
-func (m *reader) Loss(p page) *tensor.Tensor {
+func (m *Reader) Loss(p Page) *tensor.Tensor {
 	return llm.Loss(m.Language, llm.Input{Embeds: m.embed(p)}, p.Labels)
 }
 
 // embed puts the told cells among the text: [B, T, C].
-func (m *reader) embed(p page) *tensor.Tensor {
+func (m *Reader) embed(p Page) *tensor.Tensor {
 	B, T := p.IDs.Dims2()
-	text, places := apart(p.IDs.IntData())
+	text, places := Apart(p.IDs.IntData())
 	x := m.Language.Embed(tensor.WrapInts(text, B, T).In(p.IDs.Arena())) // [B, T, C]
 	C := x.Dim(2)
 	return tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)), m.cells(p.IDs.Arena(), p)).Reshape(B, T, C)
 }
 
 // cells sums up the words of each cell, in scope s: [cells, C].
-func (m *reader) cells(s *tensor.Arena, p page) *tensor.Tensor {
+func (m *Reader) cells(s *tensor.Arena, p Page) *tensor.Tensor {
 	n := int(p.Cells[len(p.Cells)-1]) + 1
 	words := m.Words.Lookup(tensor.WrapInts(p.Words, len(p.Words)).In(s)) // [words, C]
 	told := tensor.ScatterAddRows(n, tensor.WrapInts(p.Cells, len(p.Cells)), words)
@@ -77,8 +79,8 @@ func (m *reader) cells(s *tensor.Arena, p page) *tensor.Tensor {
 	return told
 }
 
-// apart separates tokens from the places of pictures.
-func apart(ids []int32) (text, places []int32) {
+// Apart separates tokens from the places of pictures.
+func Apart(ids []int32) (text, places []int32) {
 	text = make([]int32, len(ids))
 	for i, id := range ids {
 		if id < 0 {
@@ -134,14 +136,14 @@ func cells(w *shapes.World, s shapes.Scene) []string {
 }
 
 // tell adds a scene's cells to the page.
-func (p *page) tell(l *lesson, s shapes.Scene) {
+func (p *Page) tell(l *Lesson, s shapes.Scene) {
 	first := int32(0)
 	if len(p.Cells) > 0 {
 		first = p.Cells[len(p.Cells)-1] + 1
 	}
-	for i, told := range cells(l.world, s) {
+	for i, told := range cells(l.World, s) {
 		from := len(p.Words)
-		p.Words = l.vocabulary.encode(p.Words, told)
+		p.Words = l.Vocabulary.encode(p.Words, told)
 		for range p.Words[from:] {
 			p.Cells = append(p.Cells, first+int32(i))
 		}
@@ -151,19 +153,19 @@ func (p *page) tell(l *lesson, s shapes.Scene) {
 // cellNoise is the deviation of a page's noise, a sixth of the deviation of a cell's sum at the start.
 const cellNoise = 0.1
 
-// pageBatches makes batch n of the text stage.
-func pageBatches(l *lesson, c Length, width int) train.Batches[page] {
+// PageBatches makes batch n of the text stage.
+func PageBatches(l *Lesson, c Length, width int) train.Batches[Page] {
 	told := *l
-	told.pool = tell(l.world, len(l.pool.scenes))
-	samples := told.samples("text", c, beginner)
-	return func(_ context.Context, n int) (page, error) {
+	told.Pool = tell(l.World, len(l.Pool.Scenes))
+	samples := told.Samples("text", c, beginner)
+	return func(_ context.Context, n int) (Page, error) {
 		chosen := samples(n)
-		var p page
-		p.IDs, p.Labels = l.pad(chosen)
+		var p Page
+		p.IDs, p.Labels = l.Pad(chosen)
 		for _, s := range chosen {
-			p.tell(l, told.pool.scenes[s.picture])
+			p.tell(l, told.Pool.Scenes[s.Picture])
 		}
-		p.Noise = tensor.Randn(l.world.Rand("text/noise", n), cellNoise, int(p.Cells[len(p.Cells)-1])+1, width)
+		p.Noise = tensor.Randn(l.World.Rand("text/noise", n), cellNoise, int(p.Cells[len(p.Cells)-1])+1, width)
 		return p, nil
 	}
 }

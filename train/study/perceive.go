@@ -1,4 +1,4 @@
-package main
+package study
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// A linear probe asks what the frozen tower's features hold at all: what one matrix can read off the patches of a cell, a connector can pass on. What the model misses
-// beyond it is not the tower's fault.
+// A linear probe asks what the frozen tower's features hold at all: what one matrix can read off the patches of a
+// cell, a connector can pass on. What the model misses beyond it is not the tower's fault.
 
 // trait is something about a cell that a probe reads: one of n kinds, or −1 where the cell is none of its business.
 type trait struct {
@@ -43,49 +43,51 @@ var traits = []trait{
 	}},
 }
 
-// perceive fits the probes on pictures of the pool, which t has looked at, and scores them on new ones and on the pairs that no training picture showed.
-func (j *job) perceive(ctx context.Context, known *pool, t vit.Tower) error {
-	n := 4 * j.preset.Questions
-	known = known.first(min(len(known.scenes), 4*n))
-	test, strange := poolOf(j.world, drawScenes(j.world, shapes.Test, n, nil)), poolOf(j.world, drawScenes(j.world, shapes.Comp, n, nil))
-	test.look(t, j.selects())
-	strange.look(t, j.selects())
+// perceive fits the probes on pictures of the pool, which t has looked at, and scores them on new ones and on the
+// pairs that no training picture showed.
+func (j *Study) perceive(ctx context.Context, known *pool, t vit.Tower) error {
+	n := 4 * j.Preset.Questions
+	known = known.first(min(len(known.Scenes), 4*n))
+	test, strange := poolOf(j.World, drawScenes(j.World, shapes.Test, n, nil)), poolOf(j.World, drawScenes(j.World, shapes.Comp, n, nil))
+	test.Look(t, j.Selects)
+	strange.Look(t, j.Selects)
 	for _, of := range traits {
-		w, err := of.fit(ctx, known, j.world.Rand("probe/"+of.name, 0))
+		w, err := of.fit(ctx, known, j.World.Rand("probe/"+of.name, 0))
 		if err != nil {
 			return err
 		}
-		j.report.Scores["probe_"+of.name] = of.score(w, test)
+		j.Report.Scores["probe_"+of.name] = of.score(w, test)
 		if of.name == "occupied" {
 			continue
 		}
 		only := of // the held-out objects alone
 		only.kind = func(o *shapes.Object) int {
-			if o == nil || !slices.Contains(j.world.HeldOut, o.Pair()) {
+			if o == nil || !slices.Contains(j.World.HeldOut, o.Pair()) {
 				return -1
 			}
 			return of.kind(o)
 		}
-		j.report.Scores["probe_held_out_"+of.name] = only.score(w, strange)
+		j.Report.Scores["probe_held_out_"+of.name] = only.score(w, strange)
 	}
 	return nil
 }
 
-// cells are the features of the cells that have the trait, [N, D], those of a cell's patches side by side, and which kind each is.
+// cells are the features of the cells that have the trait, [N, D], those of a cell's patches side by side, and which
+// kind each is.
 func (t trait) cells(p *pool) (x *tensor.Tensor, kinds []int32) {
 	side := 1
-	for side*side < p.features.Dim(1) {
+	for side*side < p.Features.Dim(1) {
 		side++
 	}
-	grid := p.scenes[0].World().Grid
-	D, each := p.features.Dim(2), side/grid
+	grid := p.Scenes[0].World().Grid
+	D, each := p.Features.Dim(2), side/grid
 	var rows []float32
-	for i, s := range p.scenes {
+	for i, s := range p.Scenes {
 		objects := map[shapes.Cell]*shapes.Object{}
 		for k := range s.Objects {
 			objects[s.Objects[k].Cell] = &s.Objects[k]
 		}
-		f := p.feature(i)
+		f := p.Feature(i)
 		for row := range grid {
 			for col := range grid {
 				kind := t.kind(objects[shapes.Cell{Row: row, Col: col}])

@@ -1,4 +1,4 @@
-package main
+package study
 
 import (
 	"encoding/json"
@@ -12,8 +12,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Vocabulary has a token for each word of the world's language. Its texts have spaces between any two words, so that cutting there is all there is to
-// tokenizing; the files it writes say the same to other programs.
+// Vocabulary has a token for each word of the world's language. Its texts have spaces between any two words, so that
+// cutting there is all there is to tokenizing; the files it writes say the same to other programs.
 type Vocabulary struct {
 	words                                     []string
 	ids                                       map[string]int32
@@ -23,7 +23,7 @@ type Vocabulary struct {
 // specials come first, in the order of the ids.
 var specials = []string{"<pad>", "<unk>", "<s>", "</s>", "<image>", "USER:", "ASSISTANT:"}
 
-func newVocabulary() *Vocabulary {
+func NewVocabulary() *Vocabulary {
 	v := &Vocabulary{words: slices.Concat(specials, shapes.Vocabulary()), ids: map[string]int32{}}
 	for i, w := range v.words {
 		v.ids[w] = int32(i)
@@ -73,8 +73,8 @@ func (v *Vocabulary) strange(text string) (unknown []string) {
 	return unknown
 }
 
-// texts are what CLIP reads: each between start and end of text, padded to the longest, with their lengths.
-func (v *Vocabulary) texts(texts []string) (*tensor.Tensor, []int32) {
+// Texts are what CLIP reads: each between start and end of text, padded to the longest, with their lengths.
+func (v *Vocabulary) Texts(texts []string) (*tensor.Tensor, []int32) {
 	rows := make([][]int32, len(texts))
 	ends := make([]int32, len(texts))
 	T := 0
@@ -90,14 +90,14 @@ func (v *Vocabulary) texts(texts []string) (*tensor.Tensor, []int32) {
 	return tensor.WrapInts(ids, len(rows), T), ends
 }
 
-// turn is a question and its answer.
-type turn struct{ question, answer string }
+// Turn is a question and its answer.
+type Turn struct{ question, answer string }
 
-// conversation renders turns in LLaVA's template, without its system text: a place for each of the picture's tokens, then the first question, or after it. Only
-// answers and their ends are learnt from.
+// conversation renders turns in LLaVA's template, without its system text: a place for each of the picture's tokens,
+// then the first question, or after it. Only answers and their ends are learnt from.
 //
 //	<s> USER: <image> question ASSISTANT: answer </s> USER: question ASSISTANT: answer </s>
-func (v *Vocabulary) conversation(turns []turn, places int, after bool) (ids, labels []int32) {
+func (v *Vocabulary) Conversation(turns []Turn, places int, after bool) (ids, labels []int32) {
 	picture := slices.Repeat([]int32{chat.ImageIndex}, places)
 	ids = []int32{v.BOS}
 	labels = []int32{tensor.IgnoreIndex}
@@ -118,8 +118,8 @@ func (v *Vocabulary) conversation(turns []turn, places int, after bool) (ids, la
 	return ids, labels
 }
 
-// prompt renders a question whose answer is to come.
-func (v *Vocabulary) prompt(question string, places int) []int32 {
+// Prompt renders a question whose answer is to come.
+func (v *Vocabulary) Prompt(question string, places int) []int32 {
 	ids := append([]int32{v.BOS, v.User}, slices.Repeat([]int32{chat.ImageIndex}, places)...)
 	return append(v.encode(ids, question), v.Asst)
 }

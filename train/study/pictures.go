@@ -1,4 +1,4 @@
-package main
+package study
 
 import (
 	"context"
@@ -34,22 +34,22 @@ var sheetFamilies = []shapes.Family{shapes.PopeAdversarial, shapes.ColorOf, shap
 	shapes.SizeOf, shapes.WhatIsAt, shapes.ReadWord, shapes.ReadNumber, shapes.Walk, shapes.Where, shapes.Brief, shapes.Detail}
 
 // cards asks one question of each kind about pictures of their own, from the end of the test split.
-func (j *job) cards(ctx context.Context, m *connector.VLM) ([]card, error) {
-	s := j.looking(m, nil)
+func (j *Study) cards(ctx context.Context, m *connector.VLM) ([]card, error) {
+	s := j.Looking(m, nil)
 	var all []card
 	for i, f := range sheetFamilies {
-		if (f == shapes.ReadWord || f == shapes.ReadNumber) && j.world.Signs == 0 {
+		if (f == shapes.ReadWord || f == shapes.ReadNumber) && j.World.Signs == 0 {
 			f = shapes.ColorOf
 		}
-		scene, q := j.world.Ask(shapes.Test, f, 1_000_000+i)
-		e := examOf(j.world, f, eval.Set{{Question: q, Scene: scene}})
-		e.pool.look(m.Vision, j.selects())
+		scene, q := j.World.Ask(shapes.Test, f, 1_000_000+i)
+		e := examOf(j.World, f, eval.Set{{Question: q, Scene: scene}})
+		e.Pool.Look(m.Vision, j.Selects)
 		ids, err := s.generate(ctx, e, 0, 1, 96)
 		if err != nil {
 			return nil, err
 		}
-		prompt := s.vocabulary.prompt(q.Text, s.places)
-		b := connector.Batch{IDs: tensor.Ints(prompt, 1, len(prompt)), Features: e.pool.features.NoGrad()}
+		prompt := s.vocabulary.Prompt(q.Text, s.places)
+		b := connector.Batch{IDs: tensor.Ints(prompt, 1, len(prompt)), Features: e.Pool.Features.NoGrad()}
 		all = append(all, card{scene, q.Text, s.vocabulary.decode(ids[0]), q.Answer, lookedAt(m, b)})
 	}
 	return all, nil
@@ -72,7 +72,8 @@ var (
 	faint = color.RGBA{120, 120, 130, 255}
 )
 
-// sheet draws the cards: each picture enlarged, beside it where the model looked when it began to answer, below question, answer and, where it is wrong, the truth.
+// sheet draws the cards: each picture enlarged, beside it where the model looked when it began to answer, below
+// question, answer and, where it is wrong, the truth.
 func sheet(cards []card) image.Image {
 	width, height := perRow*cardWidth, (len(cards)+perRow-1)/perRow*cardHeight
 	canvas := vgimg.NewWith(vgimg.UseWH(vg.Length(width), vg.Length(height)), vgimg.UseDPI(72)) // a point is a pixel
@@ -135,7 +136,8 @@ func enlarge(m *image.RGBA, n int) *image.RGBA {
 	return out
 }
 
-// overlay darkens a picture where a head does not look: weights are those of a square grid of tokens, scaled so that the largest stays bright.
+// overlay darkens a picture where a head does not look: weights are those of a square grid of tokens, scaled so that
+// the largest stays bright.
 func overlay(m *image.RGBA, weights []float64) *image.RGBA {
 	n, g := m.Bounds().Dx(), 1
 	for g*g < len(weights) {
@@ -157,13 +159,13 @@ func overlay(m *image.RGBA, weights []float64) *image.RGBA {
 }
 
 // drawSheet writes contact-sheet.png.
-func (j *job) drawSheet(ctx context.Context, m *connector.VLM) error {
+func (j *Study) drawSheet(ctx context.Context, m *connector.VLM) error {
 	cards, err := j.cards(ctx, m)
 	if err != nil {
 		return err
 	}
 	picture := sheet(cards)
-	path := filepath.Join(j.flags.out, "contact-sheet.png")
+	path := filepath.Join(j.Flags.Out, "contact-sheet.png")
 	if err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, picture) }); err != nil {
 		return fmt.Errorf("contact sheet: %w", err)
 	}

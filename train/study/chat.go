@@ -1,4 +1,4 @@
-package main
+package study
 
 import (
 	"bufio"
@@ -21,20 +21,20 @@ import (
 const chatHelp = `Ask about the picture, e.g. "what color is the circle?", "where is the red star?", "describe the image concisely."
 /next shows another picture, /quit ends.`
 
-// chat talks with the finished model about pictures that it never saw.
-func (j *job) chat(ctx context.Context, in io.Reader, m *connector.VLM) error {
-	s := j.looking(m, nil)
-	j.printf("%s", chatHelp)
+// Chat talks with the finished model about pictures that it never saw.
+func (j *Study) Chat(ctx context.Context, in io.Reader, m *connector.VLM) error {
+	s := j.Looking(m, nil)
+	j.Printf("%s", chatHelp)
 	lines := bufio.NewScanner(in)
 	for n := 0; ; n++ {
-		scene := j.world.Scene(shapes.Test, 2_000_000+n, shapes.Options{MinObjects: min(2, j.world.MaxObjects)})
-		e := examOf(j.world, "", eval.Set{{Scene: scene}})
-		e.pool.look(m.Vision, j.selects())
-		path := filepath.Join(j.flags.out, "chat.png")
-		if err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, enlarge(scene.Image(), 10*j.world.Side())) }); err != nil {
+		scene := j.World.Scene(shapes.Test, 2_000_000+n, shapes.Options{MinObjects: min(2, j.World.MaxObjects)})
+		e := examOf(j.World, "", eval.Set{{Scene: scene}})
+		e.Pool.Look(m.Vision, j.Selects)
+		path := filepath.Join(j.Flags.Out, "chat.png")
+		if err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, enlarge(scene.Image(), 10*j.World.Side())) }); err != nil {
 			return fmt.Errorf("chat: the picture could not be stored: %w", err)
 		}
-		j.printf("\n%s(the picture, enlarged, is in %s)", blocks(scene.Image()), path)
+		j.Printf("\n%s(the picture, enlarged, is in %s)", blocks(scene.Image()), path)
 		next, err := j.talk(ctx, lines, s, e)
 		if err != nil || !next {
 			return err
@@ -43,9 +43,9 @@ func (j *job) chat(ctx context.Context, in io.Reader, m *connector.VLM) error {
 }
 
 // talk answers questions about one picture. It is false at the end of the conversation.
-func (j *job) talk(ctx context.Context, lines *bufio.Scanner, s *student, e *exam) (next bool, err error) {
+func (j *Study) talk(ctx context.Context, lines *bufio.Scanner, s *Student, e *Exam) (next bool, err error) {
 	for {
-		fmt.Fprint(j.out, "> ")
+		fmt.Fprint(j.Out, "> ")
 		if !lines.Scan() {
 			return false, lines.Err()
 		}
@@ -58,17 +58,17 @@ func (j *job) talk(ctx context.Context, lines *bufio.Scanner, s *student, e *exa
 		case question == "/quit":
 			return false, nil
 		case strings.HasPrefix(question, "/"):
-			j.printf("%s", chatHelp)
+			j.Printf("%s", chatHelp)
 			continue
 		}
-		if unknown := j.vocabulary.strange(question); len(unknown) > 0 {
-			j.printf("(I never learnt these words: %s)", strings.Join(unknown, ", "))
+		if unknown := j.Vocabulary.strange(question); len(unknown) > 0 {
+			j.Printf("(I never learnt these words: %s)", strings.Join(unknown, ", "))
 		}
 		if len(strings.Fields(question)) > 64 {
-			j.printf("(that is too long for me)")
+			j.Printf("(that is too long for me)")
 			continue
 		}
-		e.set[0].Text = question
+		e.Set[0].Text = question
 		ids, err := s.generate(ctx, e, 0, 1, 96)
 		if errors.Is(err, context.Canceled) {
 			return false, nil
@@ -76,10 +76,10 @@ func (j *job) talk(ctx context.Context, lines *bufio.Scanner, s *student, e *exa
 		if err != nil {
 			return false, err
 		}
-		answer := j.vocabulary.decode(ids[0])
-		j.printf("%s", answer)
-		if truth, err := e.pool.scenes[0].Answer(question); err == nil && truth != answer {
-			j.printf("(in truth: %s)", truth)
+		answer := j.Vocabulary.decode(ids[0])
+		j.Printf("%s", answer)
+		if truth, err := e.Pool.Scenes[0].Answer(question); err == nil && truth != answer {
+			j.Printf("(in truth: %s)", truth)
 		}
 	}
 }

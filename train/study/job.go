@@ -1,0 +1,208 @@
+package study
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/internal/atomicfile"
+	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/vit"
+)
+
+// flags are the command line.
+type flags struct {
+	preset string
+	Out    string
+	seed   uint64
+	resume bool
+	Full   bool
+	Chat   bool
+	gate   bool
+}
+
+// Study is a run: its directory, its world, and what it has found out so far.
+type Study struct {
+	Flags      flags
+	Preset     Preset
+	World      *shapes.World
+	Vocabulary *Vocabulary
+	Places     int        // tokens of a picture
+	Selects    vit.Select // which of the tower's features are taken
+	Out        io.Writer
+	Report     Report
+	started    time.Time
+}
+
+// settings is the file in a run's directory that says which run it is.
+type settings struct {
+	Seed   uint64 `json:"seed"`
+	Full   bool   `json:"full"`
+	Preset Preset `json:"preset"`
+}
+
+const settingsFile = "quickstart.json"
+
+// Open reads the command line, where -preset names one of presets, and takes the run's directory.
+func Open(args []string, out io.Writer, presets []Preset) (*Study, error) {
+	j := &Study{Out: out, started: time.Now()}
+	set := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	set.SetOutput(out)
+	f := &j.Flags
+	set.StringVar(&f.preset, "preset", "default", "default (minutes) or smoke (about one)")
+	set.StringVar(&f.Out, "out", "", "directory of the run (default quickstart-run, quickstart-smoke)")
+	set.Uint64Var(&f.seed, "seed", 1, "decides the world and all weights")
+	set.BoolVar(&f.resume, "resume", false, "go on with the run in -out")
+	set.BoolVar(&f.Full, "full", false, "train the baselines as long as the model itself")
+	set.BoolVar(&f.Chat, "chat", false, "talk with the model in -out about an unseen picture")
+	set.BoolVar(&f.gate, "gate", false, "end with an error unless the scores reach what the preset promises")
+	set.Usage = func() {
+		fmt.Fprintln(out, "usage: go run ./examples/quickstart [-preset smoke] [-out DIR] [-seed N] [-resume] [-full] [-gate] [-chat]")
+		set.PrintDefaults()
+	}
+	if err := set.Parse(args); err != nil {
+		return nil, err
+	}
+	if set.NArg() > 0 {
+		return nil, fmt.Errorf("%q is no flag; see -help", set.Arg(0))
+	}
+	var err error
+	i := slices.IndexFunc(presets, func(p Preset) bool { return p.Name == f.preset })
+	if i < 0 {
+		return nil, fmt.Errorf("-preset %q is not known: use default (minutes) or smoke (about one)", f.preset)
+	}
+	j.Preset = presets[i]
+	if f.Out == "" {
+		if f.Out = "quickstart-run"; f.preset != "default" {
+			f.Out = "quickstart-" + f.preset
+		}
+	}
+	if err := j.take(); err != nil {
+		return nil, err
+	}
+	if j.World, err = shapes.New(j.Preset.world(f.seed)); err != nil {
+		return nil, err
+	}
+	j.Vocabulary = NewVocabulary()
+	return j, nil
+}
+
+// take makes the directory this run's, or checks that it is.
+func (j *Study) take() error {
+	path := filepath.Join(j.Flags.Out, settingsFile)
+	b, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && j.Flags.Chat:
+		return fmt.Errorf("there is no run in %s yet; make one with: %s", j.Flags.Out, j.Command(""))
+	case errors.Is(err, fs.ErrNotExist):
+		if es, err := os.ReadDir(j.Flags.Out); err == nil && len(es) > 0 {
+			return fmt.Errorf("%s is not empty and not a run of this program: choose another directory with -out", j.Flags.Out)
+		}
+		mine, err := json.MarshalIndent(settings{j.Flags.seed, j.Flags.Full, j.Preset}, "", " ")
+		if err != nil {
+			return err
+		}
+		if err := write(path, append(mine, '\n')); err != nil {
+			return fmt.Errorf("cannot write to %s (%w): choose another directory with -out", j.Flags.Out, err)
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("cannot read %s (%w): choose another directory with -out", j.Flags.Out, err)
+	}
+	var was settings
+	if err := json.Unmarshal(b, &was); err != nil {
+		return fmt.Errorf("%s is damaged (%w): remove %s, or choose another directory with -out", path, err, j.Flags.Out)
+	}
+	if j.Flags.Chat { // the run in the directory decides
+		j.Flags.seed, j.Preset = was.Seed, was.Preset
+		return nil
+	}
+	if d := differences(was, settings{j.Flags.seed, j.Flags.Full, j.Preset}); d != "" {
+		return fmt.Errorf("%s holds another run: %s. Go on with that one by its own flags and -resume, or choose another directory with -out", j.Flags.Out, d)
+	}
+	if !j.Flags.resume {
+		return fmt.Errorf("%s holds this very run already: go on with it with -resume, or choose another directory with -out", j.Flags.Out)
+	}
+	return nil
+}
+
+// differences names the settings that differ.
+func differences(was, is settings) string {
+	var d []string
+	note := func(name string, a, b any) {
+		if a != b {
+			d = append(d, fmt.Sprintf("%s was %v and is now %v", name, a, b))
+		}
+	}
+	note("-seed", was.Seed, is.Seed)
+	note("-full", was.Full, is.Full)
+	if note("-preset", was.Preset.Name, is.Preset.Name); was.Preset.Name == is.Preset.Name && was.Preset != is.Preset {
+		d = append(d, fmt.Sprintf("-preset %s has other values than when it began", is.Preset.Name))
+	}
+	return strings.Join(d, ", ")
+}
+
+func write(path string, b []byte) error {
+	return atomicfile.Write(path, func(w io.Writer) error {
+		_, err := w.Write(b)
+		return err
+	})
+}
+
+// Command is how to start this run again, with another flag.
+func (j *Study) Command(more string) string {
+	c := "go run ./examples/quickstart"
+	if j.Flags.preset != "default" {
+		c += " -preset " + j.Flags.preset
+	}
+	if j.Flags.seed != 1 {
+		c += fmt.Sprintf(" -seed %d", j.Flags.seed)
+	}
+	if j.Flags.Full {
+		c += " -full"
+	}
+	return strings.TrimSpace(c + " -out " + j.Flags.Out + " " + more)
+}
+
+// Printf says something.
+func (j *Study) Printf(format string, args ...any) { fmt.Fprintf(j.Out, format+"\n", args...) }
+
+// Lesson draws and renders the pictures.
+func (j *Study) Lesson() *Lesson {
+	start := time.Now()
+	l := &Lesson{World: j.World, Vocabulary: j.Vocabulary, Places: j.Places, first: j.Preset.First, Pool: newPool(j.World, j.Preset.Pictures)}
+	j.Printf("world · %d pictures of %d×%d pixels, %d words · %.1f s", len(l.Pool.Scenes), j.World.Side(), j.World.Side(), j.Vocabulary.Size(), time.Since(start).Seconds())
+	return l
+}
+
+// Fit runs stages, in a folder of the run, and notes what they cost.
+func Fit[B any](ctx context.Context, j *Study, name string, m train.Model[B], stages ...train.Stage[B]) error {
+	for i := range stages {
+		stages[i].Batches = train.Prefetch(stages[i].Batches, 2)
+		stages[i].Every = max(1, stages[i].Steps/4)
+		stages[i].Config = j.Preset
+		stages[i].Seed = j.Flags.seed
+	}
+	_, err := train.Run(ctx, m, train.Options{Dir: filepath.Join(j.Flags.Out, name), Resume: true, Keep: 1, Progress: j.Out,
+		Command: j.Command("-resume")}, stages...)
+	return err
+}
+
+// Compared is how long baselines are tuned: with -full as long as the model itself.
+func (j *Study) Compared() Length {
+	c := j.Preset.Compare
+	if j.Flags.Full {
+		c = j.Preset.Tune
+	}
+	return c
+}

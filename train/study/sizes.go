@@ -1,0 +1,60 @@
+package study
+
+import "github.com/gollava/gollava/data/shapes"
+
+// Preset is everything that decides a run's result besides its seed.
+type Preset struct {
+	Name     string `json:"name"`
+	Pictures int    `json:"pictures"` // rendered once, shown again and again
+
+	Patch  int     `json:"patch"`
+	Vision Blocks  `json:"vision"`
+	Reader Blocks  `json:"reader"` // CLIP's text tower
+	Shared int     `json:"shared"` // width of the space that CLIP's towers share
+	Place  float64 `json:"place"`  // deviation that the vision tower's position table starts with
+
+	Language Blocks `json:"language"`
+	Merge    int    `json:"merge"` // neighbouring patches that become one token, per side
+
+	Clip    Length  `json:"clip"`    // contrastive pre-training
+	Text    Length  `json:"text"`    // the language model on described scenes
+	Told    float64 `json:"told"`    // share of right answers with which the text stage is done; below it there is another start
+	First   float64 `json:"first"`   // share of the text stage in which kinds of questions come one after another
+	Align   Length  `json:"align"`   // stage 1: captions, connector only
+	Tune    Length  `json:"tune"`    // stage 2: instructions, connector and language model
+	Compare Length  `json:"compare"` // baselines are tuned as long as this (0: there are none), unless -full
+
+	Widgets Length `json:"widgets"` // eight new names through LoRA (0: none)
+
+	Questions int `json:"questions"` // of each family, in the final evaluation
+	Quick     int `json:"quick"`     // the same, while training
+	Curve     int `json:"curve"`     // how many times stage 2 is measured
+}
+
+// Blocks are the sizes of a stack of transformer blocks.
+type Blocks struct {
+	Width  int `json:"width"`
+	Layers int `json:"layers"`
+	Heads  int `json:"heads"`
+	MLP    int `json:"mlp"`
+}
+
+// Length is how long a stage trains, on how much, and how fast.
+type Length struct {
+	Steps int     `json:"steps"`
+	Batch int     `json:"batch"`
+	LR    float64 `json:"lr"`
+}
+
+// world is the world that the preset trains in.
+func (p Preset) world(seed uint64) shapes.Config {
+	c := shapes.Smoke(seed)
+	if p.Name == "default" {
+		c = shapes.Default(seed)
+	}
+	c.TextHeldOut = 0.3 // the language model knows the words of all pairs; that they look like something, no picture shows
+	return c
+}
+
+// projectorGain makes what is seen as loud as what is read, at the start.
+const ProjectorGain = 3

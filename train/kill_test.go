@@ -60,13 +60,6 @@ func child(t *testing.T, dir string, out *bytes.Buffer, env ...string) *exec.Cmd
 	return c
 }
 
-// weights are the stored weights of a finished run.
-func weights(t *testing.T, dir string) string {
-	b, err := os.ReadFile(filepath.Join(dir, "checkpoint-03-00000000", "model.safetensors"))
-	require.NoError(t, err)
-	return string(b)
-}
-
 // TestKill kills runs at random times, again and again until one finishes: the result is that of a run in peace.
 func TestKill(t *testing.T) {
 	dir := memoryDir(t)

@@ -7,8 +7,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/gollava/gollava/tensor"
 )
@@ -17,6 +20,8 @@ import (
 type peer struct {
 	Host   string
 	PID    int
+	CPUs   int               // that this process may use
+	Online int               // CPUs of the host; 0: unknown
 	Unit   string            // tensor.Unit
 	Code   string            // of which the program was built
 	Config string            // resolved stages, as JSON
@@ -25,9 +30,9 @@ type peer struct {
 }
 
 // meet compares the ranks, before any of them trains. An error names the rank that differs from rank 0, and in what.
-func (s *session) meet() error {
+func (s *session) meet() (notes []string, err error) {
 	if s.comm().Size() == 1 {
-		return nil
+		return nil, nil
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -35,19 +40,55 @@ func (s *session) meet() error {
 	}
 	config, err := json.Marshal(s.plan)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	me := peer{Host: host, PID: os.Getpid(), Unit: tensor.Unit(), Code: builtOf(), Config: string(config), Same: s.o.Same,
+	me := peer{Host: host, PID: os.Getpid(), CPUs: runtime.NumCPU(), Online: online(), Unit: tensor.Unit(), Code: builtOf(), Config: string(config), Same: s.o.Same,
 		Model: s.describeParams(func(string) bool { return false })}
 	if s.peers, err = share(s, me); err != nil {
-		return fmt.Errorf("meeting the other ranks: %w", err)
+		return nil, fmt.Errorf("meeting the other ranks: %w", err)
 	}
 	for rank, p := range s.peers[1:] {
 		if err := s.peers[0].compare(p); err != nil {
-			return agreed{fmt.Errorf("%s differs from %s: %w", s.named(rank+1), s.named(0), err)}
+			return nil, agreed{fmt.Errorf("%s differs from %s: %w", s.named(rank+1), s.named(0), err)}
 		}
 	}
-	return s.sameUnit()
+	return unused(s.peers), s.sameUnit()
+}
+
+// unused says on which hosts the launcher has bound ranks to so few CPUs that others are left idle.
+func unused(peers []peer) (notes []string) {
+	ranks, cpus := map[string]int{}, map[string]int{}
+	for _, p := range peers {
+		ranks[p.Host]++
+		cpus[p.Host] += p.CPUs
+	}
+	for _, p := range peers {
+		if n := ranks[p.Host]; n > 0 && cpus[p.Host] < p.Online {
+			notes = append(notes, fmt.Sprintf("the %d ranks on %s may use %d of its %d CPUs: a launcher that binds each to a core leaves the others idle; start with "+
+				"--bind-to none (mpirun), or more --cpus-per-task (srun)", n, p.Host, cpus[p.Host], p.Online))
+		}
+		delete(ranks, p.Host)
+	}
+	return notes
+}
+
+// online is the number of CPUs of this host, 0 if the system does not say.
+func online() int {
+	b, err := os.ReadFile("/sys/devices/system/cpu/online") // such as 0-3,8
+	n := 0
+	for part := range strings.SplitSeq(strings.TrimSpace(string(b)), ",") {
+		from, to, more := strings.Cut(part, "-")
+		if !more {
+			to = from
+		}
+		a, e1 := strconv.Atoi(from)
+		z, e2 := strconv.Atoi(to)
+		if err != nil || e1 != nil || e2 != nil {
+			return 0
+		}
+		n += z - a + 1
+	}
+	return n
 }
 
 // compare returns an error that says in what q differs from p.

@@ -14,7 +14,10 @@ func (a agreed) Unwrap() error { return a.error }
 
 // comm is how this run talks with its other ranks.
 func (s *session) comm() Comm {
-	if s.o.Comm == nil {
+	switch {
+	case s.watched != nil:
+		return s.watched
+	case s.o.Comm == nil:
 		return alone{}
 	}
 	return s.o.Comm

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -223,4 +224,11 @@ func TestRanksResume(t *testing.T) {
 		}
 		t.Log(log)
 	}
+}
+
+// weights are the stored weights of a finished run.
+func weights(t *testing.T, dir string) string {
+	b, err := os.ReadFile(filepath.Join(dir, "checkpoint-03-00000000", "model.safetensors"))
+	require.NoError(t, err)
+	return string(b)
 }

@@ -38,10 +38,11 @@ type session struct {
 	signal *signals
 	sinks  []func(Event) error
 
-	peers  []peer   // all ranks
-	blocks []*block // of what the stage trains, if there are several ranks
-	own    []*block // this rank's
-	red    *reducer
+	peers   []peer   // all ranks
+	blocks  []*block // of what the stage trains, if there are several ranks
+	own     []*block // this rank's
+	red     *reducer
+	watched *watched // the Comm, once it is watched
 
 	samples  int      // of the step so far
 	flops    uint64   // of the step so far
@@ -108,7 +109,12 @@ type runner[B any] struct {
 }
 
 func (r *runner[B]) run(ctx context.Context, stages []Stage[B]) (rep Report, err error) {
-	defer func() { r.fail(err) }()
+	defer func() {
+		r.fail(err)
+		if r.watched != nil {
+			r.watched.end(err)
+		}
+	}()
 	if err := r.open(ctx, stages); err != nil {
 		return Report{}, fmt.Errorf("train: %w", err)
 	}
@@ -148,10 +154,15 @@ func (r *runner[B]) open(ctx context.Context, stages []Stage[B]) error {
 		r.plan = append(r.plan, c)
 	}
 	r.fs = r.o.fs
-	if err := r.meet(); err != nil {
+	met, err := r.meet()
+	if err != nil {
 		return err
 	}
 	notes, err := r.openDir()
+	notes = append(met, notes...)
+	if err == nil {
+		err = r.watch()
+	}
 	if err == nil {
 		err = r.afford(ctx, stages)
 	}

@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// signals notes the first SIGINT or SIGTERM; at the second the process exits.
+// signals notes the first SIGINT, SIGTERM or SIGUSR1; at the second the process exits.
 type signals struct {
 	first atomic.Int32
 	c     chan os.Signal
@@ -21,7 +21,7 @@ func catchSignals(on bool) *signals {
 		return s
 	}
 	s.c, s.quit = make(chan os.Signal, 2), make(chan struct{})
-	signal.Notify(s.c, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(s.c, append(moreSignals, os.Interrupt, syscall.SIGTERM)...)
 	go func() {
 		for {
 			select {
@@ -29,8 +29,8 @@ func catchSignals(on bool) *signals {
 				return
 			case sig := <-s.c:
 				code := int32(130)
-				if sig == syscall.SIGTERM {
-					code = 143
+				if n, ok := sig.(syscall.Signal); ok {
+					code = 128 + int32(n)
 				}
 				if !s.first.CompareAndSwap(0, code) {
 					os.Exit(int(code))

@@ -97,12 +97,13 @@ type Options struct {
 	Keep     int               // newest checkpoints kept besides the best; 0: 2
 	Memory   int64             // bytes that a stage may take by [Plan]'s estimate, else Run refuses; 0: do not ask
 	Progress io.Writer         // a line now and then; nil: silent
-	Signals  bool              // on the first SIGINT or SIGTERM finish the step, save and return a *Stopped; the second ends the process
+	Signals  bool              // on the first SIGINT, SIGTERM or SIGUSR1 finish the step, save and return a *Stopped; the second ends the process
 	Command  string            // how to resume, for the message; "": none
 	Observe  func(Event) error // sees every event; an error stops the run
 	Comm     Comm              // the other processes that train this model; nil: none
 	ZeRO1    bool              // each rank keeps the optimizer state of its share of the parameters only; the same bits
 	Accepted func() error      // called when the run is accepted, its directory locked and its state restored, before anything else is written there; nil: nothing
+	Timeout  time.Duration     // how long a rank waits for the others before it ends the run and names them; 0: 30 minutes; negative: for ever
 	Same     map[string]string // what must be equal on all ranks, such as digests of data files, by name
 
 	fs fileSystem // nil: the disk
@@ -154,7 +155,7 @@ type Stopped struct {
 	Step   int
 	Dir    string // where the checkpoint is; "" if nothing is stored
 	Resume string // the command that goes on
-	Code   int    // exit status: 130 for SIGINT, 143 for SIGTERM, else 1
+	Code   int    // exit status: 130 for SIGINT, 143 for SIGTERM, 138 for SIGUSR1, else 1
 	Cause  error
 }
 

@@ -181,6 +181,9 @@ func TestSignal(t *testing.T) {
 
 // TestKill kills a random rank at random moments until a run finishes, again and again: all end in the same weights.
 func TestKill(t *testing.T) {
+	if testing.Short() {
+		t.Skip("-short: it takes most of a minute")
+	}
 	want := reference(t)
 	r := rand.New(rand.NewPCG(5, 6))
 	start, kills, limit := time.Now(), 10, 25*time.Second // of each library

@@ -1,0 +1,7 @@
+//go:build !unix
+
+package train
+
+import "os"
+
+var moreSignals []os.Signal

@@ -123,7 +123,7 @@ func advance(r *row, running []beam, z [][]float32, h *hypotheses, step int, pen
 		for j, v := range logSoftmax(z[i]) {
 			zi[j] = float32(v)
 		}
-		for id, lp := range r.choice.scores(zi, r.prompt, hyp.ids) {
+		for id, lp := range r.choice.scores(zi, r.prompt, hyp.ids, r.choice.allow != nil) {
 			all = append(all, candidate{i, int32(id), hyp.score + lp})
 		}
 	}

@@ -39,6 +39,11 @@ type Options struct {
 	ForcedBOS    []int // forced_bos_token_id: the second token of a sequence whose prompt has one position; nil: free
 	ForcedEOS    []int // forced_eos_token_id: one of these is the last of MaxNewTokens tokens; nil: free
 
+	// Allow, if not nil, reports whether a token may follow the new ones so far, as a grammar does. The choice is made among all tokens first, and
+	// again among the allowed ones if that is not allowed. It is called by the goroutine that computes, which for a request of an [Engine]
+	// is the engine's. No token left to choose is an error.
+	Allow func(generated []int32, id int32) bool
+
 	LogProbs    bool // fill in the log-probability of each token. Not with Beams
 	TopLogProbs int  // with so many most likely candidates each; above 0 implies LogProbs
 

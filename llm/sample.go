@@ -77,7 +77,7 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 // far. logits is not changed. With a Temperature of 0 it is the softmax after penalties and bans. It panics if logits is empty.
 func (s Sampling) Probabilities(logits []float32, prompt, generated []int32) []float64 {
 	c := choice{Sampling: s, prompt: len(prompt)}
-	return softmax(c.scores(logits, prompt, generated))
+	return softmax(c.scores(logits, prompt, generated, false))
 }
 
 // choice is Sampling with what ends a sequence.
@@ -88,10 +88,11 @@ type choice struct {
 	minLength, minNew    int
 	maxNew               int
 	prompt               int // positions of the prompt, images included
+	allow                func(generated []int32, id int32) bool
 }
 
 // scores applies transformers' logits processors in their order; what may not be chosen is −Inf.
-func (c *choice) scores(logits []float32, prompt, generated []int32) []float64 {
+func (c *choice) scores(logits []float32, prompt, generated []int32, masked bool) []float64 {
 	z := make([]float64, len(logits))
 	for i, v := range logits {
 		z[i] = float64(v)
@@ -118,6 +119,13 @@ func (c *choice) scores(logits []float32, prompt, generated []int32) []float64 {
 	hide(c.Suppress...)
 	if len(generated) == 0 {
 		hide(c.BeginSuppress...)
+	}
+	if masked {
+		for i, v := range z {
+			if !math.IsInf(v, -1) && !c.allow(generated, int32(i)) {
+				z[i] = math.Inf(-1)
+			}
+		}
 	}
 	if c.Temperature > 0 {
 		for i := range z {
@@ -280,10 +288,18 @@ func (c *choice) next(logits []float32, prompt, generated []int32, r *rand.Rand)
 	if err := checkFinite(logits, len(generated)); err != nil {
 		return 0, err
 	}
-	z := c.scores(logits, prompt, generated)
+	id, err := c.draw(c.scores(logits, prompt, generated, false), len(generated), r)
+	if err != nil || c.allow == nil || c.allow(generated, id) {
+		return id, err
+	}
+	return c.draw(c.scores(logits, prompt, generated, true), len(generated), r)
+}
+
+// draw picks a token from scores, of which −Inf is never picked.
+func (c *choice) draw(z []float64, n int, r *rand.Rand) (int32, error) {
 	best := argmax(z)
 	if math.IsInf(z[best], -1) {
-		return 0, fmt.Errorf("llm: new token %d: penalties and bans leave no token to choose", len(generated))
+		return 0, fmt.Errorf("llm: new token %d: penalties, bans and what is allowed leave no token to choose", n)
 	}
 	if c.Temperature <= 0 {
 		return int32(best), nil

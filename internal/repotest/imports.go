@@ -136,14 +136,14 @@ func Modules(repo fs.FS) ([]string, error) {
 // timeless are the parts whose results must not depend on a clock, and clocked their files that may look at one, for what changes no bit.
 var (
 	timeless = []string{"tensor/...", "nn/...", "vit/...", "llm/...", "lora/...", "connector/...", "internal/cpu/...", "internal/backend/..."}
-	clocked  = map[string]string{"internal/cpu/pool.go": "how long to spin"}
+	clocked  = map[string]string{"internal/cpu/pool.go": "how long to spin", "connector/serve": "a server's deadlines"} // files, and folders
 )
 
 // Clocks keeps package time away from everything that computes: a choice made by a measurement gives other bits in another process.
 func Clocks(repo fs.FS) ([]string, error) {
 	return each(repo, parser.ImportsOnly, code, func(name string, _ []byte, file *ast.File) []string {
 		in := func(p string) bool { return matches(p, path.Dir(name)) }
-		if clocked[name] != "" || !slices.Contains(imports(file), "time") || !slices.ContainsFunc(timeless, in) {
+		if clocked[name] != "" || clocked[path.Dir(name)] != "" || !slices.Contains(imports(file), "time") || !slices.ContainsFunc(timeless, in) {
 			return nil
 		}
 		return []string{name + ` imports "time": choose by CPU identity, size and configuration, never by a clock; what cannot change a bit goes into clocked in internal/repotest/imports.go`}

@@ -37,7 +37,7 @@ var Rules = map[string]func(fs.FS) ([]string, error){
 
 const module = "github.com/gollava/gollava"
 
-// files lists the repository's files, without .git, other folders that Go ignores, and testdata.
+// files lists the repository's files, without .git, other folders that Go ignores, modules of their own, and testdata.
 func files(repo fs.FS, accept func(name string) bool) ([]string, error) {
 	var out []string
 	err := fs.WalkDir(repo, ".", func(name string, d fs.DirEntry, err error) error {
@@ -46,12 +46,19 @@ func files(repo fs.FS, accept func(name string) bool) ([]string, error) {
 			return err
 		case d.IsDir() && name != "." && (base == "testdata" || strings.HasPrefix(base, ".") || strings.HasPrefix(base, "_")):
 			return fs.SkipDir
+		case d.IsDir() && name != "." && exists(repo, path.Join(name, "go.mod")):
+			return fs.SkipDir
 		case !d.IsDir() && accept(name):
 			out = append(out, name)
 		}
 		return nil
 	})
 	return out, err
+}
+
+func exists(repo fs.FS, name string) bool {
+	_, err := fs.Stat(repo, name)
+	return err == nil
 }
 
 func isGo(name string) bool   { return strings.HasSuffix(name, ".go") }

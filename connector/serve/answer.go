@@ -1,0 +1,169 @@
+package serve
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// answer is one choice while it is made.
+type answer struct {
+	text   strings.Builder
+	tokens []Token
+	finish string
+}
+
+// errStopped ends the generation of an answer in which a stop string came.
+var errStopped = errors.New("serve: a stop string came")
+
+// cut passes text on while it comes, but for what may become a stop string, and cuts it before the first that does.
+type cut struct {
+	stop []string
+	held string
+	over bool
+}
+
+// add returns what can be passed on now.
+func (c *cut) add(text string) string {
+	if c.over {
+		return ""
+	}
+	c.held += text
+	first := -1
+	for _, s := range c.stop {
+		if at := strings.Index(c.held, s); at >= 0 && (first < 0 || at < first) {
+			first = at
+		}
+	}
+	if first >= 0 {
+		c.over = true
+		out := c.held[:first]
+		c.held = ""
+		return out
+	}
+	keep := 0
+	for _, s := range c.stop {
+		for n := min(len(s)-1, len(c.held)); n > keep; n-- {
+			if strings.HasSuffix(c.held, s[:n]) {
+				keep = n
+			}
+		}
+	}
+	out := c.held[:len(c.held)-keep]
+	c.held = c.held[len(out):]
+	return out
+}
+
+// rest is what was held back, at the end.
+func (c *cut) rest() string {
+	out := c.held
+	c.held = ""
+	return out
+}
+
+// piece is a part of an answer that can be sent: text, and the tokens that became known.
+type piece struct {
+	index  int
+	text   string
+	tokens []Token
+	finish string // at the end
+}
+
+// generate makes choice index of an answer and passes it on in pieces. It is not an error of the answer that send fails: the client has gone.
+func (s *Server) generate(ctx context.Context, m Model, p Prompt, o Sampling, index int, send func(piece) error) (tokens int, err error) {
+	o.Seed += uint64(index)
+	c := cut{stop: o.Stop}
+	var waiting []Token
+	end, err := m.Generate(ctx, p, o, func(t Token) error {
+		tokens++
+		s.metrics.tokens.Add(1)
+		waiting = append(waiting, t)
+		text := c.add(t.Text)
+		if c.over {
+			if err := send(piece{index, text, waiting, ""}); err != nil {
+				return err
+			}
+			waiting = nil
+			return errStopped
+		}
+		if text == "" {
+			return nil
+		}
+		out := piece{index, text, waiting, ""}
+		waiting = nil
+		return send(out)
+	})
+	if errors.Is(err, errStopped) {
+		return tokens, send(piece{index, "", waiting, "stop"})
+	}
+	if err != nil {
+		return tokens, err
+	}
+	text := c.add(end.Rest)
+	if c.over {
+		end.Reason = "stop"
+	}
+	return tokens, send(piece{index, text + c.rest(), waiting, end.Reason})
+}
+
+// choices makes n answers at once.
+func (s *Server) choices(ctx context.Context, m Model, p Prompt, o Sampling, n int, send func(piece) error) (tokens int, err error) {
+	if !o.Seeded {
+		o.Seed = randomSeed()
+	}
+	if n == 1 {
+		return s.generate(ctx, m, p, o, 0, send)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var lock sync.Mutex
+	var group sync.WaitGroup
+	for i := range n {
+		o := o
+		if o.Constraint != nil {
+			o.Constraint = o.Constraint.Fresh()
+		}
+		group.Go(func() {
+			k, e := s.generate(ctx, m, p, o, i, func(x piece) error {
+				lock.Lock()
+				defer lock.Unlock()
+				return send(x)
+			})
+			lock.Lock()
+			defer lock.Unlock()
+			if tokens += k; e != nil && err == nil {
+				err = e
+				cancel()
+			}
+		})
+	}
+	group.Wait()
+	return tokens, err
+}
+
+func randomSeed() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+// failure is what a client is told of an error of a model. Causes inside stay in the log.
+func (s *Server) failure(err error) *problem {
+	var p *problem
+	switch {
+	case errors.As(err, &p):
+		return p
+	case errors.Is(err, context.Canceled):
+		return refused(499, "", "the request was cancelled")
+	case errors.Is(err, context.DeadlineExceeded):
+		return refused(http.StatusGatewayTimeout, "deadline_exceeded", "the answer took longer than the server allows")
+	case errors.Is(err, ErrBusy):
+		return busy(http.StatusTooManyRequests, "rate_limit_exceeded", "the server is busy: try again in a second", 1)
+	}
+	s.log("generation failed: %v", err)
+	return refused(http.StatusInternalServerError, "", "the model failed; the server's log says more")
+}

@@ -1,0 +1,260 @@
+package serve
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"net"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/gollava/gollava/data/imaging"
+)
+
+// Errors of a [Model].
+var (
+	ErrBusy         = errors.New("serve: the model has no room for another answer")
+	ErrTooLong      = errors.New("serve: the prompt is longer than the model's context")
+	ErrNoEmbeddings = errors.New("serve: the model has no embeddings")
+)
+
+// Config says how a [Server] treats its clients. The zero value is safe: no key, requests for this machine's own addresses only, images in the
+// request only, nothing of what is said in the log.
+type Config struct {
+	APIKey       string   // clients must send it as "Authorization: Bearer …"; "": anybody may ask
+	Hosts        []string // names that a Host header may hold besides this machine's own; "*": any
+	Origins      []string // origins of pages elsewhere that may use the server, such as "https://example.org"
+	Fetch        []string // hosts that images may be fetched from; "*": any public one
+	FetchPrivate bool     // also from private addresses
+	Limits       Limits
+	Log          func(format string, args ...any) // nil: silence. It sees no prompt, no image and no answer
+}
+
+// Limits bound what a request can take. A zero field has the default.
+type Limits struct {
+	Body     int64          // bytes of a request; 64 MiB
+	Messages int            // 1,000
+	Images   int            // of a request; 16
+	Image    imaging.Limits // of each: 20 MiB and 50 million pixels
+	Choices  int            // n; 8
+	Stops    int            // 4
+	Tokens   int            // new ones, where the client names no number; 1,024
+	Inputs   int            // texts of one request for embeddings; 256
+
+	Requests int           // answers in progress or waiting; beyond it clients are told to come back; 256
+	Answer   time.Duration // for one answer, waiting included; 10 minutes
+	Write    time.Duration // until a reader that takes nothing is given up; 30 s
+	Fetch    time.Duration // for an image on the web; 10 s
+	Drain    time.Duration // for answers in progress when the server stops; 30 s
+}
+
+func (l Limits) filled() Limits {
+	fill(&l.Body, 64<<20)
+	fill(&l.Messages, 1000)
+	fill(&l.Images, 16)
+	fill(&l.Image.Bytes, 20<<20)
+	fill(&l.Image.Pixels, 50_000_000)
+	fill(&l.Image.Aspect, 1000)
+	fill(&l.Choices, 8)
+	fill(&l.Stops, 4)
+	fill(&l.Tokens, 1024)
+	fill(&l.Inputs, 256)
+	fill(&l.Requests, 256)
+	fill(&l.Answer, 10*time.Minute)
+	fill(&l.Write, 30*time.Second)
+	fill(&l.Fetch, 10*time.Second)
+	fill(&l.Drain, 30*time.Second)
+	return l
+}
+
+func fill[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Server is an http.Handler that answers from models. It is safe for concurrent use.
+type Server struct {
+	config  Config
+	models  []served
+	mux     http.Handler
+	web     *http.Client
+	metrics metrics
+	slots   chan struct{}
+	closing atomic.Bool
+	started time.Time
+}
+
+type served struct {
+	name  string
+	model Model
+}
+
+// New returns a server without models; see [Server.Add].
+func New(c Config) *Server {
+	c.Limits = c.Limits.filled()
+	s := &Server{config: c, slots: make(chan struct{}, c.Limits.Requests), started: time.Now()}
+	s.web = s.newWeb()
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/chat/completions", s.chat)
+	mux.HandleFunc("POST /v1/completions", s.complete)
+	mux.HandleFunc("POST /v1/embeddings", s.embed)
+	mux.HandleFunc("GET /v1/models", s.list)
+	mux.HandleFunc("GET /v1/models/{name...}", s.describe)
+	mux.HandleFunc("POST /api/chat", s.ollamaChat)
+	mux.HandleFunc("POST /api/generate", s.ollamaGenerate)
+	mux.HandleFunc("POST /api/show", s.ollamaShow)
+	mux.HandleFunc("GET /api/tags", s.ollamaTags)
+	mux.HandleFunc("GET /api/version", s.ollamaVersion)
+	mux.HandleFunc("GET /health", s.health)
+	mux.HandleFunc("GET /metrics", s.metrics.write)
+	mux.HandleFunc("GET /{$}", page)
+	mux.HandleFunc("GET /page/{file}", page)
+	s.mux = s.guard(errorObjects(mux))
+	return s
+}
+
+// Add serves m under name, the first one also to requests that name no model. It is not to be called once requests come in.
+func (s *Server) Add(name string, m Model) { s.models = append(s.models, served{name, m}) }
+
+// ServeHTTP answers one request. A panic of ours, which would be a fault of this package, is answered with an error object.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.metrics.requests.Add(1)
+	s.mux.ServeHTTP(w, r)
+}
+
+// Serve answers on a listener until ctx ends. Then it refuses new requests, lets answers in progress finish for Limits.Drain, and returns nil.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	h := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	end := make(chan error, 1)
+	go func() { end <- h.Serve(l) }()
+	select {
+	case err := <-end:
+		return err
+	case <-ctx.Done():
+	}
+	s.closing.Store(true)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.Limits.Drain)
+	defer cancel()
+	if err := h.Shutdown(last); err != nil {
+		return errors.Join(h.Close(), nil)
+	}
+	return nil
+}
+
+// enter takes one of the places for answers. leave gives it back.
+func (s *Server) enter(ctx context.Context) (leave func(), p *problem) {
+	if s.closing.Load() {
+		return nil, busy(http.StatusServiceUnavailable, "shutting_down", "the server is stopping", 5)
+	}
+	select {
+	case s.slots <- struct{}{}:
+		s.metrics.active.Add(1)
+		return func() { s.metrics.active.Add(-1); <-s.slots }, nil
+	default:
+		s.metrics.turnedAway.Add(1)
+		return nil, busy(http.StatusTooManyRequests, "rate_limit_exceeded", "the server has as many requests as it can take: try again in a second", 1)
+	}
+}
+
+// model finds a model by name.
+func (s *Server) model(name string) (Model, *problem) {
+	if i := slices.IndexFunc(s.models, func(m served) bool { return m.name == name }); i >= 0 {
+		return s.models[i].model, nil
+	}
+	if name == "" {
+		return nil, invalid("model", "is missing: name one of /v1/models")
+	}
+	return nil, &problem{status: http.StatusNotFound, kind: "invalid_request_error", param: "model", code: "model_not_found",
+		message: "model: there is no model " + quote(name) + ": GET /v1/models lists them"}
+}
+
+// quote bounds and quotes what a client wrote.
+func quote(s string) string {
+	if len(s) > 100 {
+		s = s[:100] + "…"
+	}
+	return `"` + s + `"`
+}
+
+// unfit is the problem of a prompt that a model does not take.
+func (s *Server) unfit(m Model, field string, err error) *problem {
+	if errors.Is(err, ErrTooLong) {
+		p := invalid(field, "%v (%d positions)", err, m.Context())
+		p.code = "context_length_exceeded"
+		return p
+	}
+	var p *problem
+	if errors.As(err, &p) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrBusy) {
+		return s.failure(err)
+	}
+	return invalid(field, "%v", err)
+}
+
+func (s *Server) log(format string, args ...any) {
+	if s.config.Log != nil {
+		s.config.Log(format, args...)
+	}
+}
+
+// newID is an identifier that nobody guesses.
+func newID(prefix string) string {
+	var b [12]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return prefix + hex.EncodeToString(b[:])
+}
+
+// list answers GET /v1/models.
+func (s *Server) list(w http.ResponseWriter, _ *http.Request) {
+	data := []any{}
+	for _, m := range s.models {
+		data = append(data, s.object(m.name))
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": data})
+}
+
+func (s *Server) object(name string) map[string]any {
+	return map[string]any{"id": name, "object": "model", "created": s.started.Unix(), "owned_by": "gollava"}
+}
+
+// describe answers GET /v1/models/{name}.
+func (s *Server) describe(w http.ResponseWriter, r *http.Request) {
+	name := r.PathValue("name")
+	if _, p := s.model(name); p != nil {
+		p.write(w)
+		return
+	}
+	writeJSON(w, http.StatusOK, s.object(name))
+}
+
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
+	if s.closing.Load() {
+		busy(http.StatusServiceUnavailable, "shutting_down", "the server is stopping", 5).write(w)
+		return
+	}
+	writeJSON(w, http.StatusOK, map[string]any{"status": "ok"})
+}
+
+// errorObjects gives unknown paths and wrong methods error objects.
+func errorObjects(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, pattern := mux.Handler(r); pattern != "" {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			other := r.Clone(r.Context())
+			other.Method = method
+			if _, pattern := mux.Handler(other); pattern != "" {
+				w.Header().Set("Allow", method)
+				refused(http.StatusMethodNotAllowed, "method_not_allowed", "this path wants %s", method).write(w)
+				return
+			}
+		}
+		refused(http.StatusNotFound, "not_found", "there is nothing at this path").write(w)
+	})
+}

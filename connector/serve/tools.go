@@ -1,0 +1,216 @@
+package serve
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// tool is a function that the client offers.
+type tool struct {
+	Type     string    `json:"type"`
+	Function *function `json:"function"`
+}
+
+type function struct {
+	Name        string          `json:"name"`
+	Description string          `json:"description"`
+	Parameters  json.RawMessage `json:"parameters"`
+	Strict      *bool           `json:"strict"`
+}
+
+// toolCall is a call that the model made: in answers, and in earlier messages.
+type toolCall struct {
+	ID       string `json:"id"`
+	Type     string `json:"type"`
+	Function struct {
+		Name      string `json:"name"`
+		Arguments string `json:"arguments"` // JSON as text
+	} `json:"function"`
+}
+
+// toolChoice is none, auto, required, or a function's name.
+type toolChoice struct {
+	mode string
+	name string
+}
+
+func (t *toolChoice) UnmarshalJSON(b []byte) error {
+	if json.Unmarshal(b, &t.mode) == nil {
+		if t.mode != "none" && t.mode != "auto" && t.mode != "required" {
+			return invalid("tool_choice", "%.50q is not none, auto or required", t.mode)
+		}
+		return nil
+	}
+	var one tool
+	if err := json.Unmarshal(b, &one); err != nil || one.Type != "function" || one.Function == nil || one.Function.Name == "" {
+		return invalid("tool_choice", `must be none, auto, required or {"type": "function", "function": {"name": …}}`)
+	}
+	t.mode, t.name = "required", one.Function.Name
+	return nil
+}
+
+// calls is what a request says about tools.
+type calls struct {
+	offered []*function
+	grammar *grammar // of an answer that must be a call; nil: it may be text
+}
+
+// mostTools bounds how many functions a request may offer.
+const mostTools = 128
+
+// tools checks the functions that are offered.
+func (q *chatRequest) tools() (*calls, *problem) {
+	c := &calls{}
+	if len(q.Tools) > mostTools {
+		return c, invalid("tools", "%d of at most %d", len(q.Tools), mostTools)
+	}
+	var demanded []*node
+	seen := map[string]bool{}
+	for i, t := range q.Tools {
+		field := at("tools", i)
+		if t.Type != "function" || t.Function == nil {
+			return c, invalid(field+".type", "%.50q is not function, or there is no function", t.Type)
+		}
+		f := t.Function
+		if f.Name == "" || len(f.Name) > 64 || seen[f.Name] {
+			return c, invalid(field+".function.name", "%.70q is empty, too long or there twice", f.Name)
+		}
+		seen[f.Name] = true
+		c.offered = append(c.offered, f)
+		if q.ToolChoice == nil || q.ToolChoice.mode != "required" || q.ToolChoice.name != "" && q.ToolChoice.name != f.Name {
+			continue
+		}
+		g, p := schemaGrammar(field+".function.parameters", f.Parameters)
+		if p != nil {
+			return c, p
+		}
+		demanded = append(demanded, then(text(`{"name": `), quoted(f.Name), text(`, "arguments": `), g.start, text("}")))
+	}
+	switch {
+	case q.ToolChoice == nil || q.ToolChoice.mode == "auto":
+	case q.ToolChoice.mode == "none":
+		c.offered = nil
+	case len(demanded) == 0 && q.ToolChoice.name != "":
+		return c, invalid("tool_choice", "there is no tool %.70q", q.ToolChoice.name)
+	case len(demanded) == 0:
+		return c, invalid("tool_choice", "there are no tools to choose from")
+	default:
+		c.grammar = newGrammar(either(demanded...))
+	}
+	return c, nil
+}
+
+// describe adds the tools to the system text.
+func (c *calls) describe(to *Conversation) {
+	if len(c.offered) == 0 {
+		return
+	}
+	var b strings.Builder
+	b.WriteString("You may call one of these functions. To call it, answer with nothing but a JSON object " +
+		`{"name": "…", "arguments": {…}}; else answer in plain text.` + "\n")
+	for _, f := range c.offered {
+		parameters := bytes.TrimSpace(f.Parameters)
+		var compact bytes.Buffer
+		if json.Compact(&compact, parameters) != nil {
+			compact.Reset()
+			compact.WriteString("{}")
+		}
+		fmt.Fprintf(&b, "%s: %s Parameters: %s\n", f.Name, strings.TrimSpace(f.Description), compact.Bytes())
+	}
+	text := strings.TrimSpace(b.String())
+	if len(to.Messages) > 0 && to.Messages[0].Role == "system" {
+		to.Messages[0].Parts = append(to.Messages[0].Parts, Part{Text: "\n\n" + text})
+		return
+	}
+	to.Messages = append([]Message{{Role: "system", Parts: []Part{{Text: text}}}}, to.Messages...)
+}
+
+// addToolCalls writes earlier calls and their results as the text that the model reads.
+func addToolCalls(to *Message, field string, m message) *problem {
+	for i, call := range m.ToolCalls {
+		field := at(field+".tool_calls", i)
+		if m.Role != "assistant" {
+			return invalid(field, "belong to messages of the assistant")
+		}
+		if !json.Valid([]byte(call.Function.Arguments)) {
+			return invalid(field+".function.arguments", "is not JSON in a string")
+		}
+		name, _ := json.Marshal(call.Function.Name)
+		to.Parts = append(to.Parts, Part{Text: fmt.Sprintf(`{"name": %s, "arguments": %s}`, name, call.Function.Arguments)})
+	}
+	if m.Role == "tool" {
+		if m.ToolCallID == nil || *m.ToolCallID == "" {
+			return invalid(field+".tool_call_id", "is missing")
+		}
+		to.Parts = append([]Part{{Text: "The function returned: "}}, to.Parts...)
+	}
+	return nil
+}
+
+// parse reads an answer as a call of an offered function.
+func (c *calls) parse(answer string) (toolCall, bool) {
+	var call toolCall
+	var said struct {
+		Name      string          `json:"name"`
+		Arguments json.RawMessage `json:"arguments"`
+	}
+	if len(c.offered) == 0 || json.Unmarshal([]byte(answer), &said) != nil {
+		return call, false
+	}
+	for _, f := range c.offered {
+		if f.Name == said.Name && bytes.HasPrefix(bytes.TrimSpace(said.Arguments), []byte("{")) {
+			call.ID, call.Type = newID("call_"), "function"
+			call.Function.Name, call.Function.Arguments = said.Name, string(said.Arguments)
+			return call, true
+		}
+	}
+	return call, false
+}
+
+// message is a whole answer.
+func (c *calls) message(answer, finish string) (message map[string]any, reason string) {
+	if call, ok := c.parse(answer); ok {
+		return map[string]any{"role": "assistant", "content": nil, "refusal": nil, "tool_calls": []toolCall{call}}, "tool_calls"
+	}
+	return map[string]any{"role": "assistant", "content": answer, "refusal": nil}, finish
+}
+
+// collector turns the text of one streamed choice into deltas. What may become a call is held back until the end.
+type collector struct {
+	calls *calls
+	begun bool // text was sent
+	held  string
+}
+
+func (c *calls) collect() *collector { return &collector{calls: c} }
+
+func (c *collector) add(text string) []map[string]any {
+	if !c.begun {
+		c.held += text
+		c.held = strings.TrimLeft(c.held, " \n\t")
+		if c.held == "" || len(c.calls.offered) > 0 && c.held[0] == '{' {
+			return nil
+		}
+		text, c.held, c.begun = c.held, "", true
+	}
+	if text == "" {
+		return nil
+	}
+	return []map[string]any{{"content": text}}
+}
+
+// end returns the last deltas and the reason of the end.
+func (c *collector) end(finish string) ([]map[string]any, string) {
+	if c.begun || c.held == "" {
+		return nil, finish
+	}
+	call, ok := c.calls.parse(strings.TrimSpace(c.held))
+	if !ok {
+		return []map[string]any{{"content": c.held}}, finish
+	}
+	first := map[string]any{"index": 0, "id": call.ID, "type": "function", "function": map[string]any{"name": call.Function.Name, "arguments": ""}}
+	then := map[string]any{"index": 0, "function": map[string]any{"arguments": call.Function.Arguments}}
+	return []map[string]any{{"tool_calls": []any{first}}, {"tool_calls": []any{then}}}, "tool_calls"
+}

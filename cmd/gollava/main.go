@@ -11,6 +11,7 @@ import (
 type program struct {
 	Train   trainCommand   `cmd:"" help:"Train a stage of LLaVA's recipe."`
 	Chat    chatCommand    `cmd:"" help:"Talk with a model about pictures."`
+	Serve   serveCommand   `cmd:"" help:"Answer OpenAI's and Ollama's clients over HTTP, and show a chat page."`
 	Eval    evalCommand    `cmd:"" help:"Answer a file of questions and score the answers."`
 	Data    dataCommand    `cmd:"" help:"Check data sets, and show what a model will see of them."`
 	Inspect inspectCommand `cmd:"" help:"Show what a checkpoint folder holds."`

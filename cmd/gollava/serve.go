@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"github.com/gollava/gollava/connector/serve"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/lora"
+)
+
+type serveCommand struct {
+	Models []string `arg:"" help:"Folders of models, in any layout that chat opens, or NAME=FOLDER; the name is what clients ask for (default: that of the folder)."`
+	Base   string   `help:"Folder of the language model, or of the whole model, that projectors and adapters belong to."`
+	Tower  string   `help:"Folder of the vision tower, where a model's folder does not hold it."`
+	DType  string   `name:"dtype" enum:"float32,bfloat16" default:"bfloat16" help:"What weights are kept as: ${enum}."`
+
+	Listen string   `default:"127.0.0.1:8080" help:"Address to answer on."`
+	APIKey string   `name:"api-key" env:"GOLLAVA_API_KEY" help:"Key that clients must send; also read from GOLLAVA_API_KEY, where other users of the machine do not see it."`
+	Host   []string `help:"Name or address that clients may use for this server besides this machine's own; * for any."`
+	Origin []string `help:"Origin of web pages elsewhere that may use this server, such as https://example.org."`
+	Fetch  []string `help:"Host that images may be fetched from, when a request names an address; * for any public one. Default: none."`
+	Tokens int      `default:"65536" help:"Positions of prompts and answers that are computed at once; it bounds the memory of caches. Other requests wait."`
+	Most   int      `name:"requests" default:"256" help:"Requests that are answered or wait at once; more are told to come back."`
+}
+
+func (serveCommand) Help() string {
+	return `Speaks OpenAI's protocol under /v1 and Ollama's under /api, and shows a chat page at /.
+
+Example:
+
+  gollava serve ./llava-1.5-7b-hf
+  curl http://127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' \
+    -d '{"model": "llava-1.5-7b-hf", "messages": [{"role": "user", "content": "Hello"}]}'`
+}
+
+func (v serveCommand) Run(ctx context.Context, c console) error {
+	host, _, err := net.SplitHostPort(v.Listen)
+	if err != nil {
+		return fmt.Errorf("serve: --listen %s: want HOST:PORT, such as 127.0.0.1:8080: %w", v.Listen, err)
+	}
+	hosts := v.Host
+	if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() || ip == nil && host != "" {
+		hosts = append(hosts, host)
+	}
+	s := serve.New(serve.Config{APIKey: v.APIKey, Hosts: hosts, Origins: v.Origin, Fetch: v.Fetch, Limits: serve.Limits{Requests: v.Most},
+		Log: func(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) }})
+	seen := map[string]bool{}
+	for _, arg := range v.Models {
+		name, dir, named := strings.Cut(arg, "=")
+		if !named {
+			abs, err := filepath.Abs(arg)
+			if err != nil {
+				return fmt.Errorf("serve: %w", err)
+			}
+			name, dir = filepath.Base(abs), arg
+		}
+		if name == "" || seen[name] {
+			return fmt.Errorf("serve: the model name %q is empty or there twice: give names with NAME=FOLDER", name)
+		}
+		seen[name] = true
+		a, _, err := source{Dir: dir, Base: v.Base, Tower: v.Tower, DType: v.DType}.open()
+		if err == nil {
+			err = lora.Merge(a.Model)
+		}
+		if err != nil {
+			return fmt.Errorf("serve: %w", err)
+		}
+		c.ignored(a)
+		s.Add(name, serve.Assistant(a, llm.EngineConfig{MaxTokens: v.Tokens}))
+		fmt.Fprintf(c.err, "model %s: template %s\n", name, a.Template.Name)
+	}
+	l, err := net.Listen("tcp", v.Listen)
+	if err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	ip := l.Addr().(*net.TCPAddr).IP
+	if !ip.IsLoopback() && v.APIKey == "" {
+		fmt.Fprintf(c.err, "WARNING: %s can be reached from other machines, and anybody there may use it: set --api-key\n", l.Addr())
+	}
+	fmt.Fprintf(c.err, "chat page and API at http://%s/ (Ctrl-C stops)\n", l.Addr())
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the second signal ends the process at once
+	if err := s.Serve(ctx, l); err != nil && err != http.ErrServerClosed {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return nil
+}

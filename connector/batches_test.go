@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"image"
 	"image/png"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -52,17 +53,26 @@ func about(id, image, question, answer string) data.Sample {
 	return s
 }
 
-// assistant is a small model whose tokenizer knows bytes and the marks.
-func assistant(t *testing.T, edit func(*llava.Config, *imaging.Processor)) *connector.Assistant {
-	t.Helper()
+// build makes a small model whose tokenizer knows bytes and the marks.
+func build(edit func(*llava.Config, *imaging.Processor)) (*connector.Assistant, error) {
 	tok, err := tokenizer.Train(slices.Values([]string{"What is this? "}), tokenizer.TrainConfig{Size: 300,
 		Specials: []string{"<s>", "</s>", chat.ImageStart, chat.ImageEnd}, BOS: "<s>"})
-	require.NoError(t, err)
+	if err != nil {
+		return nil, err
+	}
 	c, p := small(), imaging.CLIP(16)
 	c.Text.VocabSize, c.Text.MaxPositionEmbeddings, c.Image = tok.Size(), 2048, -200
 	edit(&c, p)
-	return &connector.Assistant{Model: newModel(t, c), Tokenizer: tok, Processor: p, Template: chat.VicunaV1(), Marks: c.Marks,
-		Options: llm.Options{PAD: -1, MaxNewTokens: 1}}
+	m, err := llava.New(rand.New(rand.NewPCG(7, 8)), c)
+	return &connector.Assistant{Model: m, Tokenizer: tok, Processor: p, Template: chat.VicunaV1(), Marks: c.Marks,
+		Options: llm.Options{PAD: -1, MaxNewTokens: 1}}, err
+}
+
+func assistant(t *testing.T, edit func(*llava.Config, *imaging.Processor)) *connector.Assistant {
+	t.Helper()
+	a, err := build(edit)
+	require.NoError(t, err)
+	return a
 }
 
 func plain(*llava.Config, *imaging.Processor) {}

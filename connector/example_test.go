@@ -7,10 +7,12 @@ import (
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
+	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/train"
 	"github.com/gollava/gollava/vit"
 )
 
@@ -43,4 +45,23 @@ func ExampleVLM_Splice() {
 	// Output:
 	// [2 7] [0 0 0 0 0 1 1]
 	// 2 3
+}
+
+// Training batches of LLaVA's data: the assistant that talks about images is the one that is trained.
+func ExampleAssistant_Batches() {
+	a, err := build(plain) // llava.Open reads a trained one
+	if err != nil {
+		panic(err)
+	}
+	set := records{about("a", "30x20", "What is this?", "A cat."), about("b", "", "Who?", "Me."), about("c", "9x17", "Why?", "So.")}
+	images := squares{} // data.OpenSource opens a folder, a zip or a tar file
+	b, err := a.Batches(set, images, connector.BatchOptions{Batch: 2, Order: data.Shuffled(set.Len(), 1)})
+	if err != nil {
+		panic(err)
+	}
+	report, err := train.Run(context.Background(), a.Model, train.Options{}, train.Stage[connector.Batch]{
+		Name: "align", Batches: train.Prefetch(b.Batch, 2), Length: b.Len(), Epochs: 3,
+		Groups: []train.Group{{Params: "multi_modal_projector.**", LR: 1e-3}}})
+	fmt.Println(b.Len(), "batches,", report.Stages[0].Steps, "steps,", err)
+	// Output: 2 batches, 6 steps, <nil>
 }

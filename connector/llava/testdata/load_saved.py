@@ -1,7 +1,7 @@
-"""Loads in transformers what packages connector and vit save, and compares what both compute.
+"""Loads in transformers what packages connector/llava and vit save, and compares what both compute.
 
     pip install torch transformers safetensors
-    python connector/testdata/load_saved.py            # from the repository's root
+    python connector/llava/testdata/load_saved.py            # from the repository's root
 
 It lets the Go test TestSaveForPython write models of every family, loads each with from_pretrained, and exits with 1 unless no key is missing,
 unexpected or mismatched and the results agree to 1e-4. load_saved.txt beside it is the output of its last run.
@@ -42,7 +42,7 @@ def check(dir):
 
 
 with tempfile.TemporaryDirectory() as root:
-    subprocess.run(["go", "test", "./connector", "-count=1", "-run", "TestSaveForPython", "-save", root], check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["go", "test", "./connector/llava", "-count=1", "-run", "TestSaveForPython", "-save", root], check=True, stdout=subprocess.DEVNULL)
     print(f"transformers {transformers.__version__}, torch {torch.__version__.split('+')[0]}")
     results = [check(os.path.join(root, d)) for d in sorted(os.listdir(root))]
 sys.exit(not all(results))

@@ -1,4 +1,4 @@
-"""Writes the reference cases of package connector: a tiny random LLaVA in every layout that LLaVA checkpoints come in, one that looks at
+"""Writes the reference cases of package connector/llava: a tiny random LLaVA in every layout that LLaVA checkpoints come in, one that looks at
 several layers of its tower, one with <im_start> and <im_end> around pictures, and a tiny LLaVA-NeXT, with what transformers computes with them in float32.
 
     pip install torch transformers safetensors

@@ -31,7 +31,8 @@ const (
 // cases are all families.
 func cases() []Case {
 	var all []Case
-	for _, family := range [][]Case{gemmCases(), attentionCases(), elementwiseCases(), mlpCases(), blockCases(), modelCases(), recipeCases(), decoderCases(), dataCases()} {
+	for _, family := range [][]Case{gemmCases(), convCases(), attentionCases(), elementwiseCases(), mlpCases(),
+		blockCases(), modelCases(), recipeCases(), decoderCases(), dataCases()} {
 		all = append(all, family...)
 	}
 	return all

@@ -1,28 +1,38 @@
 package cpu
 
-// correlation is a product of weights and patches: c[image, i, p] = bias[i] + Σ a[i, k]·x(k, p). The column of
-// patches x(·, p) is never formed: what is packed for the tiles are the elements that the taps of planes read at
-// output p.
+// correlation is a product of weights and patches: c[image, i, p] = bias[i] + Σ a[i, k]·x(k, p), with k =
+// channel·taps + tap. The column of patches x(·, p) is never formed: what is packed for the tiles are the elements
+// that the taps of planes read at output p.
 //
-// Every output is one chain of multiply-adds in order of k, cut into blocks that depend on sizes alone.
+// Every output is, in every block of depth terms, one chain of multiply-adds in order of k, and the blocks' sums
+// are added in order: the result does not depend on how outputs are cut into tasks.
 type correlation struct {
 	gemm            // a [m, k] and c of the first image; n is the number of outputs of all images
+	turned  *turned // where the weights lie if a does not say it
 	src     *planes //
 	first   int     // channel of src that comes first
 	own     int     // channels
-	taps    []int   // of src, in the order that k counts
-	byTap   bool    // k = tap·own + channel; else channel·taps + tap
+	taps    []int   // where in src each tap reads output 0 of channel 0
 	out     [3]int  // outputs of an image along each axis
 	images  int
 	cImage  int       // elements from one image's outputs to the next's
 	rowBias []float32 // [m] or nil
 }
 
+// turned is weights that lie as those of the convolution whose input is computed: that of row i, a channel and a
+// tap at i·row + channel·col + tap.
+type turned struct {
+	w        []float32
+	row, col int
+	taps     []int
+}
+
 // few is the number of rows up to which a chain of vector operations on whole planes costs less than packing
 // patches.
 const few = 2
 
-// run computes the correlation with tasks for several processors.
+// run computes the correlation. A is packed first, for all. A task packs some panels and multiplies them, while
+// they are in a core's second cache, with all rows or, where there are few panels, with part of them.
 func (c *correlation) run(s *scratch) {
 	if c.m == 0 || c.n == 0 {
 		return
@@ -34,48 +44,79 @@ func (c *correlation) run(s *scratch) {
 	c.chooseTiler()
 	perImage := c.panels(c.n / c.images)
 	total := c.images * perImage
-	direct := c.direct(c.n)
 	c.depth = max(1, ceilDiv(c.k, max(1, ceilDiv(c.k, c.deepest)))) // blocks of equal depth
-	mark := s.used
-	for q := 0; q < total; q += max(1, c.width/c.cols) {
-		end := min(total, q+max(1, c.width/c.cols))
-		for k := 0; k == 0 || k < c.k; k += c.depth {
-			depth := min(c.depth, c.k-k)
-			h := c.grid(0, c.m, q*c.cols, end*c.cols, depth)
-			rows := make([]tilesOfA, h.down)
-			size := (c.sizeA(h.height, depth) + 15) &^ 15
-			panels := s.take((end-q)*depth*c.cols + spill)
-			perTask := max(1, packWork/(depth*c.cols+1))
-			pack := func(t int) {
-				for p := t * perTask; p < min(end-q, (t+1)*perTask); p++ {
-					c.pack(panels[p*depth*c.cols:], (q+p)/perImage, (q+p)%perImage*c.cols, k, depth)
+	blocks := max(1, ceilDiv(c.k, c.depth))
+	const tasks = 16 // that share the work evenly, if there is enough of it
+	enough := ceilDiv(taskWork, max(1, c.m*c.k*c.cols))
+	const inCache = 1 << 16 // elements of a second cache's half, or less
+	wide := min(max(enough, min(8, ceilDiv(total, tasks))), max(1, inCache/(c.depth*c.cols)))
+	across := ceilDiv(total, wide)
+	parts := min(ceilDiv(tasks, across), ceilDiv(c.m, c.rows), max(1, c.m*c.n*c.k/taskWork))
+	down := max(parts, ceilDiv(c.m, c.height/2))
+	high := ceilDiv(ceilDiv(c.m, down), c.rows) * c.rows
+	down = ceilDiv(c.m, high)
+	parts = min(parts, down)
+
+	size := (c.sizeA(high, c.depth) + 15) &^ 15
+	const atOnce = 1 << 22 // elements of A, unless a block has more
+	step := min(blocks, max(1, atOnce/(down*size)))
+	a := make([]tilesOfA, step*down)
+	packed := s.take(step * down * size)
+	for block := 0; block < blocks; block += step {
+		some := min(step, blocks-block)
+		parallel(some*down, func(t int) {
+			k, i := (block+t/down)*c.depth, t%down*high
+			a[t] = c.weights(packed[t*size:][:size], i, min(c.m, i+high), k, min(c.depth, c.k-k))
+		})
+		parallel(across*parts, func(t int) {
+			s := borrow()
+			defer s.giveBack()
+			q, from, to := t/parts*wide, t%parts*down/parts, (t%parts+1)*down/parts
+			end := min(total, q+wide)
+			panels := s.take(wide*c.depth*c.cols + spill)
+			for b := range some {
+				k := (block + b) * c.depth
+				depth := min(c.depth, c.k-k)
+				for p := q; p < end; p++ {
+					c.pack(panels[(p-q)*depth*c.cols:], p/perImage, p%perImage*c.cols, k, depth)
 				}
-			}
-			if packing := ceilDiv(end-q, perTask); direct {
-				for t := range rows {
-					from, to := h.rows(t)
-					rows[t] = c.tilesInPlace(from, to, k)
-				}
-				parallel(packing, pack)
-			} else {
-				packed := s.take(h.down * size)
-				parallel(h.down+packing, func(t int) {
-					if t < h.down {
-						from, to := h.rows(t)
-						rows[t] = c.packA(packed[t*size:][:size], from, to, k, depth)
-					} else {
-						pack(t - h.down)
+				for _, rows := range a[b*down+from : b*down+to] {
+					for p := q; p < end; p++ {
+						c.multiply(&rows, p/perImage, p%perImage*c.cols, k, depth, at(panels, (p-q)*depth*c.cols))
 					}
-				})
-			}
-			parallel(h.down*h.across, func(t int) {
-				from, to := h.columns(t / h.down)
-				for j := from; j < to; j += c.cols {
-					c.multiply(&rows[t%h.down], j/c.cols/perImage, j/c.cols%perImage*c.cols, k, depth, at(panels,
-						(j/c.cols-q)*depth*c.cols))
 				}
-			})
-			s.used = mark
+			}
+		})
+	}
+}
+
+// weights returns rows [from, to) and columns [k, k+depth) of A, packed unless tiles can read them in place.
+func (c *correlation) weights(packed []float32, from, to, k, depth int) tilesOfA {
+	switch {
+	case c.turned == nil && c.direct(c.n):
+		return c.tilesInPlace(from, to, k)
+	case c.turned == nil:
+		return c.packA(packed, from, to, k, depth)
+	}
+	t := tilesOfA{full: packed, row: 1, col: c.rows, from: from, to: to, bands: c.bands(to - from)}
+	i, at := from, 0
+	for n, band := range t.bands {
+		t.tile[n] = c.sizeTile(band.rows, depth)
+		for range band.tiles {
+			c.turned.pack(packed[at:], i, band.rows, k, depth, c.rows)
+			i, at = i+band.rows, at+t.tile[n]
+		}
+	}
+	return t
+}
+
+// pack writes columns [k, k+depth) of rows rows, from the i-th on, as dst [depth, width].
+func (w *turned) pack(dst []float32, i, rows, k, depth, width int) {
+	for p := range depth {
+		x := w.w[(k+p)/len(w.taps)*w.col+w.taps[(k+p)%len(w.taps)]+i*w.row:]
+		to := dst[p*width:][:rows]
+		for r := range to {
+			to[r] = x[r*w.row]
 		}
 	}
 }
@@ -129,18 +170,12 @@ func (c *correlation) pack(panel []float32, image, j, k, depth int) {
 	parts := c.stretches(space[:0], j, cols)
 	taps := len(c.taps)
 	for t, tap := range c.taps {
-		// Rows row, row+step, … hold this tap of channels from first on.
-		first, row, step := max(0, ceilDiv(k-t, taps)), 0, taps
-		if c.byTap {
-			first, row, step = max(0, k-t*c.own), 0, 1
-			row = max(0, t*c.own-k)
-		} else {
-			row = first*taps + t - k
-		}
-		count := min(c.own-first, ceilDiv(depth-row, step))
-		if count > 0 {
+		// Rows row, row+taps, … hold this tap of channels from first on.
+		first := max(0, ceilDiv(k-t, taps))
+		row := first*taps + t - k
+		if count := min(c.own-first, ceilDiv(depth-row, taps)); count > 0 {
 			at := tap + (c.first+first)*c.src.channel + image*c.src.plane
-			c.packRows(panel[row*c.cols:], step*c.cols, count, at, parts, cols)
+			c.packRows(panel[row*c.cols:], taps*c.cols, count, at, parts, cols)
 		}
 	}
 }
@@ -194,11 +229,8 @@ func (c *correlation) planewise() {
 				part := sums[j:min(n, j+chunk)]
 				for p := range c.k {
 					channel, tap := p/len(c.taps), p%len(c.taps)
-					if c.byTap {
-						channel, tap = p%c.own, p/c.own
-					}
 					x := c.src.data[c.taps[tap]+(c.first+channel)*c.src.channel+image*c.src.plane+j:]
-					k.axpy(part, x[:len(part)], c.a.at(i*c.a.row+p*c.a.col))
+					k.axpy(part, x[:len(part)], c.weight(i, channel, tap))
 				}
 			}
 			out := c.c[image*c.cImage+i*c.cRow:]
@@ -207,4 +239,12 @@ func (c *correlation) planewise() {
 			}
 		}
 	})
+}
+
+// weight is one element of A.
+func (c *correlation) weight(i, channel, tap int) float32 {
+	if w := c.turned; w != nil {
+		return w.w[i*w.row+channel*w.col+w.taps[tap]]
+	}
+	return c.a.at(i*c.a.row + channel*len(c.taps) + tap)
 }

@@ -22,7 +22,7 @@ func (d *Device) ConvInput(c *backend.Conv) {
 		return
 	}
 	own, rows, taps := c.O/c.Groups, c.C/c.Groups, backend.Volume(c.Kernel)
-	w := turned(wide(c.W, s), c.Groups, own, rows*taps, s) // [group, channel, tap, out channel]
+	w := wide(c.W, s)
 	phases, pad, span := inputPhases(c)
 	mark := s.used
 	atOnce := imagesAtOnce(c, max(c.O, c.C))
@@ -35,22 +35,12 @@ func (d *Device) ConvInput(c *backend.Conv) {
 		eachGroup(c, images, func(g int, s *scratch) {
 			mark := s.used
 			for _, f := range phases {
-				f.run(c, &p, pad, w[g*rows*taps*own:][:rows*taps*own], x[b*c.C*in:], bias, g, images, s)
+				f.run(c, &p, pad, w[g*own*rows*taps:], x[b*c.C*in:], bias, g, images, s)
 				s.used = mark
 			}
 		}, s)
 		s.used = mark
 	}
-}
-
-// turned transposes the weights of each group from [rows, cols] to [cols, rows].
-func turned(w []float32, groups, rows, cols int, s *scratch) []float32 {
-	t := s.take(len(w))
-	p := permutationOf([]int{groups, rows, cols}, []int{0, 2, 1})
-	if len(w) > 0 {
-		ranges(p.tasks(), max(1, grain*p.tasks()/len(w)), func(i, j int) { p.run(t, w, i, j) })
-	}
-	return t
 }
 
 // inputPhase is the elements a·stride + residue − pad of an input, for a in [from, from+n) along each axis, and
@@ -108,24 +98,15 @@ func coordinates(i int, shape [3]int) [3]int {
 func (f *inputPhase) run(c *backend.Conv, p *planes, pad [3]int, w, x, bias []float32, g, images int, s *scratch) {
 	own, rows, taps := c.O/c.Groups, c.C/c.Groups, backend.Volume(c.Kernel)
 	n, in := backend.Volume(f.n), backend.Volume(c.In)
-	k := correlation{gemm: gemm{m: rows, n: images * n, k: len(f.taps) * own, a: operand{full: w, row: taps * own,
-		col: 1}},
-		src: p, first: g * own, own: own, byTap: true, out: f.n, images: images}
+	k := correlation{gemm: gemm{m: rows, n: images * n, k: own * len(f.taps)}, turned: &turned{w, taps,
+		rows * taps, f.taps},
+		src: p, first: g * own, own: own, out: f.n, images: images}
 	for _, shift := range f.shifts {
 		k.taps = append(k.taps, p.offset(f.from[0]-shift[0]+pad[0], f.from[1]-shift[1]+pad[1],
 			f.from[2]-shift[2]+pad[2]))
 	}
 	if bias != nil {
 		k.rowBias = bias[g*rows:]
-	}
-	if len(f.taps) < taps {
-		k.a.row = len(f.taps) * own
-		k.a.full = s.take(rows * k.a.row)
-		for i := range rows {
-			for j, t := range f.taps {
-				copy(k.a.full[i*k.a.row+j*own:][:own], w[(i*taps+t)*own:])
-			}
-		}
 	}
 	if c.Stride == [3]int{1, 1, 1} {
 		k.c, k.cRow, k.cImage = x[g*rows*in:], in, c.C*in

@@ -38,6 +38,24 @@ def load(threads):
 
         return run
 
+    def conv(b, channels, side, backward):
+        x, w = torch.rand(b, channels, side, side) * 2 - 1, torch.rand(channels, channels, 3, 3) * 2 - 1
+        dy = torch.rand(b, channels, side, side)
+        if not backward:
+            def forward():
+                with torch.no_grad():
+                    torch.conv2d(x, w, padding=1)
+
+            return forward
+        x.requires_grad_()
+        w.requires_grad_()
+
+        def run():
+            x.grad = w.grad = None
+            torch.conv2d(x, w, padding=1).backward(dy)
+
+        return run
+
     def rows_op(name):
         F, aten = torch.nn.functional, torch.ops.aten
         fresh = {
@@ -71,7 +89,7 @@ def load(threads):
 
         return prepare
 
-    ops = {"gemm": gemm, "attention": attention, "decode": decode}
+    ops = {"gemm": gemm, "conv": conv, "attention": attention, "decode": decode}
     for name in ("exp", "silu", "gelu", "rmsnorm", "layernorm", "softmax"):
         ops[name] = rows_op(name)
     import torch_models

@@ -40,9 +40,24 @@ func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*im
 	if err != nil {
 		return "", err
 	}
-	if length, c := b.IDs.Dim(1), a.Model.Language.Config(); length >= c.MaxPositionEmbeddings && c.ModelType != "mpt" && c.RoPE.Type != "dynamic" {
-		return "", fmt.Errorf("reply: the conversation takes %d positions with its images, but the model has only %d: shorten or clear it", length, c.MaxPositionEmbeddings)
+	if err := a.fits(b.IDs.Dim(1)); err != nil {
+		return "", err
 	}
+	return a.answer(onText, func(o llm.Options) (llm.Generated, error) { return a.Model.Generate(ctx, b, o) })
+}
+
+// fits returns an error if a conversation takes more positions than the language model has.
+func (a *Assistant) fits(length int) error {
+	c := a.Model.Language.Config()
+	if length >= c.MaxPositionEmbeddings && c.ModelType != "mpt" && c.RoPE.Type != "dynamic" {
+		return fmt.Errorf("reply: the conversation takes %d positions with its images, but the model has only %d: shorten or clear it",
+			length, c.MaxPositionEmbeddings)
+	}
+	return nil
+}
+
+// answer makes text of what generate does with the assistant's options.
+func (a *Assistant) answer(onText func(string) error, generate func(llm.Options) (llm.Generated, error)) (string, error) {
 	o := a.Options
 	if o.MaxNewTokens == 0 {
 		o.MaxNewTokens = 512
@@ -54,7 +69,7 @@ func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*im
 	} else {
 		o.OnToken = func(_ int, id int32) error { return s.add(s.stream.Next(id)) }
 	}
-	g, err := a.Model.Generate(ctx, b, o)
+	g, err := generate(o)
 	if err != nil {
 		return s.said.String(), err
 	}
@@ -69,20 +84,11 @@ func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*im
 
 // Prompt tokenizes a conversation, with an answer to come, and prepares its images, as [Assistant.Reply] does.
 func (a *Assistant) Prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, error) {
-	if len(turns) == 0 || turns[len(turns)-1].From != chat.Human {
-		return Sample{}, fmt.Errorf("reply: the last turn must be the human's")
-	}
-	turns = append(append([]chat.Turn(nil), turns...), chat.Turn{From: chat.GPT, Open: true})
-	if a.Marks && len(pictures) > 0 {
-		for i := range turns {
-			turns[i].Value = strings.ReplaceAll(turns[i].Value, chat.ImageToken, chat.ImageStart+chat.ImageToken+chat.ImageEnd)
-		}
-	}
-	spans, err := a.Template.Spans(turns)
+	ids, err := a.promptIDs(turns, len(pictures) > 0)
+	x := Sample{Name: "prompt", IDs: ids}
 	if err != nil {
-		return Sample{}, fmt.Errorf("reply: %w", err)
+		return x, err
 	}
-	x := Sample{Name: "prompt", IDs: a.Template.Encode(a.Tokenizer, spans, chat.Options{Pictures: len(pictures) > 0}).IDs}
 	for i, m := range pictures {
 		p, err := a.image(m)
 		if err != nil {
@@ -91,6 +97,24 @@ func (a *Assistant) Prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, 
 		x.Images = append(x.Images, p)
 	}
 	return x, nil
+}
+
+// promptIDs tokenizes a conversation, with an answer to come: chat.ImageIndex stands where an image goes.
+func (a *Assistant) promptIDs(turns []chat.Turn, images bool) ([]int32, error) {
+	if len(turns) == 0 || turns[len(turns)-1].From != chat.Human {
+		return nil, fmt.Errorf("reply: the last turn must be the human's")
+	}
+	turns = append(append([]chat.Turn(nil), turns...), chat.Turn{From: chat.GPT, Open: true})
+	if a.Marks && images {
+		for i := range turns {
+			turns[i].Value = strings.ReplaceAll(turns[i].Value, chat.ImageToken, chat.ImageStart+chat.ImageToken+chat.ImageEnd)
+		}
+	}
+	spans, err := a.Template.Spans(turns)
+	if err != nil {
+		return nil, fmt.Errorf("reply: %w", err)
+	}
+	return a.Template.Encode(a.Tokenizer, spans, chat.Options{Pictures: images}).IDs, nil
 }
 
 // speech passes text on while it comes, but for what may become a stop string, and white space at both ends.

@@ -12,17 +12,22 @@ import (
 // otherwise, those of generation_config.json or config.json. The repetition penalty knows the text of the prompts. It
 // returns early with ctx's error; a batch that does not fit the model is an error too.
 func (m *VLM) Generate(ctx context.Context, b Batch, o llm.Options) (llm.Generated, error) {
+	p, err := m.Prompts(b)
+	if err != nil {
+		return llm.Generated{}, err
+	}
+	return llm.Generate(ctx, m.Language, p, m.options(o))
+}
+
+// options is o with the model's end and padding tokens where it has none.
+func (m *VLM) options(o llm.Options) llm.Options {
 	if o.EOS == nil {
 		o.EOS = m.config.EOS
 	}
 	if o.PAD < 0 && m.config.PAD >= 0 {
 		o.PAD = m.config.PAD
 	}
-	p, err := m.Prompts(b)
-	if err != nil {
-		return llm.Generated{}, err
-	}
-	return llm.Generate(ctx, m.Language, p, o)
+	return o
 }
 
 // Prompts encodes the images of a batch and embeds its rows, which are padded at the left or of one length, for the language model to continue: with

@@ -1,0 +1,161 @@
+package connector
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"slices"
+
+	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/tensor"
+)
+
+// Session is a conversation that keeps what was computed for it: the tokens of its images and the language model's cache. A further question about
+// an image neither encodes it again nor reads again what was said before. It serves one goroutine at a time; an assistant may have any
+// number of sessions at once.
+//
+//	s := a.NewSession()
+//	turns := []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}}
+//	answer, err := s.Reply(ctx, turns, images, nil)
+//	turns = append(turns, chat.Turn{From: chat.GPT, Value: answer}, chat.Turn{From: chat.Human, Value: "What colour is it?"})
+//	answer, err = s.Reply(ctx, turns, images, nil)
+type Session struct {
+	a        *Assistant
+	language *llm.Session
+	images   map[[sha256.Size]byte]*encoded
+}
+
+// encoded is an image that was encoded.
+type encoded struct {
+	key    int32          // stands for it among the session's ids: negative, and of no other image
+	tokens *tensor.Tensor // [N, C], as the language model sees it
+}
+
+// NewSession returns an empty session. The model's parameters may not change while it lives.
+func (a *Assistant) NewSession() *Session {
+	return &Session{a: a, language: llm.NewSession(a.Model.Language), images: map[[sha256.Size]byte]*encoded{}}
+}
+
+// Reply is [Assistant.Reply] for a conversation that may continue the one before: what they have in common, from the beginning on, is not computed
+// again, and no image twice. Any other conversation is right as well. Beam search and NoCache do not go with a session.
+func (s *Session) Reply(ctx context.Context, turns []chat.Turn, images []*imaging.RGB, onText func(string) error) (string, error) {
+	ids, err := s.a.promptIDs(turns, len(images) > 0)
+	if err != nil {
+		return "", err
+	}
+	if n := count(ids, chat.ImageIndex); n != len(images) {
+		return "", fmt.Errorf("reply: %d images for %d places in the text", len(images), n)
+	}
+	var keys []int32
+	given := len(images)
+	tokens := map[int32]*tensor.Tensor{}
+	for _, id := range ids {
+		if id != chat.ImageIndex {
+			keys = append(keys, id)
+			continue
+		}
+		x, err := s.encode(images[0])
+		if err != nil {
+			return "", fmt.Errorf("reply: image %d: %w", given-len(images)+1, err)
+		}
+		images, tokens[x.key] = images[1:], x.tokens
+		keys = append(keys, slices.Repeat([]int32{x.key}, x.tokens.Dim(0))...)
+	}
+	if most := s.a.Model.config.MaxLength; most > 0 && len(keys) > most {
+		return "", fmt.Errorf("reply: the conversation takes %d positions with its images, but the model keeps %d: shorten or clear it", len(keys), most)
+	}
+	if err := s.a.fits(len(keys)); err != nil {
+		return "", err
+	}
+	s.language.Truncate(s.language.Common(keys))
+	from := s.language.Len()
+	p := llm.Prompts{Seen: [][]int32{keys[from:]}}
+	if err := tensor.Catch(func() {
+		tensor.Scope(func(a *tensor.Arena) { p.Embeds = s.a.Model.embedKeys(a, keys, from, tokens).Clone() })
+	}); err != nil {
+		return "", err
+	}
+	return s.a.answer(onText, func(o llm.Options) (llm.Generated, error) {
+		return s.language.Generate(ctx, p, s.a.Model.options(o))
+	})
+}
+
+// Cached is the number of positions of the conversation that need no computation any more.
+func (s *Session) Cached() int { return s.language.Cached() }
+
+// Bytes is the memory that the session holds: the cache and the tokens of its images.
+func (s *Session) Bytes() int {
+	n := s.language.Bytes()
+	for _, x := range s.images {
+		n += 4 * x.tokens.Len()
+	}
+	return n
+}
+
+// encode returns the tokens of an image, from the encoder if it is new.
+func (s *Session) encode(m *imaging.RGB) (*encoded, error) {
+	sum := digest(m)
+	if x := s.images[sum]; x != nil {
+		return x, nil
+	}
+	image, err := s.a.image(m)
+	if err != nil {
+		return nil, err
+	}
+	b, err := s.a.Model.Splice([]Sample{{Name: "image", IDs: []int32{chat.ImageIndex}, Images: []Image{image}}}, false)
+	if err != nil {
+		return nil, err
+	}
+	x := &encoded{key: int32(-2 - len(s.images))}
+	if err := tensor.Catch(func() {
+		tensor.Scope(func(a *tensor.Arena) { x.tokens = s.a.Model.Tokens(b.In(a).frozen()).Detach().Clone() })
+	}); err != nil {
+		return nil, err
+	}
+	s.images[sum] = x
+	return x, nil
+}
+
+// digest identifies an image by all of its content.
+func digest(m *imaging.RGB) (sum [sha256.Size]byte) {
+	h := sha256.New()
+	h.Write(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, uint64(m.W)), uint64(m.H)))
+	h.Write(m.Pix)
+	h.Sum(sum[:0])
+	return sum
+}
+
+// embedKeys embeds keys from position from on, ids or the keys of images whose tokens are given: [1, n, C].
+func (m *VLM) embedKeys(s *tensor.Arena, keys []int32, from int, tokens map[int32]*tensor.Tensor) *tensor.Tensor {
+	n := len(keys) - from
+	text := make([]int32, n)
+	var places []int
+	var parts []*tensor.Tensor
+	for at := 0; at < len(keys); {
+		key := keys[at]
+		if key >= 0 {
+			if at >= from {
+				text[at-from] = key
+			}
+			at++
+			continue
+		}
+		N := tokens[key].Dim(0) // an image is all of its positions
+		if skip := max(from-at, 0); skip < N {
+			parts = append(parts, tokens[key].In(s).Slice(0, skip, N))
+			for i := skip; i < N; i++ {
+				places = append(places, at+i-from)
+			}
+		}
+		at += N
+	}
+	x := m.Language.Embed(tensor.WrapInts(text, 1, n).In(s)).NoGrad() // [1, n, C]
+	if len(parts) == 0 {
+		return x
+	}
+	C := x.Dim(2)
+	return tensor.ScatterRows(x.Reshape(n, C), tensor.Ints(places, len(places)), tensor.Concat(0, parts...)).Reshape(1, n, C)
+}

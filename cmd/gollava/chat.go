@@ -56,7 +56,7 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 		return fmt.Errorf("chat: %w", err)
 	}
 	c.ignored(a)
-	t := talk{assistant: a, out: c.out}
+	t := talk{session: a.NewSession(), out: c.out}
 	for _, name := range v.Image {
 		if err := t.show(name); err != nil {
 			return fmt.Errorf("chat: %w", err)
@@ -106,8 +106,8 @@ func (c console) ignored(a *connector.Assistant) {
 
 // talk is a conversation.
 type talk struct {
-	assistant *connector.Assistant
-	out       io.Writer
+	session *connector.Session
+	out     io.Writer
 
 	turns    []chat.Turn
 	pictures []*imaging.RGB
@@ -129,7 +129,7 @@ func (t *talk) show(name string) error {
 func (t *talk) say(ctx context.Context, text string) error {
 	text = strings.Repeat(chat.ImageToken+"\n", t.fresh) + strings.ReplaceAll(text, chat.ImageToken, "image")
 	turns := append(t.turns, chat.Turn{From: chat.Human, Value: text})
-	answer, err := t.assistant.Reply(ctx, turns, t.pictures, func(s string) error {
+	answer, err := t.session.Reply(ctx, turns, t.pictures, func(s string) error {
 		_, err := io.WriteString(t.out, s)
 		return err
 	})

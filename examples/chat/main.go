@@ -39,6 +39,7 @@ func run(ctx context.Context, model string, in io.Reader, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	session := a.NewSession()
 	var turns []chat.Turn
 	var pictures []*imaging.RGB
 	show := func(text string) error {
@@ -57,7 +58,7 @@ func run(ctx context.Context, model string, in io.Reader, out io.Writer) error {
 			continue
 		}
 		turns = append(turns, chat.Turn{From: chat.Human, Value: shown + lines.Text()})
-		answer, err := a.Reply(ctx, turns, pictures, show)
+		answer, err := session.Reply(ctx, turns, pictures, show)
 		if err != nil {
 			return err
 		}

@@ -9,15 +9,16 @@ import (
 
 // program holds a field for each command, whose type lies in a file of its own.
 type program struct {
-	Train   trainCommand   `cmd:"" help:"Train a stage of LLaVA's recipe."`
-	Chat    chatCommand    `cmd:"" help:"Talk with a model about pictures."`
-	Serve   serveCommand   `cmd:"" help:"Answer OpenAI's and Ollama's clients over HTTP, and show a chat page."`
-	Eval    evalCommand    `cmd:"" help:"Answer a file of questions and score the answers."`
-	Data    dataCommand    `cmd:"" help:"Check data sets, and show what a model will see of them."`
-	Inspect inspectCommand `cmd:"" help:"Show what a checkpoint folder holds."`
-	Merge   mergeCommand   `cmd:"" help:"Fold an adapter into its model."`
-	Export  exportCommand  `cmd:"" help:"Write a model as other programs expect it."`
-	Verify  verifyCommand  `cmd:"" help:"Compare this program with results that other programs recorded."`
+	Train    trainCommand    `cmd:"" help:"Train a stage of LLaVA's recipe."`
+	Chat     chatCommand     `cmd:"" help:"Talk with a model about pictures."`
+	Serve    serveCommand    `cmd:"" help:"Answer OpenAI's and Ollama's clients over HTTP, and show a chat page."`
+	Eval     evalCommand     `cmd:"" help:"Answer a file of questions and score the answers."`
+	Generate generateCommand `cmd:"" help:"Write instruction data from captions and boxes."`
+	Data     dataCommand     `cmd:"" help:"Check data sets, and show what a model will see of them."`
+	Inspect  inspectCommand  `cmd:"" help:"Show what a checkpoint folder holds."`
+	Merge    mergeCommand    `cmd:"" help:"Fold an adapter into its model."`
+	Export   exportCommand   `cmd:"" help:"Write a model as other programs expect it."`
+	Verify   verifyCommand   `cmd:"" help:"Compare this program with results that other programs recorded."`
 }
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }

@@ -97,6 +97,27 @@ func (e *Endpoint) Ask(ctx context.Context, r *Request) (Reply, error) {
 	return reply, nil
 }
 
+// AskUntil asks up to attempts times for a reply that is a text of the assistant, waiting between as the service wishes.
+func (e *Endpoint) AskUntil(ctx context.Context, r *Request, attempts int) (Reply, error) {
+	c := Config{Model: r.Model}
+	for n := 1; ; n++ {
+		reply, err := e.Ask(ctx, r)
+		if err != nil {
+			return reply, err
+		}
+		f, again, _ := reply.fault(&c)
+		if f == "" {
+			return reply, nil
+		}
+		if !again || n >= attempts {
+			return reply, fmt.Errorf("%s: %s: the endpoint answers %d %s %s", e.URL, f, reply.Status, reply.Code, reply.Error)
+		}
+		if err := sleep(ctx, max(reply.RetryAfter, time.Second<<min(n-1, 6))); err != nil {
+			return reply, err
+		}
+	}
+}
+
 func (e *Endpoint) client() *http.Client {
 	if e.Client != nil {
 		return e.Client

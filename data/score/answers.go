@@ -215,6 +215,16 @@ func (a *Answers) find(key string) (Answer, bool, error) {
 	return x, err == nil, err
 }
 
+// Text is the answer that counts for a question, if there is one.
+func (a *Answers) Text(id string) (string, bool) {
+	i, ok := a.byID[id]
+	if !ok {
+		return "", false
+	}
+	x, err := a.at(i)
+	return x.Text, err == nil
+}
+
 // each calls f with every answer in the files' order.
 func (a *Answers) each(f func(Answer) error) error {
 	for i := range a.places {

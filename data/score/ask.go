@@ -1,6 +1,7 @@
 package score
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -25,11 +26,20 @@ func asked(text, suffix string) string {
 
 // askRow is a line of LLaVA's question files.
 type askRow struct {
-	ID       jsonrecord.ID `json:"question_id"`
-	Image    string        `json:"image"`
-	Text     string        `json:"text"`
-	Question string        `json:"question"`
-	Category string        `json:"category"`
+	ID       json.RawMessage `json:"question_id"`
+	Image    string          `json:"image"`
+	Text     string          `json:"text"`
+	Question string          `json:"question"`
+	Category string          `json:"category"`
+}
+
+// id is the question's id, and whether it is written as a number.
+func (q askRow) id() (id string, number bool, err error) {
+	var v jsonrecord.ID
+	if err := json.Unmarshal(q.ID, &v); err != nil || v == "" {
+		return "", false, fmt.Errorf("no question_id")
+	}
+	return string(v), q.ID[0] != '"', nil
 }
 
 // askRows asks the questions of a file in LLaVA's form.
@@ -46,10 +56,11 @@ func askRows(suffix string) func(Files, func(Question) error) error {
 			if q.Text == "" {
 				q.Text = q.Question
 			}
-			if q.ID == "" || q.Text == "" {
+			id, number, err := q.id()
+			if err != nil || q.Text == "" {
 				return fmt.Errorf("%s: no question_id, or no text", r.At())
 			}
-			return f(Question{ID: string(q.ID), Image: q.Image, Text: asked(q.Text, suffix), Category: q.Category})
+			return f(Question{ID: id, Numeric: number, Image: q.Image, Text: asked(q.Text, suffix), Category: q.Category})
 		})
 	}
 }

@@ -26,11 +26,12 @@ type Files struct {
 
 // Benchmark is one benchmark: how it is scored, asked and handed in.
 type Benchmark struct {
-	Name  string // as on the command line
-	Title string // as in papers
-	Main  string // the number that papers report
-	Scale float64
-	Needs string // which files it reads, for people
+	Name  string  // as on the command line
+	Title string  // as in papers
+	Main  string  // the number that papers report
+	Scale float64 // times it gives the number as papers print it
+	Max   float64 // the highest score, as papers print it
+	Needs string  // which files it reads, for people
 	// Score reads the files and scores the answers. Errors name file and line.
 	Score func(Files) (*Report, error)
 	// Ask calls f with each question as LLaVA-1.5 asks it. nil: it cannot be asked, only scored.
@@ -43,6 +44,7 @@ type Benchmark struct {
 // Question is one question as a model gets it.
 type Question struct {
 	ID       string
+	Numeric  bool   // the question file has the id as a number, and answer files must too
 	Image    string // under the benchmark's image folder; empty: none
 	Inline   []byte // the encoded picture itself, where the question file holds it
 	Text     string // without the image token

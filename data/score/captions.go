@@ -10,7 +10,7 @@ import (
 
 func captionBenchmark() Benchmark {
 	return Benchmark{
-		Name: "captions", Title: "COCO captions", Main: "CIDEr", Scale: 100,
+		Name: "captions", Title: "COCO captions", Main: "CIDEr", Scale: 100, Max: 100,
 		Needs: "annotations (captions_val2014.json or another file in COCO's form)",
 		Score: scoreCaptions, Ask: askCaptions, Upload: uploadCaptions,
 	}

@@ -13,7 +13,7 @@ import (
 
 func chairBenchmark() Benchmark {
 	return Benchmark{
-		Name: "chair", Title: "CHAIR", Main: "CHAIRi", Scale: 100,
+		Name: "chair", Title: "CHAIR", Main: "CHAIRi", Scale: 100, Max: 100,
 		Needs: "annotations (instances_val2014.json), reference (captions_val2014.json); synonyms: a line of " +
 			"words for each object, the first its name",
 		Score: scoreCHAIR, Ask: askCaptions,

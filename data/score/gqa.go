@@ -11,7 +11,7 @@ import (
 
 func gqaBenchmark() Benchmark {
 	return Benchmark{
-		Name: "gqa", Title: "GQA", Main: "accuracy", Scale: 1,
+		Name: "gqa", Title: "GQA", Main: "accuracy", Scale: 1, Max: 100,
 		Needs: "annotations (testdev_balanced_questions.json); for validity and plausibility: choices; to ask: " +
 			"questions (llava_gqa_testdev_balanced.jsonl)",
 		Score: scoreGQA, Ask: askGQA, Upload: uploadGQA,

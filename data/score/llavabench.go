@@ -16,7 +16,7 @@ import (
 
 func llavaBenchmark() Benchmark {
 	return Benchmark{
-		Name: "llavabench", Title: "LLaVA-Bench", Main: "all", Scale: 1,
+		Name: "llavabench", Title: "LLaVA-Bench", Main: "all", Scale: 1, Max: 100,
 		Needs: "questions, context, rule, reference (answers_gpt4.jsonl); grades: a judge's reviews (see --judge)",
 		Score: scoreLLaVABench, Ask: askRows(""),
 	}

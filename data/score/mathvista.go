@@ -15,7 +15,7 @@ import (
 
 func mathVistaBenchmark() Benchmark {
 	return Benchmark{
-		Name: "mathvista", Title: "MathVista", Main: "average", Scale: 100,
+		Name: "mathvista", Title: "MathVista", Main: "average", Scale: 100, Max: 100,
 		Needs: "answers: the results file with extractions; or questions (testmini.json), and answers of any " +
 			"kind, from which what needs no judge is extracted",
 		Score: scoreMathVista, Ask: askMathVista,

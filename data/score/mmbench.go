@@ -15,7 +15,7 @@ import (
 
 func mmBenchmark() Benchmark {
 	return Benchmark{
-		Name: "mmbench", Title: "MMBench", Main: "overall", Scale: 100,
+		Name: "mmbench", Title: "MMBench", Main: "overall", Scale: 100, Max: 100,
 		Needs: "questions (mmbench_dev_*.tsv, with --chinese for the Chinese ones; answers of other programs: " +
 			"index, prediction)",
 		Score: scoreMMBench, Ask: askMMBench, Upload: uploadMMBench,
@@ -340,7 +340,7 @@ func askMMBench(files Files, f func(Question) error) error {
 	}
 	return eachMMRow(files.Questions, func(rec jsonrecord.Record, row mmRow) error {
 		prompt, _ := MMBenchPrompt(row.question, row.hint, row.options, 0)
-		q := Question{ID: strconv.Itoa(row.index), Text: prompt + suffix, Category: row.category, Options: row.options}
+		q := Question{ID: strconv.Itoa(row.index), Numeric: true, Text: prompt + suffix, Category: row.category, Options: row.options}
 		if n, ok := pictureOf(row.image); ok {
 			if q.Inline = kept[n]; q.Inline == nil {
 				return fmt.Errorf(

@@ -15,7 +15,7 @@ import (
 
 func mmeBenchmark() Benchmark {
 	return Benchmark{
-		Name: "mme", Title: "MME", Main: "perception", Scale: 1,
+		Name: "mme", Title: "MME", Main: "perception", Scale: 1, Max: 2000,
 		Needs: "answers: the folder of eval_tool's results (TASK.txt); or LLaVA's answers, with annotations: the " +
 			"folder MME_Benchmark_release_version",
 		Score: scoreMME, Ask: askRows(shortAnswer), Upload: uploadMME,

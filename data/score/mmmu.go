@@ -12,7 +12,7 @@ import (
 
 func mmmuBenchmark() Benchmark {
 	return Benchmark{
-		Name: "mmmu", Title: "MMMU", Main: "Overall", Scale: 100,
+		Name: "mmmu", Title: "MMMU", Main: "Overall", Scale: 100, Max: 100,
 		Needs: "annotations (answer_dict_val.json); to read letters out of free answers, and to ask: questions " +
 			"(JSONL of id, question, options, question_type, image)",
 		Score: scoreMMMU, Ask: askMMMU, Upload: uploadTexts,

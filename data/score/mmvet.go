@@ -12,7 +12,7 @@ import (
 
 func mmVetBenchmark() Benchmark {
 	return Benchmark{
-		Name: "mmvet", Title: "MM-Vet", Main: "total", Scale: 1,
+		Name: "mmvet", Title: "MM-Vet", Main: "total", Scale: 1, Max: 100,
 		Needs: "questions (mm-vet.json); grades: what a judge said (see --judge)",
 		Score: scoreMMVet, Ask: askMMVet, Upload: uploadTexts,
 	}

@@ -88,7 +88,7 @@ func Same(answer, truth string) bool {
 
 func popeBenchmark() Benchmark {
 	return Benchmark{
-		Name: "pope", Title: "POPE", Main: "mean_f1", Scale: 100,
+		Name: "pope", Title: "POPE", Main: "mean_f1", Scale: 100, Max: 100,
 		Needs: "questions (llava_pope_test.jsonl), annotations (the folder of coco_pope_*.json)",
 		Score: scorePOPE, Ask: askRows(shortAnswer),
 	}

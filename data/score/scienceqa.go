@@ -10,7 +10,7 @@ import (
 
 func scienceQABenchmark() Benchmark {
 	return Benchmark{
-		Name: "scienceqa", Title: "ScienceQA-IMG", Main: "img_accuracy", Scale: 1,
+		Name: "scienceqa", Title: "ScienceQA-IMG", Main: "img_accuracy", Scale: 1, Max: 100,
 		Needs: "annotations (problems.json), splits (pid_splits.json), split (test)",
 		Score: scoreScienceQA, Ask: askScienceQA,
 	}

@@ -10,7 +10,7 @@ import (
 
 func seedBenchmark() Benchmark {
 	return Benchmark{
-		Name: "seedbench", Title: "SEED-Bench", Main: "total", Scale: 1,
+		Name: "seedbench", Title: "SEED-Bench", Main: "total", Scale: 1, Max: 100,
 		Needs: "questions (SEED-Bench.json)",
 		Score: scoreSEED, Ask: askSEED, Upload: uploadSEED,
 	}

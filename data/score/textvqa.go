@@ -10,7 +10,7 @@ import (
 
 func textVQABenchmark() Benchmark {
 	return Benchmark{
-		Name: "textvqa", Title: "TextVQA", Main: "accuracy", Scale: 100,
+		Name: "textvqa", Title: "TextVQA", Main: "accuracy", Scale: 100, Max: 100,
 		Needs: "annotations (TextVQA_0.5.1_val.json); to ask: questions (llava_textvqa_val_v051_ocr.jsonl)",
 		Score: scoreTextVQA, Ask: askRows(shortAnswer),
 	}

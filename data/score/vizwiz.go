@@ -6,7 +6,7 @@ import "fmt"
 
 func vizWizBenchmark() Benchmark {
 	return Benchmark{
-		Name: "vizwiz", Title: "VizWiz", Main: "overall", Scale: 1,
+		Name: "vizwiz", Title: "VizWiz", Main: "overall", Scale: 1, Max: 100,
 		Needs: "questions (llava_test.jsonl); to score: annotations with answers (val.json: a list of image, " +
 			"question, answers)",
 		Score: scoreVizWiz, Ask: askRows(unanswerable + shortAnswer), Upload: uploadVizWiz,

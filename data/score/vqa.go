@@ -12,7 +12,7 @@ import (
 
 func vqaBenchmark() Benchmark {
 	return Benchmark{
-		Name: "vqav2", Title: "VQAv2", Main: "overall", Scale: 1,
+		Name: "vqav2", Title: "VQAv2", Main: "overall", Scale: 1, Max: 100,
 		Needs: "questions, annotations (v2_mscoco_val2014_annotations.json; the test splits have none: see --upload)",
 		Score: scoreVQA, Ask: askVQA, Upload: uploadVQA,
 	}
@@ -210,6 +210,10 @@ func askVQA(files Files, f func(Question) error) error {
 		if image == "" {
 			image = fmt.Sprintf("COCO_%s_%012s.jpg", subtype, string(q.ImageID))
 		}
-		return f(Question{ID: string(q.ID), Image: image, Text: asked(q.Question, shortAnswer)})
+		id, number, err := q.id()
+		if err != nil {
+			return fmt.Errorf("%s: %w", r.At(), err)
+		}
+		return f(Question{ID: id, Numeric: number, Image: image, Text: asked(q.Question, shortAnswer)})
 	})
 }

@@ -68,7 +68,8 @@ func (v evalCommand) benchmark(ctx context.Context, c console) error {
 		}
 		r, err := b.Score(files)
 		if err != nil {
-			c.next("the answers are in %s; gollava score %s scores them once the truth is at hand, --upload writes them for the server", path, b.Name)
+			c.next("the answers are in %s; gollava score %s scores them once the truth is at hand, --upload "+
+				"writes them for the server", path, b.Name)
 			return fmt.Errorf("%w\n%s needs: %s", err, b.Title, b.Needs)
 		}
 		reports = append(reports, r)
@@ -81,7 +82,11 @@ func (v evalCommand) benchmark(ctx context.Context, c console) error {
 		fmt.Fprintf(c.out, "  %s: %s %.6g\n", kinds[i+1], b.Main, x)
 		printComparison(c, string(kinds[i+1]), score.Compare(reports[0].Items, r.Items))
 	}
-	c.next("the answers are in %s; gollava score %s compares them with those of another model (--against)", v.Answers, b.Name)
+	c.next(
+		"the answers are in %s; gollava score %s compares them with those of another model (--against)",
+		v.Answers,
+		b.Name,
+	)
 	return nil
 }
 
@@ -153,7 +158,9 @@ func (s *benchmarkSession) answer(ctx context.Context, path string, k baseline) 
 		if q.Numeric {
 			id = []byte(q.ID)
 		}
-		line, err := json.Marshal(reply{ID: id, Prompt: q.Text, Text: text, AnswerID: fmt.Sprintf("%x", i), Model: s.modelID()})
+		line, err := json.Marshal(
+			reply{ID: id, Prompt: q.Text, Text: text, AnswerID: fmt.Sprintf("%x", i), Model: s.modelID()},
+		)
 		if err == nil {
 			_, err = out.Write(append(line, '\n'))
 		}
@@ -164,7 +171,14 @@ func (s *benchmarkSession) answer(ctx context.Context, path string, k baseline) 
 		if now := time.Now(); now.Sub(last) >= time.Second || asked == missing {
 			last = now
 			left := time.Duration(float64(now.Sub(began)) / float64(asked) * float64(missing-asked))
-			fmt.Fprintf(s.err, "%d of %d questions, %.1f a second, %s left\n", asked, missing, float64(asked)/now.Sub(began).Seconds(), left.Round(time.Second))
+			fmt.Fprintf(
+				s.err,
+				"%d of %d questions, %.1f a second, %s left\n",
+				asked,
+				missing,
+				float64(asked)/now.Sub(began).Seconds(),
+				left.Round(time.Second),
+			)
 		}
 	}
 	return out.Close()
@@ -172,8 +186,8 @@ func (s *benchmarkSession) answer(ctx context.Context, path string, k baseline) 
 
 func (s *benchmarkSession) modelID() string { return filepath.Base(filepath.Clean(s.Source.Dir)) }
 
-// answered reads which questions a file answers, cutting off a last line that a killed run left unfinished. Answers of another model or
-// to other questions are refused: an answer file is never mixed.
+// answered reads which questions a file answers, cutting off a last line that a killed run left unfinished. Answers
+// of another model or to other questions are refused: an answer file is never mixed.
 func (s *benchmarkSession) answered(path string) (map[string]bool, error) {
 	done, asked := map[string]bool{}, map[string]bool{}
 	for _, q := range s.questions {
@@ -192,9 +206,15 @@ func (s *benchmarkSession) answered(path string) (map[string]bool, error) {
 		case err != nil:
 			return fmt.Errorf("%w: mend or delete the line, or name another file", err)
 		case v.Model != s.modelID():
-			return fmt.Errorf("%s: the answer is of model %q, and %q is evaluated: name another file of answers", r.At(), v.Model, s.modelID())
+			return fmt.Errorf(
+				"%s: the answer is of model %q, and %q is evaluated: name another file of answers",
+				r.At(),
+				v.Model,
+				s.modelID(),
+			)
 		case !asked[key(string(v.ID), v.Prompt)]:
-			return fmt.Errorf("%s: question %s is not asked here in these words: the file is of another benchmark or split; name another file of answers", r.At(), v.ID)
+			return fmt.Errorf("%s: question %s is not asked here in these words: the file is of another benchmark "+
+				"or split; name another file of answers", r.At(), v.ID)
 		}
 		done[key(string(v.ID), v.Prompt)] = true
 		whole = r.Offset + int64(len(r.Raw)) + 1
@@ -249,7 +269,8 @@ func (s *benchmarkSession) ask(ctx context.Context, i int, k baseline) (string, 
 	if k == shuffled && (q.Image != "" || q.Inline != nil) {
 		for step := range s.questions { // the next that has a picture, and another one
 			from = s.questions[(i+len(s.questions)/2+step)%len(s.questions)]
-			if (from.Image != "" || from.Inline != nil) && (from.Image != q.Image || from.Image == "" && from.ID != q.ID) {
+			if (from.Image != "" || from.Inline != nil) &&
+				(from.Image != q.Image || from.Image == "" && from.ID != q.ID) {
 				break
 			}
 		}

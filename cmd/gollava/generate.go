@@ -20,36 +20,36 @@ type generateCommand struct {
 	Captions  string `placeholder:"FILE" help:"COCO's captions_*.json."`
 	Instances string `placeholder:"FILE" help:"COCO's instances_*.json; without it only conversations are written."`
 	Records   string `placeholder:"FILE" help:"Instead of COCO's files: records of image, captions and boxes, one a line."`
-	Images    string `placeholder:"DIR" help:"Folder of the pictures; without it nobody looks whether they are there."`
-	Out       string `placeholder:"DIR" help:"Where the data go, and the log that a stopped run goes on from."`
+	Images    string `placeholder:"DIR"  help:"Folder of the pictures; without it nobody looks whether they are there."`
+	Out       string `placeholder:"DIR"  help:"Where the data go, and the log that a stopped run goes on from."`
 
 	Teacher string        `enum:"rules,shapes,endpoint" default:"rules" help:"Who writes: rules over captions and boxes, the rules of the built-in shapes world, or an OpenAI-style endpoint (${enum})."`
-	BaseURL string        `name:"base-url" placeholder:"URL" help:"Of the endpoint, such as http://localhost:8080/v1. The key is read from OPENAI_API_KEY."`
-	Model   string        `help:"The endpoint's name for the model."`
-	Workers int           `default:"4" help:"Requests at once."`
-	RPM     float64       `name:"requests-per-minute" help:"Limit of requests a minute; 0: none."`
-	TPM     float64       `name:"tokens-per-minute" help:"Limit of tokens a minute; 0: none."`
-	Timeout time.Duration `default:"2m" help:"Of one request."`
+	BaseURL string        `                                             help:"Of the endpoint, such as http://localhost:8080/v1. The key is read from OPENAI_API_KEY."                                   name:"base-url"            placeholder:"URL"`
+	Model   string        `                                             help:"The endpoint's name for the model."`
+	Workers int           `                             default:"4"     help:"Requests at once."`
+	RPM     float64       `                                             help:"Limit of requests a minute; 0: none."                                                                                      name:"requests-per-minute"`
+	TPM     float64       `                                             help:"Limit of tokens a minute; 0: none."                                                                                        name:"tokens-per-minute"`
+	Timeout time.Duration `                             default:"2m"    help:"Of one request."`
 
 	Config  string             `placeholder:"FILE" help:"JSON with any of the settings; see docs/instruction-data.md."`
-	Prompts string             `placeholder:"DIR" help:"Folder of prompts to use instead of ours."`
-	Write   string             `name:"write-prompts" placeholder:"DIR" help:"Only write our prompts into a folder, to be edited."`
-	Kinds   []string           `help:"Kinds to write: conversation, detail, reasoning. Default: all."`
-	Shares  map[string]float64 `help:"Share of pictures that each kind is asked about, such as conversation=0.6;detail=0.25."`
-	Seed    *int64             `help:"Of all random choices."`
+	Prompts string             `placeholder:"DIR"  help:"Folder of prompts to use instead of ours."`
+	Write   string             `placeholder:"DIR"  help:"Only write our prompts into a folder, to be edited."                                    name:"write-prompts"`
+	Kinds   []string           `                   help:"Kinds to write: conversation, detail, reasoning. Default: all."`
+	Shares  map[string]float64 `                   help:"Share of pictures that each kind is asked about, such as conversation=0.6;detail=0.25."`
+	Seed    *int64             `                   help:"Of all random choices."`
 
-	BudgetUSD       *float64 `name:"budget-usd" help:"Stop asking when this is spent; needs the prices."`
-	BudgetTokens    *int     `name:"budget-tokens" help:"Stop asking after this many tokens."`
-	PricePrompt     *float64 `name:"price-prompt" help:"Dollars for a million tokens of questions."`
+	BudgetUSD       *float64 `name:"budget-usd"       help:"Stop asking when this is spent; needs the prices."`
+	BudgetTokens    *int     `name:"budget-tokens"    help:"Stop asking after this many tokens."`
+	PricePrompt     *float64 `name:"price-prompt"     help:"Dollars for a million tokens of questions."`
 	PriceCompletion *float64 `name:"price-completion" help:"Dollars for a million tokens of answers."`
 
 	JudgeModel string `name:"judge-model" help:"A second model that looks at every answer before it is accepted."`
-	JudgeURL   string `name:"judge-url" placeholder:"URL" help:"Its endpoint; default: --base-url."`
+	JudgeURL   string `name:"judge-url"   help:"Its endpoint; default: --base-url."                               placeholder:"URL"`
 
 	DryRun bool   `name:"dry-run" help:"Only print the estimate and three requests."`
-	Page   int    `help:"Also write page.html with so many samples of each kind beside their pictures and boxes."`
-	Seeds  string `placeholder:"FILE" help:"With --grow: instructions, one a line, that the pool grows from."`
-	Grow   int    `help:"Instead of data about pictures: grow a pool by so many instructions (Self-Instruct), and write it to pool.txt."`
+	Page   int    `               help:"Also write page.html with so many samples of each kind beside their pictures and boxes."`
+	Seeds  string `               help:"With --grow: instructions, one a line, that the pool grows from."                                               placeholder:"FILE"`
+	Grow   int    `               help:"Instead of data about pictures: grow a pool by so many instructions (Self-Instruct), and write it to pool.txt."`
 }
 
 func (generateCommand) Help() string {
@@ -100,7 +100,14 @@ func (v generateCommand) run(ctx context.Context, c console) error {
 		return err
 	}
 	e := config.Estimate(set)
-	fmt.Fprintf(c.err, "%d pictures, %d samples to ask for; about %d + %d tokens", len(set.Scenes), e.Samples, e.Usage.Prompt, e.Usage.Completion)
+	fmt.Fprintf(
+		c.err,
+		"%d pictures, %d samples to ask for; about %d + %d tokens",
+		len(set.Scenes),
+		e.Samples,
+		e.Usage.Prompt,
+		e.Usage.Completion,
+	)
 	if e.USD > 0 {
 		fmt.Fprintf(c.err, ", $%.2f", e.USD)
 	}
@@ -152,7 +159,8 @@ func (v generateCommand) open() (*generate.Set, error) {
 	case v.Captions != "" && v.Records == "":
 		return generate.OpenCOCO(v.Captions, v.Instances, v.Images)
 	}
-	return nil, errors.New("name what is known of the pictures: --captions (and --instances) in COCO's form, or --records")
+	return nil, errors.New("name what is known of the pictures: --captions (and --instances) in COCO's form, or " +
+		"--records")
 }
 
 // teacher is who writes, with the settings that suit it.
@@ -182,7 +190,13 @@ func (v generateCommand) teacher(set *generate.Set) (generate.Config, generate.T
 }
 
 func (v generateCommand) endpoint(url string) *generate.Endpoint {
-	return &generate.Endpoint{URL: url, Key: os.Getenv("OPENAI_API_KEY"), Timeout: v.Timeout, RequestsPerMinute: v.RPM, TokensPerMinute: v.TPM}
+	return &generate.Endpoint{
+		URL:               url,
+		Key:               os.Getenv("OPENAI_API_KEY"),
+		Timeout:           v.Timeout,
+		RequestsPerMinute: v.RPM,
+		TokensPerMinute:   v.TPM,
+	}
 }
 
 // settings applies a file of settings, prompts and flags, in this order.
@@ -240,8 +254,18 @@ func progress(c console) func(generate.Progress) {
 		if now := time.Now(); now.Sub(last) >= time.Second {
 			last = now
 			rate := float64(p.Requests) / p.Elapsed.Seconds()
-			fmt.Fprintf(c.err, "%d of %d samples, %.1f requests/s, %d + %d tokens, $%.4f, slowest %s, %s left\n", p.Done, p.Total, rate,
-				p.Usage.Prompt, p.Usage.Completion, p.USD, p.Slowest.Round(time.Millisecond), p.ETA.Round(time.Second))
+			fmt.Fprintf(
+				c.err,
+				"%d of %d samples, %.1f requests/s, %d + %d tokens, $%.4f, slowest %s, %s left\n",
+				p.Done,
+				p.Total,
+				rate,
+				p.Usage.Prompt,
+				p.Usage.Completion,
+				p.USD,
+				p.Slowest.Round(time.Millisecond),
+				p.ETA.Round(time.Second),
+			)
 		}
 	}
 }
@@ -272,7 +296,14 @@ func (v generateCommand) grow(ctx context.Context, c console) error {
 	if err := os.WriteFile(path, []byte(strings.Join(append(seeds, grown.Added...), "\n")+"\n"), 0o666); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "%d instructions from %d seeds in %d rounds; dropped: %v\n", len(grown.Added), len(seeds), grown.Rounds, grown.Dropped)
+	fmt.Fprintf(
+		c.out,
+		"%d instructions from %d seeds in %d rounds; dropped: %v\n",
+		len(grown.Added),
+		len(seeds),
+		grown.Rounds,
+		grown.Dropped,
+	)
 	c.next("the pool is in %s; as detail_questions.txt in a folder of prompts it is what descriptions answer", path)
 	return nil
 }

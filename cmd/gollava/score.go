@@ -20,37 +20,49 @@ type benchmarkTruth struct {
 	Annotations string `placeholder:"PATH" help:"The truth, where it is in a file or folder of its own."`
 	Choices     string `placeholder:"FILE" help:"GQA: valid and plausible answers."`
 	Splits      string `placeholder:"FILE" help:"ScienceQA: pid_splits.json."`
-	Split       string `help:"ScienceQA: the split; default: test."`
+	Split       string `                   help:"ScienceQA: the split; default: test."`
 	Context     string `placeholder:"FILE" help:"LLaVA-Bench: context.jsonl."`
 	Rule        string `placeholder:"FILE" help:"LLaVA-Bench: rule.json."`
 	Reference   string `placeholder:"FILE" help:"LLaVA-Bench: the reference answers; CHAIR: COCO's captions."`
 	Grades      string `placeholder:"FILE" help:"MM-Vet, LLaVA-Bench: what a judge said; written with --judge-url."`
 	Synonyms    string `placeholder:"FILE" help:"CHAIR: a line of words for each object, the first its name."`
-	Chinese     bool   `help:"MMBench: ask in Chinese."`
-	Vanilla     bool   `help:"MMBench: every row by itself instead of the circular evaluation."`
-	IgnoreEmpty bool   `name:"ignore-empty" help:"MathVista: an empty extraction is wrong instead of the nearest choice."`
+	Chinese     bool   `                   help:"MMBench: ask in Chinese."`
+	Vanilla     bool   `                   help:"MMBench: every row by itself instead of the circular evaluation."`
+	IgnoreEmpty bool   `                   help:"MathVista: an empty extraction is wrong instead of the nearest choice." name:"ignore-empty"`
 }
 
 func (f benchmarkTruth) files(answers ...string) score.Files {
-	return score.Files{Annotations: f.Annotations, Answers: answers, Choices: f.Choices, Splits: f.Splits, Split: f.Split,
-		Context: f.Context, Rule: f.Rule, Reference: f.Reference, Grades: f.Grades, Synonyms: f.Synonyms, Chinese: f.Chinese, Vanilla: f.Vanilla,
-		IgnoreEmpty: f.IgnoreEmpty}
+	return score.Files{
+		Annotations: f.Annotations,
+		Answers:     answers,
+		Choices:     f.Choices,
+		Splits:      f.Splits,
+		Split:       f.Split,
+		Context:     f.Context,
+		Rule:        f.Rule,
+		Reference:   f.Reference,
+		Grades:      f.Grades,
+		Synonyms:    f.Synonyms,
+		Chinese:     f.Chinese,
+		Vanilla:     f.Vanilla,
+		IgnoreEmpty: f.IgnoreEmpty,
+	}
 }
 
 // judgeFlags name a judge.
 type judgeFlags struct {
-	JudgeURL    string `name:"judge-url" placeholder:"URL" help:"OpenAI-style endpoint that judges answers (MM-Vet, LLaVA-Bench). The key is read from OPENAI_API_KEY."`
-	JudgeModel  string `name:"judge-model" help:"Its name for the model."`
+	JudgeURL    string `name:"judge-url"    placeholder:"URL"  help:"OpenAI-style endpoint that judges answers (MM-Vet, LLaVA-Bench). The key is read from OPENAI_API_KEY."`
+	JudgeModel  string `name:"judge-model"                     help:"Its name for the model."`
 	JudgePrompt string `name:"judge-prompt" placeholder:"FILE" help:"MM-Vet: instruction and examples for the judge, instead of ours."`
-	Runs        int    `default:"1" help:"MM-Vet: how often each answer is judged."`
+	Runs        int    `                                       help:"MM-Vet: how often each answer is judged."                                                              default:"1"`
 }
 
 type scoreCommand struct {
 	Name      string         `arg:"" optional:"" help:"The benchmark: pope, scienceqa, mme, textvqa, vqav2, gqa, vizwiz, seedbench, mmbench, mmvet, mmmu, mathvista, llavabench, chair, captions."`
 	Answers   []string       `arg:"" optional:"" help:"Answer files of one model, of any program: JSON lines, arrays, or objects from ids to texts."`
-	Questions string         `placeholder:"FILE" help:"The question file."`
-	Files     benchmarkTruth `embed:""`
-	Judge     judgeFlags     `embed:""`
+	Questions string         `                   help:"The question file."                                                                                                                         placeholder:"FILE"`
+	Files     benchmarkTruth `                                                                                                                                                                                        embed:""`
+	Judge     judgeFlags     `                                                                                                                                                                                        embed:""`
 
 	JSON    string   `placeholder:"FILE" help:"Also write the report with the score of every question."`
 	Upload  string   `placeholder:"FILE" help:"Write the answers in the official format instead, as the benchmark's server takes them."`
@@ -142,12 +154,20 @@ func printReport(c console, r *score.Report) error {
 		return err
 	}
 	i := score.Bootstrap(r.Items)
-	fmt.Fprintf(c.out, "  mean over %d questions %.4f, 95 %% interval %.4f to %.4f (bootstrap)\n", i.N, i.Mean, i.Low, i.High)
+	fmt.Fprintf(
+		c.out,
+		"  mean over %d questions %.4f, 95 %% interval %.4f to %.4f (bootstrap)\n",
+		i.N,
+		i.Mean,
+		i.Low,
+		i.High,
+	)
 	return nil
 }
 
 func printComparison(c console, name string, d score.Comparison) {
-	fmt.Fprintf(c.out, "  against %s: %+.4f, 95 %% interval %+.4f to %+.4f (paired bootstrap, %d questions); better on %d, worse on %d\n", name,
+	fmt.Fprintf(c.out, "  against %s: %+.4f, 95 %% interval %+.4f to %+.4f (paired bootstrap, %d questions); "+
+		"better on %d, worse on %d\n", name,
 		d.Difference.Mean, d.Difference.Low, d.Difference.High, d.Difference.N, d.Better, d.Worse)
 }
 
@@ -196,7 +216,15 @@ func (j judgeFlags) judge(ctx context.Context, b score.Benchmark, f *score.Files
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Grades, err)
 		}
-		return score.GradeMMVet(ctx, *f, prompt, j.Runs, ask, grades, func() error { return atomicfile.WriteJSON(f.Grades, grades) })
+		return score.GradeMMVet(
+			ctx,
+			*f,
+			prompt,
+			j.Runs,
+			ask,
+			grades,
+			func() error { return atomicfile.WriteJSON(f.Grades, grades) },
+		)
 	}
 	return fmt.Errorf("%s needs no judge", b.Title)
 }
@@ -264,8 +292,23 @@ func (v scoreCommand) suite(c console) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", v.Suite, err)
 		}
-		r, err := b.Score(score.Files{Questions: e.Questions, Annotations: e.Annotations, Answers: e.Answers, Choices: e.Choices, Splits: e.Splits,
-			Split: e.Split, Context: e.Context, Rule: e.Rule, Reference: e.Reference, Grades: e.Grades, Synonyms: e.Synonyms, Chinese: e.Chinese, Vanilla: e.Vanilla})
+		r, err := b.Score(
+			score.Files{
+				Questions:   e.Questions,
+				Annotations: e.Annotations,
+				Answers:     e.Answers,
+				Choices:     e.Choices,
+				Splits:      e.Splits,
+				Split:       e.Split,
+				Context:     e.Context,
+				Rule:        e.Rule,
+				Reference:   e.Reference,
+				Grades:      e.Grades,
+				Synonyms:    e.Synonyms,
+				Chinese:     e.Chinese,
+				Vanilla:     e.Vanilla,
+			},
+		)
 		if err != nil {
 			failed++
 			fmt.Fprintf(c.err, "%s: %v\n", b.Title, err)

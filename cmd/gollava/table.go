@@ -32,19 +32,42 @@ func newTableRow(b score.Benchmark, r *score.Report) tableRow {
 	v, _ := r.Get(b.Main)
 	o, _ := r.GetOfficial(b.Main)
 	i := score.Bootstrap(r.Items)
-	return tableRow{b.Title, b.Main, v * b.Scale, o * b.Scale, r.Stopped != "" || v != o, i.Low, i.High, v * b.Scale / b.Max, i.N, r.Faults.Count(score.Missing)}
+	return tableRow{
+		b.Title,
+		b.Main,
+		v * b.Scale,
+		o * b.Scale,
+		r.Stopped != "" || v != o,
+		i.Low,
+		i.High,
+		v * b.Scale / b.Max,
+		i.N,
+		r.Faults.Count(score.Missing),
+	}
 }
 
 // markdown is the table as Markdown.
 func markdown(rows []tableRow) string {
 	var b strings.Builder
-	b.WriteString("| benchmark | number | score | official program | mean per question, 95 % | questions | unanswered |\n|---|---|---|---|---|---|---|\n")
+	b.WriteString("| benchmark | number | score | official program | mean per question, 95 % | questions | " +
+		"unanswered |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range rows {
 		official := "the same"
 		if r.differs {
 			official = fmt.Sprintf("%.2f", r.official)
 		}
-		fmt.Fprintf(&b, "| %s | %s | %.2f | %s | %.3f–%.3f | %d | %d |\n", r.title, r.metric, r.value, official, r.low, r.high, r.questions, r.missing)
+		fmt.Fprintf(
+			&b,
+			"| %s | %s | %.2f | %s | %.3f–%.3f | %d | %d |\n",
+			r.title,
+			r.metric,
+			r.value,
+			official,
+			r.low,
+			r.high,
+			r.questions,
+			r.missing,
+		)
 	}
 	return b.String()
 }
@@ -164,7 +187,18 @@ func comparePage(path, images string, b score.Benchmark, fa, fb score.Files, a, 
 	va, _ := a.Get(b.Main)
 	vb, _ := other.Get(b.Main)
 	return atomicfile.Write(path, func(w io.Writer) error {
-		return differencePage.Execute(w, map[string]any{"Title": b.Title, "A": va, "B": vb, "N": len(a.Items), "Rows": rows, "Shown": shown, "Cut": len(shown) < len(rows)})
+		return differencePage.Execute(
+			w,
+			map[string]any{
+				"Title": b.Title,
+				"A":     va,
+				"B":     vb,
+				"N":     len(a.Items),
+				"Rows":  rows,
+				"Shown": shown,
+				"Cut":   len(shown) < len(rows),
+			},
+		)
 	})
 }
 

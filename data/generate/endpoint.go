@@ -97,7 +97,8 @@ func (e *Endpoint) Ask(ctx context.Context, r *Request) (Reply, error) {
 	return reply, nil
 }
 
-// AskUntil asks up to attempts times for a reply that is a text of the assistant, waiting between as the service wishes.
+// AskUntil asks up to attempts times for a reply that is a text of the assistant, waiting between as the service
+// wishes.
 func (e *Endpoint) AskUntil(ctx context.Context, r *Request, attempts int) (Reply, error) {
 	c := Config{Model: r.Model}
 	for n := 1; ; n++ {
@@ -110,7 +111,14 @@ func (e *Endpoint) AskUntil(ctx context.Context, r *Request, attempts int) (Repl
 			return reply, nil
 		}
 		if !again || n >= attempts {
-			return reply, fmt.Errorf("%s: %s: the endpoint answers %d %s %s", e.URL, f, reply.Status, reply.Code, reply.Error)
+			return reply, fmt.Errorf(
+				"%s: %s: the endpoint answers %d %s %s",
+				e.URL,
+				f,
+				reply.Status,
+				reply.Code,
+				reply.Error,
+			)
 		}
 		if err := sleep(ctx, max(reply.RetryAfter, time.Second<<min(n-1, 6))); err != nil {
 			return reply, err

@@ -8,8 +8,8 @@ type Estimate struct {
 	USD     float64
 }
 
-// Estimate reckons what a run would take if every first answer is accepted: four characters a token, and answers as long as the
-// examples, or half of the limit where there are none.
+// Estimate reckons what a run would take if every first answer is accepted: four characters a token, and answers as
+// long as the examples, or half of the limit where there are none.
 func (c *Config) Estimate(set *Set) Estimate {
 	var e Estimate
 	length := map[Kind]int{}

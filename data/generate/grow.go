@@ -13,8 +13,9 @@ import (
 	"unicode/utf8"
 )
 
-// Growth grows a pool of instructions from seeds as Self-Instruct does (Wang et al. 2023): a teacher is shown some of the pool and
-// writes more; what is too similar to the pool, too short or long, or cannot be followed by looking at a picture is dropped.
+// Growth grows a pool of instructions from seeds as Self-Instruct does (Wang et al. 2023): a teacher is shown some of
+// the pool and writes more; what is too similar to the pool, too short or long, or cannot be followed by looking at a
+// picture is dropped.
 type Growth struct {
 	Model       string
 	Temperature float64
@@ -37,13 +38,26 @@ type Grown struct {
 
 // banned are words of tasks that a model which sees a picture and answers in text cannot do.
 func banned() []string {
-	return []string{"draw", "plot", "file", "video", "audio", "music", "flowchart", "diagram", "website", "link", "program", "go to"}
+	return []string{
+		"draw",
+		"plot",
+		"file",
+		"video",
+		"audio",
+		"music",
+		"flowchart",
+		"diagram",
+		"website",
+		"link",
+		"program",
+		"go to",
+	}
 }
 
 var numbered = regexp.MustCompile(`^\s*(?:\d+[.):]|[-*•])\s*(.+?)\s*$`)
 
-// Run grows the pool. Replies are kept in the log in the folder out, so a run that was stopped goes on; the same log gives the same
-// pool. It errs if five rounds in a row add nothing.
+// Run grows the pool. Replies are kept in the log in the folder out, so a run that was stopped goes on; the same log
+// gives the same pool. It errs if five rounds in a row add nothing.
 func (g Growth) Run(ctx context.Context, seeds []string, teacher Teacher, out string) (*Grown, error) {
 	if len(seeds) == 0 {
 		return nil, fmt.Errorf("generate: no seeds to grow from")
@@ -94,7 +108,8 @@ func (g Growth) Run(ctx context.Context, seeds []string, teacher Teacher, out st
 			idle = 0
 		}
 		if idle == 5 {
-			return grown, fmt.Errorf("generate: growth: five rounds in a row added nothing (%d added, dropped: %v): the teacher repeats itself; raise the temperature or give it more seeds", len(grown.Added), grown.Dropped)
+			return grown, fmt.Errorf("generate: growth: five rounds in a row added nothing (%d added, dropped: "+
+				"%v): the teacher repeats itself; raise the temperature or give it more seeds", len(grown.Added), grown.Dropped)
 		}
 	}
 	return grown, nil
@@ -146,7 +161,10 @@ func (g Growth) request(seeds []string, grown *Grown) *Request {
 		fmt.Fprintf(&b, "%d. %s\n", i+1, s)
 	}
 	return &Request{Kind: "grow", Model: g.Model, Temperature: g.Temperature, MaxTokens: 1024, Messages: []Message{
-		{"system", "You think of things that people ask an assistant who looks at a picture with them. You get a numbered list of examples. Write ten more, each on a line of its own, and go on with the numbers. They must fit any picture of their kind and differ from the examples and from each other in what they ask for, not in wording alone. Write nothing else."},
+		{"system", "You think of things that people ask an assistant who looks at a picture with them. You get a " +
+			"numbered list of examples. Write ten more, each on a line of its own, and go on with the numbers. " +
+			"They must fit any picture of their kind and differ from the examples and from each other in what " +
+			"they ask for, not in wording alone. Write nothing else."},
 		{"user", b.String()},
 	}}
 }

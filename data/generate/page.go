@@ -49,8 +49,8 @@ h2 { font-size: 1rem; margin: 0 } ul { padding-left: 1.2rem; font-size: .85rem }
 {{end}}</html>
 `))
 
-// WritePage writes an HTML page with up to n samples of each kind that a run wrote into out, evenly spread, beside their pictures with
-// the boxes drawn in. Pictures are read from the folder images and are part of the page.
+// WritePage writes an HTML page with up to n samples of each kind that a run wrote into out, evenly spread, beside
+// their pictures with the boxes drawn in. Pictures are read from the folder images and are part of the page.
 func WritePage(path, out, images string, set *Set, kinds []Kind, n int) error {
 	scenes := map[string]*Scene{}
 	for _, s := range set.Scenes {
@@ -81,13 +81,21 @@ func WritePage(path, out, images string, set *Set, kinds []Kind, n int) error {
 			if s == nil {
 				return fmt.Errorf("%s: picture %s is not among the annotations: they are of another run", r.At(), v.ID)
 			}
-			p := pageSample{ID: v.ID, Kind: string(k), Scene: s, Picture: picture(filepath.Join(images, filepath.FromSlash(s.Image)))}
+			p := pageSample{
+				ID:      v.ID,
+				Kind:    string(k),
+				Scene:   s,
+				Picture: picture(filepath.Join(images, filepath.FromSlash(s.Image))),
+			}
 			for i := 0; i+1 < len(v.Conversations); i += 2 {
 				p.Turns = append(p.Turns, [2]string{v.Conversations[i].Value, v.Conversations[i+1].Value})
 			}
 			for i, b := range s.Boxes {
 				if r, ok := s.Inside(b); ok {
-					p.Boxes = append(p.Boxes, pageBox{b.Name, 100 * r[0], 100 * r[1], 100 * (r[2] - r[0]), 100 * (r[3] - r[1]), i * 67 % 360})
+					p.Boxes = append(
+						p.Boxes,
+						pageBox{b.Name, 100 * r[0], 100 * r[1], 100 * (r[2] - r[0]), 100 * (r[3] - r[1]), i * 67 % 360},
+					)
 				}
 			}
 			samples = append(samples, p)

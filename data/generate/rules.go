@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Rules is a teacher that needs no model: it puts captions into words again, counts boxes, and compares their places and sizes. What it
-// writes is true of the annotations and plain in style. It is safe for concurrent use.
+// Rules is a teacher that needs no model: it puts captions into words again, counts boxes, and compares their places
+// and sizes. What it writes is true of the annotations and plain in style. It is safe for concurrent use.
 type Rules struct {
 	Categories []string // objects that may be asked about though they are not there
 	Seed       int64
@@ -142,7 +142,10 @@ func plural(name string) string {
 		}
 	}
 	switch {
-	case strings.HasSuffix(name, "s"), strings.HasSuffix(name, "x"), strings.HasSuffix(name, "ch"), strings.HasSuffix(name, "sh"):
+	case strings.HasSuffix(name, "s"),
+		strings.HasSuffix(name, "x"),
+		strings.HasSuffix(name, "ch"),
+		strings.HasSuffix(name, "sh"):
 		return name + "es"
 	case strings.HasSuffix(name, "y") && len(name) > 1 && !strings.ContainsRune("aeiou", rune(name[len(name)-2])):
 		return name[:len(name)-1] + "ies"
@@ -197,7 +200,10 @@ func (v *view) conversation() string {
 		for _, b := range only[i+1:] {
 			if d := a.x() - b.x(); math.Abs(d) > 0.15 {
 				side := map[bool]string{true: "right", false: "left"}[d > 0]
-				add("Is the "+a.name+" to the left or to the right of the "+b.name+"?", "The "+a.name+" is to the "+side+" of the "+b.name+".")
+				add(
+					"Is the "+a.name+" to the left or to the right of the "+b.name+"?",
+					"The "+a.name+" is to the "+side+" of the "+b.name+".",
+				)
 			}
 		}
 	}
@@ -227,7 +233,8 @@ func (v *view) absent() string {
 	from := v.draw(len(v.Categories))
 	for i := range v.Categories {
 		c := v.Categories[(from+i)%len(v.Categories)]
-		if name := stems(c); len(name) > 0 && !slices.ContainsFunc(name, func(w string) bool { return slices.Contains(v.known, w) }) {
+		if name := stems(c); len(name) > 0 &&
+			!slices.ContainsFunc(name, func(w string) bool { return slices.Contains(v.known, w) }) {
 			return c
 		}
 	}
@@ -291,15 +298,20 @@ func (v *view) reasoning() string {
 			near, far = b, a
 		}
 		if near.box[3]-far.box[3] > 0.1 && near.area() > far.area() {
-			turns = append(turns, Turn{"Which is probably closer to the viewer, the " + a.name + " or the " + b.name + ", and why?",
-				"Probably the " + near.name + ". It reaches further down in the image than the " + far.name + " and takes up more room, and what stands on the ground close to the viewer appears low and large."})
+			turns = append(
+				turns,
+				Turn{"Which is probably closer to the viewer, the " + a.name + " or the " + b.name + ", and why?",
+					"Probably the " + near.name + ". It reaches further down in the image than the " + far.name + " and takes up more room, and what stands on the ground close to the viewer appears low and large."},
+			)
 		}
 	}
 	slices.SortStableFunc(only, func(a, b thing) int { return -compare(a.area(), b.area()) })
 	if len(only) > 0 && len(v.things) > 1 && only[0].area() > 0.05 {
 		t := only[0]
 		turns = append(turns, Turn{"What draws attention first here, and what makes it stand out?",
-			"The " + t.name + " draws attention first: it is " + t.place() + ", it is the only " + t.name + ", and few things take up as much room. " + sentence(v.lines[0])})
+			"The " + t.name + " draws attention first: it is " + t.place() + ", it is the only " + t.name + ", and few things take up as much room. " + sentence(
+				v.lines[0],
+			)})
 	}
 	most := ""
 	for _, k := range v.kinds {
@@ -309,7 +321,8 @@ func (v *view) reasoning() string {
 	}
 	if most != "" {
 		turns = append(turns, Turn{"What is this scene mainly about, judging by what there is most of?",
-			"There are " + several(v.count[most], most) + ", more than of anything else, so the scene is mainly about the " + plural(most) + ". This fits with what is going on: " + sentence(v.lines[0])})
+			"There are " + several(v.count[most], most) + ", more than of anything else, so the scene is mainly " +
+				"about the " + plural(most) + ". This fits with what is going on: " + sentence(v.lines[0])})
 	}
 	if len(turns) == 0 {
 		return ""

@@ -12,33 +12,67 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRules: what the rules write has the form that was asked for, and stands up to every check against captions and boxes.
+// TestRules: what the rules write has the form that was asked for, and stands up to every check against captions and
+// boxes.
 func TestRules(t *testing.T) {
 	set := &Set{Categories: []string{"apple", "boat", "cat", "dog", "person", "traffic light"}}
 	for i := range 300 {
-		s := &Scene{ID: int64(i), Image: fmt.Sprint(i), Width: 640, Height: 480, Captions: []string{"A photo of a quiet place with some things in it.", "it is a calm day at the shore"}}
+		s := &Scene{
+			ID:       int64(i),
+			Image:    fmt.Sprint(i),
+			Width:    640,
+			Height:   480,
+			Captions: []string{"A photo of a quiet place with some things in it.", "it is a calm day at the shore"},
+		}
 		for k := range i % 7 {
 			name := set.Categories[(i*7+k*k)%len(set.Categories)]
-			s.Boxes = append(s.Boxes, Box{name, [4]float64{float64(i*37%500 + 5*k), float64(k * 60), float64(20 + i%90*2), float64(30 + 20*k)}})
+			s.Boxes = append(
+				s.Boxes,
+				Box{
+					name,
+					[4]float64{float64(i*37%500 + 5*k), float64(k * 60), float64(20 + i%90*2), float64(30 + 20*k)},
+				},
+			)
 		}
 		set.Scenes = append(set.Scenes, s)
 	}
 	c := DefaultConfig()
 	c.Model, c.DedupROUGE = "rules", 0
-	report, err := Run(context.Background(), set, c, Options{Teacher: Rules{Categories: set.Categories}, Out: t.TempDir(), Workers: 8})
+	report, err := Run(
+		context.Background(),
+		set,
+		c,
+		Options{Teacher: Rules{Categories: set.Categories}, Out: t.TempDir(), Workers: 8},
+	)
 	require.NoError(t, err)
 	require.Equal(t, 300, report.ByKind[Conversation])
 	require.Equal(t, 257, report.ByKind[Detail], report.Text())
 	require.Greater(t, report.ByKind[Reasoning], 200)
-	require.Equal(t, report.Faults[HTTP], len(report.Skipped), "a scene that gives no reasoning is left out; nothing fails a check: %v", report.Faults)
+	require.Equal(t, report.Faults[HTTP], len(report.Skipped), "a scene that gives no reasoning is left out; "+
+		"nothing fails a check: %v", report.Faults)
 }
 
 func TestRulesAreTrue(t *testing.T) {
-	s := &Scene{Width: 100, Height: 100, Captions: []string{"two cats near a dog"}, Boxes: []Box{{"cat", [4]float64{0, 0, 20, 20}}, {"cat", [4]float64{80, 0, 20, 20}}, {"dog", [4]float64{60, 70, 40, 30}}}}
+	s := &Scene{
+		Width:    100,
+		Height:   100,
+		Captions: []string{"two cats near a dog"},
+		Boxes: []Box{
+			{"cat", [4]float64{0, 0, 20, 20}},
+			{"cat", [4]float64{80, 0, 20, 20}},
+			{"dog", [4]float64{60, 70, 40, 30}},
+		},
+	}
 	seen := map[string]string{}
 	for seed := range int64(60) {
 		for _, k := range []Kind{Conversation, Reasoning} {
-			r, err := Rules{Categories: []string{"cat", "dog", "boat"}, Seed: seed}.Ask(context.Background(), &Request{Kind: k, Scene: s})
+			r, err := Rules{
+				Categories: []string{"cat", "dog", "boat"},
+				Seed:       seed,
+			}.Ask(
+				context.Background(),
+				&Request{Kind: k, Scene: s},
+			)
 			require.NoError(t, err)
 			turns, fault := (&Config{MinTurns: 2}).Parse(k, *r.Text, false)
 			require.Empty(t, fault)
@@ -54,12 +88,20 @@ func TestRulesAreTrue(t *testing.T) {
 	require.Contains(t, seen["What is this scene mainly about, judging by what there is most of?"], "two cats")
 }
 
-// TestGrowth: what repeats the pool, is too short, or cannot be followed is dropped; a second run asks nothing and gives the same pool.
+// TestGrowth: what repeats the pool, is too short, or cannot be followed is dropped; a second run asks nothing and
+// gives the same pool.
 func TestGrowth(t *testing.T) {
-	fresh := []string{"Count the birds on the roof.", "What time of day may it be?", "Tell a short story about this place.", "Whom would you call for help here?",
-		"List everything made of wood.", "Explain to a child what happens."}
+	fresh := []string{
+		"Count the birds on the roof.",
+		"What time of day may it be?",
+		"Tell a short story about this place.",
+		"Whom would you call for help here?",
+		"List everything made of wood.",
+		"Explain to a child what happens.",
+	}
 	e, n := answers(t, func(n int, w http.ResponseWriter) {
-		say(w, "small", fmt.Sprintf("9. Describe the picture in one sentence.\n10) %s\nno number\n11. Why?\n12. Draw a plan of round %d.\n- %s\n13. 数数",
+		say(w, "small", fmt.Sprintf("9. Describe the picture in one sentence.\n10) %s\nno number\n11. Why?\n12. "+
+			"Draw a plan of round %d.\n- %s\n13. 数数",
 			fresh[2*n-2], n, fresh[2*n-1]), "stop")
 	})
 	seeds := []string{"Describe the picture in one short sentence.", "Which colours are there?"}

@@ -60,7 +60,9 @@ func askRows(suffix string) func(Files, func(Question) error) error {
 			if err != nil || q.Text == "" {
 				return fmt.Errorf("%s: no question_id, or no text", r.At())
 			}
-			return f(Question{ID: id, Numeric: number, Image: q.Image, Text: asked(q.Text, suffix), Category: q.Category})
+			return f(
+				Question{ID: id, Numeric: number, Image: q.Image, Text: asked(q.Text, suffix), Category: q.Category},
+			)
 		})
 	}
 }

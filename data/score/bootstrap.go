@@ -19,8 +19,8 @@ type Comparison struct {
 	OnlyA, OnlyB int      // questions that just one of them was scored on: left out
 }
 
-// Bootstrap is the mean score with the interval that resampling questions gives: the 2.5 % and 97.5 % quantiles of the means of samples
-// with replacement (Efron 1979). The same items give the same interval.
+// Bootstrap is the mean score with the interval that resampling questions gives: the 2.5 % and 97.5 % quantiles of
+// the means of samples with replacement (Efron 1979). The same items give the same interval.
 func Bootstrap(items []Item) Interval {
 	x := make([]float64, len(items))
 	for i, item := range items {

@@ -340,7 +340,13 @@ func askMMBench(files Files, f func(Question) error) error {
 	}
 	return eachMMRow(files.Questions, func(rec jsonrecord.Record, row mmRow) error {
 		prompt, _ := MMBenchPrompt(row.question, row.hint, row.options, 0)
-		q := Question{ID: strconv.Itoa(row.index), Numeric: true, Text: prompt + suffix, Category: row.category, Options: row.options}
+		q := Question{
+			ID:       strconv.Itoa(row.index),
+			Numeric:  true,
+			Text:     prompt + suffix,
+			Category: row.category,
+			Options:  row.options,
+		}
 		if n, ok := pictureOf(row.image); ok {
 			if q.Inline = kept[n]; q.Inline == nil {
 				return fmt.Errorf(

@@ -263,9 +263,12 @@ func scorePOPE(f Files) (*Report, error) {
 	if err := officialPOPE(r, sets, a); err != nil {
 		return nil, err
 	}
-	r.differ("it pairs the i-th answer of a category with the i-th label, so an answer that is missing, doubled "+
-		"or out of order shifts all that follow; here they are matched by question_id",
-		"with no yes among answers or labels it divides by zero; here 0/0 is 0")
+	why := "it pairs the i-th answer of a category with the i-th label, so an answer that is missing, doubled or " +
+		"out of order shifts all that follow; here they are matched by question_id"
+	if strings.HasPrefix(r.Stopped, "ZeroDivisionError") {
+		why = "with no yes among answers or labels it divides by zero; here 0/0 is 0"
+	}
+	r.differ(why)
 	return r, nil
 }
 

@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"image"
+	"image/png"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// cases are files of benchmarks, with what is wrong with them.
+const cases = "../../internal/verify/benchmarkcase/testdata/"
+
+func TestScore(t *testing.T) {
+	dir := t.TempDir()
+	code, said := command(t, cases+"pope-missing", "score POPE DIR/answers.jsonl --questions DIR/questions.jsonl "+
+		"--annotations DIR/coco --json "+dir+"/r.json")
+	require.Zero(t, code)
+	require.Contains(t, said, "* mean_f1                                      0.786976      180 questions  "+
+		"(official program: 0.670661)")
+	require.Contains(t, said, "3 questions without an answer count as wrong: answer them; 3, 64, 65")
+	var report struct{ Items []struct{ ID string } }
+	b, err := os.ReadFile(dir + "/r.json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &report))
+	require.Len(t, report.Items, 180)
+
+	code, said = command(t, cases, "score pope DIR/pope-missing/answers.jsonl --questions "+
+		"DIR/pope/questions.jsonl --annotations DIR/pope/coco --against DIR/pope/answers.jsonl --page "+dir+"/differ.html")
+	require.Zero(t, code)
+	require.Contains(t, said, "paired bootstrap, 180 questions); better on 0, worse on 2")
+	b, err = os.ReadFile(dir + "/differ.html")
+	require.NoError(t, err)
+	require.Equal(t, 2, bytes.Count(b, []byte("<article>")))
+	require.Contains(t, string(b), "Is there")
+
+	code, _ = command(t, cases+"vqav2-upload", "score vqav2 DIR/answers.jsonl --questions DIR/questions.jsonl "+
+		"--upload "+dir+"/upload.json")
+	require.Zero(t, code)
+	code, said = command(t, cases+"pope", "score pope DIR/answers.jsonl --upload x")
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "has no upload format of its own")
+	code, said = command(t, cases, "score pope DIR/textvqa/answers.jsonl --questions DIR/pope/questions.jsonl "+
+		"--annotations DIR/pope/coco")
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "these are the files of different benchmarks or splits")
+	require.Contains(t, said, "POPE needs: questions (llava_pope_test.jsonl)")
+	code, said = command(t, cases, "score tea x")
+	require.Equal(t, 1, code)
+	require.Contains(t, said, `there is no benchmark "tea"; there are pope,`)
+
+	suite := `[{"benchmark": "pope", "answers": ["pope/answers.jsonl"], "questions": "pope/questions.jsonl", "annotations": "pope/coco"},
+ {"benchmark": "mme", "answers": ["mme/results"]}, {"benchmark": "seedbench", "answers": ["seedbench/answers.jsonl"], "questions": "seedbench/SEED-Bench.json"}]`
+	here, err := filepath.Abs(cases)
+	require.NoError(t, err)
+	suite = strings.NewReplacer(`"pope/`, `"`+here+`/pope/`, `"mme/`, `"`+here+`/mme/`, `"seedbench/`, `"`+here+`/seedbench/`).
+		Replace(suite)
+	require.NoError(t, os.WriteFile(dir+"/suite.json", []byte(suite), 0o666))
+	code, said = command(t, dir, "score --suite DIR/suite.json --table DIR/t.md --picture DIR/t.png")
+	require.Zero(t, code)
+	require.Contains(t, said, "| MME | perception | 648.21 | the same |")
+	b, err = os.ReadFile(dir + "/t.png")
+	require.NoError(t, err)
+	_, err = png.Decode(bytes.NewReader(b))
+	require.NoError(t, err)
+}
+
+// TestEvalBenchmark asks a tiny model: the answers have the official form, a stopped run goes on, and answers of
+// another model or to other questions are refused.
+func TestEvalBenchmark(t *testing.T) {
+	dir := tiny(t)
+	require.NoError(t, os.Mkdir(dir+"/images", 0o777))
+	for i, name := range []string{"a.png", "b.png"} {
+		var b bytes.Buffer
+		require.NoError(t, png.Encode(&b, image.NewRGBA(image.Rect(0, 0, 16+i, 16))))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "images", name), b.Bytes(), 0o666))
+	}
+	questions := `{"question_id": 5, "image": "a.png", "text": "is this red ?", "category": "random", "label": "yes"}
+{"question_id": 6, "image": "b.png", "text": "is this red ?", "category": "random", "label": "no"}
+{"question_id": 7, "image": "a.png", "text": "is this a circle ?", "category": "random", "label": "no"}
+`
+	require.NoError(t, os.WriteFile(dir+"/q.jsonl", []byte(questions), 0o666))
+	const eval = "eval DIR/model --dtype float32 --template plain --max-tokens 3 --benchmark pope --questions " +
+		"DIR/q.jsonl --images DIR/images --answers DIR/a.jsonl"
+	code, said := command(t, dir, eval+" --baselines")
+	require.Zero(t, code)
+	require.Contains(t, said, "against blind: ")
+	require.Contains(t, said, "against shuffled: ")
+	whole, err := os.ReadFile(dir + "/a.jsonl")
+	require.NoError(t, err)
+	require.Contains(
+		t,
+		string(whole),
+		`{"question_id":5,"prompt":"is this red ?\nAnswer the question using a single word or phrase.","text":`,
+	)
+	require.Contains(t, string(whole), `"model_id":"model"`)
+
+	require.NoError(t, os.WriteFile(dir+"/a.jsonl", whole[:len(whole)-20], 0o666)) // a killed run
+	code, said = command(t, dir, eval)
+	require.Zero(t, code)
+	require.Contains(t, said, "2 of 3 answers are in")
+	require.Contains(t, said, "was cut; it is asked again")
+	again, err := os.ReadFile(dir + "/a.jsonl")
+	require.NoError(t, err)
+	require.Equal(t, string(whole), string(again))
+
+	require.NoError(t, os.Rename(dir+"/model", dir+"/gone"))
+	code, _ = command(t, dir, eval) // nothing is asked, so no model is needed
+	require.Zero(t, code)
+	require.NoError(t, os.Rename(dir+"/gone", dir+"/model"))
+
+	for change, says := range map[string]string{
+		`"model_id":"model"`: `the answer is of model "other"`, `"question_id":5`: "is not asked here in these words",
+	} {
+		with := map[string]string{`"model_id":"model"`: `"model_id":"other"`, `"question_id":5`: `"question_id":55`}[change]
+		require.NoError(t, os.WriteFile(dir+"/a.jsonl", bytes.Replace(whole, []byte(change), []byte(with), 1), 0o666))
+		code, said = command(t, dir, eval)
+		require.Equal(t, 1, code)
+		require.Contains(t, said, says)
+	}
+	require.NoError(t, os.WriteFile(dir+"/a.jsonl", whole, 0o666))
+	require.NoError(t, os.WriteFile(dir+"/q.jsonl", []byte(questions+questions), 0o666))
+	code, said = command(t, dir, eval)
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "the question file has a line twice")
+}
+
+// TestJudge has an endpoint judge answers once; what it said is kept and not asked again.
+func TestJudge(t *testing.T) {
+	asked := 0
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		_, _ = w.Write(
+			[]byte(
+				`{"model": "judge-1", "choices": [{"message": {"role": "assistant", "content": "8 6\nGood."}, "finish_reason": "stop"}]}`,
+			),
+		)
+	}))
+	defer s.Close()
+	grades := filepath.Join(t.TempDir(), "review.jsonl")
+	for range 2 {
+		code, said := command(t, cases+"llavabench", "score llavabench DIR/answers.jsonl --questions "+
+			"DIR/questions.jsonl --context DIR/context.jsonl --rule DIR/rule.json --reference "+
+			"DIR/answers_gpt4.jsonl --grades "+grades+" --judge-url "+s.URL+" --judge-model judge")
+		require.Zero(t, code)
+		require.Equal(t, 14, asked)
+		require.Contains(t, said, "* all                                                75       14 questions")
+	}
+	code, said := command(t, cases+"mmvet", "score mmvet DIR/results.json --questions DIR/mm-vet.json")
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "needs a judge's grades")
+}
+
+func TestGenerate(t *testing.T) {
+	const coco = "../../internal/verify/datagencase/testdata/datagen/coco"
+	from := " --captions " + coco + "/annotations/captions_mini.json --instances " + coco + "/annotations/instances_mini.json --images " + coco + "/images "
+	dir := t.TempDir()
+	code, said := command(t, dir, "generate"+from+"--out DIR/made --page 2")
+	require.Zero(t, code)
+	require.Contains(t, said, "51 samples of 20 pictures")
+	require.Contains(t, said, "instances_mini.json:1410: picture 34: crowd region")
+	require.Contains(t, said, "next: gollava data check "+dir+"/made/all.json --images "+coco+"/images")
+	code, said = command(t, dir, "data check DIR/made/all.json --images "+coco+"/images")
+	require.Zero(t, code, said)
+
+	code, said = command(t, dir, "generate"+from+"--out DIR/dry --teacher endpoint --base-url http://localhost:1 "+
+		"--model m --price-prompt 2 --price-completion 8 --dry-run")
+	require.Zero(t, code)
+	require.Contains(t, said, "if every first answer is accepted")
+	require.Equal(t, 3, strings.Count(said, `"model": "m"`))
+	_, err := os.Stat(dir + "/dry")
+	require.ErrorIs(t, err, os.ErrNotExist)
+
+	code, _ = command(t, dir, "generate --write-prompts DIR/prompts")
+	require.Zero(t, code)
+	require.NoError(
+		t,
+		os.WriteFile(dir+"/prompts/conversation/system_message.txt", []byte("Talk like a sailor."), 0o666),
+	)
+	code, said = command(t, dir, "generate"+from+"--out DIR/dry --prompts DIR/prompts --kinds conversation --dry-run")
+	require.Zero(t, code)
+	require.Contains(t, said, "Talk like a sailor.")
+
+	require.NoError(t, os.WriteFile(dir+"/c.json", []byte(`{"temprature": 1}`), 0o666))
+	for args, says := range map[string]string{
+		"generate --out DIR/x": "name what is known of the pictures", "generate" + from: "--out is missing",
+		"generate" + from + "--out DIR/x --teacher endpoint":             "needs --base-url and --model",
+		"generate" + from + "--out DIR/x --config DIR/c.json":            `unknown field "temprature"`,
+		"generate" + from + "--out DIR/x --kinds poem":                   `there is no kind "poem"`,
+		"generate" + from + "--out DIR/x --budget-usd 1":                 "needs price_per_million",
+		"generate --out DIR/x --grow 3":                                  "--grow needs --seeds",
+		"generate" + from + "--out DIR/x --judge-model j":                "the judge needs an endpoint",
+		"generate --out DIR/x --captions " + cases + "mmvet/mm-vet.json": `no key "images"`,
+	} {
+		code, said := command(t, dir, args)
+		require.Equal(t, 1, code, args)
+		require.Contains(t, said, says, args)
+	}
+}

@@ -6,38 +6,11 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/gollava/gollava/data"
-	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/tensor"
 )
-
-// splice is a line of splice/cases.jsonl.
-type splice struct {
-	Name     string
-	IDs      [][]int32  `json:"input_ids"`
-	Spans    [][][2]int `json:"label_spans"`
-	Mask     []string
-	Given    []string
-	Views    json.RawMessage // how many pictures, or the views of each
-	Side     int             `json:"patches_per_side"`
-	Max      int             `json:"model_max_length"`
-	Padding  string          `json:"padding_side"`
-	Merge    string
-	Sizes    [][2]int `json:"image_sizes"`
-	Canvases [][2]int `json:"grid_pinpoints"`
-	Tile     int      `json:"image_size"`
-
-	Error     string
-	Unchanged bool
-	Rows      [][][]json.RawMessage
-	Length    int
-	Labels    []string
-	Attention []string
-}
 
 func prompts(dir string, c caseFile) ([]Row, error) {
 	var rows []Row
@@ -82,147 +55,6 @@ func spanLabels(ids []int32, spans [][2]int) []int32 {
 		copy(out[s[0]:s[1]], ids[s[0]:s[1]])
 	}
 	return out
-}
-
-func (s *splice) pictures() ([]Picture, error) {
-	var views []int
-	var n int
-	if json.Unmarshal(s.Views, &n) == nil {
-		views = slices.Repeat([]int{1}, n)
-	} else if err := json.Unmarshal(s.Views, &views); err != nil {
-		return nil, err
-	}
-	a := imaging.AnyRes{Tile: s.Tile, Side: s.Side}
-	for _, c := range s.Canvases {
-		a.Canvases = append(a.Canvases, imaging.Size{W: c[0], H: c[1]})
-	}
-	var out []Picture
-	for i, v := range views {
-		switch {
-		case s.Merge == "" || s.Merge == "flat":
-			out = append(out, Flat(v, s.Side*s.Side))
-		case v == 1:
-			out = append(out, Tiled(a, imaging.Layout{}, s.Merge == "spatial_unpad"))
-		default:
-			out = append(out, Tiled(a, a.Layout(s.Sizes[i][0], s.Sizes[i][1]), s.Merge == "spatial_unpad"))
-		}
-		if out[i].Views != v {
-			return nil, fmt.Errorf("picture %d has %d views, want %d", i, out[i].Views, v)
-		}
-	}
-	return out, nil
-}
-
-func (s *splice) check() string {
-	pictures, err := s.pictures()
-	if err != nil {
-		return err.Error()
-	}
-	var labels [][]int32
-	var mask [][]bool
-	for b, ids := range s.IDs {
-		if slices.Contains(s.Given, "labels") {
-			labels = append(labels, spanLabels(ids, s.Spans[b]))
-		}
-		if slices.Contains(s.Given, "mask") {
-			var m []bool
-			for _, c := range s.Mask[b] {
-				m = append(m, c == '1')
-			}
-			mask = append(mask, m)
-		}
-	}
-	p, err := Splice(s.IDs, labels, mask, pictures, SpliceOptions{MaxLength: s.Max, Left: s.Padding == "left", Dummies: true})
-	if s.Error != "" || err != nil {
-		if (s.Error != "") != (err != nil) {
-			return fmt.Sprintf("error %v, the reference raises %q", err, s.Error)
-		}
-		return ""
-	}
-	if s.Unchanged || p.Unchanged {
-		if s.Unchanged != p.Unchanged {
-			return fmt.Sprintf("unchanged is %v, want %v", p.Unchanged, s.Unchanged)
-		}
-		return ""
-	}
-	if p.B != len(s.IDs) || p.T != s.Length {
-		return fmt.Sprintf("%d rows of %d, want %d of %d", p.B, p.T, len(s.IDs), s.Length)
-	}
-	for b := range p.B {
-		if got, want := plan(p.Rows[b], mask == nil), wanted(s.Rows[b]); got != want {
-			return fmt.Sprintf("row %d is %s, want %s", b, got, want)
-		}
-		if w, ok := sequence(s.Labels, b, " "); ok != (p.Labels != nil) || ok && !slices.Equal(p.Labels[b*p.T:(b+1)*p.T], w) {
-			return fmt.Sprintf("row %d: labels %v, want %v", b, p.Labels, w)
-		}
-		if w, ok := sequence(s.Attention, b, ""); ok != (p.Mask != nil) || ok && !slices.Equal(p.Mask[b*p.T:(b+1)*p.T], w) {
-			return fmt.Sprintf("row %d: mask %v, want %v", b, p.Mask, w)
-		}
-	}
-	return ""
-}
-
-// sequence reads row b of labels or of a mask, if there are any.
-func sequence(rows []string, b int, sep string) ([]int32, bool) {
-	if rows == nil {
-		return nil, false
-	}
-	var out []int32
-	for _, f := range strings.Split(rows[b], sep) {
-		v, err := strconv.ParseInt(f, 10, 32)
-		if err != nil {
-			return nil, true
-		}
-		out = append(out, int32(v))
-	}
-	return out, true
-}
-
-// plan writes a row position by position. Where no mask was given the reference embeds padding as token 0.
-func plan(row []Piece, noMask bool) string {
-	var s strings.Builder
-	for _, x := range row {
-		for i := range x.Count {
-			switch x.Kind {
-			case Text:
-				fmt.Fprintf(&s, "t%d ", x.IDs[i])
-			case Patches:
-				fmt.Fprintf(&s, "i%d:%d ", x.View, x.First+i)
-			case Newline:
-				s.WriteString("n ")
-			case Padding:
-				if noMask {
-					s.WriteString("t0 ")
-				} else {
-					s.WriteString("p ")
-				}
-			}
-		}
-	}
-	return s.String()
-}
-
-func wanted(row [][]json.RawMessage) string {
-	var s strings.Builder
-	for _, x := range row {
-		v := make([]int, len(x))
-		for i := 1; i < len(x); i++ {
-			v[i], _ = strconv.Atoi(string(x[i]))
-		}
-		switch kind := string(x[0]); kind {
-		case `"t"`:
-			for _, id := range v[1:] {
-				fmt.Fprintf(&s, "t%d ", id)
-			}
-		case `"i"`:
-			for i := range v[3] {
-				fmt.Fprintf(&s, "i%d:%d ", v[1], v[2]+i)
-			}
-		default:
-			s.WriteString(strings.Repeat(strings.Trim(kind, `"`)+" ", v[1]))
-		}
-	}
-	return s.String()
 }
 
 // sampler is a line of samplers/cases.jsonl.

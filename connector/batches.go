@@ -14,7 +14,7 @@ type BatchOptions struct {
 	Batch     int            // samples in a batch; the last of an epoch may have fewer
 	Order     data.Order     // of the samples in each epoch; nil: that of the set
 	MaxLength int            // positions that are kept of a sample, its images' included; 0: the model's limit
-	Features  *data.Features // the frozen encoder's output for every image; nil: images are decoded and encoded in each step
+	Features  *data.Features // the frozen encoder's output for every image, by its data.ImageKey; nil: images are decoded and encoded in each step
 	Orient    bool           // turn images by their EXIF orientation, which LLaVA does not
 	Skip      bool           // leave faulty samples out and count them; else the first one is an error
 }
@@ -108,11 +108,11 @@ func (b *Batches) image(name string) (Image, error) {
 		}
 		return b.assistant.image(m)
 	}
-	size, err := data.ImageSize(b.images, name, o)
+	key, size, err := data.ImageKey(b.images, name, o)
 	if err != nil {
 		return Image{}, err
 	}
-	x, err := b.options.Features.Load(name)
+	x, err := b.options.Features.Load(key)
 	return Image{Size: size, Features: x}, err
 }
 

@@ -182,8 +182,14 @@ func TestBatchesOfFeatures(t *testing.T) {
 	cache, err := data.OpenFeatures(t.TempDir(), data.FeatureKey{Encoder: "small"})
 	require.NoError(t, err)
 	defer cache.Close()
+	var keys []string
+	for _, name := range []string{"30x20", "9x17"} {
+		key, _, err := data.ImageKey(squares{}, name, imaging.Options{})
+		require.NoError(t, err)
+		keys = append(keys, key)
+	}
 	shard := cache.Shard(0)
-	for i, name := range []string{"30x20", "9x17"} {
+	for i, name := range keys {
 		require.NoError(t, shard.Add(name, tensor.Full(float32(i+1), 1, 16, 12)))
 	}
 	require.NoError(t, shard.Commit())

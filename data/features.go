@@ -30,7 +30,7 @@ func (k FeatureKey) folder() string {
 }
 
 // Features is a folder of encoder outputs in bfloat16, so that a frozen encoder runs once and not every epoch. Each shard is a
-// safetensors file, whose tensors are named like the images. It is safe for concurrent use.
+// safetensors file, whose tensors have the images' [ImageKey] for names. It is safe for concurrent use.
 type Features struct {
 	dir string
 	key FeatureKey
@@ -116,6 +116,13 @@ func (c *Features) Close() error {
 
 // Len is the number of images in the cache.
 func (c *Features) Len() int { c.mu.RLock(); defer c.mu.RUnlock(); return len(c.where) }
+
+// Names lists the images in the cache, sorted.
+func (c *Features) Names() []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.Sorted(maps.Keys(c.where))
+}
 
 // Has reports whether an image is in the cache.
 func (c *Features) Has(name string) bool {

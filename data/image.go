@@ -1,6 +1,9 @@
 package data
 
 import (
+	"crypto/sha256"
+	"fmt"
+
 	"github.com/gollava/gollava/data/imaging"
 )
 
@@ -24,6 +27,10 @@ func ImageSize(s Source, name string, o imaging.Options) (imaging.Size, error) {
 	if f != nil {
 		return imaging.Size{}, f
 	}
+	return sizeOf(b, name, o)
+}
+
+func sizeOf(b []byte, name string, o imaging.Options) (imaging.Size, error) {
 	h, err := imaging.Header(b, limited(o).Limits)
 	if err != nil {
 		return imaging.Size{}, imageFault(err, name)
@@ -32,6 +39,17 @@ func ImageSize(s Source, name string, o imaging.Options) (imaging.Size, error) {
 		return imaging.Size{W: h.H, H: h.W}, nil
 	}
 	return imaging.Size{W: h.W, H: h.H}, nil
+}
+
+// ImageKey identifies an image by its name and its content, name@digest: the name under which [Features] keep what an encoder made of it. It is another
+// once a byte of the file changes. It also returns [ImageSize].
+func ImageKey(s Source, name string, o imaging.Options) (key string, size imaging.Size, err error) {
+	b, f := load(s, name)
+	if f != nil {
+		return "", imaging.Size{}, f
+	}
+	size, err = sizeOf(b, name, o)
+	return fmt.Sprintf("%s@%.16x", name, sha256.Sum256(b)), size, err
 }
 
 func load(s Source, name string) ([]byte, *Fault) {

@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml"
+
+	"github.com/gollava/gollava/internal/yamlfile"
 )
 
 // MixtureOptions say how a mixture is read.
@@ -142,6 +144,9 @@ func readYAML(path string) ([]entry, error) {
 func parseYAML(b []byte) ([]entry, error) {
 	if n := bytes.Count(b, []byte("*")); n > 100 {
 		return nil, fmt.Errorf("%d aliases; a mixture is a plain list", n)
+	}
+	if err := yamlfile.Check(b); err != nil {
+		return nil, err
 	}
 	var doc struct {
 		Datasets []entry `yaml:"datasets"`

@@ -8,7 +8,7 @@ import (
 )
 
 func phi3() Family {
-	return Family{Type: "phi3", Architecture: "Phi3ForCausalLM", LLaVA: "llava_phi", LLaVAArchitecture: "LlavaPhiForCausalLM", Template: "phi3",
+	return Family{Type: "phi3", Architecture: "Phi3ForCausalLM", LLaVA: "llava_phi", LLaVAArchitecture: "LlavaPhiForCausalLM", Template: "phi3_instruct",
 		Defaults: `{"vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 32, "num_attention_heads": 32,
 			"max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "bos_token_id": 1, "eos_token_id": 32000, "pad_token_id": 32000}`,
 		Read: func(raw []byte) (Config, error) { return readLlama(raw, (*Config).slide) },

@@ -42,6 +42,7 @@ type Config struct {
 	pinpoints string // grids of the original layout until the size of a view is known
 	eos       []int  // of generation_config.json or the whole model's config.json; nil: Text's
 	pad       *int   // the same
+	near      string // the tower, seen from the checkpoint's folder
 
 	generation llm.Generation // what generation_config.json says
 }

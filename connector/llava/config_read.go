@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -24,6 +25,7 @@ type departures struct {
 	Gain    float64 `json:"gain,omitempty"`
 	SlotStd float64 `json:"slot_std,omitempty"`
 
+	Tower    string  `json:"tower,omitempty"` // where the tower is, seen from the checkpoint's folder, should mm_vision_tower have moved
 	Template string  `json:"template,omitempty"`
 	System   *string `json:"system,omitempty"`
 }
@@ -86,6 +88,16 @@ func readConfig(dir, tower string) (Config, error) {
 	if tower != "" {
 		if c.Tower, err = filepath.Abs(tower); err != nil {
 			return Config{}, err
+		}
+	}
+	if tower == "" {
+		for _, at := range []string{filepath.Join(dir, c.near), c.TowerDir(dir)} {
+			if _, err := os.Stat(filepath.Join(at, "config.json")); err == nil && (at != filepath.Join(dir, c.near) || c.near != "") && c.Tower != "" {
+				if c.Tower, err = filepath.Abs(at); err != nil {
+					return Config{}, err
+				}
+				break
+			}
 		}
 	}
 	if c.original && !c.tower {
@@ -224,7 +236,7 @@ func (c *Config) unmarshalHub(raw []byte) error {
 }
 
 func (c *Config) depart(d departures) {
-	c.Merge, c.Gain, c.SlotStd, c.Template, c.System = d.Merge, d.Gain, d.SlotStd, d.Template, d.System
+	c.Merge, c.Gain, c.SlotStd, c.near, c.Template, c.System = d.Merge, d.Gain, d.SlotStd, d.Tower, d.Template, d.System
 }
 
 // withTie adds to a text_config the model_type that it may leave out, and the outer config's tie_word_embeddings where

@@ -123,7 +123,7 @@ func (c *Config) originalConfig() (map[string]any, error) {
 }
 
 func (c *Config) putDepartures(f map[string]any) {
-	d := departures{c.Merge, c.Gain, c.SlotStd, c.Template, c.System}
+	d := departures{c.Merge, c.Gain, c.SlotStd, c.near, c.Template, c.System}
 	if d.Merge <= 1 {
 		d.Merge = 0
 	}

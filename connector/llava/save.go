@@ -49,7 +49,7 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 	var config map[string]any
 	var err error
 	if o.Layout == Original {
-		c.Tower = "vision_tower"
+		c.Tower, c.near = "vision_tower", ""
 		if config, err = c.originalConfig(); err != nil {
 			return err
 		}
@@ -117,10 +117,32 @@ func SaveProjector(m *connector.VLM, path string, o SaveOptions) error {
 	return nn.Save(m.Connector, path, nn.SaveOptions{DType: o.DType, Rename: OriginalNames(m)})
 }
 
+// Retrain notes in m's config how it is trained from now on: with which template, its system text (nil: as published),
+// and image_aspect_ratio ("": as before). It must not be called while others use m.
+func Retrain(m *connector.VLM, template string, system *string, aspect string) {
+	x, ok := m.Connector.(*Connector)
+	if !ok {
+		tensor.Fail("Retrain", "the connector is a %T, not LLaVA's", m.Connector)
+	}
+	x.config.Template, x.config.System = template, system
+	if aspect != "" {
+		x.config.Aspect = aspect
+	}
+}
+
 // SaveConfig writes config.json of the original layout to dir, for a folder that holds only what was trained: a
 // projector, or an adapter.
 func SaveConfig(m *connector.VLM, dir string) error {
 	c := ConfigOf(m)
+	if c.near = ""; filepath.IsAbs(c.Tower) {
+		at, err := filepath.Abs(dir)
+		if err != nil {
+			return err
+		}
+		if c.near, err = filepath.Rel(at, c.Tower); err != nil {
+			c.near = ""
+		}
+	}
 	config, err := c.originalConfig()
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/train"
 )
 
 // Config describes one run of LLaVA's recipe from files. Its keys are those of a run's YAML file; what is left out
@@ -29,8 +30,8 @@ type Config struct {
 	ProjectorType string `yaml:"projector_type,omitempty" help:"linear, mlpNx_gelu, mlpNx_linear or identity [mm_projector_type]"`
 	SelectLayer   int    `yaml:"select_layer,omitempty" help:"layer of the tower that is looked at [mm_vision_select_layer]"`
 	SelectFeature string `yaml:"select_feature,omitempty" help:"patch or cls_patch [mm_vision_select_feature]"`
-	Template      string `yaml:"template,omitempty" help:"of conversations, a name that package chat knows [version]"`
-	Aspect        string `yaml:"aspect,omitempty" help:"square or pad [image_aspect_ratio]"`
+	Template      string `yaml:"template,omitempty" help:"of conversations; none: the model's own, or what fits the language model [version]"`
+	Aspect        string `yaml:"aspect,omitempty" help:"square or pad; none, with a model: as it was trained [image_aspect_ratio]"`
 	MaxLength     int    `yaml:"max_length,omitempty" help:"positions of a sample, its pictures' included [model_max_length]"`
 
 	Batch         int      `yaml:"batch,omitempty" help:"samples of an optimizer step, over all accumulation"`
@@ -60,6 +61,8 @@ type Config struct {
 	Keep     int    `yaml:"keep,omitempty" help:"newest checkpoints kept [save_total_limit]"`
 	Evaluate int    `yaml:"evaluate,omitempty" help:"steps between evaluations, 0: only at the end"`
 	Memory   string `yaml:"memory,omitempty" help:"such as 20GiB: refuse what would take more"`
+
+	given map[string]bool // keys that a file or a flag has set
 }
 
 // LoRA says what adapters look like.
@@ -71,8 +74,9 @@ type LoRA struct {
 	DoRA    bool     `yaml:"dora,omitempty" help:"train magnitudes and directions apart"`
 }
 
-// Resolve returns c with the published values where it gives none, or an error that names the first key that is wrong
-// and says what to do.
+// Resolve returns c with the published values where it gives none, or an error that names the first key that is wrong and says what to do. How a
+// model was trained before (template, aspect, projector and what it looks at) is the model's to say: with a model those keys stay open until
+// [Open], and so does the template of every stage but align, which has to fit the tokenizer.
 func (c Config) Resolve() (Config, error) {
 	if c.Recipe == "" {
 		c.Recipe = "v1.5"
@@ -87,21 +91,44 @@ func (c Config) Resolve() (Config, error) {
 	if c.Steps != 0 {
 		p.Epochs = 0
 	}
-	if c.Model != "" && c.Stage != "align" {
-		p.Template = "" // the model's own
+	if c.Stage != "align" {
+		p.Template = ""
 	}
-	fill(reflect.ValueOf(&c).Elem(), reflect.ValueOf(p))
-	if c.ProjectorLR == 0 || c.Stage == "align" { // in stage align the projector is all that trains
+	if c.Model != "" {
+		p.Aspect, p.ProjectorType, p.SelectLayer, p.SelectFeature, p.MaxLength = "", "", 0, "", 0
+	}
+	c.fill(p)
+	switch {
+	case c.Stage == "align" && c.given["projector_lr"] && c.ProjectorLR != c.LR:
+		return c, fmt.Errorf("projector_lr %v and lr %v: in stage align the projector is all that trains; give lr alone", c.ProjectorLR, c.LR)
+	case c.Stage == "align", c.ProjectorLR == 0 && !c.given["projector_lr"]:
 		c.ProjectorLR = c.LR
 	}
-	if c.Micro == 0 {
+	if c.Micro == 0 && !c.given["micro"] {
 		c.Micro = largestDivisor(c.Batch, 16)
 	}
 	return c, c.check()
 }
 
+// fill gives what c leaves open the values of p: zero fields that no file and no flag has set.
+func (c *Config) fill(p Config) {
+	from := reflect.ValueOf(&p).Elem()
+	fields(reflect.ValueOf(c).Elem(), "", func(key string, _ reflect.StructField, v reflect.Value) {
+		if v.IsZero() && !c.given[key] {
+			published, _ := find(from, key)
+			v.Set(published)
+		}
+	})
+}
+
+// most bounds counts that a config may ask for.
+const most = 1 << 24
+
 // check returns an error for the first key that cannot be.
 func (c *Config) check() error {
+	if err := c.checkRanges(); err != nil {
+		return err
+	}
 	switch {
 	case c.Out == "":
 		return fmt.Errorf("out is missing: in which folder shall the run be kept?")
@@ -113,25 +140,26 @@ func (c *Config) check() error {
 		return fmt.Errorf("model is given, and vision or llm too: a whole LLaVA holds both")
 	case strings.HasPrefix(c.Stage, "task") && c.Model == "":
 		return fmt.Errorf("stage %s needs model: it goes on from a finished LLaVA", c.Stage)
-	case c.Micro < 1 || c.Batch < 1 || c.Batch%c.Micro != 0:
+	case c.Batch%c.Micro != 0:
 		return fmt.Errorf("micro %d does not divide batch %d", c.Micro, c.Batch)
-	case c.Steps < 0 || c.Epochs < 0:
-		return fmt.Errorf("steps %d and epochs %v must not be negative", c.Steps, c.Epochs)
 	case c.Steps > 0 && c.Epochs > 0:
 		return fmt.Errorf("both steps %d and epochs %v are given; give one", c.Steps, c.Epochs)
-	case c.Validation < 0 || c.Validation >= 1:
-		return fmt.Errorf("validation %v is not a share in [0, 1)", c.Validation)
+	case c.Steps == 0 && c.Epochs == 0:
+		return fmt.Errorf("steps 0 and epochs 0: the run would do nothing; give one of them")
+	case c.LR == 0 && c.ProjectorLR == 0:
+		return fmt.Errorf("lr 0: nothing would learn; leave lr out for the published rate")
 	case c.DType != "float32" && c.DType != "bfloat16":
 		return fmt.Errorf("dtype %q is neither float32 nor bfloat16", c.DType)
 	case c.Layout != "hub" && c.Layout != "original":
 		return fmt.Errorf("layout %q is neither hub nor original", c.Layout)
-	case c.Aspect != "square" && c.Aspect != "pad":
+	case c.Aspect != "square" && c.Aspect != "pad" && (c.Aspect != "" || c.Model == "" || c.given["aspect"]):
 		return fmt.Errorf("aspect %q is neither square nor pad", c.Aspect)
-	case c.Workers < 1:
-		return fmt.Errorf("workers %d: it takes one", c.Workers)
 	}
-	if _, err := chat.Lookup(c.Template); err != nil && c.Template != "" {
-		return fmt.Errorf("template: %w", err)
+	if err := (train.Schedule{Kind: c.Schedule, WarmupRatio: *c.Warmup}).Validate(); err != nil {
+		return fmt.Errorf("schedule %q: cosine, linear, constant and constant_with_warmup are known", c.Schedule)
+	}
+	if _, err := chat.Lookup(c.Template); err != nil && (c.Template != "" || c.given["template"]) {
+		return fmt.Errorf("template %q: did you mean %q? There are %s", c.Template, nearest(c.Template, chat.Names()), strings.Join(chat.Names(), ", "))
 	}
 	if _, err := c.memory(); err != nil {
 		return err
@@ -147,6 +175,50 @@ func (c *Config) check() error {
 	if _, err := os.Stat(c.Data); err != nil && !strings.ContainsAny(c.Data, "{}") {
 		return fmt.Errorf("data: %w", err)
 	}
+	if c.Images != "" {
+		if _, err := os.Stat(c.Images); err != nil {
+			return fmt.Errorf("images: %w", err)
+		}
+	}
+	return c.apart()
+}
+
+// checkRanges returns an error for the first number that is out of range.
+func (c *Config) checkRanges() error {
+	for _, n := range []struct {
+		key         string
+		value       int
+		least, most int
+	}{{"batch", c.Batch, 1, most}, {"micro", c.Micro, 1, 1 << 16}, {"steps", c.Steps, 0, 1 << 30}, {"max_length", c.MaxLength, 0, most},
+		{"every", c.Every, 0, 1 << 30}, {"keep", c.Keep, 1, 1 << 20}, {"evaluate", c.Evaluate, 0, 1 << 30}, {"workers", c.Workers, 1, 1 << 10},
+		{"select_layer", c.SelectLayer, -1 << 10, 1 << 10}} {
+		if n.value < n.least || n.value > n.most {
+			return fmt.Errorf("%s %d is not between %d and %d", n.key, n.value, n.least, n.most)
+		}
+	}
+	for _, x := range []struct {
+		key         string
+		value       float64
+		least, most float64
+	}{{"lr", c.LR, 0, 1e9}, {"projector_lr", c.ProjectorLR, 0, 1e9}, {"weight_decay", *c.WeightDecay, 0, 1e9}, {"warmup", *c.Warmup, 0, 1},
+		{"clip", *c.Clip, 0, 1e30}, {"epochs", c.Epochs, 0, 1e6}} {
+		if !(x.value >= x.least && x.value <= x.most) {
+			return fmt.Errorf("%s %v is not between %v and %v", x.key, x.value, x.least, x.most)
+		}
+	}
+	if !(c.Validation >= 0 && c.Validation < 1) {
+		return fmt.Errorf("validation %v is not a share in [0, 1)", c.Validation)
+	}
+	l := c.LoRA
+	switch {
+	case l.Dropout == nil:
+	case l.Rank < 1 || l.Rank > 1<<14:
+		return fmt.Errorf("lora.r %d is not a rank between 1 and %d", l.Rank, 1<<14)
+	case !(l.Alpha > 0 && l.Alpha < 1e9):
+		return fmt.Errorf("lora.alpha %v makes no adapter: it must be positive", l.Alpha)
+	case !(*l.Dropout >= 0 && *l.Dropout < 1):
+		return fmt.Errorf("lora.dropout %v is outside [0, 1)", *l.Dropout)
+	}
 	return nil
 }
 
@@ -157,9 +229,10 @@ func (c *Config) memory() (int64, error) {
 	}
 	var n float64
 	var unit string
-	if _, err := fmt.Sscanf(c.Memory, "%g%s", &n, &unit); err == nil && n > 0 {
-		if k, ok := map[string]int64{"MiB": 1 << 20, "GiB": 1 << 30, "MB": 1e6, "GB": 1e9}[unit]; ok {
-			return int64(n * float64(k)), nil
+	if _, err := fmt.Sscanf(c.Memory, "%g%s", &n, &unit); err == nil {
+		k, ok := map[string]float64{"MiB": 1 << 20, "GiB": 1 << 30, "MB": 1e6, "GB": 1e9}[unit]
+		if bytes := n * k; ok && bytes >= 1 && bytes < 1<<60 {
+			return int64(bytes), nil
 		}
 	}
 	return 0, fmt.Errorf("memory %q is not a size such as 20GiB", c.Memory)

@@ -1,6 +1,7 @@
 package llava
 
 import (
+	"flag"
 	"math"
 	"os"
 	"path/filepath"
@@ -39,7 +40,7 @@ func TestPublished(t *testing.T) {
 
 	c, err = read(t, parts+"stage: lora\n")
 	require.NoError(t, err)
-	require.Equal(t, []any{128, 2e-4, 2e-5, 128, 256.0, 0.05, "pad", "v1", true}, []any{c.Batch, c.LR, c.ProjectorLR, c.LoRA.Rank, c.LoRA.Alpha, *c.LoRA.Dropout, c.Aspect, c.Template, *c.GroupByLength})
+	require.Equal(t, []any{128, 2e-4, 2e-5, 128, 256.0, 0.05, "pad", "", true}, []any{c.Batch, c.LR, c.ProjectorLR, c.LoRA.Rank, c.LoRA.Alpha, *c.LoRA.Dropout, c.Aspect, c.Template, *c.GroupByLength})
 	require.Equal(t, "**.lora_*.**", c.groups()[1].Params)
 
 	c, err = read(t, parts+"stage: tune\nrecipe: v1\nlr: 1e-5\nweight_decay: 0.1\nsteps: 7\n")
@@ -49,7 +50,7 @@ func TestPublished(t *testing.T) {
 	require.NoError(t, c.Write("run"))
 	again, err := ReadConfig(filepath.Join("run", "run.yaml"))
 	require.NoError(t, err)
-	require.Equal(t, c, again, "a resolved config is a config")
+	require.Equal(t, c.yaml(), again.yaml(), "a resolved config is a config")
 }
 
 // TestPublishedSteps: with LLaVA's data sets a run takes as many steps as LLaVA-1.5's log shows.
@@ -85,13 +86,43 @@ func TestPublishedGroups(t *testing.T) {
 	}
 }
 
+// What is written counts, a zero too; what is left out, or has no value, is as published.
+func TestZeroIsAValue(t *testing.T) {
+	begin := files(t) + "vision: tower\nllm: words\nstage: tune\n"
+	c, err := read(t, begin+"projector_lr: 0\nselect_layer: 0\nwarmup: 0\nclip: 0\nmax_length: 0\nseed: 18446744073709551615\nsteps: 1e3\nevery:\nlora:\ngroup_by_length: false\n")
+	require.NoError(t, err)
+	require.Equal(t, []any{0.0, 0, 0.0, 0.0, 0, uint64(math.MaxUint64), 1000, false, 2e-5}, []any{c.ProjectorLR, c.SelectLayer, *c.Warmup, *c.Clip, c.MaxLength, c.Seed, c.Steps, *c.GroupByLength, c.LR})
+	require.Len(t, c.groups(), 1, "a rate of 0 freezes the projector")
+	again, err := read(t, c.yaml())
+	require.NoError(t, err)
+	require.Equal(t, c.yaml(), again.yaml())
+	require.Equal(t, 0.0, again.ProjectorLR)
+	c, err = read(t, begin)
+	require.NoError(t, err)
+	require.Equal(t, []any{2e-5, -2, 0.03, 1.0, 2048, 2}, []any{c.ProjectorLR, c.SelectLayer, *c.Warmup, *c.Clip, c.MaxLength, c.Keep})
+
+	var flags Config
+	fs := flag.NewFlagSet("llava", flag.ContinueOnError)
+	flags.Flags(fs)
+	require.NoError(t, fs.Parse([]string{"-stage", "lora", "-vision", "tower", "-llm", "words", "-data", "chat.json", "-out", "run", "-projector_lr", "0", "-lora_r", "4", "-skip"}))
+	flags, err = flags.Resolve()
+	require.NoError(t, err)
+	require.Equal(t, []any{0.0, 4, true, 2e-4}, []any{flags.ProjectorLR, flags.LoRA.Rank, flags.Skip, flags.LR})
+	require.Error(t, fs.Parse([]string{"-seed", "1.5"}))
+}
+
 func TestReadConfigFaults(t *testing.T) {
 	begin := files(t)
 	parts := begin + "vision: tower\nllm: words\nstage: align\n"
+	require.NoError(t, os.Symlink("whole", "link"))
+	require.NoError(t, os.Mkdir("run", 0o777))
+	for _, name := range []string{"config.json", "mm_projector.bin"} {
+		require.NoError(t, os.WriteFile(filepath.Join("run", name), []byte("[]"), 0o666))
+	}
 	for _, c := range []struct{ text, want string }{
 		{parts + "bacth: 3\n", `did you mean "batch"?`},
 		{parts + "lora:\n  rnak: 3\n", `did you mean "r"?`},
-		{parts + "batch: many\n", "run.yaml: [6:8]"},
+		{parts + "batch: many\n", `run.yaml:6: batch: "many" is not a number`},
 		{parts + "recipe: v2\n", `recipe "v2" is not known: v1 and v1.5 are`},
 		{parts + "model: whole\n", "model is given, and vision or llm too"},
 		{begin + "stage: align\nvision: tower\n", "vision and llm are needed, or model"},
@@ -101,6 +132,50 @@ func TestReadConfigFaults(t *testing.T) {
 		{parts + "layout: mine\n", `layout "mine"`},
 		{parts + "micro: 5\n", "micro 5 does not divide batch 256"},
 		{"", "stage"},
+		{parts + "seed: 1.5\n", "run.yaml:6: seed: 1.5 is not a whole number"},
+		{parts + "steps: 2.5\n", "steps: 2.5 is not a whole number"},
+		{parts + "seed: -1\n", "seed: -1 is negative"},
+		{parts + "steps: 1e300\n", "steps: 1e300 is too large"},
+		{parts + "epochs: 1e20\n", "epochs 1e+20 is not between"},
+		{parts + "epochs: -1\n", "epochs -1 is not between"},
+		{parts + "lr: fast\n", `lr: "fast" is not a number`},
+		{parts + "lr: .nan\n", `lr: ".nan" is not a number`},
+		{parts + "lr: nan\n", `lr: nan is not a finite number`},
+		{parts + "lr: 0\n", "lr 0: nothing would learn"},
+		{parts + "lr: -1e-3\n", "lr -0.001 is not between"},
+		{parts + "epochs: 0\n", "steps 0 and epochs 0"},
+		{parts + "batch: 0\n", "batch 0 is not between"},
+		{parts + "batch: -4\n", "batch -4 is not between"},
+		{parts + "batch: 1000000000\n", "batch 1000000000 is not between"},
+		{parts + "micro: 0\n", "micro 0 is not between"},
+		{parts + "keep: 0\n", "keep 0 is not between"},
+		{parts + "workers: 0\n", "workers 0 is not between"},
+		{parts + "warmup: 2\n", "warmup 2 is not between"},
+		{parts + "clip: -1\n", "clip -1 is not between"},
+		{parts + "weight_decay: -1\n", "weight_decay -1 is not between"},
+		{parts + "skip: maybe\n", `skip: "maybe" is neither true nor false`},
+		{parts + "schedule: step\n", `schedule "step": cosine`},
+		{parts + "template: vicuna\n", `template "vicuna": did you mean "vicuna_v1"?`},
+		{parts + "template: ''\n", `template "": did you mean`},
+		{parts + "memory: 0.1B\n", `memory "0.1B" is not a size`},
+		{parts + "memory: 0.0000001MB\n", "is not a size"},
+		{parts + "memory: 1e30GiB\n", "is not a size"},
+		{parts + "lora: {r: 4}\n", "stage align has no adapters"},
+		{parts + "lora_r: 4\n", "stage align has no adapters"},
+		{parts + "batch: [1, 2]\n", "run.yaml:6: batch: a list"},
+		{parts + "batch: {a: 1}\n", "run.yaml:6: batch: there is no key"},
+		{parts + "batch: 4\nbatch: 8\n", "already defined"},
+		{begin + "vision: tower\nllm: words\nstage: lora\nlora: {r: -1}\n", "lora.r -1 is not a rank"},
+		{begin + "vision: tower\nllm: words\nstage: lora\nlora: {r: 0}\n", "lora.r 0 is not a rank"},
+		{begin + "vision: tower\nllm: words\nstage: lora\nlora: {alpha: 0}\n", "lora.alpha 0 makes no adapter"},
+		{begin + "vision: tower\nllm: words\nstage: lora\nlora: {dropout: 1}\n", "lora.dropout 1 is outside"},
+		{begin + "vision: tower\nllm: words\nstage: tune\nlr: 0\nprojector_lr: 0\n", "lr 0: nothing would learn"},
+		{"data: chat.json\nout: words\nvision: tower\nllm: words\nstage: align\n", "out words: llm is read from there"},
+		{"data: chat.json\nout: tower/../words\nvision: tower\nllm: words\nstage: align\n", "out tower/../words: llm is read from there"},
+		{"data: chat.json\nout: tower\nvision: tower\nllm: words\nstage: align\n", "vision is read from there"},
+		{"data: chat.json\nout: link\nmodel: whole\nstage: tune\n", "out link: model is read from there"},
+		{"data: run/config.json\nout: run\nmodel: whole\nstage: tune\n", "data is read from there"},
+		{"data: chat.json\nout: run\nmodel: whole\nprojector: run/mm_projector.bin\nstage: tune\n", "projector is read from there"},
 		{"- a\n", "run.yaml"},
 	} {
 		_, err := read(t, c.text)

@@ -5,6 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
@@ -67,9 +71,12 @@ func (r *Run) key() (data.FeatureKey, error) {
 // shard is how many images go into one file of the feature cache, which is in memory until it is written.
 const shard = 128
 
+// picture is an image with the key of its features.
+type picture struct{ name, key string }
+
 // fillFeatures computes what the cache lacks of a set's pictures. The processes of a run take turns at its files.
 func (r *Run) fillFeatures(ctx context.Context, set data.Set) error {
-	var missing []string
+	var names []string
 	seen := map[string]bool{}
 	for i := range set.Len() {
 		s, err := set.Sample(i)
@@ -77,11 +84,33 @@ func (r *Run) fillFeatures(ctx context.Context, set data.Set) error {
 			return err
 		}
 		for _, name := range s.Images {
-			if !seen[name] && !r.features.Has(name) {
-				missing = append(missing, name)
+			if !seen[name] {
+				names = append(names, name)
 			}
 			seen[name] = true
 		}
+	}
+	all, err := r.identify(ctx, names, r.config.Skip)
+	if err != nil {
+		return err
+	}
+	kept := map[string]string{} // keys of what is there, by the pictures' names
+	for _, key := range r.features.Names() {
+		if i := strings.LastIndexByte(key, '@'); i >= 0 {
+			kept[key[:i]] = key
+		}
+	}
+	for _, p := range all {
+		if was := kept[p.name]; was != "" && p.key != "" && was != p.key {
+			return fmt.Errorf("%s keeps the features of another picture called %s: it has changed, or images is another folder; name a new folder for features, or delete this one", r.config.Features, p.name)
+		}
+	}
+	var missing []picture
+	for _, p := range all {
+		if p.key != "" && !seen["key "+p.key] && !r.features.Has(p.key) {
+			missing = append(missing, p)
+		}
+		seen["key "+p.key] = true
 	}
 	if len(missing) == 0 {
 		return nil
@@ -93,7 +122,7 @@ func (r *Run) fillFeatures(ctx context.Context, set data.Set) error {
 			return err
 		}
 	}
-	_, err := train.Map(ctx, r.comm, (len(missing)+shard-1)/shard, func(ctx context.Context, i int) (bool, error) {
+	_, err = train.Map(ctx, r.comm, (len(missing)+shard-1)/shard, func(ctx context.Context, i int) (bool, error) {
 		to := min((i+1)*shard, len(missing))
 		err := r.fillShard(ctx, next+i, missing[i*shard:to])
 		r.say("features %d/%d", to, len(missing))
@@ -102,15 +131,36 @@ func (r *Run) fillFeatures(ctx context.Context, set data.Set) error {
 	return err
 }
 
+// identify reads every picture for its key, on all processors. That of a faulty one is empty, if faults are skipped,
+// else an error.
+func (r *Run) identify(ctx context.Context, names []string, skip bool) ([]picture, error) {
+	out := make([]picture, len(names))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range names {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			key, _, err := data.ImageKey(r.images, name, imaging.Options{})
+			if out[i] = (picture{name, key}); err != nil && skip {
+				out[i].key, err = "", nil
+			}
+			return err
+		})
+	}
+	return out, g.Wait()
+}
+
 // fillShard computes and stores the features of some images; of a faulty one there are none, which its sample's batch reports.
-func (r *Run) fillShard(ctx context.Context, n int, names []string) error {
+func (r *Run) fillShard(ctx context.Context, n int, pictures []picture) error {
 	m := r.assistant.Model
 	w := r.features.Shard(n)
-	for _, name := range names {
+	for _, is := range pictures {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p, err := r.pixels(name)
+		p, err := r.pixels(is.name)
 		if err != nil && r.config.Skip {
 			continue
 		}
@@ -120,7 +170,7 @@ func (r *Run) fillShard(ctx context.Context, n int, names []string) error {
 		if caught := tensor.Catch(func() {
 			tensor.Scope(func(s *tensor.Arena) {
 				x := tensor.Wrap(p.Data, p.N, 3, p.H, p.W).NoGrad().In(s)
-				err = w.Add(name, vit.Features(m.Vision, x, m.Config().Select))
+				err = w.Add(is.key, vit.Features(m.Vision, x, m.Config().Select))
 			})
 		}); caught != nil {
 			return caught

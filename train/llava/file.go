@@ -1,33 +1,30 @@
 package llava
 
 import (
-	"bytes"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/goccy/go-yaml"
+	"github.com/gollava/gollava/internal/atomicfile"
+	"github.com/gollava/gollava/internal/yamlfile"
 )
 
-// ReadConfig reads a run's YAML file. Relative paths in it are relative to the working directory, as in LLaVA's
-// scripts. A key that does not exist is an error that names the nearest one; so is a value of the wrong type. Errors
+// ReadConfig reads a run's YAML file. Relative paths in it are relative to the working directory, as in LLaVA's scripts. A key that does not exist is
+// an error that names the nearest one; so is a value of the wrong type. What is written counts, a zero too; a key without a value is left out. Errors
 // have the file's name and line.
 func ReadConfig(path string) (Config, error) {
-	raw, err := os.ReadFile(path)
+	c, err := ReadPartial(path)
 	if err != nil {
 		return Config{}, err
-	}
-	var c Config
-	d := yaml.NewDecoder(bytes.NewReader(raw), yaml.DisallowUnknownField())
-	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return Config{}, fmt.Errorf("%s: %w", path, explain(err))
 	}
 	if c, err = c.Resolve(); err != nil {
 		return Config{}, fmt.Errorf("%s: %w", path, err)
@@ -35,25 +32,114 @@ func ReadConfig(path string) (Config, error) {
 	return c, nil
 }
 
-var unknownKey = regexp.MustCompile(`unknown field "([^"]+)"`)
-
-// explain makes the YAML package's error a single sentence, and for an unknown key adds the nearest that there is.
-func explain(err error) error {
-	text, _, _ := strings.Cut(strings.TrimSpace(err.Error()), "\n")
-	if m := unknownKey.FindStringSubmatch(text); m != nil {
-		keys := append(keys(reflect.TypeFor[Config]()), keys(reflect.TypeFor[LoRA]())...)
-		return fmt.Errorf("%s: did you mean %q?", text, nearest(m[1], keys))
+// ReadPartial is [ReadConfig] without [Config.Resolve]: more keys may be set before that.
+func ReadPartial(path string) (Config, error) {
+	entries, err := yamlfile.Read(path)
+	if err != nil {
+		return Config{}, err
 	}
-	return errors.New(text)
+	var c Config
+	for _, e := range entries {
+		if err := c.take(e); err != nil {
+			return Config{}, fmt.Errorf("%s:%w", path, err)
+		}
+	}
+	return c, nil
 }
 
-// keys are the YAML keys of a struct type.
-func keys(t reflect.Type) []string {
-	var out []string
-	for i := range t.NumField() {
-		key, _, _ := strings.Cut(t.Field(i).Tag.Get("yaml"), ",")
-		out = append(out, key)
+// take sets what an entry of a file says; its error begins with the line.
+func (c *Config) take(e yamlfile.Entry) error {
+	if e.Nest {
+		for _, f := range e.Map {
+			if f.Nest {
+				return fmt.Errorf("%d: %s: a value belongs here, not more keys", f.Line, f.Key)
+			}
+			if _, ok := find(reflect.ValueOf(c).Elem(), e.Key+"."+f.Key); !ok {
+				return fmt.Errorf("%d: %s: there is no key %q: did you mean %q?", f.Line, e.Key, f.Key, nearest(f.Key, keys(reflect.TypeFor[LoRA](), "")))
+			}
+			f.Key = e.Key + "." + f.Key
+			if err := c.take(f); err != nil {
+				return err
+			}
+		}
+		if _, ok := find(reflect.ValueOf(c).Elem(), e.Key); ok || !nested(e.Key) {
+			return fmt.Errorf("%d: %s: a value belongs here, not more keys", e.Line, e.Key)
+		}
+		return nil
 	}
+	if e.Null || nested(e.Key) && e.Text == "" {
+		return nil
+	}
+	if err := c.Set(e.Key, e.Text); err != nil {
+		return fmt.Errorf("%d: %w", e.Line, err)
+	}
+	return nil
+}
+
+// Set gives a key of the YAML file a value, as it would be written there; a key within lora is called lora.r. What was set counts, a zero too.
+func (c *Config) Set(key, value string) error {
+	v, ok := find(reflect.ValueOf(c).Elem(), key)
+	if !ok {
+		return fmt.Errorf("there is no key %q: did you mean %q?", key, nearest(key, keys(reflect.TypeFor[Config](), "")))
+	}
+	if err := set(v, value); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	if c.given == nil {
+		c.given = map[string]bool{}
+	}
+	c.given[dotted(key)] = true
+	return nil
+}
+
+// Keys lists the keys of a run's file, those of lora as lora.r, each with what it is about.
+func Keys() (names, help []string) {
+	fields(reflect.ValueOf(&Config{}).Elem(), "", func(key string, f reflect.StructField, _ reflect.Value) {
+		names, help = append(names, key), append(help, f.Tag.Get("help"))
+	})
+	return names, help
+}
+
+// fields visits the fields of a config by their keys.
+func fields(v reflect.Value, prefix string, visit func(key string, f reflect.StructField, v reflect.Value)) {
+	for i := range v.NumField() {
+		f := v.Type().Field(i)
+		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		switch {
+		case !f.IsExported():
+		case f.Type.Kind() == reflect.Struct:
+			fields(v.Field(i), prefix+key+".", visit)
+		default:
+			visit(prefix+key, f, v.Field(i))
+		}
+	}
+}
+
+// dotted is the name of a key in its one spelling: lora.r, which a flag calls lora_r.
+func dotted(key string) string {
+	if tail, ok := strings.CutPrefix(key, "lora_"); ok {
+		return "lora." + tail
+	}
+	return key
+}
+
+// nested reports whether a key holds keys.
+func nested(key string) bool { return key == "lora" }
+
+// find returns the field of a key.
+func find(c reflect.Value, key string) (field reflect.Value, ok bool) {
+	fields(c, "", func(k string, _ reflect.StructField, v reflect.Value) {
+		if k == dotted(key) {
+			field, ok = v, true
+		}
+	})
+	return field, ok
+}
+
+// keys are all keys of a struct type.
+func keys(t reflect.Type, prefix string) []string {
+	var out []string
+	fields(reflect.New(t).Elem(), prefix, func(key string, _ reflect.StructField, _ reflect.Value) { out = append(out, key) })
 	return out
 }
 
@@ -88,35 +174,65 @@ func distance(a, b string) int {
 	return row[len(b)]
 }
 
-// Write stores the resolved config in a run's folder, so that it tells what was done.
+// Write stores the resolved config in a run's folder as run.yaml, so that it tells what was done.
 func (c Config) Write(dir string) error {
-	raw, err := yaml.Marshal(c)
-	if err != nil {
-		return err
-	}
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "run.yaml"), raw, 0o666)
+	return atomicfile.Write(filepath.Join(dir, "run.yaml"), func(w io.Writer) error {
+		_, err := io.WriteString(w, c.yaml())
+		return err
+	})
 }
 
-// Flags defines a flag for each key, such as -select_layer, and -lora_r for those of LoRA.
-func (c *Config) Flags(fs *flag.FlagSet) { flags(fs, "", reflect.ValueOf(c).Elem()) }
-
-func flags(fs *flag.FlagSet, prefix string, v reflect.Value) {
-	for i := range v.NumField() {
-		f := v.Type().Field(i)
-		key, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if f.Type.Kind() == reflect.Struct {
-			flags(fs, prefix+key+"_", v.Field(i))
-			continue
+// yaml is c as a file, without what says nothing: zeros that nobody has set, steps beside epochs, adapters of a stage without any.
+func (c Config) yaml() string {
+	var out strings.Builder
+	opened := false
+	fields(reflect.ValueOf(&c).Elem(), "", func(key string, _ reflect.StructField, v reflect.Value) {
+		inner, isInner := strings.CutPrefix(key, "lora.")
+		switch {
+		case v.IsZero() && !c.given[key], isInner && c.LoRA.Rank == 0, key == "steps" && c.Steps == 0, key == "epochs" && c.Steps > 0:
+			return
+		case isInner && !opened:
+			out.WriteString("lora:\n")
+			opened = true
 		}
-		fs.Var(option{v.Field(i)}, prefix+key, f.Tag.Get("help"))
+		if isInner {
+			key = "  " + inner
+		}
+		text := fmt.Sprint(reflect.Indirect(v))
+		if v.Kind() == reflect.String {
+			text = scalar(text)
+		}
+		fmt.Fprintf(&out, "%s: %s\n", key, text)
+	})
+	return out.String()
+}
+
+// scalar is a text as YAML has it, in quotes where it could be taken for something else.
+func scalar(s string) string {
+	if regexp.MustCompile(`^[A-Za-z0-9_./][A-Za-z0-9_./ +@-]*$`).MatchString(s) && !strings.HasSuffix(s, " ") {
+		if _, err := strconv.ParseFloat(s, 64); err != nil && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "~"}, strings.ToLower(s)) {
+			return s
+		}
 	}
+	return strconv.Quote(s)
+}
+
+// Flags defines a flag for each key, such as -select_layer, and -lora_r for those of lora.
+func (c *Config) Flags(fs *flag.FlagSet) {
+	fields(reflect.ValueOf(c).Elem(), "", func(key string, f reflect.StructField, v reflect.Value) {
+		fs.Var(option{c, key, v}, strings.ReplaceAll(key, ".", "_"), f.Tag.Get("help"))
+	})
 }
 
 // option is a field of Config as a flag.
-type option struct{ v reflect.Value }
+type option struct {
+	c   *Config
+	key string
+	v   reflect.Value
+}
 
 func (o option) IsBoolFlag() bool {
 	return o.v.IsValid() && (o.v.Kind() == reflect.Bool || o.v.Kind() == reflect.Pointer && o.v.Type().Elem().Kind() == reflect.Bool)
@@ -129,32 +245,60 @@ func (o option) String() string {
 	return fmt.Sprint(reflect.Indirect(o.v))
 }
 
-func (o option) Set(s string) error {
-	v := o.v
+func (o option) Set(s string) error { return o.c.Set(o.key, s) }
+
+// set gives a field the value that a text stands for.
+func set(v reflect.Value, s string) error {
 	if v.Kind() == reflect.Pointer {
-		v.Set(reflect.New(v.Type().Elem()))
-		v = v.Elem()
+		to := reflect.New(v.Type().Elem())
+		if err := set(to.Elem(), s); err != nil {
+			return err
+		}
+		v.Set(to)
+		return nil
 	}
-	var err error
+	short := s
+	if len(short) > 60 {
+		short = short[:60] + "…"
+	}
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(s)
 	case reflect.Bool:
-		var x bool
-		x, err = strconv.ParseBool(s)
+		x, ok := map[string]bool{"true": true, "false": false}[strings.ToLower(s)]
+		if !ok {
+			return fmt.Errorf("%q is neither true nor false", short)
+		}
 		v.SetBool(x)
-	case reflect.Int:
-		var x int64
-		x, err = strconv.ParseInt(s, 10, 0)
-		v.SetInt(x)
-	case reflect.Uint64:
-		var x uint64
-		x, err = strconv.ParseUint(s, 10, 64)
-		v.SetUint(x)
+	case reflect.Int, reflect.Uint64:
+		x, err := strconv.ParseFloat(s, 64)
+		if n, exact := strconv.ParseUint(s, 10, 64); exact == nil && v.Kind() == reflect.Uint64 {
+			v.SetUint(n)
+			return nil
+		}
+		switch {
+		case err != nil && !errors.Is(err, strconv.ErrRange) || x != x:
+			return fmt.Errorf("%q is not a number", short)
+		case x != math.Trunc(x):
+			return fmt.Errorf("%s is not a whole number", short)
+		case math.Abs(x) > 1<<53:
+			return fmt.Errorf("%s is too large", short)
+		case v.Kind() == reflect.Uint64 && x < 0:
+			return fmt.Errorf("%s is negative", short)
+		case v.Kind() == reflect.Uint64:
+			v.SetUint(uint64(x))
+		default:
+			v.SetInt(int64(x))
+		}
 	case reflect.Float64:
-		var x float64
-		x, err = strconv.ParseFloat(s, 64)
+		x, err := strconv.ParseFloat(strings.ToLower(s), 64)
+		if err != nil && !errors.Is(err, strconv.ErrRange) {
+			return fmt.Errorf("%q is not a number", short)
+		}
+		if math.IsNaN(x) || math.IsInf(x, 0) {
+			return fmt.Errorf("%s is not a finite number", short)
+		}
 		v.SetFloat(x)
 	}
-	return err
+	return nil
 }

@@ -1,9 +1,6 @@
 package llava
 
-import (
-	"fmt"
-	"reflect"
-)
+import "fmt"
 
 // Published returns the values of LLaVA's own runs: recipe "v1.5" or "v1", stage "align", "tune", "lora", "task" or
 // (v1.5 alone) "task_lora". They fill in what a Config leaves out. Sources: Liu et al. 2023, "Visual Instruction
@@ -13,7 +10,7 @@ func Published(recipe, stage string) (Config, error) {
 	c := Config{
 		Stage: stage, Recipe: recipe, SelectLayer: -2, SelectFeature: "patch", MaxLength: 2048,
 		Epochs: 1, Schedule: "cosine", Warmup: pointer(0.03), Clip: pointer(1.0), WeightDecay: pointer(0.0),
-		DType: "float32", Workers: 4, Keep: 1,
+		DType: "float32", Workers: 4, Keep: 2,
 	}
 	switch recipe {
 	case "v1.5":
@@ -49,18 +46,6 @@ func Published(recipe, stage string) (Config, error) {
 		return c, fmt.Errorf("stage %q is not one of recipe %s: choose from align, tune, lora, task%s", stage, recipe, also)
 	}
 	return c, nil
-}
-
-// fill gives the zero fields of the struct c the values of p.
-func fill(c, p reflect.Value) {
-	for i := range c.NumField() {
-		switch f := c.Field(i); {
-		case f.Kind() == reflect.Struct:
-			fill(f, p.Field(i))
-		case f.IsZero():
-			f.Set(p.Field(i))
-		}
-	}
 }
 
 func pointer[T any](v T) *T { return &v }

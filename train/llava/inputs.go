@@ -1,0 +1,135 @@
+package llava
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/gollava/gollava/data"
+)
+
+// undecided are the keys that do not decide what the weights become; the paths are decided by what is read from them.
+var undecided = []string{"out", "features", "workers", "every", "keep", "evaluate", "memory", "layout", "recompute", "vision", "llm", "model", "projector",
+	"data", "images", "zero1"}
+
+// decides is what decides the weights beside those that the run begins with, for a resumed run to be held against: the config, and digests of
+// everything that is read.
+func (r *Run) decides(ctx context.Context) (any, error) {
+	all := map[string]string{}
+	fields(reflect.ValueOf(&r.config).Elem(), "", func(key string, _ reflect.StructField, v reflect.Value) {
+		if !slices.Contains(undecided, key) && !(strings.HasPrefix(key, "lora.") && r.config.LoRA.Rank == 0) {
+			all[key] = fmt.Sprint(reflect.Indirect(v))
+		}
+	})
+	var err error
+	if all["contents of data"], err = digestOfData(r.config.Data); err != nil {
+		return nil, err
+	}
+	if all["contents of images"], err = r.digestOfImages(ctx); err != nil {
+		return nil, err
+	}
+	if all["tokenizer"], err = r.digestOfTokens(); err != nil {
+		return nil, err
+	}
+	p, err := json.Marshal(r.assistant.Processor)
+	if err != nil { // of what transformers has no word for
+		p = fmt.Appendf(nil, "%+v", *r.assistant.Processor)
+	}
+	all["image processor"] = string(p)
+	all["template's text"] = fmt.Sprintf("%+v", r.assistant.Template)
+	return all, nil
+}
+
+// digestOfData is that of the bytes of all data files.
+func digestOfData(path string) (string, error) {
+	paths, err := data.MixturePaths(path)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, p := range paths {
+		f, err := os.Open(p)
+		if err != nil {
+			return "", err
+		}
+		n, err := io.Copy(h, f)
+		f.Close()
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(h, n)
+	}
+	return fmt.Sprintf("%.16x", h.Sum(nil)), nil
+}
+
+// mostImages is how many images are read for the digest; of larger sets, as many spread over all.
+const mostImages = 20000
+
+// digestOfImages is that of the images that the samples name. What cannot be read is the loader's to report.
+func (r *Run) digestOfImages(ctx context.Context) (string, error) {
+	if r.images == nil {
+		return "none", nil
+	}
+	var names []string
+	seen := map[string]bool{}
+	for _, set := range []data.Set{r.train, r.valid} {
+		if set == nil {
+			continue
+		}
+		for i := range set.Len() {
+			s, err := set.Sample(i)
+			if err != nil {
+				continue
+			}
+			for _, name := range s.Images {
+				if !seen[name] {
+					names = append(names, name)
+				}
+				seen[name] = true
+			}
+		}
+	}
+	slices.Sort(names)
+	if every := (len(names) + mostImages - 1) / mostImages; every > 1 {
+		some := names[:0]
+		for i := 0; i < len(names); i += every {
+			some = append(some, names[i])
+		}
+		names = some
+	}
+	keys, err := r.identify(ctx, names, true)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, p := range keys {
+		fmt.Fprintln(h, p.name, p.key)
+	}
+	return fmt.Sprintf("%.16x", h.Sum(nil)), nil
+}
+
+// digestOfTokens is that of the vocabulary and of how the tokenizer cuts some text.
+func (r *Run) digestOfTokens() (string, error) {
+	t := r.assistant.Tokenizer
+	h := sha256.New()
+	for id := range t.Size() {
+		fmt.Fprintf(h, "%d %q\n", id, t.Token(int32(id)))
+	}
+	fmt.Fprintln(h, t.Encode("The quick brown fox, 12345 of them, jumps over\n\tthe lazy dog's café — 你好!"))
+	for i := range min(50, r.train.Len()) {
+		s, err := r.train.Sample(i)
+		if err != nil {
+			continue
+		}
+		for _, turn := range s.Turns {
+			fmt.Fprintln(h, t.Encode(turn.Value))
+		}
+	}
+	return fmt.Sprintf("%.16x", h.Sum(nil)), nil
+}

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
@@ -172,108 +170,6 @@ func (r *Run) openModel() (err error) {
 	return nil
 }
 
-// inherit takes over what a model says about how it was trained, and refuses keys that contradict what cannot be changed.
-func (r *Run) inherit() error {
-	c, m := &r.config, llava.ConfigOf(r.assistant.Model)
-	layer := m.Select.Layers[len(m.Select.Layers)-1]
-	switch {
-	case c.given["projector_type"] && c.ProjectorType != m.Projector:
-		return fmt.Errorf("projector_type %s: the model's projector is %s; leave the key out", c.ProjectorType, m.Projector)
-	case c.given["select_layer"] && (c.SelectLayer != layer || len(m.Select.Layers) > 1):
-		return fmt.Errorf("select_layer %d: the model looks at layers %v; leave the key out", c.SelectLayer, m.Select.Layers)
-	case c.given["select_feature"] && c.SelectFeature != m.Select.Class:
-		return fmt.Errorf("select_feature %s: the model was trained with %s; leave the key out", c.SelectFeature, m.Select.Class)
-	}
-	c.ProjectorType, c.SelectLayer, c.SelectFeature = m.Projector, layer, m.Select.Class
-	if c.MaxLength == 0 && !c.given["max_length"] {
-		if c.MaxLength = m.MaxLength; c.MaxLength == 0 {
-			c.MaxLength = 2048
-		}
-	}
-	p := r.assistant.Processor
-	if c.Aspect != "" && !m.Next() {
-		p.Aspect = c.Aspect
-	} else if c.Aspect = p.Aspect; c.Aspect == "" {
-		c.Aspect = "square"
-	}
-	return nil
-}
-
-// chooseTemplate takes the template that the config names; else the model's own; else LLaVA's, or, where its marks are no tokens of the tokenizer,
-// that of the language model's family. The model's config keeps it, so that what was trained is what is asked.
-func (r *Run) chooseTemplate() (err error) {
-	c, a := &r.config, r.assistant
-	system := llava.ConfigOf(a.Model).System
-	if c.Template != "" || c.Model == "" {
-		if c.Template == "" {
-			if c.Template, err = r.fitting(); err != nil {
-				return err
-			}
-		}
-		was := a.Template.Name
-		if a.Template, err = chat.Lookup(c.Template); err != nil {
-			return fmt.Errorf("template: %w", err)
-		}
-		if c.Model != "" && was != c.Template {
-			system = nil
-			r.say("template: the model was trained with %s and goes on with %s", was, c.Template)
-		}
-		if system != nil {
-			a.Template.System = *system
-		}
-	}
-	c.Template = a.Template.Name
-	llava.Retrain(a.Model, c.Template, system, c.Aspect)
-	r.say("template %s, system text %q, aspect %s, projector %s", c.Template, shorten(a.Template.System, 60), c.Aspect, c.ProjectorType)
-	return nil
-}
-
-// fitting is the name of the template for a language model that has none of its own.
-func (r *Run) fitting() (string, error) {
-	family := llava.ConfigOf(r.assistant.Model).DefaultTemplate()
-	for _, name := range []string{"v1", family} {
-		t, err := chat.Lookup(name)
-		if err == nil && r.knows(t) {
-			if name != "v1" {
-				r.say("template: none is given, and v1's marks are no tokens of %s: taking %s", r.config.LLM, name)
-			}
-			return name, nil
-		}
-	}
-	return "", fmt.Errorf("template: none is given, and the marks of %s and v1 are no tokens of %s: name the one that the language model was trained with", family, r.config.LLM)
-}
-
-// knows reports whether the marks by which a template's answers end are tokens of the tokenizer.
-func (r *Run) knows(t chat.Template) bool {
-	for _, mark := range t.Stop {
-		if _, ok := r.assistant.Tokenizer.ID(mark); !ok && strings.ContainsAny(mark, "<|") {
-			return false
-		}
-	}
-	return true
-}
-
-// dropped names the rates of dropout that a model's configs ask for.
-func dropped(d llm.Dropout, vision float64) (fields []string) {
-	for _, f := range []struct {
-		name string
-		rate float64
-	}{{"attention_dropout", d.Attention}, {"resid_pdrop", d.Residual}, {"embd_pdrop", d.Embedding}, {"vision_config.attention_dropout", vision}} {
-		if f.rate != 0 {
-			fields = append(fields, fmt.Sprintf("%s %v", f.name, f.rate))
-		}
-	}
-	return fields
-}
-
-// shorten cuts a text to n runes.
-func shorten(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return s
-}
-
 // join puts a vision encoder and a language model together with a fresh projector.
 func (r *Run) join(o nn.LoadOptions) error {
 	c := &r.config
@@ -361,31 +257,6 @@ func (r *Run) openData() error {
 		r.say("batch %d is more than the %d samples, so that every step sees all of them: %s", c.Batch, n, c.smaller(n))
 	}
 	return nil
-}
-
-// smaller says what would do for n samples.
-func (c *Config) smaller(n int) string {
-	batch := max(1, min(8, n/4))
-	return fmt.Sprintf("batch: %d with epochs: %d would take %d steps", batch, max(1, 100*batch/n), (n+batch-1)/batch*max(1, 100*batch/n))
-}
-
-// warn says if the rates of a run are too small, for too long, to learn anything.
-func (r *Run) warn(s *train.Stage[connector.Batch]) {
-	steps := s.Steps
-	if s.Epochs > 0 {
-		steps = int(math.Ceil(min(s.Epochs*float64(s.Length)/float64(s.Accumulate), 1<<30)))
-	}
-	warm := s.Schedule.Warmup(steps)
-	if s.Schedule.Kind == "constant" {
-		warm = 0
-	}
-	switch {
-	case steps > 0 && warm >= steps && steps == 1:
-		r.say("nothing will be learnt: the only step is the first of the warm-up, whose rate is 0. Give more epochs, a smaller batch (%s), or warmup: 0",
-			r.config.smaller(r.train.Len()))
-	case steps > 0 && 2*warm > steps:
-		r.say("%d of the %d steps are warm-up, at less than the full rate: give more epochs, a smaller batch, or a smaller warmup", warm, steps)
-	}
 }
 
 // Stage is the training stage that the config describes.
@@ -483,26 +354,6 @@ func (r *Run) Train(ctx context.Context, o train.Options) (train.Report, error) 
 		r.judge(report.Stages[len(report.Stages)-1].Loss)
 	}
 	return report, err
-}
-
-// judge says if the loss of a run did not fall.
-func (r *Run) judge(loss []float64) {
-	n := len(loss) / 5
-	if n < 2 {
-		return
-	}
-	first, last := mean(loss[:n]), mean(loss[len(loss)-n:])
-	if !(last < first) {
-		r.say("the loss did not fall: %.4g in the first %d steps, %.4g in the last; look at the data (gollava data show) and at the rates", first, n, last)
-	}
-}
-
-func mean(x []float64) float64 {
-	sum := 0.0
-	for _, v := range x {
-		sum += v
-	}
-	return sum / float64(len(x))
 }
 
 // same are digests of what all processes of a run must have alike, besides config and weights.

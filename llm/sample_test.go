@@ -1,0 +1,84 @@
+package llm
+
+import (
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Every setting of generation_config.json gives the probabilities that transformers' processors give (testdata/sampling/make.py).
+func TestSamplingEqualsTransformers(t *testing.T) {
+	raw, err := os.ReadFile("testdata/sampling/sampling.json")
+	require.NoError(t, err)
+	var f struct {
+		EOS   []int
+		Cases []struct {
+			Settings          map[string]json.RawMessage
+			Prompt, Generated []int32
+			Logits            []float32
+			Probabilities     []float64
+		}
+	}
+	require.NoError(t, json.Unmarshal(raw, &f))
+	require.Len(t, f.Cases, 108)
+	for i, c := range f.Cases {
+		c.Settings["do_sample"] = json.RawMessage("true")
+		g, err := parseGeneration(c.Settings)
+		require.NoError(t, err)
+		require.Empty(t, g.Ignored)
+		o := g.Options
+		choice := choice{Sampling: o.Sampling, eos: f.EOS, forcedBOS: o.ForcedBOS, forcedEOS: o.ForcedEOS, minLength: o.MinLength, minNew: o.MinNewTokens,
+			maxNew: o.MaxNewTokens, prompt: len(c.Prompt)}
+		got := softmax(choice.scores(c.Logits, c.Prompt, c.Generated))
+		s, _ := json.Marshal(c.Settings)
+		require.InDeltaSlice(t, c.Probabilities, got, 2e-6, "case %d: %s, prompt %v, generated %v", i, s, c.Prompt, c.Generated)
+	}
+}
+
+// No token is chosen from NaN or Inf, nor where all are forbidden.
+func TestLogitsThatAreNotFinite(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for _, temperature := range []float64{0, 1} {
+		for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+			c := choice{Sampling: Sampling{Temperature: temperature}}
+			_, err := c.next([]float32{1, float32(v), 2}, nil, []int32{0}, r)
+			require.ErrorContains(t, err, "new token 1: the logit of id 1 is")
+		}
+		c := choice{Sampling: Sampling{Temperature: temperature, Suppress: []int32{0, 1, 2}}}
+		_, err := c.next([]float32{1, 3, 2}, nil, nil, r)
+		require.ErrorContains(t, err, "leave no token to choose")
+		c.Suppress = []int32{1}
+		id, err := c.next([]float32{1, 30, 200}, nil, nil, r)
+		require.NoError(t, err)
+		require.EqualValues(t, 2, id)
+	}
+}
+
+func TestSamplingRefuses(t *testing.T) {
+	for says, s := range map[string]Sampling{
+		"Temperature NaN": {Temperature: math.NaN()}, "Temperature -1": {Temperature: -1}, "TopK -1": {TopK: -1}, "TopP 1.5": {TopP: 1.5}, "MinP NaN": {MinP: math.NaN()},
+		"TypicalP -1": {TypicalP: -1}, "RepetitionPenalty -2": {RepetitionPenalty: -2}, "PresencePenalty +Inf": {PresencePenalty: math.Inf(1)},
+		"NoRepeatNGram -1": {NoRepeatNGram: -1}, "LogitBias 1 of id 9": {LogitBias: map[int32]float64{9: 1}}, "LogitBias NaN": {LogitBias: map[int32]float64{1: math.NaN()}},
+		"id -1 lies outside": {Suppress: []int32{-1}}, "id 9 lies outside": {BadWords: [][]int32{{1, 9}}}, "an empty sequence": {BadWords: [][]int32{{}}},
+	} {
+		require.ErrorContains(t, s.check(9), says)
+	}
+	require.NoError(t, (&Sampling{LogitBias: map[int32]float64{8: math.Inf(-1)}, TopP: 1, TypicalP: 1, MinP: 1}).check(9))
+}
+
+// Log-probabilities are those of the plain softmax, the most likely first, equal ones by id.
+func TestTopCandidates(t *testing.T) {
+	got := scoredToken(3, []float32{1, 5, 3, 2, 5, -1}, 3)
+	p := logSoftmax([]float32{1, 5, 3, 2, 5, -1})
+	require.Equal(t, Token{ID: 3, LogProb: p[3], Top: []Candidate{{1, p[1]}, {4, p[4]}, {2, p[2]}}}, got)
+	sum := 0.0
+	for _, v := range p {
+		sum += math.Exp(v)
+	}
+	require.InDelta(t, 1, sum, 1e-12)
+	require.Nil(t, scoredToken(3, []float32{1, 5, 3, 2}, 0).Top)
+}

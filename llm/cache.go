@@ -23,6 +23,7 @@ type sequence struct {
 type cached struct {
 	k, v               *tensor.Tensor // [1, capacity, G, D], the first n of them filled
 	contextK, contextV *tensor.Tensor // [1, S, G, D]
+	shared             bool           // k and v belong to another sequence as well: they are not written to
 }
 
 // NewCache returns an empty cache, whose rows are those of the first batch that passes it.
@@ -130,7 +131,7 @@ func (s *sequence) clone() *sequence {
 	d := &sequence{n: s.n, reserve: s.reserve, layers: slices.Clone(s.layers)} // a context's keys and values never change: they are shared
 	for i := range d.layers {
 		if l := &d.layers[i]; l.k != nil {
-			l.k, l.v = l.k.Clone(), l.v.Clone()
+			l.k, l.v, l.shared = l.k.Clone(), l.v.Clone(), false
 		}
 	}
 	return d
@@ -148,7 +149,7 @@ func (s *sequence) append(layer int, k, v *tensor.Tensor) (ks, vs *tensor.Tensor
 	_, T, G, D := k.Dims4()
 	l := s.layer(layer)
 	keys = s.n + T
-	if l.k == nil || l.k.Dim(1) < keys {
+	if l.k == nil || l.k.Dim(1) < keys || l.shared {
 		room := max(64, keys+keys/2)
 		if keys <= s.reserve {
 			room = s.reserve
@@ -158,7 +159,7 @@ func (s *sequence) append(layer int, k, v *tensor.Tensor) (ks, vs *tensor.Tensor
 			grownK.Overwrite(1, 0, l.k.In(k.Arena()).Slice(1, 0, s.n))
 			grownV.Overwrite(1, 0, l.v.In(v.Arena()).Slice(1, 0, s.n))
 		}
-		l.k, l.v = grownK, grownV
+		l.k, l.v, l.shared = grownK, grownV, false
 	}
 	l.k.Overwrite(1, s.n, k)
 	l.v.Overwrite(1, s.n, v)

@@ -18,6 +18,10 @@ var ErrClosed = errors.New("llm: the engine is closed")
 type EngineConfig struct {
 	MaxRows   int // sequences that grow at the same time, the others wait; 0: tensor.DecodeRows, with which one pass of the weights serves all
 	MaxTokens int // positions, prompts and MaxNewTokens together, of the sequences that grow; 0: no limit
+
+	// KeepTokens is the number of positions of finished prompts whose keys and values stay, the latest used, for prompts that begin alike: an
+	// image or instructions asked about again. Prompts share whole chunks of 512 positions. 0: none stay.
+	KeepTokens int
 }
 
 // Request is one sequence to continue.
@@ -41,6 +45,8 @@ type Engine struct {
 	rows    []*stream
 	running bool // the loop
 	closed  bool
+
+	kept kept // of the loop
 }
 
 // NewEngine returns an engine for m, whose parameters nobody changes while it runs.
@@ -55,13 +61,14 @@ func NewEngine(m Model, c EngineConfig) *Engine {
 type EngineStats struct {
 	Running, Waiting int
 	Tokens           int // positions reserved by those that run
+	Kept             int // positions kept of finished prompts
 }
 
 // Stats returns the engine's load.
 func (e *Engine) Stats() EngineStats {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return EngineStats{Running: len(e.rows), Waiting: len(e.waiting), Tokens: e.reserved()}
+	return EngineStats{Running: len(e.rows), Waiting: len(e.waiting), Tokens: e.reserved(), Kept: e.kept.size()}
 }
 
 // Close ends all requests with [ErrClosed] within a token, and refuses new ones.
@@ -274,6 +281,9 @@ func (e *Engine) admit() bool {
 			break
 		}
 		s.row.cache.reserve(s.size)
+		if s.r.Session == nil {
+			e.kept.begin(s.row)
+		}
 		e.rows, e.waiting = append(e.rows, s), e.waiting[1:]
 	}
 	e.running = len(e.rows) > 0
@@ -297,6 +307,9 @@ func (e *Engine) step() {
 		if err := tensor.Catch(func() { z = s.row.prefill(e.m) }); err != nil {
 			s.finish(nil, err)
 		} else if z != nil {
+			if s.r.Session == nil && rope(e.m) == nil {
+				e.kept.add(s.row, e.c.KeepTokens)
+			}
 			s.choose(z)
 		}
 		break

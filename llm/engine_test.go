@@ -182,3 +182,37 @@ func TestEngineBounds(t *testing.T) {
 		require.ErrorContains(t, err, says)
 	}
 }
+
+// Prompts that begin alike share the keys and values of whole chunks; answers stay those of each alone, and no more is kept than allowed.
+func TestEngineKeepsBeginnings(t *testing.T) {
+	m := &counting{Model: served(t, "llama", nil)}
+	e := llm.NewEngine(m, llm.EngineConfig{KeepTokens: 1100})
+	r := rand.New(rand.NewPCG(9, 1))
+	ids := make([]int32, 1300)
+	for i := range ids {
+		ids[i] = int32(r.IntN(517))
+	}
+	changed := append([]int32{}, ids...)
+	changed[600]++
+	other := append([]int32{}, ids...)
+	other[3]++
+	o := llm.Options{MaxNewTokens: 4, EOS: []int{}, TopLogProbs: 1}
+	for i, c := range []struct {
+		ids    []int32
+		passed []int // by the prompt
+		kept   int
+	}{
+		{ids[:700], []int{512, 188}, 512}, {ids[:700], []int{188}, 512}, {ids[:513], []int{1}, 512}, {ids[:512], []int{512}, 512},
+		{ids, []int{512, 276}, 1024}, {changed, []int{512, 276}, 1024}, {ids[:1200], []int{512, 176}, 1024}, {other[:600], []int{512, 88}, 512}, {other[:650], []int{138}, 512},
+	} {
+		p := llm.Prompts{IDs: [][]int32{c.ids}}
+		want, err := llm.Generate(t.Context(), m.Model, p, o)
+		require.NoError(t, err)
+		m.passed = nil
+		got, err := e.Generate(t.Context(), llm.Request{Prompt: p, Options: o})
+		require.NoError(t, err)
+		require.Equal(t, want, got, "prompt %d", i)
+		require.Equal(t, append(c.passed, 1, 1, 1), m.passed, "prompt %d", i)
+		require.Equal(t, c.kept, e.Stats().Kept, "prompt %d", i)
+	}
+}

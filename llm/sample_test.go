@@ -33,7 +33,7 @@ func TestSamplingEqualsTransformers(t *testing.T) {
 		o := g.Options
 		choice := choice{Sampling: o.Sampling, eos: f.EOS, forcedBOS: o.ForcedBOS, forcedEOS: o.ForcedEOS, minLength: o.MinLength, minNew: o.MinNewTokens,
 			maxNew: o.MaxNewTokens, prompt: len(c.Prompt)}
-		got := softmax(choice.scores(c.Logits, c.Prompt, c.Generated))
+		got := softmax(choice.scores(c.Logits, c.Prompt, c.Generated, false))
 		s, _ := json.Marshal(c.Settings)
 		require.InDeltaSlice(t, c.Probabilities, got, 2e-6, "case %d: %s, prompt %v, generated %v", i, s, c.Prompt, c.Generated)
 	}

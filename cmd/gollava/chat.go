@@ -55,7 +55,7 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 	if err := v.sampling(&a.Options); err != nil {
 		return fmt.Errorf("chat: %w", err)
 	}
-	c.ignored(a)
+	c.ignored(a.Ignored)
 	t := talk{session: a.NewSession(), out: c.out}
 	for _, name := range v.Image {
 		if err := t.show(name); err != nil {
@@ -98,8 +98,8 @@ func (v chatCommand) sampling(o *llm.Options) error {
 }
 
 // ignored says what the checkpoint asks for and is not done.
-func (c console) ignored(a *connector.Assistant) {
-	for _, field := range a.Ignored {
+func (c console) ignored(fields []string) {
+	for _, field := range fields {
 		fmt.Fprintf(c.err, "generation_config.json: %s is not supported: answers are made without it\n", field)
 	}
 }

@@ -11,16 +11,22 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/connector/serve"
+	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
+	"github.com/gollava/gollava/nn"
 )
 
 type serveCommand struct {
-	Models []string `arg:"" help:"Folders of models, in any layout that chat opens, or NAME=FOLDER; the name is what clients ask for (default: that of the folder)."`
-	Base   string   `help:"Folder of the language model, or of the whole model, that projectors and adapters belong to."`
-	Tower  string   `help:"Folder of the vision tower, where a model's folder does not hold it."`
-	DType  string   `name:"dtype" enum:"float32,bfloat16" default:"bfloat16" help:"What weights are kept as: ${enum}."`
+	Models   []string `arg:"" help:"Models, as FOLDER or NAME=FOLDER: vision-language models in any layout that chat opens, plain language models, and GGUF files of those. The name is what clients ask for; default: that of the folder or file."`
+	Base     string   `help:"Folder of the language model, or of the whole model, that projectors and adapters belong to."`
+	Tower    string   `help:"Folder of the vision tower, where a model's folder does not hold it."`
+	Template string   `help:"Conversation template of plain language models, where theirs is not known."`
+	Exact    bool     `help:"Compute with weights in blocks (GGUF) as they are; otherwise activations are rounded to 8 bits where that is faster."`
+	DType    string   `name:"dtype" enum:"float32,bfloat16" default:"bfloat16" help:"What weights are kept as: ${enum}."`
 
 	Listen string   `default:"127.0.0.1:8080" help:"Address to answer on."`
 	APIKey string   `name:"api-key" env:"GOLLAVA_API_KEY" help:"Key that clients must send; also read from GOLLAVA_API_KEY, where other users of the machine do not see it."`
@@ -39,6 +45,48 @@ Example:
   gollava serve ./llava-1.5-7b-hf
   curl http://127.0.0.1:8080/v1/chat/completions -H 'Content-Type: application/json' \
     -d '{"model": "llava-1.5-7b-hf", "messages": [{"role": "user", "content": "Hello"}]}'`
+}
+
+// open loads a model, and names the template that it is asked with: a vision-language model, or a plain language model in a folder or a GGUF file.
+func (v serveCommand) open(dir string, c console) (m serve.Model, template string, err error) {
+	bounds := llm.EngineConfig{MaxTokens: v.Tokens}
+	from := source{Dir: dir, Base: v.Base, Tower: v.Tower, DType: v.DType}
+	if from.adapted() || v.Base != "" || llava.Describes(dir) {
+		a, _, err := from.open()
+		if err == nil {
+			err = lora.Merge(a.Model)
+		}
+		if err != nil {
+			return nil, "", err
+		}
+		c.ignored(a.Ignored)
+		return serve.Assistant(a, bounds), a.Template.Name, nil
+	}
+	o := nn.LoadOptions{Alias: true, Rounding: !v.Exact}
+	var g llm.Generation
+	if !strings.HasSuffix(strings.ToLower(dir), ".gguf") {
+		o.DType = nn.As(from.dtype())
+		if g, err = llm.ReadGeneration(dir); err != nil {
+			return nil, "", err
+		}
+	}
+	l, err := llm.Load(dir, o)
+	if err != nil {
+		return nil, "", err
+	}
+	t, err := tokenizer.Load(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	x, err := chat.Lookup(v.Template)
+	if v.Template == "" {
+		x, err = chat.FromJinja(t.ChatTemplate())
+	}
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w (--template)", dir, err)
+	}
+	c.ignored(g.Ignored)
+	return serve.Language(l, t, x, g.Options, bounds), x.Name, nil
 }
 
 func (v serveCommand) Run(ctx context.Context, c console) error {
@@ -60,22 +108,18 @@ func (v serveCommand) Run(ctx context.Context, c console) error {
 			if err != nil {
 				return fmt.Errorf("serve: %w", err)
 			}
-			name, dir = filepath.Base(abs), arg
+			name, dir = strings.TrimSuffix(filepath.Base(abs), ".gguf"), arg
 		}
 		if name == "" || seen[name] {
 			return fmt.Errorf("serve: the model name %q is empty or there twice: give names with NAME=FOLDER", name)
 		}
 		seen[name] = true
-		a, _, err := source{Dir: dir, Base: v.Base, Tower: v.Tower, DType: v.DType}.open()
-		if err == nil {
-			err = lora.Merge(a.Model)
-		}
+		m, template, err := v.open(dir, c)
 		if err != nil {
 			return fmt.Errorf("serve: %w", err)
 		}
-		c.ignored(a)
-		s.Add(name, serve.Assistant(a, llm.EngineConfig{MaxTokens: v.Tokens}))
-		fmt.Fprintf(c.err, "model %s: template %s\n", name, a.Template.Name)
+		s.Add(name, m)
+		fmt.Fprintf(c.err, "model %s: template %s\n", name, template)
 	}
 	l, err := net.Listen("tcp", v.Listen)
 	if err != nil {

@@ -1,0 +1,82 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
+)
+
+// transcript is what a command prints, to be read while it runs.
+type transcript struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (t *transcript) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.Write(p)
+}
+
+func (t *transcript) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
+}
+
+// TestServe serves a plain language model from a folder, answers, and stops when it is told to.
+func TestServe(t *testing.T) {
+	dir := t.TempDir()
+	tok, err := tokenizer.Train(slices.Values([]string{"a b c"}), tokenizer.TrainConfig{Size: 280, Specials: []string{"<s>", "</s>"}, BOS: "<s>", EOS: "</s>"})
+	require.NoError(t, err)
+	m, err := llm.New(rand.New(rand.NewPCG(1, 2)), llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 1,
+		NumAttentionHeads: 2, NumKeyValueHeads: 2, HeadDim: 8, MaxPositionEmbeddings: 256, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 1e4}, BOS: 0, EOS: []int{1}, PAD: -1})
+	require.NoError(t, err)
+	require.NoError(t, llm.Save(m, dir, nn.SaveOptions{}))
+	require.NoError(t, tok.Save(dir))
+
+	var out, said transcript
+	require.Equal(t, 1, run(t.Context(), []string{"serve", dir, "--listen", "127.0.0.1:0"}, &out, &said))
+	require.Contains(t, said.String(), "--template") // nothing names one
+	require.Equal(t, 1, run(t.Context(), []string{"serve", "x=" + dir, "x=" + dir, "--template", "vicuna_v1", "--listen", "127.0.0.1:0"}, &out, &said))
+	require.Contains(t, said.String(), `"x" is empty or there twice`)
+	require.Equal(t, 1, run(t.Context(), []string{"serve", dir, "--listen", "8080"}, &out, &said))
+	require.Contains(t, said.String(), "HOST:PORT")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	status := make(chan int, 1)
+	var log transcript
+	go func() {
+		status <- run(ctx, []string{"serve", "tiny=" + dir, "--template", "vicuna_v1", "--listen", "127.0.0.1:0"}, &out, &log)
+	}()
+	address := regexp.MustCompile(`http://[0-9.:]+`)
+	require.Eventually(t, func() bool { return address.MatchString(log.String()) }, 20*time.Second, 10*time.Millisecond, "%s", &log)
+	at := address.FindString(log.String())
+	r, err := http.Post(at+"/v1/chat/completions", "application/json", strings.NewReader(`{"model": "tiny", "messages": [{"role": "user", "content": "a"}], "max_tokens": 3}`))
+	require.NoError(t, err)
+	body, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	require.NoError(t, r.Body.Close())
+	require.Equal(t, 200, r.StatusCode, "%s", body)
+	cancel()
+	select {
+	case code := <-status:
+		require.Equal(t, 0, code, "%s", &log)
+	case <-time.After(20 * time.Second):
+		t.Fatal("the server does not stop")
+	}
+}

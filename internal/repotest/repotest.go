@@ -33,6 +33,7 @@ var Rules = map[string]func(fs.FS) ([]string, error){
 	"Examples":  Examples,
 	"TopLevel":  TopLevel,
 	"NoReplace": NoReplace,
+	"Snippets":  Snippets,
 }
 
 const module = "github.com/gollava/gollava"

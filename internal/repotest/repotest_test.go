@@ -55,6 +55,7 @@ func TestRulesFire(t *testing.T) {
 		{"Examples", "examples/one/main_test.go", "package main", "examples/one has no main.go"},
 		{"TopLevel", "extra/a.go", doc, "extra is a new top-level folder"},
 		{"TopLevel", "a.go", doc, "lies at the root"},
+		{"Snippets", "README.md", "```go\nnn.New()\n```\n", `"nn.New()" is in no Go file`},
 		{"NoReplace", "go.mod", "module x\nreplace a => b\n", "replace directive"},
 	} {
 		said, err := Rules[c.rule](fstest.MapFS{c.file: {Data: []byte(c.src)}})

@@ -87,7 +87,8 @@ func saveOptions(layout string, s source, a *connector.Assistant) llava.SaveOpti
 type exportCommand struct {
 	Source source `embed:""`
 	Out    string `required:"" help:"Folder for what is written."`
-	Layout string `enum:"hub,original,peft" default:"hub" help:"hub: what transformers loads; original: what LLaVA's repository loads; peft: an adapter under the names of transformers 5."`
+	Layout string `enum:"hub,original,peft,gguf" default:"hub" help:"hub: what transformers loads; original: what LLaVA's repository loads; peft: an adapter under the names of transformers 5; gguf: what llama.cpp loads, of a language model."`
+	Type   string `default:"f16" help:"Of layout gguf: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k_m, q5_k_m, q6_k or iq4_nl."`
 }
 
 func (exportCommand) Help() string {
@@ -101,11 +102,22 @@ Examples:
 }
 
 func (v exportCommand) Run(c console) error {
+	if v.Layout == "gguf" {
+		return v.gguf(c)
+	}
 	if err := v.run(); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	c.next("gollava inspect %s", v.Out)
 	return nil
+}
+
+// gguf writes a language model. The vision part of a model has no writer yet.
+func (v exportCommand) gguf(c console) error {
+	if llava.Describes(v.Source.Dir) {
+		return fmt.Errorf("export: %s holds a vision-language model; the layout gguf is written of language models alone", v.Source.Dir)
+	}
+	return quantiseCommand{Model: v.Source.Dir, Out: v.Out, Type: v.Type, Quiet: true}.Run(c)
 }
 
 func (v exportCommand) run() error {

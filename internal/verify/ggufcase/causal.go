@@ -2,8 +2,11 @@ package ggufcase
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/internal/verify"
@@ -48,6 +51,9 @@ func CausalLM(dir string) (rows []verify.Row, err error) {
 		if name, ok := c.Described[f.Name]; ok {
 			rows = append(rows, said(dir, name, path))
 		}
+		if i == 0 && c.HF != "" && f.Name == "f32" {
+			rows = append(rows, exported(dir, c.HF, path))
+		}
 		for _, way := range []struct {
 			label string
 			o     nn.LoadOptions
@@ -76,6 +82,64 @@ func CausalLM(dir string) (rows []verify.Row, err error) {
 		}
 	}
 	return rows, e.Err
+}
+
+// exported writes the model that was converted as float32, and compares its tensors with those of the recorded file.
+func exported(dir, hf, path string) verify.Row {
+	t := verify.Tally{What: "exported tensors"}
+	folder, err := verify.Inside(dir, hf)
+	if err != nil {
+		return verify.Failed(t.What, err)
+	}
+	tmp, err := os.MkdirTemp("", "gollava-verify-")
+	if err != nil {
+		return verify.Failed(t.What, err)
+	}
+	defer os.RemoveAll(tmp)
+	out := filepath.Join(tmp, "model.gguf")
+	m, err := llm.Load(folder, nn.LoadOptions{DType: nn.As(tensor.Float32)})
+	var tok *tokenizer.Tokenizer
+	if err == nil {
+		tok, err = tokenizer.Load(folder)
+	}
+	var meta map[string]any
+	if err == nil {
+		meta, err = tok.GGUF(m.Config().VocabSize)
+	}
+	if err == nil {
+		err = llm.SaveGGUF(out, m, llm.GGUFOptions{Type: "f32", Metadata: meta})
+	}
+	var got, want description
+	if err == nil {
+		got, err = describe(out)
+	}
+	if err == nil {
+		want, err = describe(path)
+	}
+	if err != nil {
+		return verify.Failed(t.What, err)
+	}
+	have := map[string]tensorEntry{}
+	for _, x := range got.Tensors {
+		have[x.Name] = x
+	}
+	t.Check(len(got.Tensors) == len(want.Tensors), "%d tensors instead of %d", len(got.Tensors), len(want.Tensors))
+	for _, x := range want.Tensors {
+		y := have[x.Name]
+		same := x.Type == y.Type && slices.Equal(x.Shape, y.Shape) && (x.SHA256 == y.SHA256 || strings.HasPrefix(x.Name, "rope_"))
+		t.Check(same, "%s is %s %v, want %s %v, or has other values", x.Name, y.Type, y.Shape, x.Type, x.Shape)
+	}
+	keys := map[string]pair{}
+	for _, p := range got.Metadata {
+		keys[p.Key] = p
+	}
+	for _, p := range want.Metadata { // a name, a licence and the like are the caller's
+		if strings.HasPrefix(p.Key, "general.") && p.Key != "general.architecture" && p.Key != "general.file_type" {
+			continue
+		}
+		t.Check(reflect.DeepEqual(keys[p.Key], p), "%s is %.80v, want %.80v", p.Key, keys[p.Key], p)
+	}
+	return t.Row()
 }
 
 // said compares what a file says with a description.

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
+)
+
+type quantiseCommand struct {
+	Model string `arg:"" help:"A language model: a folder as transformers writes it, or a GGUF file."`
+	Out   string `required:"" help:"The GGUF file to write."`
+	Type  string `default:"q4_k_m" help:"f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k_m, q5_k_m, q6_k or iq4_nl."`
+	Text  string `type:"existingfile" help:"A text on which perplexity is measured, before and after."`
+	Limit int    `default:"2048" help:"The number of its tokens that are read; 0: all."`
+	Quiet bool   `short:"q" help:"Leave out the table of tensors."`
+}
+
+func (quantiseCommand) Help() string {
+	return `Writes a language model as a GGUF file with its weights in blocks of small integers, as llama.cpp's llama-quantize does, and shows for each
+tensor how much that changes: the root mean square of the change, over that of the values.
+
+Example:
+
+  gollava quantise ./vicuna-7b-v1.5 --type q4_k_m --out vicuna.gguf --text README.md`
+}
+
+func (v quantiseCommand) Run(c console) error {
+	if err := v.run(c); err != nil {
+		return fmt.Errorf("quantise: %w", err)
+	}
+	c.next("gollava inspect %s", v.Out)
+	return nil
+}
+
+func (v quantiseCommand) run(c console) error {
+	if !strings.HasSuffix(v.Out, ".gguf") {
+		return fmt.Errorf("--out %s: the file's name must end in .gguf", v.Out)
+	}
+	m, err := llm.Load(v.Model, nn.LoadOptions{Alias: true})
+	if err != nil {
+		return err
+	}
+	t, err := tokenizer.Load(v.Model)
+	if err != nil {
+		return err
+	}
+	meta, err := t.GGUF(m.Config().VocabSize)
+	if err != nil {
+		return err
+	}
+	o := llm.GGUFOptions{Type: v.Type, Metadata: meta}
+	if !v.Quiet {
+		fmt.Fprintf(c.out, "%-32s %-8s %10s\n", "TENSOR", "TYPE", "CHANGE")
+		o.OnTensor = func(name, dtype string, rms, changed float64) {
+			fmt.Fprintf(c.out, "%-32s %-8s %9.4f%%\n", name, dtype, 100*changed/max(rms, 1e-30))
+		}
+	}
+	if err := llm.SaveGGUF(v.Out, m, o); err != nil {
+		return err
+	}
+	info, err := os.Stat(v.Out)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.out, "%s: %.1f MB\n", v.Out, float64(info.Size())/1e6)
+	if v.Text == "" {
+		return nil
+	}
+	return v.perplexity(c, m, t)
+}
+
+// perplexity measures the model before and after.
+func (v quantiseCommand) perplexity(c console, before llm.Model, t *tokenizer.Tokenizer) error {
+	raw, err := os.ReadFile(v.Text)
+	if err != nil {
+		return err
+	}
+	ids := t.Wrap(t.Encode(string(raw)))
+	if v.Limit > 0 {
+		ids = ids[:min(len(ids), v.Limit)]
+	}
+	after, err := llm.Load(v.Out, nn.LoadOptions{Alias: true})
+	if err != nil {
+		return err
+	}
+	for _, x := range []struct {
+		name string
+		m    llm.Model
+	}{{"before", before}, {"after", after}} {
+		start := time.Now()
+		p, err := llm.Perplexity(context.Background(), x.m, ids, 0)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.out, "perplexity %s: %.4f on %d tokens (%.1f s)\n", x.name, p, len(ids), time.Since(start).Seconds())
+	}
+	return nil
+}

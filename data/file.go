@@ -12,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // Set is a data set: a File, a Mixture, a Subset, or your own. Sample may be called from several goroutines.
@@ -92,7 +94,7 @@ func (d *File) Place(i int) (offset int64, length, line int) {
 
 func (d *File) check(i int) {
 	if i < 0 || i >= len(d.offsets) {
-		panic(fmt.Sprintf("data: record %d of %s, which has %d", i, d.path, len(d.offsets)))
+		panic(misuse.Errorf("data", "record %d of %s, which has %d", i, d.path, len(d.offsets)))
 	}
 }
 

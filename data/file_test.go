@@ -144,7 +144,7 @@ func TestSampleKeepsWhatItDoesNotKnow(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, data.Sample{ID: "3.50", Images: []string{"a.png", "b.png"}, Videos: []string{"c.mp4"}, Turns: []chat.Turn{{From: "human", Value: "a/b"}},
 		Extra: map[string]json.RawMessage{"boxes": json.RawMessage("[[0,0.5,1,1]]"), "model": json.RawMessage(`"GPT-4"`)}}, s)
-	require.PanicsWithValue(t, "data: record 1 of "+path+", which has 1", func() { _, _ = f.Sample(1) })
+	require.PanicsWithError(t, "data: record 1 of "+path+", which has 1", func() { _, _ = f.Sample(1) })
 }
 
 func TestOpenErrors(t *testing.T) {

@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // Faults that depend on the tokenizer and the model.
@@ -69,7 +71,7 @@ func (l *Loader[X]) Len() int { return l.per }
 // Records returns which records of the set make batch n.
 func (l *Loader[X]) Records(n int) []int {
 	if n < 0 {
-		panic(fmt.Sprintf("data: batch %d", n))
+		panic(misuse.Errorf("data", "batch %d", n))
 	}
 	epoch, k := n/l.per, n%l.per
 	l.mu.Lock()
@@ -77,7 +79,7 @@ func (l *Loader[X]) Records(n int) []int {
 	order, known := l.orders[epoch]
 	if !known {
 		if order = l.c.Order(epoch); len(order) != l.set.Len() {
-			panic(fmt.Sprintf("data: loader: the order of epoch %d has %d records, the set %d", epoch, len(order), l.set.Len()))
+			panic(misuse.Errorf("data", "loader: the order of epoch %d has %d records, the set %d", epoch, len(order), l.set.Len()))
 		}
 		maps.DeleteFunc(l.orders, func(e int, _ []int) bool { return e != epoch-1 && e != epoch+1 })
 		l.orders[epoch] = order

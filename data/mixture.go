@@ -15,6 +15,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/gollava/gollava/internal/misuse"
 	"github.com/gollava/gollava/internal/yamlfile"
 )
 
@@ -235,7 +236,7 @@ func (m *Mixture) Parts() []Part { return m.parts }
 // Sample reads record i.
 func (m *Mixture) Sample(i int) (Sample, error) {
 	if i < 0 || i >= m.Len() {
-		panic(fmt.Sprintf("data: record %d of %s, which has %d", i, m.path, m.Len()))
+		panic(misuse.Errorf("data", "record %d of %s, which has %d", i, m.path, m.Len()))
 	}
 	k := sort.SearchInts(m.ends, i+1)
 	if k > 0 {
@@ -263,13 +264,18 @@ type Subset struct {
 func (s Subset) Len() int { return len(s.Records) }
 
 // Sample reads record i of the subset.
-func (s Subset) Sample(i int) (Sample, error) { return s.Set.Sample(s.Records[i]) }
+func (s Subset) Sample(i int) (Sample, error) {
+	if i < 0 || i >= len(s.Records) {
+		panic(misuse.Errorf("data", "record %d of a subset, which has %d", i, len(s.Records)))
+	}
+	return s.Set.Sample(s.Records[i])
+}
 
 // Split divides a set at random into training and validation, which gets the given fraction, rounded to whole records. The same
 // seed divides it the same way, and each part keeps the set's order.
 func Split(set Set, validation float64, seed uint64) (train, valid Subset) {
 	if !(validation >= 0 && validation <= 1) {
-		panic(fmt.Sprintf("data: a fraction of %g for validation", validation))
+		panic(misuse.Errorf("data", "a fraction of %g for validation", validation))
 	}
 	n := set.Len()
 	perm := rand.New(rand.NewPCG(seed, 0x5b1175)).Perm(n)

@@ -2,9 +2,10 @@ package data
 
 import (
 	"cmp"
-	"fmt"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // Order says in which order an epoch goes through a set: every record exactly once, as a function of the epoch alone.
@@ -75,7 +76,7 @@ func ModalityGrouped(lengths []int, batch, world int, seed uint64) Order {
 
 func sizes(batch, world int) {
 	if batch < 1 || world < 1 {
-		panic(fmt.Sprintf("data: a batch of %d, world of %d", batch, world))
+		panic(misuse.Errorf("data", "a batch of %d, world of %d", batch, world))
 	}
 }
 

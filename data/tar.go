@@ -4,8 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"errors"
-	"fmt"
 	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/internal/misuse"
 	"io"
 	"os"
 	"path"
@@ -161,7 +161,7 @@ func (t *Tar) Len() int { return len(t.groups) }
 // pictures. The pictures are named as Load takes them.
 func (t *Tar) Sample(i int) (Sample, error) {
 	if i < 0 || i >= len(t.groups) {
-		panic(fmt.Sprintf("data: group %d of %s, which has %d", i, t.path, len(t.groups)))
+		panic(misuse.Errorf("data", "group %d of %s, which has %d", i, t.path, len(t.groups)))
 	}
 	g := t.groups[i]
 	s := Sample{ID: g.Key}

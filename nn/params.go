@@ -1,7 +1,6 @@
 package nn
 
 import (
-	"fmt"
 	"iter"
 	"path"
 	"reflect"
@@ -112,7 +111,7 @@ func match(p, n []string) bool {
 	}
 	ok, err := path.Match(p[0], n[0])
 	if err != nil {
-		panic(fmt.Sprintf("nn: pattern element %q: %v", p[0], err))
+		tensor.Fail("Match", "pattern element %q: %v", p[0], err)
 	}
 	return ok && match(p[1:], n[1:])
 }

@@ -3,7 +3,7 @@ package tensor
 import (
 	"fmt"
 
-	"github.com/gollava/gollava/internal/backend"
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // Error is the value that this package, and the packages built on it, panic with on misuse: wrong shape, dtype, rank, axis or index, use
@@ -14,10 +14,15 @@ type Error struct {
 	Path string // of the layer it happened in, when known
 
 	Layer any // the innermost layer it passed through, or nil
+
+	pkg string // whose misuse it was; "": this package's
 }
 
 func (e *Error) Error() string {
 	s := "tensor: " + e.Op + ": " + e.Msg
+	if e.pkg != "" {
+		s = e.pkg + ": " + e.Msg
+	}
 	if e.Path != "" {
 		s += " in " + e.Path
 	}
@@ -36,8 +41,8 @@ func Catch(fn func()) (err error) {
 		case nil:
 		case *Error:
 			err = e
-		case backend.Misuse:
-			err = &Error{Op: "use", Msg: string(e)}
+		case *misuse.Error:
+			err = &Error{pkg: e.Package, Msg: e.Msg}
 		default:
 			panic(e)
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/gollava/gollava/internal/misuse"
 	"github.com/gollava/gollava/tensor"
 	"github.com/stretchr/testify/require"
 )
@@ -243,6 +244,14 @@ func TestMessages(t *testing.T) {
 func TestCatchLetsOtherPanicsPass(t *testing.T) {
 	require.PanicsWithValue(t, "mine", func() { _ = tensor.Catch(func() { panic("mine") }) })
 	require.NoError(t, tensor.Catch(func() {}))
+}
+
+// What packages without tensors, and the device, panic with on misuse is an *Error too.
+func TestCatchKnowsOtherPackagesMisuse(t *testing.T) {
+	err := tensor.Catch(func() { panic(misuse.Errorf("data", "record %d of %d", 7, 3)) })
+	var e *tensor.Error
+	require.ErrorAs(t, err, &e)
+	require.EqualError(t, err, "data: record 7 of 3")
 }
 
 func TestErrorNamesItsPath(t *testing.T) {

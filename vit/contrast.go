@@ -1,8 +1,6 @@
 package vit
 
 import (
-	"math"
-
 	"github.com/gollava/gollava/tensor"
 )
 
@@ -12,7 +10,7 @@ func (m *CLIP) Logits(image, text *tensor.Tensor) *tensor.Tensor {
 }
 
 // MaxLogitScale is ln 100, above which CLIP's training does not let the scale grow.
-var MaxLogitScale = float32(math.Log(100))
+const MaxLogitScale float32 = 4.6051702
 
 // ClampLogitScale brings the scale back into [0, ln 100]; call it after every optimizer step.
 func (m *CLIP) ClampLogitScale() {

@@ -5,10 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // Request is one thing to be written.
@@ -25,7 +26,7 @@ type Request struct {
 func (r *Request) Hash() string {
 	b, err := json.Marshal(r)
 	if err != nil {
-		panic(fmt.Sprintf("generate: temperature %v is no number", r.Temperature)) // nothing else can fail
+		panic(misuse.Errorf("generate", "temperature %v is no number", r.Temperature)) // nothing else can fail
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])

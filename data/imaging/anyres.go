@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // Size is a width and a height.
@@ -85,7 +87,7 @@ type Layout struct {
 // LLaVA do. It panics where a is not valid or a side is not positive.
 func (a AnyRes) Layout(w, h int) Layout {
 	if err := a.Validate(); err != nil || w <= 0 || h <= 0 {
-		panic(fmt.Sprintf("imaging: layout of %d×%d pixels: %v", w, h, err))
+		panic(misuse.Errorf("imaging", "layout of %d×%d pixels: %v", w, h, err))
 	}
 	l := Layout{Picture: Size{w, h}, Canvas: a.best(w, h)}
 	c := l.Canvas

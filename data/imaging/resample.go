@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"image"
 	"math"
+
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // Filter is a resampling kernel. The numbers are Pillow's, as preprocessor_config.json has them under "resample".
@@ -56,7 +58,7 @@ func (f Filter) support() float64 {
 	case Box:
 		return 0.5
 	}
-	panic("imaging: " + f.String() + " is not known")
+	panic(misuse.Errorf("imaging", "%v is not known", f))
 }
 
 // at is the kernel's value. Products are rounded before they are added (float64(…)), so that processors with fused

@@ -1,8 +1,9 @@
 package imaging
 
 import (
-	"fmt"
 	"image"
+
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // lanes is two 32-bit numbers in one word, low and high. Multiplied by a signed weight and summed as a whole, each half stays
@@ -29,10 +30,10 @@ type pixels struct{ r, g, b lanes }
 // in a ring just long enough for mixing them downwards.
 func resample(c canvas, w, h int, window image.Rectangle, f Filter) *RGB {
 	if c.m.W <= 0 || c.m.H <= 0 || w <= 0 || h <= 0 {
-		panic(fmt.Sprintf("imaging: resize %d×%d to %d×%d", c.m.W, c.m.H, w, h))
+		panic(misuse.Errorf("imaging", "resize %d×%d to %d×%d", c.m.W, c.m.H, w, h))
 	}
 	if window.Empty() || !window.In(image.Rect(0, 0, w, h)) {
-		panic(fmt.Sprintf("imaging: window %v of a %d×%d picture", window, w, h))
+		panic(misuse.Errorf("imaging", "window %v of a %d×%d picture", window, w, h))
 	}
 	out := New(window.Dx(), window.Dy())
 	across := f.weights(c.w, w, window.Min.X, window.Max.X)

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/internal/jsonrecord"
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 func captionBenchmark() Benchmark {
@@ -32,7 +33,7 @@ type CaptionScore struct {
 // ROUGE of 0.
 func ScoreCaptions(references [][]string, captions []string) CaptionScore {
 	if len(references) != len(captions) {
-		panic(fmt.Sprintf("score: %d captions for %d pictures", len(captions), len(references)))
+		panic(misuse.Errorf("score", "%d captions for %d pictures", len(captions), len(references)))
 	}
 	var s CaptionScore
 	s.BLEU, s.BLEUs = bleu(references, captions)

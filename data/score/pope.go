@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/internal/jsonrecord"
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // YesNo counts answers to yes-or-no questions; positive is yes.
@@ -68,7 +69,7 @@ func SaysYes(answer string) bool {
 // behind. It panics if there are not as many of each.
 func Exact(truths, answers []string) float64 {
 	if len(truths) != len(answers) {
-		panic(fmt.Sprintf("score: %d answers to %d questions", len(answers), len(truths)))
+		panic(misuse.Errorf("score", "%d answers to %d questions", len(answers), len(truths)))
 	}
 	right := 0
 	for i, t := range truths {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // Families are the families of questions with one short answer that can be asked about a split, in the order in which tables show
@@ -119,7 +121,7 @@ func (w *World) Ask(split Split, f Family, index int) (Scene, Question) {
 	free := f == Brief || f == Detail
 	known := slices.Contains(w.Families(split), f) || w.has(split) && (free || f == Widget && split != Comp && split != Count5 && split != NewWord)
 	if index < 0 || !split.known() || !known {
-		panic(fmt.Sprintf("shapes: no question %d of family %q about split %q", index, f, split))
+		panic(misuse.Errorf("shapes", "no question %d of family %q about split %q", index, f, split))
 	}
 	r := w.Rand("ask/"+string(split)+"/"+string(f), index)
 	for range 1000 {
@@ -142,7 +144,7 @@ func (w *World) Ask(split Split, f Family, index int) (Scene, Question) {
 			}
 		}
 	}
-	panic(fmt.Sprintf("shapes: found no scene for question %d of family %q about split %q", index, f, split))
+	panic(misuse.Errorf("shapes", "found no scene for question %d of family %q about split %q", index, f, split))
 }
 
 // wish draws what question number index is to be like: its answer in turn, what it names, how many objects there are.

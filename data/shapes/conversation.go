@@ -1,6 +1,10 @@
 package shapes
 
-import "math/rand/v2"
+import (
+	"math/rand/v2"
+
+	"github.com/gollava/gollava/internal/misuse"
+)
 
 // Mix says how often families are asked.
 type Mix []Share
@@ -27,7 +31,7 @@ func (m Mix) draw(r *rand.Rand) Family {
 		sum += s.Weight
 	}
 	if !(sum > 0) {
-		panic("shapes: a mix without weights")
+		panic(misuse.Errorf("shapes", "a mix without weights"))
 	}
 	x := r.Float64() * sum
 	for _, s := range m {

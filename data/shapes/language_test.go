@@ -282,7 +282,7 @@ func TestConverse(t *testing.T) {
 	}
 	require.Panics(t, func() { w.Scene(Train, 0, Options{}).Ask(w.Rand("x", 0), "nonsense") })
 	require.Panics(t, func() { w.Ask(Test, "nonsense", 0) })
-	require.PanicsWithValue(t, "shapes: a mix without weights", func() { w.Scene(Train, 0, Options{}).Converse(w.Rand("x", 0), nil, 1) })
+	require.PanicsWithError(t, "shapes: a mix without weights", func() { w.Scene(Train, 0, Options{}).Converse(w.Rand("x", 0), nil, 1) })
 	require.Panics(t, func() { w.Ask(Comp, PopePopular, 0) })
 }
 

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // Family is a kind of question.
@@ -96,7 +98,7 @@ func (s Scene) ask(r *rand.Rand, f Family, want wish) (q Question, ok bool) {
 		}
 		q.Text, q.Answer = s.about(o, f)
 	default:
-		panic(fmt.Sprintf("shapes: no questions of family %q", f))
+		panic(misuse.Errorf("shapes", "no questions of family %q", f))
 	}
 	return q, q.Text != "" && (want.answer == "" || want.answer == q.Answer)
 }

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // World draws scenes. It is never changed after [New], so it may be used from several goroutines.
@@ -198,10 +200,10 @@ func mix(x uint64) uint64 {
 // objects than there are cells.
 func (w *World) Scene(split Split, index int, o Options) Scene {
 	if !split.known() || index < 0 {
-		panic(fmt.Sprintf("shapes: no scene %d of split %q", index, split))
+		panic(misuse.Errorf("shapes", "no scene %d of split %q", index, split))
 	}
 	if (split == NewWord || split == Comp) && !w.has(split) {
-		panic(fmt.Sprintf("shapes: split %q in a world without signs or without held-out pairs", split))
+		panic(misuse.Errorf("shapes", "split %q in a world without signs or without held-out pairs", split))
 	}
 	r := w.Rand("scene/"+string(split), index)
 	s := w.draw(r, split, o)
@@ -224,10 +226,10 @@ func (w *World) draw(r *rand.Rand, split Split, o Options) Scene {
 		o.Sign = NewWordSign
 	}
 	if o.Sign != NoSign && (w.Signs > 0 || o.Sign != SignByChance) && hi > w.Grid*(w.Grid-1) || hi > w.Grid*w.Grid {
-		panic(fmt.Sprintf("shapes: %d objects do not fit into %d×%d cells", hi, w.Grid, w.Grid))
+		panic(misuse.Errorf("shapes", "%d objects do not fit into %d×%d cells", hi, w.Grid, w.Grid))
 	}
 	if o.Sign > NoSign && w.Grid < 3 {
-		panic("shapes: a sign does not fit into a grid of 2")
+		panic(misuse.Errorf("shapes", "a sign does not fit into a grid of 2"))
 	}
 	for {
 		s := w.sample(r, split, lo+r.IntN(hi-lo+1), o)

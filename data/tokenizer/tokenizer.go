@@ -3,6 +3,8 @@ package tokenizer
 import (
 	"fmt"
 	"slices"
+
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // encoder turns a text into tokens, without what Wrap adds.
@@ -153,7 +155,7 @@ func (t *Tokenizer) Added() []AddedToken { return slices.Clone(t.added.list) }
 func (t *Tokenizer) AddTokens(tokens ...AddedToken) {
 	for _, x := range tokens {
 		if x.Content == "" {
-			panic("tokenizer: AddTokens: empty content")
+			panic(misuse.Errorf("tokenizer", "AddTokens: empty content"))
 		}
 		id, ok := t.ids[x.Content]
 		if !ok {

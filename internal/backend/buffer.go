@@ -13,6 +13,7 @@ import (
 	"unsafe"
 
 	"github.com/gollava/gollava/internal/blocks"
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // DType is the storage type of a buffer's elements.
@@ -120,7 +121,7 @@ func (b *Buffer) Pointer() unsafe.Pointer { return b.ptr }
 // Slice is the part [from, from+n) of b, sharing its memory.
 func (b *Buffer) Slice(from, n int) *Buffer {
 	if from < 0 || n < 0 || from+n > b.Len {
-		misuse("slice [%d, %d) of a buffer of %d elements", from, from+n, b.Len)
+		panic(misuse.Errorf("backend", "slice [%d, %d) of a buffer of %d elements", from, from+n, b.Len))
 	}
 	if n == 0 {
 		from = 0 // one past the end may be the address of another object, which the garbage collector would take for a pointer to it
@@ -168,19 +169,12 @@ func (b *Buffer) Decode(dst []float32, from int) {
 
 func (b *Buffer) mustHost(dt DType) {
 	if b.Len < 0 {
-		misuse("memory of a buffer that was freed")
+		panic(misuse.Errorf("backend", "memory of a buffer that was freed"))
 	}
 	if b.DType != dt {
-		misuse("%v memory of a %v buffer", dt, b.DType)
+		panic(misuse.Errorf("backend", "%v memory of a %v buffer", dt, b.DType))
 	}
 	if !b.Device.Host() {
-		misuse("memory of device %s is not addressable; copy it to the host first", b.Device.Name())
+		panic(misuse.Errorf("backend", "memory of device %s is not addressable; copy it to the host first", b.Device.Name()))
 	}
 }
-
-// Misuse is what this package and its devices panic with when a buffer is used wrongly.
-type Misuse string
-
-func (m Misuse) Error() string { return "backend: " + string(m) }
-
-func misuse(format string, args ...any) { panic(Misuse(fmt.Sprintf(format, args...))) }

@@ -5,7 +5,7 @@
 // float32 in the order that the reference implementations round them in.
 package blocks
 
-import "fmt"
+import "github.com/gollava/gollava/internal/misuse"
 
 // Format describes how a tensor is cut into blocks and what bytes a block has. It is immutable and safe for concurrent use.
 type Format struct {
@@ -49,7 +49,7 @@ func (f *Format) Bytes(n int) int {
 		return n / f.Length * f.Size
 	}
 	if !f.Flat {
-		panic(fmt.Sprintf("blocks: %d values are no whole number of %s blocks of %d", n, f.Name, f.Length))
+		panic(misuse.Errorf("blocks", "%d values are no whole number of %s blocks of %d", n, f.Name, f.Length))
 	}
 	return n/f.Length*f.Size + f.tail(n%f.Length)
 }
@@ -69,7 +69,7 @@ func (f *Format) CanEncode() bool { return f.encode != nil }
 // NaN and infinite values give blocks of undefined values.
 func (f *Format) Encode(dst []byte, x []float32) {
 	if len(dst) != f.Bytes(len(x)) {
-		panic(fmt.Sprintf("blocks: %d bytes for %d values of %s, which take %d", len(dst), len(x), f.Name, f.Bytes(len(x))))
+		panic(misuse.Errorf("blocks", "%d bytes for %d values of %s, which take %d", len(dst), len(x), f.Name, f.Bytes(len(x))))
 	}
 	f.encode(dst, x)
 }
@@ -77,7 +77,7 @@ func (f *Format) Encode(dst []byte, x []float32) {
 // Decode writes values [from, from+len(dst)) of the tensor of n values that b holds.
 func (f *Format) Decode(dst []float32, b []byte, from, n int) {
 	if from < 0 || from+len(dst) > n || len(b) != f.Bytes(n) {
-		panic(fmt.Sprintf("blocks: values [%d, %d) of %d bytes that hold %d values of %s", from, from+len(dst), len(b), n, f.Name))
+		panic(misuse.Errorf("blocks", "values [%d, %d) of %d bytes that hold %d values of %s", from, from+len(dst), len(b), n, f.Name))
 	}
 	if f.part != nil {
 		f.part(dst, b, from, n)

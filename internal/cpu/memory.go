@@ -6,6 +6,7 @@ import (
 	"unsafe"
 
 	"github.com/gollava/gollava/internal/backend"
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // line is the size of a cache line, at which every buffer starts.
@@ -75,7 +76,7 @@ func (d *Device) Free(b *backend.Buffer) {
 		return // it came from elsewhere
 	}
 	if b.Len < 0 {
-		panic(backend.Misuse("a buffer was freed twice"))
+		panic(misuse.Errorf("cpu", "a buffer was freed twice"))
 	}
 	b.Len = -1
 	k, _ := classOf(b.Capacity)

@@ -25,6 +25,7 @@ var Rules = map[string]func(fs.FS) ([]string, error){
 	"Modules":   Modules,
 	"Clocks":    Clocks,
 	"NoCgo":     NoCgo,
+	"Panics":    Panics,
 	"Docs":      Docs,
 	"Length":    Length,
 	"Names":     Names,

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/internal/misuse"
 )
 
 // Item is a question with the scene that it is about and the answer that is right.
@@ -48,7 +49,7 @@ func same(a, b string) bool {
 
 func must(questions, answers int) {
 	if questions != answers {
-		panic("eval: as many answers are needed as there are questions")
+		panic(misuse.Errorf("eval", "as many answers are needed as there are questions"))
 	}
 }
 

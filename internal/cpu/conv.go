@@ -14,13 +14,16 @@ func (d *Device) Conv(c *backend.Conv) {
 		return
 	}
 	y, x, bias := c.Y.Float32(), c.X.Float32(), wide(c.Bias, s)
-	if pointwise(c) {
-		p := backend.MatMul{A: c.W, B: c.X, C: c.Y, M: c.O, N: out, K: c.C, Batch: c.B, BStride: c.C * in,
-			CStride: c.O * out}
-		if p.Accumulate = bias != nil; p.Accumulate {
+	if patches := inPatches(c); patches || pointwise(c) {
+		if bias != nil {
 			ranges(c.B*c.O, height(out), func(i, j int) { expandBias(y, bias, i, j, out) })
 		}
-		d.MatMul(&p)
+		if patches {
+			d.convPatches(c, bias != nil)
+		} else {
+			d.MatMul(&backend.MatMul{A: c.W, B: c.X, C: c.Y, M: c.O, N: out, K: c.C, Batch: c.B, BStride: c.C * in,
+				CStride: c.O * out, Accumulate: bias != nil})
+		}
 		return
 	}
 	own, rows, taps := c.C/c.Groups, c.O/c.Groups, backend.Volume(c.Kernel)

@@ -186,22 +186,23 @@ func (c *correlation) packRows(dst []float32, dRow, count, at int, parts []stret
 	if len(parts) == 1 && copyStrip(count, dst, dRow, &src, at+parts[0].from, cols, c.cols) {
 		return
 	}
+	// From right to left: what a short stretch takes along on its left is overwritten. The leftmost takes nothing along, since
+	// another row ends there.
 	const strip = 8
-	done := true
-	for _, r := range parts {
-		done = done && r.n%strip == 0
-	}
-	for _, r := range parts {
-		for i := 0; i < r.n && done; i += strip {
-			done = copyStrip(count, dst[r.to+i:], dRow, &src, at+r.from+i, strip, strip)
+	for i := len(parts) - 1; i >= 0; i-- {
+		r := parts[i]
+		from, done := at+r.from, false
+		if least := strip - r.n; least <= 0 || i > 0 && least <= r.to && least <= from {
+			for e := min(0, r.n-strip); e < r.n; e += strip {
+				e := min(e, r.n-strip)
+				done = copyStrip(count, dst[r.to+e:], dRow, &src, from+e, strip, strip)
+			}
 		}
-	}
-	if done {
-		return
-	}
-	for i := range count {
-		for _, r := range parts {
-			copy(dst[i*dRow+r.to:][:r.n], c.src.data[at+i*c.src.channel+r.from:])
+		for k := 0; k < count && !done; k++ {
+			x := c.src.data[from+k*c.src.channel:][:r.n]
+			for e := range x {
+				dst[k*dRow+r.to+e] = x[e]
+			}
 		}
 	}
 }

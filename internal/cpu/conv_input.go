@@ -21,6 +21,10 @@ func (d *Device) ConvInput(c *backend.Conv) {
 		d.MatMul(&p)
 		return
 	}
+	if inPatches(c) && bias == nil {
+		d.inputPatches(c)
+		return
+	}
 	own, rows, taps := c.O/c.Groups, c.C/c.Groups, backend.Volume(c.Kernel)
 	w := wide(c.W, s)
 	phases, pad, span := inputPhases(c)

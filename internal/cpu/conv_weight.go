@@ -20,6 +20,10 @@ func (d *Device) ConvWeight(c *backend.Conv) {
 		}
 		return
 	}
+	if inPatches(c) {
+		d.weightPatches(c)
+		return
+	}
 	x, y, w := c.X.Float32(), c.Y.Float32(), c.W.Float32()
 	own, cols, taps := c.C/c.Groups, c.O/c.Groups, backend.Volume(c.Kernel)
 	sums := s.take(len(w)) // [group, tap, input channel, output channel]

@@ -145,8 +145,9 @@ func (g *gemm) thinBlocks(b *backend.Buffer, s *scratch) {
 	})
 }
 
-// roundedRows is the number of rows of A up to which rounding them saves time: beyond, float32's tiles have B decoded once for all.
-const roundedRows = 8
+// roundedRows is the number of rows of A up to which they are rounded: those that [backend.DecodeRows] promises the same bits whatever
+// their number. Beyond, float32's tiles have B decoded once for all, which is faster.
+const roundedRows = backend.DecodeRows
 
 // rounded computes a product with A's rows rounded to eight bits in blocks of 32, as llama.cpp does: the integer products are exact, and so is the rest
 // up to float32's rounding.

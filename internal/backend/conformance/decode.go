@@ -30,6 +30,7 @@ func decodeRows(s *suite) {
 			if s.r.IntN(2) == 0 {
 				p.Bias = s.in(s.normal(N, 1))
 			}
+			p.Rounded = dt.Quantized() && s.r.IntN(2) == 0
 			product := func(from, m int) *backend.Buffer {
 				q := p
 				q.M, q.A, q.C = m, all.Slice(from*K, m*K), s.out(m*N)

@@ -2,6 +2,7 @@ package llm
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -295,11 +296,14 @@ func (c *choice) next(logits []float32, prompt, generated []int32, r *rand.Rand)
 	return c.draw(c.scores(logits, prompt, generated, true), len(generated), r)
 }
 
+// ErrNoToken ends a generation whose settings leave no token to choose.
+var ErrNoToken = errors.New("penalties, bans and what is allowed leave no token to choose")
+
 // draw picks a token from scores, of which −Inf is never picked.
 func (c *choice) draw(z []float64, n int, r *rand.Rand) (int32, error) {
 	best := argmax(z)
 	if math.IsInf(z[best], -1) {
-		return 0, fmt.Errorf("llm: new token %d: penalties, bans and what is allowed leave no token to choose", n)
+		return 0, fmt.Errorf("llm: new token %d: %w", n, ErrNoToken)
 	}
 	if c.Temperature <= 0 {
 		return int32(best), nil

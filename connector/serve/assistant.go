@@ -149,6 +149,9 @@ func (m *language) generate(ctx context.Context, p llm.Prompts, stop []string, s
 	c := cut{stop: stop} // the template's own marks end an answer and are not part of it
 	n := 0
 	for t, err := range m.engine.Stream(ctx, llm.Request{Prompt: p, Options: o}) {
+		if s.Constraint != nil && errors.Is(err, llm.ErrNoToken) {
+			err = unsupported("response_format", "this model's vocabulary cannot write what it, or tool_choice, demands")
+		}
 		if err != nil {
 			return Finish{}, err
 		}

@@ -6,6 +6,8 @@ import (
 	"image"
 	"math/rand/v2"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -166,4 +168,26 @@ func TestTurns(t *testing.T) {
 	turns, _, _, err = m.turns(Conversation{Messages: []Message{say("system", "Be brief."), say("user", "Hi")}})
 	require.NoError(t, err)
 	require.Equal(t, "Be brief.\n\nHi", turns[0].Value)
+}
+
+// TestAssistantWithoutBraces: a vocabulary that cannot write JSON is the client's to know, not a failure of the server.
+func TestAssistantWithoutBraces(t *testing.T) {
+	a := tiny(t)
+	tok, err := tokenizer.Load(words3(t))
+	require.NoError(t, err)
+	s := New(Config{Log: t.Logf})
+	s.Add("tiny", Language(a.Model.Language, tok, a.Template, a.Options, llm.EngineConfig{}))
+	h := httptest.NewServer(s)
+	defer h.Close()
+	status, body := post(t, h, "/v1/chat/completions", `{"model": "tiny", "max_tokens": 9, "messages": [{"role": "user", "content": "a"}], "response_format": {"type": "json_object"}}`)
+	require.Equal(t, 400, status, body)
+	require.Contains(t, body, "response_format")
+}
+
+// words3 writes a tokenizer of three words.
+func words3(t *testing.T) string {
+	file := filepath.Join(t.TempDir(), "tokenizer.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+		"model": {"type": "WordPiece", "vocab": {"[UNK]": 0, "a": 1, "b": 2}, "unk_token": "[UNK]", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100}}`), 0o600))
+	return file
 }

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -245,4 +246,35 @@ func TestBatchesRefuse(t *testing.T) {
 	a.Processor = imaging.CLIP(20)
 	_, err = a.Batches(set, squares{}, connector.BatchOptions{Batch: 1})
 	require.ErrorContains(t, err, "the image processor does not fit the model: 1 views of 20×20 pixels")
+}
+
+// Any number of goroutines may ask for batches, and each gets what it would alone.
+func TestBatchesConcurrently(t *testing.T) {
+	a := assistant(t, plain)
+	set := records{}
+	for i := range 24 {
+		set = append(set, about(fmt.Sprint(i), fmt.Sprintf("%dx%d", 9+i, 30-i), "What is this?", strings.Repeat("A cat. ", 1+i%3)))
+	}
+	b, err := a.Batches(set, squares{}, connector.BatchOptions{Batch: 4, Order: data.Shuffled(len(set), 3)})
+	require.NoError(t, err)
+	want := make([]connector.Batch, 2*b.Len())
+	for n := range want {
+		want[n], err = b.Batch(t.Context(), n)
+		require.NoError(t, err)
+	}
+	got := make([]connector.Batch, len(want))
+	failed := make([]error, len(want))
+	var all sync.WaitGroup
+	for n := range got {
+		all.Go(func() { got[n], failed[n] = b.Batch(t.Context(), n) })
+	}
+	all.Wait()
+	for n := range got {
+		require.NoError(t, failed[n])
+		require.Equal(t, want[n].Names, got[n].Names)
+		require.Equal(t, want[n].IDs.IntData(), got[n].IDs.IntData())
+		require.Equal(t, want[n].Labels.IntData(), got[n].Labels.IntData())
+		require.Equal(t, want[n].Pixels.Data(), got[n].Pixels.Data())
+	}
+	require.Equal(t, 2*2*len(set), b.Report().Samples)
 }

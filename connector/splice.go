@@ -123,7 +123,8 @@ func (m *VLM) layout(x Image) (Layout, error) {
 		}
 		views = x.Features.Dim(0)
 	} else if p := x.Pixels; p.W != S || p.H != S || len(p.Data) != p.N*v.NumChannels*S*S {
-		return l, fmt.Errorf("%d views of %d×%d pixels, %d numbers; the encoder needs %d×%d", p.N, p.W, p.H, len(p.Data), S, S)
+		return l, fmt.Errorf("%d views of %d×%d pixels, %d numbers; the encoder needs %d×%d",
+			p.N, p.W, p.H, len(p.Data), S, S)
 	}
 	if views != l.Views {
 		return l, fmt.Errorf("%d views instead of %d", views, l.Views)
@@ -166,7 +167,8 @@ func (m *VLM) join(rows []row, left bool) (Batch, error) {
 				features, shape = append(features, x.Features.Data()...), x.Features.Shape()
 			}
 		}
-		b.Pictures, b.Names, b.supervised = append(b.Pictures, len(r.images)), append(b.Names, r.name), b.supervised+r.supervised
+		b.Pictures, b.Names = append(b.Pictures, len(r.images)), append(b.Names, r.name)
+		b.supervised += r.supervised
 	}
 	b.IDs = tensor.WrapInts(ids, B, T)
 	if learns {

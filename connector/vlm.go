@@ -24,7 +24,7 @@ type VLM struct {
 // Config is how the parts of a [VLM] are joined.
 type Config struct {
 	Select    vit.Select // the encoder's features that the connector gets
-	Image     int        // id that stands for one token of an image in a [Batch], beside negative ones; negative: the vocabulary has none
+	Image     int        // id that stands for one token of an image in a [Batch], beside negative ones; negative: none
 	MaxLength int        // positions that [VLM.Splice] keeps of a sample; 0: all
 	EOS       []int      // tokens that end an answer; nil: the language model's
 	PAD       int        // token that fills up; negative: the vocabulary has none

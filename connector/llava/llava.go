@@ -65,7 +65,8 @@ func join(r *rand.Rand, v vit.Tower, p *Projector, l llm.Model, c Config) (*conn
 	if c.Next() {
 		x.Newline = tensor.Randn(r, 1/math.Sqrt(float64(c.Text.HiddenSize)), c.Text.HiddenSize).Param()
 	}
-	return connector.New(v, x, l, connector.Config{Select: c.Select, Image: c.Image, MaxLength: c.MaxLength, EOS: c.ends(), PAD: c.padding()})
+	return connector.New(v, x, l, connector.Config{Select: c.Select, Image: c.Image, MaxLength: c.MaxLength,
+		EOS: c.ends(), PAD: c.padding()})
 }
 
 // ConfigOf describes a LLaVA. It panics if m's connector is another one.

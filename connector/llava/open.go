@@ -62,7 +62,8 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	return a, err
 }
 
-// DefaultTemplate is the name of the conversation template: Template, or that of the language model's family, or else vicuna_v1.
+// DefaultTemplate is the name of the conversation template: Template, or that of the language model's family, or else
+// vicuna_v1.
 func (c Config) DefaultTemplate() string {
 	if c.Template != "" {
 		return c.Template

@@ -14,9 +14,10 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// splice is a line of splice/cases.jsonl: what LLaVA's prepare_inputs_labels_for_multimodal makes of a batch. Its rows are compared with what
-// VLM.Splice and the connector make of each sample. LLaVA's own conventions are kept here: a row without an image passes over one all the same,
-// rows are cut through images, and padding without a mask is token 0.
+// splice is a line of splice/cases.jsonl: what LLaVA's prepare_inputs_labels_for_multimodal makes of a batch. Its rows
+// are compared with what VLM.Splice and the connector make of each sample. LLaVA's own conventions are kept here: a
+// row without an image passes over one all the same, rows are cut through images, and padding without a mask is token
+// 0.
 type splice struct {
 	Name     string
 	IDs      [][]int32  `json:"input_ids"`
@@ -116,8 +117,8 @@ func (s *splice) sample(b int) connector.Sample {
 // patch is the side of a patch in pixels, which changes nothing here.
 const patch = 14
 
-// model is a model that places images, without weights. Where the reference shows images as LLaVA-NeXT does, that is LLaVA's connector; other
-// layouts, which its code has and no published model, are [placed].
+// model is a model that places images, without weights. Where the reference shows images as LLaVA-NeXT does, that is
+// LLaVA's connector; other layouts, which its code has and no published model, are [placed].
 func (s *splice) model(views []int, most int) (*connector.VLM, error) {
 	config := map[string]any{"model_type": "llava_llama", "vocab_size": 1024, "hidden_size": 2, "intermediate_size": 2, "num_hidden_layers": 1,
 		"num_attention_heads": 1, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "mm_projector_type": "identity",
@@ -155,7 +156,8 @@ func (s *splice) model(views []int, most int) (*connector.VLM, error) {
 	return connector.New(m.Vision, p, m.Language, m.Config())
 }
 
-// layout lists which features of an image with v views the language model gets, in order: view·P + feature, or −1 for a newline.
+// layout lists which features of an image with v views the language model gets, in order: view·P + feature, or −1 for
+// a newline.
 func (s *splice) layout(i, v int) (list []int32, err error) {
 	P := s.Side * s.Side
 	if flat := s.Merge == "" || s.Merge == "flat"; flat || v == 1 {
@@ -267,7 +269,8 @@ func spliced(m *connector.VLM, x connector.Sample, P int) (row, error) {
 	return r, nil
 }
 
-// batch compares the whole batch, cut and padded, with its rows. Where the reference cuts through an image, there must be an error.
+// batch compares the whole batch, cut and padded, with its rows. Where the reference cuts through an image, there must
+// be an error.
 func (s *splice) batch(views []int, samples []connector.Sample, rows []row) string {
 	m, err := s.model(views, s.Max)
 	if err != nil {

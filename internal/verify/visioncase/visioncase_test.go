@@ -15,7 +15,7 @@ import (
 // The packages' own cases pass, whole.
 func TestRun(t *testing.T) {
 	for dir, least := range map[string]int{"vit/testdata/clip": 150, "vit/testdata/clip-legacy_eos": 6, "vit/testdata/clip_vision-gelu": 4, "vit/testdata/clip_vision-quickgelu": 40,
-		"vit/testdata/siglip_vision": 40, "connector/testdata/llava": 90, "connector/testdata/llava_next": 10} {
+		"vit/testdata/siglip_vision": 40, "connector/llava/testdata/llava": 90, "connector/llava/testdata/llava_next": 10} {
 		rows, err := Run(filepath.Join("../../..", dir))
 		require.NoError(t, err, dir)
 		require.GreaterOrEqual(t, len(rows), least, dir)
@@ -60,7 +60,7 @@ func TestRunTellsDifferences(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"hidden_states", "pooled", "features.cls_patch", "features.patch"}, failed(rows))
 
-	dir = edited(t, "connector/testdata/llava", func(f map[string]any) { f["checkpoints"] = []string{"transformers-4", "missing", "original"} })
+	dir = edited(t, "connector/llava/testdata/llava", func(f map[string]any) { f["checkpoints"] = []string{"transformers-4", "missing", "original"} })
 	require.NoError(t, os.Truncate(filepath.Join(dir, "transformers-4", "model.safetensors"), 5000))
 	rows, err = Run(dir)
 	require.NoError(t, err)
@@ -75,10 +75,10 @@ func TestRunTellsDifferences(t *testing.T) {
 		{func(f map[string]any) { f["checkpoints"] = []string{} }, "checkpoints: none are listed"},
 		{func(f map[string]any) { f["checkpoints"] = []string{"../.."} }, `"../.." leads out of the case's folder`},
 	} {
-		_, err := Run(edited(t, "connector/testdata/llava_next", c.edit))
+		_, err := Run(edited(t, "connector/llava/testdata/llava_next", c.edit))
 		require.ErrorContains(t, err, c.want)
 	}
-	rows, err = Run(edited(t, "connector/testdata/llava_next", func(f map[string]any) { f["views_per_image"] = []int{4, 9} }))
+	rows, err = Run(edited(t, "connector/llava/testdata/llava_next", func(f map[string]any) { f["views_per_image"] = []int{4, 9} }))
 	require.NoError(t, err)
 	require.Contains(t, rows[0].Detail, "views_per_image [4 9]: at most 5 are there")
 }

@@ -21,6 +21,7 @@ type plan struct {
 	Clip          float64         `json:"clip"`
 	EMA           float64         `json:"ema"`
 	Seed          uint64          `json:"seed"`
+	Ranks         int             `json:"ranks,omitempty"` // that the result depends on, with Options.InexactSum
 	Stops         []string        `json:"stops,omitempty"` // evaluations that can end the stage early
 	Config        json.RawMessage `json:"config,omitempty"`
 }

@@ -85,6 +85,30 @@ func TestRanks(t *testing.T) {
 	}
 }
 
+// TestRanksInexact: the fast sum gives all ranks the same bits, which differ from the exact ones by rounding, and is not resumed by another number.
+func TestRanksInexact(t *testing.T) {
+	one, _, errs := together(t.Context(), 1, wide, train.Options{}, func(int) []train.Stage[sample] { return spread()[:1] })
+	require.NoError(t, errs[0])
+	want := one[0].Upper.(*nn.Linear).Weight.Data()
+	for _, zero := range []bool{false, true} {
+		dir := memoryDir(t)
+		o := train.Options{InexactSum: true, ZeRO1: zero, Dir: dir}
+		models, _, errs := together(t.Context(), 3, wide, o, func(int) []train.Stage[sample] { return spread()[:1] })
+		for rank := range 3 {
+			require.NoError(t, errs[rank])
+			require.Equal(t, bits(models[0]), bits(models[rank]))
+		}
+		got := models[0].Upper.(*nn.Linear).Weight.Data()
+		require.NotEqual(t, want, got)
+		for i := range want {
+			require.InDelta(t, want[i], got[i], 3e-3, "Adam's first steps are of the size of the learning rate, whatever the gradient")
+		}
+		o.Resume = true
+		_, _, errs = together(t.Context(), 2, wide, o, func(int) []train.Stage[sample] { return spread()[:1] })
+		require.ErrorContains(t, errs[0], "[0].ranks was 3 and is now 2")
+	}
+}
+
 // TestRanksSkip: a loss of NaN on one rank makes all skip the step, and its rank and sample are named; so does a gradient of NaN.
 func TestRanksSkip(t *testing.T) {
 	var want map[string]string

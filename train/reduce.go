@@ -32,6 +32,8 @@ type reducer struct {
 	begun    bool   // the step has sums already
 	poison   bool   // this rank sends NaN: a loss of it is not finite
 
+	inexact bool // add up this rank's gradients first, and let the Comm add those of all ranks, in its own order
+
 	queue []flight
 	spare map[bufferKind][]*tensor.Tensor
 	err   error
@@ -49,8 +51,8 @@ type bufferKind struct {
 	n     int
 }
 
-func newReducer(c Comm, all []*trained, blocks []*block) *reducer {
-	d := &reducer{comm: c, all: all, blocks: blocks, index: map[*tensor.Tensor]int{}, put: make([]bool, len(all)), seen: make([]bool, len(all)),
+func newReducer(c Comm, all []*trained, blocks []*block, inexact bool) *reducer {
+	d := &reducer{comm: c, inexact: inexact, all: all, blocks: blocks, index: map[*tensor.Tensor]int{}, put: make([]bool, len(all)), seen: make([]bool, len(all)),
 		spare: map[bufferKind][]*tensor.Tensor{}}
 	for i, t := range all {
 		d.index[t.p] = i
@@ -109,6 +111,8 @@ func (d *reducer) complete(p *tensor.Tensor) {
 	i, ok := d.index[p]
 	switch {
 	case !ok || d.err != nil:
+	case d.inexact:
+		d.keep(i)
 	case d.buckets == nil:
 		d.order = append(d.order, i)
 	default:
@@ -118,6 +122,9 @@ func (d *reducer) complete(p *tensor.Tensor) {
 
 // finish ends the round. What no gradient came for is sent as −0.
 func (d *reducer) finish() error {
+	if d.inexact {
+		return d.err
+	}
 	if d.buckets == nil && d.err == nil {
 		d.err = d.layOut()
 	}
@@ -129,6 +136,68 @@ func (d *reducer) finish() error {
 	d.post()
 	clear(d.put)
 	return d.err
+}
+
+// keep adds a gradient to those of this rank's earlier micro-batches.
+func (d *reducer) keep(i int) {
+	t := d.all[i]
+	g := t.p.Grad()
+	switch {
+	case g == nil:
+		return
+	case t.sum == nil:
+		t.sum = g
+		t.p.SetGrad(nil)
+	default:
+		t.sum.AddFrom(g)
+		t.p.ZeroGrad()
+	}
+	d.seen[i] = true
+}
+
+// collect completes the step's sums: at each block's owner, and if they are inexact in trained.whole, where there is one.
+func (d *reducer) collect() error {
+	if !d.inexact {
+		return d.wait()
+	}
+	for _, b := range pack(d.blocks, d.comm.Size(), d.comm.Rank()) {
+		if d.err != nil {
+			break
+		}
+		buf, at := d.buffer(tensor.Float32, b.size), 0
+		for _, x := range b.blocks {
+			to := buf.Span(at, at+x.len())
+			switch {
+			case d.poison:
+				to.Fill(float32(math.NaN()))
+			case x.of.sum == nil:
+				to.Fill(0)
+			default:
+				to.CopyFrom(x.span(x.of.sum))
+			}
+			at += x.len()
+		}
+		d.launch(flight{pending: d.comm.AllReduce(buf), recv: buf, arrive: func(sum *tensor.Tensor) {
+			at := 0
+			for _, x := range b.blocks {
+				v := sum.Span(at, at+x.len())
+				if x.sum != nil {
+					x.sum.CopyFrom(v)
+				}
+				if x.of.whole != nil {
+					x.span(x.of.whole).CopyFrom(v)
+				}
+				at += x.len()
+			}
+		}})
+	}
+	err := d.wait()
+	for _, t := range d.all {
+		t.p.SetGrad(t.sum)
+		t.p.ZeroGrad()
+		t.sum = nil
+	}
+	return err
 }
 
 // layOut makes the buckets: parameters in the order in which rank 0's first backward pass completed them, the others behind, last to first.
@@ -250,6 +319,9 @@ func (d *reducer) settle() {
 	}
 	f.arrive(f.recv)
 	for _, t := range []*tensor.Tensor{f.recv, f.send} {
+		if t == nil {
+			continue
+		}
 		k := bufferKind{t.DType(), t.Len()}
 		d.spare[k] = append(d.spare[k], t)
 	}

@@ -151,6 +151,9 @@ func (r *runner[B]) open(ctx context.Context, stages []Stage[B]) error {
 			return fmt.Errorf("stage %q: accumulate %d: %d ranks need at least as many micro-batches per step, one each: use smaller micro-batches, or fewer ranks",
 				c.Name, c.Accumulate, n)
 		}
+		if n := r.comm().Size(); n > 1 && r.o.InexactSum {
+			c.Ranks = n
+		}
 		r.plan = append(r.plan, c)
 	}
 	r.fs = r.o.fs
@@ -257,7 +260,7 @@ func (r *runner[B]) enter() error {
 	r.all, r.towers, r.reach = all, map[string][]int{}, nil
 	if r.comm().Size() > 1 {
 		r.blocks = cut(all, r.comm().Size())
-		r.red = newReducer(r.comm(), all, r.blocks)
+		r.red = newReducer(r.comm(), all, r.blocks, r.o.InexactSum)
 		r.own = r.red.own()
 	}
 	if r.sharded() {

@@ -43,7 +43,12 @@ func (r *runner[B]) exchange(mine exchanged) (loss float64, problem string, err 
 	if r.comm().Size() == 1 {
 		return r.at.Loss, mine.Problem, nil
 	}
-	if err := r.red.wait(); err != nil {
+	for _, t := range r.all {
+		if t.whole == nil && !r.sharded() {
+			t.whole = tensor.New(t.p.Shape()...)
+		}
+	}
+	if err := r.red.collect(); err != nil {
 		return 0, "", fmt.Errorf("reducing gradients over ranks: %w", err)
 	}
 	all, err := share(&r.session, mine)
@@ -92,10 +97,10 @@ func (r *runner[B]) exchange(mine exchanged) (loss float64, problem string, err 
 		return r.at.Loss, "", nil
 	}
 	for _, t := range r.all {
-		if t.whole == nil {
-			t.whole = tensor.New(t.p.Shape()...)
-		}
 		t.p.SetGrad(t.whole)
+	}
+	if r.red.inexact {
+		return r.at.Loss, "", nil
 	}
 	return r.at.Loss, "", r.red.gather(tensor.Float32, r.blocks, func(x *block) *tensor.Tensor { return x.sum },
 		func(x *block, v *tensor.Tensor) { x.span(x.of.whole).CopyFrom(v) })

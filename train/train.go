@@ -91,20 +91,21 @@ type Evaluation struct {
 
 // Options are about the run as a whole.
 type Options struct {
-	Dir      string            // checkpoints, metrics.jsonl, tensorboard/ and the resolved config; "": nothing is stored
-	Resume   bool              // go on from the newest checkpoint of Dir, if there is one
-	AnyUnit  bool              // resume on another unit than the checkpoint's (see [tensor.Unit]): right, but not the same bits
-	Keep     int               // newest checkpoints kept besides the best; 0: 2
-	Memory   int64             // bytes that a stage may take by [Plan]'s estimate, else Run refuses; 0: do not ask
-	Progress io.Writer         // a line now and then; nil: silent
-	Signals  bool              // on the first SIGINT, SIGTERM or SIGUSR1 finish the step, save and return a *Stopped; the second ends the process
-	Command  string            // how to resume, for the message; "": none
-	Observe  func(Event) error // sees every event; an error stops the run
-	Comm     Comm              // the other processes that train this model; nil: none
-	ZeRO1    bool              // each rank keeps the optimizer state of its share of the parameters only; the same bits
-	Accepted func() error      // called when the run is accepted, its directory locked and its state restored, before anything else is written there; nil: nothing
-	Timeout  time.Duration     // how long a rank waits for the others before it ends the run and names them; 0: 30 minutes; negative: for ever
-	Same     map[string]string // what must be equal on all ranks, such as digests of data files, by name
+	Dir        string            // checkpoints, metrics.jsonl, tensorboard/ and the resolved config; "": nothing is stored
+	Resume     bool              // go on from the newest checkpoint of Dir, if there is one
+	AnyUnit    bool              // resume on another unit than the checkpoint's (see [tensor.Unit]): right, but not the same bits
+	Keep       int               // newest checkpoints kept besides the best; 0: 2
+	Memory     int64             // bytes that a stage may take by [Plan]'s estimate, else Run refuses; 0: do not ask
+	Progress   io.Writer         // a line now and then; nil: silent
+	Signals    bool              // on the first SIGINT, SIGTERM or SIGUSR1 finish the step, save and return a *Stopped; the second ends the process
+	Command    string            // how to resume, for the message; "": none
+	Observe    func(Event) error // sees every event; an error stops the run
+	Comm       Comm              // the other processes that train this model; nil: none
+	ZeRO1      bool              // each rank keeps the optimizer state of its share of the parameters only; the same bits
+	Accepted   func() error      // called when the run is accepted, its directory locked and its state restored, before anything else is written there; nil: nothing
+	InexactSum bool              // let Comm add up gradients, once per step: less traffic, but the result depends on the number of ranks
+	Timeout    time.Duration     // how long a rank waits for the others before it ends the run and names them; 0: 30 minutes; negative: for ever
+	Same       map[string]string // what must be equal on all ranks, such as digests of data files, by name
 
 	fs fileSystem // nil: the disk
 }

@@ -6,9 +6,9 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// Span returns elements from to to−1 of t in row-major order as a vector [to−from] that shares t's memory and has no history: a part of a
-// parameter or of a buffer, to be copied, added to or updated in place. It is readable as long as t's memory is. It panics if the range
-// does not lie within t.
+// Span returns elements from to to−1 of t in row-major order as a vector [to−from] that shares t's memory and has no
+// history: a part of a parameter or of a buffer, to be copied, added to or updated in place. It is readable as long
+// as t's memory is. It panics if the range does not lie within t.
 func (t *Tensor) Span(from, to int) *Tensor {
 	t.check("Span")
 	if from < 0 || to < from || to > t.n {
@@ -19,11 +19,12 @@ func (t *Tensor) Span(from, to int) *Tensor {
 		of = of.of
 	}
 	n := to - from
-	return &Tensor{shape: []int{n}, n: n, dtype: t.dtype, st: &storage{p: unsafe.Pointer(t.buf().Slice(from, n)), of: of}, arena: t.arena}
+	return &Tensor{shape: []int{n}, n: n, dtype: t.dtype, st: &storage{p: unsafe.Pointer(t.buf().Slice(from, n)),
+		of: of}, arena: t.arena}
 }
 
-// AddFrom adds src to t in place: t ← t + src, element by element, each sum rounded to float32 once. Both are float32 and of equal length;
-// shapes may differ. Neither is recorded.
+// AddFrom adds src to t in place: t ← t + src, element by element, each sum rounded to float32 once. Both are float32
+// and of equal length; shapes may differ. Neither is recorded.
 func (t *Tensor) AddFrom(src *Tensor) {
 	t.want("AddFrom", Float32)
 	src.want("AddFrom", Float32)
@@ -42,8 +43,9 @@ func (t *Tensor) Fill(v float32) {
 	t.buf().Device.Fill(t.buf(), v)
 }
 
-// SquareSums returns Σx² of each of ts (float32), summed in float64. [GlobalNorm] adds up the same sums in the same order: of a tensor that is
-// cut into spans at the multiples of 16384 elements, √ of the spans' total is the GlobalNorm to the bit.
+// SquareSums returns Σx² of each of ts (float32), summed in float64. [GlobalNorm] adds up the same sums in the same
+// order: of a tensor that is cut into spans at the multiples of 16384 elements, √ of the spans' total is the
+// GlobalNorm to the bit.
 func SquareSums(ts []*Tensor) []float64 {
 	sums := make([]float64, len(ts))
 	for i, t := range ts {

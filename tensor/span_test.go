@@ -10,11 +10,13 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// TestBackwardEach: each parameter's gradient is reported once, complete, and equals that of Backward; shared and recomputed ones too.
+// TestBackwardEach: each parameter's gradient is reported once, complete, and equals that of Backward; shared and
+// recomputed ones too.
 func TestBackwardEach(t *testing.T) {
 	build := func() (ps []*tensor.Tensor, loss *tensor.Tensor) {
 		r := rand.New(rand.NewPCG(1, 2))
-		a, b, c, unused := tensor.Randn(r, 1, 5, 5).Param(), tensor.Randn(r, 1, 5, 5).Param(), tensor.Randn(r, 1, 5).Param(), tensor.New(3).Param()
+		a, b, c, unused := tensor.Randn(r, 1, 5, 5).Param(), tensor.Randn(r, 1, 5, 5).Param(), tensor.Randn(r, 1,
+			5).Param(), tensor.New(3).Param()
 		x := tensor.Randn(r, 1, 7, 5)
 		block := func(in []*tensor.Tensor) *tensor.Tensor { return tensor.Linear(in[0], a, c, tensor.GELU).MatMulT(b) }
 		h := tensor.Checkpoint(block, tensor.Checkpoint(block, x.MatMulT(a)))

@@ -7,11 +7,12 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// blockSize is the most elements of a block: the piece of a parameter that a rank owns, and the piece that [tensor.SquareSums] adds up in
-// one go, so that the norm of a gradient is the same however it is spread.
+// blockSize is the most elements of a block: the piece of a parameter that a rank owns, and the piece that
+// [tensor.SquareSums] adds up in one go, so that the norm of a gradient is the same however it is spread.
 const blockSize = 16 << 10
 
-// block is a piece of a trained parameter. Its owner adds up its gradient and, if optimizer state is sharded, updates it.
+// block is a piece of a trained parameter. Its owner adds up its gradient and, if optimizer state is sharded, updates
+// it.
 type block struct {
 	of       *trained
 	from, to int // elements of the parameter
@@ -36,7 +37,8 @@ func (x *block) value() *tensor.Tensor {
 	return x.span(x.of.p)
 }
 
-// cut divides parameters into blocks, parameter after parameter, and gives each to the rank that has the fewest elements so far.
+// cut divides parameters into blocks, parameter after parameter, and gives each to the rank that has the fewest
+// elements so far.
 func cut(all []*trained, ranks int) []*block {
 	var blocks []*block
 	load := make([]int, ranks)
@@ -69,7 +71,8 @@ type bucket struct {
 	begun bool           // there are sums of its blocks already
 }
 
-// bucketSize is how many elements a bucket has, the last one apart: at least 1 MiB of float32, and a block from each rank.
+// bucketSize is how many elements a bucket has, the last one apart: at least 1 MiB of float32, and a block from each
+// rank.
 func bucketSize(ranks int) int { return max(1<<18, ranks*blockSize) }
 
 // pack puts blocks, in their order, into buckets.

@@ -2,30 +2,32 @@ package train
 
 import "github.com/gollava/gollava/tensor"
 
-// Comm joins the processes, called ranks, that train one model together: each computes a share of every step's micro-batches. All ranks
-// call the same methods in the same order, with lengths that agree. Exchange, AllGather and AllReduce only begin the transfer, so that
-// computation goes on meanwhile; several may be under way. A Comm is used by one goroutine at a time. Package train/mpi has one over MPI,
-// and [Local] joins goroutines of one process.
+// Comm joins the processes, called ranks, that train one model together: each computes a share of every step's
+// micro-batches. All ranks call the same methods in the same order, with lengths that agree. Exchange, AllGather and
+// AllReduce only begin the transfer, so that computation goes on meanwhile; several may be under way. A Comm is used
+// by one goroutine at a time. Package train/mpi has one over MPI, and [Local] joins goroutines of one process.
 type Comm interface {
 	Rank() int // of this process: 0 to Size−1
 	Size() int // number of ranks
 
-	// Exchange sends the q-th piece of send to rank q, and receives rank q's piece for this rank as the q-th piece of recv. Both are
-	// float32 vectors; sends and recvs are the lengths of their Size pieces, which lie one after another (MPI_Ialltoallv).
+	// Exchange sends the q-th piece of send to rank q, and receives rank q's piece for this rank as the q-th piece of
+	// recv. Both are float32 vectors; sends and recvs are the lengths of their Size pieces, which lie one after
+	// another (MPI_Ialltoallv).
 	Exchange(recv *tensor.Tensor, recvs []int, send *tensor.Tensor, sends []int) Pending
 
-	// AllGather makes recv the vectors send of all ranks, rank after rank; counts are their lengths. All are float32 or all bfloat16
-	// (MPI_Iallgatherv).
+	// AllGather makes recv the vectors send of all ranks, rank after rank; counts are their lengths. All are float32
+	// or all bfloat16 (MPI_Iallgatherv).
 	AllGather(recv *tensor.Tensor, counts []int, send *tensor.Tensor) Pending
 
-	// AllReduce replaces x, a float32 vector, by its sum over all ranks, in an order that the implementation chooses (MPI_Iallreduce).
+	// AllReduce replaces x, a float32 vector, by its sum over all ranks, in an order that the implementation chooses
+	// (MPI_Iallreduce).
 	AllReduce(x *tensor.Tensor) Pending
 
 	// Share gives every rank the messages of all, in rank order.
 	Share(message []byte) ([][]byte, error)
 
-	// Abort ends the run on all ranks because this one failed with err: their transfers return an error that names this rank, or the
-	// processes end. It may not return.
+	// Abort ends the run on all ranks because this one failed with err: their transfers return an error that names
+	// this rank, or the processes end. It may not return.
 	Abort(err error)
 }
 

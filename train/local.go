@@ -8,8 +8,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Local returns the Comms of n ranks that are goroutines of one process, each with a model of its own: how a test shows that a run does not
-// depend on the number of ranks. Sums are in rank order. Each Comm serves one goroutine.
+// Local returns the Comms of n ranks that are goroutines of one process, each with a model of its own: how a test
+// shows that a run does not depend on the number of ranks. Sums are in rank order. Each Comm serves one goroutine.
 func Local(n int) []Comm {
 	w := &world{size: n, calls: map[int]*call{}}
 	comms := make([]Comm, n)
@@ -103,7 +103,8 @@ func (l *local) join(kind string, p entry) *call {
 		l.calls[l.next] = c
 	}
 	if c.kind != kind {
-		c.err = fmt.Errorf("train: call %d is %s on rank %d and %s on another: ranks must make the same calls", l.next, kind, l.rank, c.kind)
+		c.err = fmt.Errorf("train: call %d is %s on rank %d and %s on another: ranks must make the same calls",
+			l.next, kind, l.rank, c.kind)
 	}
 	c.parts[l.rank] = p
 	if c.here++; c.here == l.size {

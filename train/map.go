@@ -5,9 +5,10 @@ import (
 	"fmt"
 )
 
-// Map returns f(0), …, f(n−1), which the ranks of c compute together, i on rank i modulo Size; every rank must call it, and gets all. It is how
-// an evaluation's batches or answers, or the files of a cache, are shared out. T must be of exported fields, as package gob encodes them. If f
-// fails, all ranks get the error of the least i; what comes after it on the same rank is left out. A nil c is a single rank.
+// Map returns f(0), …, f(n−1), which the ranks of c compute together, i on rank i modulo Size; every rank must call
+// it, and gets all. It is how an evaluation's batches or answers, or the files of a cache, are shared out. T must be
+// of exported fields, as package gob encodes them. If f fails, all ranks get the error of the least i; what comes
+// after it on the same rank is left out. A nil c is a single rank.
 func Map[T any](ctx context.Context, c Comm, n int, f func(ctx context.Context, i int) (T, error)) ([]T, error) {
 	s := &session{o: Options{Comm: c}}
 	type part struct {

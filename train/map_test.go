@@ -35,7 +35,8 @@ func TestMap(t *testing.T) {
 					}
 					return 0, nil
 				})
-				if want := map[bool]string{true: "no 4", false: "rank 1: no 4"}[rank == 1]; err == nil || err.Error() != want {
+				if want := map[bool]string{true: "no 4", false: "rank 1: no 4"}[rank == 1]; err == nil ||
+					err.Error() != want {
 					t.Errorf("rank %d: %v", rank, err)
 				}
 			})

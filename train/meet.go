@@ -42,7 +42,8 @@ func (s *session) meet() (notes []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	me := peer{Host: host, PID: os.Getpid(), CPUs: runtime.NumCPU(), Online: online(), Unit: tensor.Unit(), Code: builtOf(), Config: string(config), Same: s.o.Same,
+	me := peer{Host: host, PID: os.Getpid(), CPUs: runtime.NumCPU(), Online: online(), Unit: tensor.Unit(),
+		Code: builtOf(), Config: string(config), Same: s.o.Same,
 		Model: s.describeParams(func(string) bool { return false })}
 	if s.peers, err = share(s, me); err != nil {
 		return nil, fmt.Errorf("meeting the other ranks: %w", err)
@@ -64,8 +65,9 @@ func unused(peers []peer) (notes []string) {
 	}
 	for _, p := range peers {
 		if n := ranks[p.Host]; n > 0 && cpus[p.Host] < p.Online {
-			notes = append(notes, fmt.Sprintf("the %d ranks on %s may use %d of its %d CPUs: a launcher that binds each to a core leaves the others idle; start with "+
-				"--bind-to none (mpirun), or more --cpus-per-task (srun)", n, p.Host, cpus[p.Host], p.Online))
+			notes = append(notes,
+				fmt.Sprintf("the %d ranks on %s may use %d of its %d CPUs: a launcher that binds each to a core leaves the others idle; start with "+
+					"--bind-to none (mpirun), or more --cpus-per-task (srun)", n, p.Host, cpus[p.Host], p.Online))
 		}
 		delete(ranks, p.Host)
 	}
@@ -95,9 +97,11 @@ func online() int {
 func (p peer) compare(q peer) error {
 	switch {
 	case p.Code != q.Code:
-		return fmt.Errorf("code: it runs a program built of %s, not of %s: install the same program on all hosts", q.Code, p.Code)
+		return fmt.Errorf("code: it runs a program built of %s, not of %s: install the same program on all hosts",
+			q.Code, p.Code)
 	case p.Config != q.Config:
-		return fmt.Errorf("config: %s: start all ranks with the same config", differ([]byte(p.Config), []byte(q.Config)))
+		return fmt.Errorf("config: %s: start all ranks with the same config",
+			differ([]byte(p.Config), []byte(q.Config)))
 	}
 	keys := maps.Clone(p.Same)
 	if keys == nil {
@@ -113,7 +117,8 @@ func (p peer) compare(q peer) error {
 	maps.Copy(keys, q.Model)
 	for _, k := range slices.Sorted(maps.Keys(keys)) {
 		if p.Model[k] != q.Model[k] {
-			return fmt.Errorf("model: parameter %s is %q, not %q: load the same weights on all ranks", k, q.Model[k], p.Model[k])
+			return fmt.Errorf("model: parameter %s is %q, not %q: load the same weights on all ranks", k, q.Model[k],
+				p.Model[k])
 		}
 	}
 	return nil

@@ -45,7 +45,8 @@ func share[T any](s *session, v T) ([]T, error) {
 	return all, nil
 }
 
-// agree returns nil if err is nil on every rank, else on every rank an error: its own, or that of the first rank that has one.
+// agree returns nil if err is nil on every rank, else on every rank an error: its own, or that of the first rank that
+// has one.
 func (s *session) agree(err error) error {
 	if s.comm().Size() == 1 {
 		return err

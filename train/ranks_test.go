@@ -18,8 +18,10 @@ import (
 	"github.com/gollava/gollava/train"
 )
 
-// together trains on n ranks of this process, each with a model of its own, and returns the models and each rank's error.
-func together(ctx context.Context, n int, build func() *net, o train.Options, stages func(rank int) []train.Stage[sample]) ([]*net, []train.Report, []error) {
+// together trains on n ranks of this process, each with a model of its own, and returns the models and each rank's
+// error.
+func together(ctx context.Context, n int, build func() *net, o train.Options,
+	stages func(rank int) []train.Stage[sample]) ([]*net, []train.Report, []error) {
 	models, reports, errs := make([]*net, n), make([]train.Report, n), make([]error, n)
 	var all sync.WaitGroup
 	for rank, c := range train.Local(n) {
@@ -34,26 +36,30 @@ func together(ctx context.Context, n int, build func() *net, o train.Options, st
 	return models, reports, errs
 }
 
-// wide is a model with parameters of several blocks, a bfloat16 one among them, and one that only every third micro-batch uses.
+// wide is a model with parameters of several blocks, a bfloat16 one among them, and one that only every third
+// micro-batch uses.
 func wide() *net {
 	r := rand.New(rand.NewPCG(1, 1))
-	m := &net{Lower: nn.NewLinear(r, 5, 7001, true), Norm: nn.NewLayerNorm(r, 7001, 1e-5, true), Drop: &nn.Dropout{P: 0.1}, Upper: nn.NewLinear(r, 7001, 3, true),
+	m := &net{Lower: nn.NewLinear(r, 5, 7001, true), Norm: nn.NewLayerNorm(r, 7001, 1e-5, true),
+		Drop: &nn.Dropout{P: 0.1}, Upper: nn.NewLinear(r, 7001, 3, true),
 		Spare: tensor.Randn(r, 1, 3).Param(), spared: true}
 	low := m.Lower.(*nn.Linear)
 	low.Weight = low.Weight.Detach().Cast(tensor.BFloat16).Clone().Param()
 	return m
 }
 
-// spread are two stages whose steps have seven and four micro-batches, with clipping, averaging, weights by tokens, and a parameter that not every
-// micro-batch uses.
+// spread are two stages whose steps have seven and four micro-batches, with clipping, averaging, weights by tokens,
+// and a parameter that not every micro-batch uses.
 func spread() []train.Stage[sample] {
 	a, b := stage(4), stage(5)
-	a.Name, a.Accumulate, a.Groups, a.Clip = "align", 7, []train.Group{{Params: "upper.**", LR: 1e-2}, {Params: "spare", LR: 1e-2}}, 0.1
+	a.Name, a.Accumulate, a.Groups, a.Clip = "align", 7, []train.Group{{Params: "upper.**", LR: 1e-2},
+		{Params: "spare", LR: 1e-2}}, 0.1
 	b.Name, b.Accumulate, b.EMA, b.TokenWeighted, b.Every = "tune", 4, 0.8, true, 2
 	b.Groups = append(b.Groups, train.Group{Params: "spare", LR: 1e-3})
-	b.Evaluate = []train.Evaluation{{Name: "look", Every: 2, Best: "x", Run: func(context.Context) (map[string]float64, error) {
-		return map[string]float64{"x": rand.Float64()}, nil // differs on every rank: rank 0's counts
-	}}}
+	b.Evaluate = []train.Evaluation{{Name: "look", Every: 2, Best: "x",
+		Run: func(context.Context) (map[string]float64, error) {
+			return map[string]float64{"x": rand.Float64()}, nil // differs on every rank: rank 0's counts
+		}}}
 	return []train.Stage[sample]{a, b}
 }
 
@@ -66,13 +72,15 @@ func numbers(r train.Report) string {
 	return out
 }
 
-// TestRanks: with any number of ranks, optimizer state sharded or not, a run ends in the same bits and reports the same numbers.
+// TestRanks: with any number of ranks, optimizer state sharded or not, a run ends in the same bits and reports the
+// same numbers.
 func TestRanks(t *testing.T) {
 	var want map[string]string
 	var said string
 	for _, n := range []int{1, 2, 3, 4} {
 		for _, zero := range []bool{false, true} {
-			models, reports, errs := together(t.Context(), n, wide, train.Options{ZeRO1: zero}, func(int) []train.Stage[sample] { return spread() })
+			models, reports, errs := together(t.Context(), n, wide, train.Options{ZeRO1: zero},
+				func(int) []train.Stage[sample] { return spread() })
 			for rank := range n {
 				require.NoError(t, errs[rank])
 				if want == nil {
@@ -85,9 +93,11 @@ func TestRanks(t *testing.T) {
 	}
 }
 
-// TestRanksInexact: the fast sum gives all ranks the same bits, which differ from the exact ones by rounding, and is not resumed by another number.
+// TestRanksInexact: the fast sum gives all ranks the same bits, which differ from the exact ones by rounding, and is
+// not resumed by another number.
 func TestRanksInexact(t *testing.T) {
-	one, _, errs := together(t.Context(), 1, wide, train.Options{}, func(int) []train.Stage[sample] { return spread()[:1] })
+	one, _, errs := together(t.Context(), 1, wide, train.Options{},
+		func(int) []train.Stage[sample] { return spread()[:1] })
 	require.NoError(t, errs[0])
 	want := one[0].Upper.(*nn.Linear).Weight.Data()
 	for _, zero := range []bool{false, true} {
@@ -101,7 +111,8 @@ func TestRanksInexact(t *testing.T) {
 		got := models[0].Upper.(*nn.Linear).Weight.Data()
 		require.NotEqual(t, want, got)
 		for i := range want {
-			require.InDelta(t, want[i], got[i], 3e-3, "Adam's first steps are of the size of the learning rate, whatever the gradient")
+			require.InDelta(t, want[i], got[i], 3e-3,
+				"Adam's first steps are of the size of the learning rate, whatever the gradient")
 		}
 		o.Resume = true
 		_, _, errs = together(t.Context(), 2, wide, o, func(int) []train.Stage[sample] { return spread()[:1] })
@@ -109,7 +120,8 @@ func TestRanksInexact(t *testing.T) {
 	}
 }
 
-// TestRanksSkip: a loss of NaN on one rank makes all skip the step, and its rank and sample are named; so does a gradient of NaN.
+// TestRanksSkip: a loss of NaN on one rank makes all skip the step, and its rank and sample are named; so does a
+// gradient of NaN.
 func TestRanksSkip(t *testing.T) {
 	var want map[string]string
 	for _, n := range []int{1, 2, 4} {
@@ -178,7 +190,8 @@ func TestRanksDiffer(t *testing.T) {
 		f    func(s []train.Stage[sample])
 	}{
 		{"config: [1].groups[0].lr was 0.01 and is now 7", func(s []train.Stage[sample]) { s[1].Groups[0].LR = 7 }},
-		{"stage \"align\": accumulate 2: 3 ranks need at least as many", func(s []train.Stage[sample]) { s[0].Accumulate = 2 }},
+		{"stage \"align\": accumulate 2: 3 ranks need at least as many",
+			func(s []train.Stage[sample]) { s[0].Accumulate = 2 }},
 	} {
 		_, _, errs := together(t.Context(), 3, wide, train.Options{}, func(rank int) []train.Stage[sample] {
 			s := spread()
@@ -196,10 +209,11 @@ func TestRanksDiffer(t *testing.T) {
 	}
 }
 
-// TestRanksResume stops runs of several ranks, at any time and on any of them, and goes on with another number and the other kind of optimizer: the
-// result is that of one rank without a stop, and so are the stored weights.
+// TestRanksResume stops runs of several ranks, at any time and on any of them, and goes on with another number and
+// the other kind of optimizer: the result is that of one rank without a stop, and so are the stored weights.
 func TestRanksResume(t *testing.T) {
-	models, _, errs := together(t.Context(), 1, wide, train.Options{}, func(int) []train.Stage[sample] { return spread() })
+	models, _, errs := together(t.Context(), 1, wide, train.Options{},
+		func(int) []train.Stage[sample] { return spread() })
 	require.NoError(t, errs[0])
 	want := bits(models[0])
 	stored := ""

@@ -6,13 +6,15 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// The sum of a step's gradients is the same however the micro-batches are spread: the gradient of each is computed by itself, and they are
-// added one after another, in the order of the micro-batches, in float32. A single rank does just that. Of N ranks, rank r computes
-// micro-batches r, r+N, r+2N, …; after each round of N every block travels to its owner, which adds what the ranks sent in rank order.
-// Per round a rank sends and receives (N−1)/N of the gradient, where a library's reduction could wait for the end of the step; it stays
-// hidden as long as the computation of a round takes longer.
+// The sum of a step's gradients is the same however the micro-batches are spread: the gradient of each is computed by
+// itself, and they are added one after another, in the order of the micro-batches, in float32. A single rank does
+// just that. Of N ranks, rank r computes micro-batches r, r+N, r+2N, …; after each round of N every block travels to
+// its owner, which adds what the ranks sent in rank order. Per round a rank sends and receives (N−1)/N of the
+// gradient, where a library's reduction could wait for the end of the step; it stays hidden as long as the
+// computation of a round takes longer.
 
-// inFlight is how many buckets may be under way: 128 MiB of the gradient may wait for the network while backward goes on.
+// inFlight is how many buckets may be under way: 128 MiB of the gradient may wait for the network while backward goes
+// on.
 const inFlight = 128
 
 // reducer adds up gradients over rounds and ranks.
@@ -52,7 +54,8 @@ type bufferKind struct {
 }
 
 func newReducer(c Comm, all []*trained, blocks []*block, inexact bool) *reducer {
-	d := &reducer{comm: c, inexact: inexact, all: all, blocks: blocks, index: map[*tensor.Tensor]int{}, put: make([]bool, len(all)), seen: make([]bool, len(all)),
+	d := &reducer{comm: c, inexact: inexact, all: all, blocks: blocks, index: map[*tensor.Tensor]int{},
+		put: make([]bool, len(all)), seen: make([]bool, len(all)),
 		spare: map[bufferKind][]*tensor.Tensor{}}
 	for i, t := range all {
 		d.index[t.p] = i
@@ -155,7 +158,8 @@ func (d *reducer) keep(i int) {
 	d.seen[i] = true
 }
 
-// collect completes the step's sums: at each block's owner, and if they are inexact in trained.whole, where there is one.
+// collect completes the step's sums: at each block's owner, and if they are inexact in trained.whole, where there is
+// one.
 func (d *reducer) collect() error {
 	if !d.inexact {
 		return d.wait()
@@ -200,7 +204,8 @@ func (d *reducer) collect() error {
 	return err
 }
 
-// layOut makes the buckets: parameters in the order in which rank 0's first backward pass completed them, the others behind, last to first.
+// layOut makes the buckets: parameters in the order in which rank 0's first backward pass completed them, the others
+// behind, last to first.
 func (d *reducer) layOut() error {
 	s := &session{o: Options{Comm: d.comm}}
 	orders, err := share(s, d.order)
@@ -345,8 +350,10 @@ func (d *reducer) buffer(dt tensor.DType, n int) *tensor.Tensor {
 	return tensor.NewOf(dt, n)
 }
 
-// gather gives every rank, for each of blocks, the vector that get returns at the block's owner, as type dt. put receives it.
-func (d *reducer) gather(dt tensor.DType, blocks []*block, get func(x *block) *tensor.Tensor, put func(x *block, v *tensor.Tensor)) error {
+// gather gives every rank, for each of blocks, the vector that get returns at the block's owner, as type dt. put
+// receives it.
+func (d *reducer) gather(dt tensor.DType, blocks []*block, get func(x *block) *tensor.Tensor,
+	put func(x *block, v *tensor.Tensor)) error {
 	for _, b := range pack(blocks, d.comm.Size(), d.comm.Rank()) {
 		if d.err != nil {
 			break
@@ -356,13 +363,14 @@ func (d *reducer) gather(dt tensor.DType, blocks []*block, get func(x *block) *t
 			send.Span(at, at+x.len()).CopyFrom(get(x))
 			at += x.len()
 		}
-		d.launch(flight{pending: d.comm.AllGather(recv, b.counts, send), recv: recv, send: send, arrive: func(recv *tensor.Tensor) {
-			at := 0
-			for _, x := range b.blocks {
-				put(x, recv.Span(at, at+x.len()))
-				at += x.len()
-			}
-		}})
+		d.launch(flight{pending: d.comm.AllGather(recv, b.counts, send), recv: recv, send: send,
+			arrive: func(recv *tensor.Tensor) {
+				at := 0
+				for _, x := range b.blocks {
+					put(x, recv.Span(at, at+x.len()))
+					at += x.len()
+				}
+			}})
 	}
 	return d.wait()
 }

@@ -9,13 +9,15 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// TestSimulatedSchedule plays rounds of backward passes on ranks of different speed against a network, with the buckets of a model of a hundred million
-// parameters. A bucket travels once every rank has begun it; none may travel before, and as long as the network is faster than the slowest rank, the
-// round takes no longer than that rank and one bucket.
+// TestSimulatedSchedule plays rounds of backward passes on ranks of different speed against a network, with the
+// buckets of a model of a hundred million parameters. A bucket travels once every rank has begun it; none may travel
+// before, and as long as the network is faster than the slowest rank, the round takes no longer than that rank and
+// one bucket.
 func TestSimulatedSchedule(t *testing.T) {
 	var all []*trained
 	for range 25 {
-		all = append(all, &trained{p: tensor.Meta(tensor.Float32, 2000, 2000)}, &trained{p: tensor.Meta(tensor.Float32, 2000)})
+		all = append(all, &trained{p: tensor.Meta(tensor.Float32, 2000, 2000)},
+			&trained{p: tensor.Meta(tensor.Float32, 2000)})
 	}
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, ranks := range []int{2, 5, 16, 64} {
@@ -50,7 +52,8 @@ func TestSimulatedSchedule(t *testing.T) {
 				done = arrived[i]
 			}
 			last := network * float64(buckets[len(buckets)-1].size+buckets[0].size) / 100050000
-			require.LessOrEqual(t, done, max(slowest, network+slowest*float64(buckets[0].size)/100050000)+last+1e-9, "%d ranks, network %v", ranks, network)
+			require.LessOrEqual(t, done, max(slowest, network+slowest*float64(buckets[0].size)/100050000)+last+1e-9,
+				"%d ranks, network %v", ranks, network)
 			require.LessOrEqual(t, done, 1.1*max(slowest, network), "%d ranks, network %v", ranks, network)
 		}
 	}

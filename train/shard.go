@@ -9,7 +9,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// prepareShards gives the blocks of this rank fresh optimizer state: with ZeRO-1 a rank has that of its own blocks only.
+// prepareShards gives the blocks of this rank fresh optimizer state: with ZeRO-1 a rank has that of its own blocks
+// only.
 func prepareShards(own []*block, ema float64) {
 	for _, x := range own {
 		x.m, x.v = tensor.New(x.len()), tensor.New(x.len())
@@ -140,7 +141,10 @@ func (s *session) spread() error {
 	for _, dt := range []tensor.DType{tensor.Float32, tensor.BFloat16} {
 		blocks := slices.DeleteFunc(slices.Clone(s.blocks), func(x *block) bool { return x.of.p.DType() != dt })
 		get := func(x *block) *tensor.Tensor { return x.span(x.of.p) }
-		if err := s.red.gather(dt, blocks, get, func(x *block, v *tensor.Tensor) { x.span(x.of.p).CopyFrom(v) }); err != nil {
+		if err := s.red.gather(dt, blocks, get, func(x *block,
+			v *tensor.Tensor) {
+			x.span(x.of.p).CopyFrom(v)
+		}); err != nil {
 			return fmt.Errorf("spreading the updated parameters over ranks: %w", err)
 		}
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// shards are the optimizer files of a checkpoint, whoever wrote which part: together they hold every element of every tensor once.
+// shards are the optimizer files of a checkpoint, whoever wrote which part: together they hold every element of every
+// tensor once.
 type shards struct {
 	files []*safetensors.File
 	parts map[string][]shard // of each tensor
@@ -78,7 +79,8 @@ func (s *shards) read(name string, from int, t *tensor.Tensor) error {
 		if p.info.DType != dtypeNames[t.DType()] {
 			return fmt.Errorf("%s: %s is %s, needs %s", p.f.Path(), p.info.Name, p.info.DType, dtypeNames[t.DType()])
 		}
-		if p.from == 0 && from == 0 && p.n == t.Len() && !strings.Contains(p.info.Name, "@") && !slices.Equal(p.info.Shape, t.Shape()) {
+		if p.from == 0 && from == 0 && p.n == t.Len() && !strings.Contains(p.info.Name, "@") &&
+			!slices.Equal(p.info.Shape, t.Shape()) {
 			return fmt.Errorf("%s: %s is %v, the model's is %v", p.f.Path(), p.info.Name, p.info.Shape, t.Shape())
 		}
 		if err := p.f.ReadAt(p.info, t.Bytes()[(a-from)*size:(b-from)*size], int64((a-p.from)*size)); err != nil {
@@ -87,7 +89,8 @@ func (s *shards) read(name string, from int, t *tensor.Tensor) error {
 		missing -= b - a
 	}
 	if missing != 0 {
-		return fmt.Errorf("the checkpoint's optimizer files hold %d of the %d elements of %s", t.Len()-missing, t.Len(), name)
+		return fmt.Errorf("the checkpoint's optimizer files hold %d of the %d elements of %s", t.Len()-missing,
+			t.Len(), name)
 	}
 	return nil
 }

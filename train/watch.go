@@ -19,7 +19,8 @@ const ranksDir = "ranks"
 // patienceOfRanks is how long a rank waits for the others if Options.Timeout does not say.
 const patienceOfRanks = 30 * time.Minute
 
-// watched is a Comm whose waits are timed: if one takes too long, the run ends with a message that names the ranks that are missing.
+// watched is a Comm whose waits are timed: if one takes too long, the run ends with a message that names the ranks
+// that are missing.
 type watched struct {
 	Comm
 	dir     string // of the signs of life; "": none
@@ -115,7 +116,8 @@ func (w *watched) run(every time.Duration) {
 		waiting, since, step := w.waiting, w.since, w.step
 		w.mu.Unlock()
 		if waiting > 0 && w.timeout > 0 && time.Since(since) > w.timeout {
-			w.Abort(fmt.Errorf("%s has waited for %v in transfer %d after step %d; missing: %s", w.name(w.Rank()), time.Since(since).Round(time.Second),
+			w.Abort(fmt.Errorf("%s has waited for %v in transfer %d after step %d; missing: %s", w.name(w.Rank()),
+				time.Since(since).Round(time.Second),
 				waiting, step, w.missing(waiting)))
 			return
 		}
@@ -153,8 +155,10 @@ func (w *watched) missing(transfer int) string {
 		case err != nil:
 			names = append(names, fmt.Sprintf("%s (no sign of life: %v)", w.name(rank), err))
 		case l.Begun < transfer:
-			names = append(names, fmt.Sprintf("%s (process %d, after step %d, has begun %d transfers; last sign of life %v ago)", w.name(rank), l.PID, l.Step, l.Begun,
-				time.Since(l.Time).Round(time.Second)))
+			names = append(names,
+				fmt.Sprintf("%s (process %d, after step %d, has begun %d transfers; last sign of life %v ago)",
+					w.name(rank), l.PID, l.Step, l.Begun,
+					time.Since(l.Time).Round(time.Second)))
 		}
 	}
 	if names == nil {

@@ -69,8 +69,8 @@ func (c *recorded) Exchange(recv *tensor.Tensor, recvs []int, send *tensor.Tenso
 	return c.Comm.Exchange(recv, recvs, send, sends)
 }
 
-// layered is a model of ten layers of 360,000 parameters each. early is how many transfers were under way when the gradient of the first layer began
-// to be computed, in every micro-batch.
+// layered is a model of ten layers of 360,000 parameters each. early is how many transfers were under way when the
+// gradient of the first layer began to be computed, in every micro-batch.
 type layered struct {
 	Layers []*nn.Linear `param:"layers"`
 
@@ -93,8 +93,8 @@ func (m *layered) Loss(b sample) *tensor.Tensor {
 	return x.Mul(x).Mean()
 }
 
-// TestSchedule: every rank begins the same transfers in the same order, what one sends the other expects, buckets are of 1 to 4 MiB, and they are begun
-// while backward still runs.
+// TestSchedule: every rank begins the same transfers in the same order, what one sends the other expects, buckets are
+// of 1 to 4 MiB, and they are begun while backward still runs.
 func TestSchedule(t *testing.T) {
 	const n, width = 3, 600
 	models := make([]*layered, n)
@@ -107,9 +107,11 @@ func TestSchedule(t *testing.T) {
 			for range 10 {
 				m.Layers = append(m.Layers, nn.NewLinear(r, width, width, true))
 			}
-			s := train.Stage[sample]{Name: "deep", Steps: 2, Accumulate: 2 * n, Groups: []train.Group{{Params: "**", LR: 1e-3}},
+			s := train.Stage[sample]{Name: "deep", Steps: 2, Accumulate: 2 * n,
+				Groups: []train.Group{{Params: "**", LR: 1e-3}},
 				Batches: func(_ context.Context, k int) (sample, error) {
-					return sample{x: tensor.Randn(rand.New(rand.NewPCG(uint64(k), 1)), 1, 1, width), y: tensor.New(1), n: 1}, nil
+					return sample{x: tensor.Randn(rand.New(rand.NewPCG(uint64(k), 1)), 1, 1, width), y: tensor.New(1),
+						n: 1}, nil
 				}}
 			if _, err := train.Run(t.Context(), m, train.Options{Comm: m.comm}, s); err != nil {
 				t.Error(rank, err)
@@ -126,7 +128,8 @@ func TestSchedule(t *testing.T) {
 		for i := range calls {
 			total := 0
 			for b := range n {
-				require.Equal(t, models[a].comm.sends[i][b], models[b].comm.recvs[i][a], "transfer %d from %d to %d", i, a, b)
+				require.Equal(t, models[a].comm.sends[i][b], models[b].comm.recvs[i][a], "transfer %d from %d to %d",
+					i, a, b)
 				total += 4 * models[a].comm.sends[i][b]
 			}
 			if i%perRound < perRound-1 {

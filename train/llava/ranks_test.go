@@ -16,12 +16,16 @@ import (
 	"github.com/gollava/gollava/train/llava"
 )
 
-// stages are alignment with a feature cache and validation, fine-tuning, and adapters, each of four micro-batches per step.
+// stages are alignment with a feature cache and validation, fine-tuning, and adapters, each of four micro-batches per
+// step.
 func stages(out string) []llava.Config {
-	c := llava.Config{Stage: "align", Vision: "toy/vision", LLM: "toy/llm", Data: "toy/pretrain/chat.json", Images: "toy/pretrain/images",
-		Out: out + "/align", Steps: 3, Batch: 4, Micro: 1, Features: out + "/features", Validation: 0.4, Evaluate: 2}
-	tune := llava.Config{Stage: "tune", Vision: "toy/vision", LLM: "toy/llm", Projector: out + "/align", Data: "toy/instruct/llava_instruct.json",
-		Images: "toy/instruct/images", Out: out + "/tune", Steps: 2, Batch: 4, Micro: 1, DType: "bfloat16", TokenWeighted: true}
+	c := llava.Config{Stage: "align", Vision: "toy/vision", LLM: "toy/llm", Data: "toy/pretrain/chat.json",
+		Images: "toy/pretrain/images",
+		Out:    out + "/align", Steps: 3, Batch: 4, Micro: 1, Features: out + "/features", Validation: 0.4, Evaluate: 2}
+	tune := llava.Config{Stage: "tune", Vision: "toy/vision", LLM: "toy/llm", Projector: out + "/align",
+		Data:   "toy/instruct/llava_instruct.json",
+		Images: "toy/instruct/images", Out: out +
+			"/tune", Steps: 2, Batch: 4, Micro: 1, DType: "bfloat16", TokenWeighted: true}
 	lora := tune
 	lora.Stage, lora.Out, lora.DType, lora.LoRA = "lora", out+"/lora", "", llava.LoRA{Rank: 4, Alpha: 8}
 	return []llava.Config{c, tune, lora}
@@ -96,9 +100,11 @@ func TestCommand(t *testing.T) {
 			file := fmt.Sprintf("%s-%d", out, i)
 			require.NoError(t, c.Write(file))
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-			args := append(append([]string{}, launcher...), binary, "train", "-config", filepath.Join(file, "run.yaml"), "-resume")
+			args := append(append([]string{}, launcher...), binary, "train", "-config",
+				filepath.Join(file, "run.yaml"), "-resume")
 			cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-			cmd.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMPI_MCA_mpi_yield_when_idle=1")
+			cmd.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+				"OMPI_MCA_mpi_yield_when_idle=1")
 			said, err := cmd.CombinedOutput()
 			cancel()
 			require.NoError(t, err, "%s", said)
@@ -113,7 +119,8 @@ func TestCommand(t *testing.T) {
 		return string(b)
 	}
 	run(1, "alone")
-	for name, args := range map[string][]string{"mpirun.openmpi": {"--oversubscribe", "--bind-to", "none"}, "mpirun.mpich": nil} {
+	for name, args := range map[string][]string{"mpirun.openmpi": {"--oversubscribe", "--bind-to", "none"},
+		"mpirun.mpich": nil} {
 		if _, err := exec.LookPath(name); err != nil {
 			t.Logf("skipped: %s is not installed: apt-get install openmpi-bin mpich", name)
 			continue

@@ -27,8 +27,9 @@ type Comm struct {
 	closed  sync.Once
 }
 
-// Open loads an MPI library and joins the world that the launcher made; without a launcher that is this process alone. An empty path looks
-// for the library that suits the launcher. There is one world: Open may succeed once in a process.
+// Open loads an MPI library and joins the world that the launcher made; without a launcher that is this process
+// alone. An empty path looks for the library that suits the launcher. There is one world: Open may succeed once in a
+// process.
 func Open(path string) (*Comm, error) {
 	l, err := load(path)
 	if err != nil {
@@ -145,7 +146,8 @@ func (c *Comm) Exchange(recv *tensor.Tensor, recvs []int, send *tensor.Tensor, s
 	rn, rat := layout(recvs, 1)
 	keep := []unsafe.Pointer{memory(send), address(sn), address(sat), memory(recv), address(rn), address(rat)}
 	return c.start("MPI_Ialltoallv", keep, func(request uintptr) int32 {
-		return call(c.lib.alltoallv, uintptr(keep[0]), uintptr(keep[1]), uintptr(keep[2]), c.lib.float, uintptr(keep[3]), uintptr(keep[4]),
+		return call(c.lib.alltoallv, uintptr(keep[0]), uintptr(keep[1]), uintptr(keep[2]), c.lib.float,
+			uintptr(keep[3]), uintptr(keep[4]),
 			uintptr(keep[5]), c.lib.float, c.lib.world, request)
 	})
 }
@@ -163,7 +165,8 @@ func (c *Comm) gather(recv unsafe.Pointer, counts []int, unit int, send unsafe.P
 	rn, rat := layout(counts, unit)
 	keep := []unsafe.Pointer{send, recv, address(rn), address(rat)}
 	return c.start("MPI_Iallgatherv", keep, func(request uintptr) int32 {
-		return call(c.lib.allgatherv, uintptr(keep[0]), uintptr(n), c.lib.bytes, uintptr(keep[1]), uintptr(keep[2]), uintptr(keep[3]),
+		return call(c.lib.allgatherv, uintptr(keep[0]), uintptr(n), c.lib.bytes, uintptr(keep[1]), uintptr(keep[2]),
+			uintptr(keep[3]),
 			c.lib.bytes, c.lib.world, request)
 	})
 }
@@ -172,7 +175,8 @@ func (c *Comm) gather(recv unsafe.Pointer, counts []int, unit int, send unsafe.P
 func (c *Comm) AllReduce(x *tensor.Tensor) train.Pending {
 	keep := []unsafe.Pointer{memory(x)}
 	return c.start("MPI_Iallreduce", keep, func(request uintptr) int32 {
-		return call(c.lib.allreduce, c.lib.inPlace, uintptr(keep[0]), uintptr(x.Len()), c.lib.float, c.lib.sum, c.lib.world, request)
+		return call(c.lib.allreduce, c.lib.inPlace, uintptr(keep[0]), uintptr(x.Len()), c.lib.float, c.lib.sum,
+			c.lib.world, request)
 	})
 }
 

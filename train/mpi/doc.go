@@ -1,5 +1,5 @@
-// Package mpi joins the ranks of a training run by MPI: a program that a launcher such as mpirun or srun starts several times passes what
-// [Open] returns to train.Options.Comm.
+// Package mpi joins the ranks of a training run by MPI: a program that a launcher such as mpirun or srun starts
+// several times passes what [Open] returns to train.Options.Comm.
 //
 //	comm, err := mpi.Open("")
 //	if err != nil {
@@ -8,10 +8,10 @@
 //	defer comm.Close()
 //	report, err := train.Run(ctx, model, train.Options{Dir: "run", Resume: true, Comm: comm, ZeRO1: true}, stages...)
 //
-// The library is found when the program runs: Open MPI 4 or 5, MPICH 4 and what shares its binary interface (Intel MPI, Cray MPICH,
-// MVAPICH), or one with the standard interface of MPI 5. Nothing of MPI is needed to build, and cgo is not used; but a program that imports
-// this package is linked dynamically against the C library.
+// The library is found when the program runs: Open MPI 4 or 5, MPICH 4 and what shares its binary interface (Intel
+// MPI, Cray MPICH, MVAPICH), or one with the standard interface of MPI 5. Nothing of MPI is needed to build, and cgo
+// is not used; but a program that imports this package is linked dynamically against the C library.
 //
-// All calls of MPI are made by one thread, which also drives the transfers while the program computes. It takes a share of a processor as
-// long as transfers are under way.
+// All calls of MPI are made by one thread, which also drives the transfers while the program computes. It takes a
+// share of a processor as long as transfers are under way.
 package mpi

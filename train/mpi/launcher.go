@@ -15,7 +15,8 @@ var sizes = []struct{ variable, launcher string }{
 	{"WORLD_SIZE", "Kubeflow or torchrun"},
 }
 
-// Launched returns how many processes the launcher of this one says that it started, and the variable that says so; 1 and "" if none does.
+// Launched returns how many processes the launcher of this one says that it started, and the variable that says so; 1
+// and "" if none does.
 func Launched(getenv func(string) string) (n int, variable string) {
 	for _, s := range sizes {
 		if n, err := strconv.Atoi(getenv(s.variable)); err == nil && n > 1 {
@@ -25,8 +26,8 @@ func Launched(getenv func(string) string) (n int, variable string) {
 	return 1, ""
 }
 
-// fits returns an error if the library joined another number of processes than the launcher started: a library of one family does not
-// understand the launcher of another, and makes each process a world of its own without an error.
+// fits returns an error if the library joined another number of processes than the launcher started: a library of one
+// family does not understand the launcher of another, and makes each process a world of its own without an error.
 func fits(size int, library string, getenv func(string) string) error {
 	for _, s := range sizes {
 		n, err := strconv.Atoi(getenv(s.variable))

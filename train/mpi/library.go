@@ -45,7 +45,8 @@ func candidates(getenv func(string) string) []string {
 	mpich := []string{"libmpich.so.12", "libmpi.so.12", "libmpi_cray.so.12"}
 	abi := []string{"libmpi_abi.so.1", "libmpi_abi.so.0", "libmpi_abi.so"}
 	first, second := open, mpich
-	if getenv("OMPI_COMM_WORLD_SIZE") == "" && (getenv("PMI_SIZE") != "" || getenv("PMI_RANK") != "" || getenv("PMI_FD") != "") {
+	if getenv("OMPI_COMM_WORLD_SIZE") == "" && (getenv("PMI_SIZE") != "" || getenv("PMI_RANK") != "" ||
+		getenv("PMI_FD") != "") {
 		first, second = mpich, open
 	}
 	return append(append(append(append([]string{}, first...), second...), abi...), "libmpi.so", "libmpich.so")
@@ -65,7 +66,8 @@ func load(path string) (*library, error) {
 	}
 	var failed []error
 	for _, name := range names {
-		handle, err := purego.Dlopen(name, purego.RTLD_NOW|purego.RTLD_GLOBAL) // Open MPI's plug-ins look for its symbols globally
+		handle, err := purego.Dlopen(name,
+			purego.RTLD_NOW|purego.RTLD_GLOBAL) // Open MPI's plug-ins look for its symbols globally
 		if err != nil {
 			failed = append(failed, err)
 			continue
@@ -98,9 +100,12 @@ func (l *library) bind(handle uintptr) error {
 		at   *uintptr
 		name string
 	}{
-		{&l.init, "MPI_Init_thread"}, {&l.finalize, "MPI_Finalize"}, {&l.rank, "MPI_Comm_rank"}, {&l.size, "MPI_Comm_size"},
-		{&l.setErrhandler, "MPI_Comm_set_errhandler"}, {&l.errorString, "MPI_Error_string"}, {&l.version, "MPI_Get_library_version"},
-		{&l.abort, "MPI_Abort"}, {&l.alltoallv, "MPI_Ialltoallv"}, {&l.allgatherv, "MPI_Iallgatherv"}, {&l.allreduce, "MPI_Iallreduce"},
+		{&l.init, "MPI_Init_thread"}, {&l.finalize, "MPI_Finalize"}, {&l.rank, "MPI_Comm_rank"}, {&l.size,
+			"MPI_Comm_size"},
+		{&l.setErrhandler, "MPI_Comm_set_errhandler"}, {&l.errorString, "MPI_Error_string"}, {&l.version,
+			"MPI_Get_library_version"},
+		{&l.abort, "MPI_Abort"}, {&l.alltoallv, "MPI_Ialltoallv"}, {&l.allgatherv, "MPI_Iallgatherv"}, {&l.allreduce,
+			"MPI_Iallreduce"},
 		{&l.test, "MPI_Test"},
 	} {
 		*f.at = symbol(f.name)

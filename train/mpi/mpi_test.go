@@ -72,7 +72,8 @@ func (l launcher) start(ctx context.Context, n int, what string, env ...string) 
 		args = append(args, "--oversubscribe", "--bind-to", "none")
 	}
 	c := exec.CommandContext(ctx, l.program, append(args, os.Args[0])...)
-	c.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMPI_MCA_mpi_yield_when_idle=1",
+	c.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+		"OMPI_MCA_mpi_yield_when_idle=1",
 		"OMPI_MCA_btl_vader_single_copy_mechanism=none", "GOMAXPROCS=2", role+"="+what)
 	c.Env = append(c.Env, env...)
 	out := new(bytes.Buffer)
@@ -123,10 +124,12 @@ func collectives(c *mpi.Comm) error {
 			}
 		}
 		for what, x := range map[string][2][]float32{"Exchange": {want, recv.Data()}, "AllGather": {all, whole.Data()},
-			"AllGather of bfloat16": {all, half.Cast(tensor.Float32).Data()}, "AllReduce": {{float32(n * (n + 1) / 2)}, sum.Data()[unit-1:]}} {
+			"AllGather of bfloat16": {all, half.Cast(tensor.Float32).Data()}, "AllReduce": {{float32(n * (n +
+				1) / 2)}, sum.Data()[unit-1:]}} {
 			for i := range x[0] {
 				if math.Float32bits(x[0][i]) != math.Float32bits(x[1][i]) {
-					return fmt.Errorf("rank %d, unit %d: %s: element %d is %v, not %v", me, unit, what, i, x[1][i], x[0][i])
+					return fmt.Errorf("rank %d, unit %d: %s: element %d is %v, not %v", me, unit, what, i, x[1][i],
+						x[0][i])
 				}
 			}
 		}

@@ -8,8 +8,9 @@ import (
 	"unsafe"
 )
 
-// serve makes all calls of MPI, on one thread. A transfer advances only within such calls, so while some are under way it tests the oldest
-// again and again: without pause as long as somebody waits for it, else now and then, so that computation has the processor.
+// serve makes all calls of MPI, on one thread. A transfer advances only within such calls, so while some are under
+// way it tests the oldest again and again: without pause as long as somebody waits for it, else now and then, so that
+// computation has the processor.
 func (c *Comm) serve(ready chan<- error) {
 	runtime.LockOSThread()
 	if err := c.join(); err != nil {
@@ -67,7 +68,8 @@ func (c *Comm) join() error {
 // advance tests the oldest transfer, which lets all advance, and reports whether it has ended.
 func (c *Comm) advance() bool {
 	t := c.queue[0]
-	t.err = c.lib.check(t.name, call(c.lib.test, uintptr(unsafe.Pointer(&t.request)), uintptr(unsafe.Pointer(&t.flag)), c.lib.ignoreStatus))
+	t.err = c.lib.check(t.name, call(c.lib.test, uintptr(unsafe.Pointer(&t.request)),
+		uintptr(unsafe.Pointer(&t.flag)), c.lib.ignoreStatus))
 	if t.err == nil && t.flag == 0 {
 		return false
 	}

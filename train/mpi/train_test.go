@@ -66,9 +66,11 @@ func trains(c *mpi.Comm) error {
 		comm, rank = c, fmt.Sprint(c.Rank())
 	}
 	r := rand.New(rand.NewPCG(1, 1))
-	m := &model{nn.NewLinear(r, 5, 9001, true), &nn.Dropout{P: 0.1}, nn.NewLinear(r, 9001, 3, true), tensor.Randn(r, 1, 3).Param()}
+	m := &model{nn.NewLinear(r, 5, 9001, true), &nn.Dropout{P: 0.1}, nn.NewLinear(r, 9001, 3, true),
+		tensor.Randn(r, 1, 3).Param()}
 	m.Lower.Weight = m.Lower.Weight.Detach().Cast(tensor.BFloat16).Clone().Param()
-	stage := train.Stage[batch]{Name: "align", Batches: batches, Steps: 4, Accumulate: 4, Clip: 0.5, Schedule: train.Cosine(0.1), Every: 2,
+	stage := train.Stage[batch]{Name: "align", Batches: batches, Steps: 4, Accumulate: 4, Clip: 0.5,
+		Schedule: train.Cosine(0.1), Every: 2,
 		Groups: []train.Group{{Params: "upper.**", LR: 1e-2, WeightDecay: 0.01}, {Params: "spare", LR: 1e-3}}}
 	tune := stage
 	tune.Name, tune.EMA, tune.TokenWeighted, tune.Steps = "tune", 0.8, true, 6
@@ -84,7 +86,8 @@ func trains(c *mpi.Comm) error {
 			return batches(ctx, n)
 		}
 	}
-	o := train.Options{Dir: os.Getenv("GOLLAVA_MPI_TEST_DIR"), Resume: true, Signals: true, Comm: comm, ZeRO1: os.Getenv("GOLLAVA_MPI_TEST_ZERO") != ""}
+	o := train.Options{Dir: os.Getenv("GOLLAVA_MPI_TEST_DIR"), Resume: true, Signals: true, Comm: comm,
+		ZeRO1: os.Getenv("GOLLAVA_MPI_TEST_ZERO") != ""}
 	_, err := train.Run(context.Background(), m, o, stage, tune)
 	var stop *train.Stopped
 	if errors.As(err, &stop) {
@@ -143,7 +146,8 @@ func TestTrains(t *testing.T) {
 	each(t, func(t *testing.T, l launcher) {
 		for _, n := range []int{1, 2, 4} {
 			for _, zero := range []string{"", "1"} {
-				require.Equal(t, want, l.train(t, n, memoryDir(t), "GOLLAVA_MPI_TEST_ZERO="+zero), "%d ranks, ZeRO-1 %q", n, zero)
+				require.Equal(t, want, l.train(t, n, memoryDir(t), "GOLLAVA_MPI_TEST_ZERO="+zero),
+					"%d ranks, ZeRO-1 %q", n, zero)
 			}
 		}
 	})
@@ -157,7 +161,8 @@ func until(t *testing.T, dir, pattern string) {
 	}, time.Minute, time.Millisecond)
 }
 
-// TestSignal: SIGTERM to any one rank ends all after the same step, saved; another number of ranks goes on to the same weights.
+// TestSignal: SIGTERM to any one rank ends all after the same step, saved; another number of ranks goes on to the
+// same weights.
 func TestSignal(t *testing.T) {
 	want := reference(t)
 	each(t, func(t *testing.T, l launcher) {
@@ -200,7 +205,8 @@ func TestKill(t *testing.T) {
 			dir := memoryDir(t)
 			for done := false; !done; {
 				n := 2 + 2*r.IntN(2)
-				c, out := l.start(t.Context(), n, "train", "GOLLAVA_MPI_TEST_DIR="+dir, "GOLLAVA_MPI_TEST_ZERO="+[]string{"", "1"}[r.IntN(2)])
+				c, out := l.start(t.Context(), n, "train", "GOLLAVA_MPI_TEST_DIR="+dir,
+					"GOLLAVA_MPI_TEST_ZERO="+[]string{"", "1"}[r.IntN(2)])
 				require.NoError(t, c.Start())
 				victim, ended := r.IntN(n), make(chan struct{})
 				timer := time.AfterFunc(time.Duration(r.Int64N(int64(took))), func() {
@@ -255,21 +261,25 @@ func children(pid int) (ranks []int) {
 		for below != pid && below > 1 {
 			below = parent[below]
 		}
-		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", id)); below == pid && id != pid && err == nil && exe == self {
+		if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", id)); below == pid && id != pid && err == nil &&
+			exe == self {
 			ranks = append(ranks, id)
 		}
 	}
 	return ranks
 }
 
-// TestFailure: an error on one rank ends all, with a message that names the rank, its host and the step; ranks that differ are refused.
+// TestFailure: an error on one rank ends all, with a message that names the rank, its host and the step; ranks that
+// differ are refused.
 func TestFailure(t *testing.T) {
 	host, err := os.Hostname()
 	require.NoError(t, err)
 	each(t, func(t *testing.T, l launcher) {
 		for _, c := range []struct{ env, want string }{
-			{"GOLLAVA_MPI_TEST_FAIL=1", "rank 1 on " + host + ", step 2: train: stage \"align\": step 3: micro-batch 9: cat.jpg is not a picture"},
-			{"GOLLAVA_MPI_TEST_LR=2", "rank 2 on " + host + " differs from rank 0 on " + host + ": config: [1].groups[0].lr was 0.01 and is now 7"},
+			{"GOLLAVA_MPI_TEST_FAIL=1", "rank 1 on " + host +
+				", step 2: train: stage \"align\": step 3: micro-batch 9: cat.jpg is not a picture"},
+			{"GOLLAVA_MPI_TEST_LR=2", "rank 2 on " + host + " differs from rank 0 on " + host +
+				": config: [1].groups[0].lr was 0.01 and is now 7"},
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			cmd, out := l.start(ctx, 3, "train", c.env, "GOLLAVA_MPI_TEST_DIR="+memoryDir(t))

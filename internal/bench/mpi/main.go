@@ -1,4 +1,5 @@
-// Command mpi measures what several ranks cost, beside a C program that calls MPI_Allreduce on buffers of the same size, in turns.
+// Command mpi measures what several ranks cost, beside a C program that calls MPI_Allreduce on buffers of the same
+// size, in turns.
 //
 //	go build -o bench-mpi ./internal/bench/mpi && ./bench-mpi [-launcher "mpirun.openmpi --bind-to none"] [-n 2] [-mib 64] [-turns 3]
 //
@@ -24,7 +25,8 @@ import (
 var allreduce string
 
 func main() {
-	launcher := flag.String("launcher", "mpirun.openmpi --bind-to none", "`command` that starts ranks, without their number")
+	launcher := flag.String("launcher", "mpirun.openmpi --bind-to none",
+		"`command` that starts ranks, without their number")
 	n := flag.Int("n", 2, "`ranks`")
 	mib := flag.Int("mib", 64, "`MiB` to reduce")
 	turns := flag.Int("turns", 3, "`times` that everything is measured")
@@ -73,7 +75,8 @@ func compare(launcher []string, n, mib, turns int) error {
 		best[name] = seconds
 	}
 	start := func(args ...string) (string, error) {
-		c := exec.Command(launcher[0], append(append(launcher[1:len(launcher):len(launcher)], "-n", fmt.Sprint(n)), args...)...)
+		c := exec.Command(launcher[0], append(append(launcher[1:len(launcher):len(launcher)], "-n", fmt.Sprint(n)),
+			args...)...)
 		c.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1")
 		c.Stderr = os.Stderr
 		out, err := c.Output()
@@ -109,7 +112,8 @@ func compare(launcher []string, n, mib, turns int) error {
 		fmt.Printf("%-34s %8.1f ms  %6.2f GB/s\n", name, 1e3*best[name], float64(mib)*(1<<20)/best[name]/1e9)
 	}
 	if c := min(best["C, whole"], best["C, 1 MiB"]); c > 0 {
-		fmt.Printf("C's better / ours: exact sum %.2f, library's sum %.2f\n", c/best["reduce, exact"], c/best["reduce, library"])
+		fmt.Printf("C's better / ours: exact sum %.2f, library's sum %.2f\n", c/best["reduce, exact"],
+			c/best["reduce, library"])
 	}
 	for _, zero := range []string{"", ", ZeRO-1"} {
 		longer := max(best["step, computation"], best["step, transfers"+zero])

@@ -18,6 +18,8 @@ import (
 //
 //	a, err := llava.Open("llava-1.5-7b-hf", llava.LoadOptions{})
 //	answer, err := a.Reply(ctx, []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}}, []*imaging.RGB{picture}, nil)
+//
+// Reply is safe for concurrent use while nobody changes the assistant or its model.
 type Assistant struct {
 	Model     *VLM
 	Tokenizer *tokenizer.Tokenizer

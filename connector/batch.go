@@ -12,6 +12,7 @@ import (
 
 // Batch is what the model learns from or continues. In IDs, every place that a feature takes holds a negative number
 // or the config's image id; the features of all pictures fill these places in order.
+// Its tensors are only read, so that goroutines may share it.
 type Batch struct {
 	IDs       *tensor.Tensor // int32 [B, T]
 	Labels    *tensor.Tensor // int32 [B, T], tensor.IgnoreIndex where nothing is learnt; nil: no loss

@@ -13,6 +13,7 @@ import (
 
 // VLM is a vision-language model: images become tokens among those of the text. Source: Liu et al. 2023, "Visual
 // Instruction Tuning"; parameter names are those of transformers' LlavaForConditionalGeneration.
+// It is safe for concurrent use while nobody changes its parameters.
 type VLM struct {
 	Vision    vit.Tower `param:"vision_tower"`
 	Connector Connector `param:",inline"`

@@ -157,6 +157,7 @@ func (c *Features) Load(name string) (*tensor.Tensor, error) {
 }
 
 // FeatureShard collects features, in memory, that become part of a cache together.
+// It serves one goroutine at a time.
 type FeatureShard struct {
 	c       *Features
 	n       int

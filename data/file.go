@@ -23,6 +23,7 @@ type Set interface {
 }
 
 // File is a data file whose records have been found but not read: 16 bytes of memory for each.
+// It is safe for concurrent use. Close ends it for all.
 type File struct {
 	path    string
 	f       *os.File

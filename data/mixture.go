@@ -33,6 +33,7 @@ type Part struct {
 }
 
 // Mixture is several data files, or parts of them, one after another.
+// It is safe for concurrent use. Close ends it for all.
 type Mixture struct {
 	path  string
 	parts []Part
@@ -255,6 +256,7 @@ func (m *Mixture) Close() error {
 }
 
 // Subset is some records of a set, in the given order.
+// It is as safe for concurrent use as its set.
 type Subset struct {
 	Set     Set
 	Records []int

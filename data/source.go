@@ -27,6 +27,7 @@ func DefaultLimits() imaging.Limits {
 
 // Folder is a folder of pictures. Nothing outside of it can be read: neither by "..", nor by an absolute path, nor through a
 // symbolic link.
+// It is safe for concurrent use.
 type Folder struct {
 	path  string
 	root  *os.Root

@@ -27,6 +27,7 @@ type Group struct {
 }
 
 // Tar is a WebDataset shard, or any plain tar file of pictures: a source of pictures by their names, and a list of groups.
+// It is safe for concurrent use.
 type Tar struct {
 	path   string
 	f      *os.File

@@ -11,6 +11,7 @@ import (
 )
 
 // Zip is a zip file of pictures, such as images.zip of CC3M-595K.
+// It is safe for concurrent use.
 type Zip struct {
 	path  string
 	f     *os.File

@@ -24,6 +24,7 @@ func llama() Family {
 
 // Llama is the decoder of Llama, Mistral, Qwen2, Qwen3 and Phi-3, which differ in their blocks. Source: transformers' modeling_llama, names
 // included.
+// It is safe for concurrent use while nobody changes its parameters.
 type Llama struct {
 	Decoder Decoder  `param:"model"`
 	LMHead  nn.Layer `param:"lm_head"` // [V, C], the embedding itself when tied

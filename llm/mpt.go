@@ -11,6 +11,7 @@ import (
 
 // MPT is MosaicML's decoder: LayerNorm without bias, ALiBi instead of positions, GELU. Source: transformers' modeling_mpt, names included; Press
 // et al. 2022 for ALiBi.
+// It is safe for concurrent use while nobody changes its parameters.
 type MPT struct {
 	Transformer MPTDecoder `param:"transformer"`
 	LMHead      nn.Layer   `param:"lm_head"` // the embedding itself when tied

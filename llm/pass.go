@@ -42,6 +42,7 @@ type Context struct {
 }
 
 // Block is one layer of a decoder. Any type of any package can be one.
+// Forward is safe for concurrent use in the blocks of this package.
 type Block interface {
 	// Forward maps [B, T, C] to [B, T, C]. A block that calls [Pass.Pick] maps to [N, C] if that does.
 	Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor

@@ -20,6 +20,7 @@ import (
 
 // Linear is a Linear with an adapter: y = base(x) + s·B·A·dropout(x). With a Magnitude it is DoRA: the rows of W + s·B·A are scaled to the norms m,
 // y = b + (m/‖W+s·B·A‖) ⊙ (W + s·B·A)·x, where the norm counts as a constant in the backward pass.
+// Forward is safe for concurrent use while nobody trains, merges or unmerges the adapter.
 type Linear struct {
 	Base      nn.Layer       `param:",inline"`                        // *nn.Linear
 	A         *tensor.Tensor `param:"lora_A.weight"`                  // [r, in]

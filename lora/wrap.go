@@ -21,6 +21,7 @@ func called(n Naming, name string) string {
 }
 
 // Adapter is what [Wrap] or [Load] has put into a model.
+// It serves one goroutine at a time; the model that it is in may compute meanwhile.
 type Adapter struct {
 	config Config
 	model  any

@@ -20,6 +20,7 @@ import (
 )
 
 // Layer maps one tensor to another. It is to nn what http.Handler is to net/http.
+// Forward is safe for concurrent use while nobody changes the layer; those of this library are.
 type Layer interface {
 	Forward(x *tensor.Tensor) *tensor.Tensor
 }
@@ -123,6 +124,7 @@ func constant(r *rand.Rand, v float32, c int) *tensor.Tensor {
 
 // Dropout zeroes elements with probability P while training and is the identity otherwise. [Train] arms it, [Eval] disarms it. Within one
 // step it drops the same elements at every call, so that a recomputed block repeats itself.
+// Train and Eval may not run at the same time as Forward.
 type Dropout struct {
 	P float32
 

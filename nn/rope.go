@@ -23,6 +23,7 @@ type RoPEConfig struct {
 
 // RoPE makes the tables of rotary position embeddings; [tensor.RoPE] applies them. Sources: Su et al. 2021; transformers'
 // modeling_rope_utils for the scaled kinds.
+// It is safe for concurrent use.
 type RoPE struct {
 	c           RoPEConfig
 	rotated     int // R, even

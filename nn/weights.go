@@ -16,6 +16,7 @@ import (
 )
 
 // Weights are the tensors of a checkpoint on the disk, by name. Nothing is in memory until it is read.
+// Reading tensors is safe for concurrent use; renaming them and Close are not.
 type Weights struct {
 	path   string
 	stored map[string]*stored

@@ -20,6 +20,8 @@ import (
 )
 
 // Model reports the loss of a batch, a scalar, recorded.
+// Loss is called by one goroutine at a time; runs side by side need models whose trained parameters are
+// different ones. What is frozen may be shared, and serve others meanwhile.
 type Model[B any] interface {
 	Loss(batch B) *tensor.Tensor
 }
@@ -53,6 +55,7 @@ type Group struct {
 }
 
 // Stage is one phase of training.
+// A stage serves one run; its functions are called from several goroutines only where they say so.
 type Stage[B any] struct {
 	Name    string
 	Batches Batches[B]

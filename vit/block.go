@@ -11,6 +11,7 @@ import (
 )
 
 // Encoder is a stack of pre-norm transformer blocks.
+// It is safe for concurrent use while nobody changes its parameters.
 type Encoder struct {
 	Layers []*Block `param:"layers"`
 

@@ -9,6 +9,7 @@ import (
 )
 
 // CLIP is both towers with their projections into a common space. Source: Radford et al. 2021; transformers' CLIPModel, names included.
+// It is safe for concurrent use while nobody changes its parameters.
 type CLIP struct {
 	Text             TextTransformer   `param:"text_model"`
 	Vision           VisionTransformer `param:"vision_model"`

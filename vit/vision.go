@@ -13,6 +13,7 @@ import (
 )
 
 // Tower is a vision encoder.
+// Those of this package are safe for concurrent use while nobody changes their parameters.
 type Tower interface {
 	Config() VisionConfig
 
@@ -84,6 +85,7 @@ func Features(t Tower, pixels *tensor.Tensor, s Select) *tensor.Tensor {
 }
 
 // CLIPVision is CLIP's vision tower. Source: Radford et al. 2021; transformers' CLIPVisionModel, names included.
+// It is safe for concurrent use while nobody changes its parameters.
 type CLIPVision struct {
 	Model VisionTransformer `param:"vision_model"`
 

@@ -9,6 +9,7 @@ import (
 )
 
 // Classifier tells which of some classes, given in words, an image shows. Source: Radford et al. 2021, section 3.1.
+// It is safe for concurrent use.
 type Classifier struct {
 	Classes []string
 

@@ -19,6 +19,7 @@ import (
 
 // Connector projects each feature to a token. Of an image that is shown as tiles (LLaVA-NeXT) it lays the tiles'
 // tokens together again.
+// It is safe for concurrent use while nobody changes its parameters.
 type Connector struct {
 	Projector *Projector     `param:"multi_modal_projector"`
 	Newline   *tensor.Tensor `param:"image_newline,optional"` // [C], the end of a row of tiles; nil without tiles

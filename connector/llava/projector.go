@@ -15,6 +15,7 @@ import (
 // between (v1.5: mlp2x_gelu), "identity" none. Source: LLaVA's multimodal_projector/builder.py. "mlpNx_linear" is N of
 // them with nothing between: how the Hub's layout, whose projector always has two Linears, says a linear connector
 // (mlp2x_linear: projector_hidden_act "linear").
+// It is safe for concurrent use while nobody changes its parameters.
 type Projector struct {
 	Linears []nn.Layer     `param:"linear_#"`       // linear_1, linear_2, …, named as transformers does
 	Slots   *tensor.Tensor `param:"slots,optional"` // [P, C], added to the tokens of every picture: see [Config]

@@ -26,6 +26,7 @@ const (
 )
 
 // Template says how a conversation becomes text. It is a plain value: change a copy's System or Stop freely.
+// Its methods are safe for concurrent use.
 type Template struct {
 	Name    string
 	System  string    // text before the first turn

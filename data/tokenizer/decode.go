@@ -28,6 +28,7 @@ func (t *Tokenizer) visible(id int32) bool {
 }
 
 // Stream turns tokens into text while they arrive. It holds back bytes that may still become a character.
+// It serves one goroutine at a time.
 type Stream struct {
 	t *Tokenizer
 	d decoder

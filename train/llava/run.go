@@ -50,6 +50,7 @@ func Plan(ctx context.Context, c Config, progress io.Writer) (train.Estimate, er
 
 // Run is a run that is ready to train, for a program that looks at the model or changes the stage before it trains;
 // [Train] does the rest of it in one call.
+// It serves one goroutine at a time.
 type Run struct {
 	config    Config
 	assistant *connector.Assistant // the model, with all that it takes to talk with it

@@ -50,6 +50,7 @@ type Config struct {
 	LoRA LoRA `yaml:"lora,omitzero"`
 
 	DType     string `yaml:"dtype,omitempty" help:"of weights in memory: float32, or bfloat16 trained by way of float32 masters [bf16]"`
+	Bits      int    `yaml:"bits,omitempty" help:"4: the language model's blocks are frozen in 4 bits (NF4, double quantisation) under the adapters, as in QLoRA; 0: not [bits]"`
 	ZeRO1     bool   `yaml:"zero1,omitempty" help:"of several processes, each keeps the optimizer state of its share of the parameters [zero2.json]"`
 	Recompute bool   `yaml:"recompute,omitempty" help:"keep only the inputs of each block [gradient_checkpointing]"`
 	Seed      uint64 `yaml:"seed,omitempty" help:"of weights, order and dropout"`
@@ -150,6 +151,10 @@ func (c *Config) check() error {
 		return fmt.Errorf("lr 0: nothing would learn; leave lr out for the published rate")
 	case c.DType != "float32" && c.DType != "bfloat16":
 		return fmt.Errorf("dtype %q is neither float32 nor bfloat16", c.DType)
+	case c.Bits != 0 && c.Bits != 4:
+		return fmt.Errorf("bits %d: 4 is possible, or 0 for the weights' own dtype", c.Bits)
+	case c.Bits != 0 && c.LoRA.Rank == 0:
+		return fmt.Errorf("bits 4: weights in blocks do not train, so it is for stages lora and task_lora")
 	case c.Layout != "hub" && c.Layout != "original":
 		return fmt.Errorf("layout %q is neither hub nor original", c.Layout)
 	case c.Aspect != "square" && c.Aspect != "pad" && (c.Aspect != "" || c.Model == "" || c.given["aspect"]):

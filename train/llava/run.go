@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
@@ -134,7 +135,7 @@ func (r *Run) openModel() (err error) {
 	if c.DType == "bfloat16" {
 		dt = tensor.BFloat16
 	}
-	o := llava.LoadOptions{DType: nn.As(dt)}
+	o := llava.LoadOptions{DType: c.kept(dt)}
 	if c.Model != "" {
 		r.assistant, err = llava.Open(c.Model, o)
 		if err != nil {
@@ -169,6 +170,18 @@ func (r *Run) openModel() (err error) {
 		return r.wrap()
 	}
 	return nil
+}
+
+// kept chooses what weights are kept as: dt, but with bits 4 the linear layers of the language model's blocks NF4 with double quantisation.
+// Embedding, output layer, tower and projector stay unquantised, as in LLaVA's own QLoRA.
+func (c *Config) kept(dt tensor.DType) func(string, tensor.DType) tensor.DType {
+	return func(name string, _ tensor.DType) tensor.DType {
+		block := strings.Contains(name, ".layers.") && !strings.Contains(name, ".encoder.")
+		if c.Bits == 4 && block && (strings.Contains(name, ".self_attn.") || strings.Contains(name, ".mlp.")) {
+			return tensor.NF4D
+		}
+		return dt
+	}
 }
 
 // join puts a vision encoder and a language model together with a fresh projector.

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -14,6 +15,7 @@ import (
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
 	"github.com/gollava/gollava/train/llava"
 	"github.com/gollava/gollava/vit"
@@ -63,4 +65,36 @@ func TestTaskKeepsTheModelsWays(t *testing.T) {
 	again, err := layout.ReadConfig(filepath.Join("toy", "task"))
 	require.NoError(t, err)
 	require.Equal(t, []any{true, 1}, []any{again.Marks, again.MaxTiles})
+}
+
+// TestQLoRA: with bits 4 the blocks of the language model are frozen in NF4, everything else is as it was, and adapters over them learn.
+func TestQLoRA(t *testing.T) {
+	t.Chdir(t.TempDir())
+	tiny("toy")
+	c := llava.Config{Stage: "lora", Vision: "toy/vision", LLM: "toy/llm", Data: "toy/instruct/llava_instruct.json", Images: "toy/instruct/images",
+		Out: "toy/q", Steps: 3, Batch: 2, Bits: 4}
+	run, err := llava.Open(t.Context(), c, nil)
+	require.NoError(t, err)
+	kinds := map[tensor.DType]int{}
+	for name, p := range nn.Params(run.Assistant().Model) {
+		if inside := strings.HasPrefix(name, "language_model.") && strings.Contains(name, ".layers."); inside && p.Rank() == 2 && !strings.Contains(name, "lora_") {
+			require.Equal(t, tensor.NF4D, p.DType(), name)
+		} else {
+			require.Equal(t, tensor.Float32, p.DType(), name)
+		}
+		kinds[p.DType()]++
+	}
+	require.Greater(t, kinds[tensor.NF4D], 6)
+	run.Close()
+	report, err := llava.Train(t.Context(), c, train.Options{})
+	require.NoError(t, err)
+	require.NotNil(t, report)
+	require.FileExists(t, filepath.Join("toy", "q", "adapter_config.json"))
+
+	c.Stage = "tune"
+	_, err = c.Resolve()
+	require.ErrorContains(t, err, "bits 4: weights in blocks do not train")
+	c.Stage, c.Bits = "lora", 3
+	_, err = c.Resolve()
+	require.ErrorContains(t, err, "bits 3")
 }

@@ -154,6 +154,21 @@ func TestSaveLoad(t *testing.T) {
 	}
 }
 
+// A model of the Hub's layout pads images because its processor says so; the original layout says it in config.json.
+func TestPaddingSurvivesTheLayout(t *testing.T) {
+	m := newModel(t, small())
+	p := imaging.CLIP(16)
+	p.Aspect = "pad"
+	dir := t.TempDir()
+	require.NoError(t, Save(dir, m, SaveOptions{Layout: Original, Processor: p}))
+	c, err := ReadConfig(dir)
+	require.NoError(t, err)
+	require.Equal(t, "pad", c.Aspect)
+	got, err := imaging.ReadProcessor(dir)
+	require.NoError(t, err)
+	require.Equal(t, "pad", got.Aspect)
+}
+
 // The original layout knows projectors that the Hub's has no name for.
 func TestProjectors(t *testing.T) {
 	for kind, linears := range map[string]int{"linear": 1, "mlp3x_gelu": 3, "identity": 0} {

@@ -50,6 +50,9 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 	var err error
 	if o.Layout == Original {
 		c.Tower, c.near = "vision_tower", ""
+		if processor.Aspect == "pad" { // which the Hub's layout keeps with the processor alone
+			c.Aspect = "pad"
+		}
 		if config, err = c.originalConfig(); err != nil {
 			return err
 		}

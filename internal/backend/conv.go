@@ -9,8 +9,8 @@ package backend
 // sizes of unused axes are 1, those of a picture stand in axes 1 and 2. Zeros behind X are implied by Out, which
 // may be any size.
 //
-// W is Float32 or BFloat16 where it is read. Where X holds NaN or Inf, any element of the gradient of W that
-// belongs to the same input channel or the next may become NaN; so with Y and output channels.
+// W is Float32 or BFloat16 where it is read. NaN and Inf reach the outputs whose window they stand in, as in IEEE
+// arithmetic, but a NaN or Inf in X or Y may reach every element of W's gradient that belongs to its channel.
 type Conv struct {
 	X    *Buffer // [B, C, In...]
 	W    *Buffer // [O, C/Groups, Kernel...]

@@ -12,7 +12,8 @@ type Arena struct {
 	use    *usage // shared with the parent
 
 	mu     sync.Mutex
-	made   *[]*storage
+	made   []*storage
+	list   *[]*storage // what made began as, to serve again
 	closed atomic.Bool // written under mu
 }
 
@@ -22,7 +23,8 @@ var openings atomic.Uint64
 var lists = sync.Pool{New: func() any { return new([]*storage) }}
 
 func newArena(parent *Arena, use *usage) *Arena {
-	return &Arena{opened: openings.Add(1), parent: parent, use: use, made: lists.Get().(*[]*storage)}
+	list := lists.Get().(*[]*storage)
+	return &Arena{opened: openings.Add(1), parent: parent, use: use, list: list, made: *list}
 }
 
 // newScope is an arena of its own, with a count of its own.
@@ -31,7 +33,8 @@ func newScope(w *watcher) *Arena {
 		Arena
 		use usage
 	}{}
-	s.Arena = Arena{opened: openings.Add(1), use: &s.use, made: lists.Get().(*[]*storage)}
+	list := lists.Get().(*[]*storage)
+	s.Arena = Arena{opened: openings.Add(1), use: &s.use, list: list, made: *list}
 	s.use.watch = w
 	return &s.Arena
 }
@@ -49,7 +52,7 @@ func (a *Arena) adopt(st ...*storage) {
 	for ; a != nil; a = a.parent {
 		a.mu.Lock()
 		if !a.closed.Load() {
-			*a.made = append(*a.made, st...)
+			a.made = append(a.made, st...)
 			a.mu.Unlock()
 			return
 		}
@@ -64,16 +67,16 @@ func (a *Arena) close(keep func(*storage) bool) {
 	made := a.made
 	a.made = nil
 	a.mu.Unlock()
-	for _, st := range *made {
+	for _, st := range made {
 		if keep != nil && keep(st) {
 			a.parent.adopt(st)
 		} else {
 			st.release()
 		}
 	}
-	clear(*made)
-	*made = (*made)[:0]
-	lists.Put(made)
+	clear(made)
+	*a.list = made[:0]
+	lists.Put(a.list)
 }
 
 // Scope runs fn and then recycles the memory of every result that belongs to s: the next scope reuses it. A result belongs to the
@@ -141,10 +144,19 @@ type usage struct {
 }
 
 func (u *usage) grow(n int) {
-	if u == nil {
-		return
+	if u != nil {
+		u.now.Add(int64(n))
 	}
-	now := u.now.Add(int64(n))
+}
+
+// shrink is grow backwards. What is in use is at its peak when the first of it is given back.
+func (u *usage) shrink(n int) {
+	if u != nil {
+		u.summit(u.now.Add(-int64(n)) + int64(n))
+	}
+}
+
+func (u *usage) summit(now int64) {
 	for peak := u.peak.Load(); now > peak && !u.peak.CompareAndSwap(peak, now); peak = u.peak.Load() {
 	}
 }
@@ -157,7 +169,10 @@ func (u *usage) work(flops uint64) {
 
 // Peak is how many bytes the results of s, their gradients and the temporaries of their operations have taken at once so far. Leaves and the
 // gradients of parameters do not count.
-func (s *Arena) Peak() int64 { return s.use.peak.Load() }
+func (s *Arena) Peak() int64 {
+	s.use.summit(s.use.now.Load())
+	return s.use.peak.Load()
+}
 
 // FLOPs counts the floating-point operations of the matrix products and attentions of s so far, forward and backward: 2·M·N·K for a
 // product, masked positions of an attention included.

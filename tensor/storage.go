@@ -29,11 +29,11 @@ func (s *storage) buf() *backend.Buffer {
 
 // release hands pooled memory back. It may be called twice, from two goroutines too.
 func (s *storage) release() {
-	if !s.pooled || s.kept {
+	if !s.pooled || s.kept || atomic.LoadPointer(&s.p) == nil {
 		return
 	}
 	if b := (*backend.Buffer)(atomic.SwapPointer(&s.p, nil)); b != nil {
-		s.use.grow(-b.Bytes())
+		s.use.shrink(b.Bytes())
 		b.Device.Free(b)
 	}
 }
@@ -42,7 +42,7 @@ func (s *storage) release() {
 func (s *storage) keep() {
 	s.kept = true
 	if b := s.buf(); b != nil && s.use != nil {
-		s.use.grow(-b.Bytes())
+		s.use.shrink(b.Bytes())
 		s.use = nil
 	}
 }
@@ -57,13 +57,18 @@ func (s *storage) give(use *usage) {
 
 // buf is t's memory; it panics if there is none.
 func (t *Tensor) buf() *backend.Buffer {
-	if t.st != nil {
-		if b := t.st.buf(); b != nil {
+	if s := t.st; s != nil && s.of == nil {
+		if b := (*backend.Buffer)(atomic.LoadPointer(&s.p)); b != nil {
 			return b
 		}
 	}
+	return t.bufOfPart()
+}
+
+// bufOfPart is buf of what is a part of other memory, or gone.
+func (t *Tensor) bufOfPart() *backend.Buffer {
 	t.check("use")
-	return nil
+	return t.st.buf()
 }
 
 // Keep takes t's memory out of the recycling by [Scope] and [Tensor.Backward], so that it stays readable. After Backward a kept
@@ -139,7 +144,7 @@ func (at place) scratch(n int) *backend.Buffer {
 }
 
 func (at place) free(b *backend.Buffer) {
-	at.usage().grow(-b.Bytes())
+	at.usage().shrink(b.Bytes())
 	at.Free(b)
 }
 

@@ -243,6 +243,7 @@ func (r *runner[B]) afford(ctx context.Context, stages []Stage[B]) error {
 			if err != nil {
 				return fmt.Errorf("stage %q: %w", stages[i].Name, err)
 			}
+			e = e.Over(r.comm().Size(), r.o.ZeRO1)
 			if e.Memory() <= r.o.Memory {
 				continue
 			}

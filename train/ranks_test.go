@@ -126,7 +126,10 @@ func TestRanksSkip(t *testing.T) {
 	var want map[string]string
 	for _, n := range []int{1, 2, 4} {
 		var said []string
+		var mu sync.Mutex
 		o := train.Options{ZeRO1: n == 4, Observe: func(e train.Event) error {
+			mu.Lock()
+			defer mu.Unlock()
 			if e.Kind == "skipped" {
 				said = append(said, e.Text)
 			}

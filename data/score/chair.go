@@ -279,7 +279,7 @@ func (c *Chair) Score(f Files, truths map[string]ChairTruth) (*Report, error) {
 	r := &Report{Benchmark: "chair", Main: "CHAIRi", Faults: a.faults}
 	captions, sentences, mentioned, wrong := 0, 0, 0, 0
 	for _, id := range slices.Sorted(maps.Keys(truths)) {
-		if _, ok := a.byID[id]; !ok {
+		if _, ok := a.last(id); !ok {
 			continue
 		}
 		x, _, err := a.find(id)

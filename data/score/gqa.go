@@ -20,14 +20,11 @@ func gqaBenchmark() Benchmark {
 
 // gqaQuestion is a member of GQA's question file.
 type gqaQuestion struct {
-	Semantic []struct {
-		Operation string `json:"operation"`
-		Argument  string `json:"argument"`
-	} `json:"semantic"`
-	Entailed []string `json:"entailed"`
-	Question string   `json:"question"`
-	ImageID  string   `json:"imageId"`
-	Balanced bool     `json:"isBalanced"`
+	Semantic []gqaStep `json:"semantic"`
+	Entailed []string  `json:"entailed"`
+	Question string    `json:"question"`
+	ImageID  string    `json:"imageId"`
+	Balanced bool      `json:"isBalanced"`
 	Groups   struct {
 		Global *string `json:"global"`
 	} `json:"groups"`
@@ -37,6 +34,68 @@ type gqaQuestion struct {
 		Semantic   string `json:"semantic"`
 		Structural string `json:"structural"`
 	} `json:"types"`
+}
+
+// gqaStep is an operation of a question's program.
+type gqaStep struct {
+	Operation string `json:"operation"`
+	Argument  string `json:"argument"`
+}
+
+// quickGQA reads a plain question.
+func quickGQA(b []byte) (q gqaQuestion, ok bool) {
+	ok = jsonrecord.Object(b, func(key, value []byte) (ok bool) {
+		ok = true
+		switch string(key) {
+		case "question":
+			q.Question, ok = jsonrecord.Text(value)
+		case "imageId":
+			q.ImageID, ok = jsonrecord.Text(value)
+		case "answer":
+			q.Answer, ok = jsonrecord.Text(value)
+		case "isBalanced":
+			q.Balanced = string(value) == "true"
+			ok = q.Balanced || string(value) == "false"
+		case "entailed":
+			ok = jsonrecord.Array(value, func(value []byte) bool {
+				id, ok := jsonrecord.Text(value)
+				q.Entailed = append(q.Entailed, id)
+				return ok
+			})
+		case "semantic":
+			ok = jsonrecord.Array(value, func(value []byte) bool {
+				var s gqaStep
+				ok := gqaTexts(value, map[string]*string{"operation": &s.Operation, "argument": &s.Argument})
+				q.Semantic = append(q.Semantic, s)
+				return ok
+			})
+		case "types":
+			ok = gqaTexts(value, map[string]*string{"detailed": &q.Types.Detailed, "semantic": &q.Types.Semantic, "structural": &q.Types.Structural})
+		case "groups":
+			ok = jsonrecord.Object(value, func(key, value []byte) bool {
+				if string(key) != "global" || string(value) == "null" {
+					return true
+				}
+				s, ok := jsonrecord.Text(value)
+				q.Groups.Global = &s
+				return ok
+			})
+		}
+		return ok
+	})
+	return q, ok
+}
+
+// gqaTexts reads members that are texts.
+func gqaTexts(b []byte, to map[string]*string) bool {
+	return jsonrecord.Object(b, func(key, value []byte) (ok bool) {
+		p := to[string(key)]
+		if p == nil {
+			return true
+		}
+		*p, ok = jsonrecord.Text(value)
+		return ok
+	})
 }
 
 // gqaChoices are the answers to a question that are of the right kind, and those that the scenes make likely.
@@ -125,14 +184,17 @@ func scoreGQA(f Files) (*Report, error) {
 	}
 	right := map[string]bool{} // of all questions, for consistency
 	err = jsonrecord.Each(f.Annotations, "", func(rec jsonrecord.Record) error {
-		q, err := jsonrecord.Decode[gqaQuestion](rec)
-		if err != nil {
-			return err
+		q, ok := quickGQA(rec.Raw)
+		if !ok {
+			var err error
+			if q, err = jsonrecord.Decode[gqaQuestion](rec); err != nil {
+				return err
+			}
 		}
 		if rec.Key == "" {
 			return fmt.Errorf("%s: GQA's question file is an object from ids to questions", rec.At())
 		}
-		x, ok, err := a.find(rec.Key)
+		text, ok, err := a.findText(rec.Key)
 		if err != nil {
 			return err
 		}
@@ -140,7 +202,7 @@ func scoreGQA(f Files) (*Report, error) {
 			a.faults.forgive(Missing)
 			return nil
 		}
-		prediction := gqaPrediction(x.Text)
+		prediction := gqaPrediction(text)
 		good := ok && prediction == q.Answer
 		if f.Choices != "" {
 			right[rec.Key] = good

@@ -229,7 +229,7 @@ func mmeAnswers(f Files, task string, a *Answers) ([]mmeRow, error) {
 			row := mmeRow{image: image, question: question, truth: strip(truth)}
 			for _, id := range []string{task + "/" + image, task + "/" + stem + ".png", task + "/" + stem + ".jpg"} {
 				key := id + "\n" + strings.Join(fields(question), " ")
-				if _, ok := a.byID[key]; ok || id == task+"/"+stem+".jpg" {
+				if _, ok := a.last(key); ok || id == task+"/"+stem+".jpg" {
 					x, _, err := a.find(key)
 					row.prediction, row.id = x.Text, id
 					rows = append(rows, row)

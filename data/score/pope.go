@@ -104,11 +104,33 @@ type popeRow struct {
 	Label    *jsonrecord.ID `json:"label"`
 }
 
+// quickPOPE reads a plain line.
+func quickPOPE(b []byte) (q popeRow, ok bool) {
+	ok = jsonrecord.Object(b, func(key, value []byte) (ok bool) {
+		switch string(key) {
+		case "question_id":
+			q.ID, ok = jsonrecord.TextOrNumber(value)
+		case "image":
+			q.Image, ok = jsonrecord.Text(value)
+		case "category":
+			q.Category, ok = jsonrecord.Text(value)
+		case "text":
+			ok = true
+		case "label":
+			var v jsonrecord.ID
+			v, ok = jsonrecord.TextOrNumber(value)
+			q.Label = &v
+		}
+		return ok
+	})
+	return q, ok
+}
+
 // popeSet is a category: its questions in order, with their truth.
 type popeSet struct {
 	name   string
 	ids    []string
-	images []string
+	images []uint64 // hashes of their names, where there are annotations
 	truth  []bool
 }
 
@@ -118,17 +140,20 @@ func popeSets(f Files) ([]*popeSet, error) {
 		return nil, err
 	}
 	byName := map[string]*popeSet{}
-	seen := map[string]int{}
+	seen := map[uint64]int32{}
 	labelled := 0
 	err := jsonrecord.EachRow(f.Questions, func(r jsonrecord.Record) error {
-		q, err := jsonrecord.Decode[popeRow](r)
-		if err != nil {
-			return err
+		q, ok := quickPOPE(r.Raw)
+		if !ok {
+			var err error
+			if q, err = jsonrecord.Decode[popeRow](r); err != nil {
+				return err
+			}
 		}
 		if q.ID == "" {
 			return fmt.Errorf("%s: no question_id", r.At())
 		}
-		if line, ok := seen[string(q.ID)]; ok {
+		if line, ok := seen[hash(string(q.ID))]; ok {
 			return fmt.Errorf(
 				"%s: question_id %s is in line %d already: answers could not be told apart",
 				r.At(),
@@ -136,13 +161,16 @@ func popeSets(f Files) ([]*popeSet, error) {
 				line,
 			)
 		}
-		seen[string(q.ID)] = r.Line
+		seen[hash(string(q.ID))] = int32(r.Line)
 		s := byName[q.Category]
 		if s == nil {
 			s = &popeSet{name: q.Category}
 			byName[q.Category] = s
 		}
-		s.ids, s.images = append(s.ids, string(q.ID)), append(s.images, q.Image)
+		s.ids = append(s.ids, string(q.ID))
+		if f.Annotations != "" {
+			s.images = append(s.images, hash(q.Image))
+		}
 		if q.Label != nil {
 			labelled++
 			s.truth = append(s.truth, *q.Label != "no")
@@ -206,10 +234,10 @@ func (s *popeSet) annotate(f Files) error {
 				len(s.ids),
 				s.name,
 			)
-		case q.Image != s.images[i]:
-			return fmt.Errorf("%s: the picture is %s, and that of question %s in %s is %s: these are files of "+
+		case hash(q.Image) != s.images[i]:
+			return fmt.Errorf("%s: the picture is %s, and question %s in %s is about another: these are files of " +
 				"different splits",
-				r.At(), q.Image, s.ids[i], f.Questions, s.images[i])
+				r.At(), q.Image, s.ids[i], f.Questions)
 		}
 		s.truth = append(s.truth, *q.Label != "no")
 		return nil
@@ -232,22 +260,26 @@ func scorePOPE(f Files) (*Report, error) {
 	}
 	defer a.Close()
 	r := &Report{Benchmark: "pope", Main: "mean_f1", Faults: a.faults}
-	sum, n := 0.0, 0
+	sum, n, inOrder := 0.0, 0, true
 	for _, s := range sets {
+		last := int32(-1)
 		var c YesNo
 		yes := 0
 		for i, id := range s.ids {
-			x, ok, err := a.find(id)
+			text, ok, err := a.findText(id)
 			if err != nil {
 				return nil, err
 			}
-			says := SaysYes(x.Text)
+			says := SaysYes(text)
 			if !ok {
 				says = !s.truth[i] // wrong either way
 			} else if says {
 				yes++
 			}
 			c.Add(says, s.truth[i])
+			place, _ := a.last(id)
+			inOrder = inOrder && ok && place > last
+			last = place
 			right := 0.0
 			if says == s.truth[i] {
 				right = 1
@@ -261,7 +293,8 @@ func scorePOPE(f Files) (*Report, error) {
 		return nil, err
 	}
 	r.add("mean_f1", sum/float64(len(sets)), n)
-	if err := officialPOPE(r, sets, a); err != nil {
+	inOrder = inOrder && a.faults.Count(Double) == 0 && a.faults.Count(Foreign) == 0
+	if err := officialPOPE(r, sets, a, inOrder); err != nil {
 		return nil, err
 	}
 	why := "it pairs the i-th answer of a category with the i-th label, so an answer that is missing, doubled or " +
@@ -288,16 +321,20 @@ func join(parts ...string) string {
 }
 
 // officialPOPE follows eval_pope.py: the answers of a category in the files' order against its labels in theirs.
-func officialPOPE(r *Report, sets []*popeSet, a *Answers) error {
-	byID := map[string]int{}
+func officialPOPE(r *Report, sets []*popeSet, a *Answers, inOrder bool) error {
+	if inOrder && plainPOPE(r, sets) { // position and id pair the same
+		r.Printed = popePrinted(r, sets)
+		return nil
+	}
+	byID := map[uint64]int32{}
 	for k, s := range sets {
 		for _, id := range s.ids {
-			byID[id] = k
+			byID[hash(id)] = int32(k)
 		}
 	}
 	counts, yes, next := make([]YesNo, len(sets)), make([]int, len(sets)), make([]int, len(sets))
 	err := a.each(func(x Answer) error {
-		k, ok := byID[x.ID]
+		k, ok := byID[hash(x.ID)]
 		if !ok {
 			if r.Stopped == "" {
 				r.Stopped = "KeyError: " + x.ID
@@ -336,6 +373,16 @@ func officialPOPE(r *Report, sets []*popeSet, a *Answers) error {
 	}
 	r.Printed = popePrinted(r, sets)
 	return nil
+}
+
+// plainPOPE reports whether no category makes the official program divide by zero.
+func plainPOPE(r *Report, sets []*popeSet) bool {
+	for _, s := range sets {
+		if tp, _ := r.Get(join(s.name, "TP")); tp == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // popePrinted are the lines "F1, accuracy, precision, recall, yes ratio" of the official program, one a category.

@@ -18,9 +18,9 @@ type Report struct {
 	Stopped   string   // the error that ends the official program on these files; empty where it finishes
 	Why       []string // why Official differs from Values, a sentence each
 	Items     []Item   // a score for each question, in the questions' order
-	// OfficialItems are the official program's scores for each question where its rule is another one; else nil.
-	OfficialItems []Item
-	Faults        *Faults // what was wrong with the answers
+	// OfficialScores are the official program's scores of the Items where its rule is another one; else nil.
+	OfficialScores []float64
+	Faults         *Faults // what was wrong with the answers
 }
 
 // Value is a number of a report.

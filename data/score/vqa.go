@@ -34,6 +34,44 @@ type vqaSay struct {
 	ID         jsonrecord.ID `json:"answer_id"`
 }
 
+// quickVQA reads a plain record.
+func quickVQA(b []byte) (t vqaTruth, ok bool) {
+	ok = jsonrecord.Object(b, func(key, value []byte) (ok bool) {
+		ok = true
+		switch string(key) {
+		case "question_id":
+			t.ID, ok = jsonrecord.TextOrNumber(value)
+		case "question_type":
+			t.Type, ok = jsonrecord.Text(value)
+		case "answer_type":
+			t.AnswerType, ok = jsonrecord.Text(value)
+		case "image":
+			t.Image, ok = jsonrecord.TextOrNumber(value)
+		case "answers":
+			t.Answers = make([]vqaSay, 0, 10)
+			ok = jsonrecord.Array(value, func(answer []byte) bool {
+				var s vqaSay
+				ok := jsonrecord.Object(answer, func(key, value []byte) (ok bool) {
+					ok = true
+					switch string(key) {
+					case "answer":
+						s.Answer, ok = jsonrecord.TextOrNumber(value)
+					case "answer_confidence":
+						s.Confidence, ok = jsonrecord.Text(value)
+					case "answer_id":
+						s.ID, ok = jsonrecord.TextOrNumber(value)
+					}
+					return ok
+				})
+				t.Answers = append(t.Answers, s)
+				return ok
+			})
+		}
+		return ok
+	})
+	return t, ok
+}
+
 // vqaRule is a revision of the official program's rule.
 type vqaRule struct {
 	strip     bool // line ends and white space around are removed from the truths too
@@ -136,21 +174,24 @@ func scoreVQA(f Files) (*Report, error) {
 	current, older := vqaRules()
 	now, then := newMeans(), newMeans()
 	err = jsonrecord.Each(f.Annotations, "annotations", func(rec jsonrecord.Record) error {
-		t, err := jsonrecord.Decode[vqaTruth](rec)
-		if err != nil {
-			return err
+		t, ok := quickVQA(rec.Raw)
+		if !ok {
+			var err error
+			if t, err = jsonrecord.Decode[vqaTruth](rec); err != nil {
+				return err
+			}
 		}
 		id := string(t.ID)
 		if id == "" || len(t.Answers) == 0 {
 			return fmt.Errorf("%s: no question_id, or no answers", rec.At())
 		}
-		x, ok, err := a.find(id)
+		text, ok, err := a.findText(id)
 		if err != nil {
 			return err
 		}
 		s, old := 0.0, 0.0
 		if ok {
-			s, old = current.score(t.Answers, x.Text), older.score(t.Answers, x.Text)
+			s, old = current.score(t.Answers, text), older.score(t.Answers, text)
 			for _, name := range []string{"overall", "perQuestionType/" + t.Type, "perAnswerType/" + t.AnswerType} {
 				then.add(name, old)
 			}
@@ -159,7 +200,7 @@ func scoreVQA(f Files) (*Report, error) {
 			now.add(name, s)
 		}
 		r.Items = append(r.Items, Item{id, s})
-		r.OfficialItems = append(r.OfficialItems, Item{id, old})
+		r.OfficialScores = append(r.OfficialScores, old)
 		return nil
 	})
 	if err == nil {

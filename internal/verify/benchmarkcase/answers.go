@@ -108,7 +108,11 @@ func vqa(c *benchCase) ([]Row, error) {
 	if err := errors.Join(c.expected(&official, "official"), c.expected(&current, "current")); err != nil {
 		return nil, err
 	}
-	rows := []Row{official.row("official", r.GetOfficial, r.OfficialItems), current.row("current", r.Get, r.Items)}
+	older := slices.Clone(r.Items)
+	for i, s := range r.OfficialScores {
+		older[i].Score = s
+	}
+	rows := []Row{official.row("official", r.GetOfficial, older), current.row("current", r.Get, r.Items)}
 	more, err := each(c, "normalise.jsonl", func(v normalised) error {
 		p, out := score.NormaliseVQA(v.Text)
 		if v.Punctuation != nil && p != *v.Punctuation {

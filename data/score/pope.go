@@ -235,7 +235,7 @@ func (s *popeSet) annotate(f Files) error {
 				s.name,
 			)
 		case hash(q.Image) != s.images[i]:
-			return fmt.Errorf("%s: the picture is %s, and question %s in %s is about another: these are files of " +
+			return fmt.Errorf("%s: the picture is %s, and question %s in %s is about another: these are files of "+
 				"different splits",
 				r.At(), q.Image, s.ids[i], f.Questions)
 		}

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/gollava/gollava/data/tokenizer"
-	"github.com/gollava/gollava/internal/gguf"
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
@@ -109,18 +108,9 @@ func container(path string) error {
 	return err
 }
 
-// build loads the model in a file, and its tokenizer.
+// build loads the model in a file, and its tokenizer. The vision part of a model (mmproj) has no reader: every one is refused, sound or not, so that
+// its faults are not told apart.
 func build(path string) error {
-	f, err := gguf.Open(path)
-	if err != nil {
-		return err
-	}
-	k := gguf.Keys{File: f}
-	vision := k.Text("general.architecture") == "clip"
-	f.Close()
-	if vision {
-		return buildVision(path)
-	}
 	m, err := llm.Load(path, nn.LoadOptions{})
 	if err != nil {
 		return err

@@ -73,7 +73,7 @@ func (a *Assistant) answer(onText func(string) error, generate func(llm.Options)
 	}
 	g, err := generate(o)
 	if err != nil {
-		return s.said.String(), err
+		return s.said.String(), a.Model.blame(err)
 	}
 	if o.Beams > 1 {
 		err = s.add(a.Tokenizer.Decode(g.IDs[0]))

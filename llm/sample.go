@@ -317,11 +317,14 @@ func (c *choice) draw(z []float64, n int, r *rand.Rand) (int32, error) {
 	return int32(best), nil
 }
 
+// ErrNotFinite is wrapped by errors about logits that are NaN or infinite.
+var ErrNotFinite = errors.New("")
+
 // checkFinite returns an error if the logits of the n-th new token are not all finite.
 func checkFinite(logits []float32, n int) error {
 	for id, v := range logits {
 		if !finite(float64(v)) {
-			return fmt.Errorf("llm: new token %d: the logit of id %d is %v: the model's weights or inputs hold NaN or Inf, or overflow", n, id, v)
+			return fmt.Errorf("llm: new token %d: the logit of id %d is %v: the model's weights or inputs hold NaN or Inf, or overflow%w", n, id, v, ErrNotFinite)
 		}
 	}
 	return nil

@@ -32,7 +32,7 @@ func SummaryAs(m any, stored func(name string) string) string {
 				l.trains = l.values
 			}
 		}
-		root.add(strings.Split(f.name, "."), l)
+		root.add(strings.SplitN(f.name, ".", deepest), l)
 		return true
 	})
 	p := &printer{file: stored != nil}
@@ -85,21 +85,25 @@ type branch struct {
 	name  string
 	leaf  *leaf
 	parts []*branch
+	at    map[string]*branch // parts by name
 }
+
+// deepest is how many levels a tree has; what names are deeper than that is one name.
+const deepest = 24
 
 func (b *branch) add(path []string, l leaf) {
 	if len(path) == 0 {
 		b.leaf = &l
 		return
 	}
-	for _, p := range b.parts {
-		if p.name == path[0] {
-			p.add(path[1:], l)
-			return
+	p := b.at[path[0]]
+	if p == nil {
+		p = &branch{name: path[0]}
+		if b.at == nil {
+			b.at = map[string]*branch{}
 		}
+		b.parts, b.at[path[0]] = append(b.parts, p), p
 	}
-	p := &branch{name: path[0]}
-	b.parts = append(b.parts, p)
 	p.add(path[1:], l)
 }
 
@@ -196,6 +200,9 @@ func (p *printer) state(s sum) string {
 }
 
 func cut(s string, n int) string {
+	if len(s) > 8*n { // not all of a name of any length
+		s = s[:8*n]
+	}
 	r := []rune(s)
 	if len(r) <= n {
 		return s

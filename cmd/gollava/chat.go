@@ -10,6 +10,8 @@ import (
 	"os/signal"
 	"strings"
 
+	"golang.org/x/term"
+
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
@@ -56,7 +58,7 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 		return fmt.Errorf("chat: %w", err)
 	}
 	c.ignored(a.Ignored)
-	t := talk{session: a.NewSession(), out: c.out}
+	t := talk{session: a.NewSession(), out: c.said()}
 	for _, name := range v.Image {
 		if err := t.show(name); err != nil {
 			return fmt.Errorf("chat: %w", err)
@@ -95,6 +97,14 @@ func (v chatCommand) sampling(o *llm.Options) error {
 		}
 	}
 	return nil
+}
+
+// said is where what a model says goes: as it is to a file, cleaned to a terminal.
+func (c console) said() io.Writer {
+	if f, ok := c.plain.(*os.File); ok && term.IsTerminal(int(f.Fd())) || c.plain == nil {
+		return c.out
+	}
+	return c.plain
 }
 
 // ignored says what the checkpoint asks for and is not done.

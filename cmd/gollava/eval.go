@@ -1,13 +1,11 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -52,17 +50,33 @@ type question struct {
 	ID       json.RawMessage `json:"question_id"`
 	Image    string          `json:"image"`
 	Text     string          `json:"text"`
-	Label    string          `json:"label"`
-	Answer   string          `json:"answer"`
-	Category string          `json:"category"`
+	Label    words           `json:"label"`
+	Answer   words           `json:"answer"`
+	Category words           `json:"category"`
+}
+
+// words is a text, or a number or a truth value as JSON writes it.
+type words string
+
+func (w *words) UnmarshalJSON(raw []byte) error {
+	var s string
+	switch err := json.Unmarshal(raw, &s); {
+	case err == nil:
+		*w = words(s)
+	case raw[0] == '[' || raw[0] == '{':
+		return fmt.Errorf("label, answer or category is %.40s, where text or a number belongs", raw)
+	default:
+		*w = words(raw)
+	}
+	return nil
 }
 
 // truth is what the answer should be, if that is known.
 func (q question) truth() string {
 	if q.Label != "" {
-		return q.Label
+		return string(q.Label)
 	}
-	return q.Answer
+	return string(q.Answer)
 }
 
 // reply is a line of the answers.
@@ -72,7 +86,7 @@ type reply struct {
 	Text     string          `json:"text"`
 	AnswerID string          `json:"answer_id"`
 	Model    string          `json:"model_id"`
-	Metadata struct{}        `json:"metadata"`
+	Metadata map[string]any  `json:"metadata"`
 }
 
 func (v evalCommand) Run(ctx context.Context, c console) error {
@@ -97,19 +111,27 @@ func (v evalCommand) run(ctx context.Context, c console) error {
 	if len(questions) == 0 {
 		return fmt.Errorf("%s holds no questions", v.Questions)
 	}
-	done, err := readLines[reply](v.Answers)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	for i, q := range questions {
+		if strings.TrimSpace(q.Text) == "" {
+			return fmt.Errorf("%s: question %d (%s): text is missing or empty: what is to be asked?", v.Questions, i+1, q.ID)
+		}
+	}
+	if same(v.Questions, v.Answers) {
+		return fmt.Errorf("--answers %s is the file of the questions: choose another", v.Answers)
+	}
+	done, whole, err := readAnswers(v.Answers)
+	if err != nil {
 		return err
 	}
-	answers := map[string]string{}
-	for _, r := range done {
-		answers[string(r.ID)] = r.Text
+	answers, err := v.match(questions, done)
+	if err != nil {
+		return err
 	}
 	if len(done) > 0 {
-		fmt.Fprintf(c.err, "%d answers are in %s already\n", len(done), v.Answers)
+		fmt.Fprintf(c.err, "%d of %d answers are in %s already\n", len(done), len(questions), v.Answers)
 	}
-	if len(answers) < len(questions) {
-		if err := v.answer(ctx, c, questions, answers); err != nil {
+	if len(done) < len(questions) {
+		if err := v.answer(ctx, c, questions, answers, whole); err != nil {
 			return err
 		}
 	}
@@ -119,7 +141,7 @@ func (v evalCommand) run(ctx context.Context, c console) error {
 }
 
 // answer asks what is not answered yet.
-func (v evalCommand) answer(ctx context.Context, c console, questions []question, answers map[string]string) error {
+func (v evalCommand) answer(ctx context.Context, c console, questions []question, answers []*string, whole int64) error {
 	images := v.Images
 	if images == "" {
 		images = filepath.Join(filepath.Dir(v.Questions), "images")
@@ -141,22 +163,33 @@ func (v evalCommand) answer(ctx context.Context, c console, questions []question
 	if err != nil {
 		return err
 	}
-	a.Options.MaxNewTokens = v.MaxTokens
-	out, err := os.OpenFile(v.Answers, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
+	if v.MaxTokens < 1 {
+		return fmt.Errorf("--max-tokens %d: an answer takes at least one", v.MaxTokens)
+	}
+	a.Options.MaxNewTokens, a.Options.Sampling.Temperature = v.MaxTokens, 0
+	c.ignored(a.Ignored)
+	out, err := os.OpenFile(v.Answers, os.O_CREATE|os.O_WRONLY, 0o666)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
+	if err := out.Truncate(whole); err != nil { // what a run that was killed left of a line
+		return err
+	}
+	if _, err := out.Seek(whole, io.SeekStart); err != nil {
+		return err
+	}
 	for i, q := range questions {
-		if _, ok := answers[string(q.ID)]; ok {
+		if answers[i] != nil {
 			continue
 		}
 		text, err := ask(ctx, a, pictures, q)
 		if err != nil {
 			return fmt.Errorf("%s:%d: question %s: %w", v.Questions, i+1, q.ID, err)
 		}
-		answers[string(q.ID)] = text
-		line, err := json.Marshal(reply{ID: q.ID, Prompt: q.Text, Text: text, AnswerID: fmt.Sprintf("%x", i), Model: filepath.Base(filepath.Clean(v.Source.Dir))})
+		answers[i] = &text
+		line, err := json.Marshal(reply{ID: q.ID, Prompt: q.Text, Text: text, AnswerID: fmt.Sprintf("%x", i), Model: v.Source.name(),
+			Metadata: map[string]any{"max_tokens": v.MaxTokens, "template": a.Template.Name}})
 		if err == nil {
 			_, err = out.Write(append(line, '\n'))
 		}
@@ -189,24 +222,24 @@ func ask(ctx context.Context, a *connector.Assistant, source data.Source, q ques
 }
 
 // printScores prints what the answers are worth, category by category.
-func printScores(w io.Writer, questions []question, answers map[string]string) {
+func printScores(w io.Writer, questions []question, answers []*string) {
 	type set struct {
 		truths, said []string
 		binary       bool // every truth is yes or no
 	}
 	sets := map[string]*set{}
-	for _, q := range questions {
+	for i, q := range questions {
 		want := strings.ToLower(strings.TrimSpace(q.truth()))
 		if want == "" {
 			continue
 		}
-		s := sets[q.Category]
+		s := sets[string(q.Category)]
 		if s == nil {
 			s = &set{binary: true}
-			sets[q.Category] = s
+			sets[string(q.Category)] = s
 		}
 		s.binary = s.binary && (want == "yes" || want == "no")
-		s.truths, s.said = append(s.truths, want), append(s.said, answers[string(q.ID)])
+		s.truths, s.said = append(s.truths, want), append(s.said, *answers[i])
 	}
 	for _, name := range slices.Sorted(maps.Keys(sets)) {
 		s := sets[name]
@@ -227,30 +260,4 @@ func printScores(w io.Writer, questions []question, answers map[string]string) {
 	if len(sets) == 0 {
 		fmt.Fprintln(w, "no question has a label or an answer: nothing to score")
 	}
-}
-
-// readLines reads a file with one JSON value a line. An error names file and line.
-func readLines[T any](path string) ([]T, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	var out []T
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 16<<20)
-	for n := 1; lines.Scan(); n++ {
-		if strings.TrimSpace(lines.Text()) == "" {
-			continue
-		}
-		var v T
-		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", path, n, err)
-		}
-		out = append(out, v)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return out, nil
 }

@@ -28,6 +28,9 @@ func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stder
 // console is where a command reads and prints.
 type console struct {
 	in  io.Reader
-	out io.Writer // results
-	err io.Writer // everything else
+	out io.Writer // results, cleaned
+	err io.Writer // everything else, cleaned
+
+	plain    io.Writer // results as they are: what a model says
+	progress io.Writer // what rewrites its last line
 }

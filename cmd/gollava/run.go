@@ -28,14 +28,14 @@ func run(ctx context.Context, args []string, out, err io.Writer) (status int) {
 	var p program
 	parser := kong.Must(&p, kong.Name("gollava"), kong.Writers(out, err), kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.Description("Trains, runs and checks LLaVA-style vision-language models."), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(console{os.Stdin, out, err}))
+		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(console{in: os.Stdin, out: cleaner{out}, err: cleaner{err}, plain: out, progress: err}))
 	command, failed := parser.Parse(spelled(args))
 	if failed != nil {
-		fmt.Fprintf(err, "gollava: %v\nnext: gollava --help lists the commands, gollava COMMAND --help shows an example\n", failed)
+		fmt.Fprintf(cleaner{err}, "gollava: %v\nnext: gollava --help lists the commands, gollava COMMAND --help shows an example\n", failed)
 		return 2
 	}
 	if failed := command.Run(); failed != nil {
-		fmt.Fprintf(err, "gollava: %v\n", failed)
+		fmt.Fprintf(err, "gollava: %s\n", printable(brief(failed.Error())))
 		var coded interface{ ExitCode() int }
 		if errors.As(failed, &coded) {
 			return coded.ExitCode()

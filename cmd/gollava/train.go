@@ -56,7 +56,7 @@ func (v trainCommand) Run(ctx context.Context, c console) error {
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	_, err = llava.Train(ctx, config, train.Options{Resume: v.Resume, AnyUnit: v.AnyUnit, Progress: c.err, Signals: true, Comm: comm,
+	_, err = llava.Train(ctx, config, train.Options{Resume: v.Resume, AnyUnit: v.AnyUnit, Progress: c.progress, Signals: true, Comm: comm,
 		Command: fmt.Sprintf("gollava train -config %s -resume", v.Config)})
 	var stopped *train.Stopped
 	if err == nil || errors.As(err, &stopped) {

@@ -42,11 +42,11 @@ func TestTalk(t *testing.T) {
 	var out, said bytes.Buffer
 	k := talk{out: &out}
 	input := "/image none.png\n/image " + picture + "\n/nonsense\n\n/quit\n/image " + picture + "\n"
-	require.NoError(t, k.loop(t.Context(), console{strings.NewReader(input), &out, &said}))
+	require.NoError(t, k.loop(t.Context(), console{in: strings.NewReader(input), out: &out, err: &said}))
 	require.Contains(t, said.String(), "none.png")
 	require.Len(t, k.pictures, 1)
 	require.Equal(t, 1, k.fresh)
-	require.NoError(t, k.loop(t.Context(), console{strings.NewReader("/clear\n"), &out, &said}))
+	require.NoError(t, k.loop(t.Context(), console{in: strings.NewReader("/clear\n"), out: &out, err: &said}))
 	require.Empty(t, k.pictures)
 
 	var o, e bytes.Buffer

@@ -37,8 +37,8 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 			}
 		}
 	}
-	if size, rows := a.Tokenizer.Size(), c.Text.VocabSize; size > rows {
-		return nil, fmt.Errorf("%s: the tokenizer has %d tokens, but the language model has embeddings for %d", dir, size, rows)
+	if err := a.Tokenizer.Rows(c.Text.VocabSize); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	for _, at := range []string{dir, o.Tower, c.TowerDir(dir)} {
 		if at == "" {

@@ -87,7 +87,9 @@ func (c *config) set(key string, value json.RawMessage) error {
 	read := func(v any) error { return json.Unmarshal(value, v) }
 	switch key {
 	case "image_processor_type", "feature_extractor_type", "processor_class", "_valid_processor_keys", "do_convert_rgb", "default_to_square",
-		"data_format", "input_data_format", "return_tensors", "disable_grouping", "device":
+		"data_format", "input_data_format", "return_tensors", "disable_grouping", "device", "auto_map", "image_seq_length", "image_token",
+		"num_additional_image_tokens", "patch_size", "vision_feature_select_strategy", "processor_type", "tokenizer_class", "transformers_version",
+		"name_or_path", "crop_pct", "_processor_class", "chat_template":
 		return nil // no influence on the numbers
 	case "do_resize":
 		return read(&c.Resize)
@@ -147,7 +149,7 @@ func (c *config) set(key string, value json.RawMessage) error {
 		}
 		return nil
 	}
-	if string(value) == "false" {
+	if string(value) == "false" || strings.HasPrefix(key, "_") {
 		return nil
 	}
 	return fmt.Errorf("unknown field with the value %s, which may change the pixels", bytes.TrimSpace(value))

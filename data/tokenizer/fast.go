@@ -100,6 +100,14 @@ func newFast(j *fastFile, c Config, hf *hfConfig) (*Tokenizer, error) {
 	t.enc = f
 	var err error
 	level := false
+	for _, n := range []struct {
+		field string
+		*node
+	}{{"normalizer", j.Normalizer}, {"decoder", j.Decoder}} {
+		if g := n.growth(); g > maxGrowth {
+			return nil, fieldError(n.field, "its replacements can make a text %.3g times longer; %d times are allowed", g, maxGrowth)
+		}
+	}
 	if j.Normalizer != nil {
 		if f.norm, err = j.Normalizer.normalizer("normalizer"); err != nil {
 			return nil, err

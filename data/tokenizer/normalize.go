@@ -10,6 +10,29 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
+// maxGrowth is how many times longer a text may become while it is normalised. NFKD makes 18 bytes of one; a replaced space makes three.
+const maxGrowth = 1 << 14
+
+// growth bounds how many times longer the replacements of n, one after another, can make a text.
+func (n *node) growth() float64 {
+	if n == nil {
+		return 1
+	}
+	g := 1.0
+	switch {
+	case n.Type == "Replace" && n.Pattern != nil && n.Pattern.String != nil && *n.Pattern.String != "":
+		g = max(1, float64(len(n.Content))/float64(len(*n.Pattern.String)))
+	case n.Type == "Replace": // an expression may match nothing, at every place
+		g = 1 + float64(len(n.Content))
+	}
+	for _, list := range [][]node{n.Normalizers, n.Decoders} {
+		for i := range list {
+			g *= list[i].growth()
+		}
+	}
+	return g
+}
+
 // normalizer rewrites a text before it is split.
 type normalizer func(passage) passage
 

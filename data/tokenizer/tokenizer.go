@@ -104,6 +104,21 @@ func (t *Tokenizer) Wrap(ids []int32) []int32 {
 // Size is one more than the highest id.
 func (t *Tokenizer) Size() int { return len(t.tokens) }
 
+// Rows returns an error if a model with embeddings for so many tokens is not this tokenizer's. Tokens that were added behind the vocabulary, such as a
+// token for padding, may lack a row as long as no text uses them.
+func (t *Tokenizer) Rows(rows int) error {
+	size := len(t.tokens)
+	for _, x := range t.added.list {
+		if int(x.ID) >= rows {
+			size--
+		}
+	}
+	if size > rows {
+		return fmt.Errorf("the tokenizer has %d tokens, but the language model has embeddings for %d", len(t.tokens), rows)
+	}
+	return nil
+}
+
 // ID returns the id of a token.
 func (t *Tokenizer) ID(token string) (int32, bool) {
 	id, ok := t.ids[token]

@@ -209,8 +209,8 @@ func (r *Run) join(o nn.LoadOptions) error {
 	if r.assistant.Tokenizer, err = tokenizer.Load(c.LLM); err != nil {
 		return fmt.Errorf("tokenizer: %w", err)
 	}
-	if size, rows := r.assistant.Tokenizer.Size(), language.Config().VocabSize; size > rows {
-		return fmt.Errorf("tokenizer: %s has %d tokens, but the language model has embeddings for %d", c.LLM, size, rows)
+	if err := r.assistant.Tokenizer.Rows(language.Config().VocabSize); err != nil {
+		return fmt.Errorf("tokenizer: %s: %w", c.LLM, err)
 	}
 	p, err := imaging.ReadProcessor(c.Vision)
 	if errors.Is(err, os.ErrNotExist) {

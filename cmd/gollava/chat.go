@@ -8,11 +8,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/term"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
@@ -58,6 +60,7 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 		return fmt.Errorf("chat: %w", err)
 	}
 	c.ignored(a.Ignored)
+	c.template(v.Source, a, v.Template)
 	t := talk{session: a.NewSession(), out: c.said()}
 	for _, name := range v.Image {
 		if err := t.show(name); err != nil {
@@ -97,6 +100,19 @@ func (v chatCommand) sampling(o *llm.Options) error {
 		}
 	}
 	return nil
+}
+
+// template says how questions are put to the model, and if that is a guess though the checkpoint brings a chat template.
+func (c console) template(s source, a *connector.Assistant, given string) {
+	guess := ""
+	if config, err := llava.ReadConfig(s.Dir); err == nil && config.Template == "" && given == "" {
+		for _, name := range []string{"chat_template.jinja", "chat_template.json"} {
+			if _, err := os.Stat(filepath.Join(s.Dir, name)); err == nil {
+				guess = fmt.Sprintf(": a guess by the family of the language model, as %s is not interpreted; --template names another", name)
+			}
+		}
+	}
+	fmt.Fprintf(c.err, "template %s, system text %q%s\n", a.Template.Name, a.Template.System, guess)
 }
 
 // said is where what a model says goes: as it is to a file, cleaned to a terminal.

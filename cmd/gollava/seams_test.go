@@ -88,16 +88,16 @@ func TestEvalAnswersBelongToQuestions(t *testing.T) {
 	require.Zero(t, code, said)
 
 	for says, c := range map[string][2]string{
-		"is of the model some-7b":                   {two, strings.Replace(mine, `"model"`, `"some-7b"`, 1)},
-		"is to no question of":                      {two, strings.Replace(mine, `: 0,`, `: 7,`, 1)},
-		"answer 1 (question_id 0) is to no":         {two, strings.Replace(mine, `"prompt": ""`, `"prompt": "green ?"`, 1)},
-		"answer 2 (question_id 0) is to no":         {two, mine + mine},
-		"was made with --max-tokens 9":              {two, strings.Replace(mine, `{}`, `{"max_tokens": 9}`, 1)},
-		"text is missing or empty":                  {`{"question_id": 0, "label": "no"}`, ""},
-		"a JSON list begins here":                   {"[\n" + two + "]", ""},
-		"where text or a number belongs":            {`{"question_id": 0, "text": "red ?", "label": ["no"]}`, ""},
+		"is of the model some-7b":                          {two, strings.Replace(mine, `"model"`, `"some-7b"`, 1)},
+		"is to no question of":                             {two, strings.Replace(mine, `: 0,`, `: 7,`, 1)},
+		"answer 1 (question_id 0) is to no":                {two, strings.Replace(mine, `"prompt": ""`, `"prompt": "green ?"`, 1)},
+		"answer 2 (question_id 0) is to no":                {two, mine + mine},
+		"was made with --max-tokens 9":                     {two, strings.Replace(mine, `{}`, `{"max_tokens": 9}`, 1)},
+		"text is missing or empty":                         {`{"question_id": 0, "label": "no"}`, ""},
+		"a JSON list begins here":                          {"[\n" + two + "]", ""},
+		"where text or a number belongs":                   {`{"question_id": 0, "text": "red ?", "label": ["no"]}`, ""},
 		"q.jsonl:1: image is a number, where text belongs": {`{"question_id": 0, "text": "red ?", "image": 7}`, ""},
-		"a.jsonl:1: line 1, column 1":               {two, "{\n" + mine},
+		"a.jsonl:1: line 1, column 1":                      {two, "{\n" + mine},
 	} {
 		code, said, after := ask(c[0], c[1])
 		require.Equal(t, 1, code, says)
@@ -105,6 +105,7 @@ func TestEvalAnswersBelongToQuestions(t *testing.T) {
 		require.NotContains(t, said, "Go ", says)
 		require.Equal(t, c[1], after, "nothing is written")
 	}
+	write("q.jsonl", two)
 	code, said = command(t, dir, "eval DIR/model --questions DIR/q.jsonl --answers DIR/q.jsonl")
 	require.Equal(t, 1, code)
 	require.Contains(t, said, "is the file of the questions")

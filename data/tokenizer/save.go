@@ -16,7 +16,7 @@ import (
 
 // fileNames are the files that a tokenizer may consist of.
 var fileNames = []string{"tokenizer.model", "spiece.model", "tokenizer.json", "vocab.json", "merges.txt", "vocab.txt",
-	"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"}
+	"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json"}
 
 // Save writes the tokenizer's files into a folder that Load and Hugging Face's libraries read: what Train made, or
 // the files from which Load read it, as they are. Tokens that AddTokens has added since are put into tokenizer.json and

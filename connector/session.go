@@ -13,14 +13,15 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Session is a conversation that keeps what was computed for it: the tokens of its images and the language model's cache. A further question about
-// an image neither encodes it again nor reads again what was said before. It serves one goroutine at a time; an assistant may have any
-// number of sessions at once.
+// Session is a conversation that keeps what was computed for it: the tokens of its images and the language model's
+// cache. A further question about an image neither encodes it again nor reads again what was said before. It serves
+// one goroutine at a time; an assistant may have any number of sessions at once.
 //
 //	s := a.NewSession()
 //	turns := []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}}
 //	answer, err := s.Reply(ctx, turns, images, nil)
-//	turns = append(turns, chat.Turn{From: chat.GPT, Value: answer}, chat.Turn{From: chat.Human, Value: "What colour is it?"})
+//	turns = append(turns, chat.Turn{From: chat.GPT, Value: answer},
+//		chat.Turn{From: chat.Human, Value: "What colour is it?"})
 //	answer, err = s.Reply(ctx, turns, images, nil)
 type Session struct {
 	a        *Assistant
@@ -39,9 +40,11 @@ func (a *Assistant) NewSession() *Session {
 	return &Session{a: a, language: llm.NewSession(a.Model.Language), images: map[[sha256.Size]byte]*encoded{}}
 }
 
-// Reply is [Assistant.Reply] for a conversation that may continue the one before: what they have in common, from the beginning on, is not computed
-// again, and no image twice. Any other conversation is right as well. With beam search or NoCache nothing is kept.
-func (s *Session) Reply(ctx context.Context, turns []chat.Turn, images []*imaging.RGB, onText func(string) error) (string, error) {
+// Reply is [Assistant.Reply] for a conversation that may continue the one before: what they have in common, from the
+// beginning on, is not computed again, and no image twice. Any other conversation is right as well. With beam search
+// or NoCache nothing is kept.
+func (s *Session) Reply(ctx context.Context, turns []chat.Turn, images []*imaging.RGB,
+	onText func(string) error) (string, error) {
 	if s.a.Options.Beams > 1 || s.a.Options.NoCache {
 		return s.a.Reply(ctx, turns, images, onText)
 	}
@@ -68,7 +71,9 @@ func (s *Session) Reply(ctx context.Context, turns []chat.Turn, images []*imagin
 		keys = append(keys, slices.Repeat([]int32{x.key}, x.tokens.Dim(0))...)
 	}
 	if most := s.a.Model.config.MaxLength; most > 0 && len(keys) > most {
-		return "", fmt.Errorf("reply: the conversation takes %d positions with its images, but the model keeps %d: shorten or clear it", len(keys), most)
+		return "",
+			fmt.Errorf("reply: the conversation takes %d positions with its images, but the model keeps %d: "+
+				"shorten or clear it", len(keys), most)
 	}
 	if err := s.a.fits(len(keys)); err != nil {
 		return "", err
@@ -160,5 +165,6 @@ func (m *VLM) embedKeys(s *tensor.Arena, keys []int32, from int, tokens map[int3
 		return x
 	}
 	C := x.Dim(2)
-	return tensor.ScatterRows(x.Reshape(n, C), tensor.Ints(places, len(places)), tensor.Concat(0, parts...)).Reshape(1, n, C)
+	return tensor.ScatterRows(x.Reshape(n, C), tensor.Ints(places, len(places)),
+		tensor.Concat(0, parts...)).Reshape(1, n, C)
 }

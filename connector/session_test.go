@@ -44,14 +44,19 @@ func (w *watchedModel) Hidden(in llm.Input) *tensor.Tensor {
 
 // talker is an assistant whose images take 576 positions, as those of LLaVA-1.5.
 func talker(t testing.TB, width int) (*connector.Assistant, *watchedTower, *watchedModel) {
-	tok, err := tokenizer.Train(slices.Values([]string{"USER: What is this? ASSISTANT: A red cat on the mat. What colour is it?"}),
+	tok, err := tokenizer.Train(
+		slices.Values([]string{"USER: What is this? ASSISTANT: A red cat on the mat. What colour is it?"}),
 		tokenizer.TrainConfig{Size: 300, Specials: []string{"<s>", "</s>"}, BOS: "<s>"})
 	require.NoError(t, err)
 	v := vit.CLIPBase32()
-	v.HiddenSize, v.IntermediateSize, v.NumHiddenLayers, v.NumAttentionHeads, v.ImageSize, v.PatchSize = width, 2*width, 2, 2, 48, 2
-	m, err := llava.New(rand.New(rand.NewPCG(7, 8)), llava.Config{Vision: v, Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"},
-		Image: -200, Aspect: "square", PaddingSide: "right", Text: llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: width,
-			IntermediateSize: 2 * width, NumHiddenLayers: 2, NumAttentionHeads: 2, MaxPositionEmbeddings: 4096, NormEps: 1e-5, HiddenAct: "silu",
+	v.HiddenSize, v.IntermediateSize, v.NumHiddenLayers = width, 2*width, 2
+	v.NumAttentionHeads, v.ImageSize, v.PatchSize = 2, 48, 2
+	m, err := llava.New(rand.New(rand.NewPCG(7, 8)), llava.Config{Vision: v, Projector: "mlp2x_gelu",
+		Select: vit.Select{Layers: []int{-2}, Class: "patch"},
+		Image:  -200, Aspect: "square", PaddingSide: "right", Text: llm.Config{ModelType: "llama",
+			VocabSize: tok.Size(), HiddenSize: width,
+			IntermediateSize: 2 * width, NumHiddenLayers: 2, NumAttentionHeads: 2, MaxPositionEmbeddings: 4096,
+			NormEps: 1e-5, HiddenAct: "silu",
 			RoPE: nn.RoPEConfig{Theta: 1e4}, BOS: 1, EOS: []int{}, PAD: 0, InitStd: 0.2}})
 	require.NoError(t, err)
 	tower, model := &watchedTower{Tower: m.Vision}, &watchedModel{Model: m.Language}
@@ -75,8 +80,8 @@ func talk(text ...string) (turns []chat.Turn) {
 	return turns
 }
 
-// The second question about an image neither encodes it again nor reads it again: before the first token pass the new positions and no other, as
-// many as in a conversation of text.
+// The second question about an image neither encodes it again nor reads it again: before the first token pass the new
+// positions and no other, as many as in a conversation of text.
 func TestSessionReadsWhatIsNew(t *testing.T) {
 	a, tower, model := talker(t, 16)
 	s, images := a.NewSession(), []*imaging.RGB{photo(1)}
@@ -103,7 +108,8 @@ func TestSessionReadsWhatIsNew(t *testing.T) {
 		second, err := s.Reply(t.Context(), talk(question, first, "What colour is it?"), images, nil)
 		require.NoError(t, err)
 		require.Zero(t, tower.views)
-		require.LessOrEqual(t, float64(model.positions[0]), 1.2*float64(plain)+1, "round %d: %v", round, model.positions)
+		require.LessOrEqual(t, float64(model.positions[0]), 1.2*float64(plain)+1, "round %d: %v", round,
+			model.positions)
 		require.Less(t, model.positions[0], 60)
 		full, err := a.Reply(t.Context(), talk(question, first, "What colour is it?"), images, nil)
 		require.NoError(t, err)
@@ -111,7 +117,8 @@ func TestSessionReadsWhatIsNew(t *testing.T) {
 	}
 }
 
-// Conversations that share less with the one before are answered like new ones: another image, an image more, other words, a shorter one.
+// Conversations that share less with the one before are answered like new ones: another image, an image more, other
+// words, a shorter one.
 func TestSessionOfOtherConversations(t *testing.T) {
 	a, tower, _ := talker(t, 16)
 	s := a.NewSession()
@@ -122,7 +129,8 @@ func TestSessionOfOtherConversations(t *testing.T) {
 	}{
 		{talk("<image>\nWhat is this?"), []*imaging.RGB{photo(1)}, 1},
 		{talk("<image>\nWhat is this?"), []*imaging.RGB{photo(2)}, 1},
-		{talk("<image>\nWhat is this?", "A red cat", "And <image> this <image>?"), []*imaging.RGB{photo(1), photo(3), photo(2)}, 1},
+		{talk("<image>\nWhat is this?", "A red cat", "And <image> this <image>?"),
+			[]*imaging.RGB{photo(1), photo(3), photo(2)}, 1},
 		{talk("<image><image>\nWhat is this?"), []*imaging.RGB{photo(1), photo(1)}, 0},
 		{talk("What is this?"), nil, 0},
 		{talk("What"), nil, 0},
@@ -132,7 +140,11 @@ func TestSessionOfOtherConversations(t *testing.T) {
 		require.NoError(t, err)
 		tower.views = 0
 		var parts []string
-		got, err := s.Reply(t.Context(), c.turns, c.images, func(part string) error { parts = append(parts, part); return nil })
+		got, err := s.Reply(t.Context(), c.turns, c.images, func(part string) error {
+			parts = append(parts,
+				part)
+			return nil
+		})
 		require.NoError(t, err)
 		require.Equal(t, want, got, "conversation %d", i)
 		require.Equal(t, got, strings.TrimSpace(strings.Join(parts, "")))
@@ -150,13 +162,14 @@ func TestSessionOfOtherConversations(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// BenchmarkSecondTurn measures the time to the first token of a second question: about an image of 576 positions, and about a text
-// as long.
+// BenchmarkSecondTurn measures the time to the first token of a second question: about an image of 576 positions, and
+// about a text as long.
 func BenchmarkSecondTurn(b *testing.B) {
 	for _, c := range []struct {
 		name, question string
 		images         []*imaging.RGB
-	}{{"image", "<image>\nWhat is this?", []*imaging.RGB{photo(1)}}, {"text", strings.Repeat("What", 288) + "\nWhat is this?", nil}} {
+	}{{"image", "<image>\nWhat is this?", []*imaging.RGB{photo(1)}}, {"text",
+		strings.Repeat("What", 288) + "\nWhat is this?", nil}} {
 		b.Run(c.name, func(b *testing.B) {
 			a, _, _ := talker(b, 512)
 			s := a.NewSession()

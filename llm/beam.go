@@ -27,8 +27,9 @@ func (h *hypotheses) add(ids []int32, score float64) {
 	h.done = h.done[:min(len(h.done), h.n)]
 }
 
-// beamSearch: each row keeps its num_beams best sequences; of 2·num_beams candidates a step, an end token finishes a sequence only among
-// the first num_beams. A row stops when num_beams are finished and no running one, by its present length, can beat the worst.
+// beamSearch: each row keeps its num_beams best sequences; of 2·num_beams candidates a step, an end token finishes a
+// sequence only among the first num_beams. A row stops when num_beams are finished and no running one, by its present
+// length, can beat the worst.
 func beamSearch(ctx context.Context, m Model, prompts []*row, o Options) (Generated, error) {
 	k, penalty := o.Beams, o.LengthPenalty
 	if penalty == 0 {
@@ -110,7 +111,8 @@ func beamSearch(ctx context.Context, m Model, prompts []*row, o Options) (Genera
 }
 
 // advance picks a row's next beams and says which beam each continues.
-func advance(r *row, running []beam, z [][]float32, h *hypotheses, step int, penalty float64) (next []beam, from []int) {
+func advance(r *row, running []beam, z [][]float32, h *hypotheses, step int, penalty float64) (next []beam,
+	from []int) {
 	type candidate struct {
 		beam  int
 		id    int32
@@ -142,7 +144,8 @@ func advance(r *row, running []beam, z [][]float32, h *hypotheses, step int, pen
 		}
 	}
 	for len(next) < k { // a tiny vocabulary may run out of candidates
-		next, from = append(next, beam{append(slices.Clone(running[0].ids), int32(max(r.o.PAD, 0))), math.Inf(-1)}), append(from, 0)
+		next, from = append(next, beam{append(slices.Clone(running[0].ids), int32(max(r.o.PAD, 0))),
+			math.Inf(-1)}), append(from, 0)
 	}
 	if len(h.done) == k && h.done[k-1].score >= next[0].score/length {
 		h.ended = true

@@ -6,10 +6,10 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Cache keeps the keys and values of the tokens that a decoder has seen, so that the next ones attend to them without recomputing them. Every row
-// of the batch is a sequence of its own length; [Cache.Row] and [JoinCaches] take batches apart and put them together without copying. A nil
-// *Cache caches nothing. It is for inference: nothing that passes it is recorded. Its memory belongs to no scope. A sequence serves one
-// goroutine at a time.
+// Cache keeps the keys and values of the tokens that a decoder has seen, so that the next ones attend to them without
+// recomputing them. Every row of the batch is a sequence of its own length; [Cache.Row] and [JoinCaches] take batches
+// apart and put them together without copying. A nil *Cache caches nothing. It is for inference: nothing that passes
+// it is recorded. Its memory belongs to no scope. A sequence serves one goroutine at a time.
 type Cache struct{ rows []*sequence }
 
 // sequence is one row of a cache.
@@ -91,8 +91,8 @@ func (c *Cache) Bytes() int {
 	return n
 }
 
-// Reorder makes row i what row rows[i] was: beam search keeps the beams that it names. The batch may change its size. A row that is named more
-// than once is copied.
+// Reorder makes row i what row rows[i] was: beam search keeps the beams that it names. The batch may change its size.
+// A row that is named more than once is copied.
 func (c *Cache) Reorder(rows []int) {
 	taken := map[*sequence]bool{}
 	next := make([]*sequence, len(rows))
@@ -128,7 +128,8 @@ func (c *Cache) begin(rows int) {
 }
 
 func (s *sequence) clone() *sequence {
-	d := &sequence{n: s.n, reserve: s.reserve, layers: slices.Clone(s.layers)} // a context's keys and values never change: they are shared
+	// a context's keys and values never change: they are shared
+	d := &sequence{n: s.n, reserve: s.reserve, layers: slices.Clone(s.layers)}
 	for i := range d.layers {
 		if l := &d.layers[i]; l.k != nil {
 			l.k, l.v, l.shared = l.k.Clone(), l.v.Clone(), false

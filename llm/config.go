@@ -12,8 +12,9 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Config describes a decoder by the fields of its config.json. Both spellings are read: rope_parameters and dtype of transformers 5,
-// rope_theta, rope_scaling and torch_dtype of transformers 4; the latter, which both load, are written.
+// Config describes a decoder by the fields of its config.json. Both spellings are read: rope_parameters and dtype of
+// transformers 5, rope_theta, rope_scaling and torch_dtype of transformers 4; the latter, which both load, are
+// written.
 type Config struct {
 	ModelType             string // of a [Family]: llama, mistral, qwen2, qwen3, phi3, mpt
 	VocabSize             int
@@ -40,15 +41,15 @@ type Config struct {
 	AlibiBiasMax float64 // MPT
 	SoftmaxScale float64 // MPT; 0: 1/√d
 
-	// Departures for small models trained from nothing, all about how weights start; zero values are transformers'. They are kept in
-	// config.json under names that begin with gollava.
+	// Departures for small models trained from nothing, all about how weights start; zero values are transformers'.
+	// They are kept in config.json under names that begin with gollava.
 	InitStd      float64 // of all weights; 0: 0.02
 	DampResidual bool    // projections that end a residual branch start √(2·layers) times smaller, as in GPT-2
 	EmbeddingStd float64 // of token embeddings; 0: InitStd. The final norm starts at InitStd/EmbeddingStd, so that tied logits start as before
 }
 
-// Dropout holds the rates that a config asks for in training. Models here train without any, which leaves answers as they are: whoever trains
-// should say so.
+// Dropout holds the rates that a config asks for in training. Models here train without any, which leaves answers as
+// they are: whoever trains should say so.
 type Dropout struct {
 	Attention float64 // attention_dropout, or MPT's attn_pdrop
 	Residual  float64 // resid_pdrop
@@ -64,7 +65,8 @@ func (d Dropout) validate() error {
 	return nil
 }
 
-// ReadConfig reads the GGUF file dir, or dir/config.json of one of extra or of [Families]. Its errors name the file and the field.
+// ReadConfig reads the GGUF file dir, or dir/config.json of one of extra or of [Families]. Its errors name the file
+// and the field.
 func ReadConfig(dir string, extra ...Family) (Config, error) {
 	if gguf.IsFile(dir) {
 		return readGGUFConfig(dir)
@@ -104,7 +106,8 @@ func (c Config) MarshalJSON() ([]byte, error) {
 // maxMatrix is far above the elements of any real weight.
 const maxMatrix = 1 << 40
 
-// Validate fills what follows from other fields and returns an error that names the first field that is missing or wrong.
+// Validate fills what follows from other fields and returns an error that names the first field that is missing or
+// wrong.
 func (c *Config) Validate() error {
 	if c.NumKeyValueHeads == 0 {
 		c.NumKeyValueHeads = c.NumAttentionHeads

@@ -54,7 +54,8 @@ type ropeScaling struct {
 	Kind string `json:"type,omitempty"`
 }
 
-// readLlama reads the fields that Llama and the families like it share. adjust, which may be nil, applies what a family does differently.
+// readLlama reads the fields that Llama and the families like it share. adjust, which may be nil, applies what a
+// family does differently.
 func readLlama(raw []byte, adjust func(c *Config, f *file)) (c Config, err error) {
 	f := file{TieWordEmbeddings: new(bool)}
 	if err := json.Unmarshal(raw, &f); err != nil {
@@ -63,10 +64,13 @@ func readLlama(raw []byte, adjust func(c *Config, f *file)) (c Config, err error
 	if f.TieWordEmbeddings == nil { // null
 		f.TieWordEmbeddings = new(bool)
 	}
-	c = Config{ModelType: f.ModelType, VocabSize: f.VocabSize, HiddenSize: f.HiddenSize, IntermediateSize: f.IntermediateSize,
-		NumHiddenLayers: f.NumHiddenLayers, NumAttentionHeads: f.NumAttentionHeads, NumKeyValueHeads: f.NumAttentionHeads,
-		MaxPositionEmbeddings: f.MaxPositionEmbeddings, NormEps: 1e-6, HiddenAct: f.HiddenAct, TieWordEmbeddings: *f.TieWordEmbeddings,
-		AttentionBias: f.AttentionBias, MLPBias: f.MLPBias, BOS: -1, PAD: -1, EOS: f.EOS, DType: f.DType,
+	c = Config{ModelType: f.ModelType, VocabSize: f.VocabSize, HiddenSize: f.HiddenSize,
+		IntermediateSize: f.IntermediateSize,
+		NumHiddenLayers:  f.NumHiddenLayers, NumAttentionHeads: f.NumAttentionHeads,
+		NumKeyValueHeads:      f.NumAttentionHeads,
+		MaxPositionEmbeddings: f.MaxPositionEmbeddings, NormEps: 1e-6, HiddenAct: f.HiddenAct,
+		TieWordEmbeddings: *f.TieWordEmbeddings,
+		AttentionBias:     f.AttentionBias, MLPBias: f.MLPBias, BOS: -1, PAD: -1, EOS: f.EOS, DType: f.DType,
 		InitStd: f.InitStd, DampResidual: f.DampResidual, EmbeddingStd: f.EmbeddingStd,
 		Dropout: Dropout{Attention: f.AttentionDropout, Residual: f.ResidDropout, Embedding: f.EmbdDropout}}
 	if f.NumKeyValueHeads != nil {

@@ -2,12 +2,17 @@ package llm
 
 // writeLlama returns config.json in Llama's spelling.
 func writeLlama(c Config) any {
-	f := file{ModelType: c.ModelType, VocabSize: c.VocabSize, HiddenSize: c.HiddenSize, IntermediateSize: c.IntermediateSize,
-		NumHiddenLayers: c.NumHiddenLayers, NumAttentionHeads: c.NumAttentionHeads, NumKeyValueHeads: &c.NumKeyValueHeads, HeadDim: &c.HeadDim,
-		MaxPositionEmbeddings: c.MaxPositionEmbeddings, RMSNormEps: &c.NormEps, HiddenAct: c.HiddenAct, TieWordEmbeddings: &c.TieWordEmbeddings,
-		AttentionBias: c.AttentionBias, MLPBias: c.MLPBias, RoPETheta: c.RoPE.Theta, PartialRotaryFactor: c.RoPE.Partial, EOS: c.EOS,
+	f := file{ModelType: c.ModelType, VocabSize: c.VocabSize, HiddenSize: c.HiddenSize,
+		IntermediateSize: c.IntermediateSize,
+		NumHiddenLayers:  c.NumHiddenLayers, NumAttentionHeads: c.NumAttentionHeads,
+		NumKeyValueHeads: &c.NumKeyValueHeads, HeadDim: &c.HeadDim,
+		MaxPositionEmbeddings: c.MaxPositionEmbeddings, RMSNormEps: &c.NormEps, HiddenAct: c.HiddenAct,
+		TieWordEmbeddings: &c.TieWordEmbeddings,
+		AttentionBias:     c.AttentionBias, MLPBias: c.MLPBias, RoPETheta: c.RoPE.Theta,
+		PartialRotaryFactor: c.RoPE.Partial, EOS: c.EOS,
 		TorchDType: c.dtype(), InitStd: c.InitStd, DampResidual: c.DampResidual,
-		EmbeddingStd: c.EmbeddingStd, AttentionDropout: c.Dropout.Attention, ResidDropout: c.Dropout.Residual, EmbdDropout: c.Dropout.Embedding}
+		EmbeddingStd: c.EmbeddingStd, AttentionDropout: c.Dropout.Attention, ResidDropout: c.Dropout.Residual,
+		EmbdDropout: c.Dropout.Embedding}
 	if family, ok := Lookup(c.ModelType); ok {
 		f.Architectures = []string{family.Architecture}
 	}

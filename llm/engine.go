@@ -16,11 +16,14 @@ var ErrClosed = errors.New("llm: the engine is closed")
 
 // EngineConfig bounds what an [Engine] does at once.
 type EngineConfig struct {
-	MaxRows   int // sequences that grow at the same time, the others wait; 0: tensor.DecodeRows, with which one pass of the weights serves all
+	// sequences that grow at the same time, the others wait; 0: tensor.DecodeRows, with which one pass of the weights
+	// serves all
+	MaxRows   int
 	MaxTokens int // positions, prompts and MaxNewTokens together, of the sequences that grow; 0: no limit
 
-	// KeepTokens is the number of positions of finished prompts whose keys and values stay, the latest used, for prompts that begin alike: an
-	// image or instructions asked about again. Prompts share whole chunks of 512 positions. 0: none stay.
+	// KeepTokens is the number of positions of finished prompts whose keys and values stay, the latest used, for
+	// prompts that begin alike: an image or instructions asked about again. Prompts share whole chunks of 512
+	// positions. 0: none stay.
 	KeepTokens int
 }
 
@@ -29,13 +32,15 @@ type Request struct {
 	Prompt  Prompts // of one row; nothing changes its tensors until the request ends
 	Options Options // Beams and NoCache do not go with an engine
 
-	// Session, if not nil, is continued by the request: see [Session.Generate]. It belongs to the request until that ends.
+	// Session, if not nil, is continued by the request: see [Session.Generate]. It belongs to the request until that
+	// ends.
 	Session *Session
 }
 
-// Engine continues many sequences in one batch, which they join and leave at any token: continuous batching, as in Yu et al. 2022, "Orca". Every
-// answer is that of [Generate] alone with the same options, bit for bit, whatever else runs. Prompts are computed chunk by chunk between the
-// tokens of the others. All methods are safe for concurrent use. An idle engine holds no goroutine.
+// Engine continues many sequences in one batch, which they join and leave at any token: continuous batching, as in Yu
+// et al. 2022, "Orca". Every answer is that of [Generate] alone with the same options, bit for bit, whatever else
+// runs. Prompts are computed chunk by chunk between the tokens of the others. All methods are safe for concurrent
+// use. An idle engine holds no goroutine.
 type Engine struct {
 	m Model
 	c EngineConfig
@@ -112,8 +117,9 @@ func (s *stream) over() bool {
 	return s.done
 }
 
-// Stream continues a request and yields its tokens as they are chosen. The error, of the request or of ctx, comes last, alone. The sequence leaves
-// the batch within a token when ctx ends or the loop is left. A slow reader slows nobody else down. Options.OnToken is called as well.
+// Stream continues a request and yields its tokens as they are chosen. The error, of the request or of ctx, comes
+// last, alone. The sequence leaves the batch within a token when ctx ends or the loop is left. A slow reader slows
+// nobody else down. Options.OnToken is called as well.
 func (e *Engine) Stream(ctx context.Context, r Request) iter.Seq2[Token, error] {
 	return func(yield func(Token, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -258,7 +264,8 @@ func (e *Engine) loop() {
 	}
 }
 
-// admit drops requests that have ended and lets others join, first come first served. It reports false, for the last time, when none is left.
+// admit drops requests that have ended and lets others join, first come first served. It reports false, for the last
+// time, when none is left.
 func (e *Engine) admit() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()

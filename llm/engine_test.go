@@ -17,9 +17,11 @@ import (
 
 // served is a model whose matrices are large enough for every kind of kernel, with sizes that no register divides.
 func served(t testing.TB, family string, adjust func(*llm.Config)) llm.Model {
-	c := llm.Config{ModelType: family, VocabSize: 517, HiddenSize: 132, IntermediateSize: 300, NumHiddenLayers: 2, NumAttentionHeads: 6,
-		NumKeyValueHeads: 3, HeadDim: 22, MaxPositionEmbeddings: 4096, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 1e4},
-		BOS: 1, EOS: []int{2}, PAD: 0, InitStd: 0.15}
+	c := llm.Config{ModelType: family, VocabSize: 517, HiddenSize: 132, IntermediateSize: 300, NumHiddenLayers: 2,
+		NumAttentionHeads: 6,
+		NumKeyValueHeads:  3, HeadDim: 22, MaxPositionEmbeddings: 4096, NormEps: 1e-5, HiddenAct: "silu",
+		RoPE: nn.RoPEConfig{Theta: 1e4},
+		BOS:  1, EOS: []int{2}, PAD: 0, InitStd: 0.15}
 	if family == "mpt" {
 		c.NumKeyValueHeads, c.AlibiBiasMax = 6, 8
 	}
@@ -44,25 +46,29 @@ func requests(n int) (all []llm.Request) {
 		}
 		o := llm.Options{MaxNewTokens: 1 + r.IntN(25), PAD: -1, TopLogProbs: i % 3}
 		if i%2 == 1 {
-			o.Sampling = llm.Sampling{Temperature: 0.5 + r.Float64(), Seed: uint64(i), TopK: r.IntN(60), RepetitionPenalty: 1.2, FrequencyPenalty: 0.2}
+			o.Sampling = llm.Sampling{Temperature: 0.5 + r.Float64(), Seed: uint64(i), TopK: r.IntN(60),
+				RepetitionPenalty: 1.2, FrequencyPenalty: 0.2}
 		}
 		all = append(all, llm.Request{Prompt: llm.Prompts{IDs: [][]int32{ids}}, Options: o})
 	}
 	return all
 }
 
-// Answers are those of each request alone, bit for bit, log-probabilities included, whatever joins and leaves meanwhile.
+// Answers are those of each request alone, bit for bit, log-probabilities included, whatever joins and leaves
+// meanwhile.
 func TestEngineEqualsAlone(t *testing.T) {
 	long := func(c *llm.Config) {
 		c.NumKeyValueHeads, c.RoPE.Type, c.RoPE.OriginalMaxPosition = 6, "longrope", 60
 		for i := range 11 {
-			c.RoPE.ShortFactor, c.RoPE.LongFactor = append(c.RoPE.ShortFactor, 1), append(c.RoPE.LongFactor, 1+float64(i)/5)
+			c.RoPE.ShortFactor, c.RoPE.LongFactor = append(c.RoPE.ShortFactor, 1), append(c.RoPE.LongFactor,
+				1+float64(i)/5)
 		}
 	}
 	for _, c := range []struct {
 		family string
 		adjust func(*llm.Config)
-	}{{"llama", nil}, {"qwen3", nil}, {"mpt", nil}, {"phi3", long}, {"mistral", func(c *llm.Config) { c.SlidingWindow = 20 }}} {
+	}{{"llama", nil}, {"qwen3", nil}, {"mpt", nil}, {"phi3", long}, {"mistral",
+		func(c *llm.Config) { c.SlidingWindow = 20 }}} {
 		t.Run(c.family, func(t *testing.T) {
 			m := served(t, c.family, c.adjust)
 			all := requests(24)
@@ -93,7 +99,8 @@ func TestEngineEqualsAlone(t *testing.T) {
 				require.NoError(t, errs[i])
 				require.Equal(t, want[i], got[i], "request %d", i)
 			}
-			require.Eventually(t, func() bool { return e.Stats() == llm.EngineStats{} }, 5*time.Second, time.Millisecond)
+			require.Eventually(t, func() bool { return e.Stats() == llm.EngineStats{} }, 5*time.Second,
+				time.Millisecond)
 		})
 	}
 }
@@ -113,7 +120,8 @@ func (c *counting) Hidden(in llm.Input) *tensor.Tensor {
 func TestEngineCancellation(t *testing.T) {
 	m := &counting{Model: served(t, "llama", nil)}
 	e := llm.NewEngine(m, llm.EngineConfig{})
-	r := llm.Request{Prompt: llm.Prompts{IDs: [][]int32{{5, 6, 7}}}, Options: llm.Options{MaxNewTokens: 200, EOS: []int{}}}
+	r := llm.Request{Prompt: llm.Prompts{IDs: [][]int32{{5, 6, 7}}}, Options: llm.Options{MaxNewTokens: 200,
+		EOS: []int{}}}
 	other := r
 	other.Prompt = llm.Prompts{IDs: [][]int32{{8, 9}}}
 	want, err := llm.Generate(t.Context(), m.Model, other.Prompt, other.Options)
@@ -160,7 +168,8 @@ func TestEngineBounds(t *testing.T) {
 	for i := range 12 {
 		wait.Go(func() {
 			ids := make([]int32, 5+i)
-			for token, err := range e.Stream(t.Context(), llm.Request{Prompt: llm.Prompts{IDs: [][]int32{ids}}, Options: llm.Options{MaxNewTokens: 9, EOS: []int{}}}) {
+			for token, err := range e.Stream(t.Context(), llm.Request{Prompt: llm.Prompts{IDs: [][]int32{ids}},
+				Options: llm.Options{MaxNewTokens: 9, EOS: []int{}}}) {
 				_ = token
 				if s := e.Stats(); err != nil || s.Running > 3 || s.Tokens > 60 {
 					t.Errorf("%+v, %v", s, err)
@@ -169,21 +178,27 @@ func TestEngineBounds(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	_, err := e.Generate(t.Context(), llm.Request{Prompt: llm.Prompts{IDs: [][]int32{make([]int32, 55)}}, Options: llm.Options{MaxNewTokens: 9}})
+	_, err := e.Generate(t.Context(), llm.Request{Prompt: llm.Prompts{IDs: [][]int32{make([]int32, 55)}},
+		Options: llm.Options{MaxNewTokens: 9}})
 	require.ErrorContains(t, err, "a prompt of 55 positions and 9 new tokens exceed the engine's 60 tokens")
 	for says, r := range map[string]llm.Request{
 		"MaxNewTokens must be positive": {Prompt: llm.Prompts{IDs: [][]int32{{1}}}},
-		"neither beam search":           {Prompt: llm.Prompts{IDs: [][]int32{{1}}}, Options: llm.Options{MaxNewTokens: 1, Beams: 2}},
-		"2 prompts in a request":        {Prompt: llm.Prompts{IDs: [][]int32{{1}, {2}}}, Options: llm.Options{MaxNewTokens: 1}},
-		"outside the vocabulary":        {Prompt: llm.Prompts{IDs: [][]int32{{517}}}, Options: llm.Options{MaxNewTokens: 1}},
-		"Temperature -1":                {Prompt: llm.Prompts{IDs: [][]int32{{1}}}, Options: llm.Options{MaxNewTokens: 1, Sampling: llm.Sampling{Temperature: -1}}},
+		"neither beam search": {Prompt: llm.Prompts{IDs: [][]int32{{1}}},
+			Options: llm.Options{MaxNewTokens: 1, Beams: 2}},
+		"2 prompts in a request": {Prompt: llm.Prompts{IDs: [][]int32{{1}, {2}}},
+			Options: llm.Options{MaxNewTokens: 1}},
+		"outside the vocabulary": {Prompt: llm.Prompts{IDs: [][]int32{{517}}},
+			Options: llm.Options{MaxNewTokens: 1}},
+		"Temperature -1": {Prompt: llm.Prompts{IDs: [][]int32{{1}}},
+			Options: llm.Options{MaxNewTokens: 1, Sampling: llm.Sampling{Temperature: -1}}},
 	} {
 		_, err := e.Generate(t.Context(), r)
 		require.ErrorContains(t, err, says)
 	}
 }
 
-// Prompts that begin alike share the keys and values of whole chunks; answers stay those of each alone, and no more is kept than allowed.
+// Prompts that begin alike share the keys and values of whole chunks; answers stay those of each alone, and no more
+// is kept than allowed.
 func TestEngineKeepsBeginnings(t *testing.T) {
 	m := &counting{Model: served(t, "llama", nil)}
 	e := llm.NewEngine(m, llm.EngineConfig{KeepTokens: 1100})
@@ -202,8 +217,10 @@ func TestEngineKeepsBeginnings(t *testing.T) {
 		passed []int // by the prompt
 		kept   int
 	}{
-		{ids[:700], []int{512, 188}, 512}, {ids[:700], []int{188}, 512}, {ids[:513], []int{1}, 512}, {ids[:512], []int{512}, 512},
-		{ids, []int{512, 276}, 1024}, {changed, []int{512, 276}, 1024}, {ids[:1200], []int{512, 176}, 1024}, {other[:600], []int{512, 88}, 512}, {other[:650], []int{138}, 512},
+		{ids[:700], []int{512, 188}, 512}, {ids[:700], []int{188}, 512}, {ids[:513], []int{1}, 512}, {ids[:512],
+			[]int{512}, 512},
+		{ids, []int{512, 276}, 1024}, {changed, []int{512, 276}, 1024}, {ids[:1200], []int{512, 176},
+			1024}, {other[:600], []int{512, 88}, 512}, {other[:650], []int{138}, 512},
 	} {
 		p := llm.Prompts{IDs: [][]int32{c.ids}}
 		want, err := llm.Generate(t.Context(), m.Model, p, o)

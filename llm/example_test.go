@@ -12,8 +12,9 @@ import (
 
 // tiny is a model with fresh weights; Load reads a trained one.
 func tiny() llm.Model {
-	m, err := llm.New(rand.New(rand.NewPCG(1, 2)), llm.Config{ModelType: "llama", VocabSize: 40, HiddenSize: 32, IntermediateSize: 48,
-		NumHiddenLayers: 2, NumAttentionHeads: 2, MaxPositionEmbeddings: 256, NormEps: 1e-5, HiddenAct: "silu",
+	m, err := llm.New(rand.New(rand.NewPCG(1, 2)), llm.Config{ModelType: "llama", VocabSize: 40, HiddenSize: 32,
+		IntermediateSize: 48,
+		NumHiddenLayers:  2, NumAttentionHeads: 2, MaxPositionEmbeddings: 256, NormEps: 1e-5, HiddenAct: "silu",
 		RoPE: nn.RoPEConfig{Theta: 10000}, BOS: 1, EOS: []int{2}, PAD: 0, InitStd: 0.1})
 	if err != nil {
 		panic(err)
@@ -63,7 +64,8 @@ func ExampleEngine() {
 func ExampleLogProbs() {
 	m := tiny()
 	ids := tensor.Ints([]int{1, 5, 6, 7, 1, 8, 9, 2}, 2, 4)
-	labels := tensor.Ints([]int{-100, -100, 6, 7, -100, 8, 9, 2}, 2, 4) // the first row's prompt has two tokens, the second's one
+	// the first row's prompt has two tokens, the second's one
+	labels := tensor.Ints([]int{-100, -100, 6, 7, -100, 8, 9, 2}, 2, 4)
 	p := llm.LogProbs(m, llm.Input{Embeds: m.Embed(ids)}, labels)
 	fmt.Println(p.Shape(), p.Data()[:2], p.Data()[2] < 0)
 	p.Sum(1).Mean().Scale(-1).Backward() // the mean negative log-likelihood of the rows
@@ -109,7 +111,8 @@ func ExampleBlock() {
 		old := b.(*llm.LlamaBlock)
 		m.Decoder.Layers[i] = &Parallel{Norm: old.InputNorm, Attention: old.Attention, MLP: old.MLP}
 	}
-	out, err := llm.Generate(context.Background(), m, llm.Prompts{IDs: [][]int32{{1, 5}}}, llm.Options{MaxNewTokens: 3, EOS: []int{}})
+	out, err := llm.Generate(context.Background(), m, llm.Prompts{IDs: [][]int32{{1, 5}}},
+		llm.Options{MaxNewTokens: 3, EOS: []int{}})
 	if err != nil {
 		panic(err)
 	}

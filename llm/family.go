@@ -10,20 +10,23 @@ import (
 	"github.com/gollava/gollava/internal/jsonfile"
 )
 
-// Family is one kind of decoder: its names, how its config.json is read and written, and how its blocks are built. All families of this package
-// are listed in [Families], each in a file of its own. A family of another package is a value of this type as well: pass it to [New],
-// [ReadConfig] and [Load]. A Family is read only and safe for concurrent use.
+// Family is one kind of decoder: its names, how its config.json is read and written, and how its blocks are built.
+// All families of this package are listed in [Families], each in a file of its own. A family of another package is a
+// value of this type as well: pass it to [New], [ReadConfig] and [Load]. A Family is read only and safe for
+// concurrent use.
 type Family struct {
 	Type         string // model_type of config.json
 	Architecture string // of config.json's architectures
 
-	// The same of LLaVA's original checkpoints with this decoder, such as llava_mistral and LlavaMistralForCausalLM. Empty: LLaVA has none.
+	// The same of LLaVA's original checkpoints with this decoder, such as llava_mistral and LlavaMistralForCausalLM.
+	// Empty: LLaVA has none.
 	LLaVA             string
 	LLaVAArchitecture string
 	Aliases           []string // other model types that are read as Type
 
 	Template string // conversation template, a name of package data/chat, that LLaVA uses with it
-	Defaults string // JSON: values that transformers' config class gives to absent fields and leaves out of a nested text_config
+	// JSON: values that transformers' config class gives to absent fields and leaves out of a nested text_config
+	Defaults string
 
 	// Read returns the Config in raw, the bytes of config.json. Its errors name the field.
 	Read func(raw []byte) (Config, error)
@@ -31,7 +34,8 @@ type Family struct {
 	// Write returns what is encoded as config.json. nil: the common fields in Llama's spelling.
 	Write func(c Config) any
 
-	// New builds the model of c, which is valid, with transformers' initial weights. With a nil r the weights are to be loaded.
+	// New builds the model of c, which is valid, with transformers' initial weights. With a nil r the weights are to
+	// be loaded.
 	New func(r *rand.Rand, c Config) (Model, error)
 }
 
@@ -91,8 +95,8 @@ func parseConfig(raw []byte, extra []Family) (Config, error) {
 	return c, c.Validate()
 }
 
-// withDefaults adds fields to a config.json that lacks them: a text_config leaves out what equals transformers' defaults, and early files some
-// more. A field that is null is there: sliding_window null means none.
+// withDefaults adds fields to a config.json that lacks them: a text_config leaves out what equals transformers'
+// defaults, and early files some more. A field that is null is there: sliding_window null means none.
 func withDefaults(raw []byte, defaults string) ([]byte, error) {
 	if defaults == "" {
 		return raw, nil

@@ -15,8 +15,9 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// A family from outside, as a user would write it: Gemma, whose embeddings are scaled by √C, whose norms multiply by 1 + w, and whose MLP uses a
-// GELU. Nothing of package llm knows it. Source: Gemma Team 2024; transformers' modeling_gemma, names included.
+// A family from outside, as a user would write it: Gemma, whose embeddings are scaled by √C, whose norms multiply by
+// 1 + w, and whose MLP uses a GELU. Nothing of package llm knows it. Source: Gemma Team 2024; transformers'
+// modeling_gemma, names included.
 
 func gemma() llm.Family {
 	return llm.Family{Type: "gemma", Architecture: "GemmaForCausalLM", Template: "gemma",
@@ -34,12 +35,17 @@ func gemma() llm.Family {
 				EOS       llm.EndTokens `json:"eos_token_id"`
 			}{}
 			err = json.Unmarshal(raw, &f)
-			return llm.Config{VocabSize: f.Vocab, HiddenSize: f.Hidden, IntermediateSize: f.Inner, NumHiddenLayers: f.Layers, NumAttentionHeads: f.Heads,
-				NumKeyValueHeads: f.KV, HeadDim: f.HeadDim, MaxPositionEmbeddings: f.Positions, NormEps: f.Eps, HiddenAct: "gelu_pytorch_tanh",
+			return llm.Config{VocabSize: f.Vocab, HiddenSize: f.Hidden, IntermediateSize: f.Inner,
+				NumHiddenLayers: f.Layers, NumAttentionHeads: f.Heads,
+				NumKeyValueHeads: f.KV, HeadDim: f.HeadDim, MaxPositionEmbeddings: f.Positions, NormEps: f.Eps,
+				HiddenAct:         "gelu_pytorch_tanh",
 				TieWordEmbeddings: true, RoPE: nn.RoPEConfig{Theta: 10000}, BOS: 1, EOS: f.EOS, PAD: -1}, err
 		},
 		New: func(r *rand.Rand, c llm.Config) (llm.Model, error) {
-			m, err := llm.NewLlama(r, c, func(r *rand.Rand, c *llm.Config, _ int) llm.Block { return newGemmaBlock(r, c) })
+			m, err := llm.NewLlama(r, c, func(r *rand.Rand, c *llm.Config,
+				_ int) llm.Block {
+				return newGemmaBlock(r, c)
+			})
 			if err != nil {
 				return nil, err
 			}
@@ -98,8 +104,9 @@ func newGemmaBlock(r *rand.Rand, c *llm.Config) *GemmaBlock {
 	C, F, H, G, D := c.HiddenSize, c.IntermediateSize, c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadDim
 	linear := func(in, out int) nn.Layer { return nn.NewLinear(r, in, out, false) }
 	return &GemmaBlock{InputNorm: newGemmaNorm(*c), MLPNorm: newGemmaNorm(*c),
-		Attention: &GemmaAttention{Query: linear(C, H*D), Key: linear(C, G*D), Value: linear(C, G*D), Output: linear(H*D, C), heads: H, kv: G, dim: D},
-		MLP:       &GemmaMLP{Gate: linear(C, F), Up: linear(C, F), Down: linear(F, C)}}
+		Attention: &GemmaAttention{Query: linear(C, H*D), Key: linear(C, G*D), Value: linear(C, G*D),
+			Output: linear(H*D, C), heads: H, kv: G, dim: D},
+		MLP: &GemmaMLP{Gate: linear(C, F), Up: linear(C, F), Down: linear(F, C)}}
 }
 
 func (b *GemmaBlock) Forward(x *tensor.Tensor, p *llm.Pass) *tensor.Tensor {
@@ -187,13 +194,14 @@ func (g *Gated) Forward(x *tensor.Tensor, p *llm.Pass) *tensor.Tensor {
 	return g.Block.Forward(x.Add(y.Mul(g.Gate.Tanh())), p)
 }
 
-// Cross-attention over a context: each text position sees the states of its own image; cached decoding equals full decoding, the states are
-// projected once for each sequence, and gradients reach the context, recomputed or not.
+// Cross-attention over a context: each text position sees the states of its own image; cached decoding equals full
+// decoding, the states are projected once for each sequence, and gradients reach the context, recomputed or not.
 func TestContext(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
 	m := load(t, "llama").(*llm.Llama)
 	C := m.Config().HiddenSize
-	gated := &Gated{Block: m.Decoder.Layers[1], Query: nn.NewLinear(r, C, C, false), Key: nn.NewLinear(r, 7, C, false), Value: nn.NewLinear(r, 7, C, false),
+	gated := &Gated{Block: m.Decoder.Layers[1], Query: nn.NewLinear(r, C, C, false),
+		Key: nn.NewLinear(r, 7, C, false), Value: nn.NewLinear(r, 7, C, false),
 		Gate: tensor.From([]float32{0.8}, 1).Param()}
 	for _, w := range []*tensor.Tensor{gated.Query.Weight, gated.Key.Weight, gated.Value.Weight} {
 		copy(w.Data(), tensor.Randn(r, 0.6, w.Shape()...).Data())
@@ -212,7 +220,8 @@ func TestContext(t *testing.T) {
 	}
 	states := tensor.Randn(r, 1, 1, 6, 7)
 	hidden := func(states *tensor.Tensor) *tensor.Tensor {
-		return m.Hidden(llm.Input{Embeds: m.Embed(tensor.WrapInts(ids, 1, T)), Context: &llm.Context{States: states, From: from, To: to}})
+		return m.Hidden(llm.Input{Embeds: m.Embed(tensor.WrapInts(ids, 1, T)),
+			Context: &llm.Context{States: states, From: from, To: to}})
 	}
 	full := hidden(states)
 	changed := states.Clone()
@@ -249,12 +258,14 @@ func TestContext(t *testing.T) {
 	b, err := llm.Generate(t.Context(), m, p, llm.Options{MaxNewTokens: 5, EOS: []int{}, NoCache: true})
 	require.NoError(t, err)
 	require.Equal(t, b.IDs, a.IDs)
-	e, err := llm.NewEngine(m, llm.EngineConfig{}).Generate(t.Context(), llm.Request{Prompt: p, Options: llm.Options{MaxNewTokens: 5, EOS: []int{}}})
+	e, err := llm.NewEngine(m, llm.EngineConfig{}).Generate(t.Context(),
+		llm.Request{Prompt: p, Options: llm.Options{MaxNewTokens: 5, EOS: []int{}}})
 	require.NoError(t, err)
 	require.Equal(t, a.IDs, e.IDs)
 }
 
-// A prefix attends to itself in both directions: its hidden states depend on all of it, and cached decoding after it equals the full pass.
+// A prefix attends to itself in both directions: its hidden states depend on all of it, and cached decoding after it
+// equals the full pass.
 func TestPrefix(t *testing.T) {
 	for _, family := range []string{"llama", "qwen2", "mpt"} {
 		m := load(t, family)

@@ -14,8 +14,8 @@ type Prompts struct {
 	Embeds *tensor.Tensor // [B, T, C], such as text with image features
 	Mask   []int32        // [B·T] with Embeds: 0 at padding, which lies at the left; nil: none
 
-	// Seen are the ids that penalties and bans know of each row. nil: IDs. A [Session] keeps them; it wants one for each position of Embeds,
-	// negative where there is none.
+	// Seen are the ids that penalties and bans know of each row. nil: IDs. A [Session] keeps them; it wants one for
+	// each position of Embeds, negative where there is none.
 	Seen [][]int32
 
 	Prefix  []int32  // [B], see [Input]; nil: none
@@ -39,15 +39,17 @@ type Options struct {
 	ForcedBOS    []int // forced_bos_token_id: the second token of a sequence whose prompt has one position; nil: free
 	ForcedEOS    []int // forced_eos_token_id: one of these is the last of MaxNewTokens tokens; nil: free
 
-	// Allow, if not nil, reports whether a token may follow the new ones so far, as a grammar does. The choice is made among all tokens first, and
-	// again among the allowed ones if that is not allowed. It is called by the goroutine that computes, which for a request of an [Engine]
-	// is the engine's. No token left to choose is an error.
+	// Allow, if not nil, reports whether a token may follow the new ones so far, as a grammar does. The choice is
+	// made among all tokens first, and again among the allowed ones if that is not allowed. It is called by the
+	// goroutine that computes, which for a request of an [Engine] is the engine's. No token left to choose is an
+	// error.
 	Allow func(generated []int32, id int32) bool
 
 	LogProbs    bool // fill in the log-probability of each token. Not with Beams
 	TopLogProbs int  // with so many most likely candidates each; above 0 implies LogProbs
 
-	// OnToken, if not nil, sees every token of every row as it is chosen; an error ends generation and is returned. Not with Beams.
+	// OnToken, if not nil, sees every token of every row as it is chosen; an error ends generation and is returned.
+	// Not with Beams.
 	OnToken func(row int, id int32) error
 }
 
@@ -58,9 +60,10 @@ type Generated struct {
 	Scores []float64 // of beam search: Σ log p / n^penalty
 }
 
-// Generate continues prompts by up to MaxNewTokens tokens each. It returns early with ctx's error. The memory of each token is recycled. One row
-// gets the same tokens, bit for bit, as from an [Engine]; of several rows the prompts are computed together, which may round differently.
-// Source: transformers' generation/utils, whose ids it reproduces. It is safe for concurrent use with one model.
+// Generate continues prompts by up to MaxNewTokens tokens each. It returns early with ctx's error. The memory of each
+// token is recycled. One row gets the same tokens, bit for bit, as from an [Engine]; of several rows the prompts are
+// computed together, which may round differently. Source: transformers' generation/utils, whose ids it reproduces. It
+// is safe for concurrent use with one model.
 func Generate(ctx context.Context, m Model, p Prompts, o Options) (out Generated, err error) {
 	if err := o.complete(m); err != nil {
 		return out, err
@@ -104,7 +107,8 @@ func (o *Options) complete(m Model) error {
 	case o.Beams > 1 && (o.OnToken != nil || len(o.StopStrings) > 0 || o.LogProbs):
 		return fmt.Errorf("llm: beam search chooses its tokens at the end: no OnToken, no stop strings, no LogProbs")
 	case o.MinNewTokens < 0 || o.MinLength < 0 || o.TopLogProbs < 0:
-		return fmt.Errorf("llm: MinNewTokens %d, MinLength %d and TopLogProbs %d must not be negative", o.MinNewTokens, o.MinLength, o.TopLogProbs)
+		return fmt.Errorf("llm: MinNewTokens %d, MinLength %d and TopLogProbs %d must not be negative",
+			o.MinNewTokens, o.MinLength, o.TopLogProbs)
 	}
 	for _, id := range slices.Concat(o.ForcedBOS, o.ForcedEOS) {
 		if id < 0 || id >= c.VocabSize {

@@ -7,7 +7,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// kept holds beginnings of prompts, the latest used first. They are whole chunks, whose keys and values do not depend on what follows.
+// kept holds beginnings of prompts, the latest used first. They are whole chunks, whose keys and values do not depend
+// on what follows.
 type kept struct {
 	mu  sync.Mutex
 	all []beginning
@@ -61,13 +62,15 @@ func (k *kept) begin(r *row) {
 // common is the number of positions, whole chunks of at most most, in which the row begins alike.
 func (b *beginning) common(r *row, most int) int {
 	C, n := r.fresh.Dim(2), 0
-	for n+prefillChunk <= min(most, b.n) && slices.Equal(b.embeds[n*C:(n+prefillChunk)*C], r.fresh.Data()[n*C:(n+prefillChunk)*C]) {
+	for n+prefillChunk <= min(most, b.n) && slices.Equal(b.embeds[n*C:(n+prefillChunk)*C],
+		r.fresh.Data()[n*C:(n+prefillChunk)*C]) {
 		n += prefillChunk
 	}
 	return n
 }
 
-// add keeps the beginning of a row whose prompt is in its cache, and forgets those used longest ago beyond the given number of positions.
+// add keeps the beginning of a row whose prompt is in its cache, and forgets those used longest ago beyond the given
+// number of positions.
 func (k *kept) add(r *row, positions int) {
 	n := min(r.fresh.Dim(1), positions) / prefillChunk * prefillChunk
 	if n == 0 || !r.plain() {
@@ -85,7 +88,8 @@ func (k *kept) add(r *row, positions int) {
 	s := &sequence{n: n}
 	tensor.Scope(func(a *tensor.Arena) {
 		for _, l := range r.cache.rows[0].layers {
-			s.layers = append(s.layers, cached{k: l.k.In(a).Slice(1, 0, n).Clone(), v: l.v.In(a).Slice(1, 0, n).Clone()})
+			s.layers = append(s.layers, cached{k: l.k.In(a).Slice(1, 0, n).Clone(),
+				v: l.v.In(a).Slice(1, 0, n).Clone()})
 		}
 	})
 	C := r.fresh.Dim(2)

@@ -12,18 +12,23 @@ import (
 
 // llama is the family of Llama and Vicuna. Source: Touvron et al. 2023.
 func llama() Family {
-	return Family{Type: "llama", Architecture: "LlamaForCausalLM", LLaVA: "llava_llama", LLaVAArchitecture: "LlavaLlamaForCausalLM",
-		Aliases: []string{"llava"}, Template: "vicuna_v1",
-		Defaults: `{"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32, "num_attention_heads": 32,
+	return Family{Type: "llama", Architecture: "LlamaForCausalLM", LLaVA: "llava_llama",
+		LLaVAArchitecture: "LlavaLlamaForCausalLM",
+		Aliases:           []string{"llava"}, Template: "vicuna_v1",
+		Defaults: `{"vocab_size": 32000, "hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32,
+			"num_attention_heads": 32,
 			"max_position_embeddings": 2048, "rms_norm_eps": 1e-6, "bos_token_id": 1, "eos_token_id": 2}`,
 		Read: func(raw []byte) (Config, error) { return readLlama(raw, nil) },
 		New: func(r *rand.Rand, c Config) (Model, error) {
-			return NewLlama(r, c, func(r *rand.Rand, c *Config, _ int) Block { return newLlamaBlock(r, c, c.AttentionBias) })
+			return NewLlama(r, c, func(r *rand.Rand, c *Config, _ int) Block {
+				return newLlamaBlock(r, c,
+					c.AttentionBias)
+			})
 		}}
 }
 
-// Llama is the decoder of Llama, Mistral, Qwen2, Qwen3 and Phi-3, which differ in their blocks. Source: transformers' modeling_llama, names
-// included.
+// Llama is the decoder of Llama, Mistral, Qwen2, Qwen3 and Phi-3, which differ in their blocks. Source: transformers'
+// modeling_llama, names included.
 // It is safe for concurrent use while nobody changes its parameters.
 type Llama struct {
 	Decoder Decoder  `param:"model"`
@@ -41,8 +46,9 @@ type Decoder struct {
 	Norm      nn.Layer      `param:"norm"`
 }
 
-// NewLlama builds a decoder of c's sizes with the given blocks, layer by layer, and with transformers' initial weights N(0, 0.02²). With a nil r
-// the weights are to be loaded. The error names the field of c's rotary embeddings that is not supported.
+// NewLlama builds a decoder of c's sizes with the given blocks, layer by layer, and with transformers' initial
+// weights N(0, 0.02²). With a nil r the weights are to be loaded. The error names the field of c's rotary embeddings
+// that is not supported.
 func NewLlama(r *rand.Rand, c Config, block func(r *rand.Rand, c *Config, layer int) Block) (*Llama, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
@@ -52,7 +58,8 @@ func NewLlama(r *rand.Rand, c Config, block func(r *rand.Rand, c *Config, layer 
 		return nil, err
 	}
 	m := &Llama{config: c, rope: rope, Decoder: Decoder{
-		Embedding: nn.NewEmbedding(r, c.VocabSize, c.HiddenSize, initStd), Norm: nn.NewRMSNorm(r, c.HiddenSize, c.NormEps)}}
+		Embedding: nn.NewEmbedding(r, c.VocabSize, c.HiddenSize, initStd), Norm: nn.NewRMSNorm(r, c.HiddenSize,
+			c.NormEps)}}
 	for i := range c.NumHiddenLayers {
 		m.Decoder.Layers = append(m.Decoder.Layers, block(r, &c, i))
 	}
@@ -86,7 +93,8 @@ func (m *Llama) rescale() {
 			continue
 		case name == "model.embed_tokens.weight":
 			k = embedding / initStd
-		case c.DampResidual && (strings.HasSuffix(name, ".o_proj.weight") || strings.HasSuffix(name, ".down_proj.weight")):
+		case c.DampResidual && (strings.HasSuffix(name, ".o_proj.weight") ||
+			strings.HasSuffix(name, ".down_proj.weight")):
 			k /= math.Sqrt(2 * float64(c.NumHiddenLayers))
 		}
 		if k == 1 {
@@ -121,7 +129,8 @@ func (m *Llama) RoPE() *nn.RoPE { return m.rope }
 
 // Hidden runs all blocks and the final norm.
 func (m *Llama) Hidden(in Input) *tensor.Tensor {
-	p := NewPass(in, PassConfig{Blocks: len(m.Decoder.Layers), RoPE: m.rope, Window: m.config.window, Recompute: m.recompute.Load()})
+	p := NewPass(in, PassConfig{Blocks: len(m.Decoder.Layers), RoPE: m.rope, Window: m.config.window,
+		Recompute: m.recompute.Load()})
 	x := in.Embeds // [B, T, C]
 	for _, b := range m.Decoder.Layers {
 		x = p.Run(b, x)
@@ -147,10 +156,12 @@ func newLlamaBlock(r *rand.Rand, c *Config, outputBias bool) *LlamaBlock {
 	return &LlamaBlock{
 		InputNorm: nn.NewRMSNorm(r, C, c.NormEps),
 		Attention: &Attention{queryHeads: c.NumAttentionHeads, kvHeads: c.NumKeyValueHeads, headDim: c.HeadDim,
-			Query: linear(r, C, q, c.AttentionBias), Key: linear(r, C, kv, c.AttentionBias), Value: linear(r, C, kv, c.AttentionBias),
+			Query: linear(r, C, q, c.AttentionBias), Key: linear(r, C, kv, c.AttentionBias), Value: linear(r, C, kv,
+				c.AttentionBias),
 			Output: linear(r, q, C, outputBias)},
 		MLPNorm: nn.NewRMSNorm(r, C, c.NormEps),
-		MLP:     &MLP{Gate: linear(r, C, F, c.MLPBias), Up: linear(r, C, F, c.MLPBias), Down: linear(r, F, C, c.MLPBias), act: act},
+		MLP: &MLP{Gate: linear(r, C, F, c.MLPBias), Up: linear(r, C, F, c.MLPBias),
+			Down: linear(r, F, C, c.MLPBias), act: act},
 	}
 }
 
@@ -161,7 +172,8 @@ func (b *LlamaBlock) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
 	return x.Add(b.MLP.Forward(b.MLPNorm.Forward(x)))
 }
 
-// Attention is causal self-attention with rotary embeddings and grouped key-value heads. Qwen3 normalises queries and keys per head.
+// Attention is causal self-attention with rotary embeddings and grouped key-value heads. Qwen3 normalises queries and
+// keys per head.
 type Attention struct {
 	Query     nn.Layer `param:"q_proj"`
 	Key       nn.Layer `param:"k_proj"`

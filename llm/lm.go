@@ -8,13 +8,15 @@ import (
 // Logits applies the model's head to hidden states [..., C]: [..., V].
 func Logits(m Model, hidden *tensor.Tensor) *tensor.Tensor { return m.Head().Forward(hidden) }
 
-// Loss is the mean cross-entropy of predicting each label from the tokens before it: the hidden state of position t is scored against the label
-// at t+1. labels are int32 [B, T], tensor.IgnoreIndex where there is nothing to learn. It panics if that leaves none. Only positions that are
-// scored go through the last block's MLP and the head (in.Rows is set here), and the logits are formed in chunks. The result is a scalar.
+// Loss is the mean cross-entropy of predicting each label from the tokens before it: the hidden state of position t
+// is scored against the label at t+1. labels are int32 [B, T], tensor.IgnoreIndex where there is nothing to learn. It
+// panics if that leaves none. Only positions that are scored go through the last block's MLP and the head (in.Rows is
+// set here), and the logits are formed in chunks. The result is a scalar.
 func Loss(m Model, in Input, labels *tensor.Tensor) *tensor.Tensor {
 	rows, next := scored("Loss", labels, m.Config().VocabSize)
 	if len(rows) == 0 {
-		tensor.Fail("Loss", "no label to learn: after the first of each row, all of %v are %d (IgnoreIndex); leave such a batch out",
+		tensor.Fail("Loss",
+			"no label to learn: after the first of each row, all of %v are %d (IgnoreIndex); leave such a batch out",
 			labels.Shape(), tensor.IgnoreIndex)
 	}
 	in.Rows = rows
@@ -27,10 +29,10 @@ func Loss(m Model, in Input, labels *tensor.Tensor) *tensor.Tensor {
 }
 
 // LogProbs returns the log-probability of each label given the tokens before it, float32 [B, T]: element (b, t) is
-// log softmax(logits at t−1)[labels(b, t)], and 0 at t = 0 and where labels (int32 [B, T]) hold tensor.IgnoreIndex. It panics for other labels
-// outside the vocabulary. The result is recorded, as for DPO, PPO and likelihood scores; sum it over t for the log-likelihood of a row's labels.
-// The logits are formed in chunks of rows, in the backward pass once more. Only scored positions go through the last block's MLP and the head
-// (in.Rows is set here).
+// log softmax(logits at t−1)[labels(b, t)], and 0 at t = 0 and where labels (int32 [B, T]) hold tensor.IgnoreIndex.
+// It panics for other labels outside the vocabulary. The result is recorded, as for DPO, PPO and likelihood scores;
+// sum it over t for the log-likelihood of a row's labels. The logits are formed in chunks of rows, in the backward
+// pass once more. Only scored positions go through the last block's MLP and the head (in.Rows is set here).
 func LogProbs(m Model, in Input, labels *tensor.Tensor) *tensor.Tensor {
 	B, T := labels.Dims2()
 	rows, next := scored("LogProbs", labels, m.Config().VocabSize)
@@ -72,7 +74,8 @@ func scored(op string, labels *tensor.Tensor, vocabulary int) (rows, next []int3
 		switch {
 		case l == tensor.IgnoreIndex:
 		case l < 0 || int(l) >= vocabulary:
-			tensor.Fail(op, "label %d of row %d at position %d is neither in [0, %d) nor %d", l, i/T, i%T+1, vocabulary, tensor.IgnoreIndex)
+			tensor.Fail(op, "label %d of row %d at position %d is neither in [0, %d) nor %d", l, i/T, i%T+1,
+				vocabulary, tensor.IgnoreIndex)
 		default:
 			rows, next = append(rows, int32(i)), append(next, l)
 		}
@@ -80,7 +83,8 @@ func scored(op string, labels *tensor.Tensor, vocabulary int) (rows, next []int3
 	return rows, next
 }
 
-// Shift moves labels [B, T] one to the left, so that position t holds what comes next; the last of each row is tensor.IgnoreIndex.
+// Shift moves labels [B, T] one to the left, so that position t holds what comes next; the last of each row is
+// tensor.IgnoreIndex.
 func Shift(labels *tensor.Tensor) *tensor.Tensor {
 	B, T := labels.Dims2()
 	from, to := labels.IntData(), make([]int32, B*T)
@@ -94,8 +98,9 @@ func Shift(labels *tensor.Tensor) *tensor.Tensor {
 	return tensor.Ints(to, B, T)
 }
 
-// Extent reads an attention mask, rows of 0 and 1 with the ones in one piece (padding at either side), as Start and End for [Input], with
-// positions that count the real tokens from 0; pads get 0. It reports false for a mask with a hole.
+// Extent reads an attention mask, rows of 0 and 1 with the ones in one piece (padding at either side), as Start and
+// End for [Input], with positions that count the real tokens from 0; pads get 0. It reports false for a mask with a
+// hole.
 func Extent(mask []int32, rows int) (start, end, positions []int32, ok bool) {
 	start, end, positions = make([]int32, rows), make([]int32, rows), make([]int32, len(mask))
 	T := len(mask) / max(rows, 1)

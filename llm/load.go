@@ -13,8 +13,10 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Load reads the checkpoint in dir as transformers writes it: config.json and the weights, in one file or in shards; or a GGUF
-// file, whose weights stay in its blocks unless o says otherwise. o says what the weights are kept as. The model is of one of extra or of [Families]. Errors name the file and the field, or list every tensor that does not fit.
+// Load reads the checkpoint in dir as transformers writes it: config.json and the weights, in one file or in shards;
+// or a GGUF file, whose weights stay in its blocks unless o says otherwise. o says what the weights are kept as. The
+// model is of one of extra or of [Families]. Errors name the file and the field, or list every tensor that does not
+// fit.
 func Load(dir string, o nn.LoadOptions, extra ...Family) (Model, error) {
 	c, err := ReadConfig(dir, extra...)
 	if err != nil {

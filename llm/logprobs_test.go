@@ -28,10 +28,12 @@ func plainLogProbs(m llm.Model, in llm.Input, labels *tensor.Tensor) *tensor.Ten
 	return tensor.Concat(1, tensor.New(B, 1), before.Slice(1, 0, T-1))
 }
 
-// LogProbs and its gradients are those of the plain composition, with padding, ignored labels, a tied head and a head that is no Linear.
+// LogProbs and its gradients are those of the plain composition, with padding, ignored labels, a tied head and a head
+// that is no Linear.
 func TestLogProbs(t *testing.T) {
 	ids := tensor.Ints([]int{3, 9, 4, 17, 5, 6, 20, 8, 11, 2, 9, 1, 7, 7, 16, 5, 12, 3, 10, 19, 4}, 3, 7)
-	labels := tensor.Ints([]int{3, -100, 4, 17, -100, 6, 20, 8, 11, 2, 9, 1, 7, 7, -100, -100, -100, -100, -100, -100, 4}, 3, 7)
+	labels := tensor.Ints([]int{3, -100, 4, 17, -100, 6, 20, 8, 11, 2, 9, 1, 7, 7, -100, -100, -100, -100, -100, -100,
+		4}, 3, 7)
 	dy := tensor.Randn(rand.New(rand.NewPCG(3, 1)), 1, 3, 7)
 	for _, family := range families {
 		for _, wrapped := range []bool{false, true} {
@@ -82,16 +84,22 @@ func TestLogProbsOfNothing(t *testing.T) {
 	ids := tensor.Ints([]int{3, 9, 4, 17}, 2, 2)
 	p := llm.LogProbs(m, llm.Input{Embeds: m.Embed(ids)}, tensor.Ints([]int{5, -100, 6, -100}, 2, 2))
 	require.Equal(t, make([]float32, 4), p.Data())
-	err := tensor.Catch(func() { llm.LogProbs(m, llm.Input{Embeds: m.Embed(ids)}, tensor.Ints([]int{5, 99, 6, 7}, 2, 2)) })
+	err := tensor.Catch(func() {
+		llm.LogProbs(m, llm.Input{Embeds: m.Embed(ids)},
+			tensor.Ints([]int{5, 99, 6, 7}, 2, 2))
+	})
 	require.ErrorContains(t, err, "LogProbs: label 99 of row 0 at position 1")
 }
 
-// All logits of 96 positions and 2¹⁸ tokens would take 96 MiB. A chunk of 32 rows takes a third, and its gradient as much again.
+// All logits of 96 positions and 2¹⁸ tokens would take 96 MiB. A chunk of 32 rows takes a third, and its gradient as
+// much again.
 func TestLogProbsIsChunked(t *testing.T) {
 	const V = 1 << 18
 	r := rand.New(rand.NewPCG(1, 1))
-	m, err := llm.New(r, llm.Config{ModelType: "llama", VocabSize: V, HiddenSize: 2, IntermediateSize: 2, NumHiddenLayers: 1, NumAttentionHeads: 1,
-		MaxPositionEmbeddings: 128, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 1e4}, TieWordEmbeddings: true})
+	m, err := llm.New(r, llm.Config{ModelType: "llama", VocabSize: V, HiddenSize: 2, IntermediateSize: 2,
+		NumHiddenLayers: 1, NumAttentionHeads: 1,
+		MaxPositionEmbeddings: 128, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 1e4},
+		TieWordEmbeddings: true})
 	require.NoError(t, err)
 	ids := make([]int32, 97)
 	for i := range ids {

@@ -1,8 +1,9 @@
-// Package llm holds decoders (Llama, Vicuna, Mistral, Qwen2, Qwen3, Phi-3, MPT), their key-value cache and text generation. It reads and writes the
-// checkpoints of transformers.
+// Package llm holds decoders (Llama, Vicuna, Mistral, Qwen2, Qwen3, Phi-3, MPT), their key-value cache and text
+// generation. It reads and writes the checkpoints of transformers.
 //
-// A model maps token embeddings [B, T, C] to hidden states, so that a caller may put image features among them; [Generate] continues prompts,
-// and [LogProbs] scores text. A decoder is a [Family]; a layer of it is a [Block], of this package or of another.
+// A model maps token embeddings [B, T, C] to hidden states, so that a caller may put image features among them;
+// [Generate] continues prompts, and [LogProbs] scores text. A decoder is a [Family]; a layer of it is a [Block], of
+// this package or of another.
 package llm
 
 import (
@@ -12,7 +13,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Model is a causal language model. Those of this package are safe for concurrent use while nobody changes their parameters.
+// Model is a causal language model. Those of this package are safe for concurrent use while nobody changes their
+// parameters.
 type Model interface {
 	Config() Config
 
@@ -25,12 +27,13 @@ type Model interface {
 	// Head is the layer from hidden states to logits [.., V].
 	Head() nn.Layer
 
-	// SetRecompute says whether training keeps only the inputs of each block and computes the rest again in the backward pass.
+	// SetRecompute says whether training keeps only the inputs of each block and computes the rest again in the
+	// backward pass.
 	SetRecompute(on bool)
 }
 
-// New builds the model that c describes, of one of extra or of [Families], with transformers' initial weights. With a nil r the weights are to
-// be loaded. Its errors name the field of c.
+// New builds the model that c describes, of one of extra or of [Families], with transformers' initial weights. With a
+// nil r the weights are to be loaded. Its errors name the field of c.
 func New(r *rand.Rand, c Config, extra ...Family) (Model, error) {
 	f, err := family(c.ModelType, extra)
 	if err != nil {

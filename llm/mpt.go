@@ -9,8 +9,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// MPT is MosaicML's decoder: LayerNorm without bias, ALiBi instead of positions, GELU. Source: transformers' modeling_mpt, names included; Press
-// et al. 2022 for ALiBi.
+// MPT is MosaicML's decoder: LayerNorm without bias, ALiBi instead of positions, GELU. Source: transformers'
+// modeling_mpt, names included; Press et al. 2022 for ALiBi.
 // It is safe for concurrent use while nobody changes its parameters.
 type MPT struct {
 	Transformer MPTDecoder `param:"transformer"`
@@ -56,10 +56,12 @@ func newMPT(r *rand.Rand, c Config) *MPT {
 		Embedding: nn.NewEmbedding(r, c.VocabSize, C, initStd), Norm: nn.NewLayerNorm(r, C, c.NormEps, false)}}
 	for range c.NumHiddenLayers {
 		m.Transformer.Blocks = append(m.Transformer.Blocks, &MPTBlock{
-			Norm1:     nn.NewLayerNorm(r, C, c.NormEps, false),
-			Attention: &MPTAttention{QKV: linear(r, C, 3*C, false), Output: linear(r, C, C, false), headCount: c.NumAttentionHeads},
-			Norm2:     nn.NewLayerNorm(r, C, c.NormEps, false),
-			FFN:       &MPTFFN{Up: linear(r, C, c.IntermediateSize, false), Down: linear(r, c.IntermediateSize, C, false)},
+			Norm1: nn.NewLayerNorm(r, C, c.NormEps, false),
+			Attention: &MPTAttention{QKV: linear(r, C, 3*C, false), Output: linear(r, C, C, false),
+				headCount: c.NumAttentionHeads},
+			Norm2: nn.NewLayerNorm(r, C, c.NormEps, false),
+			FFN: &MPTFFN{Up: linear(r, C, c.IntermediateSize, false),
+				Down: linear(r, c.IntermediateSize, C, false)},
 		})
 	}
 	head := &nn.Linear{Weight: m.Transformer.Embedding.Weight}
@@ -70,7 +72,8 @@ func newMPT(r *rand.Rand, c Config) *MPT {
 	return m
 }
 
-// alibiSlopes is 2^(−m·biasMax/H') for m = 1…H', H' the power of two that heads need; if heads is none, every second first.
+// alibiSlopes is 2^(−m·biasMax/H') for m = 1…H', H' the power of two that heads need; if heads is none, every second
+// first.
 func alibiSlopes(heads int, biasMax float64) []float32 {
 	n := 1
 	for n < heads {
@@ -100,7 +103,8 @@ func (m *MPT) SetRecompute(on bool)                    { m.recompute.Store(on) }
 
 // Hidden runs all blocks and the final norm.
 func (m *MPT) Hidden(in Input) *tensor.Tensor {
-	p := NewPass(in, PassConfig{Blocks: len(m.Transformer.Blocks), Slopes: m.slopes, Scale: float32(m.config.SoftmaxScale), Recompute: m.recompute.Load()})
+	p := NewPass(in, PassConfig{Blocks: len(m.Transformer.Blocks), Slopes: m.slopes,
+		Scale: float32(m.config.SoftmaxScale), Recompute: m.recompute.Load()})
 	x := in.Embeds // [B, T, C]
 	for _, b := range m.Transformer.Blocks {
 		x = p.Run(b, x)

@@ -10,7 +10,8 @@ import (
 )
 
 func mpt() Family {
-	return Family{Type: "mpt", Architecture: "MptForCausalLM", LLaVA: "llava_mpt", LLaVAArchitecture: "LlavaMptForCausalLM", Template: "mpt",
+	return Family{Type: "mpt", Architecture: "MptForCausalLM", LLaVA: "llava_mpt",
+		LLaVAArchitecture: "LlavaMptForCausalLM", Template: "mpt",
 		Read: readMPT, Write: writeMPT,
 		New: func(r *rand.Rand, c Config) (Model, error) { return newMPT(r, c), nil }}
 }
@@ -74,8 +75,10 @@ func readMPT(raw []byte) (c Config, err error) {
 	case a.AttnType != "" && a.AttnType != "multihead_attention":
 		return no("attn_config.attn_type", a.AttnType)
 	}
-	c = Config{ModelType: "mpt", VocabSize: f.VocabSize, HiddenSize: f.DModel, IntermediateSize: int(math.Round(f.ExpansionRatio * float64(f.DModel))),
-		NumHiddenLayers: f.NLayers, NumAttentionHeads: f.NHeads, NumKeyValueHeads: f.NHeads, MaxPositionEmbeddings: f.MaxSeqLen, NormEps: 1e-5,
+	c = Config{ModelType: "mpt", VocabSize: f.VocabSize, HiddenSize: f.DModel,
+		IntermediateSize: int(math.Round(f.ExpansionRatio * float64(f.DModel))),
+		NumHiddenLayers:  f.NLayers, NumAttentionHeads: f.NHeads, NumKeyValueHeads: f.NHeads,
+		MaxPositionEmbeddings: f.MaxSeqLen, NormEps: 1e-5,
 		HiddenAct: "gelu", TieWordEmbeddings: true, BOS: -1, PAD: -1, EOS: f.EOS, DType: f.DType, AlibiBiasMax: 8,
 		Dropout: Dropout{Attention: a.AttnPdrop, Residual: f.ResidDropout, Embedding: f.EmbDropout}}
 	if f.Eps != nil {
@@ -105,15 +108,19 @@ func readMPT(raw []byte) (c Config, err error) {
 // writeMPT returns config.json in MPT's spelling.
 func writeMPT(c Config) any {
 	alibi, bias := true, c.AlibiBiasMax
-	f := map[string]any{"model_type": "mpt", "architectures": []string{"MptForCausalLM"}, "vocab_size": c.VocabSize, "d_model": c.HiddenSize,
-		"n_heads": c.NumAttentionHeads, "n_layers": c.NumHiddenLayers, "expansion_ratio": c.IntermediateSize / c.HiddenSize, "max_seq_len": c.MaxPositionEmbeddings,
-		"layer_norm_epsilon": c.NormEps, "no_bias": true, "tie_word_embeddings": c.TieWordEmbeddings, "eos_token_id": EndTokens(c.EOS), "torch_dtype": c.dtype(),
+	f := map[string]any{"model_type": "mpt", "architectures": []string{"MptForCausalLM"}, "vocab_size": c.VocabSize,
+		"d_model": c.HiddenSize,
+		"n_heads": c.NumAttentionHeads, "n_layers": c.NumHiddenLayers,
+		"expansion_ratio": c.IntermediateSize / c.HiddenSize, "max_seq_len": c.MaxPositionEmbeddings,
+		"layer_norm_epsilon": c.NormEps, "no_bias": true, "tie_word_embeddings": c.TieWordEmbeddings,
+		"eos_token_id": EndTokens(c.EOS), "torch_dtype": c.dtype(),
 		"attn_config": map[string]any{"alibi": alibi, "alibi_bias_max": bias, "attn_type": "multihead_attention"}}
 	if c.SoftmaxScale != 0 {
 		f["attn_config"].(map[string]any)["softmax_scale"] = c.SoftmaxScale
 	}
 	if d := c.Dropout; d != (Dropout{}) {
-		f["attn_config"].(map[string]any)["attn_pdrop"], f["resid_pdrop"], f["emb_pdrop"] = d.Attention, d.Residual, d.Embedding
+		f["attn_config"].(map[string]any)["attn_pdrop"] = d.Attention
+		f["resid_pdrop"], f["emb_pdrop"] = d.Residual, d.Embedding
 	}
 	for k, v := range map[string]int{"bos_token_id": c.BOS, "pad_token_id": c.PAD} {
 		if v >= 0 {

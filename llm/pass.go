@@ -9,26 +9,29 @@ import (
 type Input struct {
 	Embeds *tensor.Tensor // [B, T, C]
 
-	// Positions, [B·T], are for rotary embeddings. nil: the real positions of a row count from the length of its cache, or from 0.
+	// Positions, [B·T], are for rotary embeddings. nil: the real positions of a row count from the length of its
+	// cache, or from 0.
 	Positions []int32
 
-	// Longest is the number of positions of the longest sequence that belongs to the pass, if that is longer than Positions say: for rotary
-	// embeddings whose frequencies depend on it (dynamic NTK and LongRoPE).
+	// Longest is the number of positions of the longest sequence that belongs to the pass, if that is longer than
+	// Positions say: for rotary embeddings whose frequencies depend on it (dynamic NTK and LongRoPE).
 	Longest int
 
-	// Start and End, [B]: row b's real positions of this pass are Start[b] to End[b]−1, the others are padding, which nothing attends to and
-	// no cache keeps. nil: all are real.
+	// Start and End, [B]: row b's real positions of this pass are Start[b] to End[b]−1, the others are padding, which
+	// nothing attends to and no cache keeps. nil: all are real.
 	Start, End []int32
 
-	// Prefix, [B]: the first Prefix[b] real positions of row b attend to each other in both directions, as the image tokens of GIT; what follows
-	// is causal. With a Cache a pass must not end within a prefix. nil: causal throughout.
+	// Prefix, [B]: the first Prefix[b] real positions of row b attend to each other in both directions, as the image
+	// tokens of GIT; what follows is causal. With a Cache a pass must not end within a prefix. nil: causal
+	// throughout.
 	Prefix []int32
 
 	Context *Context // what blocks with cross-attention attend to; nil: nothing
-	Cache   *Cache   // what row b attends to before the positions of this pass, and where these are added; nil in training
+	// what row b attends to before the positions of this pass, and where these are added; nil in training
+	Cache *Cache
 
-	// Rows, [N]: the hidden states of positions b·T + t are wanted, in this order; nil: all. After its attention the last block may leave out the
-	// others.
+	// Rows, [N]: the hidden states of positions b·T + t are wanted, in this order; nil: all. After its attention the
+	// last block may leave out the others.
 	Rows []int32
 }
 
@@ -36,8 +39,9 @@ type Input struct {
 type Context struct {
 	States *tensor.Tensor // [B, S, D], of any width D
 
-	// From and To, [B·T]: position t of row b attends to states From[b·T+t] to To[b·T+t]−1, such as those of the last image before it. Neither
-	// may decrease along a row; a position without states gets zeros. nil: from the first, to the last.
+	// From and To, [B·T]: position t of row b attends to states From[b·T+t] to To[b·T+t]−1, such as those of the last
+	// image before it. Neither may decrease along a row; a position without states gets zeros. nil: from the first,
+	// to the last.
 	From, To []int32
 }
 
@@ -58,8 +62,9 @@ type PassConfig struct {
 	Recompute bool                // keep only the inputs of each block and compute the rest again in the backward pass
 }
 
-// Pass is one forward pass through the blocks of a model: what they share, and what differs from one to the next. A model's Hidden makes one with
-// [NewPass], gives it the blocks in turn with [Pass.Run] and ends it with [Pass.Finish]:
+// Pass is one forward pass through the blocks of a model: what they share, and what differs from one to the next. A
+// model's Hidden makes one with [NewPass], gives it the blocks in turn with [Pass.Run] and ends it with
+// [Pass.Finish]:
 //
 //	p := llm.NewPass(in, llm.PassConfig{Blocks: len(m.Layers), RoPE: m.rope})
 //	x := in.Embeds
@@ -87,7 +92,8 @@ func NewPass(in Input, c PassConfig) *Pass {
 		name string
 		x    []int32
 		n    int
-	}{{"Positions", in.Positions, p.rows * p.T}, {"Start", in.Start, p.rows}, {"End", in.End, p.rows}, {"Prefix", in.Prefix, p.rows}} {
+	}{{"Positions", in.Positions, p.rows * p.T}, {"Start", in.Start, p.rows}, {"End", in.End, p.rows}, {"Prefix",
+		in.Prefix, p.rows}} {
 		if f.x != nil && len(f.x) != f.n {
 			tensor.Fail("Hidden", "%s has length %d, but embeds %v need %d", f.name, len(f.x), in.Embeds.Shape(), f.n)
 		}
@@ -126,8 +132,8 @@ func (p *Pass) Run(b Block, x *tensor.Tensor) *tensor.Tensor {
 	return tensor.Checkpoint(forward, in...)
 }
 
-// Finish ends the pass: the cache grows by its positions, and of x, what the last block returned, the rows that are wanted remain, [B, T, C] or
-// [N, C].
+// Finish ends the pass: the cache grows by its positions, and of x, what the last block returned, the rows that are
+// wanted remain, [B, T, C] or [N, C].
 func (p *Pass) Finish(x *tensor.Tensor) *tensor.Tensor {
 	if c := p.in.Cache; c != nil {
 		for b, s := range c.rows {
@@ -147,9 +153,9 @@ func (p *Pass) pick(x *tensor.Tensor) *tensor.Tensor {
 	return tensor.Gather(x.Reshape(B*T, C), p.picked)
 }
 
-// Pick returns the rows [N, C] of x [B, T, C] that the caller of the model wants, if b is the last block and the model runs it directly; else x. A
-// block may call it, with itself, on all that it adds up, where the positions need each other no longer. One that never does is picked from
-// by Finish. b is a pointer.
+// Pick returns the rows [N, C] of x [B, T, C] that the caller of the model wants, if b is the last block and the
+// model runs it directly; else x. A block may call it, with itself, on all that it adds up, where the positions need
+// each other no longer. One that never does is picked from by Finish. b is a pointer.
 func (p *Pass) Pick(b Block, x *tensor.Tensor) *tensor.Tensor {
 	if p.picked == nil || p.layer < p.c.Blocks-1 || p.block != b {
 		return x
@@ -180,7 +186,8 @@ func (p *Pass) real(b int) (from, to int) {
 	return min(max(from, 0), p.T), max(min(to, p.T), min(max(from, 0), p.T))
 }
 
-// Positions are those of all rows in their sequences, [B·T], cached ones counted; padding has 0 or what the caller gave it.
+// Positions are those of all rows in their sequences, [B·T], cached ones counted; padding has 0 or what the caller
+// gave it.
 func (p *Pass) Positions() []int32 {
 	if p.in.Positions != nil {
 		return p.in.Positions
@@ -203,9 +210,9 @@ func (p *Pass) Rotate(x *tensor.Tensor) *tensor.Tensor {
 	return tensor.RoPE(x, p.cos, p.sin)
 }
 
-// Attend is self-attention of queries [B, T, H, D] over keys and values [B, T, G, D], as [tensor.Attention] defines it: it rotates q and k, adds
-// k and v to the cache, attends to all that row b holds within the pass's mask and the layer's window, and returns the heads side by side,
-// [B, T, H·D], 0 at padding.
+// Attend is self-attention of queries [B, T, H, D] over keys and values [B, T, G, D], as [tensor.Attention] defines
+// it: it rotates q and k, adds k and v to the cache, attends to all that row b holds within the pass's mask and the
+// layer's window, and returns the heads side by side, [B, T, H·D], 0 at padding.
 func (p *Pass) Attend(q, k, v *tensor.Tensor) *tensor.Tensor {
 	B, T, H, D := q.Dims4()
 	q, k = p.Rotate(q), p.Rotate(k)
@@ -232,9 +239,11 @@ func (p *Pass) Attend(q, k, v *tensor.Tensor) *tensor.Tensor {
 	})
 }
 
-// AttendContext is cross-attention of queries [B, T, H, D] over the states of the pass's context: [B, T, H·D]. project maps the states [B, S, ·]
-// to keys and values [B, S, G, D]; with a cache it is called once for each sequence and layer. It panics if there is no context.
-func (p *Pass) AttendContext(q *tensor.Tensor, project func(states *tensor.Tensor) (k, v *tensor.Tensor)) *tensor.Tensor {
+// AttendContext is cross-attention of queries [B, T, H, D] over the states of the pass's context: [B, T, H·D].
+// project maps the states [B, S, ·] to keys and values [B, S, G, D]; with a cache it is called once for each sequence
+// and layer. It panics if there is no context.
+func (p *Pass) AttendContext(q *tensor.Tensor, project func(states *tensor.Tensor) (k,
+	v *tensor.Tensor)) *tensor.Tensor {
 	x := p.in.Context
 	if x == nil {
 		tensor.Fail("AttendContext", "the pass has no context: set Input.Context")
@@ -242,7 +251,8 @@ func (p *Pass) AttendContext(q *tensor.Tensor, project func(states *tensor.Tenso
 	B, T, H, D := q.Dims4()
 	if p.in.Cache == nil {
 		k, v := project(x.States)
-		return tensor.Attention(q, k, v, tensor.AttentionConfig{Scale: p.c.Scale, From: x.From, To: x.To}).Reshape(B, T, H*D)
+		return tensor.Attention(q, k, v, tensor.AttentionConfig{Scale: p.c.Scale, From: x.From, To: x.To}).Reshape(B,
+			T, H*D)
 	}
 	var ks, vs *tensor.Tensor
 	return p.perRow(q, func(b, from, to int, q *tensor.Tensor) *tensor.Tensor {
@@ -264,8 +274,8 @@ func (p *Pass) AttendContext(q *tensor.Tensor, project func(states *tensor.Tenso
 	})
 }
 
-// perRow attends row by row, for sequences of their own length: attend maps the queries [1, n, H, D] of row b's real positions, from to to−1, to
-// what they found. The result is [B, T, H·D].
+// perRow attends row by row, for sequences of their own length: attend maps the queries [1, n, H, D] of row b's real
+// positions, from to to−1, to what they found. The result is [B, T, H·D].
 func (p *Pass) perRow(q *tensor.Tensor, attend func(b, from, to int, q *tensor.Tensor) *tensor.Tensor) *tensor.Tensor {
 	B, T, H, D := q.Dims4()
 	parts := make([]*tensor.Tensor, 0, B)

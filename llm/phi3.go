@@ -8,16 +8,20 @@ import (
 )
 
 func phi3() Family {
-	return Family{Type: "phi3", Architecture: "Phi3ForCausalLM", LLaVA: "llava_phi", LLaVAArchitecture: "LlavaPhiForCausalLM", Template: "phi3_instruct",
-		Defaults: `{"vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 32, "num_attention_heads": 32,
-			"max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "bos_token_id": 1, "eos_token_id": 32000, "pad_token_id": 32000}`,
+	return Family{Type: "phi3", Architecture: "Phi3ForCausalLM", LLaVA: "llava_phi",
+		LLaVAArchitecture: "LlavaPhiForCausalLM", Template: "phi3_instruct",
+		Defaults: `{"vocab_size": 32064, "hidden_size": 3072, "intermediate_size": 8192, "num_hidden_layers": 32,
+			"num_attention_heads": 32,
+			"max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "bos_token_id": 1, "eos_token_id": 32000,
+				"pad_token_id": 32000}`,
 		Read: func(raw []byte) (Config, error) { return readLlama(raw, (*Config).slide) },
 		New: func(r *rand.Rand, c Config) (Model, error) {
 			return NewLlama(r, c, func(r *rand.Rand, c *Config, _ int) Block { return newPhi3Block(r, c) })
 		}}
 }
 
-// Phi3Block is a Llama block whose projections are stored fused: q, k and v in one, gate and up in one. Source: transformers' modeling_phi3.
+// Phi3Block is a Llama block whose projections are stored fused: q, k and v in one, gate and up in one. Source:
+// transformers' modeling_phi3.
 type Phi3Block struct {
 	InputNorm nn.Layer       `param:"input_layernorm"`
 	Attention *Phi3Attention `param:"self_attn"`
@@ -46,9 +50,10 @@ func newPhi3Block(r *rand.Rand, c *Config) *Phi3Block {
 	act, _ := activation(c.HiddenAct)
 	return &Phi3Block{
 		InputNorm: nn.NewRMSNorm(r, C, c.NormEps),
-		Attention: &Phi3Attention{QKV: linear(r, C, (H+2*G)*D, false), Output: linear(r, H*D, C, false), queryHeads: H, kvHeads: G, headDim: D},
-		MLPNorm:   nn.NewRMSNorm(r, C, c.NormEps),
-		MLP:       &Phi3MLP{GateUp: linear(r, C, 2*F, false), Down: linear(r, F, C, false), act: act},
+		Attention: &Phi3Attention{QKV: linear(r, C, (H+2*G)*D, false), Output: linear(r, H*D, C, false),
+			queryHeads: H, kvHeads: G, headDim: D},
+		MLPNorm: nn.NewRMSNorm(r, C, c.NormEps),
+		MLP:     &Phi3MLP{GateUp: linear(r, C, 2*F, false), Down: linear(r, F, C, false), act: act},
 	}
 }
 

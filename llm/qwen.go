@@ -8,9 +8,11 @@ import (
 
 // qwen2 is Llama with biases on queries, keys and values. Source: Yang et al. 2024, "Qwen2 Technical Report".
 func qwen2() Family {
-	return Family{Type: "qwen2", Architecture: "Qwen2ForCausalLM", LLaVA: "llava_qwen", LLaVAArchitecture: "LlavaQwenForCausalLM",
-		Template: "qwen_1_5",
-		Defaults: `{"vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32, "num_attention_heads": 32,
+	return Family{Type: "qwen2", Architecture: "Qwen2ForCausalLM", LLaVA: "llava_qwen",
+		LLaVAArchitecture: "LlavaQwenForCausalLM",
+		Template:          "qwen_1_5",
+		Defaults: `{"vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
+			"num_attention_heads": 32,
 			"num_key_value_heads": 32, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6}`,
 		Read: func(raw []byte) (Config, error) {
 			return readLlama(raw, func(c *Config, f *file) {
@@ -23,9 +25,11 @@ func qwen2() Family {
 
 // qwen3 normalises queries and keys per head. Source: Yang et al. 2025, "Qwen3 Technical Report".
 func qwen3() Family {
-	return Family{Type: "qwen3", Architecture: "Qwen3ForCausalLM", LLaVA: "llava_qwen3", LLaVAArchitecture: "LlavaQwen3ForCausalLM",
-		Template: "qwen_1_5",
-		Defaults: `{"vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32, "num_attention_heads": 32,
+	return Family{Type: "qwen3", Architecture: "Qwen3ForCausalLM", LLaVA: "llava_qwen3",
+		LLaVAArchitecture: "LlavaQwen3ForCausalLM",
+		Template:          "qwen_1_5",
+		Defaults: `{"vocab_size": 151936, "hidden_size": 4096, "intermediate_size": 22016, "num_hidden_layers": 32,
+			"num_attention_heads": 32,
 			"num_key_value_heads": 32, "head_dim": 128, "max_position_embeddings": 32768, "rms_norm_eps": 1e-6}`,
 		Read: func(raw []byte) (Config, error) { return readLlama(raw, (*Config).slideQwen) },
 		New: func(r *rand.Rand, c Config) (Model, error) {
@@ -38,7 +42,8 @@ func qwen3() Family {
 		}}
 }
 
-// slideQwen gives a sliding window, if use_sliding_window, to the layers of layer_types, or else from max_window_layers on.
+// slideQwen gives a sliding window, if use_sliding_window, to the layers of layer_types, or else from
+// max_window_layers on.
 func (c *Config) slideQwen(f *file) {
 	if f.UseSlidingWindow == nil || !*f.UseSlidingWindow {
 		return

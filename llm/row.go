@@ -87,8 +87,9 @@ func newRows(m Model, p Prompts, o Options) ([]*row, error) {
 			r.prefix = p.Prefix[b]
 		}
 		r.context = p.Context.row(b, B, int(start[b]))
-		r.choice = choice{Sampling: o.Sampling, eos: o.EOS, forcedBOS: o.ForcedBOS, forcedEOS: o.ForcedEOS, minLength: o.MinLength,
-			minNew: o.MinNewTokens, maxNew: o.MaxNewTokens, prompt: r.fresh.Dim(1), allow: o.Allow}
+		r.choice = choice{Sampling: o.Sampling, eos: o.EOS, forcedBOS: o.ForcedBOS, forcedEOS: o.ForcedEOS,
+			minLength: o.MinLength,
+			minNew:    o.MinNewTokens, maxNew: o.MaxNewTokens, prompt: r.fresh.Dim(1), allow: o.Allow}
 		rows[b] = r
 	}
 	longest := 0
@@ -159,12 +160,12 @@ func last(m Model, in Input) [][]float32 {
 	return out
 }
 
-// prefillChunk is the number of positions of a prompt that pass the model at once. A chunk ends at a multiple of it, counted from the beginning of
-// the sequence.
+// prefillChunk is the number of positions of a prompt that pass the model at once. A chunk ends at a multiple of it,
+// counted from the beginning of the sequence.
 const prefillChunk = 512
 
-// prefill computes the prompts and returns the logits after each. A single one goes chunk by chunk. Where the length decides the frequencies of
-// the rotary embeddings, each goes alone.
+// prefill computes the prompts and returns the logits after each. A single one goes chunk by chunk. Where the length
+// decides the frequencies of the rotary embeddings, each goes alone.
 func prefill(ctx context.Context, m Model, rows []*row) (z [][]float32, err error) {
 	if len(rows) > 1 && !rows[0].o.NoCache && rope(m) == nil {
 		tensor.Scope(func(s *tensor.Arena) { z = prefillTogether(s, m, rows) })
@@ -199,7 +200,8 @@ func (r *row) prefill(m Model) (z []float32) {
 			r.restart()
 			T, n, done = r.fresh.Dim(1), r.fresh.Dim(1), 0
 		}
-		in := Input{Embeds: part(r.fresh.In(s), 0, r.at, r.at+n), Cache: r.cache, Longest: done + n + r.lead, Context: r.context.span(r.at, r.at+n)}
+		in := Input{Embeds: part(r.fresh.In(s), 0, r.at, r.at+n), Cache: r.cache, Longest: done + n + r.lead,
+			Context: r.context.span(r.at, r.at+n)}
 		if r.prefix > 0 {
 			in.Prefix = []int32{r.prefix}
 		}
@@ -279,8 +281,8 @@ func prefillTogether(s *tensor.Arena, m Model, rows []*row) [][]float32 {
 	return z
 }
 
-// decode passes each row's last token and returns the logits after it. The tokens of a row do not depend on the others: they pass together only as
-// far as the rows of a product are independent of each other.
+// decode passes each row's last token and returns the logits after it. The tokens of a row do not depend on the
+// others: they pass together only as far as the rows of a product are independent of each other.
 func decode(m Model, rows []*row) [][]float32 {
 	z := make([][]float32, len(rows))
 	varies := rope(m)
@@ -307,7 +309,8 @@ func decode(m Model, rows []*row) [][]float32 {
 		switch {
 		case r.o.NoCache:
 			tensor.Scope(func(s *tensor.Arena) { z[i] = r.anew(s, m) })
-		case varies != nil && varies.Long(r.cache.Len(0)+r.lead) != r.long: // the cached keys have the frequencies of shorter sequences
+		// the cached keys have the frequencies of shorter sequences
+		case varies != nil && varies.Long(r.cache.Len(0)+r.lead) != r.long:
 			r.long = true
 			tensor.Scope(func(s *tensor.Arena) {
 				in := Input{Cache: NewCache()}

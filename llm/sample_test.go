@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Every setting of generation_config.json gives the probabilities that transformers' processors give (testdata/sampling/make.py).
+// Every setting of generation_config.json gives the probabilities that transformers' processors give
+// (testdata/sampling/make.py).
 func TestSamplingEqualsTransformers(t *testing.T) {
 	raw, err := os.ReadFile("testdata/sampling/sampling.json")
 	require.NoError(t, err)
@@ -31,11 +32,13 @@ func TestSamplingEqualsTransformers(t *testing.T) {
 		require.NoError(t, err)
 		require.Empty(t, g.Ignored)
 		o := g.Options
-		choice := choice{Sampling: o.Sampling, eos: f.EOS, forcedBOS: o.ForcedBOS, forcedEOS: o.ForcedEOS, minLength: o.MinLength, minNew: o.MinNewTokens,
+		choice := choice{Sampling: o.Sampling, eos: f.EOS, forcedBOS: o.ForcedBOS, forcedEOS: o.ForcedEOS,
+			minLength: o.MinLength, minNew: o.MinNewTokens,
 			maxNew: o.MaxNewTokens, prompt: len(c.Prompt)}
 		got := softmax(choice.scores(c.Logits, c.Prompt, c.Generated, false))
 		s, _ := json.Marshal(c.Settings)
-		require.InDeltaSlice(t, c.Probabilities, got, 2e-6, "case %d: %s, prompt %v, generated %v", i, s, c.Prompt, c.Generated)
+		require.InDeltaSlice(t, c.Probabilities, got, 2e-6, "case %d: %s, prompt %v, generated %v", i, s, c.Prompt,
+			c.Generated)
 	}
 }
 
@@ -60,14 +63,19 @@ func TestLogitsThatAreNotFinite(t *testing.T) {
 
 func TestSamplingRefuses(t *testing.T) {
 	for says, s := range map[string]Sampling{
-		"Temperature NaN": {Temperature: math.NaN()}, "Temperature -1": {Temperature: -1}, "TopK -1": {TopK: -1}, "TopP 1.5": {TopP: 1.5}, "MinP NaN": {MinP: math.NaN()},
-		"TypicalP -1": {TypicalP: -1}, "RepetitionPenalty -2": {RepetitionPenalty: -2}, "PresencePenalty +Inf": {PresencePenalty: math.Inf(1)},
-		"NoRepeatNGram -1": {NoRepeatNGram: -1}, "LogitBias 1 of id 9": {LogitBias: map[int32]float64{9: 1}}, "LogitBias NaN": {LogitBias: map[int32]float64{1: math.NaN()}},
-		"id -1 lies outside": {Suppress: []int32{-1}}, "id 9 lies outside": {BadWords: [][]int32{{1, 9}}}, "an empty sequence": {BadWords: [][]int32{{}}},
+		"Temperature NaN": {Temperature: math.NaN()}, "Temperature -1": {Temperature: -1}, "TopK -1": {TopK: -1},
+		"TopP 1.5": {TopP: 1.5}, "MinP NaN": {MinP: math.NaN()},
+		"TypicalP -1": {TypicalP: -1}, "RepetitionPenalty -2": {RepetitionPenalty: -2},
+		"PresencePenalty +Inf": {PresencePenalty: math.Inf(1)},
+		"NoRepeatNGram -1":     {NoRepeatNGram: -1}, "LogitBias 1 of id 9": {LogitBias: map[int32]float64{9: 1}},
+		"LogitBias NaN":      {LogitBias: map[int32]float64{1: math.NaN()}},
+		"id -1 lies outside": {Suppress: []int32{-1}}, "id 9 lies outside": {BadWords: [][]int32{{1,
+			9}}}, "an empty sequence": {BadWords: [][]int32{{}}},
 	} {
 		require.ErrorContains(t, s.check(9), says)
 	}
-	require.NoError(t, (&Sampling{LogitBias: map[int32]float64{8: math.Inf(-1)}, TopP: 1, TypicalP: 1, MinP: 1}).check(9))
+	require.NoError(t, (&Sampling{LogitBias: map[int32]float64{8: math.Inf(-1)}, TopP: 1, TypicalP: 1,
+		MinP: 1}).check(9))
 }
 
 // Log-probabilities are those of the plain softmax, the most likely first, equal ones by id.

@@ -8,8 +8,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Session is one sequence that grows turn by turn and keeps its cache: what the model has read or written is not computed again. A session serves
-// one goroutine at a time; sessions of one model do not disturb each other.
+// Session is one sequence that grows turn by turn and keeps its cache: what the model has read or written is not
+// computed again. A session serves one goroutine at a time; sessions of one model do not disturb each other.
 //
 //	s := llm.NewSession(m)
 //	first, err := s.Generate(ctx, llm.Prompts{IDs: [][]int32{question}}, o)
@@ -39,8 +39,8 @@ func (s *Session) IDs() []int32 { return s.ids }
 // Bytes is the memory of the cache.
 func (s *Session) Bytes() int { return s.cache.Bytes() }
 
-// Common is the number of leading positions that the session shares with ids, at most len(ids)−1: the length to truncate it to before the rest of
-// ids is generated from.
+// Common is the number of leading positions that the session shares with ids, at most len(ids)−1: the length to
+// truncate it to before the rest of ids is generated from.
 func (s *Session) Common(ids []int32) int {
 	n := 0
 	for n < min(len(ids)-1, len(s.ids)) && ids[n] == s.ids[n] {
@@ -49,8 +49,8 @@ func (s *Session) Common(ids []int32) int {
 	return n
 }
 
-// Truncate forgets all but the first n positions. A model whose rotary frequencies depend on the length starts anew instead, as does one with a
-// bidirectional prefix of which a part is forgotten.
+// Truncate forgets all but the first n positions. A model whose rotary frequencies depend on the length starts anew
+// instead, as does one with a bidirectional prefix of which a part is forgotten.
 func (s *Session) Truncate(n int) {
 	if n = max(n, 0); n >= len(s.ids) {
 		return
@@ -63,9 +63,9 @@ func (s *Session) Truncate(n int) {
 	s.cache.Truncate(n)
 }
 
-// Generate appends the one prompt of p to the session and continues it. Prompt and answer stay in the session, also if ctx or an error ends it
-// early. p.Prefix and p.Context count in the first turn only. Beam search and NoCache do not go with a session. A first turn equals [Generate],
-// bit for bit.
+// Generate appends the one prompt of p to the session and continues it. Prompt and answer stay in the session, also
+// if ctx or an error ends it early. p.Prefix and p.Context count in the first turn only. Beam search and NoCache do
+// not go with a session. A first turn equals [Generate], bit for bit.
 func (s *Session) Generate(ctx context.Context, p Prompts, o Options) (out Generated, err error) {
 	if err := o.complete(s.m); err != nil {
 		return out, err
@@ -106,7 +106,9 @@ func (s *Session) begin(p Prompts, o Options) (*row, error) {
 	case p.Seen != nil && len(p.Seen[0]) == T:
 		copy(keys, p.Seen[0])
 	case p.Seen != nil:
-		return nil, fmt.Errorf("llm: Seen has %d ids for %d positions: a session wants one for each, negative where there is none", len(p.Seen[0]), T)
+		return nil,
+			fmt.Errorf("llm: Seen has %d ids for %d positions: a session wants one for each, negative where there is none",
+				len(p.Seen[0]), T)
 	}
 	if n := len(s.ids); n > 0 {
 		r.prompt = nil

@@ -7,8 +7,8 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// AttentionConfig sets the mask, the scale and the position bias of [Attention]. A query attends to a key if every field that is set allows it.
-// The zero value is full attention with scale 1/√D.
+// AttentionConfig sets the mask, the scale and the position bias of [Attention]. A query attends to a key if every
+// field that is set allows it. The zero value is full attention with scale 1/√D.
 type AttentionConfig struct {
 	Causal bool      // query t sees keys up to its own position; the last query stands at the last key
 	Keys   int       // only the first Keys of k and v exist (a cache with room to grow); 0: all
@@ -18,22 +18,24 @@ type AttentionConfig struct {
 	Start  []int32   // row b sees keys from Start[b] on, as with left padding; nil: from 0
 	End    []int32   // row b sees keys before End[b], as with right padding; nil: all
 
-	// Prefix, [B], with Causal: keys before Prefix[b] are open to every query of row b, so that a prefix attends to itself in both directions
-	// and the rest is causal, as in GIT and prefix language models. Not with Window. nil: none.
+	// Prefix, [B], with Causal: keys before Prefix[b] are open to every query of row b, so that a prefix attends to
+	// itself in both directions and the rest is causal, as in GIT and prefix language models. Not with Window. nil:
+	// none.
 	Prefix []int32
 
-	// From and To, [B·T]: query t of row b sees keys From[b·T+t] ≤ s < To[b·T+t], such as the states of one image. Neither may decrease along
-	// a row; Bias can hide any key. nil: no limit.
+	// From and To, [B·T]: query t of row b sees keys From[b·T+t] ≤ s < To[b·T+t], such as the states of one image.
+	// Neither may decrease along a row; Bias can hide any key. nil: no limit.
 	From, To []int32
 
-	// Bias, float32 [B or 1, H or 1, T or 1, keys], is added to the scaled scores: a relative position bias, which may train, or a mask of any
-	// form with −Inf at hidden keys. With a Bias the scores are formed as a whole, [B, H, T, keys]. nil: none.
+	// Bias, float32 [B or 1, H or 1, T or 1, keys], is added to the scaled scores: a relative position bias, which
+	// may train, or a mask of any form with −Inf at hidden keys. With a Bias the scores are formed as a whole, [B, H,
+	// T, keys]. nil: none.
 	Bias *Tensor
 }
 
-// Attention returns softmax(scale·q·kᵀ + bias)·v for queries [B, T, H, D] and keys and values [B, S, G, D], where G divides H and query head h
-// reads key head h·G/H. A query that sees no key yields zeros. Scores are never formed as a whole: memory grows with T, not T·S. Source:
-// Vaswani et al. 2017; Dao et al. 2022 for the tiling.
+// Attention returns softmax(scale·q·kᵀ + bias)·v for queries [B, T, H, D] and keys and values [B, S, G, D], where G
+// divides H and query head h reads key head h·G/H. A query that sees no key yields zeros. Scores are never formed as
+// a whole: memory grows with T, not T·S. Source: Vaswani et al. 2017; Dao et al. 2022 for the tiling.
 func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 	for _, t := range []*Tensor{q, k, v} {
 		t.want("Attention", Float32)
@@ -126,9 +128,9 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 	return out
 }
 
-// RoPE rotates the pairs (j, j+R/2), j < R/2, of every head of x [B, T, H, D] by angles whose cosines and sines are cos and sin: [T, R/2], or
-// [B·T, R/2] when rows have positions of their own. Elements from R on are left alone. Source: Su et al. 2021, in the rotate-half form
-// of transformers.
+// RoPE rotates the pairs (j, j+R/2), j < R/2, of every head of x [B, T, H, D] by angles whose cosines and sines are
+// cos and sin: [T, R/2], or [B·T, R/2] when rows have positions of their own. Elements from R on are left alone.
+// Source: Su et al. 2021, in the rotate-half form of transformers.
 func RoPE(x, cos, sin *Tensor) *Tensor {
 	x.want("RoPE", Float32)
 	B, T, H, D := x.Dims4()

@@ -29,7 +29,8 @@ func (c *AttentionConfig) ranges(q *Tensor, keys int) {
 		}
 		for i := 1; i < len(r.at); i++ {
 			if i%T > 0 && r.at[i] < r.at[i-1] {
-				Fail(op, "%s falls from %d to %d at query %d of row %d: ranges may not go back; use Bias", r.name, r.at[i-1], r.at[i], i%T, i/T)
+				Fail(op, "%s falls from %d to %d at query %d of row %d: ranges may not go back; use Bias", r.name,
+					r.at[i-1], r.at[i], i%T, i/T)
 			}
 		}
 	}
@@ -61,7 +62,8 @@ func (c *AttentionConfig) sees(b, t, s, T, keys int) bool {
 	return true
 }
 
-// composed is Attention out of smaller operations, which form all scores. A query that sees no key attends to an additional one whose value is 0.
+// composed is Attention out of smaller operations, which form all scores. A query that sees no key attends to an
+// additional one whose value is 0.
 func (c *AttentionConfig) composed(q, k, v *Tensor, keys int) *Tensor {
 	const op = "Attention"
 	B, T, H, D := q.Dims4()
@@ -95,7 +97,8 @@ func (c *AttentionConfig) composed(q, k, v *Tensor, keys int) *Tensor {
 	return p.MatMul(v).Reshape(B, H, T, D).Transpose(0, 2, 1, 3)
 }
 
-// mask is 0, or ALiBi's bias, at what a query sees, else −Inf: [B, H or 1, T, keys]. plain says that it is 0 throughout.
+// mask is 0, or ALiBi's bias, at what a query sees, else −Inf: [B, H or 1, T, keys]. plain says that it is 0
+// throughout.
 func (c *AttentionConfig) mask(B, T, H, keys int) (mask *Tensor, plain bool) {
 	heads := 1
 	if c.Slopes != nil {

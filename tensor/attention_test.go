@@ -16,11 +16,15 @@ func TestBiasedAttentionIsFused(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
 	ints := func(x ...int32) []int32 { return x }
 	for name, c := range map[string]tensor.AttentionConfig{
-		"full": {}, "causal": {Causal: true}, "window": {Causal: true, Window: 2}, "keys": {Causal: true, Keys: 5}, "scale": {Scale: -0.3},
-		"padded": {Start: ints(2, 0), End: ints(7, 4)}, "blind": {Causal: true, Start: ints(0, 6)}, "ALiBi": {Causal: true, Slopes: []float32{.5, .1, .3, 0}},
-		"prefix": {Causal: true, Prefix: ints(6, 0)}, "ranges": {From: ints(0, 0, 1, 4, 0, 0, 0, 0), To: ints(0, 1, 5, 7, 2, 2, 2, 9)},
+		"full": {}, "causal": {Causal: true}, "window": {Causal: true, Window: 2}, "keys": {Causal: true,
+			Keys: 5}, "scale": {Scale: -0.3},
+		"padded": {Start: ints(2, 0), End: ints(7, 4)}, "blind": {Causal: true,
+			Start: ints(0, 6)}, "ALiBi": {Causal: true, Slopes: []float32{.5, .1, .3, 0}},
+		"prefix": {Causal: true, Prefix: ints(6, 0)}, "ranges": {From: ints(0, 0, 1, 4, 0, 0, 0, 0),
+			To: ints(0, 1, 5, 7, 2, 2, 2, 9)},
 	} {
-		q, k, v := tensor.Randn(r, 1, 2, 4, 4, 3).Param(), tensor.Randn(r, 1, 2, 7, 2, 3).Param(), tensor.Randn(r, 1, 2, 7, 2, 3).Param()
+		q, k, v := tensor.Randn(r, 1, 2, 4, 4, 3).Param(), tensor.Randn(r, 1, 2, 7, 2, 3).Param(), tensor.Randn(r, 1,
+			2, 7, 2, 3).Param()
 		dy := tensor.Randn(r, 1, 2, 4, 4, 3)
 		keys := 7
 		if c.Keys > 0 {
@@ -45,7 +49,8 @@ func TestBiasedAttentionIsFused(t *testing.T) {
 	}
 }
 
-// A prefix attends to itself in both directions: its outputs are those of full attention over it, and what follows is causal.
+// A prefix attends to itself in both directions: its outputs are those of full attention over it, and what follows is
+// causal.
 func TestPrefix(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 5))
 	const T, P = 67, 19
@@ -63,11 +68,13 @@ func TestAttentionMask(t *testing.T) {
 	r := rand.New(rand.NewPCG(6, 6))
 	hidden := float32(math.Inf(-1))
 	q, k, v := tensor.Randn(r, 1, 1, 3, 1, 4), tensor.Randn(r, 1, 1, 4, 1, 4), tensor.Randn(r, 1, 1, 4, 1, 4)
-	mask := tensor.From([]float32{0, hidden, 0, hidden, hidden, hidden, hidden, hidden, hidden, 0, hidden, hidden}, 1, 1, 3, 4)
+	mask := tensor.From([]float32{0, hidden, 0, hidden, hidden, hidden, hidden, hidden, hidden, 0, hidden, hidden}, 1,
+		1, 3, 4)
 	y := tensor.Attention(q, k, v, tensor.AttentionConfig{Bias: mask})
 	two := tensor.Gather(k.Reshape(4, 4), tensor.Ints([]int{0, 2}, 2)).Reshape(1, 2, 1, 4)
 	vals := tensor.Gather(v.Reshape(4, 4), tensor.Ints([]int{0, 2}, 2)).Reshape(1, 2, 1, 4)
-	tensortest.Close(t, y.Slice(1, 0, 1), tensor.Attention(q.Slice(1, 0, 1), two, vals, tensor.AttentionConfig{}), 1e-6, 1e-6)
+	tensortest.Close(t, y.Slice(1, 0, 1), tensor.Attention(q.Slice(1, 0, 1), two, vals, tensor.AttentionConfig{}),
+		1e-6, 1e-6)
 	require.Equal(t, make([]float32, 4), y.Slice(1, 1, 2).Data())
 	require.Equal(t, v.Slice(1, 1, 2).Data(), y.Slice(1, 2, 3).Data())
 }

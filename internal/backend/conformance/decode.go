@@ -6,11 +6,12 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// decodeRows requires that up to backend.DecodeRows rows get the bits that each gets alone, for every type of B, with and without bias and
-// activation.
+// decodeRows requires that up to backend.DecodeRows rows get the bits that each gets alone, for every type of B, with
+// and without bias and activation.
 func decodeRows(s *suite) {
 	types := append([]backend.DType{backend.Float32, backend.BFloat16}, blockTypes()...)
-	for _, size := range [][2]int{{1, 1}, {3, 5}, {7, 15}, {17, 16}, {16, 33}, {64, 31}, {33, 67}, {130, 130}, {257, 192}, {96, 1000}, {1031, 96},
+	for _, size := range [][2]int{{1, 1}, {3, 5}, {7, 15}, {17, 16}, {16, 33}, {64, 31}, {33, 67}, {130, 130},
+		{257, 192}, {96, 1000}, {1031, 96},
 		{300, 1100}, {65, 4100}, {900, 256}, {64, 512}} {
 		N, K := size[0], size[1]
 		for _, dt := range types {

@@ -61,7 +61,7 @@ func beamSearch(ctx context.Context, m Model, prompts []*row, o Options) (Genera
 			return Generated{}, err
 		}
 		if step > 1 {
-			z = decode(m, all)
+			z = decode(m, all, len(all))
 		}
 		for i, r := range all {
 			if err := checkFinite(z[i], len(r.ids)); err != nil {

@@ -127,6 +127,11 @@ func (c *Cache) begin(rows int) {
 	}
 }
 
+// empty reports whether no row has seen a token.
+func (c *Cache) empty() bool {
+	return !slices.ContainsFunc(c.rows, func(s *sequence) bool { return s.n > 0 })
+}
+
 func (s *sequence) clone() *sequence {
 	// a context's keys and values never change: they are shared
 	d := &sequence{n: s.n, reserve: s.reserve, layers: slices.Clone(s.layers)}
@@ -145,11 +150,12 @@ func (s *sequence) layer(i int) *cached {
 	return &s.layers[i]
 }
 
-// append adds k and v [1, T, G, D] of a layer and returns all keys and values with how many of them exist.
-func (s *sequence) append(layer int, k, v *tensor.Tensor) (ks, vs *tensor.Tensor, keys int) {
-	_, T, G, D := k.Dims4()
+// append adds positions from to to−1 of row b of k and v [B, T, G, D] to a layer, and returns all keys and values
+// with how many of them exist.
+func (s *sequence) append(layer int, k, v *tensor.Tensor, b, from, to int) (ks, vs *tensor.Tensor, keys int) {
+	_, _, G, D := k.Dims4()
 	l := s.layer(layer)
-	keys = s.n + T
+	keys = s.n + to - from
 	if l.k == nil || l.k.Dim(1) < keys || l.shared {
 		room := max(64, keys+keys/2)
 		if keys <= s.reserve {
@@ -157,12 +163,12 @@ func (s *sequence) append(layer int, k, v *tensor.Tensor) (ks, vs *tensor.Tensor
 		}
 		grownK, grownV := tensor.New(1, room, G, D), tensor.New(1, room, G, D)
 		if l.k != nil && s.n > 0 {
-			grownK.Overwrite(1, 0, l.k.In(k.Arena()).Slice(1, 0, s.n))
-			grownV.Overwrite(1, 0, l.v.In(v.Arena()).Slice(1, 0, s.n))
+			grownK.OverwriteRow(0, l.k, 0, 0, s.n)
+			grownV.OverwriteRow(0, l.v, 0, 0, s.n)
 		}
-		l.k, l.v, l.shared = grownK, grownV, false
+		l.k, l.v, l.shared = grownK.NoGrad(), grownV.NoGrad(), false
 	}
-	l.k.Overwrite(1, s.n, k)
-	l.v.Overwrite(1, s.n, v)
-	return l.k.NoGrad(), l.v.NoGrad(), keys
+	l.k.OverwriteRow(s.n, k, b, from, to)
+	l.v.OverwriteRow(s.n, v, b, from, to)
+	return l.k, l.v, keys
 }

@@ -325,7 +325,7 @@ func (e *Engine) step() {
 		return
 	}
 	var z [][]float32
-	if err := tensor.Catch(func() { z = decode(e.m, rows) }); err != nil {
+	if err := tensor.Catch(func() { z = decode(e.m, rows, tensor.DecodeRows) }); err != nil {
 		for _, s := range ready {
 			s.finish(nil, err)
 		}

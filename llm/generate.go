@@ -144,7 +144,7 @@ func run(ctx context.Context, m Model, rows []*row, o Options) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for i, z := range decode(m, live) {
+		for i, z := range decode(m, live, len(live)) {
 			if err == nil {
 				err = emit(live[i], z)
 			}

@@ -220,20 +220,31 @@ func (p *Pass) Attend(q, k, v *tensor.Tensor) *tensor.Tensor {
 	if p.c.Window != nil {
 		c.Window = p.c.Window(p.layer)
 	}
-	if p.in.Cache == nil {
+	if p.in.Cache == nil || B > 1 && p.in.Cache.empty() {
 		c.Start, c.End = p.in.Start, p.in.End
 		for b, n := range p.in.Prefix {
 			from, _ := p.real(b)
 			c.Prefix = append(c.Prefix, int32(from)+n)
 		}
+		for b := range p.in.Cache.Rows() {
+			from, to := p.real(b)
+			p.in.Cache.rows[b].append(p.layer, k, v, b, from, to)
+		}
 		return tensor.Attention(q, k, v, c).Reshape(B, T, H*D)
+	}
+	if p.in.Start == nil && p.in.End == nil && p.in.Prefix == nil {
+		ks, vs, keys := make([]*tensor.Tensor, B), make([]*tensor.Tensor, B), make([]int, B)
+		for b, s := range p.in.Cache.rows {
+			ks[b], vs[b], keys[b] = s.append(p.layer, k, v, b, 0, T)
+		}
+		return tensor.AttentionRows(q.NoGrad(), ks, vs, keys, c).Reshape(B, T, H*D)
 	}
 	return p.perRow(q, func(b, from, to int, q *tensor.Tensor) *tensor.Tensor {
 		c := c
 		if p.in.Prefix != nil {
 			c.Prefix = p.in.Prefix[b : b+1]
 		}
-		k, v, keys := p.in.Cache.rows[b].append(p.layer, part(k, b, from, to), part(v, b, from, to))
+		k, v, keys := p.in.Cache.rows[b].append(p.layer, k, v, b, from, to)
 		c.Keys = keys
 		return tensor.Attention(q, k, v, c)
 	})

@@ -281,9 +281,9 @@ func prefillTogether(s *tensor.Arena, m Model, rows []*row) [][]float32 {
 	return z
 }
 
-// decode passes each row's last token and returns the logits after it. The tokens of a row do not depend on the
-// others: they pass together only as far as the rows of a product are independent of each other.
-func decode(m Model, rows []*row) [][]float32 {
+// decode passes each row's last token and returns the logits after it, at most so many rows at a time: with
+// tensor.DecodeRows the tokens of a row do not depend on the others, not to the last bit.
+func decode(m Model, rows []*row, most int) [][]float32 {
 	z := make([][]float32, len(rows))
 	varies := rope(m)
 	var together []int
@@ -325,7 +325,7 @@ func decode(m Model, rows []*row) [][]float32 {
 		case varies != nil || r.context != nil:
 			pass([]int{i})
 		default:
-			if together = append(together, i); len(together) == tensor.DecodeRows {
+			if together = append(together, i); len(together) == most {
 				pass(together)
 				together = nil
 			}

@@ -92,3 +92,47 @@ func TestAttentionMaskFaults(t *testing.T) {
 		require.ErrorContains(t, tensor.Catch(func() { tensor.Attention(q, k, k, c) }), says)
 	}
 }
+
+// Rows of their own length get what each gets alone, to the last bit.
+func TestAttentionRows(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 7))
+	for _, T := range []int{1, 3, 20} {
+		for _, c := range []tensor.AttentionConfig{{}, {Window: 5, Scale: 0.3}, {Slopes: []float32{.5, .1, .3, 0}}} {
+			q := tensor.Randn(r, 1, 3, T, 4, 8)
+			var ks, vs []*tensor.Tensor
+			keys := []int{T, 40, 300}
+			for _, n := range keys {
+				ks, vs = append(ks, tensor.Randn(r, 1, 1, n+7, 2, 8)), append(vs, tensor.Randn(r, 1, 1, n+7, 2, 8))
+			}
+			y := tensor.AttentionRows(q, ks, vs, keys, c)
+			c.Causal = true
+			for b := range 3 {
+				c.Keys = keys[b]
+				want := tensor.Attention(q.Slice(0, b, b+1), ks[b], vs[b], c)
+				require.Equal(t, want.Data(), y.Slice(0, b, b+1).Data(), "T %d, row %d", T, b)
+			}
+		}
+	}
+	q, k := tensor.New(1, 2, 2, 4), tensor.New(1, 5, 2, 4)
+	for says, f := range map[string]func(){
+		"of which 6 count": func() {
+			tensor.AttentionRows(q, []*tensor.Tensor{k}, []*tensor.Tensor{k}, []int{6},
+				tensor.AttentionConfig{})
+		},
+		"is not recorded": func() {
+			tensor.AttentionRows(q.Param(), []*tensor.Tensor{k}, []*tensor.Tensor{k},
+				[]int{5}, tensor.AttentionConfig{})
+		},
+		"do not fit at 4": func() { k.OverwriteRow(4, tensor.New(2, 3, 2, 4), 1, 0, 2) },
+		"1 keys, 0 values": func() {
+			tensor.AttentionRows(q, []*tensor.Tensor{k}, nil, []int{5},
+				tensor.AttentionConfig{})
+		},
+		"positions 0 to 4 of": func() { k.OverwriteRow(0, tensor.New(2, 3, 2, 4), 1, 0, 4) },
+	} {
+		require.ErrorContains(t, tensor.Catch(f), says)
+	}
+	k.OverwriteRow(3, tensor.From([]float32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20,
+		21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31}, 2, 2, 2, 4), 1, 1, 2)
+	require.Equal(t, []float32{24, 25, 26, 27, 28, 29, 30, 31}, k.Data()[24:32])
+}

@@ -58,7 +58,6 @@ func TestTimeout(t *testing.T) {
 // recorded notes the transfers that a rank begins.
 type recorded struct {
 	train.Comm
-	mu      sync.Mutex
 	sends   [][]int
 	recvs   [][]int
 	current int // begun in this micro-batch

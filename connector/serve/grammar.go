@@ -188,5 +188,4 @@ func text(s string) *node {
 func then(list ...*node) *node   { return &node{kind: sequence, list: list} }
 func either(list ...*node) *node { return &node{kind: choice, list: list} }
 func any0(n *node) *node         { return &node{kind: repeat, body: n} }
-func any1(n *node) *node         { return then(n, any0(n)) }
 func maybe(n *node) *node        { return either(n, then()) }

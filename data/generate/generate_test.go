@@ -193,7 +193,7 @@ func TestBadEndpoints(t *testing.T) {
 		"no turns": {func(_ int, w http.ResponseWriter) { say(w, "small", "A cat.", "stop") }, Format, 4},
 		"cut":      {func(_ int, w http.ResponseWriter) { say(w, "small", "Question:\nWhat?\n===\nAnswer:\nA ca", "length") }, Truncated, 4},
 		"gone":     {func(int, http.ResponseWriter) { panic(http.ErrAbortHandler) }, Connection, 4},
-		"busy":     {func(_ int, w http.ResponseWriter) { http.Error(w, "busy", 503) }, HTTP, 4},
+		"busy":     {func(_ int, w http.ResponseWriter) { http.Error(w, "busy", http.StatusServiceUnavailable) }, HTTP, 4},
 		"too long": {func(_ int, w http.ResponseWriter) { http.Error(w, "too long", 400) }, HTTP, 1},
 		"filter":   {func(_ int, w http.ResponseWriter) { say(w, "small", "", "content_filter") }, Filter, 1},
 		"array": {func(_ int, w http.ResponseWriter) {
@@ -277,7 +277,7 @@ func TestWaits(t *testing.T) {
 	e, _ := answers(t, func(n int, w http.ResponseWriter) {
 		if n == 1 {
 			w.Header().Set("Retry-After", "0.2")
-			http.Error(w, "slow down", 429)
+			http.Error(w, "slow down", http.StatusTooManyRequests)
 			return
 		}
 		say(w, "small", dialogue, "stop")

@@ -56,8 +56,8 @@ func ratio(a, b int) float64 {
 	return float64(a) / float64(b)
 }
 
-// SaysYes reads an answer as POPE's and LLaVA's eval_pope do: it is no if the text before the first full
-// jsonrecord.Stop, without commas, has the word No, not or no between single spaces, and yes otherwise, the empty
+// SaysYes reads an answer as POPE's and LLaVA's eval_pope do: it is no if the text before the first full stop,
+// without commas, has the word No, not or no between single spaces, and yes otherwise, the empty
 // answer included.
 func SaysYes(answer string) bool {
 	first, _, _ := strings.Cut(answer, ".")

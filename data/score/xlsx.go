@@ -33,7 +33,7 @@ func uploadMMBench(f Files, path string) error {
 				columns = append(columns, c)
 			}
 		}
-		return jsonrecord.Stop
+		return jsonrecord.ErrStop
 	})
 	if err != nil {
 		return err

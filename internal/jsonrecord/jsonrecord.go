@@ -45,8 +45,8 @@ func Decode[T any](r Record) (T, error) {
 	return v, nil
 }
 
-// Stop ends a reading early without an error.
-var Stop = errors.New("stop")
+// ErrStop ends a reading early without an error.
+var ErrStop = errors.New("stop")
 
 // EachLine calls f with each line that is not blank, which need not be JSON. The last line has cut set if no line end
 // follows it.
@@ -64,7 +64,7 @@ func EachLine(path string, f func(r Record, cut bool) error) error {
 		if len(bytes.TrimSpace(r.Raw)) == 0 {
 			continue
 		}
-		if err := f(r, cut); err == Stop {
+		if err := f(r, cut); err == ErrStop {
 			return nil
 		} else if err != nil {
 			return err
@@ -105,7 +105,7 @@ func Each(path, within string, f func(r Record) error) error {
 			}
 		}
 	}
-	if err == Stop {
+	if err == ErrStop {
 		return nil
 	}
 	return err
@@ -133,7 +133,7 @@ func OneALine(path string) (bool, error) {
 		lines = len(r.Raw) > 0 && r.Raw[0] == '{' && json.Valid(r.Raw) &&
 			(!cut || bytes.Contains(r.Raw, []byte(`"question_id"`)) &&
 				!bytes.Contains(r.Raw, []byte(`"questions"`)))
-		return Stop
+		return ErrStop
 	})
 	return lines, err
 }
@@ -156,9 +156,9 @@ func Head(path string) (first byte, key string, value byte, err error) {
 		if key = k; s.more() {
 			value = s.peek()
 		}
-		return Stop
+		return ErrStop
 	})
-	if err != nil && err != Stop {
+	if err != nil && err != ErrStop {
 		return first, "", 0, nil // no object after all: its reader says so
 	}
 	return first, key, value, nil

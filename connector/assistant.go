@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode"
 
+	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
@@ -17,17 +18,38 @@ import (
 // with.
 //
 //	a, err := llava.Open("llava-1.5-7b-hf", llava.LoadOptions{})
-//	answer, err := a.Reply(ctx, []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}}, []*imaging.RGB{picture}, nil)
+//	answer, err := a.Ask(ctx, "What is this?", "picture.png")
 //
-// Reply is safe for concurrent use while nobody changes the assistant or its model.
+// Ask and Reply are safe for concurrent use while nobody changes the assistant or its model.
 type Assistant struct {
 	Model     *VLM
 	Tokenizer *tokenizer.Tokenizer
 	Processor *imaging.Processor
 	Template  chat.Template
-	Marks     bool        // <im_start> and <im_end> stand around the pictures in the text (LLaVA's mm_use_im_start_end)
-	Options   llm.Options // of generation, first those of the checkpoint; Decode and OnToken are the assistant's own. Zero: greedy, 512 tokens
-	Ignored   []string    // what the checkpoint says about generation and is not supported: "no_repeat_ngram_size 3"
+	Marks     bool // <im_start> and <im_end> stand around the pictures in the text (LLaVA's mm_use_im_start_end)
+
+	// Options of generation, first those of the checkpoint. Zero: greedy, 512 tokens. Decode and OnToken are the
+	// assistant's own.
+	Options llm.Options
+	Ignored []string // what the checkpoint says about generation and is not supported: "no_repeat_ngram_size 3"
+}
+
+// Ask answers one question about the images in files, of any number: without files the question is text alone. Where
+// the question has no <image> of its own, one for each file goes before it. [Assistant.Reply] is for conversations,
+// for images that are no files, and for answers that are read while they grow.
+func (a *Assistant) Ask(ctx context.Context, question string, files ...string) (string, error) {
+	var images []*imaging.RGB
+	for _, name := range files {
+		m, err := imaging.Open(name, imaging.Options{Limits: data.DefaultLimits(), Orient: true})
+		if err != nil {
+			return "", fmt.Errorf("ask: %w", err)
+		}
+		images = append(images, m)
+	}
+	if !strings.Contains(question, chat.ImageToken) {
+		question = strings.Repeat(chat.ImageToken+"\n", len(images)) + question
+	}
+	return a.Reply(ctx, []chat.Turn{{From: chat.Human, Value: question}}, images, nil)
 }
 
 // Reply answers the last of turns, which is the human's. pictures are those of the turns' <image>s, in order. onText,
@@ -51,9 +73,9 @@ func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*im
 // fits returns an error if a conversation takes more positions than the language model has.
 func (a *Assistant) fits(length int) error {
 	c := a.Model.Language.Config()
-	if length >= c.MaxPositionEmbeddings && c.ModelType != "mpt" && c.RoPE.Type != "dynamic" {
-		return fmt.Errorf("reply: the conversation takes %d positions with its images, but the model has only %d: shorten or clear it",
-			length, c.MaxPositionEmbeddings)
+	if grows := c.AlibiBiasMax > 0 || c.RoPE.Type == "dynamic"; length >= c.MaxPositionEmbeddings && !grows {
+		return fmt.Errorf("reply: the conversation takes %d positions with its images, but the model has only %d: "+
+			"shorten or clear it", length, c.MaxPositionEmbeddings)
 	}
 	return nil
 }

@@ -83,7 +83,7 @@ func talk(text ...string) (turns []chat.Turn) {
 // The second question about an image neither encodes it again nor reads it again: before the first token pass the new
 // positions and no other, as many as in a conversation of text.
 func TestSessionReadsWhatIsNew(t *testing.T) {
-	a, tower, model := talker(t, 16)
+	a, tower, model := talker(t, 24)
 	s, images := a.NewSession(), []*imaging.RGB{photo(1)}
 	question := "<image>\nWhat is this?"
 	first, err := s.Reply(t.Context(), talk(question), images, nil)
@@ -91,8 +91,11 @@ func TestSessionReadsWhatIsNew(t *testing.T) {
 	alone, err := a.Reply(t.Context(), talk(question), images, nil)
 	require.NoError(t, err)
 	require.Equal(t, alone, first)
+	other, err := a.Reply(t.Context(), talk(question), []*imaging.RGB{photo(2)}, nil)
+	require.NoError(t, err)
+	require.NotEqual(t, alone, other, "an answer that does not depend on the image proves nothing")
 	require.Greater(t, s.Cached(), 576)
-	require.Greater(t, s.Bytes(), 4*576*16)
+	require.Greater(t, s.Bytes(), 4*576*24)
 
 	text := a.NewSession()
 	said, err := text.Reply(t.Context(), talk("What is this?"), nil, nil)
@@ -120,8 +123,9 @@ func TestSessionReadsWhatIsNew(t *testing.T) {
 // Conversations that share less with the one before are answered like new ones: another image, an image more, other
 // words, a shorter one.
 func TestSessionOfOtherConversations(t *testing.T) {
-	a, tower, _ := talker(t, 16)
+	a, tower, _ := talker(t, 24)
 	s := a.NewSession()
+	var answers []string
 	for i, c := range []struct {
 		turns  []chat.Turn
 		images []*imaging.RGB
@@ -141,15 +145,17 @@ func TestSessionOfOtherConversations(t *testing.T) {
 		tower.views = 0
 		var parts []string
 		got, err := s.Reply(t.Context(), c.turns, c.images, func(part string) error {
-			parts = append(parts,
-				part)
+			parts = append(parts, part)
 			return nil
 		})
 		require.NoError(t, err)
 		require.Equal(t, want, got, "conversation %d", i)
 		require.Equal(t, got, strings.TrimSpace(strings.Join(parts, "")))
 		require.Equal(t, c.views, tower.views, "conversation %d", i)
+		answers = append(answers, got)
 	}
+	require.NotEqual(t, answers[0], answers[1], "the answers depend on the image")
+	require.NotEqual(t, answers[0], answers[4], "and on there being one")
 	_, err := s.Reply(t.Context(), talk("What"), []*imaging.RGB{photo(1)}, nil)
 	require.ErrorContains(t, err, "1 images for 0 places")
 	_, err = s.Reply(t.Context(), talk("a", "b"), nil, nil)

@@ -38,7 +38,7 @@ type Config struct {
 	DType                 string // of the stored weights: float32, bfloat16, float16
 	Dropout               Dropout
 
-	AlibiBiasMax float64 // MPT
+	AlibiBiasMax float64 // MPT; 0: no ALiBi
 	SoftmaxScale float64 // MPT; 0: 1/√d
 
 	// Departures for small models trained from nothing, all about how weights start; zero values are transformers'.

@@ -9,7 +9,6 @@ import (
 	"slices"
 
 	"github.com/gollava/gollava/connector/llava"
-	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
@@ -29,9 +28,8 @@ func ExampleOpen() {
 	if err != nil {
 		panic(err)
 	}
-	image := imaging.New(40, 30) // imaging.Open reads a file
 	a.Options.MaxNewTokens = 4
-	answer, err := a.Reply(context.Background(), []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}}, []*imaging.RGB{image}, nil)
+	answer, err := a.Ask(context.Background(), "What is this?", "../../examples/quickstart/result/loss.png")
 	fmt.Println(len(answer) > 0, err) // an untrained model talks nonsense
 	fmt.Println(a.Template.Name, a.Model.Connector.Layout(imaging.Size{W: 40, H: 30}))
 	// Output:

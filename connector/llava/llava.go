@@ -3,7 +3,7 @@
 // loads, and the original repository's.
 //
 //	a, err := llava.Open("llava-1.5-7b-hf", llava.LoadOptions{})
-//	answer, err := a.Reply(ctx, []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}}, []*imaging.RGB{picture}, nil)
+//	answer, err := a.Ask(ctx, "What is this?", "picture.png")
 package llava
 
 import (

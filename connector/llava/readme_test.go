@@ -6,8 +6,6 @@ import (
 	"log"
 
 	"github.com/gollava/gollava/connector/llava"
-	"github.com/gollava/gollava/data/chat"
-	"github.com/gollava/gollava/data/imaging"
 )
 
 // The answer to a question about an image in a file. The model is the one that the quickstart trains.
@@ -16,12 +14,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	image, err := imaging.Open("picture.png", imaging.Options{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	question := []chat.Turn{{From: chat.Human, Value: "<image>\nwhat color is the circle ?"}}
-	answer, err := a.Reply(context.Background(), question, []*imaging.RGB{image}, nil)
+	answer, err := a.Ask(context.Background(), "what color is the circle ?", "picture.png")
 	if err != nil {
 		log.Fatal(err)
 	}

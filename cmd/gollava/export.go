@@ -1,8 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
@@ -10,11 +13,12 @@ import (
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
 )
 
 type mergeCommand struct {
-	Source source `embed:""`
-	Out    string `required:"" help:"Folder for the merged model."`
+	Source source `embed:"" set:"dtype=stored"`
+	output `embed:""`
 	Layout string `enum:"hub,original" default:"hub" help:"Of a vision-language model: ${enum}; hub is transformers'."`
 }
 
@@ -30,6 +34,9 @@ func (v mergeCommand) Run(c console) error {
 	if !v.Source.adapted() {
 		return fmt.Errorf("merge: %s has no adapter_config.json: which folder holds the adapter?", v.Source.Dir)
 	}
+	if err := v.output.check(v.Source.Dir, v.Source.Base, v.Source.Tower); err != nil {
+		return fmt.Errorf("merge: %w", err)
+	}
 	if v.Source.Base != "" && !llava.Describes(v.Source.Base) && !llava.Describes(v.Source.Dir) { // of a language model alone
 		if err := v.text(); err != nil {
 			return fmt.Errorf("merge: %w", err)
@@ -39,10 +46,7 @@ func (v mergeCommand) Run(c console) error {
 	}
 	a, _, err := v.Source.open()
 	if err == nil {
-		err = lora.Merge(a.Model)
-	}
-	if err == nil {
-		err = llava.Save(v.Out, a.Model, saveOptions(v.Layout, v.Source, a))
+		err = save(v.Out, v.Layout, v.Source, a)
 	}
 	if err != nil {
 		return fmt.Errorf("merge: %w", err)
@@ -53,7 +57,7 @@ func (v mergeCommand) Run(c console) error {
 
 // text merges an adapter of a plain language model.
 func (v mergeCommand) text() error {
-	m, err := llm.Load(v.Source.Base, nn.LoadOptions{DType: nn.As(v.Source.dtype())})
+	m, err := llm.Load(v.Source.Base, nn.LoadOptions{DType: v.Source.dtype()})
 	if err != nil {
 		return err
 	}
@@ -63,7 +67,7 @@ func (v mergeCommand) text() error {
 	if err := lora.Merge(m); err != nil {
 		return err
 	}
-	if err := llm.Save(m, v.Out, nn.SaveOptions{MaxShard: shardSize}); err != nil {
+	if err := llm.Save(m, v.Out, nn.SaveOptions{MaxShard: shardSize, DType: v.Source.written("")}); err != nil {
 		return err
 	}
 	t, err := tokenizer.Load(v.Source.Base)
@@ -76,17 +80,65 @@ func (v mergeCommand) text() error {
 // shardSize is transformers' default.
 const shardSize = 5e9
 
-func saveOptions(layout string, s source, a *connector.Assistant) llava.SaveOptions {
-	o := llava.SaveOptions{MaxShard: shardSize, DType: nn.As(s.dtype()), Processor: a.Processor, Tokenizer: a.Tokenizer}
+// save folds a's adapter into its model and writes it.
+func save(dir, layout string, s source, a *connector.Assistant) error {
+	if err := lora.Merge(a.Model); err != nil {
+		return err
+	}
+	o := llava.SaveOptions{MaxShard: shardSize, Processor: a.Processor, Tokenizer: a.Tokenizer,
+		DType: s.written(llava.ConfigOf(a.Model).TowerDir(s.Dir))}
 	if layout == "original" {
 		o.Layout = llava.Original
 	}
-	return o
+	return llava.Save(dir, a.Model, o)
+}
+
+// written is what weights that came from s, and a tower in a folder of its own, are stored as. What is kept in float32
+// to compute with, such as scalars and vectors, goes back to bfloat16 if the folders hold nothing else.
+func (s source) written(tower string) func(name string, kept tensor.DType) tensor.DType {
+	if s.DType != "stored" {
+		return s.dtype()
+	}
+	for _, dir := range []string{cmp.Or(s.Base, s.Dir), tower} {
+		if dir == "" {
+			continue
+		}
+		w, err := nn.OpenWeights(dir)
+		if err != nil {
+			return nil
+		}
+		defer w.Close()
+		if slices.ContainsFunc(w.Names(), func(name string) bool { return w.DType(name) != "BF16" }) {
+			return nil
+		}
+	}
+	return nn.As(tensor.BFloat16)
+}
+
+// output says where a command writes.
+type output struct {
+	Out   string `required:"" help:"Where the result goes: a new or an empty folder; of layout gguf: a file."`
+	Force bool   `help:"Write to --out though the folder is not empty: files of the same names are replaced, others stay."`
+}
+
+// check refuses to write over what is read, and into a folder with other contents without --force.
+func (o output) check(inputs ...string) error {
+	for _, in := range inputs {
+		if in != "" && same(in, o.Out) {
+			return fmt.Errorf("--out %s is what is read: choose another", o.Out)
+		}
+	}
+	entries, err := os.ReadDir(o.Out)
+	if err != nil || len(entries) == 0 || o.Force {
+		return nil // what cannot be written to says so then
+	}
+	return fmt.Errorf("--out %s is not empty (%s): choose a new folder, or write into this one with --force", o.Out,
+		entries[0].Name())
 }
 
 type exportCommand struct {
-	Source source `embed:""`
-	Out    string `required:"" help:"Folder for what is written."`
+	Source source `embed:"" set:"dtype=stored"`
+	output `embed:""`
 	Layout string `enum:"hub,original,peft,gguf" default:"hub" help:"hub: what transformers loads; original: what LLaVA's repository loads; peft: an adapter under the names of transformers 5; gguf: what llama.cpp loads, of a language model."`
 	Type   string `default:"f16" help:"Of layout gguf: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k_m, q5_k_m, q6_k or iq4_nl."`
 }
@@ -102,6 +154,9 @@ Examples:
 }
 
 func (v exportCommand) Run(c console) error {
+	if err := v.output.check(v.Source.Dir, v.Source.Base, v.Source.Tower); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
 	if v.Layout == "gguf" {
 		return v.gguf(c)
 	}
@@ -115,7 +170,8 @@ func (v exportCommand) Run(c console) error {
 // gguf writes a language model. The vision part of a model has no writer yet.
 func (v exportCommand) gguf(c console) error {
 	if llava.Describes(v.Source.Dir) {
-		return fmt.Errorf("export: %s holds a vision-language model; the layout gguf is written of language models alone", v.Source.Dir)
+		return fmt.Errorf("export: %s holds a vision-language model; the layout gguf is written of language models alone",
+			v.Source.Dir)
 	}
 	return quantiseCommand{Model: v.Source.Dir, Out: v.Out, Type: v.Type, Quiet: true}.Run(c)
 }
@@ -133,8 +189,9 @@ func (v exportCommand) run() error {
 		}
 		return llava.SaveProjector(a.Model, filepath.Join(v.Out, "mm_projector.safetensors"), llava.SaveOptions{})
 	}
-	if err := lora.Merge(a.Model); err != nil {
-		return err
+	if x := llava.ConfigOf(a.Model); v.Layout == "hub" && (x.Merge > 1 || x.SlotStd > 0) {
+		return fmt.Errorf("transformers has no projector that merges patches (merge %d) or adds a vector to each of "+
+			"an image's tokens (slot_std %v): this model stays one of gollava's", x.Merge, x.SlotStd)
 	}
-	return llava.Save(v.Out, a.Model, saveOptions(v.Layout, v.Source, a))
+	return save(v.Out, v.Layout, v.Source, a)
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"image"
 	"image/png"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -104,6 +105,72 @@ func TestMergeExport(t *testing.T) {
 		require.Equal(t, 1, code, args)
 		require.Contains(t, out, said)
 	}
+}
+
+// TestWritten: weights are written as they are stored, nothing is overwritten unasked, and what transformers cannot
+// read is not written as if it could.
+func TestWritten(t *testing.T) {
+	dir := tiny(t)
+	dtypes := func(name string) []string {
+		w, err := nn.OpenWeights(filepath.Join(dir, name))
+		require.NoError(t, err)
+		defer w.Close()
+		seen := map[string]bool{}
+		for _, n := range w.Names() {
+			seen[w.DType(n)] = true
+		}
+		return slices.Sorted(maps.Keys(seen))
+	}
+	do := func(args string) {
+		code, said := command(t, dir, args)
+		require.Zero(t, code, said)
+	}
+	do("merge DIR/adapter --base DIR/model --out DIR/merged")
+	require.Equal(t, []string{"F32"}, dtypes("merged"))
+	do("export DIR/merged --dtype bfloat16 --out DIR/narrow")
+	require.Equal(t, []string{"BF16"}, dtypes("narrow"))
+	do("export DIR/narrow --layout original --out DIR/original")
+	require.Equal(t, []string{"BF16"}, dtypes("original"))
+	m, err := llava.Load(filepath.Join(dir, "narrow"), llava.LoadOptions{})
+	require.NoError(t, err)
+	require.NoError(t, llava.Save(filepath.Join(dir, "mixed"), m, llava.SaveOptions{})) // its vectors are float32
+	tok, err := tokenizer.Load(filepath.Join(dir, "model"))
+	require.NoError(t, err)
+	require.NoError(t, tok.Save(filepath.Join(dir, "mixed")))
+	do("export DIR/mixed --out DIR/again")
+	require.Equal(t, []string{"BF16", "F32"}, dtypes("again"))
+	require.InDeltaSlice(t, logits(t, filepath.Join(dir, "mixed"), ""), logits(t, filepath.Join(dir, "again"), ""), 0)
+
+	merging, err := llava.New(rand.New(rand.NewPCG(2, 2)), func() llava.Config {
+		c := llava.ConfigOf(m)
+		c.Merge = 2
+		return c
+	}())
+	require.NoError(t, err)
+	require.NoError(t, llava.Save(filepath.Join(dir, "merging"), merging, llava.SaveOptions{}))
+	require.NoError(t, tok.Save(filepath.Join(dir, "merging")))
+	before, err := os.ReadFile(filepath.Join(dir, "adapter", "adapter_config.json"))
+	require.NoError(t, err)
+	for args, says := range map[string]string{
+		"export DIR/merging --out DIR/x":                                    "transformers has no projector that merges patches (merge 2)",
+		"merge DIR/adapter --base DIR/model --out DIR/adapter":              "is what is read",
+		"merge DIR/adapter --base DIR/model --out DIR/adapter --force":      "is what is read",
+		"merge DIR/adapter --base DIR/model --out DIR/model/../model":       "is what is read",
+		"export DIR/model --out DIR/merged":                                 "merged is not empty (",
+		"export DIR/adapter --base DIR/model --layout peft --out DIR/model": "is what is read",
+	} {
+		code, said := command(t, dir, args)
+		require.Equal(t, 1, code, args)
+		require.Contains(t, said, says, args)
+	}
+	after, err := os.ReadFile(filepath.Join(dir, "adapter", "adapter_config.json"))
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+	require.NoDirExists(t, filepath.Join(dir, "x"))
+	do("export DIR/merged --out DIR/narrow --force")
+	require.Equal(t, []string{"F32"}, dtypes("narrow"))
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "empty"), 0o777))
+	do("export DIR/merged --out DIR/empty")
 }
 
 // TestEval: answers are LLaVA's lines, a second run asks only what is missing, and what has a label is scored.

@@ -1,14 +1,22 @@
-// Command gollava trains, runs and checks vision-language models: `gollava help` lists what it can do, `gollava COMMAND --help` shows an example.
+// Command gollava trains, runs and checks vision-language models: `gollava help` lists what it can do, `gollava COMMAND
+// --help` shows an example.
 package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/alecthomas/kong"
 )
 
-// program holds a field for each command, whose type lies in a file of its own.
+// program holds a field for each command, whose type is in a file of its own.
 type program struct {
+	Version kong.VersionFlag `help:"Print which version this is, and what it was built with."`
+
 	Train    trainCommand    `cmd:"" help:"Train a stage of LLaVA's recipe."`
 	Chat     chatCommand     `cmd:"" help:"Talk with a model about pictures."`
 	Serve    serveCommand    `cmd:"" help:"Answer OpenAI's and Ollama's clients over HTTP, and show a chat page."`
@@ -33,4 +41,13 @@ type console struct {
 
 	plain    io.Writer // results as they are: what a model says
 	progress io.Writer // what rewrites its last line
+}
+
+// version names the module's version, or the commit that the program was built from.
+func version() string {
+	name := "(devel)"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		name = info.Main.Version
+	}
+	return fmt.Sprintf("gollava %s (%s, %s/%s)", name, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }

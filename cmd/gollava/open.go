@@ -8,24 +8,28 @@ import (
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/lora"
-	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 )
 
-// source says where a vision-language model lies: arguments of every command that runs one.
+// source says where a vision-language model is: arguments of every command that runs one.
 type source struct {
 	Dir   string `arg:"" help:"Folder of a vision-language model, in any of LLaVA's layouts; or of a projector or an adapter on top of --base."`
 	Base  string `help:"Folder of the plain language model, where DIR holds only what was trained: a projector, or an adapter."`
 	Tower string `help:"Folder of the vision tower, where DIR does not hold it."`
-	DType string `name:"dtype" enum:"float32,bfloat16" default:"bfloat16" help:"What weights are kept as: ${enum}."`
+	DType string `name:"dtype" enum:"float32,bfloat16,stored" default:"${dtype}" help:"What weights are kept as: ${enum}, in which float16 counts as float32."`
 }
 
-// dtype is what weights are kept as.
-func (s source) dtype() tensor.DType {
-	if s.DType == "float32" {
-		return tensor.Float32
+// dtype is what weights are kept as. Those that are stored in blocks of small integers become bfloat16 in any case.
+func (s source) dtype() func(name string, stored tensor.DType) tensor.DType {
+	return func(_ string, stored tensor.DType) tensor.DType {
+		switch {
+		case s.DType == "float32":
+			return tensor.Float32
+		case s.DType == "stored" && !stored.Quantized():
+			return stored
+		}
+		return tensor.BFloat16
 	}
-	return tensor.BFloat16
 }
 
 // adapted reports whether DIR holds an adapter.
@@ -36,7 +40,7 @@ func (s source) adapted() bool {
 
 // open loads the model. An adapter in DIR, on top of the whole model or the language model in Base, is put around it and returned too.
 func (s source) open() (*connector.Assistant, *lora.Adapter, error) {
-	o := llava.LoadOptions{Base: s.Base, Tower: s.Tower, DType: nn.As(s.dtype())}
+	o := llava.LoadOptions{Base: s.Base, Tower: s.Tower, DType: s.dtype()}
 	dir := s.Dir
 	if s.adapted() {
 		if s.Base == "" {

@@ -42,6 +42,9 @@ func (v quantiseCommand) run(c console) error {
 	if !strings.HasSuffix(v.Out, ".gguf") {
 		return fmt.Errorf("--out %s: the file's name must end in .gguf", v.Out)
 	}
+	if same(v.Model, v.Out) {
+		return fmt.Errorf("--out %s is what is read: choose another", v.Out)
+	}
 	m, err := llm.Load(v.Model, nn.LoadOptions{Alias: true})
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"regexp"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -26,12 +27,15 @@ func run(ctx context.Context, args []string, out, err io.Writer) (status int) {
 		}
 	}()
 	var p program
-	parser := kong.Must(&p, kong.Name("gollava"), kong.Writers(out, err), kong.Exit(func(code int) { panic(exit(code)) }),
-		kong.Description("Trains, runs and checks LLaVA-style vision-language models."), kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.Bind(console{in: os.Stdin, out: cleaner{out}, err: cleaner{err}, plain: out, progress: err}))
+	parser := kong.Must(&p, kong.Name("gollava"), kong.Vars{"dtype": "bfloat16", "version": version()},
+		kong.Writers(out, err), kong.Exit(func(code int) { panic(exit(code)) }),
+		kong.Description("Trains, runs and checks LLaVA-style vision-language models."),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}), kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(console{in: os.Stdin, out: cleaner{out}, err: cleaner{err}, plain: out, progress: err}))
 	command, failed := parser.Parse(spelled(args))
 	if failed != nil {
-		fmt.Fprintf(cleaner{err}, "gollava: %v\nnext: gollava --help lists the commands, gollava COMMAND --help shows an example\n", failed)
+		fmt.Fprintf(cleaner{err}, "gollava: %v\nnext: gollava --help lists the commands, gollava COMMAND --help shows an "+
+			"example\n", failed)
 		return 2
 	}
 	if failed := command.Run(); failed != nil {
@@ -69,3 +73,13 @@ func spelled(args []string) []string {
 func (c console) next(format string, args ...any) {
 	fmt.Fprintf(c.err, "next: "+format+"\n", args...)
 }
+
+// quoted is an argument as a shell takes it.
+func quoted(arg string) string {
+	if plainArgument.MatchString(arg) {
+		return arg
+	}
+	return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+}
+
+var plainArgument = regexp.MustCompile(`^[A-Za-z0-9_./=:,@%+-]+$`)

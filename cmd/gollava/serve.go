@@ -26,7 +26,7 @@ type serveCommand struct {
 	Tower    string   `help:"Folder of the vision tower, where a model's folder does not hold it."`
 	Template string   `help:"Conversation template of plain language models, where theirs is not known."`
 	Exact    bool     `help:"Compute with weights in blocks (GGUF) as they are; otherwise activations are rounded to 8 bits where that is faster."`
-	DType    string   `name:"dtype" enum:"float32,bfloat16" default:"bfloat16" help:"What weights are kept as: ${enum}."`
+	DType    string   `name:"dtype" enum:"float32,bfloat16,stored" default:"${dtype}" help:"What weights are kept as: ${enum}, in which float16 counts as float32."`
 
 	Listen string   `default:"127.0.0.1:8080" help:"Address to answer on."`
 	APIKey string   `name:"api-key" env:"GOLLAVA_API_KEY" help:"Key that clients must send; also read from GOLLAVA_API_KEY, where other users of the machine do not see it."`
@@ -65,7 +65,7 @@ func (v serveCommand) open(dir string, c console) (m serve.Model, template strin
 	o := nn.LoadOptions{Alias: true, Rounding: !v.Exact}
 	var g llm.Generation
 	if !strings.HasSuffix(strings.ToLower(dir), ".gguf") {
-		o.DType = nn.As(from.dtype())
+		o.DType = from.dtype()
 		if g, err = llm.ReadGeneration(dir); err != nil {
 			return nil, "", err
 		}

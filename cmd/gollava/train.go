@@ -4,22 +4,26 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/gollava/gollava/train"
 	"github.com/gollava/gollava/train/llava"
 )
 
 type trainCommand struct {
-	Config  string `required:"" placeholder:"FILE" help:"The run's YAML file."`
-	Resume  bool   `help:"Go on from the newest checkpoint of the run."`
-	AnyUnit bool   `help:"Resume on another kind of processor than the checkpoint's: the result is as good, but not the same to the bit."`
-	Plan    bool   `help:"Say how much memory and time the run will need, and end."`
-	Ranks   int    `default:"1" help:"With --plan: of how many processes, each on a host of its own."`
+	Config  string   `placeholder:"FILE" help:"The run's YAML file."`
+	Set     []string `sep:"none" placeholder:"KEY=VALUE" help:"Set a key of the file to another value, such as lr=1e-4 or lora.r=16; may be given again."`
+	Keys    bool     `help:"List the keys of the file with their published values and LLaVA's names for them, and end."`
+	Example string   `placeholder:"STAGE" help:"Print a file for align, tune, lora, task or task_lora, and end."`
+	Resume  bool     `help:"Go on from the newest checkpoint of the run."`
+	AnyUnit bool     `help:"Resume on another kind of processor than the checkpoint's: the result is as good, but not the same to the bit."`
+	Plan    bool     `help:"Say how much memory and time the run will need, and end."`
+	Ranks   int      `default:"1" help:"With --plan: of how many processes, each on a host of its own."`
 }
 
 func (trainCommand) Help() string {
 	return `Trains one stage of LLaVA's recipe. What the file does not say is as published; the resolved values are written to run.yaml in the
-run's folder. Ctrl-C finishes the step, saves, and tells how to go on. examples/llava takes the same keys as flags and lists them.
+run's folder. Ctrl-C finishes the step, saves, and prints how to go on.
 
 Example, run.yaml:
 
@@ -38,8 +42,62 @@ On a cluster, with a gollava that was built with -tags mpi (docs/cluster.md):
   mpirun -n 4 --bind-to none gollava train -config run.yaml -resume`
 }
 
+// Validate refuses a call that names no run.
+func (v trainCommand) Validate() error {
+	if v.Config == "" && !v.Keys && v.Example == "" {
+		return errors.New("missing flags: --config=FILE; --example STAGE prints such a file")
+	}
+	return nil
+}
+
 func (v trainCommand) Run(ctx context.Context, c console) error {
-	config, err := llava.ReadConfig(v.Config)
+	var err error
+	switch {
+	case v.Keys:
+		err = printKeys(c.out)
+	case v.Example != "":
+		err = printExample(c.out, v.Example)
+	default:
+		return v.run(ctx, c)
+	}
+	if err != nil {
+		return fmt.Errorf("train: %w", err)
+	}
+	return nil
+}
+
+// command is the command line of this run, but for -resume.
+func (v trainCommand) command() string {
+	line := "gollava train -config " + quoted(v.Config)
+	for _, s := range v.Set {
+		line += " -set " + quoted(s)
+	}
+	return line
+}
+
+// config reads the file and what is set on the command line.
+func (v trainCommand) config() (llava.Config, error) {
+	config, err := llava.ReadPartial(v.Config)
+	if err != nil {
+		return config, err
+	}
+	for _, s := range v.Set {
+		key, value, ok := strings.Cut(s, "=")
+		if !ok {
+			return config, fmt.Errorf("--set %s: want KEY=VALUE, such as lr=1e-4", s)
+		}
+		if err := config.Set(key, value); err != nil {
+			return config, fmt.Errorf("--set %s: %w", s, err)
+		}
+	}
+	if config, err = config.Resolve(); err != nil {
+		return config, fmt.Errorf("%s: %w", v.Config, err)
+	}
+	return config, nil
+}
+
+func (v trainCommand) run(ctx context.Context, c console) error {
+	config, err := v.config()
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
@@ -49,15 +107,15 @@ func (v trainCommand) Run(ctx context.Context, c console) error {
 			return fmt.Errorf("train: %w", err)
 		}
 		fmt.Fprintln(c.out, e.Over(v.Ranks, config.ZeRO1))
-		c.next("gollava train -config %s", v.Config)
+		c.next("%s", v.command())
 		return nil
 	}
 	comm, leave, err := join()
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	_, err = llava.Train(ctx, config, train.Options{Resume: v.Resume, AnyUnit: v.AnyUnit, Progress: c.progress, Signals: true, Comm: comm,
-		Command: fmt.Sprintf("gollava train -config %s -resume", v.Config)})
+	_, err = llava.Train(ctx, config, train.Options{Resume: v.Resume, AnyUnit: v.AnyUnit, Progress: c.progress,
+		Signals: true, Comm: comm, Command: v.command() + " -resume"})
 	var stopped *train.Stopped
 	if err == nil || errors.As(err, &stopped) {
 		leave() // else the launcher ends the others when this process does

@@ -4,6 +4,7 @@ import (
 	"image"
 	"image/color"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -89,7 +90,8 @@ func TestSheet(t *testing.T) {
 	s, q := w.Ask(shapes.Test, shapes.ColorOf, 1)
 	cards := []card{{s, q.Text, q.Answer, q.Answer, gaze{weights: []float64{1, 0, 0, 0}}}, {s, q.Text, "no idea", q.Answer, gaze{weights: []float64{0, 0, 0, 1}}}}
 	m := sheet(cards)
-	require.Equal(t, image.Pt(perRow*cardWidth, cardHeight), m.Bounds().Size())
+	height := cardPicture + 3*lineHeight + 2*cardMargin // question, answer, truth
+	require.Equal(t, image.Pt(perRow*cardWidth, height), m.Bounds().Size())
 	big := enlarge(s.Image(), cardPicture)
 	at := func(card, x, y int) color.RGBA {
 		return color.RGBAModel.Convert(m.At(card*cardWidth+cardMargin+x, cardMargin+y)).(color.RGBA)
@@ -101,7 +103,7 @@ func TestSheet(t *testing.T) {
 	require.Less(t, at(0, beside+140, 140).R, big.RGBAAt(140, 140).R, "others are dark")
 	require.Equal(t, big.RGBAAt(140, 140), at(1, beside+140, 140))
 	has := func(card int, c color.RGBA) (n int) {
-		for y := cardPicture + 4; y < cardHeight-cardMargin; y++ {
+		for y := cardPicture + 4; y < height-cardMargin; y++ {
 			for x := range cardWidth {
 				if at(card, x, y) == c {
 					n++
@@ -114,6 +116,40 @@ func TestSheet(t *testing.T) {
 	require.Zero(t, has(0, bad))
 	require.Positive(t, has(1, bad))
 	require.Zero(t, has(1, good))
+}
+
+// A row is as high as its longest text: nothing runs past the bottom or into the next row.
+func TestSheetRows(t *testing.T) {
+	w, err := shapes.New(shapes.Smoke(5))
+	require.NoError(t, err)
+	s, q := w.Ask(shapes.Test, shapes.ColorOf, 1)
+	short := card{s, q.Text, q.Answer, q.Answer, gaze{weights: []float64{1, 0, 0, 0}}}
+	long := short
+	long.answer = strings.Repeat("a green circle at the top left and ", 12)
+	m := sheet([]card{short, short, short, short, short, long})
+	inks := func(y int) (n int) { // pixels of row y that are not white
+		for x := range m.Bounds().Dx() {
+			if m.At(x, y) != m.At(0, 0) {
+				n++
+			}
+		}
+		return n
+	}
+	top := cardPicture + 2*lineHeight + 2*cardMargin // of the second row
+	for y := top - 4; y < top+cardMargin; y++ {
+		require.Zero(t, inks(y), "between the rows, at %d", y)
+	}
+	require.Positive(t, inks(top+cardMargin))
+	height := m.Bounds().Dy()
+	lines := (height - top - cardPicture - 2*cardMargin) / lineHeight
+	require.Greater(t, lines, 8)
+	for k := range lines {
+		base := top + cardMargin + cardPicture + (k+1)*lineHeight
+		require.Positive(t, inks(base-3), "line %d", k)
+	}
+	for y := height - 4; y < height; y++ {
+		require.Zero(t, inks(y), "below the last line")
+	}
 }
 
 // Each of the eighteen variants of a picture is it, moved by whole cells and maybe mirrored, and the first is the

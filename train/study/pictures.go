@@ -58,7 +58,6 @@ func (j *Study) cards(ctx context.Context, m *connector.VLM) ([]card, error) {
 // Sizes of a contact sheet in pixels.
 const (
 	cardWidth   = 340
-	cardHeight  = 270
 	cardPicture = 144
 	cardMargin  = 12
 	lineHeight  = 16
@@ -73,41 +72,63 @@ var (
 )
 
 // sheet draws the cards: each picture enlarged, beside it where the model looked when it began to answer, below
-// question, answer and, where it is wrong, the truth.
+// question, answer and, where it is wrong, the truth. A row is as high as its longest text needs.
 func sheet(cards []card) image.Image {
-	width, height := perRow*cardWidth, (len(cards)+perRow-1)/perRow*cardHeight
-	canvas := vgimg.NewWith(vgimg.UseWH(vg.Length(width), vg.Length(height)), vgimg.UseDPI(72)) // a point is a pixel
 	face := font.DefaultCache.Lookup(font.Font{Typeface: "Liberation", Variant: "Sans"}, font.Length(13))
-	say := func(x, y int, c color.Color, text string) {
-		canvas.SetColor(c)
-		canvas.FillString(face, vg.Point{X: vg.Length(x), Y: vg.Length(height - y)}, text)
-	}
+	texts := make([][]line, len(cards))
+	var tops []int // of the rows
+	width, height := perRow*cardWidth, 0
 	for i, c := range cards {
-		x, y := i%perRow*cardWidth+cardMargin, i/perRow*cardHeight+cardMargin+cardPicture+lineHeight
-		lines := []line{{ink, "Q: " + c.question}, {good, "A: " + c.answer}}
-		if c.answer != c.truth {
-			lines = []line{{ink, "Q: " + c.question}, {bad, "A: " + c.answer}, {faint, "truth: " + c.truth}}
+		if i%perRow == 0 {
+			tops = append(tops, height)
 		}
-		for _, l := range lines {
-			for _, text := range wrap(l.text, cardWidth-2*cardMargin, face) {
-				say(x, y, l.color, text)
-				y += lineHeight
-			}
+		texts[i] = c.lines(face)
+		height = max(height, tops[i/perRow]+cardPicture+len(texts[i])*lineHeight+2*cardMargin)
+	}
+	corner := func(i int) (x, y int) { return i%perRow*cardWidth + cardMargin, tops[i/perRow] + cardMargin }
+
+	canvas := vgimg.NewWith(vgimg.UseWH(vg.Length(width), vg.Length(height)), vgimg.UseDPI(72)) // a point is a pixel
+	for i := range cards {
+		x, y := corner(i)
+		for k, l := range texts[i] {
+			base := y + cardPicture + (k+1)*lineHeight
+			canvas.SetColor(l.color)
+			canvas.FillString(face, vg.Point{X: vg.Length(x), Y: vg.Length(height - base)}, l.text)
 		}
 	}
 	m := canvas.Image()
 	for i, c := range cards {
-		x, y := i%perRow*cardWidth+cardMargin, i/perRow*cardHeight+cardMargin
+		x, y := corner(i)
+		frame := image.Rect(x, y, x+cardPicture, y+cardPicture)
 		big := enlarge(c.scene.Image(), cardPicture)
-		draw.Draw(m, image.Rect(x, y, x+cardPicture, y+cardPicture), big, image.Point{}, draw.Src)
-		draw.Draw(m, image.Rect(x+cardPicture+cardMargin, y, x+2*cardPicture+cardMargin, y+cardPicture), overlay(big, c.gaze.weights), image.Point{}, draw.Src)
+		draw.Draw(m, frame, big, image.Point{}, draw.Src)
+		frame = frame.Add(image.Pt(cardPicture+cardMargin, 0))
+		draw.Draw(m, frame, overlay(big, c.gaze.weights), image.Point{}, draw.Src)
 	}
 	return m
 }
 
+// line is one line of a card's text.
 type line struct {
 	color color.Color
 	text  string
+}
+
+// lines is the text of a card, broken to its width.
+func (c card) lines(face font.Face) (lines []line) {
+	add := func(ink color.Color, text string) {
+		for _, part := range wrap(text, cardWidth-2*cardMargin, face) {
+			lines = append(lines, line{ink, part})
+		}
+	}
+	add(ink, "Q: "+c.question)
+	if c.answer == c.truth {
+		add(good, "A: "+c.answer)
+		return lines
+	}
+	add(bad, "A: "+c.answer)
+	add(faint, "truth: "+c.truth)
+	return lines
 }
 
 // wrap breaks a text where it gets wider than so many pixels.

@@ -12,11 +12,12 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Exam is a set of questions about unseen pictures, all of a family, and the pictures.
+// Exam is a set of questions about unseen pictures, all of a family, and the pictures. Students may take it side
+// by side.
 type Exam struct {
 	Family shapes.Family
 	Set    eval.Set
-	Pool   *pool
+	Pool   *Pool
 }
 
 // NewExam draws n questions of a family about a split.
@@ -33,7 +34,8 @@ func examOf(w *shapes.World, f shapes.Family, set eval.Set) *Exam {
 	return &Exam{f, set, poolOf(w, scenes)}
 }
 
-// Student answers questions about an exam's pictures: a language model with a way to see them.
+// Student answers questions about an exam's pictures: a language model with a way to see them. It is safe
+// for concurrent use.
 type Student struct {
 	language   llm.Model
 	vocabulary *Vocabulary
@@ -46,7 +48,7 @@ type Student struct {
 // Looking is a student that sees through a connector. What it sees may be changed on the way: nil leaves it as it is.
 func (j *Study) Looking(m *connector.VLM, change func(features *tensor.Tensor) *tensor.Tensor) *Student {
 	return &Student{m.Language, j.Vocabulary, j.Places, func(s *tensor.Arena, e *Exam, from, to int) *tensor.Tensor {
-		f := e.Pool.Features.NoGrad().In(s) // [N, P, D]
+		f := e.Pool.features.NoGrad().In(s) // [N, P, D]
 		if change != nil {
 			f = change(f)
 		}

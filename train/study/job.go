@@ -20,20 +20,20 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// flags are the command line.
-type flags struct {
+// Flags are the command line.
+type Flags struct {
 	preset string
-	Out    string
+	Out    string // directory of the run
 	seed   uint64
 	resume bool
-	Full   bool
-	Chat   bool
+	Full   bool // train the baselines as long as the model itself
+	Chat   bool // talk with the finished model
 	gate   bool
 }
 
-// Study is a run: its directory, its world, and what it has found out so far.
+// Study is a run: its directory, its world, and what it has found out so far. It serves one goroutine at a time.
 type Study struct {
-	Flags      flags
+	Flags      Flags
 	Preset     Preset
 	World      *shapes.World
 	Vocabulary *Vocabulary

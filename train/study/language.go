@@ -38,43 +38,43 @@ func NewReader(r *rand.Rand, m llm.Model) *Reader {
 
 // Page is a batch of told scenes with conversations about them.
 type Page struct {
-	IDs, Labels *tensor.Tensor // int32 [B, T]; negative ids where a cell stands
-	Words       []int32        // of all cells, one after another
-	Cells       []int32        // to which cell each belongs
-	Noise       *tensor.Tensor // [cells, C], so that cells need not be told perfectly
+	ids, labels *tensor.Tensor // int32 [B, T]; negative ids where a cell stands
+	words       []int32        // of all cells, one after another
+	cells       []int32        // to which cell each belongs
+	noise       *tensor.Tensor // [cells, C], so that cells need not be told perfectly
 }
 
 // Supervised is the number of tokens learnt from.
-func (p Page) Supervised() int { return supervised(p.Labels) }
+func (p Page) Supervised() int { return supervised(p.labels) }
 
 // In is p in scope s.
 func (p Page) In(s *tensor.Arena) Page {
-	p.IDs = p.IDs.In(s)
+	p.ids = p.ids.In(s)
 	return p
 }
 
 // Loss is the mean cross-entropy of the answers.
 func (m *Reader) Loss(p Page) *tensor.Tensor {
-	return llm.Loss(m.Language, llm.Input{Embeds: m.embed(p)}, p.Labels)
+	return llm.Loss(m.Language, llm.Input{Embeds: m.embed(p)}, p.labels)
 }
 
 // embed puts the told cells among the text: [B, T, C].
 func (m *Reader) embed(p Page) *tensor.Tensor {
-	B, T := p.IDs.Dims2()
-	text, places := Apart(p.IDs.IntData())
-	x := m.Language.Embed(tensor.WrapInts(text, B, T).In(p.IDs.Arena())) // [B, T, C]
+	B, T := p.ids.Dims2()
+	text, places := Apart(p.ids.IntData())
+	x := m.Language.Embed(tensor.WrapInts(text, B, T).In(p.ids.Arena())) // [B, T, C]
 	C := x.Dim(2)
-	return tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)), m.cells(p.IDs.Arena(), p)).Reshape(B, T, C)
+	return tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)), m.cells(p.ids.Arena(), p)).Reshape(B, T, C)
 }
 
 // cells sums up the words of each cell, in scope s: [cells, C].
 func (m *Reader) cells(s *tensor.Arena, p Page) *tensor.Tensor {
-	n := int(p.Cells[len(p.Cells)-1]) + 1
-	words := m.Words.Lookup(tensor.WrapInts(p.Words, len(p.Words)).In(s)) // [words, C]
-	told := tensor.ScatterAddRows(n, tensor.WrapInts(p.Cells, len(p.Cells)), words)
+	n := int(p.cells[len(p.cells)-1]) + 1
+	words := m.Words.Lookup(tensor.WrapInts(p.words, len(p.words)).In(s)) // [words, C]
+	told := tensor.ScatterAddRows(n, tensor.WrapInts(p.cells, len(p.cells)), words)
 	told = m.Out.Forward(nn.Activated(m.Up, told, tensor.GELU))
-	if p.Noise != nil {
-		told = told.Add(p.Noise)
+	if p.noise != nil {
+		told = told.Add(p.noise)
 	}
 	return told
 }
@@ -138,14 +138,14 @@ func cells(w *shapes.World, s shapes.Scene) []string {
 // tell adds a scene's cells to the page.
 func (p *Page) tell(l *Lesson, s shapes.Scene) {
 	first := int32(0)
-	if len(p.Cells) > 0 {
-		first = p.Cells[len(p.Cells)-1] + 1
+	if len(p.cells) > 0 {
+		first = p.cells[len(p.cells)-1] + 1
 	}
 	for i, told := range cells(l.World, s) {
-		from := len(p.Words)
-		p.Words = l.Vocabulary.encode(p.Words, told)
-		for range p.Words[from:] {
-			p.Cells = append(p.Cells, first+int32(i))
+		from := len(p.words)
+		p.words = l.Vocabulary.encode(p.words, told)
+		for range p.words[from:] {
+			p.cells = append(p.cells, first+int32(i))
 		}
 	}
 }
@@ -161,11 +161,11 @@ func PageBatches(l *Lesson, c Length, width int) train.Batches[Page] {
 	return func(_ context.Context, n int) (Page, error) {
 		chosen := samples(n)
 		var p Page
-		p.IDs, p.Labels = l.Pad(chosen)
+		p.ids, p.labels = l.Pad(chosen)
 		for _, s := range chosen {
 			p.tell(l, told.Pool.Scenes[s.Picture])
 		}
-		p.Noise = tensor.Randn(l.World.Rand("text/noise", n), cellNoise, int(p.Cells[len(p.Cells)-1])+1, width)
+		p.noise = tensor.Randn(l.World.Rand("text/noise", n), cellNoise, int(p.cells[len(p.cells)-1])+1, width)
 		return p, nil
 	}
 }

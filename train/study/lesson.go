@@ -10,10 +10,10 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Lesson is what all stages learn from.
+// Lesson is what all stages learn from. It is safe for concurrent use.
 type Lesson struct {
 	World      *shapes.World
-	Pool       *pool
+	Pool       *Pool
 	Vocabulary *Vocabulary
 	Places     int     // tokens of a picture
 	first      float64 // share of the text stage that the first lessons take
@@ -25,26 +25,26 @@ type Sample struct {
 	IDs, Labels []int32
 }
 
-// bucket is how many batches are drawn at once, to be cut into batches of samples alike in length.
+// Bucket is how many batches are drawn at once, to be cut into batches of samples alike in length.
 const Bucket = 8
 
 // Course says what is taught when; at is how far the stage is, from 0 to 1. It draws how many objects the next picture
 // has and what is said about it.
-type Course func(l *Lesson, r *rand.Rand, at float64) (objects int, talk func(shapes.Scene) []Turn)
+type Course func(l *Lesson, r *rand.Rand, at float64) (objects int, talk func(shapes.Scene) []shapes.Question)
 
 // Captions is stage 1's: brief descriptions of pictures with any number of objects.
-func Captions(l *Lesson, r *rand.Rand, _ float64) (int, func(shapes.Scene) []Turn) {
-	return l.anyNumber(r), func(s shapes.Scene) []Turn { return l.caption(r, s) }
+func Captions(l *Lesson, r *rand.Rand, _ float64) (int, func(shapes.Scene) []shapes.Question) {
+	return l.anyNumber(r), func(s shapes.Scene) []shapes.Question { return l.caption(r, s) }
 }
 
 // Instructions is stage 2's: conversations, descriptions and reasoning, for the first fifth about one or two objects
 // only.
-func Instructions(l *Lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) []Turn) {
+func Instructions(l *Lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) []shapes.Question) {
 	objects := l.anyNumber(r)
 	if at < 0.2 {
 		objects = 1 + r.IntN(2)
 	}
-	return objects, func(s shapes.Scene) []Turn {
+	return objects, func(s shapes.Scene) []shapes.Question {
 		if r.Float64() < 0.1 {
 			return l.caption(r, s)
 		}
@@ -69,20 +69,20 @@ const reading = 0.85
 // of the time that ten kinds at once take: so for a while there are scenes of two objects, mostly, and at first only
 // the question for a colour; one kind after another joins it. Then all kinds about as few objects, and at last
 // everything.
-func beginner(l *Lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) []Turn) {
+func beginner(l *Lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) []shapes.Question) {
 	first := l.first
 	if at >= first {
 		objects, talk := Instructions(l, r, 1)
 		if at < first+0.15 {
 			objects = 1 + r.IntN(2)
 		}
-		return objects, func(s shapes.Scene) []Turn { return l.strangers(r, s, talk(s)) }
+		return objects, func(s shapes.Scene) []shapes.Question { return l.strangers(r, s, talk(s)) }
 	}
 	objects := 2
 	if r.Float64() < 0.2 {
 		objects = 1
 	}
-	return objects, func(s shapes.Scene) []Turn {
+	return objects, func(s shapes.Scene) []shapes.Question {
 		var known shapes.Mix
 		for _, f := range firstLessons {
 			if at >= f.from*first {
@@ -93,20 +93,20 @@ func beginner(l *Lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) []Tu
 		if at < reading*first {
 			qs = slices.DeleteFunc(qs, func(q shapes.Question) bool { return q.Family == shapes.Read })
 		}
-		return l.strangers(r, s, Turns(qs))
+		return l.strangers(r, s, qs)
 	}
 }
 
 // strangers lets some questions whose answer is no ask for a pair that pictures never show. The scenes of the text
 // stage have such pairs; were they named only where they are, the language model would learn to say yes to them.
-func (l *Lesson) strangers(r *rand.Rand, s shapes.Scene, said []Turn) []Turn {
+func (l *Lesson) strangers(r *rand.Rand, s shapes.Scene, said []shapes.Question) []shapes.Question {
 	for i, t := range said {
-		if t.answer != "no" || !strings.HasPrefix(t.question, "is there a") || r.Float64() > strangerShare {
+		if t.Answer != "no" || !strings.HasPrefix(t.Text, "is there a") || r.Float64() > strangerShare {
 			continue
 		}
 		p := l.World.HeldOut[r.IntN(len(l.World.HeldOut))]
 		if !slices.ContainsFunc(s.Objects, func(o shapes.Object) bool { return o.Pair() == p }) {
-			said[i].question = "is there a " + p.String() + " ?" // none begins with a vowel
+			said[i].Text = "is there a " + p.String() + " ?" // none begins with a vowel
 		}
 	}
 	return said
@@ -148,10 +148,10 @@ func (l *Lesson) draw(r *rand.Rand, at float64, batch int, teach Course) [][]Sam
 			continue
 		}
 		after := r.Float64() < 0.1
-		if slices.Contains(shapes.BriefPrompts(), said[0].question) { // as in LLaVA's captions, where the prompt's place is drawn
+		if slices.Contains(shapes.BriefPrompts(), said[0].Text) { // as in LLaVA's captions, where the prompt's place is drawn
 			after = r.IntN(2) == 0
 		}
-		s.IDs, s.Labels = l.Vocabulary.Conversation(said, l.Places, after)
+		s.IDs, s.Labels = l.Vocabulary.conversation(said, l.Places, after)
 		all = append(all, s)
 	}
 	slices.SortStableFunc(all, func(a, b Sample) int { return len(a.IDs) - len(b.IDs) })
@@ -175,10 +175,12 @@ func (l *Lesson) Pad(samples []Sample) (ids, labels *tensor.Tensor) {
 }
 
 // caption asks for a brief description.
-func (l *Lesson) caption(r *rand.Rand, s shapes.Scene) []Turn { return l.ask(r, s, shapes.Brief) }
+func (l *Lesson) caption(r *rand.Rand, s shapes.Scene) []shapes.Question {
+	return l.ask(r, s, shapes.Brief)
+}
 
 // instruction is a conversation in three of four draws, else a detailed description, or a way to walk and why.
-func (l *Lesson) instruction(r *rand.Rand, s shapes.Scene) []Turn {
+func (l *Lesson) instruction(r *rand.Rand, s shapes.Scene) []shapes.Question {
 	x := r.Float64()
 	switch {
 	case x < 0.10:
@@ -186,7 +188,7 @@ func (l *Lesson) instruction(r *rand.Rand, s shapes.Scene) []Turn {
 	case x < 0.25 && len(s.Objects) > 1:
 		return l.ask(r, s, shapes.Walk)
 	}
-	return Turns(s.Converse(r, conversation, turnsPerPicture))
+	return s.Converse(r, conversation, turnsPerPicture)
 }
 
 // conversation asks more often than shapes.Conversation for what is learnt last: columns, in whichever form, and signs
@@ -198,18 +200,10 @@ var conversation = shapes.Mix{{Family: shapes.Exist, Weight: .18}, {Family: shap
 // turnsPerPicture is how many questions a conversation has: the picture costs the same for one as for four.
 const turnsPerPicture = 4
 
-func (l *Lesson) ask(r *rand.Rand, s shapes.Scene, f shapes.Family) []Turn {
+func (l *Lesson) ask(r *rand.Rand, s shapes.Scene, f shapes.Family) []shapes.Question {
 	q, ok := s.Ask(r, f)
 	if !ok {
 		return nil
 	}
-	return Turns([]shapes.Question{q})
-}
-
-func Turns(qs []shapes.Question) []Turn {
-	var out []Turn
-	for _, q := range qs {
-		out = append(out, Turn{q.Text, q.Answer})
-	}
-	return out
+	return []shapes.Question{q}
 }

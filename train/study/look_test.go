@@ -158,7 +158,7 @@ func TestVaried(t *testing.T) {
 	w, err := shapes.New(shapes.Default(1))
 	require.NoError(t, err)
 	p := newPool(w, 2)
-	q := p.Varied(w.Cell)
+	q := p.varied(w.Cell)
 	S, size := p.side, 3*p.side*p.side
 	require.Len(t, q.Scenes, 36)
 	require.Equal(t, p.bytes[:size], q.bytes[:size])

@@ -45,7 +45,7 @@ var traits = []trait{
 
 // perceive fits the probes on pictures of the pool, which t has looked at, and scores them on new ones and on the
 // pairs that no training picture showed.
-func (j *Study) perceive(ctx context.Context, known *pool, t vit.Tower) error {
+func (j *Study) perceive(ctx context.Context, known *Pool, t vit.Tower) error {
 	n := 4 * j.Preset.Questions
 	known = known.first(min(len(known.Scenes), 4*n))
 	test, strange := poolOf(j.World, drawScenes(j.World, shapes.Test, n, nil)), poolOf(j.World, drawScenes(j.World, shapes.Comp, n, nil))
@@ -74,20 +74,20 @@ func (j *Study) perceive(ctx context.Context, known *pool, t vit.Tower) error {
 
 // cells are the features of the cells that have the trait, [N, D], those of a cell's patches side by side, and which
 // kind each is.
-func (t trait) cells(p *pool) (x *tensor.Tensor, kinds []int32) {
+func (t trait) cells(p *Pool) (x *tensor.Tensor, kinds []int32) {
 	side := 1
-	for side*side < p.Features.Dim(1) {
+	for side*side < p.features.Dim(1) {
 		side++
 	}
 	grid := p.Scenes[0].World().Grid
-	D, each := p.Features.Dim(2), side/grid
+	D, each := p.features.Dim(2), side/grid
 	var rows []float32
 	for i, s := range p.Scenes {
 		objects := map[shapes.Cell]*shapes.Object{}
 		for k := range s.Objects {
 			objects[s.Objects[k].Cell] = &s.Objects[k]
 		}
-		f := p.Feature(i)
+		f := p.feature(i)
 		for row := range grid {
 			for col := range grid {
 				kind := t.kind(objects[shapes.Cell{Row: row, Col: col}])
@@ -128,7 +128,7 @@ func (m *prober) Loss(b some) *tensor.Tensor {
 }
 
 // fit is softmax regression on the cells of a pool.
-func (t trait) fit(ctx context.Context, p *pool, r *rand.Rand) (*nn.Linear, error) {
+func (t trait) fit(ctx context.Context, p *Pool, r *rand.Rand) (*nn.Linear, error) {
 	x, kinds := t.cells(p)
 	N, D := x.Dims2()
 	m := &prober{nn.NewLinear(r, D, t.n, true)}
@@ -149,7 +149,7 @@ func (t trait) fit(ctx context.Context, p *pool, r *rand.Rand) (*nn.Linear, erro
 }
 
 // score is the share of the cells of which l tells the kind.
-func (t trait) score(l *nn.Linear, p *pool) float64 {
+func (t trait) score(l *nn.Linear, p *Pool) float64 {
 	x, kinds := t.cells(p)
 	right := 0
 	for i, k := range l.Forward(x).ArgMax(1).IntData() {

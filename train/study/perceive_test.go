@@ -16,16 +16,16 @@ func TestLinearProbe(t *testing.T) {
 	require.NoError(t, err)
 	known, test := newPool(w, 120), sorted(w, drawScenes(w, shapes.Test, 60, nil))
 	const side, D = 6, 8
-	fill := func(p *pool, telling bool) {
-		p.Features = tensor.New(len(p.Scenes), side*side, D)
+	fill := func(p *Pool, telling bool) {
+		p.features = tensor.New(len(p.Scenes), side*side, D)
 		r := w.Rand("noise", len(p.Scenes))
-		for i := range p.Features.Data() {
-			p.Features.Data()[i] = float32(r.NormFloat64()) * 0.05
+		for i := range p.features.Data() {
+			p.features.Data()[i] = float32(r.NormFloat64()) * 0.05
 		}
 		for i, s := range p.Scenes {
 			for _, o := range s.Objects {
 				if telling { // the colour in the patch at the top right of the cell, the shape in the one at its bottom left
-					at := func(dy, dx int) []float32 { return p.Feature(i)[((2*o.Cell.Row+dy)*side+2*o.Cell.Col+dx)*D:][:D] }
+					at := func(dy, dx int) []float32 { return p.feature(i)[((2*o.Cell.Row+dy)*side+2*o.Cell.Col+dx)*D:][:D] }
 					at(0, 1)[o.Color]++
 					at(1, 0)[o.Shape]++
 				}

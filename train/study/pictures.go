@@ -49,7 +49,7 @@ func (j *Study) cards(ctx context.Context, m *connector.VLM) ([]card, error) {
 			return nil, err
 		}
 		prompt := s.vocabulary.Prompt(q.Text, s.places)
-		b := connector.Batch{IDs: tensor.Ints(prompt, 1, len(prompt)), Features: e.Pool.Features.NoGrad()}
+		b := connector.Batch{IDs: tensor.Ints(prompt, 1, len(prompt)), Features: e.Pool.features.NoGrad()}
 		all = append(all, card{scene, q.Text, s.vocabulary.decode(ids[0]), q.Answer, lookedAt(m, b)})
 	}
 	return all, nil

@@ -12,13 +12,13 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// pool is a set of pictures, rendered once.
-type pool struct {
+// Pool is a set of pictures, rendered once. It is safe for concurrent use, but for Look.
+type Pool struct {
 	Scenes   []shapes.Scene
 	of       [][]int // of[n] are the scenes with n objects
 	side     int
 	bytes    []uint8        // [N, 3, S, S]
-	Features *tensor.Tensor // [N, P, D], what the frozen tower makes of them; nil until it is trained
+	features *tensor.Tensor // [N, P, D], what the frozen tower makes of them; nil until it is trained
 }
 
 // The pictures' brightness is near white: these numbers bring them to mean 0 and deviation 1, roughly.
@@ -37,12 +37,12 @@ func processor(side int) *imaging.Processor {
 }
 
 // newPool draws and renders n training scenes, as many of each number of objects.
-func newPool(w *shapes.World, n int) *pool { return poolOf(w, drawScenes(w, shapes.Train, n, nil)) }
+func newPool(w *shapes.World, n int) *Pool { return poolOf(w, drawScenes(w, shapes.Train, n, nil)) }
 
 // tell draws n scenes for the text stage, which are never rendered. In half of those with two objects or more, two are
 // to be in one row. When few are, the language model finds out the row of a thing, looks for whatever is in that row
 // to tell the column, and is right too often to learn better.
-func tell(w *shapes.World, n int) *pool {
+func tell(w *shapes.World, n int) *Pool {
 	return sorted(w, drawScenes(w, shapes.Text, n, func(i int, s shapes.Scene) bool { return i/w.MaxObjects%2 == 0 || len(s.Objects) < 2 || rowShared(s) }))
 }
 
@@ -71,8 +71,8 @@ func drawScenes(w *shapes.World, split shapes.Split, n int, wanted func(i int, s
 }
 
 // sorted notes which scenes have how many objects.
-func sorted(w *shapes.World, scenes []shapes.Scene) *pool {
-	p := &pool{Scenes: scenes, side: w.Side(), of: make([][]int, w.Grid*w.Grid+1)}
+func sorted(w *shapes.World, scenes []shapes.Scene) *Pool {
+	p := &Pool{Scenes: scenes, side: w.Side(), of: make([][]int, w.Grid*w.Grid+1)}
 	for i, s := range scenes {
 		p.of[len(s.Objects)] = append(p.of[len(s.Objects)], i)
 	}
@@ -80,7 +80,7 @@ func sorted(w *shapes.World, scenes []shapes.Scene) *pool {
 }
 
 // poolOf renders scenes.
-func poolOf(w *shapes.World, scenes []shapes.Scene) *pool {
+func poolOf(w *shapes.World, scenes []shapes.Scene) *Pool {
 	p := sorted(w, scenes)
 	size := 3 * p.side * p.side
 	p.bytes = make([]uint8, len(scenes)*size)
@@ -111,19 +111,19 @@ func spread(n int, f func(i int)) {
 }
 
 // Unseen are the same pictures before a tower looked at them.
-func (p *pool) Unseen() *pool {
+func (p *Pool) Unseen() *Pool {
 	q := *p
-	q.Features = nil
+	q.features = nil
 	return &q
 }
 
 // first are the first n pictures, as the tower saw them.
-func (p *pool) first(n int) *pool {
-	return &pool{Scenes: p.Scenes[:n], side: p.side, Features: p.Features.Slice(0, 0, n)}
+func (p *Pool) first(n int) *Pool {
+	return &Pool{Scenes: p.Scenes[:n], side: p.side, features: p.features.Slice(0, 0, n)}
 }
 
 // Pick draws a scene with so many objects.
-func (p *pool) Pick(r *rand.Rand, objects int) int {
+func (p *Pool) Pick(r *rand.Rand, objects int) int {
 	of := p.of[objects]
 	return of[r.IntN(len(of))]
 }
@@ -136,7 +136,7 @@ var levels = func() (f [256]float32) {
 }()
 
 // Pixels are what the tower looks at: [B, 3, S, S].
-func (p *pool) Pixels(chosen []int) *tensor.Tensor {
+func (p *Pool) Pixels(chosen []int) *tensor.Tensor {
 	size := 3 * p.side * p.side
 	out := make([]float32, 0, len(chosen)*size)
 	for _, i := range chosen {
@@ -148,7 +148,7 @@ func (p *pool) Pixels(chosen []int) *tensor.Tensor {
 }
 
 // Look runs the frozen tower over all pictures, so that stages 1 and 2 need not.
-func (p *pool) Look(t vit.Tower, s vit.Select) {
+func (p *Pool) Look(t vit.Tower, s vit.Select) {
 	const batch = 200
 	for from := 0; from < len(p.Scenes); from += batch {
 		var chosen []int
@@ -157,35 +157,35 @@ func (p *pool) Look(t vit.Tower, s vit.Select) {
 		}
 		tensor.Scope(func(a *tensor.Arena) {
 			f := vit.Features(t, p.Pixels(chosen).NoGrad().In(a), s) // [B, P, D]
-			if p.Features == nil {
-				p.Features = tensor.New(len(p.Scenes), f.Dim(1), f.Dim(2))
+			if p.features == nil {
+				p.features = tensor.New(len(p.Scenes), f.Dim(1), f.Dim(2))
 			}
-			copy(p.Features.Data()[from*f.Dim(1)*f.Dim(2):], f.Data())
+			copy(p.features.Data()[from*f.Dim(1)*f.Dim(2):], f.Data())
 		})
 	}
 }
 
-// Feature is what the tower makes of a picture: [P·D].
-func (p *pool) Feature(i int) []float32 {
-	n := p.Features.Dim(1) * p.Features.Dim(2)
-	return p.Features.Data()[i*n : (i+1)*n]
+// feature is what the tower makes of a picture: [P·D].
+func (p *Pool) feature(i int) []float32 {
+	n := p.features.Dim(1) * p.features.Dim(2)
+	return p.features.Data()[i*n : (i+1)*n]
 }
 
 // Seen are the features of pictures: [B, P, D].
-func (p *pool) Seen(chosen []int) *tensor.Tensor {
-	P, D := p.Features.Dim(1), p.Features.Dim(2)
+func (p *Pool) Seen(chosen []int) *tensor.Tensor {
+	P, D := p.features.Dim(1), p.features.Dim(2)
 	out := make([]float32, 0, len(chosen)*P*D)
 	for _, i := range chosen {
-		out = append(out, p.Feature(i)...)
+		out = append(out, p.feature(i)...)
 	}
 	return tensor.Wrap(out, len(chosen), P, D)
 }
 
-// Varied are the pictures moved by any number of whole cells, where what leaves at one edge comes in at the other, and
+// varied are the pictures moved by any number of whole cells, where what leaves at one edge comes in at the other, and
 // the mirror images of all of them. Scene i's variants, itself the first, stand together.
-func (p *pool) Varied(cell int) *pool {
+func (p *Pool) varied(cell int) *Pool {
 	S, n := p.side, p.side/cell
-	q := &pool{side: S, bytes: make([]uint8, 0, 2*n*n*len(p.bytes))}
+	q := &Pool{side: S, bytes: make([]uint8, 0, 2*n*n*len(p.bytes))}
 	for i, scene := range p.Scenes {
 		for k := range 2 * n * n {
 			dy, dx, mirrored := k/(2*n)*cell, k/2%n*cell, k%2 == 1

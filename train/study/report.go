@@ -57,10 +57,10 @@ func machine() Machine {
 	return Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), Used: runtime.GOMAXPROCS(0), Go: runtime.Version()}
 }
 
-// starts are where a text stage and its repetitions live.
+// Starts are where a text stage and its repetitions live.
 var Starts = []string{"language", "language-2", "language-3"}
 
-// parts are the folders of a run in which something trains, in order.
+// Parts are the folders of a run in which something trains, in order.
 var Parts = slices.Concat([]string{"clip"}, Starts, []string{"vlm", "short", "blind", "no-stage-1", "random-encoder", "lora"})
 
 // tally reads what the stages cost and showed from the metrics that the trainer keeps, those of earlier processes of

@@ -56,5 +56,5 @@ func (p Preset) world(seed uint64) shapes.Config {
 	return c
 }
 
-// projectorGain makes what is seen as loud as what is read, at the start.
+// ProjectorGain makes what is seen as loud as what is read, at the start.
 const ProjectorGain = 3

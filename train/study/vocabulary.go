@@ -13,22 +13,24 @@ import (
 )
 
 // Vocabulary has a token for each word of the world's language. Its texts have spaces between any two words, so that
-// cutting there is all there is to tokenizing; the files it writes say the same to other programs.
+// cutting there is all there is to tokenizing; the files it writes say the same to other programs. It is safe for concurrent use.
 type Vocabulary struct {
-	words                                     []string
-	ids                                       map[string]int32
-	Pad, Unknown, BOS, EOS, Image, User, Asst int32
+	words                []string
+	ids                  map[string]int32
+	Pad, BOS, EOS, Image int32 // tokens
+	unknown, user, asst  int32
 }
 
 // specials come first, in the order of the ids.
 var specials = []string{"<pad>", "<unk>", "<s>", "</s>", "<image>", "USER:", "ASSISTANT:"}
 
+// NewVocabulary is the vocabulary of package shapes, which is the same for every seed.
 func NewVocabulary() *Vocabulary {
 	v := &Vocabulary{words: slices.Concat(specials, shapes.Vocabulary()), ids: map[string]int32{}}
 	for i, w := range v.words {
 		v.ids[w] = int32(i)
 	}
-	for i, id := range []*int32{&v.Pad, &v.Unknown, &v.BOS, &v.EOS, &v.Image, &v.User, &v.Asst} {
+	for i, id := range []*int32{&v.Pad, &v.unknown, &v.BOS, &v.EOS, &v.Image, &v.user, &v.asst} {
 		*id = int32(i)
 	}
 	return v
@@ -43,7 +45,7 @@ func (v *Vocabulary) encode(to []int32, text string) []int32 {
 		if id, ok := v.ids[w]; ok {
 			to = append(to, id)
 		} else {
-			to = append(to, v.Unknown)
+			to = append(to, v.unknown)
 		}
 	}
 	return to
@@ -90,29 +92,26 @@ func (v *Vocabulary) Texts(texts []string) (*tensor.Tensor, []int32) {
 	return tensor.WrapInts(ids, len(rows), T), ends
 }
 
-// Turn is a question and its answer.
-type Turn struct{ question, answer string }
-
 // conversation renders turns in LLaVA's template, without its system text: a place for each of the picture's tokens,
 // then the first question, or after it. Only answers and their ends are learnt from.
 //
 //	<s> USER: <image> question ASSISTANT: answer </s> USER: question ASSISTANT: answer </s>
-func (v *Vocabulary) Conversation(turns []Turn, places int, after bool) (ids, labels []int32) {
+func (v *Vocabulary) conversation(turns []shapes.Question, places int, after bool) (ids, labels []int32) {
 	picture := slices.Repeat([]int32{chat.ImageIndex}, places)
 	ids = []int32{v.BOS}
 	labels = []int32{tensor.IgnoreIndex}
 	for i, t := range turns {
-		ids = append(ids, v.User)
+		ids = append(ids, v.user)
 		if i == 0 && !after {
 			ids = append(ids, picture...)
 		}
-		ids = v.encode(ids, t.question)
+		ids = v.encode(ids, t.Text)
 		if i == 0 && after {
 			ids = append(ids, picture...)
 		}
-		ids = append(ids, v.Asst)
+		ids = append(ids, v.asst)
 		labels = append(labels, slices.Repeat([]int32{tensor.IgnoreIndex}, len(ids)-len(labels))...)
-		answer := append(v.encode(nil, t.answer), v.EOS)
+		answer := append(v.encode(nil, t.Answer), v.EOS)
 		ids, labels = append(ids, answer...), append(labels, answer...)
 	}
 	return ids, labels
@@ -120,8 +119,8 @@ func (v *Vocabulary) Conversation(turns []Turn, places int, after bool) (ids, la
 
 // Prompt renders a question whose answer is to come.
 func (v *Vocabulary) Prompt(question string, places int) []int32 {
-	ids := append([]int32{v.BOS, v.User}, slices.Repeat([]int32{chat.ImageIndex}, places)...)
-	return append(v.encode(ids, question), v.Asst)
+	ids := append([]int32{v.BOS, v.user}, slices.Repeat([]int32{chat.ImageIndex}, places)...)
+	return append(v.encode(ids, question), v.asst)
 }
 
 // save writes the tokenizer as transformers and data/tokenizer read it.

@@ -117,7 +117,7 @@ func (s *session) store(name string) error {
 	}
 	var all [][]fileInfo
 	if err == nil {
-		all, err = share(s, files)
+		all, err = share(s.comm(), files)
 	}
 	if err == nil {
 		_, err = first(s, func() (bool, error) { return true, s.publish(name, tmp, slices.Concat(all...)) })

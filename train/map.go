@@ -10,7 +10,9 @@ import (
 // of exported fields, as package gob encodes them. If f fails, all ranks get the error of the least i; what comes
 // after it on the same rank is left out. A nil c is a single rank.
 func Map[T any](ctx context.Context, c Comm, n int, f func(ctx context.Context, i int) (T, error)) ([]T, error) {
-	s := &session{o: Options{Comm: c}}
+	if c == nil {
+		c = alone{}
+	}
 	type part struct {
 		Values []T
 		Failed int // index of the error
@@ -18,16 +20,16 @@ func Map[T any](ctx context.Context, c Comm, n int, f func(ctx context.Context, 
 	}
 	own := part{Failed: n}
 	var failed error
-	size := s.comm().Size()
-	for i := s.comm().Rank(); i < n; i += size {
-		v, err := f(s.whole(ctx), i)
+	size := c.Size()
+	for i := c.Rank(); i < n; i += size {
+		v, err := f(whole(ctx, c), i)
 		if err != nil {
 			own.Failed, own.Err, failed = i, err.Error(), err
 			break
 		}
 		own.Values = append(own.Values, v)
 	}
-	all, err := share(s, own)
+	all, err := share(c, own)
 	if err != nil {
 		return nil, err
 	}
@@ -39,7 +41,7 @@ func Map[T any](ctx context.Context, c Comm, n int, f func(ctx context.Context, 
 	}
 	switch {
 	case all[first].Failed == n:
-	case first == s.comm().Rank():
+	case first == c.Rank():
 		return nil, failed
 	default:
 		return nil, fmt.Errorf("rank %d: %s", first, all[first].Err)

@@ -45,7 +45,7 @@ func (s *session) meet() (notes []string, err error) {
 	me := peer{Host: host, PID: os.Getpid(), CPUs: runtime.NumCPU(), Online: online(), Unit: tensor.Unit(),
 		Code: builtOf(), Config: string(config), Same: s.o.Same,
 		Model: s.describeParams(func(string) bool { return false })}
-	if s.peers, err = share(s, me); err != nil {
+	if s.peers, err = share(s.comm(), me); err != nil {
 		return nil, fmt.Errorf("meeting the other ranks: %w", err)
 	}
 	for rank, p := range s.peers[1:] {

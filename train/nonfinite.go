@@ -13,7 +13,7 @@ import (
 // skip leaves a step with NaN or Inf out; after three in a row the run goes back to its last good state, and if that does not help it ends.
 func (r *runner[B]) skip(ctx context.Context, rep *StageReport, problem string, lr float64) error {
 	if problem == "" {
-		found, err := share(&r.session, r.findGradient(ctx))
+		found, err := share(r.comm(), r.findGradient(ctx))
 		if err != nil {
 			return err
 		}

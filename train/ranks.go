@@ -23,16 +23,16 @@ func (s *session) comm() Comm {
 	return s.o.Comm
 }
 
-// share gives every rank the values v of all, in rank order.
-func share[T any](s *session, v T) ([]T, error) {
-	if s.comm().Size() == 1 {
+// share gives every rank of c the values v of all, in rank order.
+func share[T any](c Comm, v T) ([]T, error) {
+	if c.Size() == 1 {
 		return []T{v}, nil
 	}
 	var b bytes.Buffer
 	if err := gob.NewEncoder(&b).Encode(&v); err != nil {
 		return nil, err
 	}
-	messages, err := s.comm().Share(b.Bytes())
+	messages, err := c.Share(b.Bytes())
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +55,7 @@ func (s *session) agree(err error) error {
 	if err != nil {
 		said = " " + err.Error()
 	}
-	all, failed := share(s, said)
+	all, failed := share(s.comm(), said)
 	if failed != nil {
 		return errors.Join(err, failed)
 	}
@@ -85,7 +85,7 @@ func first[T any](s *session, f func() (T, error)) (v T, err error) {
 	if s.comm().Size() == 1 {
 		return r.V, err
 	}
-	all, failed := share(s, r)
+	all, failed := share(s.comm(), r)
 	switch {
 	case failed != nil:
 		return v, errors.Join(err, failed)

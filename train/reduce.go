@@ -207,8 +207,7 @@ func (d *reducer) collect() error {
 // layOut makes the buckets: parameters in the order in which rank 0's first backward pass completed them, the others
 // behind, last to first.
 func (d *reducer) layOut() error {
-	s := &session{o: Options{Comm: d.comm}}
-	orders, err := share(s, d.order)
+	orders, err := share(d.comm, d.order)
 	if err != nil {
 		return err
 	}

@@ -326,13 +326,13 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 			return err
 		}
 		if r.at.Pending == 0 {
-			if err := r.step(r.whole(ctx), rep); err != nil {
+			if err := r.step(whole(ctx, r.comm()), rep); err != nil {
 				return err
 			}
 			r.at.Pending = 1
 			r.heap.tidy()
 		}
-		if err := r.evaluate(r.whole(ctx), rep, false); err != nil {
+		if err := r.evaluate(whole(ctx, r.comm()), rep, false); err != nil {
 			return err
 		}
 		if e := r.stage.Every; e > 0 && r.at.Step%e == 0 && r.at.Step < r.config.Steps && r.at.Bad == 0 || len(r.improved) > 0 {
@@ -341,7 +341,7 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 			}
 		}
 	}
-	if err := r.evaluate(r.whole(ctx), rep, true); err != nil {
+	if err := r.evaluate(whole(ctx, r.comm()), rep, true); err != nil {
 		return err
 	}
 	if err := r.allFinite(); err != nil {
@@ -419,7 +419,7 @@ func (r *runner[B]) stopped(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		why.Cause = err.Error()
 	}
-	all, err := share(&r.session, why)
+	all, err := share(r.comm(), why)
 	if err != nil {
 		return err
 	}
@@ -446,8 +446,8 @@ func (r *runner[B]) interrupted(ctx context.Context) error {
 }
 
 // whole is the context of what all ranks do together: it does not end before they have agreed to.
-func (s *session) whole(ctx context.Context) context.Context {
-	if s.comm().Size() > 1 {
+func whole(ctx context.Context, c Comm) context.Context {
+	if c.Size() > 1 {
 		return context.WithoutCancel(ctx)
 	}
 	return ctx

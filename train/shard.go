@@ -52,7 +52,7 @@ func (r *runner[B]) exchange(mine exchanged) (loss float64, problem string, err 
 	if err := r.red.collect(); err != nil {
 		return 0, "", fmt.Errorf("reducing gradients over ranks: %w", err)
 	}
-	all, err := share(&r.session, mine)
+	all, err := share(r.comm(), mine)
 	if err != nil {
 		return 0, "", fmt.Errorf("after the step's micro-batches: %w", err)
 	}
@@ -113,7 +113,7 @@ func (s *session) squares() (map[*block]float64, error) {
 	for i, x := range s.own {
 		sums[i] = x.sum
 	}
-	all, err := share(s, tensor.SquareSums(sums))
+	all, err := share(s.comm(), tensor.SquareSums(sums))
 	if err != nil {
 		return nil, fmt.Errorf("the gradient's norm over ranks: %w", err)
 	}

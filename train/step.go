@@ -82,7 +82,7 @@ func (r *runner[B]) gradients(ctx context.Context) (mine exchanged, err error) {
 			}
 			batches[k], total = b, total+supervised(b)
 		}
-		all, err := share(&r.session, total)
+		all, err := share(r.comm(), total)
 		if err != nil {
 			return mine, fmt.Errorf("counting tokens over ranks: %w", err)
 		}

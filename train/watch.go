@@ -2,7 +2,6 @@ package train
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -200,11 +199,11 @@ func (w *watched) AllReduce(x *tensor.Tensor) Pending {
 }
 
 func (w *watched) Share(message []byte) (all [][]byte, err error) {
-	failed := w.timed(w.begin(), func() error {
+	err = w.timed(w.begin(), func() (err error) {
 		all, err = w.Comm.Share(message)
-		return nil
+		return err
 	})
-	return all, errors.Join(err, failed)
+	return all, err
 }
 
 // timed is a transfer whose Wait is timed.

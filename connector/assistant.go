@@ -87,7 +87,7 @@ func (a *Assistant) answer(onText func(string) error, generate func(llm.Options)
 		o.MaxNewTokens = 512
 	}
 	o.StopStrings, o.Decode = slices.Concat(a.Template.Stop, o.StopStrings), a.Tokenizer.Decode
-	s := speech{stream: a.Tokenizer.Stream(nil), stop: o.StopStrings, onText: onText}
+	s := speech{stream: a.Tokenizer.Stream(nil), until: chat.NewUntil(o.StopStrings...), onText: onText}
 	if o.Beams > 1 {
 		o.StopStrings, o.OnToken = nil, nil // the text is cut at them in the end
 	} else {
@@ -103,7 +103,7 @@ func (a *Assistant) answer(onText func(string) error, generate func(llm.Options)
 	if err == nil {
 		err = s.end()
 	}
-	return strings.TrimSpace(s.said.String()), err
+	return s.said.String(), err
 }
 
 // Prompt tokenizes a conversation, with an answer to come, and prepares its images, as [Assistant.Reply] does.
@@ -141,42 +141,25 @@ func (a *Assistant) promptIDs(turns []chat.Turn, images bool) ([]int32, error) {
 	return a.Template.Encode(a.Tokenizer, spans, chat.Options{Pictures: images}).IDs, nil
 }
 
-// speech passes text on while it comes, but for what may become a stop string, and white space at both ends.
+// speech passes text on while it comes, without stop strings, what follows them, and white space at both ends.
 type speech struct {
 	stream *tokenizer.Stream
-	stop   []string
+	until  *chat.Until
 	onText func(string) error
 
-	said strings.Builder // what has been passed on
-	held string
-	over bool // a stop string came
+	said  strings.Builder // what has been passed on
+	space string          // white space that more text must follow
 }
 
-func (s *speech) add(text string) error {
-	if s.over {
-		return nil
-	}
-	s.held += text
-	for _, stop := range s.stop {
-		if at := strings.Index(s.held, stop); at >= 0 {
-			s.held, s.over = s.held[:at], true
-		}
-	}
-	keep := len(s.held) - len(strings.TrimRightFunc(s.held, unicode.IsSpace))
-	if !s.over {
-		for _, stop := range s.stop {
-			for n := min(len(stop), len(s.held)); n > keep; n-- {
-				if strings.HasSuffix(s.held, stop[:n]) {
-					keep = n
-				}
-			}
-		}
-	}
-	out := s.held[:len(s.held)-keep]
-	s.held = s.held[len(out):]
+func (s *speech) add(text string) error { return s.pass(s.until.Add(text)) }
+
+func (s *speech) pass(text string) error {
+	text = s.space + text
 	if s.said.Len() == 0 {
-		out = strings.TrimLeftFunc(out, unicode.IsSpace)
+		text = strings.TrimLeftFunc(text, unicode.IsSpace)
 	}
+	out := strings.TrimRightFunc(text, unicode.IsSpace)
+	s.space = text[len(out):]
 	s.said.WriteString(out)
 	if s.onText == nil || out == "" {
 		return nil
@@ -186,10 +169,8 @@ func (s *speech) add(text string) error {
 
 // end passes on what is left.
 func (s *speech) end() error {
-	err := s.add(s.stream.Flush())
-	s.stop = nil
-	if err == nil {
-		err = s.add("")
+	if err := s.add(s.stream.Flush()); err != nil {
+		return err
 	}
-	return err
+	return s.pass(s.until.Rest())
 }

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+
+	"github.com/gollava/gollava/data/chat"
 )
 
 // answer is one choice while it is made.
@@ -20,51 +22,6 @@ type answer struct {
 // errStopped ends the generation of an answer in which a stop string came.
 var errStopped = errors.New("serve: a stop string came")
 
-// cut passes text on while it comes, but for what may become a stop string, and cuts it before the first that does.
-type cut struct {
-	stop []string
-	held string
-	over bool
-}
-
-// add returns what can be passed on now.
-func (c *cut) add(text string) string {
-	if c.over {
-		return ""
-	}
-	c.held += text
-	first := -1
-	for _, s := range c.stop {
-		if at := strings.Index(c.held, s); at >= 0 && (first < 0 || at < first) {
-			first = at
-		}
-	}
-	if first >= 0 {
-		c.over = true
-		out := c.held[:first]
-		c.held = ""
-		return out
-	}
-	keep := 0
-	for _, s := range c.stop {
-		for n := min(len(s)-1, len(c.held)); n > keep; n-- {
-			if strings.HasSuffix(c.held, s[:n]) {
-				keep = n
-			}
-		}
-	}
-	out := c.held[:len(c.held)-keep]
-	c.held = c.held[len(out):]
-	return out
-}
-
-// rest is what was held back, at the end.
-func (c *cut) rest() string {
-	out := c.held
-	c.held = ""
-	return out
-}
-
 // piece is a part of an answer that can be sent: text, and the tokens that became known.
 type piece struct {
 	index  int
@@ -73,17 +30,17 @@ type piece struct {
 	finish string // at the end
 }
 
-// generate makes choice index of an answer and passes it on in pieces. It is not an error of the answer that send fails: the client has gone.
+// generate makes choice index of an answer and passes it on in pieces. An error of send, as when the client has gone, ends it.
 func (s *Server) generate(ctx context.Context, m Model, p Prompt, o Sampling, index int, send func(piece) error) (tokens int, err error) {
 	o.Seed += uint64(index)
-	c := cut{stop: o.Stop}
+	until := chat.NewUntil(o.Stop...)
 	var waiting []Token
 	end, err := m.Generate(ctx, p, o, func(t Token) error {
 		tokens++
 		s.metrics.tokens.Add(1)
 		waiting = append(waiting, t)
-		text := c.add(t.Text)
-		if c.over {
+		text := until.Add(t.Text)
+		if until.Stopped() {
 			if err := send(piece{index, text, waiting, ""}); err != nil {
 				return err
 			}
@@ -103,11 +60,11 @@ func (s *Server) generate(ctx context.Context, m Model, p Prompt, o Sampling, in
 	if err != nil {
 		return tokens, err
 	}
-	text := c.add(end.Rest)
-	if c.over {
+	text := until.Add(end.Rest)
+	if until.Stopped() {
 		end.Reason = "stop"
 	}
-	return tokens, send(piece{index, text + c.rest(), waiting, end.Reason})
+	return tokens, send(piece{index, text + until.Rest(), waiting, end.Reason})
 }
 
 // choices makes n answers at once.

@@ -146,7 +146,7 @@ func (m *language) Generate(ctx context.Context, p Prompt, s Sampling, each func
 func (m *language) generate(ctx context.Context, p llm.Prompts, stop []string, s Sampling, each func(Token) error) (Finish, error) {
 	o := m.settings(s)
 	text := m.tokenizer.Stream(nil)
-	c := cut{stop: stop} // the template's own marks end an answer and are not part of it
+	until := chat.NewUntil(stop...) // the template's own marks end an answer and are not part of it
 	n := 0
 	for t, err := range m.engine.Stream(ctx, llm.Request{Prompt: p, Options: o}) {
 		if s.Constraint != nil && errors.Is(err, llm.ErrNoToken) {
@@ -156,9 +156,9 @@ func (m *language) generate(ctx context.Context, p llm.Prompts, stop []string, s
 			return Finish{}, err
 		}
 		if n++; m.ends(t.ID) {
-			return Finish{Reason: "stop", Rest: c.add(text.Flush()) + c.rest()}, nil
+			return Finish{Reason: "stop", Rest: until.Add(text.Flush()) + until.Rest()}, nil
 		}
-		out := Token{ID: t.ID, Text: c.add(text.Next(t.ID)), LogProb: t.LogProb}
+		out := Token{ID: t.ID, Text: until.Add(text.Next(t.ID)), LogProb: t.LogProb}
 		if s.LogProbs {
 			out.Bytes = m.bytes()[t.ID]
 			for _, x := range t.Top {
@@ -168,7 +168,7 @@ func (m *language) generate(ctx context.Context, p llm.Prompts, stop []string, s
 		if err := each(out); err != nil {
 			return Finish{}, err
 		}
-		if c.over {
+		if until.Stopped() {
 			return Finish{Reason: "stop"}, nil
 		}
 	}
@@ -176,7 +176,7 @@ func (m *language) generate(ctx context.Context, p llm.Prompts, stop []string, s
 	if n < o.MaxNewTokens {
 		reason = "stop"
 	}
-	return Finish{Reason: reason, Rest: c.add(text.Flush()) + c.rest()}, nil
+	return Finish{Reason: reason, Rest: until.Add(text.Flush()) + until.Rest()}, nil
 }
 
 func (m *language) ends(id int32) bool {

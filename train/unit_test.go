@@ -16,8 +16,8 @@ import (
 	"github.com/gollava/gollava/train"
 )
 
-// TestResumeOnAnotherUnit stops a run, and goes on in processes that compute in plain Go: without permission they refuse and change nothing, with
-// it they end, and say so.
+// TestResumeOnAnotherUnit stops a run, and goes on in processes that compute in plain Go: without permission they
+// refuse and change nothing, with it they end, and say so.
 func TestResumeOnAnotherUnit(t *testing.T) {
 	if strings.Contains(tensor.Unit(), "/generic") {
 		t.Skipf("there is one unit only, %s", tensor.Unit())

@@ -33,7 +33,7 @@ type serveCommand struct {
 	Host   []string `help:"Name or address that clients may use for this server besides this machine's own; * for any."`
 	Origin []string `help:"Origin of web pages elsewhere that may use this server, such as https://example.org."`
 	Fetch  []string `help:"Host that images may be fetched from, when a request names an address; * for any public one. Default: none."`
-	Tokens int      `default:"65536" help:"Positions of prompts and answers that are computed at once; it bounds the memory of caches. Other requests wait."`
+	Tokens int      `help:"Positions of prompts and answers that are computed at once, which bounds the memory of caches; other requests wait. Default: what takes 4 GiB."`
 	Most   int      `name:"requests" default:"256" help:"Requests that are answered or wait at once; more are told to come back."`
 }
 
@@ -47,9 +47,9 @@ Example:
     -d '{"model": "llava-1.5-7b-hf", "messages": [{"role": "user", "content": "Hello"}]}'`
 }
 
-// open loads a model, and names the template that it is asked with: a vision-language model, or a plain language model in a folder or a GGUF file.
+// open loads a model, and names the template that it is asked with: a vision-language model, or a plain language
+// model in a folder or a GGUF file.
 func (v serveCommand) open(dir string, c console) (m serve.Model, template string, err error) {
-	bounds := llm.EngineConfig{MaxTokens: v.Tokens}
 	from := source{Dir: dir, Base: v.Base, Tower: v.Tower, DType: v.DType}
 	if from.adapted() || v.Base != "" || llava.Describes(dir) {
 		a, _, err := from.open()
@@ -60,7 +60,7 @@ func (v serveCommand) open(dir string, c console) (m serve.Model, template strin
 			return nil, "", err
 		}
 		c.ignored(a.Ignored)
-		return serve.Assistant(a, bounds), a.Template.Name, nil
+		return serve.Assistant(a, v.bounds(a.Model.Language.Config())), a.Template.Name, nil
 	}
 	o := nn.LoadOptions{Alias: true, Rounding: !v.Exact}
 	var g llm.Generation
@@ -86,7 +86,21 @@ func (v serveCommand) open(dir string, c console) (m serve.Model, template strin
 		return nil, "", fmt.Errorf("%s: %w (--template)", dir, err)
 	}
 	c.ignored(g.Ignored)
-	return serve.Language(l, t, x, g.Options, bounds), x.Name, nil
+	return serve.Language(l, t, x, g.Options, v.bounds(l.Config())), x.Name, nil
+}
+
+// bounds are those of a model's engine. A quarter of the positions may be beginnings of prompts that are kept for
+// others that begin alike.
+func (v serveCommand) bounds(c llm.Config) llm.EngineConfig {
+	const memory, float32s, keysAndValues = 4 << 30, 4, 2
+	tokens := v.Tokens
+	if tokens <= 0 {
+		tokens = max(
+			memory/(float32s*keysAndValues*max(1, c.NumHiddenLayers*c.NumKeyValueHeads*c.HeadDim)),
+			c.MaxPositionEmbeddings,
+		)
+	}
+	return llm.EngineConfig{MaxTokens: tokens, KeepTokens: tokens / 4}
 }
 
 func (v serveCommand) Run(ctx context.Context, c console) error {
@@ -98,8 +112,16 @@ func (v serveCommand) Run(ctx context.Context, c console) error {
 	if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() || ip == nil && host != "" {
 		hosts = append(hosts, host)
 	}
-	s := serve.New(serve.Config{APIKey: v.APIKey, Hosts: hosts, Origins: v.Origin, Fetch: v.Fetch, Limits: serve.Limits{Requests: v.Most},
-		Log: func(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) }})
+	s := serve.New(
+		serve.Config{
+			APIKey:  v.APIKey,
+			Hosts:   hosts,
+			Origins: v.Origin,
+			Fetch:   v.Fetch,
+			Limits:  serve.Limits{Requests: v.Most},
+			Log:     func(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) },
+		},
+	)
 	seen := map[string]bool{}
 	for _, arg := range v.Models {
 		name, dir, named := strings.Cut(arg, "=")
@@ -127,7 +149,17 @@ func (v serveCommand) Run(ctx context.Context, c console) error {
 	}
 	ip := l.Addr().(*net.TCPAddr).IP
 	if !ip.IsLoopback() && v.APIKey == "" {
-		fmt.Fprintf(c.err, "WARNING: %s can be reached from other machines, and anybody there may use it: set --api-key\n", l.Addr())
+		fmt.Fprintf(
+			c.err,
+			"WARNING: %s can be reached from other machines, and anybody there may use it: set --api-key\n",
+			l.Addr(),
+		)
+	}
+	if !ip.IsLoopback() && len(hosts) == 0 {
+		fmt.Fprintln(
+			c.err,
+			"only requests for localhost are answered: name the addresses that clients use with --host",
+		)
 	}
 	fmt.Fprintf(c.err, "chat page and API at http://%s/ (Ctrl-C stops)\n", l.Addr())
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)

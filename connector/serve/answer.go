@@ -30,8 +30,16 @@ type piece struct {
 	finish string // at the end
 }
 
-// generate makes choice index of an answer and passes it on in pieces. An error of send, as when the client has gone, ends it.
-func (s *Server) generate(ctx context.Context, m Model, p Prompt, o Sampling, index int, send func(piece) error) (tokens int, err error) {
+// generate makes choice index of an answer and passes it on in pieces. An error of send, as when the client has gone,
+// ends it.
+func (s *Server) generate(
+	ctx context.Context,
+	m Model,
+	p Prompt,
+	o Sampling,
+	index int,
+	send func(piece) error,
+) (tokens int, err error) {
 	o.Seed += uint64(index)
 	until := chat.NewUntil(o.Stop...)
 	var waiting []Token
@@ -68,7 +76,14 @@ func (s *Server) generate(ctx context.Context, m Model, p Prompt, o Sampling, in
 }
 
 // choices makes n answers at once.
-func (s *Server) choices(ctx context.Context, m Model, p Prompt, o Sampling, n int, send func(piece) error) (tokens int, err error) {
+func (s *Server) choices(
+	ctx context.Context,
+	m Model,
+	p Prompt,
+	o Sampling,
+	n int,
+	send func(piece) error,
+) (tokens int, err error) {
 	if !o.Seeded {
 		o.Seed = randomSeed()
 	}
@@ -117,7 +132,11 @@ func (s *Server) failure(err error) *problem {
 	case errors.Is(err, context.Canceled):
 		return refused(499, "", "the request was cancelled")
 	case errors.Is(err, context.DeadlineExceeded):
-		return refused(http.StatusGatewayTimeout, "deadline_exceeded", "the answer took longer than the server allows")
+		return refused(
+			http.StatusGatewayTimeout,
+			"deadline_exceeded",
+			"the answer took longer than the server allows",
+		)
 	case errors.Is(err, ErrBusy):
 		return busy(http.StatusTooManyRequests, "rate_limit_exceeded", "the server is busy: try again in a second", 1)
 	}

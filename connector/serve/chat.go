@@ -9,7 +9,13 @@ import (
 )
 
 // roles are what a message may come from, and what a model is told.
-var roles = map[string]string{"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
+var roles = map[string]string{
+	"system":    "system",
+	"developer": "system",
+	"user":      "user",
+	"assistant": "assistant",
+	"tool":      "tool",
+}
 
 // conversation checks messages and decodes their images.
 func (s *Server) conversation(ctx context.Context, list []message) (Conversation, *problem) {
@@ -22,7 +28,8 @@ func (s *Server) conversation(ctx context.Context, list []message) (Conversation
 			return c, invalid(field+".role", "%.50q is not system, developer, user, assistant or tool", m.Role)
 		}
 		out := Message{Role: role}
-		if m.Content.null && len(m.ToolCalls) == 0 || m.Content.parts == nil && len(m.ToolCalls) == 0 && !m.Content.null {
+		if m.Content.null && len(m.ToolCalls) == 0 ||
+			m.Content.parts == nil && len(m.ToolCalls) == 0 && !m.Content.null {
 			return c, invalid(field+".content", "is missing")
 		}
 		for j, p := range m.Content.parts {
@@ -43,7 +50,11 @@ func (s *Server) conversation(ctx context.Context, list []message) (Conversation
 				}
 				out.Parts = append(out.Parts, Part{Image: m})
 			default:
-				return c, invalid(field+".type", "%.50q is not text or image_url, or the part has no such field", p.Type)
+				return c, invalid(
+					field+".type",
+					"%.50q is not text or image_url, or the part has no such field",
+					p.Type,
+				)
 			}
 		}
 		if p := addToolCalls(&out, field, m); p != nil {
@@ -176,7 +187,12 @@ func fit(m Model, p Prompt, o *Sampling, most int) *problem {
 }
 
 func tooLong(tokens, context int) *problem {
-	p := invalid("messages", "the prompt has %d tokens, of the context's %d, and leaves none for an answer", tokens, context)
+	p := invalid(
+		"messages",
+		"the prompt has %d tokens, of the context's %d, and leaves none for an answer",
+		tokens,
+		context,
+	)
 	p.code = "context_length_exceeded"
 	return p
 }
@@ -211,10 +227,22 @@ func (j *chatJob) whole(ctx context.Context, w http.ResponseWriter) *problem {
 	for i := range answers {
 		a := &answers[i]
 		message, finish := j.calls.message(strings.TrimSpace(a.text.String()), a.finish)
-		choices = append(choices, map[string]any{"index": i, "message": message, "finish_reason": finish, "logprobs": logprobs(j.sampling.LogProbs, a.tokens)})
+		choices = append(
+			choices,
+			map[string]any{
+				"index":         i,
+				"message":       message,
+				"finish_reason": finish,
+				"logprobs":      logprobs(j.sampling.LogProbs, a.tokens),
+			},
+		)
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"id": j.id, "object": "chat.completion", "created": j.created, "model": j.name,
-		"choices": choices, "usage": j.used(tokens), "system_fingerprint": nil})
+	writeJSON(
+		w,
+		http.StatusOK,
+		map[string]any{"id": j.id, "object": "chat.completion", "created": j.created, "model": j.name,
+			"choices": choices, "usage": j.used(tokens), "system_fingerprint": nil},
+	)
 	return nil
 }
 
@@ -284,7 +312,13 @@ func (j *chatJob) stream(ctx context.Context, w http.ResponseWriter) *problem {
 }
 
 func (j *chatJob) send(e *events, choices []any, used any) error {
-	m := map[string]any{"id": j.id, "object": "chat.completion.chunk", "created": j.created, "model": j.name, "choices": choices}
+	m := map[string]any{
+		"id":      j.id,
+		"object":  "chat.completion.chunk",
+		"created": j.created,
+		"model":   j.name,
+		"choices": choices,
+	}
 	if j.usage {
 		m["usage"] = used
 	}

@@ -91,7 +91,16 @@ func (s *Server) answerCompletion(w http.ResponseWriter, r *http.Request, q *com
 		p.param = "prompt"
 		return p
 	}
-	job := completionJob{server: s, model: m, prompt: prompt, sampling: o, n: or(q.N, 1), id: newID("cmpl-"), name: q.Model, created: time.Now().Unix()}
+	job := completionJob{
+		server:   s,
+		model:    m,
+		prompt:   prompt,
+		sampling: o,
+		n:        or(q.N, 1),
+		id:       newID("cmpl-"),
+		name:     q.Model,
+		created:  time.Now().Unix(),
+	}
 	if is(q.Echo) {
 		job.echo = (*q.Prompt)[0]
 	}
@@ -117,7 +126,13 @@ type completionJob struct {
 }
 
 func (j *completionJob) object(choices any, used any) map[string]any {
-	m := map[string]any{"id": j.id, "object": "text_completion", "created": j.created, "model": j.name, "choices": choices}
+	m := map[string]any{
+		"id":      j.id,
+		"object":  "text_completion",
+		"created": j.created,
+		"model":   j.name,
+		"choices": choices,
+	}
 	if used != nil {
 		m["usage"] = used
 	}
@@ -146,7 +161,19 @@ func (j *completionJob) logprobs(tokens []Token) any {
 		for _, a := range t.Top {
 			top[strings.ToValidUTF8(string(a.Bytes), "\ufffd")] = max(a.LogProb, -9999)
 		}
-		out.Tokens, out.LPs, out.Top, out.Offsets = append(out.Tokens, text), append(out.LPs, max(t.LogProb, -9999)), append(out.Top, top), append(out.Offsets, at)
+		out.Tokens, out.LPs, out.Top, out.Offsets = append(
+			out.Tokens,
+			text,
+		), append(
+			out.LPs,
+			max(t.LogProb, -9999),
+		), append(
+			out.Top,
+			top,
+		), append(
+			out.Offsets,
+			at,
+		)
 		at += len(text)
 	}
 	return out

@@ -11,7 +11,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var listen = flag.String("listen", "", "address on which TestListen answers, with a model that babbles, until it is interrupted")
+var listen = flag.String(
+	"listen",
+	"",
+	"address on which TestListen answers, with a model that babbles, until it is interrupted",
+)
 
 // TestListen serves the babbling model of these tests, for clients in other languages.
 func TestListen(t *testing.T) {

@@ -29,6 +29,7 @@ type lettersPrompt struct {
 func (p lettersPrompt) Tokens() int { return p.tokens }
 
 func (m *letters) Context() int { return m.context }
+func (m *letters) Images() bool { return true }
 
 func (m *letters) Prepare(_ context.Context, c Conversation) (Prompt, error) {
 	h := fnv.New64a()
@@ -54,7 +55,29 @@ func (m *letters) Prepare(_ context.Context, c Conversation) (Prompt, error) {
 }
 
 // said are the pieces that this model's words are made of; the last is one character of two tokens.
-var said = []string{"a", "b", "c", " ", "the ", "of", "\xc3", "\xa9", "{", "}", "\"", ":", "1", "2", ",", "x", "e", "[", "]", "-", "."}
+var said = []string{
+	"a",
+	"b",
+	"c",
+	" ",
+	"the ",
+	"of",
+	"\xc3",
+	"\xa9",
+	"{",
+	"}",
+	"\"",
+	":",
+	"1",
+	"2",
+	",",
+	"x",
+	"e",
+	"[",
+	"]",
+	"-",
+	".",
+}
 
 func (m *letters) Generate(ctx context.Context, p Prompt, s Sampling, each func(Token) error) (Finish, error) {
 	m.most.Store(max(m.most.Load(), m.running.Add(1)))
@@ -87,7 +110,7 @@ func (m *letters) Generate(ctx context.Context, p Prompt, s Sampling, each func(
 		}
 		slices.SortStableFunc(order, func(a, b int) int { return int(math.Copysign(1, weights[b]-weights[a])) })
 		id := order[0]
-		if s.Temperature > 0 {
+		if or(s.Temperature, 1) > 0 {
 			x := r.Float64() * sum
 			for i, w := range weights {
 				if x -= w; x < 0 {

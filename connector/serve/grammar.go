@@ -2,8 +2,9 @@ package serve
 
 import "unicode/utf8"
 
-// A grammar is matched byte by byte with all its possibilities at once: a state is a set of stacks of what is still to come. Stacks share their
-// tails, so that a step costs a few allocations for each possibility, of which JSON has few.
+// A grammar is matched byte by byte with all its possibilities at once: a state is a set of stacks of what is still
+// to come. Stacks share their tails, so that a step costs a few allocations for each possibility, of which JSON has
+// few.
 
 // node is a piece of a grammar.
 type node struct {
@@ -36,7 +37,8 @@ type grammar struct {
 	tail  []byte   // the beginning of a character that is not complete
 }
 
-// mostWork bounds what one step may expand. A schema that needs more at its beginning is refused; one that does so later ends there.
+// mostWork bounds what one step may expand. A schema that needs more at its beginning is refused; one that does so
+// later ends there.
 const mostWork = 1 << 14
 
 func newGrammar(start *node) *grammar {
@@ -118,7 +120,8 @@ func (g *grammar) run(text []byte) []*stack {
 	return now
 }
 
-// Accepts reports whether text may follow. Bytes that make no character are refused at once, but may end in the middle of one.
+// Accepts reports whether text may follow. Bytes that make no character are refused at once, but may end in the
+// middle of one.
 func (g *grammar) Accepts(text []byte) bool {
 	if len(text) == 0 {
 		return true

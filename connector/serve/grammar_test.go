@@ -62,6 +62,7 @@ func TestSchemaFaults(t *testing.T) {
 		`{"properties": {"a": {"$ref": "#/$defs/no"}}}`:   `schema: #/properties/a/$ref: "#/$defs/no" is not there`,
 		`{"type": "object", "required": ["a"]}`:           `schema: #/required: "a" is not among the properties`,
 		`{"type": "integer", "minimum": 3, "maximum": 2}`: `schema: #: no whole number lies between its bounds`,
+		`{"anyOf": [{"type": "null"}], "minItems": 2}`:    `schema: #: the keyword "minItems" beside anyOf is not supported`,
 		`{"enum": []}`: `schema: #: 0 values: there must be 1 to 1000`,
 		`[]`:           `schema: #: a schema must be an object`,
 		`{"a`:          `schema: not JSON: unexpected EOF`,
@@ -81,10 +82,21 @@ func TestIntegerBounds(t *testing.T) {
 	for range 60 {
 		low := r.Int64N(2400) - 1200
 		high := low + r.Int64N(1300)
-		g, p := schemaGrammar("schema", json.RawMessage(fmt.Sprintf(`{"type": "integer", "minimum": %d, "maximum": %d}`, low, high)))
+		g, p := schemaGrammar(
+			"schema",
+			json.RawMessage(fmt.Sprintf(`{"type": "integer", "minimum": %d, "maximum": %d}`, low, high)),
+		)
 		require.Nil(t, p)
 		for n := low - 120; n <= high+120; n++ {
-			require.Equal(t, low <= n && n <= high, accepts(g, strconv.FormatInt(n, 10)), "%d in [%d, %d]", n, low, high)
+			require.Equal(
+				t,
+				low <= n && n <= high,
+				accepts(g, strconv.FormatInt(n, 10)),
+				"%d in [%d, %d]",
+				n,
+				low,
+				high,
+			)
 		}
 	}
 }

@@ -29,9 +29,15 @@ func (s *Server) guard(next http.Handler) http.Handler {
 
 func (s *Server) check(r *http.Request) *problem {
 	if !s.knownHost(r.Host) {
-		return refused(http.StatusForbidden, "host_not_allowed", "host %.100q is not one this server answers for: use its own address, or add the name to the allowed hosts", r.Host)
+		return refused(
+			http.StatusForbidden,
+			"host_not_allowed",
+			"host %.100q is not one this server answers for: use its own address, or add the name to the allowed hosts",
+			r.Host,
+		)
 	}
-	if o := r.Header.Get("Origin"); o != "" && !s.knownOrigin(o, r.Host) || r.Header.Get("Sec-Fetch-Site") == "cross-site" && o == "" && r.Method != http.MethodGet {
+	if o := r.Header.Get("Origin"); o != "" && !s.knownOrigin(o, r.Host) ||
+		r.Header.Get("Sec-Fetch-Site") == "cross-site" && o == "" && r.Method != http.MethodGet {
 		return refused(http.StatusForbidden, "origin_not_allowed", "origin %.100q may not use this server", o)
 	}
 	if s.config.APIKey != "" && needsKey(r.URL.Path) && !s.hasKey(r) {
@@ -41,7 +47,11 @@ func (s *Server) check(r *http.Request) *problem {
 	if r.Method == http.MethodPost {
 		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil || kind != "application/json" {
-			return refused(http.StatusUnsupportedMediaType, "unsupported_media_type", "Content-Type must be application/json")
+			return refused(
+				http.StatusUnsupportedMediaType,
+				"unsupported_media_type",
+				"Content-Type must be application/json",
+			)
 		}
 		if r.ContentLength > s.config.Limits.Body {
 			return tooLarge(s.config.Limits.Body)
@@ -51,7 +61,12 @@ func (s *Server) check(r *http.Request) *problem {
 }
 
 func tooLarge(limit int64) *problem {
-	return refused(http.StatusRequestEntityTooLarge, "request_too_large", "the request is larger than %d bytes", limit)
+	return refused(
+		http.StatusRequestEntityTooLarge,
+		"request_too_large",
+		"the request is larger than %d bytes",
+		limit,
+	)
 }
 
 // needsKey reports whether a path gives access to a model.
@@ -66,8 +81,8 @@ func (s *Server) hasKey(r *http.Request) bool {
 	return strings.EqualFold(kind, "bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
 
-// knownHost reports whether a Host header names this server: an address or localhost of this machine, or an allowed name. Any other may be a name
-// of somebody else that was made to point here.
+// knownHost reports whether a Host header names this server: an address or localhost of this machine, or an allowed
+// name. Any other may be a name of somebody else that was made to point here.
 func (s *Server) knownHost(host string) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {

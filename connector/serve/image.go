@@ -53,7 +53,11 @@ func (g *images) bytes(ctx context.Context, field, address string) ([]byte, *pro
 	case "http", "https":
 		return g.server.fetch(ctx, field, address)
 	}
-	return nil, invalid(field, "the scheme %.20q is not supported: send the image itself, as data:image/png;base64,…", scheme)
+	return nil, invalid(
+		field,
+		"the scheme %.20q is not supported: send the image itself, as data:image/png;base64,…",
+		scheme,
+	)
 }
 
 // dataURL decodes what follows "data:".
@@ -81,15 +85,19 @@ func unbase64(field, text string) ([]byte, *problem) {
 	return raw, nil
 }
 
-// fetch reads an image from an allowed host. The address that is dialled is checked after the name was resolved, for every redirect anew, so that
-// no name leads to a private network.
+// fetch reads an image from an allowed host. The address that is dialled is checked after the name was resolved, for
+// every redirect anew, so that no name leads to a private network.
 func (s *Server) fetch(ctx context.Context, field, address string) ([]byte, *problem) {
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.User != nil {
 		return nil, invalid(field, "the address is malformed")
 	}
 	if !s.mayFetch(u) {
-		return nil, invalid(field, "images on the web are not fetched from %.100q: send the image itself, as data:image/png;base64,…", u.Hostname())
+		return nil, invalid(
+			field,
+			"images on the web are not fetched from %.100q: send the image itself, as data:image/png;base64,…",
+			u.Hostname(),
+		)
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.Fetch)
 	defer cancel()
@@ -171,5 +179,6 @@ var special = func() (ps []netip.Prefix) {
 // public reports whether an address belongs to the public Internet.
 func public(a netip.Addr) bool {
 	a = a.Unmap()
-	return a.IsGlobalUnicast() && !a.IsPrivate() && a.Zone() == "" && !slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(a) })
+	return a.IsGlobalUnicast() && !a.IsPrivate() && a.Zone() == "" &&
+		!slices.ContainsFunc(special, func(p netip.Prefix) bool { return p.Contains(a) })
 }

@@ -6,21 +6,24 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 )
 
-// Model is what a [Server] asks for answers. [Assistant] makes one of a vision-language model or of a plain language model. Its methods are called
-// from many goroutines at once.
+// Model is what a [Server] asks for answers. [Assistant] makes one of a vision-language model or of a plain language
+// model. Its methods are called from many goroutines at once.
 type Model interface {
-	// Prepare renders a conversation whose answer is to come, tokenizes it and prepares its images. An error is about the conversation: images
-	// that the model cannot see, a prompt that is too long ([ErrTooLong]), roles in an order that the template does not know.
+	// Prepare renders a conversation whose answer is to come, tokenizes it and prepares its images. An error is about
+	// the conversation: images that the model cannot see, a prompt that is too long ([ErrTooLong]), roles in an order
+	// that the template does not know.
 	Prepare(ctx context.Context, c Conversation) (Prompt, error)
 
-	// Generate continues a prompt. It calls each for every token as it is chosen, ends early if that returns an error, which it passes on, and
-	// ends within one token when ctx does.
+	// Generate continues a prompt. It calls each for every token as it is chosen, ends early if that returns an
+	// error, which it passes on, and ends within one token when ctx does.
 	Generate(ctx context.Context, p Prompt, s Sampling, each func(Token) error) (Finish, error)
 
-	// Embed returns one vector of length 1 for each text, and the number of tokens read. A model without embeddings returns ErrNoEmbeddings.
+	// Embed returns one vector of length 1 for each text, and the number of tokens read. A model without embeddings
+	// returns ErrNoEmbeddings.
 	Embed(ctx context.Context, texts []string) (vectors [][]float32, tokens int, err error)
 
 	Context() int // positions that prompt and answer have together
+	Images() bool // whether it sees images
 }
 
 // Prompt is a conversation, or a text, ready to be continued.
@@ -46,21 +49,22 @@ type Part struct {
 	Image *imaging.RGB
 }
 
-// Sampling says how tokens are drawn, in the terms of the protocol.
+// Sampling sets how tokens are chosen, in the terms of the protocol. What is nil is left to the model's own settings.
 type Sampling struct {
-	MaxTokens   int     // 0: what the server allows
-	Temperature float64 // 0: greedy
-	TopP        float64 // 1: all
-	TopK        int     // 0: all
-	MinP        float64 // 0: all
-	Seed        uint64
-	Seeded      bool // the client chose Seed
-	Stop        []string
+	MaxTokens int // above 0 when a model sees it
+	Seed      uint64
+	Seeded    bool     // the client chose Seed
+	Stop      []string // the server cuts answers there; a model need not
 
-	PresencePenalty   float64
-	FrequencyPenalty  float64
-	RepetitionPenalty float64 // 1: none
-	LogitBias         map[int32]float64
+	Temperature *float64 // 0: greedy
+	TopP        *float64 // 1: all
+	TopK        *int     // 0: all
+	MinP        *float64 // 0: all
+
+	PresencePenalty   *float64
+	FrequencyPenalty  *float64
+	RepetitionPenalty *float64          // 1: none
+	LogitBias         map[int32]float64 // added to the model's own
 
 	LogProbs    bool // tokens carry their log-probability
 	TopLogProbs int  // and so many alternatives

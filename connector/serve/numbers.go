@@ -46,8 +46,8 @@ func (c *compiler) numeric(path, t string, m map[string]any) (*node, *problem) {
 	case t == "integer":
 		return whole(low, high), nil
 	}
-	// A number is a whole one, with a fraction where the next one away from zero is allowed too. What lies strictly between an exclusive bound and
-	// the next whole number is not written.
+	// A number is a whole one, with a fraction where the next one away from zero is allowed too. What lies strictly
+	// between an exclusive bound and the next whole number is not written.
 	fraction := then(text("."), digit, upTo(digit, 17))
 	out := whole(low, high)
 	if from, to := max(low, 0), high-1; from <= to {
@@ -102,9 +102,15 @@ func sameLength(low, high string) *node {
 		return then(text(low[:1]), sameLength(low[1:], high[1:]))
 	}
 	rest := len(low) - 1
-	out := either(then(text(low[:1]), sameLength(low[1:], strings.Repeat("9", rest))), then(text(high[:1]), sameLength(strings.Repeat("0", rest), high[1:])))
+	out := either(
+		then(text(low[:1]), sameLength(low[1:], strings.Repeat("9", rest))),
+		then(text(high[:1]), sameLength(strings.Repeat("0", rest), high[1:])),
+	)
 	if low[0]+1 <= high[0]-1 {
-		out.list = append(out.list, then(append([]*node{between(low[0]+1, high[0]-1)}, slices.Repeat([]*node{digit}, rest)...)...))
+		out.list = append(
+			out.list,
+			then(append([]*node{between(low[0]+1, high[0]-1)}, slices.Repeat([]*node{digit}, rest)...)...),
+		)
 	}
 	return out
 }

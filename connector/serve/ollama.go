@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// ollamaRequest is the body of POST /api/chat and /api/generate. Their answers are streams unless the client says otherwise.
+// ollamaRequest is the body of POST /api/chat and /api/generate. Their answers are streams unless the client says
+// otherwise.
 type ollamaRequest struct {
 	Model    string          `json:"model"`
 	Messages []ollamaMessage `json:"messages"`
@@ -71,9 +72,6 @@ func (q *ollamaRequest) sampling(l Limits) (Sampling, *problem) {
 	}
 	if n := or(o.NumPredict, -1); n > 0 {
 		s.MaxTokens = n
-	}
-	if o.Temperature == nil {
-		s.Temperature = 0.8 // Ollama's default
 	}
 	var f *responseFormat
 	switch text := strings.TrimSpace(string(q.Format)); {
@@ -245,9 +243,16 @@ func (s *Server) answerOllama(w http.ResponseWriter, r *http.Request, q *ollamaR
 	if first.IsZero() {
 		first = end
 	}
-	last := map[string]any{"done": true, "done_reason": reason, "total_duration": end.Sub(start).Nanoseconds(), "load_duration": 0,
-		"prompt_eval_count": prompt.Tokens(), "prompt_eval_duration": first.Sub(start).Nanoseconds(),
-		"eval_count": tokens, "eval_duration": end.Sub(first).Nanoseconds()}
+	last := map[string]any{
+		"done":                 true,
+		"done_reason":          reason,
+		"total_duration":       end.Sub(start).Nanoseconds(),
+		"load_duration":        0,
+		"prompt_eval_count":    prompt.Tokens(),
+		"prompt_eval_duration": first.Sub(start).Nanoseconds(),
+		"eval_count":           tokens,
+		"eval_duration":        end.Sub(first).Nanoseconds(),
+	}
 	if or(q.Stream, true) {
 		_ = line(row("", last))
 		return nil
@@ -259,31 +264,50 @@ func (s *Server) answerOllama(w http.ResponseWriter, r *http.Request, q *ollamaR
 func (s *Server) ollamaTags(w http.ResponseWriter, _ *http.Request) {
 	list := []any{}
 	for _, m := range s.models {
-		list = append(list, map[string]any{"name": m.name, "model": m.name, "modified_at": s.started.UTC().Format(time.RFC3339Nano),
-			"size": 0, "digest": "", "details": ollamaDetails})
+		list = append(
+			list,
+			map[string]any{"name": m.name, "model": m.name, "modified_at": s.started.UTC().Format(time.RFC3339Nano),
+				"size": 0, "digest": "", "details": ollamaDetails},
+		)
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"models": list})
 }
 
-var ollamaDetails = map[string]any{"parent_model": "", "format": "safetensors", "family": "", "families": nil, "parameter_size": "", "quantization_level": ""}
+var ollamaDetails = map[string]any{
+	"parent_model":       "",
+	"format":             "safetensors",
+	"family":             "",
+	"families":           nil,
+	"parameter_size":     "",
+	"quantization_level": "",
+}
 
 func (s *Server) ollamaShow(w http.ResponseWriter, r *http.Request) {
 	var q struct {
 		Model string `json:"model"`
 		Name  string `json:"name"`
 	}
+	var m Model
 	p := readBody(w, r, s.config.Limits.Body, &q)
 	if p == nil {
 		if q.Model == "" {
 			q.Model = q.Name
 		}
-		_, p = s.model(strings.TrimSuffix(q.Model, ":latest"))
+		m, p = s.model(strings.TrimSuffix(q.Model, ":latest"))
 	}
 	if p != nil {
 		p.writeOllama(w)
 		return
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"details": ollamaDetails, "model_info": map[string]any{}, "capabilities": []string{"completion", "vision"}})
+	can := []string{"completion"}
+	if m.Images() {
+		can = append(can, "vision")
+	}
+	writeJSON(
+		w,
+		http.StatusOK,
+		map[string]any{"details": ollamaDetails, "model_info": map[string]any{}, "capabilities": can},
+	)
 }
 
 func (s *Server) ollamaVersion(w http.ResponseWriter, _ *http.Request) {

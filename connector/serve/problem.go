@@ -54,7 +54,9 @@ func (p *problem) object() any {
 		}
 		return s
 	}
-	return map[string]any{"error": map[string]any{"message": p.message, "type": p.kind, "param": null(p.param), "code": null(p.code)}}
+	return map[string]any{
+		"error": map[string]any{"message": p.message, "type": p.kind, "param": null(p.param), "code": null(p.code)},
+	}
 }
 
 // write answers with p.
@@ -72,7 +74,9 @@ func (p *problem) write(w http.ResponseWriter) {
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	b, err := json.Marshal(v)
 	if err != nil { // a value of ours that has no JSON
-		status, b = http.StatusInternalServerError, []byte(`{"error":{"message":"the answer has no JSON form","type":"server_error","param":null,"code":null}}`)
+		status, b = http.StatusInternalServerError, []byte(
+			`{"error":{"message":"the answer has no JSON form","type":"server_error","param":null,"code":null}}`,
+		)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")

@@ -143,9 +143,20 @@ func decode(b []byte, v any) *problem {
 		return p
 	case errors.As(err, &kind):
 		if kind.Field == "" {
-			return refused(http.StatusBadRequest, "", "a JSON %s stands where %s belongs", kind.Value, plain(kind.Type.String()))
+			return refused(
+				http.StatusBadRequest,
+				"",
+				"a JSON %s stands where %s belongs",
+				kind.Value,
+				plain(kind.Type.String()),
+			)
 		}
-		return invalid(strings.ReplaceAll(kind.Field, "common.", ""), "a JSON %s stands where %s belongs", kind.Value, plain(kind.Type.String()))
+		return invalid(
+			strings.ReplaceAll(kind.Field, "common.", ""),
+			"a JSON %s stands where %s belongs",
+			kind.Value,
+			plain(kind.Type.String()),
+		)
 	}
 	return refused(http.StatusBadRequest, "", "the body is not JSON: %v", err)
 }
@@ -208,9 +219,8 @@ func (c *common) sampling(l Limits) (Sampling, *problem) {
 	if s.LogitBias, p = c.bias(); p != nil {
 		return s, p
 	}
-	s.MaxTokens, s.Temperature, s.TopP = or(c.MaxTokens, 0), or(c.Temperature, 1), or(c.TopP, 1)
-	s.TopK, s.MinP, s.RepetitionPenalty = max(0, or(c.TopK, 0)), or(c.MinP, 0), or(c.RepetitionPenalty, 1)
-	s.PresencePenalty, s.FrequencyPenalty = or(c.PresencePenalty, 0), or(c.FrequencyPenalty, 0)
+	s.MaxTokens, s.Temperature, s.TopP, s.TopK, s.MinP = or(c.MaxTokens, 0), c.Temperature, c.TopP, c.TopK, c.MinP
+	s.PresencePenalty, s.FrequencyPenalty, s.RepetitionPenalty = c.PresencePenalty, c.FrequencyPenalty, c.RepetitionPenalty
 	if c.Seed != nil {
 		s.Seed, s.Seeded = uint64(*c.Seed), true
 	}

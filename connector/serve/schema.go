@@ -60,128 +60,6 @@ func schemaGrammar(field string, schema json.RawMessage) (*grammar, *problem) {
 	return g, nil
 }
 
-// The grammar of JSON (RFC 8259). White space is what models write between tokens, and not without end.
-var (
-	digit      = between('0', '9')
-	hexDigit   = either(digit, between('a', 'f'), between('A', 'F'))
-	space      = maybe(either(text(" "), then(text("\n"), upTo(text(" "), 24))))
-	jsonChar   = either(between(0x20, '!'), between('#', '['), between(']', 0x7f), between(0x80, 0xff), then(text(`\`), either(bytesOf(`"\/bfnrt`), then(text("u"), hexDigit, hexDigit, hexDigit, hexDigit))))
-	jsonString = then(text(`"`), any0(jsonChar), text(`"`))
-	jsonInt    = then(maybe(text("-")), either(text("0"), then(between('1', '9'), upTo(digit, 18))))
-	jsonNumber = then(jsonInt, maybe(then(text("."), digit, upTo(digit, 17))), maybe(then(bytesOf("eE"), maybe(bytesOf("+-")), digit, maybe(digit))))
-	jsonValue  = &node{kind: reference}
-	jsonObject = object(jsonString, jsonValue)
-)
-
-func init() { // the one recursive rule
-	jsonValue.body = either(jsonObject, listOf(jsonValue, 0, -1), jsonString, jsonNumber, text("true"), text("false"), text("null"))
-}
-
-// upTo is n at most most times.
-func upTo(n *node, most int) *node {
-	out := then()
-	for range most {
-		out = maybe(then(n, out))
-	}
-	return out
-}
-
-// object has any keys, each with a value.
-func object(key, value *node) *node {
-	member := then(key, space, text(":"), space, value)
-	return then(text("{"), space, maybe(then(member, any0(then(space, text(","), space, member)), space)), text("}"))
-}
-
-// listOf has least to most items; −1: any number.
-func listOf(item *node, least, most int) *node {
-	more := then(space, text(","), space, item)
-	var rest *node
-	if most < 0 {
-		rest = any0(more)
-	} else {
-		rest = upTo(more, most-max(least, 1))
-	}
-	items := then()
-	if most != 0 {
-		items = then(item)
-		for range least - 1 {
-			items.list = append(items.list, more)
-		}
-		items.list = append(items.list, rest, space)
-		if least == 0 {
-			items = maybe(items)
-		}
-	}
-	return then(text("["), space, items, text("]"))
-}
-
-// ordered is a JSON object that remembers the order of its keys: answers have their properties in the order of the schema.
-type ordered struct {
-	keys []string
-	get  map[string]any
-}
-
-// readOrdered reads a value, of which objects are *ordered, lists []any and numbers json.Number.
-func readOrdered(d *json.Decoder) (any, error) {
-	t, err := d.Token()
-	if err != nil {
-		return nil, err
-	}
-	switch t {
-	case json.Delim('['):
-		list := []any{}
-		for d.More() {
-			v, err := readOrdered(d)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		_, err := d.Token()
-		return list, err
-	case json.Delim('{'):
-		o := &ordered{get: map[string]any{}}
-		for d.More() {
-			key, err := d.Token()
-			if err != nil {
-				return nil, err
-			}
-			v, err := readOrdered(d)
-			if err != nil {
-				return nil, err
-			}
-			name, _ := key.(string)
-			if _, twice := o.get[name]; !twice {
-				o.keys = append(o.keys, name)
-			}
-			o.get[name] = v
-		}
-		_, err := d.Token()
-		return o, err
-	}
-	return t, nil
-}
-
-// MarshalJSON writes the keys in their order.
-func (o *ordered) MarshalJSON() ([]byte, error) {
-	b := []byte{'{'}
-	for i, key := range o.keys {
-		k, err := json.Marshal(key)
-		if err != nil {
-			return nil, err
-		}
-		v, err := json.Marshal(o.get[key])
-		if err != nil {
-			return nil, err
-		}
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(append(append(b, k...), ':'), v...)
-	}
-	return append(b, '}'), nil
-}
-
 // compiler turns a schema into a grammar.
 type compiler struct {
 	field string
@@ -194,10 +72,26 @@ func (c *compiler) fault(path, format string, args ...any) *problem {
 	return invalid(c.field, "%s: %s", "#"+path, fmt.Sprintf(format, args...))
 }
 
-// ignored are keywords that restrict nothing; heeded are those that this compiler knows, by the types that they belong to.
+// ignored are keywords that restrict nothing; heeded are those that this compiler knows, by the types that they
+// belong to.
 var (
-	ignored = []string{"title", "description", "default", "examples", "$schema", "$id", "$comment", "$defs", "definitions", "deprecated", "readOnly", "writeOnly", "strict", "format"}
-	heeded  = map[string][]string{
+	ignored = []string{
+		"title",
+		"description",
+		"default",
+		"examples",
+		"$schema",
+		"$id",
+		"$comment",
+		"$defs",
+		"definitions",
+		"deprecated",
+		"readOnly",
+		"writeOnly",
+		"strict",
+		"format",
+	}
+	heeded = map[string][]string{
 		"object":  {"properties", "required", "additionalProperties"},
 		"array":   {"items", "minItems", "maxItems"},
 		"string":  {"minLength", "maxLength"},
@@ -217,6 +111,17 @@ func (c *compiler) schema(path string, v any, depth int) (*node, *problem) {
 		return nil, c.fault(path, "a schema must be an object")
 	}
 	m := o.get
+	for _, alone := range []string{"$ref", "const", "enum", "anyOf", "oneOf"} {
+		if _, ok := m[alone]; !ok {
+			continue
+		}
+		for _, key := range o.keys {
+			if key != alone && key != "type" && !slices.Contains(ignored, key) {
+				return nil, c.fault(path, "the keyword %.50q beside %s is not supported", key, alone)
+			}
+		}
+		break
+	}
 	if r, ok := m["$ref"].(string); ok {
 		return c.ref(path, r, depth)
 	}
@@ -336,13 +241,6 @@ func (c *compiler) stringOf(path string, m map[string]any) (*node, *problem) {
 	return then(text(`"`), body, text(`"`)), nil
 }
 
-// jsonRune is one whole character of a string, whose length a schema counts.
-var jsonRune = func() *node {
-	more := between(0x80, 0xbf)
-	return either(between(0x20, '!'), between('#', '['), between(']', 0x7f), then(between(0xc2, 0xdf), more), then(between(0xe0, 0xef), more, more),
-		then(between(0xf0, 0xf4), more, more, more), then(text(`\`), bytesOf(`"\/bfnrt`)))
-}()
-
 func (c *compiler) array(path string, m map[string]any, depth int) (*node, *problem) {
 	item := jsonValue
 	if v, ok := m["items"]; ok {
@@ -365,8 +263,8 @@ func (c *compiler) array(path string, m map[string]any, depth int) (*node, *prob
 	return listOf(item, least, most), nil
 }
 
-// object has its properties in the order of the schema; those that are not required may be left out. Keys that the schema does not name come only
-// where additionalProperties allows them and there are no others.
+// object has its properties in the order of the schema; those that are not required may be left out. Keys that the
+// schema does not name come only where additionalProperties allows them and there are no others.
 func (c *compiler) object(path string, m map[string]any, depth int) (*node, *problem) {
 	properties, _ := m["properties"].(*ordered)
 	if properties == nil {

@@ -21,8 +21,8 @@ var (
 	ErrNoEmbeddings = errors.New("serve: the model has no embeddings")
 )
 
-// Config says how a [Server] treats its clients. The zero value is safe: no key, requests for this machine's own addresses only, images in the
-// request only, nothing of what is said in the log.
+// Config says how a [Server] treats its clients. The zero value is safe: no key, requests for this machine's own
+// addresses only, images in the request only, nothing of what is said in the log.
 type Config struct {
 	APIKey       string   // clients must send it as "Authorization: Bearer …"; "": anybody may ask
 	Hosts        []string // names that a Host header may hold besides this machine's own; "*": any
@@ -118,18 +118,26 @@ func New(c Config) *Server {
 	return s
 }
 
-// Add serves m under name, the first one also to requests that name no model. It is not to be called once requests come in.
+// Add serves m under name. It is not to be called once requests come in.
 func (s *Server) Add(name string, m Model) { s.models = append(s.models, served{name, m}) }
 
-// ServeHTTP answers one request. A panic of ours, which would be a fault of this package, is answered with an error object.
+// ServeHTTP answers one request. A panic of ours, which would be a fault of this package, is answered with an error
+// object.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.metrics.requests.Add(1)
 	s.mux.ServeHTTP(w, r)
 }
 
-// Serve answers on a listener until ctx ends. Then it refuses new requests, lets answers in progress finish for Limits.Drain, and returns nil.
+// Serve answers on a listener until ctx ends. Then it refuses new requests, lets answers in progress finish for
+// Limits.Drain, and returns nil.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	h := &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10}
+	h := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       2 * time.Minute,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+	}
 	end := make(chan error, 1)
 	go func() { end <- h.Serve(l) }()
 	select {
@@ -157,7 +165,12 @@ func (s *Server) enter(ctx context.Context) (leave func(), p *problem) {
 		return func() { s.metrics.active.Add(-1); <-s.slots }, nil
 	default:
 		s.metrics.turnedAway.Add(1)
-		return nil, busy(http.StatusTooManyRequests, "rate_limit_exceeded", "the server has as many requests as it can take: try again in a second", 1)
+		return nil, busy(
+			http.StatusTooManyRequests,
+			"rate_limit_exceeded",
+			"the server has as many requests as it can take: try again in a second",
+			1,
+		)
 	}
 }
 
@@ -169,8 +182,13 @@ func (s *Server) model(name string) (Model, *problem) {
 	if name == "" {
 		return nil, invalid("model", "is missing: name one of /v1/models")
 	}
-	return nil, &problem{status: http.StatusNotFound, kind: "invalid_request_error", param: "model", code: "model_not_found",
-		message: "model: there is no model " + quote(name) + ": GET /v1/models lists them"}
+	return nil, &problem{
+		status:  http.StatusNotFound,
+		kind:    "invalid_request_error",
+		param:   "model",
+		code:    "model_not_found",
+		message: "model: there is no model " + quote(name) + ": GET /v1/models lists them",
+	}
 }
 
 // quote bounds and quotes what a client wrote.
@@ -189,7 +207,8 @@ func (s *Server) unfit(m Model, field string, err error) *problem {
 		return p
 	}
 	var p *problem
-	if errors.As(err, &p) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrBusy) {
+	if errors.As(err, &p) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, ErrBusy) {
 		return s.failure(err)
 	}
 	return invalid(field, "%v", err)

@@ -147,12 +147,21 @@ func TestRefusals(t *testing.T) {
 			require.Equal(t, c.param, *e.Error.Param, "%.200s", c.body)
 		}
 	}
-	status, body := post(t, h, "/v1/chat/completions", ask(`"user": "u", "store": null, "no_such_field": {"a": 1}, "stop": null, "tools": null`))
+	status, body := post(
+		t,
+		h,
+		"/v1/chat/completions",
+		ask(`"user": "u", "store": null, "no_such_field": {"a": 1}, "stop": null, "tools": null`),
+	)
 	require.Equal(t, 200, status, body)
 }
 
 func TestGuard(t *testing.T) {
-	h := start(t, Config{APIKey: "secret", Hosts: []string{"box.example"}, Origins: []string{"https://app.example"}}, &letters{context: 500})
+	h := start(
+		t,
+		Config{APIKey: "secret", Hosts: []string{"box.example"}, Origins: []string{"https://app.example"}},
+		&letters{context: 500},
+	)
 	_, port, err := net.SplitHostPort(strings.TrimPrefix(h.URL, "http://"))
 	require.NoError(t, err)
 	for _, c := range []struct {
@@ -179,7 +188,12 @@ func TestGuard(t *testing.T) {
 		{401, []string{"Authorization", "Bearer wrong"}},
 		{401, []string{"Authorization", "Basic secret"}},
 	} {
-		status, body := post(t, h, "/v1/chat/completions", ask(""), append([]string{"Authorization", "Bearer secret"}, c.header...)...)
+		status, body := post(
+			t,
+			h,
+			"/v1/chat/completions",
+			ask(""),
+			append([]string{"Authorization", "Bearer secret"}, c.header...)...)
 		require.Equal(t, c.status, status, "%q: %s", c.header, body)
 	}
 	r, err := h.Client().Get(h.URL + "/health") // no key needed
@@ -202,7 +216,9 @@ func TestPublic(t *testing.T) {
 // TestFetch fetches an image from an allowed host, and nothing from elsewhere: not by name, number, redirect or size.
 func TestFetch(t *testing.T) {
 	picture := image.NewGray(image.Rect(0, 0, 8, 8))
-	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = png.Encode(w, picture) }))
+	elsewhere := httptest.NewServer(
+		http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _ = png.Encode(w, picture) }),
+	)
 	defer elsewhere.Close()
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
@@ -222,7 +238,10 @@ func TestFetch(t *testing.T) {
 	}))
 	defer web.Close()
 	body := func(address string) string {
-		return fmt.Sprintf(`{"model": "letters", "max_tokens": 3, "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": %q}}]}]}`, address)
+		return fmt.Sprintf(
+			`{"model": "letters", "max_tokens": 3, "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": %q}}]}]}`,
+			address,
+		)
 	}
 	c := Config{Fetch: []string{"127.0.0.1"}, FetchPrivate: true}
 	c.Limits.Fetch, c.Limits.Image.Bytes = 300*time.Millisecond, 1<<20
@@ -232,7 +251,14 @@ func TestFetch(t *testing.T) {
 		strings.Replace(web.URL, "127.0.0.1", "localhost", 1) + "/ok.png": "not fetched from", strings.Replace(web.URL, "http://", "http://u:p@", 1): "malformed",
 	} {
 		status, answer := post(t, h, "/v1/chat/completions", body(address))
-		require.Equal(t, strings.HasSuffix(address, "/ok.png") && want == "", status == 200, "%s: %s", address, answer)
+		require.Equal(
+			t,
+			strings.HasSuffix(address, "/ok.png") && want == "",
+			status == 200,
+			"%s: %s",
+			address,
+			answer,
+		)
 		require.Contains(t, answer, want)
 	}
 	private := start(t, Config{Fetch: []string{"*"}}, &letters{context: 500}) // any public host
@@ -251,13 +277,29 @@ func TestImagesReachTheModel(t *testing.T) {
 		for i := range m.Pix {
 			m.Pix[i] = c.Y
 		}
-		status, body := post(t, h, "/v1/chat/completions", fmt.Sprintf(`{"model": "letters", "temperature": 0, "max_tokens": 20, "messages": [{"role": "user", "content": [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": %q, "detail": "low"}}]}]}`, imageURL(t, m)))
+		status, body := post(
+			t,
+			h,
+			"/v1/chat/completions",
+			fmt.Sprintf(
+				`{"model": "letters", "temperature": 0, "max_tokens": 20, "messages": [{"role": "user", "content": [{"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": %q, "detail": "low"}}]}]}`,
+				imageURL(t, m),
+			),
+		)
 		require.Equal(t, 200, status, body)
 		answers[contentOf(t, body)] = true
 	}
 	require.Len(t, answers, 3)
 	bomb := image.NewGray(image.Rect(0, 0, 8001, 8000)) // 64 million pixels in a few kilobytes
-	status, body := post(t, h, "/v1/chat/completions", fmt.Sprintf(`{"model": "letters", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": %q}}]}]}`, imageURL(t, bomb)))
+	status, body := post(
+		t,
+		h,
+		"/v1/chat/completions",
+		fmt.Sprintf(
+			`{"model": "letters", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": %q}}]}]}`,
+			imageURL(t, bomb),
+		),
+	)
 	require.Equal(t, 400, status, body)
 }
 
@@ -266,7 +308,12 @@ func TestStreamIsTheWhole(t *testing.T) {
 	h := start(t, Config{}, &letters{context: 5000})
 	for _, more := range []string{"", `"stop": ["the "]`, `"temperature": 1, "seed": 3, "n": 3`, `"logprobs": true, "top_logprobs": 2`, `"temperature": 1.5, "seed": 4, "max_tokens": 300`, `"response_format": {"type": "json_object"}`} {
 		_, whole := post(t, h, "/v1/chat/completions", ask(more))
-		_, stream := post(t, h, "/v1/chat/completions", ask(strings.TrimPrefix(more+`, "stream": true, "stream_options": {"include_usage": true}`, ", ")))
+		_, stream := post(
+			t,
+			h,
+			"/v1/chat/completions",
+			ask(strings.TrimPrefix(more+`, "stream": true, "stream_options": {"include_usage": true}`, ", ")),
+		)
 		var want struct {
 			Choices []struct {
 				Message      struct{ Content string }
@@ -317,8 +364,18 @@ func TestStreamIsTheWhole(t *testing.T) {
 func TestConstraints(t *testing.T) {
 	h := start(t, Config{}, &letters{context: 5000})
 	for seed := range 20 {
-		status, body := post(t, h, "/v1/chat/completions", ask(fmt.Sprintf(`"temperature": 1, "seed": %d, "max_tokens": 400, "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema":
-			{"type": "object", "properties": {"a": {"type": "integer", "minimum": 1, "maximum": 12}, "b": {"type": "array", "items": {"enum": [1, 2]}}}, "required": ["a", "b"]}}}`, seed)))
+		status, body := post(
+			t,
+			h,
+			"/v1/chat/completions",
+			ask(
+				fmt.Sprintf(
+					`"temperature": 1, "seed": %d, "max_tokens": 400, "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema":
+			{"type": "object", "properties": {"a": {"type": "integer", "minimum": 1, "maximum": 12}, "b": {"type": "array", "items": {"enum": [1, 2]}}}, "required": ["a", "b"]}}}`,
+					seed,
+				),
+			),
+		)
 		require.Equal(t, 200, status, body)
 		var x struct {
 			A int
@@ -335,7 +392,12 @@ func TestHangUp(t *testing.T) {
 	h := start(t, Config{Limits: Limits{Requests: 2}}, m)
 	for range 20 {
 		ctx, cancel := context.WithCancel(t.Context())
-		q, err := http.NewRequestWithContext(ctx, http.MethodPost, h.URL+"/v1/chat/completions", strings.NewReader(ask(`"max_tokens": 90000, "stream": true`)))
+		q, err := http.NewRequestWithContext(
+			ctx,
+			http.MethodPost,
+			h.URL+"/v1/chat/completions",
+			strings.NewReader(ask(`"max_tokens": 90000, "stream": true`)),
+		)
 		require.NoError(t, err)
 		q.Header.Set("Content-Type", "application/json")
 		r, err := h.Client().Do(q)
@@ -391,7 +453,11 @@ func TestStop(t *testing.T) {
 	go func() { ended <- s.Serve(ctx, l) }()
 	answered := make(chan int, 1)
 	go func() {
-		r, err := http.Post("http://"+l.Addr().String()+"/v1/chat/completions", "application/json", strings.NewReader(ask(`"max_tokens": 60`)))
+		r, err := http.Post(
+			"http://"+l.Addr().String()+"/v1/chat/completions",
+			"application/json",
+			strings.NewReader(ask(`"max_tokens": 60`)),
+		)
 		if err != nil {
 			answered <- 0
 			return
@@ -431,8 +497,14 @@ func TestTools(t *testing.T) {
 func FuzzRequest(f *testing.F) {
 	f.Add(ask(""))
 	f.Add(ask(`"stream": true, "n": 2`))
-	f.Add(ask(`"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}], "tool_choice": "required"`))
-	f.Add(`{"model": "letters", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:;base64,AAAA"}}]}]}`)
+	f.Add(
+		ask(
+			`"tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}], "tool_choice": "required"`,
+		),
+	)
+	f.Add(
+		`{"model": "letters", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:;base64,AAAA"}}]}]}`,
+	)
 	s := New(Config{})
 	s.Add("letters", &letters{context: 200})
 	f.Fuzz(func(t *testing.T, body string) {

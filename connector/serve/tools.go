@@ -44,7 +44,8 @@ func (t *toolChoice) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	var one tool
-	if err := json.Unmarshal(b, &one); err != nil || one.Type != "function" || one.Function == nil || one.Function.Name == "" {
+	if err := json.Unmarshal(b, &one); err != nil || one.Type != "function" || one.Function == nil ||
+		one.Function.Name == "" {
 		return invalid("tool_choice", `must be none, auto, required or {"type": "function", "function": {"name": …}}`)
 	}
 	t.mode, t.name = "required", one.Function.Name
@@ -79,14 +80,18 @@ func (q *chatRequest) tools() (*calls, *problem) {
 		}
 		seen[f.Name] = true
 		c.offered = append(c.offered, f)
-		if q.ToolChoice == nil || q.ToolChoice.mode != "required" || q.ToolChoice.name != "" && q.ToolChoice.name != f.Name {
+		if q.ToolChoice == nil || q.ToolChoice.mode != "required" ||
+			q.ToolChoice.name != "" && q.ToolChoice.name != f.Name {
 			continue
 		}
 		g, p := schemaGrammar(field+".function.parameters", f.Parameters)
 		if p != nil {
 			return c, p
 		}
-		demanded = append(demanded, then(text(`{"name": `), quoted(f.Name), text(`, "arguments": `), g.start, text("}")))
+		demanded = append(
+			demanded,
+			then(text(`{"name": `), quoted(f.Name), text(`, "arguments": `), g.start, text("}")),
+		)
 	}
 	switch {
 	case q.ToolChoice == nil || q.ToolChoice.mode == "auto":
@@ -138,7 +143,10 @@ func addToolCalls(to *Message, field string, m message) *problem {
 			return invalid(field+".function.arguments", "is not JSON in a string")
 		}
 		name, _ := json.Marshal(call.Function.Name)
-		to.Parts = append(to.Parts, Part{Text: fmt.Sprintf(`{"name": %s, "arguments": %s}`, name, call.Function.Arguments)})
+		to.Parts = append(
+			to.Parts,
+			Part{Text: fmt.Sprintf(`{"name": %s, "arguments": %s}`, name, call.Function.Arguments)},
+		)
 	}
 	if m.Role == "tool" {
 		if m.ToolCallID == nil || *m.ToolCallID == "" {
@@ -172,7 +180,12 @@ func (c *calls) parse(answer string) (toolCall, bool) {
 // message is a whole answer.
 func (c *calls) message(answer, finish string) (message map[string]any, reason string) {
 	if call, ok := c.parse(answer); ok {
-		return map[string]any{"role": "assistant", "content": nil, "refusal": nil, "tool_calls": []toolCall{call}}, "tool_calls"
+		return map[string]any{
+			"role":       "assistant",
+			"content":    nil,
+			"refusal":    nil,
+			"tool_calls": []toolCall{call},
+		}, "tool_calls"
 	}
 	return map[string]any{"role": "assistant", "content": answer, "refusal": nil}, finish
 }
@@ -210,7 +223,12 @@ func (c *collector) end(finish string) ([]map[string]any, string) {
 	if !ok {
 		return []map[string]any{{"content": c.held}}, finish
 	}
-	first := map[string]any{"index": 0, "id": call.ID, "type": "function", "function": map[string]any{"name": call.Function.Name, "arguments": ""}}
+	first := map[string]any{
+		"index":    0,
+		"id":       call.ID,
+		"type":     "function",
+		"function": map[string]any{"name": call.Function.Name, "arguments": ""},
+	}
 	then := map[string]any{"index": 0, "function": map[string]any{"arguments": call.Function.Arguments}}
 	return []map[string]any{{"tool_calls": []any{first}}, {"tool_calls": []any{then}}}, "tool_calls"
 }

@@ -5,8 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// Bytes returns what a token adds to a text that has begun: " dog" for Llama's "▁dog", a single byte for "<0xE2>", and part of a character where a
-// byte-level token is one. Special tokens and ids that do not exist have none.
+// Bytes returns what a token adds to a text that has begun: " dog" for Llama's "▁dog", a single byte for "<0xE2>",
+// and part of a character where a byte-level token is one. Special tokens and ids that do not exist have none.
 func (t *Tokenizer) Bytes(id int32) []byte {
 	if !t.visible(id) {
 		return nil

@@ -19,6 +19,7 @@ type words []string
 func (w words) Tokens() int { return len(w) }
 
 func (echo) Context() int { return 4096 }
+func (echo) Images() bool { return true }
 
 func (echo) Prepare(_ context.Context, c serve.Conversation) (serve.Prompt, error) {
 	w := words(strings.SplitAfter(c.Text, " "))
@@ -38,7 +39,12 @@ func (echo) Prepare(_ context.Context, c serve.Conversation) (serve.Prompt, erro
 	return w, nil
 }
 
-func (e echo) Generate(ctx context.Context, p serve.Prompt, s serve.Sampling, each func(serve.Token) error) (serve.Finish, error) {
+func (e echo) Generate(
+	ctx context.Context,
+	p serve.Prompt,
+	s serve.Sampling,
+	each func(serve.Token) error,
+) (serve.Finish, error) {
 	for i, w := range p.(words) {
 		if i == s.MaxTokens {
 			return serve.Finish{Reason: "length"}, nil

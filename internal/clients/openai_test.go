@@ -25,13 +25,21 @@ func picture(t *testing.T) []byte {
 func TestOpenAI(t *testing.T) {
 	h := start(t, 0)
 	c := openai.NewClient(option.WithBaseURL(h.URL+"/v1/"), option.WithAPIKey("none"), option.WithMaxRetries(0))
-	ask := openai.ChatCompletionNewParams{Model: "echo", MaxCompletionTokens: openai.Int(4), Messages: []openai.ChatCompletionMessageParamUnion{
-		openai.SystemMessage("Be brief."),
-		openai.UserMessage([]openai.ChatCompletionContentPartUnionParam{
-			openai.ImageContentPart(openai.ChatCompletionContentPartImageImageURLParam{URL: "data:image/png;base64," + base64.StdEncoding.EncodeToString(picture(t))}),
-			openai.TextContentPart("one two three four five"),
-		}),
-	}}
+	ask := openai.ChatCompletionNewParams{
+		Model:               "echo",
+		MaxCompletionTokens: openai.Int(4),
+		Messages: []openai.ChatCompletionMessageParamUnion{
+			openai.SystemMessage("Be brief."),
+			openai.UserMessage([]openai.ChatCompletionContentPartUnionParam{
+				openai.ImageContentPart(
+					openai.ChatCompletionContentPartImageImageURLParam{
+						URL: "data:image/png;base64," + base64.StdEncoding.EncodeToString(picture(t)),
+					},
+				),
+				openai.TextContentPart("one two three four five"),
+			}),
+		},
+	}
 	whole, err := c.Chat.Completions.New(t.Context(), ask)
 	require.NoError(t, err)
 	require.Equal(t, "[6×4] one two three", whole.Choices[0].Message.Content)
@@ -49,7 +57,13 @@ func TestOpenAI(t *testing.T) {
 	models, err := c.Models.List(t.Context())
 	require.NoError(t, err)
 	require.Equal(t, "echo", models.Data[0].ID)
-	e, err := c.Embeddings.New(t.Context(), openai.EmbeddingNewParams{Model: "echo", Input: openai.EmbeddingNewParamsInputUnion{OfArrayOfStrings: []string{"a", "bb"}}})
+	e, err := c.Embeddings.New(
+		t.Context(),
+		openai.EmbeddingNewParams{
+			Model: "echo",
+			Input: openai.EmbeddingNewParamsInputUnion{OfArrayOfStrings: []string{"a", "bb"}},
+		},
+	)
 	require.NoError(t, err)
 	require.InDeltaSlice(t, []float64{0.6, 0.8}, e.Data[0].Embedding, 1e-6)
 
@@ -72,12 +86,17 @@ func TestOllama(t *testing.T) {
 
 	text, rows := "", 0
 	var last ollama.ChatResponse
-	require.NoError(t, c.Chat(t.Context(), &ollama.ChatRequest{Model: "echo", Options: map[string]any{"num_predict": 3},
-		Messages: []ollama.Message{{Role: "user", Content: "one two three", Images: []ollama.ImageData{picture(t)}}}}, func(r ollama.ChatResponse) error {
-		text, last = text+r.Message.Content, r
-		rows++
-		return nil
-	}))
+	require.NoError(
+		t,
+		c.Chat(t.Context(), &ollama.ChatRequest{Model: "echo", Options: map[string]any{"num_predict": 3},
+			Messages: []ollama.Message{
+				{Role: "user", Content: "one two three", Images: []ollama.ImageData{picture(t)}},
+			}}, func(r ollama.ChatResponse) error {
+			text, last = text+r.Message.Content, r
+			rows++
+			return nil
+		}),
+	)
 	require.Equal(t, "[6×4] one two ", text)
 	require.Equal(t, 4, rows)
 	require.True(t, last.Done)
@@ -85,10 +104,20 @@ func TestOllama(t *testing.T) {
 	require.Equal(t, 3, last.EvalCount)
 
 	whole, no := "", false
-	require.NoError(t, c.Generate(t.Context(), &ollama.GenerateRequest{Model: "echo", Prompt: "a b", Stream: &no}, func(r ollama.GenerateResponse) error {
-		whole += r.Response
-		return nil
-	}))
+	require.NoError(
+		t,
+		c.Generate(
+			t.Context(),
+			&ollama.GenerateRequest{Model: "echo", Prompt: "a b", Stream: &no},
+			func(r ollama.GenerateResponse) error {
+				whole += r.Response
+				return nil
+			},
+		),
+	)
 	require.Equal(t, "a b", whole)
-	require.Error(t, c.Chat(t.Context(), &ollama.ChatRequest{Model: "other"}, func(ollama.ChatResponse) error { return nil }))
+	require.Error(
+		t,
+		c.Chat(t.Context(), &ollama.ChatRequest{Model: "other"}, func(ollama.ChatResponse) error { return nil }),
+	)
 }

@@ -21,8 +21,8 @@ var processes = flag.Int("processes", 12, "how many fresh processes TestFreshPro
 // freshVariable makes TestBits print instead of doing nothing.
 const freshVariable = "GOLLAVA_CPU_TEST_BITS"
 
-// TestFreshProcesses: every process of a level computes the same bits, however busy the machine is. Processes that each decided for
-// themselves by a short measurement how to multiply did not.
+// TestFreshProcesses: every process of a level computes the same bits, however busy the machine is. Processes that
+// each decided for themselves by a short measurement how to multiply did not.
 func TestFreshProcesses(t *testing.T) {
 	stop := make(chan struct{})
 	defer close(stop)

@@ -37,7 +37,8 @@ func splitTile(rows int, blocks blocksFunc) tileFunc {
 	}
 }
 
-// tileShapes[m-1][n-1] is what LDTILECFG takes for blocks of m rows and n columns of C: tiles 0 to 3 are C's, 4 and 5 A's, 6 and 7 B's.
+// tileShapes[m-1][n-1] is what LDTILECFG takes for blocks of m rows and n columns of C: tiles 0 to 3 are C's, 4 and 5
+// A's, 6 and 7 B's.
 var tileShapes = func() (all [32][32][64]byte) {
 	for i := range all {
 		for j := range all[i] {
@@ -68,8 +69,9 @@ func (g *gemm) chooseUnit() {
 	}
 }
 
-// useTiles turns a product that is large enough to be worth splitting into one for the matrix unit, where there is one: between the small products of
-// a small model its use costs more than it gains, as if the processor had to change gear.
+// useTiles turns a product that is large enough to be worth splitting into one for the matrix unit, where there is
+// one: between the small products of a small model its use costs more than it gains, as if the processor had to
+// change gear.
 func (g *gemm) useTiles() bool {
 	least := 32
 	if g.a.row == 1 { // splitting is slower against the order of memory
@@ -117,8 +119,8 @@ func splitPairs(dst, src []float32, row, width, parts int) {
 	}
 }
 
-// tilesRight reports whether the matrix unit's kernels for float32 compute right products of integers of 17 bits, which have three parts, and
-// −1 and 0: their sums are exact. [proves] asks for it once, when the program starts.
+// tilesRight reports whether the matrix unit's kernels for float32 compute right products of integers of 17 bits,
+// which have three parts, and −1 and 0: their sums are exact. [proves] asks for it once, when the program starts.
 func tilesRight() bool {
 	const m, n, k = 33, 17, 40
 	var x [m * k]float32

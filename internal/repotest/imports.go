@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// table says for each part of the module which other parts its code (tests aside) may import. A pattern ending in /... stands for a folder and
-// everything below. The first line that matches a package counts; every package may import from its own folder downwards, and the
-// format packages of internal, which import nothing above them.
+// table says for each part of the module which other parts its code (tests aside) may import. A pattern ending in
+// /... stands for a folder and everything below. The first line that matches a package counts; every package may
+// import from its own folder downwards, and the format packages of internal, which import nothing above them.
 var table = []struct {
 	from string
 	may  []string
@@ -133,13 +133,15 @@ func Modules(repo fs.FS) ([]string, error) {
 	})
 }
 
-// timeless are the parts whose results must not depend on a clock, and clocked their files that may look at one, for what changes no bit.
+// timeless are the parts whose results must not depend on a clock, and clocked their files that may look at one, for
+// what changes no bit.
 var (
 	timeless = []string{"tensor/...", "nn/...", "vit/...", "llm/...", "lora/...", "connector/...", "internal/cpu/...", "internal/backend/..."}
 	clocked  = map[string]string{"internal/cpu/pool.go": "how long to spin", "connector/serve": "a server's deadlines"} // files, and folders
 )
 
-// Clocks keeps package time away from everything that computes: a choice made by a measurement gives other bits in another process.
+// Clocks keeps package time away from everything that computes: a choice made by a measurement gives other bits in
+// another process.
 func Clocks(repo fs.FS) ([]string, error) {
 	return each(repo, parser.ImportsOnly, code, func(name string, _ []byte, file *ast.File) []string {
 		in := func(p string) bool { return matches(p, path.Dir(name)) }

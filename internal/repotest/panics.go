@@ -9,8 +9,8 @@ import (
 	"strings"
 )
 
-// Panics forbids panics with a string, also a formatted one, in public packages: tensor.Catch could not tell them from a
-// fault of the program.
+// Panics forbids panics with a string, also a formatted one, in public packages: tensor.Catch could not tell them
+// from a fault of the program.
 func Panics(repo fs.FS) ([]string, error) {
 	return each(repo, parser.SkipObjectResolution, library, func(name string, src []byte, file *ast.File) []string {
 		var said []string

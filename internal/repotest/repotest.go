@@ -1,5 +1,5 @@
-// Package repotest holds the rules of the repository's layout as functions that its tests run: who may import whom, no cgo, package
-// documentation, file length, names, generated assembly, and no paths of anybody's machine.
+// Package repotest holds the rules of the repository's layout as functions that its tests run: who may import whom,
+// no cgo, package documentation, file length, names, generated assembly, and no paths of anybody's machine.
 //
 // A rule gets the repository as an fs.FS and returns one sentence for each offence, which says what to do.
 package repotest
@@ -170,8 +170,8 @@ func Names(repo fs.FS) ([]string, error) {
 	})
 }
 
-// Assembly demands that amd64 assembly is generated, that every generated file's folder has its generator in _asm, a module of its own,
-// and that assembly can be left out with -tags purego.
+// Assembly demands that amd64 assembly is generated, that every generated file's folder has its generator in _asm, a
+// module of its own, and that assembly can be left out with -tags purego.
 func Assembly(repo fs.FS) ([]string, error) {
 	names, err := files(repo, func(name string) bool { return path.Ext(name) == ".s" })
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Snippets demands that every block of Go in a document is part of a Go file of the repository, which compiles. White space does
-// not count.
+// Snippets demands that every block of Go in a document is part of a Go file of the repository, which compiles. White
+// space does not count.
 func Snippets(repo fs.FS) ([]string, error) {
 	documents, err := files(repo, func(name string) bool { return path.Ext(name) == ".md" })
 	if err != nil {

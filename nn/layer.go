@@ -41,6 +41,11 @@ func NewLinear(r *rand.Rand, in, out int, bias bool) *Linear {
 	return l
 }
 
+// NewNormalLinear draws the weight from N(0, std²) and starts the bias at 0, as transformers does in most models.
+func NewNormalLinear(r *rand.Rand, in, out int, std float64) *Linear {
+	return &Linear{Weight: tensor.Randn(r, std, out, in).Param(), Bias: constant(r, 0, out)}
+}
+
 // Forward maps [..., in] to [..., out].
 func (l *Linear) Forward(x *tensor.Tensor) *tensor.Tensor { return l.ForwardAct(x, tensor.Identity) }
 

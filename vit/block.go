@@ -60,21 +60,13 @@ func newEncoder(r *rand.Rand, w width) *Encoder {
 	for range w.layers {
 		e.Layers = append(e.Layers, &Block{
 			Norm1: nn.NewLayerNorm(r, w.hidden, w.eps, true),
-			Attention: &Attention{Query: linear(r, w.hidden, w.hidden, in), Key: linear(r, w.hidden, w.hidden, in),
-				Value: linear(r, w.hidden, w.hidden, in), Output: linear(r, w.hidden, w.hidden, out), heads: w.heads},
+			Attention: &Attention{Query: nn.NewNormalLinear(r, w.hidden, w.hidden, in), Key: nn.NewNormalLinear(r, w.hidden, w.hidden, in),
+				Value: nn.NewNormalLinear(r, w.hidden, w.hidden, in), Output: nn.NewNormalLinear(r, w.hidden, w.hidden, out), heads: w.heads},
 			Norm2: nn.NewLayerNorm(r, w.hidden, w.eps, true),
-			MLP:   &MLP{FC1: linear(r, w.hidden, w.mlp, up), FC2: linear(r, w.mlp, w.hidden, out), act: act},
+			MLP:   &MLP{FC1: nn.NewNormalLinear(r, w.hidden, w.mlp, up), FC2: nn.NewNormalLinear(r, w.mlp, w.hidden, out), act: act},
 		})
 	}
 	return e
-}
-
-func linear(r *rand.Rand, in, out int, std float64) *nn.Linear {
-	l := &nn.Linear{Weight: tensor.Randn(r, std, out, in).Param(), Bias: tensor.Meta(tensor.Float32, out).Param()}
-	if r != nil {
-		l.Bias.Allocate()
-	}
-	return l
 }
 
 // Forward runs the first n blocks and returns the input and every block's result: n+1 tensors [B, T, D].

@@ -71,9 +71,9 @@ func NewSigLIPVision(r *rand.Rand, c VisionConfig) (*SigLIPVision, error) {
 		act, _ := activation(c.HiddenAct)
 		m.Head = &PoolingHead{
 			Probe:     tensor.Randn(r, 1, 1, 1, D).Param(),
-			Attention: &FusedAttention{InWeight: tensor.Randn(r, std, 3*D, D).Param(), InBias: zeros(r, 3*D), Output: linear(r, D, D, std), heads: c.NumAttentionHeads},
+			Attention: &FusedAttention{InWeight: tensor.Randn(r, std, 3*D, D).Param(), InBias: zeros(r, 3*D), Output: nn.NewNormalLinear(r, D, D, std), heads: c.NumAttentionHeads},
 			Norm:      nn.NewLayerNorm(r, D, c.LayerNormEps, true),
-			MLP:       &MLP{FC1: linear(r, D, c.IntermediateSize, std), FC2: linear(r, c.IntermediateSize, D, std), act: act},
+			MLP:       &MLP{FC1: nn.NewNormalLinear(r, D, c.IntermediateSize, std), FC2: nn.NewNormalLinear(r, c.IntermediateSize, D, std), act: act},
 		}
 	}
 	return &SigLIPVision{Model: m, config: c}, nil

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/term"
@@ -102,17 +101,20 @@ func (v chatCommand) sampling(o *llm.Options) error {
 	return nil
 }
 
-// template says how questions are put to the model, and if that is a guess though the checkpoint brings a chat template.
+// template says how questions are put to the model, and where that comes from if neither the user nor the training
+// named it.
 func (c console) template(s source, a *connector.Assistant, given string) {
-	guess := ""
+	from := ""
 	if config, err := llava.ReadConfig(s.Dir); err == nil && config.Template == "" && given == "" {
-		for _, name := range []string{"chat_template.jinja", "chat_template.json"} {
-			if _, err := os.Stat(filepath.Join(s.Dir, name)); err == nil {
-				guess = fmt.Sprintf(": a guess by the family of the language model, as %s is not interpreted; --template names another", name)
-			}
+		program := a.Tokenizer.ChatTemplate()
+		if _, err := chat.FromJinja(program); err == nil {
+			from = ", as the checkpoint's chat_template writes it"
+		} else if program != "" {
+			from = ": a guess by the family of the language model, as the checkpoint's chat_template is of no known " +
+				"kind; --template names another"
 		}
 	}
-	fmt.Fprintf(c.err, "template %s, system text %q%s\n", a.Template.Name, a.Template.System, guess)
+	fmt.Fprintf(c.err, "template %s, system text %q%s\n", a.Template.Name, a.Template.System, from)
 }
 
 // said is where what a model says goes: as it is to a file, cleaned to a terminal.

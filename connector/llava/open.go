@@ -16,7 +16,8 @@ import (
 
 // Open loads the model in dir together with its tokenizer, image processor and template. The tokenizer and the image
 // processor may be in o.Base and the tower's folder. The template is the one that the model was trained with, if its
-// config names it, else that of the language model's family: see [Config.DefaultTemplate].
+// config names it; else the one that [chat.FromJinja] recognises in the checkpoint's chat_template, which the model's
+// config keeps from then on; else that of the language model's family: see [Config.DefaultTemplate].
 func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	m, err := Load(dir, o)
 	if err != nil {
@@ -55,6 +56,15 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 		return nil, err
 	}
 	c.arrange(a.Processor)
+	if c.Template == "" {
+		if t, err := chat.FromJinja(a.Tokenizer.ChatTemplate()); err == nil {
+			if c.System == nil {
+				c.System = &t.System
+			}
+			c.Template = t.Name
+			Retrain(m, c.Template, c.System, "")
+		}
+	}
 	a.Template, err = chat.Lookup(c.DefaultTemplate())
 	if c.System != nil {
 		a.Template.System = *c.System
@@ -95,6 +105,7 @@ func (c *Config) saveTokenizer(dir string, t *tokenizer.Tokenizer, layout Layout
 	if c.hasClass() {
 		extra = 1
 	}
-	return atomicfile.WriteJSON(filepath.Join(dir, "processor_config.json"), map[string]any{"processor_class": class, "image_token": chat.ImageToken,
-		"patch_size": c.Vision.PatchSize, "vision_feature_select_strategy": strategy, "num_additional_image_tokens": extra})
+	return atomicfile.WriteJSON(filepath.Join(dir, "processor_config.json"), map[string]any{
+		"processor_class": class, "image_token": chat.ImageToken, "patch_size": c.Vision.PatchSize,
+		"vision_feature_select_strategy": strategy, "num_additional_image_tokens": extra})
 }

@@ -1,36 +1,52 @@
 package chat_test
 
 import (
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/internal/jsonfile"
 )
 
+// TestFromJinja holds recognised templates against what transformers renders with the program: testdata/jinja/make.py.
 func TestFromJinja(t *testing.T) {
-	turns := []chat.Turn{{From: chat.Human, Value: "Hi"}, {From: chat.GPT, Value: "Hello."}, {From: chat.Human, Value: "Bye"}, {From: chat.GPT, Open: true}}
-	const smol = `{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system
-You are SmolLM<|im_end|>
-' }}{% endif %}{{'<|im_start|>' + message['role'] + '
-' + message['content'] + '<|im_end|>' + '
-'}}{% endfor %}`
-	for _, c := range []struct{ program, want string }{
-		{smol, "<|im_start|>system\nYou are SmolLM<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello.<|im_end|>\n" +
-			"<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n"},
-		{`{{'<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>'}}`, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nHello.<|im_end|>\n" +
-			"<|im_start|>user\nBye<|im_end|>\n<|im_start|>assistant\n"},
-		{`'<|start_header_id|>' + role + '<|end_header_id|>' … '<|eot_id|>'`, "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>" +
-			"<|start_header_id|>assistant<|end_header_id|>\n\nHello.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nBye<|eot_id|>" +
-			"<|start_header_id|>assistant<|end_header_id|>\n\n"},
-		{`'<|user|>' + '\n' + m['content'] + '<|end|>'`, "<|user|>\nHi<|end|>\n<|assistant|>\nHello.<|end|>\n<|user|>\nBye<|end|>\n<|assistant|>\n"},
-	} {
-		tmpl, err := chat.FromJinja(c.program)
-		require.NoError(t, err)
-		got, err := tmpl.Render(turns)
-		require.NoError(t, err)
-		require.Equal(t, c.want, got)
+	var cases []struct {
+		Name, Program, First, Prompt, Conversation string
+		Template                                   string // "": not to be recognised
 	}
-	_, err := chat.FromJinja("{{ messages }}")
-	require.ErrorContains(t, err, "vicuna_v1")
+	require.NoError(t, jsonfile.Read(filepath.Join("testdata", "jinja", "cases.json"), &cases))
+	require.NotEmpty(t, cases)
+	for _, c := range cases {
+		t.Run(c.Name, func(t *testing.T) {
+			x, err := chat.FromJinja(c.Program)
+			if c.Template == "" {
+				require.ErrorContains(t, err, "vicuna_v1")
+				return
+			}
+			require.NoError(t, err)
+			require.Equal(t, c.Template, x.Name)
+			known, err := chat.Lookup(x.Name)
+			require.NoError(t, err)
+			known.System = x.System
+			require.Equal(t, known, x, "the name and the system text say it all")
+
+			turns := []chat.Turn{{From: chat.Human, Value: c.First}, {From: chat.GPT, Value: "So."},
+				{From: chat.Human, Value: "And now?"}, {From: chat.GPT, Open: true}}
+			got, err := x.Render([]chat.Turn{turns[0], turns[3]})
+			require.NoError(t, err)
+			if x.Name == "vicuna_v1" {
+				got = strings.TrimPrefix(got, x.System+" ") // the text that the model was trained with
+			}
+			require.Equal(t, strings.TrimPrefix(c.Prompt, "<s>"), got) // the tokenizer writes the first token
+			if c.Conversation == "" {
+				return
+			}
+			got, err = x.Render(turns)
+			require.NoError(t, err)
+			require.Equal(t, strings.TrimPrefix(c.Conversation, "<s>"), got)
+		})
+	}
 }

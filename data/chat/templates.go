@@ -142,9 +142,26 @@ func Llama3Direct() Template {
 	})
 }
 
+// plainChatML, phi3 and zephyr are what models' own files write: without a system text, a line for each mark.
+func plainChatML() Template { return withoutSystem(chatML("")) }
+
+func phi3() Template {
+	t := withoutSystem(Phi3())
+	t.Roles, t.Sep = [2]string{"<|user|>\n", "<|assistant|>\n"}, "<|end|>\n"
+	return t
+}
+
+func zephyr() Template {
+	t := withoutSystem(MistralZephyr())
+	t.Sep = "</s>\n"
+	return t
+}
+
+func withoutSystem(t Template) Template { t.System = ""; return t }
+
 func named1(name string, t Template) Template { t.Name = name; return t }
 
-// named are the names of the reference programs, several for some templates.
+// named are the names of the reference programs, several for some templates, and after them those of [FromJinja].
 var named = []struct {
 	name string
 	make func() Template
@@ -179,6 +196,9 @@ var named = []struct {
 	{"llava_llama_3", LlavaLlama3},
 	{"llama3", Llama3Direct},
 	{"phi3_instruct", Phi3},
+	{"chatml", plainChatML},
+	{"phi3", phi3},
+	{"zephyr", zephyr},
 }
 
 const (

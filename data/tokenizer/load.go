@@ -2,7 +2,9 @@ package tokenizer
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,10 +13,11 @@ import (
 )
 
 // Load reads a tokenizer: a folder with one, or one of its files tokenizer.model, spiece.model, tokenizer.json,
-// vocab.json (with merges.txt) or vocab.txt; or a GGUF file, whose metadata have it. It also reads tokenizer_config.json, special_tokens_map.json and
-// added_tokens.json beside it, if they are there. A SentencePiece model without them is taken as it is; with them it
-// behaves as Hugging Face's tokenizer in Python. In a folder with several, SentencePiece comes first, then
-// tokenizer.json. Errors wrap *FormatError and name the file and the field.
+// vocab.json (with merges.txt) or vocab.txt; or a GGUF file, whose metadata have it. It also reads
+// tokenizer_config.json, special_tokens_map.json, added_tokens.json and a chat template beside it, if they are there. A
+// SentencePiece model without them is taken as it is; with them it behaves as Hugging Face's tokenizer in Python. In a
+// folder with several, SentencePiece comes first, then tokenizer.json. Errors wrap *FormatError and name the file and
+// the field.
 func Load(path string) (*Tokenizer, error) { return LoadConfig(path, Config{}) }
 
 // LoadConfig is Load with parts of the files' say replaced.
@@ -79,12 +82,39 @@ func LoadConfig(path string, c Config) (*Tokenizer, error) {
 		return nil, inFile(full, err)
 	}
 	t.dir = dir
-	if b, err := os.ReadFile(filepath.Join(dir, "chat_template.jinja")); err == nil {
-		t.chatTemplate = string(b)
-	} else {
-		_ = json.Unmarshal(hf.ChatTemplate, &t.chatTemplate) // several by name: none is the one
+	t.chatTemplate, err = readChatTemplate(dir, hf)
+	return t, err
+}
+
+// readChatTemplate takes the chat template of the first file that has one, in the order of transformers. Of several by
+// name it is the one named default.
+func readChatTemplate(dir string, hf *hfConfig) (string, error) {
+	b, err := readFile(filepath.Join(dir, "chat_template.jinja"))
+	if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		return string(b), err
 	}
-	return t, nil
+	var processor struct {
+		ChatTemplate json.RawMessage `json:"chat_template"`
+	}
+	if _, err := readJSON(filepath.Join(dir, "chat_template.json"), &processor); err != nil {
+		return "", err
+	}
+	for _, raw := range []json.RawMessage{processor.ChatTemplate, hf.ChatTemplate} {
+		var one string
+		var several []struct{ Name, Template string }
+		if json.Unmarshal(raw, &one) == nil && one != "" {
+			return one, nil
+		}
+		if json.Unmarshal(raw, &several) != nil {
+			continue
+		}
+		for _, x := range several {
+			if x.Name == "default" {
+				return x.Template, nil
+			}
+		}
+	}
+	return "", nil
 }
 
 // merge fills what the caller left open.

@@ -7,17 +7,12 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/gollava/gollava/connector"
-	"github.com/gollava/gollava/data"
-	"github.com/gollava/gollava/data/chat"
-	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/score"
-	"github.com/gollava/gollava/lora"
+	"github.com/gollava/gollava/internal/jsonfile"
+	"github.com/gollava/gollava/internal/jsonrecord"
 )
 
 type evalCommand struct {
@@ -35,24 +30,37 @@ type evalCommand struct {
 }
 
 func (evalCommand) Help() string {
-	return `Answers every question greedily, as LLaVA's evaluation scripts do, and scores what has a label: yes and no by POPE's accuracy, precision,
-recall, F1 and share of yes, everything else by exact match. A run that was stopped goes on where it was.
+	return `Answers every question greedily, as LLaVA's evaluation scripts do, and scores what has a label: yes and no by
+POPE's accuracy, precision, recall, F1 and share of yes, everything else by exact match. A run that was stopped goes on
+where it was.
 
 Example:
 
-  gollava eval ./llava-1.5-7b-hf --template vicuna_v1 --questions coco_pope_random.jsonl --images val2014 --answers pope.jsonl
-  gollava eval ./llava-1.5-7b-hf --template vicuna_v1 --benchmark pope --questions llava_pope_test.jsonl --annotations coco --images val2014
-    --answers pope.jsonl --baselines`
+  gollava eval ./llava-1.5-7b-hf --template vicuna_v1 --questions coco_pope_random.jsonl --images val2014
+    --answers pope.jsonl
+  gollava eval ./llava-1.5-7b-hf --template vicuna_v1 --benchmark pope --questions llava_pope_test.jsonl
+    --annotations coco --images val2014 --answers pope.jsonl --baselines`
 }
 
 // question is a line of the questions.
 type question struct {
-	ID       json.RawMessage `json:"question_id"`
-	Image    string          `json:"image"`
-	Text     string          `json:"text"`
-	Label    words           `json:"label"`
-	Answer   words           `json:"answer"`
-	Category words           `json:"category"`
+	ID       writtenID `json:"question_id"`
+	Image    string    `json:"image"`
+	Text     string    `json:"text"`
+	Label    words     `json:"label"`
+	Answer   words     `json:"answer"`
+	Category words     `json:"category"`
+}
+
+// writtenID is a question's id and whether it is written as a number.
+type writtenID struct {
+	jsonrecord.ID
+	numeric bool
+}
+
+func (w *writtenID) UnmarshalJSON(raw []byte) error {
+	w.numeric = raw[0] != '"' && !jsonfile.IsNull(raw)
+	return w.ID.UnmarshalJSON(raw)
 }
 
 // words is a text, or a number or a truth value as JSON writes it.
@@ -79,16 +87,6 @@ func (q question) truth() string {
 	return string(q.Answer)
 }
 
-// reply is a line of the answers.
-type reply struct {
-	ID       json.RawMessage `json:"question_id"`
-	Prompt   string          `json:"prompt"`
-	Text     string          `json:"text"`
-	AnswerID string          `json:"answer_id"`
-	Model    string          `json:"model_id"`
-	Metadata map[string]any  `json:"metadata"`
-}
-
 func (v evalCommand) Run(ctx context.Context, c console) error {
 	err := v.run(ctx, c)
 	if err != nil {
@@ -104,125 +102,38 @@ func (v evalCommand) run(ctx context.Context, c console) error {
 	if v.Questions == "" {
 		return errors.New("name the questions with --questions, or a benchmark with --benchmark")
 	}
-	questions, err := readLines[question](v.Questions)
+	var questions []question
+	session := &asker{evalCommand: v, console: c}
+	err := jsonrecord.EachRow(v.Questions, func(r jsonrecord.Record) error {
+		q, err := jsonrecord.Decode[question](r)
+		if err != nil {
+			return err
+		}
+		if strings.TrimSpace(q.Text) == "" {
+			return fmt.Errorf("%s: question %s: text is missing or empty: what is to be asked?", r.At(), q.ID.ID)
+		}
+		questions = append(questions, q)
+		session.questions = append(session.questions,
+			score.Question{ID: string(q.ID.ID), Numeric: q.ID.numeric, Image: q.Image, Text: q.Text})
+		return nil
+	})
 	if err != nil {
 		return err
 	}
 	if len(questions) == 0 {
 		return fmt.Errorf("%s holds no questions", v.Questions)
 	}
-	for i, q := range questions {
-		if strings.TrimSpace(q.Text) == "" {
-			return fmt.Errorf("%s: question %d (%s): text is missing or empty: what is to be asked?", v.Questions, i+1, q.ID)
-		}
-	}
-	if same(v.Questions, v.Answers) {
-		return fmt.Errorf("--answers %s is the file of the questions: choose another", v.Answers)
-	}
-	done, whole, err := readAnswers(v.Answers)
+	answers, err := session.answer(ctx, v.Answers, seeing)
 	if err != nil {
 		return err
-	}
-	answers, err := v.match(questions, done)
-	if err != nil {
-		return err
-	}
-	if len(done) > 0 {
-		fmt.Fprintf(c.err, "%d of %d answers are in %s already\n", len(done), len(questions), v.Answers)
-	}
-	if len(done) < len(questions) {
-		if err := v.answer(ctx, c, questions, answers, whole); err != nil {
-			return err
-		}
 	}
 	printScores(c.out, questions, answers)
 	c.next("the answers are in %s; gollava chat %s asks more", v.Answers, v.Source.Dir)
 	return nil
 }
 
-// answer asks what is not answered yet.
-func (v evalCommand) answer(ctx context.Context, c console, questions []question, answers []*string, whole int64) error {
-	images := v.Images
-	if images == "" {
-		images = filepath.Join(filepath.Dir(v.Questions), "images")
-		if _, err := os.Stat(images); err != nil {
-			images = filepath.Dir(v.Questions)
-		}
-	}
-	pictures, err := data.OpenSource(images)
-	if err != nil {
-		return err
-	}
-	a, _, err := v.Source.open()
-	if err == nil {
-		err = lora.Merge(a.Model)
-	}
-	if err == nil && v.Template != "" {
-		a.Template, err = chat.Lookup(v.Template)
-	}
-	if err != nil {
-		return err
-	}
-	if v.MaxTokens < 1 {
-		return fmt.Errorf("--max-tokens %d: an answer takes at least one", v.MaxTokens)
-	}
-	a.Options.MaxNewTokens, a.Options.Sampling.Temperature = v.MaxTokens, 0
-	c.ignored(a.Ignored)
-	out, err := os.OpenFile(v.Answers, os.O_CREATE|os.O_WRONLY, 0o666)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	if err := out.Truncate(whole); err != nil { // what a run that was killed left of a line
-		return err
-	}
-	if _, err := out.Seek(whole, io.SeekStart); err != nil {
-		return err
-	}
-	for i, q := range questions {
-		if answers[i] != nil {
-			continue
-		}
-		text, err := ask(ctx, a, pictures, q)
-		if err != nil {
-			return fmt.Errorf("%s:%d: question %s: %w", v.Questions, i+1, q.ID, err)
-		}
-		answers[i] = &text
-		line, err := json.Marshal(reply{ID: q.ID, Prompt: q.Text, Text: text, AnswerID: fmt.Sprintf("%x", i), Model: v.Source.name(),
-			Metadata: map[string]any{"max_tokens": v.MaxTokens, "template": a.Template.Name}})
-		if err == nil {
-			_, err = out.Write(append(line, '\n'))
-		}
-		if err != nil {
-			return err
-		}
-		if (i+1)%100 == 0 || i+1 == len(questions) {
-			fmt.Fprintf(c.err, "%d of %d questions\n", i+1, len(questions))
-		}
-	}
-	return out.Close()
-}
-
-// ask is one question about one picture, or about none.
-func ask(ctx context.Context, a *connector.Assistant, source data.Source, q question) (string, error) {
-	text := strings.TrimSpace(strings.ReplaceAll(q.Text, chat.ImageToken, ""))
-	var pictures []*imaging.RGB
-	if q.Image != "" {
-		raw, err := source.Load(q.Image)
-		if err != nil {
-			return "", err
-		}
-		m, err := imaging.Decode(raw, imaging.Options{Limits: data.DefaultLimits()})
-		if err != nil {
-			return "", fmt.Errorf("picture %s: %w", q.Image, err)
-		}
-		pictures, text = []*imaging.RGB{m}, chat.ImageToken+"\n"+text
-	}
-	return a.Reply(ctx, []chat.Turn{{From: chat.Human, Value: text}}, pictures, nil)
-}
-
 // printScores prints what the answers are worth, category by category.
-func printScores(w io.Writer, questions []question, answers []*string) {
+func printScores(w io.Writer, questions []question, answers []string) {
 	type set struct {
 		truths, said []string
 		binary       bool // every truth is yes or no
@@ -239,7 +150,7 @@ func printScores(w io.Writer, questions []question, answers []*string) {
 			sets[string(q.Category)] = s
 		}
 		s.binary = s.binary && (want == "yes" || want == "no")
-		s.truths, s.said = append(s.truths, want), append(s.said, *answers[i])
+		s.truths, s.said = append(s.truths, want), append(s.said, answers[i])
 	}
 	for _, name := range slices.Sorted(maps.Keys(sets)) {
 		s := sets[name]
@@ -254,8 +165,8 @@ func printScores(w io.Writer, questions []question, answers []*string) {
 		for i, said := range s.said {
 			p.Add(score.SaysYes(said), s.truths[i] == "yes")
 		}
-		fmt.Fprintf(w, "%-20s %6d questions  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f  yes %.4f\n", name, len(s.truths),
-			p.Accuracy(), p.Precision(), p.Recall(), p.F1(), p.YesRatio())
+		fmt.Fprintf(w, "%-20s %6d questions  accuracy %.4f  precision %.4f  recall %.4f  F1 %.4f  yes %.4f\n", name,
+			len(s.truths), p.Accuracy(), p.Precision(), p.Recall(), p.F1(), p.YesRatio())
 	}
 	if len(sets) == 0 {
 		fmt.Fprintln(w, "no question has a label or an answer: nothing to score")

@@ -99,7 +99,7 @@ func TestMergeExport(t *testing.T) {
 		"eval DIR/model --questions DIR/broken.jsonl --answers DIR/a":  "broken.jsonl:2:",
 		"eval DIR/model --questions DIR/missing.jsonl --answers DIR/a": "question 7: ",
 	} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "broken.jsonl"), []byte("{\"question_id\": 1}\n{\n"), 0o666))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "broken.jsonl"), []byte("{\"question_id\": 1, \"text\": \"what ?\"}\n{\n"), 0o666))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "missing.jsonl"), []byte(`{"question_id": 7, "image": "no.png", "text": "what ?"}`), 0o666))
 		code, out := command(t, dir, args)
 		require.Equal(t, 1, code, args)

@@ -57,3 +57,21 @@ func (s source) open() (*connector.Assistant, *lora.Adapter, error) {
 	adapter, err := lora.Load(a.Model, s.Dir, llava.Namings(a.Model)...)
 	return a, adapter, err
 }
+
+// name is what answers call the model: the last part of its folder's path.
+func (s source) name() string {
+	if abs, err := filepath.Abs(s.Dir); err == nil {
+		return filepath.Base(abs)
+	}
+	return filepath.Base(filepath.Clean(s.Dir))
+}
+
+// same reports whether two paths lead to one file.
+func same(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}

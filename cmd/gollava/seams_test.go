@@ -87,14 +87,18 @@ func TestEvalAnswersBelongToQuestions(t *testing.T) {
 	code, said, _ = ask(`{"question_id": "0", "text": "how many ?", "answer": 3}`, mine)
 	require.Zero(t, code, said)
 
+	code, said, after = ask(`[{"text": "red ?"}, {"question_id": null, "text": "red ?"}]`, "")
+	require.Zero(t, code, said)
+	require.Equal(t, 2, strings.Count(after, `{"question_id":"","prompt":"red ?"`), "a list, and no numbers")
+
 	for says, c := range map[string][2]string{
 		"is of the model some-7b":                          {two, strings.Replace(mine, `"model"`, `"some-7b"`, 1)},
-		"is to no question of":                             {two, strings.Replace(mine, `: 0,`, `: 7,`, 1)},
-		"answer 1 (question_id 0) is to no":                {two, strings.Replace(mine, `"prompt": ""`, `"prompt": "green ?"`, 1)},
-		"answer 2 (question_id 0) is to no":                {two, mine + mine},
+		"a.jsonl:1: the answer to question 7 is to no":     {two, strings.Replace(mine, `: 0,`, `: 7,`, 1)},
+		"a.jsonl:1: the answer to question 0 is to no":     {two, strings.Replace(mine, `"prompt": ""`, `"prompt": "green ?"`, 1)},
+		"a.jsonl:2: the answer to question 0 is to no":     {two, mine + mine},
 		"was made with --max-tokens 9":                     {two, strings.Replace(mine, `{}`, `{"max_tokens": 9}`, 1)},
 		"text is missing or empty":                         {`{"question_id": 0, "label": "no"}`, ""},
-		"a JSON list begins here":                          {"[\n" + two + "]", ""},
+		"q.jsonl:3: '{' where ',' belongs":                 {"[\n" + two + "]", ""},
 		"where text or a number belongs":                   {`{"question_id": 0, "text": "red ?", "label": ["no"]}`, ""},
 		"q.jsonl:1: image is a number, where text belongs": {`{"question_id": 0, "text": "red ?", "image": 7}`, ""},
 		"a.jsonl:1: line 1, column 1":                      {two, "{\n" + mine},

@@ -92,7 +92,7 @@ func TestFaultsOfAnnotations(t *testing.T) {
 
 	for file, says := range map[string]string{
 		`{"images": []}`: `no key "annotations"`, `{"images": [{"id": 1, "file_name": "../x"}], "annotations": []}`: "names no file in a folder",
-		`{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"id": 1, "image_id": 1}]}`: "has no caption", `{"images": [{"id": "x"}]}`: "id is a string",
+		`{"images": [{"id": 1, "file_name": "a"}], "annotations": [{"id": 1, "image_id": 1}]}`: "has no caption", `{"images": [{"id": "x"}]}`: "id is text, where a whole number belongs",
 	} {
 		at := write(t, map[string]string{"c.json": file})
 		_, err := OpenCOCO(at("c.json"), "", "")

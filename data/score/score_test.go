@@ -96,7 +96,7 @@ func TestFilesThatDoNotBelongTogether(t *testing.T) {
 		{"pope", Files{Questions: at("q.jsonl"), Annotations: at("none"), Answers: []string{at("good.jsonl")}}, "there must be one for each category"},
 		{"vqav2", Files{Annotations: at("cut.json"), Answers: []string{at("good.jsonl")}}, "cut.json:1: the file ends early"},
 		{"vqav2", Files{Annotations: at("problems.json"), Answers: []string{at("good.jsonl")}}, `no key "annotations" at its top: is it the file of another benchmark?`},
-		{"vqav2", Files{Annotations: at("wrong.json"), Answers: []string{at("good.jsonl")}}, "answers is a string, which does not fit there"},
+		{"vqav2", Files{Annotations: at("wrong.json"), Answers: []string{at("good.jsonl")}}, "answers is text, where a list belongs"},
 		{"vqav2", Files{Annotations: at("two.json"), Answers: []string{at("good.jsonl")}}, "two.json:1: "},
 		{"scienceqa", Files{Annotations: at("problems.json"), Splits: at("splits.json"), Answers: []string{at("good.jsonl")}}, "has no problem 2, which split test"},
 		{"scienceqa", Files{Annotations: at("problems.json"), Splits: at("splits.json"), Split: "val", Answers: []string{at("good.jsonl")}}, `no split "val"`},

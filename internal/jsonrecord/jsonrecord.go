@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonfile"
 )
 
 // longest is the longest record that is read, in bytes. MMBench's hold a picture as text.
@@ -30,16 +32,7 @@ func (r Record) At() string { return fmt.Sprintf("%s:%d", r.Path, r.Line) }
 // Decode reads the record as T. An error names file, line and field in the file's own terms.
 func Decode[T any](r Record) (T, error) {
 	var v T
-	err := json.Unmarshal(r.Raw, &v)
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		field := wrong.Field
-		if field == "" {
-			field = "the record"
-		}
-		err = fmt.Errorf("%s is a %s, which does not fit there", field, wrong.Value)
-	}
-	if err != nil {
+	if err := jsonfile.Explain(r.Raw, json.Unmarshal(r.Raw, &v)); err != nil {
 		return v, fmt.Errorf("%s: %w", r.At(), err)
 	}
 	return v, nil

@@ -21,37 +21,31 @@ func convTranspose(c tensor.ConvConfig) func(x []*T) *T {
 	return func(x []*T) *T { return tensor.ConvTranspose(x[0], x[1], x[2], c) }
 }
 
-func TestConvGradients(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		f    func(x []*T) *T
-		in   []*T
-	}{
-		{"3×3", conv(tensor.ConvConfig{Padding: []int{1}}), []*T{normal(2, 3, 5, 4), normal(4, 3, 3, 3), normal(4)}},
-		{"1×1", conv(tensor.ConvConfig{}), []*T{normal(2, 3, 2, 5), normal(4, 3, 1, 1), normal(4)}},
-		{"no bias", conv(tensor.ConvConfig{}), []*T{normal(1, 2, 3, 4), normal(3, 2, 2, 3)}},
-		{"stride 2, 1", conv(tensor.ConvConfig{Stride: []int{2, 1}, Padding: []int{0, 1}}),
+func convCases() []gradientCase {
+	return []gradientCase{
+		{"Conv 3×3", conv(tensor.ConvConfig{Padding: []int{1}}), []*T{normal(2, 3, 5, 4), normal(4, 3, 3, 3), normal(4)}},
+		{"Conv 1×1", conv(tensor.ConvConfig{}), []*T{normal(2, 3, 2, 5), normal(4, 3, 1, 1), normal(4)}},
+		{"Conv no bias", conv(tensor.ConvConfig{}), []*T{normal(1, 2, 3, 4), normal(3, 2, 2, 3)}},
+		{"Conv stride 2, 1", conv(tensor.ConvConfig{Stride: []int{2, 1}, Padding: []int{0, 1}}),
 			[]*T{normal(1, 2, 5, 4), normal(3, 2, 3, 2), normal(3)}},
-		{"padding of four sides", conv(tensor.ConvConfig{Stride: []int{2}, Padding: []int{0, 1, 0, 2}}),
+		{"Conv padding of four sides", conv(tensor.ConvConfig{Stride: []int{2}, Padding: []int{0, 1, 0, 2}}),
 			[]*T{normal(1, 2, 4, 5), normal(3, 2, 3, 3), normal(3)}},
-		{"dilation", conv(tensor.ConvConfig{Dilation: []int{2, 3}, Padding: []int{2}}),
+		{"Conv dilation", conv(tensor.ConvConfig{Dilation: []int{2, 3}, Padding: []int{2}}),
 			[]*T{normal(1, 2, 5, 6), normal(3, 2, 2, 3), normal(3)}},
-		{"groups", conv(tensor.ConvConfig{Groups: 2, Padding: []int{1}}),
+		{"Conv groups", conv(tensor.ConvConfig{Groups: 2, Padding: []int{1}}),
 			[]*T{normal(1, 4, 3, 4), normal(6, 2, 3, 3), normal(6)}},
-		{"depthwise", conv(tensor.ConvConfig{Groups: 3, Padding: []int{1}}),
+		{"Conv depthwise", conv(tensor.ConvConfig{Groups: 3, Padding: []int{1}}),
 			[]*T{normal(2, 3, 4, 3), normal(3, 1, 3, 3), normal(3)}},
-		{"patches", conv(tensor.ConvConfig{Stride: []int{3}}), []*T{normal(1, 2, 6, 6), normal(5, 2, 3, 3), normal(5)}},
-		{"one axis", conv(tensor.ConvConfig{Stride: []int{2}, Padding: []int{1}}),
+		{"Conv patches", conv(tensor.ConvConfig{Stride: []int{3}}), []*T{normal(1, 2, 6, 6), normal(5, 2, 3, 3), normal(5)}},
+		{"Conv one axis", conv(tensor.ConvConfig{Stride: []int{2}, Padding: []int{1}}),
 			[]*T{normal(2, 3, 7), normal(4, 3, 3), normal(4)}},
-		{"three axes", conv(tensor.ConvConfig{Stride: []int{2, 1, 1}}),
+		{"Conv three axes", conv(tensor.ConvConfig{Stride: []int{2, 1, 1}}),
 			[]*T{normal(1, 2, 4, 3, 3), normal(3, 2, 2, 2, 2), normal(3)}},
-		{"transposed", convTranspose(tensor.ConvConfig{}), []*T{normal(2, 3, 2, 3), normal(3, 4, 2, 3), normal(4)}},
-		{"transposed, stride 2, groups", convTranspose(tensor.ConvConfig{Stride: []int{2}, Padding: []int{1}, Groups: 2,
+		{"ConvTranspose", convTranspose(tensor.ConvConfig{}), []*T{normal(2, 3, 2, 3), normal(3, 4, 2, 3), normal(4)}},
+		{"ConvTranspose stride 2, groups", convTranspose(tensor.ConvConfig{Stride: []int{2}, Padding: []int{1}, Groups: 2,
 			OutputPadding: []int{1, 0}}), []*T{normal(1, 4, 3, 2), normal(4, 3, 3, 3), normal(6)}},
-		{"transposed, one axis", convTranspose(tensor.ConvConfig{Stride: []int{3}, Dilation: []int{2}}),
+		{"ConvTranspose one axis", convTranspose(tensor.ConvConfig{Stride: []int{3}, Dilation: []int{2}}),
 			[]*T{normal(1, 2, 3), normal(2, 3, 2), normal(3)}},
-	} {
-		t.Run(c.name, func(t *testing.T) { tensortest.GradCheck(t, c.f, c.in...) })
 	}
 }
 

@@ -2,6 +2,7 @@ package tensor_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/gollava/gollava/tensor"
@@ -26,7 +27,9 @@ type gradientCase struct {
 }
 
 // gradientCases has a line for each op.
-func gradientCases() []gradientCase {
+func gradientCases() []gradientCase { return slices.Concat(basicCases(), convCases(), imageCases()) }
+
+func basicCases() []gradientCase {
 	ids := tensor.Ints([]int{2, 0, 2, 4, 1, 1}, 2, 3)
 	labels := tensor.Ints([]int{1, -100, 4, 0, 3}, 5)
 	cos, sin := tensor.From([]float32{.6, .8, .1, .995, .28, .96}, 3, 2), tensor.From([]float32{.8, .6, .995, .1, .96, .28}, 3, 2)

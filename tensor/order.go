@@ -90,7 +90,7 @@ func (t *Tensor) GatherBatch(ids *Tensor) *Tensor {
 		flat[i] = int32(i/ids.shape[1]*N) + id
 	}
 	rows := t.Reshape(append([]int{B * N}, t.shape[2:]...)...)
-	return Gather(rows, WrapInts(flat, ids.shape...))
+	return Gather(rows, WrapInts(flat, ids.shape...).In(ids.arena))
 }
 
 // CumSum is the sum of all elements up to each along axis, summed in float64. Source: torch.cumsum.

@@ -52,11 +52,20 @@ func TestIntegersCarryScopes(t *testing.T) {
 			"ArgMax":             table.In(s).ArgMax(1),
 			"NoGrad":             id.NoGrad(),
 			"Detach":             id.Detach(),
+			"GatherAlong":        tensor.Full(1, 5).GatherAlong(0, id),
+			"GatherBatch":        table.Reshape(1, 5, 3).GatherBatch(id.Reshape(1, 2)),
+			"OneHot":             tensor.OneHot(id, 5),
+			"Less":               table.In(s).Less(table),
+			"Where":              tensor.Where(id.Cast(tensor.Float32), tensor.Full(1, 2), tensor.Full(2, 2)),
+			"MaskedFill":         tensor.Full(1, 2).MaskedFill(id.Cast(tensor.Float32), 3),
+			"TopK":               second(table.In(s).TopK(2, 0)),
 		} {
 			require.Same(t, s, y.Arena(), name)
 		}
 	})
 }
+
+func second(_, at *T) *T { return at }
 
 func TestInnermostScopeWins(t *testing.T) {
 	x := tensor.Full(3, 7)

@@ -11,6 +11,7 @@ import (
 	"github.com/gollava/gollava/internal/verify/benchmarkcase"
 	"github.com/gollava/gollava/internal/verify/datacase"
 	"github.com/gollava/gollava/internal/verify/datagencase"
+	"github.com/gollava/gollava/internal/verify/drawcase"
 	"github.com/gollava/gollava/internal/verify/ggufcase"
 	"github.com/gollava/gollava/internal/verify/modelcase"
 	"github.com/gollava/gollava/internal/verify/pixelcase"
@@ -50,6 +51,8 @@ var tasks = map[string]verify.Task{
 	"schedule":       traincase.Run,
 	"siglip_vision":  visioncase.Run,
 	"tokenizer":      tokenizercase.Run,
+
+	"diffusion_schedules": drawcase.Schedules,
 }
 
 type verifyCommand struct {

@@ -29,7 +29,7 @@ var table = []struct {
 	{"train/study", []string{"train", "connector/...", "vit", "llm", "lora", "nn", "tensor", "data/..."}},
 	{"train/...", []string{"train", "nn", "tensor"}},
 	{"data/...", []string{"tensor", "data/..."}},
-	{"connector/...", []string{"connector", "vit", "llm", "nn", "tensor", "data/..."}},
+	{"connector/...", []string{"connector", "vit/...", "llm", "nn", "tensor", "data/..."}},
 	{"examples/...", []string{"..."}},
 	{"cmd/...", []string{"..."}},
 	{"internal/verify/...", []string{"..."}},

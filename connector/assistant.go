@@ -108,7 +108,7 @@ func (a *Assistant) answer(onText func(string) error, generate func(llm.Options)
 
 // Prompt tokenizes a conversation, with an answer to come, and prepares its images, as [Assistant.Reply] does.
 func (a *Assistant) Prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, error) {
-	ids, err := a.promptIDs(turns, len(pictures) > 0)
+	ids, err := a.PromptIDs(turns, len(pictures) > 0)
 	x := Sample{Name: "prompt", IDs: ids}
 	if err != nil {
 		return x, err
@@ -123,8 +123,9 @@ func (a *Assistant) Prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, 
 	return x, nil
 }
 
-// promptIDs tokenizes a conversation, with an answer to come: chat.ImageIndex stands where an image goes.
-func (a *Assistant) promptIDs(turns []chat.Turn, images bool) ([]int32, error) {
+// PromptIDs tokenizes a conversation, with an answer to come. With images, chat.ImageIndex stands for each <image>;
+// without, <image> is text.
+func (a *Assistant) PromptIDs(turns []chat.Turn, images bool) ([]int32, error) {
 	if len(turns) == 0 || turns[len(turns)-1].From != chat.Human {
 		return nil, fmt.Errorf("reply: the last turn must be the human's")
 	}

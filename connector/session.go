@@ -2,10 +2,6 @@ package connector
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"fmt"
-	"slices"
 
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
@@ -26,18 +22,14 @@ import (
 type Session struct {
 	a        *Assistant
 	language *llm.Session
-	images   map[[sha256.Size]byte]*encoded
-}
-
-// encoded is an image that was encoded.
-type encoded struct {
-	key    int32          // stands for it among the session's ids: negative, and of no other image
-	tokens *tensor.Tensor // [N, C], as the language model sees it
+	images   *ImageCache
+	numbers  map[digest]int32 // that stand for images among the language session's ids
 }
 
 // NewSession returns an empty session. The model's parameters may not change while it lives.
 func (a *Assistant) NewSession() *Session {
-	return &Session{a: a, language: llm.NewSession(a.Model.Language), images: map[[sha256.Size]byte]*encoded{}}
+	return &Session{a: a, language: llm.NewSession(a.Model.Language), images: a.NewImageCache(0),
+		numbers: map[digest]int32{}}
 }
 
 // Reply is [Assistant.Reply] for a conversation that may continue the one before: what they have in common, from the
@@ -48,42 +40,18 @@ func (s *Session) Reply(ctx context.Context, turns []chat.Turn, images []*imagin
 	if s.a.Options.Beams > 1 || s.a.Options.NoCache {
 		return s.a.Reply(ctx, turns, images, onText)
 	}
-	ids, err := s.a.promptIDs(turns, len(images) > 0)
+	ids, err := s.a.PromptIDs(turns, len(images) > 0)
 	if err != nil {
 		return "", err
 	}
-	if n := count(ids, chat.ImageIndex); n != len(images) {
-		return "", fmt.Errorf("reply: %d images for %d places in the text", len(images), n)
-	}
-	var keys []int32
-	given := len(images)
-	tokens := map[int32]*tensor.Tensor{}
-	for _, id := range ids {
-		if id != chat.ImageIndex {
-			keys = append(keys, id)
-			continue
-		}
-		x, err := s.encode(images[0])
-		if err != nil {
-			return "", fmt.Errorf("reply: image %d: %w", given-len(images)+1, err)
-		}
-		images, tokens[x.key] = images[1:], x.tokens
-		keys = append(keys, slices.Repeat([]int32{x.key}, x.tokens.Dim(0))...)
-	}
-	if most := s.a.Model.config.MaxLength; most > 0 && len(keys) > most {
-		return "",
-			fmt.Errorf("reply: the conversation takes %d positions with its images, but the model keeps %d: "+
-				"shorten or clear it", len(keys), most)
-	}
-	if err := s.a.fits(len(keys)); err != nil {
+	keys, tokens, err := s.images.spread(ctx, ids, images, s.numbers)
+	if err != nil {
 		return "", err
 	}
 	s.language.Truncate(s.language.Common(keys))
 	from := s.language.Len()
 	p := llm.Prompts{Seen: [][]int32{keys[from:]}}
-	if err := tensor.Catch(func() {
-		tensor.Scope(func(a *tensor.Arena) { p.Embeds = s.a.Model.embedKeys(a, keys, from, tokens).Clone() })
-	}); err != nil {
+	if p.Embeds, err = s.images.embed(keys, from, tokens); err != nil {
 		return "", err
 	}
 	return s.a.answer(onText, func(o llm.Options) (llm.Generated, error) {
@@ -95,46 +63,7 @@ func (s *Session) Reply(ctx context.Context, turns []chat.Turn, images []*imagin
 func (s *Session) Cached() int { return s.language.Cached() }
 
 // Bytes is the memory that the session holds: the cache and the tokens of its images.
-func (s *Session) Bytes() int {
-	n := s.language.Bytes()
-	for _, x := range s.images {
-		n += 4 * x.tokens.Len()
-	}
-	return n
-}
-
-// encode returns the tokens of an image, from the encoder if it is new.
-func (s *Session) encode(m *imaging.RGB) (*encoded, error) {
-	sum := digest(m)
-	if x := s.images[sum]; x != nil {
-		return x, nil
-	}
-	image, err := s.a.image(m)
-	if err != nil {
-		return nil, err
-	}
-	b, err := s.a.Model.Splice([]Sample{{Name: "image", IDs: []int32{chat.ImageIndex}, Images: []Image{image}}}, false)
-	if err != nil {
-		return nil, err
-	}
-	x := &encoded{key: int32(-2 - len(s.images))}
-	if err := tensor.Catch(func() {
-		tensor.Scope(func(a *tensor.Arena) { x.tokens = s.a.Model.Tokens(b.In(a).frozen()).Detach().Clone() })
-	}); err != nil {
-		return nil, err
-	}
-	s.images[sum] = x
-	return x, nil
-}
-
-// digest identifies an image by all of its content.
-func digest(m *imaging.RGB) (sum [sha256.Size]byte) {
-	h := sha256.New()
-	h.Write(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, uint64(m.W)), uint64(m.H)))
-	h.Write(m.Pix)
-	h.Sum(sum[:0])
-	return sum
-}
+func (s *Session) Bytes() int { return s.language.Bytes() + s.images.Bytes() }
 
 // embedKeys embeds keys from position from on, ids or the keys of images whose tokens are given: [1, n, C].
 func (m *VLM) embedKeys(s *tensor.Arena, keys []int32, from int, tokens map[int32]*tensor.Tensor) *tensor.Tensor {

@@ -1,0 +1,57 @@
+package connector_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/llm"
+)
+
+// Goroutines that ask about the same images at once encode each once and read what Reply does; a small cache forgets
+// the image that was not used for the longest time.
+func TestImageCache(t *testing.T) {
+	a, tower, _ := talker(t, 12)
+	turns := talk("<image>\nWhat is this?<image>")
+	ids, err := a.PromptIDs(turns, true)
+	require.NoError(t, err)
+	want, err := a.Reply(t.Context(), turns, []*imaging.RGB{photo(1), photo(2)}, nil)
+	require.NoError(t, err)
+	const image = 4 * 576 * 12
+	c := a.NewImageCache(2 * image)
+	tower.views = 0
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			p, err := c.Prompts(t.Context(), ids, []*imaging.RGB{photo(1), photo(2)})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			g, err := llm.Generate(t.Context(), a.Model.Language, p, a.Options)
+			if err != nil || strings.TrimSpace(a.Tokenizer.Decode(g.IDs[0])) != want {
+				t.Errorf("%v, %v; want %q", g.IDs, err, want)
+			}
+		})
+	}
+	group.Wait()
+	require.Equal(t, 2, tower.views)
+	for _, x := range []struct{ first, second, views int }{{1, 3, 1}, {3, 1, 0}, {2, 1, 1}, {1, 2, 0}} {
+		tower.views = 0
+		_, err := c.Prompts(t.Context(), ids, []*imaging.RGB{photo(x.first), photo(x.second)})
+		require.NoError(t, err)
+		require.Equal(t, x.views, tower.views, "%+v", x)
+		require.Equal(t, 2*image, c.Bytes())
+		require.Equal(t, 2, c.Len())
+	}
+	_, err = c.Prompts(t.Context(), ids, []*imaging.RGB{photo(1)})
+	require.ErrorContains(t, err, "1 images for 2 places")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = c.Prompts(ctx, ids, []*imaging.RGB{photo(8), photo(9)})
+	require.ErrorIs(t, err, context.Canceled)
+}

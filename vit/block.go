@@ -20,10 +20,15 @@ type Encoder struct {
 
 // Block is x + Attention(LN₁ x), then x + MLP(LN₂ x). Source: transformers' CLIPEncoderLayer, SiglipEncoderLayer.
 type Block struct {
-	Norm1     nn.Layer   `param:"layer_norm1"`
-	Attention *Attention `param:"self_attn"`
-	Norm2     nn.Layer   `param:"layer_norm2"`
-	MLP       *MLP       `param:"mlp"`
+	Norm1     nn.Layer `param:"layer_norm1"`
+	Attention attender `param:"self_attn"`
+	Norm2     nn.Layer `param:"layer_norm2"`
+	MLP       *MLP     `param:"mlp"`
+}
+
+// attender lets tokens x [B, T, D] look at tokens y [B, S, D], which are x itself but for a single one: [B, T, D].
+type attender interface {
+	Forward(x, y *tensor.Tensor, c tensor.AttentionConfig) *tensor.Tensor
 }
 
 // Attention is multi-head self-attention with biases.

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// VisionConfig describes a vision tower by the fields of transformers' CLIPVisionConfig or SiglipVisionConfig.
+// VisionConfig describes a vision tower by the fields of transformers' CLIPVisionConfig SiglipVisionConfig or Blip2VisionConfig.
 type VisionConfig struct {
-	ModelType         string  `json:"model_type"` // clip_vision_model or siglip_vision_model
+	ModelType         string  `json:"model_type"` // clip_vision_model, siglip_vision_model, blip_2_vision_model, …
 	HiddenSize        int     `json:"hidden_size"`
 	IntermediateSize  int     `json:"intermediate_size"`
 	NumHiddenLayers   int     `json:"num_hidden_layers"`
@@ -21,6 +21,7 @@ type VisionConfig struct {
 	LayerNormEps      float64 `json:"layer_norm_eps"`
 	AttentionDropout  float64 `json:"attention_dropout"`         // of training, which is done without any here
 	UseHead           *bool   `json:"vision_use_head,omitempty"` // SigLIP's pooling head; default true
+	QKVBias           *bool   `json:"qkv_bias,omitempty"`        // of EVA; default true
 
 	// PositionStd is the standard deviation that the position table starts with; 0: HiddenSize^−½ as OpenAI. A departure for small towers, whose
 	// features else hold little of where things are.
@@ -68,6 +69,12 @@ func siglipVisionDefaults() VisionConfig {
 		ImageSize: 224, PatchSize: 16, HiddenAct: "gelu_pytorch_tanh", LayerNormEps: 1e-6}
 }
 
+// evaVisionDefaults are those of transformers' Blip2VisionConfig: EVA-ViT-g without its last block.
+func evaVisionDefaults(modelType string) VisionConfig {
+	return VisionConfig{ModelType: modelType, HiddenSize: 1408, IntermediateSize: 6144, NumHiddenLayers: 39,
+		NumAttentionHeads: 16, NumChannels: 3, ImageSize: 224, PatchSize: 14, HiddenAct: "gelu", LayerNormEps: 1e-6}
+}
+
 func clipTextDefaults() TextConfig {
 	return TextConfig{ModelType: "clip_text_model", VocabSize: 49408, HiddenSize: 512, IntermediateSize: 2048, NumHiddenLayers: 12, NumAttentionHeads: 8,
 		MaxPositionEmbeddings: 77, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, BOS: 49406, EOS: 49407, PAD: 1, ProjectionDim: 512}
@@ -88,8 +95,11 @@ func (c *VisionConfig) UnmarshalJSON(raw []byte) error {
 		p = plain(clipVisionDefaults())
 	case "siglip_vision_model":
 		p = plain(siglipVisionDefaults())
+	case "blip_2_vision_model", "instructblip_vision_model":
+		p = plain(evaVisionDefaults(head.ModelType))
 	default:
-		return fmt.Errorf("vision model_type %q is not supported (clip_vision_model, siglip_vision_model are)", head.ModelType)
+		return fmt.Errorf("vision model_type %q is not supported (clip_vision_model, siglip_vision_model, "+
+			"blip_2_vision_model, instructblip_vision_model are)", head.ModelType)
 	}
 	if err := json.Unmarshal(raw, &p); err != nil {
 		return err

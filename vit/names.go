@@ -23,9 +23,10 @@ func Canonical(name string) (string, bool) {
 	return name, true
 }
 
-// partOfWhole reports whether a tensor belongs to a whole CLIP or SigLIP, beside its vision tower.
+// partOfWhole reports whether a tensor belongs to a whole CLIP or SigLIP, or a BLIP-2, beside its vision tower.
 func partOfWhole(name string) bool {
-	for _, part := range []string{"text_model.", "text_projection.", "visual_projection.", "logit_scale", "logit_bias"} {
+	for _, part := range []string{"text_model.", "text_projection.", "visual_projection.", "logit_scale", "logit_bias",
+		"query_tokens", "qformer.", "language_projection.", "language_model."} {
 		if strings.HasPrefix(name, part) {
 			return true
 		}

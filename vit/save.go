@@ -14,8 +14,11 @@ import (
 // Metadata are used.
 func Save(dir string, t Tower, o nn.SaveOptions) error {
 	arch := "CLIPVisionModel"
-	if _, ok := t.(*SigLIPVision); ok {
+	switch t.(type) {
+	case *SigLIPVision:
 		arch = "SiglipVisionModel"
+	case *EVAVision:
+		arch = "Blip2VisionModel"
 	}
 	return save(dir, t, t.Config(), arch, o)
 }

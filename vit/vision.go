@@ -1,5 +1,5 @@
 // Package vit holds the encoders that LLaVA looks with: CLIP's vision and text towers, their contrastive loss and zero-shot classification, and
-// SigLIP's vision tower. It reads and writes the checkpoints of transformers and reads OpenAI's.
+// SigLIP's vision tower, and BLIP-2's EVA-ViT-g. It reads and writes the checkpoints of transformers and reads OpenAI's.
 package vit
 
 import (
@@ -196,8 +196,11 @@ func (v *CLIPVision) Pooled(last *tensor.Tensor) *tensor.Tensor {
 
 // New builds the tower that c describes; with a nil r its weights are to be loaded.
 func New(r *rand.Rand, c VisionConfig) (Tower, error) {
-	if c.ModelType == "siglip_vision_model" {
+	switch c.ModelType {
+	case "siglip_vision_model":
 		return NewSigLIPVision(r, c)
+	case "blip_2_vision_model", "instructblip_vision_model":
+		return NewEVAVision(r, c)
 	}
 	return NewCLIPVision(r, c)
 }

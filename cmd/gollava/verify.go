@@ -9,6 +9,7 @@ import (
 
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/internal/verify/benchmarkcase"
+	"github.com/gollava/gollava/internal/verify/blip2case"
 	"github.com/gollava/gollava/internal/verify/datacase"
 	"github.com/gollava/gollava/internal/verify/datagencase"
 	"github.com/gollava/gollava/internal/verify/drawcase"
@@ -28,6 +29,7 @@ var tasks = map[string]verify.Task{
 	"adamw":          traincase.Run,
 	"anyres":         pixelcase.Run,
 	"benchmark":      benchmarkcase.Run,
+	"blip2_vision":   blip2case.Run,
 	"bnb_blocks":     quantcase.Blocks,
 	"bnb_int8":       quantcase.Int8,
 	"causal_lm":      modelcase.CausalLM,

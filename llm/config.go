@@ -157,21 +157,7 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-func activation(name string) (tensor.Activation, error) {
-	switch name {
-	case "silu", "swish":
-		return tensor.SiLU, nil
-	case "gelu":
-		return tensor.GELU, nil
-	case "gelu_pytorch_tanh", "gelu_new":
-		return tensor.GELUTanh, nil
-	case "quick_gelu":
-		return tensor.QuickGELU, nil
-	case "relu":
-		return tensor.ReLU, nil
-	}
-	return 0, fmt.Errorf("hidden_act %q is not supported (silu, gelu, gelu_pytorch_tanh, quick_gelu, relu are)", name)
-}
+func activation(name string) (tensor.Activation, error) { return nn.ParseActivation(name) }
 
 // window is the sliding window of a layer, 0 for none.
 func (c *Config) window(layer int) int {

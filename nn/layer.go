@@ -13,6 +13,7 @@
 package nn
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -61,6 +62,23 @@ func Activated(l Layer, x *tensor.Tensor, act tensor.Activation) *tensor.Tensor 
 		return lin.ForwardAct(x, act)
 	}
 	return l.Forward(x).Activate(act)
+}
+
+// ParseActivation is the activation that config.json names, such as hidden_act "gelu".
+func ParseActivation(name string) (tensor.Activation, error) {
+	switch name {
+	case "silu", "swish":
+		return tensor.SiLU, nil
+	case "gelu":
+		return tensor.GELU, nil
+	case "gelu_pytorch_tanh", "gelu_new":
+		return tensor.GELUTanh, nil
+	case "quick_gelu":
+		return tensor.QuickGELU, nil
+	case "relu":
+		return tensor.ReLU, nil
+	}
+	return 0, fmt.Errorf("hidden_act %q is not supported (silu, gelu, gelu_pytorch_tanh, quick_gelu, relu are)", name)
 }
 
 // LayerNorm normalises the last axis to mean 0 and variance 1, as torch.nn.LayerNorm.

@@ -1,7 +1,6 @@
 package vit
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"sync/atomic"
@@ -161,14 +160,4 @@ func (m *MLP) Forward(x *tensor.Tensor) *tensor.Tensor {
 	return m.FC2.Forward(nn.Activated(m.FC1, x, m.act))
 }
 
-func activation(name string) (tensor.Activation, error) {
-	switch name {
-	case "quick_gelu":
-		return tensor.QuickGELU, nil
-	case "gelu":
-		return tensor.GELU, nil
-	case "gelu_pytorch_tanh":
-		return tensor.GELUTanh, nil
-	}
-	return 0, fmt.Errorf("hidden_act %q is not supported (quick_gelu, gelu, gelu_pytorch_tanh are)", name)
-}
+func activation(name string) (tensor.Activation, error) { return nn.ParseActivation(name) }

@@ -69,7 +69,7 @@ func TestFeaturesRunOnlyWhatTheyNeed(t *testing.T) {
 	m := newSmall(t).Tower()
 	pixels := tensor.Randn(rng(), 1, 2, 3, 8, 8)
 	last := m.Model.Encoder.Layers[2]
-	for _, l := range []nn.Layer{last.MLP.FC1, last.Attention.Value, m.Model.PostNorm} {
+	for _, l := range []nn.Layer{last.MLP.FC1, last.Attention.(*Attention).Value, m.Model.PostNorm} {
 		for _, p := range nn.Params(l) {
 			p.Data()[0] = float32(math.NaN())
 		}

@@ -29,6 +29,7 @@ var tasks = map[string]verify.Task{
 	"adamw":          traincase.Run,
 	"anyres":         pixelcase.Run,
 	"benchmark":      benchmarkcase.Run,
+	"blip2_qformer":  blip2case.Run,
 	"blip2_vision":   blip2case.Run,
 	"bnb_blocks":     quantcase.Blocks,
 	"bnb_int8":       quantcase.Int8,

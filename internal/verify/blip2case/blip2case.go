@@ -7,7 +7,6 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/internal/verify/traincase"
@@ -30,7 +29,7 @@ func Run(dir string) (rows []verify.Row, err error) {
 	if err := verify.ReadJSON(filepath.Join(dir, "case.json"), &c); err != nil {
 		return nil, err
 	}
-	task := map[string]func(*check) error{"blip2_vision": vision}[c.Task]
+	task := map[string]func(*check) error{"blip2_vision": vision, "blip2_qformer": qformer}[c.Task]
 	if task == nil {
 		return nil, fmt.Errorf("task %q is not known to blip2case", c.Task)
 	}
@@ -43,7 +42,7 @@ func Run(dir string) (rows []verify.Row, err error) {
 	}
 	defer e.Close()
 	k := &check{caseFile: c, e: e}
-	for _, sub := range slices.Concat(c.Checkpoints) {
+	for _, sub := range c.Checkpoints {
 		if k.dir, err = verify.Inside(dir, sub); err != nil {
 			return nil, err
 		}
@@ -148,9 +147,4 @@ func lengths(mask *tensor.Tensor) ([]int32, error) {
 		}
 	}
 	return n, nil
-}
-
-// trimmed is name without a prefix.
-func trimmed(prefix string) func(string) string {
-	return func(name string) string { return strings.TrimPrefix(name, prefix) }
 }

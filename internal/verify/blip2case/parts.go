@@ -2,7 +2,11 @@ package blip2case
 
 import (
 	"fmt"
+	"path/filepath"
+	"slices"
 
+	"github.com/gollava/gollava/connector/blip2"
+	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/vit"
@@ -30,4 +34,70 @@ func vision(k *check) error {
 	last.BackwardFrom(cotangent)
 	k.gradients(tower, same)
 	return nil
+}
+
+// qformer checks the Q-Former alone in its three uses.
+func qformer(k *check) error {
+	var c blip2.QFormerConfig
+	if err := verify.ReadJSON(filepath.Join(k.dir, "config.json"), &c); err != nil {
+		return err
+	}
+	m, err := blip2.NewQFormer(nil, c)
+	if err != nil {
+		return err
+	}
+	w, err := nn.OpenWeights(k.dir)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	if err := nn.Load(m, w, nn.LoadOptions{DType: nn.As(tensor.Float32)}); err != nil {
+		return err
+	}
+	queries, text, image := k.e.Tensor("in.query_embeds"), k.e.Tensor("in.text_embeds"), k.e.Tensor("in.encoder_hidden_states")
+	mask, imageMask := k.e.Tensor("in.attention_mask"), k.e.Tensor("in.encoder_attention_mask")
+	if k.e.Err != nil {
+		return k.e.Err
+	}
+	n, err := lengths(mask)
+	if err != nil {
+		return err
+	}
+	seen, err := lengths(imageMask)
+	if err != nil {
+		return err
+	}
+	q, _ := m.Forward(blip2.Input{Queries: queries, Image: image, ImageLengths: seen})
+	_, t := m.Forward(blip2.Input{Text: text, Lengths: n})
+	bothQ, bothT := m.Forward(blip2.Input{Queries: queries, Text: text, Lengths: n, Image: image})
+	both := tensor.Concat(1, bothQ, bothT)
+	k.output("query", q)
+	k.masked("text", t, mask.IntData())
+	B, Q, _ := queries.Dims3()
+	k.masked("both", both, withQueries(mask, B, Q))
+	loss := tensor.New()
+	for _, x := range []struct {
+		name string
+		y    *tensor.Tensor
+	}{{"query", q}, {"text", t}, {"both", both}} {
+		cotangent := k.e.Tensor("in.cotangent." + x.name)
+		if k.e.Err != nil {
+			return k.e.Err
+		}
+		loss = loss.Add(x.y.Mul(cotangent).Sum())
+	}
+	loss.Backward()
+	k.gradients(m, same)
+	return nil
+}
+
+// withQueries puts Q ones before each row of a mask [B, T].
+func withQueries(mask *tensor.Tensor, B, Q int) []int32 {
+	T := mask.Dim(1)
+	var all []int32
+	for b := range B {
+		all = append(all, slices.Repeat([]int32{1}, Q)...)
+		all = append(all, mask.IntData()[b*T:(b+1)*T]...)
+	}
+	return all
 }

@@ -1,0 +1,50 @@
+package blip2case
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// The packages' own cases pass, whole.
+func TestRun(t *testing.T) {
+	for dir, least := range map[string]int{"vit/testdata/blip2_vision": 33, "connector/blip2/testdata/blip2_qformer": 91} {
+		rows, err := Run(filepath.Join("../../..", dir))
+		require.NoError(t, err, dir)
+		require.GreaterOrEqual(t, len(rows), least, dir)
+		for _, r := range rows {
+			require.True(t, r.Pass, "%s: %+v", dir, r)
+		}
+	}
+}
+
+// What a case's config changes is noticed.
+func TestRunNotices(t *testing.T) {
+	for _, c := range []struct{ dir, old, new, fails string }{
+		{"vit/testdata/blip2_vision", `"hidden_act": "gelu"`, `"hidden_act": "quick_gelu"`, "hidden_states"},
+		{"vit/testdata/blip2_vision", `"num_attention_heads": 3`, `"num_attention_heads": 2`, "last_hidden_state"},
+		{"vit/testdata/blip2_vision", `"qkv_bias": true`, `"qkv_bias": false`, "load and compute"},
+		{"connector/blip2/testdata/blip2_qformer", `"cross_attention_frequency": 2`, `"cross_attention_frequency": 1`, "load and compute"},
+		{"connector/blip2/testdata/blip2_qformer", `"layer_norm_eps": 0.001`, `"layer_norm_eps": 0.002`, "text"},
+	} {
+		dir := t.TempDir()
+		require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("../../..", c.dir))))
+		path := filepath.Join(dir, "config.json")
+		b, err := os.ReadFile(path)
+		require.NoError(t, err)
+		require.Contains(t, string(b), c.old)
+		require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(b), c.old, c.new, 1)), 0o600))
+		rows, err := Run(dir)
+		require.NoError(t, err)
+		var failed []string
+		for _, r := range rows {
+			if !r.Pass {
+				failed = append(failed, r.What)
+			}
+		}
+		require.Contains(t, failed, c.fails, c.new)
+	}
+}

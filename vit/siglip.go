@@ -33,19 +33,10 @@ type SigLIPEmbeddings struct {
 
 // PoolingHead lets a learnt probe attend to all tokens. Source: transformers' SiglipMultiheadAttentionPoolingHead.
 type PoolingHead struct {
-	Probe     *tensor.Tensor  `param:"probe"` // [1, 1, D]
-	Attention *FusedAttention `param:"attention"`
-	Norm      nn.Layer        `param:"layernorm"`
-	MLP       *MLP            `param:"mlp"`
-}
-
-// FusedAttention is torch.nn.MultiheadAttention, whose q, k and v projections are one tensor.
-type FusedAttention struct {
-	InWeight *tensor.Tensor `param:"in_proj_weight"` // [3D, D]
-	InBias   *tensor.Tensor `param:"in_proj_bias"`   // [3D]
-	Output   nn.Layer       `param:"out_proj"`
-
-	heads int
+	Probe     *tensor.Tensor      `param:"probe"` // [1, 1, D]
+	Attention *nn.PackedAttention `param:"attention"`
+	Norm      nn.Layer            `param:"layernorm"`
+	MLP       *MLP                `param:"mlp"`
 }
 
 // NewSigLIPVision builds a tower; with a nil r its weights are to be loaded.
@@ -71,7 +62,7 @@ func NewSigLIPVision(r *rand.Rand, c VisionConfig) (*SigLIPVision, error) {
 		act, _ := activation(c.HiddenAct)
 		m.Head = &PoolingHead{
 			Probe:     tensor.Randn(r, 1, 1, 1, D).Param(),
-			Attention: &FusedAttention{InWeight: tensor.Randn(r, std, 3*D, D).Param(), InBias: zeros(r, 3*D), Output: nn.NewNormalLinear(r, D, D, std), heads: c.NumAttentionHeads},
+			Attention: nn.NewPackedAttention(r, D, c.NumAttentionHeads, std, false),
 			Norm:      nn.NewLayerNorm(r, D, c.LayerNormEps, true),
 			MLP:       &MLP{FC1: nn.NewNormalLinear(r, D, c.IntermediateSize, std), FC2: nn.NewNormalLinear(r, c.IntermediateSize, D, std), act: act},
 		}
@@ -120,21 +111,7 @@ func (v *SigLIPVision) Pooled(lastHidden *tensor.Tensor) *tensor.Tensor {
 	B, _, D := lastHidden.Dims3()
 	h := v.Model.Head
 	first := tensor.Ints(make([]int, B), B, 1).In(lastHidden.Arena())
-	probe := tensor.Gather(h.Probe.Reshape(1, D), first) // [B, 1, D]
-	x := h.Attention.Forward(probe, lastHidden)          // [B, 1, D]
+	probe := tensor.Gather(h.Probe.Reshape(1, D), first)                              // [B, 1, D]
+	x := h.Attention.Forward(probe, lastHidden, lastHidden, tensor.AttentionConfig{}) // [B, 1, D]
 	return x.Add(h.MLP.Forward(h.Norm.Forward(x))).Reshape(B, D)
-}
-
-// Forward lets queries [B, T, D] attend to context [B, S, D]: [B, T, D].
-func (a *FusedAttention) Forward(query, context *tensor.Tensor) *tensor.Tensor {
-	defer tensor.Blame(a)
-	B, T, D := query.Dims3()
-	S := context.Dim(1)
-	in := query.Arena()
-	w, b := a.InWeight.In(in).Split(0, D, D, D), a.InBias.In(in).Split(0, D, D, D)
-	heads := func(x *tensor.Tensor, i, n int) *tensor.Tensor {
-		return tensor.Linear(x, w[i], b[i], tensor.Identity).Reshape(B, n, a.heads, D/a.heads)
-	}
-	y := tensor.Attention(heads(query, 0, T), heads(context, 1, S), heads(context, 2, S), tensor.AttentionConfig{})
-	return a.Output.Forward(y.Reshape(B, T, D))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/internal/verify/benchmarkcase"
 	"github.com/gollava/gollava/internal/verify/blip2case"
+	"github.com/gollava/gollava/internal/verify/bindcase"
 	"github.com/gollava/gollava/internal/verify/datacase"
 	"github.com/gollava/gollava/internal/verify/datagencase"
 	"github.com/gollava/gollava/internal/verify/drawcase"
@@ -42,10 +43,12 @@ var tasks = map[string]verify.Task{
 	"gguf_causal_lm": ggufcase.CausalLM,
 	"gguf_container": ggufcase.Container,
 	"gguf_hostile":   ggufcase.Hostile,
+	"imagebind":      bindcase.ImageBind,
 	"llava":          visioncase.Run,
 	"llava_next":     visioncase.Run,
 	"llava_original": visioncase.Run,
 	"llava_stages":   traincase.Run,
+	"melspec":        bindcase.MelSpec,
 	"packed_blocks":  quantcase.Packed,
 	"peft":           modelcase.PEFT,
 	"pickle":         modelcase.Pickle,

@@ -9,8 +9,8 @@ import (
 
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/internal/verify/benchmarkcase"
-	"github.com/gollava/gollava/internal/verify/blip2case"
 	"github.com/gollava/gollava/internal/verify/bindcase"
+	"github.com/gollava/gollava/internal/verify/blip2case"
 	"github.com/gollava/gollava/internal/verify/datacase"
 	"github.com/gollava/gollava/internal/verify/datagencase"
 	"github.com/gollava/gollava/internal/verify/drawcase"

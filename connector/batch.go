@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/vit"
 )
@@ -93,12 +94,49 @@ func (m *VLM) Embed(b Batch) *tensor.Tensor {
 			text[i] = id
 		}
 	}
+	if _, ok := m.Connector.(Attended); ok {
+		return m.Language.Embed(m.marked(b))
+	}
 	x := m.Language.Embed(tensor.WrapInts(text, B, T).In(b.IDs.Arena())) // [B, T, C]
 	if len(places) == 0 {
 		return x
 	}
 	C := x.Dim(2)
 	return tensor.ScatterRows(x.Reshape(B*T, C), tensor.Ints(places, len(places)), m.Tokens(b)).Reshape(B, T, C)
+}
+
+// marked are the ids of b with the config's image id at every place: int32 [B, T].
+func (m *VLM) marked(b Batch) *tensor.Tensor {
+	ids := slices.Clone(b.IDs.IntData())
+	for i, id := range ids {
+		if m.config.isPlace(id) {
+			ids[i] = int32(m.config.Image)
+		}
+	}
+	return tensor.WrapInts(ids, b.IDs.Shape()...).In(b.IDs.Arena())
+}
+
+// context is what the text of b attends to besides itself; nil where the connector's tokens are in the text, and where
+// b has no images.
+func (m *VLM) context(b Batch) *llm.Context {
+	x, ok := m.Connector.(Attended)
+	if !ok || b.views() == 0 {
+		return nil
+	}
+	images := b.Pictures
+	if images == nil {
+		B, T := b.IDs.Dims2()
+		for row := range B {
+			n := 0
+			for _, id := range b.IDs.IntData()[row*T : (row+1)*T] {
+				if m.config.isPlace(id) {
+					n++
+				}
+			}
+			images = append(images, n)
+		}
+	}
+	return x.Context(m.marked(b), m.Tokens(b), images)
 }
 
 // isPlace reports whether an id stands for a feature of a picture.

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
 )
 
@@ -22,4 +23,16 @@ type Connector interface {
 type Layout struct {
 	Views  int // that the encoder gets: the image itself, or more of it in tiles
 	Tokens int // positions that it takes in the language model
+}
+
+// Attended is a [Connector] whose tokens take no places in the text: layers of the language model attend to them, as in
+// Flamingo. Of an image only its mark, [Config].Image, stays in the text, so that Layout's Tokens are 1; the tokens that
+// Forward returns are rows of any width and of one number for each image.
+type Attended interface {
+	Connector
+
+	// Context says which tokens [N, D], those of all images, each position of the text attends to. ids are int32
+	// [B, T], with Config.Image at the mark of an image; images [B] counts those of each row, and may count more than
+	// there are marks.
+	Context(ids, tokens *tensor.Tensor, images []int) *llm.Context
 }

@@ -38,7 +38,13 @@ func (m *VLM) Prompts(b Batch) (llm.Prompts, error) {
 	}
 	p := llm.Prompts{Mask: b.Mask}
 	if err := tensor.Catch(func() {
-		tensor.Scope(func(s *tensor.Arena) { p.Embeds = m.Embed(b.In(s).frozen()).Detach().Clone() })
+		tensor.Scope(func(s *tensor.Arena) {
+			b := b.In(s).frozen()
+			p.Embeds = m.Embed(b).Detach().Clone()
+			if p.Context = m.context(b); p.Context != nil {
+				p.Context.States = p.Context.States.Detach().Clone()
+			}
+		})
 	}); err != nil {
 		return llm.Prompts{}, err
 	}

@@ -32,10 +32,15 @@ type Config struct {
 }
 
 // New joins a vision encoder, a connector and a language model. It returns an error if c selects a layer that the
-// encoder does not have.
+// encoder does not have, or if the connector is [Attended] and c.Image is no id of the vocabulary.
 func New(v vit.Tower, p Connector, l llm.Model, c Config) (*VLM, error) {
 	if _, err := c.Select.Indices(v.Config().NumHiddenLayers); err != nil {
 		return nil, fmt.Errorf("connector: %w", err)
+	}
+	if V := l.Config().VocabSize; c.Image < 0 || c.Image >= V {
+		if _, ok := p.(Attended); ok {
+			return nil, fmt.Errorf("connector: the id of an image's mark, %d, is outside the vocabulary of %d", c.Image, V)
+		}
 	}
 	if c.EOS == nil {
 		c.EOS = l.Config().EOS
@@ -51,7 +56,7 @@ func (m *VLM) Hidden(b Batch) *tensor.Tensor { return m.Language.Hidden(m.input(
 
 // input is what the language model reads.
 func (m *VLM) input(b Batch) llm.Input {
-	in := llm.Input{Embeds: m.Embed(b), Positions: b.Positions}
+	in := llm.Input{Embeds: m.Embed(b), Positions: b.Positions, Context: m.context(b)}
 	if b.Mask != nil {
 		start, end, positions, ok := llm.Extent(b.Mask, b.IDs.Dim(0))
 		if !ok {

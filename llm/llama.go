@@ -150,9 +150,8 @@ type LlamaBlock struct {
 func llamaBlock(r *rand.Rand, c *Config, _ int) Block { return newLlamaBlock(r, c, false) }
 
 func newLlamaBlock(r *rand.Rand, c *Config, outputBias bool) *LlamaBlock {
-	C, F := c.HiddenSize, c.IntermediateSize
+	C := c.HiddenSize
 	q, kv := c.NumAttentionHeads*c.HeadDim, c.NumKeyValueHeads*c.HeadDim
-	act, _ := activation(c.HiddenAct)
 	return &LlamaBlock{
 		InputNorm: nn.NewRMSNorm(r, C, c.NormEps),
 		Attention: &Attention{queryHeads: c.NumAttentionHeads, kvHeads: c.NumKeyValueHeads, headDim: c.HeadDim,
@@ -160,8 +159,7 @@ func newLlamaBlock(r *rand.Rand, c *Config, outputBias bool) *LlamaBlock {
 				c.AttentionBias),
 			Output: linear(r, q, C, outputBias)},
 		MLPNorm: nn.NewRMSNorm(r, C, c.NormEps),
-		MLP: &MLP{Gate: linear(r, C, F, c.MLPBias), Up: linear(r, C, F, c.MLPBias),
-			Down: linear(r, F, C, c.MLPBias), act: act},
+		MLP:     NewMLP(r, *c),
 	}
 }
 
@@ -209,6 +207,14 @@ type MLP struct {
 	Down nn.Layer `param:"down_proj"`
 
 	act tensor.Activation
+}
+
+// NewMLP builds the MLP of c's blocks, with transformers' initial weights; with a nil r they are to be loaded.
+func NewMLP(r *rand.Rand, c Config) *MLP {
+	C, F := c.HiddenSize, c.IntermediateSize
+	act, _ := activation(c.HiddenAct)
+	return &MLP{Gate: linear(r, C, F, c.MLPBias), Up: linear(r, C, F, c.MLPBias), Down: linear(r, F, C, c.MLPBias),
+		act: act}
 }
 
 // Forward keeps the shape [..., C].

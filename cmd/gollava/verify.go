@@ -14,6 +14,7 @@ import (
 	"github.com/gollava/gollava/internal/verify/datacase"
 	"github.com/gollava/gollava/internal/verify/datagencase"
 	"github.com/gollava/gollava/internal/verify/drawcase"
+	"github.com/gollava/gollava/internal/verify/flamingocase"
 	"github.com/gollava/gollava/internal/verify/ggufcase"
 	"github.com/gollava/gollava/internal/verify/modelcase"
 	"github.com/gollava/gollava/internal/verify/pixelcase"
@@ -39,10 +40,12 @@ var tasks = map[string]verify.Task{
 	"clip_vision":    visioncase.Run,
 	"datagen":        datagencase.Run,
 	"dataset":        datacase.Run,
+	"flamingo":       flamingocase.Run,
 	"gguf_blocks":    ggufcase.Blocks,
 	"gguf_causal_lm": ggufcase.CausalLM,
 	"gguf_container": ggufcase.Container,
 	"gguf_hostile":   ggufcase.Hostile,
+	"idefics":        flamingocase.Run,
 	"imagebind":      bindcase.ImageBind,
 	"llava":          visioncase.Run,
 	"llava_next":     visioncase.Run,

@@ -17,7 +17,7 @@ import (
 // causalCase is case.json of task causal_lm.
 type causalCase struct {
 	caseFile
-	Generation map[string]generation
+	Generation map[string]verify.Generation
 	Sampling   []sampling
 }
 

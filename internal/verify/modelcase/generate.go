@@ -8,54 +8,12 @@ import (
 	"github.com/gollava/gollava/llm"
 )
 
-// generation is an entry of case.json's generation: greedy or beam search.
-type generation struct {
-	MaxNew        int      `json:"max_new_tokens"`
-	Beams         int      `json:"num_beams"`
-	EOSID         *int     `json:"eos_token_id"`
-	PAD           int      `json:"pad_token_id"`
-	UseCache      *bool    `json:"use_cache"`
-	LengthPenalty *float64 `json:"length_penalty"`
-	EarlyStopping any      `json:"early_stopping"`
-}
-
 // sampling is an entry of case.json's sampling: how one token is drawn.
 type sampling struct {
 	Repetition  float64 `json:"repetition_penalty"`
 	Temperature float64
 	TopK        int     `json:"top_k"`
 	TopP        float64 `json:"top_p"`
-}
-
-func (g generation) options() (llm.Options, error) {
-	o := llm.Options{MaxNewTokens: g.MaxNew, Beams: g.Beams, EOS: []int{}, PAD: g.PAD}
-	if g.EOSID != nil {
-		o.EOS = []int{*g.EOSID}
-	}
-	if early, ok := g.EarlyStopping.(bool); g.EarlyStopping != nil && (!ok || early) {
-		return o, fmt.Errorf("early_stopping %v is not supported: false is", g.EarlyStopping)
-	}
-	if g.LengthPenalty != nil {
-		o.LengthPenalty = *g.LengthPenalty
-	}
-	o.NoCache = g.UseCache != nil && !*g.UseCache
-	return o, nil
-}
-
-// padded fills rows to the length of the longest.
-func padded(rows [][]int32, pad int32) [][]int32 {
-	n := 0
-	for _, r := range rows {
-		n = max(n, len(r))
-	}
-	out := make([][]int32, len(rows))
-	for i, r := range rows {
-		out[i] = append(out[i], r...)
-		for len(out[i]) < n {
-			out[i] = append(out[i], pad)
-		}
-	}
-	return out
 }
 
 // generate checks every recorded generation of m, the prompts being in.gen.*.
@@ -106,8 +64,8 @@ func (c *causalCase) generate(e *verify.Expected, m llm.Model) (rows []verify.Ro
 }
 
 // generated checks one recorded generation.
-func generated(e *verify.Expected, name string, m llm.Model, p llm.Prompts, g generation, tol verify.Tolerance) ([]verify.Row, error) {
-	o, err := g.options()
+func generated(e *verify.Expected, name string, m llm.Model, p llm.Prompts, g verify.Generation, tol verify.Tolerance) ([]verify.Row, error) {
+	o, err := g.Options()
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +77,7 @@ func generated(e *verify.Expected, name string, m llm.Model, p llm.Prompts, g ge
 	if e.Err != nil {
 		return nil, e.Err
 	}
-	rows := []verify.Row{verify.IDs(name, padded(got.IDs, int32(g.PAD)), want)}
+	rows := []verify.Row{verify.IDs(name, verify.Padded(got.IDs, int32(g.PAD)), want)}
 	if scores := "out.gen." + name + "_scores"; e.Has(scores) {
 		rows = append(rows, verify.Absolute(name+": scores", got.Scores, e.Numbers(scores), tol.Out))
 	}

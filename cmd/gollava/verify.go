@@ -62,6 +62,8 @@ var tasks = map[string]verify.Task{
 	"tokenizer":      tokenizercase.Run,
 
 	"diffusion_schedules": drawcase.Schedules,
+	"gligen_unet":         drawcase.UNet,
+	"ldm_vae":             drawcase.VAE,
 }
 
 type verifyCommand struct {

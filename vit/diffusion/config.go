@@ -95,27 +95,27 @@ func (c Config) As(class string) Config {
 	return to
 }
 
-// refused are fields of diffusers that change the result and are not supported, with the values that change nothing.
-var refused = map[string]string{"thresholding": "false", "rescale_betas_zero_snr": "false", "use_karras_sigmas": "false",
-	"use_exponential_sigmas": "false", "use_beta_sigmas": "false", "use_lu_lambdas": "false", "use_flow_sigmas": "false"}
+// harmless are the values of fields beyond these that change nothing.
+var harmless = map[string][]string{"thresholding": {"false"}, "rescale_betas_zero_snr": {"false"}, "use_karras_sigmas": {"false"},
+	"use_exponential_sigmas": {"false"}, "use_beta_sigmas": {"false"}, "use_lu_lambdas": {"false"}, "use_flow_sigmas": {"false"}}
 
-// UnmarshalJSON reads a configuration with the defaults of its class, and validates it.
+// UnmarshalJSON reads a configuration with the defaults of its class, and validates it. Fields that ask for what is not
+// supported are errors.
 func (c *Config) UnmarshalJSON(raw []byte) error {
-	var given map[string]json.RawMessage
-	if err := json.Unmarshal(raw, &given); err != nil {
+	if err := jsonfile.Only(raw, harmless); err != nil {
 		return err
 	}
-	for name, harmless := range refused {
-		if v, ok := given[name]; ok && !jsonfile.IsNull(v) && string(v) != harmless {
-			return fmt.Errorf("%s %s is not supported (%s is)", name, v, harmless)
-		}
+	var head struct {
+		Class string `json:"_class_name"`
 	}
-	var class string
-	if err := json.Unmarshal(given["_class_name"], &class); err != nil || fields[class] == nil {
-		return fmt.Errorf("_class_name %s is not supported (%s, %s, %s and %s are)", given["_class_name"], DDIM, PNDM, DPM, DDPM)
+	if err := json.Unmarshal(raw, &head); err != nil {
+		return err
+	}
+	if fields[head.Class] == nil {
+		return fmt.Errorf("_class_name %q is not supported (%s, %s, %s and %s are)", head.Class, DDIM, PNDM, DPM, DDPM)
 	}
 	type plain Config
-	p := plain(defaults(class))
+	p := plain(defaults(head.Class))
 	if err := json.Unmarshal(raw, &p); err != nil {
 		return err
 	}

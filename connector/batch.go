@@ -26,6 +26,10 @@ type Batch struct {
 	Pictures []int          // [B], how many each sample has; nil: not known, and only their sum is checked
 	Names    []string       // of the samples, for messages; may be nil
 
+	// Instructions, [B], are what an [Instructed] connector reads with the pictures of each sample, in its own
+	// vocabulary; nil: none.
+	Instructions [][]int32
+
 	supervised int // counted by Splice; 0: not counted
 }
 
@@ -67,7 +71,30 @@ func (m *VLM) Tokens(b Batch) *tensor.Tensor {
 	if x == nil {
 		x = vit.Features(m.Vision, b.Pixels, m.config.Select) // [V, P, D]
 	}
-	return m.Connector.Forward(x, m.sizes(b))
+	c := m.Connector
+	if i, ok := c.(Instructed); ok {
+		c = i.Instruct(m.instructions(b))
+	}
+	return c.Forward(x, m.sizes(b))
+}
+
+// instructions are those of the samples, one for each view; nil: none.
+func (m *VLM) instructions(b Batch) (list [][]int32) {
+	if b.Instructions == nil {
+		return nil
+	}
+	sizes := m.sizes(b)
+	for row, x := range b.Instructions {
+		pictures := 1
+		if b.Pictures != nil {
+			pictures = b.Pictures[row]
+		}
+		for range min(pictures, len(sizes)) {
+			list = append(list, slices.Repeat([][]int32{x}, m.Connector.Layout(sizes[0]).Views)...)
+			sizes = sizes[1:]
+		}
+	}
+	return list
 }
 
 // sizes are those of the batch's pictures.
@@ -181,6 +208,9 @@ func (m *VLM) Check(b Batch) error {
 	}
 	if b.Pictures != nil && len(b.Pictures) != B {
 		return fmt.Errorf("pictures are counted for %d samples of %d", len(b.Pictures), B)
+	}
+	if b.Instructions != nil && len(b.Instructions) != B {
+		return fmt.Errorf("instructions of %d samples for %d", len(b.Instructions), B)
 	}
 	places, all, next := 0, 0, 0
 	for _, x := range n {

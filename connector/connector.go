@@ -19,6 +19,16 @@ type Connector interface {
 	Forward(features *tensor.Tensor, sizes []imaging.Size) *tensor.Tensor
 }
 
+// Instructed is a [Connector] that reads the instruction as well: which tokens an image becomes depends on what is asked
+// about it (InstructBLIP).
+type Instructed interface {
+	Connector
+
+	// Instruct returns the connector for views of which each comes with the token ids of its instruction, in the
+	// connector's own vocabulary. nil: without instructions. It panics if the connector cannot do without them.
+	Instruct(instructions [][]int32) Connector
+}
+
 // Layout is what an image becomes on its way to the language model.
 type Layout struct {
 	Views  int // that the encoder gets: the image itself, or more of it in tiles

@@ -17,6 +17,8 @@ type Sample struct {
 	IDs    []int32 // chat.ImageIndex where an image goes
 	Labels []int32 // as many, tensor.IgnoreIndex where nothing is learnt; nil: nowhere is anything learnt
 	Images []Image // in the order of their places
+
+	Instruction []int32 // for an [Instructed] connector, in its own vocabulary; nil: none
 }
 
 // Image is an image as the encoder gets it, or what the encoder made of it.
@@ -53,6 +55,7 @@ type row struct {
 	name        string
 	ids, labels []int32 // labels may be nil
 	images      []Image
+	instruction []int32
 	supervised  int // positions that the loss averages over
 }
 
@@ -60,7 +63,7 @@ type row struct {
 // where the sample is to blame.
 func (m *VLM) row(s Sample, max int) (row, error) {
 	V := m.Language.Config().VocabSize
-	r := row{name: s.Name, images: s.Images}
+	r := row{name: s.Name, images: s.Images, instruction: s.Instruction}
 	if s.Labels != nil && len(s.Labels) != len(s.IDs) {
 		return r, fmt.Errorf("%d labels for %d ids", len(s.Labels), len(s.IDs))
 	}
@@ -169,6 +172,10 @@ func (m *VLM) join(rows []row, left bool) (Batch, error) {
 		}
 		b.Pictures, b.Names = append(b.Pictures, len(r.images)), append(b.Names, r.name)
 		b.supervised += r.supervised
+		if r.instruction != nil || b.Instructions != nil {
+			b.Instructions = append(b.Instructions, make([][]int32, i-len(b.Instructions))...)
+			b.Instructions = append(b.Instructions, r.instruction)
+		}
 	}
 	b.IDs = tensor.WrapInts(ids, B, T)
 	if learns {

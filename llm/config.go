@@ -85,13 +85,13 @@ type configReader struct {
 }
 
 func (r *configReader) UnmarshalJSON(raw []byte) (err error) {
-	r.config, err = parseConfig(raw, r.extra)
+	r.config, err = ParseConfig(raw, r.extra...)
 	return err
 }
 
 // UnmarshalJSON reads config.json of any of [Families] and validates it.
 func (c *Config) UnmarshalJSON(raw []byte) (err error) {
-	*c, err = parseConfig(raw, nil)
+	*c, err = ParseConfig(raw)
 	return err
 }
 

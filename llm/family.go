@@ -68,8 +68,9 @@ func family(modelType string, extra []Family) (Family, error) {
 	return Family{}, fmt.Errorf("model_type %q is not supported (%s are)", modelType, strings.Join(names, ", "))
 }
 
-// parseConfig reads config.json of one of the families.
-func parseConfig(raw []byte, extra []Family) (Config, error) {
+// ParseConfig reads raw, the bytes of config.json or of a text_config, of one of extra or of [Families], and validates
+// it. Its errors name the field.
+func ParseConfig(raw []byte, extra ...Family) (Config, error) {
 	var head struct {
 		ModelType string          `json:"model_type"`
 		Text      json.RawMessage `json:"text_config"`

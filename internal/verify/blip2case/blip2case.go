@@ -19,8 +19,17 @@ import (
 type caseFile struct {
 	Task        string
 	Checkpoints []string
+	Generation  map[string]generation
 	Runs        map[string]traincase.Recorded
 	Tolerance   verify.Tolerance
+}
+
+// generation is how ids were generated.
+type generation struct {
+	MaxNew int  `json:"max_new_tokens"`
+	Beams  int  `json:"num_beams"`
+	EOS    *int `json:"eos_token_id"`
+	PAD    int  `json:"pad_token_id"`
 }
 
 // Run checks a folder and returns a row for each result. Differences are no errors; a folder that cannot be read is.
@@ -29,7 +38,8 @@ func Run(dir string) (rows []verify.Row, err error) {
 	if err := verify.ReadJSON(filepath.Join(dir, "case.json"), &c); err != nil {
 		return nil, err
 	}
-	task := map[string]func(*check) error{"blip2_vision": vision, "blip2_qformer": qformer}[c.Task]
+	task := map[string]func(*check) error{"blip2_vision": vision, "blip2_qformer": qformer,
+		"blip2": joined, "instructblip": joined}[c.Task]
 	if task == nil {
 		return nil, fmt.Errorf("task %q is not known to blip2case", c.Task)
 	}

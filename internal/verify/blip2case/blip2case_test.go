@@ -11,7 +11,8 @@ import (
 
 // The packages' own cases pass, whole.
 func TestRun(t *testing.T) {
-	for dir, least := range map[string]int{"vit/testdata/blip2_vision": 33, "connector/blip2/testdata/blip2_qformer": 91} {
+	for dir, least := range map[string]int{"vit/testdata/blip2_vision": 33, "connector/blip2/testdata/blip2_qformer": 91,
+		"connector/blip2/testdata/instructblip": 158} {
 		rows, err := Run(filepath.Join("../../..", dir))
 		require.NoError(t, err, dir)
 		require.GreaterOrEqual(t, len(rows), least, dir)

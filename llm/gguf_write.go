@@ -146,47 +146,11 @@ func writeGGUF(w io.Writer, p *tensor.Tensor, t gguf.NewTensor, order func(int) 
 		}
 		return nil
 	}
-	wide := p.Detach().Cast(tensor.Float32)
-	data := wide.Data()
-	f := map[gguf.Type]*blocks.Format{gguf.F16: blocks.F16, gguf.BF16: blocks.BF16}[t.Type]
-	if f == nil {
-		f = blocks.ByID(int(t.Type))
+	rms, changed, err := t.Type.Encode(w, p.Detach().Cast(tensor.Float32).Data(), cols, order)
+	if err == nil && report != nil {
+		report(t.Name, t.Type.String(), rms, changed)
 	}
-	var squares, changed float64
-	back := make([]float32, cols)
-	for i := range rows {
-		at := i
-		if order != nil {
-			at = order(i)
-		}
-		x := data[at*cols:][:cols]
-		out := make([]byte, 4*cols)
-		if f == nil {
-			for j, v := range x {
-				u := math.Float32bits(v)
-				out[4*j], out[4*j+1], out[4*j+2], out[4*j+3] = byte(u), byte(u>>8), byte(u>>16), byte(u>>24)
-			}
-			copy(back, x)
-		} else {
-			out = out[:f.Bytes(cols)]
-			f.Encode(out, x)
-			if report != nil {
-				f.Decode(back, out, 0, cols)
-			}
-		}
-		if _, err := w.Write(out); err != nil {
-			return err
-		}
-		for j, v := range x {
-			squares += float64(v) * float64(v)
-			changed += float64(v-back[j]) * float64(v-back[j])
-		}
-	}
-	if report != nil {
-		n := float64(max(p.Len(), 1))
-		report(t.Name, t.Type.String(), math.Sqrt(squares/n), math.Sqrt(changed/n))
-	}
-	return nil
+	return err
 }
 
 // gguf is the metadata that describe the model, and the tensors that do.

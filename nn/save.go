@@ -14,7 +14,8 @@ type SaveOptions struct {
 	// Rename translates a parameter's name into that in the file; "" leaves the parameter out. nil: they are the same.
 	Rename func(name string) string
 
-	// DType decides what a parameter is stored as: float32 or bfloat16. nil: as it is. See [As].
+	// DType decides what a parameter is stored as: float32 or bfloat16, to which weights in blocks are widened too. nil: as it is.
+	// See [As].
 	DType func(name string, kept tensor.DType) tensor.DType
 
 	// MaxShard is the size in bytes above which a folder's weights are divided into several files; 0: never. transformers' default is 5·10⁹.
@@ -73,23 +74,27 @@ func listed(m any, o SaveOptions) ([]safetensors.Tensor, error) {
 				return err
 			}
 		} else {
-			s.Write = func(w io.Writer) error { return writeAs(w, t, s.DType) }
+			s.Write = func(w io.Writer) error { return writeAs(w, t, dt) }
 		}
 		list = append(list, s)
 	}
 	return list, nil
 }
 
-// writeAs writes a float32 tensor as bfloat16 or the reverse, piece by piece.
-func writeAs(w io.Writer, t *tensor.Tensor, dtype string) error {
-	from, dt := "F32", tensor.BFloat16
-	if dtype == "F32" {
-		from, dt = "BF16", tensor.Float32
+// writeAs writes a tensor as dt, float32 or bfloat16, piece by piece.
+func writeAs(w io.Writer, t *tensor.Tensor, dt tensor.DType) error {
+	from := "F32"
+	if t.DType() == tensor.BFloat16 {
+		from = "BF16"
+	} else if f := t.DType().Blocks(); f != nil {
+		from = f.Name
 	}
-	src, buf := t.Bytes(), make([]byte, piece)
-	for len(src) > 0 {
-		n := min(len(src), t.DType().Bytes(piece/dt.Bytes(1))) // what fills buf once converted
-		out := buf[:dt.Bytes(n/t.DType().Bytes(1))]
+	length, size := unit(from)
+	units := max(piece/(length*int64(dt.Bytes(1))), 1) // in a piece
+	buf := make([]byte, units*length*int64(dt.Bytes(1)))
+	for src, left := t.Bytes(), int64(t.Len()); left > 0; left -= units * length {
+		n := min(int64(len(src)), units*size)
+		out := buf[:min(left, units*length)*int64(dt.Bytes(1))]
 		if err := convert(out, dt, src[:n], from); err != nil {
 			return err
 		}

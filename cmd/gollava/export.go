@@ -94,10 +94,17 @@ func save(dir, layout string, s source, a *connector.Assistant) error {
 }
 
 // written is what weights that came from s, and a tower in a folder of its own, are stored as. What is kept in float32
-// to compute with, such as scalars and vectors, goes back to bfloat16 if the folders hold nothing else.
+// to compute with, such as scalars and vectors, goes back to bfloat16 if the folders hold nothing else. Weights in blocks
+// are widened to bfloat16.
 func (s source) written(tower string) func(name string, kept tensor.DType) tensor.DType {
 	if s.DType != "stored" {
-		return s.dtype()
+		return nn.As(s.dtype()("", tensor.Float32))
+	}
+	widened := func(_ string, kept tensor.DType) tensor.DType {
+		if kept.Quantized() {
+			return tensor.BFloat16
+		}
+		return kept
 	}
 	for _, dir := range []string{cmp.Or(s.Base, s.Dir), tower} {
 		if dir == "" {
@@ -105,11 +112,11 @@ func (s source) written(tower string) func(name string, kept tensor.DType) tenso
 		}
 		w, err := nn.OpenWeights(dir)
 		if err != nil {
-			return nil
+			return widened
 		}
 		defer w.Close()
 		if slices.ContainsFunc(w.Names(), func(name string) bool { return w.DType(name) != "BF16" }) {
-			return nil
+			return widened
 		}
 	}
 	return nn.As(tensor.BFloat16)
@@ -139,7 +146,7 @@ func (o output) check(inputs ...string) error {
 type exportCommand struct {
 	Source source `embed:"" set:"dtype=stored"`
 	output `embed:""`
-	Layout string `enum:"hub,original,peft,gguf" default:"hub" help:"hub: what transformers loads; original: what LLaVA's repository loads; peft: an adapter under the names of transformers 5; gguf: what llama.cpp loads, of a language model."`
+	Layout string `enum:"hub,original,peft,gguf" default:"hub" help:"hub: what transformers loads; original: what LLaVA's repository loads; peft: an adapter under the names of transformers 5; gguf: what llama.cpp loads."`
 	Type   string `default:"f16" help:"Of layout gguf: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k_m, q5_k_m, q6_k or iq4_nl."`
 }
 
@@ -167,13 +174,17 @@ func (v exportCommand) Run(c console) error {
 	return nil
 }
 
-// gguf writes a language model. The vision part of a model has no writer yet.
+// gguf writes a language model, or a vision-language model in two files.
 func (v exportCommand) gguf(c console) error {
-	if llava.Describes(v.Source.Dir) {
-		return fmt.Errorf("export: %s holds a vision-language model; the layout gguf is written of language models alone",
-			v.Source.Dir)
+	q := quantiseCommand{Model: v.Source.Dir, Out: v.Out, Type: v.Type, Quiet: true}
+	if !v.Source.adapted() && v.Source.Base == "" && v.Source.Tower == "" {
+		return q.Run(c)
 	}
-	return quantiseCommand{Model: v.Source.Dir, Out: v.Out, Type: v.Type, Quiet: true}.Run(c)
+	if err := q.vision(c, v.Source); err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	c.next("gollava chat %s", v.Out)
+	return nil
 }
 
 func (v exportCommand) run() error {

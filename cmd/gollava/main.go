@@ -27,7 +27,7 @@ type program struct {
 	Inspect  inspectCommand  `cmd:"" help:"Show what a checkpoint folder holds."`
 	Merge    mergeCommand    `cmd:"" help:"Fold an adapter into its model."`
 	Export   exportCommand   `cmd:"" help:"Write a model as other programs expect it."`
-	Quantise quantiseCommand `cmd:"" help:"Write a language model as a GGUF file with weights of 4 to 8 bits."`
+	Quantise quantiseCommand `cmd:"" help:"Write a model as a GGUF file with weights of 4 to 8 bits."`
 	Verify   verifyCommand   `cmd:"" help:"Compare this program with results that other programs recorded."`
 }
 

@@ -13,19 +13,21 @@ import (
 
 // source says where a vision-language model is: arguments of every command that runs one.
 type source struct {
-	Dir   string `arg:"" help:"Folder of a vision-language model, in any of LLaVA's layouts; or of a projector or an adapter on top of --base."`
+	Dir   string `arg:"" help:"Folder of a vision-language model, in any of LLaVA's layouts or in GGUF, or the GGUF file of its language model; or folder of a projector or an adapter on top of --base."`
 	Base  string `help:"Folder of the plain language model, where DIR holds only what was trained: a projector, or an adapter."`
-	Tower string `help:"Folder of the vision tower, where DIR does not hold it."`
-	DType string `name:"dtype" enum:"float32,bfloat16,stored" default:"${dtype}" help:"What weights are kept as: ${enum}, in which float16 counts as float32."`
+	Tower string `aliases:"mmproj" help:"Folder of the vision tower, where DIR does not hold it; of a model in GGUF: the file of its vision part (mmproj)."`
+	DType string `name:"dtype" enum:"float32,bfloat16,stored" default:"${dtype}" help:"What weights are kept as: ${enum}, in which float16 counts as float32. Weights in blocks of small integers stay in them, unless it is float32."`
+
+	rounding bool // of products with weights in blocks, for speed
 }
 
-// dtype is what weights are kept as. Those that are stored in blocks of small integers become bfloat16 in any case.
+// dtype is what weights are kept as.
 func (s source) dtype() func(name string, stored tensor.DType) tensor.DType {
 	return func(_ string, stored tensor.DType) tensor.DType {
 		switch {
 		case s.DType == "float32":
 			return tensor.Float32
-		case s.DType == "stored" && !stored.Quantized():
+		case s.DType == "stored" || stored.Quantized():
 			return stored
 		}
 		return tensor.BFloat16
@@ -40,7 +42,7 @@ func (s source) adapted() bool {
 
 // open loads the model. An adapter in DIR, on top of the whole model or the language model in Base, is put around it and returned too.
 func (s source) open() (*connector.Assistant, *lora.Adapter, error) {
-	o := llava.LoadOptions{Base: s.Base, Tower: s.Tower, DType: s.dtype()}
+	o := llava.LoadOptions{Base: s.Base, Tower: s.Tower, DType: s.dtype(), Rounding: s.rounding}
 	dir := s.Dir
 	if s.adapted() {
 		if s.Base == "" {

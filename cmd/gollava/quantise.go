@@ -7,14 +7,16 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
 )
 
 type quantiseCommand struct {
-	Model string `arg:"" help:"A language model: a folder as transformers writes it, or a GGUF file."`
-	Out   string `required:"" help:"The GGUF file to write."`
+	Model string `arg:"" help:"A language model or a vision-language model: its folder, or its GGUF file."`
+	Out   string `required:"" help:"The GGUF file to write; the vision part of a vision-language model goes beside it, to mmproj-NAME."`
 	Type  string `default:"q4_k_m" help:"f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k_m, q5_k_m, q6_k or iq4_nl."`
 	Text  string `type:"existingfile" help:"A text on which perplexity is measured, before and after."`
 	Limit int    `default:"2048" help:"The number of its tokens that are read; 0: all."`
@@ -22,8 +24,9 @@ type quantiseCommand struct {
 }
 
 func (quantiseCommand) Help() string {
-	return `Writes a language model as a GGUF file with its weights in blocks of small integers, as llama.cpp's llama-quantize does, and shows for each
-tensor how much that changes: the root mean square of the change, over that of the values.
+	return `Writes a model as a GGUF file with its weights in blocks of small integers, as llama.cpp's llama-quantize does, and shows for each
+tensor how much that changes: the root mean square of the change, over that of the values. Of a vision-language model the
+language model is quantised; tower and projector become float16 (mmproj).
 
 Example:
 
@@ -39,11 +42,11 @@ func (v quantiseCommand) Run(c console) error {
 }
 
 func (v quantiseCommand) run(c console) error {
-	if !strings.HasSuffix(v.Out, ".gguf") {
-		return fmt.Errorf("--out %s: the file's name must end in .gguf", v.Out)
+	if llava.Describes(v.Model) {
+		return v.vision(c, source{Dir: v.Model, DType: "stored"})
 	}
-	if same(v.Model, v.Out) {
-		return fmt.Errorf("--out %s is what is read: choose another", v.Out)
+	if err := v.check(v.Model); err != nil {
+		return err
 	}
 	m, err := llm.Load(v.Model, nn.LoadOptions{Alias: true})
 	if err != nil {
@@ -57,21 +60,64 @@ func (v quantiseCommand) run(c console) error {
 	if err != nil {
 		return err
 	}
-	o := llm.GGUFOptions{Type: v.Type, Metadata: meta}
-	if !v.Quiet {
-		fmt.Fprintf(c.out, "%-32s %-8s %10s\n", "TENSOR", "TYPE", "CHANGE")
-		o.OnTensor = func(name, dtype string, rms, changed float64) {
-			fmt.Fprintf(c.out, "%-32s %-8s %9.4f%%\n", name, dtype, 100*changed/max(rms, 1e-30))
-		}
-	}
-	if err := llm.SaveGGUF(v.Out, m, o); err != nil {
+	if err := llm.SaveGGUF(v.Out, m, llm.GGUFOptions{Type: v.Type, Metadata: meta, OnTensor: v.table(c)}); err != nil {
 		return err
 	}
-	info, err := os.Stat(v.Out)
+	return v.written(c, m, t, v.Out)
+}
+
+// vision writes a vision-language model, with its adapter folded in if it has one.
+func (v quantiseCommand) vision(c console, from source) error {
+	if err := v.check(from.Dir, from.Base, from.Tower); err != nil {
+		return err
+	}
+	a, _, err := from.open()
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "%s: %.1f MB\n", v.Out, float64(info.Size())/1e6)
+	if err := lora.Merge(a.Model); err != nil {
+		return err
+	}
+	mmproj, err := llava.SaveGGUF(v.Out, a, llm.GGUFOptions{Type: v.Type, OnTensor: v.table(c)})
+	if err != nil {
+		return err
+	}
+	return v.written(c, a.Model.Language, a.Tokenizer, v.Out, mmproj)
+}
+
+// check refuses to write over what is read.
+func (v quantiseCommand) check(inputs ...string) error {
+	if !strings.HasSuffix(v.Out, ".gguf") {
+		return fmt.Errorf("--out %s: the file's name must end in .gguf", v.Out)
+	}
+	for _, in := range inputs {
+		if in != "" && same(in, v.Out) {
+			return fmt.Errorf("--out %s is what is read: choose another", v.Out)
+		}
+	}
+	return nil
+}
+
+// table prints what happens to each tensor, unless it is not asked for.
+func (v quantiseCommand) table(c console) func(name, dtype string, rms, changed float64) {
+	if v.Quiet {
+		return nil
+	}
+	fmt.Fprintf(c.out, "%-32s %-8s %10s\n", "TENSOR", "TYPE", "CHANGE")
+	return func(name, dtype string, rms, changed float64) {
+		fmt.Fprintf(c.out, "%-32s %-8s %9.4f%%\n", name, dtype, 100*changed/max(rms, 1e-30))
+	}
+}
+
+// written says how large files are, and measures perplexity if there is a text.
+func (v quantiseCommand) written(c console, m llm.Model, t *tokenizer.Tokenizer, files ...string) error {
+	for _, name := range files {
+		info, err := os.Stat(name)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.out, "%s: %.1f MB\n", name, float64(info.Size())/1e6)
+	}
 	if v.Text == "" {
 		return nil
 	}

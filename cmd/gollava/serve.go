@@ -23,7 +23,7 @@ import (
 type serveCommand struct {
 	Models   []string `arg:"" help:"Models, as FOLDER or NAME=FOLDER: vision-language models in any layout that chat opens, plain language models, and GGUF files of those. The name is what clients ask for; default: that of the folder or file."`
 	Base     string   `help:"Folder of the language model, or of the whole model, that projectors and adapters belong to."`
-	Tower    string   `help:"Folder of the vision tower, where a model's folder does not hold it."`
+	Tower    string   `aliases:"mmproj" help:"Folder of the vision tower, where a model's folder does not hold it; of a model in GGUF: the file of its vision part (mmproj)."`
 	Template string   `help:"Conversation template of plain language models, where theirs is not known."`
 	Exact    bool     `help:"Compute with weights in blocks (GGUF) as they are; otherwise activations are rounded to 8 bits where that is faster."`
 	DType    string   `name:"dtype" enum:"float32,bfloat16,stored" default:"${dtype}" help:"What weights are kept as: ${enum}, in which float16 counts as float32."`
@@ -50,8 +50,8 @@ Example:
 // open loads a model, and names the template that it is asked with: a vision-language model, or a plain language
 // model in a folder or a GGUF file.
 func (v serveCommand) open(dir string, c console) (m serve.Model, template string, err error) {
-	from := source{Dir: dir, Base: v.Base, Tower: v.Tower, DType: v.DType}
-	if from.adapted() || v.Base != "" || llava.Describes(dir) {
+	from := source{Dir: dir, Base: v.Base, Tower: v.Tower, DType: v.DType, rounding: !v.Exact}
+	if from.adapted() || v.Base != "" || v.Tower != "" || llava.Describes(dir) {
 		a, _, err := from.open()
 		if err == nil {
 			err = lora.Merge(a.Model)

@@ -46,6 +46,7 @@ var tasks = map[string]verify.Task{
 	"gguf_causal_lm": ggufcase.CausalLM,
 	"gguf_container": ggufcase.Container,
 	"gguf_hostile":   ggufcase.Hostile,
+	"gguf_llava":     visioncase.Run,
 	"idefics":        flamingocase.Run,
 	"imagebind":      bindcase.ImageBind,
 	"instructblip":   blip2case.Run,

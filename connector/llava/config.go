@@ -44,7 +44,8 @@ type Config struct {
 	pad       *int   // the same
 	near      string // the tower, seen from the checkpoint's folder
 
-	generation llm.Generation // what generation_config.json says
+	pixels     *imaging.Processor // of an mmproj in GGUF; nil: see processor
+	generation llm.Generation     // what generation_config.json says
 }
 
 // Next reports whether pictures are shown as tiles, as LLaVA-NeXT does.
@@ -57,6 +58,12 @@ func (c Config) FeaturesPerView() int {
 		return g * g / (k * k)
 	}
 	return g*g + 1
+}
+
+// patches is the number of patches of a view.
+func (c Config) patches() int {
+	g := c.Vision.ImageSize / c.Vision.PatchSize
+	return g * g
 }
 
 // featureWidth is the width of the features that the projector takes, before it merges patches.

@@ -74,11 +74,18 @@ type originalFile struct {
 }
 
 // ReadConfig reads dir/config.json, and for the original layout that of the vision tower beside it; where that is not
-// there, the names of OpenAI's and Google's towers are known. Its errors name the file and the field.
+// there, the names of OpenAI's and Google's towers are known. Of a model in GGUF (see [Load]) it reads the metadata. Its
+// errors name the file and the field.
 func ReadConfig(dir string) (Config, error) { return readConfig(dir, "") }
 
 // readConfig takes the tower from another folder than mm_vision_tower says, if that is given.
 func readConfig(dir, tower string) (Config, error) {
+	if pair, err := findGGUF(dir, tower); err != nil || pair.model != "" {
+		if err != nil {
+			return Config{}, err
+		}
+		return readGGUF(pair)
+	}
 	path := filepath.Join(dir, "config.json")
 	var c Config
 	err := jsonfile.Read(path, &c)
@@ -124,8 +131,11 @@ func readConfig(dir, tower string) (Config, error) {
 }
 
 // Describes reports whether dir/config.json calls itself that of a vision-language model of LLaVA's kind, whatever
-// else may be wrong with it.
+// else may be wrong with it, or whether dir is one in GGUF, with its vision part beside it.
 func Describes(dir string) bool {
+	if pair, err := findGGUF(dir, ""); err == nil && pair.mmproj != "" {
+		return true
+	}
 	var f struct {
 		ModelType string          `json:"model_type"`
 		Text      json.RawMessage `json:"text_config"`

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/internal/gguf"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -22,12 +23,14 @@ type LoadOptions struct {
 	Base string
 
 	// Tower is the folder of the vision tower, for a checkpoint in the original layout without it; "": what
-	// mm_vision_tower says, seen from the checkpoint's folder.
+	// mm_vision_tower says, seen from the checkpoint's folder. For a language model in GGUF: the file of its vision part
+	// (mmproj); "": mmproj-NAME.gguf beside NAME.gguf, or the only one in a folder with one language model.
 	Tower string
 
-	// DType and Alias are those of [nn.LoadOptions].
-	DType func(name string, stored tensor.DType) tensor.DType
-	Alias bool
+	// DType, Alias and Rounding are those of [nn.LoadOptions].
+	DType    func(name string, stored tensor.DType) tensor.DType
+	Alias    bool
+	Rounding bool
 }
 
 // projectorFiles are what a projector alone may be called, in a folder.
@@ -35,9 +38,18 @@ var projectorFiles = []string{"mm_projector.bin", "mm_projector.safetensors", "n
 
 // Load reads a vision-language model in any of LLaVA's layouts: of the original repository, with the vision tower
 // inside or beside it, of the Hub (transformers 4), of transformers 5, with the names that these use inside their
-// programs, as safetensors or PyTorch's .bin; and, with a Base, of a projector alone. Its errors name the file, and
-// list all tensors that are missing, unexpected or misshapen.
+// programs, as safetensors or PyTorch's .bin; and, with a Base, of a projector alone; or a model in GGUF, of which dir is
+// the folder or the language model's file, and whose weights stay in their blocks unless o says otherwise. Its errors
+// name the file, and list all tensors that are missing, unexpected or misshapen.
 func Load(dir string, o LoadOptions) (*connector.VLM, error) {
+	if o.Base == "" {
+		if pair, err := findGGUF(dir, o.Tower); err != nil || pair.model != "" {
+			if err != nil {
+				return nil, err
+			}
+			return o.loadGGUF(pair)
+		}
+	}
 	var w *nn.Weights
 	if o.Base == "" {
 		var err error
@@ -97,6 +109,31 @@ func (o LoadOptions) assemble(m *connector.VLM, dir string) error {
 	if path == "" {
 		return fmt.Errorf("%s: holds none of %s", dir, strings.Join(projectorFiles, ", "))
 	}
+	if err := o.base(m); err != nil {
+		return err
+	}
+	var err error
+	if m.Vision, err = o.tower(c.TowerDir(dir), c.Tower); err != nil {
+		return err
+	}
+	return LoadProjector(m, path, o)
+}
+
+// base reads the plain language model in Base.
+func (o LoadOptions) base(m *connector.VLM) error {
+	c := ConfigOf(m)
+	if gguf.IsFile(o.Base) {
+		l, err := llm.Load(o.Base, nn.LoadOptions{DType: o.DType, Alias: o.Alias, Rounding: o.Rounding})
+		if err != nil {
+			return err
+		}
+		if x := l.Config(); x.HiddenSize != c.Text.HiddenSize || x.VocabSize != c.Text.VocabSize || x.NumHiddenLayers != c.Text.NumHiddenLayers {
+			return fmt.Errorf("%s: %d layers of width %d, vocabulary %d, but the model on top of it has %d of width %d, vocabulary %d: it belongs to another one",
+				o.Base, x.NumHiddenLayers, x.HiddenSize, x.VocabSize, c.Text.NumHiddenLayers, c.Text.HiddenSize, c.Text.VocabSize)
+		}
+		m.Language = l
+		return nil
+	}
 	w, err := nn.OpenWeights(o.Base)
 	if err != nil {
 		return err
@@ -107,13 +144,7 @@ func (o LoadOptions) assemble(m *connector.VLM, dir string) error {
 	if err != nil || !o.Alias {
 		w.Close()
 	}
-	if err != nil {
-		return err
-	}
-	if m.Vision, err = o.tower(c.TowerDir(dir), c.Tower); err != nil {
-		return err
-	}
-	return LoadProjector(m, path, o)
+	return err
 }
 
 // language reads a language model alone.
@@ -149,7 +180,7 @@ func LoadProjector(m *connector.VLM, path string, o LoadOptions) error {
 
 // fill reads all parameters of m from w.
 func (o LoadOptions) fill(m any, w *nn.Weights, optional ...string) error {
-	return nn.Load(m, w, nn.LoadOptions{Optional: optional, DType: keep(o.DType), Alias: o.Alias, Rename: func(name string) string {
+	return nn.Load(m, w, nn.LoadOptions{Optional: optional, DType: keep(o.DType), Alias: o.Alias, Rounding: o.Rounding, Rename: func(name string) string {
 		if name, ok := Canonical(name); ok {
 			return name
 		}
@@ -169,7 +200,7 @@ func keep(choose func(string, tensor.DType) tensor.DType) func(string, tensor.DT
 }
 
 func (o LoadOptions) tower(dir, name string) (vit.Tower, error) {
-	t, err := vit.Load(dir, nn.LoadOptions{DType: o.DType, Alias: o.Alias})
+	t, err := vit.Load(dir, nn.LoadOptions{DType: o.DType, Alias: o.Alias, Rounding: o.Rounding})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("mm_vision_tower %q: %w: the checkpoint leaves its vision tower to that folder; download it there, or name its folder (LoadOptions.Tower)", name, err)
 	}

@@ -24,6 +24,14 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 		return nil, err
 	}
 	c := ConfigOf(m)
+	inGGUF := c.pixels != nil
+	if inGGUF { // its tokenizer is in the language model's file
+		pair, err := findGGUF(dir, o.Tower)
+		if err != nil {
+			return nil, err
+		}
+		dir = pair.model
+	}
 	a := &connector.Assistant{Model: m, Marks: c.Marks, Options: c.generation.Options, Ignored: c.generation.Ignored}
 	if a.Tokenizer, err = tokenizer.Load(dir); err != nil && o.Base != "" {
 		a.Tokenizer, err = tokenizer.Load(o.Base)
@@ -42,6 +50,9 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	for _, at := range []string{dir, o.Tower, c.TowerDir(dir)} {
+		if a.Processor = c.processor(); inGGUF {
+			break
+		}
 		if at == "" {
 			continue
 		}
@@ -66,6 +77,9 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 		}
 	}
 	a.Template, err = chat.Lookup(c.DefaultTemplate())
+	if inGGUF {
+		a.Template, err = c.templateFor(a.Tokenizer.ChatTemplate())
+	}
 	if c.System != nil {
 		a.Template.System = *c.System
 	}

@@ -155,6 +155,10 @@ func SaveConfig(m *connector.VLM, dir string) error {
 
 // processor is the one that the tower was trained with, for pictures as the config shows them.
 func (c Config) processor() *imaging.Processor {
+	if c.pixels != nil {
+		p := *c.pixels
+		return &p
+	}
 	p := imaging.CLIP(c.Vision.ImageSize)
 	if !c.hasClass() {
 		p = imaging.SigLIP(c.Vision.ImageSize)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/internal/gguf"
 	"github.com/gollava/gollava/train"
 )
 
@@ -173,7 +174,7 @@ func (c *Config) check() error {
 		if p.path == "" {
 			continue
 		}
-		if info, err := os.Stat(p.path); err != nil || !info.IsDir() {
+		if info, err := os.Stat(p.path); (err != nil || !info.IsDir()) && (p.key == "vision" || !gguf.IsFile(p.path)) {
 			return fmt.Errorf("%s: %s is not a folder: download the model first, and give the folder that holds its config.json", p.key, p.path)
 		}
 	}

@@ -173,11 +173,14 @@ func (r *Run) openModel() (err error) {
 }
 
 // kept chooses what weights are kept as: dt, but with bits 4 the linear layers of the language model's blocks NF4 with double quantisation.
-// Embedding, output layer, tower and projector stay unquantised, as in LLaVA's own QLoRA.
+// Embedding, output layer, tower and projector stay unquantised, as in LLaVA's own QLoRA. Layers that are stored in blocks keep these.
 func (c *Config) kept(dt tensor.DType) func(string, tensor.DType) tensor.DType {
-	return func(name string, _ tensor.DType) tensor.DType {
+	return func(name string, stored tensor.DType) tensor.DType {
 		block := strings.Contains(name, ".layers.") && !strings.Contains(name, ".encoder.")
 		if c.Bits == 4 && block && (strings.Contains(name, ".self_attn.") || strings.Contains(name, ".mlp.")) {
+			if stored.Quantized() {
+				return stored
+			}
 			return tensor.NF4D
 		}
 		return dt

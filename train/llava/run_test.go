@@ -9,11 +9,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gollava/gollava/connector"
 	layout "github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
@@ -97,4 +99,45 @@ func TestQLoRA(t *testing.T) {
 	c.Stage, c.Bits = "lora", 3
 	_, err = c.Resolve()
 	require.ErrorContains(t, err, "bits 3")
+}
+
+// TestTrainGGUF: adapters train over a model in GGUF, with bits 4 over the very blocks of its file, and answer with it.
+func TestTrainGGUF(t *testing.T) {
+	t.Chdir(t.TempDir())
+	tiny("toy")
+	tok, err := tokenizer.Load("toy/llm")
+	require.NoError(t, err)
+	r := rand.New(rand.NewPCG(3, 3))
+	tower, err := vit.Load("toy/vision", nn.LoadOptions{})
+	require.NoError(t, err)
+	language, err := llm.New(r, llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 32, IntermediateSize: 64, NumHiddenLayers: 1,
+		NumAttentionHeads: 4, NumKeyValueHeads: 2, HeadDim: 8, MaxPositionEmbeddings: 2048, NormEps: 1e-5, HiddenAct: "silu",
+		RoPE: nn.RoPEConfig{Type: "default", Theta: 1e4}, BOS: 1, EOS: []int{2}, PAD: -1})
+	require.NoError(t, err)
+	m, err := layout.Join(r, tower, language, layout.Config{Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: -200, Aspect: "pad"})
+	require.NoError(t, err)
+	const path = "toy/gguf/model.gguf"
+	_, err = layout.SaveGGUF(path, &connector.Assistant{Model: m, Tokenizer: tok}, llm.GGUFOptions{Type: "q8_0"})
+	require.NoError(t, err)
+
+	c := llava.Config{Stage: "task_lora", Model: path, Data: "toy/instruct/llava_instruct.json", Images: "toy/instruct/images", Out: "toy/q", Steps: 2, Batch: 2, Bits: 4}
+	run, err := llava.Open(t.Context(), c, nil)
+	require.NoError(t, err)
+	blocks := 0
+	for _, p := range nn.Params(run.Assistant().Model) {
+		if p.DType().Quantized() {
+			require.Equal(t, tensor.Q8_0, p.DType())
+			blocks++
+		}
+	}
+	require.Equal(t, 7, blocks)
+	require.NoError(t, run.Close())
+	_, err = llava.Train(t.Context(), c, train.Options{})
+	require.NoError(t, err)
+	a, err := layout.Open(path, layout.LoadOptions{})
+	require.NoError(t, err)
+	_, err = lora.Load(a.Model, "toy/q", layout.Namings(a.Model)...)
+	require.NoError(t, err)
+	_, err = a.Reply(t.Context(), []chat.Turn{{From: chat.Human, Value: "what is it?"}}, nil, nil)
+	require.NoError(t, err)
 }

@@ -49,7 +49,7 @@ func CausalLM(dir string) (rows []verify.Row, err error) {
 			return rows, err
 		}
 		if name, ok := c.Described[f.Name]; ok {
-			rows = append(rows, said(dir, name, path))
+			rows = append(rows, Said(dir, name, path))
 		}
 		if i == 0 && c.HF != "" && f.Name == "f32" {
 			rows = append(rows, exported(dir, c.HF, path))
@@ -142,8 +142,8 @@ func exported(dir, hf, path string) verify.Row {
 	return t.Row()
 }
 
-// said compares what a file says with a description.
-func said(dir, name, path string) verify.Row {
+// Said compares what the file in GGUF at path says with the description in dir/name.
+func Said(dir, name, path string) verify.Row {
 	t := verify.Tally{What: "what " + filepath.Base(path) + " says"}
 	var want map[string]any
 	from, err := verify.Inside(dir, name)

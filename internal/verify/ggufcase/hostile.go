@@ -7,7 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/internal/gguf"
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
@@ -76,7 +78,7 @@ func Hostile(dir string) ([]verify.Row, error) {
 			return nil, err
 		}
 		err = container(path)
-		if err == nil && strings.Contains(name, "model") {
+		if err == nil && !strings.Contains(name, "container") {
 			err = build(path)
 		}
 		accepted.Check(err == nil, "%s: %v", name, err)
@@ -108,9 +110,12 @@ func container(path string) error {
 	return err
 }
 
-// build loads the model in a file, and its tokenizer. The vision part of a model (mmproj) has no reader: every one is refused, sound or not, so that
-// its faults are not told apart.
+// build loads the model in a file, and its tokenizer; or the vision part of one (mmproj).
 func build(path string) error {
+	if vision(path) {
+		_, _, err := llava.LoadMMProj(path, nn.LoadOptions{})
+		return err
+	}
 	m, err := llm.Load(path, nn.LoadOptions{})
 	if err != nil {
 		return err
@@ -119,4 +124,15 @@ func build(path string) error {
 		return err
 	}
 	return tensor.Catch(func() { m.Embed(tensor.Ints([]int{0}, 1, 1)) })
+}
+
+// vision reports whether a file calls itself the vision part of a model.
+func vision(path string) bool {
+	f, err := gguf.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	k := &gguf.Keys{File: f}
+	return k.Text("general.architecture") == "clip"
 }

@@ -28,7 +28,7 @@ func canonical(name string) string {
 }
 
 func (k *check) load() (*connector.VLM, error) {
-	return llava.Load(k.dir, llava.LoadOptions{DType: verify.InBlocks})
+	return llava.Load(k.dir, llava.LoadOptions{Tower: k.mmproj, DType: verify.InBlocks})
 }
 
 // pictures are those of a batch: the views one after another, the pictures' sizes where they are shown as tiles, and how many each sample has.

@@ -1,5 +1,5 @@
 // Package visioncase checks vision towers, CLIP and vision-language models against what transformers and the original LLaVA compute: the tasks
-// clip_vision, siglip_vision, clip, llava, llava_next and llava_original.
+// clip_vision, siglip_vision, clip, llava, llava_next, llava_original and gguf_llava.
 package visioncase
 
 import (
@@ -16,7 +16,7 @@ import (
 // caseFile is case.json.
 type caseFile struct {
 	Task        string
-	Checkpoints []string
+	Checkpoints []checkpoint
 	Projectors  []string `json:"projector_only"`
 	Select      int      `json:"select_layer"`
 	Image       *int32   `json:"image_token_index"`
@@ -25,7 +25,19 @@ type caseFile struct {
 	Base        string
 	Generation  map[string]generation
 	Runs        map[string]traincase.Recorded
+	Described   struct{ MMProj string }
 	Tolerance   verify.Tolerance
+}
+
+// checkpoint is a folder, or a language model and its vision part in GGUF.
+type checkpoint struct{ Model, MMProj string }
+
+func (c *checkpoint) UnmarshalJSON(raw []byte) error {
+	if json.Unmarshal(raw, &c.Model) == nil {
+		return nil
+	}
+	type pair checkpoint
+	return json.Unmarshal(raw, (*pair)(c))
 }
 
 // generation is how ids were generated.
@@ -43,7 +55,7 @@ func Run(dir string) (rows []verify.Row, err error) {
 		return nil, err
 	}
 	tasks := map[string]func(*check) error{"clip_vision": clipVision, "siglip_vision": siglipVision, "clip": clip,
-		"llava": joined, "llava_next": joined, "llava_original": llavaOriginal}
+		"llava": joined, "llava_next": joined, "llava_original": llavaOriginal, "gguf_llava": inGGUF}
 	task := tasks[c.Task]
 	if task == nil {
 		return nil, fmt.Errorf("task %q is not known to visioncase", c.Task)
@@ -59,11 +71,16 @@ func Run(dir string) (rows []verify.Row, err error) {
 	k := &check{caseFile: c, root: dir, e: e}
 	for i, sub := range c.Checkpoints {
 		k.first = i == 0
-		if k.dir, err = verify.Inside(dir, sub); err != nil {
+		if k.dir, err = verify.Inside(dir, sub.Model); err != nil {
 			return nil, err
 		}
-		if k.prefix = ""; sub != "." {
-			k.prefix = sub + ": "
+		if k.mmproj = ""; sub.MMProj != "" {
+			if k.mmproj, err = verify.Inside(dir, sub.MMProj); err != nil {
+				return nil, err
+			}
+		}
+		if k.prefix = ""; sub.Model != "." {
+			k.prefix = sub.Model + ": "
 		}
 		if caught := tensor.Catch(func() { err = task(k) }); caught != nil {
 			err = caught
@@ -84,6 +101,7 @@ type check struct {
 	caseFile
 	root   string
 	dir    string // of the checkpoint
+	mmproj string // its vision part in GGUF, or ""
 	prefix string // of the rows' names
 	first  bool   // of the checkpoints
 	e      *verify.Expected

@@ -15,7 +15,8 @@ import (
 // The packages' own cases pass, whole.
 func TestRun(t *testing.T) {
 	for dir, least := range map[string]int{"vit/testdata/clip": 150, "vit/testdata/clip-legacy_eos": 6, "vit/testdata/clip_vision-gelu": 4, "vit/testdata/clip_vision-quickgelu": 40,
-		"vit/testdata/siglip_vision": 40, "connector/llava/testdata/llava": 90, "connector/llava/testdata/llava_next": 10} {
+		"vit/testdata/siglip_vision": 40, "connector/llava/testdata/llava": 90, "connector/llava/testdata/llava_next": 10,
+		"connector/llava/testdata/gguf_q8_0": 6, "connector/llava/testdata/gguf_f16": 6} {
 		rows, err := Run(filepath.Join("../../..", dir))
 		require.NoError(t, err, dir)
 		require.GreaterOrEqual(t, len(rows), least, dir)

@@ -10,7 +10,7 @@ import (
 
 // TestAccumulation: loss and gradients of micro-batches of 19, 3 and 9 tokens are PyTorch's, for both ways of weighing them.
 func TestAccumulation(t *testing.T) {
-	rows, err := traincase.Run("testdata/accumulation")
+	rows, err := traincase.Accumulation("testdata/accumulation")
 	require.NoError(t, err)
 	require.Len(t, rows, 8)
 	for _, r := range rows {

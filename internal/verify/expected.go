@@ -2,9 +2,7 @@ package verify
 
 import (
 	"fmt"
-	"math"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/gollava/gollava/internal/safetensors"
@@ -98,50 +96,6 @@ func (e *Expected) Under(prefix string) []string {
 		}
 	}
 	return out
-}
-
-// Gradients compares every recorded gradient, "grad.NAME", with what got returns for its name: nil where the model has none.
-func (e *Expected) Gradients(tol Tolerance, got func(name string) *tensor.Tensor) []Row {
-	const prefix = "grad."
-	all := 0.0
-	names := e.Under(prefix)
-	for _, n := range names {
-		for _, x := range e.Numbers(prefix + n) {
-			all += x * x
-		}
-	}
-	var rows []Row
-	for _, n := range names {
-		var g []float64
-		if t := got(n); t != nil {
-			g = Widen(t.Data())
-		}
-		rows = append(rows, Norm("gradient: "+n, g, e.Numbers(prefix+n), tol.Grad, tol.GradFloor*math.Sqrt(all)))
-	}
-	return rows
-}
-
-// Logits compares rows of logits [B, T, V] where the mask [B·T] is 1; a nil mask is 1 everywhere.
-func (e *Expected) Logits(what, name string, got *tensor.Tensor, mask []int32, tol float64) Row {
-	want := e.Tensor(name)
-	if want == nil {
-		return Failed(what, e.Err)
-	}
-	if !slices.Equal(got.Shape(), want.Shape()) {
-		return Failed(what, fmt.Errorf("shape %v instead of %v", got.Shape(), want.Shape()))
-	}
-	V := want.Dim(-1)
-	if mask != nil && len(mask)*V != want.Len() {
-		return Failed(what, fmt.Errorf("a mask of %d for %v", len(mask), want.Shape()))
-	}
-	var g, w []float64
-	for i := range want.Len() / max(V, 1) {
-		if mask == nil || mask[i] != 0 {
-			g = append(g, Widen(got.Data()[i*V:(i+1)*V])...)
-			w = append(w, Widen(want.Data()[i*V:(i+1)*V])...)
-		}
-	}
-	return Absolute(what, g, w, tol)
 }
 
 // Widen converts to float64.

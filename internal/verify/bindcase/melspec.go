@@ -2,9 +2,6 @@ package bindcase
 
 import (
 	"fmt"
-	"maps"
-	"path/filepath"
-	"slices"
 	"strconv"
 
 	"github.com/gollava/gollava/data/audio"
@@ -14,27 +11,22 @@ import (
 // targetRate is what recorded sounds were resampled to.
 const targetRate = 16000
 
+// sounds is case.json of the task melspec.
+type sounds struct {
+	Banks map[string]struct {
+		Rate   int `json:"sample_rate"`
+		Bins   int `json:"num_mel_bins"`
+		Target int `json:"target_length"`
+		Frames int
+	} `json:"filter_bank"`
+	Clips map[string][][2]float64 `json:"clips_of_2s_3_per_file"`
+}
+
 // MelSpec checks a case of the task melspec.
-func MelSpec(dir string) (rows []verify.Row, err error) {
-	var c struct {
-		Banks map[string]struct {
-			Rate   int `json:"sample_rate"`
-			Bins   int `json:"num_mel_bins"`
-			Target int `json:"target_length"`
-			Frames int
-		} `json:"filter_bank"`
-		Clips     map[string][][2]float64 `json:"clips_of_2s_3_per_file"`
-		Tolerance verify.Tolerance
-	}
-	if err := verify.ReadJSON(filepath.Join(dir, "case.json"), &c); err != nil {
-		return nil, err
-	}
-	e, err := verify.Open(dir, "expected.safetensors")
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
-	for _, name := range slices.Sorted(maps.Keys(c.Banks)) {
+func MelSpec(dir string) ([]verify.Row, error) { return verify.Check(dir, melSpec) }
+
+func melSpec(e *verify.Report, c sounds) error {
+	for _, name := range verify.Sorted(c.Banks) {
 		b, p := c.Banks[name], audio.ImageBind()
 		pcm := e.Ints("in." + name + ".pcm")
 		samples := make([]float32, len(pcm))
@@ -45,37 +37,37 @@ func MelSpec(dir string) (rows []verify.Row, err error) {
 		p.Clips, p.Seconds = 1, float64(len(samples))/float64(max(b.Rate, 1))
 		x, err := p.Inputs(audio.Wave{Rate: b.Rate, Channels: [][]float32{samples}})
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
-		rows = append(rows, verify.Absolute(name+": input", verify.Widen(x.Data()), e.Numbers("out."+name+".input"), c.Tolerance.Out))
+		e.Add(verify.Absolute(name+": input", verify.Widen(x.Data()), e.Numbers("out."+name+".input"), e.Tolerance.Out))
 		if e.Has("out." + name + ".fbank") {
 			energies, frames, err := p.LogMel(centred(samples))
 			if err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
+				return fmt.Errorf("%s: %w", name, err)
 			}
-			rows = append(rows, verify.Absolute(name+": fbank", verify.Widen(energies), e.Numbers("out."+name+".fbank"), c.Tolerance.Out),
+			e.Add(verify.Absolute(name+": fbank", verify.Widen(energies), e.Numbers("out."+name+".fbank"), e.Tolerance.Out),
 				verify.Absolute(name+": frames", []float64{float64(frames)}, []float64{float64(b.Frames)}, 0))
 		}
 	}
 	for _, text := range e.Under("in.resample.") {
 		rate, err := strconv.Atoi(text)
 		if err != nil {
-			return nil, fmt.Errorf("in.resample.%s: no sample rate: %w", text, err)
+			return fmt.Errorf("in.resample.%s: no sample rate: %w", text, err)
 		}
 		x := e.Tensor("in.resample." + text)
 		if x == nil {
-			return nil, e.Err
+			return e.Err
 		}
 		w, err := audio.Wave{Rate: rate, Channels: [][]float32{x.Data()}}.Resample(targetRate)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		rows = append(rows, verify.Absolute("resample "+text, verify.Widen(w.Channels[0]), e.Numbers("out.resample."+text), c.Tolerance.Out/100))
+		e.Add(verify.Absolute("resample "+text, verify.Widen(w.Channels[0]), e.Numbers("out.resample."+text), e.Tolerance.Out/100))
 	}
-	for _, text := range slices.Sorted(maps.Keys(c.Clips)) {
+	for _, text := range verify.Sorted(c.Clips) {
 		seconds, err := strconv.ParseFloat(text, 64)
 		if err != nil {
-			return nil, fmt.Errorf("clips_of_2s_3_per_file: %q: %w", text, err)
+			return fmt.Errorf("clips_of_2s_3_per_file: %q: %w", text, err)
 		}
 		var got, want []float64
 		for _, t := range audio.ImageBind().ClipTimes(seconds) {
@@ -84,9 +76,9 @@ func MelSpec(dir string) (rows []verify.Row, err error) {
 		for _, t := range c.Clips[text] {
 			want = append(want, t[:]...)
 		}
-		rows = append(rows, verify.Absolute("clips of "+text+" s", got, want, 1e-9))
+		e.Add(verify.Absolute("clips of "+text+" s", got, want, 1e-9))
 	}
-	return rows, e.Err
+	return nil
 }
 
 // centred is samples minus their mean.

@@ -3,7 +3,6 @@ package blip2case
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/gollava/gollava/connector"
@@ -31,22 +30,22 @@ func (k *check) load() (*connector.VLM, error) {
 // batch reads the batch under a prefix ("in." or "in.gen."). Pictures and instructions that it does not have are those
 // of the main batch.
 func (k *check) batch(in string) (connector.Batch, error) {
-	b := connector.Batch{IDs: k.e.Tensor(in + "input_ids"), Mask: k.e.Ints(in + "attention_mask")}
+	b := connector.Batch{IDs: k.Tensor(in + "input_ids"), Mask: k.Ints(in + "attention_mask")}
 	at := func(name string) string {
-		if !k.e.Has(in + name) {
+		if !k.Has(in + name) {
 			return "in." + name
 		}
 		return in + name
 	}
-	b.Pixels = k.e.Tensor(at("pixel_values"))
-	if k.e.Has(in + "labels") {
-		b.Labels = k.e.Tensor(in + "labels")
+	b.Pixels = k.Tensor(at("pixel_values"))
+	if k.Has(in + "labels") {
+		b.Labels = k.Tensor(in + "labels")
 	}
-	if ids := at("qformer_input_ids"); k.e.Has(ids) {
-		mask := k.e.Tensor(at("qformer_attention_mask"))
-		rows := k.e.Rows(ids)
-		if k.e.Err != nil {
-			return b, k.e.Err
+	if ids := at("qformer_input_ids"); k.Has(ids) {
+		mask := k.Tensor(at("qformer_attention_mask"))
+		rows := k.Rows(ids)
+		if k.Err != nil {
+			return b, k.Err
 		}
 		n, err := lengths(mask)
 		if err != nil {
@@ -59,8 +58,11 @@ func (k *check) batch(in string) (connector.Batch, error) {
 			b.Instructions = append(b.Instructions, row[:n[i]])
 		}
 	}
-	return b, k.e.Err
+	return b, k.Err
 }
+
+// Joined checks the tasks blip2 and instructblip.
+func Joined(dir string) ([]verify.Row, error) { return each(dir, joined) }
 
 // joined checks BLIP-2 and InstructBLIP: features, logits, loss, gradients, generated ids and the recorded runs.
 func joined(k *check) error {
@@ -80,15 +82,15 @@ func joined(k *check) error {
 	}
 	x := m.Connector.(*blip2.Connector)
 	features := vit.Features(m.Vision, b.Pixels, m.Config().Select)
-	k.output("vision", x.Norm.Forward(features))
-	k.output("query_output", x.Instruct(b.Instructions).(*blip2.Connector).Query(features))
-	k.output("image_features", m.Tokens(b))
-	k.masked("logits", llm.Logits(m.Language, m.Hidden(b)), scored(b))
+	k.Output("vision", x.Norm.Forward(features))
+	k.Output("query_output", x.Instruct(b.Instructions).(*blip2.Connector).Query(features))
+	k.Output("image_features", m.Tokens(b))
+	k.Masked("logits", llm.Logits(m.Language, m.Hidden(b)), scored(b))
 	loss := m.Loss(b)
-	k.loss("loss", loss)
+	k.Loss("loss", loss)
 	loss.Backward()
-	k.gradients(m, canonical)
-	for _, name := range slices.Sorted(maps.Keys(k.Generation)) {
+	k.Gradients(m, canonical)
+	for _, name := range verify.Sorted(k.Generation) {
 		if err := k.generate(m, name); err != nil {
 			return err
 		}
@@ -112,10 +114,9 @@ func scored(b connector.Batch) []int32 {
 
 // generate compares the ids that a recorded generation made.
 func (k *check) generate(m *connector.VLM, name string) error {
-	g := k.Generation[name]
-	o := llm.Options{MaxNewTokens: g.MaxNew, Beams: g.Beams, EOS: []int{}, PAD: g.PAD}
-	if g.EOS != nil {
-		o.EOS = []int{*g.EOS}
+	o, err := k.Generation[name].Options()
+	if err != nil {
+		return fmt.Errorf("generation %s: %w", name, err)
 	}
 	b, err := k.batch("in.gen.")
 	if err != nil {
@@ -125,13 +126,6 @@ func (k *check) generate(m *connector.VLM, name string) error {
 	if err != nil {
 		return err
 	}
-	want := k.e.Rows("out.gen." + name)
-	for i, row := range out.IDs {
-		for i < len(want) && len(row) < len(want[i]) {
-			row = append(row, int32(o.PAD))
-		}
-		out.IDs[i] = row
-	}
-	k.add(verify.IDs("generated ids, "+name, out.IDs, want))
+	k.Add(verify.IDs("generated ids, "+name, verify.Padded(out.IDs, int32(o.PAD)), k.Rows("out.gen."+name)))
 	return nil
 }

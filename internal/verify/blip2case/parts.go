@@ -13,6 +13,9 @@ import (
 )
 
 // vision checks EVA-ViT-g's tower.
+// Vision checks the task blip2_vision.
+func Vision(dir string) ([]verify.Row, error) { return each(dir, vision) }
+
 func vision(k *check) error {
 	loaded, err := vit.Load(k.dir, nn.LoadOptions{DType: nn.As(tensor.Float32)})
 	if err != nil {
@@ -22,21 +25,24 @@ func vision(k *check) error {
 	if !ok {
 		return fmt.Errorf("%s: the tower is a %T", k.dir, loaded)
 	}
-	pixels, cotangent := k.e.Tensor("in.pixel_values"), k.e.Tensor("in.cotangent.last_hidden_state")
-	if k.e.Err != nil {
-		return k.e.Err
+	pixels, cotangent := k.Tensor("in.pixel_values"), k.Tensor("in.cotangent.last_hidden_state")
+	if k.Err != nil {
+		return k.Err
 	}
 	states := tower.HiddenStates(pixels, tower.Config().NumHiddenLayers)
-	k.output("hidden_states", stack(states))
+	k.Output("hidden_states", stack(states))
 	last := tower.LastHidden(states[len(states)-1])
-	k.output("last_hidden_state", last)
-	k.output("pooled", tower.Pooled(last))
+	k.Output("last_hidden_state", last)
+	k.Output("pooled", tower.Pooled(last))
 	last.BackwardFrom(cotangent)
-	k.gradients(tower, same)
+	k.Gradients(tower, nil)
 	return nil
 }
 
 // qformer checks the Q-Former alone in its three uses.
+// QFormer checks the task blip2_qformer.
+func QFormer(dir string) ([]verify.Row, error) { return each(dir, qformer) }
+
 func qformer(k *check) error {
 	var c blip2.QFormerConfig
 	if err := verify.ReadJSON(filepath.Join(k.dir, "config.json"), &c); err != nil {
@@ -54,10 +60,10 @@ func qformer(k *check) error {
 	if err := nn.Load(m, w, nn.LoadOptions{DType: nn.As(tensor.Float32)}); err != nil {
 		return err
 	}
-	queries, text, image := k.e.Tensor("in.query_embeds"), k.e.Tensor("in.text_embeds"), k.e.Tensor("in.encoder_hidden_states")
-	mask, imageMask := k.e.Tensor("in.attention_mask"), k.e.Tensor("in.encoder_attention_mask")
-	if k.e.Err != nil {
-		return k.e.Err
+	queries, text, image := k.Tensor("in.query_embeds"), k.Tensor("in.text_embeds"), k.Tensor("in.encoder_hidden_states")
+	mask, imageMask := k.Tensor("in.attention_mask"), k.Tensor("in.encoder_attention_mask")
+	if k.Err != nil {
+		return k.Err
 	}
 	n, err := lengths(mask)
 	if err != nil {
@@ -71,23 +77,23 @@ func qformer(k *check) error {
 	_, t := m.Forward(blip2.Input{Text: text, Lengths: n})
 	bothQ, bothT := m.Forward(blip2.Input{Queries: queries, Text: text, Lengths: n, Image: image})
 	both := tensor.Concat(1, bothQ, bothT)
-	k.output("query", q)
-	k.masked("text", t, mask.IntData())
+	k.Output("query", q)
+	k.Masked("text", t, mask.IntData())
 	B, Q, _ := queries.Dims3()
-	k.masked("both", both, withQueries(mask, B, Q))
+	k.Masked("both", both, withQueries(mask, B, Q))
 	loss := tensor.New()
 	for _, x := range []struct {
 		name string
 		y    *tensor.Tensor
 	}{{"query", q}, {"text", t}, {"both", both}} {
-		cotangent := k.e.Tensor("in.cotangent." + x.name)
-		if k.e.Err != nil {
-			return k.e.Err
+		cotangent := k.Tensor("in.cotangent." + x.name)
+		if k.Err != nil {
+			return k.Err
 		}
 		loss = loss.Add(x.y.Mul(cotangent).Sum())
 	}
 	loss.Backward()
-	k.gradients(m, same)
+	k.Gradients(m, nil)
 	return nil
 }
 

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/gollava/gollava/internal/verify"
@@ -33,44 +31,31 @@ type unetFacts struct {
 // UNet checks a UNet with gated layers: what it predicts with boxes, without and with its gates closed, gradients, and
 // the training of the new layers: the task gligen_unet.
 func UNet(dir string) ([]verify.Row, error) {
-	var facts unetFacts
-	return run(dir, &facts, func(f *folder) error {
-		if len(facts.Checkpoints) == 0 {
-			return fmt.Errorf("checkpoints: none are listed")
-		}
-		for _, sub := range facts.Checkpoints {
-			prefix := ""
-			if sub != facts.Checkpoints[0] {
-				prefix = sub + ": "
+	return verify.Check(dir, func(f *verify.Report, facts unetFacts) error {
+		first := ""
+		return f.Checkpoints(facts.Checkpoints, func(dir string) error {
+			if first == "" {
+				first = dir
 			}
-			load := func() (*unet.UNet, error) { return f.loadUNet(facts.Checkpoints[0], sub) }
-			if err := f.unet(prefix, load); err != nil {
-				return fmt.Errorf("%s: %w", sub, err)
+			load := func() (*unet.UNet, error) { return loadUNet(first, dir) }
+			if err := checkUNet(f, load); err != nil || dir != first {
+				return err
 			}
-			if prefix != "" {
-				continue
-			}
-			for _, name := range slices.Sorted(maps.Keys(facts.Runs)) {
-				if err := f.followUNet(facts, name, load); err != nil {
+			for _, name := range verify.Sorted(facts.Runs) {
+				if err := followUNet(f, facts, name, load); err != nil {
 					return err
 				}
 			}
-		}
-		return nil
+			return nil
+		})
 	})
 }
 
 // loadUNet reads a checkpoint, which without a config.json of its own has that of the first.
-func (f *folder) loadUNet(first, sub string) (*unet.UNet, error) {
-	dir, err := verify.Inside(f.dir, sub)
-	if err != nil {
-		return nil, err
-	}
+func loadUNet(first, dir string) (*unet.UNet, error) {
 	described := dir
 	if _, err := os.Stat(filepath.Join(dir, "config.json")); errors.Is(err, fs.ErrNotExist) {
-		if described, err = verify.Inside(f.dir, first); err != nil {
-			return nil, err
-		}
+		described = first
 	}
 	c, err := unet.ReadConfig(described)
 	if err != nil {
@@ -106,61 +91,49 @@ func (b unetBatch) null() unetBatch {
 	return b
 }
 
-func (f *folder) unetBatch(in, x string) (unetBatch, error) {
-	b := unetBatch{x: f.e.Tensor(in + x), noise: f.e.Tensor(in + "noise"), text: f.e.Tensor(in + "encoder_hidden_states"),
-		timesteps: f.e.Ints(in + "timesteps"), boxes: f.e.Tensor(in + "boxes"), masks: f.e.Tensor(in + "masks"),
-		phrases: f.e.Tensor(in + "positive_embeddings")}
-	if f.e.Has(in + "image_embeddings") {
-		b.images, b.imageMask, b.phraseMask = f.e.Tensor(in+"image_embeddings"), f.e.Tensor(in+"image_masks"), f.e.Tensor(in+"phrases_masks")
+func readUNetBatch(f *verify.Report, in, x string) (unetBatch, error) {
+	b := unetBatch{x: f.Tensor(in + x), noise: f.Tensor(in + "noise"), text: f.Tensor(in + "encoder_hidden_states"),
+		timesteps: f.Ints(in + "timesteps"), boxes: f.Tensor(in + "boxes"), masks: f.Tensor(in + "masks"),
+		phrases: f.Tensor(in + "positive_embeddings")}
+	if f.Has(in + "image_embeddings") {
+		b.images, b.imageMask, b.phraseMask = f.Tensor(in+"image_embeddings"), f.Tensor(in+"image_masks"), f.Tensor(in+"phrases_masks")
 	}
-	return b, f.e.Err
+	return b, f.Err
 }
 
-func (f *folder) unet(prefix string, load func() (*unet.UNet, error)) error {
+func checkUNet(f *verify.Report, load func() (*unet.UNet, error)) error {
 	u, err := load()
 	if err != nil {
 		return err
 	}
-	b, err := f.unetBatch("in.", "sample")
+	b, err := readUNetBatch(f, "in.", "sample")
 	if err != nil {
 		return err
 	}
-	if f.e.Has("out.fourier") {
-		f.output(prefix, "fourier", unet.Fourier(b.boxes))
+	if f.Has("out.fourier") {
+		f.Output("fourier", unet.Fourier(b.boxes))
 	}
 	tokens := b.tokens(u)
-	f.output(prefix, "objs", tokens)
+	f.Output("objs", tokens)
 	eps := u.Forward(b.x, b.timesteps, b.text, &unet.Grounding{Tokens: tokens, Gate: 1})
-	f.output(prefix, "eps", eps)
-	if f.e.Has("out.loss") {
+	f.Output("eps", eps)
+	if f.Has("out.loss") {
 		loss := meanSquare(eps, b.noise)
-		f.add(verify.Absolute(prefix+"loss", []float64{float64(loss.Item())}, f.e.Numbers("out.loss"), f.tol.Loss))
+		f.Loss("loss", loss)
 		loss.Backward()
-		f.gradients(prefix, u)
+		f.Gradients(u, nil)
 	}
 	forward := func(b unetBatch) *tensor.Tensor {
 		return u.Forward(b.x.NoGrad(), b.timesteps, b.text, &unet.Grounding{Tokens: b.tokens(u).Detach(), Gate: 1})
 	}
-	if f.e.Has("out.eps_null") {
-		f.output(prefix, "eps_null", forward(b.null()))
+	if f.Has("out.eps_null") {
+		f.Output("eps_null", forward(b.null()))
 	}
 	base := u.Forward(b.x.NoGrad(), b.timesteps, b.text, nil)
-	f.output(prefix, "eps_base", base)
+	f.Output("eps_base", base)
 	closeGates(u)
-	f.add(verify.Absolute(prefix+"closed gates", verify.Widen(forward(b).Data()), verify.Widen(base.Data()), 0))
+	f.Add(verify.Absolute("closed gates", verify.Widen(forward(b).Data()), verify.Widen(base.Data()), 0))
 	return nil
-}
-
-// gradients compares all that are recorded.
-func (f *folder) gradients(prefix string, m any) {
-	grads := map[string]*tensor.Tensor{}
-	for name, p := range nn.Params(m) {
-		grads[name] = p.Grad()
-	}
-	for _, r := range f.e.Gradients(f.tol, func(name string) *tensor.Tensor { return grads[name] }) {
-		r.What = prefix + r.What
-		f.add(r)
-	}
 }
 
 func meanSquare(x, y *tensor.Tensor) *tensor.Tensor {
@@ -191,7 +164,7 @@ func (m grounded) Loss(b unetBatch) *tensor.Tensor {
 
 // followUNet trains the new layers from closed gates as a recorded run did. Before its first step the loss is that of
 // the model without them.
-func (f *folder) followUNet(facts unetFacts, name string, load func() (*unet.UNet, error)) error {
+func followUNet(f *verify.Report, facts unetFacts, name string, load func() (*unet.UNet, error)) error {
 	c := diffusion.StableDiffusion()
 	if n := facts.Noise; n.Steps > 0 {
 		c.BetaSchedule, c.BetaStart, c.BetaEnd, c.NumTrainTimesteps = n.Schedule, n.Start, n.End, n.Steps
@@ -210,22 +183,17 @@ func (f *folder) followUNet(facts unetFacts, name string, load func() (*unet.UNe
 	}
 	closeGates(u)
 	var batches []unetBatch
-	for i := 0; f.e.Has(fmt.Sprintf("in.batch.%d.x0", i)); i++ {
-		b, err := f.unetBatch(fmt.Sprintf("in.batch.%d.", i), "x0")
+	for i := 0; f.Has(fmt.Sprintf("in.batch.%d.x0", i)); i++ {
+		b, err := readUNetBatch(f, fmt.Sprintf("in.batch.%d.", i), "x0")
 		if err != nil {
 			return err
 		}
 		batches = append(batches, b)
 	}
-	if len(batches) == 0 {
-		return fmt.Errorf("%s: there are runs, but no batches", f.e.Path())
-	}
-	if f.e.Has("out.base_loss") {
+	if len(batches) > 0 && f.Has("out.base_loss") {
 		b := batches[0]
 		out := u.Forward(s.AddNoise(b.x, b.noise, b.timesteps).NoGrad(), b.timesteps, b.text, nil)
-		f.add(verify.Absolute("base_loss", []float64{float64(meanSquare(out, b.noise).Item())}, f.e.Numbers("out.base_loss"), f.tol.Loss))
+		f.Loss("base_loss", meanSquare(out, b.noise))
 	}
-	rows, err := traincase.Follow(f.e, name, r, grounded{u, s}, batches, func(n string) string { return n }, f.tol)
-	f.rows = append(f.rows, rows...)
-	return err
+	return traincase.Follow(f, name, r, grounded{u, s}, batches, nil)
 }

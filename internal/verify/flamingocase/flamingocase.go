@@ -5,8 +5,6 @@ package flamingocase
 import (
 	"context"
 	"fmt"
-	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -21,55 +19,31 @@ import (
 
 // caseFile is case.json.
 type caseFile struct {
-	Task        string
-	Checkpoints []string
-	Image       int `json:"image_token_id"`
-	Generation  map[string]verify.Generation
-	Runs        map[string]traincase.Recorded
-	Tolerance   verify.Tolerance
+	Folders    []string `json:"checkpoints"`
+	Image      int      `json:"image_token_id"`
+	Generation map[string]verify.Generation
+	Runs       map[string]traincase.Recorded
 }
 
-// Run checks a folder and returns a row for each result. Differences are no errors; a folder that cannot be read is.
-func Run(dir string) (rows []verify.Row, err error) {
-	var c caseFile
-	if err := verify.ReadJSON(filepath.Join(dir, "case.json"), &c); err != nil {
-		return nil, err
-	}
-	e, err := verify.Open(dir, "expected.safetensors")
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
-	for _, sub := range c.Checkpoints {
-		folder, err := verify.Inside(dir, sub)
-		if err != nil {
-			return rows, err
-		}
-		k := &check{caseFile: c, dir: folder, e: e}
-		if caught := tensor.Catch(func() { err = k.everything() }); caught != nil {
-			err = caught
-		}
-		if err == nil {
-			err = e.Err
-		}
-		rows = append(rows, k.rows...)
-		if err != nil {
-			e.Err = nil
-			rows = append(rows, verify.Failed(sub+": load and compute", err))
-		}
-	}
-	return rows, nil
+// Flamingo checks the task flamingo.
+func Flamingo(dir string) ([]verify.Row, error) { return each(dir, true) }
+
+// IDEFICS checks the task idefics.
+func IDEFICS(dir string) ([]verify.Row, error) { return each(dir, false) }
+
+func each(dir string, features bool) ([]verify.Row, error) {
+	return verify.Check(dir, func(r *verify.Report, c caseFile) error {
+		return r.Checkpoints(c.Folders, func(dir string) error { return (&check{r, c, dir, features}).everything() })
+	})
 }
 
 // check is a case at work on one of its checkpoints.
 type check struct {
+	*verify.Report
 	caseFile
-	dir  string
-	e    *verify.Expected
-	rows []verify.Row
+	dir      string
+	features bool // images are given as the tower's features
 }
-
-func (k *check) add(rows ...verify.Row) { k.rows = append(k.rows, rows...) }
 
 func (k *check) load(allPrevious bool) (model, error) {
 	m, err := flamingo.Load(k.dir, flamingo.LoadOptions{Image: k.Image, DType: verify.InBlocks, AllPrevious: allPrevious})
@@ -85,25 +59,25 @@ type batch struct {
 
 // batch reads the one under a prefix ("in."); without images of its own it has those of the main batch.
 func (k *check) batch(in string) (b batch, err error) {
-	b = batch{ids: k.e.Tensor(in + "input_ids"), mask: k.e.Ints(in + "attention_mask")}
-	if k.e.Has(in + "labels") {
-		b.labels = k.e.Tensor(in + "labels")
+	b = batch{ids: k.Tensor(in + "input_ids"), mask: k.Ints(in + "attention_mask")}
+	if k.Has(in + "labels") {
+		b.labels = k.Tensor(in + "labels")
 	}
 	name, from := "pixel_values", "in."
-	if k.Task == "flamingo" {
+	if k.features {
 		name = "vision"
 	}
-	if k.e.Has(in + name) {
+	if k.Has(in + name) {
 		from = in
 	}
-	x := k.e.Tensor(from + name)
-	if k.e.Err != nil {
-		return b, k.e.Err
+	x := k.Tensor(from + name)
+	if k.Err != nil {
+		return b, k.Err
 	}
 	if x.Rank() != 5 {
 		return b, fmt.Errorf("%s%s has shape %v: five dimensions are needed", from, name, x.Shape())
 	}
-	if s := x.Shape(); k.Task == "flamingo" { // [B, images, frames, patches, D]
+	if s := x.Shape(); k.features { // [B, images, frames, patches, D]
 		b.features = x.Reshape(s[0]*s[1]*s[2], s[3], s[4])
 	} else { // [B, images, 3, S, S]
 		b.pixels = x.Reshape(s[0]*s[1], s[2], s[3], s[4])
@@ -154,20 +128,16 @@ func (k *check) everything() error {
 	if err != nil {
 		return err
 	}
-	out, features := k.Tolerance.Out, "out.image_features"
-	if k.Task == "flamingo" {
-		features = "out.media"
+	features := "image_features"
+	if k.features {
+		features = "media"
 	}
-	k.add(verify.Absolute("tokens of images", verify.Widen(m.tokens(b).Data()), k.e.Numbers(features), out),
-		k.e.Logits("logits", "out.logits", m.logits(b), b.mask, out))
+	k.Output(features, m.tokens(b))
+	k.Masked("logits", m.logits(b), b.mask)
 	loss := m.Loss(b)
-	k.add(verify.Absolute("loss", []float64{float64(loss.Item())}, k.e.Numbers("out.loss"), k.Tolerance.Loss))
+	k.Loss("loss", loss)
 	loss.Backward()
-	grads := map[string]*tensor.Tensor{}
-	for name, p := range nn.Params(m) {
-		grads[name] = p.Grad()
-	}
-	k.add(k.e.Gradients(k.Tolerance, func(name string) *tensor.Tensor { return grads[canonical(name)] })...)
+	k.Gradients(m, canonical)
 	for _, in := range []string{"in.", "in.gen."} {
 		if err := k.rules(m, in); err != nil {
 			return err
@@ -176,21 +146,19 @@ func (k *check) everything() error {
 	if err := k.variants(b); err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(k.Generation)) {
+	for _, name := range verify.Sorted(k.Generation) {
 		if err := k.generate(m, name); err != nil {
 			return err
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(k.Runs)) {
+	for _, name := range verify.Sorted(k.Runs) {
 		fresh, err := k.load(false)
 		if err != nil {
 			return err
 		}
-		rows, err := traincase.Follow(k.e, name, k.Runs[name], fresh, []batch{b}, canonical, k.Tolerance)
-		if err != nil {
+		if err := traincase.Follow(k.Report, name, k.Runs[name], fresh, []batch{b}, canonical); err != nil {
 			return err
 		}
-		k.add(rows...)
 	}
 	return nil
 }
@@ -202,7 +170,7 @@ func (k *check) rules(m model, in string) error {
 		return err
 	}
 	B, T := b.ids.Dims2()
-	if k.Task == "flamingo" && b.labels != nil {
+	if k.features && b.labels != nil {
 		var got, want [][]int32
 		for i := range B {
 			labels := flamingo.DocumentLabels(b.ids.IntData()[i*T:(i+1)*T], flamingo.ConfigOf(m.VLM))
@@ -213,14 +181,14 @@ func (k *check) rules(m model, in string) error {
 			}
 			got, want = append(got, labels), append(want, b.labels.IntData()[i*T:(i+1)*T])
 		}
-		k.add(verify.IDs("labels of documents", got, want))
+		k.Add(verify.IDs("labels of documents", got, want))
 	}
-	if !k.e.Has(in + "image_attention_mask") {
+	if !k.Has(in + "image_attention_mask") {
 		return nil
 	}
-	want := k.e.Tensor(in + "image_attention_mask") // [B, T, images]
-	if k.e.Err != nil {
-		return k.e.Err
+	want := k.Tensor(in + "image_attention_mask") // [B, T, images]
+	if k.Err != nil {
+		return k.Err
 	}
 	images := want.Dim(2)
 	x := m.VLM.Connector.(connector.Attended).Context(b.ids, tensor.New(B*images, 1), b.images) // one token an image
@@ -235,21 +203,21 @@ func (k *check) rules(m model, in string) error {
 		}
 		got, rows = append(got, see), append(rows, want.IntData()[i*images:(i+1)*images])
 	}
-	k.add(verify.IDs(in+"image_attention_mask", got, rows))
+	k.Add(verify.IDs(in+"image_attention_mask", got, rows))
 	return nil
 }
 
 // variants compares the logits of the same weights with all images in sight, and with closed gates, where images must
 // not change a bit.
 func (k *check) variants(b batch) error {
-	if k.e.Has("out.all_previous.logits") {
+	if k.Has("out.all_previous.logits") {
 		m, err := k.load(true)
 		if err != nil {
 			return err
 		}
-		k.add(k.e.Logits("all_previous: logits", "out.all_previous.logits", m.logits(b), b.mask, k.Tolerance.Out))
+		k.Masked("all_previous.logits", m.logits(b), b.mask)
 	}
-	if !k.e.Has("out.zero_gates.logits") {
+	if !k.Has("out.zero_gates.logits") {
 		return nil
 	}
 	m, err := k.load(false)
@@ -262,11 +230,11 @@ func (k *check) variants(b batch) error {
 		}
 	}
 	closed := m.logits(b)
-	k.add(k.e.Logits("zero_gates: logits", "out.zero_gates.logits", closed, b.mask, k.Tolerance.Out))
+	k.Masked("zero_gates.logits", closed, b.mask)
 	in := m.input(b)
 	in.Context = nil
 	bare := llm.Logits(m.VLM.Language, m.VLM.Language.Hidden(in))
-	k.add(verify.Absolute("zero_gates: logits without images", verify.Widen(closed.Data()), verify.Widen(bare.Data()), 0))
+	k.Add(verify.Absolute("zero_gates: logits without images", verify.Widen(closed.Data()), verify.Widen(bare.Data()), 0))
 	return nil
 }
 
@@ -291,7 +259,7 @@ func (k *check) generate(m model, name string) error {
 		if err != nil {
 			return err
 		}
-		k.add(verify.IDs("generated ids, "+name+", "+how, verify.Padded(got.IDs, int32(o.PAD)), k.e.Rows("out.gen."+name)))
+		k.Add(verify.IDs("generated ids, "+name+", "+how, verify.Padded(got.IDs, int32(o.PAD)), k.Rows("out.gen."+name)))
 	}
 	return nil
 }

@@ -3,10 +3,7 @@ package modelcase
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
-	"path/filepath"
-	"slices"
 
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/llm"
@@ -16,46 +13,28 @@ import (
 
 // causalCase is case.json of task causal_lm.
 type causalCase struct {
-	caseFile
+	Folders    []string `json:"checkpoints"` // that must load and give the recorded results
+	AlsoConfig []string `json:"also_config"` // other spellings of config.json
 	Generation map[string]verify.Generation
 	Sampling   []sampling
 }
 
 // CausalLM checks a decoder, for each checkpoint folder and each spelling of its config.
-func CausalLM(dir string) (rows []verify.Row, err error) {
-	var c causalCase
-	if err := read(dir, &c); err != nil {
-		return nil, err
-	}
-	e, err := verify.Open(dir, "expected.safetensors")
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
-	for _, sub := range c.Checkpoints {
-		folder, err := verify.Inside(dir, sub)
-		if err != nil {
-			return rows, err
-		}
+func CausalLM(dir string) ([]verify.Row, error) {
+	return verify.Check(dir, func(r *verify.Report, c causalCase) error {
 		for _, config := range append([]string{"config.json"}, c.AlsoConfig...) {
-			label := ""
-			if len(c.Checkpoints)+len(c.AlsoConfig) > 1 {
-				label = ", " + filepath.Join(sub, config)
-			}
-			err := caught(func() error {
-				more, err := c.check(e, folder, config)
-				for i := range more {
-					more[i].What += label
+			err := r.Checkpoints(c.Folders, func(dir string) error {
+				if config != "config.json" {
+					r.Prefix += config + ": "
 				}
-				rows = append(rows, more...)
-				return err
+				return c.check(r, dir, config)
 			})
 			if err != nil {
-				rows = append(rows, verify.Failed("model"+label, err))
+				return err
 			}
 		}
-	}
-	return rows, e.Err
+		return nil
+	})
 }
 
 func loadLM(dir, config string) (llm.Model, error) {
@@ -95,45 +74,36 @@ func forward(m llm.Model, b batch) (*tensor.Tensor, error) {
 	return m.Hidden(in), nil
 }
 
-func (c *causalCase) check(e *verify.Expected, dir, config string) (rows []verify.Row, err error) {
+func (c *causalCase) check(r *verify.Report, dir, config string) error {
 	m, err := loadLM(dir, config)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, p := range nn.Params(m) {
 		p.SetTrainable(!p.DType().Quantized())
 	}
-	main, err := readBatch(e, "in.")
+	main, err := readBatch(r, "in.")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	h, err := forward(m, main)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	rows = append(rows, e.Logits("logits", "out.logits", llm.Logits(m, h), main.mask, c.Tolerance.Out))
+	r.Masked("logits", llm.Logits(m, h), main.mask)
 
-	scored, err := readBatch(e, "in.loss.")
+	scored, err := readBatch(r, "in.loss.")
 	if err != nil {
-		return rows, err
+		return err
 	}
 	in, err := input(m, scored)
 	if err != nil {
-		return rows, err
+		return err
 	}
-	rows = append(rows, e.Logits("loss_logits", "out.loss_logits", llm.Logits(m, m.Hidden(in)), scored.mask, c.Tolerance.Out))
+	r.Masked("loss_logits", llm.Logits(m, m.Hidden(in)), scored.mask)
 	loss := llm.Loss(m, in, scored.labels)
-	rows = append(rows, verify.Absolute("loss", []float64{float64(loss.Item())}, e.Numbers("out.loss"), c.Tolerance.Loss))
+	r.Loss("loss", loss)
 	loss.Backward()
-	grads := map[string]*tensor.Tensor{}
-	for name, p := range nn.Params(m) {
-		grads[name] = p.Grad()
-	}
-	rows = append(rows, e.Gradients(c.Tolerance, func(name string) *tensor.Tensor { return grads[name] })...)
-
-	more, err := c.generate(e, m)
-	return append(rows, more...), err
+	r.Gradients(m, nil)
+	return c.generate(r, m)
 }
-
-// names lists the keys of a map, sorted.
-func names[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

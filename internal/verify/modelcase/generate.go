@@ -17,13 +17,13 @@ type sampling struct {
 }
 
 // generate checks every recorded generation of m, the prompts being in.gen.*.
-func (c *causalCase) generate(e *verify.Expected, m llm.Model) (rows []verify.Row, err error) {
+func (c *causalCase) generate(r *verify.Report, m llm.Model) error {
 	if len(c.Generation)+len(c.Sampling) == 0 {
-		return nil, nil
+		return nil
 	}
-	prompt, err := readBatch(e, "in.gen.")
+	prompt, err := readBatch(r, "in.gen.")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	B, T := prompt.ids.Dims2()
 	var p llm.Prompts
@@ -34,22 +34,18 @@ func (c *causalCase) generate(e *verify.Expected, m llm.Model) (rows []verify.Ro
 		}
 		p.IDs = append(p.IDs, row)
 	}
-	for _, name := range names(c.Generation) {
-		more, err := generated(e, name, m, p, c.Generation[name], c.Tolerance)
-		if err != nil {
-			more = []verify.Row{verify.Failed(name, err)}
-		}
-		rows = append(rows, more...)
+	for _, name := range verify.Sorted(c.Generation) {
+		r.Try(name, func() error { return generated(r, name, m, p, c.Generation[name]) })
 	}
 	if len(c.Sampling) == 0 {
-		return rows, nil
+		return nil
 	}
 	h, err := forward(m, prompt)
 	if err != nil {
-		return rows, err
+		return err
 	}
 	z := llm.Logits(m, h.Slice(1, T-1, T).Reshape(B, h.Dim(2))) // [B, V]
-	rows = append(rows, e.Logits("sample: logits", "out.sample.logits", z, nil, c.Tolerance.Out))
+	r.Output("sample.logits", z)
 	V := z.Dim(1)
 	for i, s := range c.Sampling {
 		how := llm.Sampling{Temperature: s.Temperature, TopK: s.TopK, TopP: s.TopP, RepetitionPenalty: s.Repetition}
@@ -57,29 +53,25 @@ func (c *causalCase) generate(e *verify.Expected, m llm.Model) (rows []verify.Ro
 		for b := range B {
 			got = append(got, how.Probabilities(z.Data()[b*V:(b+1)*V], p.IDs[b], nil)...)
 		}
-		name := fmt.Sprintf("out.sample.%d.probs", i)
-		rows = append(rows, verify.Absolute(fmt.Sprintf("sample: %d probabilities", i), got, e.Numbers(name), c.Tolerance.Out))
+		name := fmt.Sprintf("sample.%d.probs", i)
+		r.Add(verify.Absolute(name, got, r.Numbers("out."+name), r.Tolerance.Out))
 	}
-	return rows, nil
+	return nil
 }
 
 // generated checks one recorded generation.
-func generated(e *verify.Expected, name string, m llm.Model, p llm.Prompts, g verify.Generation, tol verify.Tolerance) ([]verify.Row, error) {
+func generated(r *verify.Report, name string, m llm.Model, p llm.Prompts, g verify.Generation) error {
 	o, err := g.Options()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	got, err := llm.Generate(context.Background(), m, p, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	want := e.Rows("out.gen." + name)
-	if e.Err != nil {
-		return nil, e.Err
+	r.Add(verify.IDs(name, verify.Padded(got.IDs, int32(g.PAD)), r.Expected.Rows("out.gen."+name)))
+	if scores := "out.gen." + name + "_scores"; r.Has(scores) {
+		r.Add(verify.Absolute(name+": scores", got.Scores, r.Numbers(scores), r.Tolerance.Out))
 	}
-	rows := []verify.Row{verify.IDs(name, verify.Padded(got.IDs, int32(g.PAD)), want)}
-	if scores := "out.gen." + name + "_scores"; e.Has(scores) {
-		rows = append(rows, verify.Absolute(name+": scores", got.Scores, e.Numbers(scores), tol.Out))
-	}
-	return rows, nil
+	return nil
 }

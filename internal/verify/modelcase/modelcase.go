@@ -4,30 +4,10 @@ package modelcase
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/tensor"
 )
-
-// caseFile is case.json.
-type caseFile struct {
-	Checkpoints []string // folders that must load and give the recorded results
-	AlsoConfig  []string `json:"also_config"` // other spellings of config.json
-	Tolerance   verify.Tolerance
-}
-
-// read reads dir's case.json into c.
-func read(dir string, c any) error { return verify.ReadJSON(filepath.Join(dir, "case.json"), c) }
-
-// caught runs f and turns a misuse panic, which a case's data can cause, into an error.
-func caught(f func() error) error {
-	var err error
-	if e := tensor.Catch(func() { err = f() }); e != nil {
-		return e
-	}
-	return err
-}
 
 // batch is a padded batch of text as the cases record it, below a prefix such as "in." or "in.loss.".
 type batch struct {
@@ -37,7 +17,7 @@ type batch struct {
 	labels    *tensor.Tensor // nil: none
 }
 
-func readBatch(e *verify.Expected, prefix string) (b batch, err error) {
+func readBatch(e *verify.Report, prefix string) (b batch, err error) {
 	b.ids, b.mask = e.Tensor(prefix+"input_ids"), e.Ints(prefix+"attention_mask")
 	if e.Has(prefix + "position_ids") {
 		b.positions = e.Ints(prefix + "position_ids")

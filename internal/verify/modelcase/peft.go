@@ -2,7 +2,9 @@ package modelcase
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +12,7 @@ import (
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/internal/verify"
+	"github.com/gollava/gollava/internal/verify/traincase"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
@@ -18,10 +21,10 @@ import (
 
 // peftCase is case.json of task peft.
 type peftCase struct {
-	caseFile
+	Folders   []string `json:"checkpoints"`
 	Adapter   string
 	Trainable int
-	Runs      map[string]run
+	Runs      map[string]traincase.Recorded
 }
 
 // subject is a base model, with or without eyes, that computes with the case's batch.
@@ -35,46 +38,25 @@ type subject interface {
 }
 
 // PEFT checks a base model with an adapter: without it, with it, merged, its gradients, and training it.
-func PEFT(dir string) (rows []verify.Row, err error) {
-	var c peftCase
-	if err := read(dir, &c); err != nil {
-		return nil, err
-	}
-	e, err := verify.Open(dir, "expected.safetensors")
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
-	b, err := readBatch(e, "in.")
-	if err != nil {
-		return nil, err
-	}
-	if b.labels == nil {
-		return nil, fmt.Errorf("%s: there are no in.labels", e.Path())
-	}
-	adapter, err := verify.Inside(dir, c.Adapter)
-	if err != nil {
-		return nil, err
-	}
-	for _, sub := range c.Checkpoints {
-		base, err := verify.Inside(dir, sub)
-		if err != nil {
-			return rows, err
+func PEFT(dir string) ([]verify.Row, error) {
+	return verify.Check(dir, func(r *verify.Report, c peftCase) error {
+		b, err := readBatch(r, "in.")
+		if err == nil && b.labels == nil {
+			err = fmt.Errorf("%s: there are no in.labels", r.Path())
 		}
-		err = caught(func() error {
-			more, err := c.check(e, b, base, adapter)
-			rows = append(rows, more...)
+		if err != nil {
 			return err
-		})
-		if err != nil {
-			return rows, err
 		}
-	}
-	return rows, e.Err
+		adapter, err := verify.Inside(dir, c.Adapter)
+		if err != nil {
+			return err
+		}
+		return r.Checkpoints(c.Folders, func(base string) error { return c.check(r, b, base, adapter) })
+	})
 }
 
 // openSubject loads a plain language model or a vision-language model, as its config.json says.
-func openSubject(e *verify.Expected, b batch, dir string) (subject, error) {
+func openSubject(e *verify.Report, b batch, dir string) (subject, error) {
 	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
 	if err != nil {
 		return nil, err
@@ -149,65 +131,54 @@ func (s *imageSubject) parameter(file string) string {
 	return name
 }
 
-func (c *peftCase) check(e *verify.Expected, b batch, base, adapter string) (rows []verify.Row, err error) {
-	s, err := openSubject(e, b, base)
+func (c *peftCase) check(r *verify.Report, b batch, base, adapter string) error {
+	s, err := openSubject(r, b, base)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	logits := func(name string) {
-		rows = append(rows, e.Logits(name, "out."+name, llm.Logits(s.head(), s.hidden()), b.mask, c.Tolerance.Out))
-	}
+	logits := func(name string) { r.Masked(name, llm.Logits(s.head(), s.hidden()), b.mask) }
 	logits("logits_base")
 	before := contents(s.model())
 
 	a, err := lora.Load(s.model(), adapter, s.namings()...)
 	if err != nil {
-		return rows, err
+		return err
 	}
-	rows = append(rows, count("trainable", a.Trainable(), c.Trainable))
+	trainable := verify.Tally{What: "trainable"}
+	trainable.Check(a.Trainable() == c.Trainable, "%d values instead of %d", a.Trainable(), c.Trainable)
+	r.Add(trainable.Row())
 	logits("logits")
 	loss := s.loss()
-	rows = append(rows, verify.Absolute("loss", []float64{float64(loss.Item())}, e.Numbers("out.loss"), c.Tolerance.Loss))
+	r.Loss("loss", loss)
 	loss.Backward()
-	grads := map[string]*tensor.Tensor{}
-	for name, p := range a.Params() {
-		grads[name] = p.Grad()
-	}
-	rows = append(rows, e.Gradients(c.Tolerance, func(name string) *tensor.Tensor { return grads[name] })...)
+	r.GradientsOf(maps.Collect(a.Params()), nil)
 
 	lora.SetMerged(s.model(), true)
 	logits("logits_merged")
-	weights := map[string]*tensor.Tensor{}
-	for name, p := range nn.Params(s.model()) {
-		weights[name] = p
-	}
-	for _, name := range e.Under("out.merged.") {
+	weights := maps.Collect(nn.Params(s.model()))
+	for _, name := range r.Under("out.merged.") {
 		p := weights[s.parameter(name)]
 		if p == nil {
-			rows = append(rows, verify.Failed("merged: "+name, fmt.Errorf("the model has no such parameter")))
+			r.Add(verify.Failed("merged: "+name, errors.New("the model has no such parameter")))
 			continue
 		}
-		rows = append(rows, verify.Absolute("merged: "+name, verify.Widen(p.Data()), e.Numbers("out.merged."+name), c.Tolerance.Out))
+		r.Output("merged."+name, p)
 	}
 	lora.SetMerged(s.model(), false)
 	logits("logits") // unmerged
-	rows[len(rows)-1].What = "logits: unmerged"
 
-	for _, name := range names(c.Runs) {
-		more, err := c.Runs[name].check(e, name, base, adapter, b, c.Tolerance)
-		if err != nil {
-			return rows, fmt.Errorf("run %s: %w", name, err)
+	for _, name := range verify.Sorted(c.Runs) {
+		if err := follow(r, name, c.Runs[name], base, adapter, b); err != nil {
+			return fmt.Errorf("run %s: %w", name, err)
 		}
-		rows = append(rows, more...)
 	}
 	a.Remove()
-	row := verify.Row{What: "base restored", Pass: true, Detail: "every byte of the base model after the adapter was taken off"}
+	restored := verify.Tally{What: "base restored"}
 	for name, was := range contents(s.model()) {
-		if before[name] != was {
-			row.Pass, row.MaxAbs, row.Detail = false, 1, name+" differs after the adapter was taken off"
-		}
+		restored.Check(before[name] == was, "%s differs after the adapter was taken off", name)
 	}
-	return append(rows, row), nil
+	r.Add(restored.Row())
+	return nil
 }
 
 func contents(m any) map[string]string {
@@ -218,17 +189,40 @@ func contents(m any) map[string]string {
 	return bytes
 }
 
-func count(what string, got, want int) verify.Row {
-	r := verify.Row{What: what, Pass: got == want, Detail: fmt.Sprintf("%d values", got)}
-	if !r.Pass {
-		r.MaxAbs, r.Detail = float64(max(got-want, want-got)), fmt.Sprintf("%d values instead of %d", got, want)
-	}
-	return r
+// pupil is what trains: a subject, whose model's parameters it shows.
+type pupil struct {
+	Model any `param:",inline"`
+	s     subject
 }
 
-// sorted is a sorted copy.
-func sorted(list []string) []string {
-	list = slices.Clone(list)
-	slices.Sort(list)
-	return list
+// Loss is that of the case's only batch.
+func (p *pupil) Loss(struct{}) *tensor.Tensor { return p.s.loss() }
+
+// follow trains an adapter as a recorded run did.
+func follow(r *verify.Report, name string, run traincase.Recorded, base, adapter string, b batch) error {
+	if run.StartsFrom != "adapter" {
+		return fmt.Errorf("it starts from %q, which is not supported: adapter is", run.StartsFrom)
+	}
+	s, err := openSubject(r, b, base)
+	if err != nil {
+		return err
+	}
+	a, err := lora.Load(s.model(), adapter, s.namings()...)
+	if err != nil {
+		return err
+	}
+	names := map[*tensor.Tensor]string{}
+	for n, p := range nn.Params(s.model()) {
+		names[p] = n
+	}
+	trains := map[string]string{} // names in the model, by those in the adapter's file
+	for n, p := range a.Params() {
+		trains[n] = names[p]
+	}
+	slices.Sort(run.Trainable)
+	if list := verify.Sorted(trains); !slices.Equal(list, run.Trainable) {
+		return fmt.Errorf("the adapter trains %v, recorded are %v", list, run.Trainable)
+	}
+	canonical := func(name string) string { return trains[name] }
+	return traincase.Follow(r, name, run, &pupil{s.model(), s}, []struct{}{{}}, canonical)
 }

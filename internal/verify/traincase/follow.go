@@ -3,16 +3,23 @@ package traincase
 import (
 	"context"
 	"fmt"
-	"strings"
+	"maps"
 
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/train"
 )
 
-// Follow trains m as a recorded run was, step s on batch s mod len(batches), and compares losses, gradient norms, learning rates and the
-// parameters that were recorded at the end; nothing else may move. canonical translates the recorded names into m's.
-func Follow[B any](e *verify.Expected, name string, run Recorded, m train.Model[B], batches []B, canonical func(string) string, tol verify.Tolerance) ([]Row, error) {
+// Follow trains m as a recorded run was, step s on batch s mod len(batches), and compares losses, gradient norms,
+// learning rates and the parameters that were recorded at the end; nothing else may move. canonical translates the
+// recorded names into m's; nil: they are the same.
+func Follow[B any](e *verify.Report, name string, run Recorded, m train.Model[B], batches []B, canonical func(string) string) error {
+	if canonical == nil {
+		canonical = func(name string) string { return name }
+	}
+	if len(batches) == 0 {
+		return fmt.Errorf("%s: there are runs, but no batches", e.Path())
+	}
 	trains := map[string]bool{}
 	var groups []train.Group
 	for _, p := range run.Trainable {
@@ -21,7 +28,7 @@ func Follow[B any](e *verify.Expected, name string, run Recorded, m train.Model[
 	}
 	s, err := stage(run, name, func(_ context.Context, n int) (B, error) { return batches[n%len(batches)], nil }, groups...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	was := map[string]string{}
 	for n, p := range nn.Params(m) {
@@ -29,30 +36,30 @@ func Follow[B any](e *verify.Expected, name string, run Recorded, m train.Model[
 	}
 	rep, err := train.Run(context.Background(), m, train.Options{}, s)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r, traj := rep.Stages[0], "traj."+name+"."
-	rows := []Row{verify.Absolute(name+": loss", r.Loss, e.Numbers(traj+"loss"), tol.TrajLoss),
-		verify.Relative(name+": gradient norm", r.Norm, e.Numbers(traj+"grad_norm"), tol.TrajNorm),
-		verify.Relative(name+": learning rate", r.LR, e.Numbers(traj+"lr"), 1e-6), // recorded as float32
-		frozen(name, m, was, trains, unreached(e, run, canonical))}
-	for _, n := range e.Names() {
-		tail, ok := strings.CutPrefix(n, traj+"final.")
-		if !ok {
-			continue
+	curves(e, name, rep.Stages[0])
+	e.Add(frozen(name, m, was, trains, unreached(e.Expected, run, canonical)))
+	final := "traj." + name + ".final."
+	params := maps.Collect(nn.Params(m))
+	for _, n := range e.Under(final) {
+		p := params[canonical(n)]
+		if p == nil {
+			return fmt.Errorf("run %s: the model has no parameter %s", name, n)
 		}
-		var got []float64
-		for p, t := range nn.Params(m) {
-			if p == canonical(tail) {
-				got = verify.Widen(t.Data())
-			}
-		}
-		if got == nil {
-			return nil, fmt.Errorf("run %s: the model has no parameter %s", name, tail)
-		}
-		rows = append(rows, verify.Norm(name+": final "+tail, got, e.Numbers(n), tol.TrajFinal, 0))
+		e.Add(verify.Norm(name+": final "+n, verify.Widen(p.Data()), e.Numbers(final+n), e.Tolerance.TrajFinal, 0))
 	}
-	return rows, e.Err
+	return nil
+}
+
+// curves compares what was recorded of every step.
+func curves(e *verify.Report, name string, r train.StageReport) {
+	traj := "traj." + name + "."
+	if e.Has(traj + "loss") {
+		e.Add(verify.Absolute(name+": loss", r.Loss, e.Numbers(traj+"loss"), e.Tolerance.TrajLoss))
+	}
+	e.Add(verify.Relative(name+": gradient norm", r.Norm, e.Numbers(traj+"grad_norm"), e.Tolerance.TrajNorm),
+		verify.Relative(name+": learning rate", r.LR, e.Numbers(traj+"lr"), 1e-6)) // recorded as float32
 }
 
 // unreached are the parameters whose recorded gradient is 0 throughout: training without weight decay leaves them as
@@ -75,8 +82,8 @@ func unreached(e *verify.Expected, run Recorded, canonical func(string) string) 
 }
 
 // frozen passes if exactly what the run trains and reaches has moved, to the bit.
-func frozen(name string, m any, was map[string]string, trains, unreached map[string]bool) Row {
-	r := Row{What: name + ": frozen bytes", Pass: true}
+func frozen(name string, m any, was map[string]string, trains, unreached map[string]bool) verify.Row {
+	r := verify.Row{What: name + ": frozen bytes", Pass: true}
 	still := 0
 	for n, p := range nn.Params(m) {
 		same := was[n] == string(p.Bytes())

@@ -3,8 +3,6 @@ package traincase
 import (
 	"context"
 	"fmt"
-	"math"
-	"strings"
 
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/llm"
@@ -81,12 +79,10 @@ func loadReader(dir string) (*reader, error) {
 	return r, weights(r, f, func(n string) string { return n })
 }
 
-func accumulation(dir string, c caseFile) (rows []Row, err error) {
-	e, err := verify.Open(dir, "expected.safetensors")
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
+// Accumulation checks the task accumulation: micro-batches of different lengths.
+func Accumulation(dir string) ([]verify.Row, error) { return verify.Check(dir, accumulation) }
+
+func accumulation(e *verify.Report, c caseFile) error {
 	var micro []tokens
 	for k := range c.Micro {
 		in := fmt.Sprintf("in.micro.%d.", k)
@@ -95,21 +91,21 @@ func accumulation(dir string, c caseFile) (rows []Row, err error) {
 			b.mask = mask.IntData()
 		}
 		if e.Err != nil {
-			return nil, e.Err
+			return e.Err
 		}
 		if k >= len(c.Supervised) || b.Supervised() != c.Supervised[k] {
-			return nil, fmt.Errorf("micro-batch %d supervises %d tokens, the case says %v", k, b.Supervised(), c.Supervised)
+			return fmt.Errorf("micro-batch %d supervises %d tokens, the case says %v", k, b.Supervised(), c.Supervised)
 		}
 		micro = append(micro, b)
 	}
 	if len(micro) == 0 {
-		return nil, fmt.Errorf("there are no micro-batches")
+		return fmt.Errorf("there are no micro-batches")
 	}
 	batches := func(_ context.Context, n int) (tokens, error) { return micro[n%len(micro)], nil }
 	for i, mode := range []string{"mean_of_means", "token_weighted"} {
-		m, err := loadReader(dir)
+		m, err := loadReader(e.Dir)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		grads := map[string][]float64{}
 		s := train.Stage[tokens]{Name: mode, Batches: batches, Steps: 1, Accumulate: len(micro), TokenWeighted: i == 1, Groups: []train.Group{{Params: "**", LR: 1e-3}}}
@@ -120,23 +116,10 @@ func accumulation(dir string, c caseFile) (rows []Row, err error) {
 		}
 		rep, err := train.Run(context.Background(), m, train.Options{}, s)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		rows = append(rows, verify.Absolute(mode+": loss", rep.Stages[0].Loss, e.Numbers("accum."+mode+".loss"), c.Tolerance.Loss))
-		all := 0.0
-		prefix := "accum." + mode + ".grad."
-		for _, n := range e.Names() {
-			if strings.HasPrefix(n, prefix) {
-				for _, x := range e.Numbers(n) {
-					all += x * x
-				}
-			}
-		}
-		for _, n := range e.Names() {
-			if name, ok := strings.CutPrefix(n, prefix); ok {
-				rows = append(rows, verify.Norm(mode+": gradient of "+name, grads[name], e.Numbers(n), c.Tolerance.Grad, c.Tolerance.GradFloor*math.Sqrt(all)))
-			}
-		}
+		e.Add(verify.Absolute(mode+": loss", rep.Stages[0].Loss, e.Numbers("accum."+mode+".loss"), e.Tolerance.Loss))
+		e.GradientsUnder(mode+": gradient of ", "accum."+mode+".grad.", func(name string) []float64 { return grads[name] })
 	}
-	return rows, e.Err
+	return nil
 }

@@ -3,10 +3,7 @@ package traincase
 import (
 	"context"
 	"fmt"
-	"maps"
 	"math"
-	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/gollava/gollava/internal/verify"
@@ -31,13 +28,11 @@ func (m *given) Loss(g gradients) *tensor.Tensor {
 
 var givenNames = [3]string{"a", "b", "c"}
 
-func adamw(dir string, c caseFile) (rows []Row, err error) {
-	e, err := verify.Open(dir, "expected.safetensors")
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
-	for _, name := range slices.Sorted(maps.Keys(c.Runs)) {
+// AdamW checks the task adamw: ten updates with given gradients.
+func AdamW(dir string) ([]verify.Row, error) { return verify.Check(dir, adamw) }
+
+func adamw(e *verify.Report, c caseFile) error {
+	for _, name := range verify.Sorted(c.Runs) {
 		run := c.Runs[name]
 		m := &given{e.Tensor("in.param.a"), e.Tensor("in.param.b"), e.Tensor("in.param.c")}
 		var grads [3]*tensor.Tensor
@@ -45,7 +40,7 @@ func adamw(dir string, c caseFile) (rows []Row, err error) {
 			grads[i] = e.Tensor("in.grads." + p)
 		}
 		if e.Err != nil {
-			return nil, e.Err
+			return e.Err
 		}
 		params := [3]*tensor.Tensor{m.A.Param(), m.B.Param(), m.C.Param()}
 		s, err := stage(run, name, func(_ context.Context, n int) (g gradients, err error) {
@@ -58,7 +53,7 @@ func adamw(dir string, c caseFile) (rows []Row, err error) {
 			return g, nil
 		})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		var path [3][]float64
 		s.After = func(int) {
@@ -68,16 +63,14 @@ func adamw(dir string, c caseFile) (rows []Row, err error) {
 		}
 		rep, err := train.Run(context.Background(), m, train.Options{}, s)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		traj := "traj." + name + "."
 		for i, p := range givenNames {
-			rows = append(rows, verify.Norm(name+": parameter "+p, path[i], e.Numbers(traj+"param."+p), c.Tolerance.TrajFinal, 0))
+			e.Add(verify.Norm(name+": parameter "+p, path[i], e.Numbers("traj."+name+".param."+p), e.Tolerance.TrajFinal, 0))
 		}
-		rows = append(rows, verify.Relative(name+": gradient norm", rep.Stages[0].Norm, e.Numbers(traj+"grad_norm"), c.Tolerance.TrajNorm),
-			verify.Relative(name+": learning rate", rep.Stages[0].LR, e.Numbers(traj+"lr"), 1e-6)) // recorded as float32
+		curves(e, name, rep.Stages[0])
 	}
-	return rows, e.Err
+	return nil
 }
 
 // rates is one entry of the schedule's file.
@@ -91,15 +84,18 @@ type rates struct {
 	Value  []float64
 }
 
-func schedule(dir string, c caseFile) ([]Row, error) {
-	if c.File != filepath.Base(c.File) {
-		return nil, fmt.Errorf("file %q lies elsewhere", c.File)
+// Schedule checks the task schedule: learning rates.
+func Schedule(dir string) ([]verify.Row, error) { return verify.Check(dir, schedule) }
+
+func schedule(e *verify.Report, c caseFile) error {
+	path, err := verify.Inside(e.Dir, c.File)
+	if err != nil {
+		return err
 	}
 	var all []rates
-	if err := verify.ReadJSON(filepath.Join(dir, c.File), &all); err != nil {
-		return nil, err
+	if err := verify.ReadJSON(path, &all); err != nil {
+		return err
 	}
-	var rows []Row
 	for _, r := range all {
 		s := train.Schedule{Kind: r.Name, WarmupRatio: r.Ratio}
 		what := fmt.Sprintf("%s, %d steps, warm-up %v", r.Name, r.Steps, r.Ratio)
@@ -108,7 +104,7 @@ func schedule(dir string, c caseFile) ([]Row, error) {
 			what = fmt.Sprintf("%s, %d steps, %d of warm-up", r.Name, r.Steps, r.Warmup)
 		}
 		if err := s.Validate(); err != nil {
-			return nil, err
+			return err
 		}
 		got := make([]float64, len(r.At))
 		for i, at := range r.At {
@@ -118,7 +114,7 @@ func schedule(dir string, c caseFile) ([]Row, error) {
 		if w := s.Warmup(r.Steps); w != r.Warmup && !strings.EqualFold(r.Name, "constant") {
 			row.Pass, row.Detail = false, fmt.Sprintf("warm-up of %d steps instead of %d", w, r.Warmup)
 		}
-		rows = append(rows, row)
+		e.Add(row)
 	}
-	return rows, nil
+	return nil
 }

@@ -2,8 +2,6 @@ package traincase
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/gollava/gollava/connector"
@@ -22,7 +20,7 @@ func canonical(name string) string {
 }
 
 // overwrite puts the recorded result of an earlier run into the model.
-func overwrite(m any, e *verify.Expected, prefix string) error {
+func overwrite(m any, e *verify.Report, prefix string) error {
 	found := false
 	for name, p := range nn.Params(m) {
 		for _, n := range e.Names() {
@@ -42,12 +40,10 @@ func overwrite(m any, e *verify.Expected, prefix string) error {
 	return nil
 }
 
-func stages(dir string, c caseFile) (rows []Row, err error) {
-	e, err := verify.Open(dir, "expected.safetensors")
-	if err != nil {
-		return nil, err
-	}
-	defer e.Close()
+// LLaVAStages checks the task llava_stages: a small LLaVA through both stages.
+func LLaVAStages(dir string) ([]verify.Row, error) { return verify.Check(dir, stages) }
+
+func stages(e *verify.Report, c caseFile) error {
 	var batches []connector.Batch
 	for k := 0; ; k++ {
 		in := fmt.Sprintf("in.batch.%d.", k)
@@ -59,29 +55,24 @@ func stages(dir string, c caseFile) (rows []Row, err error) {
 			b.Mask = mask.IntData()
 		}
 		if e.Err != nil {
-			return nil, e.Err
+			return e.Err
 		}
 		batches = append(batches, b)
 	}
-	if len(batches) == 0 {
-		return nil, fmt.Errorf("%s: there are no batches", e.Path())
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.Runs)) {
+	for _, name := range verify.Sorted(c.Runs) {
 		run := c.Runs[name]
-		m, err := llava.Load(dir, llava.LoadOptions{DType: nn.As(tensor.Float32)})
+		m, err := llava.Load(e.Dir, llava.LoadOptions{DType: nn.As(tensor.Float32)})
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if run.StartsFrom != "model.safetensors" {
 			if err := overwrite(m, e, run.StartsFrom); err != nil {
-				return nil, err
+				return err
 			}
 		}
-		more, err := Follow(e, name, run, m, batches, canonical, c.Tolerance)
-		if err != nil {
-			return nil, err
+		if err := Follow(e, name, run, m, batches, canonical); err != nil {
+			return err
 		}
-		rows = append(rows, more...)
 	}
-	return rows, e.Err
+	return nil
 }

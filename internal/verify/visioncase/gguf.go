@@ -13,6 +13,9 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
+// GGUF checks the task gguf_llava.
+func GGUF(dir string) ([]verify.Row, error) { return each(dir, inGGUF) }
+
 // inGGUF checks a model whose two files are in GGUF: features, the logits of supervised tokens and the loss, what the
 // vision part's file says, and that the model computes the same after it was written and read again.
 func inGGUF(k *check) error {
@@ -32,21 +35,21 @@ func inGGUF(k *check) error {
 		return err
 	}
 	features, loss := m.Tokens(b), m.Loss(b)
-	k.output("image_features", features)
-	k.output("supervised_logits", supervised(llm.Logits(m.Language, m.Hidden(b)), b.Labels))
-	k.loss(loss)
+	k.Output("image_features", features)
+	k.Output("supervised_logits", supervised(llm.Logits(m.Language, m.Hidden(b)), b.Labels))
+	k.Loss("loss", loss)
 	if k.Described.MMProj != "" {
-		k.add(ggufcase.Said(k.root, k.Described.MMProj, k.mmproj))
+		k.Add(ggufcase.Said(k.Dir, k.Described.MMProj, k.mmproj))
 	}
 	again, err := k.rewritten(m)
 	if err != nil {
 		return fmt.Errorf("written again: %w", err)
 	}
-	k.add(
+	k.Add(
 		verify.Absolute("features, written and read again", verify.Widen(again.Tokens(b).Data()),
 			verify.Widen(features.Data()), k.Tolerance.Out),
 	)
-	k.add(
+	k.Add(
 		verify.Absolute("loss, written and read again", []float64{float64(again.Loss(b).Item())},
 			[]float64{float64(loss.Item())}, k.Tolerance.Loss),
 	)

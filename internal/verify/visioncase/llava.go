@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/gollava/gollava/connector"
@@ -13,6 +11,7 @@ import (
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/internal/verify"
+	"github.com/gollava/gollava/internal/verify/traincase"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
@@ -41,9 +40,9 @@ type pictures struct {
 
 // pictures reads those under a prefix ("in.").
 func (k *check) pictures(in string) (p pictures, err error) {
-	x := k.e.Tensor(in + "pixel_values")
-	if k.e.Err != nil {
-		return p, k.e.Err
+	x := k.Tensor(in + "pixel_values")
+	if k.Err != nil {
+		return p, k.Err
 	}
 	for range x.Dim(0) {
 		p.views = append(p.views, 1)
@@ -61,29 +60,29 @@ func (k *check) pictures(in string) (p pictures, err error) {
 			parts = append(parts, x.Slice(0, i, i+1).Slice(1, 0, n).Reshape(append([]int{n}, rest...)...))
 		}
 		p.pixels = tensor.Concat(0, parts...)
-		for _, hw := range k.e.Rows(in + "image_sizes") {
+		for _, hw := range k.Rows(in + "image_sizes") {
 			p.sizes = append(p.sizes, imaging.Size{W: int(hw[1]), H: int(hw[0])})
 		}
 	}
-	if k.e.Has(in + "images_per_sample") {
-		for _, n := range k.e.Ints(in + "images_per_sample") {
+	if k.Has(in + "images_per_sample") {
+		for _, n := range k.Ints(in + "images_per_sample") {
 			p.counts = append(p.counts, int(n))
 		}
 	}
-	return p, k.e.Err
+	return p, k.Err
 }
 
 // batch reads a batch under a prefix in which every feature has its token, and gives it the pictures.
 func (k *check) batch(in string, p pictures) (connector.Batch, error) {
-	b := connector.Batch{IDs: k.e.Tensor(in + "input_ids"), Mask: k.e.Ints(in + "attention_mask"), Pixels: p.pixels, Sizes: p.sizes, Pictures: p.counts}
-	if k.e.Has(in + "labels") {
-		b.Labels = k.e.Tensor(in + "labels")
+	b := connector.Batch{IDs: k.Tensor(in + "input_ids"), Mask: k.Ints(in + "attention_mask"), Pixels: p.pixels, Sizes: p.sizes, Pictures: p.counts}
+	if k.Has(in + "labels") {
+		b.Labels = k.Tensor(in + "labels")
 	}
-	if k.e.Has(in + "position_ids") {
-		b.Positions = k.e.Ints(in + "position_ids")
+	if k.Has(in + "position_ids") {
+		b.Positions = k.Ints(in + "position_ids")
 	}
-	if k.e.Err != nil {
-		return b, k.e.Err
+	if k.Err != nil {
+		return b, k.Err
 	}
 	if k.Image != nil { // the original layout has no token of its own for features
 		for i, id := range b.IDs.IntData() {
@@ -97,13 +96,13 @@ func (k *check) batch(in string, p pictures) (connector.Batch, error) {
 
 // samples reads a batch under a prefix in which every picture has one −200.
 func (k *check) samples(in string, p pictures) ([]connector.Sample, error) {
-	ids, mask := k.e.Rows(in+"input_ids"), k.e.Rows(in+"attention_mask")
+	ids, mask := k.Rows(in+"input_ids"), k.Rows(in+"attention_mask")
 	var labels [][]int32
-	if k.e.Has(in + "labels") {
-		labels = k.e.Rows(in + "labels")
+	if k.Has(in + "labels") {
+		labels = k.Rows(in + "labels")
 	}
-	if k.e.Err != nil {
-		return nil, k.e.Err
+	if k.Err != nil {
+		return nil, k.Err
 	}
 	var out []connector.Sample
 	picture, view := 0, 0
@@ -137,6 +136,9 @@ func (k *check) samples(in string, p pictures) ([]connector.Sample, error) {
 	return out, nil
 }
 
+// LLaVA checks the tasks llava and llava_next: a model in the layouts of transformers.
+func LLaVA(dir string) ([]verify.Row, error) { return each(dir, joined) }
+
 func joined(k *check) error {
 	m, err := k.load()
 	if err != nil {
@@ -149,7 +151,7 @@ func joined(k *check) error {
 		return nil
 	}
 	for _, sub := range k.Projectors {
-		dir, err := verify.Inside(k.root, sub)
+		dir, err := verify.Inside(k.Dir, sub)
 		if err != nil {
 			return err
 		}
@@ -159,11 +161,11 @@ func joined(k *check) error {
 		if err := llava.LoadProjector(m, dir, llava.LoadOptions{DType: verify.InBlocks}); err != nil {
 			return err
 		}
-		k.prefix = sub + ": "
+		k.Prefix = sub + ": "
 		if err := k.everything(m); err != nil {
 			return err
 		}
-		k.prefix = ""
+		k.Prefix = ""
 	}
 	return nil
 }
@@ -182,16 +184,16 @@ func (k *check) everything(m *connector.VLM) error {
 	if err := m.Check(b); err != nil {
 		return err
 	}
-	k.output("image_features", m.Tokens(b))
-	k.masked("logits", "logits", llm.Logits(m.Language, m.Hidden(b)), b.Mask)
+	k.Output("image_features", m.Tokens(b))
+	k.Masked("logits", llm.Logits(m.Language, m.Hidden(b)), b.Mask)
 	loss := m.Loss(b)
-	k.loss(loss)
+	k.Loss("loss", loss)
 	loss.Backward()
-	k.gradients(m, canonical)
+	k.Gradients(m, canonical)
 	for _, t := range nn.Params(m) {
 		t.ZeroGrad()
 	}
-	if k.e.Has("in.original.input_ids") {
+	if k.Has("in.original.input_ids") {
 		s, err := k.samples("in.original.", p)
 		if err != nil {
 			return err
@@ -201,10 +203,10 @@ func (k *check) everything(m *connector.VLM) error {
 			return err
 		}
 		z := llm.Logits(m.Language, m.Hidden(spliced))
-		k.add(verify.Absolute("spliced logits", pick(verify.Widen(z.Data()), spliced.Mask), pick(k.e.Numbers("out.logits"), b.Mask), k.Tolerance.Out))
-		k.add(verify.Absolute("spliced loss", []float64{float64(m.Loss(spliced).Item())}, k.e.Numbers("out.loss"), k.Tolerance.Loss))
+		k.Add(verify.Absolute("spliced logits", verify.Pick(verify.Widen(z.Data()), spliced.Mask), verify.Pick(k.Numbers("out.logits"), b.Mask), k.Tolerance.Out))
+		k.Add(verify.Absolute("spliced loss", []float64{float64(m.Loss(spliced).Item())}, k.Numbers("out.loss"), k.Tolerance.Loss))
 	}
-	for _, name := range slices.Sorted(maps.Keys(k.Generation)) {
+	for _, name := range verify.Sorted(k.Generation) {
 		if err := k.generate(m, name, p); err != nil {
 			return err
 		}
@@ -235,7 +237,7 @@ func (k *check) generate(m *connector.VLM, name string, p pictures) error {
 	if err != nil {
 		return err
 	}
-	want := k.e.Rows("out.gen." + name)
+	want := k.Rows("out.gen." + name)
 	for i, row := range out.IDs {
 		if i < len(want) {
 			for len(row) < len(want[i]) {
@@ -244,9 +246,12 @@ func (k *check) generate(m *connector.VLM, name string, p pictures) error {
 			out.IDs[i] = row
 		}
 	}
-	k.add(verify.IDs("generated ids, "+name, out.IDs, want))
+	k.Add(verify.IDs("generated ids, "+name, out.IDs, want))
 	return nil
 }
+
+// LLaVAOriginal checks the task llava_original: a model in the layout of LLaVA's own repository.
+func LLaVAOriginal(dir string) ([]verify.Row, error) { return each(dir, llavaOriginal) }
 
 func llavaOriginal(k *check) error {
 	m, wrapped, names, err := k.loadOriginal()
@@ -265,25 +270,25 @@ func llavaOriginal(k *check) error {
 	if err != nil {
 		return err
 	}
-	k.output("image_features", m.Tokens(b))
-	k.masked("logits", "logits", llm.Logits(m.Language, m.Hidden(b)), b.Mask)
+	k.Output("image_features", m.Tokens(b))
+	k.Masked("logits", llm.Logits(m.Language, m.Hidden(b)), b.Mask)
 	_, T := b.IDs.Dims2()
 	var labels [][]int32
 	for i := range len(s) {
 		labels = append(labels, b.Labels.IntData()[i*T:(i+1)*T])
 	}
-	k.add(verify.IDs("labels after the splice", labels, k.e.Rows("out.labels")))
+	k.Add(verify.IDs("labels after the splice", labels, k.Rows("out.labels")))
 	loss := m.Loss(b)
-	k.loss(loss)
-	if len(k.e.Under("grad.")) > 0 {
+	k.Loss("loss", loss)
+	if len(k.Under("grad.")) > 0 {
 		loss.Backward()
-		k.gradients(wrapped, names)
+		k.Gradients(wrapped, names)
 	}
 	if len(k.Runs) == 0 {
 		return nil
 	}
 	var batches []connector.Batch
-	for i := 0; k.e.Has(fmt.Sprintf("in.batch.%d.input_ids", i)); i++ {
+	for i := 0; k.Has(fmt.Sprintf("in.batch.%d.input_ids", i)); i++ {
 		in := fmt.Sprintf("in.batch.%d.", i)
 		p, err := k.pictures(in)
 		if err != nil {
@@ -299,7 +304,16 @@ func llavaOriginal(k *check) error {
 		}
 		batches = append(batches, b)
 	}
-	return k.follow(batches)
+	for _, name := range verify.Sorted(k.Runs) {
+		m, err := k.load()
+		if err != nil {
+			return err
+		}
+		if err := traincase.Follow(k.Report, name, k.Runs[name], m, batches, canonical); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // loadOriginal reads the checkpoint, on top of a plain language model if the case has one. wrapped is what holds the parameters, whose names
@@ -309,7 +323,7 @@ func (k *check) loadOriginal() (m *connector.VLM, wrapped any, names func(string
 		m, err = k.load()
 		return m, m, canonical, err
 	}
-	base, err := verify.Inside(k.root, k.Base)
+	base, err := verify.Inside(k.Dir, k.Base)
 	if err != nil {
 		return nil, nil, nil, err
 	}

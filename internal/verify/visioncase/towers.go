@@ -2,9 +2,8 @@ package visioncase
 
 import (
 	"fmt"
-	"maps"
-	"slices"
 
+	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/internal/verify/traincase"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -28,6 +27,9 @@ func stack(states []*tensor.Tensor) *tensor.Tensor {
 	return tensor.Concat(0, out...)
 }
 
+// CLIPVision checks the task clip_vision.
+func CLIPVision(dir string) ([]verify.Row, error) { return each(dir, clipVision) }
+
 func clipVision(k *check) error {
 	loaded, err := vit.Load(k.dir, nn.LoadOptions{DType: nn.As(tensor.Float32)})
 	if err != nil {
@@ -37,20 +39,23 @@ func clipVision(k *check) error {
 	if !ok {
 		return fmt.Errorf("%s: the tower is no CLIP", k.dir)
 	}
-	pixels, cotangent := k.e.Tensor("in.pixel_values"), k.e.Tensor("in.cotangent.features.patch")
-	if k.e.Err != nil {
-		return k.e.Err
+	pixels, cotangent := k.Tensor("in.pixel_values"), k.Tensor("in.cotangent.features.patch")
+	if k.Err != nil {
+		return k.Err
 	}
 	states := tower.HiddenStates(pixels.NoGrad(), tower.Config().NumHiddenLayers)
-	k.output("hidden_states", stack(states))
-	k.output("pooled", tower.Pooled(states[len(states)-1]))
-	k.output("features.cls_patch", vit.Features(tower, pixels.NoGrad(), vit.Select{Layers: []int{k.Select}, Class: "cls_patch"}))
+	k.Output("hidden_states", stack(states))
+	k.Output("pooled", tower.Pooled(states[len(states)-1]))
+	k.Output("features.cls_patch", vit.Features(tower, pixels.NoGrad(), vit.Select{Layers: []int{k.Select}, Class: "cls_patch"}))
 	f := vit.Features(tower, pixels, vit.Select{Layers: []int{k.Select}, Class: "patch"})
-	k.output("features.patch", f)
+	k.Output("features.patch", f)
 	f.BackwardFrom(cotangent)
-	k.gradients(tower, canonicalTower)
+	k.Gradients(tower, canonicalTower)
 	return nil
 }
+
+// SigLIPVision checks the task siglip_vision.
+func SigLIPVision(dir string) ([]verify.Row, error) { return each(dir, siglipVision) }
 
 func siglipVision(k *check) error {
 	loaded, err := vit.Load(k.dir, nn.LoadOptions{DType: nn.As(tensor.Float32)})
@@ -61,20 +66,20 @@ func siglipVision(k *check) error {
 	if !ok {
 		return fmt.Errorf("%s: the tower is no SigLIP", k.dir)
 	}
-	pixels := k.e.Tensor("in.pixel_values")
-	byLast, byPooled := k.e.Tensor("in.cotangent.last_hidden_state"), k.e.Tensor("in.cotangent.pooled")
-	if k.e.Err != nil {
-		return k.e.Err
+	pixels := k.Tensor("in.pixel_values")
+	byLast, byPooled := k.Tensor("in.cotangent.last_hidden_state"), k.Tensor("in.cotangent.pooled")
+	if k.Err != nil {
+		return k.Err
 	}
 	states := tower.HiddenStates(pixels.NoGrad(), tower.Config().NumHiddenLayers)
-	k.output("hidden_states", stack(states))
+	k.Output("hidden_states", stack(states))
 	states = tower.HiddenStates(pixels, tower.Config().NumHiddenLayers)
 	last := tower.LastHidden(states[len(states)-1])
 	pooled := tower.Pooled(last)
-	k.output("last_hidden_state", last)
-	k.output("pooled", pooled)
+	k.Output("last_hidden_state", last)
+	k.Output("pooled", pooled)
 	last.Mul(byLast).Sum().Add(pooled.Mul(byPooled).Sum()).Backward()
-	k.gradients(tower, canonicalTower)
+	k.Gradients(tower, canonicalTower)
 	return nil
 }
 
@@ -93,15 +98,18 @@ func (m contrast) Loss(b pairs) *tensor.Tensor {
 	return vit.ContrastiveLoss(m.CLIP.Logits(m.CLIP.EncodeImage(b.pixels), m.CLIP.EncodeText(b.ids, b.lengths)), nil)
 }
 
+// CLIP checks the task clip.
+func CLIP(dir string) ([]verify.Row, error) { return each(dir, clip) }
+
 func clip(k *check) error {
 	m, err := vit.LoadCLIP(k.dir, nn.LoadOptions{DType: nn.As(tensor.Float32)})
 	if err != nil {
 		return err
 	}
-	b := pairs{pixels: k.e.Tensor("in.pixel_values"), ids: k.e.Tensor("in.input_ids")}
-	mask := k.e.Ints("in.attention_mask")
-	if k.e.Err != nil {
-		return k.e.Err
+	b := pairs{pixels: k.Tensor("in.pixel_values"), ids: k.Tensor("in.input_ids")}
+	mask := k.Ints("in.attention_mask")
+	if k.Err != nil {
+		return k.Err
 	}
 	B, T := b.ids.Dims2()
 	for row := range B {
@@ -112,22 +120,22 @@ func clip(k *check) error {
 		b.lengths = append(b.lengths, n)
 	}
 	image, text := m.EncodeImage(b.pixels), m.EncodeText(b.ids, b.lengths)
-	k.output("image_embeds", image)
-	k.output("text_embeds", text)
+	k.Output("image_embeds", image)
+	k.Output("text_embeds", text)
 	logits := m.Logits(image, text)
-	k.output("logits_per_image", logits)
-	k.masked("text_last_hidden_state", "text_last_hidden_state", m.TextHidden(b.ids, b.lengths), mask)
+	k.Output("logits_per_image", logits)
+	k.Masked("text_last_hidden_state", m.TextHidden(b.ids, b.lengths), mask)
 	n := m.Config().Vision.NumHiddenLayers
 	pooled := m.Tower().Pooled(m.Tower().HiddenStates(b.pixels.NoGrad(), n)[n])
-	if want := k.e.Tensor("out.vision_pooled"); want != nil && want.Dim(-1) == m.Config().ProjectionDim {
+	if want := k.Tensor("out.vision_pooled"); want != nil && want.Dim(-1) == m.Config().ProjectionDim {
 		pooled = m.VisualProjection.Forward(pooled) // transformers 5 hands out the pooled output after its projection
 	}
-	k.output("vision_pooled", pooled)
+	k.Output("vision_pooled", pooled)
 	loss := vit.ContrastiveLoss(logits, nil)
-	k.loss(loss)
+	k.Loss("loss", loss)
 	loss.Backward()
-	k.gradients(m, canonicalTower)
-	for _, name := range slices.Sorted(maps.Keys(k.Runs)) {
+	k.Gradients(m, canonicalTower)
+	for _, name := range verify.Sorted(k.Runs) {
 		for _, p := range nn.Params(m) {
 			p.ZeroGrad()
 		}
@@ -135,12 +143,8 @@ func clip(k *check) error {
 		if err != nil {
 			return err
 		}
-		rows, err := traincase.Follow(k.e, name, k.Runs[name], contrast{fresh}, []pairs{b}, canonicalTower, k.Tolerance)
-		if err != nil {
+		if err := traincase.Follow(k.Report, name, k.Runs[name], contrast{fresh}, []pairs{b}, canonicalTower); err != nil {
 			return err
-		}
-		for _, r := range rows {
-			k.add(r)
 		}
 	}
 	return nil

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -14,14 +16,16 @@ import (
 	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/connector/serve"
 	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/vit"
 )
 
 type serveCommand struct {
-	Models   []string `arg:"" help:"Models, as FOLDER or NAME=FOLDER: vision-language models in any layout that chat opens, plain language models, and GGUF files of those. The name is what clients ask for; default: that of the folder or file."`
+	Models   []string `arg:"" help:"Models, as FOLDER or NAME=FOLDER: vision-language models in any layout that chat opens, plain language models, GGUF files of those, and CLIP models, for embeddings. The name is what clients ask for; default: that of the folder or file."`
 	Base     string   `help:"Folder of the language model, or of the whole model, that projectors and adapters belong to."`
 	Tower    string   `aliases:"mmproj" help:"Folder of the vision tower, where a model's folder does not hold it; of a model in GGUF: the file of its vision part (mmproj)."`
 	Template string   `help:"Conversation template of plain language models, where theirs is not known."`
@@ -50,6 +54,10 @@ Example:
 // open loads a model, and names the template that it is asked with: a vision-language model, or a plain language
 // model in a folder or a GGUF file.
 func (v serveCommand) open(dir string, c console) (m serve.Model, template string, err error) {
+	if config, err := vit.ReadCLIPConfig(dir); err == nil && config.ModelType == "clip" {
+		m, err := v.openCLIP(dir, config)
+		return m, "none: embeddings only", err
+	}
 	from := source{Dir: dir, Base: v.Base, Tower: v.Tower, DType: v.DType, rounding: !v.Exact}
 	if from.adapted() || v.Base != "" || v.Tower != "" || llava.Describes(dir) {
 		a, _, err := from.open()
@@ -87,6 +95,23 @@ func (v serveCommand) open(dir string, c console) (m serve.Model, template strin
 	}
 	c.ignored(g.Ignored)
 	return serve.Language(l, t, x, g.Options, v.bounds(l.Config())), x.Name, nil
+}
+
+// openCLIP loads a CLIP, which embeds texts and images.
+func (v serveCommand) openCLIP(dir string, config vit.CLIPConfig) (serve.Model, error) {
+	m, err := vit.LoadCLIP(dir, nn.LoadOptions{DType: source{DType: v.DType}.dtype()})
+	if err != nil {
+		return nil, err
+	}
+	t, err := tokenizer.Load(dir)
+	if err != nil {
+		return nil, err
+	}
+	p, err := imaging.ReadProcessor(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		p, err = imaging.CLIP(config.Vision.ImageSize), nil
+	}
+	return serve.CLIP(m, t, p), err
 }
 
 // bounds are those of a model's engine. A quarter of the positions may be beginnings of prompts that are kept for

@@ -30,7 +30,7 @@ type piece struct {
 	finish string // at the end
 }
 
-// generate makes choice index of an answer and passes it on in pieces. An error of send, as when the client has gone,
+// generate makes one choice of an answer and passes it on in pieces. An error of send, as when the client has gone,
 // ends it.
 func (s *Server) generate(
 	ctx context.Context,
@@ -40,7 +40,6 @@ func (s *Server) generate(
 	index int,
 	send func(piece) error,
 ) (tokens int, err error) {
-	o.Seed += uint64(index)
 	until := chat.NewUntil(o.Stop...)
 	var waiting []Token
 	end, err := m.Generate(ctx, p, o, func(t Token) error {
@@ -75,11 +74,11 @@ func (s *Server) generate(
 	return tokens, send(piece{index, text + until.Rest(), waiting, end.Reason})
 }
 
-// choices makes n answers at once.
+// choices makes n answers to each prompt at once: those of the first prompt are 0 to n−1, and so on.
 func (s *Server) choices(
 	ctx context.Context,
 	m Model,
-	p Prompt,
+	prompts []Prompt,
 	o Sampling,
 	n int,
 	send func(piece) error,
@@ -87,20 +86,21 @@ func (s *Server) choices(
 	if !o.Seeded {
 		o.Seed = randomSeed()
 	}
-	if n == 1 {
-		return s.generate(ctx, m, p, o, 0, send)
+	if n*len(prompts) == 1 {
+		return s.generate(ctx, m, prompts[0], o, 0, send)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var lock sync.Mutex
 	var group sync.WaitGroup
-	for i := range n {
+	for i := range n * len(prompts) {
 		o := o
+		o.Seed += uint64(i % n)
 		if o.Constraint != nil {
 			o.Constraint = o.Constraint.Fresh()
 		}
 		group.Go(func() {
-			k, e := s.generate(ctx, m, p, o, i, func(x piece) error {
+			k, e := s.generate(ctx, m, prompts[i/n], o, i, func(x piece) error {
 				lock.Lock()
 				defer lock.Unlock()
 				return send(x)

@@ -203,7 +203,7 @@ func TestAssistantKeepsASchema(t *testing.T) {
 func TestAssistantEmbeds(t *testing.T) {
 	a := tiny(t)
 	m := Language(a.Model.Language, a.Tokenizer, a.Template, a.Options, llm.EngineConfig{})
-	v, tokens, err := m.Embed(t.Context(), []string{"a cat", "a dog", "a cat"})
+	v, tokens, err := m.Embed(t.Context(), []Input{{Text: "a cat"}, {Text: "a dog"}, {IDs: a.Tokenizer.Wrap(a.Tokenizer.Encode("a cat"))}})
 	require.NoError(t, err)
 	require.Equal(t, v[0], v[2])
 	require.NotEqual(t, v[0], v[1])

@@ -27,6 +27,12 @@ func (s *Server) conversation(ctx context.Context, list []message) (Conversation
 		if !ok {
 			return c, invalid(field+".role", "%.50q is not system, developer, user, assistant or tool", m.Role)
 		}
+		if m.FunctionCall != nil {
+			return c, unsupported(field+".function_call", "is not supported: use tool_calls")
+		}
+		if m.Audio != nil {
+			return c, unsupported(field+".audio", "is not supported")
+		}
 		out := Message{Role: role}
 		if m.Content.null && len(m.ToolCalls) == 0 ||
 			m.Content.parts == nil && len(m.ToolCalls) == 0 && !m.Content.null {
@@ -93,6 +99,10 @@ func logprobs(asked bool, tokens []Token) any {
 	if !asked {
 		return nil
 	}
+	return map[string]any{"content": described(tokens), "refusal": nil}
+}
+
+func described(tokens []Token) []logprob {
 	list := []logprob{}
 	for _, t := range tokens {
 		l := describe(t.Bytes, t.LogProb)
@@ -103,13 +113,13 @@ func logprobs(asked bool, tokens []Token) any {
 		l.Top = &top
 		list = append(list, l)
 	}
-	return map[string]any{"content": list, "refusal": nil}
+	return list
 }
 
 // chat answers POST /v1/chat/completions.
 func (s *Server) chat(w http.ResponseWriter, r *http.Request) {
 	var q chatRequest
-	if p := readBody(w, r, s.config.Limits.Body, &q); p != nil {
+	if p := s.readBody(w, r, &q); p != nil {
 		p.write(w)
 		return
 	}
@@ -213,7 +223,7 @@ type chatJob struct {
 
 func (j *chatJob) whole(ctx context.Context, w http.ResponseWriter) *problem {
 	answers := make([]answer, j.n)
-	tokens, err := j.server.choices(ctx, j.model, j.prompt, j.sampling, j.n, func(p piece) error {
+	tokens, err := j.server.choices(ctx, j.model, []Prompt{j.prompt}, j.sampling, j.n, func(p piece) error {
 		a := &answers[p.index]
 		a.text.WriteString(p.text)
 		a.tokens = append(a.tokens, p.tokens...)
@@ -272,7 +282,7 @@ func (j *chatJob) stream(ctx context.Context, w http.ResponseWriter) *problem {
 	for i := range collectors {
 		collectors[i] = j.calls.collect()
 	}
-	tokens, err := j.server.choices(ctx, j.model, j.prompt, j.sampling, j.n, func(p piece) error {
+	tokens, err := j.server.choices(ctx, j.model, []Prompt{j.prompt}, j.sampling, j.n, func(p piece) error {
 		if err := begin(p.index); err != nil {
 			return err
 		}

@@ -2,11 +2,6 @@ package serve
 
 import (
 	"context"
-	"encoding/base64"
-	"encoding/binary"
-	"encoding/json"
-	"errors"
-	"math"
 	"net/http"
 	"strings"
 	"time"
@@ -15,7 +10,7 @@ import (
 // completionRequest is the body of POST /v1/completions.
 type completionRequest struct {
 	Model  string `json:"model"`
-	Prompt *texts `json:"prompt"`
+	Prompt inputs `json:"prompt"`
 	common
 	Logprobs *int    `json:"logprobs"`
 	Echo     *bool   `json:"echo"`
@@ -23,27 +18,10 @@ type completionRequest struct {
 	BestOf   *int    `json:"best_of"`
 }
 
-// texts is a string, or several.
-type texts []string
-
-func (t *texts) UnmarshalJSON(b []byte) error {
-	var one string
-	if json.Unmarshal(b, &one) == nil {
-		*t = texts{one}
-		return nil
-	}
-	var many []string
-	if json.Unmarshal(b, &many) != nil {
-		return invalid("input or prompt", "must be a string or a list of strings; token ids are not supported")
-	}
-	*t = many
-	return nil
-}
-
 // complete answers POST /v1/completions.
 func (s *Server) complete(w http.ResponseWriter, r *http.Request) {
 	var q completionRequest
-	p := readBody(w, r, s.config.Limits.Body, &q)
+	p := s.readBody(w, r, &q)
 	if p == nil {
 		p = s.answerCompletion(w, r, &q)
 	}
@@ -62,8 +40,12 @@ func (s *Server) answerCompletion(w http.ResponseWriter, r *http.Request, q *com
 		return p
 	}
 	switch {
-	case q.Prompt == nil || len(*q.Prompt) != 1:
-		return invalid("prompt", "must be one string")
+	case len(q.Prompt) == 0:
+		return invalid("prompt", "is missing or empty")
+	case len(q.Prompt)*or(q.N, 1) > s.config.Limits.Inputs:
+		return invalid("prompt", "%d answers of at most %d", len(q.Prompt)*or(q.N, 1), s.config.Limits.Inputs)
+	case is(q.Echo) && q.Logprobs != nil:
+		return unsupported("echo", "is not supported with logprobs: those of the prompt are not computed")
 	case q.Suffix != nil:
 		return unsupported("suffix", "is not supported")
 	case q.BestOf != nil && *q.BestOf != or(q.N, 1):
@@ -83,26 +65,46 @@ func (s *Server) answerCompletion(w http.ResponseWriter, r *http.Request, q *com
 	defer leave()
 	ctx, cancel := context.WithTimeout(r.Context(), s.config.Limits.Answer)
 	defer cancel()
-	prompt, err := m.Prepare(ctx, Conversation{Text: (*q.Prompt)[0]})
-	if err != nil {
-		return s.unfit(m, "prompt", err)
-	}
-	if p := fit(m, prompt, &o, s.config.Limits.Tokens); p != nil {
-		p.param = "prompt"
+	list, p := s.inputs(ctx, "prompt", q.Prompt)
+	if p != nil {
 		return p
+	}
+	var prompts []Prompt
+	var echo []string
+	least := o // what the longest prompt leaves
+	for i, x := range list {
+		switch {
+		case x.Image != nil:
+			return invalid(at("prompt", i), "images belong to chat")
+		case x.IDs != nil && is(q.Echo):
+			return unsupported("echo", "is not supported with token ids")
+		}
+		prompt, err := m.Prepare(ctx, Conversation{Text: x.Text, IDs: x.IDs})
+		if err != nil {
+			return s.unfit(m, "prompt", err)
+		}
+		fitted := o
+		if p := fit(m, prompt, &fitted, s.config.Limits.Tokens); p != nil {
+			p.param = "prompt"
+			return p
+		}
+		if i == 0 || fitted.MaxTokens < least.MaxTokens {
+			least = fitted
+		}
+		prompts, echo = append(prompts, prompt), append(echo, x.Text)
 	}
 	job := completionJob{
 		server:   s,
 		model:    m,
-		prompt:   prompt,
-		sampling: o,
+		prompts:  prompts,
+		sampling: least,
 		n:        or(q.N, 1),
 		id:       newID("cmpl-"),
 		name:     q.Model,
 		created:  time.Now().Unix(),
 	}
 	if is(q.Echo) {
-		job.echo = (*q.Prompt)[0]
+		job.echo = echo
 	}
 	if is(q.Stream) {
 		job.usage = q.StreamOptions != nil && is(q.StreamOptions.IncludeUsage)
@@ -115,10 +117,10 @@ func (s *Server) answerCompletion(w http.ResponseWriter, r *http.Request, q *com
 type completionJob struct {
 	server   *Server
 	model    Model
-	prompt   Prompt
+	prompts  []Prompt
 	sampling Sampling
-	n        int
-	echo     string
+	n        int      // answers to each prompt, which follow one another
+	echo     []string // texts of the prompts, before their answers; nil: not asked for
 	id       string
 	name     string
 	created  int64
@@ -154,7 +156,7 @@ func (j *completionJob) logprobs(tokens []Token) any {
 		Top     []map[string]float64 `json:"top_logprobs"`
 		Offsets []int                `json:"text_offset"`
 	}
-	at := len(j.echo)
+	at := 0
 	for _, t := range tokens {
 		text := strings.ToValidUTF8(string(t.Bytes), "\ufffd")
 		top := map[string]float64{}
@@ -179,13 +181,25 @@ func (j *completionJob) logprobs(tokens []Token) any {
 	return out
 }
 
+// echoed is what the text of a choice begins with.
+func (j *completionJob) echoed(choice int) string {
+	if j.echo == nil {
+		return ""
+	}
+	return j.echo[choice/j.n]
+}
+
 func (j *completionJob) used(tokens int) usage {
-	return usage{j.prompt.Tokens(), tokens, j.prompt.Tokens() + tokens}
+	read := 0
+	for _, p := range j.prompts {
+		read += p.Tokens()
+	}
+	return usage{read, tokens, read + tokens}
 }
 
 func (j *completionJob) whole(ctx context.Context, w http.ResponseWriter) *problem {
-	answers := make([]answer, j.n)
-	tokens, err := j.server.choices(ctx, j.model, j.prompt, j.sampling, j.n, func(p piece) error {
+	answers := make([]answer, j.n*len(j.prompts))
+	tokens, err := j.server.choices(ctx, j.model, j.prompts, j.sampling, j.n, func(p piece) error {
 		a := &answers[p.index]
 		a.text.WriteString(p.text)
 		a.tokens, a.finish = append(a.tokens, p.tokens...), p.finish
@@ -196,7 +210,7 @@ func (j *completionJob) whole(ctx context.Context, w http.ResponseWriter) *probl
 	}
 	choices := []any{}
 	for i := range answers {
-		choices = append(choices, j.choice(i, j.echo+answers[i].text.String(), answers[i].tokens, answers[i].finish))
+		choices = append(choices, j.choice(i, j.echoed(i)+answers[i].text.String(), answers[i].tokens, answers[i].finish))
 	}
 	writeJSON(w, http.StatusOK, j.object(choices, j.used(tokens)))
 	return nil
@@ -204,10 +218,10 @@ func (j *completionJob) whole(ctx context.Context, w http.ResponseWriter) *probl
 
 func (j *completionJob) stream(ctx context.Context, w http.ResponseWriter) *problem {
 	e := newEvents(w, j.server.config.Limits.Write)
-	begun := make([]bool, j.n)
-	tokens, err := j.server.choices(ctx, j.model, j.prompt, j.sampling, j.n, func(p piece) error {
+	begun := make([]bool, j.n*len(j.prompts))
+	tokens, err := j.server.choices(ctx, j.model, j.prompts, j.sampling, j.n, func(p piece) error {
 		if !begun[p.index] {
-			begun[p.index], p.text = true, j.echo+p.text
+			begun[p.index], p.text = true, j.echoed(p.index)+p.text
 		}
 		var finish any
 		if p.finish != "" {
@@ -226,77 +240,5 @@ func (j *completionJob) stream(ctx context.Context, w http.ResponseWriter) *prob
 		return nil
 	}
 	e.done()
-	return nil
-}
-
-// embeddingRequest is the body of POST /v1/embeddings.
-type embeddingRequest struct {
-	Model      string  `json:"model"`
-	Input      *texts  `json:"input"`
-	Format     *string `json:"encoding_format"`
-	Dimensions *int    `json:"dimensions"`
-}
-
-// embed answers POST /v1/embeddings.
-func (s *Server) embed(w http.ResponseWriter, r *http.Request) {
-	var q embeddingRequest
-	p := readBody(w, r, s.config.Limits.Body, &q)
-	if p == nil {
-		p = s.answerEmbedding(w, r, &q)
-	}
-	if p != nil {
-		p.write(w)
-	}
-}
-
-func (s *Server) answerEmbedding(w http.ResponseWriter, r *http.Request, q *embeddingRequest) *problem {
-	m, p := s.model(q.Model)
-	if p != nil {
-		return p
-	}
-	format := or(q.Format, "float")
-	switch {
-	case q.Input == nil || len(*q.Input) == 0:
-		return invalid("input", "is missing or empty")
-	case len(*q.Input) > s.config.Limits.Inputs:
-		return invalid("input", "%d texts of at most %d", len(*q.Input), s.config.Limits.Inputs)
-	case format != "float" && format != "base64":
-		return invalid("encoding_format", "%.50q is not float or base64", format)
-	case q.Dimensions != nil:
-		return unsupported("dimensions", "is not supported: vectors have the model's own length")
-	}
-	for i, t := range *q.Input {
-		if t == "" {
-			return invalid(at("input", i), "is empty")
-		}
-	}
-	leave, p := s.enter(r.Context())
-	if p != nil {
-		return p
-	}
-	defer leave()
-	ctx, cancel := context.WithTimeout(r.Context(), s.config.Limits.Answer)
-	defer cancel()
-	vectors, tokens, err := m.Embed(ctx, *q.Input)
-	if errors.Is(err, ErrNoEmbeddings) {
-		return refused(http.StatusNotImplemented, "no_embeddings", "model %s has no embeddings", quote(q.Model))
-	}
-	if err != nil {
-		return s.unfit(m, "input", err)
-	}
-	data := []any{}
-	for i, v := range vectors {
-		var e any = v
-		if format == "base64" {
-			b := make([]byte, 0, 4*len(v))
-			for _, x := range v {
-				b = binary.LittleEndian.AppendUint32(b, math.Float32bits(x))
-			}
-			e = base64.StdEncoding.EncodeToString(b)
-		}
-		data = append(data, map[string]any{"object": "embedding", "index": i, "embedding": e})
-	}
-	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": data, "model": q.Model,
-		"usage": map[string]any{"prompt_tokens": tokens, "total_tokens": tokens}})
 	return nil
 }

@@ -34,6 +34,9 @@ func (m *letters) Images() bool { return true }
 func (m *letters) Prepare(_ context.Context, c Conversation) (Prompt, error) {
 	h := fnv.New64a()
 	tokens := 1
+	for _, id := range c.IDs {
+		c.Text += said[int(id)%len(said)]
+	}
 	h.Write([]byte(c.Text))
 	tokens += len(c.Text)
 	for _, x := range c.Messages {
@@ -140,8 +143,15 @@ func (m *letters) Generate(ctx context.Context, p Prompt, s Sampling, each func(
 	return Finish{Reason: "length", Rest: strings.ToValidUTF8(string(held), "\ufffd")}, nil
 }
 
-func (m *letters) Embed(_ context.Context, texts []string) (vectors [][]float32, tokens int, err error) {
-	for _, t := range texts {
+func (m *letters) Embed(_ context.Context, inputs []Input) (vectors [][]float32, tokens int, err error) {
+	for _, in := range inputs {
+		t := in.Text
+		if in.Image != nil {
+			t = string(in.Image.Pix)
+		}
+		for _, id := range in.IDs {
+			t += said[int(id)%len(said)]
+		}
 		v := []float32{1, 2, float32(len(t))}
 		n := float32(math.Sqrt(float64(5 + len(t)*len(t))))
 		for i := range v {

@@ -3,6 +3,7 @@ package serve
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"io"
 	"mime"
 	"net"
 	"net/http"
@@ -23,9 +24,58 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
+		if s.permit(w, r) {
+			return
+		}
+		body := &counted{ReadCloser: r.Body, server: s}
+		defer body.free()
+		r.Body = body
 		next.ServeHTTP(w, r)
 	})
 }
+
+// permit tells a browser that an allowed page of another origin may read the answer. It reports true if the browser
+// only asked whether it may.
+func (s *Server) permit(w http.ResponseWriter, r *http.Request) (asked bool) {
+	o := r.Header.Get("Origin")
+	if o == "" || !slices.Contains(s.config.Origins, o) {
+		return false
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", o)
+	h.Set("Access-Control-Expose-Headers", "Retry-After")
+	h.Add("Vary", "Origin")
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, POST")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
+// bodies is how many bodies of the largest size there may be at once, in bytes.
+const bodies = 8
+
+// counted is a request's body. What is read of all bodies together is bounded until they are answered.
+type counted struct {
+	io.ReadCloser
+	server *Server
+	n      int64
+}
+
+func (b *counted) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.n += int64(n)
+	if b.server.reading.Add(int64(n)) > bodies*b.server.config.Limits.Body {
+		return n, busy(http.StatusTooManyRequests, "rate_limit_exceeded",
+			"the server has as many large requests as it can take: try again in a second", 1)
+	}
+	return n, err
+}
+
+func (b *counted) free() { b.server.reading.Add(-b.n) }
 
 func (s *Server) check(r *http.Request) *problem {
 	if !s.knownHost(r.Host) {
@@ -40,7 +90,7 @@ func (s *Server) check(r *http.Request) *problem {
 		r.Header.Get("Sec-Fetch-Site") == "cross-site" && o == "" && r.Method != http.MethodGet {
 		return refused(http.StatusForbidden, "origin_not_allowed", "origin %.100q may not use this server", o)
 	}
-	if s.config.APIKey != "" && needsKey(r.URL.Path) && !s.hasKey(r) {
+	if s.config.APIKey != "" && r.Method != http.MethodOptions && needsKey(r.URL.Path) && !s.hasKey(r) {
 		return &problem{status: http.StatusUnauthorized, kind: "invalid_request_error", code: "invalid_api_key",
 			message: "the API key is missing or wrong: send it as Authorization: Bearer KEY"}
 	}

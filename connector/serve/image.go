@@ -36,9 +36,9 @@ func (g *images) open(ctx context.Context, field, address string) (*imaging.RGB,
 	return g.decode(field, raw)
 }
 
-// decode decodes a file's bytes.
+// decode decodes a file's bytes, and turns the image as its EXIF data says.
 func (g *images) decode(field string, raw []byte) (*imaging.RGB, *problem) {
-	m, err := imaging.Decode(raw, imaging.Options{Limits: g.server.config.Limits.Image})
+	m, err := imaging.Decode(raw, imaging.Options{Limits: g.server.config.Limits.Image, Orient: true})
 	if err != nil {
 		return nil, invalid(field, "%v", err)
 	}

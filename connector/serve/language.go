@@ -73,7 +73,11 @@ func (m *language) Prepare(_ context.Context, c Conversation) (Prompt, error) {
 
 func (m *language) prepare(c Conversation) (Prompt, error) {
 	if c.Messages == nil {
-		return m.checked(words{m.tokenizer.Wrap(m.tokenizer.Encode(c.Text)), m.options.StopStrings})
+		ids, err := m.ids(Input{Text: c.Text, IDs: c.IDs})
+		if err != nil {
+			return nil, err
+		}
+		return m.checked(words{ids, m.options.StopStrings})
 	}
 	turns, images, t, err := m.turns(c)
 	if err != nil {
@@ -255,15 +259,34 @@ func (m *language) settings(s Sampling) llm.Options {
 	return o
 }
 
+// ids are the token ids of an input that is text.
+func (m *language) ids(in Input) ([]int32, error) {
+	if in.Image != nil {
+		return nil, errors.New("this model embeds texts only")
+	}
+	if in.IDs == nil {
+		return m.tokenizer.Wrap(m.tokenizer.Encode(in.Text)), nil
+	}
+	for _, id := range in.IDs {
+		if size := m.model.Config().VocabSize; id < 0 || int(id) >= size {
+			return nil, fmt.Errorf("token id %d is outside the vocabulary of %d", id, size)
+		}
+	}
+	return in.IDs, nil
+}
+
 // Embed implements [Model]: the mean of the last hidden states of a text, of length 1.
-func (m *language) Embed(ctx context.Context, texts []string) (vectors [][]float32, tokens int, err error) {
-	for i, t := range texts {
+func (m *language) Embed(ctx context.Context, inputs []Input) (vectors [][]float32, tokens int, err error) {
+	for i, in := range inputs {
 		if err := ctx.Err(); err != nil {
 			return nil, 0, err
 		}
-		ids := m.tokenizer.Wrap(m.tokenizer.Encode(t))
+		ids, err := m.ids(in)
+		if err != nil {
+			return nil, 0, err
+		}
 		if len(ids) > m.Context() {
-			return nil, 0, fmt.Errorf("%w: text %d has %d tokens", ErrTooLong, i, len(ids))
+			return nil, 0, fmt.Errorf("%w: input %d has %d tokens", ErrTooLong, i, len(ids))
 		}
 		tokens += len(ids)
 		var v []float32

@@ -18,9 +18,9 @@ type Model interface {
 	// error, which it passes on, and ends within one token when ctx does.
 	Generate(ctx context.Context, p Prompt, s Sampling, each func(Token) error) (Finish, error)
 
-	// Embed returns one vector of length 1 for each text, and the number of tokens read. A model without embeddings
-	// returns ErrNoEmbeddings.
-	Embed(ctx context.Context, texts []string) (vectors [][]float32, tokens int, err error)
+	// Embed returns one vector of length 1 for each input, and the number of positions read. A model without
+	// embeddings returns ErrNoEmbeddings; other errors are about the inputs.
+	Embed(ctx context.Context, inputs []Input) (vectors [][]float32, tokens int, err error)
 
 	Context() int // positions that prompt and answer have together
 	Images() bool // whether it sees images
@@ -34,7 +34,8 @@ type Prompt interface {
 // Conversation is what a prompt is made of.
 type Conversation struct {
 	Messages []Message
-	Text     string // instead of messages: a text that goes on as it is
+	Text     string  // instead of messages: a text that goes on as it is
+	IDs      []int32 // instead of both: token ids that go on as they are
 }
 
 // Message is one turn.

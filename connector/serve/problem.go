@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // problem is an error that a client is told, as OpenAI's error object.
@@ -80,6 +81,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Minute)) // not every one has deadlines
 	w.WriteHeader(status)
 	_, _ = w.Write(append(b, '\n')) // who hung up does not read it
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,6 +25,7 @@ type chatRequest struct {
 	ResponseFormat      *responseFormat `json:"response_format"`
 	Tools               []tool          `json:"tools"`
 	ToolChoice          *toolChoice     `json:"tool_choice"`
+	ParallelToolCalls   *bool           `json:"parallel_tool_calls"`
 
 	Audio        any      `json:"audio"`
 	Modalities   []string `json:"modalities"`
@@ -83,6 +85,9 @@ type message struct {
 	Name       *string    `json:"name"`
 	ToolCalls  []toolCall `json:"tool_calls"`
 	ToolCallID *string    `json:"tool_call_id"`
+
+	FunctionCall any `json:"function_call"`
+	Audio        any `json:"audio"`
 }
 
 // content is text or a list of parts.
@@ -115,17 +120,69 @@ func (c *content) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &c.parts)
 }
 
-// readBody decodes a JSON object into v, of at most limit bytes.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64, v any) *problem {
+// accounting are fields that change no answer: they are ignored, without a word in the log.
+var accounting = map[string]bool{"user": true, "metadata": true, "store": true, "service_tier": true,
+	"safety_identifier": true, "prompt_cache_key": true, "prompt_cache_retention": true, "keep_alive": true}
+
+// readBody decodes a JSON object into v. Fields that v does not have are ignored; the log names them.
+func (s *Server) readBody(w http.ResponseWriter, r *http.Request, v any) *problem {
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return refused(http.StatusUnsupportedMediaType, "unsupported_media_type",
+			"Content-Encoding %.50q is not supported: send the body as it is", e)
+	}
+	limit := s.config.Limits.Body
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	var large *http.MaxBytesError
+	var own *problem
 	switch {
 	case errors.As(err, &large):
 		return tooLarge(limit)
+	case errors.As(err, &own):
+		return own
 	case err != nil:
-		return refused(http.StatusBadRequest, "", "reading the request: %v", err)
+		return refused(http.StatusBadRequest, "", "the request's body ends early, or comes too slowly")
 	}
-	return decode(b, v)
+	if p := decode(b, v); p != nil {
+		return p
+	}
+	if s.config.Log != nil {
+		if names := unknown(b, v); len(names) > 0 {
+			s.log("%s: ignored fields that are not known: %.500s", r.URL.Path, strings.Join(names, ", "))
+		}
+	}
+	return nil
+}
+
+// skipped is a JSON value that nobody reads.
+type skipped struct{}
+
+func (skipped) UnmarshalJSON([]byte) error { return nil }
+
+// unknown lists the fields of the JSON object b that the struct v points to does not have.
+func unknown(b []byte, v any) (names []string) {
+	var given map[string]skipped
+	if json.Unmarshal(b, &given) != nil {
+		return nil
+	}
+	known := fields(reflect.TypeOf(v).Elem())
+	for name := range given {
+		if n := strings.ToLower(name); !known[n] && !accounting[n] { // as encoding/json compares them
+			names = append(names, fmt.Sprintf("%.50q", name))
+		}
+	}
+	slices.Sort(names)
+	return names[:min(len(names), 10)]
+}
+
+// fields are the JSON names of a struct's fields.
+func fields(t reflect.Type) map[string]bool {
+	names := map[string]bool{}
+	for _, f := range reflect.VisibleFields(t) {
+		if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+			names[name] = true
+		}
+	}
+	return names
 }
 
 // decode reads the JSON object b into v.
@@ -283,7 +340,7 @@ func (q *chatRequest) check(l Limits) (Sampling, *problem) {
 	if p := number("top_logprobs", q.TopLogprobs, 0, 20); p != nil {
 		return s, p
 	}
-	if q.TopLogprobs != nil && !is(q.Logprobs) {
+	if or(q.TopLogprobs, 0) > 0 && !is(q.Logprobs) {
 		return s, invalid("top_logprobs", "needs logprobs to be true")
 	}
 	s.LogProbs, s.TopLogProbs = is(q.Logprobs), or(q.TopLogprobs, 0)

@@ -86,6 +86,7 @@ type Server struct {
 	metrics metrics
 	slots   chan struct{}
 	closing atomic.Bool
+	reading atomic.Int64 // bytes of bodies that are being answered
 	started time.Time
 }
 
@@ -107,8 +108,11 @@ func New(c Config) *Server {
 	mux.HandleFunc("GET /v1/models/{name...}", s.describe)
 	mux.HandleFunc("POST /api/chat", s.ollamaChat)
 	mux.HandleFunc("POST /api/generate", s.ollamaGenerate)
+	mux.HandleFunc("POST /api/embed", s.ollamaEmbed)
+	mux.HandleFunc("POST /api/embeddings", s.ollamaEmbeddings)
 	mux.HandleFunc("POST /api/show", s.ollamaShow)
 	mux.HandleFunc("GET /api/tags", s.ollamaTags)
+	mux.HandleFunc("GET /api/ps", s.ollamaTags)
 	mux.HandleFunc("GET /api/version", s.ollamaVersion)
 	mux.HandleFunc("GET /health", s.health)
 	mux.HandleFunc("GET /metrics", s.metrics.write)
@@ -125,6 +129,7 @@ func (s *Server) Add(name string, m Model) { s.models = append(s.models, served{
 // object.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.metrics.requests.Add(1)
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // that of the connection's last answer
 	s.mux.ServeHTTP(w, r)
 }
 

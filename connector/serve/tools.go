@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -55,21 +56,30 @@ func (t *toolChoice) UnmarshalJSON(b []byte) error {
 // calls is what a request says about tools.
 type calls struct {
 	offered []*function
+	one     bool     // an answer is one call at most
 	grammar *grammar // of an answer that must be a call; nil: it may be text
 }
 
-// mostTools bounds how many functions a request may offer.
-const mostTools = 128
+// mostTools bounds how many functions a request may offer, mostCalls how many of an answer that must be calls.
+const (
+	mostTools = 128
+	mostCalls = 8
+)
 
-// tools checks the functions that are offered.
+// tools checks the functions that are offered. An answer may hold several calls unless the client refuses them; one
+// that must be a call is one, unless the client asks for several.
 func (q *chatRequest) tools() (*calls, *problem) {
-	c := &calls{}
-	if len(q.Tools) > mostTools {
-		return c, invalid("tools", "%d of at most %d", len(q.Tools), mostTools)
+	return offer(q.Tools, q.ToolChoice, q.ParallelToolCalls)
+}
+
+func offer(tools []tool, choice *toolChoice, parallel *bool) (*calls, *problem) {
+	c := &calls{one: !or(parallel, true)}
+	if len(tools) > mostTools {
+		return c, invalid("tools", "%d of at most %d", len(tools), mostTools)
 	}
 	var demanded []*node
 	seen := map[string]bool{}
-	for i, t := range q.Tools {
+	for i, t := range tools {
 		field := at("tools", i)
 		if t.Type != "function" || t.Function == nil {
 			return c, invalid(field+".type", "%.50q is not function, or there is no function", t.Type)
@@ -80,8 +90,8 @@ func (q *chatRequest) tools() (*calls, *problem) {
 		}
 		seen[f.Name] = true
 		c.offered = append(c.offered, f)
-		if q.ToolChoice == nil || q.ToolChoice.mode != "required" ||
-			q.ToolChoice.name != "" && q.ToolChoice.name != f.Name {
+		if choice == nil || choice.mode != "required" ||
+			choice.name != "" && choice.name != f.Name {
 			continue
 		}
 		g, p := schemaGrammar(field+".function.parameters", f.Parameters)
@@ -94,13 +104,16 @@ func (q *chatRequest) tools() (*calls, *problem) {
 		)
 	}
 	switch {
-	case q.ToolChoice == nil || q.ToolChoice.mode == "auto":
-	case q.ToolChoice.mode == "none":
+	case choice == nil || choice.mode == "auto":
+	case choice.mode == "none":
 		c.offered = nil
-	case len(demanded) == 0 && q.ToolChoice.name != "":
-		return c, invalid("tool_choice", "there is no tool %.70q", q.ToolChoice.name)
+	case len(demanded) == 0 && choice.name != "":
+		return c, invalid("tool_choice", "there is no tool %.70q", choice.name)
 	case len(demanded) == 0:
 		return c, invalid("tool_choice", "there are no tools to choose from")
+	case is(parallel) && choice.name == "":
+		call := either(demanded...)
+		c.grammar = newGrammar(either(call, listOf(call, 1, mostCalls)))
 	default:
 		c.grammar = newGrammar(either(demanded...))
 	}
@@ -114,7 +127,11 @@ func (c *calls) describe(to *Conversation) {
 	}
 	var b strings.Builder
 	b.WriteString("You may call one of these functions. To call it, answer with nothing but a JSON object " +
-		`{"name": "…", "arguments": {…}}; else answer in plain text.` + "\n")
+		`{"name": "…", "arguments": {…}}`)
+	if !c.one {
+		b.WriteString(", or, for several calls, a JSON array of such objects")
+	}
+	b.WriteString("; else answer in plain text.\n")
 	for _, f := range c.offered {
 		parameters := bytes.TrimSpace(f.Parameters)
 		var compact bytes.Buffer
@@ -134,6 +151,7 @@ func (c *calls) describe(to *Conversation) {
 
 // addToolCalls writes earlier calls and their results as the text that the model reads.
 func addToolCalls(to *Message, field string, m message) *problem {
+	var list []string
 	for i, call := range m.ToolCalls {
 		field := at(field+".tool_calls", i)
 		if m.Role != "assistant" {
@@ -143,10 +161,14 @@ func addToolCalls(to *Message, field string, m message) *problem {
 			return invalid(field+".function.arguments", "is not JSON in a string")
 		}
 		name, _ := json.Marshal(call.Function.Name)
-		to.Parts = append(
-			to.Parts,
-			Part{Text: fmt.Sprintf(`{"name": %s, "arguments": %s}`, name, call.Function.Arguments)},
-		)
+		list = append(list, fmt.Sprintf(`{"name": %s, "arguments": %s}`, name, call.Function.Arguments))
+	}
+	switch len(list) {
+	case 0:
+	case 1:
+		to.Parts = append(to.Parts, Part{Text: list[0]})
+	default:
+		to.Parts = append(to.Parts, Part{Text: "[" + strings.Join(list, ", ") + "]"})
 	}
 	if m.Role == "tool" {
 		if m.ToolCallID == nil || *m.ToolCallID == "" {
@@ -157,35 +179,48 @@ func addToolCalls(to *Message, field string, m message) *problem {
 	return nil
 }
 
-// parse reads an answer as a call of an offered function.
-func (c *calls) parse(answer string) (toolCall, bool) {
-	var call toolCall
-	var said struct {
+// parse reads an answer as calls of offered functions: one, several after one another, or a list of them.
+func (c *calls) parse(answer string) (list []toolCall) {
+	if len(c.offered) == 0 {
+		return nil
+	}
+	type said struct {
 		Name      string          `json:"name"`
 		Arguments json.RawMessage `json:"arguments"`
 	}
-	if len(c.offered) == 0 || json.Unmarshal([]byte(answer), &said) != nil {
-		return call, false
-	}
-	for _, f := range c.offered {
-		if f.Name == said.Name && bytes.HasPrefix(bytes.TrimSpace(said.Arguments), []byte("{")) {
-			call.ID, call.Type = newID("call_"), "function"
-			call.Function.Name, call.Function.Arguments = said.Name, string(said.Arguments)
-			return call, true
+	var all []said
+	if strings.HasPrefix(answer, "[") {
+		if json.Unmarshal([]byte(answer), &all) != nil {
+			return nil
+		}
+	} else {
+		for d := json.NewDecoder(strings.NewReader(answer)); d.More(); {
+			var one said
+			if d.Decode(&one) != nil {
+				return nil
+			}
+			all = append(all, one)
 		}
 	}
-	return call, false
+	for _, x := range all {
+		offered := func(f *function) bool { return f.Name == x.Name }
+		if !slices.ContainsFunc(c.offered, offered) || !bytes.HasPrefix(bytes.TrimSpace(x.Arguments), []byte("{")) {
+			return nil
+		}
+		call := toolCall{ID: newID("call_"), Type: "function"}
+		call.Function.Name, call.Function.Arguments = x.Name, string(x.Arguments)
+		list = append(list, call)
+	}
+	if c.one && len(list) > 1 {
+		list = list[:1]
+	}
+	return list
 }
 
 // message is a whole answer.
 func (c *calls) message(answer, finish string) (message map[string]any, reason string) {
-	if call, ok := c.parse(answer); ok {
-		return map[string]any{
-			"role":       "assistant",
-			"content":    nil,
-			"refusal":    nil,
-			"tool_calls": []toolCall{call},
-		}, "tool_calls"
+	if list := c.parse(answer); list != nil {
+		return map[string]any{"role": "assistant", "content": nil, "refusal": nil, "tool_calls": list}, "tool_calls"
 	}
 	return map[string]any{"role": "assistant", "content": answer, "refusal": nil}, finish
 }
@@ -203,7 +238,7 @@ func (c *collector) add(text string) []map[string]any {
 	if !c.begun {
 		c.held += text
 		c.held = strings.TrimLeft(c.held, " \n\t")
-		if c.held == "" || len(c.calls.offered) > 0 && c.held[0] == '{' {
+		if c.held == "" || len(c.calls.offered) > 0 && (c.held[0] == '{' || c.held[0] == '[') {
 			return nil
 		}
 		text, c.held, c.begun = c.held, "", true
@@ -219,16 +254,19 @@ func (c *collector) end(finish string) ([]map[string]any, string) {
 	if c.begun || c.held == "" {
 		return nil, finish
 	}
-	call, ok := c.calls.parse(strings.TrimSpace(c.held))
-	if !ok {
+	list := c.calls.parse(strings.TrimSpace(c.held))
+	if list == nil {
 		return []map[string]any{{"content": c.held}}, finish
 	}
-	first := map[string]any{
-		"index":    0,
-		"id":       call.ID,
-		"type":     "function",
-		"function": map[string]any{"name": call.Function.Name, "arguments": ""},
+	var deltas []map[string]any
+	for i, call := range list {
+		for _, part := range []any{
+			map[string]any{"index": i, "id": call.ID, "type": "function",
+				"function": map[string]any{"name": call.Function.Name, "arguments": ""}},
+			map[string]any{"index": i, "function": map[string]any{"arguments": call.Function.Arguments}},
+		} {
+			deltas = append(deltas, map[string]any{"tool_calls": []any{part}})
+		}
 	}
-	then := map[string]any{"index": 0, "function": map[string]any{"arguments": call.Function.Arguments}}
-	return []map[string]any{{"tool_calls": []any{first}}, {"tool_calls": []any{then}}}, "tool_calls"
+	return deltas, "tool_calls"
 }

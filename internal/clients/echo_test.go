@@ -61,10 +61,10 @@ func (e echo) Generate(
 	return serve.Finish{Reason: "stop"}, nil
 }
 
-func (echo) Embed(_ context.Context, texts []string) ([][]float32, int, error) {
+func (echo) Embed(_ context.Context, texts []serve.Input) ([][]float32, int, error) {
 	var vs [][]float32
 	for _, t := range texts {
-		vs = append(vs, []float32{0.6, float32(len(t)%2) * 0.8})
+		vs = append(vs, []float32{0.6, float32(len(t.Text)%2) * 0.8})
 	}
 	return vs, len(texts), nil
 }

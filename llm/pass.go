@@ -58,6 +58,7 @@ type PassConfig struct {
 	RoPE      *nn.RoPE            // rotary embeddings of queries and keys
 	Slopes    []float32           // [H], ALiBi: see tensor.AttentionConfig
 	Scale     float32             // of q·k; 0: 1/√D
+	Cap       float32             // soft cap of the scores: see tensor.AttentionConfig
 	Window    func(layer int) int // sliding window of a layer, 0 for none
 	Recompute bool                // keep only the inputs of each block and compute the rest again in the backward pass
 }
@@ -216,7 +217,7 @@ func (p *Pass) Rotate(x *tensor.Tensor) *tensor.Tensor {
 func (p *Pass) Attend(q, k, v *tensor.Tensor) *tensor.Tensor {
 	B, T, H, D := q.Dims4()
 	q, k = p.Rotate(q), p.Rotate(k)
-	c := tensor.AttentionConfig{Causal: true, Scale: p.c.Scale, Slopes: p.c.Slopes}
+	c := tensor.AttentionConfig{Causal: true, Scale: p.c.Scale, Cap: p.c.Cap, Slopes: p.c.Slopes}
 	if p.c.Window != nil {
 		c.Window = p.c.Window(p.layer)
 	}

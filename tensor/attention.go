@@ -14,6 +14,7 @@ type AttentionConfig struct {
 	Keys   int       // only the first Keys of k and v exist (a cache with room to grow); 0: all
 	Window int       // with Causal: only the last Window keys, itself included, as Mistral; 0: unlimited
 	Scale  float32   // of q·k; 0: 1/√D
+	Cap    float32   // soft cap: scaled scores s become Cap·tanh(s/Cap), as in Gemma 2; 0: none
 	Slopes []float32 // ALiBi: Slopes[h]·(key position − query position) is added to the scores of head h; nil: none
 	Start  []int32   // row b sees keys from Start[b] on, as with left padding; nil: from 0
 	End    []int32   // row b sees keys before End[b], as with right padding; nil: all
@@ -57,6 +58,8 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 		Fail("Attention", "Window is %d (0 stands for unlimited)", c.Window)
 	case c.Window > 0 && !c.Causal:
 		Fail("Attention", "Window is %d, which needs Causal", c.Window)
+	case !(c.Cap >= 0):
+		Fail("Attention", "Cap is %v (0 stands for none)", c.Cap)
 	case c.Slopes != nil && len(c.Slopes) != H:
 		Fail("Attention", "%d Slopes for q %v: needs one for each of %d heads", len(c.Slopes), q.shape, H)
 	case c.Start != nil && len(c.Start) != B:
@@ -73,7 +76,7 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 		return c.composed(q, k, v, keys)
 	}
 	a := backend.Attention{Q: q.buf(), K: k.buf(), V: v.buf(), B: B, T: T, S: S, H: H, G: G, D: D,
-		Keys: keys, Causal: c.Causal, Offset: keys - T, Window: c.Window, Scale: c.Scale}
+		Keys: keys, Causal: c.Causal, Offset: keys - T, Window: c.Window, Scale: c.Scale, Cap: c.Cap}
 	if a.Scale == 0 {
 		a.Scale = float32(1 / math.Sqrt(float64(D)))
 	}

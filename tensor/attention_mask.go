@@ -83,9 +83,13 @@ func (c *AttentionConfig) composed(q, k, v *Tensor, keys int) *Tensor {
 	}
 	a := placeOf(q, k, v, bias).arena
 	q = q.In(a).Transpose(0, 2, 1, 3).Reshape(B, G, H/G*T, D)
-	k = k.In(a).Slice(1, 0, keys).Transpose(0, 2, 1, 3)             // [B, G, S, D]
-	v = v.In(a).Slice(1, 0, keys).Transpose(0, 2, 1, 3)             // [B, G, S, D]
-	z := q.MatMulT(k).Scale(scale).Reshape(B, H, T, keys).Add(bias) // [B, H, T, S]
+	k = k.In(a).Slice(1, 0, keys).Transpose(0, 2, 1, 3)   // [B, G, S, D]
+	v = v.In(a).Slice(1, 0, keys).Transpose(0, 2, 1, 3)   // [B, G, S, D]
+	z := q.MatMulT(k).Scale(scale).Reshape(B, H, T, keys) // [B, H, T, S]
+	if c.Cap > 0 {
+		z = z.Scale(1 / c.Cap).Tanh().Scale(c.Cap)
+	}
+	z = z.Add(bias)
 	if mask, plain := c.mask(B, T, H, keys); !plain {
 		z = z.Add(mask)
 	}

@@ -8,7 +8,7 @@ import (
 
 // AttentionRows is causal [Attention] of queries [B, T, H, D] over sequences of their own length: row b's are the
 // last T of the first keys[b] positions of ks[b] and vs[b], [1, S, G, D] with an S of their own. Of c only Window,
-// Scale and Slopes are heeded. Each row gets the bits that Attention gives it alone. It is for caches: it panics if
+// Scale, Cap and Slopes are heeded. Each row gets the bits that Attention gives it alone. It is for caches: it panics if
 // anything would be recorded.
 func AttentionRows(q *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *Tensor {
 	const op = "AttentionRows"
@@ -19,7 +19,7 @@ func AttentionRows(q *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *
 	}
 	at := placeOf(q)
 	out := at.like(q)
-	a := backend.Attention{B: 1, T: T, H: H, D: D, Causal: true, Window: c.Window, Scale: c.Scale}
+	a := backend.Attention{B: 1, T: T, H: H, D: D, Causal: true, Window: c.Window, Scale: c.Scale, Cap: c.Cap}
 	if a.Scale == 0 {
 		a.Scale = float32(1 / math.Sqrt(float64(D)))
 	}

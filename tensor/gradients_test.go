@@ -98,6 +98,7 @@ func basicCases() []gradientCase {
 		{"Attention window", att(tensor.AttentionConfig{Causal: true, Window: 2}), []*T{normal(1, 5, 2, 3), normal(1, 5, 2, 3), normal(1, 5, 2, 3)}},
 		{"Attention padded", att(tensor.AttentionConfig{Causal: true, Start: []int32{2, 0}, End: []int32{5, 3}}), []*T{normal(2, 5, 2, 3), normal(2, 5, 2, 3), normal(2, 5, 2, 3)}},
 		{"Attention ALiBi", att(tensor.AttentionConfig{Causal: true, Slopes: []float32{.5, .1}}), []*T{normal(1, 4, 2, 3), normal(1, 4, 2, 3), normal(1, 4, 2, 3)}},
+		{"Attention cap", att(tensor.AttentionConfig{Causal: true, Scale: 1, Cap: 0.7}), []*T{normal(1, 5, 4, 3), normal(1, 5, 2, 3), normal(1, 5, 2, 3)}},
 		{"Attention keys", att(tensor.AttentionConfig{Causal: true, Keys: 4}), []*T{normal(1, 2, 2, 3), normal(1, 6, 2, 3), normal(1, 6, 2, 3)}},
 		{"Attention prefix", att(tensor.AttentionConfig{Causal: true, Prefix: []int32{3, 0}}), []*T{normal(2, 5, 2, 3), normal(2, 5, 2, 3), normal(2, 5, 2, 3)}},
 		{"Attention across", att(tensor.AttentionConfig{From: []int32{0, 0, 2, 2, 4}, To: []int32{0, 2, 4, 4, 6}}), []*T{normal(1, 5, 4, 3), normal(1, 7, 2, 3), normal(1, 7, 2, 3)}},

@@ -197,6 +197,7 @@ type Attention struct {
 	Offset  int // position of query 0 among the keys
 	Window  int // 0: unlimited
 	Scale   float32
+	Cap     float32 // > 0: the scaled score s becomes Cap·tanh(s/Cap)
 	Slopes  *Buffer // [H] or nil: ALiBi adds Slopes[h]·(s−Offset−t)
 	Start   *Buffer // Int32 [B] or nil
 	End     *Buffer // Int32 [B] or nil

@@ -187,11 +187,11 @@ func (a *attention) overlap(b, t0, t1, s, n int) int {
 }
 
 // finish makes scores of the products p of queries t to t+m with keys s to s+n, save for the scale that it returns, and hides with −Inf what
-// is not seen, and the columns from n up to a multiple of 16.
+// is not seen, and the columns from n up to a multiple of 16. A cap is part of the scores.
 func (a *attention) finish(p []float32, row, b, h, t, m, s, n int) (scale float32) {
 	lo, _ := a.sees(b, t+m-1)
 	_, hi := a.sees(b, t)
-	biased := a.slopes != nil || a.Scale <= 0
+	biased := a.slopes != nil || a.Scale <= 0 || a.Cap > 0
 	if !biased && lo <= s && s+n <= hi && n%16 == 0 {
 		return a.Scale
 	}
@@ -201,12 +201,17 @@ func (a *attention) finish(p []float32, row, b, h, t, m, s, n int) (scale float3
 		from = min(max(from-s, 0), n)
 		to = max(min(to-s, n), from)
 		if biased {
-			slope := float32(0)
+			slope, scale := float32(0), a.Scale
 			if a.slopes != nil {
 				slope = a.slopes[h]
 			}
+			if a.Cap > 0 {
+				vectors().affine(x[from:to], x[from:to], scale/a.Cap, 0)
+				activate(backend.Tanh, x[from:to])
+				scale = a.Cap
+			}
 			for j := from; j < to; j++ {
-				x[j] = x[j]*a.Scale + slope*float32(s+j-a.Offset-t-i)
+				x[j] = x[j]*scale + slope*float32(s+j-a.Offset-t-i)
 			}
 		}
 		copy(x[:from], hidden[:])

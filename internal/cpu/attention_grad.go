@@ -73,6 +73,10 @@ func (a *attentionGrad) backward(w *scratch, b, g, chunk, s0, s1 int) {
 		dqOut = a.parts[chunk-1]
 	}
 	p, ds := w.take(tileSize), w.take(tileSize)
+	var tanh []float32 // of the products, below the cap
+	if a.Cap > 0 {
+		tanh = w.take(tileSize)
+	}
 	keysT, valuesT := w.take(a.panels(keyBlock)*a.cols*D), w.take(a.panels(keyBlock)*a.cols*D)
 	keys := w.take(a.panels(D) * a.cols * keyBlock)
 	dk, dv := w.take(keyBlock*D), w.take(keyBlock*D)
@@ -100,8 +104,10 @@ func (a *attentionGrad) backward(w *scratch, b, g, chunk, s0, s1 int) {
 				if c := a.overlap(b, t, t+m, s, n); c > 0 {
 					a.multiply(m, c, D, q[t*D:], D, 1, keysT, a.cols, a.cols*D, p, tileRow, false)
 					a.multiply(m, c, D, dOut[t*D:], D, 1, valuesT, a.cols, a.cols*D, ds, tileRow, false)
+					a.capped(tanh, p, m, c)
 					scale := a.finish(p, tileRow, b, h, t, m, s, c)
 					a.score(m, upTo16(c), &p[0], &ds[0], tileRow, scale, a.Scale, &lse[t], &delta[t])
+					a.through(ds, tanh, m, c)
 					if a.dv != nil {
 						a.multiply(c, D, m, p, 1, tileRow, dOut[t*D:], D, a.cols, dv, D, true)
 					}
@@ -122,6 +128,23 @@ func (a *attentionGrad) backward(w *scratch, b, g, chunk, s0, s1 int) {
 				copy(dqOut[at+t*a.H*D:], dq[t*D:][:D])
 			}
 		}
+	}
+}
+
+// capped sets y, which is nil without a cap, to tanh(scale·p/cap) for m rows of n products.
+func (a *attentionGrad) capped(y, p []float32, m, n int) {
+	for i := 0; y != nil && i < m; i++ {
+		row := y[i*tileRow:][:n]
+		vectors().affine(row, p[i*tileRow:][:n], a.Scale/a.Cap, 0)
+		activate(backend.Tanh, row)
+	}
+}
+
+// through multiplies m rows of n elements of ds by the cap's slope 1 − y², unless y is nil.
+func (a *attentionGrad) through(ds, y []float32, m, n int) {
+	for i := 0; y != nil && i < m; i++ {
+		x, row := ds[i*tileRow:][:n], y[i*tileRow:][:n]
+		vectors().unaryGrad[backend.Tanh](x, row, row, x)
 	}
 }
 

@@ -40,7 +40,10 @@ func (c *attentionCase) compute() {
 	c.out, c.lse = make([]float64, nq), make([]float64, a.B*a.H*a.T)
 	c.dq, c.dk, c.dv = make([]float64, nq), make([]float64, nk), make([]float64, nk)
 	c.dqm, c.dkm, c.dvm = make([]float64, nq), make([]float64, nk), make([]float64, nk)
-	score, dp := make([]float64, a.S), make([]float64, a.S)
+	score, dp, slope := make([]float64, a.S), make([]float64, a.S), make([]float64, a.S)
+	for s := range slope {
+		slope[s] = 1
+	}
 	for i := range c.out {
 		b, t, h := i/(a.T*a.H*a.D), i/(a.H*a.D)%a.T, i/a.D%a.H
 		if i%a.D != 0 {
@@ -61,6 +64,10 @@ func (c *attentionCase) compute() {
 			}
 			c.scoreMagnitude = math.Max(c.scoreMagnitude, mag*math.Abs(float64(a.Scale)))
 			score[s] = dot * float64(a.Scale)
+			if a.Cap > 0 {
+				tanh := math.Tanh(score[s] / float64(a.Cap))
+				score[s], slope[s] = float64(a.Cap)*tanh, 1-tanh*tanh
+			}
 			if c.slopes != nil {
 				score[s] += float64(c.slopes[h]) * float64(s-a.Offset-t)
 			}
@@ -103,7 +110,7 @@ func (c *attentionCase) compute() {
 				continue
 			}
 			p := math.Exp(score[s]-top) / sum
-			ds := p * (dp[s] - mean) * float64(a.Scale)
+			ds := p * (dp[s] - mean) * float64(a.Scale) * slope[s]
 			m := p * size * math.Abs(float64(a.Scale))
 			for e := range a.D {
 				k := float64(c.k[key(s)+e])
@@ -123,8 +130,8 @@ func (s *suite) attend(a backend.Attention, slopes []float32, start, end []int32
 // attendWithin is attend with a range of keys for each query.
 func (s *suite) attendWithin(a backend.Attention, slopes []float32, start, end, from, to []int32, deviation float64) {
 	c := &attentionCase{a: a, slopes: slopes, start: start, end: end, from: from, to: to}
-	s.start("q [%d %d %d %d], k [%d %d %d %d], %d keys, causal %v, offset %d, window %d, scale %v, slopes %v, start %v, end %v, from %v, to %v",
-		a.B, a.T, a.H, a.D, a.B, a.S, a.G, a.D, a.Keys, a.Causal, a.Offset, a.Window, a.Scale, slopes, start, end, from, to)
+	s.start("q [%d %d %d %d], k [%d %d %d %d], %d keys, causal %v, offset %d, window %d, scale %v, cap %v, slopes %v, start %v, end %v, from %v, to %v",
+		a.B, a.T, a.H, a.D, a.B, a.S, a.G, a.D, a.Keys, a.Causal, a.Offset, a.Window, a.Scale, a.Cap, slopes, start, end, from, to)
 	nq, nk := a.B*a.T*a.H*a.D, a.B*a.S*a.G*a.D
 	c.q, c.k, c.v, c.dOut = s.normal(nq, deviation), s.normal(nk, deviation), s.normal(nk, 1), s.normal(nq, 1)
 	if a.G > 0 && a.D > 0 {
@@ -201,6 +208,14 @@ func attention(s *suite) {
 	s.attend(big, nil, nil, nil, 6) // probabilities of 0 and 1
 	big.Scale = -0.3
 	s.attend(big, nil, nil, nil, 1)
+	for _, n := range []int{1, 3, 17, 131} { // scores far below the cap, near it and above
+		capped := plain(2, n, n+2, 4, 2, 16)
+		capped.Causal, capped.Cap = true, 2
+		s.attend(capped, nil, nil, nil, 1)
+		s.attend(capped, []float32{0.25, 0.0625, 0.5, 0}, nil, nil, 3)
+		capped.Window = 5
+		s.attend(capped, nil, []int32{0, 1}, nil, 0.1)
+	}
 	spare := plain(2, 5, 40, 4, 2, 16)
 	spare.Keys, spare.Offset, spare.Causal = 23, 18, true
 	s.attend(spare, nil, nil, nil, 1)

@@ -65,6 +65,9 @@ func (d *Device) each(a *backend.Attention, f func(bb, h, t int, p []float64, ke
 						z += float64(q[((bb*a.T+t)*a.H+h)*a.D+e]) * float64(k[((bb*a.S+s)*a.G+h*a.G/a.H)*a.D+e])
 					}
 					z *= float64(a.Scale)
+					if a.Cap > 0 {
+						z = float64(a.Cap) * math.Tanh(z/float64(a.Cap))
+					}
 					if a.Slopes != nil {
 						z += float64(a.Slopes.Float32()[h]) * float64(s-a.Offset-t)
 					}
@@ -124,6 +127,13 @@ func (d *Device) AttentionGrad(a *backend.Attention, dq, dk, dv, dOut *backend.B
 				dp += float64(dOut.Float32()[qo+e]) * float64(a.V.Float32()[ko+e])
 			}
 			ds := w * (dp - delta) * float64(a.Scale)
+			if a.Cap > 0 {
+				capped := p[i]
+				if a.Slopes != nil {
+					capped -= float64(a.Slopes.Float32()[h]) * float64(s-a.Offset-t)
+				}
+				ds *= 1 - capped/float64(a.Cap)*(capped/float64(a.Cap))
+			}
 			for e := range a.D {
 				if dq != nil {
 					dq.Float32()[qo+e] += float32(ds * float64(a.K.Float32()[ko+e]))

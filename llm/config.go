@@ -16,7 +16,7 @@ import (
 // transformers 5, rope_theta, rope_scaling and torch_dtype of transformers 4; the latter, which both load, are
 // written.
 type Config struct {
-	ModelType             string // of a [Family]: llama, mistral, qwen2, qwen3, phi3, mpt
+	ModelType             string // of a [Family]: see [Families]
 	VocabSize             int
 	HiddenSize            int
 	IntermediateSize      int
@@ -39,7 +39,12 @@ type Config struct {
 	Dropout               Dropout
 
 	AlibiBiasMax float64 // MPT; 0: no ALiBi
-	SoftmaxScale float64 // MPT; 0: 1/√d
+	SoftmaxScale float64 // MPT and Gemma 2 (query_pre_attn_scalar^−½); 0: 1/√d
+
+	AttentionCap, LogitCap float64 // Gemma 2's soft caps of attention scores and logits; 0: none
+	Parallel               bool    // StableLM: attention and MLP side by side, behind one norm
+	QKNorm                 bool    // Phi: LayerNorms of each head's queries and keys
+	Experts                Experts // Mixtral and Qwen2-MoE
 
 	// Departures for small models trained from nothing, all about how weights start; zero values are transformers'.
 	// They are kept in config.json under names that begin with gollava.
@@ -54,10 +59,11 @@ type Dropout struct {
 	Attention float64 // attention_dropout, or MPT's attn_pdrop
 	Residual  float64 // resid_pdrop
 	Embedding float64 // embd_pdrop, or MPT's emb_pdrop
+	Router    float64 // router_jitter_noise
 }
 
 func (d Dropout) validate() error {
-	for _, p := range []float64{d.Attention, d.Residual, d.Embedding} {
+	for _, p := range []float64{d.Attention, d.Residual, d.Embedding, d.Router} {
 		if !(p >= 0 && p < 1) {
 			return fmt.Errorf("a dropout of %v is outside [0, 1)", p)
 		}
@@ -134,6 +140,15 @@ func (c *Config) Validate() error {
 	}
 	if err := c.Dropout.validate(); err != nil {
 		return err
+	}
+	if err := c.Experts.validate(); err != nil {
+		return err
+	}
+	for name, v := range map[string]float64{"attn_logit_softcapping": c.AttentionCap, "final_logit_softcapping": c.LogitCap,
+		"query_pre_attn_scalar or softmax_scale": c.SoftmaxScale} {
+		if !(v >= 0 && v < 1e9) {
+			return fmt.Errorf("%s %v is out of range", name, v)
+		}
 	}
 	if c.HeadDim == 0 {
 		if c.HiddenSize%c.NumAttentionHeads != 0 {

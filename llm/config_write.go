@@ -1,7 +1,7 @@
 package llm
 
 // writeLlama returns config.json in Llama's spelling.
-func writeLlama(c Config) any {
+func writeLlama(c Config) file {
 	f := file{ModelType: c.ModelType, VocabSize: c.VocabSize, HiddenSize: c.HiddenSize,
 		IntermediateSize: c.IntermediateSize,
 		NumHiddenLayers:  c.NumHiddenLayers, NumAttentionHeads: c.NumAttentionHeads,

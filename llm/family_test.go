@@ -15,12 +15,12 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// A family from outside, as a user would write it: Gemma, whose embeddings are scaled by √C, whose norms multiply by
-// 1 + w, and whose MLP uses a GELU. Nothing of package llm knows it. Source: Gemma Team 2024; transformers'
+// A family from outside, as a user would write it: Gemma under another name, whose embeddings are scaled by √C, whose norms multiply by
+// 1 + w, and whose MLP uses a GELU. Nothing of package llm knows its model_type. Source: Gemma Team 2024; transformers'
 // modeling_gemma, names included.
 
 func gemma() llm.Family {
-	return llm.Family{Type: "gemma", Architecture: "GemmaForCausalLM", Template: "gemma",
+	return llm.Family{Type: "outside", Architecture: "GemmaForCausalLM", Template: "gemma",
 		Read: func(raw []byte) (c llm.Config, err error) {
 			f := struct {
 				Vocab     int           `json:"vocab_size"`
@@ -121,11 +121,11 @@ func (b *GemmaBlock) Forward(x *tensor.Tensor, p *llm.Pass) *tensor.Tensor {
 
 // The outside family loads its checkpoint, computes what transformers does, trains, and generates like one of ours.
 func TestFamilyFromOutside(t *testing.T) {
-	_, err := llm.Load("testdata/gemma/model", nn.LoadOptions{})
-	require.ErrorContains(t, err, `model_type "gemma" is not supported`)
-	m, err := llm.Load("testdata/gemma/model", nn.LoadOptions{}, gemma())
+	_, err := llm.Load("testdata/outside/model", nn.LoadOptions{})
+	require.ErrorContains(t, err, `model_type "outside" is not supported`)
+	m, err := llm.Load("testdata/outside/model", nn.LoadOptions{}, gemma())
 	require.NoError(t, err)
-	raw, err := os.ReadFile("testdata/gemma/expected.json")
+	raw, err := os.ReadFile("testdata/outside/expected.json")
 	require.NoError(t, err)
 	var want struct {
 		IDs, Greedy []int32

@@ -27,7 +27,8 @@ func llama() Family {
 		}}
 }
 
-// Llama is the decoder of Llama, Mistral, Qwen2, Qwen3 and Phi-3, which differ in their blocks. Source: transformers'
+// Llama is the decoder of Llama, Mistral, Qwen2, Qwen3, Phi-3, StableLM, Mixtral and Qwen2-MoE, which differ in their
+// blocks. Source: transformers'
 // modeling_llama, names included.
 // It is safe for concurrent use while nobody changes its parameters.
 type Llama struct {
@@ -130,7 +131,7 @@ func (m *Llama) RoPE() *nn.RoPE { return m.rope }
 // Hidden runs all blocks and the final norm.
 func (m *Llama) Hidden(in Input) *tensor.Tensor {
 	p := NewPass(in, PassConfig{Blocks: len(m.Decoder.Layers), RoPE: m.rope, Window: m.config.window,
-		Recompute: m.recompute.Load()})
+		Scale: float32(m.config.SoftmaxScale), Cap: float32(m.config.AttentionCap), Recompute: m.recompute.Load()})
 	x := in.Embeds // [B, T, C]
 	for _, b := range m.Decoder.Layers {
 		x = p.Run(b, x)

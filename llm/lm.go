@@ -11,7 +11,8 @@ func Logits(m Model, hidden *tensor.Tensor) *tensor.Tensor { return m.Head().For
 // Loss is the mean cross-entropy of predicting each label from the tokens before it: the hidden state of position t
 // is scored against the label at t+1. labels are int32 [B, T], tensor.IgnoreIndex where there is nothing to learn. It
 // panics if that leaves none. Only positions that are scored go through the last block's MLP and the head (in.Rows is
-// set here), and the logits are formed in chunks. The result is a scalar.
+// set here), and the logits are formed in chunks. A mixture of
+// experts whose config asks for it adds its load-balancing loss. The result is a scalar.
 func Loss(m Model, in Input, labels *tensor.Tensor) *tensor.Tensor {
 	rows, next := scored("Loss", labels, m.Config().VocabSize)
 	if len(rows) == 0 {
@@ -20,7 +21,20 @@ func Loss(m Model, in Input, labels *tensor.Tensor) *tensor.Tensor {
 			labels.Shape(), tensor.IgnoreIndex)
 	}
 	in.Rows = rows
-	hidden := m.Hidden(in) // [N, C]
+	experts := m.Config().Experts
+	if experts.Count == 0 || !experts.UseAuxLoss {
+		return nextLoss(m, m.Hidden(in), next)
+	}
+	in.routing = &routing{}
+	loss := nextLoss(m, m.Hidden(in), next)
+	if len(in.routing.logits) == 0 { // no layer has experts
+		return loss
+	}
+	return loss.Add(in.routing.loss(in, experts).Scale(float32(experts.AuxLoss)))
+}
+
+// nextLoss is the mean cross-entropy of ids [N] given hidden states [N, C].
+func nextLoss(m Model, hidden *tensor.Tensor, next []int32) *tensor.Tensor {
 	if head, ok := m.Head().(*nn.Linear); ok && head.Bias == nil {
 		defer tensor.Blame(head)
 		return tensor.LinearCrossEntropy(hidden, head.Weight, tensor.WrapInts(next, len(next)))

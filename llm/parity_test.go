@@ -23,7 +23,8 @@ import (
 
 // families are tiny random models with what transformers computed: logits, loss, gradients, greedy ids, beams, sampling. Written by
 // cmd/gollava/testdata/make_tiny.py.
-var families = []string{"llama", "mistral", "qwen2", "phi3", "mpt"}
+var families = []string{"llama", "mistral", "qwen2", "phi3", "mpt", "gemma", "gemma2", "phi", "stablelm",
+	"stablelm-parallel", "mixtral", "qwen2_moe"}
 
 func TestEqualsTransformers(t *testing.T) {
 	for _, family := range families {
@@ -161,21 +162,27 @@ const small = `{"model_type": "llama", "vocab_size": 10, "hidden_size": 8, "inte
 
 func TestConfigFaultsNameTheField(t *testing.T) {
 	for change, says := range map[string]string{
-		`"model_type": "gpt2"`:                              `model_type "gpt2" is not supported`,
-		`"hidden_act": "mish"`:                              `hidden_act "mish" is not supported`,
-		`"rope_scaling": {"type": "yarn"}`:                  `rope_type "yarn" is not supported`,
-		`"rope_scaling": {"type": "linear"}`:                `needs a positive factor`,
-		`"vocab_size": 0`:                                   `vocab_size 0`,
-		`"num_hidden_layers": -1`:                           `num_hidden_layers -1`,
-		`"num_attention_heads": 3`:                          `hidden_size 8 is no multiple of num_attention_heads 3`,
-		`"num_key_value_heads": 3`:                          `no multiple of num_key_value_heads 3`,
-		`"attention_dropout": 1.5`:                          `a dropout of 1.5 is outside [0, 1)`,
-		`"vocab_size": 10.5`:                                `vocab_size is 10.5, where a whole number belongs`,
-		`"vocab_size": "ten"`:                               `vocab_size is text, where a whole number belongs`,
-		`"hidden_size": 100000000, "vocab_size": 100000000`: `larger than any model's`,
-		`"pad_token_id": -7`:                                `pad_token_id -7 is out of range`,
-		`"quantization_config": {"bits": 4}`:                `quantization_config is not supported`,
-		`"eos_token_id": "x"`:                               `eos_token_id`,
+		`"model_type": "gpt2"`:                                       `model_type "gpt2" is not supported`,
+		`"hidden_act": "mish"`:                                       `hidden_act "mish" is not supported`,
+		`"rope_scaling": {"type": "yarn"}`:                           `rope_type "yarn" is not supported`,
+		`"rope_scaling": {"type": "linear"}`:                         `needs a positive factor`,
+		`"vocab_size": 0`:                                            `vocab_size 0`,
+		`"num_hidden_layers": -1`:                                    `num_hidden_layers -1`,
+		`"num_attention_heads": 3`:                                   `hidden_size 8 is no multiple of num_attention_heads 3`,
+		`"num_key_value_heads": 3`:                                   `no multiple of num_key_value_heads 3`,
+		`"attention_dropout": 1.5`:                                   `a dropout of 1.5 is outside [0, 1)`,
+		`"vocab_size": 10.5`:                                         `vocab_size is 10.5, where a whole number belongs`,
+		`"vocab_size": "ten"`:                                        `vocab_size is text, where a whole number belongs`,
+		`"hidden_size": 100000000, "vocab_size": 100000000`:          `larger than any model's`,
+		`"pad_token_id": -7`:                                         `pad_token_id -7 is out of range`,
+		`"quantization_config": {"bits": 4}`:                         `quantization_config is not supported`,
+		`"eos_token_id": "x"`:                                        `eos_token_id`,
+		`"model_type": "gemma", "use_bidirectional_attention": true`: `use_bidirectional_attention true is not supported`,
+		`"model_type": "gemma2", "attn_logit_softcapping": -1`:       `attn_logit_softcapping -1 is out of range`,
+		`"model_type": "stablelm", "qk_layernorm": true`:             `qk_layernorm true is not supported with stablelm`,
+		`"model_type": "mixtral", "num_experts_per_tok": 9`:          `num_experts_per_tok 9 of 8 experts`,
+		`"model_type": "qwen2_moe", "moe_intermediate_size": 0`:      `moe_intermediate_size 0 is missing or out of range`,
+		`"model_type": "qwen2_moe", "decoder_sparse_step": 0`:        `decoder_sparse_step 0`,
 		`"model_type": "mpt", "d_model": 8, "n_heads": 2, "n_layers": 1, "attn_config": {"qk_ln": true}`: `attn_config.qk_ln true is not supported`,
 		`"model_type": "mpt", "d_model": 8, "n_heads": 2, "n_layers": 1, "no_bias": false`:               `no_bias false is not supported`,
 	} {

@@ -33,6 +33,8 @@ type Input struct {
 	// Rows, [N]: the hidden states of positions b·T + t are wanted, in this order; nil: all. After its attention the
 	// last block may leave out the others.
 	Rows []int32
+
+	routing *routing // collects what routers of experts compute; set by Loss
 }
 
 // Context is a second sequence that text attends to: the states of an encoder (T5), or tokens of images (Flamingo).
@@ -82,7 +84,8 @@ type Pass struct {
 	picked   *tensor.Tensor // int32 [N], the rows that are wanted; nil: all
 	cos, sin *tensor.Tensor // [B·T, R/2]
 	layer    int
-	block    Block // that the model runs
+	block    Block          // that the model runs
+	routed   *tensor.Tensor // [.., E], what the block's router computed
 }
 
 // NewPass begins a pass. It panics if a field of in has the wrong length.
@@ -121,16 +124,34 @@ func (p *Pass) Run(b Block, x *tensor.Tensor) *tensor.Tensor {
 			context.States = in[1]
 			q.in.Context = &context
 		}
-		return b.Forward(in[0], &q)
+		y := b.Forward(in[0], &q)
+		if q.routed != nil {
+			y = tensor.Concat(-1, y, q.routed.Reshape(p.rows, p.T, -1))
+		}
+		return y
 	}
 	in := []*tensor.Tensor{x}
 	if p.in.Context != nil {
 		in = append(in, p.in.Context.States)
 	}
+	run := tensor.Checkpoint
 	if !p.c.Recompute || p.in.Cache != nil {
-		return tensor.Compact(forward, in...)
+		run = tensor.Compact
 	}
-	return tensor.Checkpoint(forward, in...)
+	y, C := run(forward, in...), x.Dim(-1)
+	if y.Dim(-1) == C {
+		return y
+	}
+	parts := y.Split(-1, C, y.Dim(-1)-C)
+	p.in.routing.logits = append(p.in.routing.logits, parts[1])
+	return parts[0]
+}
+
+// route takes the logits of a router, if they are wanted.
+func (p *Pass) route(logits *tensor.Tensor) {
+	if p.in.routing != nil {
+		p.routed = logits
+	}
 }
 
 // Finish ends the pass: the cache grows by its positions, and of x, what the last block returned, the rows that are
@@ -158,7 +179,7 @@ func (p *Pass) pick(x *tensor.Tensor) *tensor.Tensor {
 // model runs it directly; else x. A block may call it, with itself, on all that it adds up, where the positions need
 // each other no longer. One that never does is picked from by Finish. b is a pointer.
 func (p *Pass) Pick(b Block, x *tensor.Tensor) *tensor.Tensor {
-	if p.picked == nil || p.layer < p.c.Blocks-1 || p.block != b {
+	if p.picked == nil || p.in.routing != nil || p.layer < p.c.Blocks-1 || p.block != b {
 		return x
 	}
 	return p.pick(x)

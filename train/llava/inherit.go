@@ -95,7 +95,8 @@ func dropped(d llm.Dropout, vision float64) (fields []string) {
 	for _, f := range []struct {
 		name string
 		rate float64
-	}{{"attention_dropout", d.Attention}, {"resid_pdrop", d.Residual}, {"embd_pdrop", d.Embedding}, {"vision_config.attention_dropout", vision}} {
+	}{{"attention_dropout", d.Attention}, {"resid_pdrop", d.Residual}, {"embd_pdrop", d.Embedding}, {"router_jitter_noise", d.Router},
+		{"vision_config.attention_dropout", vision}} {
 		if f.rate != 0 {
 			fields = append(fields, fmt.Sprintf("%s %v", f.name, f.rate))
 		}

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write the tiny random checkpoints that the packages' tests use, and record with make_case.py what transformers and PEFT compute with them.
 
-    python make_tiny.py --root ../../..
+    python make_tiny.py --root ../../.. [--only gemma2 mixtral]
 
 Every parameter is far from its usual initial value, so that one which is ignored shows, and so do the epsilons and windows of the configs.
 """
@@ -18,7 +18,6 @@ from pathlib import Path
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 
-import peft
 import torch
 import transformers as tr
 
@@ -50,6 +49,18 @@ def decoders():
     yield "qwen2", tr.Qwen2ForCausalLM(tr.Qwen2Config(**one, num_key_value_heads=1, tie_word_embeddings=True))
     yield "phi3", tr.Phi3ForCausalLM(tr.Phi3Config(**{**one, "num_key_value_heads": 2}, rope_parameters=long, original_max_position_embeddings=15))
     yield "mpt", tr.MptForCausalLM(tr.MptConfig(d_model=12, n_heads=3, n_layers=1, vocab_size=23, max_seq_len=48, layer_norm_epsilon=2e-3, **IDS))
+    own = {**one, "head_dim": 8, "num_key_value_heads": 1}
+    yield "gemma", tr.GemmaForCausalLM(tr.GemmaConfig(**own))
+    yield "gemma2", tr.Gemma2ForCausalLM(tr.Gemma2Config(**{**own, "num_hidden_layers": 2}, sliding_window=4, query_pre_attn_scalar=11, attn_logit_softcapping=1.5,
+                                                         final_logit_softcapping=4.0))
+    flat = {k: v for k, v in one.items() if k != "rms_norm_eps"}
+    yield "phi", tr.PhiForCausalLM(tr.PhiConfig(**flat, layer_norm_eps=2e-3, partial_rotary_factor=0.7, qk_layernorm=True))
+    yield "stablelm", tr.StableLmForCausalLM(tr.StableLmConfig(**flat, layer_norm_eps=2e-3, partial_rotary_factor=0.7, num_key_value_heads=1, use_qkv_bias=True))
+    yield "stablelm-parallel", tr.StableLmForCausalLM(tr.StableLmConfig(**flat, layer_norm_eps=2e-3, num_key_value_heads=2, partial_rotary_factor=1.0, use_parallel_residual=True))
+    router = dict(num_experts_per_tok=2, output_router_logits=True, router_aux_loss_coef=0.5)
+    yield "mixtral", tr.MixtralForCausalLM(tr.MixtralConfig(**{**one, "intermediate_size": 6}, num_key_value_heads=1, num_local_experts=3, **router))
+    yield "qwen2_moe", tr.Qwen2MoeForCausalLM(tr.Qwen2MoeConfig(**SMALL, num_key_value_heads=1, num_experts=3, moe_intermediate_size=5, shared_expert_intermediate_size=4,
+                                                                mlp_only_layers=[0], norm_topk_prob=False, **router))
 
 
 def tiny_llava():
@@ -80,15 +91,23 @@ def record(task, model, out, *more):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--root", required=True, help="the repository")
-    root = Path(parser.parse_args().root)
+    parser.add_argument("--only", nargs="*", help="names of those to write")
+    args = parser.parse_args()
+    root, wanted = Path(args.root), lambda name: not args.only or name in args.only
     with tempfile.TemporaryDirectory() as tmp:
         tmp = Path(tmp)
         for i, (name, model) in enumerate(decoders()):
+            if not wanted(name):
+                continue
             scatter(model, i).save_pretrained(tmp / name)
             out = root / "llm" / "testdata" / name
             shutil.rmtree(out, ignore_errors=True)
             record("causal_lm", tmp / name, out, "--new-tokens", "8", "--margin", "0.01")
         for i, (name, base, settings) in enumerate(adapters()):
+            if not wanted(name):
+                continue
+            import peft
+
             scatter(base, 100 + i).save_pretrained(tmp / name)
             model = peft.get_peft_model(base, peft.LoraConfig(task_type="CAUSAL_LM", **settings))
             r = torch.Generator().manual_seed(200 + i)

@@ -195,7 +195,7 @@ func (s *asker) open() error {
 		err = lora.Merge(a.Model)
 	}
 	if err == nil && s.Template != "" {
-		a.Template, err = chat.Lookup(s.Template)
+		a.Template, err = chat.Choose(s.Template, a.Tokenizer)
 	}
 	if err != nil {
 		return err

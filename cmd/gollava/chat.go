@@ -51,7 +51,7 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 		return fmt.Errorf("chat: %w", err)
 	}
 	if v.Template != "" {
-		if a.Template, err = chat.Lookup(v.Template); err != nil {
+		if a.Template, err = chat.Choose(v.Template, a.Tokenizer); err != nil {
 			return fmt.Errorf("chat: %w", err)
 		}
 	}
@@ -106,12 +106,11 @@ func (v chatCommand) sampling(o *llm.Options) error {
 func (c console) template(s source, a *connector.Assistant, given string) {
 	from := ""
 	if config, err := llava.ReadConfig(s.Dir); err == nil && config.Template == "" && given == "" {
-		program := a.Tokenizer.ChatTemplate()
-		if _, err := chat.FromJinja(program); err == nil {
+		if _, err := chat.FromTokenizer(a.Tokenizer); err == nil {
 			from = ", as the checkpoint's chat_template writes it"
-		} else if program != "" {
-			from = ": a guess by the family of the language model, as the checkpoint's chat_template is of no known " +
-				"kind; --template names another"
+		} else if a.Tokenizer.ChatTemplate() != "" {
+			why, _, _ := strings.Cut(err.Error(), ": choose")
+			from = fmt.Sprintf(": a guess by the family of the language model (%s); --template names another", why)
 		}
 	}
 	fmt.Fprintf(c.err, "template %s, system text %q%s\n", a.Template.Name, a.Template.System, from)

@@ -75,13 +75,17 @@ func (v showCommand) Run(ctx context.Context, c console) error {
 		defer images.Close()
 	}
 	s := sheet{v: v, images: images}
-	if s.template, err = chat.Lookup(v.Template); err != nil {
-		return fmt.Errorf("data show: -template: %w", err)
-	}
 	if v.Tokenizer != "" {
 		if s.tok, err = tokenizer.Load(v.Tokenizer); err != nil {
 			return fmt.Errorf("data show: -tokenizer: %w", err)
 		}
+	}
+	s.template, err = chat.Lookup(v.Template)
+	if v.Template == chat.Own && s.tok != nil {
+		s.template, err = chat.FromTokenizer(s.tok)
+	}
+	if err != nil {
+		return fmt.Errorf("data show: -template: %w", err)
 	}
 	s.processor = imaging.CLIP(v.Size)
 	if v.Pad {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -86,10 +87,7 @@ func (v serveCommand) open(dir string, c console) (m serve.Model, template strin
 	if err != nil {
 		return nil, "", err
 	}
-	x, err := chat.Lookup(v.Template)
-	if v.Template == "" {
-		x, err = chat.FromJinja(t.ChatTemplate())
-	}
+	x, err := chat.Choose(cmp.Or(v.Template, chat.Own), t)
 	if err != nil {
 		return nil, "", fmt.Errorf("%s: %w (--template)", dir, err)
 	}

@@ -1,7 +1,6 @@
 package llava
 
 import (
-	"cmp"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -302,15 +301,4 @@ func fromMMProj(name string) string {
 		return "multi_modal_projector.linear_2" + kind
 	}
 	return name
-}
-
-// templateFor is the conversation template of a model in GGUF: the one that c names, the chat template of the
-// language model's file where that is known, or the family's.
-func (c Config) templateFor(program string) (chat.Template, error) {
-	if c.Template == "" {
-		if t, err := chat.FromJinja(program); err == nil {
-			return t, nil
-		}
-	}
-	return chat.Lookup(cmp.Or(c.Template, c.DefaultTemplate()))
 }

@@ -16,8 +16,8 @@ import (
 
 // Open loads the model in dir together with its tokenizer, image processor and template. The tokenizer and the image
 // processor may be in o.Base and the tower's folder. The template is the one that the model was trained with, if its
-// config names it; else the one that [chat.FromJinja] recognises in the checkpoint's chat_template, which the model's
-// config keeps from then on; else that of the language model's family: see [Config.DefaultTemplate].
+// config names it; else the checkpoint's chat_template ([chat.FromTokenizer]), which the model's config keeps from then on;
+// else that of the language model's family: see [Config.DefaultTemplate].
 func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	m, err := Load(dir, o)
 	if err != nil {
@@ -68,7 +68,7 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	}
 	c.arrange(a.Processor)
 	if c.Template == "" {
-		if t, err := chat.FromJinja(a.Tokenizer.ChatTemplate()); err == nil {
+		if t, err := chat.FromTokenizer(a.Tokenizer); err == nil {
 			if c.System == nil {
 				c.System = &t.System
 			}
@@ -76,9 +76,8 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 			Retrain(m, c.Template, c.System, "")
 		}
 	}
-	a.Template, err = chat.Lookup(c.DefaultTemplate())
-	if inGGUF {
-		a.Template, err = c.templateFor(a.Tokenizer.ChatTemplate())
+	if a.Template, err = chat.Choose(c.DefaultTemplate(), a.Tokenizer); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
 	if c.System != nil {
 		a.Template.System = *c.System

@@ -8,10 +8,12 @@ import (
 
 // What can be wrong with a turn; a *TurnError wraps one of these.
 var (
-	ErrRole    = errors.New(`unknown sender, must be "human" or "gpt"`)
-	ErrOrder   = errors.New("human and gpt must take turns, beginning with human")
-	ErrEmpty   = errors.New("the turn is empty")
-	ErrOpen    = errors.New("only the last turn can be open")
+	ErrRole     = errors.New(`unknown sender, must be "human" or "gpt"`)
+	ErrOrder    = errors.New("human and gpt must take turns, beginning with human")
+	ErrEmpty    = errors.New("the turn is empty")
+	ErrOpen     = errors.New("only the last turn can be open")
+	ErrUnstable = errors.New("the model's chat_template writes the conversation up to this answer otherwise than within the whole " +
+		"conversation, so which tokens train is not known: choose a template by name (template in run.yaml, --template)")
 	ErrPicture = errors.New("a caption sample needs <image> in its question")
 )
 

@@ -33,11 +33,16 @@ func (t Template) Render(turns []Turn) (string, error) {
 	return Text(spans), err
 }
 
-// Spans is Render in pieces. Supervised is what a finished answer adds to an open turn: " answer</s>".
+// Spans is Render in pieces. Supervised is what a finished answer adds to an open turn: " answer</s>". With Style Jinja
+// a conversation whose last turn is open has nothing supervised, and one that the program does not write turn by turn is
+// refused if its last turn is not.
 func (t Template) Spans(turns []Turn) ([]Span, error) {
 	turns = t.attach(turns)
 	if err := t.check(turns); err != nil {
 		return nil, err
+	}
+	if t.Style == Jinja {
+		return t.programSpans(turns, len(turns) == 0 || !turns[len(turns)-1].Open)
 	}
 	w := writer{turn: -1}
 	t.system(&w)

@@ -9,6 +9,12 @@ var systemMarks = []string{"<|im_start|>system\n", "<|system|>\n", "<|begin_of_t
 // reports false, and returns t as it is, if the format has no place for one: put the text before the first question
 // then.
 func (t Template) WithSystem(text string) (Template, bool) {
+	if t.Style == Jinja {
+		if t.Program.system {
+			t.System = text
+		}
+		return t, t.Program.system
+	}
 	mark := ""
 	for _, m := range systemMarks {
 		if strings.HasPrefix(t.System, m) {

@@ -23,6 +23,8 @@ const (
 	Llama3
 	// Plain writes turns without roles; a training sample is the picture and its caption.
 	Plain
+	// Jinja leaves everything to Program.
+	Jinja
 )
 
 // Template says how a conversation becomes text. It is a plain value: change a copy's System or Stop freely.
@@ -37,6 +39,7 @@ type Template struct {
 	Stop    []string // a generated answer ends before the first of these
 	Tagged  bool     // pictures are written <Image><image></Image>, the reference's "mmtag"
 	HasBOS  bool     // the text itself begins with the begin-of-sentence token
+	Program *Program // what renders, for Style Jinja
 	Several bool     // several <image> in one turn stay where they are (LLaVA-NeXT), else they become one in front
 
 	// Examples are turns which the reference keeps inside the template; they take part only where
@@ -46,6 +49,9 @@ type Template struct {
 
 // role returns how the sender of a turn is written; known tells whether there is such a sender.
 func (t Template) role(from string) (name string, known bool) {
+	if t.Style == Jinja {
+		return from, from == Human || from == GPT
+	}
 	switch from {
 	case Human:
 		return t.Roles[0], true
@@ -56,7 +62,7 @@ func (t Template) role(from string) (name string, known bool) {
 }
 
 // anyOrder tells whether the format names every speaker by itself, so that turns need not alternate.
-func (t Template) anyOrder() bool { return t.Style == ChatML || t.Style == Llama3 }
+func (t Template) anyOrder() bool { return t.Style == ChatML || t.Style == Llama3 || t.Style == Jinja }
 
 // Lookup returns the template of a name as the reference programs use it, such as "vicuna_v1" or "qwen_1_5".
 // The error is an *UnknownTemplateError, which lists the names there are.

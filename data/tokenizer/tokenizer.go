@@ -136,7 +136,7 @@ func (t *Tokenizer) Token(id int32) string {
 // Special says whether Decode skips a token because it is special.
 func (t *Tokenizer) Special(id int32) bool { return t.added.special(id) }
 
-// ChatTemplate is the chat_template that the files carry, a program in Jinja, "" if there is none. It is never run: see chat.FromJinja.
+// ChatTemplate is the chat_template that the files carry, a program in Jinja, "" if there is none. See chat.FromTokenizer.
 func (t *Tokenizer) ChatTemplate() string { return t.chatTemplate }
 
 // BOS returns the beginning-of-text token ([CLS] for BERT), -1 if there is none.

@@ -50,7 +50,7 @@ func run(ctx context.Context, path string, rounding bool, o llm.Options, in io.R
 	if err != nil {
 		return err
 	}
-	template, err := chat.FromJinja(tok.ChatTemplate())
+	template, err := chat.FromTokenizer(tok)
 	if err != nil {
 		return err
 	}

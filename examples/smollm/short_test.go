@@ -23,7 +23,7 @@ func TestShort(t *testing.T) {
 	check(err)
 	tok, err := tokenizer.Load(path)
 	check(err)
-	template, err := chat.FromJinja(tok.ChatTemplate())
+	template, err := chat.FromTokenizer(tok)
 	check(err)
 	spans, err := template.Spans([]chat.Turn{{From: chat.Human, Value: "Who wrote Hamlet?"}, {From: chat.GPT, Open: true}})
 	check(err)

@@ -164,7 +164,7 @@ func (c *Config) check() error {
 	if err := (train.Schedule{Kind: c.Schedule, WarmupRatio: *c.Warmup}).Validate(); err != nil {
 		return fmt.Errorf("schedule %q: cosine, linear, constant and constant_with_warmup are known", c.Schedule)
 	}
-	if _, err := chat.Lookup(c.Template); err != nil && (c.Template != "" || c.given["template"]) {
+	if _, err := chat.Lookup(c.Template); err != nil && c.Template != chat.Own && (c.Template != "" || c.given["template"]) {
 		return fmt.Errorf("template %q: did you mean %q? There are %s", c.Template, nearest(c.Template, chat.Names()), strings.Join(chat.Names(), ", "))
 	}
 	if _, err := c.memory(); err != nil {

@@ -43,12 +43,14 @@ func (r *Run) chooseTemplate() (err error) {
 	system := llava.ConfigOf(a.Model).System
 	if c.Template != "" || c.Model == "" {
 		if c.Template == "" {
-			if c.Template, err = r.fitting(); err != nil {
+			t, own, err := r.fitting()
+			if err != nil {
 				return err
 			}
+			c.Template, system = t.Name, own
 		}
 		was := a.Template.Name
-		if a.Template, err = chat.Lookup(c.Template); err != nil {
+		if a.Template, err = chat.Choose(c.Template, a.Tokenizer); err != nil {
 			return fmt.Errorf("template: %w", err)
 		}
 		if c.Model != "" && was != c.Template {
@@ -65,19 +67,22 @@ func (r *Run) chooseTemplate() (err error) {
 	return nil
 }
 
-// fitting is the name of the template for a language model that has none of its own.
-func (r *Run) fitting() (string, error) {
-	family := llava.ConfigOf(r.assistant.Model).DefaultTemplate()
-	for _, name := range []string{"v1", family} {
-		t, err := chat.Lookup(name)
-		if err == nil && r.knows(t) {
-			if name != "v1" {
-				r.say("template: none is given, and v1's marks are no tokens of %s: taking %s", r.config.LLM, name)
-			}
-			return name, nil
-		}
+// fitting is the template for a language model that was not trained with images: LLaVA's, else the chat_template of the
+// checkpoint, else that of its family. Only its own system text is part of the config.
+func (r *Run) fitting() (t chat.Template, system *string, err error) {
+	tok := r.assistant.Tokenizer
+	if t, err = chat.Lookup("v1"); err != nil || r.knows(t) {
+		return t, nil, err
 	}
-	return "", fmt.Errorf("template: none is given, and the marks of %s and v1 are no tokens of %s: name the one that the language model was trained with", family, r.config.LLM)
+	family := llava.ConfigOf(r.assistant.Model).DefaultTemplate()
+	if t, err = chat.FromTokenizer(tok); err == nil && r.knows(t) {
+		system = &t.System
+	} else if t, err = chat.Choose(family, tok); err != nil || !r.knows(t) {
+		return t, nil, fmt.Errorf("template: none is given, and the marks of %s and v1 are no tokens of %s: name the one that "+
+			"the language model was trained with", family, r.config.LLM)
+	}
+	r.say("template: none is given, and v1's marks are no tokens of %s: taking %s", r.config.LLM, t.Name)
+	return t, system, nil
 }
 
 // knows reports whether the marks by which a template's answers end are tokens of the tokenizer.

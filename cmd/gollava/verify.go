@@ -20,6 +20,7 @@ import (
 	"github.com/gollava/gollava/internal/verify/pixelcase"
 	"github.com/gollava/gollava/internal/verify/promptcase"
 	"github.com/gollava/gollava/internal/verify/quantcase"
+	"github.com/gollava/gollava/internal/verify/seemcase"
 	"github.com/gollava/gollava/internal/verify/tokenizercase"
 	"github.com/gollava/gollava/internal/verify/traincase"
 	"github.com/gollava/gollava/internal/verify/visioncase"
@@ -61,6 +62,8 @@ var tasks = map[string]verify.Task{
 	"pixels":         pixelcase.Run,
 	"prompt":         promptcase.Run,
 	"schedule":       traincase.Schedule,
+	"seem":           seemcase.Model,
+	"seem_losses":    seemcase.Losses,
 	"siglip_vision":  visioncase.SigLIPVision,
 	"tokenizer":      tokenizercase.Run,
 

@@ -42,12 +42,16 @@ func TestDecode(t *testing.T) {
 		file []byte
 		want [][]float32
 	}{
-		"16 bits, stereo, a chunk before": {riff(1, 2, 8000, 16, []byte{0, 0x80, 0, 0x40, 0, 0, 0xff, 0x7f}, "abc"), [][]float32{{-1, 0}, {0.5, 32767.0 / 32768}}},
-		"8 bits":                          {riff(1, 1, 8000, 8, []byte{0, 128, 192}), [][]float32{{-1, 0, 0.5}}},
-		"24 bits":                         {riff(1, 1, 8000, 24, []byte{0, 0, 0x80, 0, 0, 0x40, 1, 0, 0}), [][]float32{{-1, 0.5, 1.0 / (1 << 23)}}},
-		"32 bits":                         {riff(1, 1, 8000, 32, []byte{0, 0, 0, 0x80, 0, 0, 0, 0x40}), [][]float32{{-1, 0.5}}},
-		"floats":                          {riff(3, 1, 8000, 32, []byte{0, 0, 0, 0x3f, 0, 0, 0x80, 0xff}), [][]float32{{0.5, 0}}},
-		"half a sample at the end":        {riff(1, 1, 8000, 16, []byte{0, 0x40, 7}), [][]float32{{0.5}}},
+		"16 bits, stereo, a chunk before": {riff(1, 2, 8000, 16, []byte{0, 0x80, 0, 0x40, 0, 0, 0xff, 0x7f}, "abc"),
+			[][]float32{{-1, 0}, {0.5, 32767.0 / 32768}}},
+		"8 bits": {riff(1, 1, 8000, 8, []byte{0, 128, 192}), [][]float32{{-1, 0, 0.5}}},
+		"24 bits": {riff(1, 1, 8000, 24, []byte{0, 0, 0x80, 0, 0, 0x40, 1, 0, 0}),
+			[][]float32{{-1, 0.5, 1.0 / (1 << 23)}}},
+		"32 bits": {riff(1, 1, 8000, 32, []byte{0, 0, 0, 0x80, 0, 0, 0, 0x40}),
+			[][]float32{{-1, 0.5}}},
+		"floats": {riff(3, 1, 8000, 32, []byte{0, 0, 0, 0x3f, 0, 0, 0x80, 0xff}),
+			[][]float32{{0.5, 0}}},
+		"half a sample at the end": {riff(1, 1, 8000, 16, []byte{0, 0x40, 7}), [][]float32{{0.5}}},
 	} {
 		w, err := Decode(bytes.NewReader(c.file))
 		require.NoError(t, err, name)

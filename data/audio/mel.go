@@ -35,7 +35,8 @@ func (f FilterBank) Validate() error {
 	case !(f.Shift > 0) || f.shift() < 1:
 		return fmt.Errorf("Shift is %v ms: needs at least one sample", f.Shift)
 	case !(f.Low >= 0 && f.Low < high && high <= float64(f.Rate)/2):
-		return fmt.Errorf("Low %v Hz and High %v Hz: need 0 ≤ Low < High ≤ %v, half the rate", f.Low, f.High, float64(f.Rate)/2)
+		return fmt.Errorf("Low %v Hz and High %v Hz: need 0 ≤ Low < High ≤ %v, half the rate", f.Low, f.High,
+			float64(f.Rate)/2)
 	}
 	return nil
 }
@@ -50,15 +51,16 @@ func (f FilterBank) high() float64 {
 func (f FilterBank) window() int { return int(float64(f.Rate) * f.Frame * 0.001) }
 func (f FilterBank) shift() int  { return int(float64(f.Rate) * f.Shift * 0.001) }
 
-// LogMel returns the logarithms of the energies, Bins numbers a frame, frame after frame. Samples that fill no frame are
-// an error.
+// LogMel returns the logarithms of the energies, Bins numbers a frame, frame after frame. Samples that fill no frame
+// are an error.
 func (f FilterBank) LogMel(samples []float32) (energies []float32, frames int, err error) {
 	if err := f.Validate(); err != nil {
 		return nil, 0, fmt.Errorf("filter bank: %w", err)
 	}
 	window, shift := f.window(), f.shift()
 	if len(samples) < window {
-		return nil, 0, fmt.Errorf("filter bank: %d samples are fewer than the %d of a frame of %v ms", len(samples), window, f.Frame)
+		return nil, 0, fmt.Errorf("filter bank: %d samples are fewer than the %d of a frame of %v ms", len(samples),
+			window, f.Frame)
 	}
 	padded := 1
 	for padded < window {

@@ -8,8 +8,8 @@ import (
 	"github.com/go-audio/wav"
 )
 
-// integers decodes PCM samples. The headers have been checked before, so that sizes in them are no larger than the file;
-// should the decoder still panic on a damaged one, that is an error.
+// integers decodes PCM samples. The headers have been checked before, so that sizes in them are no larger than the
+// file; should the decoder still panic on a damaged one, that is an error.
 func integers(raw []byte, h header, w *Wave) (err error) {
 	defer func() {
 		if p := recover(); p != nil {

@@ -18,7 +18,8 @@ type Processor struct {
 
 // ImageBind is the released model's processor: 3 clips of 2 s at 16 kHz, 128 bins, 204 frames.
 func ImageBind() Processor {
-	return Processor{FilterBank: FilterBank{Rate: 16000, Bins: 128, Frame: 25, Shift: 10, Low: 20}, Frames: 204, Clips: 3, Seconds: 2,
+	return Processor{FilterBank: FilterBank{Rate: 16000, Bins: 128, Frame: 25, Shift: 10, Low: 20}, Frames: 204,
+		Clips: 3, Seconds: 2,
 		Mean: -4.268, Std: 9.138}
 }
 
@@ -38,7 +39,8 @@ func (p Processor) ClipTimes(seconds float64) [][2]float64 {
 // load_and_transform_audio_data of ImageBind.
 func (p Processor) Inputs(w Wave) (*tensor.Tensor, error) {
 	if p.Frames < 1 || p.Clips < 1 || !(p.Seconds > 0) || p.Std == 0 {
-		return nil, fmt.Errorf("audio processor: Frames %d, Clips %d, Seconds %v and Std %v must be above 0", p.Frames, p.Clips, p.Seconds, p.Std)
+		return nil, fmt.Errorf("audio processor: Frames %d, Clips %d, Seconds %v and Std %v must be above 0",
+			p.Frames, p.Clips, p.Seconds, p.Std)
 	}
 	w, err := w.Resample(p.Rate)
 	if err != nil {

@@ -134,7 +134,8 @@ func readHeader(raw []byte) (h header, err error) {
 			h.data = body[:len(body)-len(body)%(h.channels*h.bits/8)]
 			return h, nil
 		case size > len(body):
-			return h, fmt.Errorf("chunk %q has %d bytes, of which %d are there: the file is cut off or damaged", id, size, len(body))
+			return h, fmt.Errorf("chunk %q has %d bytes, of which %d are there: the file is cut off or damaged", id,
+				size, len(body))
 		case id == "fmt ":
 			if size < 16 {
 				return h, fmt.Errorf(`chunk "fmt " has %d bytes, and needs 16`, size)
@@ -158,10 +159,12 @@ func (h *header) known(format int) error {
 	switch {
 	case h.channels < 1 || h.rate < 1:
 		return fmt.Errorf("%d channels at %d samples a second: both must be at least 1", h.channels, h.rate)
-	case format == pcm && (h.bits == 8 || h.bits == 16 || h.bits == 24 || h.bits == 32), h.float && (h.bits == 32 || h.bits == 64):
+	case format == pcm && (h.bits == 8 || h.bits == 16 || h.bits == 24 || h.bits == 32), h.float && (h.bits == 32 ||
+		h.bits == 64):
 		return nil
 	case format == pcm || h.float:
-		return fmt.Errorf("samples of %d bits are not supported: integers of 8, 16, 24 and 32 and floats of 32 and 64 are", h.bits)
+		return fmt.Errorf(
+			"samples of %d bits are not supported: integers of 8, 16, 24 and 32 and floats of 32 and 64 are", h.bits)
 	}
 	return fmt.Errorf("sound in WAV format %d is compressed or unknown: save it as PCM (1) or IEEE float (3)", format)
 }

@@ -111,7 +111,8 @@ func (c *Config) trunk(m Modality) trunk {
 	return map[Modality]trunk{
 		Vision: {c.VisionDim, c.VisionBlocks, c.VisionHeads, 0}, Text: {c.TextDim, c.TextBlocks, c.TextHeads, 0},
 		Audio: {c.AudioDim, c.AudioBlocks, c.AudioHeads, c.AudioDropPath},
-		Depth: {c.DepthDim, c.DepthBlocks, c.DepthHeads, 0}, Thermal: {c.ThermalDim, c.ThermalBlocks, c.ThermalHeads, 0},
+		Depth: {c.DepthDim, c.DepthBlocks, c.DepthHeads, 0}, Thermal: {c.ThermalDim, c.ThermalBlocks, c.ThermalHeads,
+			0},
 		IMU: {c.IMUDim, c.IMUBlocks, c.IMUHeads, c.IMUDropPath}}[m]
 }
 
@@ -129,8 +130,9 @@ func (c *Config) Validate() error {
 		switch t := c.trunk(m); {
 		case !c.Has(m):
 		case t.dim < 1 || t.blocks < 1 || t.heads < 1 || t.dim%t.heads != 0:
-			return fmt.Errorf("%s_embed_dim %d, %[1]s_num_blocks %[3]d, %[1]s_num_heads %[4]d: all must be at least 1, "+
-				"and the width a multiple of the heads", m, t.dim, t.blocks, t.heads)
+			return fmt.Errorf(
+				"%s_embed_dim %d, %[1]s_num_blocks %[3]d, %[1]s_num_heads %[4]d: all must be at least 1, "+
+					"and the width a multiple of the heads", m, t.dim, t.blocks, t.heads)
 		case !(t.dropPath >= 0 && t.dropPath < 1):
 			return fmt.Errorf("%s_drop_path is %v, and must be in [0, 1)", m, t.dropPath)
 		}
@@ -142,17 +144,20 @@ func (c *Config) Validate() error {
 	}{{Vision, "vision_size_patch", c.VisionPatch}, {Depth, "depth_size_patch", c.DepthPatch},
 		{Thermal, "thermal_size_patch", c.ThermalPatch}} {
 		if c.Has(p.m) && (p.size[1] < 1 || p.size[0] < p.size[1]) {
-			return fmt.Errorf("%s is %v: needs the side of pictures and the side of patches, which is at most that", p.name, p.size)
+			return fmt.Errorf("%s is %v: needs the side of pictures and the side of patches, which is at most that",
+				p.name, p.size)
 		}
 	}
 	if a, k := c.AudioShape, c.AudioKernel; c.Has(Audio) && (k[0] < 1 || k[1] < 1 || a[0] < k[0] || a[1] < k[0]) {
-		return fmt.Errorf("audio_kernel_stride %v with audio_mels_frames %v: the kernel must fit into the spectrogram", k, a)
+		return fmt.Errorf(
+			"audio_kernel_stride %v with audio_mels_frames %v: the kernel must fit into the spectrogram", k, a)
 	}
 	if s := c.IMUShape; c.Has(IMU) && (s[0] < 1 || s[2] < 1 || s[1] < s[2]) {
 		return fmt.Errorf("imu_channels_samples_kernel is %v: a window must fit into the samples", s)
 	}
 	if c.Has(Text) && (c.VocabSize < 1 || c.ContextLength < 1) {
-		return fmt.Errorf("text_vocab_size %d and text_context_length %d must be at least 1", c.VocabSize, c.ContextLength)
+		return fmt.Errorf("text_vocab_size %d and text_context_length %d must be at least 1", c.VocabSize,
+			c.ContextLength)
 	}
 	if !(c.PositionStd >= 0) {
 		return fmt.Errorf("gollava_position_std is %v, and must be at least 0", c.PositionStd)

@@ -16,8 +16,8 @@ import (
 	"github.com/gollava/gollava/tensor/tensortest"
 )
 
-// The authors' classes computed what testdata/tiny holds: embeddings of four towers, clips averaged, losses of pairs and
-// gradients of what only this model has.
+// The authors' classes computed what testdata/tiny holds: embeddings of four towers, clips averaged, losses of pairs
+// and gradients of what only this model has.
 func TestParity(t *testing.T) {
 	m, err := Load("testdata/tiny", nn.LoadOptions{})
 	require.NoError(t, err)
@@ -112,7 +112,8 @@ func withoutList(c Config) Config {
 	return c
 }
 
-// While training, stochastic depth and the dropout of the motion head change embeddings, and the same step the same way.
+// While training, stochastic depth and the dropout of the motion head change embeddings, and the same step the same
+// way.
 func TestTraining(t *testing.T) {
 	m, err := New(rand.New(rand.NewPCG(1, 2)), small())
 	require.NoError(t, err)
@@ -135,8 +136,11 @@ func TestBadInput(t *testing.T) {
 	for want, f := range map[string]func(){
 		`no modality "audio": the model has vision, text`: func() { m.Encode(Audio, x[Audio]) },
 		"pictures [2 1 8 8]: needs [B 3 9 9]":             func() { m.Encode(Vision, x[Depth]) },
-		"ids [1 4]: needs [B 5]":                          func() { m.Encode(Text, tensor.Ints([]int{9, 1, 10, 0}, 1, 4)) },
-		"needs pairs":                                     func() { InfoNCE(tensor.New(2, 3), tensor.New(1, 3)) },
+		"ids [1 4]: needs [B 5]": func() {
+			m.Encode(Text, tensor.Ints([]int{9, 1, 10, 0}, 1,
+				4))
+		},
+		"needs pairs": func() { InfoNCE(tensor.New(2, 3), tensor.New(1, 3)) },
 	} {
 		require.ErrorContains(t, tensor.Catch(f), want)
 	}

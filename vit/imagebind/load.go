@@ -33,7 +33,8 @@ func Load(path string, o nn.LoadOptions) (*Model, error) {
 	if c.Modalities == nil {
 		if c.Modalities = stored(w); len(c.Modalities) == 0 {
 			w.Close()
-			return nil, fmt.Errorf("%s: holds no tower of an ImageBind: no tensor's name begins with modality_trunks.", path)
+			return nil, fmt.Errorf(
+				"%s: holds no tower of an ImageBind: no tensor's name begins with modality_trunks.", path)
 		}
 	}
 	m, err := New(nil, c)
@@ -67,7 +68,10 @@ func readConfig(path string) (Config, error) {
 func stored(w *nn.Weights) []Modality {
 	names := w.Names()
 	return slices.DeleteFunc(slices.Clone(Modalities), func(m Modality) bool {
-		return !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "modality_trunks."+string(m)+".") })
+		return !slices.ContainsFunc(names, func(n string) bool {
+			return strings.HasPrefix(n,
+				"modality_trunks."+string(m)+".")
+		})
 	})
 }
 

@@ -74,7 +74,8 @@ func (c *Config) grid(r *rand.Rand, D int, in []int, cells int) *Grid {
 	if std == 0 {
 		std = 0.02
 	}
-	return &Grid{Class: tensor.Randn(r, 0.02, 1, 1, D).Param(), Position: tensor.Randn(r, std, 1, cells+1, D).Param(), in: in}
+	return &Grid{Class: tensor.Randn(r, 0.02, 1, 1, D).Param(), Position: tensor.Randn(r, std, 1, cells+1, D).Param(),
+		in: in}
 }
 
 // Stem maps cells to width D: a convolution, or a linear layer for windows of samples.

@@ -1,0 +1,172 @@
+package seemcase
+
+import (
+	"fmt"
+	"path/filepath"
+
+	"github.com/gollava/gollava/connector/seem"
+	"github.com/gollava/gollava/internal/verify"
+	"github.com/gollava/gollava/tensor"
+)
+
+// lossCase is case.json of the task seem_losses.
+type lossCase struct {
+	Points     int     `json:"num_points"`
+	Oversample float64 `json:"oversample_ratio"`
+	Importance float64 `json:"importance_sample_ratio"`
+	None       float64 `json:"eos_coef"`
+	Weights    struct{ CE, BCE, Dice float32 }
+	Costs      struct{ Class, Mask, Dice float64 }
+	PerPrompt  int `json:"queries_per_spatial_prompt"`
+	Grounding  []struct {
+		Texts []int
+		Task  string
+	}
+}
+
+// Losses checks a case of the task seem_losses.
+func Losses(dir string) ([]verify.Row, error) {
+	return verify.Check(dir, func(r *verify.Report, c lossCase) error {
+		if err := c.losses(r); err != nil {
+			return err
+		}
+		row, err := assignments(filepath.Join(r.Dir, "assignment.json"))
+		r.Add(row)
+		return err
+	})
+}
+
+// losses compares matchings, losses and gradients of the predictions.
+func (c lossCase) losses(e *verify.Report) error {
+	calls := 0
+	crit := seem.NewCriterion(func(n, points int) []float32 {
+		t := e.Tensor(fmt.Sprintf("in.rand.%d", calls))
+		calls++
+		if t == nil || t.Len() != 2*n*points {
+			tensor.Fail("seem_losses", "in.rand.%d: needs %d points of %d masks", calls-1, points, n)
+		}
+		return t.Data()
+	})
+	crit.Points, crit.Oversample, crit.Importance, crit.None = c.Points, c.Oversample, c.Importance, c.None
+	crit.ClassCost, crit.MaskCost, crit.DiceCost = c.Costs.Class, c.Costs.Mask, c.Costs.Dice
+	p := map[string]*tensor.Tensor{}
+	for _, name := range []string{"pred_logits", "pred_masks", "pred_gmasks", "pred_gtexts", "pred_smasks",
+		"pred_smaskembs", "pred_pspatials"} {
+		t := e.Tensor("in." + name)
+		if t == nil {
+			return e.Err
+		}
+		p[name] = t.Param()
+	}
+	boxes, counts, labels, texts := e.Tensor("in.gt_boxes"), e.Ints("in.gt_count"), e.Rows("in.gt_labels"),
+		e.Tensor("in.grounding_class_embs")
+	scale := e.Tensor("in.lang_logit")
+	if e.Err != nil {
+		return e.Err
+	}
+	side := 4 * p["pred_masks"].Dim(2) // masks are predicted for every fourth pixel
+	for _, at := range boxes.IntData() {
+		if at < 0 || int(at) > side {
+			return fmt.Errorf("in.gt_boxes: %d lies outside of pictures of %d×%[2]d", at, side)
+		}
+	}
+	var objects, first []*tensor.Tensor
+	var classes [][]int
+	var phrases []seem.Phrases
+	for b, n := range counts {
+		all := rectangles(boxes, b, int(n), side)
+		objects, first = append(objects, all), append(first, rectangles(boxes, b, texts.Dim(1), side))
+		var of []int
+		for _, y := range labels[b][:n] {
+			of = append(of, int(y))
+		}
+		classes = append(classes, of)
+		g := c.Grounding[b]
+		phrases = append(phrases, seem.Phrases{Embed: texts.Slice(0, b, b+1).Reshape(texts.Shape()[1:]...),
+			Same: g.Texts, Class: g.Task == "class"})
+	}
+	losses := map[string]seem.Losses{}
+	losses["mask"] = crit.Objects(p["pred_logits"], p["pred_masks"], objects, classes)
+	losses["grounding"] = crit.Ground(p["pred_gtexts"], p["pred_gmasks"], first, phrases, scale)
+	losses["spatial"] = crit.Spatial(p["pred_smaskembs"], p["pred_smasks"], p["pred_pspatials"], first)
+	var total *tensor.Tensor
+	match := 0
+	for _, kind := range []string{"mask", "grounding", "spatial"} {
+		l := losses[kind]
+		for i, t := range []*tensor.Tensor{l.CE, l.BCE, l.Dice} {
+			name := "loss_" + kind + "_" + []string{"ce", "bce", "dice"}[i]
+			e.Loss(name, t)
+		}
+		for _, m := range l.Matches {
+			e.Add(matched(e, match, m)...)
+			match++
+		}
+		t := l.Total(c.Weights.CE, c.Weights.BCE, c.Weights.Dice)
+		if total != nil {
+			t = total.Add(t)
+		}
+		total = t
+	}
+	e.Loss("total", total)
+	total.Backward()
+	e.GradientsOf(p, nil)
+	return nil
+}
+
+// rectangles are the masks of a picture's first n boxes (top, left, bottom, right): [n, side, side].
+func rectangles(boxes *tensor.Tensor, b, n, side int) *tensor.Tensor {
+	t := tensor.New(n, side, side)
+	per := boxes.Dim(1)
+	for i := range n {
+		box := boxes.IntData()[(b*per+i)*4:][:4]
+		for y := box[0]; y < box[2]; y++ {
+			for x := box[1]; x < box[3]; x++ {
+				t.Data()[(i*side+int(y))*side+int(x)] = 1
+			}
+		}
+	}
+	return t
+}
+
+// matched compares a matching.
+func matched(e *verify.Report, k int, m seem.Match) []verify.Row {
+	name := fmt.Sprintf("match.%d", k)
+	var cost []float64
+	for _, r := range m.Cost {
+		cost = append(cost, r...)
+	}
+	ids := func(list []int) [][]int32 {
+		out := make([]int32, len(list))
+		for i, v := range list {
+			out[i] = int32(v)
+		}
+		return [][]int32{out}
+	}
+	return []verify.Row{verify.Absolute(name+": cost", cost, e.Numbers("out."+name+".cost"), e.Tolerance.Out),
+		verify.IDs(name+": query", ids(m.Query), [][]int32{e.Ints("out." + name + ".query")}),
+		verify.IDs(name+": target", ids(m.Target), [][]int32{e.Ints("out." + name + ".target")})}
+}
+
+// assignments compares the best pairs of rectangular matrices.
+func assignments(path string) (verify.Row, error) {
+	var list []struct {
+		Cost     [][]float64
+		Row, Col []int
+		Total    float64
+	}
+	if err := verify.ReadJSON(path, &list); err != nil {
+		return verify.Row{}, err
+	}
+	t := verify.Tally{What: "assignments"}
+	for i, m := range list {
+		rows, cols := seem.Assign(m.Cost)
+		sum := 0.0
+		for k, r := range rows {
+			sum += m.Cost[r][cols[k]]
+		}
+		t.Check(fmt.Sprint(rows, cols) == fmt.Sprint(m.Row, m.Col) && sum-m.Total < 1e-3 && m.Total-sum < 1e-3,
+			"matrix %d: rows %v and columns %v with %g in place of %v, %v with %g",
+			i, rows, cols, sum, m.Row, m.Col, m.Total)
+	}
+	return t.Row(), nil
+}

@@ -1,0 +1,257 @@
+// Package seemcase checks SEEM against what the authors' code computes: the tasks seem and seem_losses.
+package seemcase
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/gollava/gollava/connector/seem"
+	"github.com/gollava/gollava/internal/verify"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+)
+
+// check is a case at work.
+type check struct {
+	*verify.Report
+	m *seem.Model
+}
+
+// Model checks a case of the task seem.
+func Model(dir string) ([]verify.Row, error) {
+	return verify.Check(dir, func(r *verify.Report, c struct{ Checkpoints []string }) error {
+		return r.Checkpoints(c.Checkpoints, func(dir string) error {
+			m, err := seem.Load(dir, nn.LoadOptions{DType: nn.As(tensor.Float32)})
+			if err != nil {
+				return err
+			}
+			return (&check{r, m}).model()
+		})
+	})
+}
+
+// model compares the features, four passes with different prompts, gradients, and rounds of clicks.
+func (k *check) model() error {
+	pixels, ids := k.Tensor("in.pixel_values"), k.Tensor("in.class_ids")
+	phrases, previous := k.Tensor("in.grounding_ids"), k.Tensor("in.prev_mask")
+	lengths := k.Rows("in.grounding_attention_mask")
+	if k.Err != nil {
+		return k.Err
+	}
+	x := k.m.Normalize(pixels)
+	stages := k.m.Backbone.Forward(x)
+	for i, s := range stages {
+		k.Output(fmt.Sprintf("res%d", i+2), s)
+	}
+	f := k.m.PixelDecoder.Forward(stages)
+	k.Output("mask_features", f.Masks)
+	k.Output("transformer_encoder", f.Encoded)
+	for i, l := range f.Levels {
+		k.Output(fmt.Sprintf("level.%d", i), l)
+	}
+	d := k.m.Decoder
+	classes, states := d.Language.Classes(ids), d.Language.Words(phrases)
+	k.Output("class_embeddings", classes)
+	k.Output("grounding_tokens", states)
+	k.Output("grounding_class", d.Language.Phrases(phrases, states))
+	v := d.Look(f)
+	words := join(states, lengths, pixels.Dim(0))
+	spatial := k.spatial("in.pos", "in.neg", pixels.Shape(), previous.Dim(1))
+	if k.Err != nil {
+		return k.Err
+	}
+
+	objects := d.Objects(v)
+	ground := d.Ground(v, words)
+	encoded := d.Encode(v, spatial)
+	strokes := d.Prompt(v, encoded)
+	spatial.Previous = previous
+	remembered := d.Encode(v, spatial)
+	memory := d.Prompt(v, remembered)
+	for _, pass := range []string{"panoptic", "text", "strokes", "all"} {
+		k.group(pass, objects, "pred_logits", classes)
+		k.group(pass, objects, "pred_masks", nil)
+		if pass == "text" || pass == "all" {
+			k.group(pass, ground, "pred_gmasks", nil)
+			k.group(pass, ground, "pred_gtexts", nil)
+		}
+		if pass == "strokes" || pass == "all" {
+			with, e := strokes, encoded
+			if pass == "all" {
+				with, e = memory, remembered
+			}
+			k.group(pass, with, "pred_smasks", nil)
+			k.group(pass, with, "pred_smaskembs", nil)
+			k.Output(pass+".pred_pspatials", e.Positive)
+			k.Output(pass+".pred_nspatials", e.Negative)
+		}
+	}
+	k.group("all", objects, "pred_captions", nil)
+	if err := k.gradients(map[string]*tensor.Tensor{
+		"pred_logits": d.Logits(last(objects).Class, classes), "pred_masks": last(objects).Masks,
+		"pred_captions": last(objects).Class,
+		"pred_gmasks":   last(ground).Masks, "pred_gtexts": last(ground).Class, "pred_smasks": last(memory).Masks,
+		"pred_smaskembs": last(memory).Embed, "pred_pspatials": remembered.Positive}); err != nil {
+		return err
+	}
+	return k.rounds(spatial, k.m.View(k.m.Normalize(pixels).NoGrad()))
+}
+
+func last(p []seem.Prediction) seem.Prediction { return p[len(p)-1] }
+
+// group compares what is called field of a pass, and of the layers before the last where that is recorded too.
+func (k *check) group(pass string, p []seem.Prediction, field string, classes *tensor.Tensor) {
+	pick := func(p seem.Prediction) *tensor.Tensor {
+		switch field {
+		case "pred_logits":
+			return k.m.Decoder.Logits(p.Class, classes)
+		case "pred_captions", "pred_gtexts":
+			return p.Class
+		case "pred_smaskembs":
+			return p.Embed
+		}
+		return p.Masks
+	}
+	k.Output(pass+"."+field, pick(last(p)))
+	for i, early := range p[:len(p)-1] {
+		if name := fmt.Sprintf("%s.aux.%d.%s", pass, i, field); k.Has("out." + name) {
+			k.Output(name, pick(early))
+		}
+	}
+}
+
+// gradients compares those of the sum of all outputs times their cotangents.
+func (k *check) gradients(out map[string]*tensor.Tensor) error {
+	var total *tensor.Tensor
+	for _, name := range k.Under("in.cotangent.") {
+		if out[name] == nil {
+			return fmt.Errorf("in.cotangent.%s: there is no such output", name)
+		}
+		t := out[name].Mul(k.Tensor("in.cotangent." + name)).Sum()
+		if total != nil {
+			t = total.Add(t)
+		}
+		total = t
+	}
+	if total == nil {
+		return fmt.Errorf("%s: there are no cotangents", k.Path())
+	}
+	total.Backward()
+	k.Gradients(k.m, nil)
+	return nil
+}
+
+// join puts the real words of each picture's phrases behind each other.
+func join(states *tensor.Tensor, mask [][]int32, B int) seem.Words {
+	n, T, E := states.Dims3()
+	rows, lengths, most := make([][]int32, B), make([]int32, B), 0
+	for i, m := range mask {
+		b := i / (n / B)
+		for t, real := range m {
+			if real != 0 {
+				rows[b] = append(rows[b], int32(i*T+t))
+			}
+		}
+		lengths[b] = int32(len(rows[b]))
+		most = max(most, len(rows[b]))
+	}
+	var ids []int32
+	keep := make([]float32, B*most)
+	for b, r := range rows {
+		for t := range most {
+			if t < len(r) {
+				keep[b*most+t] = 1
+				ids = append(ids, r[t])
+			} else {
+				ids = append(ids, 0)
+			}
+		}
+	}
+	x := tensor.Gather(states.Reshape(n*T, E), tensor.WrapInts(ids, B, most))
+	return seem.Words{States: x.Mul(tensor.Wrap(keep, B, most, 1)), Lengths: lengths}
+}
+
+// spatial reads points (picture, prompt, y, x).
+func (k *check) spatial(pos, neg string, shape []int, prompts int) seem.Spatial {
+	s := seem.Spatial{H: shape[2], W: shape[3], Queries: k.Ints("in.query_sample"),
+		Memories: k.Ints("in.memory_index")}
+	for range shape[0] {
+		s.Prompts = append(s.Prompts, make([]seem.Strokes, prompts))
+	}
+	for _, name := range []string{pos, neg} {
+		for _, r := range k.Rows(name) {
+			if len(r) != 4 || int(r[0]) >= len(s.Prompts) || int(r[1]) >= prompts || slices.Min(r) < 0 {
+				k.Err = fmt.Errorf("%s: %v is no point (picture, prompt, y, x)", name, r)
+				return s
+			}
+			p, px := &s.Prompts[r[0]][r[1]], seem.Pixel{Y: int(r[2]), X: int(r[3])}
+			if name == pos {
+				p.Positive = append(p.Positive, px)
+			} else {
+				p.Negative = append(p.Negative, px)
+			}
+		}
+	}
+	return s
+}
+
+// rounds clicks as recorded; each round's masks are the memory of the next.
+func (k *check) rounds(s seem.Spatial, v *seem.View) error {
+	s.Previous = nil
+	for r := 0; k.Has(fmt.Sprintf("out.round.%d.prev_mask", r)); r++ {
+		name := fmt.Sprintf("in.round.%d.", r)
+		next := k.spatial(name+"pos", name+"neg", []int{len(s.Prompts), 3, s.H, s.W}, len(s.Prompts[0]))
+		if k.Err != nil {
+			return k.Err
+		}
+		next.Previous = s.Previous
+		e := k.m.Decoder.Encode(v, next)
+		p := last(k.m.Decoder.Prompt(v, e))
+		s.Previous = seem.Chosen(p, k.m.Decoder.Answer(p, e))
+		k.Output(fmt.Sprintf("round.%d.prev_mask", r), s.Previous)
+		k.clicks(r, next, s.Previous)
+	}
+	return nil
+}
+
+// enough is the overlap from which on no more clicks were recorded.
+const enough = 0.925
+
+// clicks compares the next round's with those that the masks of this one ask for.
+func (k *check) clicks(r int, s seem.Spatial, masks *tensor.Tensor) {
+	name := fmt.Sprintf("in.round.%d.", r+1)
+	if !k.Has(name + "pos") {
+		return
+	}
+	boxes, want := k.Tensor("in.gt_boxes"), k.spatial(name+"pos", name+"neg", []int{len(s.Prompts), 3, s.H, s.W},
+		len(s.Prompts[0]))
+	if k.Err != nil {
+		return
+	}
+	t := verify.Tally{What: fmt.Sprintf("round.%d: clicks", r+1)}
+	_, P, h, w := masks.Dims4()
+	for b := range s.Prompts {
+		for n := range P {
+			truth := seem.NewMask(s.H, s.W)
+			for i, v := range rectangles(boxes, b, P, s.H).Data()[n*s.H*s.W : (n+1)*s.H*s.W] {
+				truth.On[i] = v > 0
+			}
+			got := seem.MaskOf(masks.Slice(0, b, b+1).Slice(1, n, n+1).Reshape(h, w), s.H, s.W)
+			next, _ := seem.NextClick(truth, got, s.Prompts[b][n], enough)
+			t.Check(same(next, want.Prompts[b][n]), "picture %d, prompt %d: %v in place of %v", b, n, next,
+				want.Prompts[b][n])
+		}
+	}
+	k.Add(t.Row())
+}
+
+// same reports whether two prompts have the same pixels.
+func same(a, b seem.Strokes) bool {
+	order := func(list []seem.Pixel) []seem.Pixel {
+		list = slices.Clone(list)
+		slices.SortFunc(list, func(p, q seem.Pixel) int { return cmp.Or(cmp.Compare(p.Y, q.Y), cmp.Compare(p.X, q.X)) })
+		return list
+	}
+	return slices.Equal(order(a.Positive), order(b.Positive)) && slices.Equal(order(a.Negative), order(b.Negative))
+}

@@ -46,6 +46,10 @@ type Config struct {
 	QKNorm                 bool    // Phi: LayerNorms of each head's queries and keys
 	Experts                Experts // Mixtral and Qwen2-MoE
 
+	PostNorm    bool // OPT: norms behind the residual sums (do_layer_norm_before false)
+	NoFinalNorm bool // OPT: no norm behind the last block
+	EmbedDim    int  // OPT: width of token embeddings (word_embed_proj_dim); 0: HiddenSize
+
 	// Departures for small models trained from nothing, all about how weights start; zero values are transformers'.
 	// They are kept in config.json under names that begin with gollava.
 	InitStd      float64 // of all weights; 0: 0.02

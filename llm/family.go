@@ -42,7 +42,7 @@ type Family struct {
 // Families returns the decoders of this package.
 func Families() []Family {
 	return []Family{llama(), mistral(), qwen2(), qwen3(), phi3(), mpt(), gemma(), gemma2(), phi(), stablelm(),
-		mixtral(), qwen2MoE()}
+		mixtral(), qwen2MoE(), opt()}
 }
 
 // Lookup returns the family of a model_type, LLaVA's names included, from extra or from [Families].

@@ -1,5 +1,5 @@
 // Package llm holds decoders (Llama, Vicuna, Mistral, Mixtral, Qwen2, Qwen3, Qwen2-MoE, Phi, Phi-3,
-// MPT, Gemma, Gemma 2, StableLM), their key-value cache and text generation. It reads and writes the checkpoints of
+// MPT, Gemma, Gemma 2, StableLM, OPT), their key-value cache and text generation. It reads and writes the checkpoints of
 // transformers.
 //
 // A model maps token embeddings [B, T, C] to hidden states, so that a caller may put image features among them;

@@ -24,7 +24,7 @@ import (
 // families are tiny random models with what transformers computed: logits, loss, gradients, greedy ids, beams, sampling. Written by
 // cmd/gollava/testdata/make_tiny.py.
 var families = []string{"llama", "mistral", "qwen2", "phi3", "mpt", "gemma", "gemma2", "phi", "stablelm",
-	"stablelm-parallel", "mixtral", "qwen2_moe"}
+	"stablelm-parallel", "mixtral", "qwen2_moe", "opt", "opt_350m"}
 
 func TestEqualsTransformers(t *testing.T) {
 	for _, family := range families {

@@ -61,6 +61,9 @@ def decoders():
     yield "mixtral", tr.MixtralForCausalLM(tr.MixtralConfig(**{**one, "intermediate_size": 6}, num_key_value_heads=1, num_local_experts=3, **router))
     yield "qwen2_moe", tr.Qwen2MoeForCausalLM(tr.Qwen2MoeConfig(**SMALL, num_key_value_heads=1, num_experts=3, moe_intermediate_size=5, shared_expert_intermediate_size=4,
                                                                 mlp_only_layers=[0], norm_topk_prob=False, **router))
+    opt = dict(hidden_size=12, ffn_dim=10, num_hidden_layers=2, num_attention_heads=3, vocab_size=23, max_position_embeddings=48, **IDS)
+    yield "opt", tr.OPTForCausalLM(tr.OPTConfig(**opt, word_embed_proj_dim=12))
+    yield "opt_350m", tr.OPTForCausalLM(tr.OPTConfig(**{**opt, "num_hidden_layers": 1}, word_embed_proj_dim=8, do_layer_norm_before=False))
 
 
 def tiny_llava():

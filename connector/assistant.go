@@ -113,14 +113,37 @@ func (a *Assistant) Prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, 
 	if err != nil {
 		return x, err
 	}
-	for i, m := range pictures {
-		p, err := a.image(m)
-		if err != nil {
-			return x, fmt.Errorf("reply: picture %d: %w", i+1, err)
-		}
-		x.Images = append(x.Images, p)
+	if x.Images, err = a.images(pictures); err != nil {
+		return x, fmt.Errorf("reply: %w", err)
 	}
 	return x, nil
+}
+
+// Sample tokenizes a conversation with its answers, which are what is learnt of it, and prepares its images: pictures
+// are those of the turns' <image>s, in order. [VLM.Splice] makes batches of samples.
+func (a *Assistant) Sample(turns []chat.Turn, pictures []*imaging.RGB) (Sample, error) {
+	t, err := a.Template.Train(a.Tokenizer, turns, chat.Options{Pictures: len(pictures) > 0, Marks: a.Marks})
+	x := Sample{Name: "sample", IDs: t.IDs, Labels: t.Labels}
+	if err != nil {
+		return x, fmt.Errorf("sample: %w", err)
+	}
+	x.Images, err = a.images(pictures)
+	return x, err
+}
+
+// images prepares images for the encoder.
+func (a *Assistant) images(pictures []*imaging.RGB) (list []Image, err error) {
+	for i, m := range pictures {
+		if m == nil {
+			return nil, fmt.Errorf("picture %d is missing", i+1)
+		}
+		p, err := a.image(m)
+		if err != nil {
+			return nil, fmt.Errorf("picture %d: %w", i+1, err)
+		}
+		list = append(list, p)
+	}
+	return list, nil
 }
 
 // PromptIDs tokenizes a conversation, with an answer to come. With images, chat.ImageIndex stands for each <image>;

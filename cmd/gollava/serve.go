@@ -33,13 +33,16 @@ type serveCommand struct {
 	Exact    bool     `help:"Compute with weights in blocks (GGUF) as they are; otherwise activations are rounded to 8 bits where that is faster."`
 	DType    string   `name:"dtype" enum:"float32,bfloat16,stored" default:"${dtype}" help:"What weights are kept as: ${enum}, in which float16 counts as float32."`
 
-	Listen string   `default:"127.0.0.1:8080" help:"Address to answer on."`
-	APIKey string   `name:"api-key" env:"GOLLAVA_API_KEY" help:"Key that clients must send; also read from GOLLAVA_API_KEY, where other users of the machine do not see it."`
-	Host   []string `help:"Name or address that clients may use for this server besides this machine's own; * for any."`
-	Origin []string `help:"Origin of web pages elsewhere that may use this server, such as https://example.org."`
-	Fetch  []string `help:"Host that images may be fetched from, when a request names an address; * for any public one. Default: none."`
-	Tokens int      `help:"Positions of prompts and answers that are computed at once, which bounds the memory of caches; other requests wait. Default: what takes 4 GiB."`
-	Most   int      `name:"requests" default:"256" help:"Requests that are answered or wait at once; more are told to come back."`
+	Listen   string   `default:"127.0.0.1:8080" help:"Address to answer on."`
+	APIKey   string   `name:"api-key" env:"GOLLAVA_API_KEY" help:"Key that clients must send; also read from GOLLAVA_API_KEY, where other users of the machine do not see it."`
+	Host     []string `help:"Name or address that clients may use for this server besides this machine's own; * for any."`
+	Origin   []string `help:"Origin of web pages elsewhere that may use this server, such as https://example.org."`
+	Fetch    []string `help:"Host that images may be fetched from, when a request names an address; * for any public one. Default: none."`
+	Tokens   int      `help:"Positions of prompts and answers that are computed at once, which bounds the memory of caches; other requests wait. Default: what takes 4 GiB."`
+	Adapter  []string `placeholder:"NAME=FOLDER" help:"Adapter to serve under a name of its own, on the first model."`
+	Adapters string   `type:"existingdir" placeholder:"FOLDER" help:"Let clients load, swap and unload the adapters in the folders of this one while serving. Default: they cannot."`
+
+	Most int `name:"requests" default:"256" help:"Requests that are answered or wait at once; more are told to come back."`
 }
 
 func (serveCommand) Help() string {
@@ -52,47 +55,91 @@ Example:
     -d '{"model": "llava-1.5-7b-hf", "messages": [{"role": "user", "content": "Hello"}]}'`
 }
 
-// open loads a model, and names the template that it is asked with: a vision-language model, or a plain language
-// model in a folder or a GGUF file.
-func (v serveCommand) open(dir string, c console) (m serve.Model, template string, err error) {
+// opened is a model that can be served, alone and under adapters.
+type opened struct {
+	model    serve.Model
+	template string                                // that it is asked with
+	adapt    func(dir string) (serve.Model, error) // the model under the adapter in dir; nil: it takes none
+}
+
+// open loads a vision-language model, a plain language model in a folder or a GGUF file, or a CLIP.
+func (v serveCommand) open(dir string, c console) (opened, error) {
 	if config, err := vit.ReadCLIPConfig(dir); err == nil && config.ModelType == "clip" {
 		m, err := v.openCLIP(dir, config)
-		return m, "none: embeddings only", err
+		return opened{model: m, template: "none: embeddings only"}, err
 	}
 	from := source{Dir: dir, Base: v.Base, Tower: v.Tower, DType: v.DType, rounding: !v.Exact}
 	if from.adapted() || v.Base != "" || v.Tower != "" || llava.Describes(dir) {
-		a, _, err := from.open()
-		if err == nil {
-			err = lora.Merge(a.Model)
-		}
-		if err != nil {
-			return nil, "", err
-		}
-		c.ignored(a.Ignored)
-		return serve.Assistant(a, v.bounds(a.Model.Language.Config())), a.Template.Name, nil
+		return v.openVision(from, c)
 	}
+	return v.openLanguage(from, c)
+}
+
+func (v serveCommand) openVision(from source, c console) (opened, error) {
+	a, _, err := from.open()
+	if err == nil {
+		err = lora.Merge(a.Model)
+	}
+	if err != nil {
+		return opened{}, err
+	}
+	c.ignored(a.Ignored)
+	bounds := v.bounds(a.Model.Language.Config())
+	adapt := func(dir string) (serve.Model, error) {
+		under := *a
+		under.Model = nn.Share(a.Model)
+		_, err := lora.Load(under.Model, dir, llava.Namings(under.Model)...)
+		return serve.Assistant(&under, bounds), err
+	}
+	return opened{serve.Assistant(a, bounds), a.Template.Name, adapt}, nil
+}
+
+func (v serveCommand) openLanguage(from source, c console) (opened, error) {
+	dir := from.Dir
 	o := nn.LoadOptions{Alias: true, Rounding: !v.Exact}
 	var g llm.Generation
+	var err error
 	if !strings.HasSuffix(strings.ToLower(dir), ".gguf") {
 		o.DType = from.dtype()
 		if g, err = llm.ReadGeneration(dir); err != nil {
-			return nil, "", err
+			return opened{}, err
 		}
 	}
-	l, err := llm.Load(dir, o)
+	m, err := llm.Load(dir, o)
 	if err != nil {
-		return nil, "", err
+		return opened{}, err
 	}
 	t, err := tokenizer.Load(dir)
 	if err != nil {
-		return nil, "", err
+		return opened{}, err
 	}
 	x, err := chat.Choose(cmp.Or(v.Template, chat.Own), t)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w (--template)", dir, err)
+		return opened{}, fmt.Errorf("%s: %w (--template)", dir, err)
 	}
 	c.ignored(g.Ignored)
-	return serve.Language(l, t, x, g.Options, v.bounds(l.Config())), x.Name, nil
+	bounds := v.bounds(m.Config())
+	adapt := func(dir string) (serve.Model, error) {
+		under := nn.Share(m)
+		_, err := lora.Load(under, dir)
+		return serve.Language(under, t, x, g.Options, bounds), err
+	}
+	return opened{serve.Language(m, t, x, g.Options, bounds), x.Name, adapt}, nil
+}
+
+// adapterIn is the folder of an adapter, one of those in --adapters. Only what is listed there is opened, whatever a
+// client writes.
+func (v serveCommand) adapterIn(name string) (string, error) {
+	list, err := os.ReadDir(v.Adapters)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range list {
+		if e.IsDir() && e.Name() == name {
+			return filepath.Join(v.Adapters, e.Name()), nil
+		}
+	}
+	return "", fs.ErrNotExist
 }
 
 // openCLIP loads a CLIP, which embeds texts and images.
@@ -135,17 +182,29 @@ func (v serveCommand) Run(ctx context.Context, c console) error {
 	if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() || ip == nil && host != "" {
 		hosts = append(hosts, host)
 	}
-	s := serve.New(
-		serve.Config{
-			APIKey:  v.APIKey,
-			Hosts:   hosts,
-			Origins: v.Origin,
-			Fetch:   v.Fetch,
-			Limits:  serve.Limits{Requests: v.Most},
-			Log:     func(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) },
-		},
-	)
-	seen := map[string]bool{}
+	models := map[string]opened{}
+	config := serve.Config{
+		APIKey:  v.APIKey,
+		Hosts:   hosts,
+		Origins: v.Origin,
+		Fetch:   v.Fetch,
+		Limits:  serve.Limits{Requests: v.Most},
+		Log:     func(format string, args ...any) { fmt.Fprintf(c.err, format+"\n", args...) },
+	}
+	if v.Adapters != "" {
+		config.Adapters = func(_ context.Context, model, adapter string) (serve.Model, error) {
+			dir, err := v.adapterIn(adapter)
+			if err != nil {
+				return nil, err
+			}
+			if models[model].adapt == nil {
+				return nil, fmt.Errorf("%s takes no adapters", model)
+			}
+			return models[model].adapt(dir)
+		}
+	}
+	s := serve.New(config)
+	first := ""
 	for _, arg := range v.Models {
 		name, dir, named := strings.Cut(arg, "=")
 		if !named {
@@ -155,16 +214,36 @@ func (v serveCommand) Run(ctx context.Context, c console) error {
 			}
 			name, dir = strings.TrimSuffix(filepath.Base(abs), ".gguf"), arg
 		}
-		if name == "" || seen[name] {
+		if _, twice := models[name]; name == "" || twice {
 			return fmt.Errorf("serve: the model name %q is empty or there twice: give names with NAME=FOLDER", name)
 		}
-		seen[name] = true
-		m, template, err := v.open(dir, c)
+		m, err := v.open(dir, c)
 		if err != nil {
 			return fmt.Errorf("serve: %w", err)
 		}
+		models[name] = m
+		if first == "" {
+			first = name
+		}
+		s.Add(name, m.model)
+		fmt.Fprintf(c.err, "model %s: template %s\n", name, m.template)
+	}
+	for _, arg := range v.Adapter {
+		name, dir, named := strings.Cut(arg, "=")
+		_, twice := models[name]
+		switch {
+		case !named || name == "" || twice:
+			return fmt.Errorf("serve: --adapter %s: want NAME=FOLDER with a name of its own", arg)
+		case models[first].adapt == nil:
+			return fmt.Errorf("serve: --adapter %s: %s takes no adapters", arg, first)
+		}
+		m, err := models[first].adapt(dir)
+		if err != nil {
+			return fmt.Errorf("serve: %w", err)
+		}
+		models[name] = opened{model: m}
 		s.Add(name, m)
-		fmt.Fprintf(c.err, "model %s: template %s\n", name, template)
+		fmt.Fprintf(c.err, "adapter %s on %s\n", name, first)
 	}
 	l, err := net.Listen("tcp", v.Listen)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/http"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
 )
 
@@ -49,6 +51,14 @@ func TestServe(t *testing.T) {
 	require.NoError(t, llm.Save(m, dir, nn.SaveOptions{}))
 	require.NoError(t, tok.Save(dir))
 
+	adapters := filepath.Join(t.TempDir(), "adapters")
+	under := nn.Share(m)
+	config := lora.Default(2, 4, "q_proj")
+	config.Init.Kind = "false" // its answers differ from the first
+	adapter, err := lora.Wrap(under, config, rand.New(rand.NewPCG(3, 4)), nil)
+	require.NoError(t, err)
+	require.NoError(t, adapter.Save(filepath.Join(adapters, "own"), lora.SaveOptions{}))
+
 	var out, said transcript
 	require.Equal(t, 1, run(t.Context(), []string{"serve", dir, "--listen", "127.0.0.1:0"}, &out, &said))
 	require.Contains(t, said.String(), "--template") // nothing names one
@@ -58,23 +68,38 @@ func TestServe(t *testing.T) {
 	require.Contains(t, said.String(), "HOST:PORT")
 
 	ctx, cancel := context.WithCancel(t.Context())
-	status := make(chan int, 1)
+	ended := make(chan int, 1)
 	var log transcript
 	go func() {
-		status <- run(ctx, []string{"serve", "tiny=" + dir, "--template", "vicuna_v1", "--listen", "127.0.0.1:0"}, &out, &log)
+		ended <- run(ctx, []string{"serve", "tiny=" + dir, "--template", "vicuna_v1", "--listen", "127.0.0.1:0",
+			"--adapter", "first=" + filepath.Join(adapters, "own"), "--adapters", adapters}, &out, &log)
 	}()
 	address := regexp.MustCompile(`http://[0-9.:]+`)
 	require.Eventually(t, func() bool { return address.MatchString(log.String()) }, 20*time.Second, 10*time.Millisecond, "%s", &log)
 	at := address.FindString(log.String())
-	r, err := http.Post(at+"/v1/chat/completions", "application/json", strings.NewReader(`{"model": "tiny", "messages": [{"role": "user", "content": "a"}], "max_tokens": 3}`))
-	require.NoError(t, err)
-	body, err := io.ReadAll(r.Body)
-	require.NoError(t, err)
-	require.NoError(t, r.Body.Close())
-	require.Equal(t, 200, r.StatusCode, "%s", body)
+	post := func(path, body string) (int, string) {
+		r, err := http.Post(at+path, "application/json", strings.NewReader(body))
+		require.NoError(t, err)
+		b, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		require.NoError(t, r.Body.Close())
+		return r.StatusCode, string(b)
+	}
+	ask := func(model string) string {
+		status, body := post("/v1/chat/completions", `{"model": "`+model+`", "messages": [{"role": "user", "content": "a"}],
+			"max_tokens": 3, "temperature": 0, "logprobs": true}`)
+		require.Equal(t, 200, status, body)
+		return body[strings.Index(body, `"logprobs"`):strings.Index(body, `"created"`)]
+	}
+	status, body := post("/v1/models/tiny/adapters", `{"name": "second", "adapter": "../adapters/own"}`)
+	require.Equal(t, 404, status, body)
+	status, body = post("/v1/models/tiny/adapters", `{"name": "second", "adapter": "own"}`)
+	require.Equal(t, 200, status, body)
+	require.NotEqual(t, ask("tiny"), ask("first"))
+	require.Equal(t, ask("first"), ask("second"))
 	cancel()
 	select {
-	case code := <-status:
+	case code := <-ended:
 		require.Equal(t, 0, code, "%s", &log)
 	case <-time.After(20 * time.Second):
 		t.Fatal("the server does not stop")

@@ -13,8 +13,9 @@ import (
 	"strings"
 )
 
-// guard refuses requests that a page of another site, a rebound name or somebody without the key sends.
-func (s *Server) guard(next http.Handler) http.Handler {
+// Guard is a handler of a program's own behind the server's checks: it refuses requests that a page of another site, a
+// rebound name or, below /v1/ and /api/, somebody without the key sends, and bodies that are too large or not JSON.
+func (s *Server) Guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if p := s.check(r); p != nil {
 			s.metrics.refused.Add(1)
@@ -48,7 +49,7 @@ func (s *Server) permit(w http.ResponseWriter, r *http.Request) (asked bool) {
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
 	}
-	h.Set("Access-Control-Allow-Methods", "GET, POST")
+	h.Set("Access-Control-Allow-Methods", "GET, POST, DELETE")
 	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type")
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)

@@ -243,10 +243,10 @@ func (s *Server) ollamaEmbeddings(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) ollamaTags(w http.ResponseWriter, _ *http.Request) {
 	list := []any{}
-	for _, m := range s.models {
+	for _, m := range s.list() {
 		list = append(
 			list,
-			map[string]any{"name": m.name, "model": m.name, "modified_at": s.started.UTC().Format(time.RFC3339Nano),
+			map[string]any{"name": m.name, "model": m.name, "modified_at": m.since.UTC().Format(time.RFC3339Nano),
 				"expires_at": "2999-01-01T00:00:00Z", "size": 0, "size_vram": 0, "digest": "", "details": ollamaDetails},
 		)
 	}

@@ -7,7 +7,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,6 +31,10 @@ type Config struct {
 	FetchPrivate bool     // also from private addresses
 	Limits       Limits
 	Log          func(format string, args ...any) // nil: silence. It sees no prompt, no image and no answer
+
+	// Adapters opens an adapter of a model, by the names that a client wrote, for POST /v1/models/{model}/adapters. An
+	// adapter that it does not know is an fs.ErrNotExist. nil: no adapters are loaded while serving.
+	Adapters func(ctx context.Context, model, adapter string) (Model, error)
 }
 
 // Limits bound what a request can take. A zero field has the default.
@@ -42,7 +46,8 @@ type Limits struct {
 	Choices  int            // n; 8
 	Stops    int            // 4
 	Tokens   int            // new ones, where the client names no number; 1,024
-	Inputs   int            // texts of one request for embeddings; 256
+	Inputs   int            // of one request for embeddings or completions; 256
+	Adapters int            // loaded while serving, of each model; 8
 
 	Requests int           // answers in progress or waiting; beyond it clients are told to come back; 256
 	Answer   time.Duration // for one answer, waiting included; 10 minutes
@@ -62,6 +67,7 @@ func (l Limits) filled() Limits {
 	fill(&l.Stops, 4)
 	fill(&l.Tokens, 1024)
 	fill(&l.Inputs, 256)
+	fill(&l.Adapters, 8)
 	fill(&l.Requests, 256)
 	fill(&l.Answer, 10*time.Minute)
 	fill(&l.Write, 30*time.Second)
@@ -79,33 +85,35 @@ func fill[T comparable](v *T, d T) {
 
 // Server is an http.Handler that answers from models. It is safe for concurrent use.
 type Server struct {
-	config  Config
-	models  []served
+	config Config
+
+	lock    sync.RWMutex
+	models  []served      // never changed: replaced by another list
+	loading chan struct{} // of the one adapter that is being loaded
+
 	mux     http.Handler
 	web     *http.Client
 	metrics metrics
 	slots   chan struct{}
 	closing atomic.Bool
 	reading atomic.Int64 // bytes of bodies that are being answered
-	started time.Time
-}
-
-type served struct {
-	name  string
-	model Model
 }
 
 // New returns a server without models; see [Server.Add].
 func New(c Config) *Server {
 	c.Limits = c.Limits.filled()
-	s := &Server{config: c, slots: make(chan struct{}, c.Limits.Requests), started: time.Now()}
+	s := &Server{config: c, slots: make(chan struct{}, c.Limits.Requests),
+		loading: make(chan struct{}, 1)}
 	s.web = s.newWeb()
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /v1/chat/completions", s.chat)
 	mux.HandleFunc("POST /v1/completions", s.complete)
 	mux.HandleFunc("POST /v1/embeddings", s.embed)
-	mux.HandleFunc("GET /v1/models", s.list)
+	mux.HandleFunc("GET /v1/models", s.listModels)
 	mux.HandleFunc("GET /v1/models/{name...}", s.describe)
+	mux.HandleFunc("GET /v1/models/{model}/adapters", s.adapters)
+	mux.HandleFunc("POST /v1/models/{model}/adapters", s.loadAdapter)
+	mux.HandleFunc("DELETE /v1/models/{model}/adapters/{name}", s.unloadAdapter)
 	mux.HandleFunc("POST /api/chat", s.ollamaChat)
 	mux.HandleFunc("POST /api/generate", s.ollamaGenerate)
 	mux.HandleFunc("POST /api/embed", s.ollamaEmbed)
@@ -118,12 +126,9 @@ func New(c Config) *Server {
 	mux.HandleFunc("GET /metrics", s.metrics.write)
 	mux.HandleFunc("GET /{$}", page)
 	mux.HandleFunc("GET /page/{file}", page)
-	s.mux = s.guard(errorObjects(mux))
+	s.mux = s.Guard(errorObjects(mux))
 	return s
 }
-
-// Add serves m under name. It is not to be called once requests come in.
-func (s *Server) Add(name string, m Model) { s.models = append(s.models, served{name, m}) }
 
 // ServeHTTP answers one request. A panic of ours, which would be a fault of this package, is answered with an error
 // object.
@@ -179,23 +184,6 @@ func (s *Server) enter(ctx context.Context) (leave func(), p *problem) {
 	}
 }
 
-// model finds a model by name.
-func (s *Server) model(name string) (Model, *problem) {
-	if i := slices.IndexFunc(s.models, func(m served) bool { return m.name == name }); i >= 0 {
-		return s.models[i].model, nil
-	}
-	if name == "" {
-		return nil, invalid("model", "is missing: name one of /v1/models")
-	}
-	return nil, &problem{
-		status:  http.StatusNotFound,
-		kind:    "invalid_request_error",
-		param:   "model",
-		code:    "model_not_found",
-		message: "model: there is no model " + quote(name) + ": GET /v1/models lists them",
-	}
-}
-
 // quote bounds and quotes what a client wrote.
 func quote(s string) string {
 	if len(s) > 100 {
@@ -232,27 +220,23 @@ func newID(prefix string) string {
 	return prefix + hex.EncodeToString(b[:])
 }
 
-// list answers GET /v1/models.
-func (s *Server) list(w http.ResponseWriter, _ *http.Request) {
+// listModels answers GET /v1/models.
+func (s *Server) listModels(w http.ResponseWriter, _ *http.Request) {
 	data := []any{}
-	for _, m := range s.models {
-		data = append(data, s.object(m.name))
+	for _, m := range s.list() {
+		data = append(data, m.object())
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"object": "list", "data": data})
 }
 
-func (s *Server) object(name string) map[string]any {
-	return map[string]any{"id": name, "object": "model", "created": s.started.Unix(), "owned_by": "gollava"}
-}
-
 // describe answers GET /v1/models/{name}.
 func (s *Server) describe(w http.ResponseWriter, r *http.Request) {
-	name := r.PathValue("name")
-	if _, p := s.model(name); p != nil {
+	m, p := s.named(r.PathValue("name"))
+	if p != nil {
 		p.write(w)
 		return
 	}
-	writeJSON(w, http.StatusOK, s.object(name))
+	writeJSON(w, http.StatusOK, m.object())
 }
 
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) {
@@ -270,7 +254,7 @@ func errorObjects(mux *http.ServeMux) http.Handler {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		for _, method := range []string{http.MethodGet, http.MethodPost} {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodDelete} {
 			other := r.Clone(r.Context())
 			other.Method = method
 			if _, pattern := mux.Handler(other); pattern != "" {

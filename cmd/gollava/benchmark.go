@@ -60,8 +60,8 @@ func (v evalCommand) benchmark(ctx context.Context, c console) error {
 		}
 		r, err := b.Score(files)
 		if err != nil {
-			c.next("the answers are in %s; gollava score %s scores them once the truth is at hand, --upload "+
-				"writes them for the server", path, b.Name)
+			c.hint("the answers are in %s; gollava score %s scores them once the truth is at hand, --upload writes "+
+				"them for the server", path, b.Name)
 			return fmt.Errorf("%w\n%s needs: %s", err, b.Title, b.Needs)
 		}
 		reports = append(reports, r)
@@ -74,7 +74,7 @@ func (v evalCommand) benchmark(ctx context.Context, c console) error {
 		fmt.Fprintf(c.out, "  %s: %s %.6g\n", kinds[i+1], b.Main, x)
 		printComparison(c, string(kinds[i+1]), score.Compare(reports[0].Items, r.Items))
 	}
-	c.next("the answers are in %s; gollava score %s compares them with those of another model (--against)", v.Answers,
+	c.hint("the answers are in %s; gollava score %s compares them with those of another model (--against)", v.Answers,
 		b.Name)
 	return nil
 }

@@ -166,7 +166,7 @@ func TestGenerate(t *testing.T) {
 	require.Zero(t, code)
 	require.Contains(t, said, "51 samples of 20 pictures")
 	require.Contains(t, said, "instances_mini.json:1410: picture 34: crowd region")
-	require.Contains(t, said, "next: gollava data check "+dir+"/made/all.json --images "+coco+"/images")
+	require.Contains(t, said, "next: gollava data check "+dir+"/made/all.json --images "+place(coco+"/images"))
 	code, said = command(t, dir, "data check DIR/made/all.json --images "+coco+"/images")
 	require.Zero(t, code, said)
 

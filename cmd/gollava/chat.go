@@ -73,7 +73,7 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 		if err := t.say(ctx, *v.Ask); err != nil {
 			return fmt.Errorf("chat: %w", err)
 		}
-		c.next("gollava chat %s starts a conversation", v.Source.Dir)
+		c.next(v.Source.asked(v.Template)...)
 		return nil
 	}
 	return t.loop(ctx, c)

@@ -81,12 +81,12 @@ func (v checkCommand) Run(ctx context.Context, c console) error {
 	}
 	switch {
 	case errors > 0:
-		c.next("mend or remove these records, or train with the policy skip, which leaves them out and counts them")
+		c.hint("mend or remove these records, or train with skip: true, which leaves them out and counts them")
 		return fmt.Errorf("data check: %d errors, %d warnings", errors, faults-errors)
 	case images == nil:
-		c.next("-images FOLDER looks at the pictures too")
+		c.hint("--images FOLDER looks at the pictures too")
 	default:
-		c.next("gollava data show %s -images %s shows what the model will see", v.Files[0], v.Images)
+		c.next("data", "show", place(v.Files[0]), "--images", place(v.Images))
 	}
 	return nil
 }

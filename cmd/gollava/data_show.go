@@ -131,11 +131,15 @@ func (v showCommand) Run(ctx context.Context, c console) error {
 	fmt.Fprintf(c.out, "%s: %d samples of %d, %d of them with problems\n", v.Out, len(cards), set.Len(), bad)
 	switch {
 	case bad > 0:
-		c.next("gollava data check %s lists everything that is wrong", v.File)
+		args := []string{"data", "check", place(v.File)}
+		if v.Images != "" {
+			args = append(args, "--images", place(v.Images))
+		}
+		c.next(args...)
 	case s.tok == nil:
-		c.next("open %s in a browser; with -tokenizer DIR it shows tokens", v.Out)
+		c.hint("open %s in a browser; with --tokenizer FOLDER it shows tokens", v.Out)
 	default:
-		c.next("open %s in a browser", v.Out)
+		c.hint("open %s in a browser", v.Out)
 	}
 	return nil
 }

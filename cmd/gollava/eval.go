@@ -128,7 +128,8 @@ func (v evalCommand) run(ctx context.Context, c console) error {
 		return err
 	}
 	printScores(c.out, questions, answers)
-	c.next("the answers are in %s; gollava chat %s asks more", v.Answers, v.Source.Dir)
+	c.hint("the answers are in %s", v.Answers)
+	c.next(v.Source.asked(v.Template)...)
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (v mergeCommand) Run(c console) error {
 		if err := v.text(); err != nil {
 			return fmt.Errorf("merge: %w", err)
 		}
-		c.next("gollava inspect %s", v.Out)
+		c.next("inspect", place(v.Out))
 		return nil
 	}
 	a, _, err := v.Source.open()
@@ -51,7 +51,7 @@ func (v mergeCommand) Run(c console) error {
 	if err != nil {
 		return fmt.Errorf("merge: %w", err)
 	}
-	c.next("gollava chat %s", v.Out)
+	c.next("chat", place(v.Out))
 	return nil
 }
 
@@ -170,7 +170,7 @@ func (v exportCommand) Run(c console) error {
 	if err := v.run(); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	c.next("gollava inspect %s", v.Out)
+	c.next("inspect", place(v.Out))
 	return nil
 }
 
@@ -183,7 +183,7 @@ func (v exportCommand) gguf(c console) error {
 	if err := q.vision(c, v.Source); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
-	c.next("gollava chat %s", v.Out)
+	c.next("chat", place(v.Out))
 	return nil
 }
 

@@ -76,7 +76,7 @@ func (v generateCommand) run(ctx context.Context, c console) error {
 		if err := generate.WritePrompts(v.Write); err != nil {
 			return err
 		}
-		c.next("edit the files in %s, then: gollava generate --prompts %s …", v.Write, v.Write)
+		c.hint("edit the files in %s, then generate with --prompts %s", v.Write, v.Write)
 		return nil
 	}
 	if v.Out == "" {
@@ -147,7 +147,7 @@ func (v generateCommand) run(ctx context.Context, c console) error {
 			return err
 		}
 	}
-	c.next("gollava data check %s --images %s", filepath.Join(v.Out, "all.json"), v.Images)
+	c.next("data", "check", place(filepath.Join(v.Out, "all.json")), "--images", place(v.Images))
 	return nil
 }
 
@@ -304,6 +304,6 @@ func (v generateCommand) grow(ctx context.Context, c console) error {
 		grown.Rounds,
 		grown.Dropped,
 	)
-	c.next("the pool is in %s; as detail_questions.txt in a folder of prompts it is what descriptions answer", path)
+	c.hint("the pool is in %s; as detail_questions.txt in a folder of prompts it is what descriptions answer", path)
 	return nil
 }

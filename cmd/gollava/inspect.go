@@ -35,7 +35,7 @@ type checkpoint struct {
 	says  string         // one line
 	model any            // without weights
 	load  nn.LoadOptions // how names in the files become the model's
-	next  string
+	talks bool           // gollava chat opens it
 
 	tower    any // part of model whose weights may lie in towerDir; nil: none
 	towerDir string
@@ -100,7 +100,7 @@ func inspectAdapter(c console, dir string) error {
 	if !inspectParts(c, dir) {
 		return fmt.Errorf("inspect: %s: none of %s can be read", dir, strings.Join(parts, ", "))
 	}
-	c.next("gollava merge %s --base BASE --out OUT folds the adapter into its base model", dir)
+	c.hint("gollava merge folds the adapter into its base model, and gollava chat talks with both: name the base with --base")
 	return nil
 }
 
@@ -142,7 +142,7 @@ func describe(dir string) (*checkpoint, error) {
 			return nil, err
 		}
 		m, err := vit.NewCLIP(nil, cfg)
-		return &checkpoint{says: "CLIP, a vision and a text tower", model: m, load: renamed(vit.Canonical), next: "vit.LoadCLIP reads it"}, err
+		return &checkpoint{says: "CLIP, a vision and a text tower", model: m, load: renamed(vit.Canonical)}, err
 	case strings.HasPrefix(head.ModelType, "clip") || strings.HasPrefix(head.ModelType, "siglip"):
 		cfg, err := vit.ReadVisionConfig(dir)
 		if err != nil {
@@ -150,7 +150,7 @@ func describe(dir string) (*checkpoint, error) {
 		}
 		m, err := vit.New(nil, cfg)
 		says := fmt.Sprintf("vision tower, pictures of %d×%d in patches of %d, %d layers of width %d", cfg.ImageSize, cfg.ImageSize, cfg.PatchSize, cfg.NumHiddenLayers, cfg.HiddenSize)
-		return &checkpoint{says: says, model: m, load: renamed(towerNames), next: "vit.Load reads it"}, err
+		return &checkpoint{says: says, model: m, load: renamed(towerNames)}, err
 	case head.Text != nil || head.Tower != "":
 		cfg, err := llava.ReadConfig(dir)
 		if err != nil {
@@ -161,7 +161,7 @@ func describe(dir string) (*checkpoint, error) {
 			return nil, err
 		}
 		says := fmt.Sprintf("vision-language model %s, connector %s, %d tokens a view, then %s", head.ModelType, cfg.Projector, cfg.FeaturesPerView(), decoder(cfg.Text))
-		k := &checkpoint{says: says, model: m, load: renamed(llava.Canonical), next: "gollava chat talks with it"}
+		k := &checkpoint{says: says, model: m, load: renamed(llava.Canonical), talks: true}
 		if head.Tower != "" {
 			k.tower, k.towerDir = m.Vision, cfg.TowerDir(dir)
 		}
@@ -172,7 +172,7 @@ func describe(dir string) (*checkpoint, error) {
 		return nil, err
 	}
 	m, err := llm.New(nil, cfg)
-	return &checkpoint{says: "language model " + decoder(cfg), model: m, load: nn.LoadOptions{Ignore: []string{"**.rotary_emb.inv_freq"}}, next: "gollava chat talks with it"}, err
+	return &checkpoint{says: "language model " + decoder(cfg), model: m, load: nn.LoadOptions{Ignore: []string{"**.rotary_emb.inv_freq"}}}, err
 }
 
 func decoder(c llm.Config) string {
@@ -201,7 +201,9 @@ func inspectModel(c console, dir string) error {
 	case err != nil:
 		return fmt.Errorf("inspect: %w", err)
 	}
-	c.next("%s; gollava verify proves that it computes what transformers does", k.next)
+	if k.talks {
+		c.next("chat", place(dir))
+	}
 	return nil
 }
 

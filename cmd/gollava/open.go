@@ -40,6 +40,24 @@ func (s source) adapted() bool {
 	return err == nil
 }
 
+// asked is the command that talks with the same model, from any folder.
+func (s source) asked(template string) []string {
+	args := []string{"chat", place(s.Dir)}
+	if s.Base != "" {
+		args = append(args, "--base", place(s.Base))
+	}
+	if s.Tower != "" {
+		args = append(args, "--tower", place(s.Tower))
+	}
+	if s.DType == "float32" {
+		args = append(args, "--dtype", s.DType)
+	}
+	if template != "" {
+		args = append(args, "--template", template)
+	}
+	return args
+}
+
 // open loads the model. An adapter in DIR, on top of the whole model or the language model in Base, is put around it and returned too.
 func (s source) open() (*connector.Assistant, *lora.Adapter, error) {
 	o := llava.LoadOptions{Base: s.Base, Tower: s.Tower, DType: s.dtype(), Rounding: s.rounding}

@@ -37,7 +37,7 @@ func (v quantiseCommand) Run(c console) error {
 	if err := v.run(c); err != nil {
 		return fmt.Errorf("quantise: %w", err)
 	}
-	c.next("gollava inspect %s", v.Out)
+	c.next("inspect", place(v.Out))
 	return nil
 }
 

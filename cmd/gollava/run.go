@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 
@@ -34,7 +35,7 @@ func run(ctx context.Context, args []string, out, err io.Writer) (status int) {
 		kong.Bind(console{in: os.Stdin, out: cleaner{out}, err: cleaner{err}, plain: out, progress: err}))
 	command, failed := parser.Parse(spelled(args))
 	if failed != nil {
-		fmt.Fprintf(cleaner{err}, "gollava: %v\nnext: gollava --help lists the commands, gollava COMMAND --help shows an "+
+		fmt.Fprintf(cleaner{err}, "gollava: %v\nhint: gollava --help lists the commands, gollava COMMAND --help shows an "+
 			"example\n", failed)
 		return 2
 	}
@@ -69,9 +70,27 @@ func spelled(args []string) []string {
 	return out
 }
 
-// next tells what to do after a command.
-func (c console) next(format string, args ...any) {
-	fmt.Fprintf(c.err, "next: "+format+"\n", args...)
+// next prints a command that goes on from here, as a shell takes it in any folder: paths among the arguments are made
+// absolute with [place]. Nothing else is on its line.
+func (c console) next(args ...string) {
+	line := "next: gollava"
+	for _, a := range args {
+		line += " " + quoted(a)
+	}
+	fmt.Fprintln(c.err, line)
+}
+
+// hint tells what to do that is no command.
+func (c console) hint(format string, args ...any) {
+	fmt.Fprintf(c.err, "hint: "+format+"\n", args...)
+}
+
+// place is a path that means the same in any folder.
+func place(path string) string {
+	if abs, err := filepath.Abs(path); err == nil && path != "" {
+		return abs
+	}
+	return path
 }
 
 // quoted is an argument as a shell takes it.

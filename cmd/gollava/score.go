@@ -111,7 +111,7 @@ func (v scoreCommand) run(ctx context.Context, c console) error {
 		if err := b.Upload(f, v.Upload); err != nil {
 			return err
 		}
-		c.next("hand in %s", v.Upload)
+		c.hint("hand in %s", v.Upload)
 		return nil
 	}
 	if err := v.Judge.judge(ctx, b, &f); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/gollava/gollava/train"
@@ -66,9 +67,13 @@ func (v trainCommand) Run(ctx context.Context, c console) error {
 	return nil
 }
 
-// command is the command line of this run, but for -resume.
+// command is the command line of this run, but for -resume. Paths in the file are relative to where the program was
+// started, so it goes there first.
 func (v trainCommand) command() string {
 	line := "gollava train -config " + quoted(v.Config)
+	if dir, err := os.Getwd(); err == nil {
+		line = "cd " + quoted(dir) + " && " + line
+	}
 	for _, s := range v.Set {
 		line += " -set " + quoted(s)
 	}
@@ -107,7 +112,7 @@ func (v trainCommand) run(ctx context.Context, c console) error {
 			return fmt.Errorf("train: %w", err)
 		}
 		fmt.Fprintln(c.out, e.Over(v.Ranks, config.ZeRO1))
-		c.next("%s", v.command())
+		fmt.Fprintf(c.err, "next: %s\n", v.command())
 		return nil
 	}
 	comm, leave, err := join()

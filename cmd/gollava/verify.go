@@ -119,10 +119,10 @@ func (v verifyCommand) Run(c console) error {
 		v.print(c, r)
 	}
 	if failed > 0 {
-		c.next("gollava verify -v shows every result of a case, -json all digits")
+		c.hint("-v shows every result of a case, -json all digits")
 		return fmt.Errorf("verify: %d of %d cases failed", failed, len(dirs))
 	}
-	c.next("all agree: train or chat with the checkpoint, or see gollava --help")
+	c.hint("all agree: train or chat with the checkpoint, or see gollava --help")
 	return nil
 }
 

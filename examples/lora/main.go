@@ -107,7 +107,7 @@ func run(ctx context.Context, o options, w io.Writer) error {
 	if err := adapter.Save(o.out, lora.SaveOptions{Others: []string{"multi_modal_projector.**"}}); err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "the adapter is in %s; next: gollava chat %s --base %s\n", o.out, o.out, o.model)
+	fmt.Fprintf(w, "the adapter is in %s\nnext: gollava chat %s --base %s\n", o.out, o.out, o.model)
 	return nil
 }
 

@@ -2,6 +2,8 @@ package llava
 
 import (
 	"fmt"
+	"path/filepath"
+	"strings"
 
 	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/lora"
@@ -15,7 +17,7 @@ func (r *Run) Save() error {
 		if err := llava.SaveProjector(r.assistant.Model, out, llava.SaveOptions{}); err != nil {
 			return fmt.Errorf("saving the projector: %w", err)
 		}
-		r.say("the projector is in %s; next: -stage tune -projector %s", out, out)
+		r.say("the projector is in %s: name it as projector: in the file of stage tune or lora\nnext: gollava train --example tune", out)
 		return nil
 	}
 	if r.adapter != nil {
@@ -28,7 +30,7 @@ func (r *Run) Save() error {
 	if err := llava.Save(out, r.assistant.Model, o); err != nil {
 		return fmt.Errorf("saving the model: %w", err)
 	}
-	r.say("the model is in %s; next: gollava chat %s", out, out)
+	r.say("the model is in %s\nnext: gollava chat %s", out, quoted(place(out)))
 	return nil
 }
 
@@ -43,6 +45,22 @@ func (r *Run) saveAdapter() error {
 		return fmt.Errorf("saving the config: %w", err)
 	}
 	base := r.config.LLM + r.config.Model
-	r.say("the adapter is in %s; next: gollava chat %s --base %s", out, out, base)
+	r.say("the adapter is in %s\nnext: gollava chat %s --base %s", out, quoted(place(out)), quoted(place(base)))
 	return nil
+}
+
+// place is a path that means the same in any folder.
+func place(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		return abs
+	}
+	return path
+}
+
+// quoted is a path as a shell takes it.
+func quoted(path string) string {
+	if !strings.ContainsAny(path, " \t\n'\"\\$`&;|<>()*?[]#~!{}") {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
 
 	"github.com/gollava/gollava/internal/atomicfile"
@@ -54,18 +53,31 @@ func LoadAs(c Config, dir string, o nn.LoadOptions, extra ...Family) (Model, err
 	return m, err
 }
 
-// Save writes m's config.json and weights to dir as transformers reads them.
+// Save writes m's config.json and weights to dir as transformers reads them. Weights that are kept in 4 bits (NF4, FP4)
+// are written as bitsandbytes does, with the quantization_config that describes them.
 func Save(m Model, dir string, o nn.SaveOptions) error {
+	o, quantization, err := nn.Quantization(m, o)
+	if err != nil {
+		return fmt.Errorf("save %s: %w", dir, err)
+	}
 	if err := nn.Save(m, dir, o); err != nil {
 		return err
 	}
 	c := m.Config()
 	c.DType = stored(m, o)
-	return atomicfile.Write(filepath.Join(dir, "config.json"), func(w io.Writer) error {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(c)
-	})
+	if quantization == nil {
+		return atomicfile.WriteJSON(filepath.Join(dir, "config.json"), c)
+	}
+	raw, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	config := map[string]any{}
+	if err := json.Unmarshal(raw, &config); err != nil {
+		return err
+	}
+	config["quantization_config"] = quantization
+	return atomicfile.WriteJSON(filepath.Join(dir, "config.json"), config)
 }
 
 // stored is the dtype of m's matrices in the files that o writes.

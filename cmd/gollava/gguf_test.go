@@ -48,6 +48,14 @@ func TestGGUFVision(t *testing.T) {
 		}
 	}
 	require.Zero(t, blocks, "rows of 16 and 24 are no whole number of blocks: float16")
+	said = do("quantise DIR/model --type nf4d --out DIR/nf4d") // bitsandbytes' checkpoint
+	require.Regexp(t, `layers\.1\.mlp\.down_proj\.weight +NF4D +\d\.\d+%`, said)
+	do("export DIR/nf4d --out DIR/nf4d-again")
+	require.Equal(t, logits(t, filepath.Join(dir, "nf4d"), ""), logits(t, filepath.Join(dir, "nf4d-again"), ""))
+	w, err := nn.OpenWeights(filepath.Join(dir, "nf4d-again"))
+	require.NoError(t, err)
+	defer w.Close()
+	require.Equal(t, "NF4D", w.DType("language_model.model.layers.1.mlp.down_proj.weight"), "stays in 4 bits")
 	code, said := command(t, dir, "export DIR/model --layout gguf --type q9 --out DIR/x.gguf")
 	require.NotZero(t, code)
 	require.Contains(t, said, `type "q9" is not known`)

@@ -56,6 +56,16 @@ func TestSaved(t *testing.T) {
 			(&outcome{IDs: ids, Logits: logitsOf(back)}).save(t, dir)
 		}
 	}
+	for name, dt := range fourBits {
+		m, err := llm.Load("../../llm/testdata/llama/model", nn.LoadOptions{DType: inBlocks(dt)})
+		require.NoError(t, err)
+		dir := filepath.Join(root, "lm", "llama-"+name)
+		require.NoError(t, llm.Save(m, dir, nn.SaveOptions{}))
+		back, err := llm.Load(dir, nn.LoadOptions{})
+		require.NoError(t, err)
+		require.Equal(t, logitsOf(m).Data(), logitsOf(back).Data())
+		(&outcome{IDs: ids, Logits: logitsOf(back)}).save(t, dir)
+	}
 	for name, change := range map[string]func(*lora.Config){"lora": func(*lora.Config) {}, "dora": func(c *lora.Config) { c.DoRA = true },
 		"rslora-head": func(c *lora.Config) { c.RSLoRA, c.Save = true, lora.List{"lm_head"} }} {
 		m, err := llm.Load(filepath.Join(root, "lm", "llama"), nn.LoadOptions{})
@@ -71,6 +81,18 @@ func TestSaved(t *testing.T) {
 		(&outcome{IDs: ids, Logits: logitsOf(m)}).save(t, dir)
 	}
 	savedVLM(t, root, r())
+}
+
+var fourBits = map[string]tensor.DType{"nf4": tensor.NF4, "nf4d": tensor.NF4D, "fp4": tensor.FP4, "fp4d": tensor.FP4D}
+
+// inBlocks keeps the linear layers of a decoder's blocks as dt.
+func inBlocks(dt tensor.DType) func(string, tensor.DType) tensor.DType {
+	return func(name string, stored tensor.DType) tensor.DType {
+		if llm.BlockLinear(name) {
+			return dt
+		}
+		return stored
+	}
 }
 
 func scatter(a *lora.Adapter, r *rand.Rand) {
@@ -95,11 +117,15 @@ func savedVLM(t *testing.T, root string, r *rand.Rand) {
 	}
 	row = append(row, 4, 17, 5)
 	b := connector.Batch{IDs: tensor.Ints(row, 1, len(row)), Pixels: tensor.Randn(r, 1, 1, 3, config.Vision.ImageSize, config.Vision.ImageSize)}
-	compute := func(dir string) {
+	compute := func(dir string, m *connector.VLM) {
 		x := tensor.Ints(row, 1, len(row)).Cast(tensor.Float32)
 		(&outcome{IDs: x, Pixels: b.Pixels, Logits: llm.Logits(m.Language, m.Hidden(b))}).save(t, dir)
 	}
-	compute(dir)
+	compute(dir, m)
+	small, err := llava.Load(dir, llava.LoadOptions{DType: inBlocks(tensor.NF4D)})
+	require.NoError(t, err)
+	require.NoError(t, llava.Save(dir+"-nf4d", small, llava.SaveOptions{}))
+	compute(dir+"-nf4d", small)
 	require.NoError(t, vit.Save(filepath.Join(root, "towers", "clip"), m.Vision, nn.SaveOptions{}))
 
 	c := lora.Default(2, 3)
@@ -110,7 +136,7 @@ func savedVLM(t *testing.T, root string, r *rand.Rand) {
 	scatter(a, r)
 	dir = filepath.Join(root, "adapters-vlm", "llava")
 	require.NoError(t, a.Save(dir, lora.SaveOptions{}))
-	compute(dir)
+	compute(dir, m)
 	dir = filepath.Join(root, "original", "llava-lora")
 	require.NoError(t, a.Save(dir, lora.SaveOptions{Naming: llava.OriginalNames(m), Others: []string{"multi_modal_projector.**"}}))
 	require.FileExists(t, filepath.Join(dir, "non_lora_trainables.bin"))

@@ -1,11 +1,13 @@
 package llava
 
 import (
+	"encoding/json"
 	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -341,4 +343,36 @@ func TestOpenGGUF(t *testing.T) {
 	}
 	require.Equal(t, []tensor.DType{tensor.Float32, tensor.Q8_0}, slices.Sorted(maps.Keys(kept)),
 		"weights stay in their blocks")
+}
+
+// A LLaVA in 4 bits names what is not quantised by the names that transformers 4 and 5 have in memory.
+func TestSaveFourBits(t *testing.T) {
+	c := small()
+	dir := t.TempDir()
+	require.NoError(t, Save(filepath.Join(dir, "wide"), newModel(t, c), SaveOptions{}))
+	m, err := Load(filepath.Join(dir, "wide"), LoadOptions{DType: func(name string, stored tensor.DType) tensor.DType {
+		if llm.BlockLinear(name) {
+			return tensor.NF4D
+		}
+		return stored
+	}})
+	require.NoError(t, err)
+	for _, layout := range []Layout{Hub, Original} {
+		to := filepath.Join(dir, "narrow", strconv.Itoa(int(layout)))
+		require.NoError(t, Save(to, m, SaveOptions{Layout: layout}))
+		var f struct {
+			Q struct {
+				Skip []string `json:"llm_int8_skip_modules"`
+				Type string   `json:"bnb_4bit_quant_type"`
+			} `json:"quantization_config"`
+		}
+		raw, err := os.ReadFile(filepath.Join(to, "config.json"))
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(raw, &f))
+		require.Equal(t, "nf4", f.Q.Type)
+		require.Subset(t, f.Q.Skip, []string{"lm_head", "vision_tower", "model.vision_tower", "multi_modal_projector", "model.multi_modal_projector"})
+		back, err := Load(to, LoadOptions{})
+		require.NoError(t, err)
+		same(t, m, back)
+	}
 }

@@ -38,7 +38,7 @@ type SaveOptions struct {
 // Save writes m to dir, with config.json, generation_config.json and preprocessor_config.json. In the Hub's layout a
 // picture needs an id in the vocabulary: a model that came from the original layout gets one behind its last, and, as
 // the conversion of transformers does, a vocabulary filled up to a multiple of 64 with mean embeddings. What the
-// layout cannot express is an error.
+// layout cannot express is an error. Weights that are kept in 4 bits (NF4, FP4) are written as bitsandbytes does.
 func Save(dir string, m *connector.VLM, o SaveOptions) error {
 	so := nn.SaveOptions{DType: o.DType, MaxShard: o.MaxShard}
 	c := ConfigOf(m)
@@ -85,15 +85,22 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 			return err
 		}
 	}
+	so, quantization, err := nn.Quantization(m, so, Namings(m)...)
+	if err != nil {
+		return fmt.Errorf("save %s: %w", dir, err)
+	}
 	dtype := "float32"
 	for name, p := range nn.Params(m) {
-		if dt := p.DType(); dt == tensor.BFloat16 && o.DType == nil || o.DType != nil && o.DType(name, dt) == tensor.BFloat16 {
+		if dt := p.DType(); dt == tensor.BFloat16 && so.DType == nil || so.DType != nil && so.DType(name, dt) == tensor.BFloat16 {
 			dtype = "bfloat16"
 		}
 	}
 	config["torch_dtype"] = dtype
 	if text, ok := config["text_config"].(map[string]any); ok {
 		text["torch_dtype"] = dtype
+	}
+	if quantization != nil {
+		config["quantization_config"] = quantization
 	}
 	if err := nn.Save(m, dir, so); err != nil {
 		return err
@@ -263,7 +270,7 @@ func grow(t *tensor.Tensor, rows int) *tensor.Tensor {
 			out.Data()[i*C+c] = float32(sum / float64(n))
 		}
 	}
-	if t.DType() == tensor.Float32 {
+	if t.DType() != tensor.BFloat16 { // blocks are widened: the new rows are no others' multiples
 		return out
 	}
 	narrow := tensor.NewOf(t.DType(), rows, C)

@@ -9,7 +9,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
@@ -176,8 +175,7 @@ func (r *Run) openModel() (err error) {
 // Embedding, output layer, tower and projector stay unquantised, as in LLaVA's own QLoRA. Layers that are stored in blocks keep these.
 func (c *Config) kept(dt tensor.DType) func(string, tensor.DType) tensor.DType {
 	return func(name string, stored tensor.DType) tensor.DType {
-		block := strings.Contains(name, ".layers.") && !strings.Contains(name, ".encoder.")
-		if c.Bits == 4 && block && (strings.Contains(name, ".self_attn.") || strings.Contains(name, ".mlp.")) {
+		if c.Bits == 4 && llm.BlockLinear(name) {
 			if stored.Quantized() {
 				return stored
 			}

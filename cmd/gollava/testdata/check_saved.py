@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Load with transformers and PEFT what gollava has saved, and compare what both compute. Needs Go, transformers, peft.
+"""Load with transformers and PEFT what gollava has saved, and compare what both compute. Needs Go, transformers, peft,
+and bitsandbytes with accelerate for weights in 4 bits.
 
     python check_saved.py > check_saved.txt
 
@@ -37,6 +38,9 @@ def report(kind, folder, faults, difference=None):
 
 def load(cls, folder):
     model, info = cls.from_pretrained(folder, output_loading_info=True, dtype=torch.float32)
+    for layer in model.modules():
+        if type(layer).__name__ == "Linear4bit":
+            layer.support_avx512bf16_for_cpu = False  # its kernel for such processors multiplies in bfloat16
     return model.eval(), [f"{k}: {sorted(map(str, v))[:4]}" for k, v in info.items() if v and k != "error_msgs"]
 
 
@@ -56,7 +60,8 @@ def adapter(cls, folder):
 
 
 def main():
-    print(f"transformers {tr.__version__}, peft {peft.__version__}, torch {torch.__version__.split('+')[0]}")
+    from importlib.metadata import version
+    print(f"transformers {tr.__version__}, peft {peft.__version__}, bitsandbytes {version('bitsandbytes')}, torch {torch.__version__.split('+')[0]}")
     here = Path(__file__).resolve().parent
     with tempfile.TemporaryDirectory() as tmp:
         root = Path(tmp)
@@ -67,8 +72,9 @@ def main():
         for folder in sorted((root / "adapters").iterdir()):
             model, faults = adapter(tr.AutoModelForCausalLM, folder)
             report("PeftModel of " + type(model.get_base_model()).__name__, folder.name, faults, difference(model, folder))
-        model, faults = load(tr.LlavaForConditionalGeneration, root / "vlm/llava")
-        report(type(model).__name__, "llava", faults, difference(model, root / "vlm/llava"))
+        for folder in sorted((root / "vlm").iterdir()):
+            model, faults = load(tr.LlavaForConditionalGeneration, folder)
+            report(type(model).__name__, folder.name, faults, difference(model, folder))
         model, faults = adapter(tr.LlavaForConditionalGeneration, root / "adapters-vlm/llava")
         report("PeftModel of " + type(model.get_base_model()).__name__, "llava", faults, difference(model, root / "adapters-vlm/llava"))
         model, faults = load(tr.CLIPVisionModel, root / "towers/clip")

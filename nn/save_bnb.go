@@ -1,0 +1,135 @@
+package nn
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/gollava/gollava/internal/blocks"
+	"github.com/gollava/gollava/internal/safetensors"
+	"github.com/gollava/gollava/tensor"
+)
+
+// bitsandbytesTypes are the dtypes that bitsandbytes' checkpoints of 4 bits have, by its quant_type.
+var bitsandbytesTypes = map[tensor.DType]string{tensor.NF4: "nf4", tensor.NF4D: "nf4", tensor.FP4: "fp4", tensor.FP4D: "fp4"}
+
+// bitsandbytes are the tensors that a checkpoint has for a weight of 4 bits, as transformers saves it: codes, scales,
+// their tables, and a description in JSON. Source: bitsandbytes' QuantState.as_dict(packed=True).
+func bitsandbytes(file string, t *tensor.Tensor) []safetensors.Tensor {
+	kind, f, n := bitsandbytesTypes[t.DType()], t.DType().Blocks(), t.Len()
+	count := (n + 63) / 64 // blocks
+	// the tensors are written one after another; what is taken apart is not kept in between
+	write := func(part func(p *blocks.Parts) []byte) func(w io.Writer) error {
+		return func(w io.Writer) error {
+			_, err := w.Write(part(blocks.Unpack(f, t.Bytes(), n)))
+			return err
+		}
+	}
+	floats := func(x []float32) []byte { return tensor.Wrap(x, len(x)).Bytes() }
+	list := []safetensors.Tensor{
+		{Name: file, DType: "U8", Shape: []int{(n + 1) / 2, 1}, Write: write(func(p *blocks.Parts) []byte { return p.Codes })},
+		{Name: file + ".quant_map", DType: "F32", Shape: []int{16},
+			Write: write(func(p *blocks.Parts) []byte { return floats(p.Table[:]) })},
+	}
+	state := fmt.Sprintf(`{"quant_type": "%s", "blocksize": 64, "dtype": "float32", "shape": [%d, %d]`, kind, t.Dim(0), t.Dim(1))
+	if p := blocks.Unpack(f, t.Bytes(), n); p.Nested() {
+		groups := (count + p.BlockSize8 - 1) / p.BlockSize8
+		list = append(list,
+			safetensors.Tensor{Name: file + ".absmax", DType: "U8", Shape: []int{count},
+				Write: write(func(p *blocks.Parts) []byte { return p.Codes8 })},
+			safetensors.Tensor{Name: file + ".nested_absmax", DType: "F32", Shape: []int{groups},
+				Write: write(func(p *blocks.Parts) []byte { return floats(p.Scales8) })},
+			safetensors.Tensor{Name: file + ".nested_quant_map", DType: "F32", Shape: []int{256},
+				Write: write(func(p *blocks.Parts) []byte { return floats(p.Table8) })})
+		offset := strconv.FormatFloat(float64(p.Offset), 'g', -1, 64)
+		state += fmt.Sprintf(`, "nested_blocksize": %d, "nested_dtype": "float32", "nested_offset": %s`, p.BlockSize8, offset)
+	} else {
+		list = append(list, safetensors.Tensor{Name: file + ".absmax", DType: "F32", Shape: []int{count},
+			Write: write(func(p *blocks.Parts) []byte { return floats(p.Absmax) })})
+	}
+	state += "}"
+	return append(list, safetensors.Tensor{Name: file + ".quant_state.bitsandbytes__" + kind, DType: "U8",
+		Shape: []int{len(state)}, Write: safetensors.Bytes([]byte(state))})
+}
+
+// Quantization is the quantization_config of config.json for a model that [Save] writes as o says, with weights in 4 bits
+// (NF4, NF4D, FP4, FP4D), or nil if it has none. Linear layers in other dtypes are named in llm_int8_skip_modules, under
+// each of namings: transformers compares from the beginning of the names that its program has, which have changed with
+// its versions. Save the weights with the options that it returns: they store everything else in one dtype, which
+// transformers does not convert in such a checkpoint: bfloat16 if all matrices are, or float32. More than one of the four
+// dtypes is an error.
+func Quantization(m any, o SaveOptions, namings ...func(name string) string) (SaveOptions, map[string]any, error) {
+	var packed, plain []string
+	var dtype tensor.DType
+	for name, l := range Layers(m) {
+		linear, ok := l.(*Linear)
+		if !ok {
+			continue
+		}
+		dt := linear.Weight.DType()
+		if o.DType != nil {
+			dt = o.DType(name+".weight", dt)
+		}
+		if bitsandbytesTypes[dt] == "" {
+			plain = append(plain, name)
+			continue
+		}
+		if len(packed) > 0 && dt != dtype {
+			return o, nil, fmt.Errorf("weights of both %v and %v: one quantization_config describes one of them", dtype, dt)
+		}
+		packed, dtype = append(packed, name), dt
+	}
+	if len(packed) == 0 {
+		return o, nil, nil
+	}
+	others, choose := tensor.BFloat16, o.DType
+	for name, p := range Params(m) {
+		dt := p.DType()
+		if choose != nil {
+			dt = choose(name, dt)
+		}
+		if p.Rank() > 1 && dt != tensor.BFloat16 && bitsandbytesTypes[dt] == "" {
+			others = tensor.Float32
+		}
+	}
+	o.DType = func(name string, dt tensor.DType) tensor.DType {
+		if choose != nil {
+			dt = choose(name, dt)
+		}
+		if bitsandbytesTypes[dt] != "" {
+			return dt
+		}
+		return others
+	}
+	skip := []string{"lm_head"} // that of tied embeddings is no layer here
+	for _, name := range plain {
+		name = apart(name, packed)
+		for _, as := range append(namings, func(s string) string { return s }) {
+			if as(name) != "" && !slices.Contains(skip, as(name)) {
+				skip = append(skip, as(name))
+			}
+		}
+	}
+	return o, map[string]any{"quant_method": "bitsandbytes", "load_in_4bit": true, "load_in_8bit": false,
+		"bnb_4bit_quant_type": bitsandbytesTypes[dtype], "bnb_4bit_use_double_quant": dtype == tensor.NF4D || dtype == tensor.FP4D,
+		"bnb_4bit_compute_dtype": map[tensor.DType]string{tensor.BFloat16: "bfloat16", tensor.Float32: "float32"}[others], "bnb_4bit_quant_storage": "uint8", "llm_int8_threshold": json.Number("6.0"), // transformers refuses 6
+
+		"llm_int8_enable_fp32_cpu_offload": false, "llm_int8_has_fp16_weight": false, "llm_int8_skip_modules": skip}, nil
+}
+
+// apart is the shortest beginning of a layer's path below which no layer of others lies.
+func apart(name string, others []string) string {
+	for i, r := range name + "." {
+		if r != '.' {
+			continue
+		}
+		inside := func(other string) bool { return other == name[:i] || strings.HasPrefix(other, name[:i]+".") }
+		if !slices.ContainsFunc(others, inside) {
+			return name[:i]
+		}
+	}
+	return name
+}

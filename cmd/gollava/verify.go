@@ -30,7 +30,7 @@ import (
 var tasks = map[string]verify.Task{
 	"accumulation":   traincase.Accumulation,
 	"adamw":          traincase.AdamW,
-	"anyres":         pixelcase.Run,
+	"anyres":         pixelcase.AnyRes,
 	"benchmark":      benchmarkcase.Run,
 	"blip2":          blip2case.Joined,
 	"blip2_qformer":  blip2case.QFormer,
@@ -59,7 +59,7 @@ var tasks = map[string]verify.Task{
 	"packed_blocks":  quantcase.Packed,
 	"peft":           modelcase.PEFT,
 	"pickle":         modelcase.Pickle,
-	"pixels":         pixelcase.Run,
+	"pixels":         pixelcase.Pixels,
 	"prompt":         promptcase.Run,
 	"schedule":       traincase.Schedule,
 	"seem":           seemcase.Model,

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 )
 
 // Tally counts cases of one kind that must hold exactly.
@@ -57,23 +58,37 @@ func Rows(tallies ...*Tally) []Row {
 }
 
 // Lines reads a file of one JSON value a line; empty lines do not count.
-func Lines[T any](path string) ([]T, error) {
+func Lines[T any](path string) (out []T, err error) {
+	dir, name := filepath.Split(path)
+	return out, EachLine(dir, name, func(v T) error {
+		out = append(out, v)
+		return nil
+	})
+}
+
+// EachLine calls visit with every line of a file in dir, read as a T. Errors name file and line.
+func EachLine[T any](dir, name string, visit func(T) error) error {
+	path, err := Inside(dir, name)
+	if err != nil {
+		return err
+	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var out []T
 	n := 0
 	for line := range bytes.Lines(data) {
-		n++
-		if len(bytes.TrimSpace(line)) == 0 {
+		if n++; len(bytes.TrimSpace(line)) == 0 {
 			continue
 		}
 		var v T
-		if err := json.Unmarshal(line, &v); err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", path, n, err)
+		err := json.Unmarshal(line, &v)
+		if err == nil {
+			err = visit(v)
 		}
-		out = append(out, v)
+		if err != nil {
+			return fmt.Errorf("%s:%d: %w", path, n, err)
+		}
 	}
-	return out, nil
+	return nil
 }

@@ -29,44 +29,41 @@ type fault struct {
 	Whole []string `json:"complete_keys"`
 }
 
-func broken(dir string, c caseFile) ([]Row, error) {
+func broken(report *verify.Report, c caseFile) error {
+	dir := report.Dir
 	var table struct {
 		ImageRoot string `json:"image_root"`
 		Cases     []fault
 	}
-	b, err := os.ReadFile(filepath.Join(dir, c.Broken))
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(b, &table); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Broken, err)
+	if err := verify.ReadJSON(filepath.Join(dir, c.Broken), &table); err != nil {
+		return err
 	}
 	stage, err := os.MkdirTemp("", "datacase")
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer os.RemoveAll(stage)
 	part := path.Dir(c.Broken)
 	if err := restore(filepath.Join(dir, part), filepath.Join(stage, part)); err != nil {
-		return nil, err
+		return err
 	}
 	images, err := data.OpenFolder(filepath.Join(stage, table.ImageRoot))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer images.Close()
 	tallies := map[string]*verify.Tally{"": {What: "broken data files"}, "image": {What: "broken pictures"}, "archive": {What: "broken archives"}}
 	for _, want := range table.Cases {
 		t := tallies[want.Kind]
 		if t == nil {
-			return nil, fmt.Errorf("%s: %s: kind %q", c.Broken, want.File, want.Kind)
+			return fmt.Errorf("%s: %s: kind %q", c.Broken, want.File, want.Kind)
 		}
 		file := filepath.Join(stage, want.File)
 		var got []data.Fault
 		switch want.Kind {
 		case "":
 			if got, err = data.Check(context.Background(), file, images, data.CheckOptions{}); err != nil {
-				return nil, err
+				return err
 			}
 		case "image":
 			if f := data.CheckImage(images, strings.TrimPrefix(want.File, table.ImageRoot+"/"), data.DefaultLimits()); f != nil {
@@ -74,7 +71,7 @@ func broken(dir string, c caseFile) ([]Row, error) {
 			}
 		case "archive":
 			if got, err = data.CheckArchive(file); err != nil {
-				return nil, err
+				return err
 			}
 		}
 		wrong := differs(want, got)
@@ -86,7 +83,8 @@ func broken(dir string, c caseFile) ([]Row, error) {
 		}
 		t.Check(wrong == "", "%s: %s", want.File, wrong)
 	}
-	return []Row{tallies[""].Row(), tallies["image"].Row(), tallies["archive"].Row()}, nil
+	report.Add(tallies[""].Row(), tallies["image"].Row(), tallies["archive"].Row())
+	return nil
 }
 
 // differs says how the faults that were found differ from the one expected, which must come first and be of the only kind.

@@ -1,26 +1,13 @@
 // Package datacase holds package data against reference cases: record tables, shards, broken files, splices, samplers, batches.
 package datacase
 
-import (
-	"encoding/json"
-	"fmt"
-	"os"
-	"path/filepath"
-
-	"github.com/gollava/gollava/internal/verify"
-)
-
-// Row is one line of a report: how many of a kind of case hold. Everything here is exact: MaxAbs is 0 where it holds and 1 where it does not.
-type Row = verify.Row
+import "github.com/gollava/gollava/internal/verify"
 
 // caseFile is the case.json of a folder.
 type caseFile struct {
-	Format     int
-	Task, Name string
+	Task       string
 	Files      map[string]string
-	Sets       []struct {
-		File, ImageRoot string `json:"-"`
-	} `json:"-"`
+	Sets       []set
 	Records    string
 	WebDataset string
 	Zip        struct {
@@ -30,46 +17,30 @@ type caseFile struct {
 	Broken string
 }
 
-// Run checks the case in a folder: task "dataset", or the splice, sampler and collate files of task "prompt". The error is for a
-// folder that cannot be read or holds another case.
-func Run(dir string) ([]Row, error) {
-	var c caseFile
-	b, err := os.ReadFile(filepath.Join(dir, "case.json"))
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(b, &c); err != nil {
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "case.json"), err)
-	}
-	if c.Format != 1 {
-		return nil, fmt.Errorf("%s: format %d; 1 is known", dir, c.Format)
-	}
-	var rows []Row
-	add := func(r []Row, e error) {
-		rows = append(rows, r...)
-		if err == nil {
-			err = e
+// set is a data file, and for a mixture which records it takes from which file.
+type set struct {
+	File string
+	From map[string]any `json:"records_from"`
+}
+
+// Run checks the case in a folder: what it has of the task "dataset", or the splice, sampler and collate files of the task
+// "prompt". Everything is exact.
+func Run(dir string) ([]verify.Row, error) {
+	return verify.Check(dir, func(r *verify.Report, c caseFile) error {
+		for _, part := range []struct {
+			there bool
+			check func(*verify.Report, caseFile) error
+		}{
+			{c.Records != "", records}, {c.Records != "", mixtures}, {c.WebDataset != "", shards}, {c.Zip.File != "", zipped},
+			{c.Broken != "", broken}, {c.Task == "prompt", prompts},
+		} {
+			if !part.there {
+				continue
+			}
+			if err := part.check(r, c); err != nil {
+				return err
+			}
 		}
-	}
-	switch c.Task {
-	case "dataset": // of which a folder may hold parts
-		if c.Records != "" {
-			add(records(dir, c))
-			add(mixtures(dir))
-		}
-		if c.WebDataset != "" {
-			add(shards(dir, c))
-		}
-		if c.Zip.File != "" {
-			add(zipped(dir, c))
-		}
-		if c.Broken != "" {
-			add(broken(dir, c))
-		}
-	case "prompt":
-		add(prompts(dir, c))
-	default:
-		return nil, fmt.Errorf("%s: task %q is none of package data's", dir, c.Task)
-	}
-	return rows, err
+		return nil
+	})
 }

@@ -12,40 +12,40 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-func prompts(dir string, c caseFile) ([]Row, error) {
-	var rows []Row
-	if name := c.Files["splice"]; name != "" {
-		cases, err := verify.Lines[splice](filepath.Join(dir, name))
-		if err != nil {
-			return nil, err
-		}
-		t := verify.Tally{What: "splices"}
-		for _, s := range cases {
-			wrong := s.check()
-			t.Check(wrong == "", "%s: %s", s.Name, wrong)
-		}
-		rows = append(rows, t.Row())
+func prompts(report *verify.Report, c caseFile) error {
+	if err := checked[splice](report, "splices", c.Files["splice"]); err != nil {
+		return err
 	}
-	if name := c.Files["samplers"]; name != "" {
-		cases, err := verify.Lines[sampler](filepath.Join(dir, name))
-		if err != nil {
-			return nil, err
-		}
-		t := verify.Tally{What: "samplers"}
-		for i, s := range cases {
-			wrong := s.check()
-			t.Check(wrong == "", "line %d: %s", i+1, wrong)
-		}
-		rows = append(rows, t.Row())
+	if err := checked[sampler](report, "samplers", c.Files["samplers"]); err != nil {
+		return err
 	}
 	if name := c.Files["collate"]; name != "" {
-		r, err := collations(filepath.Join(dir, name), filepath.Join(dir, c.Files["cases"]))
+		row, err := collations(filepath.Join(report.Dir, name), filepath.Join(report.Dir, c.Files["cases"]))
 		if err != nil {
-			return nil, err
+			return err
 		}
-		rows = append(rows, r)
+		report.Add(row)
 	}
-	return rows, nil
+	return nil
+}
+
+// checked adds a row for a file of cases that check themselves, if there is one.
+func checked[T any, P interface {
+	*T
+	check() string
+}](report *verify.Report, what, name string) error {
+	if name == "" {
+		return nil
+	}
+	t, n := verify.Tally{What: what}, 0
+	err := verify.EachLine(report.Dir, name, func(x T) error {
+		n++
+		wrong := P(&x).check()
+		t.Check(wrong == "", "case %d: %s", n, wrong)
+		return nil
+	})
+	report.Add(t.Row())
+	return err
 }
 
 // spanLabels are ids inside of spans and Ignore outside.
@@ -119,24 +119,24 @@ type collation struct {
 	Attention []string
 }
 
-func collations(file, cases string) (Row, error) {
+func collations(file, cases string) (verify.Row, error) {
 	t := verify.Tally{What: "collated batches"}
 	batches, err := verify.Lines[collation](file)
 	if err != nil {
-		return Row{}, err
+		return verify.Row{}, err
 	}
 	samples, err := verify.Lines[struct {
 		IDs   []int32
 		Spans [][2]int
 	}](cases)
 	if err != nil {
-		return Row{}, err
+		return verify.Row{}, err
 	}
 	for i, c := range batches {
 		var ids, labels [][]int32
 		for _, k := range c.Cases {
 			if k < 0 || k >= len(samples) {
-				return Row{}, fmt.Errorf("%s: line %d: case %d of %d", file, i+1, k, len(samples))
+				return verify.Row{}, fmt.Errorf("%s: line %d: case %d of %d", file, i+1, k, len(samples))
 			}
 			ids = append(ids, samples[k].IDs)
 			labels = append(labels, spanLabels(samples[k].IDs, samples[k].Spans))

@@ -27,10 +27,11 @@ type record struct {
 	ImageTokens    int `json:"image_tokens"`
 }
 
-func records(dir string, c caseFile) ([]Row, error) {
+func records(report *verify.Report, c caseFile) error {
+	dir := report.Dir
 	want, err := verify.Lines[record](filepath.Join(dir, c.Records))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t := verify.Tally{What: "records of data files"}
 	files := map[string]*data.File{}
@@ -69,7 +70,7 @@ func records(dir string, c caseFile) ([]Row, error) {
 		n := 0
 		file, err := os.Open(f.Path())
 		if err != nil {
-			return nil, err
+			return err
 		}
 		for s, err := range data.Records(file, f.Path(), data.Options{}) {
 			again, _ := f.Sample(n)
@@ -78,7 +79,8 @@ func records(dir string, c caseFile) ([]Row, error) {
 		}
 		file.Close()
 	}
-	return []Row{t.Row()}, nil
+	report.Add(t.Row())
+	return nil
 }
 
 // shard is a line of webdataset/expect.jsonl.
@@ -87,10 +89,11 @@ type shard struct {
 	Members    [][3]any // extension, bytes, crc32
 }
 
-func shards(dir string, c caseFile) ([]Row, error) {
+func shards(report *verify.Report, c caseFile) error {
+	dir := report.Dir
 	want, err := verify.Lines[shard](filepath.Join(dir, c.WebDataset))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t := verify.Tally{What: "samples of shards"}
 	tars := map[string]*data.Tar{}
@@ -123,26 +126,29 @@ func shards(dir string, c caseFile) ([]Row, error) {
 	for name, a := range tars {
 		t.Check(len(a.Groups()) == next[name], "%s has %d samples, want %d", name, len(a.Groups()), next[name])
 	}
-	return []Row{t.Row()}, nil
+	report.Add(t.Row())
+	return nil
 }
 
 // zipped compares the members of a zip file with the files of a folder.
-func zipped(dir string, c caseFile) ([]Row, error) {
+func zipped(report *verify.Report, c caseFile) error {
+	dir := report.Dir
 	z := verify.Tally{What: "pictures in a zip file"}
 	zip, err := data.OpenZip(filepath.Join(dir, c.Zip.File))
 	if err != nil {
 		z.Check(false, "%v", err)
-		return []Row{z.Row()}, nil
+		report.Add(z.Row())
+		return nil
 	}
 	defer zip.Close()
 	folder, err := data.OpenFolder(filepath.Join(dir, c.Zip.SameAs))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer folder.Close()
 	entries, err := os.ReadDir(filepath.Join(dir, c.Zip.SameAs))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for _, e := range entries {
 		a, err := zip.Load(e.Name())
@@ -150,32 +156,21 @@ func zipped(dir string, c caseFile) ([]Row, error) {
 		z.Check(err == nil && err2 == nil && bytes.Equal(a, b), "%s: %v %v", path.Base(e.Name()), err, err2)
 	}
 	z.Check(zip.Len() == len(entries), "%d members, want %d", zip.Len(), len(entries))
-	return []Row{z.Row()}, nil
+	report.Add(z.Row())
+	return nil
 }
 
 // mixtures checks the mixtures that case.json lists: which records of which file are taken.
-func mixtures(dir string) ([]Row, error) {
-	var c struct {
-		Sets []struct {
-			File string
-			From map[string]any `json:"records_from"`
-		}
-	}
-	b, err := os.ReadFile(filepath.Join(dir, "case.json"))
-	if err != nil {
-		return nil, err
-	}
-	if err := json.Unmarshal(b, &c); err != nil {
-		return nil, err
-	}
+func mixtures(report *verify.Report, c caseFile) error {
 	t := verify.Tally{What: "mixtures"}
 	for _, s := range c.Sets {
 		if s.From == nil {
 			continue
 		}
-		mix(&t, filepath.Join(dir, s.File), s.From)
+		mix(&t, filepath.Join(report.Dir, s.File), s.From)
 	}
-	return []Row{t.Row()}, nil
+	report.Add(t.Row())
+	return nil
 }
 
 func mix(t *verify.Tally, file string, from map[string]any) {

@@ -46,7 +46,15 @@ type row struct {
 	labels []int32
 }
 
+// check returns what is wrong, with the case's name.
 func (s *splice) check() string {
+	if wrong := s.differs(); wrong != "" {
+		return s.Name + ": " + wrong
+	}
+	return ""
+}
+
+func (s *splice) differs() string {
 	views, err := s.views()
 	if err != nil {
 		return err.Error()

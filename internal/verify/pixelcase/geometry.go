@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"path/filepath"
 
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/internal/verify"
 )
 
 // layout is a line of the list of sizes: a picture and everything that LLaVA computes from its size.
@@ -30,16 +30,16 @@ type derived struct {
 	Tokens int
 }
 
-func (c *caseFile) geometry(dir string) ([]Row, error) {
-	var t table
-	err := eachLine(dir, c.Cases, func(l layout) error { return l.check(&t) })
-	if err == nil && len(t.kinds) == 0 {
-		err = fmt.Errorf("%s: no sizes", filepath.Join(dir, c.Cases))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("pixelcase: %w", err)
-	}
-	return t.rows(), nil
+// AnyRes checks the task anyres: the geometry of tiles.
+func AnyRes(dir string) ([]verify.Row, error) {
+	return verify.Check(dir, func(r *verify.Report, c files) error {
+		var t table
+		if err := verify.EachLine(dir, c.Cases, func(l layout) error { return l.check(&t) }); err != nil {
+			return err
+		}
+		t.report(r)
+		return nil
+	})
 }
 
 func (l *layout) check(t *table) error {

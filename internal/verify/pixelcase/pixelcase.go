@@ -7,53 +7,14 @@
 package pixelcase
 
 import (
-	"bufio"
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"os"
-	"path/filepath"
-	"slices"
 
 	"github.com/gollava/gollava/internal/verify"
 )
 
-// Row is what became of one kind of operation: "decode PNG", "clip", "geometry tokens", …; those in levels of Pillow's own rounding end in "(lossy)".
-// MaxAbs is the largest difference of any number, MaxRel the same over the largest number expected of that result.
-type Row = verify.Row
-
-// Run checks a folder, and returns a row for each kind of operation in it, in order of appearance. Differences are no errors; a
-// folder that cannot be read is.
-func Run(dir string) ([]Row, error) {
-	path := filepath.Join(dir, "case.json")
-	var c caseFile
-	data, err := readAll(path, 1<<20)
-	if err == nil {
-		if err = json.Unmarshal(data, &c); err != nil {
-			err = fmt.Errorf("%s: %w", path, err)
-		}
-	}
-	switch {
-	case err != nil:
-	case c.Format != 1:
-		err = fmt.Errorf("%s: format %d is not known: 1 is", path, c.Format)
-	case c.Task == "pixels":
-		return c.pixels(dir)
-	case c.Task == "anyres":
-		return c.geometry(dir)
-	default:
-		err = fmt.Errorf("%s: task %q is not known: pixels and anyres are", path, c.Task)
-	}
-	return nil, fmt.Errorf("pixelcase: %w", err)
-}
-
-// caseFile is case.json.
-type caseFile struct {
-	Format    int
-	Task      string
-	Index     string // pixels: file with the pictures
+// files is case.json.
+type files struct {
+	Index     string // pixels: file with the images
 	Tensors   string // pixels: file with results
 	Mean, Std [3]float64
 	Cases     string // anyres: file with the sizes
@@ -61,7 +22,7 @@ type caseFile struct {
 
 // tally collects the results of one kind of operation.
 type tally struct {
-	Row
+	verify.Row
 	compared int
 	failed   int
 	first    string // failure
@@ -77,7 +38,7 @@ func (t *table) kind(what string) *tally {
 			return k
 		}
 	}
-	k := &tally{Row: Row{What: what}}
+	k := &tally{Row: verify.Row{What: what}}
 	t.kinds = append(t.kinds, k)
 	return k
 }
@@ -102,8 +63,10 @@ func (k *tally) skip(format string, args ...any) {
 	k.skipped = append(k.skipped, fmt.Sprintf(format, args...))
 }
 
-func (t *table) rows() []Row {
-	var out []Row
+// report adds a row for each kind of operation: "decode PNG", "clip", "geometry tokens", …; those in levels of Pillow's
+// own rounding end in "(lossy)". MaxAbs is the largest difference of any number, MaxRel the same over the largest number
+// expected of that result.
+func (t *table) report(r *verify.Report) {
 	for _, k := range t.kinds {
 		k.Pass = k.failed == 0
 		k.Detail = fmt.Sprintf("%d compared", k.compared)
@@ -113,68 +76,6 @@ func (t *table) rows() []Row {
 		if n := len(k.skipped); n > 0 {
 			k.Detail += fmt.Sprintf("; %d skipped, the first: %s", n, k.skipped[0])
 		}
-		out = append(out, k.Row)
+		r.Add(k.Row)
 	}
-	return slices.Clip(out)
-}
-
-// readAll reads a file of at most limit bytes.
-func readAll(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("more than %d bytes", limit)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return data, nil
-}
-
-// eachLine calls visit with every line of a JSON Lines file in dir, read into a new T.
-func eachLine[T any](dir, name string, visit func(T) error) error {
-	path, err := inside(dir, name)
-	if err != nil {
-		return err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	lines := bufio.NewScanner(f)
-	lines.Buffer(nil, 4<<20)
-	n := 0
-	for lines.Scan() {
-		n++
-		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
-			continue
-		}
-		var v T
-		if err := json.Unmarshal(lines.Bytes(), &v); err != nil {
-			return fmt.Errorf("%s:%d: %w", path, n, err)
-		}
-		if err := visit(v); err != nil {
-			return fmt.Errorf("%s:%d: %w", path, n, err)
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return fmt.Errorf("%s:%d: %w", path, n+1, err)
-	}
-	return nil
-}
-
-// inside joins a name out of a file to the folder, which it may not leave.
-func inside(dir, name string) (string, error) {
-	if name == "" {
-		return "", errors.New("a file name is missing")
-	}
-	if !filepath.IsLocal(name) {
-		return "", fmt.Errorf("the file name %q leads out of the folder", name)
-	}
-	return filepath.Join(dir, filepath.FromSlash(name)), nil
 }

@@ -5,10 +5,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/internal/verify"
 )
 
 // picture is a line of the index.
@@ -48,40 +50,38 @@ type operation struct {
 
 // pixelRun is one run over the index.
 type pixelRun struct {
-	*caseFile
+	files
 	table
 	dir     string
-	tensors *tensorFile // nil: only sums are compared
+	tensors *verify.Expected // nil: only sums are compared
 }
 
-func (c *caseFile) pixels(dir string) ([]Row, error) {
-	r := &pixelRun{caseFile: c, dir: dir}
-	err := func() error {
+// Pixels checks the task pixels: decoding, resizing, preprocessing, tiling.
+func Pixels(dir string) ([]verify.Row, error) {
+	return verify.Check(dir, func(report *verify.Report, c files) error {
+		r := &pixelRun{files: c, dir: dir}
 		if c.Tensors != "" {
-			path, err := inside(dir, c.Tensors)
+			path, err := verify.Inside(dir, c.Tensors)
 			if err != nil {
 				return fmt.Errorf("tensors: %w", err)
 			}
-			if r.tensors, err = openTensors(path); err != nil {
+			if r.tensors, err = verify.Open(filepath.Split(path)); err != nil {
 				return err
 			}
-			defer r.tensors.f.Close()
+			defer r.tensors.Close()
 		}
-		return eachLine(dir, c.Index, r.picture)
-	}()
-	if err == nil && len(r.kinds) == 0 {
-		err = fmt.Errorf("%s: no pictures", filepath.Join(dir, c.Index))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("pixelcase: %w", err)
-	}
-	return r.rows(), nil
+		if err := verify.EachLine(dir, c.Index, r.picture); err != nil {
+			return err
+		}
+		r.report(report)
+		return nil
+	})
 }
 
 // picture checks all operations of one picture. For a lossy one, what comes after decoding begins with the reference's decoded
 // pixels where those are kept, and is otherwise compared within the tolerance.
 func (r *pixelRun) picture(p picture) error {
-	path, err := inside(r.dir, p.File)
+	path, err := verify.Inside(r.dir, p.File)
 	if err != nil {
 		return err
 	}
@@ -89,7 +89,7 @@ func (r *pixelRun) picture(p picture) error {
 	if p.Lossy {
 		decode += " (lossy)"
 	}
-	data, err := readAll(path, 64<<20)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
@@ -264,7 +264,11 @@ func (r *pixelRun) read(want result, shape []int) ([]byte, error) {
 	if !r.kept(want) {
 		return nil, errors.New("the expected bytes are not kept")
 	}
-	return r.tensors.read(want.Tensor, want.DType, shape)
+	i, ok := r.tensors.Info(want.Tensor)
+	if !ok || i.DType != want.DType || !slices.Equal(i.Shape, shape) {
+		return nil, fmt.Errorf("%s: %s is %s %v, not %s %v", r.tensors.Path(), want.Tensor, i.DType, i.Shape, want.DType, shape)
+	}
+	return r.tensors.Bytes(want.Tensor)
 }
 
 func sum(b []byte) string { h := sha256.Sum256(b); return hex.EncodeToString(h[:]) }

@@ -15,12 +15,7 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Row is one line of a report. Everything here is exact: MaxAbs is 0 where all cases hold and 1 where one does not.
-type Row = verify.Row
-
 type caseFile struct {
-	Format     int
-	Task       string
 	Tokenizers string
 	Files      map[string]string
 }
@@ -73,38 +68,34 @@ func Labels(ids []int32, spans [][2]int) []int32 {
 }
 
 // Run checks a case folder of task "prompt".
-func Run(dir string) ([]Row, error) {
-	var c caseFile
-	if err := verify.ReadJSON(filepath.Join(dir, "case.json"), &c); err != nil {
-		return nil, err
-	}
-	if c.Format != 1 || c.Task != "prompt" {
-		return nil, fmt.Errorf("%s: task %q of format %d, want prompt of format 1", dir, c.Task, c.Format)
-	}
-	toks := Tokenizers{Dir: filepath.Join(dir, c.Tokenizers)}
-	rows, err := datacase.Run(dir) // splices, samplers, collation
-	if err != nil {
-		return nil, err
-	}
-	for _, part := range []struct {
-		file string
-		run  func(path string, toks *Tokenizers) ([]Row, error)
-	}{{"cases", samples}, {"render", renderings}, {"image_token", pictures}} {
-		name := c.Files[part.file]
-		if name == "" {
-			continue
-		}
-		path, err := verify.Inside(dir, name)
+func Run(dir string) ([]verify.Row, error) {
+	return verify.Check(dir, func(r *verify.Report, c caseFile) error {
+		toks := Tokenizers{Dir: filepath.Join(dir, c.Tokenizers)}
+		rows, err := datacase.Run(dir) // splices, samplers, collation
 		if err != nil {
-			return nil, err
+			return err
 		}
-		more, err := part.run(path, &toks)
-		if err != nil {
-			return nil, err
+		r.Add(rows...)
+		for _, part := range []struct {
+			file string
+			run  func(path string, toks *Tokenizers) ([]verify.Row, error)
+		}{{"cases", samples}, {"render", renderings}, {"image_token", pictures}} {
+			name := c.Files[part.file]
+			if name == "" {
+				continue
+			}
+			path, err := verify.Inside(dir, name)
+			if err != nil {
+				return err
+			}
+			rows, err := part.run(path, &toks)
+			if err != nil {
+				return err
+			}
+			r.Add(rows...)
 		}
-		rows = append(rows, more...)
-	}
-	return rows, nil
+		return nil
+	})
 }
 
 // Tokenizers loads tokenizers by their folder's name, each once.
@@ -134,7 +125,7 @@ func (t *Tokenizers) Get(name string) (*tokenizer.Tokenizer, error) {
 }
 
 // samples compares what training samples become.
-func samples(path string, toks *Tokenizers) ([]Row, error) {
+func samples(path string, toks *Tokenizers) ([]verify.Row, error) {
 	cases, err := verify.Lines[Case](path)
 	if err != nil {
 		return nil, err

@@ -17,7 +17,7 @@ type rendering struct {
 	Prompt   string
 }
 
-func renderings(path string, _ *Tokenizers) ([]Row, error) {
+func renderings(path string, _ *Tokenizers) ([]verify.Row, error) {
 	cases, err := verify.Lines[rendering](path)
 	if err != nil {
 		return nil, err
@@ -49,7 +49,7 @@ func renderings(path string, _ *Tokenizers) ([]Row, error) {
 }
 
 // pictures compares the ids of texts with pictures in them.
-func pictures(path string, toks *Tokenizers) ([]Row, error) {
+func pictures(path string, toks *Tokenizers) ([]verify.Row, error) {
 	type line struct {
 		Tokenizer, Text string
 		IDs             []int32

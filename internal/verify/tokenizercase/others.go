@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/internal/verify"
 )
 
 type contextRow struct {
@@ -15,19 +16,19 @@ type contextRow struct {
 }
 
 // others compares the other files that hold the same tokenizer, and the other ways to read them.
-func others(dir string, c *caseFile, config tokenizer.Config, cases []idRow, texts map[int]string) ([]Row, error) {
-	var rows []Row
+func others(r *verify.Report, c *caseFile, config tokenizer.Config, cases []idRow, texts map[int]string) error {
+	dir := r.Dir
 	check := func(what, file string, config tokenizer.Config, want func(r idRow) []int32) error {
 		t, err := tokenizer.LoadConfig(filepath.Join(dir, file), config)
 		if err != nil {
 			return err
 		}
-		n := &tally{what: what}
-		for _, r := range cases {
-			got, want := t.Wrap(t.EncodeSpecial(texts[r.I])), want(r)
-			n.check(slices.Equal(got, want), "text %d %q: got %v, want %v", r.I, texts[r.I], got, want)
+		n := verify.Tally{What: what}
+		for _, x := range cases {
+			got, want := t.Wrap(t.EncodeSpecial(texts[x.I])), want(x)
+			n.Check(slices.Equal(got, want), "text %d %q: got %v, want %v", x.I, texts[x.I], got, want)
 		}
-		rows = append(rows, n.row())
+		r.Add(n.Row())
 		return nil
 	}
 	ids := func(r idRow) []int32 { return r.IDs }
@@ -45,22 +46,20 @@ func others(dir string, c *caseFile, config tokenizer.Config, cases []idRow, tex
 	}
 	if exists("tokenizer_config.json") && c.Kind != "wordpiece" {
 		if err := check("folder", ".", tokenizer.Config{}, ids); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	switch c.Kind {
-	case "wordpiece":
-		if exists("tokenizer.json") {
-			if err := check("fast", "tokenizer.json", tokenizer.Config{}, either(func(r idRow) []int32 { return r.Fast })); err != nil {
-				return nil, err
-			}
+	if c.Kind == "wordpiece" && exists("tokenizer.json") {
+		if err := check("fast", "tokenizer.json", tokenizer.Config{}, either(func(r idRow) []int32 { return r.Fast })); err != nil {
+			return err
 		}
-	case "clip-bpe":
-		if exists("vocab.json") && exists("merges.txt") {
-			if err := check("vocab.json", "vocab.json", config, ids); err != nil {
-				return nil, err
-			}
+	}
+	if c.Kind != "wordpiece" && exists("vocab.json") && exists("merges.txt") {
+		if err := check("vocab.json", "vocab.json", config, ids); err != nil {
+			return err
 		}
+	}
+	if c.Kind == "clip-bpe" {
 		for _, x := range []struct {
 			what string
 			how  tokenizer.Cleaning
@@ -71,36 +70,29 @@ func others(dir string, c *caseFile, config tokenizer.Config, cases []idRow, tex
 			{"openai", tokenizer.CleanOpenAI, func(r idRow) []int32 { return r.OpenAI }},
 		} {
 			if err := check(x.what, c.Load.File, tokenizer.Config{Cleaning: x.how}, either(x.ids)); err != nil {
-				return nil, err
-			}
-		}
-	default:
-		if exists("vocab.json") && exists("merges.txt") {
-			if err := check("vocab.json", "vocab.json", config, ids); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}
 	if c.Context == "" {
-		return rows, nil
+		return nil
 	}
 	fast, err := tokenizer.Load(filepath.Join(dir, c.Load.File))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	openAI, err := tokenizer.LoadConfig(filepath.Join(dir, c.Load.File), tokenizer.Config{Cleaning: tokenizer.CleanOpenAI})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	n := &tally{what: "context"}
-	err = lines(filepath.Join(dir, c.Context), func(r contextRow) {
-		text := texts[r.I]
-		a, b := fast.Context(text, len(r.HF)), openAI.Context(text, len(r.OpenAI))
-		n.check(slices.Equal(a, r.HF), "hf: text %d %q: got %v, want %v", r.I, text, a, r.HF)
-		n.check(slices.Equal(b, r.OpenAI), "openai: text %d %q: got %v, want %v", r.I, text, b, r.OpenAI)
+	n := verify.Tally{What: "context"}
+	err = verify.EachLine(dir, c.Context, func(x contextRow) error {
+		text := texts[x.I]
+		a, b := fast.Context(text, len(x.HF)), openAI.Context(text, len(x.OpenAI))
+		n.Check(slices.Equal(a, x.HF), "hf: text %d %q: got %v, want %v", x.I, text, a, x.HF)
+		n.Check(slices.Equal(b, x.OpenAI), "openai: text %d %q: got %v, want %v", x.I, text, b, x.OpenAI)
+		return nil
 	})
-	if err != nil {
-		return nil, err
-	}
-	return append(rows, n.row()), nil
+	r.Add(verify.Rows(&n)...)
+	return err
 }

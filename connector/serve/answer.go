@@ -40,6 +40,11 @@ func (s *Server) generate(
 	index int,
 	send func(piece) error,
 ) (tokens int, err error) {
+	defer func() { // it may run in a goroutine of its own, where a panic would end the process
+		if fault := caught(recover()); fault != nil {
+			err = fault
+		}
+	}()
 	until := chat.NewUntil(o.Stop...)
 	var waiting []Token
 	end, err := m.Generate(ctx, p, o, func(t Token) error {

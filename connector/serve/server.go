@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -53,6 +55,8 @@ type Limits struct {
 	Answer   time.Duration // for one answer, waiting included; 10 minutes
 	Write    time.Duration // until a reader that takes nothing is given up; 30 s
 	Fetch    time.Duration // for an image on the web; 10 s
+	Header   time.Duration // until a client has sent the header of a request; 10 s
+	Read     time.Duration // until it has sent all of it; 2 minutes
 	Drain    time.Duration // for answers in progress when the server stops; 30 s
 }
 
@@ -72,6 +76,8 @@ func (l Limits) filled() Limits {
 	fill(&l.Answer, 10*time.Minute)
 	fill(&l.Write, 30*time.Second)
 	fill(&l.Fetch, 10*time.Second)
+	fill(&l.Header, 10*time.Second)
+	fill(&l.Read, 2*time.Minute)
 	fill(&l.Drain, 30*time.Second)
 	return l
 }
@@ -130,12 +136,28 @@ func New(c Config) *Server {
 	return s
 }
 
-// ServeHTTP answers one request. A panic of ours, which would be a fault of this package, is answered with an error
-// object.
+// ServeHTTP answers one request. A panic, which would be a fault of this package or of a model, is answered with an
+// error object, if nothing was answered yet.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if err := caught(recover()); err != nil {
+			s.failure(err).write(w)
+		}
+	}()
 	s.metrics.requests.Add(1)
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{}) // that of the connection's last answer
 	s.mux.ServeHTTP(w, r)
+}
+
+// caught is a panic as an error; nil: there was none.
+func caught(v any) error {
+	switch v {
+	case nil:
+		return nil
+	case http.ErrAbortHandler:
+		panic(v)
+	}
+	return fmt.Errorf("panic: %v\n%s", v, debug.Stack())
 }
 
 // Serve answers on a listener until ctx ends. Then it refuses new requests, lets answers in progress finish for
@@ -143,8 +165,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	h := &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       2 * time.Minute,
+		ReadHeaderTimeout: s.config.Limits.Header,
+		ReadTimeout:       s.config.Limits.Read,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 	}

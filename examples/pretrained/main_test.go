@@ -1,0 +1,93 @@
+package main
+
+import (
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/connector/llava"
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/vit"
+)
+
+// toyCLIP writes a CLIP of the quickstart's smallest world that never learnt anything.
+func toyCLIP(t *testing.T, side int) string {
+	c := vit.CLIPConfig{ModelType: "clip", ProjectionDim: 16, LogitScaleInit: 2,
+		Vision: vit.VisionConfig{
+			ModelType:         "clip_vision_model",
+			HiddenSize:        16,
+			IntermediateSize:  32,
+			NumHiddenLayers:   2,
+			NumAttentionHeads: 2,
+			NumChannels:       3,
+			ImageSize:         side,
+			PatchSize:         8,
+			ProjectionDim:     16,
+			HiddenAct:         "quick_gelu",
+			LayerNormEps:      1e-5,
+		},
+		Text: vit.TextConfig{ModelType: "clip_text_model", VocabSize: 20, HiddenSize: 16, IntermediateSize: 32,
+			NumHiddenLayers: 1, NumAttentionHeads: 2, MaxPositionEmbeddings: 16, HiddenAct: "quick_gelu", LayerNormEps: 1e-5,
+			EOS: 3, ProjectionDim: 16}}
+	m, err := vit.NewCLIP(rand.New(rand.NewPCG(1, 1)), c)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, vit.SaveCLIP(dir, m, nn.SaveOptions{}))
+	return dir
+}
+
+// A tiny language model and a tower that sees nothing go through everything, and through it again in no time.
+func TestRun(t *testing.T) {
+	o := options{
+		llm:    "../../internal/verify/ggufcase/testdata/qwen2/model-f16.gguf",
+		clip:   toyCLIP(t, 32),
+		out:    t.TempDir(),
+		seed:   1,
+		preset: presets["toy"],
+	}
+	var first string
+	for range 2 {
+		var out strings.Builder
+		require.NoError(t, run(t.Context(), o, &out))
+		report, err := os.ReadFile(filepath.Join(o.out, "report.md"))
+		require.NoError(t, err)
+		require.Contains(t, out.String(), string(report))
+		require.Contains(t, string(report), "| pope_random |")
+		if first != "" {
+			require.Equal(t, first, string(report))
+		}
+		first = string(report)
+	}
+	c, err := llava.ReadConfig(filepath.Join(o.out, "tune"))
+	require.NoError(t, err)
+	require.NotEmpty(t, c.Template)
+}
+
+func TestRunRefuses(t *testing.T) {
+	o := options{
+		llm:    "../../internal/verify/ggufcase/testdata/qwen2/model-f16.gguf",
+		out:    t.TempDir(),
+		preset: presets["toy"],
+	}
+	require.ErrorContains(t, run(t.Context(), o, &strings.Builder{}), "-llm and -clip are required")
+	o.clip = toyCLIP(t, 24)
+	require.ErrorContains(t, run(t.Context(), o, &strings.Builder{}), "its images have 24 pixels a side")
+}
+
+// What is asked in other words has the same answer.
+func TestReword(t *testing.T) {
+	w, err := shapes.New(shapes.Smoke(1))
+	require.NoError(t, err)
+	for _, f := range []shapes.Family{shapes.ColorOf, shapes.ShapeOf, shapes.Where} {
+		_, q := w.Ask(shapes.Test, f, 0)
+		other := reword(q.Text)
+		require.NotEqual(t, q.Text, other)
+		t.Log(q.Text, "→", other)
+	}
+	require.Equal(t, "how many shapes are there ?", reword("how many shapes are there ?"))
+}

@@ -38,7 +38,7 @@ func TestDataCheck(t *testing.T) {
 	require.Contains(t, out, bad+": line 3, column ")
 	require.Contains(t, out, "record 1 (c), turn 1: blank_answer")
 	require.NotContains(t, out, "file_missing")
-	require.Contains(t, err, "next: mend or remove")
+	require.Contains(t, err, "hint: mend or remove")
 	require.Contains(t, err, "1 errors, 0 warnings")
 
 	mixture := filepath.Join(filepath.Dir(bad), "mix.yaml")
@@ -85,7 +85,7 @@ func TestDataShow(t *testing.T) {
 	require.NoError(t, e)
 	require.Contains(t, string(b), "not cut into tokens")
 	require.Contains(t, string(b), `<span class="trains">Nobody.</span>`)
-	require.Contains(t, err, "with -tokenizer DIR")
+	require.Contains(t, err, "with --tokenizer FOLDER")
 }
 
 func TestDataCommandsSayWhatIsWrong(t *testing.T) {

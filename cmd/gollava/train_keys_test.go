@@ -57,8 +57,7 @@ func TestTrainKeys(t *testing.T) {
 	c, err := v.config()
 	require.NoError(t, err)
 	require.Equal(t, 2e-3, c.LR)
-	require.Equal(t, "gollava train -config '"+dir+"/a b.yaml' -set lr=2e-3 -set vision="+dir, v.command()[:len(
-		"gollava train -config '"+dir+"/a b.yaml' -set lr=2e-3 -set vision="+dir)])
+	require.Contains(t, v.command(), " && gollava train -config '"+dir+"/a b.yaml' -set lr=2e-3 -set vision="+dir)
 	for set, says := range map[string]string{
 		"lr": "want KEY=VALUE", "batsh=1": `did you mean "batch"`, "lr=fast": "lr: ", "lora.r=8": "stage align has no adapters",
 	} {

@@ -23,6 +23,7 @@ type Batch struct {
 	Pixels   *tensor.Tensor // [V, 3, S, S], the views of all pictures one after another; or
 	Features *tensor.Tensor // [V, P, D], what the tower made of them, from a cache; both nil: text only
 	Sizes    []imaging.Size // of the pictures as they came; nil: each is one view of the encoder's size
+	Media    []Media        // what Sizes cannot say of them: videos, and images among others; nil: images of Sizes
 	Pictures []int          // [B], how many each sample has; nil: not known, and only their sum is checked
 	Names    []string       // of the samples, for messages; may be nil
 
@@ -68,14 +69,16 @@ func (b Batch) Reaches(parameter string) bool {
 // Tokens maps pictures to what the language model sees of them, one row each feature: [N, C].
 func (m *VLM) Tokens(b Batch) *tensor.Tensor {
 	x := b.Features
-	if x == nil {
-		x = vit.Features(m.Vision, b.Pixels, m.config.Select) // [V, P, D]
+	if e, ok := m.Connector.(Encoder); x == nil && ok {
+		x = e.Encode(m.Vision, b.Pixels, m.config.Select, m.media(b)) // [V, P, D]
+	} else if x == nil {
+		x = vit.Features(m.Vision, b.Pixels, m.config.Select)
 	}
 	c := m.Connector
 	if i, ok := c.(Instructed); ok {
 		c = i.Instruct(m.instructions(b))
 	}
-	return c.Forward(x, m.sizes(b))
+	return forward(c, x, m.media(b))
 }
 
 // instructions are those of the samples, one for each view; nil: none.
@@ -83,27 +86,19 @@ func (m *VLM) instructions(b Batch) (list [][]int32) {
 	if b.Instructions == nil {
 		return nil
 	}
-	sizes := m.sizes(b)
+	media := m.media(b)
 	for row, x := range b.Instructions {
 		pictures := 1
 		if b.Pictures != nil {
 			pictures = b.Pictures[row]
 		}
-		for range min(pictures, len(sizes)) {
-			list = append(list, slices.Repeat([][]int32{x}, m.Connector.Layout(sizes[0]).Views)...)
-			sizes = sizes[1:]
+		for range min(pictures, len(media)) {
+			l, _ := m.mediaLayout(media[0]) // Check has seen them
+			list = append(list, slices.Repeat([][]int32{x}, l.Views)...)
+			media = media[1:]
 		}
 	}
 	return list
-}
-
-// sizes are those of the batch's pictures.
-func (m *VLM) sizes(b Batch) []imaging.Size {
-	if b.Sizes != nil {
-		return b.Sizes
-	}
-	S := m.Vision.Config().ImageSize
-	return slices.Repeat([]imaging.Size{{W: S, H: S}}, b.views())
 }
 
 // Embed puts the pictures' tokens among the text's: [B, T, C]. It panics with what [VLM.Check] says.
@@ -167,7 +162,9 @@ func (m *VLM) context(b Batch) *llm.Context {
 }
 
 // isPlace reports whether an id stands for a feature of a picture.
-func (c Config) isPlace(id int32) bool { return id < 0 || int(id) == c.Image }
+func (c Config) isPlace(id int32) bool {
+	return id < 0 || int(id) == c.Image || c.Video > 0 && int(id) == c.Video
+}
 
 // views is the number of views that come with the batch.
 func (b Batch) views() int {
@@ -184,15 +181,15 @@ func (b Batch) views() int {
 func (m *VLM) lengths(b Batch) ([]int, error) {
 	var n []int
 	views := 0
-	for _, s := range m.sizes(b) {
-		if s.W <= 0 || s.H <= 0 {
-			return nil, fmt.Errorf("a picture of %d×%d pixels", s.W, s.H)
+	for _, x := range m.media(b) {
+		l, err := m.mediaLayout(x)
+		if err != nil {
+			return nil, err
 		}
-		l := m.Connector.Layout(s)
 		n, views = append(n, l.Tokens), views+l.Views
 	}
 	if views != b.views() {
-		return nil, fmt.Errorf("%d views; pictures of sizes %v have %d", b.views(), m.sizes(b), views)
+		return nil, fmt.Errorf("%d views; pictures of sizes %v have %d", b.views(), m.media(b), views)
 	}
 	return n, nil
 }

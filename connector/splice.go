@@ -26,6 +26,9 @@ type Image struct {
 	Size     imaging.Size   // as it came; zero: one view, of the encoder's size
 	Pixels   imaging.Pixels // its views, [Layout.Views, 3, S, S]; or
 	Features *tensor.Tensor // float32 [Layout.Views, P, D], of these views
+
+	Frames  int  // of a video, whose views they are; 0: an image
+	Several bool // as [Media] has it; Splice sets it where a sample has several images
 }
 
 // Splice makes a batch of samples. Each image takes as many positions as it has tokens, in the order of appearance; a
@@ -63,14 +66,14 @@ type row struct {
 // where the sample is to blame.
 func (m *VLM) row(s Sample, max int) (row, error) {
 	V := m.Language.Config().VocabSize
-	r := row{name: s.Name, images: s.Images, instruction: s.Instruction}
+	r := row{name: s.Name, images: m.together(s.Images), instruction: s.Instruction}
 	if s.Labels != nil && len(s.Labels) != len(s.IDs) {
 		return r, fmt.Errorf("%d labels for %d ids", len(s.Labels), len(s.IDs))
 	}
 	if n := count(s.IDs, chat.ImageIndex); n != len(s.Images) {
 		return r, data.NewFault(data.ImageTokenCount, "%d images for %d places in the text", len(s.Images), n)
 	}
-	images := s.Images
+	images := r.images
 	last := 0 // the end of the last image
 	for i, id := range s.IDs {
 		label := int32(tensor.IgnoreIndex)
@@ -114,8 +117,11 @@ func (m *VLM) layout(x Image) (Layout, error) {
 	if size.W <= 0 || size.H <= 0 {
 		return Layout{}, fmt.Errorf("its size is %d×%d", size.W, size.H)
 	}
-	l := m.Connector.Layout(size)
-	if x.Size == (imaging.Size{}) && l.Views != 1 {
+	l, err := m.mediaLayout(Media{Size: size, Frames: x.Frames, Several: x.Several})
+	if err != nil {
+		return l, err
+	}
+	if x.Size == (imaging.Size{}) && l.Views != 1 && x.Frames == 0 {
 		return l, fmt.Errorf("its size is not given")
 	}
 	views := x.Pixels.N
@@ -140,7 +146,7 @@ func (m *VLM) join(rows []row, left bool) (Batch, error) {
 	v := m.Vision.Config()
 	b := Batch{}
 	B, T := len(rows), 0
-	learns := false
+	learns, plain := false, true
 	for _, r := range rows {
 		T, learns = max(T, len(r.ids)), learns || r.labels != nil
 	}
@@ -165,6 +171,8 @@ func (m *VLM) join(rows []row, left bool) (Batch, error) {
 				size = imaging.Size{W: v.ImageSize, H: v.ImageSize}
 			}
 			b.Sizes = append(b.Sizes, size)
+			b.Media = append(b.Media, Media{Size: size, Frames: x.Frames, Several: x.Several})
+			plain = plain && x.Frames == 0 && !x.Several
 			pixels = append(pixels, x.Pixels.Data...)
 			if x.Features != nil {
 				features, shape = append(features, x.Features.Data()...), x.Features.Shape()
@@ -176,6 +184,9 @@ func (m *VLM) join(rows []row, left bool) (Batch, error) {
 			b.Instructions = append(b.Instructions, make([][]int32, i-len(b.Instructions))...)
 			b.Instructions = append(b.Instructions, r.instruction)
 		}
+	}
+	if plain { // Sizes say it all
+		b.Media = nil
 	}
 	b.IDs = tensor.WrapInts(ids, B, T)
 	if learns {

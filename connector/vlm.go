@@ -26,6 +26,7 @@ type VLM struct {
 type Config struct {
 	Select    vit.Select // the encoder's features that the connector gets
 	Image     int        // id that stands for one token of an image in a [Batch], beside negative ones; negative: none
+	Video     int        // the same for a video, if it has an id of its own; 0: none
 	MaxLength int        // positions that [VLM.Splice] keeps of a sample; 0: all
 	EOS       []int      // tokens that end an answer; nil: the language model's
 	PAD       int        // token that fills up; negative: the vocabulary has none

@@ -2,6 +2,7 @@ package llm
 
 // writeLlama returns config.json in Llama's spelling.
 func writeLlama(c Config) file {
+	_ = c.Validate() // fills what follows from other fields; whoever reads the file is told what is wrong
 	f := file{ModelType: c.ModelType, VocabSize: c.VocabSize, HiddenSize: c.HiddenSize,
 		IntermediateSize: c.IntermediateSize,
 		NumHiddenLayers:  c.NumHiddenLayers, NumAttentionHeads: c.NumAttentionHeads,

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// VisionConfig describes a vision tower by the fields of transformers' CLIPVisionConfig SiglipVisionConfig or Blip2VisionConfig.
+// VisionConfig describes a vision tower by the fields of transformers' CLIPVisionConfig SiglipVisionConfig, Blip2VisionConfig,
+// Dinov2Config or Dinov2WithRegistersConfig.
 type VisionConfig struct {
 	ModelType         string  `json:"model_type"` // clip_vision_model, siglip_vision_model, blip_2_vision_model, …
 	HiddenSize        int     `json:"hidden_size"`
@@ -21,7 +22,13 @@ type VisionConfig struct {
 	LayerNormEps      float64 `json:"layer_norm_eps"`
 	AttentionDropout  float64 `json:"attention_dropout"`         // of training, which is done without any here
 	UseHead           *bool   `json:"vision_use_head,omitempty"` // SigLIP's pooling head; default true
-	QKVBias           *bool   `json:"qkv_bias,omitempty"`        // of EVA; default true
+	QKVBias           *bool   `json:"qkv_bias,omitempty"`        // of EVA and DINOv2; default true
+
+	MLPRatio     float64 `json:"mlp_ratio,omitempty"`           // DINOv2: IntermediateSize is this times HiddenSize
+	Registers    int     `json:"num_register_tokens,omitempty"` // DINOv2
+	LayerScale   float64 `json:"layerscale_value,omitempty"`    // DINOv2: what channels start multiplied with
+	SwiGLU       bool    `json:"use_swiglu_ffn,omitempty"`      // DINOv2
+	UseMaskToken *bool   `json:"use_mask_token,omitempty"`      // DINOv2; default true
 
 	// PositionStd is the standard deviation that the position table starts with; 0: HiddenSize^−½ as OpenAI. A departure for small towers, whose
 	// features else hold little of where things are.
@@ -75,6 +82,16 @@ func evaVisionDefaults(modelType string) VisionConfig {
 		NumAttentionHeads: 16, NumChannels: 3, ImageSize: 224, PatchSize: 14, HiddenAct: "gelu", LayerNormEps: 1e-6}
 }
 
+// dinoVisionDefaults are those of transformers' Dinov2Config and Dinov2WithRegistersConfig.
+func dinoVisionDefaults(modelType string) VisionConfig {
+	c := VisionConfig{ModelType: modelType, HiddenSize: 768, NumHiddenLayers: 12, NumAttentionHeads: 12, NumChannels: 3,
+		ImageSize: 224, PatchSize: 14, HiddenAct: "gelu", LayerNormEps: 1e-6, MLPRatio: 4, LayerScale: 1}
+	if modelType == "dinov2_with_registers" {
+		c.PatchSize, c.Registers = 16, 4
+	}
+	return c
+}
+
 func clipTextDefaults() TextConfig {
 	return TextConfig{ModelType: "clip_text_model", VocabSize: 49408, HiddenSize: 512, IntermediateSize: 2048, NumHiddenLayers: 12, NumAttentionHeads: 8,
 		MaxPositionEmbeddings: 77, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, BOS: 49406, EOS: 49407, PAD: 1, ProjectionDim: 512}
@@ -97,16 +114,27 @@ func (c *VisionConfig) UnmarshalJSON(raw []byte) error {
 		p = plain(siglipVisionDefaults())
 	case "blip_2_vision_model", "instructblip_vision_model":
 		p = plain(evaVisionDefaults(head.ModelType))
+	case "dinov2", "dinov2_with_registers":
+		p = plain(dinoVisionDefaults(head.ModelType))
 	default:
 		return fmt.Errorf("vision model_type %q is not supported (clip_vision_model, siglip_vision_model, "+
-			"blip_2_vision_model, instructblip_vision_model are)", head.ModelType)
+			"blip_2_vision_model, instructblip_vision_model, dinov2, dinov2_with_registers are)", head.ModelType)
 	}
 	if err := json.Unmarshal(raw, &p); err != nil {
 		return err
 	}
+	if VisionConfig(p).dino() {
+		if !(p.MLPRatio > 0 && p.MLPRatio < 1<<10) || p.HiddenSize < 0 || p.HiddenSize > 1<<20 || p.Registers < 0 || p.Registers > 1<<16 {
+			return fmt.Errorf("vision mlp_ratio %v and num_register_tokens %d are out of range", p.MLPRatio, p.Registers)
+		}
+		p.IntermediateSize = int(float64(p.HiddenSize) * p.MLPRatio)
+	}
 	*c = VisionConfig(p)
 	return c.Validate()
 }
+
+// dino reports whether c is DINOv2's.
+func (c VisionConfig) dino() bool { return strings.HasPrefix(c.ModelType, "dinov2") }
 
 // UnmarshalJSON reads a text config with CLIP's defaults, and validates it.
 func (c *TextConfig) UnmarshalJSON(raw []byte) error {

@@ -54,6 +54,11 @@ func Load(dir string, o nn.LoadOptions) (Tower, error) {
 	if err != nil {
 		return nil, err
 	}
+	return LoadAs(c, dir, o)
+}
+
+// LoadAs reads the weights in dir into the tower that c describes; see [Load].
+func LoadAs(c VisionConfig, dir string, o nn.LoadOptions) (Tower, error) {
 	t, err := New(nil, c)
 	if err != nil {
 		return nil, err
@@ -107,7 +112,7 @@ func fill(dir string, m any, o nn.LoadOptions, rename func(string) string) error
 func Keep(choose func(string, tensor.DType) tensor.DType) func(string, tensor.DType) tensor.DType {
 	return func(name string, stored tensor.DType) tensor.DType {
 		switch {
-		case strings.HasSuffix(name, "position_embedding.weight"), strings.HasSuffix(name, "head.probe"), strings.HasSuffix(name, "in_proj_weight"),
+		case strings.HasSuffix(name, "position_embedding.weight"), strings.HasSuffix(name, "embeddings.position_embeddings"), strings.HasSuffix(name, "head.probe"), strings.HasSuffix(name, "in_proj_weight"),
 			strings.HasSuffix(name, "position_embedding"), strings.HasSuffix(name, "class_embedding"):
 			return tensor.Float32
 		case choose == nil:

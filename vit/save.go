@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"github.com/gollava/gollava/internal/atomicfile"
 	"github.com/gollava/gollava/nn"
@@ -19,6 +20,10 @@ func Save(dir string, t Tower, o nn.SaveOptions) error {
 		arch = "SiglipVisionModel"
 	case *EVAVision:
 		arch = "Blip2VisionModel"
+	case *DINOv2:
+		if arch = "Dinov2Model"; t.Config().Registers > 0 {
+			arch = "Dinov2WithRegistersModel"
+		}
 	}
 	return save(dir, t, t.Config(), arch, o)
 }
@@ -30,6 +35,9 @@ func SaveCLIP(dir string, m *CLIP, o nn.SaveOptions) error {
 
 func save(dir string, m, c any, arch string, o nn.SaveOptions) error {
 	o.Rename = nil
+	if _, ok := m.(*DINOv2); ok { // transformers names them so in the program and in its files
+		o.Rename = func(name string) string { return strings.TrimPrefix(name, "vision_model.") }
+	}
 	if err := nn.Save(m, dir, o); err != nil {
 		return err
 	}

@@ -78,7 +78,7 @@ func Features(t Tower, pixels *tensor.Tensor, s Select) *tensor.Tensor {
 	case s.Class == "cls_patch" || !t.HasClass():
 		return x
 	case s.Class == "patch":
-		return x.Slice(1, 1, x.Dim(1))
+		return x.Slice(1, 1+t.Config().Registers, x.Dim(1))
 	}
 	tensor.Fail("Features", "selection %q is neither patch nor cls_patch", s.Class)
 	return nil
@@ -201,6 +201,8 @@ func New(r *rand.Rand, c VisionConfig) (Tower, error) {
 		return NewSigLIPVision(r, c)
 	case "blip_2_vision_model", "instructblip_vision_model":
 		return NewEVAVision(r, c)
+	case "dinov2", "dinov2_with_registers":
+		return NewDINOv2(r, c)
 	}
 	return NewCLIPVision(r, c)
 }

@@ -335,7 +335,7 @@ func TestLoadRefuses(t *testing.T) {
 		return dir
 	}
 	for _, c := range [][2]string{
-		{`{"model_type": "dinov2"}`, `config.json: vision model_type "dinov2" is not supported`},
+		{`{"model_type": "resnet"}`, `config.json: vision model_type "resnet" is not supported`},
 		{`{"model_type": "clip_vision_model", "hidden_act": "mish"}`, `config.json: hidden_act "mish" is not supported`},
 		{`{"model_type": "clip_vision_model", "hidden_size": -3}`, "config.json: vision config: out of range: hidden_size -3"},
 		{`{"model_type": "clip_vision_model", "attention_dropout": 1.1}`, "config.json: vision attention_dropout 1.1 is outside [0, 1)"},

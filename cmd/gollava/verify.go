@@ -28,6 +28,15 @@ import (
 
 // tasks says who checks a case of each task.
 var tasks = map[string]verify.Task{
+	"dinov2_vision":    visioncase.DINOv2Vision,
+	"llava_next_video": visioncase.Media,
+	"llava_onevision":  visioncase.Media,
+	"s2_features":      visioncase.S2Features,
+	"token_counts":     visioncase.TokenCounts,
+	"video_llava":      visioncase.Media,
+	"video_pooling":    visioncase.VideoPooling,
+	"vipllava":         visioncase.Media,
+
 	"accumulation":   traincase.Accumulation,
 	"adamw":          traincase.AdamW,
 	"anyres":         pixelcase.AnyRes,

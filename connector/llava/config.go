@@ -14,10 +14,13 @@ import (
 type Config struct {
 	Text      llm.Config
 	Vision    vit.VisionConfig
+	Kind      string     // model_type of the Hub's layout: a constant of this package; "": LLaVA, or LLaVANext with Canvases
 	Projector string     // linear, mlpNx_gelu, mlpNx_linear, identity: see [Projector]
 	NoBias    bool       // Linears without bias (multimodal_projector_bias false)
+	NormEps   float64    // ViP-LLaVA: of the LayerNorm before the projector (projector_layernorm_eps); 0: there is none
 	Select    vit.Select // which vision features
 	Image     int        // id that stands for one feature in expanded ids (image_token_index)
+	Video     *Video     // how frames become tokens; nil: the model takes no videos
 
 	Canvases    []imaging.Size // LLaVA-NeXT's image_grid_pinpoints; nil: one view per picture
 	MaxTiles    int            // anyres_max_N; 0: none
@@ -46,6 +49,34 @@ type Config struct {
 
 	pixels     *imaging.Processor // of an mmproj in GGUF; nil: see processor
 	generation llm.Generation     // what generation_config.json says
+}
+
+// Kinds of models, by model_type of the Hub's config.json.
+const (
+	LLaVA      = "llava"
+	LLaVANext  = "llava_next"
+	NextVideo  = "llava_next_video" // LLaVA-NeXT-Video: images as LLaVANext, pooled frames
+	OneVision  = "llava_onevision"  // LLaVA-OneVision: SigLIP, tiles that are shrunk, several images, videos
+	ViPLLaVA   = "vipllava"         // ViP-LLaVA: features of several layers
+	VideoLLaVA = "video_llava"      // Video-LLaVA: a tower for images and one for videos
+)
+
+// kind is the model_type of the Hub's layout.
+func (c *Config) kind() string {
+	switch {
+	case c.Kind != "":
+		return c.Kind
+	case c.original && c.alone():
+		return OneVision
+	case c.Next():
+		return LLaVANext
+	}
+	return LLaVA
+}
+
+// alone reports whether only an image that is alone in its sample is shown as tiles.
+func (c *Config) alone() bool {
+	return c.Next() && (c.Kind == OneVision || c.original && c.MaxTiles > 0)
 }
 
 // Next reports whether pictures are shown as tiles, as LLaVA-NeXT does.
@@ -102,7 +133,22 @@ func (c Config) Validate() error {
 	if c.Select.Class != "patch" && c.Select.Class != "cls_patch" {
 		return fmt.Errorf("mm_vision_select_feature %q is neither patch nor cls_patch", c.Select.Class)
 	}
+	if err := c.Video.validate(); err != nil {
+		return err
+	}
 	g := c.Vision.ImageSize / c.Vision.PatchSize
+	switch v := c.Video; {
+	case !(c.NormEps >= 0 && c.NormEps < 1):
+		return fmt.Errorf("projector_layernorm_eps %v is out of range", c.NormEps)
+	case v != nil && v.Pool != "" && v.side(g) < 1:
+		return fmt.Errorf("spatial_pool_stride %d leaves nothing of %d×%d patches", v.Stride, g, g)
+	case v != nil && (v.Pool != "" || v.Newline == "grid") && (c.Merge > 1 || c.SlotStd > 0 || c.FeaturesPerView() != g*g):
+		return fmt.Errorf("pooled frames need every patch and no class token: merge %d, slot_std %v, feature selection %q", c.Merge, c.SlotStd, c.Select.Class)
+	case v != nil && v.Newline != "no_token" && !c.Next():
+		return fmt.Errorf("mm_newline_position %q needs tiles, which the newline belongs to", v.Newline)
+	case c.Kind == VideoLLaVA && (c.Next() || !c.hasClass() || len(c.Select.Layers) > 1):
+		return fmt.Errorf("model_type %s needs two CLIP towers and one vision_feature_layer", c.Kind)
+	}
 	if c.Merge < 0 || c.Gain < 0 || c.SlotStd < 0 {
 		return fmt.Errorf("gollava: merge %d, gain %v and slot_std %v must not be negative", c.Merge, c.Gain, c.SlotStd)
 	}

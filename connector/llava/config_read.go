@@ -1,6 +1,7 @@
 package llava
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,6 +52,14 @@ type hubFile struct {
 	PAD            *int            `json:"pad_token_id,omitempty"`
 	Quantization   json.RawMessage `json:"quantization_config,omitempty"`
 	UseNewline     *bool           `json:"use_image_newline_parameter,omitempty"`
+
+	VideoToken   *int            `json:"video_token_index,omitempty"`
+	VideoTokenID *int            `json:"video_token_id,omitempty"`
+	PoolMode     string          `json:"spatial_pool_mode,omitempty"`
+	PoolStride   *int            `json:"spatial_pool_stride,omitempty"`
+	Layers       json.RawMessage `json:"vision_feature_layers,omitempty"` // ViP-LLaVA's before transformers 5
+	NormEps      *float64        `json:"projector_layernorm_eps,omitempty"`
+	AspectRatio  string          `json:"vision_aspect_ratio,omitempty"`
 }
 
 // originalFile holds the fields that LLaVA adds to its language model's config.json.
@@ -70,6 +79,9 @@ type originalFile struct {
 	S2          bool            `json:"s2"`
 	Resampler   *string         `json:"mm_resampler_type"`
 	StartEnd    bool            `json:"mm_use_im_start_end"`
+	PoolMode    string          `json:"mm_spatial_pool_mode"`
+	PoolStride  int             `json:"mm_spatial_pool_stride"`
+	Newline     string          `json:"mm_newline_position"`
 	Departures  *departures     `json:"gollava"`
 }
 
@@ -158,28 +170,37 @@ func (c *Config) UnmarshalJSON(raw []byte) error {
 	if err := jsonfile.Unmarshal(raw, &head); err != nil {
 		return err
 	}
-	if head.Text != nil && (head.ModelType == "llava" || head.ModelType == "llava_next") {
+	if head.Text != nil && slices.Contains(hubKinds, head.ModelType) {
 		return c.unmarshalHub(raw)
 	}
-	supported := []string{"llava", "llava_next"}
+	supported := slices.Clone(hubKinds)
 	for _, f := range llm.Families() {
 		if f.LLaVA != "" {
 			supported = append(supported, f.LLaVA)
 		}
 	}
-	if head.ModelType != "llava_next" && slices.Contains(supported, head.ModelType) {
+	if _, ok := llm.Lookup(head.ModelType); ok && slices.Contains(supported, head.ModelType) {
 		return c.unmarshalOriginal(raw)
 	}
 	return fmt.Errorf("model_type %q is not a vision-language model that is supported (%s are)", head.ModelType, strings.Join(supported, ", "))
 }
 
+// hubKinds are the models of transformers.
+var hubKinds = []string{LLaVA, LLaVANext, NextVideo, OneVision, ViPLLaVA, VideoLLaVA}
+
 func (c *Config) unmarshalHub(raw []byte) error {
-	f := hubFile{Act: "gelu", Strategy: "default"}
+	f := hubFile{Act: "gelu"}
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return jsonfile.Explain(raw, err)
 	}
 	*c = Config{Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}}, Image: 32000, Aspect: "square", PaddingSide: "right", tower: true}
-	text, err := withTie(f.Text, f.Tie)
+	c.kindDefaults(&f)
+	f.Strategy = cmp.Or(f.Strategy, "default")
+	language := "llama"
+	if f.ModelType == OneVision {
+		language = "qwen2"
+	}
+	text, err := withTie(f.Text, f.Tie, language)
 	if err == nil {
 		err = json.Unmarshal(text, &c.Text)
 	}
@@ -191,7 +212,10 @@ func (c *Config) unmarshalHub(raw []byte) error {
 		c.Text.PAD = *c.pad
 	}
 	if jsonfile.IsNull(f.Vision) {
-		c.Vision = vit.CLIPLarge336()
+		if c.Vision = vit.CLIPLarge336(); f.ModelType == OneVision {
+			c.Vision = vit.SigLIPSo400m384()
+			c.Vision.NumHiddenLayers, c.Vision.UseHead = 26, new(bool)
+		}
 	} else if err := json.Unmarshal(f.Vision, &c.Vision); err != nil {
 		return fmt.Errorf("vision_config: %w", jsonfile.Explain(f.Vision, err))
 	}
@@ -199,7 +223,7 @@ func (c *Config) unmarshalHub(raw []byte) error {
 		return err
 	}
 	switch {
-	case f.ModelType == "llava_next" && f.UseNewline != nil && !*f.UseNewline:
+	case f.UseNewline != nil && !*f.UseNewline:
 		return fmt.Errorf("use_image_newline_parameter false is not supported")
 	}
 	if f.Act != "gelu" && f.Act != "linear" {
@@ -216,6 +240,9 @@ func (c *Config) unmarshalHub(raw []byte) error {
 	default:
 		return fmt.Errorf("vision_feature_select_strategy %q is neither default nor full", f.Strategy)
 	}
+	if jsonfile.IsNull(f.Layer) {
+		f.Layer = f.Layers
+	}
 	if !jsonfile.IsNull(f.Layer) {
 		one := -2
 		if json.Unmarshal(f.Layer, &one) == nil {
@@ -230,14 +257,8 @@ func (c *Config) unmarshalHub(raw []byte) error {
 		c.Image = *f.ImageTokenID
 	}
 	c.NoBias = f.Bias != nil && !*f.Bias
-	if f.ModelType == "llava_next" {
-		c.Aspect = "anyres"
-		if f.Pinpoints == nil {
-			f.Pinpoints = [][2]int{{336, 672}, {672, 336}, {672, 672}, {1008, 336}, {336, 1008}}
-		}
-		for _, p := range f.Pinpoints {
-			c.Canvases = append(c.Canvases, imaging.Size{W: p[1], H: p[0]})
-		}
+	if err := c.readKind(&f); err != nil {
+		return err
 	}
 	if f.Departures != nil {
 		c.depart(*f.Departures)
@@ -251,13 +272,13 @@ func (c *Config) depart(d departures) {
 
 // withTie adds to a text_config the model_type that it may leave out, and the outer config's tie_word_embeddings where
 // it has none.
-func withTie(raw json.RawMessage, tie *bool) (json.RawMessage, error) {
+func withTie(raw json.RawMessage, tie *bool, modelType string) (json.RawMessage, error) {
 	var given map[string]json.RawMessage
 	if err := jsonfile.Unmarshal(raw, &given); err != nil {
 		return raw, err
 	}
 	if jsonfile.IsNull(given["model_type"]) {
-		given["model_type"] = json.RawMessage(`"llama"`)
+		given["model_type"] = json.RawMessage(strconv.Quote(modelType))
 	}
 	if jsonfile.IsNull(given["tie_word_embeddings"]) && tie != nil {
 		given["tie_word_embeddings"] = json.RawMessage(strconv.FormatBool(*tie))
@@ -296,6 +317,10 @@ func (c *Config) unmarshalOriginal(raw []byte) error {
 		}
 	} else if f.Tower == "" {
 		return fmt.Errorf("mm_vision_tower is missing: which vision tower does the model look with?")
+	}
+	if strings.HasPrefix(f.Aspect, "anyres_max") || f.PoolMode != "" || f.Newline != "" { // of LLaVA-NeXT's repository
+		c.Video = &Video{Pool: cmp.Or(f.PoolMode, "bilinear"), Stride: cmp.Or(f.PoolStride, 2),
+			Newline: cmp.Or(f.Newline, "one_token"), Token: -200}
 	}
 	if m := anyresMax.FindStringSubmatch(f.Aspect); m != nil {
 		if f.MergeType != "spatial_unpad" {

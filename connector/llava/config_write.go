@@ -27,8 +27,6 @@ func (c *Config) hub() (map[string]any, error) {
 		return nil, fmt.Errorf("config: the Hub's layout has no name for mm_projector_type %q: it knows mlp2x_gelu and mlp2x_linear; save in the original layout", c.Projector)
 	case c.Marks:
 		return nil, fmt.Errorf("config: the Hub's layout does not know mm_use_im_start_end: save in the original layout")
-	case c.MaxTiles > 0:
-		return nil, fmt.Errorf("config: the Hub's layout does not know anyres_max_%d: save in the original layout", c.MaxTiles)
 	}
 	text, err := fields(c.Text)
 	if err != nil {
@@ -38,7 +36,7 @@ func (c *Config) hub() (map[string]any, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := map[string]any{"model_type": "llava", "architectures": []string{"LlavaForConditionalGeneration"}, "text_config": text, "vision_config": vision,
+	f := map[string]any{"text_config": text, "vision_config": vision,
 		"image_token_index": c.Image, "projector_hidden_act": act, "multimodal_projector_bias": !c.NoBias, "vision_feature_layer": c.Select.Layers,
 		"vision_feature_select_strategy": "default", "image_seq_length": c.FeaturesPerView(), "tie_word_embeddings": c.Text.TieWordEmbeddings,
 		"torch_dtype": text["torch_dtype"]}
@@ -48,13 +46,8 @@ func (c *Config) hub() (map[string]any, error) {
 	if c.Select.Class == "cls_patch" || !c.hasClass() {
 		f["vision_feature_select_strategy"] = "full"
 	}
-	if c.Next() {
-		f["model_type"], f["architectures"] = "llava_next", []string{"LlavaNextForConditionalGeneration"}
-		pairs := [][2]int{}
-		for _, s := range c.Canvases {
-			pairs = append(pairs, [2]int{s.H, s.W})
-		}
-		f["image_grid_pinpoints"] = pairs
+	if err := c.putKind(f); err != nil {
+		return nil, err
 	}
 	for _, k := range []string{"bos_token_id", "eos_token_id", "pad_token_id"} {
 		f[k] = text[k]
@@ -102,6 +95,8 @@ func (c *Config) originalConfig() (map[string]any, error) {
 	switch {
 	case c.NoBias:
 		return nil, fmt.Errorf("config: the original layout has no projector without bias")
+	case c.Kind == ViPLLaVA || c.Kind == VideoLLaVA || c.Kind == NextVideo:
+		return nil, fmt.Errorf("config: the original layout has no name for a model of type %s: save in the Hub's layout", c.Kind)
 	case len(c.Select.Layers) > 1:
 		return nil, fmt.Errorf("config: the original layout has one mm_vision_select_layer, not %v: save in the Hub's layout", c.Select.Layers)
 	}
@@ -117,6 +112,9 @@ func (c *Config) originalConfig() (map[string]any, error) {
 		if c.MaxTiles > 0 {
 			f["image_aspect_ratio"] = fmt.Sprintf("anyres_max_%d", c.MaxTiles)
 		}
+	}
+	if v := c.Video; v != nil {
+		f["mm_spatial_pool_mode"], f["mm_spatial_pool_stride"], f["mm_newline_position"] = v.Pool, v.Stride, v.Newline
 	}
 	c.putDepartures(f)
 	return f, nil

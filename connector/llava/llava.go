@@ -24,6 +24,8 @@ type Connector struct {
 	Projector *Projector     `param:"multi_modal_projector"`
 	Newline   *tensor.Tensor `param:"image_newline,optional"` // [C], the end of a row of tiles; nil without tiles
 
+	VideoTower vit.Tower `param:"video_tower,optional"` // Video-LLaVA's; nil: frames pass the model's tower
+
 	config Config
 }
 
@@ -66,8 +68,20 @@ func join(r *rand.Rand, v vit.Tower, p *Projector, l llm.Model, c Config) (*conn
 	if c.Next() {
 		x.Newline = tensor.Randn(r, 1/math.Sqrt(float64(c.Text.HiddenSize)), c.Text.HiddenSize).Param()
 	}
-	return connector.New(v, x, l, connector.Config{Select: c.Select, Image: c.Image, MaxLength: c.MaxLength,
-		EOS: c.ends(), PAD: c.padding()})
+	if c.Kind == VideoLLaVA {
+		t, err := vit.New(r, c.Vision)
+		if err != nil {
+			return nil, err
+		}
+		x.VideoTower = t
+		c.Select.Class = "cls_patch"
+	}
+	video := 0
+	if c.Video != nil {
+		video = max(c.Video.Token, 0)
+	}
+	return connector.New(v, x, l, connector.Config{Select: c.Select, Image: c.Image, Video: video,
+		MaxLength: c.MaxLength, EOS: c.ends(), PAD: c.padding()})
 }
 
 // ConfigOf describes a LLaVA. It panics if m's connector is another one.
@@ -90,13 +104,22 @@ func (x *Connector) Layout(size imaging.Size) connector.Layout {
 
 // Forward implements [connector.Connector]: features [V, P, D] to tokens [N, C].
 func (x *Connector) Forward(features *tensor.Tensor, sizes []imaging.Size) *tensor.Tensor {
+	media := make([]connector.Media, len(sizes))
+	for i, s := range sizes {
+		media[i].Size = s
+	}
+	return x.MediaForward(features, media)
+}
+
+// images maps the features of images [V, P, D] to tokens [N, C].
+func (x *Connector) images(features *tensor.Tensor, media []connector.Media) *tensor.Tensor {
 	y := x.Projector.Forward(features) // [V, P', C]
 	V, P, C := y.Dims3()
 	y = y.Reshape(V*P, C)
 	if !x.config.Next() {
 		return y
 	}
-	p, err := x.config.pack(sizes, P, V)
+	p, err := x.config.pack(media, P, V)
 	if err != nil {
 		tensor.Fail("Connector", "%v", err)
 	}

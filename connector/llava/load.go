@@ -76,6 +76,9 @@ func (o LoadOptions) load(dir string, w *nn.Weights) (*connector.VLM, error) {
 	if err := c.readGeneration(dir); err != nil {
 		return nil, err
 	}
+	if err := o.cut(&c, dir, w); err != nil {
+		return nil, err
+	}
 	m, err := o.loadAs(c, dir, w)
 	if errors.Is(err, nn.ErrTied) && c.Text.TieWordEmbeddings { // a head of its own, as merged adapters leave one: transformers 5 takes it too
 		c.Text.TieWordEmbeddings = false
@@ -94,7 +97,7 @@ func (o LoadOptions) loadAs(c Config, dir string, w *nn.Weights) (*connector.VLM
 	case w == nil:
 		return m, o.assemble(m, dir)
 	case !has(w, "vision_tower.") && c.original:
-		if m.Vision, err = o.tower(c.TowerDir(dir), c.Tower); err != nil {
+		if m.Vision, err = o.tower(c, dir); err != nil {
 			return nil, err
 		}
 		return m, o.fill(m, w, "vision_tower.**")
@@ -113,7 +116,7 @@ func (o LoadOptions) assemble(m *connector.VLM, dir string) error {
 		return err
 	}
 	var err error
-	if m.Vision, err = o.tower(c.TowerDir(dir), c.Tower); err != nil {
+	if m.Vision, err = o.tower(c, dir); err != nil {
 		return err
 	}
 	return LoadProjector(m, path, o)
@@ -199,8 +202,10 @@ func keep(choose func(string, tensor.DType) tensor.DType) func(string, tensor.DT
 	}
 }
 
-func (o LoadOptions) tower(dir, name string) (vit.Tower, error) {
-	t, err := vit.Load(dir, nn.LoadOptions{DType: o.DType, Alias: o.Alias, Rounding: o.Rounding})
+// tower reads the tower that a checkpoint in dir leaves to a folder of its own.
+func (o LoadOptions) tower(c Config, dir string) (vit.Tower, error) {
+	name := c.Tower
+	t, err := vit.LoadAs(c.Vision, c.TowerDir(dir), nn.LoadOptions{DType: o.DType, Alias: o.Alias, Rounding: o.Rounding})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("mm_vision_tower %q: %w: the checkpoint leaves its vision tower to that folder; download it there, or name its folder (LoadOptions.Tower)", name, err)
 	}

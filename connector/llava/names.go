@@ -26,7 +26,7 @@ func Canonical(name string) (string, bool) {
 		}
 		return "multi_modal_projector.linear_" + strconv.Itoa(k/2+1) + "." + rest, true
 	}
-	for _, part := range []string{"language_model.", "vision_tower.", "multi_modal_projector.", "image_newline"} {
+	for _, part := range []string{"language_model.", "vision_tower.", "image_tower.", "video_tower.", "multi_modal_projector.", "image_newline"} {
 		if strings.HasPrefix(name, "model."+part) {
 			name = strings.TrimPrefix(name, "model.")
 		}
@@ -40,6 +40,11 @@ func Canonical(name string) (string, bool) {
 			tail = "model." + tail
 		}
 		return "language_model." + tail, true
+	case strings.HasPrefix(name, "image_tower."): // Video-LLaVA's
+		return Canonical("vision_tower." + strings.TrimPrefix(name, "image_tower."))
+	case strings.HasPrefix(name, "video_tower."):
+		tail, _ := Canonical("vision_tower." + strings.TrimPrefix(name, "video_tower."))
+		return "video_tower." + strings.TrimPrefix(tail, "vision_tower."), true
 	case strings.HasPrefix(name, "vision_tower."):
 		tail := strings.TrimPrefix(strings.TrimPrefix(name, "vision_tower."), "vision_tower.")
 		if !strings.HasPrefix(tail, "vision_model.") {

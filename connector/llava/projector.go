@@ -17,8 +17,9 @@ import (
 // (mlp2x_linear: projector_hidden_act "linear").
 // It is safe for concurrent use while nobody changes its parameters.
 type Projector struct {
-	Linears []nn.Layer     `param:"linear_#"`       // linear_1, linear_2, …, named as transformers does
-	Slots   *tensor.Tensor `param:"slots,optional"` // [P, C], added to the tokens of every picture: see [Config]
+	Norm    nn.Layer       `param:"projector_layernorm,optional"` // ViP-LLaVA's
+	Linears []nn.Layer     `param:"linear_#"`                     // linear_1, linear_2, …, named as transformers does
+	Slots   *tensor.Tensor `param:"slots,optional"`               // [P, C], added to the tokens of every picture: see [Config]
 
 	merge int
 	act   tensor.Activation // between the Linears
@@ -56,6 +57,9 @@ func NewProjector(r *rand.Rand, c Config) (*Projector, error) {
 	if n == 0 && in != out {
 		return nil, fmt.Errorf("mm_projector_type identity: vision features of width %d do not fit hidden_size %d", in, out)
 	}
+	if c.NormEps > 0 {
+		p.Norm = nn.NewLayerNorm(r, in, c.NormEps, true)
+	}
 	for range n {
 		p.Linears = append(p.Linears, nn.NewLinear(r, in, out, !c.NoBias))
 		in = out
@@ -75,6 +79,9 @@ func NewProjector(r *rand.Rand, c Config) (*Projector, error) {
 // Forward maps features [V, P, D] to tokens [V, P/merge², C].
 func (p *Projector) Forward(x *tensor.Tensor) *tensor.Tensor {
 	x = mergePatches(x, p.merge)
+	if p.Norm != nil {
+		x = p.Norm.Forward(x)
+	}
 	for i, l := range p.Linears {
 		act := p.act
 		if i == len(p.Linears)-1 {

@@ -48,6 +48,9 @@ func TestSaveForPython(t *testing.T) {
 		},
 		"llava-shards": func(*Config) {},
 	}
+	for kind, c := range kinds() {
+		configs[kind] = func(to *Config) { *to = c }
+	}
 	for name, edit := range configs {
 		c := small()
 		edit(&c)
@@ -69,15 +72,25 @@ func TestSaveForPython(t *testing.T) {
 			s.Images[0].Pixels = imaging.Pixels{N: 3, H: 8, W: 8, Data: tensor.Randn(rng(), 1, 3*3*8*8).Data()}
 			expected["image_sizes"] = tensor.Ints([]int{11, 30}, 1, 2)
 		}
+		pixels := "pixel_values"
+		if v := ConfigOf(m).Video; v != nil {
+			S := ConfigOf(m).Vision.ImageSize
+			s.Images[0] = connector.Image{Frames: 3, Pixels: imaging.Pixels{N: 3, H: S, W: S,
+				Data: tensor.Randn(rng(), 1, 3*3*S*S).Data()}}
+			pixels = "pixel_values_videos"
+		}
 		b, err := m.Splice([]connector.Sample{s}, false)
 		require.NoError(t, err)
 		ids := b.IDs.IntData()
 		for i, id := range ids {
 			if id < 0 {
 				ids[i] = int32(ConfigOf(m).Image)
+				if v := ConfigOf(m).Video; v != nil {
+					ids[i] = int32(v.Token)
+				}
 			}
 		}
-		expected["input_ids"], expected["pixel_values"], expected["logits"] = b.IDs, b.Pixels, llm.Logits(m.Language, m.Hidden(b))
+		expected["input_ids"], expected[pixels], expected["logits"] = b.IDs, b.Pixels, llm.Logits(m.Language, m.Hidden(b))
 		record(t, dir, expected)
 	}
 

@@ -81,6 +81,11 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 		if config, err = c.hub(); err != nil {
 			return err
 		}
+		if c.Kind == VideoLLaVA {
+			so.Rename = func(name string) string {
+				return strings.Replace(name, "vision_tower.", "image_tower.", 1)
+			}
+		}
 		if err := atomicfile.WriteJSON(filepath.Join(dir, "preprocessor_config.json"), processor); err != nil {
 			return err
 		}
@@ -228,7 +233,12 @@ func (c Config) padding() int {
 func withImageToken(m *connector.VLM) (*connector.VLM, error) {
 	c := ConfigOf(m)
 	V := c.Text.VocabSize
-	c.Image, c.Text.VocabSize, c.original = V, (V+64)/64*64, false
+	if c.Video != nil { // another id, behind that for images
+		video := *c.Video
+		video.Token = V + 1
+		c.Kind, c.Video = c.kind(), &video
+	}
+	c.Image, c.Text.VocabSize, c.original = V, (V+65)/64*64, false
 	g, err := New(nil, c)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/tensor"
 )
@@ -28,10 +29,10 @@ func (p *packing) add(row int) {
 	p.weights[0][len(p.weights[0])-1] = 1
 }
 
-// pack lays out pictures of the given sizes, whose V views have P features each. Per picture: the base view, then the
-// tiles laid together, without padding and perhaps shrunk, a newline after each row. Source: LLaVA's and LLaVA-NeXT's
+// pack lays out images, whose V views have P features each. Per picture: the base view, then the
+// tiles laid together, without padding and perhaps shrunk, a newline after each row. Of LLaVA-OneVision's several images in a sample: the base view and a newline. Source: LLaVA's and LLaVA-NeXT's
 // prepare_inputs_labels_for_multimodal, spatial_unpad and anyres_max.
-func (c Config) pack(sizes []imaging.Size, P, V int) (packing, error) {
+func (c Config) pack(images []connector.Media, P, V int) (packing, error) {
 	a := c.AnyRes()
 	g := a.Side
 	var p packing
@@ -39,13 +40,22 @@ func (c Config) pack(sizes []imaging.Size, P, V int) (packing, error) {
 		return p, fmt.Errorf("%d features per view; tiles need %d×%d", P, g, g)
 	}
 	view := 0
-	for _, s := range sizes {
+	for _, m := range images {
+		s := m.Size
 		if s.W <= 0 || s.H <= 0 {
 			return p, fmt.Errorf("a picture of %d×%d pixels", s.W, s.H)
 		}
+		if m.Several && c.alone() && view < V {
+			for i := range P {
+				p.add(view*P + i)
+			}
+			p.add(V * P)
+			view++
+			continue
+		}
 		l := a.Layout(s.W, s.H)
 		if view+1+l.Cols*l.Rows > V {
-			return p, fmt.Errorf("%d views; pictures of sizes %v need more", V, sizes)
+			return p, fmt.Errorf("%d views; images %v need more", V, images)
 		}
 		for i := range P {
 			p.add(view*P + i)
@@ -73,7 +83,7 @@ func (c Config) pack(sizes []imaging.Size, P, V int) (packing, error) {
 		view += 1 + l.Cols*l.Rows
 	}
 	if view != V {
-		return p, fmt.Errorf("%d views; pictures of sizes %v have %d", V, sizes, view)
+		return p, fmt.Errorf("%d views; images %v have %d", V, images, view)
 	}
 	return p, nil
 }

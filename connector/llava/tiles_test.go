@@ -21,7 +21,7 @@ func TestTokensOfTiles(t *testing.T) {
 		{900, 300, 2328}, {224, 224, 1176}, {672, 336, 1752}, {1344, 336, 1890}, {427, 640, 2160}, {640, 427, 2144}} {
 		p := layout(c, k[0], k[1])
 		require.Equal(t, k[2], p.Tokens, "%v", k)
-		order, err := c.pack([]imaging.Size{{W: k[0], H: k[1]}}, 576, p.Views)
+		order, err := c.pack([]connector.Media{{Size: imaging.Size{W: k[0], H: k[1]}}}, 576, p.Views)
 		require.NoError(t, err)
 		require.Len(t, order.rows[0], k[2])
 		require.False(t, order.mixed)
@@ -49,7 +49,7 @@ func TestPacking(t *testing.T) {
 	for _, s := range []imaging.Size{{W: 30, H: 11}, {W: 9, H: 40}, {W: 16, H: 15}, {W: 100, H: 70}} {
 		l := c.AnyRes().Layout(s.W, s.H)
 		views := 1 + l.Cols*l.Rows
-		got, err := c.pack([]imaging.Size{s}, 4, views)
+		got, err := c.pack([]connector.Media{{Size: s}}, 4, views)
 		require.NoError(t, err)
 		grid := make([][]int32, 2*l.Rows) // the tiles' features where they are in the image
 		for y := range grid {
@@ -77,7 +77,7 @@ func TestShrunkTiles(t *testing.T) {
 	l := c.AnyRes()
 	require.Equal(t, imaging.Size{W: 2, H: 2}, l.Layout(100, 100).Features)
 	require.Equal(t, 4+2*3, layout(c, s.W, s.H).Tokens)
-	p, err := c.pack([]imaging.Size{s}, 4, 10)
+	p, err := c.pack([]connector.Media{{Size: s}}, 4, 10)
 	require.NoError(t, err)
 	require.True(t, p.mixed)
 
@@ -145,7 +145,7 @@ func TestShrunkTilesAreTorch(t *testing.T) {
 	for _, k := range cases {
 		picture := layout(c, k.W, k.H)
 		require.Equal(t, len(k.Tokens), picture.Tokens, "%d×%d", k.W, k.H)
-		p, err := c.pack([]imaging.Size{{W: k.W, H: k.H}}, 9, picture.Views)
+		p, err := c.pack([]connector.Media{{Size: imaging.Size{W: k.W, H: k.H}}}, 9, picture.Views)
 		require.NoError(t, err)
 		require.Equal(t, k.Shrunk, p.mixed, "%d×%d", k.W, k.H)
 		features := tensor.New(picture.Views*9, 2)

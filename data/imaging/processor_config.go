@@ -11,7 +11,8 @@ import (
 )
 
 // ParseProcessor reads the contents of a preprocessor_config.json of a CLIPImageProcessor (or CLIPFeatureExtractor),
-// SiglipImageProcessor, LlavaImageProcessor or LlavaNextImageProcessor, with the defaults of its class where a field is missing. A field
+// SiglipImageProcessor, LlavaImageProcessor, LlavaNextImageProcessor, LlavaOnevisionImageProcessor (whose anyres_max_N is
+// the model's) or VideoLlavaImageProcessor, with the defaults of its class where a field is missing. A field
 // that it does not know is an error, because it may change the pixels, unless it is null or false; errors begin with the field's
 // name. The "Fast" classes are taken as their originals; they resize with torchvision, whose pixels differ from Pillow's in the
 // last bit.
@@ -26,16 +27,23 @@ func ParseProcessor(data []byte) (*Processor, error) {
 		return nil, err
 	}
 	switch name {
-	case "CLIPImageProcessor", "CLIPFeatureExtractor":
+	case "CLIPImageProcessor", "CLIPFeatureExtractor", "VideoLlavaImageProcessor":
 	case "LlavaImageProcessor":
 		c.padsSquare = true
 	case "LlavaNextImageProcessor":
 		c.Aspect = "anyres"
 		c.Canvases = []Size{{672, 336}, {336, 672}, {672, 672}, {336, 1008}, {1008, 336}}
+	case "LlavaOnevisionImageProcessor":
+		mean, std := c.Mean, c.Std // CLIP's
+		c.Processor, c.exact = SigLIP(384), true
+		c.Aspect, c.Mean, c.Std = "anyres", mean, std
+		for i := range 36 {
+			c.Canvases = append(c.Canvases, Size{W: 384 * (i%6 + 1), H: 384 * (i/6 + 1)})
+		}
 	case "SiglipImageProcessor":
 		c.Processor, c.exact = SigLIP(224), true
 	default:
-		return nil, fmt.Errorf("image_processor_type: %q is not known: CLIP, Siglip, Llava and LlavaNext image processors are", name)
+		return nil, fmt.Errorf("image_processor_type: %q is not known: CLIP, Siglip, Llava, LlavaNext, LlavaOnevision and VideoLlava image processors are", name)
 	}
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		if err := c.set(key, fields[key]); err != nil {
@@ -68,6 +76,10 @@ func className(fields map[string]json.RawMessage) (string, error) {
 			return "SiglipImageProcessor", nil
 		case "LlavaNextProcessor":
 			return "LlavaNextImageProcessor", nil
+		case "LlavaOnevisionProcessor":
+			return "LlavaOnevisionImageProcessor", nil
+		case "VideoLlavaProcessor":
+			return "VideoLlavaImageProcessor", nil
 		}
 	}
 	return "", errors.New("image_processor_type: missing, so that the defaults of the other fields are not known")

@@ -6,8 +6,9 @@ import (
 )
 
 // MarshalJSON writes preprocessor_config.json as transformers reads it, and [ParseProcessor] too. The class is CLIPImageProcessor,
-// SiglipImageProcessor where pictures are scaled without regard to their aspect, LlavaImageProcessor for "pad" and
-// LlavaNextImageProcessor for "anyres".
+// SiglipImageProcessor where pictures are scaled without regard to their aspect, LlavaImageProcessor for "pad",
+// LlavaNextImageProcessor for "anyres" and LlavaOnevisionImageProcessor for "anyres_max_N" of such pictures, whose N is in
+// the model's config.json.
 func (p *Processor) MarshalJSON() ([]byte, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
@@ -29,7 +30,7 @@ func (p *Processor) MarshalJSON() ([]byte, error) {
 	}
 	n, tiles := maxTiles(p.Aspect)
 	switch {
-	case n > 0:
+	case n > 0 && (p.Edge > 0 || p.CenterCrop):
 		return nil, fmt.Errorf("imaging: image_aspect_ratio: transformers has no processor for %q", p.Aspect)
 	case tiles:
 		pairs := [][2]int{}
@@ -37,6 +38,10 @@ func (p *Processor) MarshalJSON() ([]byte, error) {
 			pairs = append(pairs, [2]int{c.H, c.W})
 		}
 		f["image_processor_type"], f["image_grid_pinpoints"], f["do_pad"] = "LlavaNextImageProcessor", pairs, true
+		if n > 0 {
+			f["image_processor_type"] = "LlavaOnevisionImageProcessor"
+			delete(f, "do_center_crop")
+		}
 	case p.Aspect == "pad":
 		f["image_processor_type"], f["do_pad"] = "LlavaImageProcessor", true
 	case p.Edge == 0 && !p.CenterCrop:

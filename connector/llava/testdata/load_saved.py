@@ -9,13 +9,15 @@ unexpected or mismatched and the results agree to 1e-4. load_saved.txt beside it
 import os, subprocess, sys, tempfile, warnings
 import torch, transformers
 from safetensors.torch import load_file
-from transformers import AutoConfig, AutoModel, CLIPModel, CLIPVisionModel, LlavaForConditionalGeneration, LlavaNextForConditionalGeneration, SiglipVisionModel
+from transformers import AutoConfig, CLIPModel, CLIPVisionModel, LlavaForConditionalGeneration, LlavaNextForConditionalGeneration, SiglipVisionModel
 
 warnings.filterwarnings("ignore")
 transformers.logging.set_verbosity_error()
 transformers.logging.disable_progress_bar()
 CLASSES = {"llava": LlavaForConditionalGeneration, "llava_next": LlavaNextForConditionalGeneration, "clip": CLIPModel, "clip_vision_model": CLIPVisionModel,
-           "siglip_vision_model": SiglipVisionModel}
+           "siglip_vision_model": SiglipVisionModel, "llava_next_video": transformers.LlavaNextVideoForConditionalGeneration,
+           "llava_onevision": transformers.LlavaOnevisionForConditionalGeneration, "vipllava": transformers.VipLlavaForConditionalGeneration,
+           "video_llava": transformers.VideoLlavaForConditionalGeneration}
 
 
 def check(dir):
@@ -27,12 +29,15 @@ def check(dir):
     model, info = CLASSES[kind].from_pretrained(dir, output_loading_info=True, attn_implementation="eager")
     t = load_file(os.path.join(dir, "expected.safetensors"))
     ints = {k: t[k].long() for k in ("input_ids", "image_sizes") if k in t}
-    pixels = t["pixel_values"][None] if kind == "llava_next" else t["pixel_values"]
+    if "pixel_values_videos" in t:  # the frames of one video
+        pixels = {"pixel_values_videos": t["pixel_values_videos"][None]}
+    else:
+        pixels = {"pixel_values": t["pixel_values"][None] if kind == "llava_next" else t["pixel_values"]}
     with torch.no_grad():
         if kind.endswith("vision_model"):
-            got, want = model(pixels, output_hidden_states=True).hidden_states[-2], t["hidden_state"]
+            got, want = model(**pixels, output_hidden_states=True).hidden_states[-2], t["hidden_state"]
         else:
-            out = model(**ints, pixel_values=pixels)
+            out = model(**ints, **pixels)
             got, want = (out.logits, t["logits"]) if "logits" in t else (out.logits_per_image, t["logits_per_image"])
     off = (got - want).abs().max().item()
     faults = {k: sorted(map(str, v)) for k, v in info.items() if k in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs") and v}

@@ -38,6 +38,17 @@ type pictures struct {
 	counts []int // of each sample
 }
 
+// sizes are those of the pictures under a prefix, if they are recorded.
+func (k *check) sizes(in string) (list []imaging.Size) {
+	if !k.Has(in + "image_sizes") {
+		return nil
+	}
+	for _, hw := range k.Rows(in + "image_sizes") {
+		list = append(list, imaging.Size{W: int(hw[1]), H: int(hw[0])})
+	}
+	return list
+}
+
 // pictures reads those under a prefix ("in.").
 func (k *check) pictures(in string) (p pictures, err error) {
 	x := k.Tensor(in + "pixel_values")
@@ -60,9 +71,7 @@ func (k *check) pictures(in string) (p pictures, err error) {
 			parts = append(parts, x.Slice(0, i, i+1).Slice(1, 0, n).Reshape(append([]int{n}, rest...)...))
 		}
 		p.pixels = tensor.Concat(0, parts...)
-		for _, hw := range k.Rows(in + "image_sizes") {
-			p.sizes = append(p.sizes, imaging.Size{W: int(hw[1]), H: int(hw[0])})
-		}
+		p.sizes = k.sizes(in)
 	}
 	if k.Has(in + "images_per_sample") {
 		for _, n := range k.Ints(in + "images_per_sample") {
@@ -216,6 +225,15 @@ func (k *check) everything(m *connector.VLM) error {
 
 // generate compares the ids that a recorded generation made.
 func (k *check) generate(m *connector.VLM, name string, p pictures) error {
+	b, err := k.batch("in.gen.", p)
+	if err != nil {
+		return err
+	}
+	return k.continued(m, name, b)
+}
+
+// continued compares what a recorded generation made of a batch.
+func (k *check) continued(m *connector.VLM, name string, b connector.Batch) error {
 	g := k.Generation[name]
 	o := llm.Options{MaxNewTokens: g.MaxNew, Beams: g.Beams, EOS: []int{}}
 	if g.PAD != nil {
@@ -228,10 +246,6 @@ func (k *check) generate(m *connector.VLM, name string, p pictures) error {
 		} else if err := json.Unmarshal(g.EOS, &o.EOS); err != nil {
 			return fmt.Errorf("generation %s: eos_token_id: %w", name, err)
 		}
-	}
-	b, err := k.batch("in.gen.", p)
-	if err != nil {
-		return err
 	}
 	out, err := m.Generate(context.Background(), b, o)
 	if err != nil {

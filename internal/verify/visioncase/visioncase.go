@@ -1,5 +1,6 @@
 // Package visioncase checks vision towers, CLIP and vision-language models against what transformers and the original LLaVA compute: the tasks
-// clip_vision, siglip_vision, clip, llava, llava_next, llava_original and gguf_llava.
+// clip_vision, siglip_vision, clip, llava, llava_next, llava_original, gguf_llava, llava_next_video, llava_onevision,
+// vipllava, video_llava and video_pooling.
 package visioncase
 
 import (
@@ -15,8 +16,11 @@ type caseFile struct {
 	Projectors []string     `json:"projector_only"`
 	Select     int          `json:"select_layer"`
 	Image      *int32       `json:"image_token_index"`
+	Video      *int32       `json:"video_token_index"`
 	Views      []int        `json:"views_per_image"`
 	TokensOf   []int        `json:"tokens_per_image"`
+	Scales     []int        `json:"s2_scales"`
+	Pooling    []pooling
 	Base       string
 	Generation map[string]generation
 	Runs       map[string]traincase.Recorded

@@ -56,7 +56,17 @@ func (a *Assistant) Ask(ctx context.Context, question string, files ...string) (
 // if not nil, sees the answer as it grows, in whole characters; an error of it ends the generation. Special tokens
 // written in the turns stay text.
 func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*imaging.RGB, onText func(string) error) (string, error) {
-	x, err := a.Prompt(turns, pictures)
+	ids, err := a.PromptIDs(turns, len(pictures) > 0)
+	if err != nil {
+		return "", err
+	}
+	return a.Continue(ctx, ids, pictures, onText)
+}
+
+// Continue is Reply for a prompt that is no conversation: ids, in which chat.ImageIndex stands for each of the images.
+func (a *Assistant) Continue(ctx context.Context, ids []int32, images []*imaging.RGB,
+	onText func(string) error) (string, error) {
+	x, err := a.sample(ids, images)
 	if err != nil {
 		return "", err
 	}
@@ -109,14 +119,19 @@ func (a *Assistant) answer(onText func(string) error, generate func(llm.Options)
 // Prompt tokenizes a conversation, with an answer to come, and prepares its images, as [Assistant.Reply] does.
 func (a *Assistant) Prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, error) {
 	ids, err := a.PromptIDs(turns, len(pictures) > 0)
-	x := Sample{Name: "prompt", IDs: ids}
 	if err != nil {
-		return x, err
+		return Sample{}, err
 	}
-	if x.Images, err = a.images(pictures); err != nil {
-		return x, fmt.Errorf("reply: %w", err)
+	return a.sample(ids, pictures)
+}
+
+// sample is a prompt with its images prepared.
+func (a *Assistant) sample(ids []int32, pictures []*imaging.RGB) (Sample, error) {
+	images, err := a.images(pictures)
+	if err != nil {
+		err = fmt.Errorf("reply: %w", err)
 	}
-	return x, nil
+	return Sample{Name: "prompt", IDs: ids, Images: images}, err
 }
 
 // Sample tokenizes a conversation with its answers, which are what is learnt of it, and prepares its images: pictures

@@ -161,6 +161,21 @@ func (m *VLM) context(b Batch) *llm.Context {
 	return x.Context(m.marked(b), m.Tokens(b), images)
 }
 
+// prefix is the number of positions that each row's image takes, if images are a prefix; else nil.
+func (m *VLM) prefix(b Batch) []int32 {
+	if !m.config.Prefix {
+		return nil
+	}
+	B, T := b.IDs.Dims2()
+	n := make([]int32, B)
+	for i, id := range b.IDs.IntData() {
+		if m.config.isPlace(id) {
+			n[i/T]++
+		}
+	}
+	return n
+}
+
 // isPlace reports whether an id stands for a feature of a picture.
 func (c Config) isPlace(id int32) bool {
 	return id < 0 || int(id) == c.Image || c.Video > 0 && int(id) == c.Video
@@ -209,18 +224,27 @@ func (m *VLM) Check(b Batch) error {
 	if b.Instructions != nil && len(b.Instructions) != B {
 		return fmt.Errorf("instructions of %d samples for %d", len(b.Instructions), B)
 	}
+	if m.config.Prefix && len(n) != B {
+		return fmt.Errorf("%d images for %d samples: this model takes one each, before the text", len(n), B)
+	}
 	places, all, next := 0, 0, 0
 	for _, x := range n {
 		all += x
 	}
 	for row := range B {
-		here := 0
-		for _, id := range b.IDs.IntData()[row*T : (row+1)*T] {
+		here, words := 0, 0
+		for t, id := range b.IDs.IntData()[row*T : (row+1)*T] {
 			switch {
 			case m.config.isPlace(id):
-				here++
+				if here++; m.config.Prefix && words > 0 {
+					return fmt.Errorf("an image after text: this model takes images before all text%s", b.name(row))
+				}
 			case int(id) >= V:
 				return fmt.Errorf("id %d is outside the vocabulary of %d%s", id, V, b.name(row))
+			case b.Mask == nil || b.Mask[row*T+t] != 0:
+				if words++; m.config.Prefix && here == 0 {
+					return fmt.Errorf("no image before the text, which this model needs%s", b.name(row))
+				}
 			}
 		}
 		places += here

@@ -36,7 +36,7 @@ func (m *VLM) Prompts(b Batch) (llm.Prompts, error) {
 	if err := m.Check(b); err != nil {
 		return llm.Prompts{}, err
 	}
-	p := llm.Prompts{Mask: b.Mask}
+	p := llm.Prompts{Mask: b.Mask, Prefix: m.prefix(b)}
 	if err := tensor.Catch(func() {
 		tensor.Scope(func(s *tensor.Arena) {
 			b := b.In(s).frozen()
@@ -59,6 +59,12 @@ func (m *VLM) Prompts(b Batch) (llm.Prompts, error) {
 		p.Seen = append(p.Seen, seen)
 	}
 	return p, nil
+}
+
+// embedsAlone reports whether embeddings are all that a prompt tells the language model of its images.
+func (m *VLM) embedsAlone() bool {
+	_, attended := m.Connector.(Attended)
+	return !attended && !m.config.Prefix
 }
 
 // frozen is b with inputs of which nothing is recorded.

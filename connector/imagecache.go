@@ -52,8 +52,23 @@ func (c *ImageCache) Bytes() int {
 }
 
 // Prompts embeds a prompt of [Assistant.PromptIDs], in which chat.ImageIndex stands for each of images, for the
-// language model to continue: with [llm.Generate] or in an [llm.Engine].
+// language model to continue: with [llm.Generate] or in an [llm.Engine]. Where the connector is [Attended], or images
+// are a prefix, the cache takes no part.
 func (c *ImageCache) Prompts(ctx context.Context, ids []int32, images []*imaging.RGB) (llm.Prompts, error) {
+	if !c.a.Model.embedsAlone() {
+		x, err := c.a.sample(ids, images)
+		if err != nil {
+			return llm.Prompts{}, err
+		}
+		b, err := c.a.Model.Splice([]Sample{x}, true)
+		if err == nil {
+			err = c.a.fits(b.IDs.Dim(1))
+		}
+		if err != nil {
+			return llm.Prompts{}, err
+		}
+		return c.a.Model.Prompts(b)
+	}
 	keys, tokens, err := c.spread(ctx, ids, images, map[digest]int32{})
 	if err != nil {
 		return llm.Prompts{}, err

@@ -34,10 +34,10 @@ func (a *Assistant) NewSession() *Session {
 
 // Reply is [Assistant.Reply] for a conversation that may continue the one before: what they have in common, from the
 // beginning on, is not computed again, and no image twice. Any other conversation is right as well. With beam search
-// or NoCache, and where the connector is [Attended], nothing is kept.
+// or NoCache, where the connector is [Attended] and where images are a prefix, nothing is kept.
 func (s *Session) Reply(ctx context.Context, turns []chat.Turn, images []*imaging.RGB,
 	onText func(string) error) (string, error) {
-	if _, ok := s.a.Model.Connector.(Attended); ok || s.a.Options.Beams > 1 || s.a.Options.NoCache {
+	if !s.a.Model.embedsAlone() || s.a.Options.Beams > 1 || s.a.Options.NoCache {
 		return s.a.Reply(ctx, turns, images, onText)
 	}
 	ids, err := s.a.PromptIDs(turns, len(images) > 0)

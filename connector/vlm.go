@@ -27,6 +27,7 @@ type Config struct {
 	Select    vit.Select // the encoder's features that the connector gets
 	Image     int        // id that stands for one token of an image in a [Batch], beside negative ones; negative: none
 	Video     int        // the same for a video, if it has an id of its own; 0: none
+	Prefix    bool       // each sample begins with its one image, which sees itself both ways (GIT)
 	MaxLength int        // positions that [VLM.Splice] keeps of a sample; 0: all
 	EOS       []int      // tokens that end an answer; nil: the language model's
 	PAD       int        // token that fills up; negative: the vocabulary has none
@@ -57,7 +58,7 @@ func (m *VLM) Hidden(b Batch) *tensor.Tensor { return m.Language.Hidden(m.input(
 
 // input is what the language model reads.
 func (m *VLM) input(b Batch) llm.Input {
-	in := llm.Input{Embeds: m.Embed(b), Positions: b.Positions, Context: m.context(b)}
+	in := llm.Input{Embeds: m.Embed(b), Positions: b.Positions, Context: m.context(b), Prefix: m.prefix(b)}
 	if b.Mask != nil {
 		start, end, positions, ok := llm.Extent(b.Mask, b.IDs.Dim(0))
 		if !ok {

@@ -16,6 +16,7 @@ import (
 	"github.com/gollava/gollava/internal/verify/drawcase"
 	"github.com/gollava/gollava/internal/verify/flamingocase"
 	"github.com/gollava/gollava/internal/verify/ggufcase"
+	"github.com/gollava/gollava/internal/verify/gitcase"
 	"github.com/gollava/gollava/internal/verify/modelcase"
 	"github.com/gollava/gollava/internal/verify/pixelcase"
 	"github.com/gollava/gollava/internal/verify/promptcase"
@@ -57,6 +58,7 @@ var tasks = map[string]verify.Task{
 	"gguf_container": ggufcase.Container,
 	"gguf_hostile":   ggufcase.Hostile,
 	"gguf_llava":     visioncase.GGUF,
+	"git":            gitcase.Run,
 	"idefics":        flamingocase.IDEFICS,
 	"imagebind":      bindcase.ImageBind,
 	"instructblip":   blip2case.Joined,

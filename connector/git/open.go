@@ -1,0 +1,81 @@
+package git
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/llm"
+)
+
+// Open loads the model in dir together with its tokenizer and image processor. GIT has no conversations: it is asked by
+// [Caption].
+func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
+	m, err := Load(dir, o)
+	if err != nil {
+		return nil, err
+	}
+	g, err := llm.ReadGeneration(dir)
+	if err != nil {
+		return nil, err
+	}
+	a := &connector.Assistant{Model: m, Options: g.Options, Ignored: g.Ignored}
+	if a.Tokenizer, err = tokenizer.Load(dir); err != nil {
+		return nil, err
+	}
+	if err := a.Tokenizer.Rows(ConfigOf(m).VocabSize); err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	a.Processor, err = imaging.ReadProcessor(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		a.Processor, err = imaging.CLIP(ConfigOf(m).Vision.ImageSize), nil
+	}
+	return a, err
+}
+
+// Caption describes an image, or as many frames of a video as the model has time embeddings for; with a question, which
+// may be "", it answers that. a.Options say how to search; the reference's are 4 beams with a length penalty of 0.6. It
+// is safe for concurrent use while nobody changes a.
+func Caption(ctx context.Context, a *connector.Assistant, question string, frames ...*imaging.RGB) (string, error) {
+	c := ConfigOf(a.Model)
+	if n := max(c.Frames, 1); len(frames) != n {
+		return "", fmt.Errorf("caption: %d images: the model takes %d (num_image_with_embedding)", len(frames), n)
+	}
+	s := connector.Sample{Name: "caption", IDs: []int32{chat.ImageIndex}}
+	if c.BOS >= 0 {
+		s.IDs = append(s.IDs, int32(c.BOS))
+	}
+	s.IDs = append(s.IDs, a.Tokenizer.Encode(question)...)
+	x := connector.Image{Size: imaging.Size{W: frames[0].W, H: frames[0].H}}
+	for i, f := range frames {
+		p, err := a.Processor.Process(f)
+		if err != nil {
+			return "", fmt.Errorf("caption: image %d: %w", i+1, err)
+		}
+		if i == 0 {
+			x.Pixels = p
+			continue
+		}
+		x.Pixels.N, x.Pixels.Data = x.Pixels.N+p.N, append(x.Pixels.Data, p.Data...)
+	}
+	s.Images = []connector.Image{x}
+	b, err := a.Model.Splice([]connector.Sample{s}, true)
+	if err != nil {
+		return "", err
+	}
+	o := a.Options
+	if o.MaxNewTokens == 0 {
+		o.MaxNewTokens = 30
+	}
+	o.MaxNewTokens = min(o.MaxNewTokens, c.MaxPositions-len(s.IDs)+1)
+	g, err := a.Model.Generate(ctx, b, o)
+	if err != nil {
+		return "", err
+	}
+	return a.Tokenizer.Decode(g.IDs[0]), nil
+}

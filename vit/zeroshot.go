@@ -120,5 +120,6 @@ func (m *CLIP) encodePrompts(s *tensor.Arena, rows [][]int32) *tensor.Tensor {
 		padded = append(padded, make([]int32, T-len(r))...)
 	}
 	ids := tensor.WrapInts(padded, len(rows), T).In(s)
-	return m.poolText(ids, m.embedText(ids).NoGrad(), lengths)
+	t := m.TextTower()
+	return m.project(t.pool(ids, t.embed(ids).NoGrad(), lengths))
 }

@@ -22,6 +22,7 @@ type program struct {
 	Serve    serveCommand    `cmd:"" help:"Answer OpenAI's and Ollama's clients over HTTP, and show a chat page."`
 	Eval     evalCommand     `cmd:"" help:"Answer a file of questions and score the answers."`
 	Score    scoreCommand    `cmd:"" help:"Score answers of any program as the benchmarks do."`
+	Draw     drawCommand     `cmd:"" help:"Draw a picture from a text, and from phrases with boxes."`
 	Generate generateCommand `cmd:"" help:"Write instruction data from captions and boxes."`
 	Data     dataCommand     `cmd:"" help:"Check data sets, and show what a model will see of them."`
 	Inspect  inspectCommand  `cmd:"" help:"Show what a checkpoint folder holds."`

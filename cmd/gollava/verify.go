@@ -79,6 +79,7 @@ var tasks = map[string]verify.Task{
 	"tokenizer":      tokenizercase.Run,
 
 	"diffusion_schedules": drawcase.Schedules,
+	"gligen_pipeline":     drawcase.Pipeline,
 	"gligen_unet":         drawcase.UNet,
 	"ldm_vae":             drawcase.VAE,
 }

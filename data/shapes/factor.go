@@ -46,6 +46,12 @@ var (
 	sizeNames  = []string{"small", "large"}
 )
 
+// RGB is the colour that objects are drawn in, but for a small variation of each.
+func (c Color) RGB() [3]uint8 {
+	p := palette[c]
+	return [3]uint8{uint8(p[0]), uint8(p[1]), uint8(p[2])}
+}
+
 // String is the colour's word.
 func (c Color) String() string { return colorNames[c] }
 

@@ -96,8 +96,9 @@ func (c Config) As(class string) Config {
 }
 
 // harmless are the values of fields beyond these that change nothing.
-var harmless = map[string][]string{"thresholding": {"false"}, "rescale_betas_zero_snr": {"false"}, "use_karras_sigmas": {"false"},
-	"use_exponential_sigmas": {"false"}, "use_beta_sigmas": {"false"}, "use_lu_lambdas": {"false"}, "use_flow_sigmas": {"false"}}
+var harmless = map[string][]string{"thresholding": {"false"}, "rescale_betas_zero_snr": {"false"},
+	"use_karras_sigmas": {"false"}, "use_exponential_sigmas": {"false"}, "use_beta_sigmas": {"false"},
+	"use_lu_lambdas": {"false"}, "use_flow_sigmas": {"false"}}
 
 // UnmarshalJSON reads a configuration with the defaults of its class, and validates it. Fields that ask for what is not
 // supported are errors.

@@ -16,7 +16,7 @@ func levelOf(bar float64) level {
 
 // dpm is DPM-Solver++ in its multistep form. Source: Lu et al. 2022, "DPM-Solver++: Fast Solver for Guided Sampling of
 // Diffusion Probabilistic Models", algorithm 2; diffusers' DPMSolverMultistepScheduler.
-func (s *Schedule) dpm(steps int) ([]int, func(int, *tensor.Tensor, *tensor.Tensor) *tensor.Tensor) {
+func (s *Schedule) dpm(steps int) ([]int, rule) {
 	c := s.config
 	ts := c.spaced(steps)
 	if c.TimestepSpacing != "trailing" {

@@ -6,12 +6,17 @@ import "github.com/gollava/gollava/tensor"
 const order = 4
 
 // adams are the coefficients of the linear multistep rules over the last outputs, the newest first.
-var adams = [order][]float64{{1}, {3. / 2, -1. / 2}, {23. / 12, -16. / 12, 5. / 12}, {55. / 24, -59. / 24, 37. / 24, -9. / 24}}
+var adams = [order][]float64{
+	{1},
+	{3. / 2, -1. / 2},
+	{23. / 12, -16. / 12, 5. / 12},
+	{55. / 24, -59. / 24, 37. / 24, -9. / 24},
+}
 
 // pndm is the pseudo numerical method: Runge-Kutta steps until four outputs are known, then linear multistep rules; or,
 // with skip_prk_steps, multistep rules of growing order whose first step is taken twice. Source: Liu et al. 2022,
 // "Pseudo Numerical Methods for Diffusion Models on Manifolds"; diffusers' PNDMScheduler.
-func (s *Schedule) pndm(steps int) ([]int, func(int, *tensor.Tensor, *tensor.Tensor) *tensor.Tensor) {
+func (s *Schedule) pndm(steps int) ([]int, rule) {
 	spaced, stride := s.config.spaced(steps), s.config.NumTrainTimesteps/steps
 	if !s.config.SkipPRKSteps {
 		return s.rungeKutta(spaced, stride)
@@ -33,7 +38,7 @@ func (s *Schedule) pndm(steps int) ([]int, func(int, *tensor.Tensor, *tensor.Ten
 }
 
 // rungeKutta takes three steps with four outputs each, two of them at half a stride, and multistep rules afterwards.
-func (s *Schedule) rungeKutta(spaced []int, stride int) ([]int, func(int, *tensor.Tensor, *tensor.Tensor) *tensor.Tensor) {
+func (s *Schedule) rungeKutta(spaced []int, stride int) ([]int, rule) {
 	var ts []int
 	for i, t := range spaced[:order-1] {
 		next := spaced[i+1]

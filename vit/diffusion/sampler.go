@@ -12,9 +12,12 @@ import (
 // makes one batch of samples, and it is not safe for concurrent use. Nothing of it is recorded for gradients.
 type Sampler struct {
 	timesteps []int
-	step      func(k int, x, output *tensor.Tensor) *tensor.Tensor
+	step      rule
 	calls     int
 }
+
+// rule takes x and what the model made of it at timestep number k to the next x.
+type rule func(k int, x, output *tensor.Tensor) *tensor.Tensor
 
 // Sampler prepares the scheduler that _class_name names. It returns an error for fewer steps than the order of its
 // rule, for more than there are timesteps, and for [DDPM].
@@ -30,8 +33,8 @@ func (s *Schedule) Sampler(steps int) (*Sampler, error) {
 		return nil, fmt.Errorf("_class_name %s is for training: sample with %s, %s or %s", DDPM, DDIM, PNDM, DPM)
 	}
 	if steps < least || steps > most {
-		return nil, fmt.Errorf("%d steps: %s, a rule of order %d, needs %d to %d with num_train_timesteps %d", steps, c.ClassName,
-			least, least, most, c.NumTrainTimesteps)
+		return nil, fmt.Errorf("%d steps: %s, a rule of order %d, needs %d to %d with num_train_timesteps %d", steps,
+			c.ClassName, least, least, most, c.NumTrainTimesteps)
 	}
 	var p Sampler
 	switch c.ClassName {
@@ -44,8 +47,8 @@ func (s *Schedule) Sampler(steps int) (*Sampler, error) {
 	}
 	for _, t := range p.timesteps {
 		if t < 0 || t >= c.NumTrainTimesteps {
-			return nil, fmt.Errorf("%d steps with steps_offset %d ask for timestep %d, outside [0, %d): take fewer steps", steps, c.StepsOffset,
-				t, c.NumTrainTimesteps)
+			return nil, fmt.Errorf("%d steps with steps_offset %d ask for timestep %d, outside [0, %d): take fewer steps",
+				steps, c.StepsOffset, t, c.NumTrainTimesteps)
 		}
 	}
 	return &p, nil
@@ -126,7 +129,7 @@ func (s *Schedule) move(x, output *tensor.Tensor, from, to float64, clip bool) *
 	return sum(term{a*x0[0] + b*eps[0], x}, term{a*x0[1] + b*eps[1], output})
 }
 
-func (s *Schedule) ddim(steps int) ([]int, func(int, *tensor.Tensor, *tensor.Tensor) *tensor.Tensor) {
+func (s *Schedule) ddim(steps int) ([]int, rule) {
 	ts, stride := s.config.spaced(steps), s.config.NumTrainTimesteps/steps
 	return ts, func(k int, x, output *tensor.Tensor) *tensor.Tensor {
 		return s.move(x, output, s.bar(ts[k]), s.bar(ts[k]-stride), s.config.ClipSample)

@@ -145,9 +145,11 @@ func firstError(errs ...error) error {
 // Validate returns an error that names the first field that is wrong.
 func (c *Config) Validate() error {
 	n := len(c.BlockOutChannels)
-	err := firstError(inRange("sample_size", 0, c.SampleSize), inRange("in_channels", 1, c.InChannels), inRange("out_channels", 1, c.OutChannels),
+	err := firstError(inRange("sample_size", 0, c.SampleSize), inRange("in_channels", 1, c.InChannels),
+		inRange("out_channels", 1, c.OutChannels),
 		inRange("block_out_channels: number of levels", 1, n), inRange("block_out_channels", 1, c.BlockOutChannels...),
-		inRange("layers_per_block", 1, c.LayersPerBlock...), inRange("transformer_layers_per_block", 1, c.TransformerLayers...),
+		inRange("layers_per_block", 1, c.LayersPerBlock...),
+		inRange("transformer_layers_per_block", 1, c.TransformerLayers...),
 		inRange("attention_head_dim", 1, c.Heads...), inRange("cross_attention_dim", 1, c.CrossAttentionDim),
 		inRange("norm_num_groups", 1, c.NormNumGroups), inRange("downsample_padding", 0, c.DownsamplePadding))
 	switch {
@@ -158,7 +160,8 @@ func (c *Config) Validate() error {
 	case !(c.NormEps > 0 && c.NormEps < 1):
 		return fmt.Errorf("norm_eps %v is outside (0, 1)", c.NormEps)
 	case !slices.Contains([]string{Plain, Gated, GatedTextImage}, c.AttentionType):
-		return fmt.Errorf("attention_type %q is not supported (%s, %s and %s are)", c.AttentionType, Plain, Gated, GatedTextImage)
+		return fmt.Errorf("attention_type %q is not supported (%s, %s and %s are)", c.AttentionType, Plain, Gated,
+			GatedTextImage)
 	case c.DownsamplePadding > 1:
 		return fmt.Errorf("downsample_padding %d is not supported: 0 and 1 are", c.DownsamplePadding)
 	case 2*c.FreqShift >= float64(c.BlockOutChannels[0]) || c.FreqShift < 0:
@@ -169,7 +172,10 @@ func (c *Config) Validate() error {
 	for _, l := range []struct {
 		field string
 		of    Levels
-	}{{"layers_per_block", c.LayersPerBlock}, {"transformer_layers_per_block", c.TransformerLayers}, {"attention_head_dim", c.Heads}} {
+	}{
+		{"layers_per_block", c.LayersPerBlock}, {"transformer_layers_per_block", c.TransformerLayers},
+		{"attention_head_dim", c.Heads},
+	} {
 		if len(l.of) != 1 && len(l.of) != n {
 			return fmt.Errorf("%s has %d numbers for %d levels", l.field, len(l.of), n)
 		}

@@ -130,13 +130,15 @@ func (p *PositionNet) Forward(boxes, mask, phrases *tensor.Tensor) *tensor.Tenso
 	if p.Linears == nil {
 		tensor.Fail("PositionNet", "attention_type %q takes phrases and pictures: use ForwardTextImage", GatedTextImage)
 	}
-	return p.Linears.Forward(tensor.Concat(-1, known(phrases, mask, p.NullPositive), known(Fourier(boxes), mask, p.NullPosition)))
+	at := known(Fourier(boxes), mask, p.NullPosition) // [B, N, 64]
+	return p.Linears.Forward(tensor.Concat(-1, known(phrases, mask, p.NullPositive), at))
 }
 
 // ForwardTextImage makes tokens [B, 2·N, context], those of the phrases first, of boxes [B, N, 4] that are there where
 // mask is 1, phrases [B, N, E] where phraseMask is, and features of pictures [B, N, E] where imageMask is; the masks are
 // [B, N]. It is for attention_type "gated-text-image".
-func (p *PositionNet) ForwardTextImage(boxes, mask, phrases, phraseMask, images, imageMask *tensor.Tensor) *tensor.Tensor {
+func (p *PositionNet) ForwardTextImage(boxes, mask, phrases, phraseMask, images,
+	imageMask *tensor.Tensor) *tensor.Tensor {
 	if p.LinearsText == nil {
 		tensor.Fail("PositionNet", "attention_type %q takes phrases alone: use Forward", Gated)
 	}

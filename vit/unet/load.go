@@ -111,15 +111,16 @@ func save(dir string, m any, o nn.SaveOptions, config any) error {
 }
 
 // originalResnet are the names of a resnet's parts in Stable Diffusion's checkpoints.
-var originalResnet = strings.NewReplacer("in_layers.0.", "norm1.", "in_layers.2.", "conv1.", "emb_layers.1.", "time_emb_proj.",
-	"out_layers.0.", "norm2.", "out_layers.3.", "conv2.", "skip_connection.", "conv_shortcut.")
+var originalResnet = strings.NewReplacer("in_layers.0.", "norm1.", "in_layers.2.", "conv1.",
+	"emb_layers.1.", "time_emb_proj.", "out_layers.0.", "norm2.", "out_layers.3.", "conv2.", "skip_connection.", "conv_shortcut.")
 
 // fromOriginal translates the names of Stable Diffusion 1's UNet, which the GLIGEN authors' has too, into diffusers'.
 // Others it leaves alone.
 func (c Config) fromOriginal() func(string) string {
 	parts := map[string]string{"input_blocks.0.0": "conv_in", "time_embed.0": "time_embedding.linear_1",
 		"time_embed.2": "time_embedding.linear_2", "out.0": "conv_norm_out", "out.2": "conv_out",
-		"middle_block.0": "mid_block.resnets.0", "middle_block.1": "mid_block.attentions.0", "middle_block.2": "mid_block.resnets.1"}
+		"middle_block.0": "mid_block.resnets.0", "middle_block.1": "mid_block.attentions.0",
+		"middle_block.2": "mid_block.resnets.1"}
 	last := len(c.BlockOutChannels) - 1
 	at := 1
 	for i := range c.BlockOutChannels {

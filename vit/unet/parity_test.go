@@ -1,8 +1,6 @@
 package unet_test
 
 import (
-	"hash/crc32"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,24 +11,9 @@ import (
 	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/internal/verify/drawcase"
 	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/nn/nntest"
 	"github.com/gollava/gollava/vit/unet"
 )
-
-// fill gives a model the weights that testdata/make_cases.py gives it.
-func fill(m any) {
-	for name, p := range nn.Params(m) {
-		p.Allocate()
-		scale, center, seed := 0.5, 0.5, uint64(crc32.ChecksumIEEE([]byte(name)))
-		if p.Rank() > 1 {
-			scale, center = 1/math.Sqrt(float64(p.Len()/p.Dim(0))), 0
-		}
-		for i := range p.Data() {
-			h := (uint64(i)*2654435761 + seed) & math.MaxUint32
-			h = (h ^ h>>15) * 2246822519 & math.MaxUint32
-			p.Data()[i] = float32(scale*(2*float64(h>>8)/(1<<24)-1) + center)
-		}
-	}
-}
 
 // What is saved, loaded and computed equals what diffusers computes.
 func TestParity(t *testing.T) {
@@ -67,7 +50,7 @@ func saveUNet(dir string) error {
 	if err != nil {
 		return err
 	}
-	fill(u)
+	nntest.Fill(u)
 	return unet.Save(dir, u, nn.SaveOptions{})
 }
 
@@ -80,6 +63,6 @@ func saveVAE(dir string) error {
 	if err != nil {
 		return err
 	}
-	fill(m)
+	nntest.Fill(m)
 	return unet.SaveVAE(dir, m, nn.SaveOptions{})
 }

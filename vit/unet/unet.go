@@ -103,7 +103,8 @@ func (u *UNet) Forward(x *tensor.Tensor, timesteps []int32, text *tensor.Tensor,
 	B, C, _, _ := x.Dims4()
 	switch {
 	case C != u.config.InChannels || len(timesteps) != B:
-		tensor.Fail("UNet", "x %v at %d timesteps: needs [B, %d, H, W] and B timesteps", x.Shape(), len(timesteps), u.config.InChannels)
+		tensor.Fail("UNet", "x %v at %d timesteps: needs [B, %d, H, W] and B timesteps", x.Shape(), len(timesteps),
+			u.config.InChannels)
 	case g != nil && g.Gate != 0 && u.Position == nil:
 		tensor.Fail("UNet", "boxes for attention_type %q, which has no gated layers", u.config.AttentionType)
 	}

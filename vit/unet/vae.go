@@ -45,8 +45,8 @@ func StableDiffusionVAE() VAEConfig {
 
 // vaeDefaults are those of diffusers' constructor.
 func vaeDefaults() VAEConfig {
-	return VAEConfig{SampleSize: 32, InChannels: 3, OutChannels: 3, LatentChannels: 4, BlockOutChannels: []int{64}, LayersPerBlock: 1,
-		NormNumGroups: 32, ScalingFactor: 0.18215, MidAttention: true, QuantConv: true, PostQuantConv: true,
+	return VAEConfig{SampleSize: 32, InChannels: 3, OutChannels: 3, LatentChannels: 4, BlockOutChannels: []int{64},
+		LayersPerBlock: 1, NormNumGroups: 32, ScalingFactor: 0.18215, MidAttention: true, QuantConv: true, PostQuantConv: true,
 		DownBlockTypes: []string{vaeDown}, UpBlockTypes: []string{vaeUp}}
 }
 
@@ -74,7 +74,8 @@ func ReadVAEConfig(dir string) (c VAEConfig, err error) {
 // Validate returns an error that names the first field that is wrong.
 func (c *VAEConfig) Validate() error {
 	n := len(c.BlockOutChannels)
-	if err := firstError(inRange("sample_size", 0, c.SampleSize), inRange("in_channels", 1, c.InChannels), inRange("out_channels", 1, c.OutChannels),
+	if err := firstError(inRange("sample_size", 0, c.SampleSize), inRange("in_channels", 1, c.InChannels),
+		inRange("out_channels", 1, c.OutChannels),
 		inRange("latent_channels", 1, c.LatentChannels), inRange("block_out_channels: number of levels", 1, n),
 		inRange("block_out_channels", 1, c.BlockOutChannels...), inRange("layers_per_block", 1, c.LayersPerBlock),
 		inRange("norm_num_groups", 1, c.NormNumGroups)); err != nil {
@@ -265,3 +266,9 @@ func (a *PixelAttention) Forward(x *tensor.Tensor) *tensor.Tensor {
 	y := a.Norm.Forward(x).Reshape(B, C, H*W).Transpose() // [B, H·W, C]
 	return x.Add(a.Attention.Forward(y, y).Transpose().Reshape(B, C, H, W))
 }
+
+// Factor is [VAEConfig.Factor].
+func (m *VAE) Factor() int { return m.config.Factor() }
+
+// Channels is how many channels latents have.
+func (m *VAE) Channels() int { return m.config.LatentChannels }

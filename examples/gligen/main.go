@@ -1,0 +1,224 @@
+// Command gligen trains a text-to-image model from nothing on the world of coloured shapes, and then teaches it to put
+// things into boxes, as GLIGEN does: new gated layers are added, which at first change nothing, and only these train.
+//
+//	go run ./examples/gligen            both stages, with scores and contact sheets; goes on where it was stopped
+//	go run ./examples/gligen -smoke     the same in half a minute, which learns nothing
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gollava/gollava/connector/gligen"
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/vit"
+	"github.com/gollava/gollava/vit/diffusion"
+	"github.com/gollava/gollava/vit/unet"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "gligen:", err)
+		os.Exit(1)
+	}
+}
+
+// recipe is how wide the model is, and how long it trains.
+type recipe struct {
+	widths             []int
+	base, gated, batch int // steps of both stages, images of a step
+	tests, steps       int // images drawn for the scores, steps of the sampler
+	seed               uint64
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("gligen", flag.ContinueOnError)
+	r := recipe{widths: []int{24, 32, 64}, batch: 16, tests: 48, steps: 20}
+	smoke := flags.Bool("smoke", false, "half a minute, which learns nothing")
+	dir := flags.String("out", "gligen-shapes", "folder for checkpoints and contact sheets")
+	flags.Uint64Var(&r.seed, "seed", 1, "of the world, the weights and the order")
+	flags.IntVar(&r.base, "base", 1300, "steps of the text-to-image model")
+	flags.IntVar(&r.gated, "gated", 1800, "steps of the gated layers")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *smoke {
+		r.base, r.gated, r.batch, r.widths, r.tests, r.steps = 40, 20, 8, []int{16, 32, 32}, 4, 6
+	}
+	return learn(ctx, r, *dir, out)
+}
+
+func learn(ctx context.Context, r recipe, dir string, out io.Writer) error {
+	c := shapes.Smoke(r.seed) // 32×32 pixels, 2×2 cells
+	c.MinObjects, c.MaxObjects = 1, 2
+	world, err := shapes.New(c)
+	if err != nil {
+		return err
+	}
+	p, err := newPipeline(world, r)
+	if err != nil {
+		return err
+	}
+	stage := func(name string, steps int, boxes bool, groups ...train.Group) train.Stage[gligen.Batch] {
+		return train.Stage[gligen.Batch]{Name: name, Steps: steps, Groups: groups, Batches: batches(p, world, r, boxes),
+			Schedule: train.Cosine(0.05), Clip: 1, Betas: [2]float64{0.9, 0.99}, EMA: 1 - 1/max(float64(steps)/20, 2)}
+	}
+	stages := []train.Stage[gligen.Batch]{
+		stage("base", r.base, false,
+			train.Group{Params: "unet.**", Except: gligen.NewLayers(), LR: 2e-3, WeightDecay: 0.01},
+			train.Group{Params: "text_encoder.**", LR: 2e-3, WeightDecay: 0.01}),
+		stage("gated", r.gated, true,
+			train.Group{Params: "unet.**.fuser.**", Except: []string{"**.alpha_*"}, LR: 2e-3},
+			train.Group{Params: "unet.position_net.**", LR: 2e-3},
+			train.Group{Params: "unet.**.alpha_*", LR: 2e-2}), // gates open slowly at the rate of the rest
+	}
+	for i, s := range stages {
+		o := train.Options{Dir: filepath.Join(dir, s.Name), Resume: true, Progress: out, Signals: true}
+		if _, err := train.Run(ctx, p, o, s); err != nil {
+			return err
+		}
+		if err := report(ctx, p, world, r, filepath.Join(dir, s.Name+".png"), i > 0, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newPipeline builds the model from nothing: a UNet on pieces of 2×2 pixels, and a text tower that trains with it.
+func newPipeline(w *shapes.World, r recipe) (*gligen.Pipeline, error) {
+	words := shapes.Vocabulary()
+	tok, err := tokenizer.Train(slices.Values(append(words, words...)), tokenizer.TrainConfig{Size: 512, Words: true,
+		Specials: []string{"<|startoftext|>", "<|endoftext|>"}, BOS: "<|startoftext|>", EOS: "<|endoftext|>",
+		Pad: "<|endoftext|>"})
+	if err != nil {
+		return nil, err
+	}
+	random := rand.New(rand.NewPCG(r.seed, 1))
+	text, err := vit.NewCLIPText(random, vit.TextConfig{VocabSize: tok.Size(), HiddenSize: 48, IntermediateSize: 192,
+		NumHiddenLayers: 2, NumAttentionHeads: 4, MaxPositionEmbeddings: 24, HiddenAct: "quick_gelu", LayerNormEps: 1e-5,
+		BOS: int(tok.BOS()), EOS: int(tok.EOS()), PAD: int(tok.Pad()), TokenStd: 0.3})
+	if err != nil {
+		return nil, err
+	}
+	c := unet.StableDiffusion()
+	c.SampleSize, c.InChannels, c.OutChannels = w.Side()/2, 12, 12
+	c.BlockOutChannels, c.LayersPerBlock, c.Heads, c.NormNumGroups = r.widths, unet.Levels{1}, unet.Levels{4}, 8
+	c.DownBlockTypes = []string{unet.Down, unet.CrossDown, unet.CrossDown} // 16×16, 8×8, 4×4
+	c.UpBlockTypes = []string{unet.CrossUp, unet.CrossUp, unet.Up}
+	c.CrossAttentionDim, c.AttentionType = 48, unet.Gated
+	u, err := unet.New(random, c)
+	if err != nil {
+		return nil, err
+	}
+	s := diffusion.StableDiffusion()
+	s.PredictionType = "sample" // a narrow UNet cannot carry all the noise through, as it must to predict it
+	schedule, err := diffusion.New(s)
+	if err != nil {
+		return nil, err
+	}
+	p := &gligen.Pipeline{UNet: u, VAE: pieces{}, Text: text, Tokenizer: tok, Schedule: schedule, Slots: 2}
+	return p, p.Validate()
+}
+
+// pieces stands in for an autoencoder: 2×2 pixels become 12 channels, at about variance 1.
+type pieces struct{}
+
+// The mean and the standard deviation of the world's pixels, which lie in −1…1.
+const center, spread = 0.72, 0.42
+
+func (pieces) Factor() int   { return 2 }
+func (pieces) Channels() int { return 12 }
+
+// Encode maps [B, 3, H, W] to [B, 12, H/2, W/2].
+func (pieces) Encode(x *tensor.Tensor) (mean, logVar *tensor.Tensor) {
+	B, C, H, W := x.Dims4()
+	return x.Reshape(B, C, H/2, 2, W/2, 2).Transpose(0, 1, 3, 5, 2, 4).Reshape(B, 4*C, H/2, W/2), nil
+}
+
+func (pieces) Latents(mean, _, _ *tensor.Tensor) *tensor.Tensor {
+	return mean.Affine(1/spread, -center/spread)
+}
+
+// Decode maps [B, 12, h, w] to [B, 3, 2·h, 2·w].
+func (pieces) Decode(z *tensor.Tensor) *tensor.Tensor {
+	B, C, h, w := z.Dims4()
+	return z.Affine(spread, center).Reshape(B, C/4, 2, 2, h, w).Transpose(0, 1, 4, 2, 5, 3).Reshape(B, C/4, 2*h, 2*w)
+}
+
+// latents are scenes as the UNet sees them, [B, 12, S/2, S/2].
+func latents(p *gligen.Pipeline, scenes []shapes.Scene) *tensor.Tensor {
+	S := scenes[0].World().Side()
+	x := tensor.New(len(scenes), 3, S, S)
+	for b, s := range scenes {
+		img := s.Image()
+		for i := range S * S {
+			for c := range 3 {
+				x.Data()[(b*3+c)*S*S+i] = float32(img.Pix[4*i+c])/127.5 - 1
+			}
+		}
+	}
+	mean, _ := p.VAE.Encode(x)
+	return p.VAE.Latents(mean, nil, nil)
+}
+
+// phrase is an object with its article.
+func phrase(o shapes.Object) string {
+	if o.Color == shapes.Orange {
+		return "an " + o.Pair().String()
+	}
+	return "a " + o.Pair().String()
+}
+
+// request asks for a scene, its objects in random order; with places the prompt says where each is.
+func request(random *rand.Rand, s shapes.Scene, places, boxes bool) (r gligen.Request) {
+	var parts []string
+	for _, i := range random.Perm(len(s.Objects)) {
+		o := s.Objects[i]
+		text := phrase(o)
+		if boxes {
+			x := gligen.Object{Phrase: text}
+			for k, v := range s.Box(o) {
+				x.Box[k] = float64(v) / float64(s.World().Side())
+			}
+			r.Objects = append(r.Objects, x)
+		}
+		if places {
+			text += " at the " + s.World().Place(o.Cell)
+		}
+		parts = append(parts, text)
+	}
+	r.Prompt = strings.Join(parts, " and ")
+	return r
+}
+
+// batches draws training images. The base model is told places in half of the prompts, so that it learns where its
+// pixels are; the gated stage leaves out half of the prompts and never says a place, so that boxes are worth reading.
+func batches(p *gligen.Pipeline, w *shapes.World, r recipe, boxes bool) train.Batches[gligen.Batch] {
+	drop, stream := gligen.Drop{Prompt: 0.1}, r.seed
+	if boxes {
+		drop, stream = gligen.Drop{Prompt: 0.5, Boxes: 0.1}, r.seed+1<<32
+	}
+	return func(_ context.Context, n int) (gligen.Batch, error) {
+		random := rand.New(rand.NewPCG(stream, uint64(n)))
+		var scenes []shapes.Scene
+		var rs []gligen.Request
+		for range r.batch {
+			s := w.Scene(shapes.Train, random.IntN(1<<30), shapes.Options{})
+			scenes, rs = append(scenes, s), append(rs, request(random, s, !boxes && random.IntN(2) == 0, boxes))
+		}
+		return p.Batch(random, latents(p, scenes), rs, boxes, drop), nil
+	}
+}

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"io"
+	"math/rand/v2"
+	"os"
+	"slices"
+
+	"github.com/gollava/gollava/connector/gligen"
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/data/shapes/eval"
+	"github.com/gollava/gollava/tensor"
+)
+
+// score is what the world's detector finds of what was asked for.
+type score struct {
+	objects, color, shape int
+	iou                   float64
+}
+
+func (s score) String() string {
+	n := float64(max(s.objects, 1))
+	return fmt.Sprintf("%d objects: colour %.0f %%, shape %.0f %%, box IoU %.1f %%", s.objects, 100*float64(s.color)/n,
+		100*float64(s.shape)/n, 100*s.iou/n)
+}
+
+// count looks in an image for the objects of the scene that it was to show. Their boxes are those that the detector
+// finds in the scene's own image.
+func (s *score) count(scene shapes.Scene, img *image.RGBA) {
+	for _, o := range scene.Objects {
+		s.objects++
+		d, ok := eval.Find(scene.World(), img, o.Color)
+		want, there := eval.Find(scene.World(), scene.Image(), o.Color)
+		if !ok || !there {
+			continue
+		}
+		if s.color++; d.Shape == o.Shape {
+			s.shape++
+		}
+		s.iou += eval.IoU(d.Box, want.Box)
+	}
+}
+
+// report draws unseen scenes without boxes and, if boxes is set, with them. It prints what is found of them and writes
+// the images: the scenes, and below them each way of drawing them.
+func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, path string, boxes bool, out io.Writer) error {
+	var scenes []shapes.Scene
+	for i := 0; len(scenes) < r.tests; i++ {
+		s := w.Scene(shapes.Test, i, shapes.Options{MinObjects: 1 + i%2, MaxObjects: 1 + i%2})
+		if len(s.Objects) == 1 || s.Objects[0].Color != s.Objects[1].Color { // the detector tells objects by colour
+			scenes = append(scenes, s)
+		}
+	}
+	var real score
+	rows := [][]*image.RGBA{nil}
+	for _, s := range scenes {
+		real.count(s, s.Image())
+		rows[0] = append(rows[0], s.Image())
+	}
+	fmt.Fprintf(out, "%-20s %v\n", "the scenes", real)
+	for _, way := range []struct {
+		name          string
+		places, boxes bool
+		tau           float64
+	}{{"prompt", false, false, 0}, {"prompt with places", true, false, 0}, {"boxes, tau 0.3", false, true, 0.3}, {"boxes, tau 1", false, true, 1}} {
+		if way.boxes && !boxes {
+			continue
+		}
+		random := rand.New(rand.NewPCG(r.seed, 7))
+		var rs []gligen.Request
+		for _, s := range scenes {
+			rs = append(rs, request(random, s, way.places, way.boxes))
+		}
+		x, err := p.Draw(ctx, rs, gligen.Options{Steps: r.steps, Guidance: 2, Tau: way.tau, Seed: r.seed})
+		if err != nil {
+			return err
+		}
+		var got score
+		var row []*image.RGBA
+		for i, s := range scenes {
+			row = append(row, gligen.Picture(x, i))
+			got.count(s, row[i])
+		}
+		rows = append(rows, row)
+		fmt.Fprintf(out, "%-20s %v\n", way.name, got)
+	}
+	if boxes {
+		right, wrong := heeded(p, scenes, r)
+		fmt.Fprintf(out, "loss with the boxes %.4f, with those of other images %.4f\n", right, wrong)
+	}
+	return sheet(path, rows)
+}
+
+// heeded is the loss without prompts on scenes with their own boxes, and with those of the scene before.
+func heeded(p *gligen.Pipeline, scenes []shapes.Scene, r recipe) (right, wrong float32) {
+	random := rand.New(rand.NewPCG(r.seed, 8))
+	var rs []gligen.Request
+	for _, s := range scenes {
+		rs = append(rs, gligen.Request{Objects: request(random, s, false, true).Objects})
+	}
+	b := p.Batch(random, latents(p, scenes).NoGrad(), rs, true, gligen.Drop{})
+	tensor.Scope(func(s *tensor.Arena) { right = p.Loss(b.In(s)).Item() })
+	b.Requests = append(slices.Clone(rs[1:]), rs[0])
+	tensor.Scope(func(s *tensor.Arena) { wrong = p.Loss(b.In(s)).Item() })
+	return right, wrong
+}
+
+// sheet writes rows of images, four times enlarged, at most twelve of each.
+func sheet(path string, rows [][]*image.RGBA) error {
+	const zoom, gap = 4, 4
+	n, side := min(len(rows[0]), 12), rows[0][0].Rect.Dx()*zoom+gap
+	all := image.NewRGBA(image.Rect(0, 0, n*side+gap, len(rows)*side+gap))
+	draw.Draw(all, all.Rect, image.NewUniform(color.Gray{90}), image.Point{}, draw.Src)
+	for j, row := range rows {
+		for i, img := range row[:n] {
+			for y := range side - gap {
+				for x := range side - gap {
+					all.Set(gap+i*side+x, gap+j*side+y, img.At(x/zoom, y/zoom))
+				}
+			}
+		}
+	}
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if err := png.Encode(f, all); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}

@@ -20,6 +20,7 @@ type program struct {
 	Train    trainCommand    `cmd:"" help:"Train a stage of LLaVA's recipe."`
 	Chat     chatCommand     `cmd:"" help:"Talk with a model about pictures."`
 	Serve    serveCommand    `cmd:"" help:"Answer OpenAI's and Ollama's clients over HTTP, and show a chat page."`
+	Embed    embedCommand    `cmd:"" help:"Tell how alike texts, images, sounds and other inputs are."`
 	Eval     evalCommand     `cmd:"" help:"Answer a file of questions and score the answers."`
 	Score    scoreCommand    `cmd:"" help:"Score answers of any program as the benchmarks do."`
 	Draw     drawCommand     `cmd:"" help:"Draw a picture from a text, and from phrases with boxes."`

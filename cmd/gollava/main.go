@@ -30,6 +30,7 @@ type program struct {
 	Merge    mergeCommand    `cmd:"" help:"Fold an adapter into its model."`
 	Export   exportCommand   `cmd:"" help:"Write a model as other programs expect it."`
 	Quantise quantiseCommand `cmd:"" help:"Write a model as a GGUF file with weights of 4 to 8 bits."`
+	Segment  segmentCommand  `cmd:"" help:"Find the pixels of what words, clicks, boxes or another picture mean."`
 	Verify   verifyCommand   `cmd:"" help:"Compare this program with results that other programs recorded."`
 }
 

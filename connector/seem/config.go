@@ -61,6 +61,16 @@ type TextConfig struct {
 type InputConfig struct {
 	Mean [3]float32 `json:"PIXEL_MEAN"`
 	Std  [3]float32 `json:"PIXEL_STD"`
+
+	// Size is the shorter side that [Segmenter] scales pictures to; 0: 512, as the authors' demonstration.
+	Size int `json:"gollava_size,omitempty"`
+}
+
+func (c InputConfig) size() int {
+	if c.Size == 0 {
+		return 512
+	}
+	return c.Size
 }
 
 // FocalLarge is the released SEEM v1 with the backbone Focal-L.
@@ -139,6 +149,9 @@ func (c *Config) Validate() error {
 		if n < 1 {
 			return fmt.Errorf("DECODER.MAX_SPATIAL_LEN[%d] is %d, and must be at least 1", i, n)
 		}
+	}
+	if s := c.Input.Size; s < 0 || s > maxSide {
+		return fmt.Errorf("INPUT.gollava_size is %d, and must be in 0 to %d", s, maxSide)
 	}
 	for _, s := range c.Input.Std {
 		if !(s > 0) {

@@ -1,0 +1,285 @@
+// Command imagebind binds sounds, depth maps and texts that never met: an ImageBind is trained from nothing on pairs
+// with
+// a picture alone, on the built-in world of coloured shapes, and then finds texts by sounds.
+//
+//	go run ./examples/imagebind                  -out run
+//	go run ./examples/imagebind -preset smoke    under a minute
+//
+// Pictures and texts are trained first and frozen; then a tower for sounds learns from picture–sound pairs, and one for
+// depth from picture–depth pairs. The model is written to -out, for `gollava inspect` and package imagebind.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+
+	"github.com/gollava/gollava/data/audio"
+	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/study"
+	"github.com/gollava/gollava/vit"
+	"github.com/gollava/gollava/vit/imagebind"
+)
+
+// preset is how long everything takes.
+type preset struct{ look, listen, batch, pool, gallery int }
+
+var presets = map[string]preset{
+	"default": {look: 900, listen: 600, batch: 64, pool: 6000, gallery: 100},
+	"smoke":   {look: 16, listen: 8, batch: 12, pool: 64, gallery: 20},
+}
+
+func main() {
+	err := run(context.Background(), os.Args[1:], os.Stdout)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "imagebind:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	flags := flag.NewFlagSet("imagebind", flag.ContinueOnError)
+	flags.SetOutput(out)
+	name := flags.String("preset", "default", "default, or smoke")
+	seed := flags.Uint64("seed", 1, "of the world, the weights and the order")
+	dir := flags.String("out", "", "folder for the model; none: it is not kept")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	p, ok := presets[*name]
+	if !ok {
+		return fmt.Errorf("-preset %q: there are default and smoke", *name)
+	}
+	w, err := shapes.New(shapes.Default(*seed))
+	if err != nil {
+		return err
+	}
+	b, err := newBinder(w, *seed)
+	if err != nil {
+		return err
+	}
+	if err := b.look(ctx, p, out); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "\nbefore the towers of sound and depth are trained:")
+	if err := b.judge(p, out); err != nil {
+		return err
+	}
+	for _, kind := range []imagebind.Modality{imagebind.Audio, imagebind.Depth} {
+		if err := b.bind(ctx, kind, p, out); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(out, "\nafter:")
+	if err := b.judge(p, out); err != nil {
+		return err
+	}
+	if *dir == "" {
+		return nil
+	}
+	return imagebind.Save(*dir, b.Model, nn.SaveOptions{})
+}
+
+// binder is a model, the world that it lives in, and what it hears with.
+type binder struct {
+	*imagebind.Model
+	world *shapes.World
+	words *study.Vocabulary
+	ear   audio.Processor
+}
+
+func newBinder(w *shapes.World, seed uint64) (*binder, error) {
+	b := &binder{world: w, words: study.NewVocabulary(), ear: audio.Processor{
+		FilterBank: audio.FilterBank{Rate: shapes.SoundRate, Bins: 32, Frame: 25, Shift: 10, Low: 80, High: 6000},
+		Frames:     48, Clips: 1, Seconds: 0.5, Mean: -3, Std: 4}}
+	c := imagebind.Huge()
+	c.Modalities = []imagebind.Modality{imagebind.Vision, imagebind.Text, imagebind.Audio, imagebind.Depth}
+	c.EmbedDim, c.PositionStd, c.AudioDropPath = 64, 0.3, 0
+	c.VisionDim, c.VisionBlocks, c.VisionHeads, c.VisionPatch = 64, 3, 4, [2]int{w.Side(), 8}
+	c.TextDim, c.TextBlocks, c.TextHeads, c.VocabSize, c.ContextLength = 64, 2, 4, b.words.Size(), 32
+	c.AudioDim, c.AudioBlocks, c.AudioHeads, c.AudioShape, c.AudioKernel = 64, 2, 4, [2]int{32, 48}, [2]int{8, 4}
+	c.DepthDim, c.DepthBlocks, c.DepthHeads, c.DepthPatch = 64, 2, 4, [2]int{w.Side(), 8}
+	m, err := imagebind.New(rand.New(rand.NewPCG(seed, 1)), c)
+	b.Model = m
+	return b, err
+}
+
+// pictures are [B, 3, S, S]; their brightness is near white, so mean and deviation are those of the study.
+func (b *binder) pictures(scenes []shapes.Scene) *tensor.Tensor {
+	S := b.world.Side()
+	x := tensor.New(len(scenes), 3, S, S)
+	for i, s := range scenes {
+		for j, v := range s.Image().Pix {
+			if c := j % 4; c < 3 {
+				x.Data()[(i*3+c)*S*S+j/4] = (float32(v)/255 - 0.85) / 0.25
+			}
+		}
+	}
+	return x
+}
+
+// texts are ids [B, 32], filled up with zeros. The end of a text must have the largest id of all, so that the head
+// finds
+// it: ids are counted from the end of the vocabulary.
+func (b *binder) texts(list []string) *tensor.Tensor {
+	ids, _ := b.words.Texts(list)
+	n, T := ids.Dims2()
+	L, most := b.Config().ContextLength, int32(b.words.Size()-1)
+	out := make([]int32, n*L)
+	for i := range n {
+		for t, id := range ids.IntData()[i*T : (i+1)*T] {
+			switch {
+			case t >= L || id == b.words.Pad:
+			case id == b.words.EOS:
+				out[i*L+t] = most
+			case id == most:
+				out[i*L+t] = b.words.EOS
+			default:
+				out[i*L+t] = id
+			}
+		}
+	}
+	return tensor.WrapInts(out, n, L)
+}
+
+// senses are what a tower other than that of pictures and texts reads of scenes.
+func (b *binder) senses(kind imagebind.Modality, scenes []shapes.Scene) (*tensor.Tensor, error) {
+	S := b.world.Side()
+	if kind == imagebind.Depth {
+		x := tensor.New(len(scenes), 1, S, S)
+		for i, s := range scenes {
+			copy(x.Data()[i*S*S:], s.Depth())
+		}
+		return x, nil
+	}
+	x := tensor.New(len(scenes), 1, b.ear.Bins, b.ear.Frames)
+	for i, s := range scenes {
+		clip, err := b.ear.Inputs(audio.Wave{Rate: shapes.SoundRate, Channels: [][]float32{s.Sound()}})
+		if err != nil {
+			return nil, err
+		}
+		copy(x.Data()[i*clip.Len():], clip.Data())
+	}
+	return x, nil
+}
+
+// scene is a training scene of one or two objects without a sign.
+func (b *binder) scene(split shapes.Split, i, most int) shapes.Scene {
+	return b.world.Scene(split, i, shapes.Options{MinObjects: 1, MaxObjects: most, Sign: shapes.NoSign})
+}
+
+// pairs are pictures, or their embeddings, and what belongs to them.
+type pairs struct {
+	images, others *tensor.Tensor
+	same           *tensor.Tensor // of texts, [B, M]: −10⁴ where a text equals another picture's
+}
+
+// In is b in scope s.
+func (b pairs) In(s *tensor.Arena) pairs {
+	b.images, b.others = b.images.In(s), b.others.In(s)
+	if b.same != nil {
+		b.same = b.same.In(s)
+	}
+	return b
+}
+
+// looker trains pictures and texts; the texts may be more than the pictures, which then are wrong ones.
+type looker struct {
+	Model *imagebind.Model `param:",inline"`
+}
+
+// Loss is CLIP's symmetric cross-entropy.
+func (l looker) Loss(b pairs) *tensor.Tensor {
+	logits := l.Model.Encode(imagebind.Vision, b.images).MatMulT(l.Model.Encode(imagebind.Text, b.others))
+	return vit.ContrastiveLoss(logits, b.same)
+}
+
+// listener trains one tower against the frozen embeddings of pictures.
+type listener struct {
+	Model *imagebind.Model `param:",inline"`
+	kind  imagebind.Modality
+}
+
+// Loss is InfoNCE in both directions.
+func (l listener) Loss(b pairs) *tensor.Tensor {
+	return imagebind.InfoNCE(b.images, l.Model.Encode(l.kind, b.others))
+}
+
+// groups are the parameters of towers, without the constant scales.
+func groups(kinds ...imagebind.Modality) (list []train.Group) {
+	for _, kind := range kinds {
+		for _, part := range []string{"preprocessors", "trunks", "heads"} {
+			list = append(list, train.Group{Params: "modality_" + part + "." + string(kind) + ".**", LR: 2e-3,
+				WeightDecay: 0.05})
+		}
+	}
+	return list
+}
+
+// look trains the towers of pictures and texts: one object a picture in the first half, then one or two.
+func (b *binder) look(ctx context.Context, p preset, out io.Writer) error {
+	batches := func(_ context.Context, n int) (pairs, error) {
+		r := b.world.Rand("look", n)
+		var scenes []shapes.Scene
+		var right, wrong []string
+		for range p.batch {
+			s := b.scene(shapes.Train, r.IntN(1<<20), 1+min(2*n/p.look, 1))
+			told, twisted := s.Contrast(r)
+			scenes, right = append(scenes, s), append(right, told)
+			if twisted != "" {
+				wrong = append(wrong, twisted)
+			}
+		}
+		M := len(right) + len(wrong)
+		same := tensor.New(p.batch, M)
+		for i, x := range right {
+			for j, y := range right {
+				if i != j && x == y {
+					same.Data()[i*M+j] = -1e4
+				}
+			}
+		}
+		return pairs{b.pictures(scenes), b.texts(append(right, wrong...)), same}, nil
+	}
+	stage := train.Stage[pairs]{Name: "look", Batches: train.Prefetch(batches, 2), Steps: p.look,
+		Schedule: train.Cosine(0.05), Clip: 1,
+		Groups: append(groups(imagebind.Vision, imagebind.Text),
+			train.Group{Params: "modality_postprocessors.text.**", LR: 2e-3})}
+	_, err := train.Run(ctx, looker{b.Model}, train.Options{Progress: out}, stage)
+	return err
+}
+
+// bind trains the tower of a modality on its pairs with pictures, whose embeddings are computed once.
+func (b *binder) bind(ctx context.Context, kind imagebind.Modality, p preset, out io.Writer) error {
+	scenes := make([]shapes.Scene, p.pool)
+	for i := range scenes {
+		scenes[i] = b.scene(shapes.Train, 1<<20+i, 2)
+	}
+	images, err := b.embed(imagebind.Vision, scenes)
+	if err != nil {
+		return err
+	}
+	others, err := b.senses(kind, scenes)
+	if err != nil {
+		return err
+	}
+	batches := func(_ context.Context, n int) (pairs, error) {
+		r, ids := b.world.Rand("bind/"+string(kind), n), make([]int32, p.batch)
+		for i := range ids {
+			ids[i] = int32(r.IntN(p.pool))
+		}
+		chosen := tensor.WrapInts(ids, p.batch)
+		return pairs{images: tensor.Gather(images, chosen), others: tensor.Gather(others, chosen)}, nil
+	}
+	stage := train.Stage[pairs]{Name: string(kind), Batches: batches, Steps: p.listen, Schedule: train.Cosine(0.05),
+		Clip: 1, Groups: groups(kind)}
+	_, err = train.Run(ctx, listener{b.Model, kind}, train.Options{Progress: out}, stage)
+	return err
+}

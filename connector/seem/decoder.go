@@ -105,6 +105,15 @@ func (d *Decoder) Look(f pixeldecoder.Features) *View {
 	return v
 }
 
+// NoGrad is v for predictions that nothing is learnt from, such as those of rounds of clicks before a training step.
+func (v *View) NoGrad() *View {
+	u := &View{positions: v.positions, grids: v.grids, masks: v.masks.NoGrad()}
+	for i, x := range v.levels {
+		u.levels[i] = x.NoGrad()
+	}
+	return u
+}
+
 // Prediction is what a group's queries say behind one layer.
 type Prediction struct {
 	Masks *tensor.Tensor // logits [B, Q, h, w]

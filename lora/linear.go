@@ -140,13 +140,7 @@ func alias(t *tensor.Tensor) *tensor.Tensor {
 // Merge folds every adapter of m into its base's weight and takes it off: m is a plain model again, which computes what it did before. Weights with
 // NaN or infinity are an error, and change nothing. Parts that [Config].Save trained stay.
 func Merge(m any) error {
-	var err error
-	each(m, func(name string, l *Linear) {
-		if ok, _ := tensor.AllFinite([]*tensor.Tensor{l.A, l.B}); !ok && err == nil {
-			err = fmt.Errorf("lora: %s: the adapter holds NaN or infinity", name)
-		}
-	})
-	if err != nil {
+	if err := finite(m); err != nil {
 		return err
 	}
 	nn.Map(m, func(_ string, l nn.Layer) nn.Layer {
@@ -157,6 +151,52 @@ func Merge(m any) error {
 		return l
 	})
 	return nil
+}
+
+// MergeInto is [Merge] into weights of dtype dt, such as tensor.NF4D, as which PEFT merges into a base of 4 bits. It
+// returns what that loses: the Euclidean norm of what dt changes in all merged weights, over that of what the adapters
+// changed; more than 1 means that rounding changed more than training. A weight that dt cannot hold is an error.
+func MergeInto(m any, dt tensor.DType) (lost float64, err error) {
+	if err := finite(m); err != nil {
+		return 0, err
+	}
+	each(m, func(name string, l *Linear) {
+		if w := l.base().Weight; err == nil && dt.Quantized() && (!tensor.Fits(dt, w.Shape()) || !dt.Blocks().CanEncode()) {
+			err = fmt.Errorf("lora: %s: weights %v cannot be kept as %v", name, w.Shape(), dt)
+		}
+	})
+	if err != nil {
+		return 0, err
+	}
+	var changed, rounded float64
+	distance := func(a, b *tensor.Tensor) (sum float64) {
+		x, y := a.Detach().Cast(tensor.Float32).Data(), b.Detach().Cast(tensor.Float32).Data()
+		for i, v := range x {
+			sum += float64(v-y[i]) * float64(v-y[i])
+		}
+		return sum
+	}
+	each(m, func(_ string, l *Linear) {
+		l.setMerged(true)
+		w := l.base().Weight
+		narrow := w.Detach().Cast(dt).Keep()
+		changed, rounded = changed+distance(w, l.plain), rounded+distance(narrow, w)
+		w.SetStorage(narrow)
+	})
+	if rounded > 0 {
+		lost = math.Sqrt(rounded / changed)
+	}
+	return lost, Merge(m)
+}
+
+// finite returns an error if an adapter of m holds a number that is not finite.
+func finite(m any) (err error) {
+	each(m, func(name string, l *Linear) {
+		if ok, _ := tensor.AllFinite([]*tensor.Tensor{l.A, l.B}); !ok && err == nil {
+			err = fmt.Errorf("lora: %s: the adapter holds NaN or infinity", name)
+		}
+	})
+	return err
 }
 
 // SetMerged folds every adapter of m into its base's weight, which makes inference as fast as without, or takes them out again: then weights are what

@@ -7,15 +7,20 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// decoderCases are prefill and decoding of a Llama of 110 M parameters besides its embedding, in both dtypes.
+// decoderCases are prefill and decoding of a Llama of 110 M parameters besides its embedding, in dtypes that train and in
+// blocks.
 func decoderCases() []Case {
 	const prefill, decode = 512, 32
 	c := llamaConfig(12, 768, 12, 2048, 32000)
 	// In 10⁹: the blocks' weights, used for each token, and the head's, in prefill for the last one only.
 	const blocks, head = 1e-9 * 12 * (4*768*768 + 3*768*2048), 1e-9 * 32000 * 768
 	var list []Case
-	for _, dt := range []tensor.DType{tensor.Float32, tensor.BFloat16} {
-		name := map[tensor.DType]string{tensor.Float32: "f32", tensor.BFloat16: "bf16"}[dt]
+	for _, x := range []struct {
+		dt   tensor.DType
+		name string
+	}{{tensor.Float32, "f32"}, {tensor.BFloat16, "bf16"}, {tensor.Q8_0, "q8_0"}, {tensor.Q4_0, "q4_0"}, {tensor.Q4_1, "q4_1"}, {tensor.Q4_K, "q4_k"}} {
+		dt, name := x.dt, x.name
+		bytes := float64(dt.Bytes(256)) / 256 // of a weight
 		args := func(prompt, n int) size {
 			a := llamaArgs(c, 1, prompt)
 			a["n"], a["dtype"] = n, name
@@ -25,7 +30,7 @@ func decoderCases() []Case {
 			Case{Name: fmt.Sprintf("decoder/prefill-%d/%s", prefill, name), Op: "generate", Args: args(prefill, 0), Rivals: []string{"llama"},
 				Unit: "tokens/s", Work: prefill, Share: byArithmetic, Load: 2 * (blocks*prefill + head), Setup: func() func() { return generate(c, dt, prefill, 0) }},
 			Case{Name: fmt.Sprintf("decoder/decode-%d/%s", decode, name), Op: "generate", Args: args(1, decode), Rivals: []string{"llama"},
-				Unit: "tokens/s", Work: decode + 1, Share: byMemory, Load: (blocks + head) * float64(dt.Bytes(1)) * (decode + 1), Setup: func() func() { return generate(c, dt, 1, decode) }})
+				Unit: "tokens/s", Work: decode + 1, Share: byMemory, Load: (blocks + head) * bytes * (decode + 1), Setup: func() func() { return generate(c, dt, 1, decode) }})
 	}
 	return list
 }
@@ -37,6 +42,7 @@ func generate(c llm.Config, dt tensor.DType, prompt, n int) func() {
 		p.SetTrainable(false)
 		if p.Rank() == 2 && dt != tensor.Float32 {
 			p.SetStorage(p.Cast(dt).Keep())
+			p.SetRounding(true)
 		}
 	}
 	ids, one := tokens(1, prompt, c.VocabSize), tokens(1, 1, c.VocabSize)

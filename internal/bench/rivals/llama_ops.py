@@ -1,12 +1,18 @@
-"""llama.cpp through llama-cpp-python, on a GGUF file of random weights."""
+"""llama.cpp through llama-cpp-python, or through xllamacpp, whose wheels are built already, on a GGUF file of random weights."""
+import json
 import os
 import tempfile
+import urllib.request
 
 
 def load(threads):
     import gguf
-    import llama_cpp
     import numpy as np
+    try:
+        import llama_cpp
+    except ImportError:
+        llama_cpp = None
+        import xllamacpp
 
     def write(path, layers, width, heads, mlp, vocabulary, dtype):
         w = gguf.GGUFWriter(path, "llama")
@@ -31,6 +37,9 @@ def load(threads):
             x = (rng.standard_normal(shape) * 0.02).astype(np.float32)
             if dtype == "bf16":
                 w.add_tensor(name, (x.view(np.uint32) >> 16).astype(np.uint16).view(np.uint8), raw_dtype=gguf.GGMLQuantizationType.BF16)
+            elif dtype != "f32":
+                kind = gguf.GGMLQuantizationType["Q4_K" if dtype == "q4_k" else dtype.upper()]
+                w.add_tensor(name, gguf.quants.quantize(x, kind), raw_dtype=kind)  # gguf-py cannot write Q4_K
             else:
                 w.add_tensor(name, x)
 
@@ -57,6 +66,8 @@ def load(threads):
         with tempfile.TemporaryDirectory() as d:
             path = os.path.join(d, "model.gguf")
             write(path, dtype=dtype, **sizes)
+            if llama_cpp is None:
+                return served(path, t, n, sizes["vocabulary"])
             model = llama_cpp.Llama(path, n_ctx=1024, n_batch=512, n_threads=threads, n_threads_batch=threads, use_mmap=False, verbose=False)
         prompt = [i * 31 % sizes["vocabulary"] for i in range(t)]
 
@@ -65,6 +76,19 @@ def load(threads):
             model.eval(prompt)
             for _ in range(n):
                 model.eval([0])
+
+        return run
+
+    def served(path, t, n, vocabulary):
+        p = xllamacpp.CommonParams()
+        p.model.path, p.n_ctx, p.n_batch, p.n_ubatch, p.n_parallel, p.warmup, p.verbosity = path, 1024, 512, 512, 1, False, -1
+        p.cpuparams.n_threads = p.cpuparams_batch.n_threads = threads
+        server = xllamacpp.Server(p)
+        body = {"prompt": [i * 31 % vocabulary for i in range(t)], "n_predict": n + 1 if n else 0, "temperature": 0, "ignore_eos": True, "cache_prompt": False}
+
+        def run():
+            q = urllib.request.Request(server.listening_address + "/completion", json.dumps(body).encode(), {"Content-Type": "application/json"})
+            urllib.request.urlopen(q).read()
 
         return run
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/gollava/gollava/nn"
@@ -318,7 +319,9 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 	if r.shown != nil {
 		r.shown.begin(r.stage.Name, r.config.Steps, start)
 	}
-	if err := r.note("stage", "%d steps of %d micro-batches; %s", r.config.Steps, r.config.Accumulate, r.describe()); err != nil {
+	begin := Event{Kind: "stage", Stage: r.stage.Name, Step: r.at.Step, Steps: r.config.Steps,
+		Text: fmt.Sprintf("%d steps of %d micro-batches; %s", r.config.Steps, r.config.Accumulate, r.describe())}
+	if err := r.emit(begin); err != nil {
 		return err
 	}
 	for r.at.Step < r.config.Steps && r.at.Stop == "" {
@@ -409,13 +412,18 @@ func (r *runner[B]) describe() string {
 	return fmt.Sprintf("%d parameters (%d values) train in %d groups, the rest is frozen", len(r.all), n, len(r.stage.Groups))
 }
 
-// stopped returns a *Stopped if a signal came or ctx is done, on any rank.
+// stopped returns a *Stopped if a signal came, somebody asked for it or ctx is done, on any rank, and saves if
+// somebody asked for that.
 func (r *runner[B]) stopped(ctx context.Context) error {
 	type reason struct {
 		Code  int
 		Cause string
+		Save  bool
 	}
-	why := reason{Code: r.signal.code()}
+	why := reason{Code: r.signal.code(), Save: r.o.Control.wanted()}
+	if r.o.Control.ended() {
+		why.Cause = errAsked.Error()
+	}
 	if err := ctx.Err(); err != nil {
 		why.Cause = err.Error()
 	}
@@ -424,14 +432,20 @@ func (r *runner[B]) stopped(ctx context.Context) error {
 		return err
 	}
 	for rank, why := range all {
-		if why == (reason{}) {
+		if why == (reason{Save: why.Save}) {
 			continue
 		}
 		cause := ctx.Err()
+		if cause == nil && r.o.Control.ended() {
+			cause = errAsked
+		}
 		if rank != r.comm().Rank() && why.Cause != "" {
 			cause = fmt.Errorf("%s: %s", r.named(rank), why.Cause)
 		}
 		return r.halt(why.Code, cause)
+	}
+	if slices.ContainsFunc(all, func(why reason) bool { return why.Save }) {
+		return r.checkpoint()
 	}
 	return nil
 }

@@ -103,6 +103,7 @@ type Options struct {
 	Signals    bool              // on the first SIGINT, SIGTERM or SIGUSR1 finish the step, save and return a *Stopped; the second ends the process
 	Command    string            // how to resume, for the message; "": none
 	Observe    func(Event) error // sees every event; an error stops the run
+	Control    *Control          // asks the run to save or to stop; nil: nobody does
 	Comm       Comm              // the other processes that train this model; nil: none
 	ZeRO1      bool              // each rank keeps the optimizer state of its share of the parameters only; the same bits
 	Accepted   func() error      // called when the run is accepted, its directory locked and its state restored, before anything else is written there; nil: nothing
@@ -118,7 +119,8 @@ type Event struct {
 	Time  time.Time `json:"time"`
 	Kind  string    `json:"kind"` // step, evaluation, checkpoint, skipped, rollback, note, stage
 	Stage string    `json:"stage"`
-	Step  int       `json:"step"` // optimizer steps done in this stage
+	Step  int       `json:"step"`            // optimizer steps done in this stage
+	Steps int       `json:"steps,omitempty"` // that the stage has, where it begins
 
 	Loss     float64            `json:"loss,omitempty"`
 	Average  float64            `json:"average,omitempty"`    // running mean of the loss
@@ -128,7 +130,8 @@ type Event struct {
 	Tokens   int                `json:"tokens,omitempty"`     // supervised ones of the step
 	Samples  int                `json:"samples,omitempty"`    // of the step, where batches are Described
 	Seconds  float64            `json:"seconds,omitempty"`
-	FLOPs    float64            `json:"flops,omitempty"` // of the step's matrix products and attentions
+	FLOPs    float64            `json:"flops,omitempty"`  // of the step's matrix products and attentions
+	Memory   int64              `json:"memory,omitempty"` // bytes of the process in RAM after the step
 	Scores   map[string]float64 `json:"scores,omitempty"`
 	Text     string             `json:"text,omitempty"`
 

@@ -174,14 +174,10 @@ func (v serveCommand) bounds(c llm.Config) llm.EngineConfig {
 }
 
 func (v serveCommand) Run(ctx context.Context, c console) error {
-	host, _, err := net.SplitHostPort(v.Listen)
-	if err != nil {
+	if _, _, err := net.SplitHostPort(v.Listen); err != nil {
 		return fmt.Errorf("serve: --listen %s: want HOST:PORT, such as 127.0.0.1:8080: %w", v.Listen, err)
 	}
-	hosts := v.Host
-	if ip := net.ParseIP(host); ip != nil && !ip.IsUnspecified() || ip == nil && host != "" {
-		hosts = append(hosts, host)
-	}
+	hosts := append(v.Host, hostOf(v.Listen)...)
 	models := map[string]opened{}
 	config := serve.Config{
 		APIKey:  v.APIKey,

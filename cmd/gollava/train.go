@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/live"
 	"github.com/gollava/gollava/train/llava"
 )
 
@@ -20,6 +24,8 @@ type trainCommand struct {
 	AnyUnit bool     `help:"Resume on another kind of processor than the checkpoint's: the result is as good, but not the same to the bit."`
 	Plan    bool     `help:"Say how much memory and time the run will need, and end."`
 	Ranks   int      `default:"1" help:"With --plan: of how many processes, each on a host of its own."`
+	Serve   string   `placeholder:"HOST:PORT" help:"Show the run in a browser while it trains, such as at 127.0.0.1:6006: curves, answers, log, and buttons that save and stop."`
+	Show    string   `type:"existingdir" placeholder:"FOLDER" help:"Show the run in a folder from its files, at --serve or 127.0.0.1:6006, until Ctrl-C."`
 }
 
 func (trainCommand) Help() string {
@@ -40,12 +46,17 @@ Example, run.yaml:
 
 On a cluster, with a gollava that was built with -tags mpi (docs/cluster.md):
 
-  mpirun -n 4 --bind-to none gollava train -config run.yaml -resume`
+  mpirun -n 4 --bind-to none gollava train -config run.yaml -resume
+
+In a browser while it trains, and later from the files of the run:
+
+  gollava train -config run.yaml -serve 127.0.0.1:6006
+  gollava train -show run/align`
 }
 
 // Validate refuses a call that names no run.
 func (v trainCommand) Validate() error {
-	if v.Config == "" && !v.Keys && v.Example == "" {
+	if v.Config == "" && !v.Keys && v.Example == "" && v.Show == "" {
 		return errors.New("missing flags: --config=FILE; --example STAGE prints such a file")
 	}
 	return nil
@@ -58,6 +69,8 @@ func (v trainCommand) Run(ctx context.Context, c console) error {
 		err = printKeys(c.out)
 	case v.Example != "":
 		err = printExample(c.out, v.Example)
+	case v.Show != "":
+		err = v.show(ctx, c)
 	default:
 		return v.run(ctx, c)
 	}
@@ -119,8 +132,19 @@ func (v trainCommand) run(ctx context.Context, c console) error {
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
 	}
-	_, err = llava.Train(ctx, config, train.Options{Resume: v.Resume, AnyUnit: v.AnyUnit, Progress: c.progress,
-		Signals: true, Comm: comm, Command: v.command() + " -resume"})
+	o := train.Options{Resume: v.Resume, AnyUnit: v.AnyUnit, Progress: c.progress,
+		Signals: true, Comm: comm, Command: v.command() + " -resume"}
+	if v.Serve != "" && (comm == nil || comm.Rank() == 0) {
+		o.Control = &train.Control{}
+		page := live.New(live.Config{Dir: config.Out, Hosts: hostOf(v.Serve), Control: o.Control})
+		o.Observe = page.Observe
+		close, err := v.open(ctx, page, c)
+		if err != nil {
+			return fmt.Errorf("train: %w", err)
+		}
+		defer close()
+	}
+	_, err = llava.Train(ctx, config, o)
 	var stopped *train.Stopped
 	if err == nil || errors.As(err, &stopped) {
 		leave() // else the launcher ends the others when this process does
@@ -129,6 +153,56 @@ func (v trainCommand) run(ctx context.Context, c console) error {
 		return exitError{err, stopped.Code}
 	}
 	return err
+}
+
+// open shows a page at --serve until close.
+func (v trainCommand) open(ctx context.Context, page *live.Page, c console) (close func(), err error) {
+	l, err := net.Listen("tcp", v.Serve)
+	if err != nil {
+		return nil, err
+	}
+	if !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
+		fmt.Fprintf(c.err, "WARNING: %s can be reached from other machines, and anybody there may stop the run\n", l.Addr())
+	}
+	fmt.Fprintf(c.err, "the run's page is at http://%s/\n", l.Addr())
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer func() { ended <- struct{}{} }()
+		if err := page.Serve(ctx, l); err != nil {
+			fmt.Fprintf(c.err, "the run's page has ended: %v\n", err)
+		}
+	}()
+	return func() { cancel(); <-ended }, nil
+}
+
+// show shows the run in a folder until Ctrl-C.
+func (v trainCommand) show(ctx context.Context, c console) error {
+	if v.Serve == "" {
+		v.Serve = "127.0.0.1:6006"
+	}
+	page, err := live.Open(live.Config{Dir: v.Show, Hosts: hostOf(v.Serve)})
+	if err != nil {
+		return err
+	}
+	close, err := v.open(ctx, page, c)
+	if err != nil {
+		return err
+	}
+	defer close()
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	<-ctx.Done()
+	return nil
+}
+
+// hostOf is the name that clients use for a server that listens at an address, if it says one.
+func hostOf(address string) []string {
+	host, _, err := net.SplitHostPort(address)
+	if ip := net.ParseIP(host); err != nil || host == "" || ip != nil && ip.IsUnspecified() {
+		return nil
+	}
+	return []string{host}
 }
 
 // exitError ends the program with a status of its own.

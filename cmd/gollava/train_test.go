@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"context"
 	"image"
 	"image/png"
+	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -52,4 +57,27 @@ func TestTalk(t *testing.T) {
 	var o, e bytes.Buffer
 	require.Equal(t, 1, run(t.Context(), []string{"chat", dir}, &o, &e))
 	require.Contains(t, e.String(), "file does not exist")
+}
+
+// The page of a run is shown from its files until the command is told to end.
+func TestTrainShow(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "metrics.jsonl"), []byte(`{"kind": "step", "stage": "align", "step": 3, "loss": 2.5}`+"\n"), 0o666))
+	ctx, cancel := context.WithCancel(t.Context())
+	var out, said transcript
+	ended := make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"train", "-show", dir, "-serve", "127.0.0.1:0"}, &out, &said) }()
+	address := regexp.MustCompile(`http://[0-9.:]+`)
+	require.Eventually(t, func() bool { return address.MatchString(said.String()) }, 20*time.Second, 10*time.Millisecond)
+	r, err := http.Get(address.FindString(said.String()) + "/events")
+	require.NoError(t, err)
+	lines := bufio.NewScanner(r.Body)
+	for lines.Scan() && !strings.Contains(lines.Text(), `"loss":2.5`) {
+	}
+	require.Contains(t, lines.Text(), `"step":3`)
+	require.NoError(t, r.Body.Close())
+	cancel()
+	require.Equal(t, 0, <-ended)
+	require.Equal(t, 1, run(t.Context(), []string{"train", "-show", t.TempDir()}, &out, &said))
+	require.Contains(t, said.String(), "is it the folder of a run?")
 }

@@ -5,12 +5,11 @@ import (
 	"crypto/subtle"
 	"io"
 	"mime"
-	"net"
 	"net/http"
-	"net/netip"
-	"net/url"
 	"slices"
 	"strings"
+
+	"github.com/gollava/gollava/internal/origin"
 )
 
 // Guard is a handler of a program's own behind the server's checks: it refuses requests that a page of another site, a
@@ -79,7 +78,7 @@ func (b *counted) Read(p []byte) (int, error) {
 func (b *counted) free() { b.server.reading.Add(-b.n) }
 
 func (s *Server) check(r *http.Request) *problem {
-	if !s.knownHost(r.Host) {
+	if !origin.Host(r.Host, s.config.Hosts) {
 		return refused(
 			http.StatusForbidden,
 			"host_not_allowed",
@@ -87,9 +86,8 @@ func (s *Server) check(r *http.Request) *problem {
 			r.Host,
 		)
 	}
-	if o := r.Header.Get("Origin"); o != "" && !s.knownOrigin(o, r.Host) ||
-		r.Header.Get("Sec-Fetch-Site") == "cross-site" && o == "" && r.Method != http.MethodGet {
-		return refused(http.StatusForbidden, "origin_not_allowed", "origin %.100q may not use this server", o)
+	if !origin.Page(r, s.config.Origins) {
+		return refused(http.StatusForbidden, "origin_not_allowed", "origin %.100q may not use this server", r.Header.Get("Origin"))
 	}
 	if s.config.APIKey != "" && r.Method != http.MethodOptions && needsKey(r.URL.Path) && !s.hasKey(r) {
 		return &problem{status: http.StatusUnauthorized, kind: "invalid_request_error", code: "invalid_api_key",
@@ -130,30 +128,4 @@ func (s *Server) hasKey(r *http.Request) bool {
 	kind, key, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	got, want := sha256.Sum256([]byte(strings.TrimSpace(key))), sha256.Sum256([]byte(s.config.APIKey))
 	return strings.EqualFold(kind, "bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
-}
-
-// knownHost reports whether a Host header names this server: an address or localhost of this machine, or an allowed
-// name. Any other may be a name of somebody else that was made to point here.
-func (s *Server) knownHost(host string) bool {
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
-	}
-	name = strings.TrimSuffix(strings.ToLower(strings.Trim(name, "[]")), ".")
-	if name == "localhost" || slices.Contains(s.config.Hosts, "*") {
-		return true
-	}
-	if a, err := netip.ParseAddr(name); err == nil {
-		return a.Unmap().IsLoopback() || slices.Contains(s.config.Hosts, a.Unmap().String())
-	}
-	return slices.ContainsFunc(s.config.Hosts, func(h string) bool { return strings.EqualFold(h, name) })
-}
-
-// knownOrigin reports whether a page may use the server: one that came from it, or of an allowed origin.
-func (s *Server) knownOrigin(origin, host string) bool {
-	if slices.Contains(s.config.Origins, origin) {
-		return true
-	}
-	u, err := url.Parse(origin)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host == host
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -37,12 +38,25 @@ func (chatCommand) Help() string {
 
 Example:
 
-  gollava chat ./llava-1.5-7b-hf --image cat.jpg --ask "What is unusual about this picture?"`
+  gollava chat ./llava-1.5-7b-hf --image cat.jpg --ask "What is unusual about this picture?"
+
+A plain language model, in a folder or a GGUF file, is talked with as well.`
 }
 
-const chatHelp = "/image FILE shows a picture, /clear forgets the conversation, /quit ends; everything else is said to the model"
+const chatHelp = "/image FILE shows a picture, /system TEXT sets the system text, /save FILE keeps the conversation, " +
+	"/reset forgets it, /quit ends; everything else is said to the model, and Ctrl-C ends its answer"
+
+var chatCommands = []string{"/image", "/system", "/save", "/reset", "/clear", "/quit"}
 
 func (v chatCommand) Run(ctx context.Context, c console) error {
+	if s, ok, err := v.language(c); err != nil {
+		return fmt.Errorf("chat: %w", err)
+	} else if ok {
+		if err := v.sampling(&llm.Options{}); err != nil {
+			return fmt.Errorf("chat: %w", err)
+		}
+		return v.talk(ctx, c, talk{session: s, out: c.said()})
+	}
 	a, _, err := v.Source.open()
 	if err == nil {
 		err = lora.Merge(a.Model)
@@ -60,7 +74,11 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 	}
 	c.ignored(a.Ignored)
 	c.template(v.Source, a, v.Template)
-	t := talk{session: a.NewSession(), out: c.said()}
+	return v.talk(ctx, c, talk{session: sighted{a.NewSession(), a}, out: c.said()})
+}
+
+// talk asks the one question, or as many as there are.
+func (v chatCommand) talk(ctx context.Context, c console, t talk) error {
 	for _, name := range v.Image {
 		if err := t.show(name); err != nil {
 			return fmt.Errorf("chat: %w", err)
@@ -133,12 +151,13 @@ func (c console) ignored(fields []string) {
 
 // talk is a conversation.
 type talk struct {
-	session *connector.Session
+	session speaker
 	out     io.Writer
 
 	turns    []chat.Turn
 	pictures []*imaging.RGB
-	fresh    int // pictures that no turn names yet
+	names    []string // of their files
+	fresh    int      // pictures that no turn names yet
 }
 
 // show reads a picture for the next question.
@@ -147,7 +166,7 @@ func (t *talk) show(name string) error {
 	if err != nil {
 		return err
 	}
-	t.pictures = append(t.pictures, m)
+	t.pictures, t.names = append(t.pictures, m), append(t.names, name)
 	t.fresh++
 	return nil
 }
@@ -168,13 +187,32 @@ func (t *talk) say(ctx context.Context, text string) error {
 	return nil
 }
 
+// save writes the conversation as a sample of LLaVA's json, to a file that is not there yet.
+func (t *talk) save(name string) (err error) {
+	if len(t.turns) == 0 {
+		return errors.New("there is nothing to save yet")
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	sample := map[string]any{"id": "conversation", "conversations": t.turns}
+	if len(t.names) > 0 {
+		sample["image"] = t.names
+	}
+	e := json.NewEncoder(f)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode([]any{sample})
+}
+
 // loop talks until the input ends. Ctrl-C ends an answer, not the conversation.
 func (t *talk) loop(ctx context.Context, c console) error {
 	fmt.Fprintln(c.err, chatHelp)
-	lines := bufio.NewReader(c.in)
+	next := c.lines()
 	for {
-		fmt.Fprint(c.err, "> ")
-		line, err := readLine(lines)
+		line, err := next()
 		if err == io.EOF && line == "" {
 			return nil
 		} else if err != nil && err != io.EOF {
@@ -192,8 +230,12 @@ func (t *talk) loop(ctx context.Context, c console) error {
 			continue
 		case command == "/quit":
 			return nil
-		case command == "/clear":
-			t.turns, t.pictures, t.fresh = nil, nil, 0
+		case command == "/reset", command == "/clear":
+			t.turns, t.pictures, t.names, t.fresh = nil, nil, nil, 0
+		case command == "/system":
+			err = t.session.system(strings.TrimSpace(rest))
+		case command == "/save":
+			err = t.save(unquoted(strings.TrimSpace(rest)))
 		case command == "/image":
 			err = t.show(unquoted(strings.TrimSpace(rest)))
 		case strings.HasPrefix(line, "/"):

@@ -69,10 +69,15 @@ func (v serveCommand) open(dir string, c console) (opened, error) {
 		return opened{model: m, template: "none: embeddings only"}, err
 	}
 	from := source{Dir: dir, Base: v.Base, Tower: v.Tower, DType: v.DType, rounding: !v.Exact}
-	if from.adapted() || v.Base != "" || v.Tower != "" || llava.Describes(dir) {
+	if v.sees(from) {
 		return v.openVision(from, c)
 	}
 	return v.openLanguage(from, c)
+}
+
+// sees reports whether a source is a vision-language model.
+func (v serveCommand) sees(from source) bool {
+	return from.adapted() || v.Base != "" || v.Tower != "" || llava.Describes(from.Dir)
 }
 
 func (v serveCommand) openVision(from source, c console) (opened, error) {

@@ -23,6 +23,7 @@ type QFormerConfig struct {
 	InitializerRange        float64 `json:"initializer_range"`
 	LayerNormEps            float64 `json:"layer_norm_eps"`
 	PAD                     int     `json:"pad_token_id"`
+	DEC                     int     `json:"bos_token_id"`              // starts a caption in stage 1; −1: the vocabulary's last
 	CrossAttentionFrequency int     `json:"cross_attention_frequency"` // layers 0, f, 2f, … attend to the image
 	EncoderHiddenSize       int     `json:"encoder_hidden_size"`       // width of the image's features
 	Text                    bool    `json:"use_qformer_text_input"`    // BLIP-2: it reads text as well
@@ -41,7 +42,7 @@ func BertBase() QFormerConfig {
 	return QFormerConfig{ModelType: "blip_2_qformer", VocabSize: 30522, HiddenSize: 768, NumHiddenLayers: 12,
 		NumAttentionHeads: 12, IntermediateSize: 3072, HiddenAct: "gelu", HiddenDropout: 0.1, AttentionDropout: 0.1,
 		MaxPositionEmbeddings: 512, InitializerRange: 0.02, LayerNormEps: 1e-12, CrossAttentionFrequency: 2,
-		EncoderHiddenSize: 1408}
+		EncoderHiddenSize: 1408, DEC: -1}
 }
 
 // UnmarshalJSON reads a Q-Former's config with transformers' defaults, and validates it.
@@ -75,6 +76,8 @@ func (c *QFormerConfig) Validate() error {
 		}
 	}
 	switch {
+	case c.DEC < -1 || c.DEC >= c.VocabSize:
+		return fmt.Errorf("qformer bos_token_id %d is outside the vocabulary of %d", c.DEC, c.VocabSize)
 	case len(bad) > 0:
 		return fmt.Errorf("qformer config: out of range: %s", strings.Join(bad, ", "))
 	case c.HiddenSize%c.NumAttentionHeads != 0:

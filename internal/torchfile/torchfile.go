@@ -103,11 +103,16 @@ func (f *File) open() error {
 	return f.collect(v)
 }
 
-// collect takes the tensors out of the dictionary.
+// collect takes the tensors out of the dictionary, or out of one that is all that it holds, as {"model": …} of LAVIS.
 func (f *File) collect(v any) error {
 	d, ok := v.(*dict)
 	if !ok {
 		return fmt.Errorf("holds %s instead of a dict of tensors", kind(v))
+	}
+	if len(d.values) == 1 {
+		if inner, ok := d.values[0].(*dict); ok {
+			d = inner
+		}
 	}
 	for i, k := range d.keys {
 		name, ok := k.(string)

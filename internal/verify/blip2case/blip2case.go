@@ -14,6 +14,9 @@ import (
 // caseFile is case.json.
 type caseFile struct {
 	Folders    []string `json:"checkpoints"`
+	Also       []string // the same weights in LAVIS's names
+	Extra      string   // what transformers' layout has no place for
+	DEC        *int     `json:"bos_token_id"` // starts a caption in stage 1
 	Generation map[string]verify.Generation
 	Runs       map[string]traincase.Recorded
 }

@@ -13,13 +13,13 @@ import (
 
 func run(dir string) verify.Result {
 	return verify.Run(dir, map[string]verify.Task{"blip2_vision": Vision, "blip2_qformer": QFormer,
-		"blip2": Joined, "instructblip": Joined})
+		"blip2": Joined, "instructblip": Joined, "blip2_stage1": Stage1})
 }
 
 // The packages' own cases pass, whole.
 func TestRun(t *testing.T) {
-	for dir, least := range map[string]int{"vit/testdata/blip2_vision": 33, "connector/blip2/testdata/blip2_qformer": 91,
-		"connector/blip2/testdata/instructblip": 158} {
+	for dir, least := range map[string]int{"vit/testdata/blip2_vision": 33, "connector/blip2/testdata/blip2_stage1": 140,
+		"connector/blip2/testdata/instructblip": 85} {
 		r := run(filepath.Join("../../..", dir))
 		require.True(t, r.Pass(), "%s: %s", dir, r.Note)
 		require.GreaterOrEqual(t, len(r.Rows), least, dir)
@@ -32,8 +32,9 @@ func TestRunNotices(t *testing.T) {
 		{"vit/testdata/blip2_vision", `"hidden_act": "gelu"`, `"hidden_act": "quick_gelu"`, "hidden_states"},
 		{"vit/testdata/blip2_vision", `"num_attention_heads": 3`, `"num_attention_heads": 2`, "last_hidden_state"},
 		{"vit/testdata/blip2_vision", `"qkv_bias": true`, `"qkv_bias": false`, "load and compute"},
-		{"connector/blip2/testdata/blip2_qformer", `"cross_attention_frequency": 2`, `"cross_attention_frequency": 1`, "load and compute"},
-		{"connector/blip2/testdata/blip2_qformer", `"layer_norm_eps": 0.001`, `"layer_norm_eps": 0.002`, "text"},
+		{"connector/blip2/testdata/instructblip", `"cross_attention_frequency": 2`, `"cross_attention_frequency": 1`, "load and compute"},
+		{"connector/blip2/testdata/instructblip", `"num_attention_heads": 2`, `"num_attention_heads": 4`, "query_output"},
+		{"connector/blip2/testdata/blip2_stage1", `"layer_norm_eps": 0.001`, `"layer_norm_eps": 0.002`, "itg_logits"},
 	} {
 		dir := t.TempDir()
 		require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("../../..", c.dir))))

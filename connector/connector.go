@@ -27,6 +27,9 @@ type Instructed interface {
 	// Instruct returns the connector for views of which each comes with the token ids of its instruction, in the
 	// connector's own vocabulary. nil: without instructions. It panics if the connector cannot do without them.
 	Instruct(instructions [][]int32) Connector
+
+	// NeedsInstruction reports whether it cannot do without.
+	NeedsInstruction() bool
 }
 
 // Layout is what an image becomes on its way to the language model.

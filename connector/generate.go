@@ -37,6 +37,10 @@ func (m *VLM) Prompts(b Batch) (llm.Prompts, error) {
 		return llm.Prompts{}, err
 	}
 	p := llm.Prompts{Mask: b.Mask, Prefix: m.prefix(b)}
+	if e := m.encoderDecoder(); e != nil {
+		err := tensor.Catch(func() { p = m.encoded(e, b) })
+		return p, err
+	}
 	if err := tensor.Catch(func() {
 		tensor.Scope(func(s *tensor.Arena) {
 			b := b.In(s).frozen()
@@ -59,12 +63,6 @@ func (m *VLM) Prompts(b Batch) (llm.Prompts, error) {
 		p.Seen = append(p.Seen, seen)
 	}
 	return p, nil
-}
-
-// embedsAlone reports whether embeddings are all that a prompt tells the language model of its images.
-func (m *VLM) embedsAlone() bool {
-	_, attended := m.Connector.(Attended)
-	return !attended && !m.config.Prefix
 }
 
 // frozen is b with inputs of which nothing is recorded.

@@ -101,6 +101,10 @@ func (m *VLM) row(s Sample, max int) (row, error) {
 		}
 		r.ids, r.labels = r.ids[:max], r.labels[:max]
 	}
+	if m.encoderDecoder() != nil {
+		r.apart()
+		return r, nil
+	}
 	if r.supervised = supervised(r.labels); s.Labels == nil {
 		r.labels = nil
 	}
@@ -151,7 +155,14 @@ func (m *VLM) join(rows []row, left bool) (Batch, error) {
 		T, learns = max(T, len(r.ids)), learns || r.labels != nil
 	}
 	ids := slices.Repeat([]int32{int32(max(m.config.PAD, 0))}, B*T)
-	labels := slices.Repeat([]int32{tensor.IgnoreIndex}, B*T)
+	L, apart := T, m.encoderDecoder() != nil
+	if apart {
+		L = 1
+		for _, r := range rows {
+			L = max(L, len(r.labels))
+		}
+	}
+	labels := slices.Repeat([]int32{tensor.IgnoreIndex}, B*L)
 	b.Mask, b.Positions = make([]int32, B*T), make([]int32, B*T)
 	var pixels, features []float32
 	var shape []int // of features
@@ -161,7 +172,11 @@ func (m *VLM) join(rows []row, left bool) (Batch, error) {
 			at += T - len(r.ids)
 		}
 		copy(ids[at:], r.ids)
-		copy(labels[at:], r.labels)
+		if apart {
+			copy(labels[i*L:], r.labels)
+		} else {
+			copy(labels[at:], r.labels)
+		}
 		for t := range r.ids {
 			b.Mask[at+t], b.Positions[at+t] = 1, int32(t)
 		}
@@ -190,7 +205,7 @@ func (m *VLM) join(rows []row, left bool) (Batch, error) {
 	}
 	b.IDs = tensor.WrapInts(ids, B, T)
 	if learns {
-		b.Labels = tensor.WrapInts(labels, B, T)
+		b.Labels = tensor.WrapInts(labels, B, L)
 	}
 	switch S := v.ImageSize; {
 	case len(features) > 0 && len(pixels) > 0:

@@ -53,8 +53,13 @@ func New(v vit.Tower, p Connector, l llm.Model, c Config) (*VLM, error) {
 // Config describes how the parts are joined.
 func (m *VLM) Config() Config { return m.config }
 
-// Hidden runs the whole model up to the final norm: [B, T, C].
-func (m *VLM) Hidden(b Batch) *tensor.Tensor { return m.Language.Hidden(m.input(b)) }
+// Hidden runs the whole model up to the final norm: [B, T, C]. Of an encoder-decoder, T is the labels'.
+func (m *VLM) Hidden(b Batch) *tensor.Tensor {
+	if e := m.encoderDecoder(); e != nil && b.Labels != nil {
+		return e.Hidden(m.decoderInput(e, b, b.Labels.Dim(1)))
+	}
+	return m.Language.Hidden(m.input(b))
+}
 
 // input is what the language model reads.
 func (m *VLM) input(b Batch) llm.Input {
@@ -73,7 +78,12 @@ func (m *VLM) input(b Batch) llm.Input {
 }
 
 // Loss is the mean cross-entropy of the next supervised token.
-func (m *VLM) Loss(b Batch) *tensor.Tensor { return llm.Loss(m.Language, m.input(b), b.Labels) }
+func (m *VLM) Loss(b Batch) *tensor.Tensor {
+	if e := m.encoderDecoder(); e != nil {
+		return m.decoderLoss(e, b)
+	}
+	return llm.Loss(m.Language, m.input(b), b.Labels)
+}
 
 // SetRecompute says whether training keeps only the inputs of each block, in both parts.
 func (m *VLM) SetRecompute(on bool) {

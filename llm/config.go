@@ -50,6 +50,8 @@ type Config struct {
 	NoFinalNorm bool // OPT: no norm behind the last block
 	EmbedDim    int  // OPT: width of token embeddings (word_embed_proj_dim); 0: HiddenSize
 
+	T5 T5Config // T5: what it has beside the fields above
+
 	// Departures for small models trained from nothing, all about how weights start; zero values are transformers'.
 	// They are kept in config.json under names that begin with gollava.
 	InitStd      float64 // of all weights; 0: 0.02

@@ -62,6 +62,10 @@ func family(modelType string, extra []Family) (Family, error) {
 	if f, ok := Lookup(modelType, extra...); ok {
 		return f, nil
 	}
+	if modelType == t5Type {
+		return Family{}, errors.New("model_type \"t5\" is an encoder-decoder, where a decoder is expected: T5 is " +
+			"the language model of a BLIP-2")
+	}
 	var names []string
 	for _, f := range append(extra[:len(extra):len(extra)], Families()...) {
 		names = append(names, f.Type)

@@ -33,8 +33,8 @@ type optFile struct {
 	BOS              *int      `json:"bos_token_id"`
 	EOS              EndTokens `json:"eos_token_id"`
 	PAD              *int      `json:"pad_token_id"`
-	DType            string    `json:"dtype"`
-	TorchDType       string    `json:"torch_dtype"`
+	DType            string    `json:"dtype,omitempty"`
+	TorchDType       string    `json:"torch_dtype,omitempty"`
 }
 
 const optNormEps = 1e-5 // torch's default, which no config says

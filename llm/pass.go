@@ -235,7 +235,11 @@ func (p *Pass) Rotate(x *tensor.Tensor) *tensor.Tensor {
 // Attend is self-attention of queries [B, T, H, D] over keys and values [B, T, G, D], as [tensor.Attention] defines
 // it: it rotates q and k, adds k and v to the cache, attends to all that row b holds within the pass's mask and the
 // layer's window, and returns the heads side by side, [B, T, H·D], 0 at padding.
-func (p *Pass) Attend(q, k, v *tensor.Tensor) *tensor.Tensor {
+func (p *Pass) Attend(q, k, v *tensor.Tensor) *tensor.Tensor { return p.AttendBiased(q, k, v, nil) }
+
+// AttendBiased is [Pass.Attend] with a bias of the scores: bias(T, keys), [1, H, T, keys], is that of T queries which
+// are the last of the keys, as relative positions have it. nil: none.
+func (p *Pass) AttendBiased(q, k, v *tensor.Tensor, bias func(T, keys int) *tensor.Tensor) *tensor.Tensor {
 	B, T, H, D := q.Dims4()
 	q, k = p.Rotate(q), p.Rotate(k)
 	c := tensor.AttentionConfig{Causal: true, Scale: p.c.Scale, Cap: p.c.Cap, Slopes: p.c.Slopes}
@@ -252,9 +256,12 @@ func (p *Pass) Attend(q, k, v *tensor.Tensor) *tensor.Tensor {
 			from, to := p.real(b)
 			p.in.Cache.rows[b].append(p.layer, k, v, b, from, to)
 		}
+		if bias != nil {
+			c.Bias = bias(T, T)
+		}
 		return tensor.Attention(q, k, v, c).Reshape(B, T, H*D)
 	}
-	if p.in.Start == nil && p.in.End == nil && p.in.Prefix == nil {
+	if p.in.Start == nil && p.in.End == nil && p.in.Prefix == nil && bias == nil {
 		ks, vs, keys := make([]*tensor.Tensor, B), make([]*tensor.Tensor, B), make([]int, B)
 		for b, s := range p.in.Cache.rows {
 			ks[b], vs[b], keys[b] = s.append(p.layer, k, v, b, 0, T)
@@ -267,7 +274,9 @@ func (p *Pass) Attend(q, k, v *tensor.Tensor) *tensor.Tensor {
 			c.Prefix = p.in.Prefix[b : b+1]
 		}
 		k, v, keys := p.in.Cache.rows[b].append(p.layer, k, v, b, from, to)
-		c.Keys = keys
+		if c.Keys = keys; bias != nil {
+			c.Bias = bias(to-from, keys)
+		}
 		return tensor.Attention(q, k, v, c)
 	})
 }

@@ -107,6 +107,9 @@ func (x *Connector) Instruct(instructions [][]int32) connector.Connector {
 	return &y
 }
 
+// NeedsInstruction implements [connector.Instructed].
+func (x *Connector) NeedsInstruction() bool { return x.config.Instructed() }
+
 // Forward implements [connector.Connector]: features [V, N, D] to tokens [V·Q, C].
 func (x *Connector) Forward(features *tensor.Tensor, _ []imaging.Size) *tensor.Tensor {
 	y := x.Projection.Forward(x.Query(features)) // [V, Q, C]

@@ -28,7 +28,7 @@ type Config struct {
 func (c Config) Instructed() bool { return c.QFormer.instructed() }
 
 // families are the language models beside package llm's decoders.
-func families() []llm.Family { return nil }
+func families() []llm.Family { return []llm.Family{llm.T5Family()} }
 
 // modelFile is config.json.
 type modelFile struct {

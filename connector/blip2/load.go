@@ -62,6 +62,11 @@ func Canonical(name string) (string, bool) {
 	if strings.HasSuffix(name, ".position_ids") || strings.HasSuffix(name, "rotary_emb.inv_freq") {
 		return "", false
 	}
+	switch name { // T5's embedding under its other names, and a bias that its cross-attention does not use
+	case "language_model.encoder.embed_tokens.weight", "language_model.decoder.embed_tokens.weight",
+		"language_model.decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight":
+		return "", false
+	}
 	if tail, ok := strings.CutPrefix(name, "vision_model."); ok && !strings.HasPrefix(tail, "post_layernorm.") {
 		return "vision_tower." + tail, true
 	}

@@ -2,6 +2,7 @@ package connector
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,6 +28,11 @@ type Assistant struct {
 	Processor *imaging.Processor
 	Template  chat.Template
 	Marks     bool // <im_start> and <im_end> stand around the pictures in the text (LLaVA's mm_use_im_start_end)
+
+	Leading bool // images stand before all text, its first token too, as in BLIP-2
+
+	// Instruction reads the last question for an [Instructed] connector; nil: it reads none.
+	Instruction *tokenizer.Tokenizer
 
 	// Options of generation, first those of the checkpoint. Zero: greedy, 512 tokens. Decode and OnToken are the
 	// assistant's own.
@@ -122,7 +128,11 @@ func (a *Assistant) Prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, 
 	if err != nil {
 		return Sample{}, err
 	}
-	return a.sample(ids, pictures)
+	x, err := a.sample(ids, pictures)
+	if err == nil && a.Instruction != nil {
+		x.Instruction = a.Instruction.Wrap(a.Instruction.Encode(withoutImages(turns[len(turns)-1].Value)))
+	}
+	return x, err
 }
 
 // sample is a prompt with its images prepared.
@@ -137,6 +147,9 @@ func (a *Assistant) sample(ids []int32, pictures []*imaging.RGB) (Sample, error)
 // Sample tokenizes a conversation with its answers, which are what is learnt of it, and prepares its images: pictures
 // are those of the turns' <image>s, in order. [VLM.Splice] makes batches of samples.
 func (a *Assistant) Sample(turns []chat.Turn, pictures []*imaging.RGB) (Sample, error) {
+	if a.Leading {
+		return Sample{}, errLeading
+	}
 	t, err := a.Template.Train(a.Tokenizer, turns, chat.Options{Pictures: len(pictures) > 0, Marks: a.Marks})
 	x := Sample{Name: "sample", IDs: t.IDs, Labels: t.Labels}
 	if err != nil {
@@ -173,9 +186,20 @@ func (a *Assistant) PromptIDs(turns []chat.Turn, images bool) ([]int32, error) {
 			turns[i].Value = strings.ReplaceAll(turns[i].Value, chat.ImageToken, chat.ImageStart+chat.ImageToken+chat.ImageEnd)
 		}
 	}
+	var leading []int32
+	for i := range turns {
+		if a.Leading && images {
+			n := strings.Count(turns[i].Value, chat.ImageToken)
+			leading = append(leading, slices.Repeat([]int32{chat.ImageIndex}, n)...)
+			turns[i].Value = withoutImages(turns[i].Value)
+		}
+	}
 	spans, err := a.Template.Spans(turns)
 	if err != nil {
 		return nil, fmt.Errorf("reply: %w", err)
+	}
+	if a.Leading {
+		return append(leading, a.Template.Encode(a.Tokenizer, spans, chat.Options{}).IDs...), nil
 	}
 	return a.Template.Encode(a.Tokenizer, spans, chat.Options{Pictures: images}).IDs, nil
 }
@@ -213,3 +237,12 @@ func (s *speech) end() error {
 	}
 	return s.pass(s.until.Rest())
 }
+
+// withoutImages is text without its <image>s and the line breaks behind them.
+func withoutImages(text string) string {
+	return strings.ReplaceAll(strings.ReplaceAll(text, chat.ImageToken+"\n", ""), chat.ImageToken, "")
+}
+
+// errLeading is what a set of conversations meets on a model whose images stand before all text.
+var errLeading = errors.New("a model whose images stand before all text, and may read the instruction, learns from " +
+	"samples that are put together by hand: see VLM.Splice")

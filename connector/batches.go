@@ -49,6 +49,9 @@ func (a *Assistant) Batches(set data.Set, images data.Source, o BatchOptions) (*
 			return nil, fmt.Errorf("batches: the image processor does not fit the model: %w", err)
 		}
 	}
+	if a.Leading {
+		return nil, errLeading
+	}
 	b := &Batches{assistant: a, images: images, options: o}
 	var err error
 	b.loader, err = data.NewLoader(set, data.LoaderConfig[row]{Batch: o.Batch, Order: o.Order, Skip: o.Skip, Prepare: b.prepare})

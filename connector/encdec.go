@@ -5,8 +5,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// A language model that reads with an encoder (T5) gets images and prompt there, in the batch's IDs. The batch's Labels,
-// of a length of their own, are what its decoder is to write: logits of position t are scored against label t.
+// A language model that reads with an encoder (T5) gets images and prompt there, in the batch's IDs. The batch's
+// Labels, of a length of their own, are what its decoder is to write: logits of position t are scored against label t.
 
 // encoderDecoder is the language model if it is one, else nil.
 func (m *VLM) encoderDecoder() llm.EncoderDecoder {

@@ -12,7 +12,8 @@ import (
 // T5Family is the family of T5 and Flan-T5, which are no decoders alone and hence none of [Families]: pass it to
 // [ReadConfig] and [Load]. The model is a *[T5].
 func T5Family() Family {
-	return Family{Type: t5Type, Architecture: "T5ForConditionalGeneration", Template: "plain", Read: readT5, Write: writeT5,
+	return Family{Type: t5Type, Architecture: "T5ForConditionalGeneration", Template: "plain", Read: readT5,
+		Write: writeT5,
 		New: func(r *rand.Rand, c Config) (Model, error) {
 			if err := c.T5.validate(); err != nil {
 				return nil, err

@@ -23,7 +23,7 @@ type QFormerConfig struct {
 	InitializerRange        float64 `json:"initializer_range"`
 	LayerNormEps            float64 `json:"layer_norm_eps"`
 	PAD                     int     `json:"pad_token_id"`
-	DEC                     int     `json:"bos_token_id"`              // starts a caption in stage 1; −1: the vocabulary's last
+	DEC                     int     `json:"bos_token_id"`              // [DEC]; −1: the last id
 	CrossAttentionFrequency int     `json:"cross_attention_frequency"` // layers 0, f, 2f, … attend to the image
 	EncoderHiddenSize       int     `json:"encoder_hidden_size"`       // width of the image's features
 	Text                    bool    `json:"use_qformer_text_input"`    // BLIP-2: it reads text as well

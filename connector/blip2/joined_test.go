@@ -57,7 +57,8 @@ func samples(m *connector.VLM, learn bool) []connector.Sample {
 	var all []connector.Sample
 	for _, ids := range [][]int32{{chat.ImageIndex, 3, 9, 7, 11, 5}, {chat.ImageIndex, 3, 8, 4}} {
 		s := connector.Sample{IDs: ids, Instruction: []int32{1, 6, 7}[:len(ids)/2],
-			Images: []connector.Image{{Pixels: imaging.Pixels{N: 1, H: S, W: S, Data: tensor.Randn(r, 1, 3*S*S).Data()}}}}
+			Images: []connector.Image{{Pixels: imaging.Pixels{N: 1, H: S, W: S,
+				Data: tensor.Randn(r, 1, 3*S*S).Data()}}}}
 		if learn {
 			s.Labels = append([]int32{tensor.IgnoreIndex, tensor.IgnoreIndex}, ids[2:]...)
 		}
@@ -185,14 +186,16 @@ func TestRefusals(t *testing.T) {
 		return dir
 	}
 	for _, c := range []struct{ from, old, new, says string }{
-		{"instructblip", `"model_type": "instructblip"`, `"model_type": "instructblipvideo"`, `"instructblipvideo" is not supported`},
+		{"instructblip", `"model_type": "instructblip"`, `"model_type": "instructblipvideo"`,
+			`"instructblipvideo" is not supported`},
 		{"instructblip", `"model_type": "llama"`, `"model_type": "bart"`, `text_config: model_type "bart" is not supported`},
 		{"instructblip", `"hidden_act": "gelu"`, `"hidden_act": "tanh"`, `hidden_act "tanh" is not supported`},
 		{"instructblip", `"num_query_tokens": 4`, `"num_query_tokens": 0`, "num_query_tokens 0 is out of range"},
 		{"instructblip", `"num_query_tokens": 4`, `"num_query_tokens": 5`, "query_tokens"},
 		{"instructblip", `"image_token_index": 55`, `"image_token_index": 77`, "image_token_index 77"},
 		{"blip2-t5", `"feed_forward_proj": "gated-gelu"`, `"feed_forward_proj": "gated-tanh"`, `"tanh" is not supported`},
-		{"blip2-t5", `"relative_attention_num_buckets": 8`, `"relative_attention_num_buckets": 0`, "relative_attention_num_buckets 0"},
+		{"blip2-t5", `"relative_attention_num_buckets": 8`, `"relative_attention_num_buckets": 0`,
+			"relative_attention_num_buckets 0"},
 	} {
 		_, err := blip2.Load(edited(c.from, c.old, c.new), blip2.LoadOptions{})
 		require.ErrorContains(t, err, c.says)

@@ -25,6 +25,8 @@ import (
 type chatCommand struct {
 	Source      source   `embed:""`
 	Image       []string `short:"i" help:"A picture to begin with; may be given again."`
+	Video       string   `help:"A video to ask one question about, with --ask: GIF, WebP, MJPEG in AVI, a folder of frames, or what ffmpeg reads."`
+	Frames      int      `default:"8" help:"Frames of the video that the model sees."`
 	Ask         *string  `help:"Ask this one question, print the answer and end."`
 	Template    string   `help:"Conversation template, a name such as vicuna_v1; default: what the model was trained with."`
 	MaxTokens   *int     `help:"Tokens of an answer at most; default: what generation_config.json says, else 512."`
@@ -52,6 +54,9 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 	if s, ok, err := v.language(c); err != nil {
 		return fmt.Errorf("chat: %w", err)
 	} else if ok {
+		if v.Video != "" {
+			return fmt.Errorf("chat: --video: %s is a plain language model, which sees nothing", v.Source.Dir)
+		}
 		if err := v.sampling(&llm.Options{}); err != nil {
 			return fmt.Errorf("chat: %w", err)
 		}
@@ -74,7 +79,23 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 	}
 	c.ignored(a.Ignored)
 	c.template(v.Source, a, v.Template)
+	if v.Video != "" {
+		return v.askVideo(ctx, c, a)
+	}
 	return v.talk(ctx, c, talk{session: sighted{a.NewSession(), a}, out: c.said()})
+}
+
+// askVideo asks the one question about the video.
+func (v chatCommand) askVideo(ctx context.Context, c console, a *connector.Assistant) error {
+	if v.Ask == nil || strings.TrimSpace(*v.Ask) == "" || len(v.Image) > 0 {
+		return fmt.Errorf("chat: --video is for one question: give it with --ask, and no --image")
+	}
+	answer, err := a.AskVideo(ctx, *v.Ask, v.Video, v.Frames)
+	if err != nil {
+		return fmt.Errorf("chat: %w", err)
+	}
+	_, err = fmt.Fprintln(c.said(), answer)
+	return err
 }
 
 // talk asks the one question, or as many as there are.

@@ -8,7 +8,7 @@ import (
 	"io"
 )
 
-// gifFrame is the first frame of a GIF: where it lies on the screen and what is needed to decode it.
+// gifFrame is a frame of a GIF: where it lies on the screen and what is needed to decode it.
 type gifFrame struct {
 	screenW, screenH int
 	x, y, w, h       int
@@ -16,6 +16,8 @@ type gifFrame struct {
 	interlaced       bool
 	fill             byte // index around the frame: the transparent one, or 0
 	literal          int  // LZW literal width in bits
+	transparent      bool // fill is the transparent index
+	disposal         int  // of the frame when the next comes: 2 clears it, 3 takes it back
 	data             []byte
 }
 
@@ -98,35 +100,48 @@ func decodeGIF(data []byte, _ Limits) (*RGB, error) {
 	if err != nil {
 		return nil, err
 	}
+	m := New(max(f.screenW, f.x+f.w), max(f.screenH, f.y+f.h))
+	m.Fill(f.colour(f.fill))
+	return m, f.draw(m, false)
+}
+
+// colour is the palette's.
+func (f *gifFrame) colour(i byte) (c [3]byte) {
+	if f.palette == nil {
+		c = [3]byte{i, i, i}
+	} else if 3*int(i) < len(f.palette) {
+		c = [3]byte(f.palette[3*int(i):])
+	}
+	return c
+}
+
+// draw decodes the frame onto m. over leaves what is below transparent pixels.
+func (f *gifFrame) draw(m *RGB, over bool) error {
 	if f.literal < 1 || f.literal > 8 {
-		return nil, fail(Corrupt, "LZW codes of %d bits", f.literal)
+		return fail(Corrupt, "LZW codes of %d bits", f.literal)
 	}
 	var table [256][3]byte
 	for i := range table {
-		if f.palette == nil {
-			table[i] = [3]byte{byte(i), byte(i), byte(i)}
-		} else if 3*i < len(f.palette) {
-			table[i] = [3]byte(f.palette[3*i:])
-		}
+		table[i] = f.colour(byte(i))
 	}
-	m := New(max(f.screenW, f.x+f.w), max(f.screenH, f.y+f.h))
-	m.Fill(table[f.fill])
-
 	r := lzw.NewReader(&blocks{data: f.data}, lzw.LSB, f.literal)
 	defer r.Close()
 	line := make([]byte, f.w)
 	for _, pass := range passes(f.interlaced) {
 		for y := pass.first; y < f.h; y += pass.step {
 			if _, err := io.ReadFull(r, line); err != nil {
-				return nil, gifError(err)
+				return gifError(err)
 			}
 			dst := m.row(f.y + y)[3*f.x:]
 			for x, i := range line {
+				if over && f.transparent && i == f.fill {
+					continue
+				}
 				copy(dst[3*x:3*x+3], table[i][:])
 			}
 		}
 	}
-	return m, nil
+	return nil
 }
 
 type pass struct{ first, step int }

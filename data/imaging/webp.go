@@ -198,3 +198,45 @@ func mixWebP(near, beside, far, diagonal byte) int {
 }
 
 func clipWebP(v int) byte { return byte(min(max(v>>6, 0), 255)) }
+
+// within decodes the frame, whose size is held against the limits and its canvas.
+func (f *webpFile) within(l Limits) (*RGB, error) {
+	if f.lossy == nil && f.lossless == nil {
+		return nil, fail(Corrupt, "it holds no pixels")
+	}
+	w, h, err := f.frameSize()
+	if err == nil {
+		err = l.check(w, h)
+	}
+	if err == nil && (f.x+w > f.w || f.y+h > f.h) {
+		err = fail(BadHeader, "%d×%d pixels at (%d, %d) on a canvas of %d×%d", w, h, f.x, f.y, f.w, f.h)
+	}
+	if err != nil {
+		return nil, err
+	}
+	m, err := f.frame()
+	return m, webpError(err)
+}
+
+// layOn puts the decoded frame m onto the canvas: in the place of what is there, or over it, where its lossless pixels
+// are transparent.
+func (f *webpFile) layOn(canvas, m *RGB, over bool) error {
+	if !over || f.lossless == nil {
+		canvas.Paste(m, f.x, f.y)
+		return nil
+	}
+	src, err := vp8l.Decode(bytes.NewReader(f.lossless))
+	if err != nil {
+		return webpError(err)
+	}
+	for y := range m.H {
+		for x := range m.W {
+			_, _, _, a := src.At(x, y).RGBA()
+			dst := canvas.Pix[3*((f.y+y)*canvas.W+f.x+x):]
+			for c, v := range m.Pix[3*(y*m.W+x):][:3] {
+				dst[c] = byte((int(v)*int(a) + int(dst[c])*(0xffff-int(a)) + 0x7fff) / 0xffff)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package imaging_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/data/imaging"
+)
+
+func TestSampleFrames(t *testing.T) {
+	require.Equal(t, []int{0, 2, 5, 7}, imaging.SampleFrames(10, 4))
+	require.Equal(t, []int{0, 1, 2}, imaging.SampleFrames(3, 8))
+	require.Empty(t, imaging.SampleFrames(0, 8))
+}
+
+var palette = color.Palette{color.RGBA{0, 0, 0, 0}, color.RGBA{255, 0, 0, 255}, color.RGBA{0, 255, 0, 255}, color.RGBA{0, 0, 255, 255}}
+
+// moving is a GIF of 7×5 pixels: red, then a green dot that moves one to the right in each frame.
+func moving(t *testing.T, frames int, disposal byte) []byte {
+	g := &gif.GIF{Config: image.Config{ColorModel: palette, Width: 7, Height: 5}}
+	for i := range frames {
+		m := image.NewPaletted(image.Rect(0, 0, 7, 5), palette)
+		for j := range m.Pix {
+			if i == 0 {
+				m.Pix[j] = 1
+			}
+		}
+		m.SetColorIndex(i, 2, 2)
+		g.Image, g.Delay, g.Disposal = append(g.Image, m), append(g.Delay, 4), append(g.Disposal, disposal)
+	}
+	var b bytes.Buffer
+	require.NoError(t, gif.EncodeAll(&b, g))
+	return b.Bytes()
+}
+
+func write(t *testing.T, name string, data []byte) string {
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, data, 0o600))
+	return path
+}
+
+// row2 writes the third row of each frame as letters.
+func row2(frames []*imaging.RGB) (rows []string) {
+	for _, m := range frames {
+		s := ""
+		for x := range m.W {
+			p := m.Pix[3*(2*m.W+x):][:3]
+			s += map[[3]byte]string{{255, 0, 0}: "r", {0, 255, 0}: "g", {0, 0, 255}: "b", {0, 0, 0}: "."}[[3]byte(p)]
+		}
+		rows = append(rows, s)
+	}
+	return rows
+}
+
+func TestAnimatedGIF(t *testing.T) {
+	read := func(data []byte, n int) ([]*imaging.RGB, error) {
+		return imaging.OpenVideo(t.Context(), write(t, "a.gif", data), n, imaging.Options{})
+	}
+	frames, err := read(moving(t, 4, gif.DisposalNone), 4)
+	require.NoError(t, err)
+	require.Equal(t, []string{"grrrrrr", "ggrrrrr", "gggrrrr", "ggggrrr"}, row2(frames))
+	frames, err = read(moving(t, 4, gif.DisposalPrevious), 2)
+	require.NoError(t, err)
+	require.Equal(t, []string{"grrrrrr", "..g...."}, row2(frames))
+	frames, err = read(moving(t, 5, gif.DisposalNone), 99)
+	require.NoError(t, err)
+	require.Len(t, frames, 5)
+
+	whole := moving(t, 4, gif.DisposalNone)
+	_, err = read(whole[:len(whole)*2/3], 4)
+	require.ErrorIs(t, err, imaging.Truncated)
+	require.ErrorContains(t, err, "frame 2")
+	broken := bytes.Clone(whole)
+	at := bytes.LastIndexByte(broken, 0x2c) // of the last frame: its LZW data
+	for i := at + 11; i < len(broken)-2; i++ {
+		broken[i] = 0xff
+	}
+	_, err = read(broken, 4)
+	require.Error(t, err)
+	_, err = read(whole, 0)
+	require.ErrorContains(t, err, "0 frames: 1 to 4096 are possible")
+	_, err = imaging.OpenVideo(t.Context(), write(t, "a.gif", whole), 4,
+		imaging.Options{Limits: imaging.Limits{Pixels: 34}})
+	require.ErrorIs(t, err, imaging.TooLarge)
+	_, err = imaging.OpenVideo(t.Context(), write(t, "a.gif", moving(t, 5, 0)), 5, imaging.Options{Limits: imaging.Limits{Pixels: 35}})
+	require.ErrorContains(t, err, "5 frames of 7×5 pixels: 140 pixels are allowed in all")
+}
+
+// The frames are Pillow's, byte for byte: first digits of their SHA-256.
+func TestAnimatedWebP(t *testing.T) {
+	frames, err := imaging.OpenVideo(t.Context(), "testdata/images/webp-animated.webp", 9, imaging.Options{})
+	require.NoError(t, err)
+	var got []string
+	for _, m := range frames {
+		got = append(got, fmt.Sprintf("%.8x", sha256.Sum256(m.Pix)))
+	}
+	require.Equal(t, []string{"d2d9678d2d5d9f1c", "6c3632679f1db6d5", "ffe60635b74dec9e"}, got)
+	whole, err := os.ReadFile("testdata/images/webp-animated.webp")
+	require.NoError(t, err)
+	_, err = imaging.OpenVideo(t.Context(), write(t, "a.webp", whole[:len(whole)-30]), 9, imaging.Options{})
+	require.ErrorIs(t, err, imaging.Truncated)
+	require.ErrorContains(t, err, "frame 2")
+}
+
+func TestFolderOfFrames(t *testing.T) {
+	dir := t.TempDir()
+	for i := range 5 {
+		m := image.NewRGBA(image.Rect(0, 0, 3, 2))
+		m.Set(0, 0, color.RGBA{uint8(10 * i), 0, 0, 255})
+		var b bytes.Buffer
+		require.NoError(t, gif.Encode(&b, m, nil))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, fmt.Sprintf("%03d.gif", i)), b.Bytes(), 0o600))
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "notes.txt"), []byte("x"), 0o600))
+	frames, err := imaging.OpenVideo(t.Context(), dir, 5, imaging.Options{})
+	require.NoError(t, err)
+	require.Len(t, frames, 5)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "001.gif"), []byte("GIF89a"), 0o600))
+	_, err = imaging.OpenVideo(t.Context(), dir, 5, imaging.Options{})
+	require.ErrorContains(t, err, "001.gif")
+	_, err = imaging.OpenVideo(t.Context(), t.TempDir(), 5, imaging.Options{})
+	require.ErrorContains(t, err, "the folder holds no picture")
+}
+
+func chunk(kind string, body []byte) []byte {
+	b := binary.LittleEndian.AppendUint32([]byte(kind), uint32(len(body)))
+	b = append(b, body...)
+	if len(body)%2 == 1 {
+		b = append(b, 0)
+	}
+	return b
+}
+
+func TestMotionJPEG(t *testing.T) {
+	var movi []byte
+	var first []byte
+	for i := range 6 {
+		m := image.NewGray(image.Rect(0, 0, 16, 8))
+		for j := range m.Pix {
+			m.Pix[j] = uint8(40 * i)
+		}
+		var b bytes.Buffer
+		require.NoError(t, jpeg.Encode(&b, m, nil))
+		frame := b.Bytes()
+		at := bytes.Index(frame, []byte{0xff, 0xc4}) // the standard's tables, which MJPEG leaves out
+		size := 2 + int(binary.BigEndian.Uint16(frame[at+2:]))
+		if i == 0 {
+			first = frame
+		}
+		frame = append(bytes.Clone(frame[:at]), frame[at+size:]...)
+		movi = append(movi, chunk("00dc", frame)...)
+		movi = append(movi, chunk("01wb", []byte{1, 2, 3})...)
+	}
+	header := chunk("LIST", append([]byte("strl"), chunk("strh", append([]byte("vidsMJPG"), make([]byte, 48)...))...))
+	header = chunk("LIST", append([]byte("hdrl"), header...))
+	body := append(append([]byte("AVI "), header...), chunk("LIST", append([]byte("movi"), movi...))...)
+	data := chunk("RIFF", body)
+	frames, err := imaging.OpenVideo(t.Context(), write(t, "a.avi", data), 3, imaging.Options{})
+	require.NoError(t, err)
+	require.Len(t, frames, 3)
+	for i, m := range frames {
+		require.InDelta(t, 80*i, m.Pix[0], 1)
+	}
+	whole, err := imaging.Decode(first, imaging.Options{})
+	require.NoError(t, err)
+	require.Equal(t, whole.Pix, frames[0].Pix)
+	_, err = imaging.OpenVideo(t.Context(), write(t, "a.avi", data[:len(data)-40]), 3, imaging.Options{})
+	require.ErrorIs(t, err, imaging.Truncated)
+}
+
+// What is none of these goes to ffmpeg, or to an error that says what can be done without it.
+func TestOtherContainers(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	_, err := imaging.OpenVideo(t.Context(), write(t, "a.mp4", []byte("\x00\x00\x00\x18ftypmp42....")), 3, imaging.Options{})
+	require.ErrorIs(t, err, imaging.Unsupported)
+	require.ErrorContains(t, err, "ffmpeg must be on the path")
+	_, err = imaging.OpenVideo(t.Context(), write(t, "a.mp4", nil), 3, imaging.Options{})
+	require.ErrorIs(t, err, imaging.Empty)
+}

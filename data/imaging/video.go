@@ -179,7 +179,11 @@ func animatedGIF(data []byte, n int, o Options) ([]*RGB, error) {
 		switch f.disposal {
 		case 2:
 			patch := New(f.w, f.h)
-			patch.Fill(list[0].colour(list[0].fill))
+			ground := data[11] // the background's index, as Pillow has it
+			if f.transparent {
+				ground = f.fill
+			}
+			patch.Fill(f.colour(ground))
 			canvas.Paste(patch, f.x, f.y)
 		case 3:
 			canvas = before

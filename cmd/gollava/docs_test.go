@@ -30,11 +30,15 @@ var elsewhere = map[string]string{
 	"go test ./examples/quickstart": "hours",
 	"curl ":                         "a server; TestServe and TestTwentyOfTwenty ask one",
 	"-d '":                          "the rest of curl's line",
+	"gollava embed":                 "needs a trained ImageBind; TestEmbed runs it on a tiny one",
+	"gollava segment":               "needs a trained SEEM; TestSegment runs it on a tiny one",
+	"go run ./examples/imagebind":   "a minute; its test runs it",
+	"go run ./examples/seem":        "a minute; its test runs it",
 }
 
 // pages are run in this order, in one folder.
 var pages = []string{"README.md", "CONTRIBUTING.md", "docs/fine-tune.md", "docs/continue.md", "docs/export.md", "docs/evaluate.md", "docs/quantised.md",
-	"docs/serve.md", "docs/embed.md", "docs/cluster.md", "docs/fidelity.md", "docs/results.md"}
+	"docs/serve.md", "docs/embed.md", "docs/embed-and-segment.md", "docs/cluster.md", "docs/fidelity.md", "docs/results.md"}
 
 // TestDocs runs the commands of README and docs as they are printed, with tiny models under the names that they use.
 // docs/instruction-data.md is TestWalk's.

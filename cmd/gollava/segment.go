@@ -178,7 +178,7 @@ func (s segmentCommand) Run(c console) error {
 		return err
 	})
 	if err == nil {
-		c.next("look at %s", quoted(s.Out))
+		fmt.Fprintf(c.err, "written: %s\n", quoted(s.Out))
 	}
 	return err
 }

@@ -39,6 +39,7 @@ var elsewhere = map[string]string{
 // pages are run in this order, in one folder.
 var pages = []string{"README.md", "CONTRIBUTING.md", "docs/fine-tune.md", "docs/continue.md", "docs/export.md", "docs/evaluate.md", "docs/quantised.md",
 	"docs/serve.md", "docs/embed.md", "docs/embed-and-segment.md", "docs/cluster.md", "docs/fidelity.md", "docs/results.md"}
+	"docs/serve.md", "docs/embed.md", "docs/draw.md", "docs/cluster.md", "docs/fidelity.md", "docs/results.md"}
 
 // TestDocs runs the commands of README and docs as they are printed, with tiny models under the names that they use.
 // docs/instruction-data.md is TestWalk's.
@@ -101,6 +102,7 @@ func toyWorld(t *testing.T, root, dir string) {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join("clip-vit-base-patch32", filepath.Base(name)), raw, 0o666))
 	}
+	require.NoError(t, os.Symlink(painter(t), "gligen-1-4-generation-text-box"))
 	for name, to := range map[string]string{"llava-1.5-7b-hf": "run/model", "picture.png": "images/00.png", "cat.jpg": "images/01.png",
 		"mmproj-of-other.gguf": "mmproj-other.gguf"} {
 		require.NoError(t, os.Symlink(to, name))

@@ -1,5 +1,6 @@
 // Command gligen trains a text-to-image model from nothing on the world of coloured shapes, and then teaches it to put
 // things into boxes, as GLIGEN does: new gated layers are added, which at first change nothing, and only these train.
+// What was reached, which does not include boxes, is in docs/draw.md.
 //
 //	go run ./examples/gligen            both stages, with scores and contact sheets; goes on where it was stopped
 //	go run ./examples/gligen -smoke     the same in half a minute, which learns nothing

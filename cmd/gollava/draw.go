@@ -22,23 +22,23 @@ import (
 type drawCommand struct {
 	Model     string   `arg:"" help:"Folder of a text-to-image model as diffusers writes it: Stable Diffusion 1, with or without GLIGEN's gated layers."`
 	Prompt    string   `arg:"" help:"What to draw."`
-	Out       string   `required:"" help:"The PNG file to write. With --count the pictures are numbered: llama.png, llama-2.png, …"`
+	Out       string   `required:"" help:"The PNG file to write. With --count the images are numbered: llama.png, llama-2.png, …"`
 	Box       []string `sep:"none" placeholder:"PHRASE=X0,Y0,X1,Y1" help:"What is to be where, as shares of the width and the height from the top left; may be given again."`
 	Negative  string   `help:"What is not to be drawn."`
 	Steps     int      `default:"50" help:"Steps of the sampler."`
 	Guidance  float64  `default:"7.5" help:"How strongly the prompt is followed; 1: no guidance, which takes half the time."`
 	Tau       float64  `default:"0.3" help:"Share of the steps in which boxes are heeded; 1 follows them most strictly."`
 	Scheduler string   `enum:"model,ddim,pndm,dpm" default:"model" help:"How to sample: ${enum}; dpm needs the fewest steps."`
-	Seed      uint64   `help:"Of the noise that the pictures start from."`
-	Size      string   `placeholder:"WIDTHxHEIGHT" help:"Of the picture; default: as the model was trained."`
-	Count     int      `default:"1" help:"How many pictures to draw."`
-	Inpaint   string   `type:"existingfile" help:"A picture of which only what the boxes cover is drawn anew."`
+	Seed      uint64   `help:"Of the noise that the images start from."`
+	Size      string   `placeholder:"WIDTHxHEIGHT" help:"Of the image; default: as the model was trained."`
+	Count     int      `default:"1" help:"How many images to draw."`
+	Inpaint   string   `type:"existingfile" help:"An image of which only what the boxes cover is drawn anew."`
 	DType     string   `name:"dtype" enum:"float32,bfloat16,stored" default:"float32" help:"What weights are kept as: ${enum}, in which float16 counts as float32."`
 	Force     bool     `help:"Write to --out though there is such a file."`
 }
 
 func (drawCommand) Help() string {
-	return `Draws a picture from a text, and from phrases with boxes.
+	return `Draws an image from a text, and from phrases with boxes.
 
 Example:
 
@@ -85,7 +85,7 @@ func (v drawCommand) run(c console) error {
 	if err != nil {
 		return err
 	}
-	if o.Inpaint, err = v.picture(p, &o); err != nil {
+	if o.Inpaint, err = v.image(p, &o); err != nil {
 		return err
 	}
 	if len(r.Objects) == 0 {
@@ -105,7 +105,7 @@ func (v drawCommand) run(c console) error {
 		if err != nil {
 			return err
 		}
-		if err := atomicfile.Write(v.file(i), func(w io.Writer) error { return png.Encode(w, gligen.Picture(x, 0)) }); err != nil {
+		if err := atomicfile.Write(v.file(i), func(w io.Writer) error { return png.Encode(w, gligen.Image(x, 0)) }); err != nil {
 			return err
 		}
 		fmt.Fprintln(c.out, v.file(i))
@@ -113,7 +113,7 @@ func (v drawCommand) run(c console) error {
 	return nil
 }
 
-// file is where picture i goes.
+// file is where image i goes.
 func (v drawCommand) file(i int) string {
 	if i == 0 {
 		return v.Out
@@ -138,8 +138,8 @@ func parseBox(text string) (o gligen.Object, err error) {
 	return o, nil
 }
 
-// picture reads the one to inpaint, at the size that is to be drawn: [3, H, W] in 0…1.
-func (v drawCommand) picture(p *gligen.Pipeline, o *gligen.Options) (*tensor.Tensor, error) {
+// image reads the one to inpaint, at the size that is to be drawn: [3, H, W] in 0…1.
+func (v drawCommand) image(p *gligen.Pipeline, o *gligen.Options) (*tensor.Tensor, error) {
 	if v.Inpaint == "" {
 		return nil, nil
 	}

@@ -23,7 +23,7 @@ type program struct {
 	Embed    embedCommand    `cmd:"" help:"Tell how alike texts, images, sounds and other inputs are."`
 	Eval     evalCommand     `cmd:"" help:"Answer a file of questions and score the answers."`
 	Score    scoreCommand    `cmd:"" help:"Score answers of any program as the benchmarks do."`
-	Draw     drawCommand     `cmd:"" help:"Draw a picture from a text, and from phrases with boxes."`
+	Draw     drawCommand     `cmd:"" help:"Draw an image from a text, and from phrases with boxes."`
 	Generate generateCommand `cmd:"" help:"Write instruction data from captions and boxes."`
 	Data     dataCommand     `cmd:"" help:"Check data sets, and show what a model will see of them."`
 	Inspect  inspectCommand  `cmd:"" help:"Show what a checkpoint folder holds."`

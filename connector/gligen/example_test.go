@@ -15,7 +15,7 @@ func Example() {
 		fmt.Println("the model is not here")
 		return
 	}
-	pictures, err := p.Draw(context.Background(), []gligen.Request{{
+	images, err := p.Draw(context.Background(), []gligen.Request{{
 		Prompt: "a llama with a hat on a beach",
 		Objects: []gligen.Object{
 			{Phrase: "a llama", Box: [4]float64{0.2, 0.3, 0.8, 1}},
@@ -25,6 +25,6 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	fmt.Println(gligen.Picture(pictures, 0).Bounds())
+	fmt.Println(gligen.Image(images, 0).Bounds())
 	// Output: the model is not here
 }

@@ -52,7 +52,7 @@ func TestGatesOfDrawings(t *testing.T) {
 	require.Equal(t, base, draw(t, p, o, boxed))
 }
 
-// A picture depends on its own request, its place and the seed, and on nothing else.
+// An image depends on its own request, its place and the seed, and on nothing else.
 func TestRequestsAreIndependent(t *testing.T) {
 	p := pipeline(t, nil)
 	o := gligen.Options{Steps: 4, Guidance: 2, Tau: 1, Seed: 3, Height: 12, Width: 20, Scheduler: diffusion.PNDM}
@@ -125,10 +125,10 @@ func TestDrop(t *testing.T) {
 func TestInpaint(t *testing.T) {
 	for _, channels := range []int{4, 9} {
 		p := pipeline(t, func(c *unet.Config) { c.InChannels = channels })
-		picture := tensor.Uniform(rand.New(rand.NewPCG(1, 2)), 0, 1, 3, 16, 24)
+		image := tensor.Uniform(rand.New(rand.NewPCG(1, 2)), 0, 1, 3, 16, 24)
 		left := gligen.Object{Phrase: "a cat", Box: [4]float64{0, 0, 0.5, 1}}
 		var kept, free []float32
-		o := gligen.Options{Steps: 5, Guidance: 2, Tau: 1, Inpaint: picture}
+		o := gligen.Options{Steps: 5, Guidance: 2, Tau: 1, Inpaint: image}
 		o.Each = func(call, calls int, x *tensor.Tensor) {
 			if call == calls-1 { // [1, 4, 8, 12], after the last step almost without noise
 				kept, free = x.Slice(3, 6, 12).Data(), x.Slice(3, 0, 6).Data()
@@ -153,7 +153,7 @@ func TestInpaint(t *testing.T) {
 	}
 }
 
-// Pictures in boxes go with the attention that was made for them.
+// Images in boxes go with the attention that was made for them.
 func TestFeatures(t *testing.T) {
 	p := pipeline(t, func(c *unet.Config) { c.AttentionType = unet.GatedTextImage })
 	o := gligen.Options{Steps: 2, Guidance: 2, Tau: 1}
@@ -163,7 +163,7 @@ func TestFeatures(t *testing.T) {
 	require.NotEqual(t, a, b)
 	dog.Feature = tensor.New(7)
 	_, err := p.Draw(ctx, []gligen.Request{{Objects: []gligen.Object{dog}}}, o)
-	require.ErrorContains(t, err, "[7] of the picture: [8] is needed")
+	require.ErrorContains(t, err, "[7] of the image: [8] is needed")
 
 	c := vit.CLIPConfig{ModelType: "clip", ProjectionDim: 5, Text: p.Text.Config(), Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 4,
 		IntermediateSize: 8, NumHiddenLayers: 1, NumAttentionHeads: 1, NumChannels: 3, ImageSize: 4, PatchSize: 2, HiddenAct: "gelu", LayerNormEps: 1e-5}}
@@ -183,21 +183,21 @@ func TestBadRequests(t *testing.T) {
 		"box [0.1 NaN 0.6 0.7]":             func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Box[1] = math.NaN() },
 		"box [0.1 0.2 0.1 0.7] has no area": func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Box[2] = 0.1 },
 		"box [0.1 0.8 0.6 0.7] has no area": func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Box[1] = 0.8 },
-		"neither a phrase nor a picture":    func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Phrase = "" },
+		"neither a phrase nor an image":     func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Phrase = "" },
 		"31 objects: the model has slots for 30": func(_ *gligen.Options, r *gligen.Request) {
 			for len(r.Objects) < 31 {
 				r.Objects = append(r.Objects, cat)
 			}
 		},
-		`a picture needs attention_type "gated-text-image", not "gated"`: func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Feature = tensor.New(8) },
-		"0 steps: DDIMScheduler, a rule of order 1":                      func(o *gligen.Options, _ *gligen.Request) { o.Steps = 0 },
-		"2 steps: PNDMScheduler, a rule of order 4, needs 4 to 1000":     func(o *gligen.Options, _ *gligen.Request) { o.Scheduler = diffusion.PNDM },
-		`scheduler: _class_name "Euler"`:                                 func(o *gligen.Options, _ *gligen.Request) { o.Scheduler = "Euler" },
-		"tau and decay: gates on for 1.5":                                func(o *gligen.Options, _ *gligen.Request) { o.Tau = 1.5 },
-		"guidance NaN":                                                   func(o *gligen.Options, _ *gligen.Request) { o.Guidance = math.NaN() },
-		"a picture of 15×16 pixels: both sides must be multiples of 2":   func(o *gligen.Options, _ *gligen.Request) { o.Height = 15 },
-		"latents [2 4 8 9]: [1 4 8 9] are needed":                        func(o *gligen.Options, _ *gligen.Request) { o.Latents = tensor.New(2, 4, 8, 9) },
-		"the picture to inpaint is [1 16 16]: [3, ":                      func(o *gligen.Options, _ *gligen.Request) { o.Inpaint = tensor.New(1, 16, 16) },
+		`an image needs attention_type "gated-text-image", not "gated"`: func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Feature = tensor.New(8) },
+		"0 steps: DDIMScheduler, a rule of order 1":                     func(o *gligen.Options, _ *gligen.Request) { o.Steps = 0 },
+		"2 steps: PNDMScheduler, a rule of order 4, needs 4 to 1000":    func(o *gligen.Options, _ *gligen.Request) { o.Scheduler = diffusion.PNDM },
+		`scheduler: _class_name "Euler"`:                                func(o *gligen.Options, _ *gligen.Request) { o.Scheduler = "Euler" },
+		"tau and decay: gates on for 1.5":                               func(o *gligen.Options, _ *gligen.Request) { o.Tau = 1.5 },
+		"guidance NaN":                                                  func(o *gligen.Options, _ *gligen.Request) { o.Guidance = math.NaN() },
+		"an image of 15×16 pixels: both sides must be multiples of 2":   func(o *gligen.Options, _ *gligen.Request) { o.Height = 15 },
+		"latents [2 4 8 9]: [1 4 8 9] are needed":                       func(o *gligen.Options, _ *gligen.Request) { o.Latents = tensor.New(2, 4, 8, 9) },
+		"the image to inpaint is [1 16 16]: [3, ":                       func(o *gligen.Options, _ *gligen.Request) { o.Inpaint = tensor.New(1, 16, 16) },
 	} {
 		o, r := good, gligen.Request{Prompt: "a mat", Objects: []gligen.Object{cat}}
 		change(&o, &r)

@@ -27,7 +27,7 @@ type Pipeline struct {
 // Slots is how many boxes diffusers has grounding tokens for.
 const Slots = 30
 
-// Autoencoder turns pictures [B, 3, H, W] in −1…1 into latents [B, Z, H/f, W/f] and back, with f = Factor and Z =
+// Autoencoder turns images [B, 3, H, W] in −1…1 into latents [B, Z, H/f, W/f] and back, with f = Factor and Z =
 // Channels. [unet.VAE] is one.
 type Autoencoder interface {
 	Encode(pixels *tensor.Tensor) (mean, logVar *tensor.Tensor)
@@ -37,17 +37,17 @@ type Autoencoder interface {
 	Channels() int
 }
 
-// Request is one picture to be drawn.
+// Request is one image to be drawn.
 type Request struct {
 	Prompt   string
 	Negative string   // what guidance leads away from
 	Objects  []Object // what is to be where; none: null tokens, which leave everything to the prompt
 }
 
-// Object is a phrase, or a picture, with the box that it is to fill.
+// Object is a phrase, or an image, with the box that it is to fill.
 type Object struct {
 	Phrase  string
-	Feature *tensor.Tensor // [E], of a picture, by [ImageFeature]; nil: none. Only with attention_type "gated-text-image"
+	Feature *tensor.Tensor // [E], of an image, by [ImageFeature]; nil: none. Only with attention_type "gated-text-image"
 	Box     [4]float64     // x0, y0, x1, y1 as shares of the width and the height, from the top left
 }
 
@@ -58,15 +58,15 @@ type Options struct {
 	Tau       float64 // share of the steps, the first ones, in which the gated layers are on; 0: the base model
 	Decay     float64 // share of the steps after these in which the gates close linearly
 	Scheduler string  // [diffusion.DDIM] or another of diffusers' classes; empty: the pipeline's own
-	Seed      uint64  // of the noise that a picture starts from, together with its place among the requests
+	Seed      uint64  // of the noise that an image starts from, together with its place among the requests
 	Height    int     // pixels; 0: that of Latents, else as the model was trained. A multiple of the autoencoder's factor
 	Width     int
 
-	// Inpaint, if not nil, is a picture [3, H, W] in 0…1 of which only what is in the boxes is drawn anew. It needs
+	// Inpaint, if not nil, is an image [3, H, W] in 0…1 of which only what is in the boxes is drawn anew. It needs
 	// Height and Width to be its own, or 0.
 	Inpaint *tensor.Tensor
 
-	// Latents, if not nil, are what the pictures start from instead of noise of Seed, of variance 1: [B, Z, h, w].
+	// Latents, if not nil, are what the images start from instead of noise of Seed, of variance 1: [B, Z, h, w].
 	Latents *tensor.Tensor
 
 	// Each, if not nil, sees the latents [B, Z, h, w] after every call of the model.
@@ -76,7 +76,7 @@ type Options struct {
 // Defaults are those of diffusers' pipeline: 50 steps, guidance 7.5, the gated layers on for the first 30 % of the steps.
 func Defaults() Options { return Options{Steps: 50, Guidance: 7.5, Tau: 0.3} }
 
-// Draw draws one picture for each request: [B, 3, H, W] in 0…1. Its errors name the request and the field that is wrong.
+// Draw draws one image for each request: [B, 3, H, W] in 0…1. Its errors name the request and the field that is wrong.
 // It stops between two steps when ctx is done.
 func (p *Pipeline) Draw(ctx context.Context, rs []Request, o Options) (*tensor.Tensor, error) {
 	d, err := p.plan(rs, o)
@@ -166,7 +166,7 @@ func (d *drawing) step(k, t int, x *tensor.Tensor) *tensor.Tensor {
 	return d.sampler.Step(x, out)
 }
 
-// erase says which part of a picture is to be drawn anew: what the boxes cover.
+// erase says which part of an image is to be drawn anew: what the boxes cover.
 func (d *drawing) erase(rs []Request, pixels *tensor.Tensor, s *tensor.Arena) {
 	B, Z, h, w := d.start.Dims4()
 	x := pixels.Reshape(append([]int{1}, pixels.Shape()...)...).In(s).NoGrad()
@@ -193,8 +193,8 @@ func noise(seed, place uint64, B int, shape ...int) *tensor.Tensor {
 	return tensor.Concat(0, rows...)
 }
 
-// Picture is picture b of what [Pipeline.Draw] returns.
-func Picture(x *tensor.Tensor, b int) *image.RGBA {
+// Image is image b of what [Pipeline.Draw] returns.
+func Image(x *tensor.Tensor, b int) *image.RGBA {
 	_, _, H, W := x.Dims4()
 	img := image.NewRGBA(image.Rect(0, 0, W, H))
 	plane := x.Data()[3*b*H*W:]

@@ -10,7 +10,7 @@ import (
 	"github.com/gollava/gollava/vit/unet"
 )
 
-// maxSide is far above any picture that a model draws.
+// maxSide is far above any image that a model draws.
 const maxSide = 1 << 14
 
 // plan checks the requests and the options, and makes of them what does not change while drawing.
@@ -64,7 +64,7 @@ func (p *Pipeline) shape(o Options, B int) ([]int, error) {
 	if o.Inpaint != nil {
 		s := o.Inpaint.Shape()
 		if len(s) != 3 || s[0] != 3 || H != 0 && H != s[1] || W != 0 && W != s[2] {
-			return nil, fmt.Errorf("the picture to inpaint is %v: [3, %d, %d] is needed", s, H, W)
+			return nil, fmt.Errorf("the image to inpaint is %v: [3, %d, %d] is needed", s, H, W)
 		}
 		H, W = s[1], s[2]
 	}
@@ -75,13 +75,13 @@ func (p *Pipeline) shape(o Options, B int) ([]int, error) {
 		W = w * f
 	}
 	if H < f || W < f || H%f != 0 || W%f != 0 || H > maxSide || W > maxSide {
-		return nil, fmt.Errorf("a picture of %d×%d pixels: both sides must be multiples of %d, at most %d", H, W, f, maxSide)
+		return nil, fmt.Errorf("an image of %d×%d pixels: both sides must be multiples of %d, at most %d", H, W, f, maxSide)
 	}
 	return []int{B, p.VAE.Channels(), H / f, W / f}, nil
 }
 
 // Check returns an error that names what is wrong with a request: a box outside [0, 1] or without area, more objects
-// than Slots, an object without a phrase or picture, objects for a model without gated layers.
+// than Slots, an object without a phrase or image, objects for a model without gated layers.
 func (p *Pipeline) Check(r Request) error {
 	kind := p.UNet.Config().AttentionType
 	switch {
@@ -101,11 +101,11 @@ func (p *Pipeline) Check(r Request) error {
 		case o.Box[2] <= o.Box[0] || o.Box[3] <= o.Box[1]:
 			return fmt.Errorf("%s: box %v has no area: it is x0, y0, x1, y1 with x0 < x1 and y0 < y1", what, o.Box)
 		case o.Phrase == "" && o.Feature == nil:
-			return fmt.Errorf("%s: there is neither a phrase nor a picture", what)
+			return fmt.Errorf("%s: there is neither a phrase nor an image", what)
 		case o.Feature != nil && kind != unet.GatedTextImage:
-			return fmt.Errorf("%s: a picture needs attention_type %q, not %q", what, unet.GatedTextImage, kind)
+			return fmt.Errorf("%s: an image needs attention_type %q, not %q", what, unet.GatedTextImage, kind)
 		case o.Feature != nil && (o.Feature.DType() != tensor.Float32 || o.Feature.Rank() != 1 || o.Feature.Len() != E):
-			return fmt.Errorf("%s: feature %v of the picture: [%d] is needed", what, o.Feature.Shape(), E)
+			return fmt.Errorf("%s: feature %v of the image: [%d] is needed", what, o.Feature.Shape(), E)
 		}
 	}
 	return nil

@@ -104,7 +104,7 @@ func (p *Pipeline) Ground(rs []Request, s *tensor.Arena) *tensor.Tensor {
 	return p.UNet.Position.Forward(boxes, mask, phrases)
 }
 
-// ImageFeature is what stands for a picture in a box, [E]: CLIP's embedding of pixels [1, 3, S, S] taken back through
+// ImageFeature is what stands for an image in a box, [E]: CLIP's embedding of pixels [1, 3, S, S] taken back through
 // the transposed text projection, at the length 28.7 that phrases have. Source: the GLIGEN authors'
 // gligen_inference.py; diffusers' StableDiffusionGLIGENTextImagePipeline.
 func ImageFeature(m *vit.CLIP, pixels *tensor.Tensor) (feature *tensor.Tensor) {

@@ -7,12 +7,12 @@ import (
 	"github.com/gollava/gollava/vit/unet"
 )
 
-// Batch is pictures with what is known of them, to train on.
+// Batch is images with what is known of them, to train on.
 type Batch struct {
 	Latents   *tensor.Tensor // [B, Z, h, w], as [unet.VAE.Latents] makes them
 	Noise     *tensor.Tensor // the same shape, N(0, 1)
-	Timesteps []int32        // of each picture
-	Requests  []Request      // Prompt and Objects of each picture
+	Timesteps []int32        // of each image
+	Requests  []Request      // Prompt and Objects of each image
 	Grounded  bool           // the gated layers see the objects, or null tokens where a request has none
 }
 
@@ -29,7 +29,7 @@ type Drop struct {
 	Boxes  float64 // those of the whole batch; GLIGEN: 0.1
 }
 
-// Batch draws noise and timesteps for pictures, and leaves out prompts and boxes by chance. Latents are [B, Z, h, w].
+// Batch draws noise and timesteps for images, and leaves out prompts and boxes by chance. Latents are [B, Z, h, w].
 func (p *Pipeline) Batch(r *rand.Rand, latents *tensor.Tensor, rs []Request, grounded bool, d Drop) Batch {
 	b := Batch{Latents: latents, Noise: tensor.Randn(r, 1, latents.Shape()...), Requests: append([]Request{}, rs...),
 		Grounded: grounded}

@@ -84,7 +84,7 @@ func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, 
 		var got score
 		var row []*image.RGBA
 		for i, s := range scenes {
-			row = append(row, gligen.Picture(x, i))
+			row = append(row, gligen.Image(x, i))
 			got.count(s, row[i])
 		}
 		rows = append(rows, row)

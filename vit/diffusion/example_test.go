@@ -7,7 +7,7 @@ import (
 	"github.com/gollava/gollava/vit/diffusion"
 )
 
-// A model that predicts the noise of a picture that is 0.5 everywhere leads back to it.
+// A model that predicts the noise of an image that is 0.5 everywhere leads back to it.
 func Example() {
 	s, err := diffusion.New(diffusion.StableDiffusion())
 	if err != nil {
@@ -17,11 +17,11 @@ func Example() {
 	if err != nil {
 		panic(err)
 	}
-	x, picture := tensor.From([]float32{1.5, -0.3}, 1, 2), tensor.Full(0.5, 1, 2)
+	x, image := tensor.From([]float32{1.5, -0.3}, 1, 2), tensor.Full(0.5, 1, 2)
 	bars := s.AlphasCumprod()
 	for _, t := range sampler.Timesteps() {
 		bar := tensor.Full(float32(bars[t]))
-		noise := x.Sub(picture.Mul(bar.Sqrt())).Div(bar.Affine(-1, 1).Sqrt())
+		noise := x.Sub(image.Mul(bar.Sqrt())).Div(bar.Affine(-1, 1).Sqrt())
 		x = sampler.Step(x, noise)
 	}
 	fmt.Printf("%.1f\n", x.Data())

@@ -47,7 +47,7 @@ const (
 
 	Plain          = "default"          // no gated layers
 	Gated          = "gated"            // GLIGEN's, of phrases with boxes
-	GatedTextImage = "gated-text-image" // GLIGEN's, of phrases and pictures with boxes
+	GatedTextImage = "gated-text-image" // GLIGEN's, of phrases and images with boxes
 )
 
 // Config describes a UNet by the fields of diffusers' UNet2DConditionModel.

@@ -55,7 +55,7 @@ func (f *Fuser) Forward(v *tensor.Tensor, g *Grounding) *tensor.Tensor {
 	return v.Add(f.FF.Forward(f.Norm2.Forward(v)).Mul(gate(f.AlphaDense)))
 }
 
-// PositionNet makes grounding tokens of phrases, or pictures, and boxes. Source: Li et al. 2023, equation 5; diffusers'
+// PositionNet makes grounding tokens of phrases, or images, and boxes. Source: Li et al. 2023, equation 5; diffusers'
 // GLIGENTextBoundingboxProjection. Which fields are nil depends on attention_type: [Gated] or [GatedTextImage].
 type PositionNet struct {
 	Linears      *Linears       `param:"linears,optional"`
@@ -128,14 +128,14 @@ func Fourier(boxes *tensor.Tensor) *tensor.Tensor {
 // projection. Where mask [B, N] is 0, learnt features take the place of both. It is for attention_type "gated".
 func (p *PositionNet) Forward(boxes, mask, phrases *tensor.Tensor) *tensor.Tensor {
 	if p.Linears == nil {
-		tensor.Fail("PositionNet", "attention_type %q takes phrases and pictures: use ForwardTextImage", GatedTextImage)
+		tensor.Fail("PositionNet", "attention_type %q takes phrases and images: use ForwardTextImage", GatedTextImage)
 	}
 	at := known(Fourier(boxes), mask, p.NullPosition) // [B, N, 64]
 	return p.Linears.Forward(tensor.Concat(-1, known(phrases, mask, p.NullPositive), at))
 }
 
 // ForwardTextImage makes tokens [B, 2·N, context], those of the phrases first, of boxes [B, N, 4] that are there where
-// mask is 1, phrases [B, N, E] where phraseMask is, and features of pictures [B, N, E] where imageMask is; the masks are
+// mask is 1, phrases [B, N, E] where phraseMask is, and features of images [B, N, E] where imageMask is; the masks are
 // [B, N]. It is for attention_type "gated-text-image".
 func (p *PositionNet) ForwardTextImage(boxes, mask, phrases, phraseMask, images,
 	imageMask *tensor.Tensor) *tensor.Tensor {

@@ -40,7 +40,7 @@ func newResnet(r *rand.Rand, in, out, time int, n norms) *Resnet {
 	return b
 }
 
-// conv is a convolution that keeps the picture's size; kernel is odd.
+// conv is a convolution that keeps the image's size; kernel is odd.
 func conv(r *rand.Rand, in, out, kernel int) *nn.Conv {
 	return nn.NewConv(r, in, out, []int{kernel, kernel}, tensor.ConvConfig{Padding: []int{kernel / 2}}, true)
 }
@@ -60,7 +60,7 @@ func (b *Resnet) Forward(x, time *tensor.Tensor) *tensor.Tensor {
 	return x.Add(y)
 }
 
-// Resample is the convolution that halves a picture or follows its enlargement.
+// Resample is the convolution that halves an image or follows its enlargement.
 type Resample struct {
 	Conv nn.Layer `param:"conv"` // [C, C, 3, 3]
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Transformer lets the pixels of a picture attend to each other and to a text. Source: diffusers' Transformer2DModel.
+// Transformer lets the pixels of an image attend to each other and to a text. Source: diffusers' Transformer2DModel.
 type Transformer struct {
 	Norm   nn.Layer `param:"norm"`
 	In     nn.Layer `param:"proj_in"` // [D, D, 1, 1], or [D, D] with use_linear_projection

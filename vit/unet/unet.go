@@ -1,5 +1,5 @@
-// Package unet holds the networks of latent diffusion: the [UNet] that predicts the noise in a latent picture from a
-// text, with GLIGEN's gated layers for boxes, and the [VAE] between pictures and latents. Names and configurations are
+// Package unet holds the networks of latent diffusion: the [UNet] that predicts the noise in a latent image from a
+// text, with GLIGEN's gated layers for boxes, and the [VAE] between images and latents. Names and configurations are
 // diffusers' (UNet2DConditionModel, AutoencoderKL):
 //
 //	u, err := unet.Load("gligen/unet", nn.LoadOptions{})

@@ -14,7 +14,7 @@ import (
 
 // VAEConfig describes a [VAE] by the fields of diffusers' AutoencoderKL.
 type VAEConfig struct {
-	SampleSize       int      `json:"sample_size"` // side of the pictures that it was trained on
+	SampleSize       int      `json:"sample_size"` // side of the images that it was trained on
 	InChannels       int      `json:"in_channels"`
 	OutChannels      int      `json:"out_channels"`
 	LatentChannels   int      `json:"latent_channels"`
@@ -190,7 +190,7 @@ func NewVAE(r *rand.Rand, c VAEConfig) (*VAE, error) {
 // Config describes the model.
 func (m *VAE) Config() VAEConfig { return m.config }
 
-// Encode maps pictures [B, 3, H, W] in −1…1 to the means and the logarithms of the variances of their latents, both
+// Encode maps images [B, 3, H, W] in −1…1 to the means and the logarithms of the variances of their latents, both
 // [B, Z, H/f, W/f] with f = [VAEConfig.Factor] and not yet scaled; the latter are within −30…20.
 func (m *VAE) Encode(pixels *tensor.Tensor) (mean, logVar *tensor.Tensor) {
 	x := m.Encoder.ConvIn.Forward(pixels)
@@ -227,12 +227,12 @@ func (m *VAE) Latents(mean, logVar, noise *tensor.Tensor) *tensor.Tensor {
 	return mean.Affine(s, -s*float32(m.config.ShiftFactor))
 }
 
-// KL is ½Σ(μ² + σ² − 1 − ln σ²) for each picture, the divergence of its latents from a standard normal: [B].
+// KL is ½Σ(μ² + σ² − 1 − ln σ²) for each image, the divergence of its latents from a standard normal: [B].
 func KL(mean, logVar *tensor.Tensor) *tensor.Tensor {
 	return mean.Mul(mean).Add(logVar.Exp()).Sub(logVar).Affine(0.5, -0.5).Sum(1, 2, 3)
 }
 
-// Decode maps latents as [VAE.Latents] makes them to pictures [B, 3, H, W], about −1…1.
+// Decode maps latents as [VAE.Latents] makes them to images [B, 3, H, W], about −1…1.
 func (m *VAE) Decode(latents *tensor.Tensor) *tensor.Tensor {
 	x := latents.Affine(float32(1/m.config.ScalingFactor), float32(m.config.ShiftFactor))
 	if m.PostQuant != nil {

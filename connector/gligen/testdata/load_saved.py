@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Load what connector/gligen saves in diffusers, without a missing or an unexpected key, and draw the same picture:
+"""Load what connector/gligen saves in diffusers, without a missing or an unexpected key, and draw the same image:
 
     python connector/gligen/testdata/load_saved.py
 
-Needs Go, diffusers and transformers. It exits with 1 if a key is missing or too many, or a picture is off by more than
+Needs Go, diffusers and transformers. It exits with 1 if a key is missing or too many, or an image is off by more than
 1e-4. Its last output is load_saved.txt beside it.
 """
 
@@ -46,5 +46,5 @@ with tempfile.TemporaryDirectory() as out:
                        width=16, output_type="pt", **boxes).images
         off = (got - want["image"]).abs().max().item()
         bad = bad or any(faults.values()) or not off <= 1e-4
-        print(f"{name:8} {faults} largest difference of a picture {off:.1e}")
+        print(f"{name:8} {faults} largest difference of an image {off:.1e}")
 sys.exit(bad)

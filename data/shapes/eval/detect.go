@@ -16,7 +16,7 @@ type Detection struct {
 // leastPixels is how large a connected part must be to count.
 const leastPixels = 8
 
-// Find looks in a picture of w's size, drawn or generated, for the largest connected part of a colour: pixels that are
+// Find looks in an image of w's size, drawn or generated, for the largest connected part of a colour: pixels that are
 // nearer to it than to the other colours and to a light background. The shape is the one whose own drawing, of
 // either size, covers the part best when both are brought to the same box. It is false if there is no such part.
 func Find(w *shapes.World, img *image.RGBA, c shapes.Color) (Detection, bool) {

@@ -8,7 +8,7 @@ import (
 	"github.com/gollava/gollava/data/shapes"
 )
 
-// In pictures that the world itself has drawn, things are found where and as what they are.
+// In images that the world itself has drawn, things are found where and as what they are.
 func TestFind(t *testing.T) {
 	w, err := shapes.New(shapes.Smoke(1))
 	require.NoError(t, err)

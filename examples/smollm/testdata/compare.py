@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Compare with llama.cpp, Hugging Face's tokenizers and Jinja on a real model: SmolLM2-135M-Instruct in Q4_1.
 
-    python compare.py --model SmolLM2-135M-Instruct.Q4_1.gguf > compare.txt
+    python compare.py --model SmolLM2-135M-Instruct.Q4_1.gguf --gollava GOLLAVA > all.txt
+    python compare.py … --types "" --rounds 0 > compare.txt # without written models and speed
 
 Needs Go, and xllamacpp (llama.cpp in a wheel), tokenizers, jinja2 and numpy. What is compared:
 
@@ -156,12 +157,12 @@ def main():
             judge(name, a, out)
 
         answers(theirs, model, "answers")
-        for kind in args.types.split(","):
+        for kind in args.types.split(",") if args.types else ():
             path = Path(tmp) / f"{kind}.gguf"
             subprocess.run([args.gollava, "quantise", "-q", model, "--type", kind, "--out", path], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             answers(server(path), path, f"{kind}")
 
-        for threads in (1, 2):
+        for threads in (1, 2) if args.rounds else ():
             s, best = server(model, threads), {}
             for _ in range(args.rounds):
                 a = go.ask(model, threads=threads, speed=[512, 64])

@@ -23,17 +23,19 @@ import (
 
 func main() {
 	path := flag.String("model", "", "the `file`")
-	layers := flag.Int("layers", 32, "blocks of the model")
 	n := flag.Int("tokens", 4, "tokens to write; 0: only load")
 	flag.Parse()
-	if err := run(*path, *layers, *n, os.Stdout); err != nil {
+	if err := run(*path, shape{width: 4096, mlp: 11008, heads: 32, layers: 32, vocabulary: 32000}, *n, os.Stdout); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(path string, layers, n int, out io.Writer) error {
+// shape is that of a Llama.
+type shape struct{ width, mlp, heads, layers, vocabulary int }
+
+func run(path string, s shape, n int, out io.Writer) error {
 	if _, err := os.Stat(path); err != nil {
-		if err := write(path, layers); err != nil {
+		if err := write(path, s); err != nil {
 			return err
 		}
 	}
@@ -50,7 +52,8 @@ func run(path string, layers, n int, out io.Writer) error {
 	for _, p := range nn.Params(m) {
 		weights += len(p.Bytes())
 	}
-	fmt.Fprintf(out, "loaded %.2f GB in %.3f s, %.0f MB of them copied\n", float64(weights)/1e9, took.Seconds(), float64(after.TotalAlloc-before.TotalAlloc)/1e6)
+	fmt.Fprintf(out, "loaded %.1f MB in %.3f s; %.1f MB were allocated\n", float64(weights)/1e6, took.Seconds(),
+		float64(after.TotalAlloc-before.TotalAlloc)/1e6)
 	if n == 0 {
 		return nil
 	}
@@ -73,8 +76,8 @@ func run(path string, layers, n int, out io.Writer) error {
 }
 
 // write writes the file; a run of random blocks is repeated, so that it takes seconds.
-func write(path string, layers int) error {
-	const width, mlp, heads, vocabulary = 4096, 11008, 32, 32000
+func write(path string, s shape) error {
+	width, mlp, heads, layers, vocabulary := s.width, s.mlp, s.heads, s.layers, s.vocabulary
 	meta := map[string]any{"general.architecture": "llama", "general.file_type": uint32(2), "tokenizer.ggml.model": "none",
 		"llama.attention.layer_norm_rms_epsilon": float32(1e-5), "llama.rope.freq_base": float32(10000)}
 	for key, v := range map[string]int{"block_count": layers, "context_length": 4096, "embedding_length": width, "feed_forward_length": mlp,

@@ -321,3 +321,50 @@ func TestSettings(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{"</s>", "END"}, p.(words).stop)
 }
+
+// What an answer attended to has a weight for every token of it and every token of its images, and the view they lie on.
+func TestAttention(t *testing.T) {
+	a := tiny(t)
+	s := New(Config{Log: t.Logf})
+	s.Add("tiny", Assistant(a, llm.EngineConfig{}))
+	s.Add("letters", &letters{context: 500})
+	h := httptest.NewServer(s)
+	defer h.Close()
+	look := func(model, content, answer string) (int, string) {
+		return post(t, h, "/v1/attention", fmt.Sprintf(`{"model": %q, "messages": [{"role": "user", "content": %s}], "answer": %q}`, model, content, answer))
+	}
+	part := fmt.Sprintf(`{"type": "image_url", "image_url": {"url": %q}}`, imageURL(t, grey(60)))
+	status, body := look("tiny", "["+part+", "+part+`, {"type": "text", "text": "What?"}]`, "A red cat")
+	require.Equal(t, 200, status, body)
+	var g struct {
+		Tokens []struct {
+			Text    string
+			Weights []float64
+		}
+		Images []struct {
+			URL  string
+			Rows int
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(body), &g))
+	require.Len(t, g.Images, 2)
+	text := ""
+	for _, x := range g.Tokens {
+		text += x.Text
+		require.Len(t, x.Weights, 2*16)
+		sum := 0.0
+		for _, w := range x.Weights {
+			sum += w
+		}
+		require.LessOrEqual(t, sum, 1.001)
+		require.Positive(t, sum)
+	}
+	require.Equal(t, "A red cat", strings.TrimSpace(text))
+	require.NotEqual(t, g.Tokens[0].Weights, g.Tokens[len(g.Tokens)-1].Weights)
+	require.Equal(t, 4, g.Images[0].Rows)
+	require.True(t, strings.HasPrefix(g.Images[0].URL, "data:image/png;base64,"))
+	for _, c := range [][3]string{{"tiny", `"no image"`, "a"}, {"tiny", "[" + part + "]", ""}, {"letters", "[" + part + "]", "a"}} {
+		status, body := look(c[0], c[1], c[2])
+		require.Equal(t, 400, status, body)
+	}
+}

@@ -115,6 +115,7 @@ func New(c Config) *Server {
 	mux.HandleFunc("POST /v1/chat/completions", s.chat)
 	mux.HandleFunc("POST /v1/completions", s.complete)
 	mux.HandleFunc("POST /v1/embeddings", s.embed)
+	mux.HandleFunc("POST /v1/attention", s.attention)
 	mux.HandleFunc("GET /v1/models", s.listModels)
 	mux.HandleFunc("GET /v1/models/{name...}", s.describe)
 	mux.HandleFunc("GET /v1/models/{model}/adapters", s.adapters)

@@ -3,6 +3,7 @@ package study
 import (
 	"image"
 	"image/color"
+	"math"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,6 +18,42 @@ import (
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/vit"
 )
+
+// probe is a layer that remembers what it last returned.
+type probe struct {
+	nn.Layer
+	said *tensor.Tensor
+}
+
+func (p *probe) Forward(x *tensor.Tensor) *tensor.Tensor {
+	p.said = p.Layer.Forward(x).Keep() // a block that does not train else recycles what it made
+	return p.said
+}
+
+// attention is the last row of head h of softmax(q·k/√D): [T].
+func attention(q, k *tensor.Tensor, h int) []float64 {
+	_, T, H, D := q.Dims4()
+	G := k.Dim(2)
+	last := q.Data()[((T-1)*H+h)*D:][:D]
+	w := make([]float64, T)
+	top, sum := math.Inf(-1), 0.0
+	for t := range w {
+		key := k.Data()[(t*G+h*G/H)*D:][:D]
+		for d := range D {
+			w[t] += float64(last[d]) * float64(key[d])
+		}
+		w[t] /= math.Sqrt(float64(D))
+		top = max(top, w[t])
+	}
+	for t := range w {
+		w[t] = math.Exp(w[t] - top)
+		sum += w[t]
+	}
+	for t := range w {
+		w[t] /= sum
+	}
+	return w
+}
 
 // eavesdrop remembers what a layer was given.
 type eavesdrop struct {

@@ -88,6 +88,7 @@ function row(m, i) {
   } else {
     body.innerHTML = markdown(m.text);
     button("Copy", () => navigator.clipboard.writeText(m.text).then(() => say("Copied."), () => say("The browser does not allow copying here.")));
+    if (m.text && chat.messages.slice(0, i).some(q => q.images?.length)) button("Where it looked", () => gaze(i, li, body));
     if (i === chat.messages.length - 1) button("Regenerate", () => { chat.messages.splice(i); answer(); });
   }
   button("Delete", () => { chat.messages.splice(i, m.role === "user" ? 2 : 1); keep(); show(); });
@@ -96,6 +97,36 @@ function row(m, i) {
   if (m.error) li.append(make("p", {className: "error", role: "alert", textContent: m.error}));
   li.append(tools);
   return li;
+}
+// gaze shows, for each token of an answer that is pointed at, touched or focused, what it attended to in the images.
+async function gaze(i, li, body) {
+  if (li.querySelector(".gaze")) return show();
+  say("Looking …");
+  try {
+    const r = await fetch("/v1/attention", {method: "POST", headers: headers(),
+      body: JSON.stringify({model: $("model").value, messages: asked(i), answer: chat.messages[i].text})});
+    const g = await r.json();
+    if (!r.ok) throw new Error(g.error?.message ?? `The server answered with status ${r.status}.`);
+    const maps = g.images.map(x => make("canvas", {width: x.rows, height: x.rows}));
+    const views = g.images.map((x, k) => make("div", {className: "view"}, make("img", {src: x.url, alt: "What the model sees of the image"}), maps[k]));
+    const look = t => {
+      let from = 0;
+      const top = Math.max(...t.weights, 1e-9);
+      g.images.forEach((x, k) => {
+        const c = maps[k].getContext("2d"), d = c.createImageData(x.rows, x.rows), n = x.rows * x.rows;
+        for (let p = 0; p < n; p++) d.data[4 * p + 3] = 210 * (1 - t.weights[from + p] / top); // what it does not attend to is dark
+        c.putImageData(d, 0, 0);
+        from += n;
+      });
+    };
+    const words = g.tokens.map(t => make("span", {tabIndex: 0, textContent: t.text, onmouseenter: () => look(t), onfocus: () => look(t), onclick: () => look(t)}));
+    body.replaceChildren(...words);
+    body.before(make("div", {className: "gaze", title: `layer ${g.layer}, head ${g.head}`}, ...views));
+    look(g.tokens[0]);
+    say("Point at a word to see what it attended to.");
+  } catch (e) {
+    say(e instanceof TypeError ? "The server cannot be reached." : e.message);
+  }
 }
 function edit(i) {
   const m = chat.messages[i];
@@ -123,12 +154,16 @@ function headers() {
   const key = $("key").value;
   return {"Content-Type": "application/json", ...(key ? {Authorization: "Bearer " + key} : {})};
 }
-function request() {
-  const number = id => $(id).value === "" ? undefined : Number($(id).value);
-  const messages = chat.messages.filter(m => m.text || m.images?.length).map(m => ({role: m.role, content: m.images?.length ?
+// asked are the messages before number n, as the server wants them.
+function asked(n) {
+  const messages = chat.messages.slice(0, n).filter(m => m.text || m.images?.length).map(m => ({role: m.role, content: m.images?.length ?
     [...m.images.map(url => ({type: "image_url", image_url: {url}})), {type: "text", text: m.text}] : m.text}));
   if ($("system").value.trim()) messages.unshift({role: "system", content: $("system").value});
-  return {model: $("model").value, messages, stream: true, stream_options: {include_usage: true},
+  return messages;
+}
+function request() {
+  const number = id => $(id).value === "" ? undefined : Number($(id).value);
+  return {model: $("model").value, messages: asked(chat.messages.length), stream: true, stream_options: {include_usage: true},
     temperature: number("temperature"), top_p: number("top_p"), max_tokens: number("max_tokens"), seed: number("seed")};
 }
 async function answer() {

@@ -54,7 +54,7 @@ func ImageKey(s Source, name string, o imaging.Options) (key string, size imagin
 
 func load(s Source, name string) ([]byte, *Fault) {
 	if s == nil {
-		return nil, imageFault(NewFault(FileMissing, "there is no source of images"), name)
+		return nil, imageFault(NewFault(FileMissing, "no folder, zip or tar of images is given (images)"), name)
 	}
 	b, err := s.Load(name)
 	if err != nil {

@@ -56,7 +56,10 @@ func OpenMixture(path string, o MixtureOptions) (*Mixture, error) {
 	for i, e := range entries {
 		for _, p := range braces(e.Path) {
 			if err := m.add(p, dir, e.Strategy, o); err != nil {
-				return nil, errors.Join(fmt.Errorf("data: %s: datasets[%d]: %w", path, i, err), m.Close())
+				if p != path && dir+"/"+p != path {
+					err = fmt.Errorf("data: %s: datasets[%d]: %w", path, i, err)
+				}
+				return nil, errors.Join(err, m.Close())
 			}
 		}
 	}

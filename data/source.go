@@ -53,6 +53,8 @@ func clean(name string) (string, *Fault) {
 	switch {
 	case name == "":
 		f = NewFault(FileMissing, "no name")
+	case strings.HasPrefix(name, "http://"), strings.HasPrefix(name, "https://"):
+		f = NewFault(FileMissing, "an address on the web: download the image, and write its path in the image folder")
 	case strings.IndexByte(name, 0) >= 0:
 		f = NewFault(PathInvalid, "a zero byte in the name")
 	case path.IsAbs(name):
@@ -105,7 +107,7 @@ func (d *Folder) failed(err error) *Fault {
 	switch {
 	case f.Kind != FileUnreadable:
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.ELOOP):
-		f.Kind = FileMissing
+		f.Kind, f.Note = FileMissing, "there is no such file in the image folder"
 	case errors.Is(err, syscall.ENAMETOOLONG), errors.Is(err, syscall.EINVAL):
 		f.Kind = PathInvalid
 	case errors.As(err, &p) && p.Err.Error() == "path escapes from parent": // os has no name for it

@@ -82,7 +82,7 @@ func (v checkCommand) Run(ctx context.Context, c console) error {
 	switch {
 	case errors > 0:
 		c.hint("mend or remove these records, or train with skip: true, which leaves them out and counts them")
-		return fmt.Errorf("data check: %d errors, %d warnings", errors, faults-errors)
+		return fmt.Errorf("data check: %s, %s", counted(errors, "error"), counted(faults-errors, "warning"))
 	case images == nil:
 		c.hint("--images FOLDER looks at the pictures too")
 	default:
@@ -128,4 +128,12 @@ func (v checkCommand) print(c console, f data.Fault) {
 	}
 	line, _ := json.Marshal(fault{f.File, f.Kind, f.Severity, known(f.Record), f.ID, known(f.Turn), f.Line, f.Column, f.Offset, f.Image, f.Note})
 	fmt.Fprintf(c.out, "%s\n", line)
+}
+
+// counted is a number of things: "1 error", "2 errors".
+func counted(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprintf("%d %s", n, thing)
 }

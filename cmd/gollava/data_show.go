@@ -70,14 +70,14 @@ func (v showCommand) Run(ctx context.Context, c console) error {
 	}
 	if v.Images != "" {
 		if images, err = data.OpenSource(v.Images); err != nil {
-			return fmt.Errorf("data show: -images: %w", err)
+			return fmt.Errorf("data show: --images: %w", err)
 		}
 		defer images.Close()
 	}
 	s := sheet{v: v, images: images}
 	if v.Tokenizer != "" {
 		if s.tok, err = tokenizer.Load(v.Tokenizer); err != nil {
-			return fmt.Errorf("data show: -tokenizer: %w", err)
+			return fmt.Errorf("data show: --tokenizer: %w", err)
 		}
 	}
 	s.template, err = chat.Lookup(v.Template)
@@ -85,7 +85,7 @@ func (v showCommand) Run(ctx context.Context, c console) error {
 		s.template, err = chat.FromTokenizer(s.tok)
 	}
 	if err != nil {
-		return fmt.Errorf("data show: -template: %w", err)
+		return fmt.Errorf("data show: --template: %w", err)
 	}
 	s.processor = imaging.CLIP(v.Size)
 	if v.Pad {
@@ -93,7 +93,7 @@ func (v showCommand) Run(ctx context.Context, c console) error {
 	}
 	if v.Vision != "" {
 		if s.processor, err = imaging.ReadProcessor(v.Vision); err != nil {
-			return fmt.Errorf("data show: -vision: %w", err)
+			return fmt.Errorf("data show: --vision: %w", err)
 		}
 	}
 	if v.Patch < 1 {

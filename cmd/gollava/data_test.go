@@ -39,7 +39,7 @@ func TestDataCheck(t *testing.T) {
 	require.Contains(t, out, "record 1 (c), turn 1: blank_answer")
 	require.NotContains(t, out, "file_missing")
 	require.Contains(t, err, "hint: mend or remove")
-	require.Contains(t, err, "1 errors, 0 warnings")
+	require.Contains(t, err, "1 error, 0 warnings")
 
 	mixture := filepath.Join(filepath.Dir(bad), "mix.yaml")
 	require.NoError(t, os.WriteFile(mixture, []byte("datasets:\n  - json_path: bad.json\n"), 0o644))

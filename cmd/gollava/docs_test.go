@@ -26,6 +26,8 @@ var elsewhere = map[string]string{
 	"python ":                       "needs PyTorch",
 	"gollava verify my-case":        "a case that python writes; TestVerify runs others",
 	"pip download":                  "needs the network",
+	"go run ./examples/pretrained":  "minutes, and weights of 94 MB; its test runs it on tiny parts",
+	"gollava chat run/tune --base":  "asks what the line before has trained",
 	"go run ./examples/smollm":      "needs weights of 94 MB; examples/smollm's test runs it on a tiny model",
 	"go test ./examples/quickstart": "hours",
 	"curl ":                         "a server; TestServe and TestTwentyOfTwenty ask one",
@@ -38,8 +40,8 @@ var elsewhere = map[string]string{
 
 // pages are run in this order, in one folder.
 var pages = []string{"README.md", "CONTRIBUTING.md", "docs/fine-tune.md", "docs/continue.md", "docs/export.md", "docs/evaluate.md", "docs/quantised.md",
-	"docs/serve.md", "docs/embed.md", "docs/embed-and-segment.md", "docs/cluster.md", "docs/fidelity.md", "docs/results.md"}
-	"docs/serve.md", "docs/embed.md", "docs/draw.md", "docs/cluster.md", "docs/fidelity.md", "docs/results.md"}
+	"docs/serve.md", "docs/embed.md", "docs/embed-and-segment.md", "docs/draw.md",
+	"docs/pretrained.md", "docs/cluster.md", "docs/fidelity.md", "docs/results.md"}
 
 // TestDocs runs the commands of README and docs as they are printed, with tiny models under the names that they use.
 // docs/instruction-data.md is TestWalk's.

@@ -199,7 +199,11 @@ func (v exportCommand) Run(c console) error {
 func (v exportCommand) gguf(c console) error {
 	q := quantiseCommand{Model: v.Source.Dir, Out: v.Out, Type: v.Type, Quiet: true}
 	if !v.Source.adapted() && v.Source.Base == "" && v.Source.Tower == "" {
-		return q.Run(c)
+		if err := q.run(c); err != nil {
+			return fmt.Errorf("export: %w", err)
+		}
+		c.next("inspect", place(v.Out))
+		return nil
 	}
 	if err := q.vision(c, v.Source); err != nil {
 		return fmt.Errorf("export: %w", err)

@@ -58,8 +58,32 @@ func (s source) asked(template string) []string {
 	return args
 }
 
+// there returns an error if a folder is not, or holds the model in a folder of its own.
+func (s source) there() error {
+	for _, x := range [][2]string{{"", s.Dir}, {"--base ", s.Base}, {"--tower ", s.Tower}} {
+		if x[1] == "" {
+			continue
+		}
+		info, err := os.Stat(x[1])
+		if err != nil {
+			return fmt.Errorf("%s%w", x[0], err)
+		}
+		if !info.IsDir() || llava.Describes(x[1]) {
+			continue
+		}
+		below, err := filepath.Glob(filepath.Join(x[1], "*", "config.json"))
+		if at, _ := filepath.Glob(filepath.Join(x[1], "*.json")); err == nil && len(at) == 0 && len(below) > 0 {
+			return fmt.Errorf("%s%s holds no model itself: did you mean %s?", x[0], x[1], filepath.Dir(below[0]))
+		}
+	}
+	return nil
+}
+
 // open loads the model. An adapter in DIR, on top of the whole model or the language model in Base, is put around it and returned too.
 func (s source) open() (*connector.Assistant, *lora.Adapter, error) {
+	if err := s.there(); err != nil {
+		return nil, nil, err
+	}
 	o := llava.LoadOptions{Base: s.Base, Tower: s.Tower, DType: s.dtype(), Rounding: s.rounding}
 	dir := s.Dir
 	if s.adapted() {

@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, out, err io.Writer) (status int) {
 		return 2
 	}
 	if failed := command.Run(); failed != nil {
-		fmt.Fprintf(err, "gollava: %s\n", printable(brief(failed.Error())))
+		fmt.Fprintf(err, "gollava: %s\n", printable(brief(inWords(failed.Error()))))
 		var coded interface{ ExitCode() int }
 		if errors.As(failed, &coded) {
 			return coded.ExitCode()
@@ -68,6 +68,20 @@ func spelled(args []string) []string {
 		return append(out[min(1, len(out)):], "--help")
 	}
 	return out
+}
+
+var (
+	notThere = regexp.MustCompile(`\b(?:open|stat|lstat|statat|openat|read) ([^:\n]+): (?:no such file or directory|file does not exist)`)
+	refused  = regexp.MustCompile(`\b(?:open|stat|mkdir|openat|mkdirat) ([^:\n]+): (permission denied|not a directory|is a directory)`)
+	opened0  = regexp.MustCompile(`\bopen weights: `)
+)
+
+// inWords puts what the operating system says about a file into words: "open a: no such file or directory".
+func inWords(message string) string {
+	message = notThere.ReplaceAllString(message, "$1 does not exist")
+	message = refused.ReplaceAllString(message, "$1: $2")
+	message = opened0.ReplaceAllString(message, "")
+	return strings.ReplaceAll(message, "model.safetensors.index.json: file does not exist", "model.safetensors.index.json")
 }
 
 // next prints a command that goes on from here, as a shell takes it in any folder: paths among the arguments are made

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/train"
 	"github.com/gollava/gollava/train/live"
 	"github.com/gollava/gollava/train/llava"
@@ -145,6 +146,14 @@ func (v trainCommand) run(ctx context.Context, c console) error {
 		defer close()
 	}
 	_, err = llava.Train(ctx, config, o)
+	if f := (*data.Fault)(nil); errors.As(err, &f) {
+		args := []string{"data", "check", place(config.Data)}
+		if config.Images != "" {
+			args = append(args, "--images", place(config.Images))
+		}
+		c.hint("the next command lists all faults of the data; skip: true in the file leaves faulty samples out and counts them")
+		c.next(args...)
+	}
 	var stopped *train.Stopped
 	if err == nil || errors.As(err, &stopped) {
 		leave() // else the launcher ends the others when this process does

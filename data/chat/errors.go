@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/gollava/gollava/internal/nearest"
 )
 
 // What can be wrong with a turn; a *TurnError wraps one of these.
@@ -43,7 +45,8 @@ type UnknownTemplateError struct {
 }
 
 func (e *UnknownTemplateError) Error() string {
-	return fmt.Sprintf("chat: no template %q; there are %s", e.Name, strings.Join(e.Known, ", "))
+	return fmt.Sprintf("there is no template %q: did you mean %q? There are %s", e.Name, nearest.Word(e.Name, e.Known),
+		strings.Join(e.Known, ", "))
 }
 
 // NothingToTrainError says that no token of a sample is supervised, so that its loss would be 0/0.

@@ -104,7 +104,7 @@ func jsonError(path string, err error) error {
 	}
 	var s *json.SyntaxError
 	if errors.As(err, &s) {
-		return &FormatError{File: path, Err: fmt.Errorf("broken JSON at byte %d: %w", s.Offset, err)}
+		return &FormatError{File: path, Err: fmt.Errorf("is no JSON from byte %d on: cut off, or not written to its end?", s.Offset)}
 	}
 	return &FormatError{File: path, Err: err}
 }

@@ -27,7 +27,9 @@ var active = mustChoose(os.Getenv(levelVariable), supported())
 func mustChoose(want string, have level) level {
 	l, err := choose(want, have)
 	if err != nil {
-		panic(err)
+		// Not a panic: whoever sets a variable reads a message, not a stack.
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
 	}
 	return l
 }

@@ -104,7 +104,12 @@ func Explain(raw []byte, err error) error {
 		if syntax.Error() == "unexpected end of JSON input" {
 			return fmt.Errorf("line %d, column %d: the JSON ends too early: the file is cut off", line, column)
 		}
-		return fmt.Errorf("line %d, column %d: %w", line, column, err)
+		text := syntax.Error()
+		if rest, ok := strings.CutPrefix(text, "invalid character "); ok {
+			char, _, _ := strings.Cut(rest, " ")
+			text = char + " is not allowed here in JSON"
+		}
+		return fmt.Errorf("line %d, column %d: %s", line, column, text)
 	}
 	return err
 }

@@ -125,6 +125,13 @@ func broken(err error) error {
 		if strings.HasPrefix(rest, "mapping value is not allowed") {
 			rest = "a second \"key: value\" here: are the lines indented alike, and is there a space behind the colon?"
 		}
+		if strings.HasPrefix(rest, "found character '\t'") {
+			rest = "a tab: YAML is indented with spaces"
+		}
+		if key, at, ok := strings.Cut(strings.TrimPrefix(rest, "mapping key "), " already defined at "); ok {
+			line, _, _ := strings.Cut(strings.Trim(at, "[]"), ":")
+			rest = fmt.Sprintf("%s is given twice, first in line %s", strings.Trim(key, `"`), line)
+		}
 		return fmt.Errorf("%s: %s", place, rest)
 	}
 	return errors.New(" " + text)

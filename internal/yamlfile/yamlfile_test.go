@@ -16,7 +16,7 @@ func TestParse(t *testing.T) {
 		{Key: "lora", Line: 6, Nest: true, Map: []Entry{{Key: "r", Line: 6, Text: "-1"}}}, {Key: "e", Line: 7, Nest: true, Map: []Entry{{Key: "f", Line: 8, Text: ".nan"}}},
 		{Key: "g", Line: 9}, {Key: "h", Line: 10, Text: "text\n"}}, got)
 	for text, says := range map[string]string{"- a\n": "1: a list, where lines", "x": "1: text, where lines", "a: b\n  c: d\n": "1:4: a second \"key: value\" here",
-		"a: 1\na: 2\n": `2:1: mapping key "a" already defined`, "a: [1]\n": "1: a: a list", "a: &x 1\nb: *x\n": "1: a: an anchor", "a: 1\n---\nb: 2\n": "3: a second document",
+		"a: 1\na: 2\n": "2:1: a is given twice, first in line 1", "a: [1]\n": "1: a: a list", "a: &x 1\nb: *x\n": "1: a: an anchor", "a: 1\n---\nb: 2\n": "3: a second document",
 		"a: !!str 5\n": "1: a: a tag", "lora: {\n": "1:7: could not find"} {
 		_, err := Parse([]byte(text))
 		require.ErrorContains(t, err, says, text)

@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
 	"strings"
 
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/internal/gguf"
+	"github.com/gollava/gollava/internal/nearest"
 	"github.com/gollava/gollava/train"
 )
 
@@ -83,6 +85,9 @@ func (c Config) Resolve() (Config, error) {
 	if c.Recipe == "" {
 		c.Recipe = "v1.5"
 	}
+	if c.Stage == "" {
+		return c, fmt.Errorf("stage is missing: align, tune, lora, task or task_lora")
+	}
 	p, err := Published(c.Recipe, c.Stage)
 	if err != nil {
 		return c, err
@@ -156,6 +161,11 @@ func (c *Config) check() error {
 		return fmt.Errorf("bits %d: 4 is possible, or 0 for the weights' own dtype", c.Bits)
 	case c.Bits != 0 && c.LoRA.Rank == 0:
 		return fmt.Errorf("bits 4: weights in blocks do not train, so it is for stages lora and task_lora")
+	case c.SelectFeature != "" && c.SelectFeature != "patch" && c.SelectFeature != "cls_patch":
+		return fmt.Errorf("select_feature %q is neither patch nor cls_patch", c.SelectFeature)
+	case c.ProjectorType != "" && !projectorType.MatchString(c.ProjectorType):
+		return fmt.Errorf("projector_type %q is not supported: linear, mlpNx_gelu, mlpNx_linear (N is a number) and identity are",
+			c.ProjectorType)
 	case c.Layout != "hub" && c.Layout != "original":
 		return fmt.Errorf("layout %q is neither hub nor original", c.Layout)
 	case c.Aspect != "square" && c.Aspect != "pad" && (c.Aspect != "" || c.Model == "" || c.given["aspect"]):
@@ -165,7 +175,7 @@ func (c *Config) check() error {
 		return fmt.Errorf("schedule %q: cosine, linear, constant and constant_with_warmup are known", c.Schedule)
 	}
 	if _, err := chat.Lookup(c.Template); err != nil && c.Template != chat.Own && (c.Template != "" || c.given["template"]) {
-		return fmt.Errorf("template %q: did you mean %q? There are %s", c.Template, nearest(c.Template, chat.Names()), strings.Join(chat.Names(), ", "))
+		return fmt.Errorf("template %q: did you mean %q? There are %s", c.Template, nearest.Word(c.Template, chat.Names()), strings.Join(chat.Names(), ", "))
 	}
 	if _, err := c.memory(); err != nil {
 		return err
@@ -188,6 +198,8 @@ func (c *Config) check() error {
 	}
 	return c.apart()
 }
+
+var projectorType = regexp.MustCompile(`^(linear|identity|mlp\d+x_(gelu|linear))$`)
 
 // checkRanges returns an error for the first number that is out of range.
 func (c *Config) checkRanges() error {

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/internal/atomicfile"
+	"github.com/gollava/gollava/internal/nearest"
 	"github.com/gollava/gollava/internal/yamlfile"
 )
 
@@ -55,7 +56,7 @@ func (c *Config) take(e yamlfile.Entry) error {
 				return fmt.Errorf("%d: %s: a value belongs here, not more keys", f.Line, f.Key)
 			}
 			if _, ok := find(reflect.ValueOf(c).Elem(), e.Key+"."+f.Key); !ok {
-				return fmt.Errorf("%d: %s: there is no key %q: did you mean %q?", f.Line, e.Key, f.Key, nearest(f.Key, keys(reflect.TypeFor[LoRA](), "")))
+				return fmt.Errorf("%d: %s: there is no key %q: did you mean %q?", f.Line, e.Key, f.Key, nearest.Word(f.Key, keys(reflect.TypeFor[LoRA](), "")))
 			}
 			f.Key = e.Key + "." + f.Key
 			if err := c.take(f); err != nil {
@@ -80,7 +81,10 @@ func (c *Config) take(e yamlfile.Entry) error {
 func (c *Config) Set(key, value string) error {
 	v, ok := find(reflect.ValueOf(c).Elem(), key)
 	if !ok {
-		return fmt.Errorf("there is no key %q: did you mean %q?", key, nearest(key, keys(reflect.TypeFor[Config](), "")))
+		if own := counterpart(key); own != "" {
+			return fmt.Errorf("there is no key %q: LLaVA's option of that name is %q here", key, own)
+		}
+		return fmt.Errorf("there is no key %q: did you mean %q?", key, nearest.Word(key, keys(reflect.TypeFor[Config](), "")))
 	}
 	if err := set(v, value); err != nil {
 		return fmt.Errorf("%s: %w", key, err)
@@ -123,6 +127,17 @@ func dotted(key string) string {
 	return key
 }
 
+// counterpart is the key for an option of LLaVA's scripts, "" if there is none.
+func counterpart(option string) (key string) {
+	names, help := Keys()
+	for i, text := range help {
+		if strings.HasSuffix(text, "["+option+"]") {
+			key = names[i]
+		}
+	}
+	return key
+}
+
 // nested reports whether a key holds keys.
 func nested(key string) bool { return key == "lora" }
 
@@ -141,37 +156,6 @@ func keys(t reflect.Type, prefix string) []string {
 	var out []string
 	fields(reflect.New(t).Elem(), prefix, func(key string, _ reflect.StructField, _ reflect.Value) { out = append(out, key) })
 	return out
-}
-
-// nearest is the word of least edit distance to s.
-func nearest(s string, words []string) string {
-	best, least := "", 1<<30
-	for _, w := range words {
-		if d := distance(s, w); d < least {
-			best, least = w, d
-		}
-	}
-	return best
-}
-
-// distance is the number of letters to insert, delete or replace to turn a into b (Levenshtein).
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := 1
-			if a[i] == b[j] {
-				cost = 0
-			}
-			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
-		}
-	}
-	return row[len(b)]
 }
 
 // Write stores the resolved config in a run's folder as run.yaml, so that it tells what was done.

@@ -62,11 +62,11 @@ func (a *Assistant) Ask(ctx context.Context, question string, files ...string) (
 // if not nil, sees the answer as it grows, in whole characters; an error of it ends the generation. Special tokens
 // written in the turns stay text.
 func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*imaging.RGB, onText func(string) error) (string, error) {
-	ids, err := a.PromptIDs(turns, len(pictures) > 0)
+	x, err := a.Prompt(turns, pictures)
 	if err != nil {
 		return "", err
 	}
-	return a.Continue(ctx, ids, pictures, onText)
+	return a.complete(ctx, x, onText)
 }
 
 // Continue is Reply for a prompt that is no conversation: ids, in which chat.ImageIndex stands for each of the images.
@@ -76,6 +76,11 @@ func (a *Assistant) Continue(ctx context.Context, ids []int32, images []*imaging
 	if err != nil {
 		return "", err
 	}
+	return a.complete(ctx, x, onText)
+}
+
+// complete continues a prompt.
+func (a *Assistant) complete(ctx context.Context, x Sample, onText func(string) error) (string, error) {
 	b, err := a.Model.Splice([]Sample{x}, true)
 	if err != nil {
 		return "", err

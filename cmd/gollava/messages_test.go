@@ -51,7 +51,7 @@ func TestMessages(t *testing.T) {
 		if _, after, ok := strings.Cut("\n"+text, "\ngollava: "); ok {
 			text = after
 		}
-		text = numbers.ReplaceAllString(text, "$1")
+		text = machine.ReplaceAllString(text, "$1")
 		if code == 0 && !strings.HasPrefix(f.done, "data check") { // which warns of some
 			t.Errorf("%s: succeeds: %s%s", f.done, &out, text)
 		}
@@ -77,8 +77,8 @@ func TestMessages(t *testing.T) {
 // source0 is the folder of this package.
 var source0, _ = os.Getwd()
 
-// numbers that depend on the machine.
-var numbers = regexp.MustCompile(`(amd64|arm64)/[a-z0-9+-]+`)
+// machine matches what depends on it.
+var machine = regexp.MustCompile(`(amd64|arm64)/[a-z0-9+-]+`)
 
 // write puts the files in place and returns what takes them away again.
 func (f mishap) write(t *testing.T) func() {

@@ -56,7 +56,7 @@ func TestTalk(t *testing.T) {
 
 	var o, e bytes.Buffer
 	require.Equal(t, 1, run(t.Context(), []string{"chat", dir}, &o, &e))
-	require.Contains(t, e.String(), "file does not exist")
+	require.Contains(t, e.String(), "holds neither model.safetensors")
 }
 
 // The page of a run is shown from its files until the command is told to end.

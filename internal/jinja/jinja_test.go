@@ -151,6 +151,7 @@ func FuzzRender(f *testing.F) {
 	for _, c := range file.Cases {
 		f.Add(c.Program)
 	}
+	f.Add("{{ 'a\x84c' | list }}")
 	f.Fuzz(func(t *testing.T, program string) {
 		p, err := jinja.Parse(program)
 		if err != nil {

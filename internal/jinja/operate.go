@@ -128,8 +128,10 @@ func iterate(s *state, v Value) []Value {
 	case Text:
 		s.use(32 * len(v.S))
 		var out []Value
-		for i, r := range v.S {
-			out = append(out, v.slice(i, i+utf8.RuneLen(r)))
+		for i := 0; i < len(v.S); {
+			_, n := utf8.DecodeRuneInString(v.S[i:]) // 1 where the bytes are no UTF-8
+			out = append(out, v.slice(i, i+n))
+			i += n
 		}
 		return out
 	}

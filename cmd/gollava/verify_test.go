@@ -41,7 +41,7 @@ func TestVerifyFails(t *testing.T) {
 		"unknown": {`{"format": 1, "task": "telepathy"}`, `task "telepathy" is not supported`},
 		"format":  {`{"format": 2, "task": "adamw"}`, "format 2 is not supported"},
 		"broken":  {`{"format": 1, `, "unexpected end of JSON"},
-		"empty":   {`{"format": 1, "task": "adamw"}`, "no such file"},
+		"empty":   {`{"format": 1, "task": "adamw"}`, "nothing was compared"},
 	} {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "case.json"), []byte(c.text), 0o644))

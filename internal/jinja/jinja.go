@@ -7,9 +7,8 @@
 //	out, err := p.Render(map[string]jinja.Value{"messages": messages})
 //
 // A program comes with a checkpoint and is not trusted: it can read what it is given and nothing else, there is no way
-// to
-// a file or to Go, and steps, memory, output and nesting are bounded. The same values give the same text at any time:
-// strftime_now tells a constant date.
+// to a file or to Go, and steps, memory, output and nesting are bounded. The same values give the same text at any
+// time: strftime_now returns a constant date.
 //
 // Strings carry where their bytes come from ([Text]), so that the caller knows which part of the output the program
 // wrote and which part came in with the messages.

@@ -46,11 +46,8 @@ func Check[C any](dir string, compare func(*Report, C) error) ([]Row, error) {
 	if caught := tensor.Catch(func() { err = compare(r, c) }); caught != nil {
 		err = caught
 	}
-	switch {
-	case e.Err != nil:
+	if e.Err != nil {
 		err = cmp.Or(missing, err, e.Err)
-	case err == nil && len(r.rows) == 0:
-		err = missing
 	}
 	return r.rows, err
 }

@@ -1,6 +1,9 @@
 package connector
 
 import (
+	"slices"
+
+	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
 )
@@ -14,12 +17,23 @@ func (m *VLM) encoderDecoder() llm.EncoderDecoder {
 	return e
 }
 
-// whole reports whether a prompt is to be read as a whole, each time: its images are no positions that a cache could
-// keep, or differ with what is asked.
-func (m *VLM) whole() bool {
+// whole reports whether a prompt with such images is to be read as a whole, each time: its images are no positions
+// that a cache could keep, or differ with what is asked or with the images beside them.
+func (m *VLM) whole(images []*imaging.RGB) bool {
 	_, attended := m.Connector.(Attended)
 	i, ok := m.Connector.(Instructed)
-	return attended || ok && i.NeedsInstruction() || m.encoderDecoder() != nil || m.config.Prefix
+	return attended || ok && i.NeedsInstruction() || m.encoderDecoder() != nil || m.config.Prefix || m.otherwise(images)
+}
+
+// otherwise reports whether one of several images is shown otherwise than alone.
+func (m *VLM) otherwise(images []*imaging.RGB) bool {
+	c, ok := m.Connector.(MediaConnector)
+	return ok && len(images) > 1 && slices.ContainsFunc(images, func(x *imaging.RGB) bool {
+		size := imaging.Size{W: x.W, H: x.H}
+		alone, err := c.MediaLayout(Media{Size: size})
+		several, err2 := c.MediaLayout(Media{Size: size, Several: true})
+		return err != nil || err2 != nil || alone != several
+	})
 }
 
 // apart leaves to the encoder what is not learnt, and to the decoder what is.

@@ -53,9 +53,10 @@ func (c *ImageCache) Bytes() int {
 
 // Prompts embeds a prompt of [Assistant.PromptIDs], in which chat.ImageIndex stands for each of images, for the
 // language model to continue: with [llm.Generate] or in an [llm.Engine]. Where the connector is [Attended] or
-// [Instructed], images are a prefix, or the language model has an encoder, the cache takes no part.
+// [Instructed], images are a prefix, the language model has an encoder, or several images are shown otherwise than one
+// alone, the cache takes no part.
 func (c *ImageCache) Prompts(ctx context.Context, ids []int32, images []*imaging.RGB) (llm.Prompts, error) {
-	if c.a.Model.whole() {
+	if c.a.Model.whole(images) {
 		x, err := c.a.sample(ids, images)
 		if err != nil {
 			return llm.Prompts{}, err
@@ -82,7 +83,7 @@ func (c *ImageCache) Prompts(ctx context.Context, ids []int32, images []*imaging
 // same for all positions of an image and in tokens. numbers are those of images so far; new ones are added.
 func (c *ImageCache) spread(ctx context.Context, ids []int32, images []*imaging.RGB, numbers map[digest]int32) (
 	keys []int32, tokens map[int32]*tensor.Tensor, err error) {
-	if c.a.Model.whole() {
+	if c.a.Model.whole(images) {
 		return nil, nil, fmt.Errorf("images of this model are no positions that can be kept from turn to turn, or " +
 			"differ with what is asked: use Assistant.Reply")
 	}

@@ -2,12 +2,15 @@ package connector_test
 
 import (
 	"context"
+	"math/rand/v2"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
 )
@@ -54,4 +57,40 @@ func TestImageCache(t *testing.T) {
 	cancel()
 	_, err = c.Prompts(ctx, ids, []*imaging.RGB{photo(8), photo(9)})
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// Of LLaVA-OneVision's images only one that is alone is shown as tiles: the cache and a session show several as Reply
+// does.
+func TestImageCacheShowsSeveralAsReplyDoes(t *testing.T) {
+	a, _, _ := talker(t, 12)
+	c := llava.ConfigOf(a.Model)
+	c.Kind, c.Aspect, c.Canvases = llava.OneVision, "anyres", []imaging.Size{{W: 48, H: 96}, {W: 96, H: 48}}
+	c.Vision.PatchSize = 8
+	var err error
+	a.Model, err = llava.New(rand.New(rand.NewPCG(7, 8)), c)
+	require.NoError(t, err)
+	a.Processor.Aspect, a.Processor.Canvases = "anyres", c.Canvases
+	for text, images := range map[string][]*imaging.RGB{
+		"<image>\nWhat is this?":        {photo(1)},
+		"<image>\nWhat is this?<image>": {photo(1), photo(2)},
+	} {
+		turns := talk(text)
+		x, err := a.Prompt(turns, images)
+		require.NoError(t, err)
+		b, err := a.Model.Splice([]connector.Sample{x}, true)
+		require.NoError(t, err)
+		want, err := a.Model.Prompts(b)
+		require.NoError(t, err)
+		ids, err := a.PromptIDs(turns, true)
+		require.NoError(t, err)
+		got, err := a.NewImageCache(0).Prompts(t.Context(), ids, images)
+		require.NoError(t, err)
+		require.Equal(t, want.Embeds.Shape(), got.Embeds.Shape())
+		require.Equal(t, want.Embeds.Data(), got.Embeds.Data())
+		reply, err := a.Reply(t.Context(), turns, images, nil)
+		require.NoError(t, err)
+		again, err := a.NewSession().Reply(t.Context(), turns, images, nil)
+		require.NoError(t, err)
+		require.Equal(t, reply, again)
+	}
 }

@@ -37,7 +37,7 @@ func (a *Assistant) NewSession() *Session {
 // or NoCache, where the connector is [Attended] and where images are a prefix, nothing is kept.
 func (s *Session) Reply(ctx context.Context, turns []chat.Turn, images []*imaging.RGB,
 	onText func(string) error) (string, error) {
-	if s.a.Model.whole() || s.a.Options.Beams > 1 || s.a.Options.NoCache {
+	if s.a.Model.whole(images) || s.a.Options.Beams > 1 || s.a.Options.NoCache {
 		return s.a.Reply(ctx, turns, images, onText)
 	}
 	ids, err := s.a.PromptIDs(turns, len(images) > 0)

@@ -46,8 +46,8 @@ func TestEmbed(t *testing.T) {
 	require.Equal(t, 0, run(t.Context(), []string{"embed", dir, "--json", "image:" + path}, &out, &said))
 	require.Contains(t, out.String(), `"embedding":[`)
 	for want, args := range map[string][]string{
-		`"circle": say what it is: text:circle`:        {"circle"},
-		"audio: the model does not have this modality": {"none.wav"},
+		`"circle": say what it is, such as text:circle`: {"circle"},
+		"audio: the model does not have this modality":  {"none.wav"},
 		"nowhere.png": {"nowhere.png"},
 	} {
 		said.Reset()

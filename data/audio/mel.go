@@ -27,15 +27,15 @@ func (f FilterBank) Validate() error {
 	high := f.high()
 	switch {
 	case f.Rate < 1 || f.Rate > 1<<24:
-		return fmt.Errorf("Rate is %d, and must be in 1 to %d", f.Rate, 1<<24)
+		return fmt.Errorf("filter bank: Rate %d is not in 1 to %d", f.Rate, 1<<24)
 	case f.Bins < 1 || f.Bins > 1<<16:
-		return fmt.Errorf("Bins is %d, and must be in 1 to %d", f.Bins, 1<<16)
+		return fmt.Errorf("filter bank: Bins %d is not in 1 to %d", f.Bins, 1<<16)
 	case !(f.Frame > 0 && f.Frame <= 1e4) || f.window() < 2:
-		return fmt.Errorf("Frame is %v ms: needs at least two samples, and at most 10 s", f.Frame)
+		return fmt.Errorf("filter bank: a Frame of %v ms needs at least two samples, and at most 10 s", f.Frame)
 	case !(f.Shift > 0) || f.shift() < 1:
-		return fmt.Errorf("Shift is %v ms: needs at least one sample", f.Shift)
+		return fmt.Errorf("filter bank: a Shift of %v ms needs at least one sample", f.Shift)
 	case !(f.Low >= 0 && f.Low < high && high <= float64(f.Rate)/2):
-		return fmt.Errorf("Low %v Hz and High %v Hz: need 0 ≤ Low < High ≤ %v, half the rate", f.Low, f.High,
+		return fmt.Errorf("filter bank: Low %v Hz and High %v Hz: need 0 ≤ Low < High ≤ %v, half the rate", f.Low, f.High,
 			float64(f.Rate)/2)
 	}
 	return nil

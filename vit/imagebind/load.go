@@ -34,7 +34,7 @@ func Load(path string, o nn.LoadOptions) (*Model, error) {
 		if c.Modalities = stored(w); len(c.Modalities) == 0 {
 			w.Close()
 			return nil, fmt.Errorf(
-				"%s: holds no tower of an ImageBind: no tensor's name begins with modality_trunks.", path)
+				"%s: holds no tower of an ImageBind: no tensor is below modality_trunks", path)
 		}
 	}
 	m, err := New(nil, c)

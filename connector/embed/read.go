@@ -14,8 +14,7 @@ import (
 )
 
 // grey is an image's luminance in 0 … 1, its shorter side scaled to size and the middle cut out: [1, 1, size, size].
-// The
-// authors take thermal images so, and disparity maps once they are images.
+// The authors take thermal images so, and disparity maps once they are images.
 func grey(m *imaging.RGB, size int) (*tensor.Tensor, error) {
 	p := imaging.CLIP(size)
 	p.Normalize, p.Filter = false, imaging.Bilinear
@@ -35,8 +34,7 @@ func grey(m *imaging.RGB, size int) (*tensor.Tensor, error) {
 const maxMotion = 16 << 20
 
 // readMotion reads samples, a line of comma-separated numbers for each: [1, channels, samples]. Of longer recordings
-// the
-// first samples count; a shorter one is an error. A line of names may come first.
+// the first samples count; a shorter one is an error. A line of names may come first.
 func readMotion(path string, shape [3]int) (*tensor.Tensor, error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -88,8 +88,7 @@ const maxSide = 4096
 type Box struct{ Left, Top, Right, Bottom int }
 
 // Prompt says what is meant: either a text, or strokes of any number and kind on this picture or another one. All
-// places
-// are pixels of the picture that they were drawn on.
+// places are pixels of the picture that they were drawn on.
 type Prompt struct {
 	Text string
 

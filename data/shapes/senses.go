@@ -61,8 +61,7 @@ var partials = [5][6]float64{{1, 0, 0, 0, 0, 0}, {1, 0, 0.7, 0, 0.5, 0}, {1, 0.8
 
 // Sound is half a second of the scene, full scale being −1 to 1: a line sweeps from left to right, and each object that
 // it reaches sounds for 0.13 s. Its colour is the pitch, its shape the timbre, its row a glide up, level or down, its
-// size
-// the loudness; there is noise of deviation 0.01.
+// size the loudness; there is noise of deviation 0.01.
 func (s Scene) Sound() []float32 {
 	const seconds, length, attack, decay = 0.5, 0.13, 0.010, 0.090
 	x := make([]float64, int(seconds*SoundRate))

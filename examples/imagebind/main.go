@@ -1,6 +1,5 @@
 // Command imagebind binds sounds, depth maps and texts that never met: an ImageBind is trained from nothing on pairs
-// with
-// a picture alone, on the built-in world of coloured shapes, and then finds texts by sounds.
+// with a picture alone, on the built-in world of coloured shapes, and then finds texts by sounds.
 //
 //	go run ./examples/imagebind                  -out run
 //	go run ./examples/imagebind -preset smoke    under a minute
@@ -126,8 +125,7 @@ func (b *binder) pictures(scenes []shapes.Scene) *tensor.Tensor {
 }
 
 // texts are ids [B, 32], filled up with zeros. The end of a text must have the largest id of all, so that the head
-// finds
-// it: ids are counted from the end of the vocabulary.
+// finds it: ids are counted from the end of the vocabulary.
 func (b *binder) texts(list []string) *tensor.Tensor {
 	ids, _ := b.words.Texts(list)
 	n, T := ids.Dims2()

@@ -37,8 +37,7 @@ func middle(m seem.Mask) seem.Pixel {
 }
 
 // judge prints mean IoUs in % on scenes of two to four objects, of seen pairs and with a held-out one, which is then
-// what
-// is asked for.
+// what is asked for.
 func (s *student) judge(p preset, out io.Writer) {
 	fmt.Fprintf(out, "%-44s %8s %8s\n", "mean IoU in %", "seen", "held out")
 	rows := map[string][2]string{}
@@ -182,8 +181,7 @@ func (s *student) partner(sc scene, k, i int) scene {
 }
 
 // interact clicks until the masks overlap by 90 %, up to 20 times: the IoUs after each click. The first is in the
-// middle
-// of one of the objects.
+// middle of one of the objects.
 func (s *student) interact(v *seem.View, set, first seem.Mask, memory bool) (ious []float64) {
 	strokes := []seem.Strokes{{Positive: seem.Click(middle(first), set.H, set.W)}}
 	var previous *tensor.Tensor

@@ -17,8 +17,8 @@ type piece struct {
 var endRaw = regexp.MustCompile(`\{%[-+]?\s*endraw\s*[-+]?%\}`)
 
 // split takes a program apart, with the white space that belongs to tags: a minus sign takes all on its side; a
-// statement
-// or comment takes the line break behind it (trim_blocks) and the spaces before it on its line (lstrip_blocks).
+// statement or comment takes the line break behind it (trim_blocks) and the spaces before it on its line
+// (lstrip_blocks).
 func split(program string) (out []piece) {
 	src := strings.TrimSuffix(strings.ReplaceAll(strings.ReplaceAll(program, "\r\n", "\n"), "\r", "\n"), "\n")
 	const space = " \t\n\v\f\r"

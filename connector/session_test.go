@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,24 +22,31 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// watchedTower counts the views that are encoded, watchedModel the positions that pass the language model.
+// watchedTower counts the views that are encoded, watchedModel the positions that pass the language model. Any number of
+// goroutines may use them.
 type watchedTower struct {
 	vit.Tower
+	mu    sync.Mutex
 	views int
 }
 
 func (w *watchedTower) Hidden(pixels *tensor.Tensor, n int) *tensor.Tensor {
+	w.mu.Lock()
 	w.views += pixels.Dim(0)
+	w.mu.Unlock()
 	return w.Tower.Hidden(pixels, n)
 }
 
 type watchedModel struct {
 	llm.Model
+	mu        sync.Mutex
 	positions []int
 }
 
 func (w *watchedModel) Hidden(in llm.Input) *tensor.Tensor {
+	w.mu.Lock()
 	w.positions = append(w.positions, in.Embeds.Dim(0)*in.Embeds.Dim(1))
+	w.mu.Unlock()
 	return w.Model.Hidden(in)
 }
 

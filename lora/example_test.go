@@ -15,7 +15,8 @@ func ExampleWrap() {
 	m, err := llm.New(
 		r,
 		llm.Config{ModelType: "llama", VocabSize: 40, HiddenSize: 16, IntermediateSize: 24, NumHiddenLayers: 3,
-			NumAttentionHeads: 2, MaxPositionEmbeddings: 32, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 1e4}, BOS: 1,
+			NumAttentionHeads: 2, MaxPositionEmbeddings: 32, NormEps: 1e-5, HiddenAct: "silu",
+			RoPE: nn.RoPEConfig{Theta: 1e4}, BOS: 1,
 			PAD: 0, EOS: []int{2}},
 	)
 	if err != nil {

@@ -161,7 +161,8 @@ func MergeInto(m any, dt tensor.DType) (lost float64, err error) {
 		return 0, err
 	}
 	each(m, func(name string, l *Linear) {
-		if w := l.base().Weight; err == nil && dt.Quantized() && (!tensor.Fits(dt, w.Shape()) || !dt.Blocks().CanEncode()) {
+		if w := l.base().Weight; err == nil && dt.Quantized() &&
+			(!tensor.Fits(dt, w.Shape()) || !dt.Blocks().CanEncode()) {
 			err = fmt.Errorf("lora: %s: weights %v cannot be kept as %v", name, w.Shape(), dt)
 		}
 	})

@@ -10,8 +10,8 @@ import (
 // 0), and the authors' alpha_generator. It returns an error unless on and decay are at least 0 and at most 1 together.
 func Gates(n int, on, decay float64) ([]float64, error) {
 	if !(on >= 0 && decay >= 0 && on+decay <= 1+1e-9) {
-		return nil, fmt.Errorf("gates on for %v of the steps and falling for %v: both must be at least 0, and at most 1 "+
-			"together", on, decay)
+		return nil, fmt.Errorf("gates on for %v of the steps and falling for %v: both must be at least 0, and "+
+			"at most 1 together", on, decay)
 	}
 	open, falling := int(on*float64(n)), int(decay*float64(n))
 	out := make([]float64, max(n, 0))

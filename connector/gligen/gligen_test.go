@@ -56,7 +56,8 @@ func TestGatesOfDrawings(t *testing.T) {
 func TestRequestsAreIndependent(t *testing.T) {
 	p := pipeline(t, nil)
 	o := gligen.Options{Steps: 4, Guidance: 2, Tau: 1, Seed: 3, Height: 12, Width: 20, Scheduler: diffusion.PNDM}
-	a, b := gligen.Request{Prompt: "a cat", Negative: "blurry"}, gligen.Request{Prompt: "a mat", Objects: []gligen.Object{cat}}
+	a := gligen.Request{Prompt: "a cat", Negative: "blurry"}
+	b := gligen.Request{Prompt: "a mat", Objects: []gligen.Object{cat}}
 	both := draw(t, p, o, a, b)
 	require.Len(t, both, 2*3*12*20)
 	require.Equal(t, both, draw(t, p, o, a, b))
@@ -105,7 +106,8 @@ func TestDrop(t *testing.T) {
 	}
 	empty, bare := 0, 0
 	for seed := range 20 {
-		b := p.Batch(rand.New(rand.NewPCG(1, uint64(seed))), tensor.New(50, 4, 2, 2), rs, true, gligen.Drop{Prompt: 0.5, Boxes: 0.1})
+		b := p.Batch(rand.New(rand.NewPCG(1, uint64(seed))), tensor.New(50, 4, 2, 2), rs, true,
+			gligen.Drop{Prompt: 0.5, Boxes: 0.1})
 		for _, r := range b.Requests {
 			if r.Prompt == "" {
 				empty++
@@ -165,8 +167,10 @@ func TestFeatures(t *testing.T) {
 	_, err := p.Draw(ctx, []gligen.Request{{Objects: []gligen.Object{dog}}}, o)
 	require.ErrorContains(t, err, "[7] of the image: [8] is needed")
 
-	c := vit.CLIPConfig{ModelType: "clip", ProjectionDim: 5, Text: p.Text.Config(), Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 4,
-		IntermediateSize: 8, NumHiddenLayers: 1, NumAttentionHeads: 1, NumChannels: 3, ImageSize: 4, PatchSize: 2, HiddenAct: "gelu", LayerNormEps: 1e-5}}
+	c := vit.CLIPConfig{ModelType: "clip", ProjectionDim: 5, Text: p.Text.Config(),
+		Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 4,
+			IntermediateSize: 8, NumHiddenLayers: 1, NumAttentionHeads: 1, NumChannels: 3, ImageSize: 4, PatchSize: 2,
+			HiddenAct: "gelu", LayerNormEps: 1e-5}}
 	m, err := vit.NewCLIP(rand.New(rand.NewPCG(1, 2)), c)
 	require.NoError(t, err)
 	f := gligen.ImageFeature(m, tensor.Full(0.5, 1, 3, 4, 4))
@@ -175,29 +179,48 @@ func TestFeatures(t *testing.T) {
 }
 
 func TestBadRequests(t *testing.T) {
+	type (
+		options = gligen.Options
+		request = gligen.Request
+	)
 	p := pipeline(t, nil)
 	good := gligen.Options{Steps: 2, Guidance: 2, Tau: 0.5}
-	for want, change := range map[string]func(o *gligen.Options, r *gligen.Request){
-		"object 0 (\"a cat\"): box [-0.1 0.2 0.6 0.7]: every coordinate must be within [0, 1]": func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Box[0] = -0.1 },
-		"box [0.1 0.2 0.6 1.7]":             func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Box[3] = 1.7 },
-		"box [0.1 NaN 0.6 0.7]":             func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Box[1] = math.NaN() },
-		"box [0.1 0.2 0.1 0.7] has no area": func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Box[2] = 0.1 },
-		"box [0.1 0.8 0.6 0.7] has no area": func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Box[1] = 0.8 },
-		"neither a phrase nor an image":     func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Phrase = "" },
-		"31 objects: the model has slots for 30": func(_ *gligen.Options, r *gligen.Request) {
+	for want, change := range map[string]func(o *options, r *request){
+		`object 0 ("a cat"): box [-0.1 0.2 0.6 0.7]: every coordinate must be within [0, 1]`: func(
+			_ *options, r *request) {
+			r.Objects[0].Box[0] = -0.1
+		},
+		"box [0.1 0.2 0.6 1.7]":             func(_ *options, r *request) { r.Objects[0].Box[3] = 1.7 },
+		"box [0.1 NaN 0.6 0.7]":             func(_ *options, r *request) { r.Objects[0].Box[1] = math.NaN() },
+		"box [0.1 0.2 0.1 0.7] has no area": func(_ *options, r *request) { r.Objects[0].Box[2] = 0.1 },
+		"box [0.1 0.8 0.6 0.7] has no area": func(_ *options, r *request) { r.Objects[0].Box[1] = 0.8 },
+		"neither a phrase nor an image":     func(_ *options, r *request) { r.Objects[0].Phrase = "" },
+		"31 objects: the model has slots for 30": func(_ *options, r *request) {
 			for len(r.Objects) < 31 {
 				r.Objects = append(r.Objects, cat)
 			}
 		},
-		`an image needs attention_type "gated-text-image", not "gated"`: func(_ *gligen.Options, r *gligen.Request) { r.Objects[0].Feature = tensor.New(8) },
-		"0 steps: DDIMScheduler, a rule of order 1":                     func(o *gligen.Options, _ *gligen.Request) { o.Steps = 0 },
-		"2 steps: PNDMScheduler, a rule of order 4, needs 4 to 1000":    func(o *gligen.Options, _ *gligen.Request) { o.Scheduler = diffusion.PNDM },
-		`scheduler: _class_name "Euler"`:                                func(o *gligen.Options, _ *gligen.Request) { o.Scheduler = "Euler" },
-		"tau and decay: gates on for 1.5":                               func(o *gligen.Options, _ *gligen.Request) { o.Tau = 1.5 },
-		"guidance NaN":                                                  func(o *gligen.Options, _ *gligen.Request) { o.Guidance = math.NaN() },
-		"an image of 15×16 pixels: both sides must be multiples of 2":   func(o *gligen.Options, _ *gligen.Request) { o.Height = 15 },
-		"latents [2 4 8 9]: [1 4 8 9] are needed":                       func(o *gligen.Options, _ *gligen.Request) { o.Latents = tensor.New(2, 4, 8, 9) },
-		"the image to inpaint is [1 16 16]: [3, ":                       func(o *gligen.Options, _ *gligen.Request) { o.Inpaint = tensor.New(1, 16, 16) },
+		`an image needs attention_type "gated-text-image", not "gated"`: func(_ *options, r *request) {
+			r.Objects[0].Feature = tensor.New(8)
+		},
+		"0 steps: DDIMScheduler, a rule of order 1": func(o *options, _ *request) { o.Steps = 0 },
+		"2 steps: PNDMScheduler, a rule of order 4, needs 4 to 1000": func(o *options, _ *request) {
+			o.Scheduler = diffusion.PNDM
+		},
+		`scheduler: _class_name "Euler"`: func(o *options, _ *request) {
+			o.Scheduler = "Euler"
+		},
+		"tau and decay: gates on for 1.5": func(o *options, _ *request) { o.Tau = 1.5 },
+		"guidance NaN": func(o *options, _ *request) {
+			o.Guidance = math.NaN()
+		},
+		"an image of 15×16 pixels: both sides must be multiples of 2": func(o *options, _ *request) { o.Height = 15 },
+		"latents [2 4 8 9]: [1 4 8 9] are needed": func(o *options, _ *request) {
+			o.Latents = tensor.New(2, 4, 8, 9)
+		},
+		"the image to inpaint is [1 16 16]: [3, ": func(o *options, _ *request) {
+			o.Inpaint = tensor.New(1, 16, 16)
+		},
 	} {
 		o, r := good, gligen.Request{Prompt: "a mat", Objects: []gligen.Object{cat}}
 		change(&o, &r)
@@ -224,7 +247,8 @@ func TestOpenErrors(t *testing.T) {
 	index := filepath.Join(dir, "model_index.json")
 	raw, err := os.ReadFile(index)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(index, []byte(strings.Replace(string(raw), "StableDiffusionGLIGENPipeline", "FluxPipeline", 1)), 0o600))
+	other := strings.Replace(string(raw), "StableDiffusionGLIGENPipeline", "FluxPipeline", 1)
+	require.NoError(t, os.WriteFile(index, []byte(other), 0o600))
 	_, err = gligen.Open(dir, nn.LoadOptions{})
 	require.ErrorContains(t, err, `_class_name "FluxPipeline" is not supported`)
 	require.NoError(t, os.WriteFile(index, raw, 0o600))

@@ -111,9 +111,11 @@ func Save(dir string, p *Pipeline, o nn.SaveOptions) error {
 			return atomicfile.WriteJSON(filepath.Join(dir, "model_index.json"), map[string]any{
 				"_class_name": class[p.UNet.Config().AttentionType], "requires_safety_checker": false,
 				"feature_extractor": none, "safety_checker": none,
-				"scheduler": []string{"diffusers", scheduler.ClassName}, "unet": []string{"diffusers", "UNet2DConditionModel"},
-				"vae": []string{"diffusers", "AutoencoderKL"}, "text_encoder": []string{"transformers", "CLIPTextModel"},
-				"tokenizer": []string{"transformers", "CLIPTokenizer"}})
+				"scheduler":    []string{"diffusers", scheduler.ClassName},
+				"unet":         []string{"diffusers", "UNet2DConditionModel"},
+				"vae":          []string{"diffusers", "AutoencoderKL"},
+				"text_encoder": []string{"transformers", "CLIPTextModel"},
+				"tokenizer":    []string{"transformers", "CLIPTokenizer"}})
 		},
 	} {
 		if err := write(); err != nil {

@@ -47,7 +47,7 @@ type Request struct {
 // Object is a phrase, or an image, with the box that it is to fill.
 type Object struct {
 	Phrase  string
-	Feature *tensor.Tensor // [E], of an image, by [ImageFeature]; nil: none. Only with attention_type "gated-text-image"
+	Feature *tensor.Tensor // [E], of an image, by [ImageFeature]; nil: none. Needs attention_type "gated-text-image"
 	Box     [4]float64     // x0, y0, x1, y1 as shares of the width and the height, from the top left
 }
 
@@ -59,7 +59,7 @@ type Options struct {
 	Decay     float64 // share of the steps after these in which the gates close linearly
 	Scheduler string  // [diffusion.DDIM] or another of diffusers' classes; empty: the pipeline's own
 	Seed      uint64  // of the noise that an image starts from, together with its place among the requests
-	Height    int     // pixels; 0: that of Latents, else as the model was trained. A multiple of the autoencoder's factor
+	Height    int     // pixels, a multiple of the autoencoder's factor; 0: that of Latents, else as in training
 	Width     int
 
 	// Inpaint, if not nil, is an image [3, H, W] in 0…1 of which only what is in the boxes is drawn anew. It needs
@@ -73,7 +73,8 @@ type Options struct {
 	Each func(call, calls int, latents *tensor.Tensor)
 }
 
-// Defaults are those of diffusers' pipeline: 50 steps, guidance 7.5, the gated layers on for the first 30 % of the steps.
+// Defaults are those of diffusers' pipeline: 50 steps, guidance 7.5, the gated layers on for the
+// first 30 % of the steps.
 func Defaults() Options { return Options{Steps: 50, Guidance: 7.5, Tau: 0.3} }
 
 // Draw draws one image for each request: [B, 3, H, W] in 0…1. Its errors name the request and the field that is wrong.

@@ -75,7 +75,8 @@ func (p *Pipeline) shape(o Options, B int) ([]int, error) {
 		W = w * f
 	}
 	if H < f || W < f || H%f != 0 || W%f != 0 || H > maxSide || W > maxSide {
-		return nil, fmt.Errorf("an image of %d×%d pixels: both sides must be multiples of %d, at most %d", H, W, f, maxSide)
+		return nil, fmt.Errorf("an image of %d×%d pixels: both sides must be multiples of %d, at most %d", H, W, f,
+			maxSide)
 	}
 	return []int{B, p.VAE.Channels(), H / f, W / f}, nil
 }
@@ -86,7 +87,8 @@ func (p *Pipeline) Check(r Request) error {
 	kind := p.UNet.Config().AttentionType
 	switch {
 	case len(r.Objects) > 0 && kind == unet.Plain:
-		return fmt.Errorf("%d objects: attention_type %q of the model has no gated layers for boxes", len(r.Objects), kind)
+		return fmt.Errorf("%d objects: attention_type %q of the model has no gated layers for boxes", len(r.Objects),
+			kind)
 	case len(r.Objects) > p.Slots:
 		return fmt.Errorf("%d objects: the model has slots for %d", len(r.Objects), p.Slots)
 	}

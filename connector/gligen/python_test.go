@@ -21,7 +21,8 @@ var saveTo = flag.String("save", "", "folder for pipelines that testdata/load_sa
 // TestSaveForPython writes pipelines, each with noise and what Draw makes of it.
 func TestSaveForPython(t *testing.T) {
 	if *saveTo == "" {
-		t.Skip("-save is not given: testdata/load_saved.py runs this test to load what it writes in diffusers; its last output is testdata/load_saved.txt")
+		t.Skip("-save is not given: testdata/load_saved.py runs this test to load what it writes in diffusers; " +
+			"its last output is testdata/load_saved.txt")
 	}
 	for name, edit := range map[string]func(*unet.Config){
 		"gligen": nil,
@@ -42,10 +43,11 @@ func TestSaveForPython(t *testing.T) {
 		require.NoError(t, err)
 		var list []safetensors.Tensor
 		for name, x := range map[string]*tensor.Tensor{"latents": start, "image": x} {
-			list = append(list, safetensors.Tensor{Name: name, DType: "F32", Shape: x.Shape(), Write: func(w io.Writer) error {
-				_, err := w.Write(x.Bytes())
-				return err
-			}})
+			list = append(list, safetensors.Tensor{Name: name, DType: "F32", Shape: x.Shape(),
+				Write: func(w io.Writer) error {
+					_, err := w.Write(x.Bytes())
+					return err
+				}})
 		}
 		require.NoError(t, safetensors.Write(filepath.Join(dir, "expected.safetensors"), list, nil))
 	}

@@ -138,11 +138,13 @@ func (c *Config) Validate() error {
 			c.DimProj, d.HiddenDim)
 	case d.Layers < 1 || d.Queries < 1 || d.PerPrompt < 1 || d.Memories < 0:
 		return fmt.Errorf(
-			"DECODER: DEC_LAYERS %d, NUM_OBJECT_QUERIES %d and QUERY_NUMBER %d must be at least 1, SPATIAL_MEMORIES %d at least 0",
+			"DECODER: DEC_LAYERS %d, NUM_OBJECT_QUERIES %d and QUERY_NUMBER %d must be at least 1, "+
+				"SPATIAL_MEMORIES %d at least 0",
 			d.Layers, d.Queries, d.PerPrompt, d.Memories)
 	case t.ContextLength < 1 || t.VocabSize < 1 || t.Width < 1 || t.Layers < 1 || t.Heads < 1 || t.Width%t.Heads != 0:
 		return fmt.Errorf(
-			"TEXT: CONTEXT_LENGTH %d, VOCAB %d, WIDTH %d, LAYERS %d and HEADS %d must be at least 1, the width a multiple of the heads",
+			"TEXT: CONTEXT_LENGTH %d, VOCAB %d, WIDTH %d, LAYERS %d and HEADS %d must be at least 1, "+
+				"the width a multiple of the heads",
 			t.ContextLength, t.VocabSize, t.Width, t.Layers, t.Heads)
 	}
 	for i, n := range d.Points {

@@ -127,7 +127,7 @@ func (p *Picture) Segment(q Prompt) (*Answer, error) {
 		return nil, errors.New("segment: a prompt is a text or strokes, not both")
 	case text == "" && len(strokes.Positive) == 0:
 		return nil, errors.New(
-			"segment: the prompt is empty: a text, or at least one click, box, scribble or mask of what is meant is needed")
+			"segment: the prompt is empty: a text or at least one click, box, scribble or mask is needed")
 	case q.Previous != nil && q.Previous.picture != p:
 		return nil, errors.New("segment: the previous answer is about another picture")
 	}

@@ -1,6 +1,7 @@
-// Command blip2 learns BLIP-2's two stages from nothing, on a small world of coloured shapes, without a download. A CLIP
-// and a language model are trained first and then stay frozen, as the published ones do. Stage 1 teaches the Q-Former
-// by contrast, matching and captioning; stage 2 joins it to the language model, which then says what it sees.
+// Command blip2 learns BLIP-2's two stages from nothing, on a small world of coloured shapes, without a download. A
+// CLIP and a language model are trained first and then stay frozen, as the published ones do. Stage 1 teaches the
+// Q-Former by contrast, matching and captioning; stage 2 joins it to the language model, which then says what it
+// sees.
 //
 //	go run ./examples/blip2                  a minute or two on two cores
 //	go run ./examples/blip2 -preset toy      a second, to see that it runs
@@ -50,7 +51,8 @@ const batch, queries = 32, 8
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("blip2", flag.ContinueOnError)
 	flags.SetOutput(out)
-	name, seed := flags.String("preset", "default", "default or toy"), flags.Uint64("seed", 1, "of everything that is drawn")
+	name := flags.String("preset", "default", "default or toy")
+	seed := flags.Uint64("seed", 1, "of everything that is drawn")
 	dir := flags.String("out", "", "folder for what stage 1 leaves; empty: nothing is kept")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -86,7 +88,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	itc, itm := unseen.retrieve(l, stage1)
-	fmt.Fprintf(out, "unseen pictures: their caption among %d by contrast %.0f %%, by matching %.0f %% (chance %.0f %%)\n",
+	fmt.Fprintf(out,
+		"unseen pictures: their caption among %d by contrast %.0f %%, by matching %.0f %% (chance %.0f %%)\n",
 		choices, 100*itc, 100*itm, 100./choices)
 	if *dir != "" {
 		if err := nn.Save(stage1, *dir, nn.SaveOptions{}); err != nil {
@@ -167,19 +170,20 @@ func (l *lesson) encode(text string) []int32 {
 
 func (l *lesson) vision() vit.VisionConfig {
 	return vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 48, IntermediateSize: 128, NumHiddenLayers: 2,
-		NumAttentionHeads: 4, NumChannels: 3, ImageSize: l.Side(), PatchSize: 8, ProjectionDim: 32, HiddenAct: "quick_gelu",
-		LayerNormEps: 1e-5, PositionStd: 0.17}
+		NumAttentionHeads: 4, NumChannels: 3, ImageSize: l.Side(), PatchSize: 8, ProjectionDim: 32,
+		HiddenAct: "quick_gelu", LayerNormEps: 1e-5, PositionStd: 0.17}
 }
 
 func (l *lesson) clip() vit.CLIPConfig {
 	return vit.CLIPConfig{ModelType: "clip", Vision: l.vision(), ProjectionDim: 32, LogitScaleInit: math.Log(1 / 0.07),
 		Text: vit.TextConfig{VocabSize: len(l.words), HiddenSize: 48, IntermediateSize: 128, NumHiddenLayers: 1,
-			NumAttentionHeads: 4, MaxPositionEmbeddings: 32, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, TokenStd: 0.05,
-			BOS: 1, EOS: 2, ProjectionDim: 32}}
+			NumAttentionHeads: 4, MaxPositionEmbeddings: 32, HiddenAct: "quick_gelu", LayerNormEps: 1e-5,
+			TokenStd: 0.05, BOS: 1, EOS: 2, ProjectionDim: 32}}
 }
 
 func (l *lesson) language() llm.Config {
-	return llm.Config{ModelType: "llama", VocabSize: len(l.words), HiddenSize: 64, IntermediateSize: 160, NumHiddenLayers: 2,
+	return llm.Config{ModelType: "llama", VocabSize: len(l.words), HiddenSize: 64, IntermediateSize: 160,
+		NumHiddenLayers:   2,
 		NumAttentionHeads: 4, NumKeyValueHeads: 4, MaxPositionEmbeddings: 64, NormEps: 1e-5, HiddenAct: "silu",
 		RoPE: nn.RoPEConfig{Type: "default", Theta: 1e4}, BOS: 1, EOS: []int{2}, InitStd: 0.05}
 }
@@ -189,7 +193,8 @@ func (l *lesson) config(text llm.Config) blip2.Config {
 	c := blip2.Config{Vision: l.vision(), Text: text, NumQueryTokens: queries, Image: -1, ProjectionDim: 32,
 		QFormer: blip2.BertBase()}
 	q := &c.QFormer
-	q.VocabSize, q.HiddenSize, q.IntermediateSize, q.NumHiddenLayers, q.NumAttentionHeads = len(l.words)+1, 64, 160, 2, 4
+	q.VocabSize, q.HiddenSize, q.IntermediateSize, q.NumHiddenLayers, q.NumAttentionHeads = len(l.words)+1,
+		64, 160, 2, 4
 	q.MaxPositionEmbeddings, q.CrossAttentionFrequency, q.InitializerRange = 32, 1, 0.05
 	return c
 }

@@ -48,7 +48,8 @@ func correct(a *connector.Assistant, corrections chan<- connector.Sample) http.H
 		}
 		err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 32<<20)).Decode(&q)
 		m, wrong := imaging.Decode(q.Image, imaging.Options{Orient: true})
-		turns := []chat.Turn{{From: chat.Human, Value: chat.ImageToken + "\n" + q.Question}, {From: chat.GPT, Value: q.Answer}}
+		turns := []chat.Turn{{From: chat.Human, Value: chat.ImageToken + "\n" + q.Question},
+			{From: chat.GPT, Value: q.Answer}}
 		x, none := a.Sample(turns, []*imaging.RGB{m})
 		if err = errors.Join(err, wrong, none); err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
@@ -65,11 +66,12 @@ func learn(a *connector.Assistant, s *serve.Server, corrections <-chan connector
 	check(err)
 	for x := range corrections {
 		all = append(all, x)
-		_, err := train.Run(context.Background(), student, train.Options{}, train.Stage[connector.Batch]{Name: "corrections",
-			Steps: 30, Clip: 1, Groups: []train.Group{{Params: "**.lora_*.**", LR: 1e-3}},
-			Batches: func(_ context.Context, n int) (connector.Batch, error) { // the newest first
-				return a.Model.Splice(all[(n+len(all)-1)%len(all):][:1], false)
-			}})
+		_, err := train.Run(context.Background(), student, train.Options{},
+			train.Stage[connector.Batch]{Name: "corrections", Steps: 30, Clip: 1,
+				Groups: []train.Group{{Params: "**.lora_*.**", LR: 1e-3}},
+				Batches: func(_ context.Context, n int) (connector.Batch, error) { // the newest first
+					return a.Model.Splice(all[(n+len(all)-1)%len(all):][:1], false)
+				}})
 		check(errors.Join(err, adapter.Save(dir, lora.SaveOptions{})))
 		learnt := *a
 		learnt.Model = nn.Share(a.Model)

@@ -33,11 +33,14 @@ func TestLearns(t *testing.T) {
 		Specials: []string{"<s>", "</s>", "<image>"}, BOS: "<s>", EOS: "</s>"})
 	require.NoError(t, err)
 	m, err := llava.New(rand.New(rand.NewPCG(1, 1)), llava.Config{
-		Text: llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 32, IntermediateSize: 48, NumHiddenLayers: 1,
+		Text: llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 32, IntermediateSize: 48,
+			NumHiddenLayers:   1,
 			NumAttentionHeads: 2, NumKeyValueHeads: 2, HeadDim: 16, MaxPositionEmbeddings: 512, NormEps: 1e-5,
 			HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 1e4}, BOS: 0, EOS: []int{1}, PAD: -1, InitStd: 0.1},
-		Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 8, IntermediateSize: 16, NumHiddenLayers: 2,
-			NumAttentionHeads: 2, NumChannels: 3, ImageSize: 16, PatchSize: 8, HiddenAct: "quick_gelu", LayerNormEps: 1e-5},
+		Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 8, IntermediateSize: 16,
+			NumHiddenLayers:   2,
+			NumAttentionHeads: 2, NumChannels: 3, ImageSize: 16, PatchSize: 8, HiddenAct: "quick_gelu",
+			LayerNormEps: 1e-5},
 		Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: 2})
 	require.NoError(t, err)
 	a := &connector.Assistant{Model: m, Tokenizer: tok, Processor: imaging.CLIP(16), Template: chat.VicunaV1(),
@@ -63,7 +66,8 @@ func TestLearns(t *testing.T) {
 		return w
 	}
 	answer := func(model string) string {
-		w := post(s, "/api/generate", map[string]any{"model": model, "prompt": "what is this ?", "images": [][]byte{file.Bytes()},
+		w := post(s, "/api/generate", map[string]any{"model": model, "prompt": "what is this ?",
+			"images": [][]byte{file.Bytes()},
 			"stream": false, "options": map[string]any{"temperature": 0, "num_predict": 24}})
 		var r struct{ Response string }
 		require.NoError(t, json.Unmarshal(w.Body.Bytes(), &r))
@@ -74,7 +78,8 @@ func TestLearns(t *testing.T) {
 	require.Equal(t, 400, post(fixed, "/v1/corrections", map[string]any{"question": "x", "answer": "y"}).Code)
 	require.Equal(t, 200, post(fixed, "/v1/corrections", map[string]any{"question": "what is this ?",
 		"answer": "a red circle", "image": file.Bytes()}).Code)
-	require.Eventually(t, func() bool { return answer("learnt") == "a red circle" }, 30*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return answer("learnt") == "a red circle" }, 30*time.Second,
+		10*time.Millisecond)
 	require.Equal(t, before, answer("base"))
 	close(corrections)
 	<-done

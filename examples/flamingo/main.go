@@ -1,8 +1,8 @@
 // Command flamingo shows what examples in the prompt are for. Pictures of single objects are to be answered with one
 // word, and which one only the examples tell: in some prompts they name the colour, in others the shape or the size.
 // A vision tower and a small language model are trained alone, on captions and on prompts without pictures; then both
-// are frozen, and a resampler and gated cross-attention between them learn to answer. It prints the share of right answers
-// about new pictures after 0, 2 and 4 examples: with the gates still closed, trained, and with other pictures.
+// are frozen, and a resampler and gated cross-attention between them learn to answer. It prints the share of right
+// answers about new pictures after 0, 2 and 4 examples: with the gates still closed, trained, and with other pictures.
 //
 //	go run ./examples/flamingo
 //	go run ./examples/flamingo -out few-shot    # keep what was trained, in OpenFlamingo's layout
@@ -98,7 +98,8 @@ func run(args []string, out io.Writer) error {
 		}
 		return images
 	}
-	if err := errors.Join(g.report(out, m, *tests, "trained", nil), g.report(out, m, *tests, "shuffled pictures", other),
+	if err := errors.Join(g.report(out, m, *tests, "trained", nil),
+		g.report(out, m, *tests, "shuffled pictures", other),
 		g.report(out, m, *tests, "mean picture", blank)); err != nil {
 		return err
 	}
@@ -293,7 +294,7 @@ func (g *game) report(out io.Writer, m *connector.VLM, n int, name string,
 		})
 	}
 	share := func(k int) float64 { return 100 * float64(right[k]) / float64(n) }
-	_, err := fmt.Fprintf(out, "%-18s right after 0 examples %5.1f %%, 2 %5.1f %%, 4 %5.1f %%\n", name, share(0), share(2),
-		share(4))
+	_, err := fmt.Fprintf(out, "%-18s right after 0 examples %5.1f %%, 2 %5.1f %%, 4 %5.1f %%\n", name,
+		share(0), share(2), share(4))
 	return err
 }

@@ -73,7 +73,8 @@ func run(args []string, out io.Writer) error {
 		if err != nil {
 			return err
 		}
-		name := map[string]string{"": "the picture", "shuffled": "another picture", "blind": "the mean picture"}[baseline]
+		name := map[string]string{"": "the picture", "shuffled": "another picture",
+			"blind": "the mean picture"}[baseline]
 		fmt.Fprintf(out, "%-17s %5.1f %% of %d captions right, such as %q\n", name, 100*right, *tests, example)
 	}
 	if *dir == "" {
@@ -120,8 +121,9 @@ func newCaptioner(seed uint64) (*captioner, error) {
 	v.HiddenSize, v.IntermediateSize, v.NumHiddenLayers, v.NumAttentionHeads = 64, 128, 2, 4
 	v.ImageSize, v.PatchSize, v.PositionStd = w.Side(), 8, 0.3
 	c.Model, err = git.New(rand.New(rand.NewPCG(seed, 7)), git.Config{Vision: v, VocabSize: c.Tokenizer.Size(),
-		HiddenSize: 64, IntermediateSize: 128, NumHiddenLayers: 2, NumAttentionHeads: 4, MaxPositions: 32, NormEps: 1e-12,
-		HiddenAct: "gelu", InitStd: 0.12, PAD: int(c.Tokenizer.Pad()), BOS: int(c.Tokenizer.BOS()), EOS: []int{int(c.Tokenizer.EOS())}})
+		HiddenSize: 64, IntermediateSize: 128, NumHiddenLayers: 2, NumAttentionHeads: 4, MaxPositions: 32,
+		NormEps: 1e-12, HiddenAct: "gelu", InitStd: 0.12, PAD: int(c.Tokenizer.Pad()), BOS: int(c.Tokenizer.BOS()),
+		EOS: []int{int(c.Tokenizer.EOS())}})
 	return c, err
 }
 

@@ -26,7 +26,8 @@ func TestRun(t *testing.T) {
 	_, want, err := c.score(1, "")
 	require.NoError(t, err)
 	a.Options.MaxNewTokens = 20
-	got, err := git.Caption(t.Context(), a, "", imaging.FromImage(c.world.Scene(shapes.Test, 0, shapes.Options{}).Image()))
+	seen := imaging.FromImage(c.world.Scene(shapes.Test, 0, shapes.Options{}).Image())
+	got, err := git.Caption(t.Context(), a, "", seen)
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 

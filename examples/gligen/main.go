@@ -109,8 +109,8 @@ func newPipeline(w *shapes.World, r recipe) (*gligen.Pipeline, error) {
 	}
 	random := rand.New(rand.NewPCG(r.seed, 1))
 	text, err := vit.NewCLIPText(random, vit.TextConfig{VocabSize: tok.Size(), HiddenSize: 48, IntermediateSize: 192,
-		NumHiddenLayers: 2, NumAttentionHeads: 4, MaxPositionEmbeddings: 24, HiddenAct: "quick_gelu", LayerNormEps: 1e-5,
-		BOS: int(tok.BOS()), EOS: int(tok.EOS()), PAD: int(tok.Pad()), TokenStd: 0.3})
+		NumHiddenLayers: 2, NumAttentionHeads: 4, MaxPositionEmbeddings: 24, HiddenAct: "quick_gelu",
+		LayerNormEps: 1e-5, BOS: int(tok.BOS()), EOS: int(tok.EOS()), PAD: int(tok.Pad()), TokenStd: 0.3})
 	if err != nil {
 		return nil, err
 	}

@@ -62,7 +62,8 @@ func TestHeeded(t *testing.T) {
 	require.NoError(t, err)
 	p, err := newPipeline(w, tiny())
 	require.NoError(t, err)
-	scenes := []shapes.Scene{w.Scene(shapes.Test, 0, shapes.Options{MaxObjects: 2}), w.Scene(shapes.Test, 1, shapes.Options{MaxObjects: 2})}
+	scenes := []shapes.Scene{w.Scene(shapes.Test, 0, shapes.Options{MaxObjects: 2}),
+		w.Scene(shapes.Test, 1, shapes.Options{MaxObjects: 2})}
 	right, wrong := heeded(p, scenes, tiny())
 	require.Equal(t, right, wrong)
 	for name, x := range nn.Params(p) {

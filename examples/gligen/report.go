@@ -49,7 +49,8 @@ func (s *score) count(scene shapes.Scene, img *image.RGBA) {
 
 // report draws unseen scenes without boxes and, if boxes is set, with them. It prints what is found of them and writes
 // the images: the scenes, and below them each way of drawing them.
-func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, path string, boxes bool, out io.Writer) error {
+func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, path string, boxes bool,
+	out io.Writer) error {
 	var scenes []shapes.Scene
 	for i := 0; len(scenes) < r.tests; i++ {
 		s := w.Scene(shapes.Test, i, shapes.Options{MinObjects: 1 + i%2, MaxObjects: 1 + i%2})
@@ -68,7 +69,8 @@ func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, 
 		name          string
 		places, boxes bool
 		tau           float64
-	}{{"prompt", false, false, 0}, {"prompt with places", true, false, 0}, {"boxes, tau 0.3", false, true, 0.3}, {"boxes, tau 1", false, true, 1}} {
+	}{{"prompt", false, false, 0}, {"prompt with places", true, false, 0}, {"boxes, tau 0.3", false, true, 0.3},
+		{"boxes, tau 1", false, true, 1}} {
 		if way.boxes && !boxes {
 			continue
 		}

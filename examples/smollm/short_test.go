@@ -25,7 +25,8 @@ func TestShort(t *testing.T) {
 	check(err)
 	template, err := chat.FromTokenizer(tok)
 	check(err)
-	spans, err := template.Spans([]chat.Turn{{From: chat.Human, Value: "Who wrote Hamlet?"}, {From: chat.GPT, Open: true}})
+	spans, err := template.Spans([]chat.Turn{{From: chat.Human, Value: "Who wrote Hamlet?"},
+		{From: chat.GPT, Open: true}})
 	check(err)
 	prompt := template.Encode(tok, spans, chat.Options{}).IDs
 	g, err := llm.Generate(ctx, m, llm.Prompts{IDs: [][]int32{prompt}}, llm.Options{MaxNewTokens: 64, PAD: -1})

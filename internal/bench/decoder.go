@@ -7,8 +7,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// decoderCases are prefill and decoding of a Llama of 110 M parameters besides its embedding, in dtypes that train and in
-// blocks.
+// decoderCases are prefill and decoding of a Llama of 110 M parameters besides its embedding, in dtypes that train
+// and in blocks.
 func decoderCases() []Case {
 	const prefill, decode = 512, 32
 	c := llamaConfig(12, 768, 12, 2048, 32000)
@@ -18,7 +18,8 @@ func decoderCases() []Case {
 	for _, x := range []struct {
 		dt   tensor.DType
 		name string
-	}{{tensor.Float32, "f32"}, {tensor.BFloat16, "bf16"}, {tensor.Q8_0, "q8_0"}, {tensor.Q4_0, "q4_0"}, {tensor.Q4_1, "q4_1"}, {tensor.Q4_K, "q4_k"}} {
+	}{{tensor.Float32, "f32"}, {tensor.BFloat16, "bf16"}, {tensor.Q8_0, "q8_0"}, {tensor.Q4_0, "q4_0"},
+		{tensor.Q4_1, "q4_1"}, {tensor.Q4_K, "q4_k"}} {
 		dt, name := x.dt, x.name
 		bytes := float64(dt.Bytes(256)) / 256 // of a weight
 		args := func(prompt, n int) size {
@@ -30,7 +31,8 @@ func decoderCases() []Case {
 			Case{Name: fmt.Sprintf("decoder/prefill-%d/%s", prefill, name), Op: "generate", Args: args(prefill, 0), Rivals: []string{"llama"},
 				Unit: "tokens/s", Work: prefill, Share: byArithmetic, Load: 2 * (blocks*prefill + head), Setup: func() func() { return generate(c, dt, prefill, 0) }},
 			Case{Name: fmt.Sprintf("decoder/decode-%d/%s", decode, name), Op: "generate", Args: args(1, decode), Rivals: []string{"llama"},
-				Unit: "tokens/s", Work: decode + 1, Share: byMemory, Load: (blocks + head) * bytes * (decode + 1), Setup: func() func() { return generate(c, dt, 1, decode) }})
+				Unit: "tokens/s", Work: decode + 1, Share: byMemory, Load: (blocks + head) * bytes * (decode + 1),
+				Setup: func() func() { return generate(c, dt, 1, decode) }})
 	}
 	return list
 }

@@ -8,9 +8,9 @@ import (
 	"github.com/gollava/gollava/internal/blocks"
 )
 
-// Encode writes the rows of cols values that x holds as a tensor of type t: F32, F16, BF16 or a block format that can be
-// encoded. Row i is row from(i) of x; nil: they are written in order. It returns the root mean square of the values and
-// that of what the type changes in them.
+// Encode writes the rows of cols values that x holds as a tensor of type t: F32, F16, BF16 or a block format that can
+// be encoded. Row i is row from(i) of x; nil: they are written in order. It returns the root mean square of the
+// values and that of what the type changes in them.
 func (t Type) Encode(w io.Writer, x []float32, cols int, from func(i int) int) (rms, changed float64, err error) {
 	f := map[Type]*blocks.Format{F16: blocks.F16, BF16: blocks.BF16}[t]
 	if f == nil {

@@ -29,7 +29,8 @@ func Check[C any](dir string, compare func(*Report, C) error) ([]Row, error) {
 	path := filepath.Join(dir, "case.json")
 	var c C
 	r := &Report{Dir: dir}
-	if err := errors.Join(ReadJSON(path, &c), ReadJSON(path, &struct{ Tolerance *Tolerance }{&r.Tolerance})); err != nil {
+	if err := errors.Join(ReadJSON(path, &c),
+		ReadJSON(path, &struct{ Tolerance *Tolerance }{&r.Tolerance})); err != nil {
 		return nil, err
 	}
 	e, missing := Open(dir, "expected.safetensors")

@@ -188,7 +188,8 @@ func (c *Config) Validate() error {
 	}
 	switch {
 	case len(c.TrainedBetas) > 0 && len(c.TrainedBetas) != c.NumTrainTimesteps:
-		return fmt.Errorf("trained_betas has %d values for num_train_timesteps %d", len(c.TrainedBetas), c.NumTrainTimesteps)
+		return fmt.Errorf("trained_betas has %d values for num_train_timesteps %d", len(c.TrainedBetas),
+			c.NumTrainTimesteps)
 	case !(c.BetaStart > 0 && c.BetaStart < 1):
 		return fmt.Errorf("beta_start %v is outside (0, 1)", c.BetaStart)
 	case !(c.BetaEnd > 0 && c.BetaEnd < 1):

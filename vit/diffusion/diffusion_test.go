@@ -115,7 +115,8 @@ func TestReadConfig(t *testing.T) {
 		require.NoError(t, err)
 		require.JSONEq(t, string(raw), string(again))
 	}
-	c, err := read(`{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity, "thresholding": false}`)
+	c, err := read(`{"_class_name": "DPMSolverMultistepScheduler", "lambda_min_clipped": -Infinity,
+		"thresholding": false}`)
 	require.NoError(t, err)
 	require.Equal(t, "linspace", c.TimestepSpacing)
 	for text, want := range map[string]string{

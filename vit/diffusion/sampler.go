@@ -47,7 +47,8 @@ func (s *Schedule) Sampler(steps int) (*Sampler, error) {
 	}
 	for _, t := range p.timesteps {
 		if t < 0 || t >= c.NumTrainTimesteps {
-			return nil, fmt.Errorf("%d steps with steps_offset %d ask for timestep %d, outside [0, %d): take fewer steps",
+			return nil, fmt.Errorf("%d steps with steps_offset %d ask for timestep %d, outside [0, %d): "+
+				"take fewer steps",
 				steps, c.StepsOffset, t, c.NumTrainTimesteps)
 		}
 	}

@@ -187,7 +187,8 @@ func (c *Config) Validate() error {
 		case w%c.Heads.At(i) != 0:
 			return fmt.Errorf("block_out_channels %d is no multiple of %d heads (attention_head_dim)", w, c.Heads.At(i))
 		case c.DownBlockTypes[i] != Down && c.DownBlockTypes[i] != CrossDown:
-			return fmt.Errorf("down_block_types: %q is not supported (%s and %s are)", c.DownBlockTypes[i], Down, CrossDown)
+			return fmt.Errorf("down_block_types: %q is not supported (%s and %s are)", c.DownBlockTypes[i], Down,
+				CrossDown)
 		case c.UpBlockTypes[i] != Up && c.UpBlockTypes[i] != CrossUp:
 			return fmt.Errorf("up_block_types: %q is not supported (%s and %s are)", c.UpBlockTypes[i], Up, CrossUp)
 		}

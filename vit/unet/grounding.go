@@ -101,8 +101,8 @@ func (l *Linears) Forward(x *tensor.Tensor) *tensor.Tensor {
 	return l.Third.Forward(nn.Activated(l.Second, nn.Activated(l.First, x, tensor.SiLU), tensor.SiLU))
 }
 
-// Fourier maps boxes [B, N, 4], each (x0, y0, x1, y1) in 0…1, to [B, N, 64]: for each of eight frequencies f = 100^(k/8)
-// the sines of f times the four coordinates and then the cosines, without 2π.
+// Fourier maps boxes [B, N, 4], each (x0, y0, x1, y1) in 0…1, to [B, N, 64]: for each of eight frequencies
+// f = 100^(k/8) the sines of f times the four coordinates and then the cosines, without 2π.
 func Fourier(boxes *tensor.Tensor) *tensor.Tensor {
 	B, N, n := boxes.Dims3()
 	if n != 4 {

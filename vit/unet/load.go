@@ -13,7 +13,7 @@ import (
 // weightsFile is diffusers' name for the weights of a model in its folder.
 const weightsFile = "diffusion_pytorch_model.safetensors"
 
-// Load reads the UNet in dir as diffusers writes it, weights of any floating-point type. Of o, DType and Alias are used.
+// Load reads the UNet in dir as diffusers writes it, weights of any floating-point type. Of o, DType and Alias count.
 // Its errors name the file, and list all tensors that are missing, unexpected or misshapen.
 func Load(dir string, o nn.LoadOptions) (*UNet, error) {
 	c, err := ReadConfig(dir)
@@ -112,7 +112,8 @@ func save(dir string, m any, o nn.SaveOptions, config any) error {
 
 // originalResnet are the names of a resnet's parts in Stable Diffusion's checkpoints.
 var originalResnet = strings.NewReplacer("in_layers.0.", "norm1.", "in_layers.2.", "conv1.",
-	"emb_layers.1.", "time_emb_proj.", "out_layers.0.", "norm2.", "out_layers.3.", "conv2.", "skip_connection.", "conv_shortcut.")
+	"emb_layers.1.", "time_emb_proj.", "out_layers.0.", "norm2.", "out_layers.3.", "conv2.",
+	"skip_connection.", "conv_shortcut.")
 
 // fromOriginal translates the names of Stable Diffusion 1's UNet, which the GLIGEN authors' has too, into diffusers'.
 // Others it leaves alone.
@@ -144,7 +145,8 @@ func (c Config) fromOriginal() func(string) string {
 				parts[fmt.Sprintf("output_blocks.%d.1", at)], after = fmt.Sprintf("up_blocks.%d.attentions.%d", i, j), 2
 			}
 			if j == n && i < last {
-				parts[fmt.Sprintf("output_blocks.%d.%d.conv", at, after)] = fmt.Sprintf("up_blocks.%d.upsamplers.0.conv", i)
+				up := fmt.Sprintf("up_blocks.%d.upsamplers.0.conv", i)
+				parts[fmt.Sprintf("output_blocks.%d.%d.conv", at, after)] = up
 			}
 			at++
 		}

@@ -61,7 +61,8 @@ func newTransformer(r *rand.Rand, c Config, width, layers, heads int) *Transform
 	}
 	for range layers {
 		b := &Block{Norm1: nn.NewLayerNorm(r, width, lnEps, true), Self: newAttention(r, width, width, heads, false),
-			Norm2: nn.NewLayerNorm(r, width, lnEps, true), Cross: newAttention(r, width, c.CrossAttentionDim, heads, false),
+			Norm2: nn.NewLayerNorm(r, width, lnEps, true), Cross: newAttention(r, width, c.CrossAttentionDim, heads,
+				false),
 			Norm3: nn.NewLayerNorm(r, width, lnEps, true), FF: newFeedForward(r, width)}
 		if c.AttentionType != Plain {
 			b.Fuser = newFuser(r, width, c.CrossAttentionDim, heads)

@@ -32,7 +32,8 @@ func TestGates(t *testing.T) {
 	u, err := New(random(1), small())
 	require.NoError(t, err)
 	x, text, ts := normal(2, 3, 4, 5, 3), normal(3, 3, 4, 5), []int32{0, 17, 999}
-	tokens := u.Position.Forward(tensor.Uniform(random(4), 0, 1, 3, 2, 4), tensor.Full(1, 3, 2), normal(5, 3, 2, 5)).Detach()
+	tokens := u.Position.Forward(tensor.Uniform(random(4), 0, 1, 3, 2, 4), tensor.Full(1, 3, 2),
+		normal(5, 3, 2, 5)).Detach()
 	base := u.Forward(x.NoGrad(), ts, text, nil).Data()
 	require.Equal(t, base, u.Forward(x.NoGrad(), ts, text, &Grounding{tokens, 1}).Data(), "closed gates")
 	for name, p := range nn.Params(u) {

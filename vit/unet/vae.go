@@ -46,13 +46,14 @@ func StableDiffusionVAE() VAEConfig {
 // vaeDefaults are those of diffusers' constructor.
 func vaeDefaults() VAEConfig {
 	return VAEConfig{SampleSize: 32, InChannels: 3, OutChannels: 3, LatentChannels: 4, BlockOutChannels: []int{64},
-		LayersPerBlock: 1, NormNumGroups: 32, ScalingFactor: 0.18215, MidAttention: true, QuantConv: true, PostQuantConv: true,
-		DownBlockTypes: []string{vaeDown}, UpBlockTypes: []string{vaeUp}}
+		LayersPerBlock: 1, NormNumGroups: 32, ScalingFactor: 0.18215, MidAttention: true, QuantConv: true,
+		PostQuantConv: true, DownBlockTypes: []string{vaeDown}, UpBlockTypes: []string{vaeUp}}
 }
 
 // UnmarshalJSON reads a configuration with diffusers' defaults, and validates it.
 func (c *VAEConfig) UnmarshalJSON(raw []byte) error {
-	if err := jsonfile.Only(raw, map[string][]string{"_class_name": {`"AutoencoderKL"`}, "act_fn": {`"silu"`, `"swish"`},
+	if err := jsonfile.Only(raw, map[string][]string{"_class_name": {`"AutoencoderKL"`},
+		"act_fn":       {`"silu"`, `"swish"`},
 		"latents_mean": nil, "latents_std": nil}); err != nil {
 		return err
 	}

@@ -1,4 +1,5 @@
-// Package bindcase checks ImageBind and its sound input against what the authors' code and torchaudio compute: the tasks imagebind and melspec.
+// Package bindcase checks ImageBind and its sound input against what the authors' code and torchaudio compute: the
+// tasks imagebind and melspec.
 package bindcase
 
 import (

@@ -45,7 +45,8 @@ func melSpec(e *verify.Report, c sounds) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
-			e.Add(verify.Absolute(name+": fbank", verify.Widen(energies), e.Numbers("out."+name+".fbank"), e.Tolerance.Out),
+			e.Add(verify.Absolute(name+": fbank", verify.Widen(energies), e.Numbers("out."+name+".fbank"),
+				e.Tolerance.Out),
 				verify.Absolute(name+": frames", []float64{float64(frames)}, []float64{float64(b.Frames)}, 0))
 		}
 	}
@@ -62,7 +63,8 @@ func melSpec(e *verify.Report, c sounds) error {
 		if err != nil {
 			return err
 		}
-		e.Add(verify.Absolute("resample "+text, verify.Widen(w.Channels[0]), e.Numbers("out.resample."+text), e.Tolerance.Out/100))
+		e.Add(verify.Absolute("resample "+text, verify.Widen(w.Channels[0]), e.Numbers("out.resample."+text),
+			e.Tolerance.Out/100))
 	}
 	for _, text := range verify.Sorted(c.Clips) {
 		seconds, err := strconv.ParseFloat(text, 64)

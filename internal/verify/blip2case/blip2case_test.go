@@ -18,7 +18,8 @@ func run(dir string) verify.Result {
 
 // The packages' own cases pass, whole.
 func TestRun(t *testing.T) {
-	for dir, least := range map[string]int{"vit/testdata/blip2_vision": 33, "connector/blip2/testdata/blip2_stage1": 140,
+	for dir, least := range map[string]int{"vit/testdata/blip2_vision": 33,
+		"connector/blip2/testdata/blip2_stage1": 140,
 		"connector/blip2/testdata/instructblip": 85, "connector/blip2/testdata/blip2-t5": 65} {
 		r := run(filepath.Join("../../..", dir))
 		require.True(t, r.Pass(), "%s: %s", dir, r.Note)
@@ -32,10 +33,14 @@ func TestRunNotices(t *testing.T) {
 		{"vit/testdata/blip2_vision", `"hidden_act": "gelu"`, `"hidden_act": "quick_gelu"`, "hidden_states"},
 		{"vit/testdata/blip2_vision", `"num_attention_heads": 3`, `"num_attention_heads": 2`, "last_hidden_state"},
 		{"vit/testdata/blip2_vision", `"qkv_bias": true`, `"qkv_bias": false`, "load and compute"},
-		{"connector/blip2/testdata/instructblip", `"cross_attention_frequency": 2`, `"cross_attention_frequency": 1`, "load and compute"},
-		{"connector/blip2/testdata/instructblip", `"num_attention_heads": 2`, `"num_attention_heads": 4`, "query_output"},
-		{"connector/blip2/testdata/blip2-t5", `"relative_attention_max_distance": 12`, `"relative_attention_max_distance": 9`, "logits"},
-		{"connector/blip2/testdata/blip2-t5", `"scale_decoder_outputs": false`, `"scale_decoder_outputs": true`, "logits"},
+		{"connector/blip2/testdata/instructblip", `"cross_attention_frequency": 2`, `"cross_attention_frequency": 1`,
+			"load and compute"},
+		{"connector/blip2/testdata/instructblip", `"num_attention_heads": 2`, `"num_attention_heads": 4`,
+			"query_output"},
+		{"connector/blip2/testdata/blip2-t5", `"relative_attention_max_distance": 12`,
+			`"relative_attention_max_distance": 9`, "logits"},
+		{"connector/blip2/testdata/blip2-t5", `"scale_decoder_outputs": false`, `"scale_decoder_outputs": true`,
+			"logits"},
 		{"connector/blip2/testdata/blip2_stage1", `"layer_norm_eps": 0.001`, `"layer_norm_eps": 0.002`, "itg_logits"},
 	} {
 		dir := t.TempDir()

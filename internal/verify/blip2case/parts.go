@@ -60,7 +60,8 @@ func qformer(k *check) error {
 	if err := nn.Load(m, w, nn.LoadOptions{DType: nn.As(tensor.Float32)}); err != nil {
 		return err
 	}
-	queries, text, image := k.Tensor("in.query_embeds"), k.Tensor("in.text_embeds"), k.Tensor("in.encoder_hidden_states")
+	queries, text, image := k.Tensor("in.query_embeds"), k.Tensor("in.text_embeds"),
+		k.Tensor("in.encoder_hidden_states")
 	mask, imageMask := k.Tensor("in.attention_mask"), k.Tensor("in.encoder_attention_mask")
 	if k.Err != nil {
 		return k.Err

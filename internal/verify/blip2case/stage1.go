@@ -132,7 +132,8 @@ func (k *check) losses(c blip2.Config, path string) error {
 	}
 	t := m.Terms(b)
 	k.Output("sim_i2t", t.Similarity)
-	for name, odds := range map[string][][]float64{"odds.negative_text": t.TextOdds, "odds.negative_image": t.ImageOdds} {
+	for name, odds := range map[string][][]float64{"odds.negative_text": t.TextOdds,
+		"odds.negative_image": t.ImageOdds} {
 		k.Add(verify.Absolute(name, slices.Concat(odds...), k.Numbers("out."+name), k.Tolerance.Out))
 	}
 	k.Output("itm_logits", t.Match)

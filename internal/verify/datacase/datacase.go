@@ -23,15 +23,16 @@ type set struct {
 	From map[string]any `json:"records_from"`
 }
 
-// Run checks the case in a folder: what it has of the task "dataset", or the splice, sampler and collate files of the task
-// "prompt". Everything is exact.
+// Run checks the case in a folder: what it has of the task "dataset", or the splice, sampler and collate files of the
+// task "prompt". Everything is exact.
 func Run(dir string) ([]verify.Row, error) {
 	return verify.Check(dir, func(r *verify.Report, c caseFile) error {
 		for _, part := range []struct {
 			there bool
 			check func(*verify.Report, caseFile) error
 		}{
-			{c.Records != "", records}, {c.Records != "", mixtures}, {c.WebDataset != "", shards}, {c.Zip.File != "", zipped},
+			{c.Records != "", records}, {c.Records != "", mixtures}, {c.WebDataset != "", shards},
+			{c.Zip.File != "", zipped},
 			{c.Broken != "", broken}, {c.Task == "prompt", prompts},
 		} {
 			if !part.there {

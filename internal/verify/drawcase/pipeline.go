@@ -49,7 +49,8 @@ func Pipeline(dir string) ([]verify.Row, error) {
 				}
 				r := facts.Runs[name]
 				request.Negative = r.Negative
-				o := gligen.Options{Steps: r.Steps, Guidance: r.Guidance, Tau: r.Tau, Scheduler: r.Scheduler, Latents: latents}
+				o := gligen.Options{Steps: r.Steps, Guidance: r.Guidance, Tau: r.Tau, Scheduler: r.Scheduler,
+					Latents: latents}
 				if err := draw(f, name, p, request, o); err != nil {
 					return fmt.Errorf("run %s: %w", name, err)
 				}

@@ -96,7 +96,8 @@ func readUNetBatch(f *verify.Report, in, x string) (unetBatch, error) {
 		timesteps: f.Ints(in + "timesteps"), boxes: f.Tensor(in + "boxes"), masks: f.Tensor(in + "masks"),
 		phrases: f.Tensor(in + "positive_embeddings")}
 	if f.Has(in + "image_embeddings") {
-		b.images, b.imageMask, b.phraseMask = f.Tensor(in+"image_embeddings"), f.Tensor(in+"image_masks"), f.Tensor(in+"phrases_masks")
+		b.images, b.imageMask, b.phraseMask = f.Tensor(in+"image_embeddings"), f.Tensor(in+"image_masks"),
+			f.Tensor(in+"phrases_masks")
 	}
 	return b, f.Err
 }

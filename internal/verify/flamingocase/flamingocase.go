@@ -1,5 +1,5 @@
-// Package flamingocase checks Flamingo against the reconstruction of OpenFlamingo and against transformers' IDEFICS: the
-// tasks flamingo and idefics.
+// Package flamingocase checks Flamingo against the reconstruction of OpenFlamingo and against transformers' IDEFICS:
+// the tasks flamingo and idefics.
 package flamingocase
 
 import (
@@ -46,7 +46,8 @@ type check struct {
 }
 
 func (k *check) load(allPrevious bool) (model, error) {
-	m, err := flamingo.Load(k.dir, flamingo.LoadOptions{Image: k.Image, DType: verify.InBlocks, AllPrevious: allPrevious})
+	m, err := flamingo.Load(k.dir, flamingo.LoadOptions{Image: k.Image, DType: verify.InBlocks,
+		AllPrevious: allPrevious})
 	return model{m}, err
 }
 
@@ -234,7 +235,8 @@ func (k *check) variants(b batch) error {
 	in := m.input(b)
 	in.Context = nil
 	bare := llm.Logits(m.VLM.Language, m.VLM.Language.Hidden(in))
-	k.Add(verify.Absolute("zero_gates: logits without images", verify.Widen(closed.Data()), verify.Widen(bare.Data()), 0))
+	k.Add(verify.Absolute("zero_gates: logits without images", verify.Widen(closed.Data()), verify.Widen(bare.Data()),
+		0))
 	return nil
 }
 
@@ -259,7 +261,8 @@ func (k *check) generate(m model, name string) error {
 		if err != nil {
 			return err
 		}
-		k.Add(verify.IDs("generated ids, "+name+", "+how, verify.Padded(got.IDs, int32(o.PAD)), k.Rows("out.gen."+name)))
+		k.Add(verify.IDs("generated ids, "+name+", "+how, verify.Padded(got.IDs, int32(o.PAD)),
+			k.Rows("out.gen."+name)))
 	}
 	return nil
 }

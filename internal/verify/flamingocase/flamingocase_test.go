@@ -17,7 +17,8 @@ func run(dir string) verify.Result {
 
 // OpenFlamingo and IDEFICS pass, whole; a case with another answer does not.
 func TestRun(t *testing.T) {
-	for dir, least := range map[string]int{"../../../connector/flamingo/testdata/flamingo": 90, "testdata/idefics": 115} {
+	for dir, least := range map[string]int{"../../../connector/flamingo/testdata/flamingo": 90,
+		"testdata/idefics": 115} {
 		r := run(dir)
 		require.True(t, r.Pass(), "%s: %s", dir, r.Note)
 		require.GreaterOrEqual(t, len(r.Rows), least)

@@ -1,6 +1,6 @@
 // Package ggufcase checks GGUF files against folders of what ggml, gguf-py, llama.cpp and transformers made of them: the tasks "gguf_blocks"
-// (values to bytes and back), "gguf_container" (what a file says), "gguf_hostile" (files that must be refused) and "gguf_causal_lm"
-// (language models).
+// (values to bytes and back), "gguf_container" (what a file says), "gguf_hostile" (files that must be refused) and
+// "gguf_causal_lm" (language models).
 package ggufcase
 
 import (

@@ -73,11 +73,14 @@ func (s skeleton) bytes() []byte {
 	return append(append(b, make([]byte, -len(b)&31)...), s.data...)
 }
 
-// faulty changes the file as a program of bytes says: four bytes name a piece, what is done to it, where, and with what.
+// faulty changes the file as a program of bytes says: four bytes name a piece, what is done to it, where, and with
+// what.
 func (s skeleton) faulty(program []byte) skeleton {
 	s.pairs, s.tensors = append([]piece{}, s.pairs...), append([]piece{}, s.tensors...)
-	numbers := []uint64{0, 1, 2, 3, 7, 8, 16, 31, 32, 33, 255, 256, 1 << 16, 1<<31 - 1, 1 << 31, 1<<32 - 1, 1 << 32, 1 << 62, 1 << 63, math.MaxUint64,
-		uint64(math.Float32bits(float32(math.NaN()))), uint64(math.Float32bits(float32(math.Inf(-1)))), uint64(math.Float32bits(-1e30)), uint64(math.Float32bits(1e-40))}
+	numbers := []uint64{0, 1, 2, 3, 7, 8, 16, 31, 32, 33, 255, 256, 1 << 16, 1<<31 - 1, 1 << 31, 1<<32 - 1, 1 << 32,
+		1 << 62, 1 << 63, math.MaxUint64,
+		uint64(math.Float32bits(float32(math.NaN()))), uint64(math.Float32bits(float32(math.Inf(-1)))),
+		uint64(math.Float32bits(-1e30)), uint64(math.Float32bits(1e-40))}
 	for ; len(program) >= 4; program = program[4:] {
 		list := &s.pairs
 		if program[0]&1 == 1 {
@@ -121,7 +124,8 @@ func (s skeleton) faulty(program []byte) skeleton {
 	return s
 }
 
-// loads checks that a file with faults is loaded or refused by an error that names it, without a panic and in little memory.
+// loads checks that a file with faults is loaded or refused by an error that names it, without a panic and in little
+// memory.
 func loads(t testing.TB, file skeleton, path string) bool {
 	raw := file.bytes()
 	require.NoError(t, os.WriteFile(path, raw, 0o600))

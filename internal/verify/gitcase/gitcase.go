@@ -133,7 +133,8 @@ func (k *check) generate(m *connector.VLM, name string) error {
 		if err != nil {
 			return err
 		}
-		k.Add(verify.IDs("generated ids, "+name+", "+how, verify.Padded(got.IDs, int32(o.PAD)), k.Rows("out.gen."+name)))
+		k.Add(verify.IDs("generated ids, "+name+", "+how, verify.Padded(got.IDs, int32(o.PAD)),
+			k.Rows("out.gen."+name)))
 	}
 	return nil
 }

@@ -64,8 +64,8 @@ func (k *tally) skip(format string, args ...any) {
 }
 
 // report adds a row for each kind of operation: "decode PNG", "clip", "geometry tokens", …; those in levels of Pillow's
-// own rounding end in "(lossy)". MaxAbs is the largest difference of any number, MaxRel the same over the largest number
-// expected of that result.
+// own rounding end in "(lossy)". MaxAbs is the largest difference of any number, MaxRel the same over the largest
+// number expected of that result.
 func (t *table) report(r *verify.Report) {
 	for _, k := range t.kinds {
 		k.Pass = k.failed == 0

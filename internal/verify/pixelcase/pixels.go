@@ -266,7 +266,8 @@ func (r *pixelRun) read(want result, shape []int) ([]byte, error) {
 	}
 	i, ok := r.tensors.Info(want.Tensor)
 	if !ok || i.DType != want.DType || !slices.Equal(i.Shape, shape) {
-		return nil, fmt.Errorf("%s: %s is %s %v, not %s %v", r.tensors.Path(), want.Tensor, i.DType, i.Shape, want.DType, shape)
+		return nil, fmt.Errorf("%s: %s is %s %v, not %s %v", r.tensors.Path(), want.Tensor, i.DType, i.Shape,
+			want.DType, shape)
 	}
 	return r.tensors.Bytes(want.Tensor)
 }

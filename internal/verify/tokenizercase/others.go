@@ -50,7 +50,8 @@ func others(r *verify.Report, c *caseFile, config tokenizer.Config, cases []idRo
 		}
 	}
 	if c.Kind == "wordpiece" && exists("tokenizer.json") {
-		if err := check("fast", "tokenizer.json", tokenizer.Config{}, either(func(r idRow) []int32 { return r.Fast })); err != nil {
+		if err := check("fast", "tokenizer.json", tokenizer.Config{},
+			either(func(r idRow) []int32 { return r.Fast })); err != nil {
 			return err
 		}
 	}

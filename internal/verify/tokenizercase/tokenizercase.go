@@ -52,7 +52,7 @@ type streamRow struct {
 	Flush  string   `json:"flush"`
 }
 
-// Run checks the task tokenizer: a tokenizer's ids, text, pieces and streams, and the other files that hold the same one.
+// Run checks the task tokenizer: a tokenizer's ids, text, pieces and streams, and the other files that hold it.
 func Run(dir string) ([]verify.Row, error) {
 	return verify.Check(dir, func(r *verify.Report, c caseFile) error {
 		list, err := verify.Lines[textRow](filepath.Join(dir, c.Texts)) // beside the folder
@@ -63,8 +63,8 @@ func Run(dir string) ([]verify.Row, error) {
 		for _, x := range list {
 			texts[x.I] = x.Text
 		}
-		config := tokenizer.Config{Class: c.Load.Class, Legacy: c.Load.Legacy, AddBOS: c.Load.AddBOS, AddEOS: c.Load.AddEOS,
-			ExtraIDs: c.Load.Extra, Added: c.Load.Added, Lower: c.Load.Lower}
+		config := tokenizer.Config{Class: c.Load.Class, Legacy: c.Load.Legacy, AddBOS: c.Load.AddBOS,
+			AddEOS: c.Load.AddEOS, ExtraIDs: c.Load.Extra, Added: c.Load.Added, Lower: c.Load.Lower}
 		t, err := tokenizer.LoadConfig(filepath.Join(dir, c.Load.File), config)
 		if err != nil {
 			return err
@@ -81,7 +81,10 @@ func Run(dir string) ([]verify.Row, error) {
 			return nil
 		}
 		n := verify.Tally{What: "streams"}
-		if err := verify.EachLine(dir, c.Streams, func(x streamRow) error { compareStream(&n, t, x); return nil }); err != nil {
+		if err := verify.EachLine(dir, c.Streams, func(x streamRow) error {
+			compareStream(&n, t, x)
+			return nil
+		}); err != nil {
 			return err
 		}
 		r.Add(n.Row())
@@ -161,5 +164,6 @@ func compareStream(c *verify.Tally, t *tokenizer.Tokenizer, r streamRow) {
 		inc[k] = s.Next(id)
 	}
 	flush := s.Flush()
-	c.Check(slices.Equal(inc, r.Inc) && flush == r.Flush, "prompt %v, ids %v: got %q and %q, want %q and %q", r.Prompt, r.IDs, inc, flush, r.Inc, r.Flush)
+	c.Check(slices.Equal(inc, r.Inc) && flush == r.Flush, "prompt %v, ids %v: got %q and %q, want %q and %q",
+		r.Prompt, r.IDs, inc, flush, r.Inc, r.Flush)
 }

@@ -13,7 +13,8 @@ import (
 // Follow trains m as a recorded run was, step s on batch s mod len(batches), and compares losses, gradient norms,
 // learning rates and the parameters that were recorded at the end; nothing else may move. canonical translates the
 // recorded names into m's; nil: they are the same.
-func Follow[B any](e *verify.Report, name string, run Recorded, m train.Model[B], batches []B, canonical func(string) string) error {
+func Follow[B any](e *verify.Report, name string, run Recorded, m train.Model[B], batches []B,
+	canonical func(string) string) error {
 	if canonical == nil {
 		canonical = func(name string) string { return name }
 	}

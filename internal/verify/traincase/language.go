@@ -119,7 +119,8 @@ func accumulation(e *verify.Report, c caseFile) error {
 			return err
 		}
 		e.Add(verify.Absolute(mode+": loss", rep.Stages[0].Loss, e.Numbers("accum."+mode+".loss"), e.Tolerance.Loss))
-		e.GradientsUnder(mode+": gradient of ", "accum."+mode+".grad.", func(name string) []float64 { return grads[name] })
+		e.GradientsUnder(mode+": gradient of ", "accum."+mode+".grad.",
+			func(name string) []float64 { return grads[name] })
 	}
 	return nil
 }

@@ -66,7 +66,8 @@ func adamw(e *verify.Report, c caseFile) error {
 			return err
 		}
 		for i, p := range givenNames {
-			e.Add(verify.Norm(name+": parameter "+p, path[i], e.Numbers("traj."+name+".param."+p), e.Tolerance.TrajFinal, 0))
+			e.Add(verify.Norm(name+": parameter "+p, path[i], e.Numbers("traj."+name+".param."+p),
+				e.Tolerance.TrajFinal, 0))
 		}
 		curves(e, name, rep.Stages[0])
 	}

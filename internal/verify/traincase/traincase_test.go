@@ -57,8 +57,11 @@ func TestNotices(t *testing.T) {
 
 func TestBadFolders(t *testing.T) {
 	require.Contains(t, verify.Run(t.TempDir(), tasks).Note, "case.json")
-	for _, c := range [][2]string{{`{"format": 2}`, "format 2"}, {`{"format": 1, "task": "x"}`, `task "x" is not supported`}, {`{`, "case.json"},
-		{`{"format": 1, "task": "adamw", "runs": {"a": {"optimizer": "adamw"}}}`, "expected.safetensors"}, {`{"format": 1, "task": "schedule", "file": "../x"}`, "leads out"}} {
+	for _, c := range [][2]string{{`{"format": 2}`, "format 2"},
+		{`{"format": 1, "task": "x"}`, `task "x" is not supported`},
+		{`{`, "case.json"},
+		{`{"format": 1, "task": "adamw", "runs": {"a": {"optimizer": "adamw"}}}`, "expected.safetensors"},
+		{`{"format": 1, "task": "schedule", "file": "../x"}`, "leads out"}} {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "case.json"), []byte(c[0]), 0o600))
 		note := verify.Run(dir, tasks).Note

@@ -103,7 +103,8 @@ func TokenCounts(dir string) ([]verify.Row, error) {
 			l := a.Layout(x.Size[1], x.Size[0])
 			got := [4]int{l.Canvas.H, l.Canvas.W, 1 + l.Cols*l.Rows, l.Tokens}
 			want := [4]int{x.Best[0], x.Best[1], x.Views, x.Tokens}
-			row := verify.Row{What: fmt.Sprintf("%s, %s: %d×%d", x.Tower, x.Aspect, x.Size[1], x.Size[0]), Pass: got == want,
+			row := verify.Row{What: fmt.Sprintf("%s, %s: %d×%d", x.Tower, x.Aspect, x.Size[1], x.Size[0]),
+				Pass:   got == want,
 				Detail: fmt.Sprintf("canvas, views, tokens: %v", got)}
 			if !row.Pass {
 				row.MaxAbs, row.Detail = 1, row.Detail+fmt.Sprintf(" instead of %v", want)

@@ -2,7 +2,6 @@ package visioncase
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -83,7 +82,8 @@ func (k *check) pictures(in string) (p pictures, err error) {
 
 // batch reads a batch under a prefix in which every feature has its token, and gives it the pictures.
 func (k *check) batch(in string, p pictures) (connector.Batch, error) {
-	b := connector.Batch{IDs: k.Tensor(in + "input_ids"), Mask: k.Ints(in + "attention_mask"), Pixels: p.pixels, Sizes: p.sizes, Pictures: p.counts}
+	b := connector.Batch{IDs: k.Tensor(in + "input_ids"), Mask: k.Ints(in + "attention_mask"), Pixels: p.pixels,
+		Sizes: p.sizes, Pictures: p.counts}
 	if k.Has(in + "labels") {
 		b.Labels = k.Tensor(in + "labels")
 	}
@@ -212,8 +212,10 @@ func (k *check) everything(m *connector.VLM) error {
 			return err
 		}
 		z := llm.Logits(m.Language, m.Hidden(spliced))
-		k.Add(verify.Absolute("spliced logits", verify.Pick(verify.Widen(z.Data()), spliced.Mask), verify.Pick(k.Numbers("out.logits"), b.Mask), k.Tolerance.Out))
-		k.Add(verify.Absolute("spliced loss", []float64{float64(m.Loss(spliced).Item())}, k.Numbers("out.loss"), k.Tolerance.Loss))
+		k.Add(verify.Absolute("spliced logits", verify.Pick(verify.Widen(z.Data()), spliced.Mask),
+			verify.Pick(k.Numbers("out.logits"), b.Mask), k.Tolerance.Out))
+		k.Add(verify.Absolute("spliced loss", []float64{float64(m.Loss(spliced).Item())}, k.Numbers("out.loss"),
+			k.Tolerance.Loss))
 	}
 	for _, name := range verify.Sorted(k.Generation) {
 		if err := k.generate(m, name, p); err != nil {
@@ -234,33 +236,15 @@ func (k *check) generate(m *connector.VLM, name string, p pictures) error {
 
 // continued compares what a recorded generation made of a batch.
 func (k *check) continued(m *connector.VLM, name string, b connector.Batch) error {
-	g := k.Generation[name]
-	o := llm.Options{MaxNewTokens: g.MaxNew, Beams: g.Beams, EOS: []int{}}
-	if g.PAD != nil {
-		o.PAD = *g.PAD
-	}
-	var one int
-	if len(g.EOS) > 0 && string(g.EOS) != "null" {
-		if json.Unmarshal(g.EOS, &one) == nil {
-			o.EOS = []int{one}
-		} else if err := json.Unmarshal(g.EOS, &o.EOS); err != nil {
-			return fmt.Errorf("generation %s: eos_token_id: %w", name, err)
-		}
+	o, err := k.Generation[name].Options()
+	if err != nil {
+		return fmt.Errorf("generation %s: %w", name, err)
 	}
 	out, err := m.Generate(context.Background(), b, o)
 	if err != nil {
 		return err
 	}
-	want := k.Rows("out.gen." + name)
-	for i, row := range out.IDs {
-		if i < len(want) {
-			for len(row) < len(want[i]) {
-				row = append(row, int32(o.PAD))
-			}
-			out.IDs[i] = row
-		}
-	}
-	k.Add(verify.IDs("generated ids, "+name, out.IDs, want))
+	k.Add(verify.IDs("generated ids, "+name, verify.Padded(out.IDs, int32(o.PAD)), k.Rows("out.gen."+name)))
 	return nil
 }
 

@@ -46,7 +46,8 @@ func clipVision(k *check) error {
 	states := tower.HiddenStates(pixels.NoGrad(), tower.Config().NumHiddenLayers)
 	k.Output("hidden_states", stack(states))
 	k.Output("pooled", tower.Pooled(states[len(states)-1]))
-	k.Output("features.cls_patch", vit.Features(tower, pixels.NoGrad(), vit.Select{Layers: []int{k.Select}, Class: "cls_patch"}))
+	whole := vit.Select{Layers: []int{k.Select}, Class: "cls_patch"}
+	k.Output("features.cls_patch", vit.Features(tower, pixels.NoGrad(), whole))
 	f := vit.Features(tower, pixels, vit.Select{Layers: []int{k.Select}, Class: "patch"})
 	k.Output("features.patch", f)
 	f.BackwardFrom(cotangent)
@@ -143,7 +144,8 @@ func clip(k *check) error {
 		if err != nil {
 			return err
 		}
-		if err := traincase.Follow(k.Report, name, k.Runs[name], contrast{fresh}, []pairs{b}, canonicalTower); err != nil {
+		if err := traincase.Follow(k.Report, name, k.Runs[name], contrast{fresh}, []pairs{b},
+			canonicalTower); err != nil {
 			return err
 		}
 	}

@@ -1,5 +1,5 @@
-// Package visioncase checks vision towers, CLIP and vision-language models against what transformers and the original LLaVA compute: the tasks
-// clip_vision, siglip_vision, clip, llava, llava_next, llava_original, gguf_llava, llava_next_video, llava_onevision,
+// Package visioncase checks vision towers, CLIP and vision-language models against what transformers and the original
+// LLaVA compute: the tasks clip_vision, siglip_vision, clip, llava, llava_next, llava_original, gguf_llava, llava_next_video, llava_onevision,
 // vipllava, video_llava and video_pooling.
 package visioncase
 
@@ -22,7 +22,7 @@ type caseFile struct {
 	Scales     []int        `json:"s2_scales"`
 	Pooling    []pooling
 	Base       string
-	Generation map[string]generation
+	Generation map[string]verify.Generation
 	Runs       map[string]traincase.Recorded
 	Described  struct{ MMProj string }
 }
@@ -36,14 +36,6 @@ func (c *checkpoint) UnmarshalJSON(raw []byte) error {
 	}
 	type pair checkpoint
 	return json.Unmarshal(raw, (*pair)(c))
-}
-
-// generation is how ids were generated.
-type generation struct {
-	MaxNew int             `json:"max_new_tokens"`
-	Beams  int             `json:"num_beams"`
-	EOS    json.RawMessage `json:"eos_token_id"`
-	PAD    *int            `json:"pad_token_id"`
 }
 
 // check is a case at work on one of its checkpoints.

@@ -13,17 +13,20 @@ import (
 )
 
 func run(dir string) verify.Result {
-	return verify.Run(dir, map[string]verify.Task{"clip": CLIP, "clip_vision": CLIPVision, "siglip_vision": SigLIPVision,
-		"llava": LLaVA, "llava_next": LLaVA, "llava_original": LLaVAOriginal, "gguf_llava": GGUF,
+	return verify.Run(dir, map[string]verify.Task{"clip": CLIP, "clip_vision": CLIPVision,
+		"siglip_vision": SigLIPVision, "llava": LLaVA, "llava_next": LLaVA, "llava_original": LLaVAOriginal,
+		"gguf_llava":      GGUF,
 		"llava_onevision": Media, "llava_next_video": Media, "vipllava": Media, "video_llava": Media,
-		"video_pooling": VideoPooling, "dinov2_vision": DINOv2Vision, "s2_features": S2Features, "token_counts": TokenCounts})
+		"video_pooling": VideoPooling, "dinov2_vision": DINOv2Vision, "s2_features": S2Features,
+		"token_counts": TokenCounts})
 }
 
 // The packages' own cases pass, whole.
 func TestRun(t *testing.T) {
 	for dir, least := range map[string]int{"vit/testdata/clip": 150, "vit/testdata/clip-legacy_eos": 6, "vit/testdata/clip_vision-gelu": 4, "vit/testdata/clip_vision-quickgelu": 40,
-		"vit/testdata/siglip_vision": 40, "connector/llava/testdata/llava": 90, "connector/llava/testdata/llava_next": 10,
-		"connector/llava/testdata/gguf_q8_0": 6, "connector/llava/testdata/gguf_f16": 6,
+		"vit/testdata/siglip_vision": 40, "connector/llava/testdata/llava": 90,
+		"connector/llava/testdata/llava_next": 10,
+		"connector/llava/testdata/gguf_q8_0":  6, "connector/llava/testdata/gguf_f16": 6,
 		"connector/llava/testdata/llava_onevision-video": 10, "connector/llava/testdata/llava_next_video": 10,
 		"connector/llava/testdata/vipllava": 10, "connector/llava/testdata/video_llava": 10,
 		"internal/verify/visioncase/testdata/video_pooling": 90, "internal/verify/visioncase/testdata/token_counts": 42,
@@ -84,6 +87,8 @@ func TestRunTellsDifferences(t *testing.T) {
 	} {
 		require.Contains(t, run(edited(t, "connector/llava/testdata/llava_next", c.edit)).Note, c.want)
 	}
-	rows = run(edited(t, "connector/llava/testdata/llava_next", func(f map[string]any) { f["views_per_image"] = []int{4, 9} })).Rows
+	rows = run(edited(t, "connector/llava/testdata/llava_next", func(f map[string]any) {
+		f["views_per_image"] = []int{4, 9}
+	})).Rows
 	require.Contains(t, rows[0].Detail, "views_per_image [4 9]: at most 5 are there")
 }

@@ -19,8 +19,8 @@ type Connector interface {
 	Forward(features *tensor.Tensor, sizes []imaging.Size) *tensor.Tensor
 }
 
-// Instructed is a [Connector] that reads the instruction as well: which tokens an image becomes depends on what is asked
-// about it (InstructBLIP).
+// Instructed is a [Connector] that reads the instruction as well: which tokens an image becomes depends on what is
+// asked about it (InstructBLIP).
 type Instructed interface {
 	Connector
 
@@ -39,8 +39,8 @@ type Layout struct {
 }
 
 // Attended is a [Connector] whose tokens take no places in the text: layers of the language model attend to them, as in
-// Flamingo. Of an image only its mark, [Config].Image, stays in the text, so that Layout's Tokens are 1; the tokens that
-// Forward returns are rows of any width and of one number for each image.
+// Flamingo. Of an image only its mark, [Config].Image, stays in the text, so that Layout's Tokens are 1; the tokens
+// that Forward returns are rows of any width and of one number for each image.
 type Attended interface {
 	Connector
 

@@ -110,8 +110,8 @@ func (c *ImageCache) spread(ctx context.Context, ids []int32, images []*imaging.
 		keys = append(keys, slices.Repeat([]int32{number}, x.Dim(0))...)
 	}
 	if most := c.a.Model.config.MaxLength; most > 0 && len(keys) > most {
-		return nil, nil, fmt.Errorf("reply: the conversation takes %d positions with its images, but the model keeps %d: "+
-			"shorten or clear it", len(keys), most)
+		return nil, nil, fmt.Errorf("reply: the conversation takes %d positions with its images, but the model keeps "+
+			"%d: shorten or clear it", len(keys), most)
 	}
 	return keys, tokens, c.a.fits(len(keys))
 }

@@ -22,8 +22,8 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// watchedTower counts the views that are encoded, watchedModel the positions that pass the language model. Any number of
-// goroutines may use them.
+// watchedTower counts the views that are encoded, watchedModel the positions that pass the language model. Any number
+// of goroutines may use them.
 type watchedTower struct {
 	vit.Tower
 	mu    sync.Mutex

@@ -41,7 +41,8 @@ func New(v vit.Tower, p Connector, l llm.Model, c Config) (*VLM, error) {
 	}
 	if V := l.Config().VocabSize; c.Image < 0 || c.Image >= V {
 		if _, ok := p.(Attended); ok {
-			return nil, fmt.Errorf("connector: the id of an image's mark, %d, is outside the vocabulary of %d", c.Image, V)
+			return nil, fmt.Errorf("connector: the id of an image's mark, %d, is outside the vocabulary of %d",
+				c.Image, V)
 		}
 	}
 	if c.EOS == nil {

@@ -62,7 +62,8 @@ func TestBitsandbytesUnchanged(t *testing.T) {
 	raw, err := os.ReadFile(config)
 	require.NoError(t, err)
 	for _, skip := range []string{`"model"`, `"vision_tower"`, ``} {
-		changed := regexp.MustCompile(`(?s)"llm_int8_skip_modules": \[.*?\]`).ReplaceAllString(string(raw), `"llm_int8_skip_modules": [`+skip+`]`)
+		changed := regexp.MustCompile(`(?s)"llm_int8_skip_modules": \[.*?\]`).ReplaceAllString(string(raw),
+			`"llm_int8_skip_modules": [`+skip+`]`)
 		require.NoError(t, os.WriteFile(config, []byte(changed), 0o600))
 		back, err := Load(dir, nn.LoadOptions{})
 		require.NoError(t, err)
@@ -153,10 +154,13 @@ func TestQuantizationConfig(t *testing.T) {
 	o, q, err := nn.Quantization(cast(tensor.NF4D, tensor.BFloat16), nn.SaveOptions{})
 	require.NoError(t, err)
 	require.Equal(t, "float32", q["bnb_4bit_compute_dtype"], "as the matrices differ")
-	require.Equal(t, []tensor.DType{tensor.NF4D, tensor.Float32}, []tensor.DType{o.DType("a.weight", tensor.NF4D), o.DType("b.weight", tensor.BFloat16)})
+	require.Equal(t, []tensor.DType{tensor.NF4D, tensor.Float32},
+		[]tensor.DType{o.DType("a.weight", tensor.NF4D), o.DType("b.weight", tensor.BFloat16)})
 	_, q, err = nn.Quantization(cast(tensor.NF4D, tensor.NF4D), nn.SaveOptions{DType: nn.As(tensor.Float32)})
 	require.NoError(t, err)
 	require.Nil(t, q)
-	require.ErrorContains(t, nn.Save(cast(tensor.Q8_0, tensor.Q8_0), t.TempDir(), nn.SaveOptions{}), "parameter a.weight: cannot be stored as")
-	require.ErrorContains(t, nn.Save(cast(tensor.NF4, tensor.NF4), t.TempDir(), nn.SaveOptions{DType: nn.As(tensor.FP4)}), "only if it is kept so")
+	require.ErrorContains(t, nn.Save(cast(tensor.Q8_0, tensor.Q8_0), t.TempDir(), nn.SaveOptions{}),
+		"parameter a.weight: cannot be stored as")
+	require.ErrorContains(t, nn.Save(cast(tensor.NF4, tensor.NF4), t.TempDir(),
+		nn.SaveOptions{DType: nn.As(tensor.FP4)}), "only if it is kept so")
 }

@@ -150,7 +150,8 @@ func (c *Config) Validate() error {
 	if err := c.Experts.validate(); err != nil {
 		return err
 	}
-	for name, v := range map[string]float64{"attn_logit_softcapping": c.AttentionCap, "final_logit_softcapping": c.LogitCap,
+	for name, v := range map[string]float64{"attn_logit_softcapping": c.AttentionCap,
+		"final_logit_softcapping":                c.LogitCap,
 		"query_pre_attn_scalar or softmax_scale": c.SoftmaxScale} {
 		if !(v >= 0 && v < 1e9) {
 			return fmt.Errorf("%s %v is out of range", name, v)

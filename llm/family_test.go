@@ -15,9 +15,9 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// A family from outside, as a user would write it: Gemma under another name, whose embeddings are scaled by √C, whose norms multiply by
-// 1 + w, and whose MLP uses a GELU. Nothing of package llm knows its model_type. Source: Gemma Team 2024; transformers'
-// modeling_gemma, names included.
+// A family from outside, as a user would write it: Gemma under another name, whose embeddings are scaled by √C, whose
+// norms multiply by 1 + w, and whose MLP uses a GELU. Nothing of package llm knows its model_type. Source: Gemma Team
+// 2024; transformers' modeling_gemma, names included.
 
 func gemma() llm.Family {
 	return llm.Family{Type: "outside", Architecture: "GemmaForCausalLM", Template: "gemma",

@@ -279,7 +279,8 @@ func (c *Config) rotated() int {
 }
 
 // BlockLinear reports whether a parameter, by its name in a language model or a model around one, is of a linear layer
-// in the decoder's blocks: what 4-bit training and checkpoints quantise, while embedding and output layer stay as they are.
+// in the decoder's blocks: what 4-bit training and checkpoints quantise, while embedding and output layer stay as they
+// are.
 func BlockLinear(name string) bool {
 	block := strings.Contains(name, ".layers.") && !strings.Contains(name, ".encoder.")
 	return block && (strings.Contains(name, ".self_attn.") || strings.Contains(name, ".mlp."))

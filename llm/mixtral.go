@@ -38,7 +38,8 @@ func mixtral() Family {
 		New: func(r *rand.Rand, c Config) (Model, error) {
 			return NewLlama(r, c, func(r *rand.Rand, c *Config, _ int) Block {
 				b := newLlamaBlock(r, c, false)
-				return &mixtralBlock{b.InputNorm, b.Attention, b.MLPNorm, newMoE(r, c, func() nn.Layer { return newMixtralExpert(r, c) })}
+				return &mixtralBlock{b.InputNorm, b.Attention, b.MLPNorm,
+					newMoE(r, c, func() nn.Layer { return newMixtralExpert(r, c) })}
 			})
 		}}
 }
@@ -80,7 +81,8 @@ type mixtralExpert struct {
 func newMixtralExpert(r *rand.Rand, c *Config) nn.Layer {
 	C, F := c.HiddenSize, c.Experts.Width
 	act, _ := activation(c.HiddenAct)
-	return &mixtralExpert{Gate: linear(r, C, F, false), Up: linear(r, C, F, false), Down: linear(r, F, C, false), act: act}
+	return &mixtralExpert{Gate: linear(r, C, F, false), Up: linear(r, C, F, false), Down: linear(r, F, C, false),
+		act: act}
 }
 
 // Forward keeps the shape [..., C].

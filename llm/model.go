@@ -1,6 +1,6 @@
 // Package llm holds decoders (Llama, Vicuna, Mistral, Mixtral, Qwen2, Qwen3, Qwen2-MoE, Phi, Phi-3,
-// MPT, Gemma, Gemma 2, StableLM, OPT), their key-value cache and text generation. It reads and writes the checkpoints of
-// transformers.
+// MPT, Gemma, Gemma 2, StableLM, OPT), their key-value cache and text generation. It reads and writes the checkpoints
+// of transformers.
 //
 // A model maps token embeddings [B, T, C] to hidden states, so that a caller may put image features among them;
 // [Generate] continues prompts, and [LogProbs] scores text. A decoder is a [Family]; a layer of it is a [Block], of

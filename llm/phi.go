@@ -127,7 +127,8 @@ func newPhiBlock(r *rand.Rand, c *Config) *PhiBlock {
 	b := &PhiBlock{InputNorm: nn.NewLayerNorm(r, C, c.NormEps, true),
 		Attention: &PhiAttention{queryHeads: H, kvHeads: G, headDim: D, Query: linear(r, C, H*D, true),
 			Key: linear(r, C, G*D, true), Value: linear(r, C, G*D, true), Output: linear(r, H*D, C, true)},
-		MLP: &PhiMLP{FC1: linear(r, C, c.IntermediateSize, true), FC2: linear(r, c.IntermediateSize, C, true), act: act}}
+		MLP: &PhiMLP{FC1: linear(r, C, c.IntermediateSize, true), FC2: linear(r, c.IntermediateSize, C, true),
+			act: act}}
 	if c.QKNorm {
 		b.Attention.QueryNorm = nn.NewLayerNorm(r, D, c.NormEps, true)
 		b.Attention.KeyNorm = nn.NewLayerNorm(r, D, c.NormEps, true)

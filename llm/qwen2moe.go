@@ -69,7 +69,8 @@ func readQwen2MoE(raw []byte) (Config, error) {
 		return Config{}, jsonfile.Explain(raw, err)
 	}
 	if m.Step < 1 || m.SharedWidth < 1 {
-		return Config{}, fmt.Errorf("decoder_sparse_step %d and shared_expert_intermediate_size %d must be positive", m.Step, m.SharedWidth)
+		return Config{}, fmt.Errorf("decoder_sparse_step %d and shared_expert_intermediate_size %d must be positive",
+			m.Step, m.SharedWidth)
 	}
 	return readLlama(raw, func(c *Config, f *file) {
 		c.AttentionBias = m.QKVBias

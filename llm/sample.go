@@ -324,7 +324,8 @@ var ErrNotFinite = errors.New("")
 func checkFinite(logits []float32, n int) error {
 	for id, v := range logits {
 		if !finite(float64(v)) {
-			return fmt.Errorf("llm: new token %d: the logit of id %d is %v: the model's weights or inputs hold NaN or Inf, or overflow%w", n, id, v, ErrNotFinite)
+			return fmt.Errorf("llm: new token %d: the logit of id %d is %v: the model's weights or inputs hold NaN "+
+				"or Inf, or overflow%w", n, id, v, ErrNotFinite)
 		}
 	}
 	return nil

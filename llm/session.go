@@ -107,7 +107,8 @@ func (s *Session) begin(p Prompts, o Options) (*row, error) {
 		copy(keys, p.Seen[0])
 	case p.Seen != nil:
 		return nil,
-			fmt.Errorf("llm: Seen has %d ids for %d positions: a session wants one for each, negative where there is none",
+			fmt.Errorf("llm: Seen has %d ids for %d positions: a session wants one for each, negative where there is "+
+				"none",
 				len(p.Seen[0]), T)
 	}
 	if n := len(s.ids); n > 0 {

@@ -35,15 +35,15 @@ type T5Config struct {
 }
 
 func (c T5Config) validate() error {
-	for name, n := range map[string]int{"num_decoder_layers": c.DecoderLayers, "relative_attention_num_buckets": c.Buckets,
-		"relative_attention_max_distance": c.MaxDistance} {
+	for name, n := range map[string]int{"num_decoder_layers": c.DecoderLayers,
+		"relative_attention_num_buckets": c.Buckets, "relative_attention_max_distance": c.MaxDistance} {
 		if n <= 0 || n > 1<<20 {
 			return fmt.Errorf("%s %d is missing or out of range", name, n)
 		}
 	}
 	if c.Buckets < 4 || c.MaxDistance <= c.Buckets/2 {
-		return fmt.Errorf("relative_attention_num_buckets %d and relative_attention_max_distance %d do not fit", c.Buckets,
-			c.MaxDistance)
+		return fmt.Errorf("relative_attention_num_buckets %d and relative_attention_max_distance %d do not fit",
+			c.Buckets, c.MaxDistance)
 	}
 	return nil
 }
@@ -118,7 +118,8 @@ func writeT5(c Config) any {
 	f := t5File{VocabSize: c.VocabSize, DModel: c.HiddenSize, DKV: c.HeadDim, DFF: c.IntermediateSize,
 		Layers: c.NumHiddenLayers, DecoderLayers: &t.DecoderLayers, Heads: c.NumAttentionHeads, Buckets: t.Buckets,
 		MaxDistance: t.MaxDistance, Dropout: c.Dropout.Residual, Eps: c.NormEps, FF: c.HiddenAct,
-		Tie: &c.TieWordEmbeddings, Scale: &t.ScaleOutputs, First: &t.First, EOS: EndTokens(c.EOS), TorchDType: c.dtype()}
+		Tie: &c.TieWordEmbeddings, Scale: &t.ScaleOutputs, First: &t.First, EOS: EndTokens(c.EOS),
+		TorchDType: c.dtype()}
 	if t.Gated {
 		if f.FF = "gated-" + c.HiddenAct; c.HiddenAct == "gelu_new" {
 			f.FF = "gated-gelu"

@@ -14,9 +14,9 @@ type SaveOptions struct {
 	// Rename translates a parameter's name into that in the file; "" leaves the parameter out. nil: they are the same.
 	Rename func(name string) string
 
-	// DType decides what a parameter is stored as: float32 or bfloat16, to which weights in blocks are widened too; nil: as it is.
-	// Weights that are kept in 4 bits (NF4, FP4, NF4D, FP4D) are stored as bitsandbytes does; those in other blocks must be
-	// widened. See [As].
+	// DType decides what a parameter is stored as: float32 or bfloat16, to which weights in blocks are widened too;
+	// nil: as it is. Weights that are kept in 4 bits (NF4, FP4, NF4D, FP4D) are stored as bitsandbytes does; those in
+	// other blocks must be widened. See [As].
 	DType func(name string, kept tensor.DType) tensor.DType
 
 	// MaxShard is the size in bytes above which a folder's weights are divided into several files; 0: never. transformers' default is 5·10⁹.
@@ -68,7 +68,8 @@ func listed(m any, o SaveOptions) ([]safetensors.Tensor, error) {
 			s.DType = "BF16"
 		case tensor.NF4, tensor.NF4D, tensor.FP4, tensor.FP4D:
 			if dt != t.DType() || t.Rank() != 2 {
-				return nil, fmt.Errorf("parameter %s %v: %v is stored as %v only if it is kept so", name, t.Shape(), t.DType(), dt)
+				return nil, fmt.Errorf("parameter %s %v: %v is stored as %v only if it is kept so", name, t.Shape(),
+					t.DType(), dt)
 			}
 			list = append(list, bitsandbytes(file, t)...)
 			continue

@@ -14,7 +14,8 @@ import (
 )
 
 // bitsandbytesTypes are the dtypes that bitsandbytes' checkpoints of 4 bits have, by its quant_type.
-var bitsandbytesTypes = map[tensor.DType]string{tensor.NF4: "nf4", tensor.NF4D: "nf4", tensor.FP4: "fp4", tensor.FP4D: "fp4"}
+var bitsandbytesTypes = map[tensor.DType]string{tensor.NF4: "nf4", tensor.NF4D: "nf4",
+	tensor.FP4: "fp4", tensor.FP4D: "fp4"}
 
 // bitsandbytes are the tensors that a checkpoint has for a weight of 4 bits, as transformers saves it: codes, scales,
 // their tables, and a description in JSON. Source: bitsandbytes' QuantState.as_dict(packed=True).
@@ -30,11 +31,13 @@ func bitsandbytes(file string, t *tensor.Tensor) []safetensors.Tensor {
 	}
 	floats := func(x []float32) []byte { return tensor.Wrap(x, len(x)).Bytes() }
 	list := []safetensors.Tensor{
-		{Name: file, DType: "U8", Shape: []int{(n + 1) / 2, 1}, Write: write(func(p *blocks.Parts) []byte { return p.Codes })},
+		{Name: file, DType: "U8", Shape: []int{(n + 1) / 2, 1},
+			Write: write(func(p *blocks.Parts) []byte { return p.Codes })},
 		{Name: file + ".quant_map", DType: "F32", Shape: []int{16},
 			Write: write(func(p *blocks.Parts) []byte { return floats(p.Table[:]) })},
 	}
-	state := fmt.Sprintf(`{"quant_type": "%s", "blocksize": 64, "dtype": "float32", "shape": [%d, %d]`, kind, t.Dim(0), t.Dim(1))
+	state := fmt.Sprintf(`{"quant_type": "%s", "blocksize": 64, "dtype": "float32", "shape": [%d, %d]`,
+		kind, t.Dim(0), t.Dim(1))
 	if p := blocks.Unpack(f, t.Bytes(), n); p.Nested() {
 		groups := (count + p.BlockSize8 - 1) / p.BlockSize8
 		list = append(list,
@@ -45,7 +48,8 @@ func bitsandbytes(file string, t *tensor.Tensor) []safetensors.Tensor {
 			safetensors.Tensor{Name: file + ".nested_quant_map", DType: "F32", Shape: []int{256},
 				Write: write(func(p *blocks.Parts) []byte { return floats(p.Table8) })})
 		offset := strconv.FormatFloat(float64(p.Offset), 'g', -1, 64)
-		state += fmt.Sprintf(`, "nested_blocksize": %d, "nested_dtype": "float32", "nested_offset": %s`, p.BlockSize8, offset)
+		state += fmt.Sprintf(`, "nested_blocksize": %d, "nested_dtype": "float32", "nested_offset": %s`,
+			p.BlockSize8, offset)
 	} else {
 		list = append(list, safetensors.Tensor{Name: file + ".absmax", DType: "F32", Shape: []int{count},
 			Write: write(func(p *blocks.Parts) []byte { return floats(p.Absmax) })})
@@ -55,12 +59,12 @@ func bitsandbytes(file string, t *tensor.Tensor) []safetensors.Tensor {
 		Shape: []int{len(state)}, Write: safetensors.Bytes([]byte(state))})
 }
 
-// Quantization is the quantization_config of config.json for a model that [Save] writes as o says, with weights in 4 bits
-// (NF4, NF4D, FP4, FP4D), or nil if it has none. Linear layers in other dtypes are named in llm_int8_skip_modules, under
-// each of namings: transformers compares from the beginning of the names that its program has, which have changed with
-// its versions. Save the weights with the options that it returns: they store everything else in one dtype, which
-// transformers does not convert in such a checkpoint: bfloat16 if all matrices are, or float32. More than one of the four
-// dtypes is an error.
+// Quantization is the quantization_config of config.json for a model that [Save] writes as o says, with weights in 4
+// bits (NF4, NF4D, FP4, FP4D), or nil if it has none. Linear layers in other dtypes are named in llm_int8_skip_modules,
+// under each of namings: transformers compares from the beginning of the names that its program has, which have changed
+// with its versions. Save the weights with the options that it returns: they store everything else in one dtype, which
+// transformers does not convert in such a checkpoint: bfloat16 if all matrices are, or float32. More than one of the
+// four dtypes is an error.
 func Quantization(m any, o SaveOptions, namings ...func(name string) string) (SaveOptions, map[string]any, error) {
 	var packed, plain []string
 	var dtype tensor.DType
@@ -78,7 +82,8 @@ func Quantization(m any, o SaveOptions, namings ...func(name string) string) (Sa
 			continue
 		}
 		if len(packed) > 0 && dt != dtype {
-			return o, nil, fmt.Errorf("weights of both %v and %v: one quantization_config describes one of them", dtype, dt)
+			return o, nil, fmt.Errorf("weights of both %v and %v: one quantization_config describes one of them",
+				dtype, dt)
 		}
 		packed, dtype = append(packed, name), dt
 	}
@@ -114,10 +119,12 @@ func Quantization(m any, o SaveOptions, namings ...func(name string) string) (Sa
 		}
 	}
 	return o, map[string]any{"quant_method": "bitsandbytes", "load_in_4bit": true, "load_in_8bit": false,
-		"bnb_4bit_quant_type": bitsandbytesTypes[dtype], "bnb_4bit_use_double_quant": dtype == tensor.NF4D || dtype == tensor.FP4D,
-		"bnb_4bit_compute_dtype": map[tensor.DType]string{tensor.BFloat16: "bfloat16", tensor.Float32: "float32"}[others], "bnb_4bit_quant_storage": "uint8", "llm_int8_threshold": json.Number("6.0"), // transformers refuses 6
-
-		"llm_int8_enable_fp32_cpu_offload": false, "llm_int8_has_fp16_weight": false, "llm_int8_skip_modules": skip}, nil
+		"bnb_4bit_quant_type": bitsandbytesTypes[dtype], "bnb_4bit_quant_storage": "uint8",
+		"bnb_4bit_use_double_quant":        dtype == tensor.NF4D || dtype == tensor.FP4D,
+		"bnb_4bit_compute_dtype":           others.String(),
+		"llm_int8_threshold":               json.Number("6.0"), // transformers refuses 6
+		"llm_int8_enable_fp32_cpu_offload": false, "llm_int8_has_fp16_weight": false,
+		"llm_int8_skip_modules": skip}, nil
 }
 
 // apart is the shortest beginning of a layer's path below which no layer of others lies.

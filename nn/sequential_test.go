@@ -15,7 +15,8 @@ import (
 // The projector of LLaVA-1.5, as PyTorch builds it.
 func ExampleSequential() {
 	r := rand.New(rand.NewPCG(1, 2))
-	projector := nn.NewSequential(nn.NewLinear(r, 3, 5, true), &nn.Act{Function: tensor.GELU}, nn.NewLinear(r, 5, 2, true))
+	projector := nn.NewSequential(nn.NewLinear(r, 3, 5, true), &nn.Act{Function: tensor.GELU},
+		nn.NewLinear(r, 5, 2, true))
 	for name, p := range nn.Params(projector) {
 		fmt.Println(name, p.Shape())
 	}

@@ -15,15 +15,17 @@ import (
 func TestShare(t *testing.T) {
 	for _, family := range []string{"llama", "mpt", "qwen3"} {
 		c := llm.Config{ModelType: family, VocabSize: 40, HiddenSize: 24, IntermediateSize: 32, NumHiddenLayers: 2,
-			NumAttentionHeads: 4, NumKeyValueHeads: 4, HeadDim: 6, MaxPositionEmbeddings: 64, NormEps: 1e-5, HiddenAct: "silu",
-			RoPE: nn.RoPEConfig{Theta: 1e4}, BOS: 1, EOS: []int{2}, InitStd: 0.2, TieWordEmbeddings: true}
+			NumAttentionHeads: 4, NumKeyValueHeads: 4, HeadDim: 6, MaxPositionEmbeddings: 64, NormEps: 1e-5,
+			HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 1e4}, BOS: 1, EOS: []int{2}, InitStd: 0.2,
+			TieWordEmbeddings: true}
 		if family == "mpt" {
 			c.AlibiBiasMax = 8
 		}
 		m, err := llm.New(rand.New(rand.NewPCG(1, 2)), c)
 		require.NoError(t, err)
 		logits := func(m llm.Model) []float32 {
-			return llm.Logits(m, m.Hidden(llm.Input{Embeds: m.Embed(tensor.Ints([]int{3, 7, 5}, 1, 3)).NoGrad()})).Data()
+			ids := tensor.Ints([]int{3, 7, 5}, 1, 3)
+			return llm.Logits(m, m.Hidden(llm.Input{Embeds: m.Embed(ids).NoGrad()})).Data()
 		}
 		want := logits(m)
 		o := nn.Share(m)

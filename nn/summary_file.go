@@ -14,7 +14,8 @@ func (w *Weights) Summary() string {
 		for _, d := range s.shape {
 			n *= d
 		}
-		root.add(strings.SplitN(name, ".", deepest), leaf{shape: s.shape, dtype: s.dtype, sum: sum{values: n, bytes: s.size()}})
+		root.add(strings.SplitN(name, ".", deepest),
+			leaf{shape: s.shape, dtype: s.dtype, sum: sum{values: n, bytes: s.size()}})
 	}
 	p := &printer{file: true}
 	p.row("", "TENSOR", "SHAPE", "VALUES", "DTYPE", "BYTES", "")

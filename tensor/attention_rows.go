@@ -8,8 +8,8 @@ import (
 
 // AttentionRows is causal [Attention] of queries [B, T, H, D] over sequences of their own length: row b's are the
 // last T of the first keys[b] positions of ks[b] and vs[b], [1, S, G, D] with an S of their own. Of c only Window,
-// Scale, Cap and Slopes are heeded. Each row gets the bits that Attention gives it alone. It is for caches: it panics if
-// anything would be recorded.
+// Scale, Cap and Slopes are heeded. Each row gets the bits that Attention gives it alone. It is for caches: it panics
+// if anything would be recorded.
 func AttentionRows(q *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *Tensor {
 	const op = "AttentionRows"
 	q.want(op, Float32)
@@ -37,9 +37,11 @@ func AttentionRows(q *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *
 		if recording(q, k, v) {
 			Fail(op, "is not recorded: mark q %v with NoGrad", q.shape)
 		}
-		ok := len(k.shape) == 4 && equalShapes(k, v) && k.shape[0] == 1 && k.shape[2] > 0 && H%k.shape[2] == 0 && k.shape[3] == D
+		ok := len(k.shape) == 4 && equalShapes(k, v) && k.shape[0] == 1 && k.shape[2] > 0 && H%k.shape[2] == 0 &&
+			k.shape[3] == D
 		if !ok || keys[b] < T || keys[b] > k.shape[1] {
-			Fail(op, "row %d of q %v: k %v, v %v, of which %d count: needs [1 S G D] and %d to S", b, q.shape, k.shape, v.shape, keys[b], T)
+			Fail(op, "row %d of q %v: k %v, v %v, of which %d count: needs [1 S G D] and %d to S", b, q.shape, k.shape,
+				v.shape, keys[b], T)
 		}
 		a.S, a.G, a.Keys, a.Offset = k.shape[1], k.shape[2], keys[b], keys[b]-T
 		a.Q, a.Out, a.K, a.V = q.buf().Slice(b*each, each), out.buf().Slice(b*each, each), k.buf(), v.buf()
@@ -56,7 +58,8 @@ func (t *Tensor) OverwriteRow(to int, src *Tensor, b, from, end int) {
 	const op = "OverwriteRow"
 	t.want(op, Float32)
 	src.want(op, Float32)
-	ok := len(t.shape) > 1 && len(src.shape) == len(t.shape) && t.shape[0] == 1 && b >= 0 && b < src.shape[0] && from >= 0 &&
+	ok := len(t.shape) > 1 && len(src.shape) == len(t.shape) && t.shape[0] == 1 && b >= 0 && b < src.shape[0] &&
+		from >= 0 &&
 		from <= end && end <= src.shape[1] && to >= 0 && to+end-from <= t.shape[1]
 	for i := 2; ok && i < len(t.shape); i++ {
 		ok = src.shape[i] == t.shape[i]

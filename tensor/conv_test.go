@@ -23,7 +23,8 @@ func convTranspose(c tensor.ConvConfig) func(x []*T) *T {
 
 func convCases() []gradientCase {
 	return []gradientCase{
-		{"Conv 3×3", conv(tensor.ConvConfig{Padding: []int{1}}), []*T{normal(2, 3, 5, 4), normal(4, 3, 3, 3), normal(4)}},
+		{"Conv 3×3", conv(tensor.ConvConfig{Padding: []int{1}}),
+			[]*T{normal(2, 3, 5, 4), normal(4, 3, 3, 3), normal(4)}},
 		{"Conv 1×1", conv(tensor.ConvConfig{}), []*T{normal(2, 3, 2, 5), normal(4, 3, 1, 1), normal(4)}},
 		{"Conv no bias", conv(tensor.ConvConfig{}), []*T{normal(1, 2, 3, 4), normal(3, 2, 2, 3)}},
 		{"Conv stride 2, 1", conv(tensor.ConvConfig{Stride: []int{2, 1}, Padding: []int{0, 1}}),
@@ -36,14 +37,15 @@ func convCases() []gradientCase {
 			[]*T{normal(1, 4, 3, 4), normal(6, 2, 3, 3), normal(6)}},
 		{"Conv depthwise", conv(tensor.ConvConfig{Groups: 3, Padding: []int{1}}),
 			[]*T{normal(2, 3, 4, 3), normal(3, 1, 3, 3), normal(3)}},
-		{"Conv patches", conv(tensor.ConvConfig{Stride: []int{3}}), []*T{normal(1, 2, 6, 6), normal(5, 2, 3, 3), normal(5)}},
+		{"Conv patches", conv(tensor.ConvConfig{Stride: []int{3}}),
+			[]*T{normal(1, 2, 6, 6), normal(5, 2, 3, 3), normal(5)}},
 		{"Conv one axis", conv(tensor.ConvConfig{Stride: []int{2}, Padding: []int{1}}),
 			[]*T{normal(2, 3, 7), normal(4, 3, 3), normal(4)}},
 		{"Conv three axes", conv(tensor.ConvConfig{Stride: []int{2, 1, 1}}),
 			[]*T{normal(1, 2, 4, 3, 3), normal(3, 2, 2, 2, 2), normal(3)}},
 		{"ConvTranspose", convTranspose(tensor.ConvConfig{}), []*T{normal(2, 3, 2, 3), normal(3, 4, 2, 3), normal(4)}},
-		{"ConvTranspose stride 2, groups", convTranspose(tensor.ConvConfig{Stride: []int{2}, Padding: []int{1}, Groups: 2,
-			OutputPadding: []int{1, 0}}), []*T{normal(1, 4, 3, 2), normal(4, 3, 3, 3), normal(6)}},
+		{"ConvTranspose stride 2, groups", convTranspose(tensor.ConvConfig{Stride: []int{2}, Padding: []int{1},
+			Groups: 2, OutputPadding: []int{1, 0}}), []*T{normal(1, 4, 3, 2), normal(4, 3, 3, 3), normal(6)}},
 		{"ConvTranspose one axis", convTranspose(tensor.ConvConfig{Stride: []int{3}, Dilation: []int{2}}),
 			[]*T{normal(1, 2, 3), normal(2, 3, 2), normal(3)}},
 	}

@@ -43,7 +43,8 @@ func imageCases() []gradientCase {
 			[]*T{normal(2, 3, 4)}},
 		{"Interpolate bilinear", resize(5, 3, tensor.InterpolateConfig{Mode: tensor.Bilinear}),
 			[]*T{normal(2, 1, 3, 4)}},
-		{"Interpolate bilinear aligned", resize(5, 3, tensor.InterpolateConfig{Mode: tensor.Bilinear, AlignCorners: true}),
+		{"Interpolate bilinear aligned",
+			resize(5, 3, tensor.InterpolateConfig{Mode: tensor.Bilinear, AlignCorners: true}),
 			[]*T{normal(3, 4)}},
 		{"Interpolate bicubic", resize(5, 3, tensor.InterpolateConfig{Mode: tensor.Bicubic}), []*T{normal(2, 1, 3, 4)}},
 		{"Interpolate bicubic smooth", resize(2, 3, tensor.InterpolateConfig{Mode: tensor.Bicubic, Antialias: true}),
@@ -58,7 +59,8 @@ func imageCases() []gradientCase {
 		{"GridSample", sample(tensor.GridSampleConfig{}), []*T{normal(1, 2, 4, 5), points()}},
 		{"GridSample border", sample(tensor.GridSampleConfig{Outside: tensor.Border}),
 			[]*T{normal(1, 2, 4, 5), points()}},
-		{"GridSample reflection aligned", sample(tensor.GridSampleConfig{Outside: tensor.Reflection, AlignCorners: true}),
+		{"GridSample reflection aligned",
+			sample(tensor.GridSampleConfig{Outside: tensor.Reflection, AlignCorners: true}),
 			[]*T{normal(1, 2, 4, 5), points()}},
 		{"GridSample nearest", func(x []*T) *T {
 			return tensor.GridSample(x[0], points().Detach(), tensor.GridSampleConfig{Nearest: true})

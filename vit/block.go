@@ -64,10 +64,13 @@ func newEncoder(r *rand.Rand, w width) *Encoder {
 	for range w.layers {
 		e.Layers = append(e.Layers, &Block{
 			Norm1: nn.NewLayerNorm(r, w.hidden, w.eps, true),
-			Attention: &Attention{Query: nn.NewNormalLinear(r, w.hidden, w.hidden, in), Key: nn.NewNormalLinear(r, w.hidden, w.hidden, in),
-				Value: nn.NewNormalLinear(r, w.hidden, w.hidden, in), Output: nn.NewNormalLinear(r, w.hidden, w.hidden, out), heads: w.heads},
+			Attention: &Attention{Query: nn.NewNormalLinear(r, w.hidden, w.hidden, in),
+				Key:    nn.NewNormalLinear(r, w.hidden, w.hidden, in),
+				Value:  nn.NewNormalLinear(r, w.hidden, w.hidden, in),
+				Output: nn.NewNormalLinear(r, w.hidden, w.hidden, out), heads: w.heads},
 			Norm2: nn.NewLayerNorm(r, w.hidden, w.eps, true),
-			MLP:   &MLP{FC1: nn.NewNormalLinear(r, w.hidden, w.mlp, up), FC2: nn.NewNormalLinear(r, w.mlp, w.hidden, out), act: act},
+			MLP: &MLP{FC1: nn.NewNormalLinear(r, w.hidden, w.mlp, up),
+				FC2: nn.NewNormalLinear(r, w.mlp, w.hidden, out), act: act},
 		})
 	}
 	return e

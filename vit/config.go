@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// VisionConfig describes a vision tower by the fields of transformers' CLIPVisionConfig SiglipVisionConfig, Blip2VisionConfig,
-// Dinov2Config or Dinov2WithRegistersConfig.
+// VisionConfig describes a vision tower by the fields of transformers' CLIPVisionConfig, SiglipVisionConfig,
+// Blip2VisionConfig, Dinov2Config or Dinov2WithRegistersConfig.
 type VisionConfig struct {
 	ModelType         string  `json:"model_type"` // clip_vision_model, siglip_vision_model, blip_2_vision_model, …
 	HiddenSize        int     `json:"hidden_size"`
@@ -124,8 +124,10 @@ func (c *VisionConfig) UnmarshalJSON(raw []byte) error {
 		return err
 	}
 	if VisionConfig(p).dino() {
-		if !(p.MLPRatio > 0 && p.MLPRatio < 1<<10) || p.HiddenSize < 0 || p.HiddenSize > 1<<20 || p.Registers < 0 || p.Registers > 1<<16 {
-			return fmt.Errorf("vision mlp_ratio %v and num_register_tokens %d are out of range", p.MLPRatio, p.Registers)
+		if !(p.MLPRatio > 0 && p.MLPRatio < 1<<10) || p.HiddenSize < 0 || p.HiddenSize > 1<<20 || p.Registers < 0 ||
+			p.Registers > 1<<16 {
+			return fmt.Errorf("vision mlp_ratio %v and num_register_tokens %d are out of range", p.MLPRatio,
+				p.Registers)
 		}
 		p.IntermediateSize = int(float64(p.HiddenSize) * p.MLPRatio)
 	}

@@ -129,8 +129,9 @@ func newDINOBlock(r *rand.Rand, c VisionConfig, act tensor.Activation) *DINOBloc
 		}
 		return l
 	}
-	b := &DINOBlock{Norm1: nn.NewLayerNorm(r, D, c.LayerNormEps, true), Norm2: nn.NewLayerNorm(r, D, c.LayerNormEps, true),
-		Scale1: scale(), Scale2: scale(), Attention: &DINOAttention{heads: c.NumAttentionHeads}}
+	b := &DINOBlock{Norm1: nn.NewLayerNorm(r, D, c.LayerNormEps, true),
+		Norm2: nn.NewLayerNorm(r, D, c.LayerNormEps, true), Scale1: scale(), Scale2: scale(),
+		Attention: &DINOAttention{heads: c.NumAttentionHeads}}
 	a := b.Attention
 	a.Heads.Query, a.Heads.Key, a.Heads.Value = qkv(), qkv(), qkv()
 	a.Output.Dense = nn.NewNormalLinear(r, D, D, dinoStd)
@@ -179,7 +180,8 @@ func (v *DINOv2) Hidden(pixels *tensor.Tensor, n int) *tensor.Tensor {
 func (v *DINOv2) embed(pixels *tensor.Tensor) *tensor.Tensor {
 	c, p := v.config, v.config.PatchSize
 	if s := pixels.Shape(); len(s) != 4 || s[1] != c.NumChannels || s[2] < p || s[3] < p {
-		tensor.Fail("DINOv2", "pixels %v: the tower needs [B %d H W] of at least one patch of %d pixels", s, c.NumChannels, p)
+		tensor.Fail("DINOv2", "pixels %v: the tower needs [B %d H W] of at least one patch of %d pixels", s,
+			c.NumChannels, p)
 	}
 	return tensor.Compact(func(in []*tensor.Tensor) *tensor.Tensor {
 		e := v.Model.Embeddings

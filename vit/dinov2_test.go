@@ -19,7 +19,8 @@ func TestScalesAndRegisters(t *testing.T) {
 	pixels := tensor.Randn(r, 1, 2, 3, 12, 12)
 	s := vit.Select{Layers: []int{-2}, Class: "patch"}
 	require.Equal(t, vit.Features(tower, pixels, s).Data(), vit.S2Features(tower, pixels, s, []int{12}).Data())
-	require.ErrorContains(t, tensor.Catch(func() { vit.S2Features(tower, pixels, s, []int{12, 18}) }), "s2_scales [12 18]")
+	require.ErrorContains(t, tensor.Catch(func() { vit.S2Features(tower, pixels, s, []int{12, 18}) }),
+		"s2_scales [12 18]")
 
 	dino, err := vit.Load("testdata/dinov2_vision-registers", nn.LoadOptions{})
 	require.NoError(t, err)

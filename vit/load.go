@@ -11,7 +11,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// ReadVisionConfig reads dir/config.json of a vision tower, or the vision part of a whole CLIP, SigLIP or BLIP-2. Its errors name the file and the field.
+// ReadVisionConfig reads dir/config.json of a vision tower, or the vision part of a whole CLIP, SigLIP or BLIP-2. Its
+// errors name the file and the field.
 func ReadVisionConfig(dir string) (VisionConfig, error) {
 	path := filepath.Join(dir, "config.json")
 	raw, err := jsonfile.Bytes(path, jsonfile.Max)
@@ -47,8 +48,9 @@ func ReadCLIPConfig(dir string) (CLIPConfig, error) {
 	return c, nil
 }
 
-// Load reads the vision tower in dir: a tower of its own, as transformers 4 or 5 writes it, or that of a whole CLIP, SigLIP or BLIP-2, OpenAI's names
-// included. Of o, DType and Alias are used. Its errors name the file, and list all tensors that are missing, unexpected or misshapen.
+// Load reads the vision tower in dir: a tower of its own, as transformers 4 or 5 writes it, or that of a whole CLIP,
+// SigLIP or BLIP-2, OpenAI's names included. Of o, DType and Alias are used. Its errors name the file, and list all
+// tensors that are missing, unexpected or misshapen.
 func Load(dir string, o nn.LoadOptions) (Tower, error) {
 	c, err := ReadVisionConfig(dir)
 	if err != nil {
@@ -112,7 +114,9 @@ func fill(dir string, m any, o nn.LoadOptions, rename func(string) string) error
 func Keep(choose func(string, tensor.DType) tensor.DType) func(string, tensor.DType) tensor.DType {
 	return func(name string, stored tensor.DType) tensor.DType {
 		switch {
-		case strings.HasSuffix(name, "position_embedding.weight"), strings.HasSuffix(name, "embeddings.position_embeddings"), strings.HasSuffix(name, "head.probe"), strings.HasSuffix(name, "in_proj_weight"),
+		case strings.HasSuffix(name, "position_embedding.weight"),
+			strings.HasSuffix(name, "embeddings.position_embeddings"), strings.HasSuffix(name, "head.probe"),
+			strings.HasSuffix(name, "in_proj_weight"),
 			strings.HasSuffix(name, "position_embedding"), strings.HasSuffix(name, "class_embedding"):
 			return tensor.Float32
 		case choose == nil:

@@ -15,7 +15,8 @@ func Canonical(name string) (string, bool) {
 	if strings.HasSuffix(name, ".position_ids") {
 		return "", false
 	}
-	for _, part := range []string{"embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.", "head.", "layernorm."} {
+	for _, part := range []string{"embeddings.", "encoder.", "pre_layrnorm.", "post_layernorm.", "head.",
+		"layernorm."} {
 		if strings.HasPrefix(name, part) {
 			return "vision_model." + name, true
 		}

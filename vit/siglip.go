@@ -64,7 +64,8 @@ func NewSigLIPVision(r *rand.Rand, c VisionConfig) (*SigLIPVision, error) {
 			Probe:     tensor.Randn(r, 1, 1, 1, D).Param(),
 			Attention: nn.NewPackedAttention(r, D, c.NumAttentionHeads, std, false),
 			Norm:      nn.NewLayerNorm(r, D, c.LayerNormEps, true),
-			MLP:       &MLP{FC1: nn.NewNormalLinear(r, D, c.IntermediateSize, std), FC2: nn.NewNormalLinear(r, c.IntermediateSize, D, std), act: act},
+			MLP: &MLP{FC1: nn.NewNormalLinear(r, D, c.IntermediateSize, std),
+				FC2: nn.NewNormalLinear(r, c.IntermediateSize, D, std), act: act},
 		}
 	}
 	return &SigLIPVision{Model: m, config: c}, nil

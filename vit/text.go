@@ -48,8 +48,8 @@ func newTextTransformer(r *rand.Rand, c TextConfig) TextTransformer {
 	return TextTransformer{
 		Embeddings: &TextEmbeddings{nn.NewEmbedding(r, c.VocabSize, D, std),
 			nn.NewEmbedding(r, c.MaxPositionEmbeddings, D, 0.01)},
-		Encoder: newEncoder(r, width{hidden: D, mlp: c.IntermediateSize, layers: c.NumHiddenLayers, heads: c.NumAttentionHeads,
-			act: c.HiddenAct, eps: c.LayerNormEps}),
+		Encoder: newEncoder(r, width{hidden: D, mlp: c.IntermediateSize, layers: c.NumHiddenLayers,
+			heads: c.NumAttentionHeads, act: c.HiddenAct, eps: c.LayerNormEps}),
 		FinalNorm: nn.NewLayerNorm(r, D, c.LayerNormEps, true),
 	}
 }
@@ -57,8 +57,8 @@ func newTextTransformer(r *rand.Rand, c TextConfig) TextTransformer {
 // Config describes the tower.
 func (m *CLIPText) Config() TextConfig { return m.config }
 
-// Hidden runs the tower on ids (int32 [B, T], right-padded): [B, T, Dt] after final_layer_norm. lengths [B] are the real
-// tokens of each row; nil: all.
+// Hidden runs the tower on ids (int32 [B, T], right-padded): [B, T, Dt] after final_layer_norm. lengths [B] are the
+// real tokens of each row; nil: all.
 func (m *CLIPText) Hidden(ids *tensor.Tensor, lengths []int32) *tensor.Tensor {
 	e := m.Model.Encoder
 	x := e.Last(m.embed(ids), len(e.Layers), tensor.AttentionConfig{Causal: true, End: lengths})

@@ -1,5 +1,6 @@
 // Package vit holds the encoders that LLaVA looks with: CLIP's vision and text towers, their contrastive loss and zero-shot classification, and
-// SigLIP's vision tower, and BLIP-2's EVA-ViT-g. It reads and writes the checkpoints of transformers and reads OpenAI's.
+// SigLIP's vision tower, and BLIP-2's EVA-ViT-g. It reads and writes the checkpoints of transformers and reads
+// OpenAI's.
 package vit
 
 import (

@@ -64,7 +64,8 @@ func ReadConfig(dir string) (Config, error) {
 func Describes(dir string) bool {
 	var f modelFile
 	err := jsonfile.Read(filepath.Join(dir, "config.json"), &f)
-	return err == nil && (f.ModelType == "blip-2" || f.ModelType == "instructblip" || f.ModelType == "instructblipvideo")
+	return err == nil && (f.ModelType == "blip-2" || f.ModelType == "instructblip" ||
+		f.ModelType == "instructblipvideo")
 }
 
 // UnmarshalJSON reads config.json.

@@ -90,7 +90,8 @@ func TestCachedIsRecomputed(t *testing.T) {
 	}
 }
 
-// The loss of a batch is that of its rows, weighted by their labels; recomputing blocks in the backward pass keeps the gradients.
+// The loss of a batch is that of its rows, weighted by their labels; recomputing blocks in the backward pass keeps the
+// gradients.
 func TestLossOfRows(t *testing.T) {
 	for _, name := range models {
 		m := open(t, name)
@@ -188,12 +189,14 @@ func TestRefusals(t *testing.T) {
 	for _, c := range []struct{ from, old, new, says string }{
 		{"instructblip", `"model_type": "instructblip"`, `"model_type": "instructblipvideo"`,
 			`"instructblipvideo" is not supported`},
-		{"instructblip", `"model_type": "llama"`, `"model_type": "bart"`, `text_config: model_type "bart" is not supported`},
+		{"instructblip", `"model_type": "llama"`, `"model_type": "bart"`,
+			`text_config: model_type "bart" is not supported`},
 		{"instructblip", `"hidden_act": "gelu"`, `"hidden_act": "tanh"`, `hidden_act "tanh" is not supported`},
 		{"instructblip", `"num_query_tokens": 4`, `"num_query_tokens": 0`, "num_query_tokens 0 is out of range"},
 		{"instructblip", `"num_query_tokens": 4`, `"num_query_tokens": 5`, "query_tokens"},
 		{"instructblip", `"image_token_index": 55`, `"image_token_index": 77`, "image_token_index 77"},
-		{"blip2-t5", `"feed_forward_proj": "gated-gelu"`, `"feed_forward_proj": "gated-tanh"`, `"tanh" is not supported`},
+		{"blip2-t5", `"feed_forward_proj": "gated-gelu"`, `"feed_forward_proj": "gated-tanh"`,
+			`"tanh" is not supported`},
 		{"blip2-t5", `"relative_attention_num_buckets": 8`, `"relative_attention_num_buckets": 0`,
 			"relative_attention_num_buckets 0"},
 	} {

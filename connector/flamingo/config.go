@@ -178,8 +178,9 @@ func readOpen(raw []byte, dir string, o LoadOptions) (c Config, err error) {
 	if err := jsonfile.Unmarshal(raw, &f); err != nil {
 		return c, err
 	}
-	c = Config{Every: f.Every, Image: f.Image, End: f.End, AllPrevious: !f.Immediate || o.AllPrevious, Latents: f.Latents, Depth: f.Depth,
-		Heads: f.Heads, HeadDim: f.HeadDim, Mult: f.Mult, Frames: f.Frames, Language: f.Language, Tower: f.Tower}
+	c = Config{Every: f.Every, Image: f.Image, End: f.End, AllPrevious: !f.Immediate || o.AllPrevious,
+		Latents: f.Latents, Depth: f.Depth, Heads: f.Heads, HeadDim: f.HeadDim, Mult: f.Mult, Frames: f.Frames,
+		Language: f.Language, Tower: f.Tower}
 	if err := json.Unmarshal(raw, &c.raw); err != nil {
 		return c, err
 	}

@@ -48,8 +48,8 @@ type ideficsTower struct {
 func readIdefics(raw []byte, o LoadOptions) (c Config, err error) {
 	f := ideficsFile{Every: 1, Alpha: "float", Vocab: 32000,
 		Perceiver: perceiver{Latents: 64, Depth: 6, Heads: 16, HeadDim: 96},
-		Vision: ideficsTower{Width: 768, MLP: 5120, Layers: 32, Heads: 16, Channels: 3, Image: 224, Patch: 14, Act: "gelu",
-			Eps: 1e-5}}
+		Vision: ideficsTower{Width: 768, MLP: 5120, Layers: 32, Heads: 16, Channels: 3, Image: 224, Patch: 14,
+			Act: "gelu", Eps: 1e-5}}
 	if err := jsonfile.Unmarshal(raw, &f); err != nil {
 		return c, err
 	}

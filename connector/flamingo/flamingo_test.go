@@ -30,7 +30,8 @@ func tower() vit.VisionConfig {
 }
 
 func open(frames int) flamingo.Config {
-	return flamingo.Config{Every: 2, Image: 55, End: 54, Latents: 3, Depth: 2, Heads: 3, HeadDim: 5, Mult: 4, Frames: frames}
+	return flamingo.Config{Every: 2, Image: 55, End: 54, Latents: 3, Depth: 2, Heads: 3, HeadDim: 5, Mult: 4,
+		Frames: frames}
 }
 
 func idefics() flamingo.Config {
@@ -234,7 +235,8 @@ func TestRefuses(t *testing.T) {
 		{`{"model_type": "idefics", "alpha_type": "double"}`, `alpha_type "double" is not supported`},
 		{`{"model_type": "idefics"}`, "additional_vocab_size 0: <image> is none of the added words"},
 		{`{"num_latents": 4}`, "language_model is missing"},
-		{`{"language_model": "lm", "cross_attn_every_n_layers": 1}`, "the id of <image>, -1, is outside the vocabulary"},
+		{`{"language_model": "lm", "cross_attn_every_n_layers": 1}`,
+			"the id of <image>, -1, is outside the vocabulary"},
 		{`{"language_model": "lm", "media_token_id": 5}`, "cross_attn_every_n_layers 4 is out of range (1 to 2)"},
 		{`{"language_model": "nowhere", "media_token_id": 5}`, "nowhere"},
 		{`{"language_model": "lm", "media_token_id": "five"}`, "media_token_id is text, where a whole number belongs"},
@@ -244,7 +246,8 @@ func TestRefuses(t *testing.T) {
 		_, err := flamingo.Load(write(c[0]), flamingo.LoadOptions{})
 		require.ErrorContains(t, err, c[1], c[0])
 	}
-	raw, err := json.Marshal(map[string]any{"language_model": "lm", "media_token_id": 5, "cross_attn_every_n_layers": 1})
+	raw, err := json.Marshal(map[string]any{"language_model": "lm", "media_token_id": 5,
+		"cross_attn_every_n_layers": 1})
 	require.NoError(t, err)
 	dir := write(string(raw))
 	require.NoError(t, nn.Save(struct {

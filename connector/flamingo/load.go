@@ -30,8 +30,8 @@ type LoadOptions struct {
 }
 
 // Load reads the model in dir: an IDEFICS of transformers, or what OpenFlamingo trains beside the folders of its frozen
-// parts. An OpenFlamingo without a tower takes features ([connector.Batch].Features). Its errors name the file, and list
-// all tensors that are missing, unexpected or misshapen.
+// parts. An OpenFlamingo without a tower takes features ([connector.Batch].Features). Its errors name the file, and
+// list all tensors that are missing, unexpected or misshapen.
 func Load(dir string, o LoadOptions) (*connector.VLM, error) {
 	c, err := readConfig(dir, o)
 	if err != nil {
@@ -97,8 +97,8 @@ func (o LoadOptions) language(dir string, c llm.Config, w *nn.Weights) (llm.Mode
 				continue
 			}
 			if !c.TieWordEmbeddings {
-				return nil, fmt.Errorf("%s: %s %v: the decoder has %d words and a head of its own, which the file does not",
-					w.Path(), stored, shape, c.VocabSize)
+				return nil, fmt.Errorf("%s: %s %v: the decoder has %d words and a head of its own, which the file "+
+					"does not", w.Path(), stored, shape, c.VocabSize)
 			}
 			c.VocabSize = shape[0]
 			lo.Ignore, lo.Optional = append(lo.Ignore, name), append(lo.Optional, name)

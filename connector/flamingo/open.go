@@ -43,7 +43,8 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 			tokenizer.AddedToken{Content: chat.ImageToken, Special: true})
 	}
 	if id, ok := t.ID(chat.ImageToken); !ok || int(id) != c.Image {
-		return nil, fmt.Errorf("%s: the id of <image> is %d, but in the tokenizer %d (LoadOptions.Image)", dir, c.Image, id)
+		return nil, fmt.Errorf("%s: the id of <image> is %d, but in the tokenizer %d (LoadOptions.Image)", dir,
+			c.Image, id)
 	}
 	m, err := Load(dir, o)
 	if err != nil {
@@ -59,7 +60,8 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	if c.Variant == OpenFlamingo { // a chunk ends an answer
 		g.Options.EOS = append(slices.Clone(m.Config().EOS), c.End)
 	}
-	a := &connector.Assistant{Model: m, Tokenizer: t, Template: chat.PlainCaption(), Options: g.Options, Ignored: g.Ignored}
+	a := &connector.Assistant{Model: m, Tokenizer: t, Template: chat.PlainCaption(), Options: g.Options,
+		Ignored: g.Ignored}
 	a.Processor, err = c.processor(dir)
 	return a, err
 }

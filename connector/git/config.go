@@ -69,8 +69,8 @@ func (c Config) Validate() error {
 	case !(c.InitStd >= 0 && c.InitStd < 1000):
 		return fmt.Errorf("initializer_range %v is out of range", c.InitStd)
 	case !known:
-		return fmt.Errorf("hidden_act %q is not supported (gelu, gelu_new, gelu_pytorch_tanh, relu, silu, quick_gelu are)",
-			c.HiddenAct)
+		return fmt.Errorf("hidden_act %q is not supported (gelu, gelu_new, gelu_pytorch_tanh, relu, silu, "+
+			"quick_gelu are)", c.HiddenAct)
 	}
 	return nil
 }
@@ -148,7 +148,8 @@ func parse(raw []byte) (c Config, err error) {
 			return c, fmt.Errorf("vision_config: %w", err)
 		}
 	}
-	if kind := string(vision["model_type"]); kind != "" && kind != `"git_vision_model"` && kind != `"clip_vision_model"` {
+	if kind := string(vision["model_type"]); kind != "" && kind != `"git_vision_model"` &&
+		kind != `"clip_vision_model"` {
 		return c, fmt.Errorf("vision_config: model_type %s is not supported (git_vision_model is)", kind)
 	}
 	vision["model_type"] = json.RawMessage(`"clip_vision_model"`)
@@ -181,8 +182,9 @@ func (c Config) file(dtype string) (map[string]any, error) {
 	for k, v := range map[string]any{"model_type": "git", "architectures": []string{"GitForCausalLM"},
 		"vision_config": vision, "vocab_size": c.VocabSize, "hidden_size": c.HiddenSize,
 		"intermediate_size": c.IntermediateSize, "num_hidden_layers": c.NumHiddenLayers,
-		"num_attention_heads": c.NumAttentionHeads, "max_position_embeddings": c.MaxPositions, "layer_norm_eps": c.NormEps,
-		"hidden_act": c.HiddenAct, "tie_word_embeddings": c.TieWordEmbeddings, "eos_token_id": llm.EndTokens(c.EOS),
+		"num_attention_heads": c.NumAttentionHeads, "max_position_embeddings": c.MaxPositions,
+		"layer_norm_eps": c.NormEps, "hidden_act": c.HiddenAct, "tie_word_embeddings": c.TieWordEmbeddings,
+		"eos_token_id":        llm.EndTokens(c.EOS),
 		"hidden_dropout_prob": c.Dropout.Residual, "attention_probs_dropout_prob": c.Dropout.Attention,
 		"torch_dtype": dtype, "initializer_range": c.InitStd, "bos_token_id": optional(c.BOS, 0),
 		"pad_token_id":             optional(c.PAD, 0),

@@ -1,6 +1,7 @@
-// Package git is GIT, a generative image-to-text transformer: the tokens of an image, or of the frames of a video, stand
-// before the text in one BERT-like stack, where they see each other and the text sees them and what it has said. It is
-// the smallest vision-language model there is, and trains from nothing. It reads and writes transformers' checkpoints.
+// Package git is GIT, a generative image-to-text transformer: the tokens of an image, or of the frames of a video,
+// stand before the text in one BERT-like stack, where they see each other and the text sees them and what it has said.
+// It is the smallest vision-language model there is, and trains from nothing. It reads and writes transformers'
+// checkpoints.
 //
 //	a, err := git.Open("git-base-coco", git.LoadOptions{})
 //	caption, err := git.Caption(ctx, a, "", image)
@@ -162,8 +163,9 @@ func newDecoder(r *rand.Rand, c Config) *Decoder {
 func (m *Decoder) Config() llm.Config {
 	c := m.config
 	return llm.Config{ModelType: "git", VocabSize: c.VocabSize, HiddenSize: c.HiddenSize,
-		IntermediateSize: c.IntermediateSize, NumHiddenLayers: c.NumHiddenLayers, NumAttentionHeads: c.NumAttentionHeads,
-		NumKeyValueHeads: c.NumAttentionHeads, HeadDim: c.HiddenSize / c.NumAttentionHeads, NormEps: c.NormEps,
+		IntermediateSize: c.IntermediateSize, NumHiddenLayers: c.NumHiddenLayers,
+		NumAttentionHeads: c.NumAttentionHeads, NumKeyValueHeads: c.NumAttentionHeads,
+		HeadDim: c.HiddenSize / c.NumAttentionHeads, NormEps: c.NormEps,
 		MaxPositionEmbeddings: c.ImageTokens() + c.MaxPositions, HiddenAct: c.HiddenAct,
 		TieWordEmbeddings: c.TieWordEmbeddings, BOS: c.BOS, EOS: slices.Clone(c.EOS), PAD: c.PAD, Dropout: c.Dropout}
 }

@@ -24,8 +24,9 @@ import (
 func small(frames int) git.Config {
 	return git.Config{VocabSize: 41, HiddenSize: 18, IntermediateSize: 26, NumHiddenLayers: 2, NumAttentionHeads: 3,
 		MaxPositions: 20, Frames: frames, NormEps: 1e-12, HiddenAct: "gelu", BOS: 1, EOS: []int{2}, PAD: 0,
-		Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 12, IntermediateSize: 20, NumHiddenLayers: 2,
-			NumAttentionHeads: 3, NumChannels: 3, ImageSize: 12, PatchSize: 4, HiddenAct: "quick_gelu", LayerNormEps: 1e-5}}
+		Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 12, IntermediateSize: 20,
+			NumHiddenLayers: 2, NumAttentionHeads: 3, NumChannels: 3, ImageSize: 12, PatchSize: 4,
+			HiddenAct: "quick_gelu", LayerNormEps: 1e-5}}
 }
 
 // build has weights far from the start, so that every part shows.
@@ -85,7 +86,8 @@ func TestMask(t *testing.T) {
 func TestGenerate(t *testing.T) {
 	for _, frames := range []int{0, 3} {
 		m := build(t, small(frames))
-		all := []connector.Sample{sample("a", 1, frames, 1), sample("b", 2, frames, 1, 9, 4), sample("c", 3, frames, 1, 8)}
+		all := []connector.Sample{sample("a", 1, frames, 1), sample("b", 2, frames, 1, 9, 4),
+			sample("c", 3, frames, 1, 8)}
 		o := llm.Options{MaxNewTokens: 5, EOS: []int{}}
 		var want [][]int32
 		for _, s := range all {
@@ -109,7 +111,8 @@ func TestGenerate(t *testing.T) {
 			for i := range n {
 				x[i], x[n+i] = x[n+i], x[i]
 			}
-			require.NotEqual(t, was.Data()[len(was.Data())-18:], m.Hidden(splice(t, m, false, swapped)).Data()[was.Len()-18:])
+			require.NotEqual(t, was.Data()[len(was.Data())-18:],
+				m.Hidden(splice(t, m, false, swapped)).Data()[was.Len()-18:])
 		}
 	}
 }
@@ -186,8 +189,9 @@ func TestRefuses(t *testing.T) {
 		"hidden_act":               {"mish", `hidden_act "mish" is not supported`},
 		"num_image_with_embedding": {-1, "num_image_with_embedding -1 is out of range"},
 		"hidden_size":              {21, "hidden_size 21 is no multiple of num_attention_heads 2"},
-		"vision_config":            {map[string]any{"model_type": "swin"}, `vision_config: model_type "swin" is not supported`},
-		"max_position_embeddings":  {"long", "max_position_embeddings is text, where a whole number belongs"},
+		"vision_config": {map[string]any{"model_type": "swin"},
+			`vision_config: model_type "swin" is not supported`},
+		"max_position_embeddings": {"long", "max_position_embeddings is text, where a whole number belongs"},
 	} {
 		var f map[string]any
 		require.NoError(t, json.Unmarshal(raw, &f))

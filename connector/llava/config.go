@@ -14,7 +14,7 @@ import (
 type Config struct {
 	Text      llm.Config
 	Vision    vit.VisionConfig
-	Kind      string     // model_type of the Hub's layout: a constant of this package; "": LLaVA, or LLaVANext with Canvases
+	Kind      string     // model_type of the Hub's layout: a constant here; "": LLaVA, or LLaVANext with Canvases
 	Projector string     // linear, mlpNx_gelu, mlpNx_linear, identity: see [Projector]
 	NoBias    bool       // Linears without bias (multimodal_projector_bias false)
 	NormEps   float64    // ViP-LLaVA: of the LayerNorm before the projector (projector_layernorm_eps); 0: there is none
@@ -142,8 +142,10 @@ func (c Config) Validate() error {
 		return fmt.Errorf("projector_layernorm_eps %v is out of range", c.NormEps)
 	case v != nil && v.Pool != "" && v.side(g) < 1:
 		return fmt.Errorf("spatial_pool_stride %d leaves nothing of %d×%d patches", v.Stride, g, g)
-	case v != nil && (v.Pool != "" || v.Newline == "grid") && (c.Merge > 1 || c.SlotStd > 0 || c.FeaturesPerView() != g*g):
-		return fmt.Errorf("pooled frames need every patch and no class token: merge %d, slot_std %v, feature selection %q", c.Merge, c.SlotStd, c.Select.Class)
+	case v != nil && (v.Pool != "" || v.Newline == "grid") &&
+		(c.Merge > 1 || c.SlotStd > 0 || c.FeaturesPerView() != g*g):
+		return fmt.Errorf("pooled frames need every patch and no class token: merge %d, slot_std %v, feature "+
+			"selection %q", c.Merge, c.SlotStd, c.Select.Class)
 	case v != nil && v.Newline != "no_token" && !c.Next():
 		return fmt.Errorf("mm_newline_position %q needs tiles, which the newline belongs to", v.Newline)
 	case c.Kind == VideoLLaVA && (c.Next() || !c.hasClass() || len(c.Select.Layers) > 1):

@@ -81,7 +81,8 @@ func (c *Config) readKind(f *hubFile) error {
 }
 
 // architectures are the classes of transformers.
-var architectures = map[string]string{LLaVA: "LlavaForConditionalGeneration", LLaVANext: "LlavaNextForConditionalGeneration",
+var architectures = map[string]string{LLaVA: "LlavaForConditionalGeneration",
+	LLaVANext: "LlavaNextForConditionalGeneration",
 	NextVideo: "LlavaNextVideoForConditionalGeneration", OneVision: "LlavaOnevisionForConditionalGeneration",
 	ViPLLaVA: "VipLlavaForConditionalGeneration", VideoLLaVA: "VideoLlavaForConditionalGeneration"}
 
@@ -106,7 +107,8 @@ func (c *Config) putKind(f map[string]any) error {
 	case OneVision:
 		f["vision_aspect_ratio"] = fmt.Sprintf("anyres_max_%d", c.MaxTiles)
 		if v == nil || v.Pool != "bilinear" || v.Stride != 2 || v.Early || v.Newline != "one_token" {
-			return fmt.Errorf("config: the Hub's layout of %s has no name for how this model reads videos: %+v; save in the original layout", kind, v)
+			return fmt.Errorf("config: the Hub's layout of %s has no name for how this model reads videos: %+v; save "+
+				"in the original layout", kind, v)
 		}
 	case NextVideo:
 		f["spatial_pool_mode"], f["spatial_pool_stride"] = v.Pool, v.Stride
@@ -118,7 +120,8 @@ func (c *Config) putKind(f map[string]any) error {
 			return fmt.Errorf("config: the Hub's layout of %s knows no videos: save in the original layout", kind)
 		}
 		if c.MaxTiles > 0 {
-			return fmt.Errorf("config: the Hub's layout does not know anyres_max_%d: save in the original layout", c.MaxTiles)
+			return fmt.Errorf("config: the Hub's layout does not know anyres_max_%d: save in the original layout",
+				c.MaxTiles)
 		}
 		return nil
 	}

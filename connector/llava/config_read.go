@@ -86,8 +86,8 @@ type originalFile struct {
 }
 
 // ReadConfig reads dir/config.json, and for the original layout that of the vision tower beside it; where that is not
-// there, the names of OpenAI's and Google's towers are known. Of a model in GGUF (see [Load]) it reads the metadata. Its
-// errors name the file and the field.
+// there, the names of OpenAI's and Google's towers are known. Of a model in GGUF (see [Load]) it reads the metadata.
+// Its errors name the file and the field.
 func ReadConfig(dir string) (Config, error) { return readConfig(dir, "") }
 
 // readConfig takes the tower from another folder than mm_vision_tower says, if that is given.

@@ -96,7 +96,8 @@ func (c *Config) originalConfig() (map[string]any, error) {
 	case c.NoBias:
 		return nil, fmt.Errorf("config: the original layout has no projector without bias")
 	case c.Kind == ViPLLaVA || c.Kind == VideoLLaVA || c.Kind == NextVideo:
-		return nil, fmt.Errorf("config: the original layout has no name for a model of type %s: save in the Hub's layout", c.Kind)
+		return nil, fmt.Errorf("config: the original layout has no name for a model of type %s: save in the Hub's "+
+			"layout", c.Kind)
 	case len(c.Select.Layers) > 1:
 		return nil, fmt.Errorf("config: the original layout has one mm_vision_select_layer, not %v: save in the Hub's layout", c.Select.Layers)
 	}

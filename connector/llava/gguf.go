@@ -157,7 +157,8 @@ func readGGUF(p ggufPair) (Config, error) {
 func (c *Config) ofLanguage(p ggufPair, text llm.Config) error {
 	if width := c.Text.HiddenSize; width != text.HiddenSize {
 		return fmt.Errorf(
-			"%s: its projector makes tokens of width %d, but the embedding_length of %s is %d: the two files belong to different models",
+			"%s: its projector makes tokens of width %d, but the embedding_length of %s is %d: the two files belong "+
+				"to different models",
 			p.mmproj, width, p.model, text.HiddenSize)
 	}
 	f, err := gguf.Open(p.model)
@@ -231,7 +232,8 @@ func loadMMProj(path string, w *nn.Weights, o nn.LoadOptions) (vit.Tower, *Conne
 	err = nn.Load(&struct {
 		Vision    vit.Tower  `param:"vision_tower"`
 		Connector *Connector `param:",inline"`
-	}{v, x}, w, nn.LoadOptions{DType: keep(o.DType), Alias: o.Alias, Rounding: o.Rounding, Optional: []string{last + "*"}})
+	}{v, x}, w, nn.LoadOptions{DType: keep(o.DType), Alias: o.Alias, Rounding: o.Rounding,
+		Optional: []string{last + "*"}})
 	if err != nil {
 		return nil, nil, err
 	}

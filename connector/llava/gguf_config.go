@@ -32,7 +32,8 @@ func readMMProj(k *gguf.Keys) (c Config, err error) {
 	if !k.Bool("clip.has_vision_encoder", false) {
 		k.Fail("clip.has_vision_encoder", "is not true: the file holds no vision tower")
 	}
-	for key, without := range map[string]bool{"clip.has_llava_projector": true, "clip.has_audio_encoder": false, "clip.use_silu": false} {
+	for key, without := range map[string]bool{"clip.has_llava_projector": true, "clip.has_audio_encoder": false,
+		"clip.use_silu": false} {
 		if k.Bool(key, without) != without {
 			k.Fail(key, "is %v, which is not supported", !without)
 		}
@@ -125,7 +126,8 @@ func (c *Config) mmprojTower(k *gguf.Keys) {
 		k.Fail(
 			clipVision+"feed_forward_length",
 			"is %d, as is embedding_length: files of older converters exchange ffn_up and ffn_down, "+
-				"and with equal widths nothing shows whether this one does; open the model in transformers' layout instead",
+				"and with equal widths nothing shows whether this one does; open the model in transformers' layout "+
+				"instead",
 			v.IntermediateSize,
 		)
 	}

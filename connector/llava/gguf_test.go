@@ -239,7 +239,8 @@ func TestGGUFRefuses(t *testing.T) {
 				i, tensors = len(tensors), append(tensors, gguf.NewTensor{Name: name, Type: gguf.F32})
 			}
 			p := tensor.New(shape...)
-			tensors[i].Shape, tensors[i].Write = shape, func(w io.Writer) error { _, err := w.Write(p.Bytes()); return err }
+			tensors[i].Shape, tensors[i].Write = shape,
+				func(w io.Writer) error { _, err := w.Write(p.Bytes()); return err }
 			return tensors
 		}
 	}
@@ -270,20 +271,26 @@ func TestGGUFRefuses(t *testing.T) {
 		`image_aspect_ratio: "round"`:                 set(v+"image_aspect_ratio", "round"),
 		"image_grid_pinpoints: is missing":            set(v+"image_aspect_ratio", "anyres"),
 		ggufPixels:                                    set(ggufPixels, "{"),
-		"feed_forward_length: is 12, as is":           both(set(v+"feed_forward_length", uint32(12)), sized("v.blk.0.ffn_up.weight", 12, 12)),
-		"v.post_ln.weight: normalises":                sized("v.post_ln.weight", 12),
-		"v.blk.0.surprise.weight":                     sized("v.blk.0.surprise.weight", 12),
-		"mm.2.weight: is [20]: it must be a matrix":   sized("mm.2.weight", 20),
+		"feed_forward_length: is 12, as is": both(set(v+"feed_forward_length", uint32(12)),
+			sized("v.blk.0.ffn_up.weight", 12, 12)),
+		"v.post_ln.weight: normalises":              sized("v.post_ln.weight", 12),
+		"v.blk.0.surprise.weight":                   sized("v.blk.0.surprise.weight", 12),
+		"mm.2.weight: is [20]: it must be a matrix": sized("mm.2.weight", 20),
 		"tokens of width 21": both(both(sized("mm.0.weight", 21, 12), sized("mm.0.bias", 21)),
 			both(sized("mm.2.weight", 21, 21), sized("mm.2.bias", 21))),
 		"multi_modal_projector.linear_1.weight":       sized("mm.0.weight", 20, 13),
 		"vision_tower.vision_model.pre_layrnorm.bias": renameTensors("v.pre_ln.bias", "v.pre_ln.beta"),
-		"image_grid_pinpoints: has 3 numbers":         both(set(v+"image_aspect_ratio", "anyres"), set(v+"image_grid_pinpoints", []int32{16, 32, 16})),
-		"has a side of -16 pixels":                    both(set(v+"image_aspect_ratio", nil), set(v+"image_grid_pinpoints", []int32{16, -16})),
-		"canvas 16×24 is not made of tiles":           both(set(v+"image_aspect_ratio", "anyres_max_4"), set(v+"image_grid_pinpoints", []int32{16, 24})),
-		`mm_patch_merge_type: "flat"`: both(set(v+"image_aspect_ratio", "anyres"), both(set(v+"image_grid_pinpoints", []int32{16, 32}),
-			set(v+"mm_patch_merge_type", "flat"))),
-		"missing     image_newline [20]": both(set(v+"image_aspect_ratio", "anyres"), set(v+"image_grid_pinpoints", []int32{16, 32})),
+		"image_grid_pinpoints: has 3 numbers": both(set(v+"image_aspect_ratio", "anyres"),
+			set(v+"image_grid_pinpoints", []int32{16, 32, 16})),
+		"has a side of -16 pixels": both(set(v+"image_aspect_ratio", nil),
+			set(v+"image_grid_pinpoints", []int32{16, -16})),
+		"canvas 16×24 is not made of tiles": both(set(v+"image_aspect_ratio", "anyres_max_4"),
+			set(v+"image_grid_pinpoints", []int32{16, 24})),
+		`mm_patch_merge_type: "flat"`: both(set(v+"image_aspect_ratio", "anyres"),
+			both(set(v+"image_grid_pinpoints", []int32{16, 32}),
+				set(v+"mm_patch_merge_type", "flat"))),
+		"missing     image_newline [20]": both(set(v+"image_aspect_ratio", "anyres"),
+			set(v+"image_grid_pinpoints", []int32{16, 32})),
 	} {
 		model, mmproj, _ := written(t, edit)
 		_, err := Load(model, LoadOptions{Tower: mmproj})
@@ -370,7 +377,8 @@ func TestSaveFourBits(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal(raw, &f))
 		require.Equal(t, "nf4", f.Q.Type)
-		require.Subset(t, f.Q.Skip, []string{"lm_head", "vision_tower", "model.vision_tower", "multi_modal_projector", "model.multi_modal_projector"})
+		require.Subset(t, f.Q.Skip, []string{"lm_head", "vision_tower", "model.vision_tower", "multi_modal_projector",
+			"model.multi_modal_projector"})
 		back, err := Load(to, LoadOptions{})
 		require.NoError(t, err)
 		same(t, m, back)

@@ -80,7 +80,8 @@ func (c Config) mmproj(p *imaging.Processor, matrix gguf.Type) (map[string]any, 
 			c.Projector)
 	case c.Merge > 1 || c.SlotStd > 0:
 		return nil, fmt.Errorf(
-			"a projector that merges patches (merge %d) or adds a vector to each token (slot_std %v) cannot be expressed in GGUF",
+			"a projector that merges patches (merge %d) or adds a vector to each token (slot_std %v) cannot be "+
+				"expressed in GGUF",
 			c.Merge, c.SlotStd)
 	case c.NoBias:
 		return nil, fmt.Errorf("a projector without bias cannot be expressed in GGUF")
@@ -91,7 +92,8 @@ func (c Config) mmproj(p *imaging.Processor, matrix gguf.Type) (map[string]any, 
 		return nil, fmt.Errorf("features with the class token (cls_patch, full) cannot be expressed in GGUF")
 	case !slices.IsSorted(layers) || len(slices.Compact(slices.Clone(layers))) != len(layers) || deepest == 0:
 		return nil, fmt.Errorf(
-			"features of layers %v cannot be expressed in GGUF: they must be in ascending order, and not the embeddings alone",
+			"features of layers %v cannot be expressed in GGUF: they must be in ascending order, and not the "+
+				"embeddings alone",
 			c.Select.Layers)
 	case v.HiddenAct != gelu && v.HiddenAct != "quick_gelu":
 		return nil, fmt.Errorf("hidden_act %s of a %s cannot be expressed in GGUF (%s and quick_gelu can)",
@@ -100,7 +102,8 @@ func (c Config) mmproj(p *imaging.Processor, matrix gguf.Type) (map[string]any, 
 		return nil, fmt.Errorf("a tower of %d channels cannot be expressed in GGUF", v.NumChannels)
 	case v.HiddenSize == v.IntermediateSize:
 		return nil, fmt.Errorf(
-			"a tower with hidden_size and intermediate_size %d cannot be expressed in GGUF: readers exchange fc1 and fc2 by their widths",
+			"a tower with hidden_size and intermediate_size %d cannot be expressed in GGUF: readers exchange fc1 and "+
+				"fc2 by their widths",
 			v.HiddenSize)
 	}
 	taken := make([]int32, len(layers))

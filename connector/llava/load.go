@@ -23,8 +23,8 @@ type LoadOptions struct {
 	Base string
 
 	// Tower is the folder of the vision tower, for a checkpoint in the original layout without it; "": what
-	// mm_vision_tower says, seen from the checkpoint's folder. For a language model in GGUF: the file of its vision part
-	// (mmproj); "": mmproj-NAME.gguf beside NAME.gguf, or the only one in a folder with one language model.
+	// mm_vision_tower says, seen from the checkpoint's folder. For a language model in GGUF: the file of its vision
+	// part (mmproj); "": mmproj-NAME.gguf beside NAME.gguf, or the only one in a folder with one language model.
 	Tower string
 
 	// DType, Alias and Rounding are those of [nn.LoadOptions].
@@ -38,9 +38,9 @@ var projectorFiles = []string{"mm_projector.bin", "mm_projector.safetensors", "n
 
 // Load reads a vision-language model in any of LLaVA's layouts: of the original repository, with the vision tower
 // inside or beside it, of the Hub (transformers 4), of transformers 5, with the names that these use inside their
-// programs, as safetensors or PyTorch's .bin; and, with a Base, of a projector alone; or a model in GGUF, of which dir is
-// the folder or the language model's file, and whose weights stay in their blocks unless o says otherwise. Its errors
-// name the file, and list all tensors that are missing, unexpected or misshapen.
+// programs, as safetensors or PyTorch's .bin; and, with a Base, of a projector alone; or a model in GGUF, of which dir
+// is the folder or the language model's file, and whose weights stay in their blocks unless o says otherwise. Its
+// errors name the file, and list all tensors that are missing, unexpected or misshapen.
 func Load(dir string, o LoadOptions) (*connector.VLM, error) {
 	if o.Base == "" {
 		if pair, err := findGGUF(dir, o.Tower); err != nil || pair.model != "" {
@@ -130,9 +130,12 @@ func (o LoadOptions) base(m *connector.VLM) error {
 		if err != nil {
 			return err
 		}
-		if x := l.Config(); x.HiddenSize != c.Text.HiddenSize || x.VocabSize != c.Text.VocabSize || x.NumHiddenLayers != c.Text.NumHiddenLayers {
-			return fmt.Errorf("%s: %d layers of width %d, vocabulary %d, but the model on top of it has %d of width %d, vocabulary %d: it belongs to another one",
-				o.Base, x.NumHiddenLayers, x.HiddenSize, x.VocabSize, c.Text.NumHiddenLayers, c.Text.HiddenSize, c.Text.VocabSize)
+		if x := l.Config(); x.HiddenSize != c.Text.HiddenSize || x.VocabSize != c.Text.VocabSize ||
+			x.NumHiddenLayers != c.Text.NumHiddenLayers {
+			return fmt.Errorf("%s: %d layers of width %d, vocabulary %d, but the model on top of it has %d of width "+
+				"%d, vocabulary %d: it belongs to another one",
+				o.Base, x.NumHiddenLayers, x.HiddenSize, x.VocabSize, c.Text.NumHiddenLayers, c.Text.HiddenSize,
+				c.Text.VocabSize)
 		}
 		m.Language = l
 		return nil
@@ -183,12 +186,13 @@ func LoadProjector(m *connector.VLM, path string, o LoadOptions) error {
 
 // fill reads all parameters of m from w.
 func (o LoadOptions) fill(m any, w *nn.Weights, optional ...string) error {
-	return nn.Load(m, w, nn.LoadOptions{Optional: optional, DType: keep(o.DType), Alias: o.Alias, Rounding: o.Rounding, Rename: func(name string) string {
-		if name, ok := Canonical(name); ok {
-			return name
-		}
-		return ""
-	}})
+	return nn.Load(m, w, nn.LoadOptions{Optional: optional, DType: keep(o.DType), Alias: o.Alias, Rounding: o.Rounding,
+		Rename: func(name string) string {
+			if name, ok := Canonical(name); ok {
+				return name
+			}
+			return ""
+		}})
 }
 
 // keep is [vit.Keep], and keeps the projector's slots in float32 too.
@@ -205,7 +209,8 @@ func keep(choose func(string, tensor.DType) tensor.DType) func(string, tensor.DT
 // tower reads the tower that a checkpoint in dir leaves to a folder of its own.
 func (o LoadOptions) tower(c Config, dir string) (vit.Tower, error) {
 	name := c.Tower
-	t, err := vit.LoadAs(c.Vision, c.TowerDir(dir), nn.LoadOptions{DType: o.DType, Alias: o.Alias, Rounding: o.Rounding})
+	t, err := vit.LoadAs(c.Vision, c.TowerDir(dir),
+		nn.LoadOptions{DType: o.DType, Alias: o.Alias, Rounding: o.Rounding})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("mm_vision_tower %q: %w: the checkpoint leaves its vision tower to that folder; download it there, or name its folder (LoadOptions.Tower)", name, err)
 	}

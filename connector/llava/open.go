@@ -16,8 +16,8 @@ import (
 
 // Open loads the model in dir together with its tokenizer, image processor and template. The tokenizer and the image
 // processor may be in o.Base and the tower's folder. The template is the one that the model was trained with, if its
-// config names it; else the checkpoint's chat_template ([chat.FromTokenizer]), which the model's config keeps from then on;
-// else that of the language model's family: see [Config.DefaultTemplate].
+// config names it; else the checkpoint's chat_template ([chat.FromTokenizer]), which the model's config keeps from then
+// on; else that of the language model's family: see [Config.DefaultTemplate].
 func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	m, err := Load(dir, o)
 	if err != nil {

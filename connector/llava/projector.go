@@ -19,7 +19,7 @@ import (
 type Projector struct {
 	Norm    nn.Layer       `param:"projector_layernorm,optional"` // ViP-LLaVA's
 	Linears []nn.Layer     `param:"linear_#"`                     // linear_1, linear_2, …, named as transformers does
-	Slots   *tensor.Tensor `param:"slots,optional"`               // [P, C], added to the tokens of every picture: see [Config]
+	Slots   *tensor.Tensor `param:"slots,optional"`               // [P, C], added to a picture's tokens: see [Config]
 
 	merge int
 	act   tensor.Activation // between the Linears

@@ -90,7 +90,8 @@ func TestSaveForPython(t *testing.T) {
 				}
 			}
 		}
-		expected["input_ids"], expected[pixels], expected["logits"] = b.IDs, b.Pixels, llm.Logits(m.Language, m.Hidden(b))
+		expected["input_ids"], expected[pixels], expected["logits"] = b.IDs, b.Pixels,
+			llm.Logits(m.Language, m.Hidden(b))
 		record(t, dir, expected)
 	}
 

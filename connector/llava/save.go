@@ -96,7 +96,8 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 	}
 	dtype := "float32"
 	for name, p := range nn.Params(m) {
-		if dt := p.DType(); dt == tensor.BFloat16 && so.DType == nil || so.DType != nil && so.DType(name, dt) == tensor.BFloat16 {
+		if dt := p.DType(); dt == tensor.BFloat16 && so.DType == nil ||
+			so.DType != nil && so.DType(name, dt) == tensor.BFloat16 {
 			dtype = "bfloat16"
 		}
 	}

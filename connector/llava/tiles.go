@@ -30,7 +30,8 @@ func (p *packing) add(row int) {
 }
 
 // pack lays out images, whose V views have P features each. Per picture: the base view, then the
-// tiles laid together, without padding and perhaps shrunk, a newline after each row. Of LLaVA-OneVision's several images in a sample: the base view and a newline. Source: LLaVA's and LLaVA-NeXT's
+// tiles laid together, without padding and perhaps shrunk, a newline after each row. Of LLaVA-OneVision's several
+// images in a sample: the base view and a newline. Source: LLaVA's and LLaVA-NeXT's
 // prepare_inputs_labels_for_multimodal, spatial_unpad and anyres_max.
 func (c Config) pack(images []connector.Media, P, V int) (packing, error) {
 	a := c.AnyRes()

@@ -10,12 +10,13 @@ import (
 )
 
 // Video says how the frames of a video, each of which is one view, become tokens. Sources: transformers'
-// modeling_llava_next_video and modeling_llava_onevision; LLaVA-NeXT's get_2dPool and prepare_inputs_labels_for_multimodal.
+// modeling_llava_next_video and modeling_llava_onevision; LLaVA-NeXT's get_2dPool and
+// prepare_inputs_labels_for_multimodal.
 type Video struct {
 	Pool    string // average, max or bilinear; "": each feature is a token
 	Stride  int    // Stride×Stride features become one
 	Early   bool   // pool features, before the projector, rather than tokens
-	Newline string // where image_newline stands: after each row (grid), each frame (frame), the video (one_token); no_token
+	Newline string // where image_newline stands: after each row (grid), frame (frame) or video (one_token); no_token
 	Token   int    // id that stands for one token of a video in expanded ids (video_token_index)
 }
 
@@ -31,7 +32,8 @@ func (v *Video) validate() error {
 	case v.Pool != "" && (v.Stride < 1 || v.Stride > 1<<10):
 		return fmt.Errorf("spatial_pool_stride %d is out of range", v.Stride)
 	case !slices.Contains([]string{"grid", "frame", "one_token", "no_token"}, v.Newline):
-		return fmt.Errorf("mm_newline_position %q is not supported (grid, frame, one_token and no_token are)", v.Newline)
+		return fmt.Errorf("mm_newline_position %q is not supported (grid, frame, one_token and no_token are)",
+			v.Newline)
 	}
 	return nil
 }
@@ -111,7 +113,8 @@ func (x *Connector) MediaLayout(m connector.Media) (connector.Layout, error) {
 	case m.Frames == 0:
 		return x.Layout(m.Size), nil
 	case c.Video == nil:
-		return connector.Layout{}, fmt.Errorf("a video: a model of type %s takes images; give it frames as images", c.kind())
+		return connector.Layout{}, fmt.Errorf("a video: a model of type %s takes images; give it frames as images",
+			c.kind())
 	case m.Frames < 0 || m.Frames > maxFrames:
 		return connector.Layout{}, fmt.Errorf("a video of %d frames; up to %d are possible", m.Frames, maxFrames)
 	}
@@ -124,7 +127,8 @@ func (x *Connector) MediaLayout(m connector.Media) (connector.Layout, error) {
 
 // MediaForward implements [connector.MediaConnector].
 func (x *Connector) MediaForward(features *tensor.Tensor, media []connector.Media) *tensor.Tensor {
-	if x.config.Kind != VideoLLaVA && !slices.ContainsFunc(media, func(m connector.Media) bool { return m.Frames > 0 }) {
+	if x.config.Kind != VideoLLaVA && !slices.ContainsFunc(media,
+		func(m connector.Media) bool { return m.Frames > 0 }) {
 		return x.images(features, media)
 	}
 	var parts []*tensor.Tensor
@@ -157,7 +161,8 @@ func (x *Connector) video(f *tensor.Tensor) *tensor.Tensor {
 }
 
 // Encode implements [connector.Encoder]: Video-LLaVA looks at videos with a tower of their own.
-func (x *Connector) Encode(images vit.Tower, pixels *tensor.Tensor, s vit.Select, media []connector.Media) *tensor.Tensor {
+func (x *Connector) Encode(images vit.Tower, pixels *tensor.Tensor, s vit.Select,
+	media []connector.Media) *tensor.Tensor {
 	if x.VideoTower == nil {
 		return vit.Features(images, pixels, s)
 	}

@@ -24,7 +24,8 @@ func kinds() map[string]Config {
 	one := next
 	next.Kind, next.Video = NextVideo, &Video{Pool: "max", Stride: 2, Early: true, Newline: "no_token", Token: 27}
 	one.Kind, one.MaxTiles, one.Select.Layers, one.Select.Class = OneVision, 9, []int{-1}, "cls_patch"
-	one.Vision.ModelType, one.Vision.HiddenAct, one.Vision.UseHead = "siglip_vision_model", "gelu_pytorch_tanh", new(bool)
+	one.Vision.ModelType, one.Vision.HiddenAct, one.Vision.UseHead = "siglip_vision_model", "gelu_pytorch_tanh",
+		new(bool)
 	one.Vision.LayerNormEps = 1e-6
 	one.Text.ModelType, one.Text.AttentionBias = "qwen2", true
 	one.Video = &Video{Pool: "bilinear", Stride: 2, Newline: "one_token", Token: 27}
@@ -102,7 +103,8 @@ func TestVideosAndImagesShareABatch(t *testing.T) {
 		parts := append(m.Tokens(first).Data(), m.Tokens(second).Data()...)
 		require.InDeltaSlice(t, parts, m.Tokens(mixed).Data(), 1e-5, kind)
 
-		l, err := m.Connector.(connector.MediaConnector).MediaLayout(connector.Media{Size: imaging.Size{W: S, H: S}, Frames: 3})
+		l, err := m.Connector.(connector.MediaConnector).MediaLayout(connector.Media{Size: imaging.Size{W: S, H: S},
+			Frames: 3})
 		require.NoError(t, err)
 		require.Equal(t, T, 3+l.Tokens, kind)
 	}

@@ -12,8 +12,7 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// vision checks EVA-ViT-g's tower.
-// Vision checks the task blip2_vision.
+// Vision checks the task blip2_vision: EVA-ViT-g's tower.
 func Vision(dir string) ([]verify.Row, error) { return each(dir, vision) }
 
 func vision(k *check) error {
@@ -39,8 +38,7 @@ func vision(k *check) error {
 	return nil
 }
 
-// qformer checks the Q-Former alone in its three uses.
-// QFormer checks the task blip2_qformer.
+// QFormer checks the task blip2_qformer: the Q-Former alone in its three uses.
 func QFormer(dir string) ([]verify.Row, error) { return each(dir, qformer) }
 
 func qformer(k *check) error {

@@ -99,4 +99,14 @@ func TestForeignConnector(t *testing.T) {
 	require.ErrorContains(t, tensor.Catch(func() { llava.ConfigOf(m) }), "not LLaVA's")
 	_, err = connector.New(m.Vision, m.Connector, m.Language, connector.Config{Select: vit.Select{Layers: []int{9}}})
 	require.ErrorContains(t, err, "vision feature layer 9 of a tower of 3 layers")
+
+	// a padding token that the vocabulary does not have fills up no row
+	m, err = connector.New(m.Vision, m.Connector, m.Language, connector.Config{
+		Select: vit.Select{Layers: []int{-1}, Class: "cls_patch"}, Image: -1, PAD: c.Text.VocabSize})
+	require.NoError(t, err)
+	x, err = m.Splice([]connector.Sample{{Name: "a", IDs: []int32{1}, Labels: []int32{1}},
+		{Name: "b", IDs: []int32{1, 2, 3}, Labels: []int32{1, 2, 3}}}, false)
+	require.NoError(t, err)
+	require.NoError(t, m.Check(x))
+	require.NoError(t, tensor.Catch(func() { m.Loss(x) }))
 }

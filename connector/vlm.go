@@ -30,7 +30,7 @@ type Config struct {
 	Prefix    bool       // each sample begins with its one image, which sees itself both ways (GIT)
 	MaxLength int        // positions that [VLM.Splice] keeps of a sample; 0: all
 	EOS       []int      // tokens that end an answer; nil: the language model's
-	PAD       int        // token that fills up; negative: the vocabulary has none
+	PAD       int        // token that fills up; outside the vocabulary: it has none
 }
 
 // New joins a vision encoder, a connector and a language model. It returns an error if c selects a layer that the
@@ -39,7 +39,11 @@ func New(v vit.Tower, p Connector, l llm.Model, c Config) (*VLM, error) {
 	if _, err := c.Select.Indices(v.Config().NumHiddenLayers); err != nil {
 		return nil, fmt.Errorf("connector: %w", err)
 	}
-	if V := l.Config().VocabSize; c.Image < 0 || c.Image >= V {
+	V := l.Config().VocabSize
+	if c.PAD >= V {
+		c.PAD = -1
+	}
+	if c.Image < 0 || c.Image >= V {
 		if _, ok := p.(Attended); ok {
 			return nil, fmt.Errorf("connector: the id of an image's mark, %d, is outside the vocabulary of %d",
 				c.Image, V)

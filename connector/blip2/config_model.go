@@ -19,7 +19,7 @@ type Config struct {
 	Text           llm.Config
 	NumQueryTokens int // tokens that an image becomes
 	Image          int // id that stands for one of them (image_token_index); −1: none, as in old files
-	ProjectionDim  int // image_text_hidden_size, of [Retrieval] and [Stage1]
+	ProjectionDim  int // image_text_hidden_size, of [Retrieval] and [Stage1]; 0: without them
 
 	generation llm.Generation // what generation_config.json says
 }
@@ -171,10 +171,11 @@ func (c *Config) validateImage() error {
 	if err := c.QFormer.Validate(); err != nil {
 		return err
 	}
-	for name, n := range map[string]int{"num_query_tokens": c.NumQueryTokens} {
-		if n <= 0 || n > 1<<16 {
-			return fmt.Errorf("%s %d is out of range", name, n)
-		}
+	if n := c.NumQueryTokens; n <= 0 || n > 1<<16 {
+		return fmt.Errorf("num_query_tokens %d is out of range", n)
+	}
+	if n := c.ProjectionDim; n < 0 || n > 1<<20 {
+		return fmt.Errorf("image_text_hidden_size %d is out of range", n)
 	}
 	return nil
 }

@@ -199,6 +199,8 @@ func TestRefusals(t *testing.T) {
 			`"tanh" is not supported`},
 		{"blip2-t5", `"relative_attention_num_buckets": 8`, `"relative_attention_num_buckets": 0`,
 			"relative_attention_num_buckets 0"},
+		{"blip2-t5", `"image_text_hidden_size": 256`, `"image_text_hidden_size": -1`,
+			"image_text_hidden_size -1 is out of range"},
 	} {
 		_, err := blip2.Load(edited(c.from, c.old, c.new), blip2.LoadOptions{})
 		require.ErrorContains(t, err, c.says)
@@ -220,6 +222,10 @@ func TestRefusals(t *testing.T) {
 	clip, err := vit.New(rng(), vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 10, IntermediateSize: 11,
 		NumHiddenLayers: 1, NumAttentionHeads: 2, NumChannels: 3, ImageSize: 8, PatchSize: 4, HiddenAct: "gelu"})
 	require.NoError(t, err)
+	none := small()
+	none.ProjectionDim = 0
+	_, err = blip2.NewRetrieval(rng(), clip, none)
+	require.ErrorContains(t, err, "image_text_hidden_size is 0")
 	onCLIP, err := blip2.Join(rng(), clip, onOPT(t).Language, small())
 	require.NoError(t, err)
 	require.ErrorContains(t, blip2.Save(t.TempDir(), onCLIP, blip2.SaveOptions{}), "no vision encoder of model_type")

@@ -59,6 +59,9 @@ func NewRetrieval(r *rand.Rand, v vit.Tower, c Config) (*Retrieval, error) {
 		return nil, fmt.Errorf("qformer model_type %q has neither contrast nor matching (blip_2_qformer has)",
 			c.QFormer.ModelType)
 	}
+	if c.ProjectionDim == 0 {
+		return nil, fmt.Errorf("image_text_hidden_size is 0: contrast needs embeddings")
+	}
 	q, err := NewQFormer(r, c.QFormer)
 	if err != nil {
 		return nil, err

@@ -24,10 +24,10 @@ type Config struct {
 	NormEps           float64
 	HiddenAct         string
 	TieWordEmbeddings bool
-	InitStd           float64 // of fresh weights (initializer_range); 0: 0.02
-	BOS, PAD          int     // [CLS], with which a text begins, and padding; −1: none
-	EOS               []int   // [SEP]
-	Dropout           llm.Dropout
+	InitStd           float64     // of fresh weights (initializer_range); 0: 0.02
+	BOS, PAD          int         // [CLS], with which a text begins, and padding; −1: none
+	EOS               []int       // [SEP]
+	Dropout           llm.Dropout // kept for Save; training is done without any here
 
 	raw map[string]json.RawMessage // config.json as it was read
 }
@@ -184,11 +184,10 @@ func (c Config) file(dtype string) (map[string]any, error) {
 		"intermediate_size": c.IntermediateSize, "num_hidden_layers": c.NumHiddenLayers,
 		"num_attention_heads": c.NumAttentionHeads, "max_position_embeddings": c.MaxPositions,
 		"layer_norm_eps": c.NormEps, "hidden_act": c.HiddenAct, "tie_word_embeddings": c.TieWordEmbeddings,
-		"eos_token_id":        llm.EndTokens(c.EOS),
-		"hidden_dropout_prob": c.Dropout.Residual, "attention_probs_dropout_prob": c.Dropout.Attention,
-		"torch_dtype": dtype, "initializer_range": c.InitStd, "bos_token_id": optional(c.BOS, 0),
-		"pad_token_id":             optional(c.PAD, 0),
-		"num_image_with_embedding": optional(c.Frames, 1)} {
+		"eos_token_id": llm.EndTokens(c.EOS), "hidden_dropout_prob": c.Dropout.Residual,
+		"attention_probs_dropout_prob": c.Dropout.Attention,
+		"torch_dtype":                  dtype, "initializer_range": c.InitStd, "bos_token_id": optional(c.BOS, 0),
+		"pad_token_id": optional(c.PAD, 0), "num_image_with_embedding": optional(c.Frames, 1)} {
 		out[k] = v
 	}
 	return out, nil

@@ -51,18 +51,11 @@ func Caption(ctx context.Context, a *connector.Assistant, question string, frame
 		s.IDs = append(s.IDs, int32(c.BOS))
 	}
 	s.IDs = append(s.IDs, a.Tokenizer.Encode(question)...)
-	x := connector.Image{Size: imaging.Size{W: frames[0].W, H: frames[0].H}}
-	for i, f := range frames {
-		p, err := a.Processor.Process(f)
-		if err != nil {
-			return "", fmt.Errorf("caption: image %d: %w", i+1, err)
-		}
-		if i == 0 {
-			x.Pixels = p
-			continue
-		}
-		x.Pixels.N, x.Pixels.Data = x.Pixels.N+p.N, append(x.Pixels.Data, p.Data...)
+	x, err := a.Video(frames)
+	if err != nil {
+		return "", fmt.Errorf("caption: %w", err)
 	}
+	x.Frames = 0 // its connector knows how many there are
 	s.Images = []connector.Image{x}
 	b, err := a.Model.Splice([]connector.Sample{s}, true)
 	if err != nil {

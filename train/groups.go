@@ -59,7 +59,8 @@ func resolve(model any, groups []Group) ([]*trained, error) {
 				return nil, fmt.Errorf("parameter %s of group %q has no weights yet: load a checkpoint, or build the model with a random source", name, groups[mine.group].Params)
 			}
 			if p.DType().Quantized() {
-				return nil, fmt.Errorf("parameter %s of group %q is in blocks (%v), which do not train: train adapters over it (LoRA), or load it as float32",
+				return nil, fmt.Errorf("parameter %s of group %q is in blocks (%v), which do not train: train "+
+					"adapters over it (LoRA), or load it as float32",
 					name, groups[mine.group].Params, p.DType())
 			}
 			all = append(all, mine)

@@ -77,7 +77,8 @@ func (s *session) claim() (f found, err error) {
 		return f, err
 	}
 	if !s.o.Resume {
-		return f, fmt.Errorf("%s holds checkpoints of an earlier run, the newest %s: resume it (--resume), or choose another folder", s.o.Dir, names[len(names)-1])
+		return f, fmt.Errorf("%s holds checkpoints of an earlier run, the newest %s: resume it (--resume), or choose "+
+			"another folder", s.o.Dir, names[len(names)-1])
 	}
 	for _, name := range names {
 		if _, err := readManifest(filepath.Join(s.o.Dir, name)); err == nil {

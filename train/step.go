@@ -60,7 +60,8 @@ func (r *runner[B]) step(ctx context.Context, rep *StageReport) error {
 	}
 	rep.Loss, rep.Norm, rep.LR = append(rep.Loss, loss), append(rep.Norm, norm), append(rep.LR, rates[0])
 	return r.emit(Event{Kind: "step", Stage: r.stage.Name, Step: r.at.Step, Loss: loss, Average: r.at.Average, GradNorm: norm, Norms: norms, LR: rates,
-		Tokens: tokens, Samples: r.samples, FLOPs: float64(r.flops), Seconds: r.now().Sub(start).Seconds(), Memory: resident()})
+		Tokens: tokens, Samples: r.samples, FLOPs: float64(r.flops), Seconds: r.now().Sub(start).Seconds(),
+		Memory: resident()})
 }
 
 // average adds a loss to the running mean over about the last hundred steps.

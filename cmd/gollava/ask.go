@@ -112,7 +112,8 @@ func (s *asker) line(i int, text string) ([]byte, error) {
 	if q.Numeric {
 		id = []byte(q.ID)
 	}
-	return json.Marshal(reply{ID: id, Prompt: q.Text, Text: text, AnswerID: fmt.Sprintf("%x", i), Model: s.Source.name(),
+	return json.Marshal(reply{ID: id, Prompt: q.Text, Text: text, AnswerID: fmt.Sprintf("%x", i),
+		Model:    s.Source.name(),
 		Metadata: map[string]any{"max_tokens": s.MaxTokens, "template": s.model.Template.Name}})
 }
 

@@ -117,7 +117,8 @@ func TestEvalBenchmark(t *testing.T) {
 	require.NoError(t, os.Rename(dir+"/gone", dir+"/model"))
 
 	for change, says := range map[string]string{
-		`"model_id":"model"`: `a.jsonl:1: the answer to question 5 is of the model other`, `"question_id":5`: "question 55 is to no question that is open here",
+		`"model_id":"model"`: `a.jsonl:1: the answer to question 5 is of the model other`,
+		`"question_id":5`:    "question 55 is to no question that is open here",
 	} {
 		with := map[string]string{`"model_id":"model"`: `"model_id":"other"`, `"question_id":5`: `"question_id":55`}[change]
 		require.NoError(t, os.WriteFile(dir+"/a.jsonl", bytes.Replace(whole, []byte(change), []byte(with), 1), 0o666))

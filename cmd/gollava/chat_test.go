@@ -23,16 +23,20 @@ import (
 // A plain language model is talked with in text, and what is said can be saved.
 func TestChatLanguage(t *testing.T) {
 	dir := t.TempDir()
-	tok, err := tokenizer.Train(slices.Values([]string{"a b c"}), tokenizer.TrainConfig{Size: 280, Specials: []string{"<s>", "</s>"}, BOS: "<s>", EOS: "</s>"})
+	tok, err := tokenizer.Train(slices.Values([]string{"a b c"}),
+		tokenizer.TrainConfig{Size: 280, Specials: []string{"<s>", "</s>"}, BOS: "<s>", EOS: "</s>"})
 	require.NoError(t, err)
-	m, err := llm.New(rand.New(rand.NewPCG(1, 2)), llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 1,
-		NumAttentionHeads: 2, NumKeyValueHeads: 2, HeadDim: 8, MaxPositionEmbeddings: 512, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 1e4}, BOS: 0, EOS: []int{1}, PAD: -1})
+	m, err := llm.New(rand.New(rand.NewPCG(1, 2)), llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 16,
+		IntermediateSize: 32, NumHiddenLayers: 1,
+		NumAttentionHeads: 2, NumKeyValueHeads: 2, HeadDim: 8, MaxPositionEmbeddings: 512, NormEps: 1e-5,
+		HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 1e4}, BOS: 0, EOS: []int{1}, PAD: -1})
 	require.NoError(t, err)
 	require.NoError(t, llm.Save(m, dir, nn.SaveOptions{}))
 	require.NoError(t, tok.Save(dir))
 	chatted := func(args ...string) (int, string, string) {
 		var out, said bytes.Buffer
-		code := run(t.Context(), append([]string{"chat", dir, "--template", "vicuna_v1", "--max-tokens", "5", "--temperature", "0"}, args...), &out, &said)
+		code := run(t.Context(), append([]string{"chat", dir, "--template", "vicuna_v1", "--max-tokens", "5",
+			"--temperature", "0"}, args...), &out, &said)
 		return code, out.String(), said.String()
 	}
 	code, answer, said := chatted("--ask", "a b")
@@ -48,7 +52,8 @@ func TestChatLanguage(t *testing.T) {
 // echo says what it was asked.
 type echo struct{ text string }
 
-func (e *echo) Reply(_ context.Context, turns []chat.Turn, images []*imaging.RGB, onText func(string) error) (string, error) {
+func (e *echo) Reply(_ context.Context, turns []chat.Turn, images []*imaging.RGB,
+	onText func(string) error) (string, error) {
 	answer := strings.TrimSpace(e.text + strings.ReplaceAll(turns[len(turns)-1].Value, chat.ImageToken, ""))
 	return answer, onText(answer)
 }
@@ -72,7 +77,8 @@ func TestChatCommands(t *testing.T) {
 	require.NoError(t, err)
 	var samples []struct{ Conversations []chat.Turn }
 	require.NoError(t, json.Unmarshal(b, &samples))
-	require.Equal(t, []chat.Turn{{From: chat.Human, Value: "hello"}, {From: chat.GPT, Value: "Loud: hello"}}, samples[0].Conversations)
+	require.Equal(t, []chat.Turn{{From: chat.Human, Value: "hello"}, {From: chat.GPT, Value: "Loud: hello"}},
+		samples[0].Conversations)
 }
 
 // The tabulator goes on as far as there is one way to.
@@ -83,9 +89,12 @@ func TestComplete(t *testing.T) {
 	}
 	require.NoError(t, os.Mkdir(dir+"more", 0o777))
 	for line, want := range map[string]string{
-		"/im": "/image ", "/s": "/s", "/q": "/quit ", "/x": "/x", "hello": "hello", "/image " + dir + "d": "/image " + dir + "dog.png",
-		"/image " + dir + "c": "/image " + dir + "cat-", "/image " + dir + "cat-1": "/image " + dir + "cat-1.png", "/image " + dir: "/image " + dir,
-		"/image " + dir + "m": "/image " + dir + "more" + string(filepath.Separator), "/image " + dir + ".": "/image " + dir + ".hidden",
+		"/im": "/image ", "/s": "/s", "/q": "/quit ", "/x": "/x", "hello": "hello",
+		"/image " + dir + "d": "/image " + dir + "dog.png",
+		"/image " + dir + "c": "/image " + dir + "cat-", "/image " + dir + "cat-1": "/image " + dir + "cat-1.png",
+		"/image " + dir:            "/image " + dir,
+		"/image " + dir + "m":      "/image " + dir + "more" + string(filepath.Separator),
+		"/image " + dir + ".":      "/image " + dir + ".hidden",
 		"/image " + dir + "none/x": "/image " + dir + "none/x", "/system a": "/system a",
 	} {
 		require.Equal(t, want, complete(line), line)

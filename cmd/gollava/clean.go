@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// cleaner passes text on with what could command a terminal written as Go escapes: control characters but for line ends and tabs, those of C1,
-// marks that reorder text, and bytes that are no UTF-8.
+// cleaner passes text on with what could command a terminal written as Go escapes: control characters but for line ends
+// and tabs, those of C1, marks that reorder text, and bytes that are no UTF-8.
 type cleaner struct{ to io.Writer }
 
 func (c cleaner) Write(p []byte) (int, error) {
@@ -59,5 +59,6 @@ func brief(s string) string {
 	if len(s) <= most {
 		return s
 	}
-	return strings.ToValidUTF8(s[:most*3/4], "") + fmt.Sprintf("\n… %d bytes more …\n", len(s)-most) + strings.ToValidUTF8(s[len(s)-most/4:], "")
+	return strings.ToValidUTF8(s[:most*3/4], "") + fmt.Sprintf("\n… %d bytes more …\n", len(s)-most) +
+		strings.ToValidUTF8(s[len(s)-most/4:], "")
 }

@@ -39,8 +39,9 @@ var elsewhere = map[string]string{
 }
 
 // pages are run in this order, in one folder.
-var pages = []string{"README.md", "CONTRIBUTING.md", "docs/fine-tune.md", "docs/continue.md", "docs/export.md", "docs/evaluate.md", "docs/quantised.md",
-	"docs/serve.md", "docs/embed.md", "docs/embed-and-segment.md", "docs/draw.md",
+var pages = []string{"README.md", "CONTRIBUTING.md", "docs/fine-tune.md", "docs/continue.md", "docs/export.md",
+	"docs/evaluate.md", "docs/quantised.md", "docs/serve.md", "docs/embed.md", "docs/embed-and-segment.md",
+	"docs/draw.md",
 	"docs/pretrained.md", "docs/cluster.md", "docs/fidelity.md", "docs/results.md"}
 
 // TestDocs runs the commands of README and docs as they are printed, with tiny models under the names that they use.
@@ -53,7 +54,8 @@ func TestDocs(t *testing.T) {
 	for _, path := range all {
 		raw, err := os.ReadFile(path)
 		require.NoError(t, err)
-		if name := "docs/" + filepath.Base(path); name != "docs/instruction-data.md" && bytes.Contains(raw, []byte("```sh")) {
+		name := "docs/" + filepath.Base(path)
+		if name != "docs/instruction-data.md" && bytes.Contains(raw, []byte("```sh")) {
 			require.Contains(t, pages, name)
 		}
 	}
@@ -86,12 +88,13 @@ func toyWorld(t *testing.T, root, dir string) {
 	t.Chdir(dir)
 	code, said := command(t, dir, "train -config run.yaml --set steps=2 --set out=run/model --set max_length=512")
 	require.Zero(t, code, said)
-	code, said = command(t, dir, "train -config run.yaml --set stage=task_lora --set vision= --set llm= --set model=run/model "+
-		"--set steps=1 --set lora.r=2 --set out=adapters/pirate")
+	code, said = command(t, dir, "train -config run.yaml --set stage=task_lora --set vision= --set llm= "+
+		"--set model=run/model --set steps=1 --set lora.r=2 --set out=adapters/pirate")
 	require.Zero(t, code, said)
 	code, said = command(t, dir, "export run/model --layout gguf --out other.gguf")
 	require.Zero(t, code, said)
-	program := "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt %}assistant:{% endif %}"
+	program := "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{% if add_generation_prompt " +
+		"%}assistant:{% endif %}"
 	require.NoError(t, os.WriteFile("llm/chat_template.jinja", []byte(program), 0o666))
 	require.NoError(t, os.CopyFS("clip-vit-base-patch32", os.DirFS(filepath.Join(root, "vit", "testdata", "clip"))))
 	code, said = command(t, dir, "quantise llm --out SmolLM2-135M-Instruct.Q4_1.gguf --type q8_0")
@@ -105,7 +108,8 @@ func toyWorld(t *testing.T, root, dir string) {
 		require.NoError(t, os.WriteFile(filepath.Join("clip-vit-base-patch32", filepath.Base(name)), raw, 0o666))
 	}
 	require.NoError(t, os.Symlink(painter(t), "gligen-1-4-generation-text-box"))
-	for name, to := range map[string]string{"llava-1.5-7b-hf": "run/model", "picture.png": "images/00.png", "cat.jpg": "images/01.png",
+	for name, to := range map[string]string{"llava-1.5-7b-hf": "run/model", "picture.png": "images/00.png",
+		"cat.jpg":              "images/01.png",
 		"mmproj-of-other.gguf": "mmproj-other.gguf"} {
 		require.NoError(t, os.Symlink(to, name))
 	}

@@ -105,7 +105,9 @@ func (v drawCommand) run(c console) error {
 		if err != nil {
 			return err
 		}
-		if err := atomicfile.Write(v.file(i), func(w io.Writer) error { return png.Encode(w, gligen.Image(x, 0)) }); err != nil {
+		if err := atomicfile.Write(v.file(i), func(w io.Writer) error {
+			return png.Encode(w, gligen.Image(x, 0))
+		}); err != nil {
 			return err
 		}
 		fmt.Fprintln(c.out, v.file(i))

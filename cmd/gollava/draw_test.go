@@ -23,13 +23,17 @@ import (
 func painter(t *testing.T) string {
 	r := rand.New(rand.NewPCG(1, 1))
 	tok, err := tokenizer.Train(slices.Values([]string{"a llama with a hat"}), tokenizer.TrainConfig{Size: 260,
-		Specials: []string{"<|startoftext|>", "<|endoftext|>"}, BOS: "<|startoftext|>", EOS: "<|endoftext|>", Pad: "<|endoftext|>"})
+		Specials: []string{"<|startoftext|>", "<|endoftext|>"}, BOS: "<|startoftext|>", EOS: "<|endoftext|>",
+		Pad: "<|endoftext|>"})
 	require.NoError(t, err)
-	text, err := vit.NewCLIPText(r, vit.TextConfig{VocabSize: tok.Size(), HiddenSize: 8, IntermediateSize: 8, NumHiddenLayers: 1, NumAttentionHeads: 2,
-		MaxPositionEmbeddings: 16, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, BOS: int(tok.BOS()), EOS: int(tok.EOS()), PAD: int(tok.Pad())})
+	text, err := vit.NewCLIPText(r, vit.TextConfig{VocabSize: tok.Size(), HiddenSize: 8, IntermediateSize: 8,
+		NumHiddenLayers: 1, NumAttentionHeads: 2,
+		MaxPositionEmbeddings: 16, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, BOS: int(tok.BOS()),
+		EOS: int(tok.EOS()), PAD: int(tok.Pad())})
 	require.NoError(t, err)
 	c := unet.StableDiffusion()
-	c.SampleSize, c.BlockOutChannels, c.NormNumGroups, c.CrossAttentionDim, c.AttentionType = 8, []int{8, 8, 8, 8}, 4, 8, unet.Gated
+	c.SampleSize, c.BlockOutChannels, c.NormNumGroups = 8, []int{8, 8, 8, 8}, 4
+	c.CrossAttentionDim, c.AttentionType = 8, unet.Gated
 	u, err := unet.New(r, c)
 	require.NoError(t, err)
 	vc := unet.StableDiffusionVAE()
@@ -55,7 +59,8 @@ func TestDraw(t *testing.T) {
 		}
 		return out.String(), errs.String()
 	}
-	out, errs := do("--box", "a llama=0.2,0.3,0.8,1", "--box", "a hat=0.4, 0.1,0.6,0.3", "--steps", "2", "--count", "2", "--scheduler", "dpm")
+	out, errs := do("--box", "a llama=0.2,0.3,0.8,1", "--box", "a hat=0.4, 0.1,0.6,0.3", "--steps", "2", "--count", "2",
+		"--scheduler", "dpm")
 	require.Empty(t, errs)
 	second := strings.TrimSuffix(to, ".png") + "-2.png"
 	require.Equal(t, to+"\n"+second+"\n", out)

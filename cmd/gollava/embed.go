@@ -47,7 +47,8 @@ func (embedCommand) item(arg string) (embed.Item, error) {
 	if slices.Contains([]string{".wav", ".csv", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp"}, ext) {
 		return embed.File(arg), nil
 	}
-	return embed.Item{}, fmt.Errorf("%q: say what it is, such as text:%[1]s (image:, audio:, depth:, thermal: and imu: are the others)", arg)
+	return embed.Item{}, fmt.Errorf("%q: say what it is, such as text:%[1]s (image:, audio:, depth:, thermal: "+
+		"and imu: are the others)", arg)
 }
 
 func (e embedCommand) Run(ctx context.Context, c console) error {

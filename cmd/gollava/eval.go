@@ -170,7 +170,8 @@ func printScores(w io.Writer, questions []question, answers []string) {
 			len(s.truths), p.Accuracy(), p.Precision(), p.Recall(), p.F1(), p.YesRatio())
 	}
 	if len(sets) == 0 {
-		fmt.Fprintln(w, "no question has a label or an answer: nothing to score; where a benchmark keeps them in other files, as "+
+		fmt.Fprintln(w, "no question has a label or an answer: nothing to score; where a benchmark keeps them in "+
+			"other files, as "+
 			"POPE does for llava_pope_test.jsonl, --benchmark reads those")
 	}
 }

@@ -66,7 +66,8 @@ func (v mergeCommand) fold(c console, m any) error {
 	}
 	lost, err := lora.MergeInto(m, tensor.NF4D)
 	if err == nil {
-		fmt.Fprintf(c.out, "4 bits: rounding the merged weights changes them by %.0f %% of what the adapter had changed\n", 100*lost)
+		fmt.Fprintf(c.out, "4 bits: rounding the merged weights changes them by %.0f %% of what the adapter "+
+			"had changed\n", 100*lost)
 	}
 	return err
 }
@@ -110,8 +111,8 @@ func save(dir, layout string, s source, a *connector.Assistant) error {
 }
 
 // written is what weights that came from s, and a tower in a folder of its own, are stored as. What is kept in float32
-// to compute with, such as scalars and vectors, goes back to bfloat16 if the folders hold nothing else. Weights in blocks
-// are widened to bfloat16, but for those of 4 bits that bitsandbytes has.
+// to compute with, such as scalars and vectors, goes back to bfloat16 if the folders hold nothing else. Weights in
+// blocks are widened to bfloat16, but for those of 4 bits that bitsandbytes has.
 func (s source) written(tower string) func(name string, kept tensor.DType) tensor.DType {
 	if s.DType != "stored" {
 		return nn.As(s.dtype()("", tensor.Float32))

@@ -99,7 +99,8 @@ func TestMergeExport(t *testing.T) {
 		"eval DIR/model --questions DIR/broken.jsonl --answers DIR/a":  "broken.jsonl:2:",
 		"eval DIR/model --questions DIR/missing.jsonl --answers DIR/a": "question 7: ",
 	} {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "broken.jsonl"), []byte("{\"question_id\": 1, \"text\": \"what ?\"}\n{\n"), 0o666))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "broken.jsonl"),
+			[]byte("{\"question_id\": 1, \"text\": \"what ?\"}\n{\n"), 0o666))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "missing.jsonl"), []byte(`{"question_id": 7, "image": "no.png", "text": "what ?"}`), 0o666))
 		code, out := command(t, dir, args)
 		require.Equal(t, 1, code, args)
@@ -152,7 +153,7 @@ func TestWritten(t *testing.T) {
 	before, err := os.ReadFile(filepath.Join(dir, "adapter", "adapter_config.json"))
 	require.NoError(t, err)
 	for args, says := range map[string]string{
-		"export DIR/merging --out DIR/x":                                    "transformers has no projector that merges patches (merge 2)",
+		"export DIR/merging --out DIR/x":                                    "has no projector that merges patches (merge 2)",
 		"merge DIR/adapter --base DIR/model --out DIR/adapter":              "is what is read",
 		"merge DIR/adapter --base DIR/model --out DIR/adapter --force":      "is what is read",
 		"merge DIR/adapter --base DIR/model --out DIR/model/../model":       "is what is read",

@@ -56,7 +56,8 @@ func TestGGUFVision(t *testing.T) {
 	require.NoError(t, err)
 	defer w.Close()
 	require.Equal(t, "NF4D", w.DType("language_model.model.layers.1.mlp.down_proj.weight"), "stays in 4 bits")
-	require.Regexp(t, `4 bits: rounding the merged weights changes them by \d+ %`, do("merge DIR/adapter --base DIR/model --bits 4 --out DIR/merged4"))
+	require.Regexp(t, `4 bits: rounding the merged weights changes them by \d+ %`,
+		do("merge DIR/adapter --base DIR/model --bits 4 --out DIR/merged4"))
 	w4, err := nn.OpenWeights(filepath.Join(dir, "merged4"))
 	require.NoError(t, err)
 	defer w4.Close()

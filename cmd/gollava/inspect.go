@@ -100,7 +100,8 @@ func inspectAdapter(c console, dir string) error {
 	if !inspectParts(c, dir) {
 		return fmt.Errorf("inspect: %s: none of %s can be read", dir, strings.Join(parts, ", "))
 	}
-	c.hint("gollava merge folds the adapter into its base model, and gollava chat talks with both: name the base with --base")
+	c.hint("gollava merge folds the adapter into its base model, and gollava chat talks with both: name the base " +
+		"with --base")
 	return nil
 }
 
@@ -172,7 +173,8 @@ func describe(dir string) (*checkpoint, error) {
 		return nil, err
 	}
 	m, err := llm.New(nil, cfg)
-	return &checkpoint{says: "language model " + decoder(cfg), model: m, load: nn.LoadOptions{Ignore: []string{"**.rotary_emb.inv_freq"}}}, err
+	return &checkpoint{says: "language model " + decoder(cfg), model: m,
+		load: nn.LoadOptions{Ignore: []string{"**.rotary_emb.inv_freq"}}}, err
 }
 
 func decoder(c llm.Config) string {

@@ -23,8 +23,8 @@ type mishap struct {
 	args  string
 }
 
-// TestMessages keeps the exact message of each mishap. They name the place (file, line, record, key or flag) and what to
-// do, in the words of files and flags. To change one on purpose: -update, then read the difference.
+// TestMessages keeps the exact message of each mishap. They name the place (file, line, record, key or flag) and what
+// to do, in the words of files and flags. To change one on purpose: -update, then read the difference.
 func TestMessages(t *testing.T) {
 	dir := t.TempDir()
 	twenty(t, dir)
@@ -32,8 +32,8 @@ func TestMessages(t *testing.T) {
 	t.Setenv("TMPDIR", dir)
 	code, said := command(t, dir, "train -config run.yaml --set steps=2 --set out=run/model")
 	require.Zero(t, code, said)
-	code, said = command(t, dir, "train -config run.yaml --set stage=task_lora --set vision= --set llm= --set model=run/model "+
-		"--set steps=1 --set lora.r=2 --set out=run/lora")
+	code, said = command(t, dir, "train -config run.yaml --set stage=task_lora --set vision= --set llm= "+
+		"--set model=run/model --set steps=1 --set lora.r=2 --set out=run/lora")
 	require.Zero(t, code, said)
 	var got strings.Builder
 	seen := map[string]bool{}
@@ -64,7 +64,8 @@ func TestMessages(t *testing.T) {
 		require.NoError(t, os.WriteFile(path, []byte(got.String()), 0o666))
 		return
 	}
-	for word := range strings.FieldsSeq("unmarshal statat Config.LR LoaderConfig Options. Limits. goroutine strconv. *fs. interface{}") {
+	for word := range strings.FieldsSeq("unmarshal statat Config.LR LoaderConfig Options. Limits. goroutine strconv. " +
+		"*fs. interface{}") {
 		if at := strings.Index(got.String(), word); at >= 0 {
 			t.Errorf("a word of Go: %s", got.String()[max(0, at-100):min(at+100, got.Len())])
 		}
@@ -197,7 +198,8 @@ evaluate: -1
 	yaml("stage lora with dropout 2", strings.Replace(string(raw), "stage: tune", "stage: lora\nlora: {dropout: 2}", 1))
 
 	records := func(done, text string) {
-		list = append(list, mishap{"data: " + done, map[string]string{"bad.json": text}, "train -config run.yaml --set data=bad.json"},
+		list = append(list, mishap{"data: " + done, map[string]string{"bad.json": text},
+			"train -config run.yaml --set data=bad.json"},
 			mishap{"data check: " + done, map[string]string{"bad.json": text}, "data check bad.json --images images"})
 	}
 	good := `{"id": "a", "image": "00.png", "conversations": [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "It."}]}`
@@ -205,10 +207,14 @@ evaluate: -1
 		records(done, "["+strings.Replace(good, change[0], change[1], 1)+"]")
 	}
 	for _, c := range [][3]string{
-		{"the image is not there", "00.png", "zz.png"}, {"the image is an address", "00.png", "https://example.org/a.png"},
-		{"an unknown sender", `"gpt"`, `"robot"`}, {"conversations is text", `[{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "It."}]`, `"x"`},
+		{"the image is not there", "00.png", "zz.png"},
+		{"the image is an address", "00.png", "https://example.org/a.png"},
+		{"an unknown sender", `"gpt"`, `"robot"`},
+		{"conversations is text",
+			`[{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "It."}]`, `"x"`},
 		{"a value is a number", `"It."`, `5`}, {"image is a number", `"00.png"`, `5`}, {"no <image>", `<image>\n`, ``},
-		{"an empty answer", `"It."`, `""`}, {"two images in the text", `<image>\n`, `<image>\n<image>\n`}, {"conversations misspelt", `conversations`, `conversation`},
+		{"an empty answer", `"It."`, `""`}, {"two images in the text", `<image>\n`, `<image>\n<image>\n`},
+		{"conversations misspelt", `conversations`, `conversation`},
 		{"from misspelt", `"from": "gpt"`, `"form": "gpt"`},
 	} {
 		records(c[0], "["+strings.Replace(good, c[1], c[2], 1)+"]")
@@ -246,20 +252,25 @@ evaluate: -1
 	add("chat: an adapter without base", "chat run/lora --ask hi")
 	add("chat: an adapter on no folder", "chat run/lora --base nowhere --ask hi")
 	add("chat: a tower's folder", "chat tower --ask hi")
-	add("chat: broken config.json", "chat run/model --ask hi", "run/model/config.json", "{\"model_type\": \"llava\",\n \"text_config\": }")
+	add("chat: broken config.json", "chat run/model --ask hi", "run/model/config.json",
+		"{\"model_type\": \"llava\",\n \"text_config\": }")
 	add("chat: config.json is a list", "chat run/model --ask hi", "run/model/config.json", "[]")
-	add("chat: text_config is null", "chat run/model --ask hi", "run/model/config.json", `{"model_type": "llava", "text_config": null}`)
+	add("chat: text_config is null", "chat run/model --ask hi", "run/model/config.json",
+		`{"model_type": "llava", "text_config": null}`)
 	add("chat: unknown model_type", "chat run/model --ask hi", "run/model/config.json", `{"model_type": "whisper"}`)
 	add("chat: broken tokenizer.json", "chat run/model --ask hi", "run/model/tokenizer.json", "{")
-	add("chat: broken generation_config.json", "chat run/model --ask hi", "run/model/generation_config.json", `{"temperature": "hot"}`)
+	add("chat: broken generation_config.json", "chat run/model --ask hi", "run/model/generation_config.json",
+		`{"temperature": "hot"}`)
 	add("chat: weights cut off", "chat run/model --ask hi", "run/model/model.safetensors", "1234")
 	add("chat: weights are a pointer of Git LFS", "chat run/model --ask hi", "run/model/model.safetensors",
 		"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
 	add("eval: no questions", "eval run/model --answers a.jsonl")
 	add("eval: no such file of questions", "eval run/model --questions none.jsonl --answers a.jsonl")
-	add("eval: a question without text", "eval run/model --questions bad.jsonl --answers a.jsonl", "bad.jsonl", `{"question_id": 1}`)
+	add("eval: a question without text", "eval run/model --questions bad.jsonl --answers a.jsonl", "bad.jsonl",
+		`{"question_id": 1}`)
 	add("eval: no JSON", "eval run/model --questions bad.jsonl --answers a.jsonl", "bad.jsonl", "what?")
-	add("eval: the image is not there", "eval run/model --questions bad.jsonl --answers a.jsonl", "bad.jsonl", `{"question_id": 1, "text": "a", "image": "z.png"}`)
+	add("eval: the image is not there", "eval run/model --questions bad.jsonl --answers a.jsonl", "bad.jsonl",
+		`{"question_id": 1, "text": "a", "image": "z.png"}`)
 	add("eval: unknown benchmark", "eval run/model --benchmark poppe --answers a.jsonl")
 	add("score: unknown benchmark", "score poppe a.jsonl")
 	add("score: no such answers", "score pope none.jsonl --questions questions.jsonl --annotations images")
@@ -267,8 +278,10 @@ evaluate: -1
 	add("merge: no base", "merge run/lora --out m")
 	add("merge: out is not empty", "merge run/lora --base run/model --out images")
 	add("merge: out is the adapter", "merge run/lora --base run/model --out run/lora")
-	add("merge: broken adapter_config.json", "merge run/lora --base run/model --out m", "run/lora/adapter_config.json", "{")
-	add("merge: another kind of adapter", "merge run/lora --base run/model --out m", "run/lora/adapter_config.json", `{"peft_type": "PREFIX_TUNING"}`)
+	add("merge: broken adapter_config.json", "merge run/lora --base run/model --out m", "run/lora/adapter_config.json",
+		"{")
+	add("merge: another kind of adapter", "merge run/lora --base run/model --out m", "run/lora/adapter_config.json",
+		`{"peft_type": "PREFIX_TUNING"}`)
 	add("export: no model", "export images --out m")
 	add("export: unknown layout", "export run/model --layout onnx --out m")
 	add("export: peft of a whole model", "export run/model --layout peft --out m")

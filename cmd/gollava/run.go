@@ -31,12 +31,13 @@ func run(ctx context.Context, args []string, out, err io.Writer) (status int) {
 	parser := kong.Must(&p, kong.Name("gollava"), kong.Vars{"dtype": "bfloat16", "version": version()},
 		kong.Writers(out, err), kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.Description("Trains, runs and checks LLaVA-style vision-language models."),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}), kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 100}),
+		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(console{in: os.Stdin, out: cleaner{out}, err: cleaner{err}, plain: out, progress: err}))
 	command, failed := parser.Parse(spelled(args))
 	if failed != nil {
-		fmt.Fprintf(cleaner{err}, "gollava: %v\nhint: gollava --help lists the commands, gollava COMMAND --help shows an "+
-			"example\n", failed)
+		fmt.Fprintf(cleaner{err}, "gollava: %v\nhint: gollava --help lists the commands, gollava COMMAND --help "+
+			"shows an example\n", failed)
 		return 2
 	}
 	if failed := command.Run(); failed != nil {
@@ -81,7 +82,8 @@ func inWords(message string) string {
 	message = notThere.ReplaceAllString(message, "$1 does not exist")
 	message = refused.ReplaceAllString(message, "$1: $2")
 	message = opened0.ReplaceAllString(message, "")
-	return strings.ReplaceAll(message, "model.safetensors.index.json: file does not exist", "model.safetensors.index.json")
+	return strings.ReplaceAll(message, "model.safetensors.index.json: file does not exist",
+		"model.safetensors.index.json")
 }
 
 // next prints a command that goes on from here, as a shell takes it in any folder: paths among the arguments are made

@@ -35,7 +35,8 @@ func TestPrintable(t *testing.T) {
 
 // Lines of any length are read; one that is too long is passed over, and the next is read.
 func TestReadLine(t *testing.T) {
-	r := bufio.NewReader(strings.NewReader("one\n" + strings.Repeat("a", maxLine+10) + "\n" + strings.Repeat("b", 100000) + "\nlast"))
+	r := bufio.NewReader(strings.NewReader("one\n" + strings.Repeat("a", maxLine+10) + "\n" +
+		strings.Repeat("b", 100000) + "\nlast"))
 	line, err := readLine(r)
 	require.NoError(t, err)
 	require.Equal(t, "one\n", line)
@@ -62,12 +63,14 @@ func TestEvalAnswersBelongToQuestions(t *testing.T) {
 	ask := func(questions, answers string) (int, string, string) {
 		write("q.jsonl", questions)
 		path := write("a.jsonl", answers)
-		code, said := command(t, dir, "eval DIR/model --dtype float32 --max-tokens 3 --questions DIR/q.jsonl --answers DIR/a.jsonl")
+		code, said := command(t, dir, "eval DIR/model --dtype float32 --max-tokens 3 --questions DIR/q.jsonl "+
+			"--answers DIR/a.jsonl")
 		b, err := os.ReadFile(path)
 		require.NoError(t, err)
 		return code, said, string(b)
 	}
-	two := "{\"question_id\": 0, \"text\": \"red ?\", \"label\": \"no\"}\n{\"question_id\": 1, \"text\": \"blue ?\", \"label\": \"no\"}\n"
+	two := "{\"question_id\": 0, \"text\": \"red ?\", \"label\": \"no\"}\n{\"question_id\": 1, \"text\": \"blue ?\", " +
+		"\"label\": \"no\"}\n"
 	mine := `{"question_id": 0, "prompt": "", "text": "No", "model_id": "model", "metadata": {}}` + "\n"
 
 	code, said, after := ask(two, mine+`{"question_id": 1, "prompt": "", "te`)
@@ -92,9 +95,10 @@ func TestEvalAnswersBelongToQuestions(t *testing.T) {
 	require.Equal(t, 2, strings.Count(after, `{"question_id":"","prompt":"red ?"`), "a list, and no numbers")
 
 	for says, c := range map[string][2]string{
-		"is of the model some-7b":                          {two, strings.Replace(mine, `"model"`, `"some-7b"`, 1)},
-		"a.jsonl:1: the answer to question 7 is to no":     {two, strings.Replace(mine, `: 0,`, `: 7,`, 1)},
-		"a.jsonl:1: the answer to question 0 is to no":     {two, strings.Replace(mine, `"prompt": ""`, `"prompt": "green ?"`, 1)},
+		"is of the model some-7b":                      {two, strings.Replace(mine, `"model"`, `"some-7b"`, 1)},
+		"a.jsonl:1: the answer to question 7 is to no": {two, strings.Replace(mine, `: 0,`, `: 7,`, 1)},
+		"a.jsonl:1: the answer to question 0 is to no": {two,
+			strings.Replace(mine, `"prompt": ""`, `"prompt": "green ?"`, 1)},
 		"a.jsonl:2: the answer to question 0 is to no":     {two, mine + mine},
 		"was made with --max-tokens 9":                     {two, strings.Replace(mine, `{}`, `{"max_tokens": 9}`, 1)},
 		"text is missing or empty":                         {`{"question_id": 0, "label": "no"}`, ""},

@@ -153,7 +153,8 @@ func (s segmentCommand) Run(c console) error {
 	}
 	for _, f := range found {
 		n := len(f.Mask.Pixels())
-		fmt.Fprintf(c.out, "%-24s %d pixels, %.1f %% of the picture\n", names[f.Class], n, 100*float64(n)/float64(p.W*p.H))
+		fmt.Fprintf(c.out, "%-24s %d pixels, %.1f %% of the picture\n", names[f.Class], n,
+			100*float64(n)/float64(p.W*p.H))
 	}
 	if len(found) == 0 {
 		fmt.Fprintln(c.out, "nothing was found; a lower --score finds more")
@@ -184,7 +185,8 @@ func (s segmentCommand) Run(c console) error {
 }
 
 // tints are the colours of masks.
-var tints = [][3]byte{{230, 25, 75}, {60, 180, 75}, {0, 130, 200}, {255, 225, 25}, {145, 30, 180}, {70, 240, 240}, {245, 130, 48}}
+var tints = [][3]byte{{230, 25, 75}, {60, 180, 75}, {0, 130, 200}, {255, 225, 25}, {145, 30, 180}, {70, 240, 240},
+	{245, 130, 48}}
 
 // paint tints the pixels of a mask by half, or makes them white.
 func paint(m *imaging.RGB, mask seem.Mask, tint [3]byte, half bool) {

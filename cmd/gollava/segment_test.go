@@ -65,7 +65,8 @@ func TestSegment(t *testing.T) {
 		`--scribble "1,2,3": needs`:            {"--scribble", "1,2,3"},
 	} {
 		failed.Reset()
-		require.Equal(t, 1, run(t.Context(), append([]string{"segment", dir, path, "--out", out}, args...), &said, &failed))
+		require.Equal(t, 1, run(t.Context(), append([]string{"segment", dir, path, "--out", out}, args...), &said,
+			&failed))
 		require.Contains(t, failed.String(), want)
 	}
 }

@@ -43,9 +43,11 @@ func (t *transcript) String() string {
 // TestServe serves a plain language model from a folder, answers, and stops when it is told to.
 func TestServe(t *testing.T) {
 	dir := t.TempDir()
-	tok, err := tokenizer.Train(slices.Values([]string{"a b c"}), tokenizer.TrainConfig{Size: 280, Specials: []string{"<s>", "</s>"}, BOS: "<s>", EOS: "</s>"})
+	tok, err := tokenizer.Train(slices.Values([]string{"a b c"}),
+		tokenizer.TrainConfig{Size: 280, Specials: []string{"<s>", "</s>"}, BOS: "<s>", EOS: "</s>"})
 	require.NoError(t, err)
-	m, err := llm.New(rand.New(rand.NewPCG(1, 2)), llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 1,
+	m, err := llm.New(rand.New(rand.NewPCG(1, 2)), llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 16,
+		IntermediateSize: 32, NumHiddenLayers: 1,
 		NumAttentionHeads: 2, NumKeyValueHeads: 2, HeadDim: 8, MaxPositionEmbeddings: 256, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 1e4}, BOS: 0, EOS: []int{1}, PAD: -1})
 	require.NoError(t, err)
 	require.NoError(t, llm.Save(m, dir, nn.SaveOptions{}))
@@ -86,7 +88,8 @@ func TestServe(t *testing.T) {
 		return r.StatusCode, string(b)
 	}
 	ask := func(model string) string {
-		status, body := post("/v1/chat/completions", `{"model": "`+model+`", "messages": [{"role": "user", "content": "a"}],
+		status, body := post("/v1/chat/completions",
+			`{"model": "`+model+`", "messages": [{"role": "user", "content": "a"}],
 			"max_tokens": 3, "temperature": 0, "logprobs": true}`)
 		require.Equal(t, 200, status, body)
 		return body[strings.Index(body, `"logprobs"`):strings.Index(body, `"created"`)]

@@ -49,7 +49,8 @@ func (r reading) system(text string) error {
 	return nil
 }
 
-func (r reading) Reply(ctx context.Context, turns []chat.Turn, images []*imaging.RGB, onText func(string) error) (string, error) {
+func (r reading) Reply(ctx context.Context, turns []chat.Turn, images []*imaging.RGB,
+	onText func(string) error) (string, error) {
 	if len(images) > 0 {
 		return "", errors.New("this is a language model: it cannot see images")
 	}

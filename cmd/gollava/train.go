@@ -151,7 +151,8 @@ func (v trainCommand) run(ctx context.Context, c console) error {
 		if config.Images != "" {
 			args = append(args, "--images", place(config.Images))
 		}
-		c.hint("the next command lists all faults of the data; skip: true in the file leaves faulty samples out and counts them")
+		c.hint("the next command lists all faults of the data; skip: true in the file leaves faulty samples out and " +
+			"counts them")
 		c.next(args...)
 	}
 	var stopped *train.Stopped
@@ -171,7 +172,8 @@ func (v trainCommand) open(ctx context.Context, page *live.Page, c console) (clo
 		return nil, err
 	}
 	if !l.Addr().(*net.TCPAddr).IP.IsLoopback() {
-		fmt.Fprintf(c.err, "WARNING: %s can be reached from other machines, and anybody there may stop the run\n", l.Addr())
+		fmt.Fprintf(c.err, "WARNING: %s can be reached from other machines, and anybody there may stop the run\n",
+			l.Addr())
 	}
 	fmt.Fprintf(c.err, "the run's page is at http://%s/\n", l.Addr())
 	ctx, cancel := context.WithCancel(ctx)

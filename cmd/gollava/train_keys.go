@@ -85,7 +85,8 @@ func printExample(w io.Writer, stage string) error {
 			own["projector"] = "run/align"
 		}
 	}
-	fmt.Fprintf(w, "# A run of stage %s for `gollava train -config FILE`. Lines with a # in front show the value that is\n"+
+	fmt.Fprintf(w, "# A run of stage %s for `gollava train -config FILE`. Lines with a # in front show "+
+		"the value that is\n"+
 		"# taken when the key is left out, or nothing where there is none.\n", stage)
 	keys, help := llava.Keys()
 	for i, key := range keys {

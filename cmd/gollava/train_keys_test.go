@@ -59,7 +59,8 @@ func TestTrainKeys(t *testing.T) {
 	require.Equal(t, 2e-3, c.LR)
 	require.Contains(t, v.command(), " && gollava train -config '"+dir+"/a b.yaml' -set lr=2e-3 -set vision="+dir)
 	for set, says := range map[string]string{
-		"lr": "want KEY=VALUE", "batsh=1": `did you mean "batch"`, "lr=fast": "lr: ", "lora.r=8": "stage align has no adapters",
+		"lr": "want KEY=VALUE", "batsh=1": `did you mean "batch"`, "lr=fast": "lr: ",
+		"lora.r=8": "stage align has no adapters",
 	} {
 		v.Set = []string{set}
 		_, err := v.config()

@@ -62,13 +62,15 @@ func TestTalk(t *testing.T) {
 // The page of a run is shown from its files until the command is told to end.
 func TestTrainShow(t *testing.T) {
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "metrics.jsonl"), []byte(`{"kind": "step", "stage": "align", "step": 3, "loss": 2.5}`+"\n"), 0o666))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "metrics.jsonl"),
+		[]byte(`{"kind": "step", "stage": "align", "step": 3, "loss": 2.5}`+"\n"), 0o666))
 	ctx, cancel := context.WithCancel(t.Context())
 	var out, said transcript
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, []string{"train", "-show", dir, "-serve", "127.0.0.1:0"}, &out, &said) }()
 	address := regexp.MustCompile(`http://[0-9.:]+`)
-	require.Eventually(t, func() bool { return address.MatchString(said.String()) }, 20*time.Second, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return address.MatchString(said.String()) }, 20*time.Second,
+		10*time.Millisecond)
 	r, err := http.Get(address.FindString(said.String()) + "/events")
 	require.NoError(t, err)
 	lines := bufio.NewScanner(r.Body)

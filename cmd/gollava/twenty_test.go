@@ -29,24 +29,29 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// twenty writes a language model, a tower and twenty samples with an image each, whose answers only the images tell, and
-// returns the answers. Paths in DIR/run.yaml are relative to DIR.
+// twenty writes a language model, a tower and twenty samples with an image each, whose answers only the images tell,
+// and returns the answers. Paths in DIR/run.yaml are relative to DIR.
 func twenty(t *testing.T, dir string) []string {
 	r := rand.New(rand.NewPCG(7, 7))
-	names := strings.Fields("red green blue grey pink gold teal navy lime plum rust sand rose mint coal snow fawn jade ruby wine")
-	corpus := "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, detailed, and " +
-		"polite answers to the user's questions. USER: <image>\nWhich one is it? ASSISTANT: It is the one. " + strings.Join(names, " ")
+	names := strings.Fields("red green blue grey pink gold teal navy lime plum rust sand rose mint coal snow fawn " +
+		"jade ruby wine")
+	corpus := "A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, " +
+		"detailed, " +
+		"and polite answers to the user's questions. USER: <image>\nWhich one is it? ASSISTANT: It is the one. " +
+		strings.Join(names, " ")
 	tok, err := tokenizer.Train(slices.Values([]string{corpus}), tokenizer.TrainConfig{Size: 380,
 		Specials: []string{"<unk>", "<s>", "</s>"}, BOS: "<s>", EOS: "</s>", MinCount: 1})
 	require.NoError(t, err)
 	m, err := llm.New(r, llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 48, IntermediateSize: 96,
-		NumHiddenLayers: 2, NumAttentionHeads: 4, NumKeyValueHeads: 2, HeadDim: 12, MaxPositionEmbeddings: 512, NormEps: 1e-5,
+		NumHiddenLayers: 2, NumAttentionHeads: 4, NumKeyValueHeads: 2, HeadDim: 12, MaxPositionEmbeddings: 512,
+		NormEps:   1e-5,
 		HiddenAct: "silu", RoPE: nn.RoPEConfig{Type: "default", Theta: 1e4}, BOS: 1, EOS: []int{2}, PAD: -1})
 	require.NoError(t, err)
 	require.NoError(t, llm.Save(m, filepath.Join(dir, "llm"), nn.SaveOptions{}))
 	require.NoError(t, tok.Save(filepath.Join(dir, "llm")))
 	tower, err := vit.New(r, vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 32, IntermediateSize: 64,
-		NumHiddenLayers: 2, NumAttentionHeads: 2, NumChannels: 3, ImageSize: 16, PatchSize: 8, HiddenAct: "quick_gelu", LayerNormEps: 1e-5})
+		NumHiddenLayers: 2, NumAttentionHeads: 2, NumChannels: 3, ImageSize: 16, PatchSize: 8, HiddenAct: "quick_gelu",
+		LayerNormEps: 1e-5})
 	require.NoError(t, err)
 	require.NoError(t, vit.Save(filepath.Join(dir, "tower"), tower, nn.SaveOptions{}))
 	writeJSON(t, filepath.Join(dir, "tower", "preprocessor_config.json"), imaging.CLIP(16))
@@ -67,8 +72,9 @@ func twenty(t *testing.T, dir string) []string {
 		var b bytes.Buffer
 		require.NoError(t, png.Encode(&b, x))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "images", file), b.Bytes(), 0o666))
-		records = append(records, map[string]any{"id": fmt.Sprint(i), "image": file, "conversations": []map[string]string{
-			{"from": "human", "value": "<image>\n" + which}, {"from": "gpt", "value": answers[i]}}})
+		records = append(records, map[string]any{"id": fmt.Sprint(i), "image": file,
+			"conversations": []map[string]string{
+				{"from": "human", "value": "<image>\n" + which}, {"from": "gpt", "value": answers[i]}}})
 		line, err := json.Marshal(map[string]any{"question_id": i, "image": file, "text": which, "answer": answers[i]})
 		require.NoError(t, err)
 		questions.Write(append(line, '\n'))
@@ -117,8 +123,9 @@ func TestTwentyOfTwenty(t *testing.T) {
 	eval := func(model string) {
 		t.Helper()
 		asks++
-		require.Regexp(t, `all +20 questions +exact 1\.0000`, must(fmt.Sprintf("eval %s --questions questions.jsonl --answers a%d.jsonl "+
-			"--max-tokens 12", model, asks)), model)
+		require.Regexp(t, `all +20 questions +exact 1\.0000`,
+			must(fmt.Sprintf("eval %s --questions questions.jsonl --answers a%d.jsonl "+
+				"--max-tokens 12", model, asks)), model)
 	}
 	must("train -config run.yaml")
 	eval("run/tune")
@@ -130,16 +137,18 @@ func TestTwentyOfTwenty(t *testing.T) {
 		require.NoError(t, err)
 		turned := regexp.MustCompile(`It is the \w+ one\.`)
 		n := 0
-		require.NoError(t, os.WriteFile(name, turned.ReplaceAllFunc(raw, func([]byte) []byte { n++; return []byte(want[n-1]) }), 0o666))
+		require.NoError(t, os.WriteFile(name, turned.ReplaceAllFunc(raw,
+			func([]byte) []byte { n++; return []byte(want[n-1]) }), 0o666))
 	}
-	must("train -config run.yaml --set stage=task_lora --set vision= --set llm= --set model=run/tune --set out=run/lora --set lora.r=8 " +
-		"--set lora.alpha=16 --set lora.dropout=0")
+	must("train -config run.yaml --set stage=task_lora --set vision= --set llm= --set model=run/tune " +
+		"--set out=run/lora --set lora.r=8 --set lora.alpha=16 --set lora.dropout=0")
 	const adapter = "run/lora --base run/tune"
 	eval(adapter)
 	for i, w := range want {
 		if i%4 == 0 { // the others are asked through eval, which opens the model once
 			var out, said bytes.Buffer
-			require.Zero(t, run(t.Context(), []string{"chat", "run/lora", "--base", "run/tune", "--image", fmt.Sprintf("images/%02d.png", i), "--ask", which}, &out, &said), &said)
+			require.Zero(t, run(t.Context(), []string{"chat", "run/lora", "--base", "run/tune", "--image",
+				fmt.Sprintf("images/%02d.png", i), "--ask", which}, &out, &said), &said)
 			require.Equal(t, w+"\n", out.String())
 		}
 	}
@@ -162,8 +171,10 @@ func TestTwentyOfTwenty(t *testing.T) {
 	eval("of-merged-q8.gguf")
 
 	// Every line that says how to go on works as printed, from another folder.
-	for _, args := range []string{"inspect merged", "inspect llm", "inspect run/lora", "data check twenty.json --images images",
-		"data show twenty.json --images images", "chat merged --ask hello --max-tokens 1", "train -config run.yaml -plan"} {
+	for _, args := range []string{"inspect merged", "inspect llm", "inspect run/lora",
+		"data check twenty.json --images images",
+		"data show twenty.json --images images", "chat merged --ask hello --max-tokens 1",
+		"train -config run.yaml -plan"} {
 		must(args)
 	}
 	followed(t, said)
@@ -205,16 +216,21 @@ func served(t *testing.T, want []string, model ...string) {
 		status <- run(ctx, append(append([]string{"serve"}, model...), "--listen", "127.0.0.1:0"), &out, &log)
 	}()
 	address := regexp.MustCompile(`http://[0-9.:]+`)
-	require.Eventually(t, func() bool { return address.MatchString(log.String()) }, 20*time.Second, 5*time.Millisecond, "%s", &log)
+	require.Eventually(t, func() bool { return address.MatchString(log.String()) }, 20*time.Second, 5*time.Millisecond,
+		"%s", &log)
 	for i, w := range want {
 		raw, err := os.ReadFile(fmt.Sprintf("images/%02d.png", i))
 		require.NoError(t, err)
-		body, err := json.Marshal(map[string]any{"model": filepath.Base(model[0]), "max_tokens": 12, "messages": []any{map[string]any{
-			"role": "user", "content": []any{
-				map[string]any{"type": "image_url", "image_url": map[string]any{"url": "data:image/png;base64," + base64.StdEncoding.EncodeToString(raw)}},
-				map[string]any{"type": "text", "text": which}}}}})
+		body, err := json.Marshal(map[string]any{"model": filepath.Base(model[0]), "max_tokens": 12,
+			"messages": []any{map[string]any{
+				"role": "user", "content": []any{
+					map[string]any{"type": "image_url",
+						"image_url": map[string]any{"url": "data:image/png;base64," +
+							base64.StdEncoding.EncodeToString(raw)}},
+					map[string]any{"type": "text", "text": which}}}}})
 		require.NoError(t, err)
-		r, err := http.Post(address.FindString(log.String())+"/v1/chat/completions", "application/json", bytes.NewReader(body))
+		r, err := http.Post(address.FindString(log.String())+"/v1/chat/completions", "application/json",
+			bytes.NewReader(body))
 		require.NoError(t, err)
 		said, err := io.ReadAll(r.Body)
 		require.NoError(t, err)

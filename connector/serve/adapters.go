@@ -164,7 +164,8 @@ func (s *Server) adapt(ctx context.Context, base served, name, adapter string) *
 	}
 	if err != nil {
 		s.log("adapter %.200q: %v", adapter, err)
-		return invalid("adapter", "%s cannot be loaded on %s; the server's log says why", quote(adapter), quote(base.name))
+		return invalid("adapter", "%s cannot be loaded on %s; the server's log says why", quote(adapter),
+			quote(base.name))
 	}
 	s.put(served{name, base.name, m, time.Now()})
 	s.log("adapter %.200q is served as %.200q", adapter, name)
@@ -180,7 +181,8 @@ func (s *Server) unloadAdapter(w http.ResponseWriter, r *http.Request) {
 	}
 	name := r.PathValue("name")
 	if m, p := s.named(name); p != nil || m.parent != base.name || !s.Remove(name) {
-		refused(http.StatusNotFound, "adapter_not_found", "there is no adapter %s on %s", quote(name), quote(base.name)).write(w)
+		refused(http.StatusNotFound, "adapter_not_found", "there is no adapter %s on %s", quote(name),
+			quote(base.name)).write(w)
 		return
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"id": name, "object": "model", "deleted": true})

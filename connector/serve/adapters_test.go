@@ -19,17 +19,18 @@ import (
 // state of the adapter.
 func TestAdapters(t *testing.T) {
 	fresh := func(says string) Model { return &prefixed{&letters{context: 500, pause: time.Millisecond}, says} }
-	s := New(Config{Limits: Limits{Adapters: 2}, Log: t.Logf, Adapters: func(_ context.Context, model, adapter string) (Model, error) {
-		switch {
-		case model != "base":
-			return nil, fmt.Errorf("a test of %s", model)
-		case strings.HasPrefix(adapter, "v"):
-			return fresh(adapter + ": "), nil
-		case adapter == "broken":
-			return nil, fmt.Errorf("open /secret/path: no")
-		}
-		return nil, fs.ErrNotExist
-	}})
+	s := New(Config{Limits: Limits{Adapters: 2}, Log: t.Logf,
+		Adapters: func(_ context.Context, model, adapter string) (Model, error) {
+			switch {
+			case model != "base":
+				return nil, fmt.Errorf("a test of %s", model)
+			case strings.HasPrefix(adapter, "v"):
+				return fresh(adapter + ": "), nil
+			case adapter == "broken":
+				return nil, fmt.Errorf("open /secret/path: no")
+			}
+			return nil, fs.ErrNotExist
+		}})
 	s.Add("base", fresh("base: "))
 	h := httptest.NewServer(s)
 	t.Cleanup(h.Close)
@@ -37,7 +38,8 @@ func TestAdapters(t *testing.T) {
 		return post(t, h, "/v1/models/base/adapters", fmt.Sprintf(`{"name": %q, "adapter": %q}`, name, adapter))
 	}
 	unload := func(name string) int {
-		q, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, h.URL+"/v1/models/base/adapters/"+name, nil)
+		q, err := http.NewRequestWithContext(t.Context(), http.MethodDelete, h.URL+"/v1/models/base/adapters/"+name,
+			nil)
 		require.NoError(t, err)
 		r, err := h.Client().Do(q)
 		require.NoError(t, err)
@@ -49,8 +51,10 @@ func TestAdapters(t *testing.T) {
 		name, adapter string
 		says          string
 	}{
-		{404, "a", "none", "adapter_not_found"}, {404, "a", "../../etc", "adapter_not_found"}, {400, "a", "broken", "the server's log says why"},
-		{400, "base", "v1", "name of another model"}, {400, "", "", "name"}, {200, "a", "v1", `"parent":"base"`}, {200, "v2", "", `"id":"v2"`},
+		{404, "a", "none", "adapter_not_found"}, {404, "a", "../../etc", "adapter_not_found"},
+		{400, "a", "broken", "the server's log says why"},
+		{400, "base", "v1", "name of another model"}, {400, "", "", "name"}, {200, "a", "v1", `"parent":"base"`},
+		{200, "v2", "", `"id":"v2"`},
 		{409, "b", "v1", "too_many_adapters"}, {200, "a", "v3", `"parent":"base"`},
 	} {
 		status, body := load(c.name, c.adapter)
@@ -78,7 +82,8 @@ func TestAdapters(t *testing.T) {
 	for i := range 8 {
 		group.Go(func() {
 			for n := 0; n < 6 || time.Since(begun) < 200*time.Millisecond; n++ {
-				status, body := post(t, h, "/v1/chat/completions", strings.Replace(ask(fmt.Sprintf(`"seed": %d`, i)), "letters", "a", 1))
+				status, body := post(t, h, "/v1/chat/completions",
+					strings.Replace(ask(fmt.Sprintf(`"seed": %d`, i)), "letters", "a", 1))
 				if status != 200 || strings.Count(contentOf(t, body), ": ") != 1 {
 					t.Errorf("%d %s", status, body)
 				}

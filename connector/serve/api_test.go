@@ -29,7 +29,8 @@ func parsed(t *testing.T, body string) map[string]any {
 func TestCompletionInputs(t *testing.T) {
 	h := start(t, Config{Limits: Limits{Inputs: 6}}, &letters{context: 500})
 	complete := func(more string) (int, map[string]any) {
-		status, body := post(t, h, "/v1/completions", `{"model": "letters", "temperature": 0, "max_tokens": 9, `+more+`}`)
+		status, body := post(t, h, "/v1/completions",
+			`{"model": "letters", "temperature": 0, "max_tokens": 9, `+more+`}`)
 		return status, parsed(t, body)
 	}
 	texts := func(m map[string]any) (list []string) {
@@ -54,10 +55,13 @@ func TestCompletionInputs(t *testing.T) {
 	_, m = complete(`"prompt": ["the a", "b"], "n": 2, "echo": true`)
 	require.Equal(t, []string{"the a" + want[0], "the a" + want[0], "b" + want[1], "b" + want[1]}, texts(m))
 	for more, field := range map[string]string{
-		`"prompt": []`: "prompt", `"prompt": [1.5]`: "prompt", `"prompt": [[1], [-3]]`: "prompt", `"prompt": [1, "a"]`: "prompt",
-		`"prompt": [["a"]]`: "prompt", `"prompt": {}`: "prompt", `"prompt": ""`: "prompt", `"prompt": ["a", ""]`: "prompt[1]",
+		`"prompt": []`: "prompt", `"prompt": [1.5]`: "prompt", `"prompt": [[1], [-3]]`: "prompt",
+		`"prompt": [1, "a"]`: "prompt",
+		`"prompt": [["a"]]`:  "prompt", `"prompt": {}`: "prompt", `"prompt": ""`: "prompt",
+		`"prompt": ["a", ""]`:                    "prompt[1]",
 		`"prompt": ["a", "b", "c", "d"], "n": 2`: "prompt", `"prompt": [4, 0], "echo": true`: "echo",
-		`"prompt": "a", "echo": true, "logprobs": 1`: "echo", `"prompt": "a", "suffix": "b"`: "suffix", `"prompt": "a", "best_of": 3`: "best_of",
+		`"prompt": "a", "echo": true, "logprobs": 1`: "echo", `"prompt": "a", "suffix": "b"`: "suffix",
+		`"prompt": "a", "best_of": 3`: "best_of",
 	} {
 		status, m := complete(more)
 		require.Equal(t, 400, status, more)
@@ -91,7 +95,8 @@ func TestCLIP(t *testing.T) {
 	list, err := json.Marshal(ids)
 	require.NoError(t, err)
 	url := imageURL(t, picture)
-	status, body := post(t, h, "/v1/embeddings", fmt.Sprintf(`{"model": "clip", "input": ["a red cat", %s, {"text": "a red cat"},
+	status, body := post(t, h, "/v1/embeddings",
+		fmt.Sprintf(`{"model": "clip", "input": ["a red cat", %s, {"text": "a red cat"},
 		{"image": %q}, {"type": "image_url", "image_url": {"url": %q}}]}`, list, url, url))
 	require.Equal(t, 200, status, body)
 	var got struct {
@@ -117,7 +122,8 @@ func TestCLIP(t *testing.T) {
 		require.Equal(t, 400, status, body)
 		require.Contains(t, answer, says, body)
 	}
-	status, body = post(t, h, "/v1/chat/completions", `{"model": "clip", "messages": [{"role": "user", "content": "hi"}]}`)
+	status, body = post(t, h, "/v1/chat/completions",
+		`{"model": "clip", "messages": [{"role": "user", "content": "hi"}]}`)
 	require.Equal(t, 400, status)
 	require.Contains(t, body, "gives no answers")
 }
@@ -191,11 +197,16 @@ func TestOllamaOptions(t *testing.T) {
 		return status, parsed(t, body)
 	}
 	for more, field := range map[string]string{
-		`"options": {"mirostat": 1}`: "mirostat", `"options": {"typical_p": 0.5}`: "typical_p", `"options": {"tfs_z": 0.5}`: "tfs_z",
-		`"options": {"repeat_penalty": 1.2, "repeat_last_n": 64}`: "repeat_last_n", `"options": {"num_predict": 0}`: "num_predict",
-		`"options": {"repeat_penalty": 1.2, "penalize_newline": false}`: "penalize_newline", `"options": {"num_ctx": 0}`: "num_ctx",
-		`"options": {"num_ctx": 5}`: "context", `"think": true`: "think", `"think": "high"`: "think", `"template": "x"`: "template",
-		`"context": [1]`: "context", `"format": "yaml"`: "format", `"top_logprobs": 3`: "top_logprobs", `"prompt": "x"`: "prompt",
+		`"options": {"mirostat": 1}`: "mirostat", `"options": {"typical_p": 0.5}`: "typical_p",
+		`"options": {"tfs_z": 0.5}`:                                     "tfs_z",
+		`"options": {"repeat_penalty": 1.2, "repeat_last_n": 64}`:       "repeat_last_n",
+		`"options": {"num_predict": 0}`:                                 "num_predict",
+		`"options": {"repeat_penalty": 1.2, "penalize_newline": false}`: "penalize_newline",
+		`"options": {"num_ctx": 0}`:                                     "num_ctx",
+		`"options": {"num_ctx": 5}`:                                     "context", `"think": true`: "think",
+		`"think": "high"`: "think", `"template": "x"`: "template",
+		`"context": [1]`: "context", `"format": "yaml"`: "format", `"top_logprobs": 3`: "top_logprobs",
+		`"prompt": "x"`:                   "prompt",
 		`"tools": [{"type": "function"}]`: "tools[0]", `"options": {"temperature": 3}`: "temperature",
 	} {
 		status, m := chat(more)
@@ -209,10 +220,14 @@ func TestOllamaOptions(t *testing.T) {
 	require.Len(t, m["logprobs"], 3)
 	require.Len(t, m["logprobs"].([]any)[0].(map[string]any)["top_logprobs"], 2)
 
-	_, body := post(t, h, "/api/generate", `{"model": "letters", "prompt": "the a", "raw": true, "stream": false, "options": {"num_predict": 9, "temperature": 0}}`)
-	_, plain := post(t, h, "/v1/completions", `{"model": "letters", "prompt": "the a", "max_tokens": 9, "temperature": 0}`)
-	require.Equal(t, strings.TrimSpace(parsed(t, plain)["choices"].([]any)[0].(map[string]any)["text"].(string)), parsed(t, body)["response"])
-	for path, body := range map[string]string{"/api/generate": `{"model": "letters"}`, "/api/chat": `{"model": "letters", "messages": []}`} {
+	_, body := post(t, h, "/api/generate",
+		`{"model": "letters", "prompt": "the a", "raw": true, "stream": false, "options": {"num_predict": 9, "temperature": 0}}`)
+	_, plain := post(t, h, "/v1/completions",
+		`{"model": "letters", "prompt": "the a", "max_tokens": 9, "temperature": 0}`)
+	require.Equal(t, strings.TrimSpace(parsed(t, plain)["choices"].([]any)[0].(map[string]any)["text"].(string)),
+		parsed(t, body)["response"])
+	for path, body := range map[string]string{"/api/generate": `{"model": "letters"}`,
+		"/api/chat": `{"model": "letters", "messages": []}`} {
 		status, answer := post(t, h, path, body)
 		require.Equal(t, 200, status)
 		require.Equal(t, "load", parsed(t, answer)["done_reason"])

@@ -203,7 +203,8 @@ func TestAssistantKeepsASchema(t *testing.T) {
 func TestAssistantEmbeds(t *testing.T) {
 	a := tiny(t)
 	m := Language(a.Model.Language, a.Tokenizer, a.Template, a.Options, llm.EngineConfig{})
-	v, tokens, err := m.Embed(t.Context(), []Input{{Text: "a cat"}, {Text: "a dog"}, {IDs: a.Tokenizer.Wrap(a.Tokenizer.Encode("a cat"))}})
+	v, tokens, err := m.Embed(t.Context(), []Input{{Text: "a cat"}, {Text: "a dog"},
+		{IDs: a.Tokenizer.Wrap(a.Tokenizer.Encode("a cat"))}})
 	require.NoError(t, err)
 	require.Equal(t, v[0], v[2])
 	require.NotEqual(t, v[0], v[1])
@@ -322,7 +323,8 @@ func TestSettings(t *testing.T) {
 	require.Equal(t, []string{"</s>", "END"}, p.(words).stop)
 }
 
-// What an answer attended to has a weight for every token of it and every token of its images, and the view they lie on.
+// What an answer attended to has a weight for every token of it and every token of its images, and the view they lie
+// on.
 func TestAttention(t *testing.T) {
 	a := tiny(t)
 	s := New(Config{Log: t.Logf})
@@ -331,7 +333,9 @@ func TestAttention(t *testing.T) {
 	h := httptest.NewServer(s)
 	defer h.Close()
 	look := func(model, content, answer string) (int, string) {
-		return post(t, h, "/v1/attention", fmt.Sprintf(`{"model": %q, "messages": [{"role": "user", "content": %s}], "answer": %q}`, model, content, answer))
+		return post(t, h, "/v1/attention",
+			fmt.Sprintf(`{"model": %q, "messages": [{"role": "user", "content": %s}], "answer": %q}`, model, content,
+				answer))
 	}
 	part := fmt.Sprintf(`{"type": "image_url", "image_url": {"url": %q}}`, imageURL(t, grey(60)))
 	status, body := look("tiny", "["+part+", "+part+`, {"type": "text", "text": "What?"}]`, "A red cat")
@@ -363,7 +367,8 @@ func TestAttention(t *testing.T) {
 	require.NotEqual(t, g.Tokens[0].Weights, g.Tokens[len(g.Tokens)-1].Weights)
 	require.Equal(t, 4, g.Images[0].Rows)
 	require.True(t, strings.HasPrefix(g.Images[0].URL, "data:image/png;base64,"))
-	for _, c := range [][3]string{{"tiny", `"no image"`, "a"}, {"tiny", "[" + part + "]", ""}, {"letters", "[" + part + "]", "a"}} {
+	for _, c := range [][3]string{{"tiny", `"no image"`, "a"}, {"tiny", "[" + part + "]", ""},
+		{"letters", "[" + part + "]", "a"}} {
 		status, body := look(c[0], c[1], c[2])
 		require.Equal(t, 400, status, body)
 	}

@@ -40,7 +40,8 @@ func (m *vision) Gaze(ctx context.Context, p Prompt, answer string) (g Gaze, err
 		l := m.assistant.Model.Connector.Layout(imaging.Size{W: image.W, H: image.H})
 		rows := int(math.Sqrt(float64(l.Tokens)))
 		if l.Views != 1 || rows*rows != l.Tokens {
-			return g, unsupported("model", "sees images in %d views of %d tokens: attention is shown of one square view", l.Views, l.Tokens)
+			return g, unsupported("model", "sees images in %d views of %d tokens: attention is shown of one "+
+				"square view", l.Views, l.Tokens)
 		}
 		views, err := m.assistant.Processor.Views(image)
 		if err != nil {
@@ -134,7 +135,8 @@ func (s *Server) answerAttention(ctx context.Context, name string, messages []me
 		}
 		images = append(images, map[string]any{"url": url, "rows": g.Rows[i]})
 	}
-	return map[string]any{"object": "attention", "model": name, "layer": g.Layer, "head": g.Head, "tokens": tokens, "images": images}, nil
+	return map[string]any{"object": "attention", "model": name, "layer": g.Layer, "head": g.Head, "tokens": tokens,
+		"images": images}, nil
 }
 
 // dataURLOf is an image as a PNG in a URL.

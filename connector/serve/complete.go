@@ -163,19 +163,8 @@ func (j *completionJob) logprobs(tokens []Token) any {
 		for _, a := range t.Top {
 			top[strings.ToValidUTF8(string(a.Bytes), "\ufffd")] = max(a.LogProb, -9999)
 		}
-		out.Tokens, out.LPs, out.Top, out.Offsets = append(
-			out.Tokens,
-			text,
-		), append(
-			out.LPs,
-			max(t.LogProb, -9999),
-		), append(
-			out.Top,
-			top,
-		), append(
-			out.Offsets,
-			at,
-		)
+		out.Tokens, out.LPs = append(out.Tokens, text), append(out.LPs, max(t.LogProb, -9999))
+		out.Top, out.Offsets = append(out.Top, top), append(out.Offsets, at)
 		at += len(text)
 	}
 	return out
@@ -210,7 +199,8 @@ func (j *completionJob) whole(ctx context.Context, w http.ResponseWriter) *probl
 	}
 	choices := []any{}
 	for i := range answers {
-		choices = append(choices, j.choice(i, j.echoed(i)+answers[i].text.String(), answers[i].tokens, answers[i].finish))
+		choices = append(choices, j.choice(i, j.echoed(i)+answers[i].text.String(), answers[i].tokens,
+			answers[i].finish))
 	}
 	writeJSON(w, http.StatusOK, j.object(choices, j.used(tokens)))
 	return nil

@@ -59,7 +59,8 @@ func raw(t *testing.T, address, text string) string {
 }
 
 func request(address, body string, length int) string {
-	return fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
+	return fmt.Sprintf("POST /v1/chat/completions HTTP/1.1\r\nHost: %s\r\nContent-Type: "+
+		"application/json\r\nContent-Length: %d\r\n\r\n%s",
 		address, length, body)
 }
 
@@ -148,7 +149,8 @@ func chunk(kind string, data []byte) []byte {
 // pngOf is a PNG whose header and data need not fit each other.
 func pngOf(w, h uint32, deflated []byte) []byte {
 	b := []byte("\x89PNG\r\n\x1a\n")
-	b = append(b, chunk("IHDR", append(binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, w), h), 8, 2, 0, 0, 0))...)
+	size := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, w), h)
+	b = append(b, chunk("IHDR", append(size, 8, 2, 0, 0, 0))...)
 	return append(append(b, chunk("IDAT", deflated)...), chunk("IEND", nil)...)
 }
 
@@ -194,8 +196,9 @@ func TestHostileImages(t *testing.T) {
 		"a blob":                 {"blob:http://localhost/x", 400},
 		"a name in the alphabet": {"data:application/octet-stream;base64,AAAA", 400},
 	} {
-		body, err := json.Marshal(map[string]any{"model": "letters", "max_tokens": 2, "messages": []any{map[string]any{"role": "user",
-			"content": []any{map[string]any{"type": "image_url", "image_url": map[string]any{"url": c.url}}}}}})
+		body, err := json.Marshal(map[string]any{"model": "letters", "max_tokens": 2,
+			"messages": []any{map[string]any{"role": "user",
+				"content": []any{map[string]any{"type": "image_url", "image_url": map[string]any{"url": c.url}}}}}})
 		require.NoError(t, err)
 		begun := time.Now()
 		status, answer := post(t, h, "/v1/chat/completions", string(body))
@@ -231,16 +234,23 @@ func TestAddressesAreNotFetched(t *testing.T) {
 	require.NoError(t, err)
 	off := start(t, Config{}, &letters{context: 500})
 	public := start(t, Config{Fetch: []string{"*"}}, &letters{context: 500})
-	for _, url := range []string{"http://127.0.0.1:%s/a.png", "HTTP://127.0.0.1:%s/a.png", "http://localhost:%s/a.png", "http://localhost.:%s/a.png",
-		"http://[::1]:%s/a", "http://[::ffff:127.0.0.1]:%s/a.png", "http://[::ffff:7f00:1]:%s/", "http://[0:0:0:0:0:ffff:127.0.0.1]:%s/", "http://2130706433:%s/a.png",
-		"http://0x7f000001:%s/", "http://0x7f.1:%s/", "http://017700000001:%s/", "http://0177.0.0.1:%s/", "http://127.1:%s/x", "http://127.0.1:%s/x", "http://0:%s/", "http://0.0.0.0:%s/",
-		"http://[::]:%s/", "http://[::127.0.0.1]:%s/", "http://[64:ff9b::7f00:1]:%s/", "http://[fe80::1%%25lo]:%s/", "http://user:pass@127.0.0.1:%s/", "http://example.org@127.0.0.1:%s/",
-		"http://127.0.0.1:%s#@example.org/", "http://127。0。0。1:%s/", "http://①②⑦.0.0.1:%s/", "http:\\\\127.0.0.1:%s\\a", "http:127.0.0.1:%s/", "//127.0.0.1:%s/a.png", "http:///127.0.0.1:%s/",
-		" http://127.0.0.1:%s/", "http://127.0.0.1\t:%s/", "http://127.0.0.1%%00.example.org:%s/", "file:///etc/passwd?%s", "FILE:///etc/hostname?%s", "ftp://127.0.0.1:%s/x", "gopher://127.0.0.1:%s/x",
+	for _, url := range []string{"http://127.0.0.1:%s/a.png", "HTTP://127.0.0.1:%s/a.png", "http://localhost:%s/a.png",
+		"http://localhost.:%s/a.png",
+		"http://[::1]:%s/a", "http://[::ffff:127.0.0.1]:%s/a.png", "http://[::ffff:7f00:1]:%s/",
+		"http://[0:0:0:0:0:ffff:127.0.0.1]:%s/", "http://2130706433:%s/a.png",
+		"http://0x7f000001:%s/", "http://0x7f.1:%s/", "http://017700000001:%s/", "http://0177.0.0.1:%s/",
+		"http://127.1:%s/x", "http://127.0.1:%s/x", "http://0:%s/", "http://0.0.0.0:%s/",
+		"http://[::]:%s/", "http://[::127.0.0.1]:%s/", "http://[64:ff9b::7f00:1]:%s/", "http://[fe80::1%%25lo]:%s/",
+		"http://user:pass@127.0.0.1:%s/", "http://example.org@127.0.0.1:%s/",
+		"http://127.0.0.1:%s#@example.org/", "http://127。0。0。1:%s/", "http://①②⑦.0.0.1:%s/", "http:\\\\127.0.0.1:%s\\a",
+		"http:127.0.0.1:%s/", "//127.0.0.1:%s/a.png", "http:///127.0.0.1:%s/",
+		" http://127.0.0.1:%s/", "http://127.0.0.1\t:%s/", "http://127.0.0.1%%00.example.org:%s/",
+		"file:///etc/passwd?%s", "FILE:///etc/hostname?%s", "ftp://127.0.0.1:%s/x", "gopher://127.0.0.1:%s/x",
 		"unix:///tmp/x?%s", "http+unix://x/%s"} {
 		address := fmt.Sprintf(url, port)
-		body, err := json.Marshal(map[string]any{"model": "letters", "max_tokens": 2, "messages": []any{map[string]any{"role": "user",
-			"content": []any{map[string]any{"type": "image_url", "image_url": map[string]any{"url": address}}}}}})
+		body, err := json.Marshal(map[string]any{"model": "letters", "max_tokens": 2,
+			"messages": []any{map[string]any{"role": "user",
+				"content": []any{map[string]any{"type": "image_url", "image_url": map[string]any{"url": address}}}}}})
 		require.NoError(t, err)
 		for _, h := range []*httptest.Server{off, public} {
 			status, answer := post(t, h, "/v1/chat/completions", string(body))
@@ -256,14 +266,22 @@ func TestRandomRequests(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	s := New(Config{APIKey: "key", Limits: Limits{Tokens: 2, Body: 1 << 16, Choices: 2}})
 	s.Add("letters", &letters{context: 200})
-	values := []string{`null`, `true`, `0`, `-1`, `1`, `2`, `0.5`, `1e99`, `""`, `"x"`, `[]`, `["a"]`, `[1]`, `{}`, `{"a": 1}`, `[[1]]`,
-		`"json"`, `{"type": "json_object"}`, `[{"role": "user", "content": "a"}]`, `[{"role": "user", "content": [{"type": "text", "text": "a"}]}]`,
-		`[{"role": "tool", "tool_call_id": "x", "content": null}]`, `[{"type": "function", "function": {"name": "f"}}]`, `"required"`, `"\ud800"`}
-	fields := []string{"model", "messages", "prompt", "input", "max_tokens", "max_completion_tokens", "temperature", "top_p", "n", "stop",
-		"seed", "stream", "stream_options", "logprobs", "top_logprobs", "logit_bias", "presence_penalty", "response_format", "tools", "tool_choice",
-		"parallel_tool_calls", "encoding_format", "dimensions", "echo", "suffix", "options", "format", "images", "system", "raw", "think", "user", "zzz"}
-	paths := []string{"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/api/chat", "/api/generate", "/api/embed", "/api/embeddings",
-		"/api/show", "/v1/models", "/v1/models/letters", "/v1/models/letters/adapters", "/health", "/metrics", "/", "/page/app.js", "/nowhere", "/api/tags"}
+	values := []string{`null`, `true`, `0`, `-1`, `1`, `2`, `0.5`, `1e99`, `""`, `"x"`, `[]`, `["a"]`, `[1]`, `{}`,
+		`{"a": 1}`, `[[1]]`,
+		`"json"`, `{"type": "json_object"}`, `[{"role": "user", "content": "a"}]`,
+		`[{"role": "user", "content": [{"type": "text", "text": "a"}]}]`,
+		`[{"role": "tool", "tool_call_id": "x", "content": null}]`, `[{"type": "function", "function": {"name": "f"}}]`,
+		`"required"`, `"\ud800"`}
+	fields := []string{"model", "messages", "prompt", "input", "max_tokens", "max_completion_tokens", "temperature",
+		"top_p", "n", "stop",
+		"seed", "stream", "stream_options", "logprobs", "top_logprobs", "logit_bias", "presence_penalty",
+		"response_format", "tools", "tool_choice",
+		"parallel_tool_calls", "encoding_format", "dimensions", "echo", "suffix", "options", "format", "images",
+		"system", "raw", "think", "user", "zzz"}
+	paths := []string{"/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/api/chat", "/api/generate",
+		"/api/embed", "/api/embeddings",
+		"/api/show", "/v1/models", "/v1/models/letters", "/v1/models/letters/adapters", "/health", "/metrics", "/",
+		"/page/app.js", "/nowhere", "/api/tags"}
 	pick := func(list []string) string { return list[r.IntN(len(list))] }
 	for range 10_000 {
 		var b strings.Builder
@@ -279,10 +297,13 @@ func TestRandomRequests(t *testing.T) {
 		if r.IntN(10) == 0 {
 			text = text[:r.IntN(len(text))]
 		}
-		q := httptest.NewRequest(pick([]string{"POST", "POST", "POST", "POST", "GET", "PUT", "DELETE", "OPTIONS"}), pick(paths), bytes.NewReader(text))
+		q := httptest.NewRequest(pick([]string{"POST", "POST", "POST", "POST", "GET", "PUT", "DELETE", "OPTIONS"}),
+			pick(paths), bytes.NewReader(text))
 		q.Host = pick([]string{"localhost", "localhost", "localhost", "127.0.0.1:80", "evil.example", ""})
-		q.Header.Set("Content-Type", pick([]string{"application/json", "application/json", "application/json", "text/plain", ";"}))
-		q.Header.Set("Authorization", pick([]string{"Bearer key", "Bearer key", "Bearer key", "Bearer no", "Basic key"}))
+		q.Header.Set("Content-Type", pick([]string{"application/json", "application/json", "application/json",
+			"text/plain", ";"}))
+		q.Header.Set("Authorization", pick([]string{"Bearer key", "Bearer key", "Bearer key", "Bearer no",
+			"Basic key"}))
 		if r.IntN(10) == 0 {
 			q.Header.Set("Origin", pick([]string{"http://localhost", "null", "https://evil.example", "\x7f"}))
 		}

@@ -87,7 +87,8 @@ func (s *Server) check(r *http.Request) *problem {
 		)
 	}
 	if !origin.Page(r, s.config.Origins) {
-		return refused(http.StatusForbidden, "origin_not_allowed", "origin %.100q may not use this server", r.Header.Get("Origin"))
+		return refused(http.StatusForbidden, "origin_not_allowed", "origin %.100q may not use this server",
+			r.Header.Get("Origin"))
 	}
 	if s.config.APIKey != "" && r.Method != http.MethodOptions && needsKey(r.URL.Path) && !s.hasKey(r) {
 		return &problem{status: http.StatusUnauthorized, kind: "invalid_request_error", code: "invalid_api_key",

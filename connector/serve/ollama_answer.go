@@ -247,7 +247,8 @@ func (s *Server) ollamaTags(w http.ResponseWriter, _ *http.Request) {
 		list = append(
 			list,
 			map[string]any{"name": m.name, "model": m.name, "modified_at": m.since.UTC().Format(time.RFC3339Nano),
-				"expires_at": "2999-01-01T00:00:00Z", "size": 0, "size_vram": 0, "digest": "", "details": ollamaDetails},
+				"expires_at": "2999-01-01T00:00:00Z", "size": 0, "size_vram": 0, "digest": "",
+				"details": ollamaDetails},
 		)
 	}
 	writeJSON(w, http.StatusOK, map[string]any{"models": list})

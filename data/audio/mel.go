@@ -35,8 +35,8 @@ func (f FilterBank) Validate() error {
 	case !(f.Shift > 0) || f.shift() < 1:
 		return fmt.Errorf("filter bank: a Shift of %v ms needs at least one sample", f.Shift)
 	case !(f.Low >= 0 && f.Low < high && high <= float64(f.Rate)/2):
-		return fmt.Errorf("filter bank: Low %v Hz and High %v Hz: need 0 ≤ Low < High ≤ %v, half the rate", f.Low, f.High,
-			float64(f.Rate)/2)
+		return fmt.Errorf("filter bank: Low %v Hz and High %v Hz: need 0 ≤ Low < High ≤ %v, half the rate", f.Low,
+			f.High, float64(f.Rate)/2)
 	}
 	return nil
 }

@@ -14,8 +14,9 @@ var (
 	ErrOrder    = errors.New("human and gpt must take turns, beginning with human")
 	ErrEmpty    = errors.New("the turn is empty")
 	ErrOpen     = errors.New("only the last turn can be open")
-	ErrUnstable = errors.New("the model's chat_template writes the conversation up to this answer otherwise than within the whole " +
-		"conversation, so which tokens train is not known: choose a template by name (template in run.yaml, --template)")
+	ErrUnstable = errors.New("the model's chat_template writes the conversation up to this answer otherwise " +
+		"than within the whole conversation, so which tokens train is not known: choose a template by name " +
+		"(template in run.yaml, --template)")
 	ErrPicture = errors.New("a caption sample needs <image> in its question")
 )
 

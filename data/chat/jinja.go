@@ -48,7 +48,8 @@ func Choose(name string, tok *tokenizer.Tokenizer) (Template, error) {
 // FromTokenizer is [FromJinja] with the chat_template of a tokenizer and its special tokens.
 func FromTokenizer(tok *tokenizer.Tokenizer) (Template, error) {
 	special := map[string]string{}
-	ids := map[string]int32{"bos_token": tok.BOS(), "eos_token": tok.EOS(), "pad_token": tok.Pad(), "unk_token": tok.Unknown()}
+	ids := map[string]int32{"bos_token": tok.BOS(), "eos_token": tok.EOS(), "pad_token": tok.Pad(),
+		"unk_token": tok.Unknown()}
 	for name, id := range ids {
 		if text := tok.Token(id); text != "" {
 			special[name] = text

@@ -34,8 +34,8 @@ func (t Template) Render(turns []Turn) (string, error) {
 }
 
 // Spans is Render in pieces. Supervised is what a finished answer adds to an open turn: " answer</s>". With Style Jinja
-// a conversation whose last turn is open has nothing supervised, and one that the program does not write turn by turn is
-// refused if its last turn is not.
+// a conversation whose last turn is open has nothing supervised, and one that the program does not write turn by turn
+// is refused if its last turn is not.
 func (t Template) Spans(turns []Turn) ([]Span, error) {
 	turns = t.attach(turns)
 	if err := t.check(turns); err != nil {

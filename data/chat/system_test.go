@@ -40,7 +40,8 @@ func TestWithSystem(t *testing.T) {
 	}
 	require.Less(t, without, 6)
 
-	qwen, err := chat.FromJinja("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}", nil)
+	qwen, err := chat.FromJinja("{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"+
+		"{% endfor %}", nil)
 	require.NoError(t, err)
 	require.NotContains(t, render(qwen), "system")
 	qwen, ok := qwen.WithSystem("Be brief.")

@@ -11,11 +11,11 @@ import (
 )
 
 // ParseProcessor reads the contents of a preprocessor_config.json of a CLIPImageProcessor (or CLIPFeatureExtractor),
-// SiglipImageProcessor, LlavaImageProcessor, LlavaNextImageProcessor, LlavaOnevisionImageProcessor (whose anyres_max_N is
-// the model's) or VideoLlavaImageProcessor, with the defaults of its class where a field is missing. A field
-// that it does not know is an error, because it may change the pixels, unless it is null or false; errors begin with the field's
-// name. The "Fast" classes are taken as their originals; they resize with torchvision, whose pixels differ from Pillow's in the
-// last bit.
+// SiglipImageProcessor, LlavaImageProcessor, LlavaNextImageProcessor, LlavaOnevisionImageProcessor (whose anyres_max_N
+// is the model's) or VideoLlavaImageProcessor, with the defaults of its class where a field is missing. A field that it
+// does not know is an error, because it may change the pixels, unless it is null or false; errors begin with the
+// field's name. The "Fast" classes are taken as their originals; they resize with torchvision, whose pixels differ from
+// Pillow's in the last bit.
 func ParseProcessor(data []byte) (*Processor, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(data, &fields); err != nil {

@@ -29,10 +29,10 @@ func SampleFrames(total, n int) []int {
 	return at
 }
 
-// OpenVideo reads n frames of a video, chosen by [SampleFrames]: of a folder with a picture for each frame, in the order
-// of their names, of an animated GIF or WebP, of MJPEG in AVI, or of anything else that the ffmpeg on the path decodes.
-// Of a shorter video it returns all frames. Limits hold for each frame, and for all of them together: they may have four
-// times Limits.Pixels. A failure names the file and the frame.
+// OpenVideo reads n frames of a video, chosen by [SampleFrames]: of a folder with a picture for each frame, in the
+// order of their names, of an animated GIF or WebP, of MJPEG in AVI, or of anything else that the ffmpeg on the path
+// decodes. Of a shorter video it returns all frames. Limits hold for each frame, and for all of them together: they may
+// have four times Limits.Pixels. A failure names the file and the frame.
 func OpenVideo(ctx context.Context, path string, n int, o Options) ([]*RGB, error) {
 	if n < 1 || n > maxVideoFrames {
 		return nil, fmt.Errorf("imaging: %s: %d frames: 1 to %d are possible", path, n, maxVideoFrames)
@@ -87,7 +87,8 @@ func (l Limits) checkVideo(n, w, h int) error {
 		return err
 	}
 	if most := videoPixels * l.filled().Pixels; int64(n)*int64(w)*int64(h) > most {
-		return fail(TooLarge, "%d frames of %d×%d pixels: %d pixels are allowed in all: ask for fewer frames", n, w, h, most)
+		return fail(TooLarge, "%d frames of %d×%d pixels: %d pixels are allowed in all: ask for fewer frames", n, w, h,
+			most)
 	}
 	return nil
 }
@@ -119,7 +120,8 @@ func openFolder(ctx context.Context, dir string, n int, o Options) ([]*RGB, erro
 	}
 	slices.Sort(names)
 	if len(names) == 0 {
-		return nil, &Error{Kind: NotImage, File: dir, Err: errors.New("the folder holds no picture: a frame each is needed, named in order")}
+		return nil, &Error{Kind: NotImage, File: dir, Err: errors.New("the folder holds no picture: a frame each is " +
+			"needed, named in order")}
 	}
 	var frames []*RGB
 	for _, i := range SampleFrames(len(names), n) {
@@ -161,7 +163,8 @@ func animatedGIF(data []byte, n int, o Options) ([]*RGB, error) {
 	canvas := New(info.W, info.H)
 	for i, f := range list[:wanted[len(wanted)-1]+1] {
 		if f.x+f.w > info.W || f.y+f.h > info.H {
-			return nil, inFrame(fail(BadHeader, "%d×%d pixels at (%d, %d) on a screen of %d×%d", f.w, f.h, f.x, f.y, info.W, info.H), i)
+			return nil, inFrame(fail(BadHeader, "%d×%d pixels at (%d, %d) on a screen of %d×%d", f.w, f.h, f.x, f.y,
+				info.W, info.H), i)
 		}
 		before := canvas
 		if f.disposal == 3 { // put back what was there

@@ -29,7 +29,8 @@ func motionJPEG(data []byte, n int, o Options) ([]*RGB, error) {
 			}
 			body := data[8 : 8+size]
 			switch {
-			case kind == "LIST" && size >= 4 && slices.Contains([]string{"hdrl", "strl", "movi", "rec "}, string(body[:4])):
+			case kind == "LIST" && size >= 4 && slices.Contains([]string{"hdrl", "strl", "movi", "rec "},
+				string(body[:4])):
 				if err := walk(body[4:]); err != nil {
 					return err
 				}
@@ -38,7 +39,8 @@ func motionJPEG(data []byte, n int, o Options) ([]*RGB, error) {
 					stream, codec = streams, strings.ToUpper(string(body[4:8]))
 				}
 				streams++
-			case stream >= 0 && (kind == fmt.Sprintf("%02ddc", stream) || kind == fmt.Sprintf("%02ddb", stream)) && size > 0:
+			case stream >= 0 && (kind == fmt.Sprintf("%02ddc", stream) || kind == fmt.Sprintf("%02ddb", stream)) &&
+				size > 0:
 				list = append(list, body)
 			}
 			data = data[min(8+size+size&1, int64(len(data))):]
@@ -124,10 +126,14 @@ const maxDecoded = 30 * 60 * 60 * 24
 func extract(ctx context.Context, path string, n int, o Options) ([]*RGB, error) {
 	program, err := exec.LookPath("ffmpeg")
 	if err != nil {
-		return nil, fail(Unsupported, "GIF, WebP, MJPEG in AVI and folders of frames are read as they are; for anything else ffmpeg must be on the path: %w", err)
+		return nil, fail(Unsupported, "GIF, WebP, MJPEG in AVI and folders of frames are read as they are; for "+
+			"anything else ffmpeg must be on the path: %w", err)
 	}
 	total := 0
-	if err := decoded(ctx, program, path, o.Limits, func(*bytesPPM) (bool, error) { total++; return true, nil }); err != nil {
+	if err := decoded(ctx, program, path, o.Limits, func(*bytesPPM) (bool, error) {
+		total++
+		return true, nil
+	}); err != nil {
 		return nil, err
 	}
 	wanted := SampleFrames(total, n)
@@ -161,8 +167,8 @@ type bytesPPM struct {
 func decoded(ctx context.Context, program, path string, l Limits, each func(*bytesPPM) (bool, error)) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	c := exec.CommandContext(ctx, program, "-nostdin", "-v", "error", "-i", "file:"+path, "-map", "0:v:0", "-fps_mode", "passthrough",
-		"-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-")
+	c := exec.CommandContext(ctx, program, "-nostdin", "-v", "error", "-i", "file:"+path, "-map", "0:v:0",
+		"-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-")
 	var said bytes.Buffer
 	c.Stderr = &said
 	pipe, err := c.StdoutPipe()

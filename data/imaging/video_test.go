@@ -24,7 +24,8 @@ func TestSampleFrames(t *testing.T) {
 	require.Empty(t, imaging.SampleFrames(0, 8))
 }
 
-var palette = color.Palette{color.RGBA{0, 0, 0, 0}, color.RGBA{255, 0, 0, 255}, color.RGBA{0, 255, 0, 255}, color.RGBA{0, 0, 255, 255}}
+var palette = color.Palette{color.RGBA{0, 0, 0, 0}, color.RGBA{255, 0, 0, 255}, color.RGBA{0, 255, 0, 255},
+	color.RGBA{0, 0, 255, 255}}
 
 // moving is a GIF of 7×5 pixels: red, then a green dot that moves one to the right in each frame.
 func moving(t *testing.T, frames int, disposal byte) []byte {
@@ -93,7 +94,8 @@ func TestAnimatedGIF(t *testing.T) {
 	_, err = imaging.OpenVideo(t.Context(), write(t, "a.gif", whole), 4,
 		imaging.Options{Limits: imaging.Limits{Pixels: 34}})
 	require.ErrorIs(t, err, imaging.TooLarge)
-	_, err = imaging.OpenVideo(t.Context(), write(t, "a.gif", moving(t, 5, 0)), 5, imaging.Options{Limits: imaging.Limits{Pixels: 35}})
+	_, err = imaging.OpenVideo(t.Context(), write(t, "a.gif", moving(t, 5, 0)), 5,
+		imaging.Options{Limits: imaging.Limits{Pixels: 35}})
 	require.ErrorContains(t, err, "5 frames of 7×5 pixels: 140 pixels are allowed in all")
 }
 
@@ -182,7 +184,8 @@ func TestMotionJPEG(t *testing.T) {
 // What is none of these goes to ffmpeg, or to an error that says what can be done without it.
 func TestOtherContainers(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
-	_, err := imaging.OpenVideo(t.Context(), write(t, "a.mp4", []byte("\x00\x00\x00\x18ftypmp42....")), 3, imaging.Options{})
+	_, err := imaging.OpenVideo(t.Context(), write(t, "a.mp4", []byte("\x00\x00\x00\x18ftypmp42....")), 3,
+		imaging.Options{})
 	require.ErrorIs(t, err, imaging.Unsupported)
 	require.ErrorContains(t, err, "ffmpeg must be on the path")
 	_, err = imaging.OpenVideo(t.Context(), write(t, "a.mp4", nil), 3, imaging.Options{})

@@ -212,7 +212,8 @@ func (a *Answers) index(r jsonrecord.Record, cut bool) error {
 		a.names[int32(len(a.places))] = r.Key
 	}
 	a.byID[hash(key)] = int32(len(a.places))
-	p := place{offset: r.Offset, size: int32(len(r.Raw)), line: int32(r.Line), text: -1, before: before, file: uint16(len(a.files) - 1)}
+	p := place{offset: r.Offset, size: int32(len(r.Raw)), line: int32(r.Line), text: -1, before: before,
+		file: uint16(len(a.files) - 1)}
 	if len(x.Text) <= keptText && len(a.texts) < 1<<30 {
 		p.text, p.length = int32(len(a.texts)), uint8(len(x.Text))
 		a.texts = append(a.texts, x.Text...)

@@ -26,7 +26,8 @@ func large(tb testing.TB, name string, n int) Files {
 		require.NoError(tb, out.Close())
 		return path
 	}
-	words := []string{"yes", "no", "two", "a red bus", "left", "don't know", "t-shirt", "1,000", "brown", "the man", "U.S.", "frisbee", "on the table", "3.5"}
+	words := []string{"yes", "no", "two", "a red bus", "left", "don't know", "t-shirt", "1,000", "brown", "the man",
+		"U.S.", "frisbee", "on the table", "3.5"}
 	say := func(i, k int) string { return words[(i*7+k*k*(i%3)+i/13)%len(words)] }
 	const suffix = `\nAnswer the question using a single word or phrase.`
 	line := func(w *bufio.Writer, id, question, text string) {
@@ -37,7 +38,8 @@ func large(tb testing.TB, name string, n int) Files {
 	case "pope":
 		f.Questions = file("q.jsonl", func(w *bufio.Writer) {
 			for i := range n {
-				fmt.Fprintf(w, `{"question_id": %d, "image": "COCO_val2014_%012d.jpg", "text": "Is there a traffic light in the image?%s", "category": "random", "label": "%s"}`+"\n", i, i/6, suffix, words[i%2])
+				fmt.Fprintf(w,
+					`{"question_id": %d, "image": "COCO_val2014_%012d.jpg", "text": "Is there a traffic light in the image?%s", "category": "random", "label": "%s"}`+"\n", i, i/6, suffix, words[i%2])
 			}
 		})
 		f.Answers = []string{file("a.jsonl", func(w *bufio.Writer) {
@@ -49,9 +51,11 @@ func large(tb testing.TB, name string, n int) Files {
 		f.Annotations = file("ann.json", func(w *bufio.Writer) {
 			fmt.Fprint(w, `{"info": {}, "annotations": [`)
 			for i := range n {
-				fmt.Fprintf(w, `%s{"question_type": "what is this", "multiple_choice_answer": "net", "answers": [`, []string{"", ", "}[min(i, 1)])
+				fmt.Fprintf(w, `%s{"question_type": "what is this", "multiple_choice_answer": "net", "answers": [`,
+					[]string{"", ", "}[min(i, 1)])
 				for k := range 10 {
-					fmt.Fprintf(w, `%s{"answer": "%s", "answer_confidence": "maybe", "answer_id": %d}`, []string{"", ", "}[min(k, 1)], say(i, k), k+1)
+					fmt.Fprintf(w, `%s{"answer": "%s", "answer_confidence": "maybe", "answer_id": %d}`,
+						[]string{"", ", "}[min(k, 1)], say(i, k), k+1)
 				}
 				fmt.Fprintf(w, `], "image_id": %d, "answer_type": "other", "question_id": %d}`, i/3, 1000*(i/3)+i%3)
 			}
@@ -66,7 +70,8 @@ func large(tb testing.TB, name string, n int) Files {
 		f.Annotations = file("ann.json", func(w *bufio.Writer) {
 			fmt.Fprint(w, `{"dataset_type": "val", "data": [`)
 			for i := range n {
-				fmt.Fprintf(w, `%s{"question": "what is written on sign %d?", "image_id": "%016x", "image_classes": ["Vehicle", "Tower"], "flickr_original_url": "https://farm2.staticflickr.com/5067/5620759429_4ea686e643_o.jpg", "image_width": 1024, "answers": [`, []string{"", ", "}[min(i, 1)], i, i)
+				fmt.Fprintf(w,
+					`%s{"question": "what is written on sign %d?", "image_id": "%016x", "image_classes": ["Vehicle", "Tower"], "flickr_original_url": "https://farm2.staticflickr.com/5067/5620759429_4ea686e643_o.jpg", "image_width": 1024, "answers": [`, []string{"", ", "}[min(i, 1)], i, i)
 				for k := range 10 {
 					fmt.Fprintf(w, `%s"%s"`, []string{"", ", "}[min(k, 1)], say(i, k))
 				}
@@ -76,14 +81,16 @@ func large(tb testing.TB, name string, n int) Files {
 		})
 		f.Answers = []string{file("a.jsonl", func(w *bufio.Writer) {
 			for i := range n {
-				line(w, fmt.Sprintf(`"%016x"`, i), fmt.Sprintf(`what is written on sign %d?\nReference OCR token: stop, 65, exit`, i), say(i, 1))
+				line(w, fmt.Sprintf(`"%016x"`, i),
+					fmt.Sprintf(`what is written on sign %d?\nReference OCR token: stop, 65, exit`, i), say(i, 1))
 			}
 		})}
 	case "gqa":
 		f.Annotations = file("q.json", func(w *bufio.Writer) {
 			fmt.Fprint(w, `{`)
 			for i := range n {
-				fmt.Fprintf(w, `%s"%d": {"semantic": [{"operation": "select", "dependencies": [], "argument": "scene"}, {"operation": "verify weather", "dependencies": [0], "argument": "cloudy"}], "entailed": [], "equivalent": ["%d"], "question": "Is it overcast?", "imageId": "n%d", "isBalanced": true, "groups": {"global": "color", "local": "10c-scene_cloudy"}, "answer": "%s", "semanticStr": "select: scene->verify weather: cloudy [0]", "annotations": {"answer": {}, "question": {}, "fullAnswer": {}}, "types": {"detailed": "weatherVerify", "semantic": "global", "structural": "verify"}, "fullAnswer": "No, it is not overcast."}`, []string{"", ", "}[min(i, 1)], 20_000_000+i, 20_000_000+i, i, say(i, 2))
+				fmt.Fprintf(w,
+					`%s"%d": {"semantic": [{"operation": "select", "dependencies": [], "argument": "scene"}, {"operation": "verify weather", "dependencies": [0], "argument": "cloudy"}], "entailed": [], "equivalent": ["%d"], "question": "Is it overcast?", "imageId": "n%d", "isBalanced": true, "groups": {"global": "color", "local": "10c-scene_cloudy"}, "answer": "%s", "semanticStr": "select: scene->verify weather: cloudy [0]", "annotations": {"answer": {}, "question": {}, "fullAnswer": {}}, "types": {"detailed": "weatherVerify", "semantic": "global", "structural": "verify"}, "fullAnswer": "No, it is not overcast."}`, []string{"", ", "}[min(i, 1)], 20_000_000+i, 20_000_000+i, i, say(i, 2))
 			}
 			fmt.Fprint(w, `}`)
 		})
@@ -120,7 +127,8 @@ func BenchmarkMemory(b *testing.B) {
 			bench, err := Find(name)
 			require.NoError(b, err)
 			runtime.GC()
-			_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0) // the peak begins anew, where the system can do that
+			// The peak begins anew, where the system can do that.
+			_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
 			for b.Loop() {
 				_, err := bench.Score(f)
 				require.NoError(b, err)

@@ -70,7 +70,8 @@ func quickGQA(b []byte) (q gqaQuestion, ok bool) {
 				return ok
 			})
 		case "types":
-			ok = gqaTexts(value, map[string]*string{"detailed": &q.Types.Detailed, "semantic": &q.Types.Semantic, "structural": &q.Types.Structural})
+			ok = gqaTexts(value, map[string]*string{"detailed": &q.Types.Detailed, "semantic": &q.Types.Semantic,
+				"structural": &q.Types.Structural})
 		case "groups":
 			ok = jsonrecord.Object(value, func(key, value []byte) bool {
 				if string(key) != "global" || string(value) == "null" {

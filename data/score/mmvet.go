@@ -87,16 +87,8 @@ func GradeMMVet(
 			if err != nil {
 				return fmt.Errorf("%s: question %s: %w", rec.At(), rec.Key, err)
 			}
-			g.Model, g.Content, g.Score = append(
-				g.Model,
-				reply.Model,
-			), append(
-				g.Content,
-				reply.Text,
-			), append(
-				g.Score,
-				score,
-			)
+			g.Model, g.Content = append(g.Model, reply.Model), append(g.Content, reply.Text)
+			g.Score = append(g.Score, score)
 			if save != nil {
 				return save()
 			}

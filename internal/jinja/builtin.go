@@ -124,7 +124,8 @@ func method(v Value, name string) Value {
 				s.use(64 * len(v.keys))
 				l := &List{}
 				for _, k := range v.keys {
-					l.Items = append(l.Items, map[string]Value{"items": &List{[]Value{plain(k), v.values[k]}, true}, "keys": plain(k),
+					l.Items = append(l.Items, map[string]Value{"items": &List{[]Value{plain(k), v.values[k]}, true},
+						"keys":   plain(k),
 						"values": v.values[k]}[name])
 				}
 				return l

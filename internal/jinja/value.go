@@ -301,7 +301,8 @@ func represent(s *state, b *textBuilder, v Value, depth int) {
 		if strings.Contains(v.S, "'") && !strings.Contains(v.S, `"`) {
 			q = `"`
 		}
-		b.add(v.derived(q + strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\t", `\t`, "\r", `\r`, q, `\`+q).Replace(v.S) + q))
+		escape := strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\t", `\t`, "\r", `\r`, q, `\`+q)
+		b.add(v.derived(q + escape.Replace(v.S) + q))
 	case *List:
 		open, end := "[", "]"
 		if v.tuple {

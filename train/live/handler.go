@@ -81,7 +81,8 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 	if dir, err := filepath.Abs(p.config.Dir); err == nil && p.config.Dir != "" {
 		name = filepath.Base(dir)
 	}
-	if _, err := fmt.Fprintf(w, "event: hello\ndata: {\"name\": %q, \"live\": %t}\n\n", name, p.config.Control != nil); err != nil {
+	if _, err := fmt.Fprintf(w, "event: hello\ndata: {\"name\": %q, \"live\": %t}\n\n", name,
+		p.config.Control != nil); err != nil {
 		return
 	}
 	pulse := time.NewTicker(20 * time.Second) // that a reader who has gone is noticed
@@ -118,7 +119,8 @@ func (p *Page) events(w http.ResponseWriter, r *http.Request) {
 // Serve shows the page on a listener until ctx ends.
 func (p *Page) Serve(ctx context.Context, l net.Listener) error {
 	s := &http.Server{Handler: p, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 20 * time.Second,
-		IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10, BaseContext: func(net.Listener) context.Context { return ctx }}
+		IdleTimeout: time.Minute, MaxHeaderBytes: 64 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx }}
 	defer context.AfterFunc(ctx, func() { _ = s.Close() })()
 	err := s.Serve(l)
 	if ctx.Err() != nil {

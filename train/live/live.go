@@ -193,7 +193,8 @@ type point struct {
 }
 
 func pointOf(e train.Event) point {
-	return point{Time: e.Time.UnixMilli(), Kind: e.Kind, Stage: e.Stage, Step: e.Step, Steps: e.Steps, Loss: finite(e.Loss),
+	return point{Time: e.Time.UnixMilli(), Kind: e.Kind, Stage: e.Stage, Step: e.Step, Steps: e.Steps,
+		Loss:    finite(e.Loss),
 		Average: finite(e.Average), GradNorm: finite(e.GradNorm), Norms: finites(e.Norms), LR: e.LR, Tokens: e.Tokens,
 		Samples: e.Samples, Seconds: e.Seconds, Memory: e.Memory, Scores: finites(e.Scores), Text: e.Text,
 		Generated: e.Generated}

@@ -44,7 +44,8 @@ func stage(steps int, pause time.Duration) train.Stage[points] {
 			x := tensor.Randn(rand.New(rand.NewPCG(1, uint64(n))), 1, 8, 1)
 			return points{x, x.Scale(3)}, nil
 		},
-		Evaluate: []train.Evaluation{{Name: "probe", Every: 5, Generate: func(context.Context) ([]string, error) { return []string{"→ an answer"}, nil }}}}
+		Evaluate: []train.Evaluation{{Name: "probe", Every: 5,
+			Generate: func(context.Context) ([]string, error) { return []string{"→ an answer"}, nil }}}}
 }
 
 // reader reads the page's events.
@@ -93,7 +94,8 @@ func TestRun(t *testing.T) {
 	m := &line{A: tensor.New(1, 1).Param()}
 	ended := make(chan error, 1)
 	go func() {
-		_, err := train.Run(t.Context(), m, train.Options{Dir: dir, Observe: page.Observe, Control: control}, stage(5000, 2*time.Millisecond))
+		_, err := train.Run(t.Context(), m, train.Options{Dir: dir, Observe: page.Observe, Control: control},
+			stage(5000, 2*time.Millisecond))
 		ended <- err
 	}()
 	r := open(t, h.URL, "")
@@ -181,11 +183,15 @@ func TestSafety(t *testing.T) {
 		method, path, host, origin, kind string
 		status                           int
 	}{
-		{"GET", "/", "localhost:6006", "", "", 200}, {"GET", "/live.js", "127.0.0.1", "", "", 200}, {"GET", "/", "evil.example", "", "", 403},
-		{"GET", "/", "localhost", "https://evil.example", "", 403}, {"POST", "/save", "localhost", "http://localhost", "application/json", 202},
-		{"POST", "/save", "localhost", "", "text/plain", 415}, {"POST", "/save", "localhost", "null", "application/json", 403},
+		{"GET", "/", "localhost:6006", "", "", 200}, {"GET", "/live.js", "127.0.0.1", "", "", 200},
+		{"GET", "/", "evil.example", "", "", 403},
+		{"GET", "/", "localhost", "https://evil.example", "", 403},
+		{"POST", "/save", "localhost", "http://localhost", "application/json", 202},
+		{"POST", "/save", "localhost", "", "text/plain", 415},
+		{"POST", "/save", "localhost", "null", "application/json", 403},
 		{"POST", "/stop", "rebound.example", "", "application/json", 403}, {"GET", "/stop", "localhost", "", "", 405},
-		{"GET", "/../live.go", "localhost", "", "", 404}, {"GET", "/page/live.js", "localhost", "", "", 404}, {"DELETE", "/", "localhost", "", "", 405},
+		{"GET", "/../live.go", "localhost", "", "", 404}, {"GET", "/page/live.js", "localhost", "", "", 404},
+		{"DELETE", "/", "localhost", "", "", 405},
 	} {
 		q := httptest.NewRequest(c.method, "http://localhost/", strings.NewReader("{}"))
 		q.URL.Path, q.Host = c.path, c.host
@@ -212,7 +218,8 @@ func TestEvents(t *testing.T) {
 	for i := range 3 * mostSteps {
 		require.NoError(t, p.Observe(train.Event{Kind: "step", Stage: "s", Step: i + 1, Loss: 1}))
 	}
-	require.NoError(t, p.Observe(train.Event{Kind: "step", Loss: math.NaN(), Norms: map[string]float64{"a": math.Inf(1)}}))
+	require.NoError(t, p.Observe(train.Event{Kind: "step", Loss: math.NaN(),
+		Norms: map[string]float64{"a": math.Inf(1)}}))
 	rows, _ := p.since(0)
 	require.LessOrEqual(t, len(rows), mostSteps+1)
 	require.Greater(t, len(rows), mostSteps/2)
@@ -253,8 +260,9 @@ func TestServe(t *testing.T) {
 // An event costs little beside a step.
 func BenchmarkObserve(b *testing.B) {
 	p := New(Config{})
-	e := train.Event{Kind: "step", Stage: "tune", Loss: 1.5, Average: 1.4, GradNorm: 2, Norms: map[string]float64{"language_model": 1, "multi_modal_projector": 2},
-		LR: []float64{2e-5, 1e-5}, Tokens: 1000, Seconds: 0.1, Time: time.Unix(1, 0)}
+	e := train.Event{Kind: "step", Stage: "tune", Loss: 1.5, Average: 1.4, GradNorm: 2,
+		Norms: map[string]float64{"language_model": 1, "multi_modal_projector": 2},
+		LR:    []float64{2e-5, 1e-5}, Tokens: 1000, Seconds: 0.1, Time: time.Unix(1, 0)}
 	for b.Loop() {
 		_ = p.Observe(e)
 	}

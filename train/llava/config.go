@@ -164,7 +164,8 @@ func (c *Config) check() error {
 	case c.SelectFeature != "" && c.SelectFeature != "patch" && c.SelectFeature != "cls_patch":
 		return fmt.Errorf("select_feature %q is neither patch nor cls_patch", c.SelectFeature)
 	case c.ProjectorType != "" && !projectorType.MatchString(c.ProjectorType):
-		return fmt.Errorf("projector_type %q is not supported: linear, mlpNx_gelu, mlpNx_linear (N is a number) and identity are",
+		return fmt.Errorf("projector_type %q is not supported: linear, mlpNx_gelu, mlpNx_linear (N is a number) and "+
+			"identity are",
 			c.ProjectorType)
 	case c.Layout != "hub" && c.Layout != "original":
 		return fmt.Errorf("layout %q is neither hub nor original", c.Layout)
@@ -174,8 +175,10 @@ func (c *Config) check() error {
 	if err := (train.Schedule{Kind: c.Schedule, WarmupRatio: *c.Warmup}).Validate(); err != nil {
 		return fmt.Errorf("schedule %q: cosine, linear, constant and constant_with_warmup are known", c.Schedule)
 	}
-	if _, err := chat.Lookup(c.Template); err != nil && c.Template != chat.Own && (c.Template != "" || c.given["template"]) {
-		return fmt.Errorf("template %q: did you mean %q? There are %s", c.Template, nearest.Word(c.Template, chat.Names()), strings.Join(chat.Names(), ", "))
+	if _, err := chat.Lookup(c.Template); err != nil && c.Template != chat.Own &&
+		(c.Template != "" || c.given["template"]) {
+		return fmt.Errorf("template %q: did you mean %q? There are %s", c.Template,
+			nearest.Word(c.Template, chat.Names()), strings.Join(chat.Names(), ", "))
 	}
 	if _, err := c.memory(); err != nil {
 		return err

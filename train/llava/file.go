@@ -56,7 +56,8 @@ func (c *Config) take(e yamlfile.Entry) error {
 				return fmt.Errorf("%d: %s: a value belongs here, not more keys", f.Line, f.Key)
 			}
 			if _, ok := find(reflect.ValueOf(c).Elem(), e.Key+"."+f.Key); !ok {
-				return fmt.Errorf("%d: %s: there is no key %q: did you mean %q?", f.Line, e.Key, f.Key, nearest.Word(f.Key, keys(reflect.TypeFor[LoRA](), "")))
+				return fmt.Errorf("%d: %s: there is no key %q: did you mean %q?", f.Line, e.Key, f.Key,
+					nearest.Word(f.Key, keys(reflect.TypeFor[LoRA](), "")))
 			}
 			f.Key = e.Key + "." + f.Key
 			if err := c.take(f); err != nil {
@@ -84,7 +85,8 @@ func (c *Config) Set(key, value string) error {
 		if own := counterpart(key); own != "" {
 			return fmt.Errorf("there is no key %q: LLaVA's option of that name is %q here", key, own)
 		}
-		return fmt.Errorf("there is no key %q: did you mean %q?", key, nearest.Word(key, keys(reflect.TypeFor[Config](), "")))
+		return fmt.Errorf("there is no key %q: did you mean %q?", key,
+			nearest.Word(key, keys(reflect.TypeFor[Config](), "")))
 	}
 	if err := set(v, value); err != nil {
 		return fmt.Errorf("%s: %w", key, err)

@@ -78,8 +78,8 @@ func (r *Run) fitting() (t chat.Template, system *string, err error) {
 	if t, err = chat.FromTokenizer(tok); err == nil && r.knows(t) {
 		system = &t.System
 	} else if t, err = chat.Choose(family, tok); err != nil || !r.knows(t) {
-		return t, nil, fmt.Errorf("template: none is given, and the marks of %s and v1 are no tokens of %s: name the one that "+
-			"the language model was trained with", family, r.config.LLM)
+		return t, nil, fmt.Errorf("template: none is given, and the marks of %s and v1 are no tokens of %s: name "+
+			"the one that the language model was trained with", family, r.config.LLM)
 	}
 	r.say("template: none is given, and v1's marks are no tokens of %s: taking %s", r.config.LLM, t.Name)
 	return t, system, nil
@@ -100,7 +100,8 @@ func dropped(d llm.Dropout, vision float64) (fields []string) {
 	for _, f := range []struct {
 		name string
 		rate float64
-	}{{"attention_dropout", d.Attention}, {"resid_pdrop", d.Residual}, {"embd_pdrop", d.Embedding}, {"router_jitter_noise", d.Router},
+	}{{"attention_dropout", d.Attention}, {"resid_pdrop", d.Residual}, {"embd_pdrop", d.Embedding},
+		{"router_jitter_noise", d.Router},
 		{"vision_config.attention_dropout", vision}} {
 		if f.rate != 0 {
 			fields = append(fields, fmt.Sprintf("%s %v", f.name, f.rate))

@@ -171,8 +171,9 @@ func (r *Run) openModel() (err error) {
 	return nil
 }
 
-// kept chooses what weights are kept as: dt, but with bits 4 the linear layers of the language model's blocks NF4 with double quantisation.
-// Embedding, output layer, tower and projector stay unquantised, as in LLaVA's own QLoRA. Layers that are stored in blocks keep these.
+// kept chooses what weights are kept as: dt, but with bits 4 the linear layers of the language model's blocks NF4 with
+// double quantisation. Embedding, output layer, tower and projector stay unquantised, as in LLaVA's own QLoRA. Layers
+// that are stored in blocks keep these.
 func (c *Config) kept(dt tensor.DType) func(string, tensor.DType) tensor.DType {
 	return func(name string, stored tensor.DType) tensor.DType {
 		if c.Bits == 4 && llm.BlockLinear(name) {

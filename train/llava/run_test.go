@@ -69,17 +69,20 @@ func TestTaskKeepsTheModelsWays(t *testing.T) {
 	require.Equal(t, []any{true, 1}, []any{again.Marks, again.MaxTiles})
 }
 
-// TestQLoRA: with bits 4 the blocks of the language model are frozen in NF4, everything else is as it was, and adapters over them learn.
+// TestQLoRA: with bits 4 the blocks of the language model are frozen in NF4, everything else is as it was, and adapters
+// over them learn.
 func TestQLoRA(t *testing.T) {
 	t.Chdir(t.TempDir())
 	tiny("toy")
-	c := llava.Config{Stage: "lora", Vision: "toy/vision", LLM: "toy/llm", Data: "toy/instruct/llava_instruct.json", Images: "toy/instruct/images",
-		Out: "toy/q", Steps: 3, Batch: 2, Bits: 4}
+	c := llava.Config{Stage: "lora", Vision: "toy/vision", LLM: "toy/llm", Data: "toy/instruct/llava_instruct.json",
+		Images: "toy/instruct/images",
+		Out:    "toy/q", Steps: 3, Batch: 2, Bits: 4}
 	run, err := llava.Open(t.Context(), c, nil)
 	require.NoError(t, err)
 	kinds := map[tensor.DType]int{}
 	for name, p := range nn.Params(run.Assistant().Model) {
-		if inside := strings.HasPrefix(name, "language_model.") && strings.Contains(name, ".layers."); inside && p.Rank() == 2 && !strings.Contains(name, "lora_") {
+		if inside := strings.HasPrefix(name, "language_model.") && strings.Contains(name, ".layers."); inside &&
+			p.Rank() == 2 && !strings.Contains(name, "lora_") {
 			require.Equal(t, tensor.NF4D, p.DType(), name)
 		} else {
 			require.Equal(t, tensor.Float32, p.DType(), name)
@@ -110,17 +113,21 @@ func TestTrainGGUF(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	tower, err := vit.Load("toy/vision", nn.LoadOptions{})
 	require.NoError(t, err)
-	language, err := llm.New(r, llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 32, IntermediateSize: 64, NumHiddenLayers: 1,
-		NumAttentionHeads: 4, NumKeyValueHeads: 2, HeadDim: 8, MaxPositionEmbeddings: 2048, NormEps: 1e-5, HiddenAct: "silu",
-		RoPE: nn.RoPEConfig{Type: "default", Theta: 1e4}, BOS: 1, EOS: []int{2}, PAD: -1})
+	language, err := llm.New(r, llm.Config{ModelType: "llama", VocabSize: tok.Size(), HiddenSize: 32,
+		IntermediateSize: 64, NumHiddenLayers: 1,
+		NumAttentionHeads: 4, NumKeyValueHeads: 2, HeadDim: 8, MaxPositionEmbeddings: 2048, NormEps: 1e-5,
+		HiddenAct: "silu",
+		RoPE:      nn.RoPEConfig{Type: "default", Theta: 1e4}, BOS: 1, EOS: []int{2}, PAD: -1})
 	require.NoError(t, err)
-	m, err := layout.Join(r, tower, language, layout.Config{Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: -200, Aspect: "pad"})
+	m, err := layout.Join(r, tower, language, layout.Config{Projector: "mlp2x_gelu",
+		Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: -200, Aspect: "pad"})
 	require.NoError(t, err)
 	const path = "toy/gguf/model.gguf"
 	_, err = layout.SaveGGUF(path, &connector.Assistant{Model: m, Tokenizer: tok}, llm.GGUFOptions{Type: "q8_0"})
 	require.NoError(t, err)
 
-	c := llava.Config{Stage: "task_lora", Model: path, Data: "toy/instruct/llava_instruct.json", Images: "toy/instruct/images", Out: "toy/q", Steps: 2, Batch: 2, Bits: 4}
+	c := llava.Config{Stage: "task_lora", Model: path, Data: "toy/instruct/llava_instruct.json",
+		Images: "toy/instruct/images", Out: "toy/q", Steps: 2, Batch: 2, Bits: 4}
 	run, err := llava.Open(t.Context(), c, nil)
 	require.NoError(t, err)
 	blocks := 0

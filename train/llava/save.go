@@ -17,7 +17,8 @@ func (r *Run) Save() error {
 		if err := llava.SaveProjector(r.assistant.Model, out, llava.SaveOptions{}); err != nil {
 			return fmt.Errorf("saving the projector: %w", err)
 		}
-		r.say("the projector is in %s: name it as projector: in the file of stage tune or lora\nnext: gollava train --example tune", out)
+		r.say("the projector is in %s: name it as projector: in the file of stage tune or lora\nnext: gollava train "+
+			"--example tune", out)
 		return nil
 	}
 	if r.adapter != nil {

@@ -200,7 +200,8 @@ func (c *Comm) Share(message []byte) ([][]byte, error) {
 		return nil, fmt.Errorf("mpi: messages of %d bytes in all: at most 2³¹−1", total)
 	}
 	text := make([]byte, max(1, total))
-	if err := c.gather(address(text), counts, 1, address(append(slices.Clip(message), 0)), len(message)).Wait(); err != nil {
+	ended := address(append(slices.Clip(message), 0))
+	if err := c.gather(address(text), counts, 1, ended, len(message)).Wait(); err != nil {
 		return nil, err
 	}
 	out := make([][]byte, c.size)

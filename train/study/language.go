@@ -64,7 +64,8 @@ func (m *Reader) embed(p Page) *tensor.Tensor {
 	text, places := Apart(p.ids.IntData())
 	x := m.Language.Embed(tensor.WrapInts(text, B, T).In(p.ids.Arena())) // [B, T, C]
 	C := x.Dim(2)
-	return tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)), m.cells(p.ids.Arena(), p)).Reshape(B, T, C)
+	return tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)),
+		m.cells(p.ids.Arena(), p)).Reshape(B, T, C)
 }
 
 // cells sums up the words of each cell, in scope s: [cells, C].

@@ -31,7 +31,8 @@ func TestVocabulary(t *testing.T) {
 			require.Equal(t, text, v.decode(v.encode(nil, text)))
 		}
 	}
-	qs := []shapes.Question{{Text: "what color is the circle ?", Answer: "red"}, {Text: "where is it ?", Answer: "top left"}}
+	qs := []shapes.Question{{Text: "what color is the circle ?", Answer: "red"},
+		{Text: "where is it ?", Answer: "top left"}}
 	ids, labels := v.conversation(qs, 1, false)
 	for i, id := range ids {
 		if id == chat.ImageIndex {

@@ -13,7 +13,8 @@ import (
 )
 
 // Vocabulary has a token for each word of the world's language. Its texts have spaces between any two words, so that
-// cutting there is all there is to tokenizing; the files it writes say the same to other programs. It is safe for concurrent use.
+// cutting there is all there is to tokenizing; the files it writes say the same to other programs. It is safe for
+// concurrent use.
 type Vocabulary struct {
 	words                []string
 	ids                  map[string]int32

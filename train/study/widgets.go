@@ -22,9 +22,10 @@ func (j *Study) WidgetLesson(l *Lesson, m *connector.VLM, n int) *Lesson {
 
 // WidgetBatches makes batches of which one half asks about the few pictures and the other is stage 2's.
 func WidgetBatches(l, few *Lesson, c Length) train.Batches[connector.Batch] {
-	replay := l.Samples("lora", c, func(l *Lesson, r *rand.Rand, _ float64) (int, func(shapes.Scene) []shapes.Question) {
-		return Instructions(l, r, 1)
-	})
+	replay := l.Samples("lora", c,
+		func(l *Lesson, r *rand.Rand, _ float64) (int, func(shapes.Scene) []shapes.Question) {
+			return Instructions(l, r, 1)
+		})
 	return func(_ context.Context, n int) (connector.Batch, error) {
 		r := l.World.Rand("lora/widgets", n)
 		var all []Sample

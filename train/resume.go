@@ -38,8 +38,14 @@ func (s *session) openDir() (notes []string, err error) {
 	if err == nil {
 		err = s.sameDir()
 	}
-	if err != nil || found.Name == "" {
+	if err != nil {
 		return notes, err
+	}
+	if found.Name == "" {
+		if s.o.Resume {
+			notes = append(notes, fmt.Sprintf("%s holds no checkpoint to resume: beginning anew", s.o.Dir))
+		}
+		return notes, nil
 	}
 	s.known = found.Known
 	said, err := s.adopt(found.Name)

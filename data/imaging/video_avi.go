@@ -15,13 +15,16 @@ import (
 // errOtherCodec is of an AVI that holds no MJPEG.
 var errOtherCodec = errors.New("the stream is no MJPEG")
 
+// maxLists bounds how deep the lists of an AVI are nested; the format has two levels: hdrl and strl, movi and rec.
+const maxLists = 8
+
 // motionJPEG decodes the wanted frames of the first video stream of an AVI.
 func motionJPEG(data []byte, n int, o Options) ([]*RGB, error) {
 	var list [][]byte
 	stream, streams := -1, 0
 	codec := ""
-	var walk func(data []byte) error
-	walk = func(data []byte) error {
+	var walk func(data []byte, depth int) error
+	walk = func(data []byte, depth int) error {
 		for len(data) >= 8 {
 			kind, size := string(data[:4]), int64(binary.LittleEndian.Uint32(data[4:]))
 			if size > int64(len(data)-8) {
@@ -31,7 +34,10 @@ func motionJPEG(data []byte, n int, o Options) ([]*RGB, error) {
 			switch {
 			case kind == "LIST" && size >= 4 && slices.Contains([]string{"hdrl", "strl", "movi", "rec "},
 				string(body[:4])):
-				if err := walk(body[4:]); err != nil {
+				if depth == maxLists {
+					return fail(Corrupt, "lists lie more than %d deep in one another", maxLists)
+				}
+				if err := walk(body[4:], depth+1); err != nil {
 					return err
 				}
 			case kind == "strh" && size >= 8:
@@ -47,7 +53,7 @@ func motionJPEG(data []byte, n int, o Options) ([]*RGB, error) {
 		}
 		return nil
 	}
-	if err := walk(data[12:]); err != nil {
+	if err := walk(data[12:], 1); err != nil {
 		return nil, err
 	}
 	if len(list) > 0 && codec != "MJPG" && !isJPEG(list[0]) {

@@ -181,6 +181,18 @@ func TestMotionJPEG(t *testing.T) {
 	require.ErrorIs(t, err, imaging.Truncated)
 }
 
+// Lists within lists end in an error, not at the end of the stack.
+func TestNestedLists(t *testing.T) {
+	const n = 100_000
+	body := []byte("AVI ")
+	for i := range n {
+		body = append(binary.LittleEndian.AppendUint32(append(body, "LIST"...), uint32(12*(n-i)-8)), "movi"...)
+	}
+	_, err := imaging.OpenVideo(t.Context(), write(t, "a.avi", chunk("RIFF", body)), 3, imaging.Options{})
+	require.ErrorIs(t, err, imaging.Corrupt)
+	require.ErrorContains(t, err, "8 deep")
+}
+
 // What is none of these goes to ffmpeg, or to an error that says what can be done without it.
 func TestOtherContainers(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())

@@ -55,6 +55,9 @@ func (v mergeCommand) Run(c console) error {
 	if err != nil {
 		return fmt.Errorf("merge: %w", err)
 	}
+	if why := own(a.Model); v.Layout == "hub" && why != "" {
+		c.hint("only gollava can open the result: %s", why)
+	}
 	c.next("chat", place(v.Out))
 	return nil
 }
@@ -226,9 +229,18 @@ func (v exportCommand) run() error {
 		}
 		return llava.SaveProjector(a.Model, filepath.Join(v.Out, "mm_projector.safetensors"), llava.SaveOptions{})
 	}
-	if x := llava.ConfigOf(a.Model); v.Layout == "hub" && (x.Merge > 1 || x.SlotStd > 0) {
-		return fmt.Errorf("transformers has no projector that merges patches (merge %d) or adds a vector to each of "+
-			"an image's tokens (slot_std %v): this model stays one of gollava's", x.Merge, x.SlotStd)
+	if why := own(a.Model); v.Layout == "hub" && why != "" {
+		return fmt.Errorf("%s: this model stays one of gollava's", why)
 	}
 	return save(v.Out, v.Layout, v.Source, a)
+}
+
+// own says why transformers cannot open m in layout hub; "": it can.
+func own(m *connector.VLM) string {
+	x := llava.ConfigOf(m)
+	if x.Merge <= 1 && x.SlotStd == 0 {
+		return ""
+	}
+	return fmt.Sprintf("transformers has no projector that merges patches (merge %d) or adds a vector to each of an "+
+		"image's tokens (slot_std %v)", x.Merge, x.SlotStd)
 }

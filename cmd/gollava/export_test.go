@@ -150,6 +150,9 @@ func TestWritten(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, llava.Save(filepath.Join(dir, "merging"), merging, llava.SaveOptions{}))
 	require.NoError(t, tok.Save(filepath.Join(dir, "merging")))
+	code, said := command(t, dir, "merge DIR/adapter --base DIR/merging --out DIR/folded")
+	require.Zero(t, code, said)
+	require.Contains(t, said, "only gollava can open the result: transformers has no projector that merges patches")
 	before, err := os.ReadFile(filepath.Join(dir, "adapter", "adapter_config.json"))
 	require.NoError(t, err)
 	for args, says := range map[string]string{

@@ -103,8 +103,11 @@ func TestResume(t *testing.T) {
 func TestResumeDone(t *testing.T) {
 	dir := t.TempDir()
 	m := mixed()
-	_, err := train.Run(t.Context(), m, train.Options{Dir: dir}, two()...)
+	var said string
+	observe := func(e train.Event) error { said += e.Text + "\n"; return nil }
+	_, err := train.Run(t.Context(), m, train.Options{Dir: dir, Resume: true, Observe: observe}, two()...)
 	require.NoError(t, err)
+	require.Contains(t, said, dir+" holds no checkpoint to resume: beginning anew")
 	again := mixed()
 	rep, err := train.Run(t.Context(), again, train.Options{Dir: dir, Resume: true}, two()...)
 	require.NoError(t, err)

@@ -59,9 +59,9 @@ func readConfig(path string) (Config, error) {
 func keep(choose func(string, tensor.DType) tensor.DType) func(string, tensor.DType) tensor.DType {
 	return func(name string, dt tensor.DType) tensor.DType {
 		switch {
-		case !strings.HasSuffix(name, ".weight") || strings.Contains(name, "embed"), strings.HasSuffix(name,
-			"featured.weight"),
-			strings.HasSuffix(name, "feat.weight"), strings.HasSuffix(name, "indicator.weight"):
+		case !strings.HasSuffix(name, ".weight"), strings.Contains(name, "embed"),
+			strings.HasSuffix(name, "featured.weight"), strings.HasSuffix(name, "feat.weight"),
+			strings.HasSuffix(name, "indicator.weight"):
 			return tensor.Float32
 		case choose == nil:
 			return dt

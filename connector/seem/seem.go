@@ -13,9 +13,8 @@ import (
 )
 
 // Model is backbone, pixel decoder, text tower and mask decoder. Source: Zou et al. 2023, "Segment Everything
-// Everywhere
-// All at Once"; the authors' GeneralizedSEEM, names included. It is safe for concurrent use while nobody changes its
-// parameters.
+// Everywhere All at Once"; the authors' GeneralizedSEEM, names included. It is safe for concurrent use while nobody
+// changes its parameters.
 type Model struct {
 	Backbone     *focalnet.Backbone    `param:"backbone"`
 	PixelDecoder *pixeldecoder.Decoder `param:"sem_seg_head.pixel_decoder"`

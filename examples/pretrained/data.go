@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -31,11 +33,22 @@ type record struct {
 }
 
 // write writes captions for stage 1, and for stage 2 conversations about the same images. Among these are texts
-// without an image: what the language model itself answers to plain requests before it is trained, so that it goes on
-// answering them so. What was written before is kept.
-func (d files) write(ctx context.Context, p preset, before *speaker) error {
-	if _, err := os.Stat(d.conversations()); err == nil {
+// without an image: what the language model itself answers to plain requests before it is trained, so that it keeps
+// answering them that way. Data that an earlier call wrote in full for the same options is kept; data for others is an
+// error.
+func (d files) write(ctx context.Context, o options, before *speaker) error {
+	p := o.preset
+	key := fmt.Sprintf("images %d, conversations %d, replayed %d, side %d, seed %d, answers of %s\n",
+		p.images, p.conversations, p.replayed, d.world.Side(), o.seed, o.llm)
+	keyFile := filepath.Join(d.dir, "made-for.txt")
+	switch made, err := os.ReadFile(keyFile); {
+	case err == nil && string(made) == key:
 		return nil
+	case err == nil:
+		return fmt.Errorf("%s: the data was made for other options (%s): choose another -out", d.dir,
+			strings.TrimSpace(string(made)))
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
 	}
 	if err := d.world.Write(ctx, d.dir, shapes.Files{Captions: p.images}); err != nil {
 		return err
@@ -55,11 +68,8 @@ func (d files) write(ctx context.Context, p preset, before *speaker) error {
 			if k == 0 {
 				text = chat.ImageToken + "\n" + text
 			}
-			x.Conversations = append(
-				x.Conversations,
-				chat.Turn{From: chat.Human, Value: text},
-				chat.Turn{From: chat.GPT, Value: q.Answer},
-			)
+			x.Conversations = append(x.Conversations, chat.Turn{From: chat.Human, Value: text},
+				chat.Turn{From: chat.GPT, Value: q.Answer})
 		}
 		if len(turns) > 0 {
 			records = append(records, x)
@@ -80,23 +90,29 @@ func (d files) write(ctx context.Context, p preset, before *speaker) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(d.conversations(), b, 0o644)
+	if err := os.WriteFile(d.conversations(), b, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(keyFile, []byte(key), 0o644)
 }
+
+// Plain requests are one of each put together.
+var (
+	requests = []string{
+		"Write one sentence about ", "Tell me a fact about ", "What comes to mind when you think of ",
+		"Write a short poem about ", "Explain to a child what is special about ",
+		"Write the first line of a story about ", "Why do people like ",
+	}
+	things = []string{
+		"a river", "a bakery", "an old bridge", "winter", "the sea", "a library", "a long walk", "a small dog",
+		"the moon", "music", "rain",
+	}
+	manners = []string{". Be brief.", ". Answer in one sentence.", ". Use plain words."}
+)
 
 // plainRequest is something that people ask a language model.
 func plainRequest(r *rand.Rand) string {
-	pick := func(list string) string {
-		words := strings.Split(list, ", ")
-		return words[r.IntN(len(words))]
-	}
-	thing := pick(
-		"a river, a bakery, an old bridge, winter, the sea, a library, a long walk, a small dog, the moon, music, rain",
-	)
-	return pick(
-		"Write one sentence about , Tell me a fact about , What comes to mind when you think of , Write a short poem about , "+
-			"Explain to a child what is special about , Write the first line of a story about , Why do people like ",
-	) + thing +
-		pick(
-			". Be brief., . Answer in one sentence., . Use plain words.",
-		)
+	pick := func(list []string) string { return list[r.IntN(len(list))] }
+	thing := pick(things)
+	return pick(requests) + thing + pick(manners)
 }

@@ -71,14 +71,9 @@ func reword(question string) string {
 // examBatch is how many questions are answered side by side.
 const examBatch = 20
 
-// ask answers a set, greedily.
-func ask(
-	ctx context.Context,
-	a *connector.Assistant,
-	set eval.Set,
-	mistaken bool,
-	words func(string) string,
-) ([]string, error) {
+// ask answers a set greedily: about the right images, or each about another one if mistaken.
+func ask(ctx context.Context, a *connector.Assistant, set eval.Set, mistaken bool, words func(string) string) (
+	[]string, error) {
 	order := eval.Shuffle(len(set), 1)
 	var answers []string
 	for from := 0; from < len(set); from += examBatch {
@@ -111,17 +106,18 @@ func ask(
 }
 
 // report prints the scores and writes them to report.md.
-func report(dir string, out io.Writer, scores []score, knew, knows knowledge) error {
+func report(dir string, out io.Writer, scores []score, before, after knowledge) error {
 	var b strings.Builder
 	b.WriteString("| question | right | other image | prior | in other words |\n|---|---|---|---|---|\n")
 	for _, s := range scores {
-		other := "–"
+		otherwise := "–"
 		if s.otherwise >= 0 {
-			other = fmt.Sprintf("%.1f", 100*s.otherwise)
+			otherwise = fmt.Sprintf("%.1f", 100*s.otherwise)
 		}
-		fmt.Fprintf(&b, "| %s | %.1f | %.1f | %.1f | %s |\n", s.family, 100*s.right, 100*s.shuffled, 100*s.prior, other)
+		fmt.Fprintf(&b, "| %s | %.1f | %.1f | %.1f | %s |\n", s.family, 100*s.right, 100*s.shuffled, 100*s.prior,
+			otherwise)
 	}
-	fmt.Fprintf(&b, "\nThe language model before: %s. After: %s.\n", knew, knows)
+	fmt.Fprintf(&b, "\nThe language model before: %s. After: %s.\n", before, after)
 	if _, err := io.WriteString(out, b.String()); err != nil {
 		return err
 	}

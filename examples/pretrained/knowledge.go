@@ -40,7 +40,7 @@ var plainQuestions = [][2]string{
 	{"What is the largest ocean on Earth?", "Pacific"},
 }
 
-// speaker is a language model with its way to be asked.
+// speaker is a language model with its tokenizer and chat template.
 type speaker struct {
 	model    llm.Model
 	tok      *tokenizer.Tokenizer

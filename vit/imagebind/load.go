@@ -69,8 +69,7 @@ func stored(w *nn.Weights) []Modality {
 	names := w.Names()
 	return slices.DeleteFunc(slices.Clone(Modalities), func(m Modality) bool {
 		return !slices.ContainsFunc(names, func(n string) bool {
-			return strings.HasPrefix(n,
-				"modality_trunks."+string(m)+".")
+			return strings.HasPrefix(n, "modality_trunks."+string(m)+".")
 		})
 	})
 }

@@ -55,7 +55,7 @@ func run(path string, s shape, n int, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "loaded %.1f MB in %.3f s; %.1f MB were allocated\n", float64(weights)/1e6, took.Seconds(),
 		float64(after.TotalAlloc-before.TotalAlloc)/1e6)
-	if n == 0 {
+	if n < 1 {
 		return nil
 	}
 	var times []time.Time

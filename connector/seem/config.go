@@ -147,6 +147,17 @@ func (c *Config) Validate() error {
 				"the width a multiple of the heads",
 			t.ContextLength, t.VocabSize, t.Width, t.Layers, t.Heads)
 	}
+	for _, f := range []struct {
+		name     string
+		is, most int // far above any real model: a hostile file must not exhaust the memory
+	}{{"DECODER.DEC_LAYERS", d.Layers, 1 << 12}, {"DECODER.NUM_OBJECT_QUERIES", d.Queries, 1 << 16},
+		{"DECODER.QUERY_NUMBER", d.PerPrompt, 1 << 12}, {"DECODER.SPATIAL_MEMORIES", d.Memories, 1 << 16},
+		{"TEXT.CONTEXT_LENGTH", t.ContextLength, 1 << 16}, {"TEXT.VOCAB", t.VocabSize, 1 << 26},
+		{"TEXT.WIDTH", t.Width, 1 << 16}, {"TEXT.LAYERS", t.Layers, 1 << 12}} {
+		if f.is > f.most {
+			return fmt.Errorf("%s is %d, and must be at most %d", f.name, f.is, f.most)
+		}
+	}
 	for i, n := range d.Points {
 		if n < 1 {
 			return fmt.Errorf("DECODER.MAX_SPATIAL_LEN[%d] is %d, and must be at least 1", i, n)

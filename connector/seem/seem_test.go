@@ -188,6 +188,8 @@ func TestBadConfig(t *testing.T) {
 		"MASK_DIM 9 is not DECODER.HIDDEN_DIM 8":        func(c *Config) { c.Encoder.MaskDim = 9 },
 		"DIM_PROJ 4 is not DECODER.HIDDEN_DIM 8":        func(c *Config) { c.DimProj = 4 },
 		"NUM_OBJECT_QUERIES 0":                          func(c *Config) { c.Decoder.Queries = 0 },
+		"DEC_LAYERS is 1099511627776":                   func(c *Config) { c.Decoder.Layers = 1 << 40 },
+		"TEXT.LAYERS is 1099511627776":                  func(c *Config) { c.Text.Layers = 1 << 40 },
 		"MAX_SPATIAL_LEN[1] is 0":                       func(c *Config) { c.Decoder.Points[1] = 0 },
 		"PIXEL_STD is [0 1 1]":                          func(c *Config) { c.Input.Std = [3]float32{0, 1, 1} },
 		"ATTENTION_ARCH.MASKING is not that of SEEM v1": func(c *Config) { c.Architecture = []byte(`{"MASKING":[]}`) },

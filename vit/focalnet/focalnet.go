@@ -36,10 +36,16 @@ func (c Config) Stride() int {
 	return c.StemStride
 }
 
+// What configs may ask for, far above any real model: a hostile file must not exhaust the memory.
+const (
+	maxWidth  = 1 << 16
+	maxBlocks = 1 << 10
+)
+
 // Validate returns an error that names the first field with a value that no backbone can have.
 func (c Config) Validate() error {
-	if c.EmbedDim < 1 {
-		return fmt.Errorf("EMBED_DIM is %d, and must be at least 1", c.EmbedDim)
+	if c.EmbedDim < 1 || c.EmbedDim > maxWidth {
+		return fmt.Errorf("EMBED_DIM is %d, and must be at least 1 and at most %d", c.EmbedDim, maxWidth)
 	}
 	if s := c.Stride(); s < 1 || s > 7 {
 		return fmt.Errorf("gollava_stem_stride is %d, and must be in 1 to 7, the kernel", s)
@@ -48,6 +54,10 @@ func (c Config) Validate() error {
 		if c.Depths[i] < 1 || c.Levels[i] < 1 || c.Windows[i] < 1 || c.Windows[i]%2 == 0 {
 			return fmt.Errorf("stage %d: DEPTHS %d and FOCAL_LEVELS %d must be at least 1, FOCAL_WINDOWS %d odd", i,
 				c.Depths[i], c.Levels[i], c.Windows[i])
+		}
+		if c.Depths[i] > maxBlocks || c.Levels[i] > maxBlocks || c.Windows[i] > maxBlocks {
+			return fmt.Errorf("stage %d: DEPTHS %d, FOCAL_LEVELS %d and FOCAL_WINDOWS %d must be at most %d", i,
+				c.Depths[i], c.Levels[i], c.Windows[i], maxBlocks)
 		}
 	}
 	return nil

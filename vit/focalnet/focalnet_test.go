@@ -65,10 +65,12 @@ func TestBackbone(t *testing.T) {
 func TestValidate(t *testing.T) {
 	require.NoError(t, Large().Validate())
 	for want, change := range map[string]func(*Config){
-		"EMBED_DIM is 0":           func(c *Config) { c.EmbedDim = 0 },
-		"stage 2: DEPTHS 0":        func(c *Config) { c.Depths[2] = 0 },
-		"FOCAL_WINDOWS 4 odd":      func(c *Config) { c.Windows[0] = 4 },
-		"gollava_stem_stride is 8": func(c *Config) { c.StemStride = 8 },
+		"EMBED_DIM is 0":             func(c *Config) { c.EmbedDim = 0 },
+		"stage 2: DEPTHS 0":          func(c *Config) { c.Depths[2] = 0 },
+		"FOCAL_WINDOWS 4 odd":        func(c *Config) { c.Windows[0] = 4 },
+		"EMBED_DIM is 1099511627776": func(c *Config) { c.EmbedDim = 1 << 40 },
+		"DEPTHS 1099511627776":       func(c *Config) { c.Depths[3] = 1 << 40 },
+		"gollava_stem_stride is 8":   func(c *Config) { c.StemStride = 8 },
 	} {
 		c := tiny()
 		change(&c)

@@ -116,10 +116,18 @@ func (c *Config) trunk(m Modality) trunk {
 		IMU:     {c.IMUDim, c.IMUBlocks, c.IMUHeads, c.IMUDropPath}}[m]
 }
 
+// What configs may ask for, far above any real model: a hostile file must not exhaust the memory.
+const (
+	maxWidth      = 1 << 16
+	maxBlocks     = 1 << 12
+	maxSide       = 1 << 14
+	maxVocabulary = 1 << 26
+)
+
 // Validate returns an error that names the first field with a value that no model can have.
 func (c *Config) Validate() error {
-	if c.EmbedDim < 1 {
-		return fmt.Errorf("out_embed_dim is %d, and must be at least 1", c.EmbedDim)
+	if c.EmbedDim < 1 || c.EmbedDim > maxWidth {
+		return fmt.Errorf("out_embed_dim is %d, and must be at least 1 and at most %d", c.EmbedDim, maxWidth)
 	}
 	for _, m := range c.Modalities {
 		if !slices.Contains(Modalities, m) {
@@ -133,6 +141,9 @@ func (c *Config) Validate() error {
 			return fmt.Errorf(
 				"%s_embed_dim %d, %[1]s_num_blocks %[3]d, %[1]s_num_heads %[4]d: all must be at least 1, "+
 					"and the width a multiple of the heads", m, t.dim, t.blocks, t.heads)
+		case t.dim > maxWidth || t.blocks > maxBlocks:
+			return fmt.Errorf("%s_embed_dim %d must be at most %d, and %[1]s_num_blocks %[4]d at most %[5]d", m, t.dim,
+				maxWidth, t.blocks, maxBlocks)
 		case !(t.dropPath >= 0 && t.dropPath < 1):
 			return fmt.Errorf("%s_drop_path is %v, and must be in [0, 1)", m, t.dropPath)
 		}
@@ -158,6 +169,17 @@ func (c *Config) Validate() error {
 	if c.Has(Text) && (c.VocabSize < 1 || c.ContextLength < 1) {
 		return fmt.Errorf("text_vocab_size %d and text_context_length %d must be at least 1", c.VocabSize,
 			c.ContextLength)
+	}
+	for name, sizes := range map[string][]int{"vision_size_patch": c.VisionPatch[:],
+		"depth_size_patch": c.DepthPatch[:], "thermal_size_patch": c.ThermalPatch[:], "audio_mels_frames": c.AudioShape[:],
+		"audio_kernel_stride": c.AudioKernel[:], "imu_channels_samples_kernel": c.IMUShape[:],
+		"text_context_length": {c.ContextLength}} {
+		if slices.Max(sizes) > maxSide {
+			return fmt.Errorf("%s is %v, and must be at most %d", name, sizes, maxSide)
+		}
+	}
+	if c.VocabSize > maxVocabulary {
+		return fmt.Errorf("text_vocab_size is %d, and must be at most %d", c.VocabSize, maxVocabulary)
 	}
 	if !(c.PositionStd >= 0) {
 		return fmt.Errorf("gollava_position_std is %v, and must be at least 0", c.PositionStd)

@@ -156,13 +156,16 @@ func TestBadFiles(t *testing.T) {
 	}
 	for want, change := range map[string]func(*Config){
 		"audio_embed_dim 7, audio_num_blocks 2, audio_num_heads 2": func(c *Config) { c.AudioDim = 7 },
-		"imu_drop_path is 1":                               func(c *Config) { c.IMUDropPath = 1 },
-		"depth_size_patch is [8 0]":                        func(c *Config) { c.DepthPatch[1] = 0 },
-		"audio_kernel_stride [9 2]":                        func(c *Config) { c.AudioKernel[0] = 9 },
-		"imu_channels_samples_kernel is [3 3 4]":           func(c *Config) { c.IMUShape[1] = 3 },
-		"text_vocab_size 0":                                func(c *Config) { c.VocabSize = 0 },
-		`model_type "clip" is not imagebind`:               func(c *Config) { c.ModelType = "clip" },
-		`gollava_modalities: there is no modality "smell"`: func(c *Config) { c.Modalities = []Modality{"smell"} },
+		"vision_num_blocks 1099511627776 at most":                  func(c *Config) { c.VisionBlocks = 1 << 40 },
+		"text_context_length is [1099511627776]":                   func(c *Config) { c.ContextLength = 1 << 40 },
+		"text_vocab_size is 1099511627776":                         func(c *Config) { c.VocabSize = 1 << 40 },
+		"imu_drop_path is 1":                                       func(c *Config) { c.IMUDropPath = 1 },
+		"depth_size_patch is [8 0]":                                func(c *Config) { c.DepthPatch[1] = 0 },
+		"audio_kernel_stride [9 2]":                                func(c *Config) { c.AudioKernel[0] = 9 },
+		"imu_channels_samples_kernel is [3 3 4]":                   func(c *Config) { c.IMUShape[1] = 3 },
+		"text_vocab_size 0":                                        func(c *Config) { c.VocabSize = 0 },
+		`model_type "clip" is not imagebind`:                       func(c *Config) { c.ModelType = "clip" },
+		`gollava_modalities: there is no modality "smell"`:         func(c *Config) { c.Modalities = []Modality{"smell"} },
 	} {
 		c := small()
 		change(&c)

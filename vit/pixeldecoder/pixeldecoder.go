@@ -24,6 +24,12 @@ type Config struct {
 // groups are those of every group norm.
 const groups = 32
 
+// What configs may ask for, far above any real model: a hostile file must not exhaust the memory.
+const (
+	maxWidth  = 1 << 16
+	maxLayers = 1 << 12
+)
+
 // Validate returns an error that names the first field with a value that no decoder can have.
 func (c Config) Validate() error {
 	switch {
@@ -35,6 +41,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf(
 			"MASK_DIM %d and DIM_FEEDFORWARD %d must be at least 1, TRANSFORMER_ENC_LAYERS %d at least 0", c.MaskDim,
 			c.FeedForward, c.Layers)
+	case c.Dim > maxWidth || c.MaskDim > maxWidth || c.FeedForward > maxWidth || c.Layers > maxLayers:
+		return fmt.Errorf("CONVS_DIM %d, MASK_DIM %d and DIM_FEEDFORWARD %d must be at most %d, "+
+			"TRANSFORMER_ENC_LAYERS %d at most %d", c.Dim, c.MaskDim, c.FeedForward, maxWidth, c.Layers, maxLayers)
 	}
 	return nil
 }

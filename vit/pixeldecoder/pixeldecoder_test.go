@@ -58,7 +58,8 @@ func TestValidate(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"CONVS_DIM is 33": func(c *Config) { c.Dim = 33 },
 		"NHEADS is 3":     func(c *Config) { c.Heads = 3 },
-		"MASK_DIM 0":      func(c *Config) { c.MaskDim = 0 },
+		"TRANSFORMER_ENC_LAYERS 1099511627776 at most": func(c *Config) { c.Layers = 1 << 40 },
+		"MASK_DIM 0": func(c *Config) { c.MaskDim = 0 },
 	} {
 		c := tiny()
 		change(&c)

@@ -120,13 +120,21 @@ func ReadConfig(dir string) (c Config, err error) {
 	return c, err
 }
 
-// maxWidth is far above any real model's: a hostile file must not exhaust the memory.
-const maxWidth = 1 << 16
+// What configs may ask for, far above any real model: a hostile file must not exhaust the memory.
+const (
+	maxWidth  = 1 << 16
+	maxLevels = 16 // the sides of images are multiples of 2^(levels−1)
+	maxLayers = 256
+)
 
 func inRange(field string, least int, values ...int) error {
+	return within(field, least, maxWidth, values...)
+}
+
+func within(field string, least, most int, values ...int) error {
 	for _, v := range values {
-		if v < least || v > maxWidth {
-			return fmt.Errorf("%s %d is outside [%d, %d]", field, v, least, maxWidth)
+		if v < least || v > most {
+			return fmt.Errorf("%s %d is outside [%d, %d]", field, v, least, most)
 		}
 	}
 	return nil
@@ -147,9 +155,10 @@ func (c *Config) Validate() error {
 	n := len(c.BlockOutChannels)
 	err := firstError(inRange("sample_size", 0, c.SampleSize), inRange("in_channels", 1, c.InChannels),
 		inRange("out_channels", 1, c.OutChannels),
-		inRange("block_out_channels: number of levels", 1, n), inRange("block_out_channels", 1, c.BlockOutChannels...),
-		inRange("layers_per_block", 1, c.LayersPerBlock...),
-		inRange("transformer_layers_per_block", 1, c.TransformerLayers...),
+		within("block_out_channels: number of levels", 1, maxLevels, n),
+		inRange("block_out_channels", 1, c.BlockOutChannels...),
+		within("layers_per_block", 1, maxLayers, c.LayersPerBlock...),
+		within("transformer_layers_per_block", 1, maxLayers, c.TransformerLayers...),
 		inRange("attention_head_dim", 1, c.Heads...), inRange("cross_attention_dim", 1, c.CrossAttentionDim),
 		inRange("norm_num_groups", 1, c.NormNumGroups), inRange("downsample_padding", 0, c.DownsamplePadding))
 	switch {

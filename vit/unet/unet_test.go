@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -139,6 +140,7 @@ func TestBadConfigs(t *testing.T) {
 		`{"attention_type": "gated-keypoint"}`:                `attention_type "gated-keypoint" is not supported`,
 		`{"class_embed_type": "timestep"}`:                    `class_embed_type "timestep" is not supported`,
 		`{"act_fn": "gelu"}`:                                  `act_fn "gelu" is not supported`,
+		`{"layers_per_block": 60000}`:                         "layers_per_block 60000 is outside [1, 256]",
 		`{"layers_per_block": [1, 2]}`:                        "layers_per_block has 2 numbers for 4 levels",
 		`{"layers_per_block": []}`:                            "layers_per_block has 0 numbers",
 		`{"in_channels": 0}`:                                  "in_channels 0 is outside [1, 65536]",
@@ -162,6 +164,10 @@ func TestBadConfigs(t *testing.T) {
 		var c VAEConfig
 		require.ErrorContains(t, json.Unmarshal([]byte(text), &c), want, text)
 	}
+	c := StableDiffusionVAE() // the factor of 65 levels would be no number of pixels
+	c.BlockOutChannels = slices.Repeat([]int{32}, 65)
+	c.DownBlockTypes, c.UpBlockTypes = slices.Repeat([]string{vaeDown}, 65), slices.Repeat([]string{vaeUp}, 65)
+	require.ErrorContains(t, c.Validate(), "number of levels 65 is outside [1, 16]")
 	_, err := Load(t.TempDir(), nn.LoadOptions{})
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -77,8 +77,10 @@ func (c *VAEConfig) Validate() error {
 	n := len(c.BlockOutChannels)
 	if err := firstError(inRange("sample_size", 0, c.SampleSize), inRange("in_channels", 1, c.InChannels),
 		inRange("out_channels", 1, c.OutChannels),
-		inRange("latent_channels", 1, c.LatentChannels), inRange("block_out_channels: number of levels", 1, n),
-		inRange("block_out_channels", 1, c.BlockOutChannels...), inRange("layers_per_block", 1, c.LayersPerBlock),
+		inRange("latent_channels", 1, c.LatentChannels),
+		within("block_out_channels: number of levels", 1, maxLevels, n),
+		inRange("block_out_channels", 1, c.BlockOutChannels...),
+		within("layers_per_block", 1, maxLayers, c.LayersPerBlock),
 		inRange("norm_num_groups", 1, c.NormNumGroups)); err != nil {
 		return err
 	}

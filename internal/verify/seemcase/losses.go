@@ -3,6 +3,7 @@ package seemcase
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 
 	"github.com/gollava/gollava/connector/seem"
 	"github.com/gollava/gollava/internal/verify"
@@ -65,15 +66,19 @@ func (c lossCase) losses(e *verify.Report) error {
 		return e.Err
 	}
 	side := 4 * p["pred_masks"].Dim(2) // masks are predicted for every fourth pixel
-	for _, at := range boxes.IntData() {
-		if at < 0 || int(at) > side {
-			return fmt.Errorf("in.gt_boxes: %d lies outside of pictures of %d×%[2]d", at, side)
-		}
+	B := p["pred_masks"].Dim(0)
+	if len(counts) != B || len(labels) != B || texts.Dim(0) != B || len(c.Grounding) != B {
+		return fmt.Errorf("%d in.gt_count, %d in.gt_labels, %d in.grounding_class_embs and %d grounding "+
+			"for a batch of %d",
+			len(counts), len(labels), texts.Dim(0), len(c.Grounding), B)
 	}
 	var objects, first []*tensor.Tensor
 	var classes [][]int
 	var phrases []seem.Phrases
 	for b, n := range counts {
+		if n < 0 || int(n) > len(labels[b]) {
+			return fmt.Errorf("in.gt_count: %d of picture %d, which has %d labels", n, b, len(labels[b]))
+		}
 		all := rectangles(boxes, b, int(n), side)
 		objects, first = append(objects, all), append(first, rectangles(boxes, b, texts.Dim(1), side))
 		var of []int
@@ -113,12 +118,20 @@ func (c lossCase) losses(e *verify.Report) error {
 	return nil
 }
 
-// rectangles are the masks of a picture's first n boxes (top, left, bottom, right): [n, side, side].
+// rectangles are the masks of a picture's first n boxes (top, left, bottom, right): [n, side, side]. boxes are
+// [B, N, 4]. It panics if there are fewer, or some lie outside of the picture.
 func rectangles(boxes *tensor.Tensor, b, n, side int) *tensor.Tensor {
+	s := boxes.Shape()
+	if len(s) != 3 || b >= s[0] || n > s[1] || s[2] != 4 {
+		tensor.Fail("in.gt_boxes", "%v: needs %d boxes of picture %d", s, n, b)
+	}
 	t := tensor.New(n, side, side)
-	per := boxes.Dim(1)
+	per := s[1]
 	for i := range n {
 		box := boxes.IntData()[(b*per+i)*4:][:4]
+		if slices.Min(box) < 0 || int(slices.Max(box)) > side {
+			tensor.Fail("in.gt_boxes", "%v lies outside of pictures of %d×%[2]d", box, side)
+		}
 		for y := box[0]; y < box[2]; y++ {
 			for x := box[1]; x < box[3]; x++ {
 				t.Data()[(i*side+int(y))*side+int(x)] = 1

@@ -145,6 +145,10 @@ func (k *check) gradients(out map[string]*tensor.Tensor) error {
 // join puts the real words of each picture's phrases behind each other.
 func join(states *tensor.Tensor, mask [][]int32, B int) seem.Words {
 	n, T, E := states.Dims3()
+	if n == 0 || n%B != 0 || len(mask) != n || len(mask[0]) != T {
+		tensor.Fail("in.grounding_attention_mask", "%d rows for %d phrases of %d tokens on %d pictures",
+			len(mask), n, T, B)
+	}
 	rows, lengths, most := make([][]int32, B), make([]int32, B), 0
 	for i, m := range mask {
 		b := i / (n / B)

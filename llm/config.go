@@ -118,6 +118,9 @@ func (c Config) MarshalJSON() ([]byte, error) {
 // maxMatrix is far above the elements of any real weight.
 const maxMatrix = 1 << 40
 
+// maxExperts is far above the experts of all layers of any real model.
+const maxExperts = 1 << 17
+
 // Validate fills what follows from other fields and returns an error that names the first field that is missing or
 // wrong.
 func (c *Config) Validate() error {
@@ -150,6 +153,9 @@ func (c *Config) Validate() error {
 	if err := c.Experts.validate(); err != nil {
 		return err
 	}
+	if n := c.Experts.Count; n > 0 && c.NumHiddenLayers > maxExperts/n {
+		return fmt.Errorf("num_experts %d in each of %d layers are more than any model's", n, c.NumHiddenLayers)
+	}
 	for name, v := range map[string]float64{"attn_logit_softcapping": c.AttentionCap,
 		"final_logit_softcapping":                c.LogitCap,
 		"query_pre_attn_scalar or softmax_scale": c.SoftmaxScale} {
@@ -166,7 +172,8 @@ func (c *Config) Validate() error {
 	if c.HeadDim < 0 || c.NumAttentionHeads%c.NumKeyValueHeads != 0 {
 		return fmt.Errorf("num_attention_heads %d is no multiple of num_key_value_heads %d", c.NumAttentionHeads, c.NumKeyValueHeads)
 	}
-	widest := max(c.VocabSize, c.IntermediateSize, c.NumAttentionHeads*c.HeadDim)
+	widest := max(c.VocabSize, c.IntermediateSize, c.NumAttentionHeads*c.HeadDim, c.Experts.Width,
+		c.Experts.SharedWidth)
 	if widest > maxMatrix/c.HiddenSize {
 		return fmt.Errorf("a matrix of %d × %d (hidden_size) is larger than any model's", widest, c.HiddenSize)
 	}

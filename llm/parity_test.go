@@ -183,6 +183,7 @@ func TestConfigFaultsNameTheField(t *testing.T) {
 		`"model_type": "mixtral", "num_experts_per_tok": 9`:          `num_experts_per_tok 9 of 8 experts`,
 		`"model_type": "qwen2_moe", "moe_intermediate_size": 0`:      `moe_intermediate_size 0 is missing or out of range`,
 		`"model_type": "qwen2_moe", "decoder_sparse_step": 0`:        `decoder_sparse_step 0`,
+		`"model_type": "mixtral", "num_local_experts": 65536, "num_hidden_layers": 16000`:                `more than any model's`,
 		`"model_type": "mpt", "d_model": 8, "n_heads": 2, "n_layers": 1, "attn_config": {"qk_ln": true}`: `attn_config.qk_ln true is not supported`,
 		`"model_type": "mpt", "d_model": 8, "n_heads": 2, "n_layers": 1, "no_bias": false`:               `no_bias false is not supported`,
 	} {

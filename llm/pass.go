@@ -96,8 +96,8 @@ func NewPass(in Input, c PassConfig) *Pass {
 		name string
 		x    []int32
 		n    int
-	}{{"Positions", in.Positions, p.rows * p.T}, {"Start", in.Start, p.rows}, {"End", in.End, p.rows}, {"Prefix",
-		in.Prefix, p.rows}} {
+	}{{"Positions", in.Positions, p.rows * p.T}, {"Start", in.Start, p.rows}, {"End", in.End, p.rows},
+		{"Prefix", in.Prefix, p.rows}} {
 		if f.x != nil && len(f.x) != f.n {
 			tensor.Fail("Hidden", "%s has length %d, but embeds %v need %d", f.name, len(f.x), in.Embeds.Shape(), f.n)
 		}
@@ -284,8 +284,8 @@ func (p *Pass) AttendBiased(q, k, v *tensor.Tensor, bias func(T, keys int) *tens
 // AttendContext is cross-attention of queries [B, T, H, D] over the states of the pass's context: [B, T, H·D].
 // project maps the states [B, S, ·] to keys and values [B, S, G, D]; with a cache it is called once for each sequence
 // and layer. It panics if there is no context.
-func (p *Pass) AttendContext(q *tensor.Tensor, project func(states *tensor.Tensor) (k,
-	v *tensor.Tensor)) *tensor.Tensor {
+func (p *Pass) AttendContext(q *tensor.Tensor,
+	project func(states *tensor.Tensor) (k, v *tensor.Tensor)) *tensor.Tensor {
 	x := p.in.Context
 	if x == nil {
 		tensor.Fail("AttendContext", "the pass has no context: set Input.Context")
@@ -293,8 +293,8 @@ func (p *Pass) AttendContext(q *tensor.Tensor, project func(states *tensor.Tenso
 	B, T, H, D := q.Dims4()
 	if p.in.Cache == nil {
 		k, v := project(x.States)
-		return tensor.Attention(q, k, v, tensor.AttentionConfig{Scale: p.c.Scale, From: x.From, To: x.To}).Reshape(B,
-			T, H*D)
+		return tensor.Attention(q, k, v, tensor.AttentionConfig{Scale: p.c.Scale, From: x.From, To: x.To}).
+			Reshape(B, T, H*D)
 	}
 	var ks, vs *tensor.Tensor
 	return p.perRow(q, func(b, from, to int, q *tensor.Tensor) *tensor.Tensor {

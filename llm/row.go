@@ -88,8 +88,8 @@ func newRows(m Model, p Prompts, o Options) ([]*row, error) {
 		}
 		r.context = p.Context.row(b, B, int(start[b]))
 		r.choice = choice{Sampling: o.Sampling, eos: o.EOS, forcedBOS: o.ForcedBOS, forcedEOS: o.ForcedEOS,
-			minLength: o.MinLength,
-			minNew:    o.MinNewTokens, maxNew: o.MaxNewTokens, prompt: r.fresh.Dim(1), allow: o.Allow}
+			minLength: o.MinLength, minNew: o.MinNewTokens, maxNew: o.MaxNewTokens, prompt: r.fresh.Dim(1),
+			allow: o.Allow}
 		rows[b] = r
 	}
 	longest := 0

@@ -41,6 +41,9 @@ func (c T5Config) validate() error {
 			return fmt.Errorf("%s %d is missing or out of range", name, n)
 		}
 	}
+	if c.DecoderLayers > 1<<14 {
+		return fmt.Errorf("num_decoder_layers %d is out of range", c.DecoderLayers)
+	}
 	if c.Buckets < 4 || c.MaxDistance <= c.Buckets/2 {
 		return fmt.Errorf("relative_attention_num_buckets %d and relative_attention_max_distance %d do not fit",
 			c.Buckets, c.MaxDistance)

@@ -187,9 +187,8 @@ func (c *Config) mmprojProjector(k *gguf.Keys) {
 // llama.cpp do.
 func (c *Config) mmprojTiles(k *gguf.Keys) {
 	const key = clipVision + "image_grid_pinpoints"
-	aspect, merge, points := k.Text(clipVision+"image_aspect_ratio"), k.Text(
-		clipVision+"mm_patch_merge_type",
-	), k.Ints(key)
+	aspect, points := k.Text(clipVision+"image_aspect_ratio"), k.Ints(key)
+	merge := k.Text(clipVision + "mm_patch_merge_type")
 	tiles := anyresMax.FindStringSubmatch(aspect)
 	switch {
 	case aspect == "square" || aspect == "pad":

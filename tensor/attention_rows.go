@@ -59,8 +59,7 @@ func (t *Tensor) OverwriteRow(to int, src *Tensor, b, from, end int) {
 	t.want(op, Float32)
 	src.want(op, Float32)
 	ok := len(t.shape) > 1 && len(src.shape) == len(t.shape) && t.shape[0] == 1 && b >= 0 && b < src.shape[0] &&
-		from >= 0 &&
-		from <= end && end <= src.shape[1] && to >= 0 && to+end-from <= t.shape[1]
+		from >= 0 && from <= end && end <= src.shape[1] && to >= 0 && to+end-from <= t.shape[1]
 	for i := 2; ok && i < len(t.shape); i++ {
 		ok = src.shape[i] == t.shape[i]
 	}

@@ -202,7 +202,7 @@ func odds(sim *tensor.Tensor) [][]float64 {
 	return rows
 }
 
-// smoothed is the cross-entropy of logits [N, V] against targets that are 1 − ε at the label and ε/V everywhere more,
+// smoothed is the cross-entropy of logits [N, V] against targets that are ε/V everywhere, and 1 − ε more at the label,
 // as torch.nn.functional.cross_entropy with label_smoothing ε.
 func smoothed(logits, labels *tensor.Tensor) *tensor.Tensor {
 	right := tensor.CrossEntropy(logits, labels).Scale(1 - LabelSmoothing)

@@ -141,18 +141,19 @@ func method(v Value, name string) Value {
 	case *List:
 		switch name {
 		case "count":
-			return function(func(_ *state, args []Value, _ map[string]Value) Value {
+			return function(func(s *state, args []Value, _ map[string]Value) Value {
 				n := 0
 				for _, x := range v.Items {
-					if equal(x, argument(args, nil, 0, "", nil)) {
+					if s.equal(x, argument(args, nil, 0, "", nil)) {
 						n++
 					}
 				}
 				return n
 			})
 		case "index":
-			return function(func(_ *state, args []Value, _ map[string]Value) Value {
-				i := slices.IndexFunc(v.Items, func(x Value) bool { return equal(x, argument(args, nil, 0, "", nil)) })
+			return function(func(s *state, args []Value, _ map[string]Value) Value {
+				wanted := argument(args, nil, 0, "", nil)
+				i := slices.IndexFunc(v.Items, func(x Value) bool { return s.equal(x, wanted) })
 				if i < 0 {
 					fail("index: the list has no such item")
 				}
@@ -362,11 +363,11 @@ func folding(by func(Value) Value, sensitive bool) func(Value) Value {
 }
 
 // sorted orders values, strings without regard to case unless sensitive.
-func sorted(items []Value, by func(Value) Value, sensitive, reverse bool) []Value {
+func sorted(s *state, items []Value, by func(Value) Value, sensitive, reverse bool) []Value {
 	fold := folding(by, sensitive)
 	out := slices.Clone(items)
 	slices.SortStableFunc(out, func(a, b Value) int {
-		c := compare(fold(a), fold(b))
+		c := s.compare(fold(a), fold(b))
 		return cmp.Compare(c*map[bool]int{true: -1, false: 1}[reverse], 0)
 	})
 	return out

@@ -66,14 +66,14 @@ var filters = map[string]filter{
 		if name := argument(args, named, 3, "attribute", nil); name != nil {
 			by = path(s, name)
 		}
-		return &List{Items: sorted(iterate(s, args[0]), by, truth(argument(args, named, 2, "case_sensitive", false)),
+		return &List{Items: sorted(s, iterate(s, args[0]), by, truth(argument(args, named, 2, "case_sensitive", false)),
 			truth(argument(args, named, 1, "reverse", false)))}
 	},
 	"unique": func(s *state, args []Value, named map[string]Value) Value {
 		var out []Value
 		fold := folding(nil, truth(argument(args, named, 1, "case_sensitive", false)))
 		for _, v := range iterate(s, args[0]) {
-			if !slices.ContainsFunc(out, func(x Value) bool { s.step(); return equal(fold(x), fold(v)) }) {
+			if !slices.ContainsFunc(out, func(x Value) bool { return s.equal(fold(x), fold(v)) }) {
 				out = append(out, v)
 			}
 		}
@@ -99,6 +99,7 @@ var filters = map[string]filter{
 			by = 1
 		}
 		return &List{Items: sorted(
+			s,
 			f(s, nil, nil).(*List).Items,
 			func(v Value) Value { return v.(*List).Items[by] },
 			truth(
@@ -129,10 +130,10 @@ var filters = map[string]filter{
 		return sum
 	},
 	"min": func(s *state, args []Value, _ map[string]Value) Value {
-		return at(sorted(iterate(s, args[0]), nil, false, false), 0)
+		return at(sorted(s, iterate(s, args[0]), nil, false, false), 0)
 	},
 	"max": func(s *state, args []Value, _ map[string]Value) Value {
-		return at(sorted(iterate(s, args[0]), nil, false, true), 0)
+		return at(sorted(s, iterate(s, args[0]), nil, false, true), 0)
 	},
 }
 

@@ -171,3 +171,14 @@ func FuzzRender(f *testing.F) {
 		}
 	})
 }
+
+// Lists that share their parts are compared within the limit of steps, however many leaves they seem to have.
+func TestSharedParts(t *testing.T) {
+	for _, question := range []string{"n.a == n.b", "n.a < n.b", "n.a in [n.b]", "[n.a].index(n.b)"} {
+		p, err := jinja.Parse("{% set n = namespace(a=[1], b=[1]) %}{% for i in range(60) %}{% set n.a = [n.a, n.a] %}" +
+			"{% set n.b = [n.b, n.b] %}{% endfor %}{{ " + question + " }}")
+		require.NoError(t, err)
+		_, err = p.Render(nil)
+		require.ErrorContains(t, err, "steps", question)
+	}
+}

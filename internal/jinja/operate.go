@@ -11,15 +11,15 @@ import (
 func relation(s *state, op string, a, b Value) bool {
 	switch op {
 	case "==":
-		return equal(a, b)
+		return s.equal(a, b)
 	case "!=":
-		return !equal(a, b)
+		return !s.equal(a, b)
 	case "in":
 		return contains(s, b, a)
 	case "not in":
 		return !contains(s, b, a)
 	}
-	c := compare(a, b)
+	c := s.compare(a, b)
 	return op[0] == '<' && c < 0 || op[0] == '>' && c > 0 || len(op) == 2 && c == 0
 }
 
@@ -38,7 +38,7 @@ func contains(s *state, v, x Value) bool {
 	case namespace:
 		return contains(s, v.Dict, x)
 	}
-	return slices.ContainsFunc(iterate(s, v), func(y Value) bool { return equal(x, y) })
+	return slices.ContainsFunc(iterate(s, v), func(y Value) bool { return s.equal(x, y) })
 }
 
 func arithmetic(s *state, op string, a, b Value) Value {
@@ -286,9 +286,9 @@ func (l *loop) attribute(s *state, name string) Value {
 			return args[l.at%len(args)]
 		})
 	case "changed":
-		return function(func(_ *state, args []Value, _ map[string]Value) Value {
+		return function(func(s *state, args []Value, _ map[string]Value) Value {
 			now := &List{Items: args}
-			same := l.last != nil && equal(l.last, now)
+			same := l.last != nil && s.equal(l.last, now)
 			l.last = now
 			return !same
 		})

@@ -197,7 +197,8 @@ func number(v Value) (x float64, whole, ok bool) {
 	return 0, false, false
 }
 
-func equal(a, b Value) bool {
+func (r *run) equal(a, b Value) bool {
+	r.step() // lists may share parts, and look far larger than they are
 	x, _, isX := number(a)
 	y, _, isY := number(b)
 	if isX || isY {
@@ -214,16 +215,17 @@ func equal(a, b Value) bool {
 		return ok && a.S == t.S
 	case *List:
 		l, ok := b.(*List)
-		return ok && slices.EqualFunc(a.Items, l.Items, equal)
+		return ok && slices.EqualFunc(a.Items, l.Items, r.equal)
 	case *Dict:
 		d, ok := b.(*Dict)
-		return ok && maps.EqualFunc(a.values, d.values, equal)
+		return ok && maps.EqualFunc(a.values, d.values, r.equal)
 	}
 	return false
 }
 
 // compare orders numbers, texts and lists.
-func compare(a, b Value) int {
+func (r *run) compare(a, b Value) int {
+	r.step()
 	x, _, isX := number(a)
 	y, _, isY := number(b)
 	if isX && isY {
@@ -242,7 +244,7 @@ func compare(a, b Value) int {
 	}
 	if s, ok := a.(*List); ok {
 		if t, ok := b.(*List); ok {
-			return slices.CompareFunc(s.Items, t.Items, compare)
+			return slices.CompareFunc(s.Items, t.Items, r.compare)
 		}
 	}
 	fail("%s and %s cannot be compared", kind(a), kind(b))

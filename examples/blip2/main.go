@@ -183,9 +183,8 @@ func (l *lesson) clip() vit.CLIPConfig {
 
 func (l *lesson) language() llm.Config {
 	return llm.Config{ModelType: "llama", VocabSize: len(l.words), HiddenSize: 64, IntermediateSize: 160,
-		NumHiddenLayers:   2,
-		NumAttentionHeads: 4, NumKeyValueHeads: 4, MaxPositionEmbeddings: 64, NormEps: 1e-5, HiddenAct: "silu",
-		RoPE: nn.RoPEConfig{Type: "default", Theta: 1e4}, BOS: 1, EOS: []int{2}, InitStd: 0.05}
+		NumHiddenLayers: 2, NumAttentionHeads: 4, NumKeyValueHeads: 4, MaxPositionEmbeddings: 64, NormEps: 1e-5,
+		HiddenAct: "silu", RoPE: nn.RoPEConfig{Type: "default", Theta: 1e4}, BOS: 1, EOS: []int{2}, InitStd: 0.05}
 }
 
 // config is the Q-Former's, in which every layer looks at the picture, between vision and the language model given.

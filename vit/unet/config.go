@@ -1,6 +1,7 @@
 package unet
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
@@ -140,20 +141,10 @@ func within(field string, least, most int, values ...int) error {
 	return nil
 }
 
-// firstError returns the first that is not nil.
-func firstError(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Validate returns an error that names the first field that is wrong.
 func (c *Config) Validate() error {
 	n := len(c.BlockOutChannels)
-	err := firstError(inRange("sample_size", 0, c.SampleSize), inRange("in_channels", 1, c.InChannels),
+	err := cmp.Or(inRange("sample_size", 0, c.SampleSize), inRange("in_channels", 1, c.InChannels),
 		inRange("out_channels", 1, c.OutChannels),
 		within("block_out_channels: number of levels", 1, maxLevels, n),
 		inRange("block_out_channels", 1, c.BlockOutChannels...),

@@ -1,6 +1,7 @@
 package unet
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -75,7 +76,7 @@ func ReadVAEConfig(dir string) (c VAEConfig, err error) {
 // Validate returns an error that names the first field that is wrong.
 func (c *VAEConfig) Validate() error {
 	n := len(c.BlockOutChannels)
-	if err := firstError(inRange("sample_size", 0, c.SampleSize), inRange("in_channels", 1, c.InChannels),
+	if err := cmp.Or(inRange("sample_size", 0, c.SampleSize), inRange("in_channels", 1, c.InChannels),
 		inRange("out_channels", 1, c.OutChannels),
 		inRange("latent_channels", 1, c.LatentChannels),
 		within("block_out_channels: number of levels", 1, maxLevels, n),

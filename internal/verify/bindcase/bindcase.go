@@ -45,7 +45,11 @@ func towers(r *verify.Report, m *imagebind.Model) error {
 		z[kind] = m.Encode(kind, x)
 		r.Output(string(kind), z[kind])
 	}
-	if video := r.Tensor("in.video"); video != nil {
+	if r.Has("out.video") {
+		video := r.Tensor("in.video")
+		if video == nil {
+			return r.Err
+		}
 		r.Output("video", m.Encode(imagebind.Vision, video))
 	}
 	for _, kind := range m.Has() {

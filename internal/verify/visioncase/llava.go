@@ -93,6 +93,9 @@ func (k *check) batch(in string, p pictures) (connector.Batch, error) {
 	if k.Err != nil {
 		return b, k.Err
 	}
+	if b.IDs.Rank() != 2 || len(b.Mask) != b.IDs.Len() {
+		return b, fmt.Errorf("%sattention_mask has %d values for input_ids %v", in, len(b.Mask), b.IDs.Shape())
+	}
 	if k.Image != nil { // the original layout has no token of its own for features
 		for i, id := range b.IDs.IntData() {
 			if id == *k.Image {

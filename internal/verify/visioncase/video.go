@@ -22,6 +22,9 @@ func media(k *check) error {
 	if err != nil {
 		return err
 	}
+	if _, ok := m.Connector.(connector.MediaConnector); !ok {
+		return fmt.Errorf("%s: the model takes no videos or several images", k.dir)
+	}
 	in, err := k.batchOf(m, "in.")
 	if err != nil {
 		return err

@@ -35,8 +35,8 @@ func (l *listener) Forward(x *tensor.Tensor) *tensor.Tensor {
 // weights for every token of the answer. x [1, T, C] are prompt and answer, embedded; places are the positions of image
 // tokens among them, and the answer begins at position from, so that its first token is chosen by position from−1. The
 // fused attention keeps no weights: they are computed again from queries and keys, softmax(q·k/√D), on layers that
-// share m's weights, so that others may use m meanwhile. A language model of another kind than [llm.Llama] is an
-// error.
+// share m's weights, so that others may use m meanwhile. A language model of another kind than [llm.Llama] is an error,
+// and one whose attention has a scale or a cap of its own, or a window shorter than T.
 func (m *VLM) Gaze(x *tensor.Tensor, places []int32, from int) (g Gaze, err error) {
 	language, ok := m.Language.(*llm.Llama)
 	if !ok {
@@ -54,6 +54,10 @@ func (m *VLM) Gaze(x *tensor.Tensor, places []int32, from int) (g Gaze, err erro
 		block.Attention.QueryNorm, block.Attention.KeyNorm = q, k
 	}
 	T := x.Dim(1)
+	if c := language.Config(); c.SoftmaxScale != 0 || c.AttentionCap != 0 || c.SlidingWindow > 0 && c.SlidingWindow < T {
+		return g, fmt.Errorf("gaze: attention with a scale, a cap or a window of its own (%v, %v, %d) is not supported",
+			c.SoftmaxScale, c.AttentionCap, c.SlidingWindow)
+	}
 	if len(places) == 0 || from < 1 || from > T {
 		return g, fmt.Errorf("gaze: %d image tokens, an answer from position %d of %d", len(places), from, T)
 	}

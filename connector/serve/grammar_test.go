@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -125,4 +126,17 @@ func FuzzSchema(f *testing.F) {
 			require.True(t, json.Valid([]byte(text)), "%s accepts %q, which is not JSON", schema, text)
 		}
 	})
+}
+
+// A small request cannot ask for a grammar of gigabytes.
+func TestSchemaLengths(t *testing.T) {
+	schema := func(n int) []byte {
+		one := strings.Repeat(`{"type": "string", "maxLength": 1000}, `, n)
+		return []byte(`{"anyOf": [` + one + `{"type": "null"}]}`)
+	}
+	_, p := schemaGrammar("format", schema(60))
+	require.Nil(t, p)
+	_, p = schemaGrammar("format", schema(70))
+	require.NotNil(t, p)
+	require.Contains(t, p.message, "add up to more than 65536")
 }

@@ -66,7 +66,12 @@ type compiler struct {
 	root  any
 	refs  map[string]*node
 	nodes int
+
+	counted int // sum of all minLength, maxLength, minItems and maxItems
 }
+
+// maxCounted bounds that sum: each unit becomes nodes of the grammar.
+const maxCounted = 1 << 16
 
 func (c *compiler) fault(path, format string, args ...any) *problem {
 	return invalid(c.field, "%s: %s", "#"+path, fmt.Sprintf(format, args...))
@@ -216,6 +221,9 @@ func (c *compiler) count(path string, m map[string]any, key string, none int) (i
 	n, err := number.Int64()
 	if err != nil || n < 0 || n > 1000 {
 		return 0, c.fault(path+"/"+key, "must be a whole number from 0 to 1000")
+	}
+	if c.counted += int(n); c.counted > maxCounted {
+		return 0, c.fault(path+"/"+key, "the lengths of the schema add up to more than %d", maxCounted)
 	}
 	return int(n), nil
 }

@@ -120,7 +120,7 @@ func TestAttentionRows(t *testing.T) {
 				tensor.AttentionConfig{})
 		},
 		"is not recorded": func() {
-			tensor.AttentionRows(q.Param(), []*tensor.Tensor{k}, []*tensor.Tensor{k},
+			tensor.AttentionRows(tensor.New(1, 2, 2, 4).Param(), []*tensor.Tensor{k}, []*tensor.Tensor{k},
 				[]int{5}, tensor.AttentionConfig{})
 		},
 		"do not fit at 4": func() { k.OverwriteRow(4, tensor.New(2, 3, 2, 4), 1, 0, 2) },

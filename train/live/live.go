@@ -43,6 +43,7 @@ type Config struct {
 // Page is an http.Handler with a run's page. It is safe for concurrent use.
 type Page struct {
 	config Config
+	past   bool // the run is over, or another process's: its files say all
 
 	mu      sync.Mutex
 	begun   bool  // the past was read
@@ -66,6 +67,7 @@ func New(c Config) *Page { return &Page{config: c, changed: make(chan struct{})}
 func Open(c Config) (*Page, error) {
 	c.Control = nil
 	p := New(c)
+	p.past = true
 	return p, p.read()
 }
 
@@ -91,27 +93,32 @@ func (p *Page) announce() {
 	p.changed = make(chan struct{})
 }
 
-// read reads the files of a run that is not observed.
+// read reads the files of a run that is not observed, or not yet: then there may be none.
 func (p *Page) read() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.begun {
 		return nil
 	}
-	p.rows, p.steps, p.next = nil, 0, 0
-	return p.load()
+	err := p.load()
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	case p.past:
+		return fmt.Errorf("live: %s holds no %s: is it the folder of a run?", p.config.Dir, metricsFile)
+	}
+	return nil
 }
 
-// load adds the events of the run's file. A last line that is cut off, or a line that is no event, is left out.
+// load reads the events of the run's file, in place of what there was. A last line that is cut off, or a line that is no
+// event, is left out.
 func (p *Page) load() error {
+	p.rows, p.steps, p.next = nil, 0, 0
 	name := filepath.Join(p.config.Dir, metricsFile)
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		name = filepath.Join(p.config.Dir, checkpoints, metricsFile)
 		f, err = os.Open(name)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("live: %s holds no %s: is it the folder of a run?", p.config.Dir, metricsFile)
 	}
 	if err != nil {
 		return fmt.Errorf("live: %w", err)

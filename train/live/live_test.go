@@ -92,14 +92,14 @@ func TestRun(t *testing.T) {
 	h := httptest.NewServer(page)
 	defer func() { h.CloseClientConnections(); h.Close() }()
 	m := &line{A: tensor.New(1, 1).Param()}
+	r := open(t, h.URL, "") // before the run has a file
+	require.Equal(t, map[string]any{"name": "my run", "live": true}, r.next())
 	ended := make(chan error, 1)
 	go func() {
 		_, err := train.Run(t.Context(), m, train.Options{Dir: dir, Observe: page.Observe, Control: control},
 			stage(5000, 2*time.Millisecond))
 		ended <- err
 	}()
-	r := open(t, h.URL, "")
-	require.Equal(t, map[string]any{"name": "my run", "live": true}, r.next())
 	post := func(path string) int {
 		r, err := http.Post(h.URL+path, "application/json", strings.NewReader("{}"))
 		require.NoError(t, err)

@@ -99,7 +99,7 @@ func TestEngineEqualsAlone(t *testing.T) {
 				require.NoError(t, errs[i])
 				require.Equal(t, want[i], got[i], "request %d", i)
 			}
-			require.Eventually(t, func() bool { return e.Stats() == llm.EngineStats{} }, 5*time.Second,
+			require.Eventually(t, func() bool { return e.Stats() == llm.EngineStats{} }, time.Minute,
 				time.Millisecond)
 		})
 	}
@@ -154,7 +154,7 @@ func TestEngineCancellation(t *testing.T) {
 	require.ErrorContains(t, err, "full")
 	wait.Wait()
 	require.Equal(t, want, got)
-	require.Eventually(t, func() bool { return e.Stats() == llm.EngineStats{} }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return e.Stats() == llm.EngineStats{} }, time.Minute, time.Millisecond)
 	require.Less(t, len(m.passed), 3*200)
 	e.Close()
 	_, err = e.Generate(t.Context(), r)

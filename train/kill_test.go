@@ -101,7 +101,7 @@ func TestSignals(t *testing.T) {
 		require.Eventually(t, func() bool {
 			b, err := os.ReadFile(filepath.Join(dir, "metrics.jsonl"))
 			return err == nil && bytes.Contains(b, []byte(`"step"`))
-		}, 10*time.Second, time.Millisecond)
+		}, time.Minute, time.Millisecond)
 		require.NoError(t, c.Process.Signal(sig))
 		require.Error(t, c.Wait())
 		require.Equal(t, code, c.ProcessState.ExitCode(), "%s", &out)

@@ -19,9 +19,9 @@ import (
 // TestTimeout: a rank that others wait for in vain is named, and each rank has a log.
 func TestTimeout(t *testing.T) {
 	dir, over := memoryDir(t), make(chan struct{})
-	o := train.Options{Dir: dir, Timeout: 200 * time.Millisecond}
+	o := train.Options{Dir: dir, Timeout: 2 * time.Second}
 	errs := make([]error, 3)
-	var all sync.WaitGroup
+	var all, others sync.WaitGroup
 	for rank, c := range train.Local(3) {
 		work := func() {
 			o := o
@@ -37,9 +37,14 @@ func TestTimeout(t *testing.T) {
 			}
 			_, errs[rank] = train.Run(t.Context(), wide(), o, s...)
 		}
-		all.Go(work)
+		if rank == 1 {
+			all.Go(work)
+		} else {
+			others.Go(work)
+		}
 	}
-	time.AfterFunc(3*time.Second, func() { close(over) })
+	others.Wait()
+	close(over)
 	all.Wait()
 	for _, rank := range []int{0, 2} {
 		require.ErrorContains(t, errs[rank], "after step 2; missing: rank 1 on ")

@@ -77,7 +77,7 @@ func TestServe(t *testing.T) {
 			"--adapter", "first=" + filepath.Join(adapters, "own"), "--adapters", adapters}, &out, &log)
 	}()
 	address := regexp.MustCompile(`http://[0-9.:]+`)
-	require.Eventually(t, func() bool { return address.MatchString(log.String()) }, 20*time.Second, 10*time.Millisecond, "%s", &log)
+	require.Eventually(t, func() bool { return address.MatchString(log.String()) }, time.Minute, 10*time.Millisecond, "%s", &log)
 	at := address.FindString(log.String())
 	post := func(path, body string) (int, string) {
 		r, err := http.Post(at+path, "application/json", strings.NewReader(body))
@@ -104,7 +104,7 @@ func TestServe(t *testing.T) {
 	select {
 	case code := <-ended:
 		require.Equal(t, 0, code, "%s", &log)
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("the server does not stop")
 	}
 }

@@ -69,7 +69,7 @@ func TestTrainShow(t *testing.T) {
 	ended := make(chan int, 1)
 	go func() { ended <- run(ctx, []string{"train", "-show", dir, "-serve", "127.0.0.1:0"}, &out, &said) }()
 	address := regexp.MustCompile(`http://[0-9.:]+`)
-	require.Eventually(t, func() bool { return address.MatchString(said.String()) }, 20*time.Second,
+	require.Eventually(t, func() bool { return address.MatchString(said.String()) }, time.Minute,
 		10*time.Millisecond)
 	r, err := http.Get(address.FindString(said.String()) + "/events")
 	require.NoError(t, err)

@@ -216,7 +216,7 @@ func served(t *testing.T, want []string, model ...string) {
 		status <- run(ctx, append(append([]string{"serve"}, model...), "--listen", "127.0.0.1:0"), &out, &log)
 	}()
 	address := regexp.MustCompile(`http://[0-9.:]+`)
-	require.Eventually(t, func() bool { return address.MatchString(log.String()) }, 20*time.Second, 5*time.Millisecond,
+	require.Eventually(t, func() bool { return address.MatchString(log.String()) }, time.Minute, 5*time.Millisecond,
 		"%s", &log)
 	for i, w := range want {
 		raw, err := os.ReadFile(fmt.Sprintf("images/%02d.png", i))

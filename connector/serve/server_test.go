@@ -244,7 +244,7 @@ func TestFetch(t *testing.T) {
 		)
 	}
 	c := Config{Fetch: []string{"127.0.0.1"}, FetchPrivate: true}
-	c.Limits.Fetch, c.Limits.Image.Bytes = 300*time.Millisecond, 1<<20
+	c.Limits.Fetch, c.Limits.Image.Bytes = 2*time.Second, 1<<20
 	h := start(t, c, &letters{context: 500})
 	for address, want := range map[string]string{
 		web.URL + "/ok.png": "", web.URL + "/away": "redirect leads to", web.URL + "/loop": "three redirects", web.URL + "/large": "", web.URL + "/slow": "too long", web.URL + "/none": "status 404",
@@ -407,7 +407,7 @@ func TestHangUp(t *testing.T) {
 		require.NoError(t, err)
 		cancel()
 		require.NoError(t, r.Body.Close())
-		require.Eventually(t, func() bool { return m.running.Load() == 0 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return m.running.Load() == 0 }, time.Minute, time.Millisecond)
 	}
 }
 
@@ -466,7 +466,7 @@ func TestStop(t *testing.T) {
 		_ = r.Body.Close()
 		answered <- r.StatusCode
 	}()
-	require.Eventually(t, func() bool { return m.running.Load() == 1 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return m.running.Load() == 1 }, time.Minute, time.Millisecond)
 	cancel()
 	require.Equal(t, 200, <-answered)
 	require.NoError(t, <-ended)

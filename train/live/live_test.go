@@ -97,7 +97,7 @@ func TestRun(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		_, err := train.Run(t.Context(), m, train.Options{Dir: dir, Observe: page.Observe, Control: control},
-			stage(5000, 2*time.Millisecond))
+			stage(50000, 2*time.Millisecond))
 		ended <- err
 	}()
 	post := func(path string) int {
@@ -117,7 +117,7 @@ func TestRun(t *testing.T) {
 			require.EqualValues(t, steps, e["step"])
 		}
 	}
-	require.EqualValues(t, 5000, kinds["stage"]["steps"])
+	require.EqualValues(t, 50000, kinds["stage"]["steps"])
 	require.Equal(t, []any{"→ an answer"}, kinds["evaluation"]["generated"])
 	for _, field := range []string{"loss", "average", "grad_norm", "grad_norms", "lr", "seconds", "memory", "time"} {
 		require.NotNil(t, kinds["step"][field], field)
@@ -143,7 +143,7 @@ func TestRun(t *testing.T) {
 	defer func() { later.CloseClientConnections(); later.Close() }()
 	r = open(t, later.URL, "")
 	require.Equal(t, map[string]any{"name": "my run", "live": false}, r.next())
-	require.EqualValues(t, 5000, r.next()["steps"])
+	require.EqualValues(t, 50000, r.next()["steps"])
 	require.EqualValues(t, 1, r.next()["step"])
 	_, err = Open(Config{Dir: t.TempDir()})
 	require.ErrorContains(t, err, "is it the folder of a run?")

@@ -4,12 +4,8 @@ import (
 	"context"
 	"fmt"
 	"image"
-	"image/color"
-	"image/draw"
-	"image/png"
 	"io"
 	"math/rand/v2"
-	"os"
 	"slices"
 
 	"github.com/gollava/gollava/connector/gligen"
@@ -59,7 +55,7 @@ func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, 
 		}
 	}
 	var real score
-	rows := [][]*image.RGBA{nil}
+	rows := [][]image.Image{nil}
 	for _, s := range scenes {
 		real.count(s, s.Image())
 		rows[0] = append(rows[0], s.Image())
@@ -84,10 +80,11 @@ func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, 
 			return err
 		}
 		var got score
-		var row []*image.RGBA
+		var row []image.Image
 		for i, s := range scenes {
-			row = append(row, gligen.Image(x, i))
-			got.count(s, row[i])
+			img := gligen.Image(x, i)
+			got.count(s, img)
+			row = append(row, img)
 		}
 		rows = append(rows, row)
 		fmt.Fprintf(out, "%-20s %v\n", way.name, got)
@@ -96,7 +93,10 @@ func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, 
 		right, wrong := heeded(p, scenes, r)
 		fmt.Fprintf(out, "loss with the boxes %.4f, with those of other images %.4f\n", right, wrong)
 	}
-	return sheet(path, rows)
+	for i, row := range rows {
+		rows[i] = row[:min(len(row), 12)]
+	}
+	return eval.WriteSheet(path, 4, rows)
 }
 
 // heeded is the loss without prompts on scenes with their own boxes, and with those of the scene before.
@@ -111,30 +111,4 @@ func heeded(p *gligen.Pipeline, scenes []shapes.Scene, r recipe) (right, wrong f
 	b.Requests = append(slices.Clone(rs[1:]), rs[0])
 	tensor.Scope(func(s *tensor.Arena) { wrong = p.Loss(b.In(s)).Item() })
 	return right, wrong
-}
-
-// sheet writes rows of images, four times enlarged, at most twelve of each.
-func sheet(path string, rows [][]*image.RGBA) error {
-	const zoom, gap = 4, 4
-	n, side := min(len(rows[0]), 12), rows[0][0].Rect.Dx()*zoom+gap
-	all := image.NewRGBA(image.Rect(0, 0, n*side+gap, len(rows)*side+gap))
-	draw.Draw(all, all.Rect, image.NewUniform(color.Gray{90}), image.Point{}, draw.Src)
-	for j, row := range rows {
-		for i, img := range row[:n] {
-			for y := range side - gap {
-				for x := range side - gap {
-					all.Set(gap+i*side+x, gap+j*side+y, img.At(x/zoom, y/zoom))
-				}
-			}
-		}
-	}
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	if err := png.Encode(f, all); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
 }

@@ -5,7 +5,8 @@
 //	go run ./examples/imagebind -preset smoke    under a minute
 //
 // Pictures and texts are trained first and frozen; then a tower for sounds learns from picture–sound pairs, and one for
-// depth from picture–depth pairs. The model is written to -out, for `gollava inspect` and package imagebind.
+// depth from picture–depth pairs. The model is written to -out, for `gollava inspect` and package imagebind, with a
+// contact sheet, found.png: sounds and depth maps, and the five texts that each finds first.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 
 	"github.com/gollava/gollava/data/audio"
 	"github.com/gollava/gollava/data/shapes"
@@ -23,7 +25,6 @@ import (
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
 	"github.com/gollava/gollava/train/study"
-	"github.com/gollava/gollava/vit"
 	"github.com/gollava/gollava/vit/imagebind"
 )
 
@@ -48,7 +49,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.SetOutput(out)
 	name := flags.String("preset", "default", "default, or smoke")
 	seed := flags.Uint64("seed", 1, "of the world, the weights and the order")
-	dir := flags.String("out", "", "folder for the model; none: it is not kept")
+	dir := flags.String("out", "",
+		"folder for the model and a sheet of what it finds, where a stopped run goes on; none: nothing is kept")
+	gate := flags.Bool("gate", false, "fail if a score of the default preset falls short")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -64,11 +67,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	b.dir = *dir
 	if err := b.look(ctx, p, out); err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "\nbefore the towers of sound and depth are trained:")
-	if err := b.judge(p, out); err != nil {
+	if _, err := b.judge(p, out); err != nil {
 		return err
 	}
 	for _, kind := range []imagebind.Modality{imagebind.Audio, imagebind.Depth} {
@@ -77,13 +81,22 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		}
 	}
 	fmt.Fprintln(out, "\nafter:")
-	if err := b.judge(p, out); err != nil {
+	got, err := b.judge(p, out)
+	if err != nil {
 		return err
 	}
-	if *dir == "" {
-		return nil
+	if *dir != "" {
+		if err := imagebind.Save(*dir, b.Model, nn.SaveOptions{}); err != nil {
+			return err
+		}
+		if err := b.sheet(filepath.Join(*dir, "found.png")); err != nil {
+			return err
+		}
 	}
-	return imagebind.Save(*dir, b.Model, nn.SaveOptions{})
+	if *gate {
+		return got.gate()
+	}
+	return nil
 }
 
 // binder is a model, the world that it lives in, and what it hears with.
@@ -92,6 +105,16 @@ type binder struct {
 	world *shapes.World
 	words *study.Vocabulary
 	ear   audio.Processor
+	dir   string // of the run; empty: none
+}
+
+// options are those of a stage, which goes on where it was stopped if there is a folder.
+func (b *binder) options(stage string, out io.Writer) train.Options {
+	o := train.Options{Progress: out}
+	if b.dir != "" {
+		o.Dir, o.Resume, o.Signals = filepath.Join(b.dir, "training", stage), true, true
+	}
+	return o
 }
 
 func newBinder(w *shapes.World, seed uint64) (*binder, error) {
@@ -171,113 +194,4 @@ func (b *binder) senses(kind imagebind.Modality, scenes []shapes.Scene) (*tensor
 // scene is a training scene of one or two objects without a sign.
 func (b *binder) scene(split shapes.Split, i, most int) shapes.Scene {
 	return b.world.Scene(split, i, shapes.Options{MinObjects: 1, MaxObjects: most, Sign: shapes.NoSign})
-}
-
-// pairs are pictures, or their embeddings, and what belongs to them.
-type pairs struct {
-	images, others *tensor.Tensor
-	same           *tensor.Tensor // of texts, [B, M]: −10⁴ where a text equals another picture's
-}
-
-// In is b in scope s.
-func (b pairs) In(s *tensor.Arena) pairs {
-	b.images, b.others = b.images.In(s), b.others.In(s)
-	if b.same != nil {
-		b.same = b.same.In(s)
-	}
-	return b
-}
-
-// looker trains pictures and texts; the texts may be more than the pictures, which then are wrong ones.
-type looker struct {
-	Model *imagebind.Model `param:",inline"`
-}
-
-// Loss is CLIP's symmetric cross-entropy.
-func (l looker) Loss(b pairs) *tensor.Tensor {
-	logits := l.Model.Encode(imagebind.Vision, b.images).MatMulT(l.Model.Encode(imagebind.Text, b.others))
-	return vit.ContrastiveLoss(logits, b.same)
-}
-
-// listener trains one tower against the frozen embeddings of pictures.
-type listener struct {
-	Model *imagebind.Model `param:",inline"`
-	kind  imagebind.Modality
-}
-
-// Loss is InfoNCE in both directions.
-func (l listener) Loss(b pairs) *tensor.Tensor {
-	return imagebind.InfoNCE(b.images, l.Model.Encode(l.kind, b.others))
-}
-
-// groups are the parameters of towers, without the constant scales.
-func groups(kinds ...imagebind.Modality) (list []train.Group) {
-	for _, kind := range kinds {
-		for _, part := range []string{"preprocessors", "trunks", "heads"} {
-			list = append(list, train.Group{Params: "modality_" + part + "." + string(kind) + ".**", LR: 2e-3,
-				WeightDecay: 0.05})
-		}
-	}
-	return list
-}
-
-// look trains the towers of pictures and texts: one object a picture in the first half, then one or two.
-func (b *binder) look(ctx context.Context, p preset, out io.Writer) error {
-	batches := func(_ context.Context, n int) (pairs, error) {
-		r := b.world.Rand("look", n)
-		var scenes []shapes.Scene
-		var right, wrong []string
-		for range p.batch {
-			s := b.scene(shapes.Train, r.IntN(1<<20), 1+min(2*n/p.look, 1))
-			told, twisted := s.Contrast(r)
-			scenes, right = append(scenes, s), append(right, told)
-			if twisted != "" {
-				wrong = append(wrong, twisted)
-			}
-		}
-		M := len(right) + len(wrong)
-		same := tensor.New(p.batch, M)
-		for i, x := range right {
-			for j, y := range right {
-				if i != j && x == y {
-					same.Data()[i*M+j] = -1e4
-				}
-			}
-		}
-		return pairs{b.pictures(scenes), b.texts(append(right, wrong...)), same}, nil
-	}
-	stage := train.Stage[pairs]{Name: "look", Batches: train.Prefetch(batches, 2), Steps: p.look,
-		Schedule: train.Cosine(0.05), Clip: 1,
-		Groups: append(groups(imagebind.Vision, imagebind.Text),
-			train.Group{Params: "modality_postprocessors.text.**", LR: 2e-3})}
-	_, err := train.Run(ctx, looker{b.Model}, train.Options{Progress: out}, stage)
-	return err
-}
-
-// bind trains the tower of a modality on its pairs with pictures, whose embeddings are computed once.
-func (b *binder) bind(ctx context.Context, kind imagebind.Modality, p preset, out io.Writer) error {
-	scenes := make([]shapes.Scene, p.pool)
-	for i := range scenes {
-		scenes[i] = b.scene(shapes.Train, 1<<20+i, 2)
-	}
-	images, err := b.embed(imagebind.Vision, scenes)
-	if err != nil {
-		return err
-	}
-	others, err := b.senses(kind, scenes)
-	if err != nil {
-		return err
-	}
-	batches := func(_ context.Context, n int) (pairs, error) {
-		r, ids := b.world.Rand("bind/"+string(kind), n), make([]int32, p.batch)
-		for i := range ids {
-			ids[i] = int32(r.IntN(p.pool))
-		}
-		chosen := tensor.WrapInts(ids, p.batch)
-		return pairs{images: tensor.Gather(images, chosen), others: tensor.Gather(others, chosen)}, nil
-	}
-	stage := train.Stage[pairs]{Name: string(kind), Batches: batches, Steps: p.listen, Schedule: train.Cosine(0.05),
-		Clip: 1, Groups: groups(kind)}
-	_, err = train.Run(ctx, listener{b.Model, kind}, train.Options{Progress: out}, stage)
-	return err
 }

@@ -19,10 +19,24 @@ func TestSmoke(t *testing.T) {
 	require.NoError(t, run(t.Context(), []string{"-preset", "smoke", "-out", dir}, &out))
 	require.Contains(t, out.String(), "audio → text")
 	require.Contains(t, out.String(), "named by depth")
+	require.FileExists(t, filepath.Join(dir, "found.png"))
 	m, err := imagebind.Load(dir, nn.LoadOptions{})
 	require.NoError(t, err)
 	require.Len(t, m.Has(), 4)
 	require.ErrorContains(t, run(t.Context(), []string{"-preset", "x"}, &out), "there are default and smoke")
+}
+
+// The gate names what falls short on either side, and what was not measured.
+func TestGate(t *testing.T) {
+	s := scores{"audio → text, 1": 75, "audio → text, 2": 55, "audio both": 97, "depth shape": 85, "depth color": 30}
+	require.NoError(t, s.gate())
+	s["depth color"], s["depth shape"] = 31, 84
+	delete(s, "audio both")
+	err := s.gate()
+	require.ErrorContains(t, err, "depth color: 31.0, wanted at most 30")
+	require.ErrorContains(t, err, "depth shape: 84.0, wanted at least 85")
+	require.ErrorContains(t, err, "audio both was not measured")
+	require.NotContains(t, err.Error(), "audio → text")
 }
 
 // A partner that is the nearest counts, and one that two others are nearer than does so from 3 on.

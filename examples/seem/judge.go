@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"strings"
 
 	"github.com/gollava/gollava/connector/seem"
 	"github.com/gollava/gollava/data/shapes"
@@ -18,7 +19,7 @@ type mean struct {
 
 func (m *mean) add(v float64) { m.sum, m.n = m.sum+v, m.n+1 }
 
-func (m mean) String() string { return fmt.Sprintf("%.1f", 100*m.sum/float64(max(m.n, 1))) }
+func (m mean) percent() float64 { return 100 * m.sum / float64(max(m.n, 1)) }
 
 // middle is the pixel of a mask that is nearest to its mean.
 func middle(m seem.Mask) seem.Pixel {
@@ -36,40 +37,63 @@ func middle(m seem.Mask) seem.Pixel {
 	return best
 }
 
+// scores are results by name: on scenes of seen pairs, and of held-out ones.
+type scores map[string][2]float64
+
+// limits are what the default preset must reach on every seed, on scenes of seen pairs.
+var limits = []struct {
+	score string
+	least float64
+}{
+	{`text "the red circle"`, 85}, {`text "the object at the top left"`, 60},
+	{"one click in the middle", 85}, {"a stroke", 88}, {"16 points in the box", 82},
+	{"a set of 2 or 3 objects after 1 clicks", 70}, {"a set of 2 or 3 objects after 2 clicks", 82},
+	{"a set of 2 or 3 objects after 3 clicks", 88},
+	{"the object of another picture", 60}, {"all objects: PQ", 60},
+}
+
+// gate is an error that names what falls short.
+func (s scores) gate() error {
+	var short []string
+	for _, l := range limits {
+		if v, ok := s[l.score]; !ok || v[0] < l.least {
+			short = append(short, fmt.Sprintf("%s: %.1f, wanted at least %.0f", l.score, v[0], l.least))
+		}
+	}
+	if short != nil {
+		return fmt.Errorf("the gate: %s", strings.Join(short, "; "))
+	}
+	return nil
+}
+
 // judge prints mean IoUs in % on scenes of two to four objects, of seen pairs and with a held-out one, which is then
 // what is asked for.
-func (s *student) judge(p preset, out io.Writer) {
+func (s *student) judge(p preset, out io.Writer) scores {
 	fmt.Fprintf(out, "%-44s %8s %8s\n", "mean IoU in %", "seen", "held out")
-	rows := map[string][2]string{}
+	got := scores{}
 	var order []string
 	for i, split := range []shapes.Split{shapes.Test, shapes.Comp} {
-		put := func(name string, v fmt.Stringer) {
-			r, there := rows[name]
+		s.judgeSplit(split, p.test, func(name string, v float64) {
+			r, there := got[name]
 			if !there {
 				order = append(order, name)
 			}
-			r[i] = v.String()
-			rows[name] = r
-		}
-		s.judgeSplit(split, p.test, put)
+			r[i] = v
+			got[name] = r
+		})
 	}
 	for _, name := range order {
-		fmt.Fprintf(out, "%-44s %8s %8s\n", name, rows[name][0], rows[name][1])
+		fmt.Fprintf(out, "%-44s %8.1f %8.1f\n", name, got[name][0], got[name][1])
 	}
+	return got
 }
 
-// plain is a number that is no share.
-type plain float64
-
-func (p plain) String() string { return fmt.Sprintf("%.1f", float64(p)) }
-
 // judgeSplit tests every kind of prompt on n scenes.
-func (s *student) judgeSplit(split shapes.Split, n int, put func(string, fmt.Stringer)) {
-	d, S := s.Model.Decoder, s.world.Side()
+func (s *student) judgeSplit(split shapes.Split, n int, put func(string, float64)) {
+	S := s.world.Side()
 	var byName, byPlace, click, line, boxes, boxItself, chance, referred, wrong mean
 	var clicks, forgetful [][]float64
 	var quality seem.Panoptic
-	classes := d.Language.Classes(s.classes).Detach()
 	var before *seem.View // of a scene that holds the next one's target
 	for i := range n {
 		r := rand.New(rand.NewPCG(s.seed, uint64(i)))
@@ -86,8 +110,8 @@ func (s *student) judgeSplit(split shapes.Split, n int, put func(string, fmt.Str
 			got, _ := s.answer(on, v, s.prompt([]seem.Strokes{strokes}))
 			return seem.IoU(target, got[0])
 		}
-		byName.add(s.text(v, s.phrase(sc, k, ""), target))
-		byPlace.add(s.text(v, s.phrase(sc, k, "place"), target))
+		byName.add(seem.IoU(target, s.text(v, s.phrase(sc, k, ""))))
+		byPlace.add(seem.IoU(target, s.text(v, s.phrase(sc, k, "place"))))
 		click.add(iou(seem.Strokes{Positive: seem.Click(middle(target), S, S)}, v))
 		line.add(iou(seem.Strokes{Positive: stroke(r, target)}, v))
 		whole, inBox := box(r, target, 16)
@@ -109,37 +133,33 @@ func (s *student) judgeSplit(split shapes.Split, n int, put func(string, fmt.Str
 		wrong.add(most)
 
 		set := union(sc.objects[:min(2+i%2, len(sc.objects))]...)
-		clicks = append(clicks, s.interact(v, set, sc.objects[0], true))
-		forgetful = append(forgetful, s.interact(v, set, sc.objects[0], false))
+		clicks = append(clicks, overlaps(s.interact(v, set, sc.objects[0], 20, true)))
+		forgetful = append(forgetful, overlaps(s.interact(v, set, sc.objects[0], 20, false)))
 
-		layers := d.Objects(v)
-		last := layers[len(layers)-1]
-		logits := d.Logits(last.Class, classes)
 		var truth []seem.Segment
 		for j, o := range sc.Objects {
 			truth = append(truth, seem.Segment{Class: class(o.Pair()), Mask: sc.objects[j]})
 		}
-		Q, h, w := last.Masks.Dim(1), last.Masks.Dim(2), last.Masks.Dim(3)
-		quality.Add(seem.Segments(logits.Reshape(Q, -1), last.Masks.Reshape(Q, h, w), S, S, 0.5, 0.5), truth)
+		quality.Add(s.all(v), truth)
 	}
-	put(`text "the red circle"`, byName)
-	put(`text "the object at the top left"`, byPlace)
-	put("a random object instead (chance)", chance)
-	put("one click in the middle", click)
-	put("a stroke", line)
-	put("16 points in the box", boxes)
-	put("the box itself (baseline)", boxItself)
+	put(`text "the red circle"`, byName.percent())
+	put(`text "the object at the top left"`, byPlace.percent())
+	put("a random object instead (chance)", chance.percent())
+	put("one click in the middle", click.percent())
+	put("a stroke", line.percent())
+	put("16 points in the box", boxes.percent())
+	put("the box itself (baseline)", boxItself.percent())
 	for _, c := range []int{1, 2, 3, 6} {
-		put(fmt.Sprintf("a set of 2 or 3 objects after %d clicks", c), plain(100*seem.AfterClicks(clicks, c)))
+		put(fmt.Sprintf("a set of 2 or 3 objects after %d clicks", c), 100*seem.AfterClicks(clicks, c))
 	}
-	put("  after 3 clicks, without memory", plain(100*seem.AfterClicks(forgetful, 3)))
-	put("  clicks to 85 % (20: never)", plain(seem.NumberOfClicks(clicks, 0.85, 20)))
-	put("  clicks to 85 %, without memory", plain(seem.NumberOfClicks(forgetful, 0.85, 20)))
-	put("the object of another picture", referred)
-	put("  the best wrong object", wrong)
+	put("  after 3 clicks, without memory", 100*seem.AfterClicks(forgetful, 3))
+	put("  clicks to 85 % (20: never)", seem.NumberOfClicks(clicks, 0.85, 20))
+	put("  clicks to 85 %, without memory", seem.NumberOfClicks(forgetful, 0.85, 20))
+	put("the object of another picture", referred.percent())
+	put("  the best wrong object", wrong.percent())
 	pq, sq, _ := quality.Quality()
-	put("all objects: PQ", plain(100*pq))
-	put("  SQ of the hits", plain(100*sq))
+	put("all objects: PQ", 100*pq)
+	put("  SQ of the hits", 100*sq)
 }
 
 // heldOut reports whether training shows no such pair.
@@ -152,14 +172,24 @@ func heldOut(w *shapes.World, p shapes.Pair) bool {
 	return true
 }
 
-// text is the IoU of what a phrase refers to.
-func (s *student) text(v *seem.View, phrase string, target seem.Mask) float64 {
+// text is the mask of what a phrase refers to.
+func (s *student) text(v *seem.View, phrase string) seem.Mask {
 	d, ids := s.Model.Decoder, s.texts([]string{phrase})
 	words := d.Language.Words(ids)
 	layers := d.Ground(v, seem.Words{States: words, Lengths: s.lengths(ids)})
 	last := layers[len(layers)-1]
 	e := d.Language.Phrases(ids, words)
-	return seem.IoU(target, s.masks(seem.Chosen(last, d.AnswerText(last, e.Reshape(1, 1, e.Dim(1)))).Detach())[0])
+	return s.masks(seem.Chosen(last, d.AnswerText(last, e.Reshape(1, 1, e.Dim(1)))).Detach())[0]
+}
+
+// all is what is found without a prompt.
+func (s *student) all(v *seem.View) []seem.Segment {
+	d, S := s.Model.Decoder, s.world.Side()
+	layers := d.Objects(v)
+	last := layers[len(layers)-1]
+	logits := d.Logits(last.Class, d.Language.Classes(s.classes).Detach())
+	Q, h, w := last.Masks.Dim(1), last.Masks.Dim(2), last.Masks.Dim(3)
+	return seem.Segments(logits.Reshape(Q, -1), last.Masks.Reshape(Q, h, w), S, S, 0.5, 0.5)
 }
 
 // partner is another scene whose only object is of the kind of object k, drawn by search among scenes of one object.
@@ -180,23 +210,37 @@ func (s *student) partner(sc scene, k, i int) scene {
 	}
 }
 
-// interact clicks until the masks overlap by 90 %, up to 20 times: the IoUs after each click. The first is in the
-// middle of one of the objects.
-func (s *student) interact(v *seem.View, set, first seem.Mask, memory bool) (ious []float64) {
+// round is one of an interaction: all strokes so far, and the mask that they give.
+type round struct {
+	strokes seem.Strokes
+	mask    seem.Mask
+	iou     float64
+}
+
+func overlaps(rounds []round) (ious []float64) {
+	for _, r := range rounds {
+		ious = append(ious, r.iou)
+	}
+	return ious
+}
+
+// interact clicks until the masks overlap by 90 %, at most so many times. The first click is in the middle of one of
+// the objects.
+func (s *student) interact(v *seem.View, set, first seem.Mask, most int, memory bool) (rounds []round) {
 	strokes := []seem.Strokes{{Positive: seem.Click(middle(first), set.H, set.W)}}
 	var previous *tensor.Tensor
-	for len(ious) < 20 {
+	for len(rounds) < most {
 		p := s.prompt(strokes)
 		if memory {
 			p.Previous = previous
 		}
 		got, logits := s.answer(v, v, p)
-		ious, previous = append(ious, seem.IoU(set, got[0])), logits
+		rounds, previous = append(rounds, round{strokes[0], got[0], seem.IoU(set, got[0])}), logits
 		next := s.click(logits, []seem.Mask{set}, strokes, 0.9)
 		if len(next[0].Positive)+len(next[0].Negative) == len(strokes[0].Positive)+len(strokes[0].Negative) {
 			break
 		}
 		strokes = next
 	}
-	return ious
+	return rounds
 }

@@ -4,7 +4,7 @@
 //	go run ./examples/seem                  -out run
 //	go run ./examples/seem -preset smoke    under a minute
 //
-// The model is written to -out.
+// The model is written to -out, and with it masks.png, which shows prompts and the masks that they give.
 package main
 
 import (
@@ -15,6 +15,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/gollava/gollava/connector/seem"
@@ -48,7 +49,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	seed := flags.Uint64("seed", 1, "of the world, the weights and the order")
 	steps := flags.Int("steps", 0, "optimizer steps; 0: the preset's")
 	test := flags.Int("test", 0, "scenes of each test; 0: the preset's")
-	dir := flags.String("out", "", "folder for the model; none: it is not kept")
+	dir := flags.String("out", "",
+		"folder for the model and a sheet of its masks, where a stopped run goes on; none: nothing is kept")
+	gate := flags.Bool("gate", false, "fail if a score of the default preset falls short")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -74,15 +77,27 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	stage := train.Stage[batch]{Name: "seem", Batches: train.Prefetch(s.batches(p), 2), Steps: p.steps,
 		Schedule: train.Cosine(0.05), Clip: 1,
-		Groups: []train.Group{{Params: "**", LR: 1.5e-3, WeightDecay: 0.01}}}
-	if _, err := train.Run(ctx, s, train.Options{Progress: out}, stage); err != nil {
+		Groups: []train.Group{{Params: "**", LR: 1.5e-3, WeightDecay: 0.01}}, Every: 100}
+	options := train.Options{Progress: out}
+	if *dir != "" {
+		options.Dir, options.Resume, options.Signals = filepath.Join(*dir, "training"), true, true
+	}
+	if _, err := train.Run(ctx, s, options, stage); err != nil {
 		return err
 	}
-	s.judge(p, out)
-	if *dir == "" {
-		return nil
+	got := s.judge(p, out)
+	if *dir != "" {
+		if err := seem.Save(*dir, s.Model, nn.SaveOptions{}); err != nil {
+			return err
+		}
+		if err := s.sheet(filepath.Join(*dir, "masks.png")); err != nil {
+			return err
+		}
 	}
-	return seem.Save(*dir, s.Model, nn.SaveOptions{})
+	if *gate {
+		return got.gate()
+	}
+	return nil
 }
 
 // student is a model, the world that it lives in, and what its losses draw points with.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 
@@ -20,7 +21,40 @@ func TestSmoke(t *testing.T) {
 		"the object of another picture"} {
 		require.Contains(t, out.String(), row)
 	}
+	require.FileExists(t, filepath.Join(dir, "masks.png"))
 	_, err := seem.Load(dir, nn.LoadOptions{})
 	require.NoError(t, err)
 	require.ErrorContains(t, run(t.Context(), []string{"-preset", "x"}, &out), "there are default and smoke")
+}
+
+// The gate names what falls short, and what was not measured.
+func TestGate(t *testing.T) {
+	s := scores{}
+	for _, l := range limits {
+		s[l.score] = [2]float64{l.least, 0}
+	}
+	require.NoError(t, s.gate())
+	s["a stroke"] = [2]float64{87, 99}
+	require.EqualError(t, s.gate(), "the gate: a stroke: 87.0, wanted at least 88")
+	delete(s, "all objects: PQ")
+	require.ErrorContains(t, s.gate(), "all objects: PQ: 0.0, wanted at least 60")
+}
+
+// Of a stroke only the pixels of its mask count, and a click at the mean of a ring is on the ring.
+func TestPrompts(t *testing.T) {
+	ring := seem.NewMask(9, 9)
+	for i := range ring.On {
+		y, x := i/9-4, i%9-4
+		ring.On[i] = y*y+x*x > 4 && y*y+x*x < 17
+	}
+	require.True(t, ring.At(middle(ring)))
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 20 {
+		for _, px := range stroke(r, ring) {
+			require.True(t, ring.At(px))
+		}
+		whole, points := box(r, ring, 16)
+		require.Len(t, points, 16)
+		require.Equal(t, 81, len(whole.Pixels()))
+	}
 }

@@ -43,10 +43,27 @@ type cocoBox struct {
 	Crowd    int    `json:"iscrowd"`
 }
 
-// WriteCOCO writes n training scenes, from the first on, as COCO has pictures: images/*.png, captions.json with five
-// captions each, and instances.json with the box of each thing. It is what a teacher is told of the world, and all
-// that it is told.
+// WriteCOCO writes n training scenes, from the first on, as COCO has pictures: images/*.png, and what
+// [World.WriteAnnotations] writes of them.
 func (w *World) WriteCOCO(ctx context.Context, dir string, first, n int) error {
+	scenes := make([]Scene, n)
+	err := w.each(ctx, filepath.Join(dir, "images"), n, func(i int) (string, Scene) {
+		scenes[i] = w.Scene(Train, first+i, Options{MinObjects: min(max(2, w.MinObjects), w.MaxObjects)})
+		return id(first + i), scenes[i]
+	})
+	if err != nil {
+		return err
+	}
+	return w.WriteAnnotations(dir, scenes)
+}
+
+// ImageName is what the image of a training scene is called in files.
+func (s Scene) ImageName() string { return id(s.Index) + ".png" }
+
+// WriteAnnotations writes what COCO's files say of scenes of this world, whose images are called [Scene.ImageName]:
+// captions.json with five captions each, and instances.json with the box of each thing. It is what a teacher is told
+// of the world, and all that it is told.
+func (w *World) WriteAnnotations(dir string, scenes []Scene) error {
 	captions, instances := cocoFile{Info: map[string]string{}}, cocoFile{Info: map[string]string{}}
 	category := map[string]int{}
 	names := []string{"sign"}
@@ -57,17 +74,9 @@ func (w *World) WriteCOCO(ctx context.Context, dir string, first, n int) error {
 		category[name] = i + 1
 		instances.Categories = append(instances.Categories, cocoCategory{i + 1, name})
 	}
-	scenes := make([]Scene, n)
-	err := w.each(ctx, filepath.Join(dir, "images"), n, func(i int) (string, Scene) {
-		scenes[i] = w.Scene(Train, first+i, Options{MinObjects: min(max(2, w.MinObjects), w.MaxObjects)})
-		return id(first + i), scenes[i]
-	})
-	if err != nil {
-		return err
-	}
 	side := w.Side()
-	for i, s := range scenes {
-		m := cocoImage{first + i, id(first+i) + ".png", side, side}
+	for _, s := range scenes {
+		m := cocoImage{s.Index, s.ImageName(), side, side}
 		captions.Images, instances.Images = append(captions.Images, m), append(instances.Images, m)
 		for _, text := range s.captions() {
 			captions.Annotations = append(captions.Annotations, cocoCaption{len(captions.Annotations) + 1, m.ID, text})

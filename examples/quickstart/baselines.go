@@ -22,15 +22,15 @@ func (j *job) quietly() *job {
 	return &job{&q}
 }
 
-// trainBlind tunes the language model on the instructions without their pictures.
-func (j *job) trainBlind(ctx context.Context, l *study.Lesson) (llm.Model, error) {
+// trainBlind tunes the language model on the instructions without their pictures, in a folder of the run.
+func (j *job) trainBlind(ctx context.Context, l *study.Lesson, name string, c study.Length, teach study.Course) (llm.Model, error) {
 	r, err := j.quietly().language(ctx, l)
 	if err != nil {
 		return nil, err
 	}
-	m, c := r.Language, j.Compared()
-	return m, study.Fit(ctx, j.Study, "blind", &blindfolded{m}, train.Stage[connector.Batch]{
-		Name: "blind", Batches: pictureBatches(l, "tune", c, study.Instructions), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+	m := r.Language
+	return m, study.Fit(ctx, j.Study, name, &blindfolded{m}, train.Stage[connector.Batch]{
+		Name: "blind", Batches: pictureBatches(l, "tune", c, teach), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
 		Groups: []train.Group{{Params: "**", LR: c.LR}},
 	})
 }
@@ -67,7 +67,7 @@ func (j *job) trainShort(ctx context.Context, l *study.Lesson, clip *vit.CLIP) (
 	if err != nil {
 		return nil, err
 	}
-	return m, study.Fit(ctx, j.Study, "short", m, j.alignment(l), j.tuning(l, j.Compared()))
+	return m, study.Fit(ctx, j.Study, "short", m, j.alignment(l), j.tuning(l, j.Compared(), study.Instructions))
 }
 
 // trainUnaligned skips stage 1.
@@ -76,7 +76,7 @@ func (j *job) trainUnaligned(ctx context.Context, l *study.Lesson, clip *vit.CLI
 	if err != nil {
 		return nil, err
 	}
-	return m, study.Fit(ctx, j.Study, "no-stage-1", m, j.tuning(l, j.Compared()))
+	return m, study.Fit(ctx, j.Study, "no-stage-1", m, j.tuning(l, j.Compared(), study.Instructions))
 }
 
 // trainRandom takes both stages with a vision tower that never learnt anything. It returns the lesson as that tower
@@ -93,7 +93,7 @@ func (j *job) trainRandom(ctx context.Context, l *study.Lesson) (*connector.VLM,
 	blurred := *l
 	blurred.Pool = l.Pool.Unseen()
 	blurred.Pool.Look(clip.Tower(), j.Selects)
-	return m, study.Fit(ctx, j.Study, "random-encoder", m, j.alignment(&blurred), j.tuning(&blurred, j.Compared()))
+	return m, study.Fit(ctx, j.Study, "random-encoder", m, j.alignment(&blurred), j.tuning(&blurred, j.Compared(), study.Instructions))
 }
 
 // compare trains the baselines and examines them.
@@ -117,7 +117,7 @@ func (j *job) compare(ctx context.Context, l *study.Lesson, clip *vit.CLIP, exam
 			return err
 		}
 	}
-	blind, err := j.trainBlind(ctx, l)
+	blind, err := j.trainBlind(ctx, l, "blind", j.Compared(), study.Instructions)
 	if err != nil {
 		return err
 	}

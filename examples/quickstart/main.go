@@ -5,6 +5,7 @@
 //	go run ./examples/quickstart                     about six minutes on two cores
 //	go run ./examples/quickstart -preset smoke       twenty seconds
 //	go run ./examples/quickstart -chat               talk with it about an unseen picture
+//	go run ./examples/quickstart -made -out made     stage 2 on instructions that rules make from captions and boxes
 package main
 
 import (
@@ -86,6 +87,9 @@ func (j *job) recipe(ctx context.Context) error {
 		return err
 	}
 	l.Pool.Look(clip.Tower(), j.Selects) // the tower is frozen from now on, so it looks once
+	if j.Flags.Made {
+		return j.compareMade(ctx, l, clip)
+	}
 	vlm, err := j.join(clip, language.Language)
 	if err != nil {
 		return err
@@ -172,7 +176,7 @@ func (j *job) join(clip *vit.CLIP, language llm.Model) (*connector.VLM, error) {
 // alignAndTune is Liu et al.'s recipe: first the connector alone learns, on captions, to say what is seen in the
 // language model's terms; then both learn from instructions. The vision tower stays frozen.
 func (j *job) alignAndTune(ctx context.Context, l *study.Lesson, m *connector.VLM) error {
-	align, tune := j.alignment(l), j.tuning(l, j.Preset.Tune)
+	align, tune := j.alignment(l), j.tuning(l, j.Preset.Tune, study.Instructions)
 	align.Evaluate = []train.Evaluation{{Name: "captions", Run: j.Captioning(m)}, {Name: "questions", Run: j.Questioning(m)}}
 	tune.Evaluate = []train.Evaluation{{Name: "questions", Every: max(1, tune.Steps/j.Preset.Curve), Run: j.Questioning(m)}}
 	return study.Fit(ctx, j.Study, "vlm", m, align, tune)
@@ -188,9 +192,9 @@ func (j *job) alignment(l *study.Lesson) train.Stage[connector.Batch] {
 }
 
 // tuning is stage 2.
-func (j *job) tuning(l *study.Lesson, c study.Length) train.Stage[connector.Batch] {
+func (j *job) tuning(l *study.Lesson, c study.Length, teach study.Course) train.Stage[connector.Batch] {
 	return train.Stage[connector.Batch]{
-		Name: "tune", Batches: pictureBatches(l, "tune", c, study.Instructions), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		Name: "tune", Batches: pictureBatches(l, "tune", c, teach), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
 		Groups: []train.Group{{Params: "multi_modal_projector.**", LR: c.LR}, {Params: "language_model.**", LR: c.LR}},
 	}
 }

@@ -38,7 +38,7 @@ func TestOverhead(t *testing.T) {
 	m, err := j.join(clip, language.Language)
 	require.NoError(t, err)
 	l.Pool.Look(clip.Tower(), j.Selects)
-	stage := j.tuning(l, j.Preset.Tune)
+	stage := j.tuning(l, j.Preset.Tune, study.Instructions)
 	var batches []connector.Batch
 	for n := range study.Bucket {
 		b, err := stage.Batches(t.Context(), n)

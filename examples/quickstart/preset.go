@@ -20,7 +20,7 @@ func standard() study.Preset {
 		Patch: 8, Vision: study.Blocks{Width: 64, Layers: 3, Heads: 4, MLP: 256},
 		Reader: study.Blocks{Width: 64, Layers: 2, Heads: 4, MLP: 256}, Shared: 64, Place: 0.17,
 		Language: study.Blocks{Width: 96, Layers: 3, Heads: 6, MLP: 256}, Merge: 2,
-		Clip: length(1400, 64, 2e-3), Text: length(8000, 16, 1.2e-3), Told: 0.98, First: 0.3, Align: length(300, 32, 2e-3), Tune: length(6000, 16, 1.2e-3), Compare: length(500, 16, 1.2e-3), Widgets: length(400, 16, 3e-3),
+		Clip: length(1400, 64, 2e-3), Text: length(8000, 16, 1.2e-3), Told: 0.98, First: 0.3, Align: length(300, 32, 2e-3), Tune: length(6000, 16, 1.2e-3), Compare: length(500, 16, 1.2e-3), Made: length(3000, 16, 1.2e-3), Widgets: length(400, 16, 3e-3),
 		Questions: 300, Quick: 40, Curve: 10,
 	}
 }
@@ -32,7 +32,7 @@ func smoke() study.Preset {
 		Patch: 8, Vision: study.Blocks{Width: 48, Layers: 2, Heads: 4, MLP: 192},
 		Reader: study.Blocks{Width: 48, Layers: 1, Heads: 4, MLP: 192}, Shared: 48, Place: 0.17,
 		Language: study.Blocks{Width: 64, Layers: 2, Heads: 4, MLP: 176}, Merge: 2,
-		Clip: length(400, 48, 2e-3), Text: length(1500, 16, 2e-3), First: 0.7, Align: length(80, 32, 2e-3), Tune: length(800, 16, 1.5e-3),
+		Clip: length(400, 48, 2e-3), Text: length(1500, 16, 2e-3), First: 0.7, Align: length(80, 32, 2e-3), Tune: length(800, 16, 1.5e-3), Made: length(800, 16, 1.5e-3),
 		Questions: 150, Quick: 40, Curve: 4,
 	}
 }
@@ -44,7 +44,7 @@ func toy() study.Preset {
 		Patch: 8, Vision: study.Blocks{Width: 16, Layers: 2, Heads: 2, MLP: 32},
 		Reader: study.Blocks{Width: 16, Layers: 1, Heads: 2, MLP: 32}, Shared: 16, Place: 0.17,
 		Language: study.Blocks{Width: 16, Layers: 1, Heads: 2, MLP: 32}, Merge: 2,
-		Clip: length(6, 8, 2e-3), Text: length(6, 4, 2e-3), First: 0.3, Align: length(4, 4, 2e-3), Tune: length(6, 4, 2e-3), Compare: length(2, 4, 2e-3), Widgets: length(2, 4, 2e-3),
+		Clip: length(6, 8, 2e-3), Text: length(6, 4, 2e-3), First: 0.3, Align: length(4, 4, 2e-3), Tune: length(6, 4, 2e-3), Compare: length(2, 4, 2e-3), Made: length(4, 4, 2e-3), Widgets: length(2, 4, 2e-3),
 		Questions: 4, Quick: 2, Curve: 2,
 	}
 }

@@ -28,6 +28,7 @@ type Flags struct {
 	resume bool
 	Full   bool // train the baselines as long as the model itself
 	Chat   bool // talk with the finished model
+	Made   bool // compare with instructions that rules make from captions and boxes
 	gate   bool
 }
 
@@ -48,6 +49,7 @@ type Study struct {
 type settings struct {
 	Seed   uint64 `json:"seed"`
 	Full   bool   `json:"full"`
+	Made   bool   `json:"made,omitempty"`
 	Preset Preset `json:"preset"`
 }
 
@@ -65,9 +67,10 @@ func Open(args []string, out io.Writer, presets []Preset) (*Study, error) {
 	set.BoolVar(&f.resume, "resume", false, "go on with the run in -out")
 	set.BoolVar(&f.Full, "full", false, "train the baselines as long as the model itself")
 	set.BoolVar(&f.Chat, "chat", false, "talk with the model in -out about an unseen picture")
+	set.BoolVar(&f.Made, "made", false, "instead of the other baselines: also tune on instructions that rules make from captions and boxes, and compare")
 	set.BoolVar(&f.gate, "gate", false, "end with an error unless the scores reach what the preset promises")
 	set.Usage = func() {
-		fmt.Fprintln(out, "usage: go run ./examples/quickstart [-preset smoke] [-out DIR] [-seed N] [-resume] [-full] [-gate] [-chat]")
+		fmt.Fprintln(out, "usage: go run ./examples/quickstart [-preset smoke] [-out DIR] [-seed N] [-resume] [-full] [-made] [-gate] [-chat]")
 		set.PrintDefaults()
 	}
 	if err := set.Parse(args); err != nil {
@@ -108,7 +111,7 @@ func (j *Study) take() error {
 		if es, err := os.ReadDir(j.Flags.Out); err == nil && len(es) > 0 {
 			return fmt.Errorf("%s is not empty and not a run of this program: choose another directory with -out", j.Flags.Out)
 		}
-		mine, err := json.MarshalIndent(settings{j.Flags.seed, j.Flags.Full, j.Preset}, "", " ")
+		mine, err := json.MarshalIndent(settings{j.Flags.seed, j.Flags.Full, j.Flags.Made, j.Preset}, "", " ")
 		if err != nil {
 			return err
 		}
@@ -127,7 +130,7 @@ func (j *Study) take() error {
 		j.Flags.seed, j.Preset = was.Seed, was.Preset
 		return nil
 	}
-	if d := differences(was, settings{j.Flags.seed, j.Flags.Full, j.Preset}); d != "" {
+	if d := differences(was, settings{j.Flags.seed, j.Flags.Full, j.Flags.Made, j.Preset}); d != "" {
 		return fmt.Errorf("%s holds another run: %s. Go on with that one by its own flags and -resume, or choose another directory with -out", j.Flags.Out, d)
 	}
 	if !j.Flags.resume {
@@ -146,6 +149,7 @@ func differences(was, is settings) string {
 	}
 	note("-seed", was.Seed, is.Seed)
 	note("-full", was.Full, is.Full)
+	note("-made", was.Made, is.Made)
 	if note("-preset", was.Preset.Name, is.Preset.Name); was.Preset.Name == is.Preset.Name && was.Preset != is.Preset {
 		d = append(d, fmt.Sprintf("-preset %s has other values than when it began", is.Preset.Name))
 	}
@@ -170,6 +174,9 @@ func (j *Study) Command(more string) string {
 	}
 	if j.Flags.Full {
 		c += " -full"
+	}
+	if j.Flags.Made {
+		c += " -made"
 	}
 	return strings.TrimSpace(c + " -out " + j.Flags.Out + " " + more)
 }

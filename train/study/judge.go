@@ -103,11 +103,7 @@ func (j *Study) Judge(ctx context.Context, l *Lesson, clip *vit.CLIP, m *connect
 		return err
 	}
 	exams := j.Exams(m.Vision, shapes.Test, j.Preset.Questions, false)
-	prior := column{"prior", "prior", map[shapes.Family]float64{}, nil}
-	for _, e := range exams {
-		prior.scores[e.Family] = eval.Prior(j.World, shapes.Test, e.Family)
-	}
-	columns := []column{prior}
+	columns := []column{j.prior(exams)}
 	sit := func(name, title string, s *Student, exams []*Exam) error {
 		scores, answers, err := s.Take(ctx, exams)
 		columns = append(columns, column{name, title, scores, answers})
@@ -148,6 +144,15 @@ func (j *Study) Judge(ctx context.Context, l *Lesson, clip *vit.CLIP, m *connect
 		return err
 	}
 	return j.Report.Gate()
+}
+
+// prior is what the most frequent answers are worth.
+func (j *Study) prior(exams []*Exam) column {
+	c := column{"prior", "prior", map[shapes.Family]float64{}, nil}
+	for _, e := range exams {
+		c.scores[e.Family] = eval.Prior(j.World, shapes.Test, e.Family)
+	}
+	return c
 }
 
 // record puts the scores into the report.

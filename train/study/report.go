@@ -63,11 +63,14 @@ var Starts = []string{"language", "language-2", "language-3"}
 // Parts are the folders of a run in which something trains, in order.
 var Parts = slices.Concat([]string{"clip"}, Starts, []string{"vlm", "short", "blind", "no-stage-1", "random-encoder", "lora"})
 
+// MadeParts are the folders in which the models of -made train.
+var MadeParts = []string{"made", "made-blind"}
+
 // tally reads what the stages cost and showed from the metrics that the trainer keeps, those of earlier processes of
 // the run included.
 func (r *Report) tally(dir string) error {
 	r.Stages, r.Curves = nil, nil
-	for _, part := range Parts {
+	for _, part := range slices.Concat(Parts, MadeParts) {
 		f, err := os.Open(filepath.Join(dir, part, "metrics.jsonl"))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -83,7 +86,7 @@ func (r *Report) tally(dir string) error {
 			}
 			name := e.Stage
 			switch part {
-			case "short", "blind", "no-stage-1", "random-encoder":
+			case "short", "blind", "no-stage-1", "random-encoder", MadeParts[0], MadeParts[1]:
 				name = part + "/" + e.Stage
 			case Starts[1], Starts[2]:
 				name = part

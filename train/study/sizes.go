@@ -24,6 +24,8 @@ type Preset struct {
 	Tune    Length  `json:"tune"`    // stage 2: instructions, connector and language model
 	Compare Length  `json:"compare"` // baselines are tuned as long as this (0: there are none), unless -full
 
+	Made Length `json:"made"` // stage 2 of both models that -made compares
+
 	Widgets Length `json:"widgets"` // eight new names through LoRA (0: none)
 
 	Questions int `json:"questions"` // of each family, in the final evaluation

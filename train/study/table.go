@@ -9,8 +9,8 @@ import (
 	"github.com/gollava/gollava/data/shapes/eval"
 )
 
-// table prints what everybody knows of each family, and everything else that was measured.
-func (j *Study) table(exams []*Exam, columns []column) {
+// rows prints what everybody knows of each family.
+func (j *Study) rows(exams []*Exam, columns []column) {
 	j.Printf("")
 	head := fmt.Sprintf("%-18s", "questions, % right")
 	for _, c := range columns {
@@ -29,6 +29,11 @@ func (j *Study) table(exams []*Exam, columns []column) {
 	}
 	row("mix", func(c column) float64 { return eval.Mean(eval.Weights(), c.scores) })
 	j.Printf("")
+}
+
+// table prints what everybody knows, and everything else that was measured.
+func (j *Study) table(exams []*Exam, columns []column) {
+	j.rows(exams, columns)
 	j.Printf("Each student answered %d questions of every kind about unseen pictures. prior: the best guess without a picture; shuffled, mean: the model, shown other", j.Preset.Questions)
 	j.Printf("questions' pictures or the mean of all; told: the language model before it saw anything, told in words what each cell holds.")
 	switch steps := j.Compared().Steps; {
@@ -56,6 +61,11 @@ func (j *Study) table(exams []*Exam, columns []column) {
 	for line := range slices.Chunk(rest, 5) {
 		j.Printf("%s", strings.Join(line, " · "))
 	}
+	j.costs()
+}
+
+// costs prints what the stages took.
+func (j *Study) costs() {
 	for _, c := range j.Report.Stages {
 		j.Printf("%-24s %5d steps %7.1f s %7.2f TFLOP %7.1f GFLOP/s · loss %.3f", c.Name, c.Steps, c.Seconds, c.FLOPs/1e12, c.FLOPs/1e9/max(c.Seconds, 1e-9), c.Loss)
 	}

@@ -26,8 +26,10 @@ type Estimate struct {
 	Traffic     int64 // of several ranks: what one sends in a step, and receives
 	Ranks       int   // 0 or 1: a single one
 
-	accumulate int   // micro-batches of a step
-	trained    int64 // bytes of the weights that train
+	accumulate int     // micro-batches of a step
+	trained    int64   // bytes of the weights that train
+	groups     []Group // of the stage
+	values     []int   // that train, of each group
 
 	Steps    int
 	FLOPs    float64 // of one step's matrix products and attentions
@@ -69,19 +71,6 @@ func (e Estimate) Largest(limit int64) int {
 		return 0
 	}
 	return int(float64(free) / (float64(e.Activations+e.Loader) / float64(e.Samples)))
-}
-
-func (e Estimate) String() string {
-	s := fmt.Sprintf("stage %q: memory %s (weights %s, gradients %s, optimizer %s, activations %s, loader %s, other %s)", e.Stage, bytesText(e.Memory()), bytesText(e.Weights),
-		bytesText(e.Gradients), bytesText(e.Optimizer), bytesText(e.Activations), bytesText(e.Loader), bytesText(e.Other))
-	if e.Ranks > 1 {
-		s = fmt.Sprintf("each of %d ranks: %s, of which %s for sums and transfers; it sends and receives %s per step", e.Ranks, s, bytesText(e.Sums), bytesText(e.Traffic))
-	}
-	s += fmt.Sprintf("; %.3g FLOPs per step; checkpoints of %s", e.FLOPs, bytesText(e.Checkpoint))
-	if e.Step > 0 {
-		s += fmt.Sprintf("; %d steps of %v take %v", e.Steps, e.Step.Round(time.Microsecond), e.Duration.Round(time.Second))
-	}
-	return s
 }
 
 // probes is how many steps [Plan] takes.
@@ -178,7 +167,10 @@ func (s *session) forget() {
 
 // sizes fills in what follows from the parameters alone.
 func (r *runner[B]) sizes() Estimate {
-	e := Estimate{Stage: r.stage.Name, Steps: r.config.Steps, accumulate: r.config.Accumulate}
+	e := Estimate{
+		Stage: r.stage.Name, Steps: r.config.Steps, accumulate: r.config.Accumulate,
+		groups: r.stage.Groups, values: r.values(),
+	}
 	for _, p := range nn.Params(r.model) {
 		e.Weights += int64(p.DType().Bytes(p.Len()))
 	}
@@ -253,7 +245,7 @@ func (r *runner[B]) afford(ctx context.Context, stages []Stage[B]) error {
 			} else if e.Memory()-e.Activations-e.Loader < r.o.Memory {
 				way = "use smaller micro-batches, or Recompute"
 			}
-			return fmt.Errorf("%v: over the limit of %s; %s", e, bytesText(r.o.Memory), way)
+			return fmt.Errorf("%s, over the limit of %s: %s", e.memoryText(), bytesText(r.o.Memory), way)
 		}
 	}
 	if r.o.Dir == "" || r.comm().Rank() != 0 {

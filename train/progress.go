@@ -4,26 +4,30 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 
 	"github.com/gollava/gollava/tensor"
 )
 
-// progress writes what a person wants to see: on a terminal one line that is written again and again, elsewhere a line now and then.
+// progress writes what a person wants to see: on a terminal one line that is written again and again, elsewhere a line
+// now and then.
 type progress struct {
-	w        io.Writer
-	terminal bool
-	rate     float64 // FLOP/s of a large matrix product on this machine
+	w     io.Writer
+	width func() int // of the terminal in columns; nil: no terminal
+	rate  float64    // FLOP/s of a large matrix product on this machine
 
-	stage   string
+	groups  []Group
 	steps   int
 	shown   time.Time
 	open    bool // the terminal's line is not finished
@@ -50,12 +54,21 @@ const (
 func newProgress(w io.Writer) *progress {
 	p := &progress{w: w, rate: gemmRate()}
 	if f, ok := w.(*os.File); ok {
-		p.terminal = term.IsTerminal(int(f.Fd()))
+		if fd := int(f.Fd()); term.IsTerminal(fd) {
+			p.width = func() int {
+				columns, _, err := term.GetSize(fd)
+				if err != nil || columns <= 0 {
+					return 80
+				}
+				return columns
+			}
+		}
 	}
 	return p
 }
 
-// gemmRate is how many floating-point operations per second a large matrix product of this machine reaches: the best that a tenth of a second of this process showed.
+// gemmRate is how many floating-point operations per second a large matrix product of this machine reaches: the best
+// that a tenth of a second of this process showed.
 var gemmRate = sync.OnceValue(func() float64 {
 	const n = 512
 	r := rand.New(rand.NewPCG(1, 1))
@@ -70,8 +83,8 @@ var gemmRate = sync.OnceValue(func() float64 {
 })
 
 // begin starts a stage.
-func (p *progress) begin(stage string, steps int, now time.Time) {
-	p.stage, p.steps, p.history = stage, steps, append(p.history[:0], moment{at: now})
+func (p *progress) begin(groups []Group, steps int, now time.Time) {
+	p.groups, p.steps, p.history = groups, steps, append(p.history[:0], moment{at: now})
 	p.shown = time.Time{}
 }
 
@@ -83,20 +96,26 @@ func (p *progress) event(e Event) error {
 		}
 		p.history = append(p.history, moment{e.Time, e.Samples, e.Tokens, e.FLOPs})
 		pause := pausePlain
-		if p.terminal {
+		if p.width != nil {
 			pause = pauseTerminal
 		}
 		if e.Time.Sub(p.shown) < pause && e.Step < p.steps {
 			return nil
 		}
 		p.shown = e.Time
-		return p.line(p.step(e), p.terminal && e.Step < p.steps)
+		return p.line(p.step(e), p.width != nil && e.Step < p.steps)
 	}
 	text := e.Text
 	for _, k := range sortedKeys(e.Scores) {
 		text += fmt.Sprintf(" · %s %.4g", k, e.Scores[k])
 	}
-	text = strings.TrimSpace(fmt.Sprintf("%s %d/%d %s: %s", e.Stage, e.Step, p.steps, e.Kind, text))
+	text = strings.TrimSpace(text)
+	if e.Kind != "stage" {
+		text = strings.TrimSpace(e.Kind + ": " + text)
+	}
+	if e.Stage != "" {
+		text = fmt.Sprintf("%s %d/%d · %s", e.Stage, e.Step, p.steps, text)
+	}
 	for _, g := range e.Generated {
 		text += "\n    " + strings.ReplaceAll(g, "\n", "\n    ")
 	}
@@ -115,33 +134,85 @@ func (p *progress) line(s string, stay bool) error {
 	return err
 }
 
-// step is the line of a step.
+// step is the line of a step. On a terminal it leaves out what does not fit, the least important first.
 func (p *progress) step(e Event) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %d/%d · loss %.4f (%.4f)", e.Stage, e.Step, p.steps, e.Loss, e.Average)
-	if len(e.LR) > 0 {
-		fmt.Fprintf(&b, " · lr %.3g", e.LR[0])
-	}
 	took := e.Time.Sub(p.history[0].at).Seconds()
 	var sum moment
 	for _, m := range p.history[1:] {
 		sum.samples, sum.tokens, sum.flops = sum.samples+m.samples, sum.tokens+m.tokens, sum.flops+m.flops
 	}
+	head := fmt.Sprintf("%s %d/%d · loss %.4f", e.Stage, e.Step, p.steps, e.Loss)
+	mean := fmt.Sprintf("mean %.4f", e.Average)
+	var samples, tokens, share, left string
 	if took > 0 {
 		if sum.samples > 0 {
-			fmt.Fprintf(&b, " · %.3g samples/s", float64(sum.samples)/took)
+			samples = fmt.Sprintf("%.3g samples/s", float64(sum.samples)/took)
 		}
 		if sum.tokens > 0 {
-			fmt.Fprintf(&b, " · %.0f tokens/s", float64(sum.tokens)/took)
+			tokens = fmt.Sprintf("%.0f tokens/s", float64(sum.tokens)/took)
 		}
 		if p.rate > 0 {
-			fmt.Fprintf(&b, " · %.0f%% of GEMM", 100*sum.flops/took/p.rate)
+			share = fmt.Sprintf("%.0f%% of matrix product speed", 100*sum.flops/took/p.rate)
 		}
-		left := took / float64(len(p.history)-1) * float64(p.steps-e.Step)
-		fmt.Fprintf(&b, " · ETA %v", time.Duration(left*float64(time.Second)).Round(time.Second))
+		seconds := took / float64(len(p.history)-1) * float64(p.steps-e.Step)
+		left = time.Duration(seconds*float64(time.Second)).Round(time.Second).String() + " left"
 	}
-	fmt.Fprintf(&b, " · %s", bytesText(resident()))
-	return b.String()
+	memory := bytesText(resident())
+	if p.width == nil {
+		return joined(head, mean, p.rates(e.LR, math.MaxInt), samples, tokens, share, left, memory)
+	}
+	columns := p.width() - 1 // many terminals wrap a line that fills them
+	rates := p.rates(e.LR, columns-columnsOf(joined(head, "", left)+" · "))
+	line := joined(head, rates, left)
+	for _, kept := range [][]string{ // in the order of the whole line, with more and more left out
+		{mean, rates, samples, tokens, share, left, memory}, {mean, rates, samples, tokens, left, memory},
+		{mean, rates, samples, tokens, left}, {mean, rates, tokens, left}, {mean, rates, left},
+	} {
+		if s := joined(append([]string{head}, kept...)...); columnsOf(s) <= columns {
+			line = s
+			break
+		}
+	}
+	if r := []rune(line); len(r) > columns {
+		line = string(r[:max(0, columns)])
+	}
+	return line
+}
+
+// joined are the parts of a line that are not empty.
+func joined(parts ...string) string {
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " · ")
+}
+
+func columnsOf(s string) int { return utf8.RuneCountInString(s) }
+
+// rates are the learning rates with the names of their groups, which are cut to fit into so many columns. Where all
+// are the same, it is given once.
+func (p *progress) rates(lr []float64, columns int) string {
+	if len(lr) == 0 {
+		return ""
+	}
+	if len(lr) != len(p.groups) || len(slices.Compact(slices.Clone(lr))) == 1 {
+		return fmt.Sprintf("lr %.3g", lr[0])
+	}
+	var names []string
+	longest := 0
+	for _, g := range p.groups {
+		names = append(names, strings.Trim(g.Params, "*."))
+		longest = max(longest, columnsOf(names[len(names)-1]))
+	}
+	for n := longest; ; n-- {
+		var parts []string
+		for i, name := range names {
+			if r := []rune(name); len(r) > n {
+				name = string(r[:n-1]) + "…"
+			}
+			parts = append(parts, strings.TrimSpace(fmt.Sprintf("%s %.3g", name, lr[i])))
+		}
+		if s := "lr " + strings.Join(parts, ", "); n <= 3 || columnsOf(s) <= columns {
+			return s
+		}
+	}
 }
 
 // resident is how much memory of the process is in RAM, in bytes; where the system does not say, what Go has taken.
@@ -156,15 +227,4 @@ func resident() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.Sys)
-}
-
-// bytesText is n in a unit that suits it.
-func bytesText(n int64) string {
-	switch {
-	case n >= 1<<30:
-		return fmt.Sprintf("%.2f GiB", float64(n)/(1<<30))
-	case n >= 1<<20:
-		return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f KiB", float64(n)/(1<<10))
 }

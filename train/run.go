@@ -7,6 +7,7 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/gollava/gollava/nn"
@@ -317,10 +318,11 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 	r.report.Stages = append(r.report.Stages, StageReport{Name: r.stage.Name})
 	rep := &r.report.Stages[len(r.report.Stages)-1]
 	if r.shown != nil {
-		r.shown.begin(r.stage.Name, r.config.Steps, start)
+		r.shown.begin(r.stage.Groups, r.config.Steps, start)
 	}
 	begin := Event{Kind: "stage", Stage: r.stage.Name, Step: r.at.Step, Steps: r.config.Steps,
-		Text: fmt.Sprintf("%d steps of %d micro-batches; %s", r.config.Steps, r.config.Accumulate, r.describe())}
+		Text: fmt.Sprintf("%d steps of %s; %s", r.config.Steps,
+			counted(r.config.Accumulate, "micro-batch", "micro-batches"), r.describe())}
 	if err := r.emit(begin); err != nil {
 		return err
 	}
@@ -405,11 +407,20 @@ func (s *session) allFinite() (err error) {
 
 // describe says what trains.
 func (r *runner[B]) describe() string {
-	n := 0
-	for _, t := range r.all {
-		n += t.p.Len()
+	var groups []string
+	for i, n := range r.values() {
+		groups = append(groups, fmt.Sprintf("%d values of %s", n, r.stage.Groups[i].Params))
 	}
-	return fmt.Sprintf("%d parameters (%d values) train in %d groups, the rest is frozen", len(r.all), n, len(r.stage.Groups))
+	return strings.Join(groups, " and ") + " train, the rest is frozen"
+}
+
+// values is how many values train, of each group.
+func (r *runner[B]) values() []int {
+	n := make([]int, len(r.stage.Groups))
+	for _, t := range r.all {
+		n[t.group] += t.p.Len()
+	}
+	return n
 }
 
 // stopped returns a *Stopped if a signal came, somebody asked for it or ctx is done, on any rank, and saves if

@@ -219,7 +219,7 @@ func TestGenerate(t *testing.T) {
 	}}, s)
 	require.NoError(t, err)
 	require.Equal(t, []string{"a probe\nof 6 values", "a probe\nof 6 values"}, seen)
-	require.Contains(t, w.String(), "fit 2/4 evaluation: look\n    a probe\n    of 6 values\n")
+	require.Contains(t, w.String(), "fit 2/4 · evaluation: look\n    a probe\n    of 6 values\n")
 	metrics, err := os.ReadFile(filepath.Join(dir, "metrics.jsonl"))
 	require.NoError(t, err)
 	require.Contains(t, string(metrics), `"generated":["a probe\nof 6 values"]`)

@@ -32,6 +32,8 @@ type program struct {
 	Quantise quantiseCommand `cmd:"" help:"Write a model as a GGUF file with weights of 4 to 8 bits."`
 	Segment  segmentCommand  `cmd:"" help:"Find the pixels of what words, clicks, boxes or another picture mean."`
 	Verify   verifyCommand   `cmd:"" help:"Compare this program with results that other programs recorded."`
+
+	Completion completionCommand `cmd:"" help:"Print a script that completes commands and flags in a shell."`
 }
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }

@@ -103,7 +103,7 @@ func TestStages(t *testing.T) {
 	code, out := command(t, dir, align+"-features WORLD/features")
 	require.Zero(t, code, out)
 	require.Contains(t, out, "computing the features of 24 pictures once")
-	require.Contains(t, out, "4 steps of 2 micro-batches; 4 parameters (1008 values) train")
+	require.Contains(t, out, "4 steps of 2 micro-batches; 1008 values of multi_modal_projector.** train")
 	code, out = command(t, dir, "-stage tune -out WORLD/tune -validation 0.25 -projector WORLD/align "+tune)
 	require.Zero(t, code, out)
 	require.Contains(t, out, "validation · loss")

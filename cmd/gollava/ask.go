@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -112,9 +113,13 @@ func (s *asker) line(i int, text string) ([]byte, error) {
 	if q.Numeric {
 		id = []byte(q.ID)
 	}
+	metadata := map[string]any{"max_tokens": s.MaxTokens, "template": s.model.Template.Name}
+	if s.Likelihood {
+		metadata["likelihood"] = true
+	}
 	return json.Marshal(reply{ID: id, Prompt: q.Text, Text: text, AnswerID: fmt.Sprintf("%x", i),
 		Model:    s.Source.name(),
-		Metadata: map[string]any{"max_tokens": s.MaxTokens, "template": s.model.Template.Name}})
+		Metadata: metadata})
 }
 
 // answered reads the answers that a file holds, and cuts off a last line that a killed run left unfinished. An answer
@@ -150,6 +155,11 @@ func (s *asker) answered(path string) ([]*string, error) {
 			wrong = fmt.Sprintf("is of the model %s, and this is %s", v.Model, s.Source.name())
 		case tokens != nil && fmt.Sprint(tokens) != fmt.Sprint(s.MaxTokens):
 			wrong = fmt.Sprintf("was made with --max-tokens %v, and this run has %d", tokens, s.MaxTokens)
+		case (v.Metadata["likelihood"] == true) != s.Likelihood && v.Metadata != nil:
+			wrong = "was made with --likelihood, and this run is without"
+			if s.Likelihood {
+				wrong = "was made without --likelihood, and this run is with it"
+			}
 		case template != nil && s.Template != "" && template != s.Template:
 			wrong = fmt.Sprintf("was made with --template %v, and this run has %s", template, s.Template)
 		case at < 0:
@@ -172,11 +182,8 @@ func (s *asker) answered(path string) ([]*string, error) {
 	return answers, err
 }
 
-// open loads the model and finds the pictures.
+// open loads the model and finds the pictures, unless that is done.
 func (s *asker) open() error {
-	if s.model != nil {
-		return nil
-	}
 	images := s.Images
 	if images == "" && s.Questions != "" {
 		images = filepath.Join(filepath.Dir(s.Questions), "images")
@@ -184,12 +191,15 @@ func (s *asker) open() error {
 			images = filepath.Dir(s.Questions)
 		}
 	}
-	if images != "" {
+	if images != "" && s.pictures == nil {
 		source, err := data.OpenSource(images)
 		if err != nil {
 			return err
 		}
 		s.pictures = source
+	}
+	if s.model != nil {
+		return nil
 	}
 	a, _, err := s.Source.open()
 	if err == nil {
@@ -246,6 +256,26 @@ func (s *asker) ask(ctx context.Context, i int, k baseline) (string, error) {
 		}
 		pictures, text = []*imaging.RGB{m}, chat.ImageToken+"\n"+text
 	}
-	said, err := s.model.Reply(ctx, []chat.Turn{{From: chat.Human, Value: text}}, pictures, nil)
+	turns := []chat.Turn{{From: chat.Human, Value: text}}
+	if letters := q.Letters(); s.Likelihood && len(letters) > 0 {
+		return likeliest(ctx, s.model, turns, pictures, letters)
+	}
+	said, err := s.model.Reply(ctx, turns, pictures, nil)
 	return strings.TrimSpace(said), err
+}
+
+// likeliest is the answer that the model finds most likely, of several equally likely ones the first.
+func likeliest(ctx context.Context, a *connector.Assistant, turns []chat.Turn, images []*imaging.RGB,
+	answers []string) (string, error) {
+	all, err := a.LogProbs(ctx, turns, images, answers)
+	if err != nil {
+		return "", err
+	}
+	best, most := "", math.Inf(-1)
+	for i, tokens := range all {
+		if p := sum(tokens); best == "" || p > most {
+			best, most = answers[i], p
+		}
+	}
+	return best, nil
 }

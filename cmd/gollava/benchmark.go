@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gollava/gollava/data/score"
@@ -26,26 +28,16 @@ func (v evalCommand) benchmark(ctx context.Context, c console) error {
 	}
 	files := v.Files.files()
 	files.Questions = v.Questions
-	if b.Ask == nil {
-		return fmt.Errorf("%s can be scored only: gollava score %s", b.Title, b.Name)
-	}
-	var questions []score.Question
-	err = b.Ask(files, func(q score.Question) error {
-		questions = append(questions, q)
-		return nil
-	})
+	questions, err := v.asked(b, files)
 	if err != nil {
-		return fmt.Errorf("%w\n%s needs: %s", err, b.Title, b.Needs)
+		return err
 	}
-	if len(questions) == 0 {
-		return fmt.Errorf("%s: the files hold no questions", b.Title)
+	if v.Likelihood && !hasOptions(questions) {
+		return fmt.Errorf("%s has no questions with options that --likelihood could choose from: leave it out", b.Title)
 	}
 	kinds := []baseline{seeing}
 	if v.Baselines {
 		kinds = append(kinds, blind, shuffled)
-	}
-	if err := once(questions); err != nil {
-		return err
 	}
 	session := &asker{evalCommand: v, console: c, questions: questions}
 	var reports []*score.Report
@@ -77,6 +69,66 @@ func (v evalCommand) benchmark(ctx context.Context, c console) error {
 	c.hint("the answers are in %s; gollava score %s compares them with those of another model (--against)", v.Answers,
 		b.Name)
 	return nil
+}
+
+// asked are the questions of a benchmark as a model gets them.
+func (v evalCommand) asked(b score.Benchmark, files score.Files) ([]score.Question, error) {
+	if b.Ask == nil {
+		return nil, fmt.Errorf("%s can be scored only: gollava score %s", b.Title, b.Name)
+	}
+	var questions []score.Question
+	err := b.Ask(files, func(q score.Question) error {
+		questions = append(questions, q)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w\n%s needs: %s", err, b.Title, b.Needs)
+	}
+	if len(questions) == 0 {
+		return nil, fmt.Errorf("%s: the files hold no questions", b.Title)
+	}
+	return questions, once(questions)
+}
+
+// suite asks the model what the benchmarks of a suite ask, and makes a table of its scores. Answers go into the file
+// that the suite names, or into one with the benchmark's name in the folder --answers.
+func (v evalCommand) suite(ctx context.Context, c console) error {
+	if err := os.MkdirAll(v.Answers, 0o777); err != nil {
+		return err
+	}
+	var model *asker // opened once
+	return v.Suite.run(c, func(b score.Benchmark, f score.Files, e suiteEntry) (*score.Report, error) {
+		session := &asker{evalCommand: v, console: c}
+		session.Questions, session.Images = e.Questions, e.Images
+		questions, err := session.asked(b, f)
+		if err != nil {
+			return nil, err
+		}
+		session.questions = questions
+		session.Likelihood = v.Likelihood && hasOptions(questions)
+		if model != nil {
+			session.model = model.model
+		}
+		path := filepath.Join(v.Answers, b.Name+".jsonl")
+		if len(e.Answers) > 0 {
+			path = e.Answers[0]
+		}
+		fmt.Fprintf(c.err, "%s: %d questions\n", b.Title, len(questions))
+		if _, err := session.answer(ctx, path, seeing); err != nil {
+			return nil, err
+		}
+		model, f.Answers = session, []string{path}
+		if f.Grades != "" {
+			if err := v.Judge.judge(ctx, b, &f); err != nil {
+				return nil, err
+			}
+		}
+		return b.Score(f)
+	})
+}
+
+func hasOptions(questions []score.Question) bool {
+	return slices.ContainsFunc(questions, func(q score.Question) bool { return len(q.Options) > 0 })
 }
 
 // answersPath is where the answers of a baseline go: beside the others.

@@ -13,6 +13,12 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/connector/llava"
+	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
 )
 
 // cases are files of benchmarks, with what is wrong with them.
@@ -131,6 +137,112 @@ func TestEvalBenchmark(t *testing.T) {
 	code, said = command(t, dir, eval)
 	require.Equal(t, 1, code)
 	require.Contains(t, said, "the question file has a line twice")
+}
+
+// TestLikelihood: the letter that is chosen is the likeliest of those that the question has, each question has its
+// own, and answers that were written are not taken for chosen ones.
+func TestLikelihood(t *testing.T) {
+	dir := tiny(t)
+	var picture bytes.Buffer
+	require.NoError(t, png.Encode(&picture, image.NewRGBA(image.Rect(0, 0, 16, 16))))
+	require.NoError(t, os.MkdirAll(dir+"/test/0", 0o777))
+	require.NoError(t, os.WriteFile(dir+"/test/0/a.png", picture.Bytes(), 0o666))
+	problems := `{"0": {"question": "what is it ?", "choices": ["red", "a circle"], "answer": 0, "hint": "", "image": "a.png"},
+ "1": {"question": "what is this ?", "choices": ["red", "a circle", "is"], "answer": 1, "hint": "a picture", "image": null},
+ "2": {"question": "is a picture in this ?", "choices": ["red", "a", "circle", "what"], "answer": 2, "hint": "", "image": null}}`
+	require.NoError(t, os.WriteFile(dir+"/problems.json", []byte(problems), 0o666))
+	require.NoError(t, os.WriteFile(dir+"/splits.json", []byte(`{"test": ["0", "1", "2"]}`), 0o666))
+	eval := "eval DIR/model --dtype float32 --template vicuna_v1 --benchmark scienceqa --annotations DIR/problems.json " +
+		"--splits DIR/splits.json --images DIR --answers DIR/a.jsonl"
+	code, said := command(t, dir, eval+" --likelihood")
+	require.Zero(t, code, said)
+	b, err := os.ReadFile(dir + "/a.jsonl")
+	require.NoError(t, err)
+
+	a, err := llava.Open(dir+"/model", llava.LoadOptions{DType: nn.As(tensor.Float32)})
+	require.NoError(t, err)
+	a.Template = chat.VicunaV1()
+	m, err := imaging.Open(dir+"/test/0/a.png", imaging.Options{})
+	require.NoError(t, err)
+	for i, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
+		var r struct{ Prompt, Text string }
+		require.NoError(t, json.Unmarshal([]byte(line), &r))
+		letters := []string{"A", "B", "C", "D"}[:i+2]
+		turns, images := []chat.Turn{{From: chat.Human, Value: r.Prompt}}, []*imaging.RGB(nil)
+		if i == 0 {
+			turns[0].Value, images = "<image>\n"+r.Prompt, []*imaging.RGB{m}
+		}
+		p, err := a.LogProbs(t.Context(), turns, images, letters)
+		require.NoError(t, err)
+		best := 0
+		for k := range p {
+			if sum(p[k]) > sum(p[best]) {
+				best = k
+			}
+		}
+		require.Equal(t, letters[best], r.Text)
+	}
+
+	code, said = command(t, dir, eval)
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "was made with --likelihood, and this run is without")
+	require.NoError(t, os.Remove(dir+"/a.jsonl"))
+	code, _ = command(t, dir, eval+" --max-tokens 2")
+	require.Zero(t, code)
+	code, said = command(t, dir, eval+" --max-tokens 2 --likelihood")
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "was made without --likelihood")
+	code, said = command(t, dir, strings.Replace(eval, "scienceqa", "pope", 1)+" --likelihood --questions "+
+		cases+"pope/questions.jsonl")
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "POPE has no questions with options")
+}
+
+// TestEvalSuite asks a model two benchmarks and tables what it scores; a second run asks nothing, and what cannot be
+// asked does not keep the others from it.
+func TestEvalSuite(t *testing.T) {
+	dir := tiny(t)
+	var picture bytes.Buffer
+	require.NoError(t, png.Encode(&picture, image.NewRGBA(image.Rect(0, 0, 16, 16))))
+	require.NoError(t, os.MkdirAll(dir+"/science/test/0", 0o777))
+	require.NoError(t, os.WriteFile(dir+"/science/test/0/a.png", picture.Bytes(), 0o666))
+	require.NoError(t, os.WriteFile(dir+"/b.png", picture.Bytes(), 0o666))
+	for name, text := range map[string]string{
+		"problems.json": `{"0": {"question": "what ?", "choices": ["red", "is"], "answer": 0, "hint": "", "image": "a.png"}}`,
+		"splits.json":   `{"test": ["0"]}`,
+		"pope.jsonl": `{"question_id": 5, "image": "b.png", "text": "is this red ?", "category": "random", "label": "yes"}
+{"question_id": 6, "image": "b.png", "text": "is this a circle ?", "category": "random", "label": "no"}
+`,
+		"suite.json": `[{"benchmark": "pope", "questions": "pope.jsonl", "images": "."},
+ {"benchmark": "scienceqa", "annotations": "problems.json", "splits": "splits.json", "images": "science", "answers": ["mine.jsonl"]}]`,
+		"none.json": `[{"benchmark": "pope", "questions": "pope.jsonl", "images": "."}, {"benchmark": "gqa", "questions": "gone.json"}]`,
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
+	}
+	eval := "eval DIR/model --dtype float32 --template vicuna_v1 --max-tokens 2 --likelihood --answers DIR/answers --suite "
+	code, said := command(t, dir, eval+"DIR/suite.json --table DIR/t.md --picture DIR/t.png")
+	require.Zero(t, code, said)
+	require.Contains(t, said, "| POPE | mean_f1 |")
+	require.Contains(t, said, "| ScienceQA |")
+	table, err := os.ReadFile(dir + "/t.md")
+	require.NoError(t, err)
+	require.Equal(t, 4, bytes.Count(table, []byte("\n")))
+	b, err := os.ReadFile(dir + "/mine.jsonl")
+	require.NoError(t, err)
+	require.Contains(t, string(b), `"likelihood":true`)
+	b, err = os.ReadFile(dir + "/answers/pope.jsonl")
+	require.NoError(t, err)
+	require.NotContains(t, string(b), "likelihood")
+	require.FileExists(t, dir+"/t.png")
+
+	require.NoError(t, os.Rename(dir+"/model", dir+"/gone"))
+	code, said = command(t, dir, eval+"DIR/suite.json")
+	require.Zero(t, code, said)
+	require.Contains(t, said, string(table))
+	code, said = command(t, dir, eval+"DIR/none.json")
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "| POPE | mean_f1 |")
+	require.Contains(t, said, "1 of 2 benchmarks could not be scored")
 }
 
 // TestJudge has an endpoint judge answers once; what it said is kept and not asked again.

@@ -273,8 +273,8 @@ func class(trains bool) string {
 // whole reports whether a token's bytes are characters.
 func whole(s string) bool { return utf8.ValidString(s) }
 
-func sum(list []int) int {
-	n := 0
+func sum[T int | float64](list []T) T {
+	var n T
 	for _, x := range list {
 		n += x
 	}

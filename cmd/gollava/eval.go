@@ -19,14 +19,17 @@ type evalCommand struct {
 	Source    source `embed:""`
 	Questions string `placeholder:"FILE" help:"Questions in LLaVA's form, one JSON object a line: question_id, image, text; label or answer and category, if there are any."`
 	Images    string `help:"Folder, zip or tar of the pictures; default: images beside the questions, then their folder."`
-	Answers   string `required:"" placeholder:"FILE" help:"Where answers go, in LLaVA's form; those that are there already are kept."`
+	Answers   string `required:"" placeholder:"FILE" help:"Where answers go, in LLaVA's form; those that are there already are kept. With --suite: the folder for them."`
 	Template  string `help:"Conversation template; default: what the model was trained with."`
 	MaxTokens int    `default:"128" help:"Tokens of an answer at most."`
 
-	Benchmark string         `help:"Ask and score a benchmark by its own files and rules: see gollava score --help."`
-	Files     benchmarkTruth `embed:""`
-	Judge     judgeFlags     `embed:""`
-	Baselines bool           `help:"With --benchmark: also ask without pictures, and about other questions' pictures."`
+	Benchmark  string         `help:"Ask and score a benchmark by its own files and rules: see gollava score --help."`
+	Files      benchmarkTruth `embed:""`
+	Judge      judgeFlags     `embed:""`
+	Likelihood bool           `help:"With --benchmark: answer questions with options by the letter that the model finds most likely, instead of letting it write."`
+	Baselines  bool           `help:"With --benchmark: also ask without pictures, and about other questions' pictures."`
+
+	Suite suiteFlags `embed:""`
 }
 
 func (evalCommand) Help() string {
@@ -39,7 +42,8 @@ Example:
   gollava eval ./llava-1.5-7b-hf --template vicuna_v1 --questions coco_pope_random.jsonl --images val2014
     --answers pope.jsonl
   gollava eval ./llava-1.5-7b-hf --template vicuna_v1 --benchmark pope --questions llava_pope_test.jsonl
-    --annotations coco --images val2014 --answers pope.jsonl --baselines`
+    --annotations coco --images val2014 --answers pope.jsonl --baselines
+  gollava eval ./llava-1.5-7b-hf --suite suite.json --answers answers --table table.md --picture table.png`
 }
 
 // question is a line of the questions.
@@ -96,11 +100,14 @@ func (v evalCommand) Run(ctx context.Context, c console) error {
 }
 
 func (v evalCommand) run(ctx context.Context, c console) error {
+	if v.Suite.Suite != "" {
+		return v.suite(ctx, c)
+	}
 	if v.Benchmark != "" {
 		return v.benchmark(ctx, c)
 	}
 	if v.Questions == "" {
-		return errors.New("name the questions with --questions, or a benchmark with --benchmark")
+		return errors.New("name the questions with --questions, or a benchmark with --benchmark, or many with --suite")
 	}
 	var questions []question
 	session := &asker{evalCommand: v, console: c}

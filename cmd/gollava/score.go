@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/gollava/gollava/data/generate"
@@ -69,9 +68,8 @@ type scoreCommand struct {
 	Against []string `placeholder:"FILE" help:"Answers of another model to the same questions: compare the two."`
 	Page    string   `placeholder:"FILE" help:"With --against: an HTML page with the questions on which the two differ, beside their pictures."`
 	Images  string   `placeholder:"PATH" help:"Folder, zip or tar of the pictures, for the page."`
-	Suite   string   `placeholder:"FILE" help:"Score many benchmarks at once: a JSON list of objects with benchmark, answers and its files."`
-	Table   string   `placeholder:"FILE" help:"With --suite: write the table as Markdown."`
-	Picture string   `placeholder:"FILE" help:"With --suite: draw the table as bars (png, svg or pdf)."`
+
+	Suite suiteFlags `embed:""`
 }
 
 func (scoreCommand) Help() string {
@@ -95,8 +93,10 @@ func (v scoreCommand) Run(ctx context.Context, c console) error {
 }
 
 func (v scoreCommand) run(ctx context.Context, c console) error {
-	if v.Suite != "" {
-		return v.suite(c)
+	if v.Suite.Suite != "" {
+		return v.Suite.run(c, func(b score.Benchmark, f score.Files, _ suiteEntry) (*score.Report, error) {
+			return b.Score(f)
+		})
 	}
 	b, err := score.Find(v.Name)
 	if err != nil {
@@ -227,111 +227,4 @@ func (j judgeFlags) judge(ctx context.Context, b score.Benchmark, f *score.Files
 		)
 	}
 	return fmt.Errorf("%s needs no judge", b.Title)
-}
-
-// suiteEntry is one benchmark of a suite. Paths are relative to the suite's file.
-type suiteEntry struct {
-	Benchmark   string   `json:"benchmark"`
-	Answers     []string `json:"answers"`
-	Questions   string   `json:"questions"`
-	Annotations string   `json:"annotations"`
-	Choices     string   `json:"choices"`
-	Splits      string   `json:"splits"`
-	Split       string   `json:"split"`
-	Context     string   `json:"context"`
-	Rule        string   `json:"rule"`
-	Reference   string   `json:"reference"`
-	Grades      string   `json:"grades"`
-	Synonyms    string   `json:"synonyms"`
-	Chinese     bool     `json:"chinese"`
-	Vanilla     bool     `json:"vanilla"`
-}
-
-// readSuite reads a suite.
-func readSuite(path string) ([]suiteEntry, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	var all []suiteEntry
-	d := json.NewDecoder(strings.NewReader(string(b)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&all); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if len(all) == 0 {
-		return nil, fmt.Errorf("%s lists no benchmark", path)
-	}
-	in := func(p *string) {
-		if *p != "" && !filepath.IsAbs(*p) {
-			*p = filepath.Join(filepath.Dir(path), *p)
-		}
-	}
-	for i := range all {
-		e := &all[i]
-		for k := range e.Answers {
-			in(&e.Answers[k])
-		}
-		for _, p := range []*string{&e.Questions, &e.Annotations, &e.Choices, &e.Splits, &e.Context, &e.Rule, &e.Reference, &e.Grades, &e.Synonyms} {
-			in(p)
-		}
-	}
-	return all, nil
-}
-
-// suite scores all benchmarks of a suite.
-func (v scoreCommand) suite(c console) error {
-	entries, err := readSuite(v.Suite)
-	if err != nil {
-		return err
-	}
-	var rows []tableRow
-	failed := 0
-	for _, e := range entries {
-		b, err := score.Find(e.Benchmark)
-		if err != nil {
-			return fmt.Errorf("%s: %w", v.Suite, err)
-		}
-		r, err := b.Score(
-			score.Files{
-				Questions:   e.Questions,
-				Annotations: e.Annotations,
-				Answers:     e.Answers,
-				Choices:     e.Choices,
-				Splits:      e.Splits,
-				Split:       e.Split,
-				Context:     e.Context,
-				Rule:        e.Rule,
-				Reference:   e.Reference,
-				Grades:      e.Grades,
-				Synonyms:    e.Synonyms,
-				Chinese:     e.Chinese,
-				Vanilla:     e.Vanilla,
-			},
-		)
-		if err != nil {
-			failed++
-			fmt.Fprintf(c.err, "%s: %v\n", b.Title, err)
-			continue
-		}
-		rows = append(rows, newTableRow(b, r))
-	}
-	if len(rows) == 0 {
-		return fmt.Errorf("none of the %d benchmarks could be scored", len(entries))
-	}
-	fmt.Fprint(c.out, markdown(rows))
-	if v.Table != "" {
-		if err := os.WriteFile(v.Table, []byte(markdown(rows)), 0o666); err != nil {
-			return err
-		}
-	}
-	if v.Picture != "" {
-		if err := drawTable(v.Picture, rows); err != nil {
-			return err
-		}
-	}
-	if failed > 0 {
-		return fmt.Errorf("%d of %d benchmarks could not be scored", failed, len(entries))
-	}
-	return nil
 }

@@ -60,11 +60,23 @@ func askRows(suffix string) func(Files, func(Question) error) error {
 			if err != nil || q.Text == "" {
 				return fmt.Errorf("%s: no question_id, or no text", r.At())
 			}
-			return f(
-				Question{ID: id, Numeric: number, Image: q.Image, Text: asked(q.Text, suffix), Category: q.Category},
-			)
+			out := Question{ID: id, Numeric: number, Image: q.Image, Text: asked(q.Text, suffix), Category: q.Category}
+			if suffix == letterAnswer {
+				out.Options = optionsOf(q.Text)
+			}
+			return f(out)
 		})
 	}
+}
+
+// optionsOf are the options that a question lists below each other as [lettered] does.
+func optionsOf(text string) (options []string) {
+	for line := range strings.Lines(text) {
+		if option, ok := strings.CutPrefix(line, string(rune('A'+len(options)))+". "); ok {
+			options = append(options, strings.TrimSuffix(option, "\n"))
+		}
+	}
+	return options
 }
 
 // LetterInstruction is what LLaVA-1.5 asks for after a question with options, from its line end on.

@@ -49,7 +49,16 @@ type Question struct {
 	Inline   []byte // the encoded picture itself, where the question file holds it
 	Text     string // without the image token
 	Category string
-	Options  []string // letters' texts, for likelihood scoring; empty: an open question
+	Options  []string // what A, B… stand for, in the question's order; empty: an open question
+}
+
+// Letters are what answers the question where it has options: "A", "B"…
+func (q Question) Letters() []string {
+	var letters []string
+	for i := range q.Options {
+		letters = append(letters, string(rune('A'+i)))
+	}
+	return letters
 }
 
 // Benchmarks are all benchmarks by name.

@@ -165,3 +165,18 @@ func FuzzAnswers(f *testing.F) {
 		}
 	})
 }
+
+// TestLetters: LLaVA's question files list the options in the text alone.
+func TestLetters(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "q.jsonl")
+	require.NoError(t, os.WriteFile(path, []byte(`{"question_id": 1, "image": "a.jpg", "text": "Which one? B. is none.\nA. red\nB. blue\nC. A. Smith\nAnswer with the option's letter from the given choices directly."}
+{"question_id": 2, "image": "a.jpg", "text": "What?"}
+`), 0o666))
+	b, err := Find("seedbench")
+	require.NoError(t, err)
+	var got []Question
+	require.NoError(t, b.Ask(Files{Questions: path}, func(q Question) error { got = append(got, q); return nil }))
+	require.Equal(t, []string{"red", "blue", "A. Smith"}, got[0].Options)
+	require.Equal(t, []string{"A", "B", "C"}, got[0].Letters())
+	require.Empty(t, got[1].Letters())
+}

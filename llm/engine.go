@@ -331,9 +331,11 @@ func (e *Engine) step() {
 		}
 		return
 	}
+	var choosing sync.WaitGroup // with a large vocabulary it takes as long as a layer
 	for i, s := range ready {
-		s.choose(z[i])
+		choosing.Go(func() { s.choose(z[i]) })
 	}
+	choosing.Wait()
 }
 
 // choose picks the next token of a sequence, and ends it if it is the last.

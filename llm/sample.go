@@ -90,11 +90,16 @@ type choice struct {
 	maxNew               int
 	prompt               int // positions of the prompt, images included
 	allow                func(generated []int32, id int32) bool
+	z, p                 []float64 // memory for scores and probabilities
 }
 
-// scores applies transformers' logits processors in their order; what may not be chosen is −Inf.
+// scores applies transformers' logits processors in their order; what may not be chosen is −Inf. The next call
+// overwrites the result.
 func (c *choice) scores(logits []float32, prompt, generated []int32, masked bool) []float64 {
-	z := make([]float64, len(logits))
+	if len(c.z) != len(logits) {
+		c.z, c.p = make([]float64, len(logits)), make([]float64, len(logits))
+	}
+	z := c.z
 	for i, v := range logits {
 		z[i] = float64(v)
 	}
@@ -132,7 +137,7 @@ func (c *choice) scores(logits []float32, prompt, generated []int32, masked bool
 		for i := range z {
 			z[i] /= c.Temperature
 		}
-		c.truncate(z)
+		c.truncate(z, c.p)
 	}
 	return z
 }
@@ -209,13 +214,12 @@ func force(z []float64, ids []int) {
 	}
 }
 
-// truncate hides what top-k, top-p, min-p and typical-p leave out, in this order.
-func (s *Sampling) truncate(z []float64) {
+// truncate hides what top-k, top-p, min-p and typical-p leave out, in this order. p is memory for as many
+// probabilities.
+func (s *Sampling) truncate(z, p []float64) {
 	hidden := math.Inf(-1)
 	if s.TopK > 0 && s.TopK < len(z) {
-		sorted := slices.Clone(z)
-		slices.Sort(sorted)
-		least := sorted[len(z)-s.TopK]
+		least := largest(z, s.TopK)
 		for i, v := range z {
 			if v < least {
 				z[i] = hidden
@@ -223,17 +227,10 @@ func (s *Sampling) truncate(z []float64) {
 		}
 	}
 	if s.TopP > 0 && s.TopP < 1 {
-		p := softmax(z)
-		order := ascending(p)
-		sum := 0.0
-		for _, i := range order[:len(order)-1] {
-			if sum += p[i]; sum <= 1-s.TopP {
-				z[i] = hidden
-			}
-		}
+		s.nucleus(z, p)
 	}
 	if s.MinP > 0 {
-		p := softmax(z)
+		softmaxTo(p, z)
 		least := s.MinP * slices.Max(p)
 		for i, v := range p {
 			if v < least {
@@ -242,13 +239,81 @@ func (s *Sampling) truncate(z []float64) {
 		}
 	}
 	if s.TypicalP > 0 && s.TypicalP < 1 {
-		s.typical(z)
+		s.typical(z, p)
 	}
 }
 
+// nucleus keeps the most likely tokens, of equal ones the last, until they reach TopP. Source: Holtzman et al. 2020.
+func (s *Sampling) nucleus(z, p []float64) {
+	softmaxTo(p, z)
+	kept, sum := 0, 0.0
+	likely := mostLikely(p, s.TopP)
+	for ; kept < len(likely) && sum < s.TopP; kept++ {
+		sum += p[likely[kept]]
+	}
+	keep := make([]float64, kept)
+	for i, at := range likely[:kept] {
+		keep[i] = z[at]
+	}
+	for i := range z {
+		z[i] = math.Inf(-1)
+	}
+	for i, at := range likely[:kept] {
+		z[at] = keep[i]
+	}
+}
+
+// largest is the k-th largest of x, which has more elements.
+func largest(x []float64, k int) float64 {
+	heap := slices.Sorted(slices.Values(x[:k])) // no element is larger than its two children
+	for _, v := range x[k:] {
+		if !(v > heap[0]) {
+			continue
+		}
+		i := 0
+		for {
+			child := 2*i + 1
+			if child+1 < k && heap[child+1] < heap[child] {
+				child++
+			}
+			if child >= k || heap[child] >= v {
+				break
+			}
+			heap[i], i = heap[child], child
+		}
+		heap[i] = v
+	}
+	return heap[0]
+}
+
+// mostLikely are indices of probabilities that together reach least, and maybe more, by value from the top, of equal
+// ones the last first. Those far down are not sorted: what remains is chosen by the leading bits.
+func mostLikely(p []float64, least float64) []int {
+	const buckets, shift = 1024, 48 // 16 to a power of two
+	const margin = 1e-9             // sums in another order differ by less
+	top := math.Float64bits(p[argmax(p)]) >> shift
+	bucket := func(v float64) uint64 { return min(top-math.Float64bits(v)>>shift, buckets-1) }
+	var sums [buckets]float64
+	for _, v := range p {
+		sums[bucket(v)] += v
+	}
+	last, sum := uint64(0), sums[0]
+	for ; last < buckets-1 && sum < least+margin; sum += sums[last] {
+		last++
+	}
+	var order []int
+	for i, v := range p {
+		if bucket(v) <= last {
+			order = append(order, i)
+		}
+	}
+	slices.SortFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(p[b], p[a]), b-a) })
+	return order
+}
+
 // typical keeps the tokens whose surprise −log p is nearest to the entropy, until they reach TypicalP. Source: Meister et al. 2022.
-func (s *Sampling) typical(z []float64) {
-	p := softmax(z)
+func (s *Sampling) typical(z, p []float64) {
+	softmaxTo(p, z)
 	entropy := 0.0
 	for _, v := range p {
 		if v > 0 {
@@ -309,7 +374,8 @@ func (c *choice) draw(z []float64, n int, r *rand.Rand) (int32, error) {
 		return int32(best), nil
 	}
 	u := r.Float64()
-	for i, v := range softmax(z) {
+	softmaxTo(z, z)
+	for i, v := range z {
 		if u -= v; u < 0 {
 			return int32(i), nil
 		}
@@ -323,7 +389,7 @@ var ErrNotFinite = errors.New("")
 // checkFinite returns an error if the logits of the n-th new token are not all finite.
 func checkFinite(logits []float32, n int) error {
 	for id, v := range logits {
-		if !finite(float64(v)) {
+		if v-v != 0 {
 			return fmt.Errorf("llm: new token %d: the logit of id %d is %v: the model's weights or inputs hold NaN "+
 				"or Inf, or overflow%w", n, id, v, ErrNotFinite)
 		}
@@ -342,23 +408,29 @@ func argmax(z []float64) int {
 }
 
 func softmax(z []float64) []float64 {
-	top, sum := slices.Max(z), 0.0
 	p := make([]float64, len(z))
+	softmaxTo(p, z)
+	return p
+}
+
+// softmaxTo writes the softmax of z to p, which may be z.
+func softmaxTo(p, z []float64) {
+	top, sum := z[argmax(z)], 0.0
 	for i, v := range z {
-		p[i] = math.Exp(v - top)
+		p[i] = exp(v - top)
 		sum += p[i]
 	}
+	inverse := 1 / sum
 	for i := range p {
-		p[i] /= sum
+		p[i] *= inverse
 	}
-	return p
 }
 
 func logSoftmax(z []float32) []float64 {
 	top := float64(slices.Max(z))
 	sum := 0.0
 	for _, v := range z {
-		sum += math.Exp(float64(v) - top)
+		sum += exp(float64(v) - top)
 	}
 	l := top + math.Log(sum)
 	p := make([]float64, len(z))

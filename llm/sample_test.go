@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -89,4 +90,79 @@ func TestTopCandidates(t *testing.T) {
 	}
 	require.InDelta(t, 1, sum, 1e-12)
 	require.Nil(t, scoredToken(3, []float32{1, 5, 3, 2}, 0).Top)
+}
+
+// Top-p keeps what sorting all probabilities keeps, in steep, flat and tied distributions.
+func TestNucleusEqualsSorting(t *testing.T) {
+	r := rand.New(rand.NewPCG(2, 3))
+	for _, n := range []int{1, 2, 3, 17, 33, 1031, 20000} {
+		for _, spread := range []float64{0, 1e-3, 1, 5, 60, 400} {
+			for _, least := range []float64{1e-9, 0.1, 0.5, 0.9, 0.95, 1 - 1e-9} {
+				z := make([]float64, n)
+				for i := range z {
+					if z[i] = spread * r.NormFloat64(); i%3 == 1 {
+						z[i] = z[i-1]
+					}
+				}
+				p := softmax(z)
+				sorted := ascending(p)
+				want := slices.Repeat([]float64{math.Inf(-1)}, n)
+				for sum := 0.0; len(sorted) > 0 && sum < least; sorted = sorted[:len(sorted)-1] {
+					at := sorted[len(sorted)-1]
+					sum += p[at]
+					want[at] = z[at]
+				}
+				(&Sampling{TopP: least}).nucleus(z, p)
+				require.Equal(t, want, z, "%d tokens, spread %v, top-p %v", n, spread, least)
+			}
+		}
+	}
+}
+
+func TestExp(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 7))
+	for range 100000 {
+		x := -math.Exp(r.Float64()*50 - 42)
+		if want := math.Exp(x); x > -700 {
+			require.InEpsilon(t, want, exp(x), 1e-15, "%v", x)
+		} else {
+			require.Equal(t, want, exp(x), "%v", x)
+		}
+	}
+	require.Equal(t, []float64{1, 1, 0}, []float64{exp(0), exp(math.Copysign(0, -1)), exp(math.Inf(-1))})
+	require.True(t, math.IsNaN(exp(math.NaN())))
+}
+
+// The k-th largest is that of the sorted numbers, with equal ones and −Inf among them.
+func TestLargest(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 5))
+	for _, n := range []int{2, 3, 17, 33, 1031} {
+		for k := 1; k < n; k += 1 + k/7 {
+			x := make([]float64, n)
+			for i := range x {
+				if x[i] = float64(r.IntN(n)); r.IntN(5) == 0 {
+					x[i] = math.Inf(-1)
+				}
+			}
+			require.Equal(t, slices.Sorted(slices.Values(x))[n-k], largest(x, k), "%d of %v", k, x)
+		}
+	}
+}
+
+func BenchmarkChoice(b *testing.B) {
+	r := rand.New(rand.NewPCG(2, 3))
+	logits := make([]float32, 49152)
+	for i := range logits {
+		logits[i] = 4 * float32(r.NormFloat64())
+	}
+	for name, s := range map[string]Sampling{"greedy": {}, "temperature": {Temperature: 1},
+		"top-p": {Temperature: 0.8, TopP: 0.95}, "top-k": {Temperature: 0.8, TopK: 40}} {
+		b.Run(name, func(b *testing.B) {
+			c := choice{Sampling: s}
+			for b.Loop() {
+				_, err := c.next(logits, nil, nil, r)
+				require.NoError(b, err)
+			}
+		})
+	}
 }

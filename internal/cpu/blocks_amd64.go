@@ -20,6 +20,16 @@ func decodeQ8_0AVX2(dst *float32, b *byte, n int)
 //go:noescape
 func dotQ8_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
 
+// dotsQ8_0AVX2 computes:
+//
+//	out[4·j+r] = Σ over the n·1 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
+//
+// to the bit what dot computes of vector r, of the four that lie block by block side by side:
+// q is [n][4][32·1], d and s are [n][4][1].
+//
+//go:noescape
+func dotsQ8_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+
 // decodeQ4_0AVX2 computes:
 //
 //	dst[i] = value i of the n blocks at b, as package blocks decodes it
@@ -35,6 +45,16 @@ func decodeQ4_0AVX2(dst *float32, b *byte, n int)
 //
 //go:noescape
 func dotQ4_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+
+// dotsQ4_0AVX2 computes:
+//
+//	out[4·j+r] = Σ over the n·1 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
+//
+// to the bit what dot computes of vector r, of the four that lie block by block side by side:
+// q is [n][4][32·1], d and s are [n][4][1].
+//
+//go:noescape
+func dotsQ4_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
 
 // decodeQ4_1AVX2 computes:
 //
@@ -52,6 +72,16 @@ func decodeQ4_1AVX2(dst *float32, b *byte, n int)
 //go:noescape
 func dotQ4_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
 
+// dotsQ4_1AVX2 computes:
+//
+//	out[4·j+r] = Σ over the n·1 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
+//
+// to the bit what dot computes of vector r, of the four that lie block by block side by side:
+// q is [n][4][32·1], d and s are [n][4][1].
+//
+//go:noescape
+func dotsQ4_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+
 // decodeQ5_0AVX2 computes:
 //
 //	dst[i] = value i of the n blocks at b, as package blocks decodes it
@@ -67,6 +97,16 @@ func decodeQ5_0AVX2(dst *float32, b *byte, n int)
 //
 //go:noescape
 func dotQ5_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+
+// dotsQ5_0AVX2 computes:
+//
+//	out[4·j+r] = Σ over the n·1 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
+//
+// to the bit what dot computes of vector r, of the four that lie block by block side by side:
+// q is [n][4][32·1], d and s are [n][4][1].
+//
+//go:noescape
+func dotsQ5_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
 
 // decodeQ5_1AVX2 computes:
 //
@@ -84,6 +124,16 @@ func decodeQ5_1AVX2(dst *float32, b *byte, n int)
 //go:noescape
 func dotQ5_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
 
+// dotsQ5_1AVX2 computes:
+//
+//	out[4·j+r] = Σ over the n·1 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
+//
+// to the bit what dot computes of vector r, of the four that lie block by block side by side:
+// q is [n][4][32·1], d and s are [n][4][1].
+//
+//go:noescape
+func dotsQ5_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+
 // decodeIQ4_NLAVX2 computes:
 //
 //	dst[i] = value i of the n blocks at b, as package blocks decodes it
@@ -99,6 +149,16 @@ func decodeIQ4_NLAVX2(dst *float32, b *byte, n int)
 //
 //go:noescape
 func dotIQ4_NLAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+
+// dotsIQ4_NLAVX2 computes:
+//
+//	out[4·j+r] = Σ over the n·1 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
+//
+// to the bit what dot computes of vector r, of the four that lie block by block side by side:
+// q is [n][4][32·1], d and s are [n][4][1].
+//
+//go:noescape
+func dotsIQ4_NLAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
 
 // decodeQ4_KAVX2 computes:
 //
@@ -116,6 +176,16 @@ func decodeQ4_KAVX2(dst *float32, b *byte, n int)
 //go:noescape
 func dotQ4_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
 
+// dotsQ4_KAVX2 computes:
+//
+//	out[4·j+r] = Σ over the n·8 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
+//
+// to the bit what dot computes of vector r, of the four that lie block by block side by side:
+// q is [n][4][32·8], d and s are [n][4][8].
+//
+//go:noescape
+func dotsQ4_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+
 // decodeQ5_KAVX2 computes:
 //
 //	dst[i] = value i of the n blocks at b, as package blocks decodes it
@@ -132,6 +202,16 @@ func decodeQ5_KAVX2(dst *float32, b *byte, n int)
 //go:noescape
 func dotQ5_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
 
+// dotsQ5_KAVX2 computes:
+//
+//	out[4·j+r] = Σ over the n·8 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
+//
+// to the bit what dot computes of vector r, of the four that lie block by block side by side:
+// q is [n][4][32·8], d and s are [n][4][8].
+//
+//go:noescape
+func dotsQ5_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+
 // decodeQ6_KAVX2 computes:
 //
 //	dst[i] = value i of the n blocks at b, as package blocks decodes it
@@ -147,3 +227,23 @@ func decodeQ6_KAVX2(dst *float32, b *byte, n int)
 //
 //go:noescape
 func dotQ6_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+
+// dotsQ6_KAVX2 computes:
+//
+//	out[4·j+r] = Σ over the n·8 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
+//
+// to the bit what dot computes of vector r, of the four that lie block by block side by side:
+// q is [n][4][32·8], d and s are [n][4][8].
+//
+//go:noescape
+func dotsQ6_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+
+// roundBlocksAVX2 rounds n blocks of 32 of x, block i to q[32·step·i:], d[step·i] and s[step·i], as
+// roundRow does:
+//
+//	d = max|x|/127, q = round(x/d), s = d·Σq
+//
+// to the bit for finite x; d is not finite where x is not.
+//
+//go:noescape
+func roundBlocksAVX2(n int, q *int8, d *float32, s *float32, x *float32, step int)

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -26,7 +27,7 @@ func TestRoundedProducts(t *testing.T) {
 			continue
 		}
 		tested++
-		for _, m := range []int{1, 2, 3, 8} {
+		for _, m := range []int{1, 2, 3, 5, 8} {
 			for _, n := range []int{1, 3, 17, 67} {
 				k := dt.Blocks().Length * (1 + r.IntN(3))
 				w, x, bias, c := dev.Alloc(dt, n*k), normal(m*k), normal(n), normal(m*n)
@@ -87,10 +88,43 @@ func TestRoundRow(t *testing.T) {
 	require.Equal(t, []float32{0, 0}, d)
 }
 
+// Blocks are rounded as the Go loop does it, wherever they go.
+func TestRoundBlocks(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, n := range []int{0, 1, 3, 17} {
+		for _, step := range []int{1, 4} {
+			x := make([]float32, 32*n+1)
+			for i := range x {
+				x[i] = float32(r.NormFloat64() * math.Exp(20*r.NormFloat64()))
+				if i/32%5 == 2 {
+					x[i] = float32(i%2) * 0x1p-130
+				} else if i/32%5 == 4 {
+					x[i] = float32(i%9) - 4 // ties
+				}
+			}
+			q, d, s := make([]int8, 32*step*n+1), make([]float32, step*n+1), make([]float32, step*n+1)
+			roundBlocks(n, q, d, s, x, step)
+			wantQ, wantD, wantS := make([]int8, 32*n), make([]float32, n), make([]float32, n)
+			roundRow(wantQ, wantD, wantS, x[:32*n])
+			for i := range n {
+				require.Equal(t, wantQ[32*i:][:32], q[32*step*i:][:32], "block %d of %d", i, n)
+				require.Equal(t, wantD[i], d[step*i])
+				require.Equal(t, wantS[i], s[step*i])
+			}
+		}
+	}
+	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(-1))} {
+		q, d, s, x := make([]int8, 32), make([]float32, 1), make([]float32, 1), make([]float32, 32)
+		x[7] = bad
+		roundBlocks(1, q, d, s, x, 1)
+		require.False(t, d[0]-d[0] == 0, "%v became %v", bad, d[0])
+	}
+}
+
 func BenchmarkBlocks(b *testing.B) {
 	dev, r := New(), rand.New(rand.NewPCG(3, 4))
 	const n, k = 4096, 4096
-	x, c, wide := dev.Alloc(backend.Float32, k), dev.Alloc(backend.Float32, n), dev.Alloc(backend.Float32, n*k)
+	x, c, wide := dev.Alloc(backend.Float32, 16*k), dev.Alloc(backend.Float32, 16*n), dev.Alloc(backend.Float32, n*k)
 	for i := range wide.Float32() {
 		wide.Float32()[i] = float32(r.NormFloat64())
 	}
@@ -98,13 +132,13 @@ func BenchmarkBlocks(b *testing.B) {
 	for _, dt := range []backend.DType{backend.Q8_0, backend.Q4_0, backend.Q4_1, backend.Q4_K, backend.Q6_K} {
 		w := dev.Alloc(dt, n*k)
 		dev.Cast(w, wide)
-		for _, rounded := range []bool{false, true} {
-			name := dt.String()
-			if rounded {
-				name += "/rounded"
+		for _, m := range []int{0, 1, 4, 16} { // rows; 0: one that is not rounded
+			name, rows, rounded := fmt.Sprintf("%v/rounded-%d", dt, m), m, true
+			if m == 0 {
+				name, rows, rounded = dt.String(), 1, false
 			}
 			b.Run(name, func(b *testing.B) {
-				p := backend.MatMul{A: x, B: w, C: c, M: 1, N: n, K: k, BT: true, Batch: 1, Rounded: rounded}
+				p := backend.MatMul{A: x, B: w, C: c, M: rows, N: n, K: k, BT: true, Batch: 1, Rounded: rounded}
 				b.SetBytes(int64(dt.Bytes(n * k)))
 				for range b.N {
 					dev.MatMul(&p)

@@ -25,6 +25,11 @@ func (s *scratch) take(n int) []float32 {
 	return x
 }
 
+// int8s is take for n bytes.
+func (s *scratch) int8s(n int) []int8 {
+	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(s.take((n+3)/4)))), n)
+}
+
 var scratches struct {
 	sync.Mutex
 	free []*scratch

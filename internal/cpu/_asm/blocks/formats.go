@@ -110,10 +110,11 @@ func (k *kernel) shifted(at, left int, mask byte) vec {
 	return q
 }
 
-// unpackScales writes a block's scales, times d[i] if d is given, to the stack: 8, and for decoding the 8 minima after them; of Q6_K 16.
-func (k *kernel) unpackScales(d reg.Register) {
+// unpackScales writes a block's scales, times those of each of the vectors at d, to the stack: 8 for each vector, of
+// Q6_K 16. Without any it writes the scales, and the 8 minima after them.
+func (k *kernel) unpackScales(d reg.Register, vectors int) {
 	if k.six {
-		k.unpackSixteen(d)
+		k.unpackSixteen(d, vectors)
 		return
 	}
 	a := [3]reg.GPVirtual{GP32(), GP32(), GP32()}
@@ -146,30 +147,37 @@ func (k *kernel) unpackScales(d reg.Register) {
 	scales, minima := pair(a[0], a[0], 0), pair(a[1], a[1], 4)
 	VMULPS(k.halfAt(0), scales, scales)
 	VMULPS(k.halfAt(2), minima, minima)
-	if d != nil {
-		VMULPS(simd.At(d, 0), scales, scales)
-		k.minima = minima
-	} else {
+	if d == nil {
 		VMOVUPS(minima, k.scales.Offset(32))
+		VMOVUPS(scales, k.scales)
+		return
 	}
-	VMOVUPS(scales, k.scales)
+	k.minima = minima
+	for r := range vectors {
+		v := YMM()
+		VMULPS(simd.At(d, 32*r), scales, v)
+		VMOVUPS(v, k.scales.Offset(32*r))
+	}
 }
 
-func (k *kernel) unpackSixteen(d reg.Register) {
+func (k *kernel) unpackSixteen(d reg.Register, vectors int) {
 	scale := k.halfAt(208)
 	for i := range 2 {
 		v := YMM()
 		VPMOVSXBD(simd.At(k.b, 192+8*i), v)
 		VCVTDQ2PS(v, v)
 		VMULPS(scale, v, v)
-		if d != nil { // every number of d is for two scales
+		if d == nil {
+			VMOVUPS(v, k.scales.Offset(32*i))
+		}
+		for r := range vectors { // every number of d is for two scales
 			x := YMM()
-			VPMOVZXDQ(simd.At(d, 16*i), x)
+			VPMOVZXDQ(simd.At(d, 32*r+16*i), x)
 			twice := YMM()
 			VPSLLQ(U8(32), x, twice)
 			VPOR(x, twice, x)
-			VMULPS(x, v, v)
+			VMULPS(x, v, x)
+			VMOVUPS(x, k.scales.Offset(64*r+32*i))
 		}
-		VMOVUPS(v, k.scales.Offset(32*i))
 	}
 }

@@ -16,7 +16,9 @@ func main() {
 	for _, f := range formats {
 		f.decode()
 		f.dot()
+		f.dots()
 	}
+	round()
 	Generate()
 }
 
@@ -99,10 +101,13 @@ func (f *format) begin(name, signature string, doc ...string) *kernel {
 		VMOVDQU(bytes32("nonLinear", func(i int) byte { return byte(table[i%16]) }), k.table)
 	}
 	if f.parts > 1 {
-		k.scales = AllocLocal(64)
+		k.scales = AllocLocal(64 * tile)
 	}
 	return k
 }
+
+// tile is the number of vectors that dots multiplies with at once.
+const tile = 4
 
 // decode writes the kernel that widens whole blocks.
 func (f *format) decode() {
@@ -119,7 +124,7 @@ func (f *format) decode() {
 			minimum = k.halfAt(2)
 		}
 	} else {
-		k.unpackScales(nil)
+		k.unpackScales(nil, 0)
 	}
 	for part := range f.parts {
 		q := f.codes(k, part)
@@ -187,7 +192,7 @@ func (f *format) dot() {
 	JZ(LabelRef("sum"))
 	Label("block")
 	if f.parts > 1 {
-		k.unpackScales(d)
+		k.unpackScales(d, 1)
 		if f.minimum {
 			VFNMADD231PS(simd.At(s, 0), k.minima, low)
 		}

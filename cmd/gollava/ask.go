@@ -20,6 +20,7 @@ import (
 	"github.com/gollava/gollava/data/score"
 	"github.com/gollava/gollava/internal/jsonrecord"
 	"github.com/gollava/gollava/lora"
+	"github.com/gollava/gollava/train"
 )
 
 // reply is a line of the answers, as LLaVA's scripts write it.
@@ -37,13 +38,17 @@ type reply struct {
 type asker struct {
 	evalCommand
 	console
+	comm      train.Comm // processes that share the questions out; nil: this one alone
 	questions []score.Question
 	model     *connector.Assistant
 	pictures  data.Source
 }
 
+// perRank is how many questions each of several processes answers between two writes to the file of answers.
+const perRank = 8
+
 // answer returns the answers to all questions, each about the picture that k gives it: those that the file at path
-// holds, and the others by asking, which adds a line each to the file.
+// holds, and the others by asking, which adds a line each to the file, in order.
 func (s *asker) answer(ctx context.Context, path string, k baseline) ([]string, error) {
 	if s.MaxTokens < 1 {
 		return nil, fmt.Errorf("--max-tokens %d: an answer takes at least one", s.MaxTokens)
@@ -51,54 +56,74 @@ func (s *asker) answer(ctx context.Context, path string, k baseline) ([]string, 
 	if same(s.Questions, path) {
 		return nil, fmt.Errorf("--answers %s is the file of the questions: choose another", path)
 	}
-	found, err := s.answered(path)
+	read, err := train.Map(ctx, s.comm, 1, func(context.Context, int) (map[int]string, error) { return s.answered(path) })
 	if err != nil {
 		return nil, err
 	}
-	answers, missing := make([]string, len(found)), 0
-	for i, text := range found {
-		if text == nil {
-			missing++
-		} else {
-			answers[i] = *text
+	answers := make([]string, len(s.questions))
+	var open []int // questions without an answer
+	for i := range answers {
+		text, ok := read[0][i]
+		if answers[i] = text; !ok {
+			open = append(open, i)
 		}
 	}
-	if missing < len(found) {
-		fmt.Fprintf(s.err, "%d of %d answers are in %s already\n", len(found)-missing, len(found), path)
+	if len(open) < len(answers) {
+		fmt.Fprintf(s.err, "%d of %d answers are in %s already\n", len(answers)-len(open), len(answers), path)
 	}
-	if missing == 0 {
+	if len(open) == 0 {
 		return answers, nil
 	}
 	if err := s.open(); err != nil {
 		return nil, err
 	}
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666)
-	if err != nil {
-		return nil, err
+	var out *os.File
+	if first(s.comm) {
+		if out, err = os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o666); err != nil {
+			return nil, err
+		}
+		defer out.Close()
 	}
-	defer out.Close()
+	round := 1
+	if s.comm != nil {
+		round = perRank * s.comm.Size()
+	}
 	began, asked, last := time.Now(), 0, time.Now()
-	for i, q := range s.questions {
-		if found[i] != nil {
-			continue
-		}
-		if answers[i], err = s.ask(ctx, i, k); err != nil {
-			return nil, fmt.Errorf("%s: question %s: %w", s.Questions, q.ID, err)
-		}
-		line, err := s.line(i, answers[i])
-		if err == nil {
-			_, err = out.Write(append(line, '\n'))
-		}
+	for some := range slices.Chunk(open, round) {
+		said, err := train.Map(ctx, s.comm, len(some), func(ctx context.Context, n int) (string, error) {
+			text, err := s.ask(ctx, some[n], k)
+			if err != nil {
+				err = fmt.Errorf("%s: question %s: %w", s.Questions, s.questions[some[n]].ID, err)
+			}
+			return text, err
+		})
 		if err != nil {
 			return nil, err
 		}
-		asked++
-		if now := time.Now(); now.Sub(last) >= time.Second || asked == missing {
+		var lines []byte
+		for n, i := range some {
+			answers[i] = said[n]
+			line, err := s.line(i, said[n])
+			if err != nil {
+				return nil, err
+			}
+			lines = append(append(lines, line...), '\n')
+		}
+		if out != nil {
+			if _, err := out.Write(lines); err != nil {
+				return nil, err
+			}
+		}
+		asked += len(some)
+		if now := time.Now(); now.Sub(last) >= time.Second || asked == len(open) {
 			last = now
-			left := time.Duration(float64(now.Sub(began)) / float64(asked) * float64(missing-asked))
-			fmt.Fprintf(s.err, "%d of %d questions, %.1f a second, %s left\n", asked, missing,
+			left := time.Duration(float64(now.Sub(began)) / float64(asked) * float64(len(open)-asked))
+			fmt.Fprintf(s.err, "%d of %d questions, %.1f a second, %s left\n", asked, len(open),
 				float64(asked)/now.Sub(began).Seconds(), left.Round(time.Second))
 		}
+	}
+	if out == nil {
+		return answers, nil
 	}
 	return answers, out.Close()
 }
@@ -125,9 +150,9 @@ func (s *asker) line(i int, text string) ([]byte, error) {
 // answered reads the answers that a file holds, and cuts off a last line that a killed run left unfinished. An answer
 // belongs to one question by id, words, model and settings; one that belongs to none is refused: answers are never
 // mixed.
-func (s *asker) answered(path string) ([]*string, error) {
-	answers := make([]*string, len(s.questions))
-	open := map[string][]int{} // questions without an answer, by id
+func (s *asker) answered(path string) (map[int]string, error) {
+	answers := map[int]string{} // by the question's index
+	open := map[string][]int{}  // questions without an answer, by id
 	for i, q := range s.questions {
 		open[q.ID] = append(open[q.ID], i)
 	}
@@ -168,7 +193,7 @@ func (s *asker) answered(path string) ([]*string, error) {
 		if wrong != "" {
 			return fmt.Errorf("%s: the answer to question %s %s: choose another file for --answers", r.At(), id, wrong)
 		}
-		answers[open[id][at]] = &v.Text
+		answers[open[id][at]] = v.Text
 		open[id] = slices.Delete(open[id], at, at+1)
 		return nil
 	})

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/data/score"
+	"github.com/gollava/gollava/train"
 )
 
 // baseline says which picture a question is asked about.
@@ -21,7 +22,7 @@ const (
 )
 
 // benchmark asks and scores a benchmark, and its baselines if they are wanted.
-func (v evalCommand) benchmark(ctx context.Context, c console) error {
+func (v evalCommand) benchmark(ctx context.Context, c console, comm train.Comm) error {
 	b, err := score.Find(v.Benchmark)
 	if err != nil {
 		return err
@@ -39,12 +40,15 @@ func (v evalCommand) benchmark(ctx context.Context, c console) error {
 	if v.Baselines {
 		kinds = append(kinds, blind, shuffled)
 	}
-	session := &asker{evalCommand: v, console: c, questions: questions}
+	session := &asker{evalCommand: v, console: c, comm: comm, questions: questions}
 	var reports []*score.Report
 	for _, k := range kinds {
 		path := answersPath(v.Answers, k)
 		if _, err := session.answer(ctx, path, k); err != nil {
 			return err
+		}
+		if !first(comm) {
+			continue
 		}
 		files.Answers = []string{path}
 		if err := v.Judge.judge(ctx, b, &files); err != nil {
@@ -57,6 +61,9 @@ func (v evalCommand) benchmark(ctx context.Context, c console) error {
 			return fmt.Errorf("%w\n%s needs: %s", err, b.Title, b.Needs)
 		}
 		reports = append(reports, r)
+	}
+	if !first(comm) {
+		return nil
 	}
 	if err := printReport(c, reports[0]); err != nil {
 		return err
@@ -92,13 +99,16 @@ func (v evalCommand) asked(b score.Benchmark, files score.Files) ([]score.Questi
 
 // suite asks the model what the benchmarks of a suite ask, and makes a table of its scores. Answers go into the file
 // that the suite names, or into one with the benchmark's name in the folder --answers.
-func (v evalCommand) suite(ctx context.Context, c console) error {
+func (v evalCommand) suite(ctx context.Context, c console, comm train.Comm) error {
 	if err := os.MkdirAll(v.Answers, 0o777); err != nil {
 		return err
 	}
+	if !first(comm) { // rank 0 scores and writes
+		v.Suite.Table, v.Suite.Picture = "", ""
+	}
 	var model *asker // opened once
 	return v.Suite.run(c, func(b score.Benchmark, f score.Files, e suiteEntry) (*score.Report, error) {
-		session := &asker{evalCommand: v, console: c}
+		session := &asker{evalCommand: v, console: c, comm: comm}
 		session.Questions, session.Images = e.Questions, e.Images
 		questions, err := session.asked(b, f)
 		if err != nil {
@@ -117,7 +127,9 @@ func (v evalCommand) suite(ctx context.Context, c console) error {
 		if _, err := session.answer(ctx, path, seeing); err != nil {
 			return nil, err
 		}
-		model, f.Answers = session, []string{path}
+		if model, f.Answers = session, []string{path}; !first(comm) {
+			return &score.Report{}, nil
+		}
 		if f.Grades != "" {
 			if err := v.Judge.judge(ctx, b, &f); err != nil {
 				return nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/gollava/gollava/data/score"
 	"github.com/gollava/gollava/internal/jsonfile"
 	"github.com/gollava/gollava/internal/jsonrecord"
+	"github.com/gollava/gollava/train"
 )
 
 type evalCommand struct {
@@ -35,7 +36,7 @@ type evalCommand struct {
 func (evalCommand) Help() string {
 	return `Answers every question greedily, as LLaVA's evaluation scripts do, and scores what has a label: yes and no by
 POPE's accuracy, precision, recall, F1 and share of yes, everything else by exact match. A run that was stopped goes on
-where it was.
+where it was. Several processes (mpirun, of a gollava with MPI) share the questions out, with the same answers.
 
 Example:
 
@@ -92,25 +93,25 @@ func (q question) truth() string {
 }
 
 func (v evalCommand) Run(ctx context.Context, c console) error {
-	err := v.run(ctx, c)
+	err := c.ranks(func(c console, comm train.Comm) error { return v.run(ctx, c, comm) })
 	if err != nil {
 		return fmt.Errorf("eval: %w", err)
 	}
 	return nil
 }
 
-func (v evalCommand) run(ctx context.Context, c console) error {
+func (v evalCommand) run(ctx context.Context, c console, comm train.Comm) error {
 	if v.Suite.Suite != "" {
-		return v.suite(ctx, c)
+		return v.suite(ctx, c, comm)
 	}
 	if v.Benchmark != "" {
-		return v.benchmark(ctx, c)
+		return v.benchmark(ctx, c, comm)
 	}
 	if v.Questions == "" {
 		return errors.New("name the questions with --questions, or a benchmark with --benchmark, or many with --suite")
 	}
 	var questions []question
-	session := &asker{evalCommand: v, console: c}
+	session := &asker{evalCommand: v, console: c, comm: comm}
 	err := jsonrecord.EachRow(v.Questions, func(r jsonrecord.Record) error {
 		q, err := jsonrecord.Decode[question](r)
 		if err != nil {

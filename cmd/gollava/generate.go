@@ -14,6 +14,7 @@ import (
 	"github.com/gollava/gollava/data/generate"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/data/shapes/teacher"
+	"github.com/gollava/gollava/train"
 )
 
 type generateCommand struct {
@@ -55,7 +56,8 @@ type generateCommand struct {
 func (generateCommand) Help() string {
 	return `Writes visual instruction data in LLaVA's form from captions and boxes: conversation.json, detail.json, reasoning.json and all.json, with
 where each sample comes from (provenance.jsonl), a report (report.json) and every reply of the teacher (replies.jsonl). A run that was stopped
-goes on where it was, and nothing is asked twice.
+goes on where it was, and nothing is asked twice. Several processes (mpirun, of a gollava with MPI) share the requests
+out, with the same result; the limits a minute are then of all together.
 
 Examples: with rules alone; with a model behind an endpoint, for at most five dollars.
 
@@ -65,13 +67,17 @@ Examples: with rules alone; with a model behind an endpoint, for at most five do
 }
 
 func (v generateCommand) Run(ctx context.Context, c console) error {
-	if err := v.run(ctx, c); err != nil {
+	err := c.ranks(func(c console, comm train.Comm) error { return v.run(ctx, c, comm) })
+	if err != nil {
 		return fmt.Errorf("generate: %w", err)
 	}
 	return nil
 }
 
-func (v generateCommand) run(ctx context.Context, c console) error {
+func (v generateCommand) run(ctx context.Context, c console, comm train.Comm) error {
+	if comm != nil && (v.Write != "" || v.Grow > 0) {
+		return errors.New("--write-prompts and --grow are for one process: run without a launcher")
+	}
 	if v.Write != "" {
 		if err := generate.WritePrompts(v.Write); err != nil {
 			return err
@@ -84,6 +90,9 @@ func (v generateCommand) run(ctx context.Context, c console) error {
 	}
 	if v.Grow > 0 {
 		return v.grow(ctx, c)
+	}
+	if comm != nil {
+		v.RPM, v.TPM = v.RPM/float64(comm.Size()), v.TPM/float64(comm.Size())
 	}
 	set, err := v.open()
 	if err != nil {
@@ -127,6 +136,9 @@ func (v generateCommand) run(ctx context.Context, c console) error {
 		return nil
 	}
 	o := generate.Options{Teacher: asker, Out: v.Out, Workers: v.Workers, Progress: progress(c)}
+	if comm != nil {
+		o.Comm = comm
+	}
 	if v.JudgeModel != "" {
 		url := v.JudgeURL
 		if url == "" {
@@ -142,7 +154,7 @@ func (v generateCommand) run(ctx context.Context, c console) error {
 		return err
 	}
 	fmt.Fprint(c.out, report.Text())
-	if v.Page > 0 {
+	if v.Page > 0 && first(comm) {
 		if err := generate.WritePage(filepath.Join(v.Out, "page.html"), v.Out, v.Images, set, config.Kinds, v.Page); err != nil {
 			return err
 		}

@@ -16,14 +16,15 @@ import (
 // texts.
 type log struct {
 	mu     sync.Mutex
-	file   *os.File
-	size   int64
+	files  []*os.File        // the last is written to
+	size   int64             // of the last
 	places map[string][]span // of a request's replies, in order of attempts
 	usage  Usage
 	cut    int
 }
 
 type span struct {
+	file   int
 	offset int64
 	size   int
 }
@@ -44,21 +45,34 @@ func openLog(path string) (*log, error) {
 			return fmt.Errorf("%s: attempt %d where %d belongs: the log of replies is damaged, or two runs wrote "+
 				"to it", r.At(), v.Attempt, want)
 		}
-		l.note(v, span{r.Offset, len(r.Raw)})
+		l.note(v, span{0, r.Offset, len(r.Raw)})
 		l.size = r.Offset + int64(len(r.Raw)) + 1
 		return nil
 	})
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if l.file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666); err != nil {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
 		return nil, err
 	}
-	if err := l.file.Truncate(l.size); err != nil {
-		l.file.Close()
+	l.files = []*os.File{f}
+	if err := f.Truncate(l.size); err != nil {
+		l.close()
 		return nil, err
 	}
 	return l, nil
+}
+
+// divert makes a fresh file the one that replies are added to.
+func (l *log) divert(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		l.close()
+		return err
+	}
+	l.files, l.size = append(l.files, f), 0
+	return nil
 }
 
 func (l *log) note(r Reply, s span) {
@@ -78,13 +92,14 @@ func (l *log) add(r Reply) error {
 	b = append(b, '\n')
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, err := l.file.WriteAt(b, l.size); err != nil {
+	last := len(l.files) - 1
+	if _, err := l.files[last].WriteAt(b, l.size); err != nil {
 		return err
 	}
-	if err := l.file.Sync(); err != nil {
+	if err := l.files[last].Sync(); err != nil {
 		return err
 	}
-	l.note(r, span{l.size, len(b) - 1})
+	l.note(r, span{last, l.size, len(b) - 1})
 	l.size += int64(len(b))
 	return nil
 }
@@ -97,12 +112,12 @@ func (l *log) replies(request string) ([]Reply, error) {
 	var out []Reply
 	for _, s := range places {
 		b := make([]byte, s.size)
-		if _, err := l.file.ReadAt(b, s.offset); err != nil && err != io.EOF {
+		if _, err := l.files[s.file].ReadAt(b, s.offset); err != nil && err != io.EOF {
 			return nil, err
 		}
 		var r Reply
 		if err := json.Unmarshal(b, &r); err != nil {
-			return nil, fmt.Errorf("%s: at byte %d: %w", l.file.Name(), s.offset, err)
+			return nil, fmt.Errorf("%s: at byte %d: %w", l.files[s.file].Name(), s.offset, err)
 		}
 		out = append(out, r)
 	}
@@ -116,4 +131,10 @@ func (l *log) spent() Usage {
 	return l.usage
 }
 
-func (l *log) close() error { return l.file.Close() }
+func (l *log) close() error {
+	var err error
+	for _, f := range l.files {
+		err = errors.Join(err, f.Close())
+	}
+	return err
+}

@@ -18,6 +18,7 @@ type Options struct {
 	Workers  int            // requests at once; 0: 4
 	Wait     time.Duration  // before the first retry where the service does not say, doubled for each other one; 0: a second
 	Judge    *Judge         // nil: none
+	Comm     Comm           // processes that share the run out; nil: this one alone
 	Progress func(Progress) // called after each request; nil: nobody looks
 }
 
@@ -96,19 +97,38 @@ type asking struct {
 // detail.json, reasoning.json) and all.json, provenance.jsonl, report.json, and replies.jsonl, the log. The same log
 // gives the same bytes at any number of workers. When ctx ends, requests under way are finished and logged, nothing
 // else is written, and the error says so; running again goes on. A budget that is spent ends the asking, and what is
-// there is written.
+// there is written. Of several processes, each asks its share; rank 0 merges what they have and writes, and all return
+// the same report. A budget is one process's alone.
 func Run(ctx context.Context, set *Set, c Config, o Options) (*Report, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(o.Out, 0o777); err != nil {
-		return nil, err
+	if o.Comm == nil {
+		o.Comm = alone{}
 	}
-	l, err := openLog(filepath.Join(o.Out, "replies.jsonl"))
+	if o.Comm.Size() > 1 && (c.BudgetUSD > 0 || c.BudgetTokens > 0) {
+		return nil, errors.New("generate: a budget is counted by one process: run without a launcher, or without a budget")
+	}
+	_, err := o.together(func() (*Report, error) {
+		if err := os.MkdirAll(o.Out, 0o777); err != nil {
+			return nil, err
+		}
+		return nil, o.merge()
+	})
 	if err != nil {
 		return nil, err
 	}
-	defer l.close()
+	l, err := openLog(filepath.Join(o.Out, logName))
+	if err == nil && o.Comm.Size() > 1 {
+		err = l.divert(o.logPath(o.Comm.Rank()))
+	}
+	if err != nil {
+		return nil, o.agree(err)
+	}
+	defer func() { l.close() }()
+	if err := o.agree(nil); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r := &run{
@@ -128,10 +148,21 @@ func Run(ctx context.Context, set *Set, c Config, o Options) (*Report, error) {
 	if r.Wait <= 0 {
 		r.Wait = time.Second
 	}
-	if err := r.ask(ctx); err != nil {
+	if err := o.agree(r.ask(ctx)); err != nil {
 		return nil, err
 	}
-	return r.write()
+	return o.together(func() (*Report, error) {
+		if o.Comm.Size() > 1 {
+			if err := errors.Join(r.log.close(), o.merge()); err != nil {
+				return nil, err
+			}
+			if l, err = openLog(filepath.Join(o.Out, logName)); err != nil {
+				return nil, err
+			}
+			r.log = l
+		}
+		return r.write()
+	})
 }
 
 // ask works through all samples.
@@ -140,7 +171,13 @@ func (r *run) ask(ctx context.Context) error {
 		n int
 		sample
 	}
-	if err := r.Config.samples(r.set, func(sample) error { r.progress.Total++; return nil }); err != nil {
+	err := r.Config.samples(r.set, func(s sample) error {
+		if r.mine(s.hash) {
+			r.progress.Total++
+		}
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	jobs := make(chan job)
@@ -162,11 +199,13 @@ func (r *run) ask(ctx context.Context) error {
 			}
 		})
 	}
-	n := 0
-	err := r.Config.samples(r.set, func(s sample) error {
+	n := -1
+	err = r.Config.samples(r.set, func(s sample) error {
+		if n++; !r.mine(s.hash) {
+			return nil
+		}
 		select {
 		case jobs <- job{n, s}:
-			n++
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()

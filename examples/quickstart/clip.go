@@ -41,7 +41,7 @@ func pairBatches(l *study.Lesson, c study.Length) train.Batches[pairs] {
 	return func(_ context.Context, n int) (pairs, error) {
 		r := l.World.Rand("clip", n)
 		objects := 1
-		if 2*n >= c.Steps {
+		if 2*n >= c.MicroBatches() {
 			objects = 2
 		}
 		var b pairs

@@ -36,7 +36,7 @@ func TestGate(t *testing.T) {
 		}
 		report := filepath.Join(runs, seed, "report.json")
 		if _, err := os.Stat(report); err != nil { // else it is finished
-			require.NoError(t, run(context.Background(), []string{"-preset", *gatePreset, "-seed", seed, "-out", filepath.Dir(report), "-resume"}, strings.NewReader(""), os.Stderr))
+			require.NoError(t, run(context.Background(), []string{"-preset", *gatePreset, "-seed", seed, "-out", filepath.Dir(report), "-resume"}, strings.NewReader(""), os.Stderr, nil))
 		}
 		b, err := os.ReadFile(report)
 		require.NoError(t, err)
@@ -54,7 +54,7 @@ func TestGate(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	var out bytes.Buffer
-	err := run(context.Background(), []string{"-preset", "smoke", "-gate", "-out", filepath.Join(t.TempDir(), "x"), "-help"}, strings.NewReader(""), &out)
+	err := run(context.Background(), []string{"-preset", "smoke", "-gate", "-out", filepath.Join(t.TempDir(), "x"), "-help"}, strings.NewReader(""), &out, nil)
 	require.ErrorIs(t, err, flag.ErrHelp)
 	require.Contains(t, out.String(), "-gate")
 }

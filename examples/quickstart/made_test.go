@@ -46,7 +46,7 @@ func TestMade(t *testing.T) {
 // TestMadeIsTrue: what the rules make of captions and boxes is what the world itself answers.
 func TestMadeIsTrue(t *testing.T) {
 	var out strings.Builder
-	j, err := begin([]string{"-preset", "toy", "-made", "-out", filepath.Join(t.TempDir(), "run")}, &out)
+	j, err := begin([]string{"-preset", "toy", "-made", "-out", filepath.Join(t.TempDir(), "run")}, &out, nil)
 	require.NoError(t, err)
 	l := j.Lesson()
 	_, report, err := j.Make(t.Context(), l)

@@ -6,6 +6,11 @@
 //	go run ./examples/quickstart -preset smoke       twenty seconds
 //	go run ./examples/quickstart -chat               talk with it about an unseen picture
 //	go run ./examples/quickstart -made -out made     stage 2 on instructions that rules make from captions and boxes
+//
+// Several processes train it together, with the same result, once it is built with MPI:
+//
+//	go build -tags mpi ./examples/quickstart
+//	mpirun -n 4 --bind-to none ./quickstart -accumulate 4
 package main
 
 import (
@@ -29,7 +34,12 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the second signal ends the process at once
-	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout)
+	comm, leave, err := join()
+	if err == nil {
+		if err = run(ctx, os.Args[1:], os.Stdin, os.Stdout, comm); err == nil {
+			leave()
+		}
+	}
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 	case ctx.Err() != nil:
@@ -41,8 +51,9 @@ func main() {
 	}
 }
 
-func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error {
-	j, err := begin(args, out)
+// run is the program on one rank of comm; nil: in one process.
+func run(ctx context.Context, args []string, in io.Reader, out io.Writer, comm train.Comm) error {
+	j, err := begin(args, out, comm)
 	if err != nil {
 		return err
 	}
@@ -64,8 +75,8 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 type job struct{ *study.Study }
 
 // begin reads the command line.
-func begin(args []string, out io.Writer) (*job, error) {
-	s, err := study.Open(args, out, presets)
+func begin(args []string, out io.Writer, comm train.Comm) (*job, error) {
+	s, err := study.Open(args, out, presets, comm)
 	if err != nil {
 		return nil, err
 	}

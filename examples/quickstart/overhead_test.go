@@ -27,7 +27,7 @@ func TestOverhead(t *testing.T) {
 	}
 	const steps, warmup, rounds = 120, 20, 7
 	dir := t.TempDir()
-	j, err := begin([]string{"-out", filepath.Join(dir, "run")}, io.Discard)
+	j, err := begin([]string{"-out", filepath.Join(dir, "run")}, io.Discard, nil)
 	require.NoError(t, err)
 	j.Preset.Pictures = 600
 	l := j.Lesson()

@@ -23,7 +23,7 @@ import (
 func quick(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	err := run(context.Background(), append([]string{"-preset", "toy"}, args...), strings.NewReader("what color is the circle?\n/next\nwhere is the zebra?\n/quit\n"), &out)
+	err := run(context.Background(), append([]string{"-preset", "toy"}, args...), strings.NewReader("what color is the circle?\n/next\nwhere is the zebra?\n/quit\n"), &out, nil)
 	return out.String(), err
 }
 
@@ -96,7 +96,7 @@ func TestResume(t *testing.T) {
 		if at != "clip 2/" {
 			args = append(args, "-resume")
 		}
-		err := run(ctx, args, strings.NewReader(""), out)
+		err := run(ctx, args, strings.NewReader(""), out, nil)
 		require.ErrorContains(t, err, "-resume", "interrupted at %s:\n%s", at, &out.text)
 		require.Contains(t, out.text.String(), at)
 		if i == 0 {
@@ -128,7 +128,7 @@ func TestResume(t *testing.T) {
 	require.ErrorContains(t, err, "-resume")
 	_, err = quick(t, "-out", whole, "-resume", "-seed", "7")
 	require.ErrorContains(t, err, "-seed was 1 and is now 7")
-	err = run(context.Background(), []string{"-preset", "smoke", "-out", whole, "-resume"}, strings.NewReader(""), &bytes.Buffer{})
+	err = run(context.Background(), []string{"-preset", "smoke", "-out", whole, "-resume"}, strings.NewReader(""), &bytes.Buffer{}, nil)
 	require.ErrorContains(t, err, "-preset was toy and is now smoke")
 }
 
@@ -168,7 +168,7 @@ func TestBadInput(t *testing.T) {
 // A text stage that falls short is repeated from other weights, and the best is taken, also by whoever comes back.
 func TestStartsAgain(t *testing.T) {
 	var out bytes.Buffer
-	j, err := begin([]string{"-preset", "toy", "-seed", "4", "-out", filepath.Join(t.TempDir(), "run")}, &out)
+	j, err := begin([]string{"-preset", "toy", "-seed", "4", "-out", filepath.Join(t.TempDir(), "run")}, &out, nil)
 	require.NoError(t, err)
 	j.Preset.Told, j.Preset.Quick, j.Preset.Text = 1.5, 20, length(600, 8, 3e-3) // out of reach
 	l := j.Lesson()

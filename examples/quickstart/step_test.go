@@ -13,7 +13,7 @@ import (
 
 // BenchmarkStep measures steps of each stage; FLOP/s are of matrix products and attentions.
 func BenchmarkStep(b *testing.B) {
-	j, err := begin([]string{"-preset", *gatePreset, "-out", b.TempDir() + "/run"}, io.Discard)
+	j, err := begin([]string{"-preset", *gatePreset, "-out", b.TempDir() + "/run"}, io.Discard, nil)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -63,7 +63,9 @@ func (j *job) learnWidgets(ctx context.Context, l *study.Lesson, m *connector.VL
 		return err
 	}
 	j.Report.Scores["widgets_fade"] = j.Report.Scores["widgets_old_mix_before"] - j.Report.Scores["widgets_old_mix_after"]
-	if err := a.Save(filepath.Join(j.Flags.Out, adapterDir), lora.SaveOptions{Others: []string{"multi_modal_projector.**"}}); err != nil {
+	if err := j.Alone(func() error {
+		return a.Save(filepath.Join(j.Flags.Out, adapterDir), lora.SaveOptions{Others: []string{"multi_modal_projector.**"}})
+	}); err != nil {
 		return fmt.Errorf("widgets: %w", err)
 	}
 	a.Remove()

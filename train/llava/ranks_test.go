@@ -6,6 +6,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -80,7 +82,7 @@ func TestRanks(t *testing.T) {
 	}
 }
 
-// TestCommand: `gollava train` under mpirun ends in the same files as alone.
+// TestCommand: `gollava train`, `eval` and `generate` under mpirun end in the same files as alone.
 func TestCommand(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds and starts programs")
@@ -95,28 +97,51 @@ func TestCommand(t *testing.T) {
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	said, err := build.CombinedOutput()
 	require.NoError(t, err, "%s", said)
+	pictures, err := filepath.Glob("toy/instruct/images/*")
+	require.NoError(t, err)
+	var questions, records string
+	for i := range 20 { // more than two ranks answer between two writes
+		name := filepath.Base(pictures[i%len(pictures)])
+		questions += fmt.Sprintf(`{"question_id": %d, "image": %q, "text": "what is there ? %d"}`+"\n", i, name, i)
+		records += fmt.Sprintf(`{"id": %d, "image": "%d-%s", "captions": ["A cat sits on mat %d."], `+
+			`"boxes": [{"name": "cat", "box": [0, 0, 0.5, 0.5]}]}`+"\n", i, i, name, i)
+	}
+	require.NoError(t, os.WriteFile("questions.jsonl", []byte(questions), 0o666))
+	require.NoError(t, os.WriteFile("records.jsonl", []byte(records), 0o666))
 	run := func(n int, out string, launcher ...string) {
-		for i, c := range stages(out)[:2] {
-			file := fmt.Sprintf("%s-%d", out, i)
-			require.NoError(t, c.Write(file))
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-			args := append(append([]string{}, launcher...), binary, "train", "-config",
-				filepath.Join(file, "run.yaml"), "-resume")
+		command := func(args ...string) {
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+			defer cancel()
+			args = append(append(slices.Clone(launcher), binary), args...)
 			cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 			cmd.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
 				"OMPI_MCA_mpi_yield_when_idle=1")
 			said, err := cmd.CombinedOutput()
-			cancel()
 			require.NoError(t, err, "%s", said)
 			if n > 1 {
 				require.Contains(t, string(said), fmt.Sprintf("%d processes by ", n))
 			}
 		}
+		for i, c := range stages(out)[:2] {
+			file := fmt.Sprintf("%s-%d", out, i)
+			require.NoError(t, c.Write(file))
+			command("train", "-config", filepath.Join(file, "run.yaml"), "-resume")
+		}
+		command("eval", "alone/tune", "--dtype", "float32", "--max-tokens", "3", "--questions", "questions.jsonl",
+			"--images", "toy/instruct/images", "--answers", filepath.Join(out, "answers.jsonl"))
+		command("generate", "--records", "records.jsonl", "--out", filepath.Join(out, "made"))
 	}
-	read := func(out string) string {
-		b, err := os.ReadFile(filepath.Join(out, "tune", "model.safetensors"))
-		require.NoError(t, err)
-		return string(b)
+	read := func(out string) map[string]string {
+		files := map[string]string{}
+		for _, name := range []string{"tune/model.safetensors", "answers.jsonl", "made/all.json", "made/provenance.jsonl", "made/report.json"} {
+			b, err := os.ReadFile(filepath.Join(out, name))
+			require.NoError(t, err)
+			files[name] = string(b)
+		}
+		require.Equal(t, 20, strings.Count(files["answers.jsonl"], "\n"))
+		require.Contains(t, files["made/all.json"], `"19-`)
+		require.NoFileExists(t, filepath.Join(out, "made", "replies-0000.jsonl"))
+		return files
 	}
 	run(1, "alone")
 	for name, args := range map[string][]string{"mpirun.openmpi": {"--oversubscribe", "--bind-to", "none"},

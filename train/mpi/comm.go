@@ -5,6 +5,7 @@ package mpi
 import (
 	"encoding/binary"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 	"slices"
@@ -47,6 +48,27 @@ func Open(path string) (*Comm, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// Join opens the world of the launcher that started this process, and lets the ranks of a host share its processors:
+// unless GOMAXPROCS is set, each takes an equal part. Rank 0 says to w which library it is. leave closes the world;
+// every rank must call it in the end, but not after an error of its own, as the launcher ends the others when this
+// process ends. Started by no launcher, comm is nil, and no library is needed.
+func Join(w io.Writer) (comm train.Comm, leave func(), err error) {
+	if n, _ := Launched(os.Getenv); n == 1 {
+		return nil, func() {}, nil
+	}
+	c, err := Open("")
+	if err != nil {
+		return nil, nil, err
+	}
+	if c.Rank() == 0 {
+		fmt.Fprintf(w, "%d processes by %s\n", c.Size(), c.Library())
+	}
+	if n := c.Local(); n > 1 && os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(max(1, runtime.NumCPU()/n))
+	}
+	return c, func() { _ = c.Close() }, nil
 }
 
 // Rank is this process's number, from 0.

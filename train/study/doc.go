@@ -3,7 +3,7 @@
 // the plots and the report of a run, and the gate that its scores must pass. It is what examples/quickstart trains
 // with; a program that trains otherwise is compared on the same exams.
 //
-//	s, err := study.Open(os.Args[1:], os.Stdout, presets)
+//	s, err := study.Open(os.Args[1:], os.Stdout, presets, nil)
 //	l := s.Lesson()
 //	…
 //	err = s.Judge(ctx, l, clip, vlm, others, last)

@@ -10,6 +10,7 @@ import (
 	"github.com/gollava/gollava/data/shapes/eval"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/train"
 )
 
 // Exam is a set of questions about unseen pictures, all of a family, and the pictures. Students may take it side
@@ -35,8 +36,9 @@ func examOf(w *shapes.World, f shapes.Family, set eval.Set) *Exam {
 }
 
 // Student answers questions about an exam's pictures: a language model with a way to see them. It is safe
-// for concurrent use.
+// for concurrent use, unless ranks share its work.
 type Student struct {
+	comm       train.Comm // ranks that answer together; nil: this process alone
 	language   llm.Model
 	vocabulary *Vocabulary
 	places     int
@@ -47,7 +49,7 @@ type Student struct {
 
 // Looking is a student that sees through a connector. What it sees may be changed on the way: nil leaves it as it is.
 func (j *Study) Looking(m *connector.VLM, change func(features *tensor.Tensor) *tensor.Tensor) *Student {
-	return &Student{m.Language, j.Vocabulary, j.Places, func(s *tensor.Arena, e *Exam, from, to int) *tensor.Tensor {
+	return &Student{j.Comm, m.Language, j.Vocabulary, j.Places, func(s *tensor.Arena, e *Exam, from, to int) *tensor.Tensor {
 		f := e.Pool.features.NoGrad().In(s) // [N, P, D]
 		if change != nil {
 			f = change(f)
@@ -70,7 +72,7 @@ func averaged(f *tensor.Tensor) *tensor.Tensor {
 
 // Blind is a student that sees nothing at all.
 func (j *Study) Blind(m llm.Model) *Student {
-	return &Student{m, j.Vocabulary, j.Places, func(_ *tensor.Arena, _ *Exam, from, to int) *tensor.Tensor {
+	return &Student{j.Comm, m, j.Vocabulary, j.Places, func(_ *tensor.Arena, _ *Exam, from, to int) *tensor.Tensor {
 		return tensor.New((to-from)*j.Places, m.Config().HiddenSize)
 	}}
 }
@@ -79,7 +81,7 @@ func (j *Study) Blind(m llm.Model) *Student {
 // answer if the connector were perfect.
 func (j *Study) Told(m *Reader) *Student {
 	l := &Lesson{World: j.World, Vocabulary: j.Vocabulary}
-	return &Student{m.Language, j.Vocabulary, j.Places, func(s *tensor.Arena, e *Exam, from, to int) *tensor.Tensor {
+	return &Student{j.Comm, m.Language, j.Vocabulary, j.Places, func(s *tensor.Arena, e *Exam, from, to int) *tensor.Tensor {
 		var p Page
 		for i := from; i < to; i++ {
 			p.tell(l, e.Pool.Scenes[i])
@@ -93,22 +95,42 @@ const answerBatch = 100
 
 // Answers are what the student says, greedily.
 func (s *Student) Answers(ctx context.Context, e *Exam) ([]string, error) {
-	longest := 0
-	for _, q := range e.Set {
-		longest = max(longest, len(strings.Fields(q.Answer)))
+	said, err := s.answers(ctx, []*Exam{e})
+	if err != nil {
+		return nil, err
 	}
-	var said []string
-	for from := 0; from < len(e.Set); from += answerBatch {
-		to := min(from+answerBatch, len(e.Set))
-		ids, err := s.generate(ctx, e, from, to, longest+3)
-		if err != nil {
-			return nil, err
+	return said[0], nil
+}
+
+// answers are what the student says in each exam. Ranks share the batches of questions out, and all get all answers.
+func (s *Student) answers(ctx context.Context, exams []*Exam) ([][]string, error) {
+	type batch struct{ exam, from, to int }
+	var batches []batch
+	longest := make([]int, len(exams))
+	for i, e := range exams {
+		for _, q := range e.Set {
+			longest[i] = max(longest[i], len(strings.Fields(q.Answer)))
 		}
+		for from := 0; from < len(e.Set); from += answerBatch {
+			batches = append(batches, batch{i, from, min(from+answerBatch, len(e.Set))})
+		}
+	}
+	parts, err := train.Map(ctx, s.comm, len(batches), func(ctx context.Context, i int) (said []string, err error) {
+		b := batches[i]
+		ids, err := s.generate(ctx, exams[b.exam], b.from, b.to, longest[b.exam]+3)
 		for _, row := range ids {
 			said = append(said, s.vocabulary.decode(row))
 		}
+		return said, err
+	})
+	if err != nil {
+		return nil, err
 	}
-	return said, nil
+	all := make([][]string, len(exams))
+	for i, b := range batches {
+		all[b.exam] = append(all[b.exam], parts[i]...)
+	}
+	return all, nil
 }
 
 // generate answers questions from to to−1 by at most n tokens each.
@@ -144,12 +166,12 @@ func (s *Student) generate(ctx context.Context, e *Exam, from, to, n int) (out [
 // Take lets the student take exams, and returns its scores and its answers.
 func (s *Student) Take(ctx context.Context, exams []*Exam) (scores map[shapes.Family]float64, answers map[shapes.Family][]string, err error) {
 	scores, answers = map[shapes.Family]float64{}, map[shapes.Family][]string{}
-	for _, e := range exams {
-		said, err := s.Answers(ctx, e)
-		if err != nil {
-			return nil, nil, err
-		}
-		scores[e.Family], answers[e.Family] = eval.Exact(e.Set, said), said
+	said, err := s.answers(ctx, exams)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, e := range exams {
+		scores[e.Family], answers[e.Family] = eval.Exact(e.Set, said[i]), said[i]
 	}
 	return scores, answers, nil
 }

@@ -20,6 +20,10 @@ const (
 
 // Export writes the finished models in the layout of transformers, with tokenizer and processor.
 func (j *Study) Export(clip *vit.CLIP, m *connector.VLM) error {
+	return j.Alone(func() error { return j.export(clip, m) })
+}
+
+func (j *Study) export(clip *vit.CLIP, m *connector.VLM) error {
 	dir := filepath.Join(j.Flags.Out, ModelDir)
 	if err := llava.Save(dir, m, llava.SaveOptions{Processor: processor(j.World.Side())}); err != nil {
 		return err

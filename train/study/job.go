@@ -30,6 +30,9 @@ type Flags struct {
 	Chat   bool // talk with the finished model
 	Made   bool // compare with instructions that rules make from captions and boxes
 	gate   bool
+
+	accumulate int  // micro-batches of a step
+	zero1      bool // ranks share the optimizer's state out
 }
 
 // Study is a run: its directory, its world, and what it has found out so far. It serves one goroutine at a time.
@@ -41,6 +44,7 @@ type Study struct {
 	Places     int        // tokens of a picture
 	Selects    vit.Select // which of the tower's features are taken
 	Out        io.Writer
+	Comm       train.Comm // ranks that train together and share the exams out; nil: one process
 	Report     Report
 	started    time.Time
 }
@@ -55,11 +59,15 @@ type settings struct {
 
 const settingsFile = "quickstart.json"
 
-// Open reads the command line, where -preset names one of presets, and takes the run's directory.
-func Open(args []string, out io.Writer, presets []Preset) (*Study, error) {
-	j := &Study{Out: out, started: time.Now()}
+// Open reads the command line, where -preset names one of presets, and takes the run's directory. If c is not nil, all
+// ranks of it open the same run; only rank 0 prints.
+func Open(args []string, out io.Writer, presets []Preset, c train.Comm) (*Study, error) {
+	j := &Study{Out: out, Comm: c, started: time.Now()}
+	if !j.first() {
+		j.Out = io.Discard
+	}
 	set := flag.NewFlagSet("quickstart", flag.ContinueOnError)
-	set.SetOutput(out)
+	set.SetOutput(j.Out)
 	f := &j.Flags
 	set.StringVar(&f.preset, "preset", "default", "default (minutes) or smoke (about one)")
 	set.StringVar(&f.Out, "out", "", "directory of the run (default quickstart-run, quickstart-smoke)")
@@ -69,8 +77,10 @@ func Open(args []string, out io.Writer, presets []Preset) (*Study, error) {
 	set.BoolVar(&f.Chat, "chat", false, "talk with the model in -out about an unseen picture")
 	set.BoolVar(&f.Made, "made", false, "instead of the other baselines: also tune on instructions that rules make from captions and boxes, and compare")
 	set.BoolVar(&f.gate, "gate", false, "end with an error unless the scores reach what the preset promises")
+	set.IntVar(&f.accumulate, "accumulate", 1, "micro-batches that each step's batch is cut into; several ranks need at least one each")
+	set.BoolVar(&f.zero1, "zero1", false, "each rank keeps its share of the optimizer's state")
 	set.Usage = func() {
-		fmt.Fprintln(out, "usage: go run ./examples/quickstart [-preset smoke] [-out DIR] [-seed N] [-resume] [-full] [-made] [-gate] [-chat]")
+		fmt.Fprintln(j.Out, "usage: go run ./examples/quickstart [-preset smoke] [-out DIR] [-seed N] [-resume] [-full] [-made] [-gate] [-chat] [-accumulate N] [-zero1]")
 		set.PrintDefaults()
 	}
 	if err := set.Parse(args); err != nil {
@@ -85,12 +95,18 @@ func Open(args []string, out io.Writer, presets []Preset) (*Study, error) {
 		return nil, fmt.Errorf("-preset %q is not known: use default (minutes) or smoke (about one)", f.preset)
 	}
 	j.Preset = presets[i]
+	if err := j.Preset.cut(f.accumulate); err != nil {
+		return nil, err
+	}
 	if f.Out == "" {
 		if f.Out = "quickstart-run"; f.preset != "default" {
 			f.Out = "quickstart-" + f.preset
 		}
 	}
-	if err := j.take(); err != nil {
+	if f.Chat && c != nil && c.Size() > 1 {
+		return nil, fmt.Errorf("-chat is for one process, and a launcher started %d", c.Size())
+	}
+	if err := j.Alone(j.take); err != nil {
 		return nil, err
 	}
 	if j.World, err = shapes.New(j.Preset.world(f.seed)); err != nil {
@@ -98,6 +114,15 @@ func Open(args []string, out io.Writer, presets []Preset) (*Study, error) {
 	}
 	j.Vocabulary = NewVocabulary()
 	return j, nil
+}
+
+// first reports whether this process is the one that prints and writes.
+func (j *Study) first() bool { return j.Comm == nil || j.Comm.Rank() == 0 }
+
+// Alone runs f on rank 0; its error is everybody's.
+func (j *Study) Alone(f func() error) error {
+	_, err := train.Map(context.Background(), j.Comm, 1, func(context.Context, int) (bool, error) { return true, f() })
+	return err
 }
 
 // take makes the directory this run's, or checks that it is.
@@ -150,7 +175,9 @@ func differences(was, is settings) string {
 	note("-seed", was.Seed, is.Seed)
 	note("-full", was.Full, is.Full)
 	note("-made", was.Made, is.Made)
-	if note("-preset", was.Preset.Name, is.Preset.Name); was.Preset.Name == is.Preset.Name && was.Preset != is.Preset {
+	note("-preset", was.Preset.Name, is.Preset.Name)
+	note("-accumulate", max(1, was.Preset.Clip.Accumulate), max(1, is.Preset.Clip.Accumulate))
+	if len(d) == 0 && was.Preset != is.Preset {
 		d = append(d, fmt.Sprintf("-preset %s has other values than when it began", is.Preset.Name))
 	}
 	return strings.Join(d, ", ")
@@ -178,6 +205,12 @@ func (j *Study) Command(more string) string {
 	if j.Flags.Made {
 		c += " -made"
 	}
+	if j.Flags.accumulate != 1 {
+		c += fmt.Sprintf(" -accumulate %d", j.Flags.accumulate)
+	}
+	if j.Flags.zero1 {
+		c += " -zero1"
+	}
 	return strings.TrimSpace(c + " -out " + j.Flags.Out + " " + more)
 }
 
@@ -197,11 +230,12 @@ func Fit[B any](ctx context.Context, j *Study, name string, m train.Model[B], st
 	for i := range stages {
 		stages[i].Batches = train.Prefetch(stages[i].Batches, 2)
 		stages[i].Every = max(1, stages[i].Steps/4)
+		stages[i].Accumulate = j.Flags.accumulate
 		stages[i].Config = j.Preset
 		stages[i].Seed = j.Flags.seed
 	}
 	_, err := train.Run(ctx, m, train.Options{Dir: filepath.Join(j.Flags.Out, name), Resume: true, Keep: 1, Progress: j.Out,
-		Command: j.Command("-resume")}, stages...)
+		Command: j.Command("-resume"), Comm: j.Comm, ZeRO1: j.Flags.zero1}, stages...)
 	return err
 }
 

@@ -3,7 +3,9 @@ package study
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/shapes"
@@ -125,10 +127,10 @@ func (j *Study) Judge(ctx context.Context, l *Lesson, clip *vit.CLIP, m *connect
 	if err := j.details(ctx, m); err != nil {
 		return err
 	}
-	if err := j.drawSheet(ctx, m); err != nil {
+	if err := j.Alone(func() error { return j.drawSheet(ctx, m) }); err != nil {
 		return err
 	}
-	if err := last(); err != nil {
+	if err := last(); err != nil || !j.first() {
 		return err
 	}
 	if err := j.Report.tally(j.Flags.Out); err != nil {
@@ -238,8 +240,9 @@ func (j *Study) details(ctx context.Context, m *connector.VLM) error {
 	n, scores, s := j.Preset.Questions, j.Report.Scores, j.Looking(m, nil)
 	brief := NewExam(j.World, shapes.Test, shapes.Brief, n)
 	brief.Pool.Look(m.Vision, j.Selects)
-	for name, s := range map[string]*Student{"caption": s, "caption_shuffled": j.Looking(m, shuffled)} {
-		said, err := s.Answers(ctx, brief)
+	captioners := map[string]*Student{"caption": s, "caption_shuffled": j.Looking(m, shuffled)}
+	for _, name := range slices.Sorted(maps.Keys(captioners)) { // in one order on all ranks
+		said, err := captioners[name].Answers(ctx, brief)
 		if err != nil {
 			return err
 		}
@@ -264,8 +267,8 @@ func (j *Study) details(ctx context.Context, m *connector.VLM) error {
 	if j.World.Signs > 0 {
 		others[shapes.NewWord] = []shapes.Family{shapes.ReadWord}
 	}
-	for split, families := range others {
-		for _, f := range families {
+	for _, split := range slices.Sorted(maps.Keys(others)) {
+		for _, f := range others[split] {
 			e := NewExam(j.World, split, f, n)
 			e.Pool.Look(m.Vision, j.Selects)
 			said, err := s.Answers(ctx, e)

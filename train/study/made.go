@@ -28,7 +28,7 @@ var madeShares = map[generate.Kind]float64{generate.Detail: 0.13, generate.Reaso
 // [Instructions] does, and says about each what the json has. A second call asks the teacher nothing.
 func (j *Study) Make(ctx context.Context, l *Lesson) (Course, *generate.Report, error) {
 	dir := filepath.Join(j.Flags.Out, MadeDir)
-	if err := j.World.WriteAnnotations(dir, l.Pool.Scenes); err != nil {
+	if err := j.Alone(func() error { return j.World.WriteAnnotations(dir, l.Pool.Scenes) }); err != nil {
 		return nil, nil, err
 	}
 	set, err := generate.OpenCOCO(filepath.Join(dir, "captions.json"), filepath.Join(dir, "instances.json"), "")
@@ -40,7 +40,7 @@ func (j *Study) Make(ctx context.Context, l *Lesson) (Course, *generate.Report, 
 		return nil, nil, err
 	}
 	c.Seed, c.Shares = int64(j.Flags.seed), madeShares
-	report, err := generate.Run(ctx, set, c, generate.Options{Teacher: teacher.Rule{World: j.World}, Out: dir})
+	report, err := generate.Run(ctx, set, c, generate.Options{Teacher: teacher.Rule{World: j.World}, Out: dir, Comm: j.Comm})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -108,6 +108,9 @@ func (j *Study) CompareMade(ctx context.Context, made, own *connector.VLM, blind
 	j.record(exams, columns)
 	gap := j.Report.Scores["own"] - j.Report.Scores["mix"]
 	j.Report.Scores["own_minus_made"] = gap
+	if !j.first() {
+		return nil
+	}
 	if err := j.Report.tally(j.Flags.Out); err != nil {
 		return err
 	}

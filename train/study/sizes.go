@@ -1,6 +1,10 @@
 package study
 
-import "github.com/gollava/gollava/data/shapes"
+import (
+	"fmt"
+
+	"github.com/gollava/gollava/data/shapes"
+)
 
 // Preset is everything that decides a run's result besides its seed.
 type Preset struct {
@@ -44,8 +48,41 @@ type Blocks struct {
 // Length is how long a stage trains, on how much, and how fast.
 type Length struct {
 	Steps int     `json:"steps"`
-	Batch int     `json:"batch"`
+	Batch int     `json:"batch"` // samples of a micro-batch
 	LR    float64 `json:"lr"`
+
+	Accumulate int `json:"accumulate,omitempty"` // micro-batches of a step; 0: 1
+}
+
+// MicroBatches is how many micro-batches the stage takes in all.
+func (c Length) MicroBatches() int { return c.Steps * max(1, c.Accumulate) }
+
+// cut divides each step's samples into n micro-batches.
+func (c *Length) cut(n int) error {
+	if c.Batch%n != 0 {
+		return fmt.Errorf("-accumulate %d: a batch of %d samples cannot be cut into so many equal parts", n, c.Batch)
+	}
+	c.Batch, c.Accumulate = c.Batch/n, n
+	return nil
+}
+
+// cut divides the steps of all stages into n micro-batches each.
+func (p *Preset) cut(n int) error {
+	if n < 1 {
+		return fmt.Errorf("-accumulate %d: a step has at least one micro-batch", n)
+	}
+	if n == 1 {
+		return nil
+	}
+	for _, c := range []*Length{&p.Clip, &p.Text, &p.Align, &p.Tune, &p.Made, &p.Compare, &p.Widgets} {
+		if c.Steps == 0 {
+			continue
+		}
+		if err := c.cut(n); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // world is the world that the preset trains in.

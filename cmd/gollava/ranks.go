@@ -1,0 +1,27 @@
+package main
+
+import (
+	"io"
+
+	"github.com/gollava/gollava/train"
+)
+
+// ranks runs f on each of the processes that a launcher started, or on this one alone, where comm is nil. Rank 0 alone
+// prints.
+func (c console) ranks(f func(c console, comm train.Comm) error) error {
+	comm, leave, err := join()
+	if err != nil {
+		return err
+	}
+	if !first(comm) {
+		c.out, c.err, c.plain, c.progress = io.Discard, io.Discard, io.Discard, io.Discard
+	}
+	if err := f(c, comm); err != nil {
+		return err
+	}
+	leave() // else the launcher ends the others when this process does
+	return nil
+}
+
+// first reports whether this process is the one that prints and writes.
+func first(comm train.Comm) bool { return comm == nil || comm.Rank() == 0 }

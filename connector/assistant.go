@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"unicode"
@@ -15,8 +16,8 @@ import (
 	"github.com/gollava/gollava/llm"
 )
 
-// Assistant talks about pictures: a model with the tokenizer, the image processor and the template that it was trained
-// with.
+// Assistant talks about images: a model with the tokenizer, the image processor and the template that it was trained
+// with. [OpenText] makes one of a plain language model, which takes no images.
 //
 //	a, err := llava.Open("llava-1.5-7b-hf", llava.LoadOptions{})
 //	answer, err := a.Ask(ctx, "What is this?", "picture.png")
@@ -25,7 +26,7 @@ import (
 type Assistant struct {
 	Model     *VLM
 	Tokenizer *tokenizer.Tokenizer
-	Processor *imaging.Processor
+	Processor *imaging.Processor // nil where the model takes no images
 	Template  chat.Template
 	Marks     bool // <im_start> and <im_end> stand around the pictures in the text (LLaVA's mm_use_im_start_end)
 
@@ -81,31 +82,54 @@ func (a *Assistant) Continue(ctx context.Context, ids []int32, images []*imaging
 
 // complete continues a prompt.
 func (a *Assistant) complete(ctx context.Context, x Sample, onText func(string) error) (string, error) {
-	b, err := a.Model.Splice([]Sample{x}, true)
+	b, err := a.prompt(x)
 	if err != nil {
 		return "", err
 	}
-	if err := a.fits(b.IDs.Dim(1)); err != nil {
-		return "", err
-	}
-	return a.answer(onText, func(o llm.Options) (llm.Generated, error) { return a.Model.Generate(ctx, b, o) })
+	return a.answer(b.IDs.Dim(1), onText, func(o llm.Options) (llm.Generated, error) { return a.Model.Generate(ctx, b, o) })
 }
 
-// fits returns an error if a conversation takes more positions than the language model has.
+// prompt is a batch of one prompt, none of which is cut off.
+func (a *Assistant) prompt(x Sample) (Batch, error) {
+	whole := *a.Model
+	whole.config.MaxLength = 0
+	b, err := whole.Splice([]Sample{x}, true)
+	if err == nil {
+		err = a.fits(b.IDs.Dim(1))
+	}
+	return b, err
+}
+
+// fits returns an error if a conversation takes more positions than the model has, or keeps.
 func (a *Assistant) fits(length int) error {
-	c := a.Model.Language.Config()
-	if grows := c.AlibiBiasMax > 0 || c.RoPE.Type == "dynamic"; length >= c.MaxPositionEmbeddings && !grows {
-		return fmt.Errorf("reply: the conversation takes %d positions with its images, but the model has only %d: "+
-			"shorten or clear it", length, c.MaxPositionEmbeddings)
+	most := a.positions() - 1 // and an answer
+	if kept := a.Model.config.MaxLength; kept > 0 {
+		most = min(most, kept)
+	}
+	if length > most {
+		return fmt.Errorf("reply: the conversation takes %d positions with its images, but the model takes only %d: "+
+			"shorten or clear it", length, most)
 	}
 	return nil
 }
 
-// answer makes text of what generate does with the assistant's options.
-func (a *Assistant) answer(onText func(string) error, generate func(llm.Options) (llm.Generated, error)) (string, error) {
+// positions is how many the language model has for a conversation with its answer.
+func (a *Assistant) positions() int {
+	c := a.Model.Language.Config()
+	if c.AlibiBiasMax > 0 || c.RoPE.Type == "dynamic" {
+		return math.MaxInt
+	}
+	return c.MaxPositionEmbeddings
+}
+
+// answer makes text of what generate does with the assistant's options, behind a prompt of so many positions.
+func (a *Assistant) answer(length int, onText func(string) error, generate func(llm.Options) (llm.Generated, error)) (string, error) {
 	o := a.Options
 	if o.MaxNewTokens == 0 {
 		o.MaxNewTokens = 512
+	}
+	if a.Model.encoderDecoder() == nil {
+		o.MaxNewTokens = min(o.MaxNewTokens, a.positions()-length)
 	}
 	o.StopStrings, o.Decode = slices.Concat(a.Template.Stop, o.StopStrings), a.Tokenizer.Decode
 	s := speech{stream: a.Tokenizer.Stream(nil), until: chat.NewUntil(o.StopStrings...), onText: onText}

@@ -103,6 +103,9 @@ func (b *Batches) prepare(_ context.Context, s data.Sample) (row, error) {
 
 // image reads an image, or its features from the cache.
 func (b *Batches) image(name string) (Image, error) {
+	if b.assistant.Model.Vision == nil {
+		return Image{}, errTextOnly
+	}
 	o := imaging.Options{Orient: b.options.Orient}
 	if b.options.Features == nil {
 		m, err := data.LoadImage(b.images, name, o)
@@ -121,6 +124,9 @@ func (b *Batches) image(name string) (Image, error) {
 
 // image prepares an image for the encoder.
 func (a *Assistant) image(m *imaging.RGB) (Image, error) {
+	if a.Processor == nil {
+		return Image{}, errTextOnly
+	}
 	p, err := a.Processor.Process(m)
 	return Image{Size: imaging.Size{W: m.W, H: m.H}, Pixels: p}, err
 }

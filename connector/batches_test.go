@@ -25,12 +25,6 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// records is a data set in memory.
-type records []data.Sample
-
-func (r records) Len() int                          { return len(r) }
-func (r records) Sample(i int) (data.Sample, error) { return r[i], nil }
-
 // squares is a source in memory: image "30x20" has that size.
 type squares struct{}
 
@@ -80,7 +74,7 @@ func plain(*llava.Config, *imaging.Processor) {}
 
 func TestBatches(t *testing.T) {
 	a := assistant(t, plain)
-	set := records{about("a", "30x20", "What is this?", "A cat."), about("b", "", "Who?", "Me."), about("c", "9x17", "Why?", "So.")}
+	set := data.Memory{about("a", "30x20", "What is this?", "A cat."), about("b", "", "Who?", "Me."), about("c", "9x17", "Why?", "So.")}
 	for _, o := range []connector.BatchOptions{{Batch: 2}, {Batch: 2, Order: data.Shuffled(3, 1)}} {
 		b, err := a.Batches(set, squares{}, o)
 		require.NoError(t, err)
@@ -122,7 +116,7 @@ func TestBatches(t *testing.T) {
 func TestBatchesAreReplies(t *testing.T) {
 	for _, marks := range []bool{false, true} {
 		a := assistant(t, func(c *llava.Config, _ *imaging.Processor) { c.Marks = marks })
-		b, err := a.Batches(records{about("a", "30x20", "What is this?", "A cat.")}, squares{}, connector.BatchOptions{Batch: 1})
+		b, err := a.Batches(data.Memory{about("a", "30x20", "What is this?", "A cat.")}, squares{}, connector.BatchOptions{Batch: 1})
 		require.NoError(t, err)
 		x, err := b.Batch(context.Background(), 0)
 		require.NoError(t, err)
@@ -164,7 +158,7 @@ func TestBatchesOfTiles(t *testing.T) {
 			*p = *imaging.CLIP(8)
 			p.Aspect, p.Canvases = "anyres", c.Canvases
 		})
-		b, err := a.Batches(records{about("a", "100x100", "What?", "So."), about("b", "40x20", "What?", "So.")}, squares{}, connector.BatchOptions{Batch: 2})
+		b, err := a.Batches(data.Memory{about("a", "100x100", "What?", "So."), about("b", "40x20", "What?", "So.")}, squares{}, connector.BatchOptions{Batch: 2})
 		require.NoError(t, err)
 		x, err := b.Batch(context.Background(), 0)
 		require.NoError(t, err)
@@ -179,7 +173,7 @@ func TestBatchesOfTiles(t *testing.T) {
 
 func TestBatchesOfFeatures(t *testing.T) {
 	a := assistant(t, plain)
-	set := records{about("a", "30x20", "What is this?", "A cat."), about("b", "", "Who?", "Me."), about("c", "9x17", "Why?", "So.")}
+	set := data.Memory{about("a", "30x20", "What is this?", "A cat."), about("b", "", "Who?", "Me."), about("c", "9x17", "Why?", "So.")}
 	cache, err := data.OpenFeatures(t.TempDir(), data.FeatureKey{Encoder: "small"})
 	require.NoError(t, err)
 	defer cache.Close()
@@ -206,7 +200,7 @@ func TestBatchesOfFeatures(t *testing.T) {
 
 func TestBatchesRefuse(t *testing.T) {
 	a := assistant(t, plain)
-	set := records{about("a", "30x20", "What is this?", "A cat."), about("b", "gone", "What?", "No."), about("c", "30x20", strings.Repeat("Why? ", 300), "So."),
+	set := data.Memory{about("a", "30x20", "What is this?", "A cat."), about("b", "gone", "What?", "No."), about("c", "30x20", strings.Repeat("Why? ", 300), "So."),
 		about("d", "", strings.Repeat("Why? ", 300), "So."), about("e", "", "Who?", " "), about("f", "30x20", "What?", "So.")}
 	set[5].Turns = append(slices.Clone(set[3].Turns), set[5].Turns...) // its image is behind the limit
 	want := map[data.Kind]int{data.FileMissing: 1, data.NothingToLearn: 2, data.BlankAnswer: 1, data.ImageCutOff: 1}
@@ -219,14 +213,14 @@ func TestBatchesRefuse(t *testing.T) {
 	require.Equal(t, want, b.Report().Kinds)
 	for i, s := range set[1:] {
 		o := connector.BatchOptions{Batch: 1, MaxLength: 200}
-		b, err := a.Batches(records{set[0], s}, squares{}, o)
+		b, err := a.Batches(data.Memory{set[0], s}, squares{}, o)
 		require.NoError(t, err)
 		_, err = b.Batch(context.Background(), 1)
 		var f *data.Fault
 		require.ErrorAs(t, err, &f, "%d", i)
 		require.Equal(t, []any{1, s.ID}, []any{f.Record, f.ID})
 		o.Skip = true
-		b, err = a.Batches(records{s}, squares{}, o)
+		b, err = a.Batches(data.Memory{s}, squares{}, o)
 		require.NoError(t, err)
 		_, err = b.Batch(context.Background(), 0)
 		require.ErrorContains(t, err, "every sample of batch 0 is faulty")
@@ -251,7 +245,7 @@ func TestBatchesRefuse(t *testing.T) {
 // Any number of goroutines may ask for batches, and each gets what it would alone.
 func TestBatchesConcurrently(t *testing.T) {
 	a := assistant(t, plain)
-	set := records{}
+	set := data.Memory{}
 	for i := range 24 {
 		set = append(set, about(fmt.Sprint(i), fmt.Sprintf("%dx%d", 9+i, 30-i), "What is this?", strings.Repeat("A cat. ", 1+i%3)))
 	}

@@ -53,7 +53,7 @@ func ExampleAssistant_Batches() {
 	if err != nil {
 		panic(err)
 	}
-	set := records{about("a", "30x20", "What is this?", "A cat."), about("b", "", "Who?", "Me."), about("c", "9x17", "Why?", "So.")}
+	set := data.Memory{about("a", "30x20", "What is this?", "A cat."), about("b", "", "Who?", "Me."), about("c", "9x17", "Why?", "So.")}
 	images := squares{} // data.OpenSource opens a folder, a zip or a tar file
 	b, err := a.Batches(set, images, connector.BatchOptions{Batch: 2, Order: data.Shuffled(set.Len(), 1)})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
+	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
@@ -67,7 +68,7 @@ func TestForeignConnector(t *testing.T) {
 	}
 	m := build(rand.New(rand.NewPCG(5, 5)))
 	a.Model = m
-	set := records{about("a", "30x20", "What is this?", "A cat."), about("b", "", "Who?", "Me.")}
+	set := data.Memory{about("a", "30x20", "What is this?", "A cat."), about("b", "", "Who?", "Me.")}
 	b, err := a.Batches(set, squares{}, connector.BatchOptions{Batch: 2})
 	require.NoError(t, err)
 	x, err := b.Batch(context.Background(), 0)

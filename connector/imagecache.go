@@ -61,10 +61,7 @@ func (c *ImageCache) Prompts(ctx context.Context, ids []int32, images []*imaging
 		if err != nil {
 			return llm.Prompts{}, err
 		}
-		b, err := c.a.Model.Splice([]Sample{x}, true)
-		if err == nil {
-			err = c.a.fits(b.IDs.Dim(1))
-		}
+		b, err := c.a.prompt(x)
 		if err != nil {
 			return llm.Prompts{}, err
 		}
@@ -108,10 +105,6 @@ func (c *ImageCache) spread(ctx context.Context, ids []int32, images []*imaging.
 		}
 		tokens[number] = x
 		keys = append(keys, slices.Repeat([]int32{number}, x.Dim(0))...)
-	}
-	if most := c.a.Model.config.MaxLength; most > 0 && len(keys) > most {
-		return nil, nil, fmt.Errorf("reply: the conversation takes %d positions with its images, but the model keeps "+
-			"%d: shorten or clear it", len(keys), most)
 	}
 	return keys, tokens, c.a.fits(len(keys))
 }

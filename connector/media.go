@@ -41,6 +41,8 @@ type Encoder interface {
 // mediaLayout is what x becomes.
 func (m *VLM) mediaLayout(x Media) (Layout, error) {
 	switch c, ok := m.Connector.(MediaConnector); {
+	case m.Connector == nil:
+		return Layout{}, errTextOnly
 	case x.Size.W <= 0 || x.Size.H <= 0:
 		return Layout{}, fmt.Errorf("a picture of %d×%d pixels", x.Size.W, x.Size.H)
 	case ok:
@@ -51,9 +53,17 @@ func (m *VLM) mediaLayout(x Media) (Layout, error) {
 	return m.Connector.Layout(x.Size), nil
 }
 
+// side is the width and height of the images that the encoder takes; 0 where there is no encoder.
+func (m *VLM) side() int {
+	if m.Vision == nil {
+		return 0
+	}
+	return m.Vision.Config().ImageSize
+}
+
 // media are those of the batch.
 func (m *VLM) media(b Batch) []Media {
-	switch S := m.Vision.Config().ImageSize; {
+	switch S := m.side(); {
 	case b.Media != nil:
 		return b.Media
 	case b.Sizes == nil:

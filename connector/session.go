@@ -54,7 +54,7 @@ func (s *Session) Reply(ctx context.Context, turns []chat.Turn, images []*imagin
 	if p.Embeds, err = s.images.embed(keys, from, tokens); err != nil {
 		return "", err
 	}
-	return s.a.answer(onText, func(o llm.Options) (llm.Generated, error) {
+	return s.a.answer(len(keys), onText, func(o llm.Options) (llm.Generated, error) {
 		return s.language.Generate(ctx, p, s.a.Model.options(o))
 	})
 }

@@ -113,6 +113,9 @@ func (m *VLM) row(s Sample, max int) (row, error) {
 
 // layout is what an image becomes. The error says what is wrong with its pixels or features.
 func (m *VLM) layout(x Image) (Layout, error) {
+	if m.Vision == nil {
+		return Layout{}, errTextOnly
+	}
 	v := m.Vision.Config()
 	S, size := v.ImageSize, x.Size
 	if size == (imaging.Size{}) {
@@ -147,7 +150,7 @@ func (m *VLM) layout(x Image) (Layout, error) {
 
 // join pads rows to the longest. It returns an error if some rows bring pixels and some features.
 func (m *VLM) join(rows []row, left bool) (Batch, error) {
-	v := m.Vision.Config()
+	S := m.side()
 	b := Batch{}
 	B, T := len(rows), 0
 	learns, plain := false, true
@@ -183,7 +186,7 @@ func (m *VLM) join(rows []row, left bool) (Batch, error) {
 		for _, x := range r.images {
 			size := x.Size
 			if size == (imaging.Size{}) {
-				size = imaging.Size{W: v.ImageSize, H: v.ImageSize}
+				size = imaging.Size{W: S, H: S}
 			}
 			b.Sizes = append(b.Sizes, size)
 			b.Media = append(b.Media, Media{Size: size, Frames: x.Frames, Several: x.Several})
@@ -207,13 +210,14 @@ func (m *VLM) join(rows []row, left bool) (Batch, error) {
 	if learns {
 		b.Labels = tensor.WrapInts(labels, B, L)
 	}
-	switch S := v.ImageSize; {
+	switch {
 	case len(features) > 0 && len(pixels) > 0:
 		return b, fmt.Errorf("splice: some images bring pixels and some features")
 	case len(features) > 0:
 		b.Features = tensor.Wrap(features, len(features)/(shape[1]*shape[2]), shape[1], shape[2])
 	case len(pixels) > 0:
-		b.Pixels = tensor.Wrap(pixels, len(pixels)/(v.NumChannels*S*S), v.NumChannels, S, S)
+		channels := m.Vision.Config().NumChannels
+		b.Pixels = tensor.Wrap(pixels, len(pixels)/(channels*S*S), channels, S, S)
 	}
 	return b, nil
 }

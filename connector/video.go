@@ -8,7 +8,6 @@ import (
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
-	"github.com/gollava/gollava/llm"
 )
 
 // videoToken stands for a video in a text of transformers' processors.
@@ -34,20 +33,16 @@ func (a *Assistant) AskVideo(ctx context.Context, question, file string, frames 
 	if err != nil {
 		return "", err
 	}
-	b, err := a.Model.Splice([]Sample{{Name: file, IDs: ids, Images: []Image{x}}}, true)
-	if err != nil {
-		return "", err
-	}
-	if err := a.fits(b.IDs.Dim(1)); err != nil {
-		return "", err
-	}
-	return a.answer(nil, func(o llm.Options) (llm.Generated, error) { return a.Model.Generate(ctx, b, o) })
+	return a.complete(ctx, Sample{Name: file, IDs: ids, Images: []Image{x}}, nil)
 }
 
 // Video prepares the frames of a video for the encoder: each is one view, whatever the processor does with images.
 func (a *Assistant) Video(frames []*imaging.RGB) (Image, error) {
 	if len(frames) == 0 {
 		return Image{}, fmt.Errorf("a video without frames")
+	}
+	if a.Processor == nil {
+		return Image{}, errTextOnly
 	}
 	plain := *a.Processor
 	plain.Aspect, plain.Canvases = "", nil

@@ -15,7 +15,7 @@ import (
 // Instruction Tuning"; parameter names are those of transformers' LlavaForConditionalGeneration.
 // It is safe for concurrent use while nobody changes its parameters.
 type VLM struct {
-	Vision    vit.Tower `param:"vision_tower"`
+	Vision    vit.Tower `param:"vision_tower"` // nil, as the connector, of a model of [TextOnly]
 	Connector Connector `param:",inline"`
 	Language  llm.Model `param:"language_model"`
 
@@ -92,6 +92,8 @@ func (m *VLM) Loss(b Batch) *tensor.Tensor {
 
 // SetRecompute says whether training keeps only the inputs of each block, in both parts.
 func (m *VLM) SetRecompute(on bool) {
-	m.Vision.SetRecompute(on)
+	if m.Vision != nil {
+		m.Vision.SetRecompute(on)
+	}
 	m.Language.SetRecompute(on)
 }

@@ -22,6 +22,15 @@ type Set interface {
 	Sample(i int) (Sample, error)
 }
 
+// Memory is a set of samples in memory.
+type Memory []Sample
+
+// Len is how many there are.
+func (r Memory) Len() int { return len(r) }
+
+// Sample returns sample i.
+func (r Memory) Sample(i int) (Sample, error) { return r[i], nil }
+
 // File is a data file whose records have been found but not read: 16 bytes of memory for each.
 // It is safe for concurrent use. Close ends it for all.
 type File struct {

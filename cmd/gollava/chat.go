@@ -51,38 +51,36 @@ const chatHelp = "/image FILE shows a picture, /system TEXT sets the system text
 var chatCommands = []string{"/image", "/system", "/save", "/reset", "/clear", "/quit"}
 
 func (v chatCommand) Run(ctx context.Context, c console) error {
-	if s, ok, err := v.language(c); err != nil {
-		return fmt.Errorf("chat: %w", err)
-	} else if ok {
-		if v.Video != "" {
-			return fmt.Errorf("chat: --video: %s is a plain language model, which sees nothing", v.Source.Dir)
-		}
-		if err := v.sampling(&llm.Options{}); err != nil {
-			return fmt.Errorf("chat: %w", err)
-		}
-		return v.talk(ctx, c, talk{session: s, out: c.said()})
-	}
-	a, _, err := v.Source.open()
-	if err == nil {
-		err = lora.Merge(a.Model)
+	a, err := v.language(c)
+	if err == nil && a == nil {
+		a, err = v.sighted(c)
 	}
 	if err != nil {
 		return fmt.Errorf("chat: %w", err)
-	}
-	if v.Template != "" {
-		if a.Template, err = chat.Choose(v.Template, a.Tokenizer); err != nil {
-			return fmt.Errorf("chat: %w", err)
-		}
 	}
 	if err := v.sampling(&a.Options); err != nil {
 		return fmt.Errorf("chat: %w", err)
 	}
 	c.ignored(a.Ignored)
-	c.template(v.Source, a, v.Template)
 	if v.Video != "" {
 		return v.askVideo(ctx, c, a)
 	}
-	return v.talk(ctx, c, talk{session: sighted{a.NewSession(), a}, out: c.said()})
+	return v.talk(ctx, c, talk{session: session{a.NewSession(), a}, out: c.said()})
+}
+
+// sighted opens a vision-language model.
+func (v chatCommand) sighted(c console) (*connector.Assistant, error) {
+	a, _, err := v.Source.open()
+	if err == nil {
+		err = lora.Merge(a.Model)
+	}
+	if err == nil && v.Template != "" {
+		a.Template, err = chat.Choose(v.Template, a.Tokenizer)
+	}
+	if err == nil {
+		c.template(v.Source, a, v.Template)
+	}
+	return a, err
 }
 
 // askVideo asks the one question about the video.

@@ -13,8 +13,12 @@ import (
 const imageBytes = 256 << 20
 
 // Assistant serves a vision-language model: its answers are those of [connector.Assistant.Reply], whatever else runs.
-// Images that were seen lately are not encoded again.
+// Images that were seen lately are not encoded again. An assistant without a vision encoder is served as its language
+// model.
 func Assistant(a *connector.Assistant, c llm.EngineConfig) Model {
+	if a.Model.Vision == nil {
+		return Language(a.Model.Language, a.Tokenizer, a.Template, a.Options, c)
+	}
 	m := newLanguage(a.Model.Language, a.Tokenizer, a.Template, a.Options, c)
 	return &vision{language: *m, assistant: a, images: a.NewImageCache(imageBytes)}
 }

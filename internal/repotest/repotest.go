@@ -32,6 +32,7 @@ var Rules = map[string]func(fs.FS) ([]string, error){
 	"Assembly":  Assembly,
 	"Machine":   Machine,
 	"Examples":  Examples,
+	"Doors":     Doors,
 	"TopLevel":  TopLevel,
 	"NoReplace": NoReplace,
 	"Snippets":  Snippets,
@@ -232,10 +233,21 @@ func Machine(repo fs.FS) ([]string, error) {
 	return said, nil
 }
 
-// Examples demands that every folder of examples has a main.go and a test that runs it.
+// Examples demands that every folder of examples has a main.go and a test that runs it, and imports nothing internal, so
+// that it can be copied out.
 func Examples(repo fs.FS) ([]string, error) {
+	said, err := each(repo, parser.ImportsOnly, every, func(name string, _ []byte, file *ast.File) []string {
+		for _, i := range imports(file) {
+			if strings.HasPrefix(name, "examples/") && strings.HasPrefix(i, module+"/internal/") {
+				return []string{name + " imports " + i + ": an example shows what a user's program can do"}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
 	dirs, err := fs.Glob(repo, "examples/*")
-	var said []string
 	for _, dir := range dirs {
 		if info, err := fs.Stat(repo, dir); err != nil || !info.IsDir() {
 			continue
@@ -247,6 +259,32 @@ func Examples(repo fs.FS) ([]string, error) {
 			said = append(said, dir+" has no test: add one that runs it at toy size")
 		}
 	}
+	return said, err
+}
+
+// Doors demands that every package that programs import has an example that `go doc` shows and `go test` runs.
+func Doors(repo fs.FS) ([]string, error) {
+	shown := map[string]bool{} // by folder
+	_, err := each(repo, parser.SkipObjectResolution, every, func(name string, _ []byte, file *ast.File) []string {
+		dir := path.Dir(name)
+		if library(name) && file.Name.Name != "main" {
+			shown[dir] = shown[dir]
+		}
+		for _, d := range file.Decls {
+			f, ok := d.(*ast.FuncDecl)
+			if ok && isTest(name) && f.Recv == nil && strings.HasPrefix(f.Name.Name, "Example") {
+				shown[dir] = true
+			}
+		}
+		return nil
+	})
+	var said []string
+	for dir, ok := range shown {
+		if !ok {
+			said = append(said, dir+" has no Example function: write one, with its output, in a _test.go of the package")
+		}
+	}
+	slices.Sort(said)
 	return said, err
 }
 

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/nn"
+)
+
+// speaker is who is talked with.
+type speaker interface {
+	// Reply answers the last turn; onText sees the answer as it grows.
+	Reply(ctx context.Context, turns []chat.Turn, images []*imaging.RGB, onText func(string) error) (string, error)
+	// system sets the system text.
+	system(text string) error
+}
+
+// session is a conversation with a model.
+type session struct {
+	*connector.Session
+	assistant *connector.Assistant // whose conversation it is
+}
+
+func (s session) system(text string) error {
+	t, ok := s.assistant.Template.WithSystem(text)
+	if !ok {
+		return fmt.Errorf("the template %s has no place for a system text", t.Name)
+	}
+	s.assistant.Template = t
+	return nil
+}
+
+// language opens a plain language model to talk with; it is nil where the source is a vision-language model.
+func (v chatCommand) language(c console) (*connector.Assistant, error) {
+	server := serveCommand{Base: v.Source.Base, Tower: v.Source.Tower, DType: v.Source.DType}
+	_, none := os.Stat(filepath.Join(v.Source.Dir, "config.json"))
+	file := strings.HasSuffix(strings.ToLower(v.Source.Dir), ".gguf")
+	if server.sees(v.Source) || none != nil && !file {
+		return nil, nil
+	}
+	o := connector.TextOptions{Template: v.Template, LoadOptions: nn.LoadOptions{Alias: true, Rounding: true}}
+	if !file {
+		o.DType = v.Source.dtype()
+	}
+	a, err := connector.OpenText(v.Source.Dir, o)
+	if err == nil {
+		fmt.Fprintf(c.err, "a language model, which takes no images; template %s\n", a.Template.Name)
+	}
+	return a, err
+}

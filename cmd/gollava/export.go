@@ -19,7 +19,7 @@ import (
 type mergeCommand struct {
 	Source source `embed:"" set:"dtype=stored"`
 	output `embed:""`
-	Layout string `enum:"hub,original" default:"hub" help:"Of a vision-language model: ${enum}; hub is transformers'."`
+	Layout string `enum:"auto,hub,original,gollava" default:"auto" help:"Of a vision-language model: hub is what transformers loads, original what LLaVA's repository loads, gollava what only this program loads; auto: hub where that is possible, else gollava."`
 	Bits   int    `enum:"0,4" default:"0" help:"4: store the merged weights in 4 bits (NF4, double quantisation), and say what that loses; 0: as they are, or in float32 where the base is in blocks."`
 }
 
@@ -46,7 +46,17 @@ func (v mergeCommand) Run(c console) error {
 		return nil
 	}
 	a, _, err := v.Source.open()
-	if err == nil {
+	if err != nil {
+		return fmt.Errorf("merge: %w", err)
+	}
+	why := own(a.Model)
+	if v.Layout == "auto" {
+		v.Layout = "hub"
+		if why != "" {
+			v.Layout = "gollava"
+		}
+	}
+	if err = fits(v.Layout, a.Model); err == nil {
 		err = v.fold(c, a.Model)
 	}
 	if err == nil {
@@ -55,7 +65,7 @@ func (v mergeCommand) Run(c console) error {
 	if err != nil {
 		return fmt.Errorf("merge: %w", err)
 	}
-	if why := own(a.Model); v.Layout == "hub" && why != "" {
+	if why != "" {
 		c.hint("only gollava can open the result: %s", why)
 	}
 	c.next("chat", place(v.Out))
@@ -171,7 +181,7 @@ func (o output) check(inputs ...string) error {
 type exportCommand struct {
 	Source source `embed:"" set:"dtype=stored"`
 	output `embed:""`
-	Layout string `enum:"hub,original,peft,gguf" default:"hub" help:"hub: what transformers loads; original: what LLaVA's repository loads; peft: an adapter under the names of transformers 5; gguf: what llama.cpp loads."`
+	Layout string `enum:"hub,original,gollava,peft,gguf" default:"hub" help:"hub: what transformers loads; original: what LLaVA's repository loads; gollava: what only this program loads; peft: an adapter under the names of transformers 5; gguf: what llama.cpp loads."`
 	Type   string `default:"f16" help:"Of layout gguf: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k_m, q5_k_m, q6_k or iq4_nl."`
 }
 
@@ -229,18 +239,27 @@ func (v exportCommand) run() error {
 		}
 		return llava.SaveProjector(a.Model, filepath.Join(v.Out, "mm_projector.safetensors"), llava.SaveOptions{})
 	}
-	if why := own(a.Model); v.Layout == "hub" && why != "" {
-		return fmt.Errorf("%s: this model stays one of gollava's", why)
+	if err := fits(v.Layout, a.Model); err != nil {
+		return err
 	}
 	return save(v.Out, v.Layout, v.Source, a)
 }
 
-// own says why transformers cannot open m in layout hub; "": it can.
+// fits returns an error if the programs that a layout is for cannot open m.
+func fits(layout string, m *connector.VLM) error {
+	why := own(m)
+	if why == "" || layout == "gollava" {
+		return nil
+	}
+	return fmt.Errorf("--layout %s: %s; --layout gollava writes what this program opens", layout, why)
+}
+
+// own says why neither transformers nor LLaVA's repository can open m; "": they can.
 func own(m *connector.VLM) string {
 	x := llava.ConfigOf(m)
 	if x.Merge <= 1 && x.SlotStd == 0 {
 		return ""
 	}
-	return fmt.Sprintf("transformers has no projector that merges patches (merge %d) or adds a vector to each of an "+
+	return fmt.Sprintf("no other program has a projector that merges patches (merge %d) or adds a vector to each of an "+
 		"image's tokens (slot_std %v)", x.Merge, x.SlotStd)
 }

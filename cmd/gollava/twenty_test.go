@@ -158,6 +158,7 @@ func TestTwentyOfTwenty(t *testing.T) {
 	eval("merged")
 	served(t, want, "merged")
 	must("export " + adapter + " --layout peft --out peft")
+	eval("peft --base run/tune")
 	for _, layout := range []string{"hub", "original", "gguf"} {
 		end := map[bool]string{true: ".gguf"}[layout == "gguf"]
 		must("export " + adapter + " --layout " + layout + " --out of-adapter-" + layout + end)

@@ -11,6 +11,8 @@ import (
 type dataCommand struct {
 	Check checkCommand `cmd:"" help:"List everything in data files and pictures that would spoil a training run."`
 	Show  showCommand  `cmd:"" help:"Write an HTML page of samples as the model sees them: pictures, tokens, labels."`
+
+	Annotate annotateCommand `cmd:"" help:"Caption images with a model, and find boxes with SEEM: what generate writes from."`
 }
 
 // openSet opens a data file of any kind. images is where a shard's own pictures are, else nil.

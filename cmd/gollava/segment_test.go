@@ -17,9 +17,8 @@ import (
 	"github.com/gollava/gollava/nn"
 )
 
-// TestSegment asks a tiny SEEM with every kind of prompt, and refuses prompts that mean nothing.
-func TestSegment(t *testing.T) {
-	dir := t.TempDir()
+// tinySEEM writes a SEEM that knows nothing into a folder.
+func tinySEEM(t *testing.T, dir string) {
 	tok, err := tokenizer.Train(slices.Values([]string{"the red circle"}), tokenizer.TrainConfig{Size: 270,
 		Specials: []string{"<s>", "</s>"}, BOS: "<s>", EOS: "</s>"})
 	require.NoError(t, err)
@@ -32,6 +31,12 @@ func TestSegment(t *testing.T) {
 	m, err := seem.New(rand.New(rand.NewPCG(1, 2)), c)
 	require.NoError(t, err)
 	require.NoError(t, seem.Save(dir, m, nn.SaveOptions{}))
+}
+
+// TestSegment asks a tiny SEEM with every kind of prompt, and refuses prompts that mean nothing.
+func TestSegment(t *testing.T) {
+	dir := t.TempDir()
+	tinySEEM(t, dir)
 	picture := imaging.New(40, 30)
 	for i := range picture.Pix {
 		picture.Pix[i] = byte(i*i/5 + 1)

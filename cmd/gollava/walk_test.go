@@ -27,7 +27,8 @@ func TestWalk(t *testing.T) {
 	page, err := os.ReadFile("../../docs/instruction-data.md")
 	require.NoError(t, err)
 	blocks := regexp.MustCompile("(?s)```(sh|yaml)\n(.*?)```").FindAllStringSubmatch(string(page), -1)
-	require.Len(t, blocks, 3)
+	require.GreaterOrEqual(t, len(blocks), 3)
+	blocks = blocks[:3]
 	dir := t.TempDir()
 	t.Chdir(dir)
 	r := rand.New(rand.NewPCG(1, 1))

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -12,19 +13,21 @@ import (
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/vit/diffusion"
 )
 
 func tiny() recipe {
-	return recipe{widths: []int{8, 8, 8}, base: 6, gated: 4, batch: 2, tests: 2, steps: 2, seed: 1}
+	return recipe{widths: []int{8, 8, 8}, clip: 4, base: 6, gated: 4, batch: 2, tests: 2, steps: 2, seed: 1}
 }
 
-// Both stages run at toy size, and are not run again.
+// All stages run at toy size, and are not run again.
 func TestLearn(t *testing.T) {
 	dir := t.TempDir()
 	var out strings.Builder
 	require.NoError(t, learn(t.Context(), tiny(), dir, &out))
 	require.Contains(t, out.String(), "the scenes           2 objects: colour 100 %, shape 100 %, box IoU 100.0 %")
 	require.Regexp(t, `boxes, tau 1 +2 objects`, out.String())
+	require.Regexp(t, `drawn.*loss_wrong_boxes`, out.String())
 	require.Regexp(t, `loss with the boxes \d`, out.String())
 	for _, name := range []string{"base.png", "gated.png"} {
 		st, err := os.Stat(filepath.Join(dir, name))
@@ -38,7 +41,7 @@ func TestLearn(t *testing.T) {
 func TestScenes(t *testing.T) {
 	w, err := shapes.New(shapes.Smoke(1))
 	require.NoError(t, err)
-	p, err := newPipeline(w, tiny())
+	p, _, err := newPipeline(w, tiny())
 	require.NoError(t, err)
 	s := w.Scene(shapes.Train, 5, shapes.Options{MinObjects: 2, MaxObjects: 2})
 	back := p.VAE.Decode(latents(p, []shapes.Scene{s})).Affine(0.5, 0.5)
@@ -56,11 +59,51 @@ func TestScenes(t *testing.T) {
 	require.NoError(t, p.Check(r))
 }
 
+// Under the most noise the place of an object cannot be told, so that a box is worth knowing; Stable Diffusion's
+// schedule shows it.
+func TestScheduleHidesPlaces(t *testing.T) {
+	w, err := shapes.New(shapes.Smoke(1))
+	require.NoError(t, err)
+	p, _, err := newPipeline(w, tiny())
+	require.NoError(t, err)
+	stable, err := diffusion.New(diffusion.StableDiffusion())
+	require.NoError(t, err)
+	known := func(s *diffusion.Schedule) (n int) {
+		r := rand.New(rand.NewPCG(1, 1))
+		root := math.Sqrt(s.AlphasCumprod()[999])
+		for i := range 100 {
+			scene := w.Scene(shapes.Train, i, shapes.Options{MaxObjects: 1})
+			z := latents(p, []shapes.Scene{scene})
+			x := s.AddNoise(z, tensor.Randn(r, 1, z.Shape()...), []int32{999}).Data()
+			best, at, moved := math.Inf(-1), shapes.Cell{}, scene
+			for cell := range 4 { // the one under which x is most likely
+				o := scene.Objects[0]
+				o.Cell = shapes.Cell{Row: cell / 2, Col: cell % 2}
+				moved.Objects = []shapes.Object{o}
+				like := 0.0
+				for k, v := range latents(p, []shapes.Scene{moved}).Data() {
+					d := float64(x[k]) - root*float64(v)
+					like -= d * d
+				}
+				if like > best {
+					best, at = like, o.Cell
+				}
+			}
+			if at == scene.Objects[0].Cell {
+				n++
+			}
+		}
+		return n
+	}
+	require.Less(t, known(p.Schedule), 45)
+	require.Greater(t, known(stable), 75)
+}
+
 // With its gates shut the model heeds no boxes.
 func TestHeeded(t *testing.T) {
 	w, err := shapes.New(shapes.Smoke(1))
 	require.NoError(t, err)
-	p, err := newPipeline(w, tiny())
+	p, _, err := newPipeline(w, tiny())
 	require.NoError(t, err)
 	scenes := []shapes.Scene{w.Scene(shapes.Test, 0, shapes.Options{MaxObjects: 2}),
 		w.Scene(shapes.Test, 1, shapes.Options{MaxObjects: 2})}

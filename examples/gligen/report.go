@@ -5,12 +5,15 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/gollava/gollava/connector/gligen"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/data/shapes/eval"
+	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 )
 
@@ -47,13 +50,7 @@ func (s *score) count(scene shapes.Scene, img *image.RGBA) {
 // the images: the scenes, and below them each way of drawing them.
 func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, path string, boxes bool,
 	out io.Writer) error {
-	var scenes []shapes.Scene
-	for i := 0; len(scenes) < r.tests; i++ {
-		s := w.Scene(shapes.Test, i, shapes.Options{MinObjects: 1 + i%2, MaxObjects: 1 + i%2})
-		if len(s.Objects) == 1 || s.Objects[0].Color != s.Objects[1].Color { // the detector tells objects by colour
-			scenes = append(scenes, s)
-		}
-	}
+	scenes := unseen(w, shapes.Test, r.tests)
 	var real score
 	rows := [][]image.Image{nil}
 	for _, s := range scenes {
@@ -70,21 +67,9 @@ func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, 
 		if way.boxes && !boxes {
 			continue
 		}
-		random := rand.New(rand.NewPCG(r.seed, 7))
-		var rs []gligen.Request
-		for _, s := range scenes {
-			rs = append(rs, request(random, s, way.places, way.boxes))
-		}
-		x, err := p.Draw(ctx, rs, gligen.Options{Steps: r.steps, Guidance: 2, Tau: way.tau, Seed: r.seed})
+		got, row, err := drawn(ctx, p, scenes, r, way.places, way.boxes, way.tau)
 		if err != nil {
 			return err
-		}
-		var got score
-		var row []image.Image
-		for i, s := range scenes {
-			img := gligen.Image(x, i)
-			got.count(s, img)
-			row = append(row, img)
 		}
 		rows = append(rows, row)
 		fmt.Fprintf(out, "%-20s %v\n", way.name, got)
@@ -97,6 +82,63 @@ func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, 
 		rows[i] = row[:min(len(row), 12)]
 	}
 	return eval.WriteSheet(path, 4, rows)
+}
+
+// watch draws unseen scenes by their prompts with places, or with boxes, and measures what is there, in %. With boxes it
+// gives the losses of [heeded] too, and how far the widest gate has opened.
+func watch(p *gligen.Pipeline, w *shapes.World, r recipe, boxes bool) func(context.Context) (map[string]float64,
+	error) {
+	scenes := unseen(w, shapes.Validation, min(r.tests, 16))
+	return func(ctx context.Context) (map[string]float64, error) {
+		got, _, err := drawn(ctx, p, scenes, r, !boxes, boxes, 1)
+		if err != nil {
+			return nil, err
+		}
+		n := float64(max(got.objects, 1)) / 100
+		scores := map[string]float64{"color": float64(got.color) / n, "shape": float64(got.shape) / n,
+			"iou": got.iou / n}
+		if boxes {
+			right, wrong := heeded(p, scenes, r)
+			scores["loss"], scores["loss_wrong_boxes"] = float64(right), float64(wrong)
+			for name, x := range nn.Params(p) {
+				if strings.Contains(name, ".alpha_") {
+					scores["gate"] = max(scores["gate"], math.Abs(math.Tanh(float64(x.Data()[0]))))
+				}
+			}
+		}
+		return scores, nil
+	}
+}
+
+// unseen are n scenes with one and two objects in turn. The detector tells objects by colour, so two have two colours.
+func unseen(w *shapes.World, split shapes.Split, n int) (scenes []shapes.Scene) {
+	for i := 0; len(scenes) < n; i++ {
+		s := w.Scene(split, i, shapes.Options{MinObjects: 1 + i%2, MaxObjects: 1 + i%2})
+		if len(s.Objects) == 1 || s.Objects[0].Color != s.Objects[1].Color {
+			scenes = append(scenes, s)
+		}
+	}
+	return scenes
+}
+
+// drawn asks for scenes, and says what is found of them.
+func drawn(ctx context.Context, p *gligen.Pipeline, scenes []shapes.Scene, r recipe, places, boxes bool,
+	tau float64) (got score, images []image.Image, err error) {
+	random := rand.New(rand.NewPCG(r.seed, 7))
+	var rs []gligen.Request
+	for _, s := range scenes {
+		rs = append(rs, request(random, s, places, boxes))
+	}
+	x, err := p.Draw(ctx, rs, gligen.Options{Steps: r.steps, Guidance: 2, Tau: tau, Seed: r.seed})
+	if err != nil {
+		return got, nil, err
+	}
+	for i, s := range scenes {
+		img := gligen.Image(x, i)
+		got.count(s, img)
+		images = append(images, img)
+	}
+	return got, images, nil
 }
 
 // heeded is the loss without prompts on scenes with their own boxes, and with those of the scene before.

@@ -91,7 +91,7 @@ func (s *student) judge(p preset, out io.Writer) scores {
 // judgeSplit tests every kind of prompt on n scenes.
 func (s *student) judgeSplit(split shapes.Split, n int, put func(string, float64)) {
 	S := s.world.Side()
-	var byName, byPlace, click, line, boxes, boxItself, chance, referred, wrong mean
+	var byName, byPlace, click, line, boxes, boxItself, chance, alone, referred, wrong mean
 	var clicks, forgetful [][]float64
 	var quality seem.Panoptic
 	var before *seem.View // of a scene that holds the next one's target
@@ -133,6 +133,7 @@ func (s *student) judgeSplit(split shapes.Split, n int, put func(string, float64
 		wrong.add(most)
 
 		set := union(sc.objects[:min(2+i%2, len(sc.objects))]...)
+		alone.add(seem.IoU(set, sc.objects[0]))
 		clicks = append(clicks, overlaps(s.interact(v, set, sc.objects[0], 20, true)))
 		forgetful = append(forgetful, overlaps(s.interact(v, set, sc.objects[0], 20, false)))
 
@@ -152,6 +153,7 @@ func (s *student) judgeSplit(split shapes.Split, n int, put func(string, float64
 	for _, c := range []int{1, 2, 3, 6} {
 		put(fmt.Sprintf("a set of 2 or 3 objects after %d clicks", c), 100*seem.AfterClicks(clicks, c))
 	}
+	put("  the object clicked at first (baseline)", alone.percent())
 	put("  after 3 clicks, without memory", 100*seem.AfterClicks(forgetful, 3))
 	put("  clicks to 85 % (20: never)", seem.NumberOfClicks(clicks, 0.85, 20))
 	put("  clicks to 85 %, without memory", seem.NumberOfClicks(forgetful, 0.85, 20))
@@ -201,11 +203,7 @@ func (s *student) partner(sc scene, k, i int) scene {
 	for j := 1000 * (i + 1); ; j++ {
 		x := s.world.Scene(split, j, shapes.Options{MinObjects: 1, MaxObjects: 1, Sign: shapes.NoSign})
 		if x.Objects[0].Pair() == sc.Objects[k].Pair() {
-			m := seem.NewMask(s.world.Side(), s.world.Side())
-			for at, c := range x.Coverage(0) {
-				m.On[at] = c > 32
-			}
-			return scene{Scene: x, objects: []seem.Mask{m}}
+			return s.masked(x)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/connector/seem"
+	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/nn"
 )
 
@@ -25,6 +26,30 @@ func TestSmoke(t *testing.T) {
 	_, err := seem.Load(dir, nn.LoadOptions{})
 	require.NoError(t, err)
 	require.ErrorContains(t, run(t.Context(), []string{"-preset", "x"}, &out), "there are default and smoke")
+}
+
+// A run may begin with a batch of any number of rounds: without any, nothing reaches the memory tokens.
+func TestFirstBatch(t *testing.T) {
+	w, err := shapes.New(shapes.Smoke(1))
+	require.NoError(t, err)
+	s, err := newStudent(w, 1)
+	require.NoError(t, err)
+	batches := s.batches(preset{batch: 2})
+	seen := map[int]bool{}
+	for n := 0; len(seen) < 2; n++ {
+		b, err := batches(t.Context(), n)
+		require.NoError(t, err)
+		if seen[min(b.rounds, 1)] {
+			continue
+		}
+		seen[min(b.rounds, 1)] = true
+		b.rounds = min(b.rounds, 1)
+		s.Loss(b).Backward()
+		for name, p := range nn.Params(s) {
+			require.Equal(t, b.Reaches(name), p.Grad() != nil, "%s after %d rounds", name, b.rounds)
+			p.ZeroGrad()
+		}
+	}
 }
 
 // The gate names what falls short, and what was not measured.

@@ -18,7 +18,12 @@ type scene struct {
 }
 
 func (s *student) scene(split shapes.Split, i, least int) scene {
-	x := scene{Scene: s.world.Scene(split, i, shapes.Options{MinObjects: least, MaxObjects: 4, Sign: shapes.NoSign})}
+	return s.masked(s.world.Scene(split, i, shapes.Options{MinObjects: least, MaxObjects: 4, Sign: shapes.NoSign}))
+}
+
+// masked is a scene with the masks of its objects.
+func (s *student) masked(sc shapes.Scene) scene {
+	x := scene{Scene: sc}
 	for k := range x.Objects {
 		m := seem.NewMask(s.world.Side(), s.world.Side())
 		for j, c := range x.Coverage(k) {
@@ -111,6 +116,11 @@ func (s *student) batches(p preset) train.Batches[batch] {
 	return func(_ context.Context, n int) (batch, error) {
 		r := s.world.Rand("seem", n)
 		b := batch{rounds: r.IntN(3), draw: uint64(n)}
+		referred := n%5 == 4 // the strokes are drawn in other pictures, on objects of the same kind
+		var others []scene
+		if referred {
+			b.rounds = 0
+		}
 		var scenes []scene
 		var phrases []string
 		for range p.batch {
@@ -120,38 +130,60 @@ func (s *student) batches(p preset) train.Batches[batch] {
 				labels = append(labels, class(o.Pair()))
 			}
 			k := r.IntN(len(sc.Objects))
-			phrases = append(phrases, s.phrase(sc, k, []string{"", "", "shape", "place"}[r.IntN(4)]))
+			phrases = append(phrases, s.phrase(sc, k, []string{"", "", "shape", "place", "place"}[r.IntN(5)]))
 			scenes, b.objects, b.labels = append(scenes, sc), append(b.objects, sc.objects), append(b.labels, labels)
 			b.phrase = append(b.phrase, sc.objects[k])
 
 			k = r.IntN(len(sc.Objects))
 			target := sc.objects[k]
+			on := target // what the strokes are drawn on
+			if referred {
+				other, i := s.alike(r, sc.Objects[k].Pair())
+				others, on = append(others, other), other.objects[i]
+			}
 			var x seem.Strokes
 			switch u := r.Float64(); {
-			case len(sc.Objects) > 1 && r.Float64() < sets:
-				x.Positive = point(r, target)
-				others := []seem.Mask{target}
+			case referred && u < 0.3:
+				x.Positive = on.Pixels()
+			case !referred && len(sc.Objects) > 1 && r.Float64() < sets:
+				x.Positive = point(r, on)
+				set := []seem.Mask{target}
 				for i := range sc.objects {
-					if i != k && len(others) < 2+r.IntN(2) {
-						others = append(others, sc.objects[i])
+					if i != k && len(set) < 2+r.IntN(2) {
+						set = append(set, sc.objects[i])
 					}
 				}
-				target = union(others...)
+				target = union(set...)
 			case u < 0.5:
-				x.Positive = point(r, target)
+				x.Positive = point(r, on)
 			case u < 0.6:
 				for range 2 + r.IntN(5) {
-					x.Positive = append(x.Positive, point(r, target)...)
+					x.Positive = append(x.Positive, point(r, on)...)
 				}
 			case u < 0.8:
-				x.Positive = stroke(r, target)
+				x.Positive = stroke(r, on)
 			default:
-				_, x.Positive = box(r, target, 16)
+				_, x.Positive = box(r, on, 16)
 			}
 			b.strokes, b.meant = append(b.strokes, x), append(b.meant, target)
 		}
 		b.pixels, b.ids = s.pixels(scenes), s.texts(phrases)
+		if referred {
+			b.others = s.pixels(others)
+		}
 		return b, nil
+	}
+}
+
+// alike is a random training scene of one or two objects, of which number i is of the pair.
+func (s *student) alike(r *rand.Rand, pair shapes.Pair) (sc scene, i int) {
+	for {
+		x := s.world.Scene(shapes.Train, r.IntN(1<<30), shapes.Options{MinObjects: 1, MaxObjects: 2, Sign: shapes.NoSign})
+		for i, o := range x.Objects {
+			if o.Pair() == pair {
+				return s.masked(x), i
+			}
+		}
 	}
 }
 

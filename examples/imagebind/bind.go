@@ -65,8 +65,13 @@ func (b *binder) look(ctx context.Context, p preset, out io.Writer) error {
 		r := b.world.Rand("look", n)
 		var scenes []shapes.Scene
 		var right, wrong []string
-		for range p.batch {
+		one := n%2 == 0 // all have a color in common, so that it is places that tell their captions apart
+		color := shapes.Color(r.IntN(6))
+		for len(scenes) < p.batch {
 			s := b.scene(shapes.Train, r.IntN(1<<20), 1+min(2*n/p.look, 1))
+			if one && s.Objects[0].Color != color {
+				continue
+			}
 			told, twisted := s.Contrast(r)
 			scenes, right = append(scenes, s), append(right, told)
 			if twisted != "" {

@@ -32,7 +32,7 @@ import (
 type preset struct{ look, listen, batch, pool, gallery int }
 
 var presets = map[string]preset{
-	"default": {look: 900, listen: 600, batch: 64, pool: 6000, gallery: 100},
+	"default": {look: 1100, listen: 600, batch: 64, pool: 6000, gallery: 100},
 	"smoke":   {look: 16, listen: 8, batch: 12, pool: 64, gallery: 20},
 }
 
@@ -123,9 +123,9 @@ func newBinder(w *shapes.World, seed uint64) (*binder, error) {
 		Frames:     48, Clips: 1, Seconds: 0.5, Mean: -3, Std: 4}}
 	c := imagebind.Huge()
 	c.Modalities = []imagebind.Modality{imagebind.Vision, imagebind.Text, imagebind.Audio, imagebind.Depth}
-	c.EmbedDim, c.PositionStd, c.AudioDropPath = 64, 0.3, 0
+	c.EmbedDim, c.PositionStd, c.AudioDropPath = 64, 1, 0
 	c.VisionDim, c.VisionBlocks, c.VisionHeads, c.VisionPatch = 64, 3, 4, [2]int{w.Side(), 8}
-	c.TextDim, c.TextBlocks, c.TextHeads, c.VocabSize, c.ContextLength = 64, 2, 4, b.words.Size(), 32
+	c.TextDim, c.TextBlocks, c.TextHeads, c.VocabSize, c.ContextLength = 64, 2, 4, b.words.Size(), 24
 	c.AudioDim, c.AudioBlocks, c.AudioHeads, c.AudioShape, c.AudioKernel = 64, 2, 4, [2]int{32, 48}, [2]int{8, 4}
 	c.DepthDim, c.DepthBlocks, c.DepthHeads, c.DepthPatch = 64, 2, 4, [2]int{w.Side(), 8}
 	m, err := imagebind.New(rand.New(rand.NewPCG(seed, 1)), c)

@@ -178,7 +178,8 @@ func (s *student) batches(p preset) train.Batches[batch] {
 // alike is a random training scene of one or two objects, of which number i is of the pair.
 func (s *student) alike(r *rand.Rand, pair shapes.Pair) (sc scene, i int) {
 	for {
-		x := s.world.Scene(shapes.Train, r.IntN(1<<30), shapes.Options{MinObjects: 1, MaxObjects: 2, Sign: shapes.NoSign})
+		x := s.world.Scene(shapes.Train, r.IntN(1<<30), shapes.Options{MinObjects: 1, MaxObjects: 2,
+			Sign: shapes.NoSign})
 		for i, o := range x.Objects {
 			if o.Pair() == pair {
 				return s.masked(x), i

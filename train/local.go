@@ -123,6 +123,15 @@ func (c *call) Wait() error {
 	return c.err
 }
 
+func (c *call) Done() bool {
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // run does what the call is for, for all ranks.
 func (c *call) run() {
 	switch c.kind {
@@ -130,6 +139,9 @@ func (c *call) run() {
 		for me, p := range c.parts {
 			at := 0
 			for q, n := range p.recvs {
+				if q == me {
+					continue
+				}
 				from := 0
 				for _, k := range c.parts[q].sends[:me] {
 					from += k
@@ -142,7 +154,9 @@ func (c *call) run() {
 		for _, p := range c.parts {
 			at := 0
 			for q, n := range p.recvs {
-				p.recv.Span(at, at+n).CopyFrom(c.parts[q].send)
+				if to := p.recv.Span(at, at+n); n > 0 && &to.Bytes()[0] != &c.parts[q].send.Bytes()[0] {
+					to.CopyFrom(c.parts[q].send)
+				}
 				at += n
 			}
 		}

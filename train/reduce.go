@@ -45,7 +45,7 @@ type reducer struct {
 type flight struct {
 	pending    Pending
 	recv, send *tensor.Tensor
-	arrive     func(recv *tensor.Tensor)
+	arrive     func(recv, send *tensor.Tensor)
 }
 
 type bufferKind struct {
@@ -181,7 +181,7 @@ func (d *reducer) collect() error {
 			}
 			at += x.len()
 		}
-		d.launch(flight{pending: d.comm.AllReduce(buf), recv: buf, arrive: func(sum *tensor.Tensor) {
+		d.launch(flight{pending: d.comm.AllReduce(buf), recv: buf, arrive: func(sum, _ *tensor.Tensor) {
 			at := 0
 			for _, x := range b.blocks {
 				v := sum.Span(at, at+x.len())
@@ -270,43 +270,54 @@ func (d *reducer) post() {
 			return
 		}
 		sends, recvs := make([]int, d.comm.Size()), make([]int, d.comm.Size())
-		own := b.counts[d.comm.Rank()]
+		n, me := 0, d.comm.Rank()
+		own := make([]bool, 0, d.to-d.from) // whether the next gradient is this rank's
 		for q := d.from; q < d.to; q++ {
-			recvs[q] = own
+			if own = append(own, q == me); q != me {
+				recvs[q] = b.counts[me]
+				n += recvs[q]
+			}
 		}
 		if d.computes() {
 			copy(sends, b.counts)
 		} else {
 			b.send = d.buffer(tensor.Float32, 0)
 		}
-		recv, ranks := d.buffer(tensor.Float32, own*(d.to-d.from)), d.to-d.from
+		recv := d.buffer(tensor.Float32, n)
 		d.launch(flight{pending: d.comm.Exchange(recv, recvs, b.send, sends), recv: recv, send: b.send,
-			arrive: func(recv *tensor.Tensor) { b.add(ranks, recv) }})
+			arrive: func(recv, send *tensor.Tensor) { b.add(own, recv, send) }})
 		b.send, b.put = nil, 0
 		d.posted++
 	}
 }
 
-// add adds what ranks sent for this rank's blocks to their sums, one rank after another.
-func (b *bucket) add(ranks int, recv *tensor.Tensor) {
+// add adds the ranks' gradients of this rank's blocks to their sums, one rank after another: those that were received,
+// and its own, which is in send.
+func (b *bucket) add(own []bool, recv, send *tensor.Tensor) {
 	at := 0
-	for range ranks {
+	for _, own := range own {
 		for _, x := range b.own {
-			piece := recv.Span(at, at+x.len())
+			piece := send
+			if own {
+				piece = send.Span(x.slot, x.slot+x.len())
+			} else {
+				piece = recv.Span(at, at+x.len())
+				at += x.len()
+			}
 			if b.begun {
 				x.sum.AddFrom(piece)
 			} else {
 				x.sum.CopyFrom(piece)
 			}
-			at += x.len()
 		}
 		b.begun = true
 	}
 }
 
-// launch adds a flight to those under way, and waits for the oldest if there are too many.
+// launch adds a flight to those under way, takes in what has arrived, and waits for the oldest if there are too many.
 func (d *reducer) launch(f flight) {
-	if d.queue = append(d.queue, f); len(d.queue) > inFlight {
+	d.queue = append(d.queue, f)
+	for len(d.queue) > inFlight || len(d.queue) > 0 && d.queue[0].pending.Done() {
 		d.settle()
 	}
 }
@@ -321,7 +332,7 @@ func (d *reducer) settle() {
 		}
 		return // its buffers may still be written to
 	}
-	f.arrive(f.recv)
+	f.arrive(f.recv, f.send)
 	for _, t := range []*tensor.Tensor{f.recv, f.send} {
 		if t == nil {
 			continue
@@ -357,13 +368,17 @@ func (d *reducer) gather(dt tensor.DType, blocks []*block, get func(x *block) *t
 		if d.err != nil {
 			break
 		}
-		send, recv, at := d.buffer(dt, b.counts[d.comm.Rank()]), d.buffer(dt, b.size), 0
+		recv, from := d.buffer(dt, b.size), 0
+		for _, n := range b.counts[:d.comm.Rank()] {
+			from += n
+		}
+		at := from
 		for _, x := range b.own {
-			send.Span(at, at+x.len()).CopyFrom(get(x))
+			recv.Span(at, at+x.len()).CopyFrom(get(x))
 			at += x.len()
 		}
-		d.launch(flight{pending: d.comm.AllGather(recv, b.counts, send), recv: recv, send: send,
-			arrive: func(recv *tensor.Tensor) {
+		d.launch(flight{pending: d.comm.AllGather(recv, b.counts, recv.Span(from, at)), recv: recv,
+			arrive: func(recv, _ *tensor.Tensor) {
 				at := 0
 				for _, x := range b.blocks {
 					put(x, recv.Span(at, at+x.len()))

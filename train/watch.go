@@ -194,8 +194,13 @@ func (w *watched) AllGather(recv *tensor.Tensor, counts []int, send *tensor.Tens
 	return timed{w, w.begin(), w.Comm.AllGather(recv, counts, send)}
 }
 
-func (w *watched) AllReduce(x *tensor.Tensor) Pending {
-	return timed{w, w.begin(), w.Comm.AllReduce(x)}
+func (w *watched) AllReduce(x *tensor.Tensor) (p Pending) {
+	n := w.begin()
+	_ = w.timed(n, func() error { // it may wait
+		p = w.Comm.AllReduce(x)
+		return nil
+	})
+	return timed{w, n, p}
 }
 
 func (w *watched) Share(message []byte) (all [][]byte, err error) {
@@ -214,3 +219,4 @@ type timed struct {
 }
 
 func (t timed) Wait() error { return t.w.timed(t.n, t.p.Wait) }
+func (t timed) Done() bool  { return t.p.Done() }

@@ -8,9 +8,7 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -23,10 +21,10 @@ type Comm struct {
 	lib        *library
 	rank, size int
 
-	jobs    chan func()
-	queue   []*transfer  // under way, oldest first; the thread's
-	waiting atomic.Int32 // goroutines in Wait
-	closed  sync.Once
+	mu     sync.Mutex    // of the library, which one thread calls at a time, and of queue
+	queue  []*transfer   // under way, oldest first
+	work   chan struct{} // wakes advanceAlone
+	closed sync.Once
 }
 
 // Open loads an MPI library and joins the world that the launcher made; without a launcher that is this process
@@ -37,12 +35,11 @@ func Open(path string) (*Comm, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Comm{lib: l, jobs: make(chan func())}
-	ready := make(chan error)
-	go c.serve(ready)
-	if err := <-ready; err != nil {
+	c := &Comm{lib: l, work: make(chan struct{}, 1)}
+	if err := c.join(); err != nil {
 		return nil, err
 	}
+	go c.advanceAlone()
 	if err := fits(c.size, l.named(), os.Getenv); err != nil {
 		c.Close()
 		return nil, err
@@ -95,111 +92,84 @@ func (c *Comm) Local() int {
 func (c *Comm) Close() error {
 	var err error
 	c.closed.Do(func() {
-		done := make(chan struct{})
-		c.jobs <- func() {
-			err = c.lib.check("MPI_Finalize", call(c.lib.finalize))
-			close(done)
-		}
-		<-done
-		close(c.jobs)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		close(c.work)
+		err = c.lib.check("MPI_Finalize", call(c.lib.finalize))
 	})
 	return err
 }
 
-// transfer is a collective operation under way.
-type transfer struct {
-	c       *Comm
-	name    string
-	request uint64 // MPICH's are four bytes long
-	flag    int32
-	pins    runtime.Pinner // memory that the library reads and writes meanwhile
-	done    chan struct{}
-	err     error
-}
-
-// start begins a collective operation on the thread. begin gets the address of the request.
-func (c *Comm) start(name string, keep []unsafe.Pointer, begin func(request uintptr) int32) *transfer {
-	t := &transfer{c: c, name: name, done: make(chan struct{})}
-	t.pins.Pin(t)
-	for _, p := range keep {
-		t.pins.Pin(p)
-	}
-	c.jobs <- func() {
-		if t.err = c.lib.check(name, begin(uintptr(unsafe.Pointer(&t.request)))); t.err != nil {
-			t.end()
-			return
-		}
-		c.queue = append(c.queue, t)
-	}
-	return t
-}
-
-func (t *transfer) end() {
-	t.pins.Unpin()
-	close(t.done)
-}
-
-// Wait waits for the transfer's end.
-func (t *transfer) Wait() error {
-	t.c.waiting.Add(1)
-	<-t.done
-	t.c.waiting.Add(-1)
-	return t.err
-}
-
-// layout are counts and displacements as MPI takes them.
-func layout(counts []int, unit int) (n, at []int32) {
-	n, at = make([]int32, len(counts)), make([]int32, len(counts))
-	sum := 0
-	for i, k := range counts {
-		n[i], at[i] = int32(k*unit), int32(sum*unit)
-		sum += k
-	}
-	return n, at
-}
-
-func address[T any](s []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
-
-// memory is a tensor's.
-func memory(t *tensor.Tensor) unsafe.Pointer { return address(t.Bytes()) }
-
-// Exchange is MPI_Ialltoallv of float32.
+// Exchange sends and receives each piece by itself (MPI_Isend, MPI_Irecv): the libraries' collective operations that
+// do not block are several times slower.
 func (c *Comm) Exchange(recv *tensor.Tensor, recvs []int, send *tensor.Tensor, sends []int) train.Pending {
-	sn, sat := layout(sends, 1)
-	rn, rat := layout(recvs, 1)
-	keep := []unsafe.Pointer{memory(send), address(sn), address(sat), memory(recv), address(rn), address(rat)}
-	return c.start("MPI_Ialltoallv", keep, func(request uintptr) int32 {
-		return call(c.lib.alltoallv, uintptr(keep[0]), uintptr(keep[1]), uintptr(keep[2]), c.lib.float,
-			uintptr(keep[3]), uintptr(keep[4]),
-			uintptr(keep[5]), c.lib.float, c.lib.world, request)
-	})
+	return c.pieces("exchange", bytesOf(recv.Bytes(), recvs, 4), bytesOf(send.Bytes(), sends, 4))
 }
 
-// AllGather is MPI_Iallgatherv of the elements' bytes.
+// AllGather sends the vector to each other rank, and receives theirs, as [Comm.Exchange] does.
 func (c *Comm) AllGather(recv *tensor.Tensor, counts []int, send *tensor.Tensor) train.Pending {
 	unit := 4
 	if send.DType() == tensor.BFloat16 {
 		unit = 2
 	}
-	return c.gather(memory(recv), counts, unit, memory(send), len(send.Bytes()))
+	s := make([][]byte, c.size)
+	for q := range s {
+		s[q] = send.Bytes()
+	}
+	r := bytesOf(recv.Bytes(), counts, unit)
+	copy(r[c.rank], s[c.rank]) // at once if it is there already
+	return c.pieces("all-gather", r, s)
 }
 
-func (c *Comm) gather(recv unsafe.Pointer, counts []int, unit int, send unsafe.Pointer, n int) *transfer {
-	rn, rat := layout(counts, unit)
-	keep := []unsafe.Pointer{send, recv, address(rn), address(rat)}
-	return c.start("MPI_Iallgatherv", keep, func(request uintptr) int32 {
-		return call(c.lib.allgatherv, uintptr(keep[0]), uintptr(n), c.lib.bytes, uintptr(keep[1]), uintptr(keep[2]),
-			uintptr(keep[3]),
-			c.lib.bytes, c.lib.world, request)
+// bytesOf cuts a vector into pieces of so many units.
+func bytesOf(b []byte, counts []int, unit int) [][]byte {
+	pieces := make([][]byte, len(counts))
+	for i, n := range counts {
+		pieces[i], b = b[:n*unit], b[n*unit:]
+	}
+	return pieces
+}
+
+// pieces sends send[q] to each other rank q, which receives it as recv[this rank]. Messages of two ranks arrive in the order
+// in which they were sent, so one tag does for all transfers.
+func (c *Comm) pieces(name string, recv, send [][]byte) *transfer {
+	t := c.transfer(name, 2*c.size)
+	return c.start(t, func() (code int32) {
+		for i := 1; i < c.size && code == 0; i++ { // each begins with its neighbour
+			if q := (c.rank + c.size - i) % c.size; len(recv[q]) > 0 {
+				code = call(c.lib.irecv, t.keep(recv[q]), uintptr(len(recv[q])), c.lib.bytes, uintptr(q), 0, c.lib.world, t.next())
+			}
+		}
+		for i := 1; i < c.size && code == 0; i++ {
+			if q := (c.rank + i) % c.size; len(send[q]) > 0 {
+				code = call(c.lib.isend, t.keep(send[q]), uintptr(len(send[q])), c.lib.bytes, uintptr(q), 0, c.lib.world, t.next())
+			}
+		}
+		return code
 	})
 }
 
-// AllReduce is MPI_Iallreduce, in place.
+// AllReduce is MPI_Allreduce, in place. It returns when the sum is there.
 func (c *Comm) AllReduce(x *tensor.Tensor) train.Pending {
-	keep := []unsafe.Pointer{memory(x)}
-	return c.start("MPI_Iallreduce", keep, func(request uintptr) int32 {
-		return call(c.lib.allreduce, c.lib.inPlace, uintptr(keep[0]), uintptr(x.Len()), c.lib.float, c.lib.sum,
-			c.lib.world, request)
+	t := c.transfer("MPI_Allreduce", 0)
+	return c.start(t, func() int32 {
+		return call(c.lib.allreduce, c.lib.inPlace, t.keep(x.Bytes()), uintptr(x.Len()), c.lib.float, c.lib.sum,
+			c.lib.world)
+	})
+}
+
+// gather is MPI_Iallgatherv of bytes: the libraries spread short messages in few steps.
+func (c *Comm) gather(recv []byte, counts []int, send []byte) *transfer {
+	n, at := make([]int32, len(counts)), make([]int32, len(counts))
+	sum := 0
+	for i, k := range counts {
+		n[i], at[i] = int32(k), int32(sum)
+		sum += k
+	}
+	t := c.transfer("MPI_Iallgatherv", 1)
+	return c.start(t, func() int32 {
+		return call(c.lib.allgatherv, t.keep(send), uintptr(len(send)), c.lib.bytes, t.keep(recv),
+			t.pin(unsafe.Pointer(&n[0])), t.pin(unsafe.Pointer(&at[0])), c.lib.bytes, c.lib.world, t.next())
 	})
 }
 
@@ -210,7 +180,7 @@ func (c *Comm) Share(message []byte) ([][]byte, error) {
 	for i := range counts {
 		counts[i] = 8
 	}
-	if err := c.gather(address(all), counts, 1, address(own), 8).Wait(); err != nil {
+	if err := c.gather(all, counts, own).Wait(); err != nil {
 		return nil, err
 	}
 	total := 0
@@ -221,9 +191,8 @@ func (c *Comm) Share(message []byte) ([][]byte, error) {
 	if total > 1<<31-1 {
 		return nil, fmt.Errorf("mpi: messages of %d bytes in all: at most 2³¹−1", total)
 	}
-	text := make([]byte, max(1, total))
-	ended := address(append(slices.Clip(message), 0))
-	if err := c.gather(address(text), counts, 1, ended, len(message)).Wait(); err != nil {
+	text := make([]byte, total)
+	if err := c.gather(text, counts, message).Wait(); err != nil {
 		return nil, err
 	}
 	out := make([][]byte, c.size)
@@ -237,11 +206,12 @@ func (c *Comm) Share(message []byte) ([][]byte, error) {
 func (c *Comm) Abort(err error) {
 	fmt.Fprintf(os.Stderr, "mpi: %v\n", err)
 	time.Sleep(time.Second) // a launcher forwards no output once the job is aborted
-	done := make(chan struct{})
-	c.jobs <- func() {
-		call(c.lib.abort, c.lib.world, 1)
-		close(done)
+	for range 1000 {        // a sum that waits for another rank holds the library, and must not keep this one from ending
+		if c.mu.TryLock() {
+			break
+		}
+		time.Sleep(time.Millisecond)
 	}
-	<-done
+	call(c.lib.abort, c.lib.world, 1)
 	os.Exit(1)
 }

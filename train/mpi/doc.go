@@ -12,6 +12,6 @@
 // MPI, Cray MPICH, MVAPICH), or one with the standard interface of MPI 5. Nothing of MPI is needed to build, and cgo
 // is not used; but a program that imports this package is linked dynamically against the C library.
 //
-// All calls of MPI are made by one thread, which also drives the transfers while the program computes. It takes a
-// share of a processor as long as transfers are under way.
+// Calls of MPI are made one at a time, at the level MPI_THREAD_SERIALIZED. Transfers advance whenever another one is
+// begun or waited for, and every millisecond.
 package mpi

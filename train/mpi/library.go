@@ -33,10 +33,11 @@ type library struct {
 
 	world, float, bytes, sum, errorsReturn uintptr // handles
 	inPlace, ignoreStatus                  uintptr
-	funneled                               uintptr // the level of MPI_Init_thread at which one thread makes all calls
+	serialized                             uintptr // the level of MPI_Init_thread at which any thread may call, one at a time
+	handle                                 int     // bytes of a request
 
 	init, finalize, rank, size, setErrhandler, errorString, version, abort uintptr // functions
-	alltoallv, allgatherv, allreduce, test                                 uintptr
+	isend, irecv, allgatherv, allreduce, testall                           uintptr
 }
 
 // candidates are the names under which libraries are installed, those of the launcher that started this process first.
@@ -104,9 +105,8 @@ func (l *library) bind(handle uintptr) error {
 			"MPI_Comm_size"},
 		{&l.setErrhandler, "MPI_Comm_set_errhandler"}, {&l.errorString, "MPI_Error_string"}, {&l.version,
 			"MPI_Get_library_version"},
-		{&l.abort, "MPI_Abort"}, {&l.alltoallv, "MPI_Ialltoallv"}, {&l.allgatherv, "MPI_Iallgatherv"}, {&l.allreduce,
-			"MPI_Iallreduce"},
-		{&l.test, "MPI_Test"},
+		{&l.abort, "MPI_Abort"}, {&l.isend, "MPI_Isend"}, {&l.irecv, "MPI_Irecv"}, {&l.allgatherv, "MPI_Iallgatherv"},
+		{&l.allreduce, "MPI_Allreduce"}, {&l.testall, "MPI_Testall"},
 	} {
 		*f.at = symbol(f.name)
 	}
@@ -118,7 +118,7 @@ func (l *library) bind(handle uintptr) error {
 		l.family = openMPI
 		l.world, l.float, l.bytes = symbol("ompi_mpi_comm_world"), symbol("ompi_mpi_float"), symbol("ompi_mpi_byte")
 		l.sum, l.errorsReturn = symbol("ompi_mpi_op_sum"), symbol("ompi_mpi_errors_return")
-		l.inPlace, l.ignoreStatus, l.funneled = 1, 0, 1
+		l.inPlace, l.ignoreStatus, l.serialized, l.handle = 1, 0, 2, 8
 		return missing
 	}
 	if f, err := purego.Dlsym(handle, "MPI_Abi_get_version"); err == nil {
@@ -127,13 +127,13 @@ func (l *library) bind(handle uintptr) error {
 		if version[0] >= 1 {
 			l.family = standard
 			l.world, l.float, l.bytes, l.sum, l.errorsReturn = 0x101, 0x210, 0x247, 0x21, 0x142
-			l.inPlace, l.ignoreStatus, l.funneled = 1, 0, 1024
+			l.inPlace, l.ignoreStatus, l.serialized, l.handle = 1, 0, 2048, 8
 			return nil
 		}
 	}
 	l.family = mpich
 	l.world, l.float, l.bytes, l.sum, l.errorsReturn = 0x44000000, 0x4c00040a, 0x4c00010d, 0x58000003, 0x54000001
-	l.inPlace, l.ignoreStatus, l.funneled = allOnes, 1, 1
+	l.inPlace, l.ignoreStatus, l.serialized, l.handle = allOnes, 1, 2, 4
 	return nil
 }
 

@@ -94,6 +94,10 @@ func collectives(c *mpi.Comm) error {
 			for i := range length(me, q) {
 				send = append(send, value(me, q, i))
 			}
+			if q == me { // its own piece stays where it is
+				recvs[q] = 0
+				continue
+			}
 			for i := range length(q, me) {
 				want = append(want, value(q, me, i))
 			}

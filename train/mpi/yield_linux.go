@@ -1,12 +1,13 @@
 package mpi
 
-import "golang.org/x/sys/unix"
+import (
+	"runtime"
 
-// yield lets another thread run.
-func yield() { _, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0) }
+	"golang.org/x/sys/unix"
+)
 
-// nanosleep pauses this thread; a signal may end it early.
-func nanosleep(ns int64) {
-	t := unix.NsecToTimespec(ns)
-	_ = unix.Nanosleep(&t, nil)
+// yield lets other goroutines, and other processes, run.
+func yield() {
+	runtime.Gosched()
+	_, _, _ = unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 }

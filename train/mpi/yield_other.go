@@ -2,12 +2,7 @@
 
 package mpi
 
-import (
-	"runtime"
-	"time"
-)
+import "runtime"
 
-// yield lets another goroutine run.
+// yield lets other goroutines run.
 func yield() { runtime.Gosched() }
-
-func nanosleep(ns int64) { time.Sleep(time.Duration(ns)) }

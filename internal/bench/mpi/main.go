@@ -6,7 +6,7 @@
 // The C program needs mpicc.openmpi or mpicc.mpich, like the launcher. Values are the least of all turns. Rows:
 //
 //	reduce    sum of the buffer over ranks, in rank order, at every rank: exchange, own addition, all-gather, in buckets of 1 MiB
-//	library   MPI_Iallreduce of the same buckets, called by us
+//	library   MPI_Allreduce of the same buckets, called by us
 //	C         MPI_Allreduce of the C program, whole and in buckets of 1 MiB
 //	step      a training step of a model with as many parameters: computation alone, transfers alone, both; with ZeRO-1 and without
 package main

@@ -39,7 +39,7 @@ func S2Features(t Tower, pixels *tensor.Tensor, s Select, scales []int) *tensor.
 
 // S2Scaled resizes pixels [B, 3, H, W] to size×size, bicubic and without antialiasing, as S² does.
 func S2Scaled(pixels *tensor.Tensor, size int) *tensor.Tensor {
-	if s := pixels.Shape(); s[2] == size && s[3] == size {
+	if _, _, H, W := pixels.Dims4(); H == size && W == size {
 		return pixels
 	}
 	return tensor.Interpolate(pixels, size, size, tensor.InterpolateConfig{Mode: tensor.Bicubic})

@@ -22,9 +22,12 @@ func (l Losses) Total(ce, bce, dice float32) *tensor.Tensor {
 // may have no object.
 func (c Criterion) Objects(logits, masks *tensor.Tensor, targets []*tensor.Tensor, labels [][]int) Losses {
 	B, Q, C := logits.Dims3()
-	checkTargets("Objects", masks, targets)
-	p := logits.Detach().Softmax().Data() // [B, Q, C+1]
+	checkTargets("Objects", logits, masks, targets)
+	p := logits.Detach().Softmax().Host().Data() // [B, Q, C+1]
 	var l Losses
+	if len(labels) != B {
+		tensor.Fail("SEEM", "labels of %d pictures for %d", len(labels), B)
+	}
 	total := 0
 	class := make([]float32, B*Q*C) // weight of the true class
 	of := slices.Repeat([]int{C - 1}, B*Q)
@@ -32,6 +35,11 @@ func (c Criterion) Objects(logits, masks *tensor.Tensor, targets []*tensor.Tenso
 		n := t.Dim(0)
 		if len(labels[b]) != n {
 			tensor.Fail("SEEM", "picture %d: %d labels for %d masks", b, len(labels[b]), n)
+		}
+		for _, y := range labels[b] {
+			if y < 0 || y >= C-1 {
+				tensor.Fail("SEEM", "picture %d: label %d is not one of %d classes", b, y, C-1)
+			}
 		}
 		total += n
 		cost := make([][]float64, Q)
@@ -71,8 +79,11 @@ type Phrases struct {
 // temperature, a scalar.
 func (c Criterion) Ground(class, masks *tensor.Tensor, targets []*tensor.Tensor, phrases []Phrases,
 	logScale *tensor.Tensor) Losses {
-	checkTargets("Ground", masks, targets)
+	checkTargets("Ground", class, masks, targets)
 	B, Q, _ := class.Dims3()
+	if len(phrases) != B {
+		tensor.Fail("SEEM", "phrases of %d pictures for %d", len(phrases), B)
+	}
 	var l Losses
 	scale, limit := logScale.In(class.Arena()).Exp(), tensor.Full(100)
 	scale = tensor.Where(scale.LessEqual(limit), scale, limit)
@@ -82,6 +93,9 @@ func (c Criterion) Ground(class, masks *tensor.Tensor, targets []*tensor.Tensor,
 		if p.Embed.Dim(0) != n || n == 0 {
 			tensor.Fail("SEEM", "picture %d: %d phrases for %d masks: needs one for each, and at least one", b,
 				p.Embed.Dim(0), n)
+		}
+		if p.Same != nil && len(p.Same) != n {
+			tensor.Fail("SEEM", "picture %d: %d of %d phrases are numbered", b, len(p.Same), n)
 		}
 		logits[b] = unit(row(class, b)).MatMulT(unit(p.Embed)).Mul(scale) // [Q, n]
 		l.Matches = append(l.Matches, c.match(row(masks, b), targets[b], columns(logits[b].Detach(), func(int,
@@ -129,9 +143,12 @@ func (c Criterion) Ground(class, masks *tensor.Tensor, targets []*tensor.Tensor,
 // the prompts' mean features [B, P, D] and the masks [n, H, W], n ≤ P, that each picture's first n prompts mean. Empty
 // masks do not count; it panics if all are empty.
 func (c Criterion) Spatial(embed, masks, positive *tensor.Tensor, targets []*tensor.Tensor) Losses {
-	checkTargets("Spatial", masks, targets)
+	checkTargets("Spatial", embed, masks, targets)
 	B, N, _ := embed.Dims3()
 	P := positive.Dim(1)
+	if P < 1 {
+		tensor.Fail("SEEM", "mean features %v of no prompt", positive.Shape())
+	}
 	S := N / P
 	var l Losses
 	logits := embed.MatMulT(positive) // [B, N, P]
@@ -143,11 +160,12 @@ func (c Criterion) Spatial(embed, masks, positive *tensor.Tensor, targets []*ten
 		if n > P {
 			tensor.Fail("SEEM", "picture %d: %d masks for %d prompts", b, n, P)
 		}
+		on := t.Host().Data()
 		own := func(q, j int) bool { return q/S == j }
 		m := c.match(row(masks, b), t, columns(row(logits, b).Detach().Slice(1, 0, n), own))
 		l.Matches = append(l.Matches, m)
 		for i, j := range m.Target {
-			if !slices.ContainsFunc(t.Data()[j*H*W:(j+1)*H*W], func(v float32) bool { return v > 0 }) {
+			if !slices.ContainsFunc(on[j*H*W:(j+1)*H*W], func(v float32) bool { return v > 0 }) {
 				continue
 			}
 			counted[b].Query, counted[b].Target = append(counted[b].Query, m.Query[i]), append(counted[b].Target, j)
@@ -167,10 +185,13 @@ func (c Criterion) Spatial(embed, masks, positive *tensor.Tensor, targets []*ten
 	return l
 }
 
-// checkTargets panics unless there are masks [n, H, W] for each picture of logits [B, Q, h, w].
-func checkTargets(op string, logits *tensor.Tensor, targets []*tensor.Tensor) {
-	if logits.Rank() != 4 || len(targets) != logits.Dim(0) {
-		tensor.Fail("SEEM", "%s: masks %v with targets of %d pictures", op, logits.Shape(), len(targets))
+// checkTargets panics unless the queries' predictions [B, Q, ·], their masks [B, Q, h, w] and B pictures' masks go
+// together.
+func checkTargets(op string, queries, masks *tensor.Tensor, targets []*tensor.Tensor) {
+	q, m := queries.Shape(), masks.Shape()
+	if len(q) != 3 || len(m) != 4 || len(targets) != m[0] || q[0] != m[0] || q[1] != m[1] {
+		tensor.Fail("SEEM", "%s: predictions %v, masks %v and targets of %d pictures: needs [B Q ·], [B Q h w] and B", op,
+			q, m, len(targets))
 	}
 	for b, t := range targets {
 		if t.Rank() != 3 || t.Dim(1) < 1 || t.Dim(2) < 1 {
@@ -194,9 +215,10 @@ func (c Criterion) masks(logits *tensor.Tensor, targets []*tensor.Tensor, matche
 			tensor.Fail("SEEM", "masks of picture %d are %v, those of picture 0 %v: sizes must be equal in a batch",
 				b, targets[b].Shape(), targets[0].Shape())
 		}
+		on := targets[b].Host().Data()
 		for i, q := range m.Query {
 			rows = append(rows, int32(b*Q+q))
-			t = append(t, targets[b].Data()[m.Target[i]*H*W:(m.Target[i]+1)*H*W]...)
+			t = append(t, on[m.Target[i]*H*W:(m.Target[i]+1)*H*W]...)
 		}
 	}
 	M := len(rows)
@@ -235,7 +257,7 @@ func crossEntropy(z, y *tensor.Tensor) *tensor.Tensor {
 func (c Criterion) uncertain(x *tensor.Tensor, M int) *tensor.Tensor {
 	drawn, sure := int(float64(c.Points)*c.Oversample), int(c.Importance*float64(c.Points))
 	candidates := tensor.Wrap(c.Rand(M, drawn), M, drawn, 2)
-	z := sampleEach(x, candidates).Data()
+	z := sampleEach(x, candidates).Host().Data()
 	for i, v := range z {
 		z[i] = -max(v, -v)
 	}

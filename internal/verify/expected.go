@@ -87,6 +87,20 @@ func (e *Expected) Rows(name string) [][]int32 {
 	return rows
 }
 
+// RowsLike reads an int32 matrix that has an element for each of like's.
+func (e *Expected) RowsLike(name string, like [][]int32) [][]int32 {
+	rows := e.Rows(name)
+	ok := len(rows) == len(like)
+	for i := 0; ok && i < len(rows); i++ {
+		ok = len(rows[i]) == len(like[i])
+	}
+	if !ok {
+		e.fault(fmt.Errorf("%s: tensor %s has other dimensions than its input_ids", e.Path(), name))
+		return nil
+	}
+	return rows
+}
+
 // Under lists the tensors whose names begin with prefix, without it, in the file's order.
 func (e *Expected) Under(prefix string) []string {
 	var out []string

@@ -49,13 +49,17 @@ func (k *check) batch(in string, m *connector.VLM) (b connector.Batch, err error
 	if c.ImageTokens() != k.Tokens {
 		return b, fmt.Errorf("image_tokens %d; the config has %d", k.Tokens, c.ImageTokens())
 	}
-	ids, mask, pixels := k.Rows(in+"input_ids"), k.Rows(in+"attention_mask"), k.Tensor(in+"pixel_values")
+	ids, pixels := k.Rows(in+"input_ids"), k.Tensor(in+"pixel_values")
+	mask := k.RowsLike(in+"attention_mask", ids)
 	var labels [][]int32
 	if k.Has(in + "labels") {
-		labels = k.Rows(in + "labels")
+		labels = k.RowsLike(in+"labels", ids)
 	}
 	if k.Err != nil {
 		return b, k.Err
+	}
+	if len(ids) == 0 || len(ids[0]) == 0 || pixels.Rank() < 4 {
+		return b, fmt.Errorf("%sinput_ids and pixel_values %v: no rows of words and images", in, pixels.Shape())
 	}
 	var flat, learnt []int32
 	for i, row := range ids {

@@ -3,15 +3,12 @@ package gitcase
 import (
 	"testing"
 
-	"github.com/stretchr/testify/require"
+	"github.com/gollava/gollava/internal/verify/casetest"
 )
 
+const video = "../../../connector/git/testdata/git-video"
+
 // GIT with the frames of a video passes, whole.
-func TestRun(t *testing.T) {
-	rows, err := Run("../../../connector/git/testdata/git-video")
-	require.NoError(t, err)
-	require.GreaterOrEqual(t, len(rows), 100)
-	for _, r := range rows {
-		require.True(t, r.Pass, "%s: %s", r.What, r.Detail)
-	}
-}
+func TestRun(t *testing.T) { casetest.Passes(t, Run, video, 100) }
+
+func TestDamaged(t *testing.T) { casetest.Damaged(t, Run, video) }

@@ -43,6 +43,9 @@ func (k *check) sizes(in string) (list []imaging.Size) {
 		return nil
 	}
 	for _, hw := range k.Rows(in + "image_sizes") {
+		if len(hw) != 2 {
+			return nil
+		}
 		list = append(list, imaging.Size{W: int(hw[1]), H: int(hw[0])})
 	}
 	return list
@@ -53,6 +56,9 @@ func (k *check) pictures(in string) (p pictures, err error) {
 	x := k.Tensor(in + "pixel_values")
 	if k.Err != nil {
 		return p, k.Err
+	}
+	if x.Rank() < 4 {
+		return p, fmt.Errorf("%spixel_values %v: needs [images, 3, H, W], or views of them", in, x.Shape())
 	}
 	for range x.Dim(0) {
 		p.views = append(p.views, 1)
@@ -70,7 +76,9 @@ func (k *check) pictures(in string) (p pictures, err error) {
 			parts = append(parts, x.Slice(0, i, i+1).Slice(1, 0, n).Reshape(append([]int{n}, rest...)...))
 		}
 		p.pixels = tensor.Concat(0, parts...)
-		p.sizes = k.sizes(in)
+		if p.sizes = k.sizes(in); p.sizes != nil && len(p.sizes) != len(p.views) {
+			return p, fmt.Errorf("%simage_sizes has %d rows for %d pictures", in, len(p.sizes), len(p.views))
+		}
 	}
 	if k.Has(in + "images_per_sample") {
 		for _, n := range k.Ints(in + "images_per_sample") {
@@ -108,10 +116,11 @@ func (k *check) batch(in string, p pictures) (connector.Batch, error) {
 
 // samples reads a batch under a prefix in which every picture has one −200.
 func (k *check) samples(in string, p pictures) ([]connector.Sample, error) {
-	ids, mask := k.Rows(in+"input_ids"), k.Rows(in+"attention_mask")
+	ids := k.Rows(in + "input_ids")
+	mask := k.RowsLike(in+"attention_mask", ids)
 	var labels [][]int32
 	if k.Has(in + "labels") {
-		labels = k.Rows(in + "labels")
+		labels = k.RowsLike(in+"labels", ids)
 	}
 	if k.Err != nil {
 		return nil, k.Err

@@ -113,6 +113,9 @@ func clip(k *check) error {
 		return k.Err
 	}
 	B, T := b.ids.Dims2()
+	if len(mask) != B*T {
+		return fmt.Errorf("attention_mask has %d values for input_ids %v", len(mask), b.ids.Shape())
+	}
 	for row := range B {
 		n := int32(0)
 		for _, v := range mask[row*T : (row+1)*T] {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/internal/verify"
+	"github.com/gollava/gollava/internal/verify/casetest"
 )
 
 func run(dir string) verify.Result {
@@ -91,4 +92,12 @@ func TestRunTellsDifferences(t *testing.T) {
 		f["views_per_image"] = []int{4, 9}
 	})).Rows
 	require.Contains(t, rows[0].Detail, "views_per_image [4 9]: at most 5 are there")
+}
+
+func TestDamaged(t *testing.T) {
+	for dir, task := range map[string]verify.Task{"vit/testdata/clip": CLIP, "vit/testdata/s2_features": S2Features,
+		"connector/llava/testdata/llava_next":            LLaVA,
+		"connector/llava/testdata/llava_onevision-video": Media, "connector/llava/testdata/video_llava": Media} {
+		casetest.Damaged(t, task, filepath.Join("../../..", dir))
+	}
 }

@@ -52,7 +52,7 @@ func (b Batch) Supervised() int {
 	n := 0
 	B, T := b.Labels.Dims2()
 	for i := range B {
-		n += supervised(b.Labels.IntData()[i*T : (i+1)*T])
+		n += supervised(b.Labels.Host().IntData()[i*T : (i+1)*T])
 	}
 	return n
 }
@@ -109,7 +109,7 @@ func (m *VLM) Embed(b Batch) *tensor.Tensor {
 	B, T := b.IDs.Dims2()
 	var places []int32
 	text := make([]int32, B*T)
-	for i, id := range b.IDs.IntData() {
+	for i, id := range b.IDs.Host().IntData() {
 		if m.config.isPlace(id) {
 			places = append(places, int32(i))
 		} else {
@@ -129,7 +129,7 @@ func (m *VLM) Embed(b Batch) *tensor.Tensor {
 
 // marked are the ids of b with the config's image id at every place: int32 [B, T].
 func (m *VLM) marked(b Batch) *tensor.Tensor {
-	ids := slices.Clone(b.IDs.IntData())
+	ids := slices.Clone(b.IDs.Host().IntData())
 	for i, id := range ids {
 		if m.config.isPlace(id) {
 			ids[i] = int32(m.config.Image)
@@ -150,7 +150,7 @@ func (m *VLM) context(b Batch) *llm.Context {
 		B, T := b.IDs.Dims2()
 		for row := range B {
 			n := 0
-			for _, id := range b.IDs.IntData()[row*T : (row+1)*T] {
+			for _, id := range b.IDs.Host().IntData()[row*T : (row+1)*T] {
 				if m.config.isPlace(id) {
 					n++
 				}
@@ -168,7 +168,7 @@ func (m *VLM) prefix(b Batch) []int32 {
 	}
 	B, T := b.IDs.Dims2()
 	n := make([]int32, B)
-	for i, id := range b.IDs.IntData() {
+	for i, id := range b.IDs.Host().IntData() {
 		if m.config.isPlace(id) {
 			n[i/T]++
 		}
@@ -233,7 +233,7 @@ func (m *VLM) Check(b Batch) error {
 	}
 	for row := range B {
 		here, words := 0, 0
-		for t, id := range b.IDs.IntData()[row*T : (row+1)*T] {
+		for t, id := range b.IDs.Host().IntData()[row*T : (row+1)*T] {
 			switch {
 			case m.config.isPlace(id):
 				if here++; m.config.Prefix && words > 0 {

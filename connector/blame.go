@@ -19,9 +19,9 @@ func (m *VLM) blame(err error) error {
 		bad := false
 		switch p.DType() {
 		case tensor.Float32:
-			bad = slices.ContainsFunc(p.Data(), func(v float32) bool { return v-v != 0 })
+			bad = slices.ContainsFunc(p.Host().Data(), func(v float32) bool { return v-v != 0 })
 		case tensor.BFloat16:
-			bad = slices.ContainsFunc(p.BFloat16Data(), func(b uint16) bool { return b&0x7f80 == 0x7f80 })
+			bad = slices.ContainsFunc(p.Host().BFloat16Data(), func(b uint16) bool { return b&0x7f80 == 0x7f80 })
 		}
 		if bad {
 			return fmt.Errorf("%w; the weight %s holds NaN or Inf", err, name)

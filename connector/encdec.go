@@ -63,10 +63,10 @@ func (m *VLM) decoderInput(e llm.EncoderDecoder, b Batch, T int) llm.Input {
 		switch row, t := i/T, i%T; {
 		case t == 0:
 			ids[i] = e.First()
-		case b.Labels.IntData()[row*L+t-1] < 0:
+		case b.Labels.Host().IntData()[row*L+t-1] < 0:
 			ids[i] = int32(max(m.config.PAD, 0))
 		default:
-			ids[i] = b.Labels.IntData()[row*L+t-1]
+			ids[i] = b.Labels.Host().IntData()[row*L+t-1]
 		}
 	}
 	in := m.input(b)
@@ -79,7 +79,7 @@ func (m *VLM) decoderLoss(e llm.EncoderDecoder, b Batch) *tensor.Tensor {
 	B, L := b.Labels.Dims2()
 	labels := make([]int32, 0, B*(L+1)) // llm.Loss scores position t against label t+1
 	for row := range B {
-		labels = append(append(labels, tensor.IgnoreIndex), b.Labels.IntData()[row*L:(row+1)*L]...)
+		labels = append(append(labels, tensor.IgnoreIndex), b.Labels.Host().IntData()[row*L:(row+1)*L]...)
 	}
 	return llm.Loss(e, m.decoderInput(e, b, L+1), tensor.WrapInts(labels, B, L+1))
 }

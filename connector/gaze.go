@@ -101,11 +101,12 @@ func (m *VLM) Gaze(x *tensor.Tensor, places []int32, from int) (g Gaze, err erro
 func attention(q, k *tensor.Tensor, t, h int) []float64 {
 	_, _, H, D := q.Dims4()
 	G := k.Dim(2)
-	row := q.Data()[(t*H+h)*D:][:D]
+	keys := k.Host().Data()
+	row := q.Host().Data()[(t*H+h)*D:][:D]
 	w := make([]float64, t+1)
 	top, sum := math.Inf(-1), 0.0
 	for s := range w {
-		key := k.Data()[(s*G+h*G/H)*D:][:D]
+		key := keys[(s*G+h*G/H)*D:][:D]
 		for d := range D {
 			w[s] += float64(row[d]) * float64(key[d])
 		}

@@ -55,7 +55,7 @@ func (m *VLM) Prompts(b Batch) (llm.Prompts, error) {
 	B, T := b.IDs.Dims2()
 	for row := range B {
 		var seen []int32
-		for i, id := range b.IDs.IntData()[row*T : (row+1)*T] {
+		for i, id := range b.IDs.Host().IntData()[row*T : (row+1)*T] {
 			if !m.config.isPlace(id) && (b.Mask == nil || b.Mask[row*T+i] != 0) {
 				seen = append(seen, id)
 			}

@@ -74,8 +74,8 @@ func (m *VLM) LogProbs(b Batch) ([][]float64, error) {
 			b := b.In(s).frozen()
 			in := m.input(b)
 			in.Embeds = in.Embeds.Detach().NoGrad()
-			p := llm.LogProbs(m.Language, in, b.Labels).Data()
-			for i, label := range b.Labels.IntData() {
+			p := llm.LogProbs(m.Language, in, b.Labels).Host().Data()
+			for i, label := range b.Labels.Host().IntData() {
 				if label != tensor.IgnoreIndex && i%T > 0 {
 					out[i/T] = append(out[i/T], float64(p[i]))
 				}

@@ -193,7 +193,7 @@ func (m *VLM) join(rows []row, left bool) (Batch, error) {
 			plain = plain && x.Frames == 0 && !x.Several
 			pixels = append(pixels, x.Pixels.Data...)
 			if x.Features != nil {
-				features, shape = append(features, x.Features.Data()...), x.Features.Shape()
+				features, shape = append(features, x.Features.Host().Data()...), x.Features.Shape()
 			}
 		}
 		b.Pictures, b.Names = append(b.Pictures, len(r.images)), append(b.Names, r.name)

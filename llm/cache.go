@@ -161,7 +161,8 @@ func (s *sequence) append(layer int, k, v *tensor.Tensor, b, from, to int) (ks, 
 		if keys <= s.reserve {
 			room = s.reserve
 		}
-		grownK, grownV := tensor.New(1, room, G, D), tensor.New(1, room, G, D)
+		at := k.Device()
+		grownK, grownV := tensor.New(1, room, G, D).To(at), tensor.New(1, room, G, D).To(at)
 		if l.k != nil && s.n > 0 {
 			grownK.OverwriteRow(0, l.k, 0, 0, s.n)
 			grownV.OverwriteRow(0, l.v, 0, 0, s.n)

@@ -134,7 +134,7 @@ func writeGGUF(w io.Writer, p *tensor.Tensor, t gguf.NewTensor, order func(int) 
 		cols = p.Len() / max(rows, 1)
 	}
 	if same, ok := tensor.ParseDType(t.Type.String()); ok && same == p.DType() && same.Quantized() { // as it is
-		raw, size := p.Bytes(), same.Bytes(cols)
+		raw, size := p.Host().Bytes(), same.Bytes(cols)
 		for i := range rows {
 			at := i
 			if order != nil {
@@ -146,7 +146,7 @@ func writeGGUF(w io.Writer, p *tensor.Tensor, t gguf.NewTensor, order func(int) 
 		}
 		return nil
 	}
-	rms, changed, err := t.Type.Encode(w, p.Detach().Cast(tensor.Float32).Data(), cols, order)
+	rms, changed, err := t.Type.Encode(w, p.Host().Detach().Cast(tensor.Float32).Data(), cols, order)
 	if err == nil && report != nil {
 		report(t.Name, t.Type.String(), rms, changed)
 	}

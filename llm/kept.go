@@ -61,9 +61,9 @@ func (k *kept) begin(r *row) {
 
 // common is the number of positions, whole chunks of at most most, in which the row begins alike.
 func (b *beginning) common(r *row, most int) int {
-	C, n := r.fresh.Dim(2), 0
+	C, n, fresh := r.fresh.Dim(2), 0, r.fresh.Host().Data()
 	for n+prefillChunk <= min(most, b.n) && slices.Equal(b.embeds[n*C:(n+prefillChunk)*C],
-		r.fresh.Data()[n*C:(n+prefillChunk)*C]) {
+		fresh[n*C:(n+prefillChunk)*C]) {
 		n += prefillChunk
 	}
 	return n
@@ -93,7 +93,7 @@ func (k *kept) add(r *row, positions int) {
 		}
 	})
 	C := r.fresh.Dim(2)
-	k.all = slices.Insert(k.all, 0, beginning{embeds: slices.Clone(r.fresh.Data()[:n*C]), cache: s, n: n})
+	k.all = slices.Insert(k.all, 0, beginning{embeds: slices.Clone(r.fresh.Host().Data()[:n*C]), cache: s, n: n})
 	sum := 0
 	for i, b := range k.all {
 		if sum += b.n; sum > positions {

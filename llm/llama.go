@@ -101,8 +101,9 @@ func (m *Llama) rescale() {
 		if k == 1 {
 			continue
 		}
-		for i, v := range p.Data() {
-			p.Data()[i] = float32(float64(v) * k)
+		x := p.Host().Data() // a new model's own
+		for i, v := range x {
+			x[i] = float32(float64(v) * k)
 		}
 	}
 }

@@ -84,7 +84,7 @@ func logProbs(m Model, hidden *tensor.Tensor, ids []int32) *tensor.Tensor {
 // scored lists the positions b·T + t of labels [B, T] that are followed by a label, and these labels.
 func scored(op string, labels *tensor.Tensor, vocabulary int) (rows, next []int32) {
 	_, T := labels.Dims2()
-	for i, l := range Shift(labels).IntData() {
+	for i, l := range Shift(labels).Host().IntData() {
 		switch {
 		case l == tensor.IgnoreIndex:
 		case l < 0 || int(l) >= vocabulary:
@@ -101,7 +101,7 @@ func scored(op string, labels *tensor.Tensor, vocabulary int) (rows, next []int3
 // tensor.IgnoreIndex.
 func Shift(labels *tensor.Tensor) *tensor.Tensor {
 	B, T := labels.Dims2()
-	from, to := labels.IntData(), make([]int32, B*T)
+	from, to := labels.Host().IntData(), make([]int32, B*T)
 	for b := range B {
 		row := to[b*T : (b+1)*T]
 		copy(row, from[b*T : (b+1)*T][min(1, T):])

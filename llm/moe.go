@@ -76,7 +76,7 @@ func (m *MoE) Forward(x *tensor.Tensor, p *Pass) *tensor.Tensor {
 	N, K := w.Dims2()
 	w = w.Reshape(N*K, 1)
 	rows, slots := make([][]int32, len(m.Experts)), make([][]int32, len(m.Experts))
-	for i, e := range ids.IntData() {
+	for i, e := range ids.Host().IntData() {
 		rows[e], slots[e] = append(rows[e], int32(i/K)), append(slots[e], int32(i))
 	}
 	var parts []*tensor.Tensor
@@ -120,7 +120,7 @@ func (r *routing) loss(in Input, e Experts) *tensor.Tensor {
 	probs := tensor.Concat(0, layers...).Softmax() // [L·R, E]
 	_, ids := probs.NoGrad().TopK(e.PerToken, 1)
 	share := make([]float32, e.Count)
-	for _, i := range ids.IntData() {
+	for _, i := range ids.Host().IntData() {
 		share[i] += 1 / float32(probs.Dim(0))
 	}
 	return probs.Mean(0).Mul(tensor.Wrap(share, e.Count)).Sum().Scale(float32(e.Count))

@@ -34,7 +34,7 @@ func Perplexity(ctx context.Context, m Model, ids []int32, window int) (float64,
 				labels := tensor.Ints(x, 1, len(x))
 				labels.IntData()[0] = tensor.IgnoreIndex
 				in := Input{Embeds: m.Embed(tensor.WrapInts(x, 1, len(x))).NoGrad().In(s)}
-				for _, v := range LogProbs(m, in, labels).Data() {
+				for _, v := range LogProbs(m, in, labels).Host().Data() {
 					sum -= float64(v)
 				}
 			})

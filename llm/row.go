@@ -152,10 +152,10 @@ func last(m Model, in Input) [][]float32 {
 		in.Rows = append(in.Rows, int32((b+1)*T-1))
 	}
 	z := Logits(m, m.Hidden(in)) // [B, V]
-	V := z.Dim(1)
+	V, all := z.Dim(1), z.Host().Data()
 	out := make([][]float32, B)
 	for b := range out {
-		out[b] = slices.Clone(z.Data()[b*V : (b+1)*V])
+		out[b] = slices.Clone(all[b*V : (b+1)*V])
 	}
 	return out
 }

@@ -104,7 +104,7 @@ func (l *Linear) merged() *tensor.Tensor {
 	if dt.Quantized() {
 		dt = tensor.Float32
 	}
-	out := tensor.NewOf(dt, w.Shape()...)
+	out := tensor.NewOf(dt, w.Shape()...).To(w.Device())
 	tensor.Scope(func(s *tensor.Arena) {
 		sum := l.sum(s)
 		if l.Magnitude != nil {
@@ -171,7 +171,7 @@ func MergeInto(m any, dt tensor.DType) (lost float64, err error) {
 	}
 	var changed, rounded float64
 	distance := func(a, b *tensor.Tensor) (sum float64) {
-		x, y := a.Detach().Cast(tensor.Float32).Data(), b.Detach().Cast(tensor.Float32).Data()
+		x, y := a.Host().Detach().Cast(tensor.Float32).Data(), b.Host().Detach().Cast(tensor.Float32).Data()
 		for i, v := range x {
 			sum += float64(v-y[i]) * float64(v-y[i])
 		}

@@ -118,7 +118,7 @@ func (a *Adapter) keep(name string, p *tensor.Tensor) {
 		return
 	}
 	a.saved = append(a.saved, part{name, p, alias(p)})
-	own := tensor.NewOf(tensor.Float32, p.Shape()...)
+	own := tensor.NewOf(tensor.Float32, p.Shape()...).To(p.Device())
 	own.CopyFrom(p)
 	p.SetStorage(own)
 }

@@ -31,6 +31,9 @@ type LoadOptions struct {
 	// Rounding lets products with weights in blocks round their inputs where that is faster ([tensor.Tensor.SetRounding]): for generating text.
 	Rounding bool
 
+	// Device is where the parameters are kept; the zero value is the host.
+	Device tensor.Device
+
 	// Alias lets tensors that need no conversion share the file's memory mapping where there is one. They must not be written to, hence not be
 	// trained, and not be used after [Weights.Close].
 	Alias bool
@@ -44,7 +47,7 @@ func As(dt tensor.DType) func(string, tensor.DType) tensor.DType {
 // Load fills the parameters of m from w. It is strict: if a parameter has no tensor of its name, a tensor no parameter, or two shapes
 // differ, it changes nothing and returns one error that lists all of these, sorted by name. Tied parameters may be stored under any of their
 // names; if they are stored under several, and differ, and nothing else is wrong, the error wraps [ErrTied]. Memory for all tensors is new,
-// unless they alias.
+// unless they alias and are kept on the host.
 func Load(m any, w *Weights, o LoadOptions) error {
 	jobs, err := plan(m, w, o)
 	if err != nil {
@@ -73,7 +76,7 @@ func Load(m any, w *Weights, o LoadOptions) error {
 		return fmt.Errorf("load: %w", err)
 	}
 	for _, d := range done {
-		d.param.SetStorage(d.with)
+		d.param.SetStorage(d.with.To(o.Device))
 		d.param.SetRounding(o.Rounding)
 	}
 	return nil

@@ -39,6 +39,17 @@ func Params(m any) iter.Seq2[string, *tensor.Tensor] {
 	}
 }
 
+// To moves the parameters of m to device d, where all that is computed from them will be. A parameter without memory
+// yet stays so; [LoadOptions].Device says where it is loaded. Gradients and optimizer state do not move along: call it
+// before training.
+func To(m any, d tensor.Device) {
+	for _, p := range Params(m) {
+		if !p.IsMeta() {
+			p.SetStorage(p.Detach().To(d))
+		}
+	}
+}
+
 // Map replaces every field of type [Layer] in m by fn(name, l). It collects the fields first, inner before outer, so that it never enters what
 // fn has just put in.
 func Map(m any, fn func(name string, l Layer) Layer) {

@@ -78,7 +78,7 @@ func listed(m any, o SaveOptions) ([]safetensors.Tensor, error) {
 		}
 		if dt == t.DType() {
 			s.Write = func(w io.Writer) error {
-				_, err := w.Write(t.Bytes())
+				_, err := w.Write(t.Host().Bytes())
 				return err
 			}
 		} else {
@@ -100,7 +100,7 @@ func writeAs(w io.Writer, t *tensor.Tensor, dt tensor.DType) error {
 	length, size := unit(from)
 	units := max(piece/(length*int64(dt.Bytes(1))), 1) // in a piece
 	buf := make([]byte, units*length*int64(dt.Bytes(1)))
-	for src, left := t.Bytes(), int64(t.Len()); left > 0; left -= units * length {
+	for src, left := t.Host().Bytes(), int64(t.Len()); left > 0; left -= units * length {
 		n := min(int64(len(src)), units*size)
 		out := buf[:min(left, units*length)*int64(dt.Bytes(1))]
 		if err := convert(out, dt, src[:n], from); err != nil {

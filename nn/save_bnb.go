@@ -25,7 +25,7 @@ func bitsandbytes(file string, t *tensor.Tensor) []safetensors.Tensor {
 	// the tensors are written one after another; what is taken apart is not kept in between
 	write := func(part func(p *blocks.Parts) []byte) func(w io.Writer) error {
 		return func(w io.Writer) error {
-			_, err := w.Write(part(blocks.Unpack(f, t.Bytes(), n)))
+			_, err := w.Write(part(blocks.Unpack(f, t.Host().Bytes(), n)))
 			return err
 		}
 	}
@@ -38,7 +38,7 @@ func bitsandbytes(file string, t *tensor.Tensor) []safetensors.Tensor {
 	}
 	state := fmt.Sprintf(`{"quant_type": "%s", "blocksize": 64, "dtype": "float32", "shape": [%d, %d]`,
 		kind, t.Dim(0), t.Dim(1))
-	if p := blocks.Unpack(f, t.Bytes(), n); p.Nested() {
+	if p := blocks.Unpack(f, t.Host().Bytes(), n); p.Nested() {
 		groups := (count + p.BlockSize8 - 1) / p.BlockSize8
 		list = append(list,
 			safetensors.Tensor{Name: file + ".absmax", DType: "U8", Shape: []int{count},

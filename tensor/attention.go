@@ -67,6 +67,10 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 	case c.End != nil && len(c.End) != B:
 		Fail("Attention", "End has length %d, but q %v has %d rows", len(c.End), q.shape, B)
 	}
+	at, moved := apart("Attention", q, k, v)
+	if moved {
+		return Attention(q.on(at), k.on(at), v.on(at), c)
+	}
 	keys := c.Keys
 	if keys == 0 {
 		keys = S
@@ -81,21 +85,20 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 		a.Scale = float32(1 / math.Sqrt(float64(D)))
 	}
 	if c.Slopes != nil {
-		a.Slopes = From(c.Slopes, H).buf()
+		a.Slopes = From(c.Slopes, H).on(at).buf()
 	}
 	if c.Start != nil {
-		a.Start = Ints(c.Start, B).buf()
+		a.Start = Ints(c.Start, B).on(at).buf()
 	}
 	if c.End != nil {
-		a.End = Ints(c.End, B).buf()
+		a.End = Ints(c.End, B).on(at).buf()
 	}
 	if c.From != nil {
-		a.From = Ints(c.From, B, T).buf()
+		a.From = Ints(c.From, B, T).on(at).buf()
 	}
 	if c.To != nil {
-		a.To = Ints(c.To, B, T).buf()
+		a.To = Ints(c.To, B, T).on(at).buf()
 	}
-	at := placeOf(q, k, v)
 	out := at.like(q)
 	a.Out = out.buf()
 	var lse *Tensor
@@ -139,6 +142,9 @@ func RoPE(x, cos, sin *Tensor) *Tensor {
 	B, T, H, D := x.Dims4()
 	if len(cos.shape) != 2 || !equalShapes(cos, sin) || cos.shape[0] != T && cos.shape[0] != B*T || 2*cos.shape[1] > D {
 		Fail("RoPE", "x %v, cos %v, sin %v: cos and sin must be [%d or %d, R/2] with R ≤ %d", x.shape, cos.shape, sin.shape, T, B*T, D)
+	}
+	if at, moved := apart("RoPE", x, cos, sin); moved {
+		return RoPE(x.on(at), cos.on(at), sin.on(at))
 	}
 	out := placeOf(x, cos, sin).like(x)
 	out.buf().Device.RoPE(out.buf(), x.buf(), cos.buf(), sin.buf(), B, T, H, D, 2*cos.shape[1], false)

@@ -124,9 +124,9 @@ func (c *AttentionConfig) mask(B, T, H, keys int) (mask *Tensor, plain bool) {
 
 // blindQueries is 0 for each row of scores that are all −Inf, and −Inf for the others.
 func blindQueries(z *Tensor, keys int) []float32 {
-	blind := make([]float32, z.n/max(keys, 1))
+	blind, scores := make([]float32, z.n/max(keys, 1)), z.Detach().Host().Data()
 	for i := range blind {
-		for _, v := range z.Data()[i*keys : (i+1)*keys] {
+		for _, v := range scores[i*keys : (i+1)*keys] {
 			if !math.IsInf(float64(v), -1) {
 				blind[i] = float32(math.Inf(-1))
 				break

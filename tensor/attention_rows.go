@@ -27,7 +27,7 @@ func AttentionRows(q *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *
 		if len(c.Slopes) != H {
 			Fail(op, "%d Slopes for q %v: needs one for each of %d heads", len(c.Slopes), q.shape, H)
 		}
-		a.Slopes = From(c.Slopes, H).buf()
+		a.Slopes = From(c.Slopes, H).on(at).buf()
 	}
 	each := T * H * D
 	for b, k := range ks {
@@ -44,7 +44,7 @@ func AttentionRows(q *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *
 				v.shape, keys[b], T)
 		}
 		a.S, a.G, a.Keys, a.Offset = k.shape[1], k.shape[2], keys[b], keys[b]-T
-		a.Q, a.Out, a.K, a.V = q.buf().Slice(b*each, each), out.buf().Slice(b*each, each), k.buf(), v.buf()
+		a.Q, a.Out, a.K, a.V = q.buf().Slice(b*each, each), out.buf().Slice(b*each, each), k.beside(q).buf(), v.beside(q).buf()
 		at.usage().work(4 * uint64(H) * uint64(T) * uint64(keys[b]) * uint64(D))
 		at.Attention(&a)
 	}
@@ -71,5 +71,6 @@ func (t *Tensor) OverwriteRow(to int, src *Tensor, b, from, end int) {
 	}
 	_, T, inner := around(src.shape, 1, 2)
 	n := (end - from) * inner
+	src = src.beside(t)
 	t.buf().Device.CopyBlocks(t.buf(), to*inner, n, src.buf(), (b*T+from)*inner, n, 1, n, false)
 }

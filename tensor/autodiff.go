@@ -126,6 +126,7 @@ func (t *Tensor) SetGrad(g *Tensor) {
 		if !slices.Equal(g.shape, t.shape) {
 			Fail("SetGrad", "gradient %v for a tensor %v: the shapes must be equal", g.shape, t.shape)
 		}
+		g = g.beside(t)
 		g.Keep()
 	}
 	t.grad = g
@@ -227,7 +228,7 @@ func (t *Tensor) BackwardFrom(dy *Tensor) {
 		Fail("BackwardFrom", "gradient %v for a result %v: the shapes must be equal", dy.shape, t.shape)
 	}
 	own := t.seed()
-	own.buf().Device.Copy(own.buf(), dy.buf())
+	transfer(own.buf(), dy.buf())
 	t.backward("BackwardFrom", own, nil)
 }
 

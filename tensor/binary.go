@@ -112,6 +112,9 @@ func (x *Tensor) shareOf(dy *gradient, dims, strides []int, f func(dst *backend.
 
 // Add returns t + u, broadcast.
 func (t *Tensor) Add(u *Tensor) *Tensor {
+	if at, moved := apart("Add", t, u); moved {
+		return t.on(at).Add(u.on(at))
+	}
 	out, c := t.binary(backend.Add, "Add", u)
 	record(out, "Add", func(dy *gradient) {
 		if !fits(c.dims, c.as) {
@@ -125,6 +128,9 @@ func (t *Tensor) Add(u *Tensor) *Tensor {
 
 // Sub returns t − u, broadcast.
 func (t *Tensor) Sub(u *Tensor) *Tensor {
+	if at, moved := apart("Sub", t, u); moved {
+		return t.on(at).Sub(u.on(at))
+	}
 	out, c := t.binary(backend.Sub, "Sub", u)
 	record(out, "Sub", func(dy *gradient) {
 		u.shareOf(dy, c.dims, c.bs, func(dst *backend.Buffer) { dst.Device.Affine(dst, dy.buf(), -1, 0) })
@@ -135,6 +141,9 @@ func (t *Tensor) Sub(u *Tensor) *Tensor {
 
 // Mul returns the elementwise product t·u, broadcast.
 func (t *Tensor) Mul(u *Tensor) *Tensor {
+	if at, moved := apart("Mul", t, u); moved {
+		return t.on(at).Mul(u.on(at))
+	}
 	out, c := t.binary(backend.Mul, "Mul", u)
 	record(out, "Mul", func(dy *gradient) {
 		own := ownStrides(c.dims)
@@ -150,6 +159,9 @@ func (t *Tensor) Mul(u *Tensor) *Tensor {
 
 // Div returns the elementwise quotient t/u, broadcast.
 func (t *Tensor) Div(u *Tensor) *Tensor {
+	if at, moved := apart("Div", t, u); moved {
+		return t.on(at).Div(u.on(at))
+	}
 	out, c := t.binary(backend.Div, "Div", u)
 	record(out, "Div", func(dy *gradient) {
 		own := ownStrides(c.dims)

@@ -12,6 +12,9 @@ func (t *Tensor) LessEqual(u *Tensor) *Tensor { return t.compare(backend.LessEqu
 func (t *Tensor) Equal(u *Tensor) *Tensor { return t.compare(backend.Equal, "Equal", u) }
 
 func (t *Tensor) compare(op backend.Binary, name string, u *Tensor) *Tensor {
+	if at, moved := apart(name, t, u); moved {
+		return t.on(at).compare(op, name, u.on(at))
+	}
 	out, _ := t.binary(op, name, u)
 	out.noGrad = t.noGrad || u.noGrad
 	return out
@@ -25,6 +28,9 @@ func Where(mask, a, b *Tensor) *Tensor {
 		t.want(op, Float32)
 	}
 	shape := broadcastShapes(op, broadcastShapes(op, mask.shape, a.shape).shape, b.shape).shape
+	if at, moved := apart(op, mask, a, b); moved {
+		return Where(mask.on(at), a.on(at), b.on(at))
+	}
 	d := placeOf(mask, a, b)
 	out := d.alloc(Float32, shape...)
 	strides := func(t *Tensor) []int { return stridesIn(t.shape, shape) }
@@ -36,7 +42,7 @@ func Where(mask, a, b *Tensor) *Tensor {
 	d.Select(out.buf(), mask.buf(), a.buf(), b.buf(), dims, ms, as, bs)
 	record(out, op, func(dy *gradient) {
 		own, none := ownStrides(dims), make([]int, len(dims))
-		zero := Wrap(make([]float32, 1), 1).buf()
+		zero := New(1).on(d).buf()
 		a.shareOf(dy, dims, as, func(dst *backend.Buffer) {
 			d.Select(dst, mask.buf(), dy.buf(), zero, dims, ms,
 				own, none)

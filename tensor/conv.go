@@ -41,6 +41,9 @@ func Conv(x, w, b *Tensor, c ConvConfig) *Tensor {
 		v.Out[i] = reach/v.Stride[i] + 1
 	}
 	shape = append(shape, v.Out[5-len(x.shape):]...)
+	if at, moved := apart(op, x, w, b); moved {
+		return Conv(x.on(at), w.on(at), b.on(at), c)
+	}
 	d := placeOf(x, w, b)
 	out := d.alloc(Float32, shape...)
 	v.run(d, d.Conv, x.buf(), w.buf(), out.buf(), optional(b))
@@ -78,6 +81,9 @@ func ConvTranspose(x, w, b *Tensor, c ConvConfig) *Tensor {
 		}
 	}
 	shape := append([]int{v.B, v.C}, v.In[5-len(x.shape):]...)
+	if at, moved := apart(op, x, w, b); moved {
+		return ConvTranspose(x.on(at), w.on(at), b.on(at), c)
+	}
 	d := placeOf(x, w, b)
 	out := d.alloc(Float32, shape...)
 	v.run(d, d.ConvInput, out.buf(), w.buf(), x.buf(), optional(b))

@@ -1,6 +1,10 @@
 package tensor
 
-import "github.com/gollava/gollava/internal/backend"
+import (
+	"slices"
+
+	"github.com/gollava/gollava/internal/backend"
+)
 
 // IgnoreIndex is the label of positions that are not scored, as in PyTorch and LLaVA.
 const IgnoreIndex = -100
@@ -11,9 +15,10 @@ func CrossEntropy(logits, labels *Tensor) *Tensor {
 	logits.want("CrossEntropy", Float32)
 	rows, cols := logits.last("CrossEntropy")
 	scored := checkLabels("CrossEntropy", logits, labels, rows, cols)
-	at := placeOf(logits, labels)
+	ids := labels.beside(logits)
+	at := placeOf(logits, ids)
 	loss, lse := at.scratch(rows), at.alloc(Float32, rows)
-	at.CrossEntropy(loss, lse.buf(), logits.buf(), labels.buf(), rows, cols)
+	at.CrossEntropy(loss, lse.buf(), logits.buf(), ids.buf(), rows, cols)
 	out := at.alloc(Float32)
 	at.Reduce(backend.Sum, out.buf(), loss, 1, rows, 1)
 	at.free(loss)
@@ -21,7 +26,7 @@ func CrossEntropy(logits, labels *Tensor) *Tensor {
 	at.Affine(out.buf(), out.buf(), scale, 0)
 	record(out, "CrossEntropy", func(dy *gradient) {
 		logits.into(func(dx *backend.Buffer) {
-			dx.Device.CrossEntropyGrad(dx, logits.buf(), lse.buf(), labels.buf(), rows, cols, scale)
+			dx.Device.CrossEntropyGrad(dx, logits.buf(), lse.buf(), ids.buf(), rows, cols, scale)
 			scaleBy(dx, dy.Tensor)
 		})
 	}, []*Tensor{lse}, logits)
@@ -35,13 +40,14 @@ func LogProbs(logits, labels *Tensor) *Tensor {
 	logits.want(op, Float32)
 	rows, cols := logits.last(op)
 	scoredLabels(op, logits, labels, rows, cols)
-	d := placeOf(logits, labels)
+	ids := labels.beside(logits)
+	d := placeOf(logits, ids)
 	out, lse := d.alloc(Float32, labels.shape...), d.alloc(Float32, rows)
-	d.CrossEntropy(out.buf(), lse.buf(), logits.buf(), labels.buf(), rows, cols)
+	d.CrossEntropy(out.buf(), lse.buf(), logits.buf(), ids.buf(), rows, cols)
 	d.Affine(out.buf(), out.buf(), -1, 0)
 	record(out, op, func(dy *gradient) {
 		logits.into(func(dx *backend.Buffer) {
-			d.CrossEntropyGrad(dx, logits.buf(), lse.buf(), labels.buf(), rows, cols, -1)
+			d.CrossEntropyGrad(dx, logits.buf(), lse.buf(), ids.buf(), rows, cols, -1)
 			d.Binary(backend.Mul, dx, dx, dy.buf(), []int{rows, cols}, []int{cols, 1}, []int{1, 0})
 		})
 	}, []*Tensor{lse}, logits)
@@ -71,7 +77,7 @@ func scoredLabels(op string, x, labels *Tensor, rows, classes int) []int32 {
 		Fail(op, "%v with labels %v: needs one label for each row, %v", x.shape, labels.shape, x.shape[:len(x.shape)-1])
 	}
 	var scored []int32
-	for i, l := range labels.IntData() {
+	for i, l := range labels.Host().IntData() {
 		switch {
 		case l == IgnoreIndex:
 		case l < 0 || int(l) >= classes:
@@ -100,13 +106,17 @@ func LinearCrossEntropy(x, w, labels *Tensor) *Tensor {
 	scored := checkLabels(op, x, labels, rows, V)
 	R := len(scored)
 
-	d := placeOf(x, w, labels)
-	at := Ints(scored, R)
-	picked := make([]int32, R)
-	for i, p := range scored {
-		picked[i] = labels.IntData()[p]
+	d, moved := apart(op, x, w)
+	if moved {
+		return LinearCrossEntropy(x.on(d), w.on(d), labels)
 	}
-	ids := Ints(picked, R)
+	d.arena = placeOf(x, w, labels).arena
+	at := Ints(scored, R).on(d)
+	all, picked := labels.Host().IntData(), make([]int32, R)
+	for i, p := range scored {
+		picked[i] = all[p]
+	}
+	ids := Ints(picked, R).on(d)
 	xs := d.scratch(R * cols) // [R, C], the scored rows
 	d.GatherRows(xs, x.buf(), at.buf(), cols)
 
@@ -157,7 +167,8 @@ func LinearCrossEntropy(x, w, labels *Tensor) *Tensor {
 			scaleBy(dw.buf(), dy.Tensor)
 			g := gradient{Tensor: dw}
 			w.pass(&g)
-			if g.taken {
+			if g.taken { // by w, which may be a result that has yet to pass it on
+				out.node.saved = slices.DeleteFunc(out.node.saved, func(s *storage) bool { return s == dw.st })
 				dw = nil
 			}
 		}

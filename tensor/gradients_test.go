@@ -109,6 +109,9 @@ func basicCases() []gradientCase {
 		{"Attention itself", func(x []*T) *T { return tensor.Attention(x[0], x[0], x[0], tensor.AttentionConfig{}) }, []*T{normal(1, 4, 2, 3)}},
 		{"CrossEntropy", func(x []*T) *T { return tensor.CrossEntropy(x[0], labels) }, []*T{normal(5, 6)}},
 		{"LogProbs", func(x []*T) *T { return tensor.LogProbs(x[0], labels).Mul(x[1]) }, []*T{normal(5, 6), normal(5)}},
+		{"LinearCrossEntropy of a computed weight", func(x []*T) *T {
+			return tensor.LinearCrossEntropy(x[0], x[1].Scale(2), labels)
+		}, []*T{normal(5, 3), normal(6, 3)}},
 		{"LinearCrossEntropy", func(x []*T) *T { return tensor.LinearCrossEntropy(x[0], x[1], labels).Scale(2) }, []*T{normal(5, 3), normal(6, 3)}},
 		{"PatchRows", func(x []*T) *T { return tensor.PatchRows(x[0], 2) }, []*T{normal(2, 3, 4, 6)}},
 		{"Dropout", func(x []*T) *T { return tensor.Dropout(x[0], 0.4, 7) }, []*T{normal(33)}},

@@ -34,6 +34,9 @@ func GridSample(x, grid *Tensor, c GridSampleConfig) *Tensor {
 	}
 	B, C, H, W := x.Dims4()
 	h, w := grid.shape[1], grid.shape[2]
+	if at, moved := apart(op, x, grid); moved {
+		return GridSample(x.on(at), grid.on(at), c)
+	}
 	v := backend.GridSample{X: x.buf(), Grid: grid.buf(), N: B, C: C, P: h * w, H: H, W: W, Nearest: c.Nearest,
 		AlignCorners: c.AlignCorners, Outside: c.Outside}
 	d := placeOf(x, grid)

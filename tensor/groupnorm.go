@@ -18,6 +18,9 @@ func (t *Tensor) GroupNorm(groups int, w, b *Tensor, eps float32) *Tensor {
 			Fail(op, "%v with weight or bias %v %v: needs [%d] of float32 or bfloat16", t.shape, p.dtype, p.shape, C)
 		}
 	}
+	if at, moved := apart(op, t, w, b); moved {
+		return t.on(at).GroupNorm(groups, w.on(at), b.on(at), eps)
+	}
 	d := placeOf(t, w, b)
 	out, mean, rstd := d.like(t), d.alloc(Float32, B, groups), d.alloc(Float32, B, groups)
 	d.GroupNorm(out.buf(), mean.buf(), rstd.buf(), t.buf(), optional(w), optional(b), B, C, inner, groups, eps)

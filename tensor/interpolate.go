@@ -68,7 +68,7 @@ func (t *taps) add(first, n int, weight func(k int) float64, length int) {
 }
 
 // backend pads all outputs to the same number of terms.
-func (t taps) backend() backend.Taps {
+func (t taps) backend(at place) backend.Taps {
 	k := 0
 	for _, index := range t.index {
 		k = max(k, len(index))
@@ -79,7 +79,7 @@ func (t taps) backend() backend.Taps {
 		copy(index[i*k:], t.index[i])
 		copy(weight[i*k:], t.weight[i])
 	}
-	return backend.Taps{K: k, Index: WrapInts(index, n*k).buf(), Weight: Wrap(weight, n*k).buf()}
+	return backend.Taps{K: k, Index: WrapInts(index, n*k).on(at).buf(), Weight: Wrap(weight, n*k).on(at).buf()}
 }
 
 // taps makes n elements of length.
@@ -153,10 +153,11 @@ func cubic(x, a float64) float64 {
 // resample maps pictures x [..., H, W] by rows and columns.
 func resample(op string, x *Tensor, rows, cols taps) *Tensor {
 	r := len(x.shape)
+	at := placeOf(x)
 	v := backend.Resample{In: [2]int(x.shape[r-2:]), Out: [2]int{len(rows.index), len(cols.index)},
-		Rows: rows.backend(), Cols: cols.backend()}
+		Rows: rows.backend(at), Cols: cols.backend(at)}
 	v.N, _, _ = around(x.shape, r-2, r)
-	out := placeOf(x).alloc(Float32, append(slices.Clone(x.shape[:r-2]), v.Out[:]...)...)
+	out := at.alloc(Float32, append(slices.Clone(x.shape[:r-2]), v.Out[:]...)...)
 	v.X, v.Y = x.buf(), out.buf()
 	v.X.Device.Resample(&v)
 	record(out, op, func(dy *gradient) {

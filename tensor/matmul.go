@@ -64,7 +64,10 @@ func (t *Tensor) product(op string, u *Tensor, transposed bool) *Tensor {
 		p.batch, _, _ = around(t.shape, r-2, r)
 		p.bStride = p.k * p.n
 	}
-	at := placeOf(t, u)
+	at, moved := apart(op, t, u)
+	if moved {
+		return t.on(at).product(op, u.on(at), transposed)
+	}
 	out := at.alloc(Float32, append(slices.Clone(t.shape[:len(t.shape)-1]), p.n)...)
 	p.forward(at, out, t, u, nil, Identity, nil)
 	record(out, op, func(dy *gradient) { p.backward(dy, t, u) }, nil, t, u)
@@ -113,7 +116,10 @@ func Linear(x, w, b *Tensor, act Activation) *Tensor {
 	}
 	rows, _ := x.last("Linear")
 	p := products{m: rows, n: w.shape[0], k: w.shape[1], batch: 1, transposed: true}
-	at := placeOf(x, w, b)
+	at, moved := apart("Linear", x, w, b)
+	if moved {
+		return Linear(x.on(at), w.on(at), b.on(at), act)
+	}
 	out := at.alloc(Float32, append(slices.Clone(x.shape[:len(x.shape)-1]), p.n)...)
 	var pre *Tensor // what act was applied to
 	if act != Identity && recording(x, w, b) {

@@ -5,7 +5,10 @@ import "github.com/gollava/gollava/internal/backend"
 // RMSNorm returns w·t/√(mean(t²)+eps) over the last axis; w is [C], float32 or bfloat16. Source: Zhang and Sennrich 2019.
 func (t *Tensor) RMSNorm(w *Tensor, eps float32) *Tensor {
 	rows, cols := t.normArgs("RMSNorm", w, nil)
-	d := placeOf(t, w)
+	d, moved := apart("RMSNorm", t, w)
+	if moved {
+		return t.on(d).RMSNorm(w.on(d), eps)
+	}
 	out, rstd := d.like(t), d.alloc(Float32, rows)
 	d.RMSNorm(out.buf(), rstd.buf(), t.buf(), w.buf(), rows, cols, eps)
 	record(out, "RMSNorm", func(dy *gradient) {
@@ -21,7 +24,10 @@ func (t *Tensor) RMSNorm(w *Tensor, eps float32) *Tensor {
 // al. 2016, torch.nn.LayerNorm.
 func (t *Tensor) LayerNorm(w, b *Tensor, eps float32) *Tensor {
 	rows, cols := t.normArgs("LayerNorm", w, b)
-	d := placeOf(t, w, b)
+	d, moved := apart("LayerNorm", t, w, b)
+	if moved {
+		return t.on(d).LayerNorm(w.on(d), b.on(d), eps)
+	}
 	out, mean, rstd := d.like(t), d.alloc(Float32, rows), d.alloc(Float32, rows)
 	d.LayerNorm(out.buf(), mean.buf(), rstd.buf(), t.buf(), w.buf(), optional(b), rows, cols, eps)
 	record(out, "LayerNorm", func(dy *gradient) {

@@ -41,10 +41,18 @@ func AdamW(c AdamWConfig, items []AdamWItem) {
 			if t != nil && (t.n != it.Param.n || t.dtype != Float32) {
 				Fail("AdamW", "parameter %d, %v: its gradient or state is %v %v, needs float32 of the same shape", i, it.Param.shape, t.dtype, t.shape)
 			}
+			if t != nil && t.buf().Device != it.Param.buf().Device {
+				Fail("AdamW", "parameter %d, %v, is on %v and its gradient or state on %v", i, it.Param.shape,
+					it.Param.Device(), t.Device())
+			}
 		}
 		raw[i] = backend.AdamWItem{Param: it.Param.buf(), Grad: g.buf(), M: it.M.buf(), V: it.V.buf(), Master: optional(it.Master)}
 	}
-	raw[0].Param.Device.AdamW(c, raw)
+	for from, to := 0, 0; from < len(raw); from = to {
+		for d := raw[from].Param.Device; to < len(raw) && raw[to].Param.Device == d; to++ {
+		}
+		raw[from].Param.Device.AdamW(c, raw[from:to])
+	}
 }
 
 // GlobalNorm is the L2 norm of all elements of ts (float32) together, summed in float64; nil tensors are skipped.
@@ -84,6 +92,9 @@ func buffers(op string, ts []*Tensor) []*backend.Buffer {
 	for _, t := range ts {
 		if t != nil {
 			t.want(op, Float32)
+			if len(bufs) > 0 {
+				t = t.on(place{Device: bufs[0].Device, arena: t.arena.open()})
+			}
 			bufs = append(bufs, t.buf())
 		}
 	}

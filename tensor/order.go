@@ -67,10 +67,11 @@ func (t *Tensor) GatherAlong(axis int, ids *Tensor) *Tensor {
 	outer, n, inner := around(t.shape, axis, axis+1)
 	m := ids.shape[axis]
 	checkIDs(op, ids, n)
-	d := placeOf(t, ids)
+	at := ids.beside(t)
+	d := placeOf(t, at)
 	out := d.alloc(Float32, ids.shape...)
-	d.GatherLines(out.buf(), t.buf(), ids.buf(), outer, n, m, inner)
-	record(out, op, func(dy *gradient) { t.scatterLines(dy, ids, outer, n, m, inner) }, nil, t)
+	d.GatherLines(out.buf(), t.buf(), at.buf(), outer, n, m, inner)
+	record(out, op, func(dy *gradient) { t.scatterLines(dy, at, outer, n, m, inner) }, nil, t)
 	return out
 }
 
@@ -86,7 +87,7 @@ func (t *Tensor) GatherBatch(ids *Tensor) *Tensor {
 	B, N := t.shape[0], t.shape[1]
 	checkIDs(op, ids, N)
 	flat := make([]int32, ids.n)
-	for i, id := range ids.IntData() {
+	for i, id := range ids.Host().IntData() {
 		flat[i] = int32(i/ids.shape[1]*N) + id
 	}
 	rows := t.Reshape(append([]int{B * N}, t.shape[2:]...)...)

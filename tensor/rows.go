@@ -10,14 +10,15 @@ import (
 // embedding; the table may be bfloat16 or, as [N, C], of a block type. It panics if an id is outside [0, N).
 func Gather(table, ids *Tensor) *Tensor {
 	cols := rowsOf("Gather", table, ids)
-	out := placeOf(table, ids).alloc(Float32, append(slices.Clone(ids.shape), table.shape[1:]...)...)
-	out.buf().Device.GatherRows(out.buf(), table.buf(), ids.buf(), cols)
+	at := ids.beside(table)
+	out := placeOf(table, at).alloc(Float32, append(slices.Clone(ids.shape), table.shape[1:]...)...)
+	out.buf().Device.GatherRows(out.buf(), table.buf(), at.buf(), cols)
 	record(out, "Gather", func(dy *gradient) {
 		dst, fresh := table.accumulator()
 		if fresh {
 			dst.Device.Fill(dst, 0)
 		}
-		dst.Device.ScatterAddRows(dst, dy.buf(), ids.buf(), cols)
+		dst.Device.ScatterAddRows(dst, dy.buf(), at.buf(), cols)
 	}, nil, table)
 	return out
 }
@@ -34,11 +35,9 @@ func rowsOf(op string, table, ids *Tensor) (cols int) {
 }
 
 func checkIDs(op string, ids *Tensor, n int) {
-	if b := ids.buf(); b.Device.Host() {
-		for i, id := range b.Int32() {
-			if id < 0 || int(id) >= n {
-				Fail(op, "id %d at position %d of %v is outside [0, %d), the rows there are", id, i, ids.shape, n)
-			}
+	for i, id := range ids.Host().IntData() {
+		if id < 0 || int(id) >= n {
+			Fail(op, "id %d at position %d of %v is outside [0, %d), the rows there are", id, i, ids.shape, n)
 		}
 	}
 }
@@ -52,11 +51,12 @@ func ScatterAddRows(n int, ids, src *Tensor) *Tensor {
 	}
 	checkIDs("ScatterAddRows", ids, n)
 	cols := src.shape[1]
-	out := placeOf(src, ids).alloc(Float32, n, cols)
+	at := ids.beside(src)
+	out := placeOf(src, at).alloc(Float32, n, cols)
 	out.buf().Device.Fill(out.buf(), 0)
-	out.buf().Device.ScatterAddRows(out.buf(), src.buf(), ids.buf(), cols)
+	out.buf().Device.ScatterAddRows(out.buf(), src.buf(), at.buf(), cols)
 	record(out, "ScatterAddRows", func(dy *gradient) {
-		src.into(func(dx *backend.Buffer) { dx.Device.GatherRows(dx, dy.buf(), ids.buf(), cols) })
+		src.into(func(dx *backend.Buffer) { dx.Device.GatherRows(dx, dy.buf(), at.buf(), cols) })
 	}, nil, src)
 	return out
 }
@@ -71,28 +71,32 @@ func ScatterRows(x, ids, src *Tensor) *Tensor {
 		Fail("ScatterRows", "rows %v at ids %v of %v: needs [M, C], [M] and [N, C]", src.shape, ids.shape, x.shape)
 	}
 	checkIDs("ScatterRows", ids, x.shape[0])
-	seen := make(map[int32]bool, ids.n)
-	for _, id := range ids.IntData() {
+	if d, moved := apart("ScatterRows", x, src); moved {
+		return ScatterRows(x.on(d), ids, src.on(d))
+	}
+	seen, list := make(map[int32]bool, ids.n), ids.Host().IntData()
+	for _, id := range list {
 		if seen[id] {
 			Fail("ScatterRows", "row %d of %v is named twice; ScatterAddRows adds up", id, x.shape)
 		}
 		seen[id] = true
 	}
 	cols := x.shape[1]
-	d := placeOf(x, ids, src)
+	at := ids.beside(x)
+	d := placeOf(x, at, src)
 	out := d.like(x)
 	d.Copy(out.buf(), x.buf())
-	clearRows(out.buf(), ids, cols)
-	d.ScatterAddRows(out.buf(), src.buf(), ids.buf(), cols)
+	clearRows(out.buf(), list, cols)
+	d.ScatterAddRows(out.buf(), src.buf(), at.buf(), cols)
 	record(out, "ScatterRows", func(dy *gradient) {
-		src.into(func(dx *backend.Buffer) { d.GatherRows(dx, dy.buf(), ids.buf(), cols) })
-		x.overwrite(dy, func(dx *backend.Buffer) { clearRows(dx, ids, cols) })
+		src.into(func(dx *backend.Buffer) { d.GatherRows(dx, dy.buf(), at.buf(), cols) })
+		x.overwrite(dy, func(dx *backend.Buffer) { clearRows(dx, list, cols) })
 	}, nil, x, src)
 	return out
 }
 
-func clearRows(b *backend.Buffer, ids *Tensor, cols int) {
-	for _, id := range ids.IntData() {
+func clearRows(b *backend.Buffer, ids []int32, cols int) {
+	for _, id := range ids {
 		b.Device.Fill(b.Slice(int(id)*cols, cols), 0)
 	}
 }

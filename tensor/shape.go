@@ -98,7 +98,15 @@ func Concat(axis int, ts ...*Tensor) *Tensor {
 		}
 		shape[axis] += t.shape[axis]
 	}
-	out := placeOf(ts...).alloc(Float32, shape...)
+	to, moved := apart("Concat", ts...)
+	if moved {
+		all := make([]*Tensor, len(ts))
+		for i, t := range ts {
+			all[i] = t.on(to)
+		}
+		return Concat(axis, all...)
+	}
+	out := to.alloc(Float32, shape...)
 	outer, n, inner := around(shape, axis, axis+1)
 	at := 0
 	for _, t := range ts {
@@ -185,5 +193,6 @@ func (t *Tensor) Overwrite(axis, from int, src *Tensor) {
 	outer, n, inner := around(t.shape, axis, axis+1)
 	width := src.shape[axis] * inner
 	d := t.buf().Device
+	src = src.beside(t)
 	d.CopyBlocks(t.buf(), from*inner, n*inner, src.buf(), 0, width, outer, width, false)
 }

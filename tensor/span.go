@@ -31,7 +31,7 @@ func (t *Tensor) AddFrom(src *Tensor) {
 	if t.n != src.n {
 		Fail("AddFrom", "%v += %v: the lengths %d and %d differ", t.shape, src.shape, t.n, src.n)
 	}
-	t.buf().Device.Accumulate(t.buf(), src.buf(), 1)
+	t.buf().Device.Accumulate(t.buf(), src.beside(t).buf(), 1)
 }
 
 // Fill overwrites every element of t, float32 or bfloat16, with v.

@@ -85,12 +85,18 @@ type place struct {
 	arena *Arena // nil: results belong to the garbage collector
 }
 
-// placeOf is the place of an operation on ts: the device of the first, and the scope that was opened last among those that they
-// belong to. Operands may be nil, but not the first.
+// placeOf is the place of an operation on ts: the device of the first that is not on the host, if there is one, and the
+// scope that was opened last among those that they belong to. Operands may be nil, but not the first.
 func placeOf(ts ...*Tensor) place {
 	at := place{Device: ts[0].buf().Device}
 	for _, t := range ts {
-		if t == nil || t.arena == nil || t.arena == at.arena {
+		if t == nil {
+			continue
+		}
+		if d := t.buf().Device; d != at.Device && at.Device.Host() {
+			at.Device = d
+		}
+		if t.arena == nil || t.arena == at.arena {
 			continue
 		}
 		if a := t.arena.open(); a != nil && (at.arena == nil || a.opened > at.arena.opened) {

@@ -239,6 +239,9 @@ func (t *Tensor) Dims4() (a, b, c, d int) {
 }
 
 func (t *Tensor) rank(op string, want int) {
+	if t == nil {
+		Fail(op, "an operand is nil")
+	}
 	if len(t.shape) != want {
 		Fail(op, "needs %d axes, got shape %v", want, t.shape)
 	}
@@ -247,36 +250,44 @@ func (t *Tensor) rank(op string, want int) {
 // Data is the memory of a float32 tensor on the host, shared with t. It panics for other dtypes, devices and released tensors.
 func (t *Tensor) Data() []float32 {
 	t.want("Data", Float32)
+	t.onHost("Data")
 	return t.buf().Float32()
 }
 
 // IntData is the memory of an int32 tensor on the host, shared with t.
 func (t *Tensor) IntData() []int32 {
 	t.want("IntData", Int32)
+	t.onHost("IntData")
 	return t.buf().Int32()
 }
 
 // BFloat16Data is the memory of a bfloat16 tensor on the host as raw bits, shared with t.
 func (t *Tensor) BFloat16Data() []uint16 {
 	t.want("BFloat16Data", BFloat16)
+	t.onHost("BFloat16Data")
 	return t.buf().BFloat16()
 }
 
-// Bytes is the memory of a tensor on the host, little-endian, shared with t.
+// Bytes is the memory of a tensor of any dtype on the host, little-endian, shared with t.
 func (t *Tensor) Bytes() []byte {
-	b := t.buf()
-	if !b.Device.Host() {
-		Fail("Bytes", "memory of device %s is not addressable", b.Device.Name())
-	}
-	return unsafe.Slice((*byte)(b.Pointer()), t.dtype.Bytes(t.n))
+	t.want("Bytes", t.dtype)
+	t.onHost("Bytes")
+	return unsafe.Slice((*byte)(t.buf().Pointer()), t.dtype.Bytes(t.n))
 }
 
-// Item is the only element of a float32 tensor.
+// onHost panics unless t's memory is addressable.
+func (t *Tensor) onHost(op string) {
+	if d := t.buf().Device; !d.Host() {
+		Fail(op, "%v %v is on %s, whose memory is not addressable; Host copies it", t.dtype, t.shape, d.Name())
+	}
+}
+
+// Item is the only element of a float32 tensor, on any device.
 func (t *Tensor) Item() float32 {
 	if t.n != 1 {
 		Fail("Item", "needs one element, got shape %v: use Data, Sum or Mean", t.shape)
 	}
-	return t.Data()[0]
+	return t.Host().Data()[0]
 }
 
 func (t *Tensor) want(op string, dt DType) {
@@ -329,7 +340,8 @@ func (t *Tensor) SetStorage(src *Tensor) {
 	}
 }
 
-// CopyFrom overwrites t's elements with src's, converting between float32 and bfloat16. The shapes must be equal.
+// CopyFrom overwrites t's elements with src's, which may be on another device, converting between float32 and bfloat16. The
+// shapes must be equal.
 func (t *Tensor) CopyFrom(src *Tensor) {
 	if !slices.Equal(t.shape, src.shape) {
 		Fail("CopyFrom", "%v from %v: the shapes must be equal", t.shape, src.shape)
@@ -342,7 +354,19 @@ func (t *Tensor) CopyFrom(src *Tensor) {
 	if t.dtype != src.dtype {
 		src.castable("CopyFrom", t.dtype)
 	}
-	convert(t.buf(), src.buf())
+	if d := t.buf().Device; d == src.buf().Device {
+		convert(t.buf(), src.buf())
+		return
+	}
+	if t.dtype == src.dtype {
+		transfer(t.buf(), src.buf())
+		return
+	}
+	at := place{Device: src.buf().Device}
+	same := at.loose(t.dtype, t.shape)
+	convert(same.buf(), src.buf())
+	transfer(t.buf(), same.buf())
+	same.st.release()
 }
 
 func convert(dst, src *backend.Buffer) {
@@ -355,7 +379,13 @@ func convert(dst, src *backend.Buffer) {
 
 // Clone is a copy of t without history, in memory of its own that no scope recycles.
 func (t *Tensor) Clone() *Tensor {
-	out := NewOf(t.dtype, t.shape...)
+	t.check("Clone")
+	var out *Tensor
+	if d := t.buf().Device; d.Host() {
+		out = NewOf(t.dtype, t.shape...)
+	} else {
+		out = place{Device: d}.loose(t.dtype, t.shape).Keep()
+	}
 	out.CopyFrom(t)
 	out.noGrad = t.noGrad
 	return out
@@ -374,7 +404,7 @@ func (t *Tensor) String() string {
 	case t.dtype == Int32:
 		return fmt.Sprint(s, t.IntData())
 	case t.dtype != Float32:
-		return fmt.Sprint(s, t.Cast(Float32).Data())
+		return fmt.Sprint(s, t.Detach().Cast(Float32).Data())
 	}
 	return fmt.Sprint(s, t.Data())
 }

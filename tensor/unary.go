@@ -104,7 +104,11 @@ func (t *Tensor) Cast(dt DType) *Tensor {
 // SwiGLU returns silu(gate)·up; the shapes are equal. Source: Shazeer 2020, "GLU Variants Improve Transformer".
 func SwiGLU(gate, up *Tensor) *Tensor {
 	sameShape("SwiGLU", gate, up)
-	out := placeOf(gate, up).like(gate)
+	at, moved := apart("SwiGLU", gate, up)
+	if moved {
+		return SwiGLU(gate.on(at), up.on(at))
+	}
+	out := at.like(gate)
 	out.buf().Device.SwiGLU(out.buf(), gate.buf(), up.buf())
 	record(out, "SwiGLU", func(dy *gradient) {
 		if !gate.needs() || !up.needs() {

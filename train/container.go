@@ -50,7 +50,7 @@ func writePieces(w io.Writer, ps []piece) error {
 		return err
 	}
 	for _, p := range ps {
-		if _, err := w.Write(p.t.Bytes()); err != nil {
+		if _, err := w.Write(p.t.Host().Bytes()); err != nil {
 			return err
 		}
 	}
@@ -66,5 +66,15 @@ func readPiece(f *safetensors.File, name string, t *tensor.Tensor) error {
 	if h.DType != dtypeNames[t.DType()] || !slices.Equal(h.Shape, t.Shape()) {
 		return fmt.Errorf("%s: %s is %s%v, the model's is %s%v", f.Path(), name, h.DType, h.Shape, dtypeNames[t.DType()], t.Shape())
 	}
-	return f.ReadAt(h, t.Bytes(), 0)
+	return refill(t, func(b []byte) error { return f.ReadAt(h, b, 0) })
+}
+
+// refill lets read fill t's memory, by way of the host's if it is elsewhere.
+func refill(t *tensor.Tensor, read func(b []byte) error) error {
+	h := t.Host()
+	if err := read(h.Bytes()); err != nil || h == t {
+		return err
+	}
+	t.CopyFrom(h)
+	return nil
 }

@@ -118,8 +118,8 @@ func part(name string) string {
 // prepare gives the parameters fresh optimizer state, all of it on every rank.
 func prepare(all []*trained, ema float64) {
 	for _, t := range all {
-		shape := t.p.Shape()
-		t.m, t.v = tensor.New(shape...), tensor.New(shape...)
+		shape, at := t.p.Shape(), t.p.Device()
+		t.m, t.v = tensor.New(shape...).To(at), tensor.New(shape...).To(at)
 		if t.p.DType() == tensor.BFloat16 {
 			t.master = t.p.Detach().Cast(tensor.Float32).Clone()
 		}

@@ -61,7 +61,7 @@ func newReducer(c Comm, all []*trained, blocks []*block, inexact bool) *reducer 
 		d.index[t.p] = i
 	}
 	for _, x := range d.own() {
-		x.sum = tensor.New(x.len())
+		x.sum = tensor.New(x.len()).To(x.of.p.Device())
 	}
 	return d
 }

@@ -251,7 +251,7 @@ func (s *session) load(name string, weights bool) error {
 	}
 	for _, t := range s.all {
 		if o.has("grad/"+t.name) && !weights {
-			t.p.SetGrad(tensor.New(t.p.Shape()...))
+			t.p.SetGrad(tensor.New(t.p.Shape()...).To(t.p.Device()))
 			if err := o.read("grad/"+t.name, 0, t.p.Grad()); err != nil {
 				return err
 			}
@@ -294,7 +294,8 @@ func (s *session) describeParams(moved func(string) bool) map[string]string {
 func (s *session) checksum(p *tensor.Tensor) string {
 	sum, ok := s.sums[p]
 	if !ok {
-		sum = fmt.Sprintf("%08x%08x", crc32.Checksum(p.Bytes(), castagnoli), crc32.ChecksumIEEE(p.Bytes()))
+		b := p.Host().Bytes()
+		sum = fmt.Sprintf("%08x%08x", crc32.Checksum(b, castagnoli), crc32.ChecksumIEEE(b))
 		if s.sums == nil {
 			s.sums = map[*tensor.Tensor]string{}
 		}

@@ -13,14 +13,15 @@ import (
 // only.
 func prepareShards(own []*block, ema float64) {
 	for _, x := range own {
-		x.m, x.v = tensor.New(x.len()), tensor.New(x.len())
 		p := x.span(x.of.p)
+		at := p.Device()
+		x.m, x.v = tensor.New(x.len()).To(at), tensor.New(x.len()).To(at)
 		if p.DType() == tensor.BFloat16 {
-			x.master = tensor.New(x.len())
+			x.master = tensor.New(x.len()).To(at)
 			x.master.CopyFrom(p)
 		}
 		if ema > 0 {
-			x.ema = tensor.New(x.len())
+			x.ema = tensor.New(x.len()).To(at)
 			x.ema.CopyFrom(x.value())
 		}
 	}
@@ -46,7 +47,7 @@ func (r *runner[B]) exchange(mine exchanged) (loss float64, problem string, err 
 	}
 	for _, t := range r.all {
 		if t.whole == nil && !r.sharded() {
-			t.whole = tensor.New(t.p.Shape()...)
+			t.whole = tensor.New(t.p.Shape()...).To(t.p.Device())
 		}
 	}
 	if err := r.red.collect(); err != nil {

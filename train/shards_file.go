@@ -83,7 +83,10 @@ func (s *shards) read(name string, from int, t *tensor.Tensor) error {
 			!slices.Equal(p.info.Shape, t.Shape()) {
 			return fmt.Errorf("%s: %s is %v, the model's is %v", p.f.Path(), p.info.Name, p.info.Shape, t.Shape())
 		}
-		if err := p.f.ReadAt(p.info, t.Bytes()[(a-from)*size:(b-from)*size], int64((a-p.from)*size)); err != nil {
+		err := refill(t, func(m []byte) error {
+			return p.f.ReadAt(p.info, m[(a-from)*size:(b-from)*size], int64((a-p.from)*size))
+		})
+		if err != nil {
 			return err
 		}
 		missing -= b - a

@@ -283,7 +283,7 @@ func (t *trained) fill() {
 		return
 	}
 	if t.zero == nil {
-		t.zero = tensor.New(t.p.Shape()...)
+		t.zero = tensor.New(t.p.Shape()...).To(t.p.Device())
 	}
 	t.p.SetGrad(t.zero)
 }

@@ -39,7 +39,7 @@ func NewCLIP(r *rand.Rand, c CLIPConfig) (*CLIP, error) {
 		config:           c,
 	}
 	if r != nil {
-		m.LogitScale.Data()[0] = float32(c.LogitScaleInit)
+		m.LogitScale.Fill(float32(c.LogitScaleInit))
 	}
 	return m, nil
 }

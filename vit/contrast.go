@@ -14,8 +14,7 @@ const MaxLogitScale float32 = 4.6051702
 
 // ClampLogitScale brings the scale back into [0, ln 100]; call it after every optimizer step.
 func (m *CLIP) ClampLogitScale() {
-	s := m.LogitScale.Data()
-	s[0] = min(max(s[0], 0), MaxLogitScale)
+	m.LogitScale.Fill(min(max(m.LogitScale.Item(), 0), MaxLogitScale))
 }
 
 // ContrastiveLoss is ½(CE over texts + CE over images) of logits [B, M]: image i belongs to text i; texts from B on are extra negatives of the

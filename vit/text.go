@@ -83,9 +83,9 @@ func (m *CLIPText) embed(ids *tensor.Tensor) *tensor.Tensor {
 // pool runs the tower on embeddings x [B, T, Dt] of ids and keeps the ends of the texts: [B, Dt].
 func (m *CLIPText) pool(ids, x *tensor.Tensor, lengths []int32) *tensor.Tensor {
 	B, T, D := x.Dims3()
-	ends := make([]int32, B)
+	ends, all := make([]int32, B), ids.Host().IntData()
 	for b := range ends {
-		ends[b] = int32(endOfText(ids.IntData()[b*T:(b+1)*T], m.config.EOS))
+		ends[b] = int32(endOfText(all[b*T:(b+1)*T], m.config.EOS))
 	}
 	last := m.Model.Encoder.One(x, ends, tensor.AttentionConfig{Causal: true, End: lengths}) // [B, 1, Dt]
 	return m.Model.FinalNorm.Forward(last.Reshape(B, D))

@@ -49,7 +49,7 @@ func (c *Classifier) Probabilities(pixels *tensor.Tensor) *tensor.Tensor {
 
 // Best is the index into Classes of the likeliest class of each image: [B].
 func (c *Classifier) Best(pixels *tensor.Tensor) (best []int32) {
-	tensor.Scope(func(s *tensor.Arena) { best = slices.Clone(c.Probabilities(pixels.In(s)).ArgMax(1).IntData()) })
+	tensor.Scope(func(s *tensor.Arena) { best = slices.Clone(c.Probabilities(pixels.In(s)).ArgMax(1).Host().IntData()) })
 	return best
 }
 
@@ -81,7 +81,7 @@ func (m *CLIP) ClassWeights(prompts [][][]int32) (*tensor.Tensor, error) {
 	for from := 0; from < len(flat); from += promptBatch {
 		to := min(from+promptBatch, len(flat))
 		tensor.Scope(func(s *tensor.Arena) {
-			z := m.encodePrompts(s, flat[from:to]).Data() // unit vectors
+			z := m.encodePrompts(s, flat[from:to]).Host().Data() // unit vectors
 			for i := range to - from {
 				sum := sums[class[from+i]*E:][:E]
 				for e, v := range z[i*E:][:E] {

@@ -70,7 +70,7 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 
 // sighted opens a vision-language model.
 func (v chatCommand) sighted(c console) (*connector.Assistant, error) {
-	a, err := v.Source.openAny()
+	a, _, err := v.Source.open()
 	if err == nil {
 		err = lora.Merge(a.Model)
 	}

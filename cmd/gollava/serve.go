@@ -69,14 +69,19 @@ func (v serveCommand) open(dir string, c console) (opened, error) {
 		return opened{model: m, template: "none: embeddings only"}, err
 	}
 	from := source{Dir: dir, Base: v.Base, Tower: v.Tower, DType: v.DType, rounding: !v.Exact}
-	if from.sees() {
+	if v.sees(from) {
 		return v.openVision(from, c)
 	}
 	return v.openLanguage(from, c)
 }
 
+// sees reports whether a source is a vision-language model.
+func (v serveCommand) sees(from source) bool {
+	return from.adapted() || v.Base != "" || v.Tower != "" || llava.Describes(from.Dir)
+}
+
 func (v serveCommand) openVision(from source, c console) (opened, error) {
-	a, err := from.openAny()
+	a, _, err := from.open()
 	if err == nil {
 		err = lora.Merge(a.Model)
 	}
@@ -85,9 +90,6 @@ func (v serveCommand) openVision(from source, c console) (opened, error) {
 	}
 	c.ignored(a.Ignored)
 	bounds := v.bounds(a.Model.Language.Config())
-	if !llava.Describes(from.Dir) && !from.adapted() && from.Base == "" { // adapters of other systems are not known
-		return opened{model: serve.Assistant(a, bounds), template: a.Template.Name}, nil
-	}
 	adapt := func(dir string) (serve.Model, error) {
 		under := *a
 		under.Model = nn.Share(a.Model)

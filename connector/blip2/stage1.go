@@ -125,7 +125,7 @@ func (m *Stage1) Terms(b Pairs) Terms {
 // captions are the texts with [DEC] in the place of [CLS], the positions b·T + t that a word follows, and these words.
 func (m *Stage1) captions(b Pairs) (words *tensor.Tensor, rows, next []int32) {
 	B, T := b.IDs.Dims2()
-	ids := append([]int32(nil), b.IDs.IntData()...)
+	ids := append([]int32(nil), b.IDs.Host().IntData()...)
 	for i := range B {
 		ids[i*T] = int32(m.config.QFormer.DEC)
 		for t := i * T; t < i*T+int(b.Lengths[i])-1; t++ {
@@ -150,10 +150,10 @@ func (m *Stage1) matches(b Pairs, image *tensor.Tensor) *tensor.Tensor {
 	_, N, D := image.Dims3()
 	wrong := tensor.Gather(image.Reshape(B, N*D), tensor.WrapInts(b.NegativeImages, B)).Reshape(B, N, D)
 	ids := make([]int32, 0, 3*B*T)
-	ids = append(append(ids, b.IDs.IntData()...), b.IDs.IntData()...)
+	ids = append(append(ids, b.IDs.Host().IntData()...), b.IDs.Host().IntData()...)
 	lengths := append(append([]int32(nil), b.Lengths...), b.Lengths...)
 	for _, i := range b.NegativeTexts {
-		ids, lengths = append(ids, b.IDs.IntData()[int(i)*T:(int(i)+1)*T]...), append(lengths, b.Lengths[i])
+		ids, lengths = append(ids, b.IDs.Host().IntData()[int(i)*T:(int(i)+1)*T]...), append(lengths, b.Lengths[i])
 	}
 	return m.MatchLogits(tensor.Concat(0, image, wrong, image), tensor.WrapInts(ids, 3*B, T).In(b.IDs.Arena()), lengths)
 }
@@ -193,9 +193,10 @@ func odds(sim *tensor.Tensor) [][]float64 {
 		off.Data()[i*B+i] = 1
 	}
 	p := sim.MaskedFill(off, barred).Softmax()
+	all := p.Host().Data()
 	rows := make([][]float64, B)
 	for i := range rows {
-		for _, v := range p.Data()[i*B : (i+1)*B] {
+		for _, v := range all[i*B : (i+1)*B] {
 			rows[i] = append(rows[i], float64(v))
 		}
 	}

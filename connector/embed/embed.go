@@ -154,11 +154,11 @@ func (e *Embedder) one(it Item) (z []float32, err error) {
 			}
 			switch {
 			case e.bind != nil:
-				z = slices.Clone(e.bind.Embed(it.Kind, x).Data())
+				z = slices.Clone(e.bind.Embed(it.Kind, x).Host().Data())
 			case it.Kind == imagebind.Text:
-				z = slices.Clone(e.clip.EncodeText(x, nil).Data())
+				z = slices.Clone(e.clip.EncodeText(x, nil).Host().Data())
 			default:
-				z = slices.Clone(e.clip.EncodeImage(x).Data())
+				z = slices.Clone(e.clip.EncodeImage(x).Host().Data())
 			}
 		})
 	})

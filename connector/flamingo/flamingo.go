@@ -170,7 +170,7 @@ func (x *Connector) Context(ids, tokens *tensor.Tensor, images []int) *llm.Conte
 			places = append(places, int32(b*most*L+i))
 		}
 		seen, ended := 0, false // marks so far
-		for t, id := range ids.IntData()[b*T : (b+1)*T] {
+		for t, id := range ids.Host().IntData()[b*T : (b+1)*T] {
 			if int(id) == x.config.Image {
 				seen, ended = seen+1, false
 			}

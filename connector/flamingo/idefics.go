@@ -186,7 +186,7 @@ func (m *Decoupled) Embed(ids *tensor.Tensor) *tensor.Tensor {
 	B, T := ids.Dims2()
 	text := make([]int32, B*T)
 	var places, added []int32
-	for i, id := range ids.IntData() {
+	for i, id := range ids.Host().IntData() {
 		if id < V {
 			text[i] = id
 		} else {

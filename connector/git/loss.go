@@ -18,7 +18,7 @@ type Smooth struct {
 // Loss is a scalar, 0 for a prediction that equals q. It panics if b has no label to learn.
 func (m Smooth) Loss(b connector.Batch) *tensor.Tensor {
 	var rows, labels []int32
-	for i, l := range llm.Shift(b.Labels).IntData() {
+	for i, l := range llm.Shift(b.Labels).Host().IntData() {
 		if l != tensor.IgnoreIndex {
 			rows, labels = append(rows, int32(i)), append(labels, l)
 		}

@@ -173,16 +173,17 @@ func (d *drawing) erase(rs []Request, pixels *tensor.Tensor, s *tensor.Arena) {
 	x := pixels.Reshape(append([]int{1}, pixels.Shape()...)...).In(s).NoGrad()
 	mean, logVar := d.p.VAE.Encode(x.Affine(2, -1))
 	d.kept = d.p.VAE.Latents(mean, logVar, noise(d.o.Seed, 1<<33, 1, Z, h, w)).Clone()
-	d.mask = tensor.Full(1, B, 1, h, w)
+	mask := tensor.Full(1, B, 1, h, w)
 	for b, r := range rs {
 		for _, o := range r.Objects {
 			for y := int(o.Box[1] * float64(h)); y < int(o.Box[3]*float64(h)); y++ {
 				for x := int(o.Box[0] * float64(w)); x < int(o.Box[2]*float64(w)); x++ {
-					d.mask.Data()[(b*h+y)*w+x] = 0
+					mask.Data()[(b*h+y)*w+x] = 0
 				}
 			}
 		}
 	}
+	d.mask = mask
 }
 
 // noise draws B latents of a shape from N(0, 1), each from the seed and its own place.
@@ -198,7 +199,7 @@ func noise(seed, place uint64, B int, shape ...int) *tensor.Tensor {
 func Image(x *tensor.Tensor, b int) *image.RGBA {
 	_, _, H, W := x.Dims4()
 	img := image.NewRGBA(image.Rect(0, 0, W, H))
-	plane := x.Data()[3*b*H*W:]
+	plane := x.Host().Data()[3*b*H*W:]
 	for i := range H * W {
 		for c := range 3 {
 			img.Pix[4*i+c] = uint8(plane[c*H*W+i]*255 + 0.5)

@@ -83,13 +83,13 @@ func (p *Pipeline) Ground(rs []Request, s *tensor.Arena) *tensor.Tensor {
 			}
 			if o.Feature != nil {
 				imageMask.Data()[n] = 1
-				copy(images.Data()[n*E:], o.Feature.Data())
+				copy(images.Data()[n*E:], o.Feature.Host().Data())
 			}
 		}
 	}
 	if len(texts) > 0 {
 		tensor.Scope(func(a *tensor.Arena) {
-			pooled := p.Text.Pooled(p.IDs(texts, false).In(a), nil).Data() // [texts, E]
+			pooled := p.Text.Pooled(p.IDs(texts, false).In(a), nil).Host().Data() // [texts, E]
 			for i, n := range at {
 				copy(phrases.Data()[n*E:(n+1)*E], pooled[i*E:])
 			}

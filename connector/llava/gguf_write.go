@@ -233,7 +233,7 @@ func mmprojTensors(
 			t.Type = gguf.F32
 		}
 		t.Write = func(w io.Writer) error {
-			rms, changed, err := t.Type.Encode(w, p.Detach().Cast(tensor.Float32).Data(), p.Dim(-1), nil)
+			rms, changed, err := t.Type.Encode(w, p.Host().Detach().Cast(tensor.Float32).Data(), p.Dim(-1), nil)
 			if err == nil && report != nil {
 				report(t.Name, t.Type.String(), rms, changed)
 			}

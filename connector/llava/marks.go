@@ -44,10 +44,10 @@ func readMarks(m *connector.VLM, w *nn.Weights) error {
 		if err != nil {
 			return err
 		}
-		whole := table.Detach().Clone() // the old one may be a file's memory
+		whole := table.Detach().Host().Clone() // the old one may be a file's memory
 		stride := len(whole.Bytes()) / rows
 		copy(whole.Bytes()[(rows-marks)*stride:], trained.Bytes()[(s[0]-marks)*stride:])
-		table.SetStorage(whole)
+		table.SetStorage(whole.To(table.Device()))
 		return w.Rename(func(n string) string {
 			if n == name {
 				return ""
@@ -97,7 +97,7 @@ func (o LoadOptions) grown(m *connector.VLM, w *nn.Weights, why error) error {
 func withMeans(t *tensor.Tensor, rows int) *tensor.Tensor {
 	n, C := t.Dims2()
 	mean := make([]float64, C)
-	wide := t.Detach().Cast(tensor.Float32)
+	wide := t.Detach().Cast(tensor.Float32).Host()
 	for i, v := range wide.Data() {
 		mean[i%C] += float64(v) / float64(n)
 	}
@@ -106,5 +106,5 @@ func withMeans(t *tensor.Tensor, rows int) *tensor.Tensor {
 	for i := n * C; i < rows*C; i++ {
 		out.Data()[i] = float32(mean[i%C])
 	}
-	return out.Cast(t.DType()).Keep()
+	return out.Cast(t.DType()).To(t.Device()).Keep()
 }

@@ -65,7 +65,7 @@ func NewProjector(r *rand.Rand, c Config) (*Projector, error) {
 		in = out
 	}
 	if r != nil && n > 0 && c.Gain > 0 {
-		w := p.Linears[n-1].(*nn.Linear).Weight.Data()
+		w := p.Linears[n-1].(*nn.Linear).Weight.Host().Data() // a new model's own
 		for i := range w {
 			w[i] *= float32(c.Gain)
 		}

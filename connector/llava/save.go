@@ -265,17 +265,14 @@ func withImageToken(m *connector.VLM) (*connector.VLM, error) {
 // grow appends rows to a table, each the mean of those there are.
 func grow(t *tensor.Tensor, rows int) *tensor.Tensor {
 	n, C := t.Dims2()
-	out := tensor.New(rows, C)
-	old := t
-	if t.DType() != tensor.Float32 {
-		old = tensor.New(n, C)
-		old.CopyFrom(t)
-	}
-	copy(out.Data(), old.Data())
+	out, wide := tensor.New(rows, C), tensor.New(n, C)
+	wide.CopyFrom(t)
+	old := wide.Data()
+	copy(out.Data(), old)
 	for c := range C {
 		sum := 0.0
 		for i := range n {
-			sum += float64(old.Data()[i*C+c])
+			sum += float64(old[i*C+c])
 		}
 		for i := n; i < rows; i++ {
 			out.Data()[i*C+c] = float32(sum / float64(n))

@@ -34,7 +34,7 @@ func (m Mask) Pixels() (list []Pixel) {
 func MaskOf(logits *tensor.Tensor, H, W int) Mask {
 	z := tensor.Interpolate(logits.Detach(), H, W, tensor.InterpolateConfig{Mode: tensor.Bilinear})
 	m := NewMask(H, W)
-	for i, v := range z.Data() {
+	for i, v := range z.Host().Data() {
 		m.On[i] = v > 0
 	}
 	return m

@@ -179,10 +179,10 @@ func (g *group) visible(masks *tensor.Tensor, grid [2]int) *tensor.Tensor {
 		z = tensor.Concat(1, z, resize(g.memory)) // [B, N, h, w]
 	}
 	B, N, n := z.Dim(0), z.Dim(1), grid[0]*grid[1]
-	bias := make([]float32, B*N*n)
+	bias, logits := make([]float32, B*N*n), z.Host().Data()
 	for i := range B * N {
 		row, hidden := bias[i*n:(i+1)*n], 0
-		for j, x := range z.Data()[i*n : (i+1)*n] {
+		for j, x := range logits[i*n : (i+1)*n] {
 			if x < 0 {
 				row[j] = float32(math.Inf(-1))
 				hidden++

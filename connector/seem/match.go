@@ -58,7 +58,7 @@ func (c Criterion) match(logits, masks *tensor.Tensor, class [][]float64) Match 
 	x := sampleShared(logits.Detach(), at) // [Q, K]
 	t := sampleShared(masks.Detach(), at)  // [n, K]
 	Q, n := x.Dim(0), t.Dim(0)
-	x64, t64 := x.Data(), t.Data()
+	x64, t64 := x.Host().Data(), t.Host().Data()
 	K := c.Points
 	m := Match{Cost: make([][]float64, Q)}
 	for q := range Q {
@@ -103,7 +103,7 @@ func sampleEach(masks, at *tensor.Tensor) *tensor.Tensor {
 // columns is minus the softmax over the queries of logits [Q, n]; where allowed is false, the pair is forbidden.
 func columns(logits *tensor.Tensor, allowed func(q, j int) bool) [][]float64 {
 	Q, n := logits.Dims2()
-	z := logits.Data()
+	z := logits.Host().Data()
 	out := make([][]float64, Q)
 	for q := range out {
 		out[q] = make([]float64, n)

@@ -112,9 +112,9 @@ func (p *Panoptic) Quality() (pq, sq, rq float64) {
 // mask. Source: panoptic_inference of MaskFormer, whose score and overlap are 0.8.
 func Segments(logits, masks *tensor.Tensor, H, W int, score, overlap float64) []Segment {
 	Q, C := logits.Dims2()
-	p := logits.Detach().Softmax().Data()
+	p := logits.Detach().Softmax().Host().Data()
 	// [Q, H, W]
-	z := tensor.Interpolate(masks.Detach(), H, W, tensor.InterpolateConfig{Mode: tensor.Bilinear}).Sigmoid().Data()
+	z := tensor.Interpolate(masks.Detach(), H, W, tensor.InterpolateConfig{Mode: tensor.Bilinear}).Sigmoid().Host().Data()
 	var kept []Segment
 	var of []int
 	for q := range Q {

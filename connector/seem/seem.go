@@ -83,10 +83,10 @@ func (d *Decoder) Answer(p Prediction, e *Encoded) *tensor.Tensor {
 	scores := p.Embed.Detach().MatMulT(e.Positive.Detach()) // [B, P·S, P]
 	B, N, P := scores.Dims3()
 	S := N / P
-	best := make([]int32, B*P)
+	best, all := make([]int32, B*P), scores.Host().Data()
 	for i := range best {
 		b, n := i/P, i%P
-		at := func(q int) float32 { return scores.Data()[(b*N+q)*P+n] }
+		at := func(q int) float32 { return all[(b*N+q)*P+n] }
 		best[i] = int32(n * S)
 		for q := n * S; q < (n+1)*S; q++ {
 			if at(q) > at(int(best[i])) {

@@ -76,9 +76,9 @@ func (l *Language) Words(ids *tensor.Tensor) *tensor.Tensor {
 // Phrases are the states at the end of each text, which has the largest id: [B, E] of words [B, T, E].
 func (l *Language) Phrases(ids, words *tensor.Tensor) *tensor.Tensor {
 	B, T, E := words.Dims3()
-	rows := make([]int32, B)
+	rows, all := make([]int32, B), ids.Host().IntData()
 	for b := range rows {
-		row := ids.IntData()[b*T : (b+1)*T]
+		row := all[b*T : (b+1)*T]
 		rows[b] = int32(b*T + slices.Index(row, slices.Max(row)))
 	}
 	return tensor.Gather(words.Reshape(B*T, E), tensor.WrapInts(rows, B).In(words.Arena()))

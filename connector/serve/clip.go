@@ -46,7 +46,7 @@ func (m *clip) Embed(ctx context.Context, inputs []Input) (vectors [][]float32, 
 		}
 		var v []float32
 		if err := tensor.Catch(func() {
-			tensor.Scope(func(s *tensor.Arena) { v = append(v, embed(s).Data()...) })
+			tensor.Scope(func(s *tensor.Arena) { v = append(v, embed(s).Host().Data()...) })
 		}); err != nil {
 			return nil, 0, err
 		}

@@ -294,7 +294,7 @@ func (m *language) Embed(ctx context.Context, inputs []Input) (vectors [][]float
 			tensor.Scope(func(s *tensor.Arena) {
 				x := m.model.Embed(tensor.Ints(integers(ids), 1, len(ids)).In(s))
 				h := m.model.Hidden(llm.Input{Embeds: x}) // [1, T, C]
-				v = append(v, h.Data()...)
+				v = append(v, h.Host().Data()...)
 			})
 		}); err != nil {
 			return nil, 0, err

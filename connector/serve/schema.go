@@ -32,29 +32,17 @@ func (f *responseFormat) constraint() (*grammar, *problem) {
 		if f.JSONSchema == nil {
 			return nil, invalid("response_format.json_schema", "is missing")
 		}
-		return schemaGrammar("response_format.json_schema.schema", f.JSONSchema.Schema, new(budget))
+		return schemaGrammar("response_format.json_schema.schema", f.JSONSchema.Schema)
 	}
 	return nil, invalid("response_format.type", "%.50q is not text, json_object or json_schema", f.Type)
 }
 
-// budget is what the schemas of a request have used of what they may.
-type budget struct {
-	nodes   int
-	counted int // sum of all minLength, maxLength, minItems and maxItems
-}
-
-// Of a budget there are so many: each node, and each unit of what is counted, becomes memory of a grammar.
-const (
-	maxNodes   = 4096
-	maxCounted = 1 << 16
-)
-
-// schemaGrammar compiles a JSON schema within what is left of a budget.
-func schemaGrammar(field string, schema json.RawMessage, used *budget) (*grammar, *problem) {
+// schemaGrammar compiles a JSON schema.
+func schemaGrammar(field string, schema json.RawMessage) (*grammar, *problem) {
 	if len(bytes.TrimSpace(schema)) == 0 {
 		return newGrammar(jsonObject), nil
 	}
-	c := compiler{field: field, refs: map[string]*node{}, used: used}
+	c := compiler{field: field, refs: map[string]*node{}}
 	d := json.NewDecoder(bytes.NewReader(schema))
 	d.UseNumber()
 	var err error
@@ -77,8 +65,13 @@ type compiler struct {
 	field string
 	root  any
 	refs  map[string]*node
-	used  *budget
+	nodes int
+
+	counted int // sum of all minLength, maxLength, minItems and maxItems
 }
+
+// maxCounted bounds that sum: each unit becomes nodes of the grammar.
+const maxCounted = 1 << 16
 
 func (c *compiler) fault(path, format string, args ...any) *problem {
 	return invalid(c.field, "%s: %s", "#"+path, fmt.Sprintf(format, args...))
@@ -113,7 +106,7 @@ var (
 )
 
 func (c *compiler) schema(path string, v any, depth int) (*node, *problem) {
-	if c.used.nodes++; depth > 64 || c.used.nodes > maxNodes {
+	if c.nodes++; depth > 64 || c.nodes > 4096 {
 		return nil, c.fault(path, "the schema is too large or too deep")
 	}
 	o, ok := v.(*ordered)
@@ -229,7 +222,7 @@ func (c *compiler) count(path string, m map[string]any, key string, none int) (i
 	if err != nil || n < 0 || n > 1000 {
 		return 0, c.fault(path+"/"+key, "must be a whole number from 0 to 1000")
 	}
-	if c.used.counted += int(n); c.used.counted > maxCounted {
+	if c.counted += int(n); c.counted > maxCounted {
 		return 0, c.fault(path+"/"+key, "the lengths of the schema add up to more than %d", maxCounted)
 	}
 	return int(n), nil

@@ -1,7 +1,7 @@
 package backend
 
 // Device owns memory and executes operations on it. All operations of one device are ordered: a later one sees what an earlier one wrote.
-// All buffers of one call belong to the device. Unless a comment says otherwise, buffers are Float32 and contiguous row-major,
+// All buffers of one call belong to the device, except that Copy also moves memory from and to the host. Unless a comment says otherwise, buffers are Float32 and contiguous row-major,
 // destinations are overwritten, and a destination may not overlap a source; "dst may be x" means the very same buffer.
 // Results do not depend on the number of threads, nor on anything else but operands, sizes and Unit.
 //
@@ -33,7 +33,7 @@ type Device interface {
 // Movement copies and rearranges elements.
 type Movement interface {
 	Fill(dst *Buffer, v float32) // dst Float32 or BFloat16
-	Copy(dst, src *Buffer)       // same dtype and length
+	Copy(dst, src *Buffer)       // same dtype and length; dst or src may be of a host device
 	// Cast converts between Float32 and BFloat16 (to nearest even, NaN stays NaN), from Int32 to Float32, from a block type to Float32, and from
 	// Float32 to a block type that can be encoded.
 	Cast(dst, src *Buffer)

@@ -26,6 +26,7 @@ var Rules = map[string]func(fs.FS) ([]string, error){
 	"Clocks":    Clocks,
 	"NoCgo":     NoCgo,
 	"Panics":    Panics,
+	"Storage":   Storage,
 	"Docs":      Docs,
 	"Length":    Length,
 	"Names":     Names,

@@ -40,6 +40,9 @@ func TestRulesFire(t *testing.T) {
 		{"Clocks", "internal/cpu/a.go", `package cpu; import "time"`, "never by a clock"},
 		{"Panics", "nn/a.go", doc + "func f() {\n\tpanic(\"x\")\n}\n", "nn/a.go panics with a string in line 4"},
 		{"Panics", "data/x/a.go", doc + `import "fmt"; func f() { panic(fmt.Sprintf("x")) }`, "misuse.Errorf"},
+		{"Storage", "nn/a.go", doc + "func f(x *tensor.Tensor) {\n\tx.Data()\n}\n", "nn/a.go reads Data"},
+		{"Storage", "train/a.go", doc + "func f(b B) {\n\ty := b.IDs\n\ty.IntData()\n}\n", "in line 5: call Host() first"},
+		{"Storage", "llm/a.go", doc + "func f(p P) {\n\tx := tensor.New(3)\n\tx = p.W\n\tx.Add(x).Data()\n}\n", "line 6"},
 		{"NoCgo", "nn/a.go", `package nn; import "C"`, "CGO_ENABLED=0"},
 		{"NoCgo", "nn/a.c", `int x;`, "Go alone"},
 		{"Docs", "nn/a.go", `package nn`, `begins with "Package nn "`},
@@ -90,7 +93,10 @@ func TestRulesAllow(t *testing.T) {
 		"internal/own/go.mod":         {Data: []byte("module own\n")},
 		"internal/own/main.go":        {Data: []byte("package main\nimport _ \"example.com/any\"\n")},
 		"internal/cpu/testdata/x.go":  {Data: []byte("no Go at all")},
-		"README.md":                   {Data: []byte("https://host/home/page and ./work/dir\n")},
+		"llm/b.go": {Data: []byte("package llm\nfunc f(b B) {\n\tx := tensor.New(3)\n" +
+			"\tx.Data()[0] = b.IDs.Host().Detach().Data()[0]\n\ty := b.Host()\n\ty.IntData()\n}\n")},
+		"llm/b_test.go": {Data: []byte("package llm\nfunc f(x *tensor.Tensor) { x.Data() }\n")},
+		"README.md":     {Data: []byte("https://host/home/page and ./work/dir\n")},
 	}
 	for name, rule := range Rules {
 		said, err := rule(fs.FS(repo))

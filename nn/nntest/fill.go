@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
 )
 
 // Fill gives every parameter of m values that depend on nothing but its name, its shape and an element's place, so that
@@ -24,10 +25,12 @@ func Fill(m any) {
 		if p.Rank() > 1 {
 			scale, center = 1/math.Sqrt(float64(p.Len()/p.Dim(0))), 0
 		}
-		for i := range p.Data() {
+		x := make([]float32, p.Len())
+		for i := range x {
 			h := (uint64(i)*2654435761 + seed) & math.MaxUint32
 			h = (h ^ h>>15) * 2246822519 & math.MaxUint32
-			p.Data()[i] = float32(scale*(2*float64(h>>8)/(1<<24)-1) + center)
+			x[i] = float32(scale*(2*float64(h>>8)/(1<<24)-1) + center)
 		}
+		p.CopyFrom(tensor.Wrap(x, p.Shape()...))
 	}
 }

@@ -73,7 +73,7 @@ func reload(dir string, m any) (list []string) {
 	}
 	was := map[string]string{}
 	for name, p := range nn.Params(m) {
-		was[name] = string(p.Bytes())
+		was[name] = string(p.Host().Bytes())
 		if p.DType() != tensor.Int32 {
 			p.CopyFrom(tensor.NewOf(p.DType(), p.Shape()...))
 		}
@@ -87,7 +87,7 @@ func reload(dir string, m any) (list []string) {
 		return []string{fmt.Sprintf("load: %v", err)}
 	}
 	for name, p := range nn.Params(m) {
-		if string(p.Bytes()) != was[name] {
+		if string(p.Host().Bytes()) != was[name] {
 			list = append(list, fmt.Sprintf("%s is another after saving and loading", name))
 		}
 	}

@@ -61,7 +61,7 @@ func (r *Run) key() (data.FeatureKey, error) {
 	h := sha256.New()
 	for name, p := range nn.Params(r.assistant.Model.Vision) {
 		fmt.Fprintln(h, name, p.Shape(), p.DType())
-		h.Write(p.Bytes())
+		h.Write(p.Host().Bytes())
 	}
 	p, err := json.Marshal(r.assistant.Processor)
 	s := r.assistant.Model.Config().Select

@@ -30,9 +30,7 @@ type Reader struct {
 func NewReader(r *rand.Rand, m llm.Model) *Reader {
 	C := m.Config().HiddenSize
 	up, out := nn.NewLinear(r, C, C, true), nn.NewLinear(r, C, C, true)
-	for i := range out.Weight.Data() {
-		out.Weight.Data()[i] *= ProjectorGain
-	}
+	out.Weight.CopyFrom(out.Weight.Detach().Scale(ProjectorGain))
 	return &Reader{m, nn.NewEmbedding(r, m.Config().VocabSize, C, m.Config().EmbeddingStd), up, out}
 }
 
@@ -61,7 +59,7 @@ func (m *Reader) Loss(p Page) *tensor.Tensor {
 // embed puts the told cells among the text: [B, T, C].
 func (m *Reader) embed(p Page) *tensor.Tensor {
 	B, T := p.ids.Dims2()
-	text, places := Apart(p.ids.IntData())
+	text, places := Apart(p.ids.Host().IntData())
 	x := m.Language.Embed(tensor.WrapInts(text, B, T).In(p.ids.Arena())) // [B, T, C]
 	C := x.Dim(2)
 	return tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)),
@@ -95,7 +93,7 @@ func Apart(ids []int32) (text, places []int32) {
 
 func supervised(labels *tensor.Tensor) int {
 	n := 0
-	for _, l := range labels.IntData() {
+	for _, l := range labels.Host().IntData() {
 		if l != tensor.IgnoreIndex {
 			n++
 		}

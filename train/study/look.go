@@ -13,7 +13,7 @@ type gaze struct {
 
 // lookedAt finds the head that looks most sharply at the picture while the model begins to answer. b holds one prompt.
 func lookedAt(m *connector.VLM, b connector.Batch) gaze {
-	_, places := Apart(b.IDs.IntData())
+	_, places := Apart(b.IDs.Host().IntData())
 	var g connector.Gaze
 	tensor.Scope(func(s *tensor.Arena) {
 		var err error

@@ -131,15 +131,17 @@ func (m *prober) Loss(b some) *tensor.Tensor {
 func (t trait) fit(ctx context.Context, p *Pool, r *rand.Rand) (*nn.Linear, error) {
 	x, kinds := t.cells(p)
 	N, D := x.Dims2()
+	all := x.Host().Data()
 	m := &prober{nn.NewLinear(r, D, t.n, true)}
 	const batch = 512
 	_, err := train.Run(ctx, m, train.Options{}, train.Stage[some]{
 		Name: "probe " + t.name, Steps: 2000, Schedule: train.Cosine(0.03), Groups: []train.Group{{Params: "**", LR: 1e-2}},
 		Batches: func(_ context.Context, n int) (some, error) {
-			b := some{tensor.New(batch, D), make([]int32, batch)}
+			rows := tensor.New(batch, D)
+			b := some{rows, make([]int32, batch)}
 			for k := range batch {
 				i := r.IntN(N)
-				copy(b.X.Data()[k*D:(k+1)*D], x.Data()[i*D:])
+				copy(rows.Data()[k*D:(k+1)*D], all[i*D:])
 				b.Kinds[k] = kinds[i]
 			}
 			return b, nil
@@ -152,7 +154,7 @@ func (t trait) fit(ctx context.Context, p *Pool, r *rand.Rand) (*nn.Linear, erro
 func (t trait) score(l *nn.Linear, p *Pool) float64 {
 	x, kinds := t.cells(p)
 	right := 0
-	for i, k := range l.Forward(x).ArgMax(1).IntData() {
+	for i, k := range l.Forward(x).ArgMax(1).Host().IntData() {
 		if k == kinds[i] {
 			right++
 		}

@@ -160,7 +160,7 @@ func (p *Pool) Look(t vit.Tower, s vit.Select) {
 			if p.features == nil {
 				p.features = tensor.New(len(p.Scenes), f.Dim(1), f.Dim(2))
 			}
-			copy(p.features.Data()[from*f.Dim(1)*f.Dim(2):], f.Data())
+			p.features.Overwrite(0, from, f)
 		})
 	}
 }
@@ -168,7 +168,7 @@ func (p *Pool) Look(t vit.Tower, s vit.Select) {
 // feature is what the tower makes of a picture: [P·D].
 func (p *Pool) feature(i int) []float32 {
 	n := p.features.Dim(1) * p.features.Dim(2)
-	return p.features.Data()[i*n : (i+1)*n]
+	return p.features.Host().Data()[i*n : (i+1)*n]
 }
 
 // Seen are the features of pictures: [B, P, D].

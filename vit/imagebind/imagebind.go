@@ -122,8 +122,9 @@ func (m *Model) Project(kind Modality, hidden, x *tensor.Tensor) *tensor.Tensor 
 		rows[b] = int32(b * T)
 	}
 	if kind == Text { // the end of text has the largest id
+		all := x.Host().IntData()
 		for b := range rows {
-			ids := x.IntData()[b*T : (b+1)*T]
+			ids := all[b*T : (b+1)*T]
 			rows[b] += int32(slices.Index(ids, slices.Max(ids)))
 		}
 	}

@@ -108,9 +108,9 @@ func Fourier(boxes *tensor.Tensor) *tensor.Tensor {
 	if n != 4 {
 		tensor.Fail("Fourier", "boxes %v: needs [B, N, 4]", boxes.Shape())
 	}
-	out := make([]float32, 0, B*N*positionDim)
+	out, all := make([]float32, 0, B*N*positionDim), boxes.Host().Data()
 	for i := range B * N {
-		box := boxes.Data()[4*i : 4*i+4]
+		box := all[4*i : 4*i+4]
 		for k := range fourierFreqs {
 			f := math.Pow(100, float64(k)/fourierFreqs)
 			for _, x := range box {

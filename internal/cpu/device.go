@@ -24,7 +24,7 @@ func (d *Device) Name() string { return "cpu" }
 // and amd64 with GOAMD64=v3 or higher).
 func (d *Device) Unit() string {
 	unit := runtime.GOARCH + "/" + active.String()
-	if bf16Pairs() {
+	if bf16Dot() {
 		unit += "+bf16"
 	}
 	if x := 1 + 1.0/(1<<30); fused(x, x, -1) {

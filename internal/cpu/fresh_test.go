@@ -65,7 +65,7 @@ func TestBits(t *testing.T) {
 	h := sha256.New()
 	r := rand.New(rand.NewPCG(1, 2))
 	for _, dt := range []backend.DType{backend.Float32, backend.BFloat16} {
-		const m, n, k = 256, 272, 256 // large enough for a matrix unit: see worthSplitting
+		const m, n, k = 256, 272, 256 // large enough for a matrix unit: see worthBF16x3
 		p := backend.MatMul{A: d.Alloc(dt, m*k), B: d.Alloc(dt, n*k), C: d.Alloc(backend.Float32, m*n), M: m, N: n, K: k, BT: true, Batch: 1}
 		for _, b := range []*backend.Buffer{p.A, p.B} {
 			full := d.Alloc(backend.Float32, b.Len)

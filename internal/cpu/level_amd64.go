@@ -12,7 +12,7 @@ func supported() level {
 		return generic
 	case !x.HasAVX512F || !x.HasAVX512BW || !x.HasAVX512DQ || !x.HasAVX512VL:
 		return avx2
-	case !x.HasAMXTile || !x.HasAMXBF16 || !mayUseTiles():
+	case !x.HasAMXTile || !x.HasAMXBF16 || !mayUseAMX():
 		return avx512
 	}
 	return amx

@@ -100,8 +100,8 @@ const taskWork = 1 << 19
 // serial computes the product on the calling goroutine.
 func (g *gemm) serial(s *scratch) {
 	mark := s.used
-	if g.isThin() {
-		g.thinPart(g.rowsOfA(s), 0, g.n, s)
+	if g.isSkinny() {
+		g.skinnyPart(g.rowsOfA(s), 0, g.n, s)
 	} else {
 		if !g.decodes() {
 			g.chooseUnit()
@@ -121,8 +121,8 @@ func run(q *backend.MatMul, n int, bias []float32, s *scratch) {
 
 // spread computes the product with tasks for several processors.
 func (g *gemm) spread(s *scratch) {
-	if g.isThin() {
-		g.thin(s)
+	if g.isSkinny() {
+		g.skinny(s)
 	} else if g.decodes() {
 		g.shared(s)
 	} else if g.chooseUnit(); g.m*g.n <= smallC && g.k >= 2*minDepth && g.k > max(g.m, g.n) {

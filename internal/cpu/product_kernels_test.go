@@ -151,7 +151,7 @@ func TestPackPanel(t *testing.T) {
 // TestThinKernels runs the kernels for few rows directly.
 func TestThinKernels(t *testing.T) {
 	eachLevel(t, func(t *testing.T) {
-		th := thins[vectorLevel()]
+		th := skinnies[vectorLevel()]
 		if th == nil {
 			return
 		}

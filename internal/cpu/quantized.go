@@ -73,8 +73,8 @@ func (d *Device) quantized(p *backend.MatMul) {
 		switch {
 		case p.BT && p.Rounded && k != nil && p.M <= roundedRows:
 			g.rounded(p.B, k, s)
-		case p.BT && k != nil && g.isThin():
-			g.thinBlocks(p.B, s)
+		case p.BT && k != nil && g.isSkinny():
+			g.skinnyBlocks(p.B, s)
 		default:
 			g.slabs(p.B, s)
 		}
@@ -129,8 +129,8 @@ func rowGrain(k int) int { return max(8, 1<<17/max(k, 1)&^7) }
 // tileGrain is rowGrain where there are m rows of A, so many that multiplying takes longer than reading B.
 func tileGrain(k, m int) int { return max(16, min(rowGrain(k), 1<<19/max(k*m, 1)&^15)) }
 
-// thinBlocks computes a product with few rows of A: every task decodes a few rows of B into its cache and multiplies with them.
-func (g *gemm) thinBlocks(b *backend.Buffer, s *scratch) {
+// skinnyBlocks computes a product with few rows of A: every task decodes a few rows of B into its cache and multiplies with them.
+func (g *gemm) skinnyBlocks(b *backend.Buffer, s *scratch) {
 	a := g.rowsOfA(s)
 	ranges(g.n, rowGrain(g.k), func(from, to int) {
 		s := borrow()
@@ -143,7 +143,7 @@ func (g *gemm) thinBlocks(b *backend.Buffer, s *scratch) {
 			decodePart(memory[:n*g.k], b, from*g.k)
 			h.b.full = memory
 			h.columns(from, n)
-			h.thinPart(a, 0, n, s)
+			h.skinnyPart(a, 0, n, s)
 		}
 	})
 }

@@ -2,6 +2,9 @@
 package main
 
 import (
+	"flag"
+	"strings"
+
 	. "github.com/mmcloughlin/avo/build"
 
 	"github.com/gollava/gollava/internal/cpu/_asm/simd"
@@ -24,4 +27,5 @@ func main() {
 		dropout(w)
 	}
 	Generate()
+	writeTable(strings.Replace(flag.Lookup("stubs").Value.String(), "_amd64.go", "_table_amd64.go", 1))
 }

@@ -5,33 +5,33 @@ package cpu
 // blocksFunc multiplies blocks of parts; see blocks32x32Parts33AMX.
 type blocksFunc func(shapes *[64]byte, tiles, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
 
-// splitTilers are the tilers of the matrix unit, by whether A and B have one part or three.
-var splitTilers = [2][2]tiler{
+// bf16x3Tilers are the tilers of the matrix unit, by whether A and B have one part or three.
+var bf16x3Tilers = [2][2]tiler{
 	{
-		splitTiler(1, 1, [2][2]blocksFunc{{blocks16x16Parts11AMX, blocks16x32Parts11AMX}, {blocks32x16Parts11AMX, blocks32x32Parts11AMX}}),
-		splitTiler(1, 3, [2][2]blocksFunc{{blocks16x16Parts13AMX, blocks16x32Parts13AMX}, {blocks32x16Parts13AMX, blocks32x32Parts13AMX}}),
+		bf16x3Tiler(1, 1, [2][2]blocksFunc{{blocks16x16Parts11AMX, blocks16x32Parts11AMX}, {blocks32x16Parts11AMX, blocks32x32Parts11AMX}}),
+		bf16x3Tiler(1, 3, [2][2]blocksFunc{{blocks16x16Parts13AMX, blocks16x32Parts13AMX}, {blocks32x16Parts13AMX, blocks32x32Parts13AMX}}),
 	},
 	{
-		splitTiler(3, 1, [2][2]blocksFunc{{blocks16x16Parts31AMX, blocks16x32Parts31AMX}, {blocks32x16Parts31AMX, blocks32x32Parts31AMX}}),
-		splitTiler(3, 3, [2][2]blocksFunc{{blocks16x16Parts33AMX, blocks16x32Parts33AMX}, {blocks32x16Parts33AMX, blocks32x32Parts33AMX}}),
+		bf16x3Tiler(3, 1, [2][2]blocksFunc{{blocks16x16Parts31AMX, blocks16x32Parts31AMX}, {blocks32x16Parts31AMX, blocks32x32Parts31AMX}}),
+		bf16x3Tiler(3, 3, [2][2]blocksFunc{{blocks16x16Parts33AMX, blocks16x32Parts33AMX}, {blocks32x16Parts33AMX, blocks32x32Parts33AMX}}),
 	},
 }
 
-// splitTiler is the tiler of the kernels of 16 and 32 rows by 16 and 32 columns.
-func splitTiler(partsA, partsB int, blocks [2][2]blocksFunc) tiler {
+// bf16x3Tiler is the tiler of the kernels of 16 and 32 rows by 16 and 32 columns.
+func bf16x3Tiler(partsA, partsB int, blocks [2][2]blocksFunc) tiler {
 	wide := tiler{rows: 32, cols: 32, deepest: 3840 / (partsA + partsB), height: 256, width: 2048, parts: [2]int{partsA, partsB}}
 	narrow := wide
 	narrow.cols = 16
 	for rows := 1; rows <= wide.rows; rows++ {
 		tall := blocks[(rows-1)/16]
-		narrow.tile = append(narrow.tile, splitTile(rows, tall[0]))
-		wide.tile = append(wide.tile, splitTile(rows, tall[1]))
+		narrow.tile = append(narrow.tile, bf16x3Tile(rows, tall[0]))
+		wide.tile = append(wide.tile, bf16x3Tile(rows, tall[1]))
 	}
 	wide.narrow = &narrow
 	return wide
 }
 
-func splitTile(rows int, blocks blocksFunc) tileFunc {
+func bf16x3Tile(rows int, blocks blocksFunc) tileFunc {
 	return func(tiles, k int, a *float32, aTile, _, _ int, b *float32, _ int, d *float32, dRow int, c *float32, cRow, cols int) {
 		blocks(&tileShapes[rows-1][cols-1], tiles, steps(k), a, aTile, b, d, dRow, c, cRow)
 	}
@@ -64,20 +64,20 @@ var tileShapes = func() (all [32][32][64]byte) {
 
 // chooseUnit decides which instructions multiply.
 func (g *gemm) chooseUnit() {
-	if !g.useTiles() {
-		g.usePairs()
+	if !g.useAMX() {
+		g.useBF16Dot()
 	}
 }
 
-// useTiles turns a product that is large enough to be worth splitting into one for the matrix unit, where there is
+// useAMX turns a product that is large enough to be worth splitting into one for the matrix unit, where there is
 // one: between the small products of a small model its use costs more than it gains, as if the processor had to
 // change gear.
-func (g *gemm) useTiles() bool {
+func (g *gemm) useAMX() bool {
 	least := 32
 	if g.a.row == 1 { // splitting is slower against the order of memory
 		least = 128
 	}
-	if active < amx || g.k < splitStep || g.m < least || g.n < least/2 || min(g.n*g.k, g.m*g.n) < worthSplitting {
+	if active < amx || g.k < bf16x3Step || g.m < least || g.n < least/2 || min(g.n*g.k, g.m*g.n) < worthBF16x3 {
 		return false
 	}
 	three := func(x *operand) int {
@@ -86,15 +86,15 @@ func (g *gemm) useTiles() bool {
 		}
 		return 1
 	}
-	t := &splitTilers[three(&g.a)][three(&g.b)]
+	t := &bf16x3Tilers[three(&g.a)][three(&g.b)]
 	g.tiler = t.forColumns(g.n)
 	blocks := (g.k + g.deepest - 1) / g.deepest
-	g.depth = steps((g.k+blocks-1)/blocks) * splitStep
+	g.depth = steps((g.k+blocks-1)/blocks) * bf16x3Step
 	return true
 }
 
-// worthSplitting is the size of B, and of C, from which on the matrix unit is used. Only tests change it.
-var worthSplitting = 1 << 16
+// worthBF16x3 is the size of B, and of C, from which on the matrix unit is used. Only tests change it.
+var worthBF16x3 = 1 << 16
 
 // splitRows splits rows of 32 elements, row apart, into parts, which lie part apart.
 func splitRows(rows int, dst []float32, part int, src []float32, row, parts int) {
@@ -119,9 +119,9 @@ func splitPairs(dst, src []float32, row, width, parts int) {
 	}
 }
 
-// tilesRight reports whether the matrix unit's kernels for float32 compute right products of integers of 17 bits,
-// which have three parts, and −1 and 0: their sums are exact. [proves] asks for it once, when the program starts.
-func tilesRight() bool {
+// amxRight reports whether the matrix unit's kernels for float32 compute right products of integers of 17 bits,
+// which have three parts, and −1 and 0: their sums are exact. [selfTest] asks for it once, when the program starts.
+func amxRight() bool {
 	const m, n, k = 33, 17, 40
 	var x [m * k]float32
 	var y [n * k]float32
@@ -135,7 +135,7 @@ func tilesRight() bool {
 		for i := range y {
 			y[i] = float32(i*i*6271%(1<<(1+16*large)) - 1)
 		}
-		g := gemm{tiler: &splitTilers[1][1], depth: splitStep, m: m, n: n, k: k, a: operand{full: x[:], row: k, col: 1}, b: operand{full: y[:], row: 1, col: k}, c: c[:], cRow: n}
+		g := gemm{tiler: &bf16x3Tilers[1][1], depth: bf16x3Step, m: m, n: n, k: k, a: operand{full: x[:], row: k, col: 1}, b: operand{full: y[:], row: 1, col: k}, c: c[:], cRow: n}
 		g.region(0, m, 0, n, s)
 		for i := range m {
 			for j := range n {

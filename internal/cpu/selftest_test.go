@@ -7,7 +7,7 @@ import (
 )
 
 func TestProves(t *testing.T) {
-	eachLevel(t, func(t *testing.T) { require.True(t, proves()) })
+	eachLevel(t, func(t *testing.T) { require.True(t, selfTest()) })
 }
 
 // TestProvesNotice breaks a kernel of the active level, and expects the level to fail.
@@ -20,11 +20,11 @@ func TestProvesNotice(t *testing.T) {
 	g.tile[last] = func(tiles, k int, a *float32, aTile, aRow, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow, cols int) {
 		right[last](tiles, k, a, aTile, aRow, aCol, b, bRow, d, dRow, c, cRow, cols-1)
 	}
-	require.False(t, proves())
+	require.False(t, selfTest())
 }
 
 func BenchmarkProves(b *testing.B) {
 	for b.Loop() {
-		proves()
+		selfTest()
 	}
 }

@@ -26,11 +26,11 @@ func TestSplit(t *testing.T) {
 		if testing.Short() {
 			t.Skip("-short: kernels in plain Go take minutes under the race detector")
 		}
-		defer func(before [2][2]tiler) { splitTilers = before }(splitTilers)
-		for i, row := range splitTilers {
+		defer func(before [2][2]tiler) { bf16x3Tilers = before }(bf16x3Tilers)
+		for i, row := range bf16x3Tilers {
 			for j := range row {
 				plain := plainBlocks(1+2*i, 1+2*j)
-				splitTilers[i][j] = splitTiler(1+2*i, 1+2*j, [2][2]blocksFunc{{plain(16, 16), plain(16, 32)}, {plain(32, 16), plain(32, 32)}})
+				bf16x3Tilers[i][j] = bf16x3Tiler(1+2*i, 1+2*j, [2][2]blocksFunc{{plain(16, 16), plain(16, 32)}, {plain(32, 16), plain(32, 32)}})
 			}
 		}
 		testSplit(t)
@@ -45,9 +45,9 @@ func TestSplit(t *testing.T) {
 
 // splitSmall makes small products worth splitting, until what it returns is called.
 func splitSmall() (restore func()) {
-	before := worthSplitting
-	worthSplitting = splitStep
-	return func() { worthSplitting = before }
+	before := worthBF16x3
+	worthBF16x3 = bf16x3Step
+	return func() { worthBF16x3 = before }
 }
 
 func testSplit(t *testing.T) {
@@ -114,9 +114,9 @@ func plainBlocks(partsA, partsB int) func(height, width int) blocksFunc {
 			}
 			rows := int(shapes[48+4]) + int(shapes[48+5])
 			cols := (int(shapes[16+2*6]) + int(shapes[16+2*7])) / 4
-			inB := widened(b, steps*partsB*splitStep*width)
+			inB := widened(b, steps*partsB*bf16x3Step*width)
 			for t := range tiles {
-				inA := widened(index(a, t*aTile), steps*partsA*splitStep*height)
+				inA := widened(index(a, t*aTile), steps*partsA*bf16x3Step*height)
 				for i := range rows {
 					for j := range cols {
 						s := float32(0)
@@ -126,7 +126,7 @@ func plainBlocks(partsA, partsB int) func(height, width int) blocksFunc {
 						for step := range steps {
 							sum := 0.0
 							for x := range partsA {
-								row := inA[((step*partsA+x)*height+i)*splitStep:][:splitStep]
+								row := inA[((step*partsA+x)*height+i)*bf16x3Step:][:bf16x3Step]
 								for y := range min(partsB, 3-x) {
 									pairs := inB[((step*partsB+y)*16*width+j)*2:]
 									for k, v := range row {

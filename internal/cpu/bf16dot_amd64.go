@@ -10,40 +10,40 @@ import (
 	"golang.org/x/sys/cpu"
 )
 
-// pairsTiler multiplies bfloat16 matrices with VDPBF16PS: what it takes for an element is a pair of bfloat16 that lie
+// bf16DotTiler multiplies bfloat16 matrices with VDPBF16PS: what it takes for an element is a pair of bfloat16 that lie
 // next to each other, and so the same packing serves as for float32 matrices of half the inner length.
-var pairsTiler = tiler{rows: 12, cols: 32, deepest: 256, height: 240, width: 2048, tile: []tileFunc{
+var bf16DotTiler = tiler{rows: 12, cols: 32, deepest: 256, height: 240, width: 2048, tile: []tileFunc{
 	tile1x32BF16, tile2x32BF16, tile3x32BF16, tile4x32BF16, tile5x32BF16, tile6x32BF16,
 	tile7x32BF16, tile8x32BF16, tile9x32BF16, tile10x32BF16, tile11x32BF16, tile12x32BF16}}
 
-// usePairs turns a product of two bfloat16 matrices that are stored along the inner dimension, as x·Wᵀ is, into one
+// useBF16Dot turns a product of two bfloat16 matrices that are stored along the inner dimension, as x·Wᵀ is, into one
 // of pairs, where that is faster than widening while packing. The products are the same, their sums are float32 in
 // either case.
-func (g *gemm) usePairs() {
+func (g *gemm) useBF16Dot() {
 	a, inA := g.a.pairs()
 	b, inB := g.b.pairs()
-	if !inA || !inB || g.a.col != 1 || g.b.row != 1 || g.k%2 != 0 || !bf16Pairs() {
+	if !inA || !inB || g.a.col != 1 || g.b.row != 1 || g.k%2 != 0 || !bf16Dot() {
 		return
 	}
 	g.a, g.b = a, b
-	g.tiler, g.k, g.depth = &pairsTiler, g.k/2, pairsTiler.deepest
+	g.tiler, g.k, g.depth = &bf16DotTiler, g.k/2, bf16DotTiler.deepest
 }
 
-// bf16Pairs reports whether VDPBF16PS multiplies bfloat16 matrices.
-var bf16Pairs = func() bool { return active >= avx512 && pairsFast() }
+// bf16Dot reports whether VDPBF16PS multiplies bfloat16 matrices.
+var bf16Dot = func() bool { return active >= avx512 && bf16DotFast() }
 
-// pairsFast reports whether VDPBF16PS is there, right, and known to be fast, which the maker of the processor
+// bf16DotFast reports whether VDPBF16PS is there, right, and known to be fast, which the maker of the processor
 // decides: AMD's (Zen 4 and 5 were measured) do it in one operation of the multiplier, at twice the rate of float32;
 // Intel's (Emerald Rapids was measured) in microcode, at half of it, and have the matrix unit besides. Processors
 // that nobody measured widen to float32.
-var pairsFast = sync.OnceValue(func() bool {
-	return cpu.X86.HasAVX512BF16 && cpuid.CPU.IsVendor(cpuid.AMD) && pairsRight()
+var bf16DotFast = sync.OnceValue(func() bool {
+	return cpu.X86.HasAVX512BF16 && cpuid.CPU.IsVendor(cpuid.AMD) && bf16DotRight()
 })
 
-// pairsRight tries the kernels on small integers, whose sums are exact.
-func pairsRight() bool {
+// bf16DotRight tries the kernels on small integers, whose sums are exact.
+func bf16DotRight() bool {
 	const k = 5
-	t := &pairsTiler
+	t := &bf16DotTiler
 	var a [12 * k][2]uint16
 	var b [k * 32][2]uint16
 	var c [12 * 32]float32

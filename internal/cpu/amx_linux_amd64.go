@@ -4,9 +4,9 @@ package cpu
 
 import "syscall"
 
-// mayUseTiles asks Linux for permission to use the tile registers, which every process that wants their larger context needs, and reports
+// mayUseAMX asks Linux for permission to use the tile registers, which every process that wants their larger context needs, and reports
 // whether it was given: https://docs.kernel.org/arch/x86/xstate.html.
-func mayUseTiles() bool {
+func mayUseAMX() bool {
 	const (
 		requestPermission = 0x1023 // ARCH_REQ_XCOMP_PERM
 		tileData          = 18

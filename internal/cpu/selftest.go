@@ -8,10 +8,10 @@ import (
 )
 
 // A processor, or an emulator, that announces instructions which it computes wrongly would train nonsense without a sound. So each level
-// proves itself on small products when the program starts, in well under a millisecond, and gives
+// tests itself on small products when the program starts, in well under a millisecond, and gives
 // way to the next lower one if it fails.
 func init() {
-	for active > generic && !proves() {
+	for active > generic && !selfTest() {
 		if os.Getenv(levelVariable) != "" {
 			panic(fmt.Sprintf("cpu: %s=%v: this processor computes wrong products at that level", levelVariable, active))
 		}
@@ -19,10 +19,10 @@ func init() {
 	}
 }
 
-// proves reports whether the active level's products of odd sizes, in all forms, equal plain loops. All numbers are small integers, so
+// selfTest reports whether the active level's products of odd sizes, in all forms, equal plain loops. All numbers are small integers, so
 // that sums are exact in any order.
-func proves() bool {
-	if active == amx && !tilesRight() {
+func selfTest() bool {
+	if active == amx && !amxRight() {
 		return false
 	}
 	const most = 29 * 37
@@ -32,7 +32,7 @@ func proves() bool {
 	}
 	s := borrow()
 	defer s.giveBack()
-	for _, m := range [][3]int{{29, 37, 5}, {2, 35, 29}} { // packed and thin
+	for _, m := range [][3]int{{29, 37, 5}, {2, 35, 29}} { // packed and skinny
 		for form := range 4 {
 			p := product{A: a[:], B: b[:], C: c[:], M: m[0], N: m[1], K: m[2], lda: m[2], ldb: m[1], ldc: m[1], AT: form&1 != 0, BT: form&2 != 0}
 			if p.AT {

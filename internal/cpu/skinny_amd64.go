@@ -10,8 +10,8 @@ type (
 	updateFunc   func(n, k int, a *float32, aRow, aCol int, b *float32, bRow int, c *float32, cRow int)
 )
 
-// thinKernels are those for products with few rows, of one level: entry m−1 is for m rows.
-type thinKernels struct {
+// skinnyKernels are those for products with few rows, of one level: entry m−1 is for m rows.
+type skinnyKernels struct {
 	floats    int // in a register
 	dots      [3]dotsFunc
 	dotsHalf  [3]dotsHalfFunc
@@ -21,15 +21,15 @@ type thinKernels struct {
 	step      [3]int // rows of B that update takes at once
 }
 
-var thins = [...]*thinKernels{
+var skinnies = [...]*skinnyKernels{
 	avx2: {8, [3]dotsFunc{dots1x4AVX2, dots2x4AVX2, dots3x4AVX2}, [3]dotsHalfFunc{dots1x4BF16AVX2, dots2x4BF16AVX2, dots3x4BF16AVX2}, dots1x8AVX2, dots1x8BF16AVX2,
 		[3]updateFunc{update1x8AVX2, update2x4AVX2, update3x4AVX2}, [3]int{8, 4, 4}},
 	avx512: {16, [3]dotsFunc{dots1x4AVX512, dots2x4AVX512, dots3x4AVX512}, [3]dotsHalfFunc{dots1x4BF16AVX512, dots2x4BF16AVX512, dots3x4BF16AVX512}, dots1x8AVX512, dots1x8BF16AVX512,
 		[3]updateFunc{update1x8AVX512, update2x4AVX512, update3x4AVX512}, [3]int{8, 4, 4}},
 }
 
-// thinRows is the number of rows up to which packing B costs more than it saves. A small B is packed, and read again, in no time.
-func thinRows(b *operand, elements int) int {
+// skinnyRows is the number of rows up to which packing B costs more than it saves. A small B is packed, and read again, in no time.
+func skinnyRows(b *operand, elements int) int {
 	switch large := elements >= 1<<16; {
 	case b.row == 1:
 		return backend.DecodeRows // of which each is to be as if it were alone
@@ -41,23 +41,23 @@ func thinRows(b *operand, elements int) int {
 	return 4
 }
 
-// isThin reports whether the product is to be computed by the thin methods: without packing B.
-func (g *gemm) isThin() bool {
-	if active == generic || g.m > thinRows(&g.b, g.n*g.k) {
+// isSkinny reports whether the product is to be computed without packing B, as one of few rows.
+func (g *gemm) isSkinny() bool {
+	if active == generic || g.m > skinnyRows(&g.b, g.n*g.k) {
 		return false
 	}
 	if g.b.row == 1 {
 		return g.k >= g.dotStep()
 	}
-	return g.n >= thins[vectorLevel()].floats
+	return g.n >= skinnies[vectorLevel()].floats
 }
 
 // dotStep is the number of terms that dots adds at once: a register of B.
 func (g *gemm) dotStep() int {
 	if g.b.half != nil {
-		return 2 * thins[vectorLevel()].floats
+		return 2 * skinnies[vectorLevel()].floats
 	}
-	return thins[vectorLevel()].floats
+	return skinnies[vectorLevel()].floats
 }
 
 // rowsOfA is A as float32 rows of k elements, in scratch if it is not stored so. For a B of bfloat16 every register's worth of whole ones has the
@@ -67,7 +67,7 @@ func (g *gemm) rowsOfA(s *scratch) []float32 {
 		return g.a.full
 	}
 	a := s.take(g.m * g.k)
-	paired, floats := 0, thins[vectorLevel()].floats
+	paired, floats := 0, skinnies[vectorLevel()].floats
 	if g.b.half != nil {
 		paired = g.k / g.dotStep() * g.dotStep()
 	}
@@ -87,20 +87,20 @@ func (g *gemm) rowsOfA(s *scratch) []float32 {
 	return a
 }
 
-// thinPart computes columns [from, to) of C, given A as rowsOfA returns it.
-func (g *gemm) thinPart(a []float32, from, to int, s *scratch) {
+// skinnyPart computes columns [from, to) of C, given A as rowsOfA returns it.
+func (g *gemm) skinnyPart(a []float32, from, to int, s *scratch) {
 	mark := s.used
 	if g.b.row == 1 {
-		g.dots(thins[vectorLevel()], a, from, to, s)
+		g.dots(skinnies[vectorLevel()], a, from, to, s)
 	} else {
-		g.update(thins[vectorLevel()], a, from, to, s)
+		g.update(skinnies[vectorLevel()], a, from, to, s)
 	}
 	s.used = mark
 	g.finish(0, g.m, from, to)
 }
 
-// thin computes a thin product with tasks for several processors.
-func (g *gemm) thin(s *scratch) {
+// skinny computes a product of few rows with tasks for several processors.
+func (g *gemm) skinny(s *scratch) {
 	a := g.rowsOfA(s)
 	elements := max(1<<16, min(1<<18, g.n*g.k/16)) // of B in a task: the fewer tasks, the longer its streams
 	grain := max(8, elements/max(g.k, 1)&^7)
@@ -115,12 +115,12 @@ func (g *gemm) thin(s *scratch) {
 		if i < tasks-1 {
 			to = (i + 1) * grain
 		}
-		g.thinPart(a, i*grain, to, s)
+		g.skinnyPart(a, i*grain, to, s)
 	})
 }
 
 // dots computes columns [from, to) of C = A·Bᵀ.
-func (g *gemm) dots(t *thinKernels, a []float32, from, to int, s *scratch) {
+func (g *gemm) dots(t *skinnyKernels, a []float32, from, to int, s *scratch) {
 	c, cRow, n := g.c[from:], g.cRow, to-from
 	if g.accumulate {
 		c, cRow = s.take(g.m*n), n
@@ -170,7 +170,7 @@ func (g *gemm) dots(t *thinKernels, a []float32, from, to int, s *scratch) {
 }
 
 // call multiplies m vectors with n rows from element at of b on, and with as many in each of the other parts, bFar elements apart.
-func (t *thinKernels) call(m, parts, n, k int, a *float32, aRow int, b *operand, at, bFar int, c *float32, cRow, cFar int) {
+func (t *skinnyKernels) call(m, parts, n, k int, a *float32, aRow int, b *operand, at, bFar int, c *float32, cRow, cFar int) {
 	switch {
 	case b.half == nil && parts == 8:
 		t.dots8(n, k, a, aRow, &b.full[at], b.col, bFar, c, cRow, cFar)
@@ -184,7 +184,7 @@ func (t *thinKernels) call(m, parts, n, k int, a *float32, aRow int, b *operand,
 }
 
 // update computes columns [from, to) of C = A·B, a register or more, adding one row of B after another.
-func (g *gemm) update(t *thinKernels, a []float32, from, to int, s *scratch) {
+func (g *gemm) update(t *skinnyKernels, a []float32, from, to int, s *scratch) {
 	n := to - from
 	whole := n / t.floats * t.floats
 	// The columns of an incomplete register are computed beside C, in one that begins earlier.

@@ -4,9 +4,9 @@ package cpu
 
 func (g *gemm) chooseUnit() {}
 
-func tilesRight() bool { return false }
+func amxRight() bool { return false }
 
-func bf16Pairs() bool { return false }
+func bf16Dot() bool { return false }
 
 func splitRows(int, []float32, int, []float32, int, int) { panic("cpu: no matrix unit") }
 

@@ -12,15 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPairs checks products of pairs of bfloat16, with tiles in plain Go in place of VDPBF16PS where the processor has none.
-func TestPairs(t *testing.T) {
-	tiles, pay := pairsTiler.tile, bf16Pairs
-	defer func() { pairsTiler.tile, bf16Pairs = tiles, pay }()
+// TestBF16Dot checks products of pairs of bfloat16, with tiles in plain Go in place of VDPBF16PS where the processor has none.
+func TestBF16Dot(t *testing.T) {
+	tiles, pay := bf16DotTiler.tile, bf16Dot
+	defer func() { bf16DotTiler.tile, bf16Dot = tiles, pay }()
 	defer useLevel(vectorLevel())() // a matrix unit would come before
 	used := 0
-	bf16Pairs = func() bool { used++; return true }
+	bf16Dot = func() bool { used++; return true }
 	if !cpu.X86.HasAVX512BF16 || supported() < avx512 {
-		pairsTiler.tile = plainPairs()
+		bf16DotTiler.tile = plainBF16Dot()
 	}
 	d := New()
 	r := rand.New(rand.NewPCG(7, 8))
@@ -43,9 +43,9 @@ func TestPairs(t *testing.T) {
 	}
 }
 
-// plainPairs are the kernels of pairs in plain Go.
-func plainPairs() (list []tileFunc) {
-	for m := 1; m <= pairsTiler.rows; m++ {
+// plainBF16Dot are the kernels of pairs in plain Go.
+func plainBF16Dot() (list []tileFunc) {
+	for m := 1; m <= bf16DotTiler.rows; m++ {
 		list = append(list, func(tiles, k int, a *float32, aTile, aRow, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow, cols int) {
 			half := func(p *float32, i int) float32 {
 				x := operand{half: (*[2]uint16)(pointer(p, i/2))[:]}
@@ -73,5 +73,5 @@ func TestPairsRight(t *testing.T) {
 	if !cpu.X86.HasAVX512BF16 || supported() < avx512 {
 		t.Skip("this processor has no AVX512_BF16")
 	}
-	require.True(t, pairsRight())
+	require.True(t, bf16DotRight())
 }

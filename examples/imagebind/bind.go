@@ -65,7 +65,7 @@ func (b *binder) look(ctx context.Context, p preset, out io.Writer) error {
 		r := b.world.Rand("look", n)
 		var scenes []shapes.Scene
 		var right, wrong []string
-		one := n%2 == 0 // all have a color in common, so that it is places that tell their captions apart
+		one := n%2 == 0 // all have a colour in common, so that places tell their captions apart
 		color := shapes.Color(r.IntN(6))
 		for len(scenes) < p.batch {
 			s := b.scene(shapes.Train, r.IntN(1<<20), 1+min(2*n/p.look, 1))

@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/vit/imagebind"
@@ -24,6 +26,29 @@ func TestSmoke(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, m.Has(), 4)
 	require.ErrorContains(t, run(t.Context(), []string{"-preset", "x"}, &out), "there are default and smoke")
+}
+
+// Every caption of two objects ends, with the largest id, before the context does.
+func TestTexts(t *testing.T) {
+	w, err := shapes.New(shapes.Default(1))
+	require.NoError(t, err)
+	b, err := newBinder(w, 1)
+	require.NoError(t, err)
+	var captions []string
+	for i := range 300 {
+		s := b.scene(shapes.Train, i, 2)
+		right, wrong := s.Contrast(w.Rand("test", i))
+		captions = append(captions, s.Caption(), right, wrong)
+	}
+	ids := b.texts(captions)
+	n, T := ids.Dims2()
+	most := int32(b.words.Size() - 1)
+	for i := range n {
+		row := ids.IntData()[i*T : (i+1)*T]
+		end := slices.Index(row, most)
+		require.Positive(t, end, captions[i])
+		require.Equal(t, make([]int32, T-end-1), row[end+1:], captions[i])
+	}
 }
 
 // The gate names what falls short on either side, and what was not measured.

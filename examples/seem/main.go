@@ -233,7 +233,7 @@ func (s *student) Loss(b batch) *tensor.Tensor {
 	d := s.Model.Decoder
 	v := s.Model.View(s.Model.Normalize(b.pixels))
 	c := seem.NewCriterion(seem.Uniform(rand.New(rand.NewPCG(s.seed, b.draw))))
-	c.Points, c.None = 200, 0.4 // the authors' 0.1 is for a hundred queries
+	c.Points = 200
 	in := b.pixels.Arena()
 	classes := d.Language.Classes(s.classes.In(in))
 	words := d.Language.Words(b.ids)

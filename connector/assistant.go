@@ -31,6 +31,10 @@ type Assistant struct {
 	Marks     bool // <im_start> and <im_end> stand around the pictures in the text (LLaVA's mm_use_im_start_end)
 
 	Leading bool // images stand before all text, its first token too, as in BLIP-2
+	Most    int  // images of a conversation; 0: any number
+
+	// Around is the token before and after each image, of which neighbours share one, as in IDEFICS; 0: none.
+	Around int32
 
 	// Instruction reads the last question for an [Instructed] connector; nil: it reads none.
 	Instruction *tokenizer.Tokenizer
@@ -158,9 +162,7 @@ func (a *Assistant) Prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, 
 		return Sample{}, err
 	}
 	x, err := a.sample(ids, pictures)
-	if err == nil && a.Instruction != nil {
-		x.Instruction = a.Instruction.Wrap(a.Instruction.Encode(withoutImages(turns[len(turns)-1].Value)))
-	}
+	x.Instruction = a.InstructionIDs(turns[len(turns)-1].Value)
 	return x, err
 }
 
@@ -210,6 +212,9 @@ func (a *Assistant) PromptIDs(turns []chat.Turn, images bool) ([]int32, error) {
 		return nil, fmt.Errorf("reply: the last turn must be the human's")
 	}
 	turns = append(append([]chat.Turn(nil), turns...), chat.Turn{From: chat.GPT, Open: true})
+	if err := a.countImages(turns, images); err != nil {
+		return nil, err
+	}
 	if a.Marks && images {
 		for i := range turns {
 			turns[i].Value = strings.ReplaceAll(turns[i].Value, chat.ImageToken, chat.ImageStart+chat.ImageToken+chat.ImageEnd)
@@ -228,9 +233,53 @@ func (a *Assistant) PromptIDs(turns []chat.Turn, images bool) ([]int32, error) {
 		return nil, fmt.Errorf("reply: %w", err)
 	}
 	if a.Leading {
-		return append(leading, a.Template.Encode(a.Tokenizer, spans, chat.Options{}).IDs...), nil
+		text := a.Template.Encode(a.Tokenizer, spans, chat.Options{}).IDs
+		if a.Model.config.Prefix { // the text goes on: what a tokenizer puts behind a whole one is not its end
+			around := a.Tokenizer.Wrap([]int32{chat.ImageIndex})
+			text = text[:len(text)-(len(around)-1-slices.Index(around, chat.ImageIndex))]
+		}
+		return append(leading, text...), nil
 	}
-	return a.Template.Encode(a.Tokenizer, spans, chat.Options{Pictures: images}).IDs, nil
+	return a.surround(a.Template.Encode(a.Tokenizer, spans, chat.Options{Pictures: images}).IDs), nil
+}
+
+// countImages returns an error if turns have more images than the model takes.
+func (a *Assistant) countImages(turns []chat.Turn, images bool) error {
+	n := 0
+	for i := range turns {
+		n += strings.Count(turns[i].Value, chat.ImageToken)
+	}
+	if images && a.Most > 0 && n > a.Most {
+		return fmt.Errorf("reply: %d images in a conversation: this model takes %d", n, a.Most)
+	}
+	return nil
+}
+
+// surround puts Around before and after each image.
+func (a *Assistant) surround(ids []int32) []int32 {
+	if a.Around == 0 {
+		return ids
+	}
+	var out []int32
+	for _, id := range ids {
+		switch {
+		case id != chat.ImageIndex:
+			out = append(out, id)
+		case len(out) > 0 && out[len(out)-1] == a.Around:
+			out = append(out, id, a.Around)
+		default:
+			out = append(out, a.Around, id, a.Around)
+		}
+	}
+	return out
+}
+
+// InstructionIDs is a question as an [Instructed] connector reads it, nil if the model's reads none.
+func (a *Assistant) InstructionIDs(question string) []int32 {
+	if a.Instruction == nil {
+		return nil
+	}
+	return a.Instruction.Wrap(a.Instruction.Encode(withoutImages(question)))
 }
 
 // speech passes text on while it comes, without stop strings, what follows them, and white space at both ends.

@@ -70,7 +70,7 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 
 // sighted opens a vision-language model.
 func (v chatCommand) sighted(c console) (*connector.Assistant, error) {
-	a, _, err := v.Source.open()
+	a, err := v.Source.openAny()
 	if err == nil {
 		err = lora.Merge(a.Model)
 	}

@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 
 	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/connector/blip2"
+	"github.com/gollava/gollava/connector/flamingo"
+	"github.com/gollava/gollava/connector/git"
 	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/tensor"
@@ -13,7 +16,7 @@ import (
 
 // source says where a vision-language model is: arguments of every command that runs one.
 type source struct {
-	Dir   string `arg:"" help:"Folder of a vision-language model, in any of LLaVA's layouts or in GGUF, or the GGUF file of its language model; or folder of a projector or an adapter on top of --base."`
+	Dir   string `arg:"" help:"Folder of a vision-language model, in any of LLaVA's layouts or in GGUF, or the GGUF file of its language model, or of a BLIP-2, InstructBLIP, IDEFICS, OpenFlamingo or GIT; or folder of a projector or an adapter on top of --base."`
 	Base  string `help:"Folder of the plain language model, where DIR holds only what was trained: a projector, or an adapter."`
 	Tower string `aliases:"mmproj" help:"Folder of the vision tower, where DIR does not hold it; of a model in GGUF: the file of its vision part (mmproj)."`
 	DType string `name:"dtype" enum:"float32,bfloat16,stored" default:"${dtype}" help:"What weights are kept as: ${enum}, in which float16 counts as float32. Weights in blocks of small integers stay in them, unless it is float32."`
@@ -32,6 +35,46 @@ func (s source) dtype() func(name string, stored tensor.DType) tensor.DType {
 		}
 		return tensor.BFloat16
 	}
+}
+
+// systems are the vision-language models beside LLaVA's, each by what its folder says of itself.
+var systems = []struct {
+	describes func(dir string) bool
+	open      func(s source) (*connector.Assistant, error)
+}{
+	{blip2.Describes, func(s source) (*connector.Assistant, error) {
+		return blip2.Open(s.Dir, blip2.LoadOptions{DType: s.dtype()})
+	}},
+	{flamingo.Describes, func(s source) (*connector.Assistant, error) {
+		return flamingo.Open(s.Dir, flamingo.LoadOptions{DType: s.dtype(), Language: s.Base, Tower: s.Tower})
+	}},
+	{git.Describes, func(s source) (*connector.Assistant, error) {
+		return git.Open(s.Dir, git.LoadOptions{DType: s.dtype()})
+	}},
+}
+
+// openAny loads the model if it is one of systems, else as open does.
+func (s source) openAny() (*connector.Assistant, error) {
+	for _, x := range systems {
+		if !s.adapted() && x.describes(s.Dir) {
+			return x.open(s)
+		}
+	}
+	a, _, err := s.open()
+	return a, err
+}
+
+// sees reports whether DIR is, or says that it is, a vision-language model or a part of one.
+func (s source) sees() bool {
+	if s.adapted() || s.Base != "" || s.Tower != "" || llava.Describes(s.Dir) {
+		return true
+	}
+	for _, x := range systems {
+		if x.describes(s.Dir) {
+			return true
+		}
+	}
+	return false
 }
 
 // adapted reports whether DIR holds an adapter.
@@ -79,7 +122,7 @@ func (s source) there() error {
 	return nil
 }
 
-// open loads the model. An adapter in DIR, on top of the whole model or the language model in Base, is put around it and returned too.
+// open loads the model, a LLaVA. An adapter in DIR, on top of the whole model or the language model in Base, is put around it and returned too.
 func (s source) open() (*connector.Assistant, *lora.Adapter, error) {
 	if err := s.there(); err != nil {
 		return nil, nil, err

@@ -69,19 +69,14 @@ func (v serveCommand) open(dir string, c console) (opened, error) {
 		return opened{model: m, template: "none: embeddings only"}, err
 	}
 	from := source{Dir: dir, Base: v.Base, Tower: v.Tower, DType: v.DType, rounding: !v.Exact}
-	if v.sees(from) {
+	if from.sees() {
 		return v.openVision(from, c)
 	}
 	return v.openLanguage(from, c)
 }
 
-// sees reports whether a source is a vision-language model.
-func (v serveCommand) sees(from source) bool {
-	return from.adapted() || v.Base != "" || v.Tower != "" || llava.Describes(from.Dir)
-}
-
 func (v serveCommand) openVision(from source, c console) (opened, error) {
-	a, _, err := from.open()
+	a, err := from.openAny()
 	if err == nil {
 		err = lora.Merge(a.Model)
 	}
@@ -90,6 +85,9 @@ func (v serveCommand) openVision(from source, c console) (opened, error) {
 	}
 	c.ignored(a.Ignored)
 	bounds := v.bounds(a.Model.Language.Config())
+	if !llava.Describes(from.Dir) && !from.adapted() && from.Base == "" { // adapters of other systems are not known
+		return opened{model: serve.Assistant(a, bounds), template: a.Template.Name}, nil
+	}
 	adapt := func(dir string) (serve.Model, error) {
 		under := *a
 		under.Model = nn.Share(a.Model)

@@ -38,10 +38,9 @@ func (s session) system(text string) error {
 
 // language opens a plain language model to talk with; it is nil where the source is a vision-language model.
 func (v chatCommand) language(c console) (*connector.Assistant, error) {
-	server := serveCommand{Base: v.Source.Base, Tower: v.Source.Tower, DType: v.Source.DType}
 	_, none := os.Stat(filepath.Join(v.Source.Dir, "config.json"))
 	file := strings.HasSuffix(strings.ToLower(v.Source.Dir), ".gguf")
-	if server.sees(v.Source) || none != nil && !file {
+	if v.Source.sees() || none != nil && !file {
 		return nil, nil
 	}
 	o := connector.TextOptions{Template: v.Template, LoadOptions: nn.LoadOptions{Alias: true, Rounding: true}}

@@ -24,7 +24,7 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 		return nil, err
 	}
 	c := ConfigOf(m)
-	a := &connector.Assistant{Model: m, Leading: true, Template: Raw(), Options: c.generation.Options,
+	a := &connector.Assistant{Model: m, Leading: true, Most: 1, Template: Raw(), Options: c.generation.Options,
 		Ignored: c.generation.Ignored}
 	if a.Tokenizer, err = tokenizer.Load(dir); err != nil {
 		return nil, err

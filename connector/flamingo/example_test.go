@@ -107,4 +107,8 @@ func TestIDs(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []int32{bos, fake, chat.ImageIndex, fake, chat.ImageIndex, fake, x},
 		flamingo.IDs(a, "<image><image>x"))
+	a.Around = fake // as Open sets it
+	ids, err := a.PromptIDs([]chat.Turn{{From: chat.Human, Value: "<image><image>x"}}, true)
+	require.NoError(t, err)
+	require.Equal(t, []int32{bos, fake, chat.ImageIndex, fake, chat.ImageIndex, fake, x}, ids[:7])
 }

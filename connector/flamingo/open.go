@@ -21,11 +21,24 @@ import (
 const (
 	around     = "<fake_token_around_image>"
 	endOfChunk = "<|endofchunk|>"
+
+	endOfUtterance = "<end_of_utterance>" // of a turn, where a model was tuned on instructions
 )
 
+// Describes reports whether dir/config.json is that of an IDEFICS or of an OpenFlamingo, whatever else may be wrong with
+// it.
+func Describes(dir string) bool {
+	var head struct {
+		ModelType string `json:"model_type"`
+		Every     *int   `json:"cross_attn_every_n_layers"`
+	}
+	err := jsonfile.Read(filepath.Join(dir, "config.json"), &head)
+	return err == nil && (head.ModelType == "idefics" || head.Every != nil)
+}
+
 // Open loads the model in dir together with its tokenizer and image processor. OpenFlamingo's tokenizer may be in the
-// decoder's folder, and gets its marks. The template is plain: the models that were tuned on instructions write "User:"
-// and "Assistant:" as text, see [Complete].
+// decoder's folder, and gets its marks. A text goes on as it stands, but for an IDEFICS that was tuned on instructions,
+// whose tokenizer has <end_of_utterance>: there turns are "User:" and "Assistant:".
 func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	c, err := readConfig(dir, o)
 	if err != nil {
@@ -62,6 +75,13 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	}
 	a := &connector.Assistant{Model: m, Tokenizer: t, Template: chat.PlainCaption(), Options: g.Options,
 		Ignored: g.Ignored}
+	if c.Variant == IDEFICS {
+		a.Around, _ = t.ID(around)
+		if _, ok := t.ID(endOfUtterance); ok {
+			a.Template = chat.Template{Name: "idefics", Style: chat.MPT, Roles: [2]string{"User:", "\nAssistant:"},
+				Sep: endOfUtterance, Several: true, Stop: []string{endOfUtterance, "\nUser:"}}
+		}
+	}
 	a.Processor, err = c.processor(dir)
 	return a, err
 }

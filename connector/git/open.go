@@ -5,16 +5,26 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/internal/jsonfile"
 	"github.com/gollava/gollava/llm"
 )
 
-// Open loads the model in dir together with its tokenizer and image processor. GIT has no conversations: it is asked by
-// [Caption].
+// Describes reports whether dir/config.json calls itself that of a GIT, whatever else may be wrong with it.
+func Describes(dir string) bool {
+	var head struct {
+		ModelType string `json:"model_type"`
+	}
+	return jsonfile.Read(filepath.Join(dir, "config.json"), &head) == nil && head.ModelType == "git"
+}
+
+// Open loads the model in dir together with its tokenizer and image processor. GIT has no conversations: an empty
+// question asks for a caption, another is answered. [Caption] takes the frames of a video as well.
 func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	m, err := Load(dir, o)
 	if err != nil {
@@ -24,7 +34,8 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &connector.Assistant{Model: m, Options: g.Options, Ignored: g.Ignored}
+	a := &connector.Assistant{Model: m, Leading: true, Most: 1, Template: chat.Template{Name: "git", Style: chat.MPT},
+		Options: g.Options, Ignored: g.Ignored}
 	if a.Tokenizer, err = tokenizer.Load(dir); err != nil {
 		return nil, err
 	}

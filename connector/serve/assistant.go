@@ -34,10 +34,11 @@ func (m *vision) Images() bool { return true }
 
 // picture is a prompt with images.
 type picture struct {
-	ids    []int32 // chat.ImageIndex for each image
-	images []*imaging.RGB
-	tokens int
-	stop   []string
+	ids         []int32 // chat.ImageIndex for each image
+	images      []*imaging.RGB
+	instruction []int32 // for the connector, if it reads one
+	tokens      int
+	stop        []string
 }
 
 func (p picture) Tokens() int { return p.tokens }
@@ -57,7 +58,8 @@ func (m *vision) Prepare(ctx context.Context, c Conversation) (Prompt, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := picture{ids: ids, images: images, tokens: len(ids), stop: m.stops(t)}
+	p := picture{ids: ids, images: images, tokens: len(ids), stop: m.stops(t),
+		instruction: a.InstructionIDs(turns[len(turns)-1].Value)}
 	for _, x := range images {
 		p.tokens += a.Model.Connector.Layout(imaging.Size{W: x.W, H: x.H}).Tokens - 1
 	}
@@ -73,7 +75,7 @@ func (m *vision) Generate(ctx context.Context, p Prompt, s Sampling, each func(T
 	if !ok {
 		return m.language.Generate(ctx, p, s, each)
 	}
-	prompt, err := m.images.Prompts(ctx, x.ids, x.images)
+	prompt, err := m.images.Prompts(ctx, x.ids, x.images, x.instruction)
 	if err != nil {
 		return Finish{}, err
 	}

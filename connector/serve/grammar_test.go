@@ -44,7 +44,7 @@ func TestSchemas(t *testing.T) {
 		{`{"type": "number", "minimum": 0, "exclusiveMaximum": 10}`, []string{`0`, `9`, `8.99`, `0.5`}, []string{`-1`, `10`, `-0.5`, `1e3`}},
 		{`{"type": "number", "minimum": -2, "maximum": 1}`, []string{`-2`, `-1.9`, `-0.5`, `0.99`, `1`}, []string{`-2.5`, `1.01`, `2`}},
 	} {
-		g, p := schemaGrammar("schema", json.RawMessage(c.schema))
+		g, p := schemaGrammar("schema", json.RawMessage(c.schema), new(budget))
 		require.Nil(t, p, "%s", c.schema)
 		for _, s := range c.yes {
 			require.True(t, json.Valid([]byte(s)))
@@ -68,7 +68,7 @@ func TestSchemaFaults(t *testing.T) {
 		`[]`:           `schema: #: a schema must be an object`,
 		`{"a`:          `schema: not JSON: unexpected EOF`,
 	} {
-		_, p := schemaGrammar("schema", json.RawMessage(schema))
+		_, p := schemaGrammar("schema", json.RawMessage(schema), new(budget))
 		if schema == `{"type": "object", "required": ["a"]}` && p == nil {
 			continue // without properties any key is allowed, a too
 		}
@@ -85,7 +85,7 @@ func TestIntegerBounds(t *testing.T) {
 		high := low + r.Int64N(1300)
 		g, p := schemaGrammar(
 			"schema",
-			json.RawMessage(fmt.Sprintf(`{"type": "integer", "minimum": %d, "maximum": %d}`, low, high)),
+			json.RawMessage(fmt.Sprintf(`{"type": "integer", "minimum": %d, "maximum": %d}`, low, high)), new(budget),
 		)
 		require.Nil(t, p)
 		for n := low - 120; n <= high+120; n++ {
@@ -118,7 +118,7 @@ func FuzzSchema(f *testing.F) {
 	f.Add(`{"$ref": "#"}`, `{}`)
 	f.Add(`{"anyOf": [{"$ref": "#"}, {"type": "array", "items": {"$ref": "#"}}]}`, `[[]]`)
 	f.Fuzz(func(t *testing.T, schema, text string) {
-		g, p := schemaGrammar("schema", json.RawMessage(schema))
+		g, p := schemaGrammar("schema", json.RawMessage(schema), new(budget))
 		if p != nil {
 			return
 		}
@@ -134,9 +134,28 @@ func TestSchemaLengths(t *testing.T) {
 		one := strings.Repeat(`{"type": "string", "maxLength": 1000}, `, n)
 		return []byte(`{"anyOf": [` + one + `{"type": "null"}]}`)
 	}
-	_, p := schemaGrammar("format", schema(60))
+	_, p := schemaGrammar("format", schema(60), new(budget))
 	require.Nil(t, p)
-	_, p = schemaGrammar("format", schema(70))
+	_, p = schemaGrammar("format", schema(70), new(budget))
 	require.NotNil(t, p)
 	require.Contains(t, p.message, "add up to more than 65536")
+}
+
+// What the schemas of all tools together ask for is bounded, as that of one is.
+func TestToolsShareABudget(t *testing.T) {
+	tools := func(n int) (list []tool) {
+		for i := range n {
+			list = append(list, tool{Type: "function", Function: &function{Name: fmt.Sprint("f", i), Parameters: json.RawMessage(
+				`{"type": "object", "properties": {"s": {"type": "string", "maxLength": 1000}}}`)}})
+		}
+		return list
+	}
+	choice := &toolChoice{mode: "required"}
+	_, p := offer(tools(65), choice, nil)
+	require.Nil(t, p)
+	_, p = offer(tools(66), choice, nil)
+	require.NotNil(t, p)
+	require.Equal(t, "tools[65].function.parameters", p.param)
+	_, p = offer(tools(66), nil, nil)
+	require.Nil(t, p, "they are text for the model")
 }

@@ -130,7 +130,7 @@ func (q *ollamaRequest) constraint() (*grammar, *problem) {
 	case text == `"json"`:
 		return (&responseFormat{Type: "json_object"}).constraint()
 	case strings.HasPrefix(text, "{"):
-		return schemaGrammar("format", q.Format)
+		return schemaGrammar("format", q.Format, new(budget))
 	}
 	return nil, invalid("format", "must be json or a schema")
 }

@@ -32,17 +32,29 @@ func (f *responseFormat) constraint() (*grammar, *problem) {
 		if f.JSONSchema == nil {
 			return nil, invalid("response_format.json_schema", "is missing")
 		}
-		return schemaGrammar("response_format.json_schema.schema", f.JSONSchema.Schema)
+		return schemaGrammar("response_format.json_schema.schema", f.JSONSchema.Schema, new(budget))
 	}
 	return nil, invalid("response_format.type", "%.50q is not text, json_object or json_schema", f.Type)
 }
 
-// schemaGrammar compiles a JSON schema.
-func schemaGrammar(field string, schema json.RawMessage) (*grammar, *problem) {
+// budget is what the schemas of a request have used of what they may.
+type budget struct {
+	nodes   int
+	counted int // sum of all minLength, maxLength, minItems and maxItems
+}
+
+// Of a budget there are so many: each node, and each unit of what is counted, becomes memory of a grammar.
+const (
+	maxNodes   = 4096
+	maxCounted = 1 << 16
+)
+
+// schemaGrammar compiles a JSON schema within what is left of a budget.
+func schemaGrammar(field string, schema json.RawMessage, used *budget) (*grammar, *problem) {
 	if len(bytes.TrimSpace(schema)) == 0 {
 		return newGrammar(jsonObject), nil
 	}
-	c := compiler{field: field, refs: map[string]*node{}}
+	c := compiler{field: field, refs: map[string]*node{}, used: used}
 	d := json.NewDecoder(bytes.NewReader(schema))
 	d.UseNumber()
 	var err error
@@ -65,13 +77,8 @@ type compiler struct {
 	field string
 	root  any
 	refs  map[string]*node
-	nodes int
-
-	counted int // sum of all minLength, maxLength, minItems and maxItems
+	used  *budget
 }
-
-// maxCounted bounds that sum: each unit becomes nodes of the grammar.
-const maxCounted = 1 << 16
 
 func (c *compiler) fault(path, format string, args ...any) *problem {
 	return invalid(c.field, "%s: %s", "#"+path, fmt.Sprintf(format, args...))
@@ -106,7 +113,7 @@ var (
 )
 
 func (c *compiler) schema(path string, v any, depth int) (*node, *problem) {
-	if c.nodes++; depth > 64 || c.nodes > 4096 {
+	if c.used.nodes++; depth > 64 || c.used.nodes > maxNodes {
 		return nil, c.fault(path, "the schema is too large or too deep")
 	}
 	o, ok := v.(*ordered)
@@ -222,7 +229,7 @@ func (c *compiler) count(path string, m map[string]any, key string, none int) (i
 	if err != nil || n < 0 || n > 1000 {
 		return 0, c.fault(path+"/"+key, "must be a whole number from 0 to 1000")
 	}
-	if c.counted += int(n); c.counted > maxCounted {
+	if c.used.counted += int(n); c.used.counted > maxCounted {
 		return 0, c.fault(path+"/"+key, "the lengths of the schema add up to more than %d", maxCounted)
 	}
 	return int(n), nil

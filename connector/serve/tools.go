@@ -78,6 +78,7 @@ func offer(tools []tool, choice *toolChoice, parallel *bool) (*calls, *problem) 
 		return c, invalid("tools", "%d of at most %d", len(tools), mostTools)
 	}
 	var demanded []*node
+	used := new(budget) // of all tools together
 	seen := map[string]bool{}
 	for i, t := range tools {
 		field := at("tools", i)
@@ -94,7 +95,7 @@ func offer(tools []tool, choice *toolChoice, parallel *bool) (*calls, *problem) 
 			choice.name != "" && choice.name != f.Name {
 			continue
 		}
-		g, p := schemaGrammar(field+".function.parameters", f.Parameters)
+		g, p := schemaGrammar(field+".function.parameters", f.Parameters, used)
 		if p != nil {
 			return c, p
 		}

@@ -145,8 +145,8 @@ func TestSchemaLengths(t *testing.T) {
 func TestToolsShareABudget(t *testing.T) {
 	tools := func(n int) (list []tool) {
 		for i := range n {
-			list = append(list, tool{Type: "function", Function: &function{Name: fmt.Sprint("f", i), Parameters: json.RawMessage(
-				`{"type": "object", "properties": {"s": {"type": "string", "maxLength": 1000}}}`)}})
+			schema := json.RawMessage(`{"type": "object", "properties": {"s": {"type": "string", "maxLength": 1000}}}`)
+			list = append(list, tool{Type: "function", Function: &function{Name: fmt.Sprint("f", i), Parameters: schema}})
 		}
 		return list
 	}

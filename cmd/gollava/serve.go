@@ -26,7 +26,7 @@ import (
 )
 
 type serveCommand struct {
-	Models   []string `arg:"" help:"Models, as FOLDER or NAME=FOLDER: vision-language models in any layout that chat opens, plain language models, GGUF files of those, and CLIP models, for embeddings. The name is what clients ask for; default: that of the folder or file."`
+	Models   []string `arg:"" help:"Models, as FOLDER or NAME=FOLDER: vision-language models in any layout that chat opens, plain language models, GGUF files of those, CLIP and ImageBind models, for embeddings, and Stable Diffusion with or without GLIGEN, which draw. The name is what clients ask for; default: that of the folder or file."`
 	Base     string   `help:"Folder of the language model, or of the whole model, that projectors and adapters belong to."`
 	Tower    string   `aliases:"mmproj" help:"Folder of the vision tower, where a model's folder does not hold it; of a model in GGUF: the file of its vision part (mmproj)."`
 	Template string   `help:"Conversation template of plain language models, where theirs is not known."`
@@ -62,11 +62,14 @@ type opened struct {
 	adapt    func(dir string) (serve.Model, error) // the model under the adapter in dir; nil: it takes none
 }
 
-// open loads a vision-language model, a plain language model in a folder or a GGUF file, or a CLIP.
+// open loads a vision-language model, a plain language model in a folder or a GGUF file, or one that gives no answers.
 func (v serveCommand) open(dir string, c console) (opened, error) {
 	if config, err := vit.ReadCLIPConfig(dir); err == nil && config.ModelType == "clip" {
 		m, err := v.openCLIP(dir, config)
 		return opened{model: m, template: "none: embeddings only"}, err
+	}
+	if m, ok, err := v.openSilent(dir); ok {
+		return m, err
 	}
 	from := source{Dir: dir, Base: v.Base, Tower: v.Tower, DType: v.DType, rounding: !v.Exact}
 	if from.sees() {

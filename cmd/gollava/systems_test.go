@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,7 +20,10 @@ import (
 
 	"github.com/gollava/gollava/connector/git"
 	"github.com/gollava/gollava/connector/serve"
+	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/vit"
+	"github.com/gollava/gollava/vit/imagebind"
 )
 
 // bertWords makes a BERT tokenizer of n words.
@@ -33,6 +37,94 @@ func bertWords(t *testing.T, dir string, n int) {
 		"tokenizer_config.json": `{"tokenizer_class": "BertTokenizer", "do_lower_case": true}`} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
+}
+
+// asked posts a request to a served model and reads the answer.
+func asked(t *testing.T, url string, body map[string]any) (status int, answer map[string]any) {
+	raw, err := json.Marshal(body)
+	require.NoError(t, err)
+	a, err := http.Post(url, "application/json", bytes.NewReader(raw))
+	require.NoError(t, err)
+	defer a.Body.Close()
+	require.NoError(t, json.NewDecoder(a.Body).Decode(&answer))
+	return a.StatusCode, answer
+}
+
+// A text-to-image model draws, and the same again with the same seed; an ImageBind embeds texts, images and
+// sounds.
+func TestServesModelsThatGiveNoAnswers(t *testing.T) {
+	bind := t.TempDir()
+	tok, err := tokenizer.Train(slices.Values([]string{"a red circle"}), tokenizer.TrainConfig{Size: 270,
+		Specials: []string{"<s>", "</s>"}, BOS: "<s>", EOS: "</s>"})
+	require.NoError(t, err)
+	require.NoError(t, tok.Save(bind))
+	c := imagebind.Huge()
+	c.EmbedDim, c.Modalities = 6, []imagebind.Modality{imagebind.Vision, imagebind.Text, imagebind.Audio}
+	c.VisionDim, c.VisionBlocks, c.VisionHeads, c.VisionPatch = 8, 1, 2, [2]int{8, 4}
+	c.TextDim, c.TextBlocks, c.TextHeads, c.VocabSize, c.ContextLength = 8, 1, 2, 300, 9
+	c.AudioDim, c.AudioBlocks, c.AudioHeads, c.AudioShape, c.AudioKernel = 8, 1, 2, [2]int{8, 204}, [2]int{8, 8}
+	m, err := imagebind.New(rand.New(rand.NewPCG(1, 2)), c)
+	require.NoError(t, err)
+	require.NoError(t, imagebind.Save(bind, m, nn.SaveOptions{}))
+
+	s := serve.New(serve.Config{})
+	for name, dir := range map[string]string{"bind": bind, "art": painter(t)} {
+		x, err := serveCommand{DType: "float32"}.open(dir, console{})
+		require.NoError(t, err)
+		s.Add(name, x.model)
+	}
+	server := httptest.NewServer(s)
+	defer server.Close()
+
+	var picture bytes.Buffer
+	require.NoError(t, png.Encode(&picture, image.NewGray(image.Rect(0, 0, 20, 9))))
+	wav := append([]byte("RIFF\x00\x00\x00\x00WAVEfmt \x10\x00\x00\x00\x01\x00\x01\x00\x40\x1f\x00\x00\x40\x1f\x00\x00"+
+		"\x01\x00\x08\x00data\x40\x1f\x00\x00"), bytes.Repeat([]byte{100, 140, 128}, 2667)[:8000]...)
+	encoded := base64.StdEncoding.EncodeToString
+	status, a := asked(t, server.URL+"/v1/embeddings", map[string]any{"model": "bind", "input": []any{"a circle",
+		map[string]any{"image": "data:image/png;base64," + encoded(picture.Bytes())},
+		map[string]any{"audio": "data:audio/wav;base64," + encoded(wav)},
+		map[string]any{"type": "input_audio", "input_audio": map[string]any{"data": encoded(wav), "format": "wav"}},
+	}})
+	require.Equal(t, http.StatusOK, status, a)
+	var vectors [][]any
+	for _, x := range a["data"].([]any) {
+		vectors = append(vectors, x.(map[string]any)["embedding"].([]any))
+		require.Len(t, vectors[len(vectors)-1], 6)
+	}
+	require.Len(t, vectors, 4)
+	require.Equal(t, vectors[2], vectors[3])
+	require.NotEqual(t, vectors[0], vectors[1])
+	part := func(kind string, value any) []any { return []any{map[string]any{"type": kind, kind: value}} }
+	for says, input := range map[string]any{
+		"no token ids":   []int{1, 2},
+		"is no WAV file": part("audio", "data:audio/wav;base64,AAAA"),
+		"of format":      part("input_audio", map[string]any{"data": "AAAA", "format": "mp3"}),
+	} {
+		status, a := asked(t, server.URL+"/v1/embeddings", map[string]any{"model": "bind", "input": input})
+		require.Equal(t, http.StatusBadRequest, status, says)
+		require.Contains(t, a["error"].(map[string]any)["message"], says)
+	}
+
+	drawing := map[string]any{"model": "art", "prompt": "a llama", "steps": 2, "seed": 5, "size": "64x64",
+		"boxes": [][]float64{{0.1, 0.2, 0.9, 0.9}}, "phrases": []string{"a hat"}, "tau": 1}
+	images := map[string]bool{}
+	for range 2 {
+		status, a := asked(t, server.URL+"/v1/images/generations", drawing)
+		require.Equal(t, http.StatusOK, status, a)
+		require.Equal(t, "64x64", a["size"])
+		images[a["data"].([]any)[0].(map[string]any)["b64_json"].(string)] = true
+	}
+	require.Len(t, images, 1, "the same seed draws the same")
+	drawing["seed"] = 6
+	status, a = asked(t, server.URL+"/v1/images/generations", drawing)
+	require.Equal(t, http.StatusOK, status, a)
+	images[a["data"].([]any)[0].(map[string]any)["b64_json"].(string)] = true
+	require.True(t, len(images) == 2, "another seed draws another image")
+	drawing["size"] = "63x64"
+	status, a = asked(t, server.URL+"/v1/images/generations", drawing)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, a["error"].(map[string]any)["message"], "multiples of 8")
 }
 
 // chat and serve open systems other than LLaVA: answers are the same, and what a system cannot see is refused.

@@ -30,6 +30,9 @@ type Item struct {
 	Kind imagebind.Modality // what it is
 	Text string             // if it is text
 	Path string             // of its file, if it is not
+
+	Image *imaging.RGB // in place of the file of an image
+	Sound *audio.Wave  // in place of that of a sound
 }
 
 // Text is a text.
@@ -171,7 +174,7 @@ func (e *Embedder) input(it Item) (*tensor.Tensor, error) {
 	case imagebind.Text:
 		return e.text(it.Text)
 	case imagebind.Audio:
-		w, err := audio.Read(it.Path)
+		w, err := it.sound()
 		if err != nil {
 			return nil, err
 		}
@@ -183,7 +186,7 @@ func (e *Embedder) input(it Item) (*tensor.Tensor, error) {
 	case imagebind.IMU:
 		return readMotion(it.Path, e.bind.Config().IMUShape)
 	}
-	m, err := imaging.Open(it.Path, imaging.Options{})
+	m, err := it.picture()
 	if err != nil {
 		return nil, err
 	}
@@ -199,6 +202,22 @@ func (e *Embedder) input(it Item) (*tensor.Tensor, error) {
 		return nil, fmt.Errorf("%s: %w", it.Path, err)
 	}
 	return tensor.Wrap(x.Data, x.N, 3, x.H, x.W), nil
+}
+
+// sound is the item's, at hand or from its file.
+func (it Item) sound() (audio.Wave, error) {
+	if it.Sound != nil {
+		return *it.Sound, nil
+	}
+	return audio.Read(it.Path)
+}
+
+// picture is the item's, at hand or from its file.
+func (it Item) picture() (*imaging.RGB, error) {
+	if it.Image != nil {
+		return it.Image, nil
+	}
+	return imaging.Open(it.Path, imaging.Options{})
 }
 
 // text is the ids of a text: CLIP's as they are; ImageBind's filled up with 0, and cut so that the end stays.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
+	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/vit"
 )
@@ -261,4 +262,23 @@ func TestUnknownFields(t *testing.T) {
 	var q chatRequest
 	require.Equal(t, []string{`"cache_prompt"`, `"no_such_field"`}, unknown([]byte(
 		`{"model": "x", "Temperature": 1, "top_k": 3, "user": "u", "metadata": {}, "no_such_field": [1], "cache_prompt": true}`), &q))
+}
+
+// What a conversation or a bias cannot be is the request's fault.
+func TestFaultsThatModelsMeet(t *testing.T) {
+	h := start(t, Config{}, &letters{context: 100})
+	status, text := post(t, h, "/v1/chat/completions",
+		`{"model": "letters", "messages": [{"role": "user", "content": []}]}`)
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, text, "the list of parts is empty")
+	s := New(Config{})
+	s.Add("tiny", Assistant(tiny(t), llm.EngineConfig{}))
+	h = httptest.NewServer(s)
+	defer h.Close()
+	for _, more := range []string{"", `, "stream": true`} {
+		status, text = post(t, h, "/v1/chat/completions", `{"model": "tiny", "logit_bias": {"99999999": 1},
+			"messages": [{"role": "user", "content": "a"}]`+more+`}`)
+		require.Equal(t, http.StatusBadRequest, status, text)
+		require.Contains(t, text, "outside the vocabulary")
+	}
 }

@@ -101,13 +101,11 @@ func (s *Server) answerAttention(ctx context.Context, name string, messages []me
 	if len(messages) == 0 || len(messages) > s.config.Limits.Messages {
 		return nil, invalid("messages", "%d: there must be 1 to %d", len(messages), s.config.Limits.Messages)
 	}
-	leave, p := s.enter(ctx)
+	ctx, leave, p := s.begin(ctx)
 	if p != nil {
 		return nil, p
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.Answer)
-	defer cancel()
 	c, p := s.conversation(ctx, messages)
 	if p != nil {
 		return nil, p

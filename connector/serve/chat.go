@@ -155,13 +155,11 @@ func (s *Server) answerChat(w http.ResponseWriter, r *http.Request, q *chatReque
 	if g != nil {
 		o.Constraint = g
 	}
-	leave, p := s.enter(r.Context())
+	ctx, leave, p := s.begin(r.Context())
 	if p != nil {
 		return p
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(r.Context(), s.config.Limits.Answer)
-	defer cancel()
 	c, p := s.conversation(ctx, q.Messages)
 	if p != nil {
 		return p

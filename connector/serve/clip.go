@@ -13,26 +13,18 @@ import (
 
 // CLIP serves embeddings of texts and images, which can be compared with one another. It gives no answers. p makes
 // images of the size that the model's vision tower takes.
-func CLIP(m *vit.CLIP, t *tokenizer.Tokenizer, p *imaging.Processor) Model { return &clip{m, t, p} }
+func CLIP(m *vit.CLIP, t *tokenizer.Tokenizer, p *imaging.Processor) Model {
+	return &clip{silent{errEmbedsOnly}, m, t, p}
+}
 
 type clip struct {
+	silent
 	model     *vit.CLIP
 	tokenizer *tokenizer.Tokenizer
 	processor *imaging.Processor
 }
 
-var errEmbedsOnly = errors.New("this model embeds texts and images, for /v1/embeddings: it gives no answers")
-
 func (m *clip) Context() int { return m.model.Config().Text.MaxPositionEmbeddings }
-func (m *clip) Images() bool { return true }
-
-// Prepare implements [Model].
-func (m *clip) Prepare(context.Context, Conversation) (Prompt, error) { return nil, errEmbedsOnly }
-
-// Generate implements [Model].
-func (m *clip) Generate(context.Context, Prompt, Sampling, func(Token) error) (Finish, error) {
-	return Finish{}, errEmbedsOnly
-}
 
 // Embed implements [Model]: the projections of both towers. An image counts as the positions of its patches and class.
 func (m *clip) Embed(ctx context.Context, inputs []Input) (vectors [][]float32, tokens int, err error) {
@@ -58,6 +50,9 @@ func (m *clip) Embed(ctx context.Context, inputs []Input) (vectors [][]float32, 
 // input is how an input is embedded, to [1, E], and the positions that it has.
 func (m *clip) input(in Input) (embed func(*tensor.Arena) *tensor.Tensor, positions int, err error) {
 	c := m.model.Config()
+	if in.Sound != nil {
+		return nil, 0, errors.New("this model embeds texts and images, no sounds")
+	}
 	if in.Image != nil {
 		x, err := m.processor.Process(in.Image)
 		if err != nil {

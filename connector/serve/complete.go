@@ -58,13 +58,11 @@ func (s *Server) answerCompletion(w http.ResponseWriter, r *http.Request, q *com
 		o.MaxTokens = 16 // the protocol's default
 	}
 	o.LogProbs, o.TopLogProbs = q.Logprobs != nil, or(q.Logprobs, 0)
-	leave, p := s.enter(r.Context())
+	ctx, leave, p := s.begin(r.Context())
 	if p != nil {
 		return p
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(r.Context(), s.config.Limits.Answer)
-	defer cancel()
 	list, p := s.inputs(ctx, "prompt", q.Prompt)
 	if p != nil {
 		return p
@@ -74,7 +72,7 @@ func (s *Server) answerCompletion(w http.ResponseWriter, r *http.Request, q *com
 	least := o // what the longest prompt leaves
 	for i, x := range list {
 		switch {
-		case x.Image != nil:
+		case x.Image != nil || x.Sound != nil:
 			return invalid(at("prompt", i), "images belong to chat")
 		case x.IDs != nil && is(q.Echo):
 			return unsupported("echo", "is not supported with token ids")

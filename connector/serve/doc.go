@@ -5,7 +5,8 @@
 //
 //	POST /v1/chat/completions   text and images in, an answer out, whole or as server-sent events
 //	POST /v1/completions        a text goes on
-//	POST /v1/embeddings         vectors of texts
+//	POST /v1/embeddings         vectors of texts, images and sounds
+//	POST /v1/images/generations images of texts
 //	GET  /v1/models, /health, /metrics, /            models, liveness, Prometheus' counters, a chat page
 //	POST /api/chat, /api/generate; GET /api/tags     Ollama's dialect
 //

@@ -69,13 +69,11 @@ func (s *Server) vectors(ctx context.Context, model, field string, in inputs) ([
 	case len(in) > s.config.Limits.Inputs:
 		return nil, 0, invalid(field, "%d inputs of at most %d", len(in), s.config.Limits.Inputs)
 	}
-	leave, p := s.enter(ctx)
+	ctx, leave, p := s.begin(ctx)
 	if p != nil {
 		return nil, 0, p
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.Answer)
-	defer cancel()
 	list, p := s.inputs(ctx, field, in)
 	if p != nil {
 		return nil, 0, p

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/gollava/gollava/data/audio"
 	"github.com/gollava/gollava/data/imaging"
 )
 
@@ -43,6 +45,30 @@ func (g *images) decode(field string, raw []byte) (*imaging.RGB, *problem) {
 		return nil, invalid(field, "%v", err)
 	}
 	return m, nil
+}
+
+// hear decodes a sound, a WAV in a URL or in base64. It may have as many bytes as an image.
+func (g *images) hear(ctx context.Context, field, address string) (*audio.Wave, *problem) {
+	if g.left--; g.left < 0 {
+		return nil, invalid(field, "more than %d sounds and images in a request", g.server.config.Limits.Images)
+	}
+	raw, p := []byte(nil), (*problem)(nil)
+	if strings.Contains(address, ":") {
+		raw, p = g.bytes(ctx, field, address)
+	} else {
+		raw, p = unbase64(field, address)
+	}
+	if p != nil {
+		return nil, p
+	}
+	if most := g.server.config.Limits.Image.Bytes; int64(len(raw)) > most {
+		return nil, invalid(field, "the sound has more than %d bytes", most)
+	}
+	w, err := audio.Decode(bytes.NewReader(raw))
+	if err != nil {
+		return nil, invalid(field, "the sound %v", err)
+	}
+	return &w, nil
 }
 
 func (g *images) bytes(ctx context.Context, field, address string) ([]byte, *problem) {
@@ -80,7 +106,7 @@ func unbase64(field, text string) ([]byte, *problem) {
 	case err != nil:
 		return nil, invalid(field, "broken base64: %v", err)
 	case len(raw) == 0:
-		return nil, invalid(field, "the image is empty")
+		return nil, invalid(field, "the data is empty")
 	}
 	return raw, nil
 }

@@ -6,23 +6,26 @@ import (
 	"encoding/json"
 	"math"
 
+	"github.com/gollava/gollava/data/audio"
 	"github.com/gollava/gollava/data/imaging"
 )
 
-// Input is something to embed, or to go on from: a text, its token ids, or an image.
+// Input is something to embed, or to go on from: a text, its token ids, an image, or a sound.
 type Input struct {
 	Text  string
 	IDs   []int32 // instead of Text
 	Image *imaging.RGB
+	Sound *audio.Wave
 }
 
 // inputs is the field "prompt" or "input": a text, its token ids, or a list of such, in which objects are parts as
-// those of chat messages, or {"text": …} or {"image": …}.
+// those of chat messages, or {"text": …}, {"image": …} or {"audio": …}.
 type inputs []given
 
 type given struct {
 	Input
 	image string // its URL; "": none
+	sound string // its URL, or base64; "": none
 }
 
 func (in *inputs) UnmarshalJSON(b []byte) error {
@@ -89,9 +92,24 @@ func readPart(b []byte) (one given, err error) {
 	var p struct {
 		part
 		Image *string `json:"image"`
+		Audio *string `json:"audio"`
+		Input *struct {
+			Data   string `json:"data"`
+			Format string `json:"format"`
+		} `json:"input_audio"`
 	}
 	if err := json.Unmarshal(b, &p); err != nil {
 		return one, err
+	}
+	if p.Input != nil && p.Audio == nil {
+		if p.Input.Format != "wav" {
+			return one, invalid("input or prompt", "audio of format %.20q is not supported: wav is", p.Input.Format)
+		}
+		p.Audio = &p.Input.Data
+	}
+	if p.Audio != nil && *p.Audio != "" && p.Text == nil && p.Image == nil && p.ImageURL == nil {
+		one.sound = *p.Audio
+		return one, nil
 	}
 	switch {
 	case p.Text != nil && p.Image == nil && p.ImageURL == nil:
@@ -101,7 +119,8 @@ func readPart(b []byte) (one given, err error) {
 	case p.ImageURL != nil && p.ImageURL.URL != "" && p.Text == nil && p.Image == nil:
 		one.image = p.ImageURL.URL
 	default:
-		return one, invalid("input or prompt", `an object must be {"text": …}, {"image": …} or {"type": "image_url", "image_url": {"url": …}}`)
+		return one, invalid("input or prompt", `an object must be {"text": …}, {"image": …}, {"audio": …}, `+
+			`{"type": "image_url", "image_url": {"url": …}} or {"type": "input_audio", "input_audio": {"data": …}}`)
 	}
 	return one, nil
 }
@@ -119,6 +138,11 @@ func (s *Server) inputs(ctx context.Context, field string, in inputs) ([]Input, 
 		if x.image != "" {
 			var p *problem
 			if list[i].Image, p = images.open(ctx, name, x.image); p != nil {
+				return nil, p
+			}
+		} else if x.sound != "" {
+			var p *problem
+			if list[i].Sound, p = images.hear(ctx, name, x.sound); p != nil {
 				return nil, p
 			}
 		} else if x.Text == "" && len(x.IDs) == 0 {

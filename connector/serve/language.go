@@ -166,6 +166,11 @@ func (m *language) generate(
 	s Sampling,
 	each func(Token) error,
 ) (Finish, error) {
+	for id := range s.LogitBias {
+		if size := m.model.Config().VocabSize; int(id) >= size {
+			return Finish{}, invalid("logit_bias", "token id %d is outside the vocabulary of %d", id, size)
+		}
+	}
 	o := m.settings(s)
 	text := m.tokenizer.Stream(nil)
 	until := chat.NewUntil(stop...)
@@ -261,7 +266,7 @@ func (m *language) settings(s Sampling) llm.Options {
 
 // ids are the token ids of an input that is text.
 func (m *language) ids(in Input) ([]int32, error) {
-	if in.Image != nil {
+	if in.Image != nil || in.Sound != nil {
 		return nil, errors.New("this model embeds texts only")
 	}
 	if in.IDs == nil {

@@ -51,13 +51,11 @@ func (s *Server) answerOllama(w http.ResponseWriter, r *http.Request, q *ollamaR
 	if a.calls, p = offer(q.Tools, nil, nil); p != nil {
 		return p
 	}
-	leave, p := s.enter(r.Context())
+	ctx, leave, p := s.begin(r.Context())
 	if p != nil {
 		return p
 	}
 	defer leave()
-	ctx, cancel := context.WithTimeout(r.Context(), s.config.Limits.Answer)
-	defer cancel()
 	c, p := q.conversation(s)
 	if p != nil {
 		return p

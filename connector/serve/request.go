@@ -117,7 +117,13 @@ func (c *content) UnmarshalJSON(b []byte) error {
 	if b = bytes.TrimSpace(b); len(b) == 0 || b[0] != '[' {
 		return invalid("content", "must be a string or a list of parts")
 	}
-	return json.Unmarshal(b, &c.parts)
+	if err := json.Unmarshal(b, &c.parts); err != nil {
+		return err
+	}
+	if len(c.parts) == 0 {
+		return invalid("content", "the list of parts is empty")
+	}
+	return nil
 }
 
 // accounting are fields that change no answer: they are ignored, without a word in the log.

@@ -46,6 +46,7 @@ type Limits struct {
 	Images   int            // of a request; 16
 	Image    imaging.Limits // of each: 20 MiB and 50 million pixels
 	Choices  int            // n; 8
+	Drawn    int            // pixels of an image that is drawn; 1,048,576
 	Stops    int            // 4
 	Tokens   int            // new ones, where the client names no number; 1,024
 	Inputs   int            // of one request for embeddings or completions; 256
@@ -68,6 +69,7 @@ func (l Limits) filled() Limits {
 	fill(&l.Image.Pixels, 50_000_000)
 	fill(&l.Image.Aspect, 1000)
 	fill(&l.Choices, 8)
+	fill(&l.Drawn, 1<<20)
 	fill(&l.Stops, 4)
 	fill(&l.Tokens, 1024)
 	fill(&l.Inputs, 256)
@@ -115,6 +117,7 @@ func New(c Config) *Server {
 	mux.HandleFunc("POST /v1/chat/completions", s.chat)
 	mux.HandleFunc("POST /v1/completions", s.complete)
 	mux.HandleFunc("POST /v1/embeddings", s.embed)
+	mux.HandleFunc("POST /v1/images/generations", s.generateImages)
 	mux.HandleFunc("POST /v1/attention", s.attention)
 	mux.HandleFunc("GET /v1/models", s.listModels)
 	mux.HandleFunc("GET /v1/models/{name...}", s.describe)
@@ -205,6 +208,16 @@ func (s *Server) enter(ctx context.Context) (leave func(), p *problem) {
 			1,
 		)
 	}
+}
+
+// begin takes a place for an answer, which is to be there before the deadline that ctx gets. leave gives it back.
+func (s *Server) begin(ctx context.Context) (_ context.Context, leave func(), p *problem) {
+	free, p := s.enter(ctx)
+	if p != nil {
+		return ctx, nil, p
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.config.Limits.Answer)
+	return ctx, func() { cancel(); free() }, nil
 }
 
 // quote bounds and quotes what a client wrote.

@@ -40,7 +40,12 @@ func (j *Study) Make(ctx context.Context, l *Lesson) (Course, *generate.Report, 
 		return nil, nil, err
 	}
 	c.Seed, c.Shares = int64(j.Flags.seed), madeShares
-	report, err := generate.Run(ctx, set, c, generate.Options{Teacher: teacher.Rule{World: j.World}, Out: dir, Comm: j.Comm})
+	report, err := generate.Run(
+		ctx,
+		set,
+		c,
+		generate.Options{Teacher: teacher.Rule{World: j.World}, Out: dir, Comm: j.Comm},
+	)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -115,7 +120,9 @@ func (j *Study) CompareMade(ctx context.Context, made, own *connector.VLM, blind
 		return err
 	}
 	j.rows(exams, columns)
-	j.Printf("own: stage 2 on the world's own instructions; made: on what rules wrote from captions and boxes, the same start,")
+	j.Printf(
+		"own: stage 2 on the world's own instructions; made: on what rules wrote from captions and boxes, the same start,",
+	)
 	j.Printf("images and steps; shuffled, mean: made, shown other questions' images or the mean of all; blind: tuned")
 	j.Printf("on the same without images. made is %.1f points of mix behind own.", 100*gap)
 	j.costs()
@@ -123,7 +130,11 @@ func (j *Study) CompareMade(ctx context.Context, made, own *connector.VLM, blind
 		return err
 	}
 	if j.Flags.gate && gap > 0.03 {
-		return fmt.Errorf("the gate of -made, seed %d: %.1f points of mix behind the world's own instructions, wanted at most 3", j.Flags.seed, 100*gap)
+		return fmt.Errorf(
+			"the gate of -made, seed %d: %.1f points of mix behind the world's own instructions, wanted at most 3",
+			j.Flags.seed,
+			100*gap,
+		)
 	}
 	return nil
 }

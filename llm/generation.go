@@ -198,6 +198,17 @@ func parseGeneration(fields map[string]json.RawMessage) (Generation, error) {
 	if len(f.BadWords)+len(f.Suppress)+len(f.BeginSuppress) > 0 {
 		s.BadWords, s.Suppress, s.BeginSuppress = f.BadWords, f.Suppress, f.BeginSuppress
 	}
+	for name, words := range map[string][][]int32{"bad_words_ids": f.BadWords, "suppress_tokens": {f.Suppress},
+		"begin_suppress_tokens": {f.BeginSuppress}} {
+		for _, word := range words {
+			if slices.ContainsFunc(word, func(id int32) bool { return id < 0 }) {
+				return g, fmt.Errorf("%s: an id is negative: %.60s", name, fields[name])
+			}
+			if len(word) == 0 && name == "bad_words_ids" {
+				return g, fmt.Errorf("%s: an empty sequence", name)
+			}
+		}
+	}
 	biased := true
 	if s.LogitBias, biased = logitBias(fields["sequence_bias"]); !biased {
 		g.Ignored = append(g.Ignored, fmt.Sprintf("sequence_bias %.60s", fields["sequence_bias"]))

@@ -106,14 +106,16 @@ func (c *choice) scores(logits []float32, prompt, generated []int32, masked bool
 	c.penalise(z, prompt, generated)
 	hide := func(ids ...int32) {
 		for _, id := range ids {
-			if int(id) < len(z) {
+			if id >= 0 && int(id) < len(z) {
 				z[id] = math.Inf(-1)
 			}
 		}
 	}
 	if len(generated) < c.minNew || c.prompt+len(generated) < c.minLength {
 		for _, id := range c.eos {
-			hide(int32(id))
+			if id >= 0 && id < len(z) { // −1 in a checkpoint is no token
+				z[id] = math.Inf(-1)
+			}
 		}
 	}
 	if c.prompt+len(generated) == 1 {

@@ -18,8 +18,8 @@ import (
 	"github.com/gollava/gollava/vit/imagebind"
 )
 
-// TestEmbed compares a text with an image, prints a vector, and refuses what the model cannot embed.
-func TestEmbed(t *testing.T) {
+// embedder writes a tiny ImageBind that knows nothing.
+func embedder(t *testing.T) string {
 	dir := t.TempDir()
 	tok, err := tokenizer.Train(slices.Values([]string{"a red circle"}), tokenizer.TrainConfig{Size: 270,
 		Specials: []string{"<s>", "</s>"}, BOS: "<s>", EOS: "</s>"})
@@ -32,6 +32,12 @@ func TestEmbed(t *testing.T) {
 	m, err := imagebind.New(rand.New(rand.NewPCG(1, 2)), c)
 	require.NoError(t, err)
 	require.NoError(t, imagebind.Save(dir, m, nn.SaveOptions{}))
+	return dir
+}
+
+// TestEmbed compares a text with an image, prints a vector, and refuses what the model cannot embed.
+func TestEmbed(t *testing.T) {
+	dir := embedder(t)
 	var picture bytes.Buffer
 	require.NoError(t, png.Encode(&picture, imaging.New(9, 9)))
 	path := filepath.Join(dir, "x.png")

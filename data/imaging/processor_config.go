@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonfile"
 )
 
 // ParseProcessor reads the contents of a preprocessor_config.json of a CLIPImageProcessor (or CLIPFeatureExtractor),
@@ -18,7 +20,7 @@ import (
 // Pillow's in the last bit.
 func ParseProcessor(data []byte) (*Processor, error) {
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(data, &fields); err != nil {
+	if err := jsonfile.Unmarshal(data, &fields); err != nil {
 		return nil, err
 	}
 	c := config{Processor: CLIP(224)}
@@ -62,7 +64,7 @@ func className(fields map[string]json.RawMessage) (string, error) {
 		var name string
 		if value, ok := fields[key]; !ok {
 			continue
-		} else if err := json.Unmarshal(value, &name); err != nil {
+		} else if err := jsonfile.Explain(value, json.Unmarshal(value, &name)); err != nil {
 			return "", fmt.Errorf("%s: %w", key, err)
 		}
 		name = strings.TrimSuffix(name, "Fast")
@@ -96,7 +98,7 @@ func (c *config) set(key string, value json.RawMessage) error {
 	if string(value) == "null" {
 		return nil
 	}
-	read := func(v any) error { return json.Unmarshal(value, v) }
+	read := func(v any) error { return jsonfile.Unmarshal(value, v) }
 	switch key {
 	case "image_processor_type", "feature_extractor_type", "processor_class", "_valid_processor_keys", "do_convert_rgb", "default_to_square",
 		"data_format", "input_data_format", "return_tensors", "disable_grouping", "device", "auto_map", "image_seq_length", "image_token",
@@ -170,7 +172,7 @@ func (c *config) set(key string, value json.RawMessage) error {
 // size reads "size", a number or an object.
 func (c *config) size(value json.RawMessage) error {
 	var n int
-	if json.Unmarshal(value, &n) == nil {
+	if jsonfile.Unmarshal(value, &n) == nil {
 		c.Edge, c.Size = n, Size{}
 		if c.exact {
 			c.Edge, c.Size = 0, Size{n, n}
@@ -185,7 +187,7 @@ func (c *config) size(value json.RawMessage) error {
 // sizeOf reads {"shortest_edge": n} or {"height": h, "width": w}.
 func sizeOf(value json.RawMessage) (edge int, exact Size, err error) {
 	var m map[string]*int
-	if err := json.Unmarshal(value, &m); err != nil {
+	if err := jsonfile.Unmarshal(value, &m); err != nil {
 		return 0, Size{}, err
 	}
 	for _, key := range slices.Sorted(maps.Keys(m)) {
@@ -211,7 +213,7 @@ func sizeOf(value json.RawMessage) (edge int, exact Size, err error) {
 // three reads a list of three numbers.
 func three(value json.RawMessage, into *[3]float64) error {
 	var v []float64
-	if err := json.Unmarshal(value, &v); err != nil {
+	if err := jsonfile.Unmarshal(value, &v); err != nil {
 		return err
 	}
 	if len(v) != 3 {

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/gollava/gollava/internal/jsonfile"
 )
 
 // ReadProcessor reads how a model wants its pictures from the model's folder: preprocessor_config.json (see [ParseProcessor]) or, where
@@ -24,7 +26,7 @@ func ReadProcessor(dir string) (*Processor, error) {
 	config := filepath.Join(dir, "config.json")
 	data, err := readConfig(config)
 	if err == nil {
-		if err := json.Unmarshal(data, &model); err != nil {
+		if err := jsonfile.Unmarshal(data, &model); err != nil {
 			return nil, fmt.Errorf("imaging: %s: %w", config, err)
 		}
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -69,7 +71,7 @@ func findProcessor(folders []string) (p *Processor, path string, err error) {
 				var outer struct {
 					Inner json.RawMessage `json:"image_processor"`
 				}
-				if err := json.Unmarshal(data, &outer); err != nil {
+				if err := jsonfile.Unmarshal(data, &outer); err != nil {
 					return nil, path, fmt.Errorf("imaging: %s: %w", path, err)
 				}
 				if outer.Inner == nil { // an older file, about text only
@@ -107,13 +109,13 @@ func readConfig(path string) ([]byte, error) {
 // pinpoints reads LLaVA's image_grid_pinpoints: a list of widths and heights, or the form of [ParseCanvases], maybe as a string.
 func pinpoints(raw json.RawMessage, tile int) ([]Size, error) {
 	var s string
-	if json.Unmarshal(raw, &s) == nil && strings.Contains(s, "x") {
+	if jsonfile.Unmarshal(raw, &s) == nil && strings.Contains(s, "x") {
 		return ParseCanvases(s, tile)
 	} else if s != "" {
 		raw = json.RawMessage(s)
 	}
 	var pairs [][]int
-	if err := json.Unmarshal(raw, &pairs); err != nil {
+	if err := jsonfile.Unmarshal(raw, &pairs); err != nil {
 		return nil, fmt.Errorf("%.80s is no list of pairs", raw)
 	}
 	var out []Size

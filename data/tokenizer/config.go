@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sort"
 	"strconv"
+
+	"github.com/gollava/gollava/internal/jsonfile"
 )
 
 // Config overrides what the files beside a vocabulary say, or says it where there are none.
@@ -99,7 +101,10 @@ func readJSON(path string, v any) (bool, error) {
 // jsonError names the field that a decoding error is about.
 func jsonError(path string, err error) error {
 	var t *json.UnmarshalTypeError
-	if errors.As(err, &t) && t.Field != "" {
+	if errors.As(err, &t) && t.Field == "" {
+		return &FormatError{File: path, Err: jsonfile.Explain(nil, err)}
+	}
+	if errors.As(err, &t) {
 		return &FormatError{File: path, Field: t.Field, Err: fmt.Errorf("a JSON %s does not fit", t.Value)}
 	}
 	var s *json.SyntaxError

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gollava/gollava/internal/jsonfile"
 )
 
 // fastFile is a tokenizer.json.
@@ -256,7 +258,7 @@ func (t *Tokenizer) fastModel(m *fastModel, level bool) (splitter, error) {
 // vocab reads the vocabulary of a BPE or WordPiece model and fills the tokenizer's tables.
 func (t *Tokenizer) vocab(m *fastModel) (map[string]int32, error) {
 	var vocab map[string]int32
-	if err := json.Unmarshal(m.Vocab, &vocab); err != nil {
+	if err := jsonfile.Unmarshal(m.Vocab, &vocab); err != nil {
 		return nil, fieldError("model.vocab", "not an object of ids: %w", err)
 	}
 	if len(vocab) == 0 {
@@ -363,7 +365,7 @@ func byteIDs(vocab map[string]int32) *[256]int32 {
 
 func (t *Tokenizer) fastUnigram(m *fastModel) (splitter, error) {
 	var list [][2]json.RawMessage
-	if err := json.Unmarshal(m.Vocab, &list); err != nil {
+	if err := jsonfile.Unmarshal(m.Vocab, &list); err != nil {
 		return nil, fieldError("model.vocab", "not a list of [piece, score]: %w", err)
 	}
 	if len(list) == 0 {

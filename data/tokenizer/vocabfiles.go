@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/gollava/gollava/internal/jsonfile"
 )
 
 // loadBert builds Hugging Face's BertTokenizer from a vocab.txt with one token a line.
@@ -83,7 +85,7 @@ func parseMerges(b []byte) ([][2]string, error) {
 // tokenizer of the same class; CLIP's with another Cleaning as OpenAI's or the one in Python.
 func loadMerges(b []byte, merges [][2]string, c Config, hf *hfConfig) (*Tokenizer, error) {
 	var vocab map[string]int32
-	if err := json.Unmarshal(b, &vocab); err != nil {
+	if err := jsonfile.Unmarshal(b, &vocab); err != nil {
 		return nil, jsonError("", err)
 	}
 	if len(vocab) == 0 {

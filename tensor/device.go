@@ -12,6 +12,13 @@ var host backend.Device = cpu.New()
 // sizes and numbers, results are the same to the bit; another one rounds differently.
 func Unit() string { return host.Unit() }
 
+// Units are the units that this process can compute with, [Unit] first, each slower than the one before.
+func Units() []string { return cpu.Units() }
+
+// UseUnit makes one of [Units] the present one, so that several processes compute the same bits. It is for the start of
+// a program: nothing may compute meanwhile.
+func UseUnit(unit string) error { return cpu.Use(unit) }
+
 // Device holds the memory of tensors and computes with them. Its zero value is the host's processor; devices are compared
 // with ==. It is safe for concurrent use.
 //

@@ -14,3 +14,6 @@ func (o Options) On(fs FileSystem) Options {
 	o.fs = fs
 	return o
 }
+
+// DifferentCode is what is said of a rank whose program was built of other sources.
+func DifferentCode(one, other string) error { return peer{Code: one}.compare(peer{Code: other}) }

@@ -1,9 +1,11 @@
 package train
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -24,6 +26,7 @@ type peer struct {
 	Online int               // CPUs of the host; 0: unknown
 	Unit   string            // tensor.Unit
 	Code   string            // of which the program was built
+	MPI    string            // library that joins the ranks, "" if the Comm names none
 	Config string            // resolved stages, as JSON
 	Model  map[string]string // fingerprint of the parameters
 	Same   map[string]string // Options.Same
@@ -45,6 +48,9 @@ func (s *session) meet() (notes []string, err error) {
 	me := peer{Host: host, PID: os.Getpid(), CPUs: runtime.NumCPU(), Online: online(), Unit: tensor.Unit(),
 		Code: builtOf(), Config: string(config), Same: s.o.Same,
 		Model: s.describeParams(func(string) bool { return false })}
+	if l, ok := s.o.Comm.(interface{ Library() string }); ok {
+		me.MPI = l.Library()
+	}
 	if s.peers, err = share(s.comm(), me); err != nil {
 		return nil, fmt.Errorf("meeting the other ranks: %w", err)
 	}
@@ -53,7 +59,8 @@ func (s *session) meet() (notes []string, err error) {
 			return nil, agreed{fmt.Errorf("%s differs from %s: %w", s.named(rank+1), s.named(0), err)}
 		}
 	}
-	return unused(s.peers), s.sameUnit()
+	notes, err = s.sameUnit()
+	return append(unused(s.peers), notes...), err
 }
 
 // unused says on which hosts the launcher has bound ranks to so few CPUs that others are left idle.
@@ -99,6 +106,8 @@ func (p peer) compare(q peer) error {
 	case p.Code != q.Code:
 		return fmt.Errorf("code: it runs a program built of %s, not of %s: install the same program on all hosts",
 			q.Code, p.Code)
+	case p.MPI != q.MPI:
+		return fmt.Errorf("library: it is joined by %s, not by %s: install the same version on all hosts", q.MPI, p.MPI)
 	case p.Config != q.Config:
 		return fmt.Errorf("config: %s: start all ranks with the same config",
 			differ([]byte(p.Config), []byte(q.Config)))
@@ -124,24 +133,27 @@ func (p peer) compare(q peer) error {
 	return nil
 }
 
-// sameUnit refuses ranks that compute with other instructions than rank 0, unless Options.AnyUnit allows them.
-func (s *session) sameUnit() error {
+// sameUnit refuses ranks that compute with other instructions than rank 0; if Options.AnyUnit allows them, they are
+// noted.
+func (s *session) sameUnit() (notes []string, err error) {
 	other := map[string][]int{}
 	for rank, p := range s.peers {
 		if p.Unit != s.peers[0].Unit {
 			other[p.Unit] = append(other[p.Unit], rank)
 		}
 	}
-	if len(other) == 0 || s.o.AnyUnit {
-		return nil
+	for _, unit := range slices.Sorted(maps.Keys(other)) {
+		notes = append(notes, fmt.Sprintf("%s computes on %s, but ranks %v on %s, which rounds differently: the result depends on who computes what",
+			s.named(0), s.peers[0].Unit, other[unit], unit))
 	}
-	unit := slices.Sorted(maps.Keys(other))[0]
-	return agreed{fmt.Errorf("%s computes on %s, but ranks %v on %s, which rounds differently: the result would depend on who computes what; "+
-		"let all compute on the lowest level that every host has (GOLLAVA_CPU=avx2 in every rank's environment), or allow any unit (Options.AnyUnit, flag --any-unit)",
-		s.named(0), s.peers[0].Unit, other[unit], unit)}
+	if len(notes) == 0 || s.o.AnyUnit {
+		return notes, nil
+	}
+	return nil, agreed{fmt.Errorf("%s; let all compute on what every rank has (CommonUnit, flag --common-unit), or allow any unit (Options.AnyUnit, flag --any-unit)", notes[0])}
 }
 
-// builtOf names the sources of this program: the version control's revision, else the sum of its main module.
+// builtOf names the sources of this program: the version control's revision, else the version of its main module. If
+// these do not say all, the program's own digest is added.
 func builtOf() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -156,13 +168,33 @@ func builtOf() string {
 			modified = v.Value
 		}
 	}
-	if revision == "" {
+	switch {
+	case revision == "" && info.Main.Version != "(devel)" && info.Main.Version != "":
 		return info.Main.Path + "@" + info.Main.Version
+	case revision != "" && modified != "true":
+		return revision
+	case revision == "":
+		revision = info.Main.Path
 	}
-	if modified == "true" {
-		revision += ", changed since"
+	return revision + ", changed since (" + executable() + ")"
+}
+
+// executable is the beginning of the SHA-256 of this program's file.
+func executable() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "of no file"
 	}
-	return revision
+	f, err := os.Open(path)
+	if err != nil {
+		return "of no file"
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "of no file"
+	}
+	return fmt.Sprintf("SHA-256 %.8x", h.Sum(nil))
 }
 
 // sameDir returns an error if a rank does not see the run's directory as rank 0 does.

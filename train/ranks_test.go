@@ -212,6 +212,56 @@ func TestRanksDiffer(t *testing.T) {
 	}
 }
 
+// named is a Comm whose library has a name.
+type named struct {
+	train.Comm
+	library string
+}
+
+func (n named) Library() string { return n.library }
+
+// TestRanksOfDifferentKinds: other data, another library, another model, another folder at one rank: each is refused at
+// the start, and names the rank and the key.
+func TestRanksOfDifferentKinds(t *testing.T) {
+	require.ErrorContains(t, train.DifferentCode("4cf4013", "8d8e89d"),
+		"code: it runs a program built of 8d8e89d, not of 4cf4013: install the same program on all hosts")
+	require.NoError(t, train.DifferentCode("4cf4013", "4cf4013"))
+	shared, elsewhere := t.TempDir(), t.TempDir()
+	for _, c := range []struct {
+		what string
+		f    func(o *train.Options, m *net)
+	}{
+		{`data: "1b", not "1a": give all ranks the same files`, func(o *train.Options, _ *net) { o.Same = map[string]string{"data": "1b"} }},
+		{"library: it is joined by libmpi.so.40 (Open MPI v4.1.6), not by libmpi.so.40 (Open MPI v4.1.4)",
+			func(o *train.Options, _ *net) { o.Comm = named{o.Comm, "libmpi.so.40 (Open MPI v4.1.6)"} }},
+		{"model: parameter spare is ", func(_ *train.Options, m *net) { m.Spare = tensor.New(4).Param() }},
+		{"it does not see the file that rank 0 on ", func(o *train.Options, _ *net) { o.Dir = elsewhere }},
+	} {
+		errs := make([]error, 3)
+		var all sync.WaitGroup
+		for rank, comm := range train.Local(3) {
+			all.Go(func() {
+				m := wide()
+				o := train.Options{Dir: shared, Comm: named{comm, "libmpi.so.40 (Open MPI v4.1.4)"}, Same: map[string]string{"data": "1a"}}
+				if rank == 2 {
+					o.Comm = comm
+					if c.f(&o, m); o.Comm == comm {
+						o.Comm = named{comm, "libmpi.so.40 (Open MPI v4.1.4)"}
+					}
+				}
+				_, errs[rank] = train.Run(t.Context(), m, o, spread()...)
+			})
+		}
+		all.Wait()
+		for rank, err := range errs {
+			require.ErrorContains(t, err, c.what, "rank %d", rank)
+			if rank != 2 {
+				require.ErrorContains(t, err, "rank 2 on ", "rank %d", rank)
+			}
+		}
+	}
+}
+
 // TestRanksResume stops runs of several ranks, at any time and on any of them, and goes on with another number and
 // the other kind of optimizer: the result is that of one rank without a stop, and so are the stored weights.
 func TestRanksResume(t *testing.T) {

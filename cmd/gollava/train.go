@@ -23,6 +23,7 @@ type trainCommand struct {
 	Example string   `placeholder:"STAGE" help:"Print a file for align, tune, lora, task or task_lora, and end."`
 	Resume  bool     `help:"Go on from the newest checkpoint of the run."`
 	AnyUnit bool     `help:"Resume on another kind of processor than the checkpoint's: the result is as good, but not the same to the bit."`
+	Common  bool     `name:"common-unit" help:"Under mpirun: let all ranks compute with the instructions that every one of their processors has, so that the result does not depend on who computes what."`
 	Plan    bool     `help:"Say how much memory and time the run will need, and end."`
 	Ranks   int      `default:"1" help:"With --plan: of how many processes, each on a host of its own."`
 	Serve   string   `placeholder:"HOST:PORT" help:"Show the run in a browser while it trains, such as at 127.0.0.1:6006: curves, answers, log, and buttons that save and stop."`
@@ -91,6 +92,9 @@ func (v trainCommand) command() string {
 	for _, s := range v.Set {
 		line += " -set " + quoted(s)
 	}
+	if v.Common {
+		line += " -common-unit"
+	}
 	return line
 }
 
@@ -132,6 +136,15 @@ func (v trainCommand) run(ctx context.Context, c console) error {
 	comm, leave, err := join()
 	if err != nil {
 		return fmt.Errorf("train: %w", err)
+	}
+	if v.Common {
+		unit, slowed, err := train.CommonUnit(comm)
+		if err != nil {
+			return fmt.Errorf("train: --common-unit: %w", err)
+		}
+		if slowed != "" && first(comm) {
+			fmt.Fprintf(c.err, "all ranks compute on %s; %s\n", unit, slowed)
+		}
 	}
 	o := train.Options{Resume: v.Resume, AnyUnit: v.AnyUnit, Progress: c.progress,
 		Signals: true, Comm: comm, Command: v.command() + " -resume"}

@@ -2,6 +2,7 @@
 package cpu
 
 import (
+	"fmt"
 	"runtime"
 
 	"github.com/gollava/gollava/internal/backend/reference"
@@ -31,6 +32,34 @@ func (d *Device) Unit() string {
 		unit += "+fma"
 	}
 	return unit
+}
+
+// Units are the units that this process can compute with, the present one first, each slower than the one before.
+func Units() (units []string) {
+	defer useLevel(active)()
+	for ; ; active-- {
+		units = append(units, New().Unit())
+		if active == generic {
+			return units
+		}
+	}
+}
+
+// Use makes one of Units the present one. Nothing may compute meanwhile.
+func Use(unit string) error {
+	restore := useLevel(active)
+	for New().Unit() != unit {
+		if active == generic {
+			restore()
+			return fmt.Errorf("cpu: this processor does not compute with %s, but with %v", unit, Units())
+		}
+		active--
+	}
+	if !selfTest() {
+		restore()
+		return fmt.Errorf("cpu: this processor computes wrong products with %s", unit)
+	}
+	return nil
 }
 
 // fused reports whether x·y + z is rounded once. An explicit conversion forbids the compiler to fuse.

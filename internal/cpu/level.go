@@ -21,7 +21,7 @@ func (l level) String() string { return [...]string{"generic", "avx2", "avx512",
 // levelVariable names the environment variable that forces a level below the highest one that the processor has, for tests and comparisons.
 const levelVariable = "GOLLAVA_CPU"
 
-// active is the level in use. Only tests change it, through [useLevel], and not while kernels run.
+// active is the level in use. It does not change while kernels run; [Use] lowers it, tests use [useLevel].
 var active = mustChoose(os.Getenv(levelVariable), supported())
 
 func mustChoose(want string, have level) level {

@@ -4,7 +4,6 @@ package mpi
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -61,30 +60,43 @@ func load(path string) (*library, error) {
 			return nil, err
 		}
 	}
-	names := []string{path}
 	if path == "" {
-		names = candidates(os.Getenv)
+		return find(candidates(os.Getenv))
 	}
-	var failed []error
+	l, err := open(path)
+	if err != nil {
+		return nil, fmt.Errorf("mpi: %w", err)
+	}
+	return l, nil
+}
+
+// find opens the first of several libraries that is installed.
+func find(names []string) (*library, error) {
 	for _, name := range names {
-		handle, err := purego.Dlopen(name,
-			purego.RTLD_NOW|purego.RTLD_GLOBAL) // Open MPI's plug-ins look for its symbols globally
-		if err != nil {
-			failed = append(failed, err)
-			continue
+		l, err := open(name)
+		if err == nil {
+			return l, nil
 		}
-		l := &library{path: name}
-		if err := l.bind(handle); err != nil {
-			return nil, fmt.Errorf("mpi: %s: %w", name, err)
+		if strings.Contains(err.Error(), name+": it has no ") {
+			return nil, fmt.Errorf("mpi: %w", err)
 		}
-		return l, nil
-	}
-	if path != "" {
-		return nil, fmt.Errorf("mpi: %w", errors.Join(failed...))
 	}
 	return nil, fmt.Errorf("mpi: no MPI library is installed (looked for %s): install one on every host, on Debian and Ubuntu `apt-get install openmpi-bin` or "+
 		"`apt-get install mpich`, on Fedora `dnf install openmpi` or `dnf install mpich`, or load the cluster's module, so that the loader finds it (LD_LIBRARY_PATH)",
 		strings.Join(names, ", "))
+}
+
+// open opens a library by name or path.
+func open(name string) (*library, error) {
+	handle, err := purego.Dlopen(name, purego.RTLD_NOW|purego.RTLD_GLOBAL) // Open MPI's plug-ins look for its symbols globally
+	if err != nil {
+		return nil, err
+	}
+	l := &library{path: name}
+	if err := l.bind(handle); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return l, nil
 }
 
 // bind looks up functions and handles.

@@ -75,6 +75,14 @@ func trains(c *mpi.Comm) error {
 	tune := stage
 	tune.Name, tune.EMA, tune.TokenWeighted, tune.Steps = "tune", 0.8, true, 6
 	tune.Groups = append([]train.Group{{Params: "lower.**", LR: 1e-2}}, tune.Groups...)
+	units := os.Getenv("GOLLAVA_MPI_TEST_UNITS")
+	if units == "common" {
+		unit, slowed, err := train.CommonUnit(comm)
+		if err != nil {
+			return err
+		}
+		fmt.Printf("all on %s; %s\n", unit, slowed)
+	}
 	if lr := os.Getenv("GOLLAVA_MPI_TEST_LR"); lr != "" && lr == rank {
 		tune.Groups[0].LR = 7
 	}
@@ -87,7 +95,7 @@ func trains(c *mpi.Comm) error {
 		}
 	}
 	o := train.Options{Dir: os.Getenv("GOLLAVA_MPI_TEST_DIR"), Resume: true, Signals: true, Comm: comm,
-		ZeRO1: os.Getenv("GOLLAVA_MPI_TEST_ZERO") != ""}
+		AnyUnit: units == "any", ZeRO1: os.Getenv("GOLLAVA_MPI_TEST_ZERO") != ""}
 	_, err := train.Run(context.Background(), m, o, stage, tune)
 	var stop *train.Stopped
 	if errors.As(err, &stop) {
@@ -148,6 +156,47 @@ func TestTrains(t *testing.T) {
 			for _, zero := range []string{"", "1"} {
 				require.Equal(t, want, l.train(t, n, memoryDir(t), "GOLLAVA_MPI_TEST_ZERO="+zero),
 					"%d ranks, ZeRO-1 %q", n, zero)
+			}
+		}
+	})
+}
+
+// TestUnits: a rank that computes with other instructions is named and refused; it may be allowed, or all ranks take what
+// all have, and end in the bits of a run of that alone.
+func TestUnits(t *testing.T) {
+	if tensor.Unit() == tensor.Units()[len(tensor.Units())-1] {
+		t.Skipf("this processor, or GOLLAVA_CPU, has one level only: %s", tensor.Unit())
+	}
+	lowest := tensor.Units()[len(tensor.Units())-1]
+	host, err := os.Hostname()
+	require.NoError(t, err)
+	each(t, func(t *testing.T, l launcher) {
+		dir := memoryDir(t)
+		want := l.train(t, 1, dir, "GOLLAVA_CPU=generic")
+		require.NotEqual(t, reference(t), want, "levels round differently")
+		for _, units := range []string{"", "any", "common"} {
+			dir := memoryDir(t)
+			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			c, out := l.start(ctx, 2, "train", "GOLLAVA_MPI_TEST_DIR="+dir, "GOLLAVA_MPI_TEST_UNITS="+units)
+			c.Args = append(c.Args, ":", "-n", "1", "env", "GOLLAVA_CPU=generic", os.Args[0]) // rank 2
+			err := c.Run()
+			cancel()
+			differs := "rank 0 on " + host + " computes on " + tensor.Unit() + ", but ranks [2] on " + lowest +
+				", which rounds differently"
+			switch units {
+			case "":
+				require.Error(t, err)
+				require.Contains(t, out.String(), differs)
+				require.Contains(t, out.String(), "--common-unit")
+			case "any":
+				require.NoError(t, err, "%s", out)
+				story, err := os.ReadFile(filepath.Join(dir, "metrics.jsonl"))
+				require.NoError(t, err)
+				require.Contains(t, string(story), differs)
+			case "common":
+				require.NoError(t, err, "%s", out)
+				require.Equal(t, want, sum(t, dir))
+				require.Contains(t, out.String(), fmt.Sprintf("all on %s; rank 0 on %s has %s, rank 1 on %[2]s has %[3]s\n", lowest, host, tensor.Unit()))
 			}
 		}
 	})

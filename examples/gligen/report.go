@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"image/color"
 	"io"
 	"math"
 	"math/rand/v2"
@@ -136,9 +137,27 @@ func drawn(ctx context.Context, p *gligen.Pipeline, scenes []shapes.Scene, r rec
 	for i, s := range scenes {
 		img := gligen.Image(x, i)
 		got.count(s, img)
+		if boxes {
+			outline(img, s)
+		}
 		images = append(images, img)
 	}
 	return got, images, nil
+}
+
+// outline draws the boxes that were asked for.
+func outline(img *image.RGBA, s shapes.Scene) {
+	for _, o := range s.Objects {
+		b := s.Box(o) // x0, y0, x1, y1, the last two just outside
+		for x := b[0]; x < b[2]; x++ {
+			img.Set(x, b[1], color.Black)
+			img.Set(x, b[3]-1, color.Black)
+		}
+		for y := b[1]; y < b[3]; y++ {
+			img.Set(b[0], y, color.Black)
+			img.Set(b[2]-1, y, color.Black)
+		}
+	}
 }
 
 // heeded is the loss without prompts on scenes with their own boxes, and with those of the scene before.

@@ -37,6 +37,7 @@ var Rules = map[string]func(fs.FS) ([]string, error){
 	"TopLevel":  TopLevel,
 	"NoReplace": NoReplace,
 	"Snippets":  Snippets,
+	"Width":     Width,
 }
 
 const module = "github.com/gollava/gollava"

@@ -64,6 +64,8 @@ func TestRulesFire(t *testing.T) {
 		{"TopLevel", "extra/a.go", doc, "extra is a new top-level folder"},
 		{"TopLevel", "a.go", doc, "lies at the root"},
 		{"Snippets", "README.md", "```go\nnn.New()\n```\n", `"nn.New()" is in no Go file`},
+		{"Width", "docs/a.md", "# A\n\n" + strings.Repeat("word ", 25) + "\n", "docs/a.md:3 has 125 columns"},
+		{"Width", "a.sh", "echo " + strings.Repeat("x", 120) + "\n", "a.sh:1 has 125 columns"},
 		{"NoReplace", "go.mod", "module x\nreplace a => b\n", "replace directive"},
 	} {
 		said, err := Rules[c.rule](fstest.MapFS{c.file: {Data: []byte(c.src)}})
@@ -96,6 +98,7 @@ func TestRulesAllow(t *testing.T) {
 		"llm/b.go": {Data: []byte("package llm\nfunc f(b B) {\n\tx := tensor.New(3)\n" +
 			"\tx.Data()[0] = b.IDs.Host().Detach().Data()[0]\n\ty := b.Host()\n\ty.IntData()\n}\n")},
 		"llm/b_test.go": {Data: []byte("package llm\nfunc f(x *tensor.Tensor) { x.Data() }\n")},
+		"docs/wide.md":  {Data: []byte("| " + strings.Repeat("word ", 30) + "|\n```\n" + strings.Repeat("x ", 99) + "\n```\n")},
 		"README.md":     {Data: []byte("https://host/home/page and ./work/dir\n")},
 	}
 	for name, rule := range Rules {

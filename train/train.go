@@ -14,6 +14,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/gollava/gollava/tensor"
@@ -113,6 +115,10 @@ type Options struct {
 
 	fs fileSystem // nil: the disk
 }
+
+// ProbeFile is where a run may keep the image of what [Evaluation].Generate makes text n of, for the page of package
+// live: a PNG of a few hundred pixels at most, in the run's folder.
+func ProbeFile(dir string, n int) string { return filepath.Join(dir, "probes", strconv.Itoa(n)+".png") }
 
 // Event is something that happened. Fields that do not apply are zero.
 type Event struct {

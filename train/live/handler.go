@@ -7,11 +7,14 @@ import (
 	"mime"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/gollava/gollava/internal/origin"
+	"github.com/gollava/gollava/train"
 )
 
 //go:embed page
@@ -37,6 +40,8 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, files, "page"+path)
 	case get && path == "/events":
 		p.events(w, r)
+	case get && strings.HasPrefix(path, "/probe/"):
+		p.probe(w, r, strings.TrimPrefix(path, "/probe/"))
 	case post && (path == "/save" || path == "/stop"):
 		p.ask(w, r)
 	case path == "/" || path == "/events" || path == "/save" || path == "/stop":
@@ -44,6 +49,23 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.NotFound(w, r)
 	}
+}
+
+// probe sends the image of a probe by its number: nothing else of a request becomes part of a file's name.
+func (p *Page) probe(w http.ResponseWriter, r *http.Request, number string) {
+	n, err := strconv.ParseUint(number, 10, 16)
+	if err != nil || p.config.Dir == "" || strconv.FormatUint(n, 10) != number {
+		http.NotFound(w, r)
+		return
+	}
+	f, err := os.Open(train.ProbeFile(p.config.Dir, int(n)))
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	defer f.Close()
+	w.Header().Set("Content-Type", "image/png")
+	http.ServeContent(w, r, "", time.Time{}, f)
 }
 
 // ask passes on what a button asks for. The type keeps forms of other pages away.

@@ -6,6 +6,9 @@
 //	go http.ListenAndServe("127.0.0.1:6006", page)
 //	report, err := train.Run(ctx, model, train.Options{Dir: "run", Observe: page.Observe, Control: control}, stages...)
 //
+// A run may keep images of its probes in its folder: the page shows [train.ProbeFile] n beside what the model makes of
+// probe n.
+//
 // It answers requests for this machine's own addresses only, and from its own page only.
 package live
 

@@ -267,3 +267,33 @@ func BenchmarkObserve(b *testing.B) {
 		_ = p.Observe(e)
 	}
 }
+
+// The image of a probe is found by its number, and no other file by anything.
+func TestProbes(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.MkdirAll(filepath.Join(dir, "probes"), 0o700))
+	require.NoError(t, os.WriteFile(train.ProbeFile(dir, 12), []byte("an image"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "secret.png"), []byte("secret"), 0o600))
+	h := httptest.NewServer(New(Config{Dir: dir}))
+	defer h.Close()
+	get := func(path string) (int, string) {
+		r, err := http.Get(h.URL + path)
+		require.NoError(t, err)
+		defer r.Body.Close()
+		b, err := io.ReadAll(r.Body)
+		require.NoError(t, err)
+		if r.StatusCode == 200 {
+			require.Equal(t, "image/png", r.Header.Get("Content-Type"))
+		}
+		return r.StatusCode, string(b)
+	}
+	status, text := get("/probe/12")
+	require.Equal(t, 200, status)
+	require.Equal(t, "an image", text)
+	for _, bad := range []string{"0", "", "012", "+12", "-1", "12.png", "12/", "..%2fsecret", "../secret",
+		"99999999999", "%31%32x"} {
+		status, text := get("/probe/" + bad)
+		require.Equal(t, 404, status, bad)
+		require.NotContains(t, text, "secret")
+	}
+}

@@ -3,11 +3,15 @@ package llava
 import (
 	"context"
 	"fmt"
-	"slices"
+	"image/png"
+	"io"
+	"os"
+	"path/filepath"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/internal/atomicfile"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
 )
@@ -44,22 +48,48 @@ func (r *Run) validate(held *connector.Batches) func(ctx context.Context) (map[s
 // shown is how many held-out samples the model answers at each evaluation.
 const shown = 3
 
-// show returns a probe: what the model answers to the first questions of a set.
+// show returns a probe: what the model answers to the first questions of a set. Images of these are kept in the run's
+// folder, small, for its page.
 func (r *Run) show(set data.Set) func(ctx context.Context) ([]string, error) {
+	first := true
 	return func(ctx context.Context) ([]string, error) {
-		out, err := train.Map(ctx, r.comm, min(shown, set.Len()), func(ctx context.Context, i int) (string, error) {
-			s, err := set.Sample(i)
-			if err != nil || len(s.Turns) < 2 {
-				return "", nil
+		var samples []data.Sample
+		for i := 0; i < set.Len() && len(samples) < shown; i++ {
+			if s, err := set.Sample(i); err == nil && len(s.Turns) > 1 {
+				samples = append(samples, s)
 			}
+		}
+		keep := first
+		first = false
+		return train.Map(ctx, r.comm, len(samples), func(ctx context.Context, i int) (string, error) {
+			s := samples[i]
 			got, err := r.answer(ctx, s)
+			if err == nil && keep && len(s.Images) > 0 {
+				err = r.keepProbe(i, s.Images[0])
+			}
 			if err != nil {
 				return "", fmt.Errorf("sample %s: %w", s.ID, err)
 			}
 			return fmt.Sprintf("%s: %s\n→ %s\n(%s)", s.ID, s.Turns[0].Value, got, s.Turns[1].Value), nil
 		})
-		return slices.DeleteFunc(out, func(s string) bool { return s == "" }), err
 	}
+}
+
+// keepProbe writes the image of a probe, of at most probeSide pixels a side, to the run's folder.
+func (r *Run) keepProbe(i int, name string) error {
+	const probeSide = 160
+	m, err := data.LoadImage(r.images, name, imaging.Options{})
+	if err != nil {
+		return err
+	}
+	if long := max(m.W, m.H); long > probeSide {
+		m = imaging.Resize(m, max(1, m.W*probeSide/long), max(1, m.H*probeSide/long), imaging.Bicubic)
+	}
+	path := train.ProbeFile(r.config.Out, i)
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return err
+	}
+	return atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, m) })
 }
 
 // answer is the model's greedy answer to a sample's first question.

@@ -36,6 +36,7 @@ func stages(out string) []llava.Config {
 // trained are the weights that the stages wrote.
 func trained(t *testing.T, out string) map[string]string {
 	files := map[string]string{}
+	require.FileExists(t, train.ProbeFile(filepath.Join(out, "align"), 0))
 	for _, pattern := range []string{"align/*projector*", "tune/*.safetensors", "lora/*.safetensors"} {
 		found, err := filepath.Glob(filepath.Join(out, pattern))
 		require.NoError(t, err)

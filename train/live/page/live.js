@@ -105,13 +105,24 @@ function chart(title, ...lines) {
   return make("figure", {}, make("figcaption", {}, make("b", {textContent: title}), ...lines.map((l, i) => make("i", {className: "c" + i % 4, textContent: `${l.name} ${short(l.xy.at(-1)[1])}`}))), g);
 }
 
-// probes are one row a probe, one column an evaluation, the newest first.
+// picture is the image of probe i, if the run kept one.
+const pictures = new Map();
+function picture(i) {
+  if (!pictures.has(i)) {
+    const img = make("img", {src: "/probe/" + i, alt: "probe " + (i + 1)});
+    img.onerror = () => img.remove();
+    pictures.set(i, img);
+  }
+  return pictures.get(i);
+}
+
+// probes are one row a probe, with its image, one column an evaluation, the newest first.
 function probes(s) {
   const shown = s.evaluations.filter(e => e.generated?.length).slice(-12).reverse();
   const most = shown.reduce((n, e) => Math.max(n, e.generated.length), 0);
   $("probes").closest("section").hidden = !most;
-  $("probes").replaceChildren(make("tr", {}, ...shown.map(e => make("th", {scope: "col", textContent: "step " + e.step}))),
-    ...Array.from({length: most}, (_, i) => make("tr", {}, ...shown.map(e => make("td", {textContent: e.generated[i] ?? ""})))));
+  $("probes").replaceChildren(make("tr", {}, make("td"), ...shown.map(e => make("th", {scope: "col", textContent: "step " + e.step}))),
+    ...Array.from({length: most}, (_, i) => make("tr", {}, make("td", {}, picture(i)), ...shown.map(e => make("td", {textContent: e.generated[i] ?? ""})))));
 }
 
 $("stage").onchange = () => { chosen = $("stage").value; draw(); };

@@ -61,6 +61,14 @@ func (m *VLM) Gaze(x *tensor.Tensor, places []int32, from int) (g Gaze, err erro
 	if len(places) == 0 || from < 1 || from > T {
 		return g, fmt.Errorf("gaze: %d image tokens, an answer from position %d of %d", len(places), from, T)
 	}
+	if x.Dim(0) != 1 {
+		return g, fmt.Errorf("gaze: %d rows: one at a time", x.Dim(0))
+	}
+	for _, p := range places {
+		if p < 0 || int(p) >= from {
+			return g, fmt.Errorf("gaze: an image token at position %d, but the answer begins at position %d", p, from)
+		}
+	}
 	positions := make([]int32, T)
 	for t := range positions {
 		positions[t] = int32(t)

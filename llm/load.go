@@ -30,26 +30,24 @@ func LoadAs(c Config, dir string, o nn.LoadOptions, extra ...Family) (Model, err
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
 	}
-	w, err := nn.OpenWeights(dir)
-	if err != nil {
-		return nil, err
-	}
-	if !o.Alias {
-		defer w.Close()
-	}
-	if gguf.IsFile(dir) {
-		if err := c.ggufWeights(w); err != nil {
-			return nil, err
-		}
-	}
 	o.Ignore = append(o.Ignore, "**.rotary_emb.inv_freq") // buffers of old files
-	err = nn.Load(m, w, o)
-	if errors.Is(err, nn.ErrTied) && c.TieWordEmbeddings { // a head of its own, as merged adapters leave one: transformers 5 takes it too
-		c.TieWordEmbeddings = false
-		if m, err = New(nil, c, extra...); err == nil {
-			err = nn.Load(m, w, o)
+	err = nn.WithWeights(dir, o.Alias, func(w *nn.Weights) error {
+		if gguf.IsFile(dir) {
+			if err := c.ggufWeights(w); err != nil {
+				return err
+			}
 		}
-	}
+		err := nn.Load(m, w, o)
+		if !errors.Is(err, nn.ErrTied) || !c.TieWordEmbeddings {
+			return err
+		}
+		// a head of its own, as merged adapters leave one: transformers 5 takes it too
+		c.TieWordEmbeddings = false
+		if m, err = New(nil, c, extra...); err != nil {
+			return err
+		}
+		return nn.Load(m, w, o)
+	})
 	return m, err
 }
 

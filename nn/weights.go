@@ -68,6 +68,19 @@ func OpenWeights(path string) (*Weights, error) {
 	return w, nil
 }
 
+// WithWeights opens the checkpoint at path for load and closes it afterwards. alias is [LoadOptions].Alias: tensors that
+// share the file's mapping need it for as long as they live, so that it stays open unless load fails.
+func WithWeights(path string, alias bool, load func(w *Weights) error) error {
+	w, err := OpenWeights(path)
+	if err != nil {
+		return err
+	}
+	if err = load(w); err != nil || !alias {
+		w.Close()
+	}
+	return err
+}
+
 // unwrap takes off what DistributedDataParallel (module.) and torch.compile (_orig_mod.) put before all names.
 func (w *Weights) unwrap() {
 	for _, prefix := range []string{"module.", "_orig_mod.", "module."} {

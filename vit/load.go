@@ -96,18 +96,12 @@ func LoadCLIP(dir string, o nn.LoadOptions) (*CLIP, error) {
 }
 
 func fill(dir string, m any, o nn.LoadOptions, rename func(string) string) error {
-	w, err := nn.OpenWeights(dir)
-	if err != nil {
-		return err
-	}
-	err = fromOpenAI(w)
-	if err == nil {
-		err = nn.Load(m, w, nn.LoadOptions{Rename: rename, DType: Keep(o.DType), Alias: o.Alias})
-	}
-	if err != nil || !o.Alias {
-		w.Close() // what aliases the file needs its mapping for as long as it lives
-	}
-	return err
+	return nn.WithWeights(dir, o.Alias, func(w *nn.Weights) error {
+		if err := fromOpenAI(w); err != nil {
+			return err
+		}
+		return nn.Load(m, w, nn.LoadOptions{Rename: rename, DType: Keep(o.DType), Alias: o.Alias, Device: o.Device})
+	})
 }
 
 // Keep wraps a choice of dtypes ([nn.LoadOptions]) so that tables that are added, not multiplied, stay float32: positions and the pooling head's probe.

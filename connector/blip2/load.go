@@ -25,18 +25,15 @@ func Load(dir string, o LoadOptions) (*connector.VLM, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := nn.OpenWeights(dir)
-	if err != nil {
-		return nil, err
-	}
-	m, err := o.load(c, dir, w)
-	if errors.Is(err, nn.ErrTied) && c.Text.TieWordEmbeddings { // a head of its own, which transformers takes too
-		c.Text.TieWordEmbeddings = false
+	var m *connector.VLM
+	err = nn.WithWeights(dir, o.Alias, func(w *nn.Weights) error {
 		m, err = o.load(c, dir, w)
-	}
-	if err != nil || !o.Alias {
-		w.Close() // what aliases the file needs its mapping for as long as it lives
-	}
+		if errors.Is(err, nn.ErrTied) && c.Text.TieWordEmbeddings { // a head of its own, which transformers takes too
+			c.Text.TieWordEmbeddings = false
+			m, err = o.load(c, dir, w)
+		}
+		return err
+	})
 	return m, err
 }
 

@@ -52,15 +52,9 @@ func LoadRetrieval(dir string, o LoadOptions) (*Retrieval, error) {
 
 // fill reads all parameters of m, whose names are the file's, from path.
 func (o LoadOptions) fill(m any, path string) error {
-	w, err := nn.OpenWeights(path)
-	if err != nil {
-		return err
-	}
-	err = nn.Load(m, w, nn.LoadOptions{DType: keep(o.DType), Alias: o.Alias, Ignore: []string{"**.position_ids"}})
-	if err != nil || !o.Alias {
-		w.Close() // what aliases the file needs its mapping for as long as it lives
-	}
-	return err
+	return nn.WithWeights(path, o.Alias, func(w *nn.Weights) error {
+		return nn.Load(m, w, nn.LoadOptions{DType: keep(o.DType), Alias: o.Alias, Ignore: []string{"**.position_ids"}})
+	})
 }
 
 // stage1File holds, beside a Retrieval's files, what transformers has no place for.

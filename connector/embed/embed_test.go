@@ -102,6 +102,7 @@ func TestBadInput(t *testing.T) {
 	dir := folder(t)
 	e, err := Open(dir, nn.LoadOptions{})
 	require.NoError(t, err)
+	write(t, dir, "nan.csv", "1,nan\n")
 	for want, it := range map[string]Item{
 		"thermal: the model does not have this modality: it has [vision text audio depth imu]": {
 			Kind: imagebind.Thermal, Path: "x.png"},
@@ -109,6 +110,7 @@ func TestBadInput(t *testing.T) {
 		"short.csv: 7 samples: the model needs 8": File(filepath.Join(dir, "short.csv")),
 		"wide.csv: line 1 has 3 numbers":          File(filepath.Join(dir, "wide.csv")),
 		`words.csv: line 2: "a" is no number`:     File(filepath.Join(dir, "words.csv")),
+		`nan.csv: line 1: "nan" is not finite`:    File(filepath.Join(dir, "nan.csv")),
 		"none.png":                                File(filepath.Join(dir, "none.png")),
 		"x.csv": {Kind: imagebind.Vision, Path: filepath.Join(dir,
 			"x.csv")},

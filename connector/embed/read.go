@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -64,6 +65,9 @@ func readMotion(path string, shape [3]int) (*tensor.Tensor, error) {
 			v, err := strconv.ParseFloat(strings.TrimSpace(text), 32)
 			if err != nil && bad == nil {
 				bad = fmt.Errorf("%s: line %d: %q is no number", path, n, text)
+			}
+			if err == nil && (math.IsNaN(v) || math.IsInf(v, 0)) {
+				return nil, fmt.Errorf("%s: line %d: %q is not finite", path, n, text)
 			}
 			values[c] = float32(v)
 		}

@@ -37,18 +37,15 @@ func Load(dir string, o LoadOptions) (*connector.VLM, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := nn.OpenWeights(dir)
-	if err != nil {
-		return nil, err
-	}
-	m, err := o.load(dir, c, w)
-	if errors.Is(err, nn.ErrTied) && c.Text.TieWordEmbeddings && c.Variant == IDEFICS { // a head of its own
-		c.Text.TieWordEmbeddings = false
+	var m *connector.VLM
+	err = nn.WithWeights(dir, o.Alias, func(w *nn.Weights) error {
 		m, err = o.load(dir, c, w)
-	}
-	if err != nil || !o.Alias {
-		w.Close() // what aliases the file needs its mapping for as long as it lives
-	}
+		if errors.Is(err, nn.ErrTied) && c.Text.TieWordEmbeddings && c.Variant == IDEFICS { // a head of its own
+			c.Text.TieWordEmbeddings = false
+			m, err = o.load(dir, c, w)
+		}
+		return err
+	})
 	return m, err
 }
 
@@ -111,14 +108,7 @@ func (o LoadOptions) language(dir string, c llm.Config, w *nn.Weights) (llm.Mode
 	if err != nil {
 		return nil, err
 	}
-	own, err := nn.OpenWeights(dir)
-	if err != nil {
-		return nil, err
-	}
-	if err = nn.Load(m, own, lo); err != nil || !o.Alias {
-		own.Close()
-	}
-	return m, err
+	return m, nn.WithWeights(dir, o.Alias, func(own *nn.Weights) error { return nn.Load(m, own, lo) })
 }
 
 // given stands for a tower that made the features elsewhere.

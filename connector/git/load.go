@@ -26,18 +26,15 @@ func Load(dir string, o LoadOptions) (*connector.VLM, error) {
 	if err != nil {
 		return nil, err
 	}
-	w, err := nn.OpenWeights(dir)
-	if err != nil {
-		return nil, err
-	}
-	m, err := o.load(dir, c, w)
-	if errors.Is(err, nn.ErrTied) && c.TieWordEmbeddings { // a head of its own, which transformers takes too
-		c.TieWordEmbeddings = false
+	var m *connector.VLM
+	err = nn.WithWeights(dir, o.Alias, func(w *nn.Weights) error {
 		m, err = o.load(dir, c, w)
-	}
-	if err != nil || !o.Alias {
-		w.Close() // what aliases the file needs its mapping for as long as it lives
-	}
+		if errors.Is(err, nn.ErrTied) && c.TieWordEmbeddings { // a head of its own, which transformers takes too
+			c.TieWordEmbeddings = false
+			m, err = o.load(dir, c, w)
+		}
+		return err
+	})
 	return m, err
 }
 

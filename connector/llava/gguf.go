@@ -185,14 +185,12 @@ func (c *Config) ofLanguage(p ggufPair, text llm.Config) error {
 // Features are transformers': llama.cpp's own differ at present, as its class token and its positions are out of order.
 // Errors name the file, and the key or the tensors that do not fit.
 func LoadMMProj(path string, o nn.LoadOptions) (vit.Tower, *Connector, error) {
-	w, err := nn.OpenWeights(path)
-	if err != nil {
-		return nil, nil, err
-	}
-	v, x, err := loadMMProj(path, w, o)
-	if err != nil || !o.Alias {
-		w.Close() // what aliases the file needs its mapping for as long as it lives
-	}
+	var v vit.Tower
+	var x *Connector
+	err := nn.WithWeights(path, o.Alias, func(w *nn.Weights) (err error) {
+		v, x, err = loadMMProj(path, w, o)
+		return err
+	})
 	return v, x, err
 }
 
@@ -232,7 +230,7 @@ func loadMMProj(path string, w *nn.Weights, o nn.LoadOptions) (vit.Tower, *Conne
 	err = nn.Load(&struct {
 		Vision    vit.Tower  `param:"vision_tower"`
 		Connector *Connector `param:",inline"`
-	}{v, x}, w, nn.LoadOptions{DType: keep(o.DType), Alias: o.Alias, Rounding: o.Rounding,
+	}{v, x}, w, nn.LoadOptions{DType: keep(o.DType), Alias: o.Alias, Rounding: o.Rounding, Device: o.Device,
 		Optional: []string{last + "*"}})
 	if err != nil {
 		return nil, nil, err

@@ -17,24 +17,20 @@ import (
 var unused = []string{"criterion.**", "pixel_mean", "pixel_std", "**.num_batches_tracked"}
 
 // Load reads a checkpoint: the authors' seem_focall_v1.pt, or a folder with weights under their names and, for other
-// sizes than [FocalLarge], a config.json. Of o, DType and Alias are used. Errors name the file, and list all tensors
+// sizes than [FocalLarge], a config.json. Of o, DType, Alias and Device are used. Errors name the file, and list all tensors
 // that are missing, unexpected or misshapen.
 func Load(path string, o nn.LoadOptions) (*Model, error) {
 	c, err := readConfig(path)
 	if err != nil {
 		return nil, err
 	}
-	w, err := nn.OpenWeights(path)
+	m, err := New(nil, c)
 	if err != nil {
 		return nil, err
 	}
-	m, err := New(nil, c)
-	if err == nil {
-		err = nn.Load(m, w, nn.LoadOptions{Ignore: unused, DType: keep(o.DType), Alias: o.Alias})
-	}
-	if err != nil || !o.Alias {
-		w.Close() // what aliases the file needs its mapping for as long as it lives
-	}
+	err = nn.WithWeights(path, o.Alias, func(w *nn.Weights) error {
+		return nn.Load(m, w, nn.LoadOptions{Ignore: unused, DType: keep(o.DType), Alias: o.Alias, Device: o.Device})
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -19,31 +19,26 @@ import (
 const mask = "modality_preprocessors.text.mask"
 
 // Load reads a checkpoint: the authors' imagebind_huge.pth, or a folder with weights under their names and, for other
-// sizes than [Huge], a config.json. A checkpoint may lack whole modalities. Of o, DType and Alias are used. Errors name
+// sizes than [Huge], a config.json. A checkpoint may lack whole modalities. Of o, DType, Alias and Device are used. Errors name
 // the file, and list all tensors that are missing, unexpected or misshapen.
 func Load(path string, o nn.LoadOptions) (*Model, error) {
 	c, err := readConfig(path)
 	if err != nil {
 		return nil, err
 	}
-	w, err := nn.OpenWeights(path)
-	if err != nil {
-		return nil, err
-	}
-	if c.Modalities == nil {
-		if c.Modalities = stored(w); len(c.Modalities) == 0 {
-			w.Close()
-			return nil, fmt.Errorf(
-				"%s: holds no tower of an ImageBind: no tensor is below modality_trunks", path)
+	var m *Model
+	err = nn.WithWeights(path, o.Alias, func(w *nn.Weights) error {
+		if c.Modalities == nil {
+			if c.Modalities = stored(w); len(c.Modalities) == 0 {
+				return fmt.Errorf("%s: holds no tower of an ImageBind: no tensor is below modality_trunks", path)
+			}
 		}
-	}
-	m, err := New(nil, c)
-	if err == nil {
-		err = nn.Load(m, w, nn.LoadOptions{Ignore: []string{mask}, DType: keep(o.DType), Alias: o.Alias})
-	}
-	if err != nil || !o.Alias {
-		w.Close() // what aliases the file needs its mapping for as long as it lives
-	}
+		if m, err = New(nil, c); err != nil {
+			return err
+		}
+		return nn.Load(m, w, nn.LoadOptions{Ignore: []string{mask}, DType: keep(o.DType), Alias: o.Alias,
+			Device: o.Device})
+	})
 	if err != nil {
 		return nil, err
 	}

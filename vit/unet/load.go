@@ -13,7 +13,7 @@ import (
 // weightsFile is diffusers' name for the weights of a model in its folder.
 const weightsFile = "diffusion_pytorch_model.safetensors"
 
-// Load reads the UNet in dir as diffusers writes it, weights of any floating-point type. Of o, DType and Alias count.
+// Load reads the UNet in dir as diffusers writes it, weights of any floating-point type. Of o, DType, Alias and Device count.
 // Its errors name the file, and list all tensors that are missing, unexpected or misshapen.
 func Load(dir string, o nn.LoadOptions) (*UNet, error) {
 	c, err := ReadConfig(dir)
@@ -70,17 +70,12 @@ func fill(dir string, m any, o nn.LoadOptions, rename func(*nn.Weights) error) e
 			break
 		}
 	}
-	w, err := nn.OpenWeights(path)
-	if err != nil {
-		return err
-	}
-	if err = rename(w); err == nil {
-		err = nn.Load(m, w, nn.LoadOptions{DType: o.DType, Alias: o.Alias})
-	}
-	if err != nil || !o.Alias {
-		w.Close() // what aliases the file needs its mapping for as long as it lives
-	}
-	return err
+	return nn.WithWeights(path, o.Alias, func(w *nn.Weights) error {
+		if err := rename(w); err != nil {
+			return err
+		}
+		return nn.Load(m, w, nn.LoadOptions{DType: o.DType, Alias: o.Alias, Device: o.Device})
+	})
 }
 
 // Save writes the UNet to dir as diffusers loads it: config.json and diffusion_pytorch_model.safetensors. Of o, DType

@@ -9,7 +9,9 @@ import (
 	"html/template"
 	"image/png"
 	"io"
+	"os"
 	"slices"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/gollava/gollava/data"
@@ -60,7 +62,25 @@ type card struct {
 	Problems []string
 }
 
+// pageOnly refuses to replace what is no page, such as a data file or an image.
+func pageOnly(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // what cannot be written to says so then
+	}
+	defer f.Close()
+	head := make([]byte, 15)
+	n, _ := io.ReadFull(f, head)
+	if n > 0 && !strings.EqualFold(string(head[:n]), "<!doctype html>") {
+		return fmt.Errorf("--out %s is there, and is no page: choose another", path)
+	}
+	return nil
+}
+
 func (v showCommand) Run(ctx context.Context, c console) error {
+	if err := pageOnly(v.Out); err != nil {
+		return fmt.Errorf("data show: %w", err)
+	}
 	set, images, err := openSet(v.File)
 	if err != nil {
 		return fmt.Errorf("data show: %w", err)

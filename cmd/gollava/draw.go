@@ -80,6 +80,9 @@ func (v drawCommand) run(c console) error {
 		if _, err := os.Stat(v.file(i)); err == nil && !v.Force {
 			return fmt.Errorf("--out %s is there already: choose another, or replace it with --force", v.file(i))
 		}
+		if err := unread("--out", v.file(i), v.Inpaint); err != nil {
+			return err
+		}
 	}
 	p, err := gligen.Open(v.Model, nn.LoadOptions{DType: source{DType: v.DType}.dtype()})
 	if err != nil {

@@ -165,10 +165,8 @@ type output struct {
 
 // check refuses to write over what is read, and into a folder with other contents without --force.
 func (o output) check(inputs ...string) error {
-	for _, in := range inputs {
-		if in != "" && same(in, o.Out) {
-			return fmt.Errorf("--out %s is what is read: choose another", o.Out)
-		}
+	if err := unread("--out", o.Out, inputs...); err != nil {
+		return err
 	}
 	entries, err := os.ReadDir(o.Out)
 	if err != nil || len(entries) == 0 || o.Force {

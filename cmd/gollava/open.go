@@ -153,6 +153,16 @@ func (s source) name() string {
 	return filepath.Base(filepath.Clean(s.Dir))
 }
 
+// unread refuses an output that is one of the inputs, by whatever path.
+func unread(flag, out string, inputs ...string) error {
+	for _, in := range inputs {
+		if in != "" && out != "" && same(in, out) {
+			return fmt.Errorf("%s %s is what is read: choose another", flag, out)
+		}
+	}
+	return nil
+}
+
 // same reports whether two paths lead to one file.
 func same(a, b string) bool {
 	x, err := os.Stat(a)

@@ -177,12 +177,7 @@ func (v quantiseCommand) check(inputs ...string) error {
 	if !strings.HasSuffix(v.Out, ".gguf") {
 		return fmt.Errorf("--out %s: the file's name must end in .gguf", v.Out)
 	}
-	for _, in := range inputs {
-		if in != "" && same(in, v.Out) {
-			return fmt.Errorf("--out %s is what is read: choose another", v.Out)
-		}
-	}
-	return nil
+	return unread("--out", v.Out, inputs...)
 }
 
 // table prints what happens to each tensor, unless it is not asked for.

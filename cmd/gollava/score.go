@@ -104,6 +104,13 @@ func (v scoreCommand) run(ctx context.Context, c console) error {
 	}
 	f := v.Files.files(v.Answers...)
 	f.Questions = v.Questions
+	inputs := append(append([]string{f.Questions, f.Annotations, f.Choices, f.Splits, f.Context, f.Rule, f.Reference,
+		f.Synonyms, v.Images}, v.Answers...), v.Against...)
+	for _, out := range [][2]string{{"--json", v.JSON}, {"--upload", v.Upload}, {"--page", v.Page}} {
+		if err := unread(out[0], out[1], inputs...); err != nil {
+			return err
+		}
+	}
 	if v.Upload != "" {
 		if b.Upload == nil {
 			return fmt.Errorf("%s has no upload format of its own: its program reads LLaVA's answer files", b.Title)

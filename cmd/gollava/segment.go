@@ -112,6 +112,9 @@ func (s segmentCommand) Run(c console) error {
 	if err != nil {
 		return err
 	}
+	if err := unread("--out", s.Out, s.Picture, s.Mask, s.On); err != nil {
+		return err
+	}
 	picture, err := imaging.Open(s.Picture, imaging.Options{})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -92,6 +93,14 @@ func (e suiteEntry) files() score.Files {
 func (v suiteFlags) run(c console, one func(score.Benchmark, score.Files, suiteEntry) (*score.Report, error)) error {
 	entries, err := readSuite(v.Suite)
 	if err != nil {
+		return err
+	}
+	inputs := []string{v.Suite}
+	for _, e := range entries {
+		inputs = append(append(inputs, e.Questions, e.Annotations, e.Choices, e.Splits, e.Context, e.Rule, e.Reference,
+			e.Grades, e.Synonyms), e.Answers...)
+	}
+	if err := cmp.Or(unread("--table", v.Table, inputs...), unread("--picture", v.Picture, inputs...)); err != nil {
 		return err
 	}
 	var rows []tableRow

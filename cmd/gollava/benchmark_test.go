@@ -223,7 +223,7 @@ func TestEvalSuite(t *testing.T) {
 	code, said := command(t, dir, eval+"DIR/suite.json --table DIR/t.md --picture DIR/t.png")
 	require.Zero(t, code, said)
 	require.Contains(t, said, "| POPE | mean_f1 |")
-	require.Contains(t, said, "| ScienceQA |")
+	require.Contains(t, said, "| ScienceQA-IMG |")
 	table, err := os.ReadFile(dir + "/t.md")
 	require.NoError(t, err)
 	require.Equal(t, 4, bytes.Count(table, []byte("\n")))

@@ -156,7 +156,7 @@ func collectives(c *mpi.Comm) error {
 func TestCollectives(t *testing.T) {
 	each(t, func(t *testing.T, l launcher) {
 		for _, n := range []int{1, 2, 3, 4} {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			c, out := l.start(ctx, n, "collectives")
 			err := c.Run()
 			cancel()

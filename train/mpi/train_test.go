@@ -141,7 +141,7 @@ func memoryDir(t *testing.T) string {
 
 // train runs n ranks to their end, which must be a good one.
 func (l launcher) train(t *testing.T, n int, dir string, env ...string) string {
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	c, out := l.start(ctx, n, "train", append(env, "GOLLAVA_MPI_TEST_DIR="+dir)...)
 	require.NoError(t, c.Run(), "%s", out)
@@ -176,7 +176,7 @@ func TestUnits(t *testing.T) {
 		require.NotEqual(t, reference(t), want, "levels round differently")
 		for _, units := range []string{"", "any", "common"} {
 			dir := memoryDir(t)
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			c, out := l.start(ctx, 2, "train", "GOLLAVA_MPI_TEST_DIR="+dir, "GOLLAVA_MPI_TEST_UNITS="+units)
 			c.Args = append(c.Args, ":", "-n", "1", "env", "GOLLAVA_CPU=generic", os.Args[0]) // rank 2
 			err := c.Run()
@@ -207,7 +207,7 @@ func until(t *testing.T, dir, pattern string) {
 	require.Eventually(t, func() bool {
 		found, err := filepath.Glob(filepath.Join(dir, pattern))
 		return err == nil && len(found) > 0
-	}, time.Minute, time.Millisecond)
+	}, 10*time.Minute, time.Millisecond)
 }
 
 // TestSignal: SIGTERM to any one rank ends all after the same step, saved; another number of ranks goes on to the
@@ -250,7 +250,7 @@ func TestKill(t *testing.T) {
 		took := time.Since(begin)
 		killed, runs := 0, 0
 		var hung atomic.Int32
-		for begin = time.Now(); killed < kills && time.Since(begin) < limit; runs++ {
+		for begin = time.Now(); killed == 0 || killed < kills && time.Since(begin) < limit; runs++ {
 			dir := memoryDir(t)
 			for done := false; !done; {
 				n := 2 + 2*r.IntN(2)
@@ -266,7 +266,7 @@ func TestKill(t *testing.T) {
 					_ = syscall.Kill(ranks[victim], syscall.SIGKILL)
 					select {
 					case <-ended:
-					case <-time.After(15 * time.Second): // Open MPI 4.1's mpirun can forget that its processes have ended
+					case <-time.After(30 * time.Second): // Open MPI 4.1's mpirun can forget that its processes have ended
 						hung.Add(1)
 						_ = c.Process.Kill()
 					}
@@ -330,7 +330,7 @@ func TestFailure(t *testing.T) {
 			{"GOLLAVA_MPI_TEST_LR=2", "rank 2 on " + host + " differs from rank 0 on " + host +
 				": config: [1].groups[0].lr was 0.01 and is now 7"},
 		} {
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 			cmd, out := l.start(ctx, 3, "train", c.env, "GOLLAVA_MPI_TEST_DIR="+memoryDir(t))
 			require.Error(t, cmd.Run())
 			require.NoError(t, ctx.Err(), "all ranks end")
@@ -344,7 +344,7 @@ func TestFailure(t *testing.T) {
 func TestWrongLauncher(t *testing.T) {
 	each(t, func(t *testing.T, l launcher) {
 		other := map[string]string{"mpirun.openmpi": "libmpich.so.12", "mpirun.mpich": "libmpi.so.40"}[l.program]
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		c, out := l.start(ctx, 2, "collectives", "GOLLAVA_MPI_TEST_LIBRARY="+other)
 		require.Error(t, c.Run())

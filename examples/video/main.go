@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/git"
@@ -43,7 +44,7 @@ func main() {
 func run(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("video", flag.ContinueOnError)
 	flags.SetOutput(out)
-	steps := flags.Int("steps", 2000, "training steps")
+	steps := flags.Int("steps", 2500, "training steps")
 	batch := flags.Int("batch", 32, "videos in a step")
 	tests := flags.Int("test", 300, "new videos for each question")
 	seed := flags.Uint64("seed", 1, "of the world and the weights")
@@ -258,7 +259,7 @@ func (v *viewer) score(n, question int, how string) (right float64, err error) {
 			return 0, err
 		}
 		for i, ids := range g.IDs {
-			if v.Tokenizer.Decode(ids) == want[i] {
+			if strings.TrimSpace(v.Tokenizer.Decode(ids)) == want[i] {
 				right += 1 / float64(n)
 			}
 		}

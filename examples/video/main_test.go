@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"image"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -46,6 +47,8 @@ func TestClips(t *testing.T) {
 		c := v.clip(shapes.Train, i)
 		require.Len(t, c.scenes, frames)
 		seen[c.answer]++
+		said := v.Tokenizer.Decode(v.Tokenizer.Encode(" " + c.answer))
+		require.Equal(t, c.answer, strings.TrimSpace(said), "what is learnt is what is counted as right")
 		if i%2 == 1 {
 			_, _, before := middle(c.scenes[0].Image())
 			_, _, after := middle(c.scenes[frames-1].Image())

@@ -40,14 +40,15 @@ func middle(m seem.Mask) seem.Pixel {
 // scores are results by name: on scenes of seen pairs, and of held-out ones.
 type scores map[string][2]float64
 
-// limits are what the default preset must reach on every seed, on scenes of seen pairs.
+// limits are what the default preset must reach on every seed, on scenes of seen pairs. There is none for the first
+// click of a set: the model cannot tell it from a click that means its object alone, see docs/embed-and-segment.md.
 var limits = []struct {
 	score string
 	least float64
 }{
 	{`text "the red circle"`, 85}, {`text "the object at the top left"`, 60},
 	{"one click in the middle", 85}, {"a stroke", 88}, {"16 points in the box", 82},
-	{"a set of 2 or 3 objects after 1 clicks", 70}, {"a set of 2 or 3 objects after 2 clicks", 82},
+	{"a set of 2 or 3 objects after 2 clicks", 82},
 	{"a set of 2 or 3 objects after 3 clicks", 88},
 	{"the object of another picture", 60}, {"all objects: PQ", 60},
 }

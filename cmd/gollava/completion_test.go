@@ -17,7 +17,7 @@ import (
 func TestCompletion(t *testing.T) {
 	for line, want := range map[string]string{
 		"ch":                       "chat",
-		"data|":                    "check show",
+		"data|ch":                  "check",
 		"data":                     "data",
 		"train|--pl":               "--plan",
 		"train|-pl":                "-plan",
@@ -25,7 +25,7 @@ func TestCompletion(t *testing.T) {
 		"chat|m|--dtype=f":         "--dtype=float32",
 		"chat|m|--dtype|=|f":       "float32",
 		"chat|m|--dtype|=":         "float32 bfloat16 stored",
-		"export|--layout|":         "hub original peft gguf",
+		"export|--layout|":         "hub original gollava peft gguf",
 		"export|--layout|hub|--ou": "--out",
 		"completion|":              "bash zsh fish",
 		"chat|":                    "",

@@ -1,6 +1,10 @@
 package tensor
 
 import (
+	"runtime"
+	"slices"
+	"strings"
+
 	"github.com/gollava/gollava/internal/backend"
 	"github.com/gollava/gollava/internal/cpu"
 )
@@ -18,6 +22,13 @@ func Units() []string { return cpu.Units() }
 // UseUnit makes one of [Units] the present one, so that several processes compute the same bits. It is for the start of
 // a program: nothing may compute meanwhile.
 func UseUnit(unit string) error { return cpu.Use(unit) }
+
+// FastBFloat16 reports whether the host multiplies bfloat16 faster than float32: with a matrix unit (Intel's AMX), or
+// with AVX512-BF16 on AMD. Elsewhere the instructions for float32 do it, and [Tensor.SetAutocast] saves nothing.
+func FastBFloat16() bool {
+	level, extras, _ := strings.Cut(strings.TrimPrefix(Unit(), runtime.GOARCH+"/"), "+")
+	return level == "amx" || slices.Contains(strings.Split(extras, "+"), "bf16")
+}
 
 // Device holds the memory of tensors and computes with them. Its zero value is the host's processor; devices are compared
 // with ==. It is safe for concurrent use.

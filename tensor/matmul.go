@@ -77,7 +77,7 @@ func (t *Tensor) product(op string, u *Tensor, transposed bool) *Tensor {
 func (p products) forward(at place, out, x, w, bias *Tensor, act Activation, pre *Tensor) {
 	g := backend.MatMul{A: x.buf(), B: w.buf(), C: out.buf(), M: p.m, N: p.n, K: p.k, BT: p.transposed,
 		Batch: p.batch, AStride: p.m * p.k, BStride: p.bStride, CStride: p.m * p.n, Bias: optional(bias), Act: act, Pre: optional(pre),
-		Rounded: w.rounds && !recording(x, w, bias)}
+		Half: w.autocast, Rounded: w.rounds && !recording(x, w, bias)}
 	at.matMul(&g)
 }
 
@@ -87,18 +87,26 @@ func (p products) backward(dy *gradient, x, w *Tensor) {
 	if x.needs() {
 		dst, fresh := x.accumulator()
 		at.matMul(&backend.MatMul{A: dy.buf(), B: w.buf(), C: dst, M: p.m, N: p.k, K: p.n, BT: !p.transposed,
-			Batch: p.batch, AStride: p.m * p.n, BStride: p.bStride, CStride: p.m * p.k, Accumulate: !fresh})
+			Batch: p.batch, AStride: p.m * p.n, BStride: p.bStride, CStride: p.m * p.k, Accumulate: !fresh, Half: w.autocast})
 	}
 	if w.needs() {
 		dst, fresh := w.accumulator()
 		g := backend.MatMul{A: x.buf(), B: dy.buf(), C: dst, M: p.k, N: p.n, K: p.m, AT: true,
-			Batch: p.batch, AStride: p.m * p.k, BStride: p.m * p.n, CStride: p.bStride, Accumulate: !fresh}
+			Batch: p.batch, AStride: p.m * p.k, BStride: p.m * p.n, CStride: p.bStride, Accumulate: !fresh, Half: w.autocast}
 		if p.transposed {
 			g.A, g.B, g.M, g.N, g.AStride, g.BStride = g.B, g.A, g.N, g.M, g.BStride, g.AStride
 		}
 		at.matMul(&g)
 	}
 }
+
+// SetAutocast says whether products with the weight t round their operands that are float32 to bfloat16 and add up in float32, as under
+// torch.autocast(dtype=torch.bfloat16), and the products of their gradients too. Norms, softmax, attention and losses stay float32, and
+// so do t itself, its gradient and its optimizer state. It is off by default, and without effect on a block type. See [FastBFloat16].
+func (t *Tensor) SetAutocast(on bool) { t.autocast = on }
+
+// Autocast reports what [Tensor.SetAutocast] has set.
+func (t *Tensor) Autocast() bool { return t.autocast }
 
 // DecodeRows is a number of rows x [M, K] up to which Linear and MatMulT with a matrix give each row the same bits whatever the other rows are, and
 // however many: what a server needs, whose answers may not depend on its load.

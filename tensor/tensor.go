@@ -50,6 +50,7 @@ type Tensor struct {
 
 	trainable atomic.Bool // Backward fills grad
 	noGrad    bool        // contagious: results are never recorded
+	autocast  bool        // products with this weight are those of bfloat16
 	rounds    bool        // products with these blocks may round the other operand
 }
 

@@ -21,6 +21,7 @@ type plan struct {
 	Clip          float64         `json:"clip"`
 	EMA           float64         `json:"ema"`
 	Seed          uint64          `json:"seed"`
+	Autocast      bool            `json:"autocast,omitempty"`
 	Ranks         int             `json:"ranks,omitempty"` // that the result depends on, with Options.InexactSum
 	Stops         []string        `json:"stops,omitempty"` // evaluations that can end the stage early
 	Config        json.RawMessage `json:"config,omitempty"`
@@ -32,7 +33,7 @@ const maxSteps = 1 << 30
 // resolveStage fills in defaults and returns an error that names the field that is wrong.
 func resolveStage[B any](model any, s *Stage[B]) (plan, error) {
 	c := plan{Name: s.Name, Steps: s.Steps, Accumulate: s.Accumulate, TokenWeighted: s.TokenWeighted, Groups: s.Groups, Schedule: s.Schedule,
-		Betas: s.Betas, Eps: s.Eps, Clip: s.Clip, EMA: s.EMA, Seed: s.Seed}
+		Betas: s.Betas, Eps: s.Eps, Clip: s.Clip, EMA: s.EMA, Seed: s.Seed, Autocast: s.Autocast}
 	if c.Accumulate == 0 {
 		c.Accumulate = 1
 	}

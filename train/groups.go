@@ -151,3 +151,21 @@ func keys(a, b map[string]any) []string {
 	sort.Strings(ks)
 	return ks
 }
+
+// describe says what trains.
+func (r *runner[B]) describe() string {
+	var groups []string
+	for i, n := range r.values() {
+		groups = append(groups, fmt.Sprintf("%d values of %s", n, r.stage.Groups[i].Params))
+	}
+	return strings.Join(groups, " and ") + " train, the rest is frozen"
+}
+
+// values is how many values train, of each group.
+func (r *runner[B]) values() []int {
+	n := make([]int, len(r.stage.Groups))
+	for _, t := range r.all {
+		n[t.group] += t.p.Len()
+	}
+	return n
+}

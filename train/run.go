@@ -7,7 +7,6 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/gollava/gollava/nn"
@@ -303,6 +302,7 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 	if err := r.enter(); err != nil {
 		return err
 	}
+	defer nn.Autocast(r.model, r.stage.Autocast)()
 	if r.resumed != "" && (r.at.Step > 0 || r.at.Micro > 0) {
 		if err := r.load(r.resumed, false); err != nil {
 			return err
@@ -325,6 +325,11 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 			counted(r.config.Accumulate, "micro-batch", "micro-batches"), r.describe())}
 	if err := r.emit(begin); err != nil {
 		return err
+	}
+	if r.stage.Autocast && !tensor.FastBFloat16() {
+		if err := r.note("note", "autocast: this processor (%s) multiplies bfloat16 no faster than float32", tensor.Unit()); err != nil {
+			return err
+		}
 	}
 	for r.at.Step < r.config.Steps && r.at.Stop == "" {
 		if err := r.stopped(ctx); err != nil {
@@ -403,24 +408,6 @@ func (s *session) allFinite() (err error) {
 		err = fmt.Errorf("parameter %s is not finite", names[bad])
 	}
 	return s.agree(err)
-}
-
-// describe says what trains.
-func (r *runner[B]) describe() string {
-	var groups []string
-	for i, n := range r.values() {
-		groups = append(groups, fmt.Sprintf("%d values of %s", n, r.stage.Groups[i].Params))
-	}
-	return strings.Join(groups, " and ") + " train, the rest is frozen"
-}
-
-// values is how many values train, of each group.
-func (r *runner[B]) values() []int {
-	n := make([]int, len(r.stage.Groups))
-	for _, t := range r.all {
-		n[t.group] += t.p.Len()
-	}
-	return n
 }
 
 // stopped returns a *Stopped if a signal came, somebody asked for it or ctx is done, on any rank, and saves if

@@ -73,6 +73,7 @@ type Stage[B any] struct {
 
 	Accumulate    int     // micro-batches per step, over all ranks, which share them out in turn; 0: 1
 	TokenWeighted bool    // weigh micro-batches by their supervised tokens (newer transformers) instead of equally (LLaVA)
+	Autocast      bool    // products with weights in bfloat16, sums and all else in float32 (see [nn.Autocast])
 	Recompute     bool    // keep only the inputs of each block and compute the rest again: less memory, a third more time
 	EMA           float64 // keep an average of the weights with this decay (0: none); it is what is evaluated and saved at the end
 	Seed          uint64  // of dropout

@@ -57,7 +57,7 @@ func batch(q *backend.MatMul, bias []float32, grain int) {
 // item is product n of a batch.
 func item(q *backend.MatMul, n int, bias []float32) gemm {
 	g := gemm{m: q.M, n: q.N, k: q.K, a: floats(q.A, q.K), b: floats(q.B, q.N), c: q.C.Float32(), cRow: q.N,
-		accumulate: q.Accumulate, bias: bias}
+		accumulate: q.Accumulate, half: q.Half, bias: bias}
 	if q.AT {
 		g.a.row, g.a.col = 1, q.M
 	}
@@ -100,6 +100,7 @@ const taskWork = 1 << 19
 // serial computes the product on the calling goroutine.
 func (g *gemm) serial(s *scratch) {
 	mark := s.used
+	g.halve(s, false)
 	if g.isSkinny() {
 		g.skinnyPart(g.rowsOfA(s), 0, g.n, s)
 	} else {
@@ -121,6 +122,7 @@ func run(q *backend.MatMul, n int, bias []float32, s *scratch) {
 
 // spread computes the product with tasks for several processors.
 func (g *gemm) spread(s *scratch) {
+	g.halve(s, true)
 	if g.isSkinny() {
 		g.skinny(s)
 	} else if g.decodes() {

@@ -37,6 +37,7 @@ type gemm struct {
 	c          []float32
 	cRow       int
 	accumulate bool
+	half       bool      // float32 operands are to be rounded to bfloat16
 	bias       []float32 // [n] or nil
 	pre        []float32 // laid out as c, or nil
 	act        backend.Unary

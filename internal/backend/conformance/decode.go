@@ -31,6 +31,7 @@ func decodeRows(s *suite) {
 			if s.r.IntN(2) == 0 {
 				p.Bias = s.in(s.normal(N, 1))
 			}
+			p.Half = s.r.IntN(3) == 0
 			p.Rounded = dt.Quantized() && s.r.IntN(2) == 0
 			product := func(from, m int) *backend.Buffer {
 				q := p

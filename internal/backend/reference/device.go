@@ -37,6 +37,15 @@ func narrow(x float32) uint16 {
 	return uint16((u + 0x7fff + u>>16&1) >> 16)
 }
 
+// halved is x rounded to bfloat16.
+func halved(x []float32) []float32 {
+	o := make([]float32, len(x))
+	for i, v := range x {
+		o[i] = math.Float32frombits(uint32(narrow(v)) << 16)
+	}
+	return o
+}
+
 // floats reads a Float32 buffer in place, and another one widened.
 func floats(x *backend.Buffer) []float32 {
 	if x.DType == backend.Float32 {

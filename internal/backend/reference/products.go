@@ -8,6 +8,9 @@ import (
 
 func (d *Device) MatMul(p *backend.MatMul) {
 	A, B, C := floats(p.A), floats(p.B), p.C.Float32()
+	if p.Half && !p.B.DType.Quantized() {
+		A, B = halved(A), halved(B)
+	}
 	var bias []float32
 	if p.Bias != nil {
 		bias = floats(p.Bias)

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,7 +124,11 @@ func (v generateCommand) run(ctx context.Context, c console, comm train.Comm) er
 	}
 	fmt.Fprintln(c.err, " if every first answer is accepted")
 	if e.Samples == 0 {
-		return fmt.Errorf("there is nothing to ask: no picture has captions and a file; %v", set.Faults.Counts)
+		var why []string
+		for _, fault := range slices.Sorted(maps.Keys(set.Faults.Counts)) {
+			why = append(why, fmt.Sprintf("%s: %d", fault, set.Faults.Counts[fault]))
+		}
+		return fmt.Errorf("there is nothing to ask: no picture has captions and a file (%s)", strings.Join(why, ", "))
 	}
 	if v.DryRun {
 		out := json.NewEncoder(c.out)

@@ -174,7 +174,7 @@ func (m mutated) test(t *testing.T) {
 			require.NoError(t, os.WriteFile(path, append(b, rest...), 0o666))
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			failed, stack := caught(func() error { return m.open(dir) })
+			stack, failed := caught(func() error { return m.open(dir) })
 			runtime.ReadMemStats(&after)
 			if stack != "" {
 				t.Errorf("%s: %s: panic: %v\n%s", name, what, failed, stack)
@@ -210,12 +210,12 @@ func asJSON(raw []byte) []byte {
 }
 
 // caught is f's error, or what it panicked with and where.
-func caught(f func() error) (err error, stack string) {
+func caught(f func() error) (stack string, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			b := make([]byte, 4000)
 			err, stack = fmt.Errorf("%v", p), string(b[:runtime.Stack(b, false)])
 		}
 	}()
-	return f(), ""
+	return "", f()
 }

@@ -270,7 +270,9 @@ func Doors(repo fs.FS) ([]string, error) {
 	_, err := each(repo, parser.SkipObjectResolution, every, func(name string, _ []byte, file *ast.File) []string {
 		dir := path.Dir(name)
 		if library(name) && file.Name.Name != "main" {
-			shown[dir] = shown[dir]
+			if _, known := shown[dir]; !known {
+				shown[dir] = false
+			}
 		}
 		for _, d := range file.Decls {
 			f, ok := d.(*ast.FuncDecl)

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -83,7 +84,8 @@ func TestRanks(t *testing.T) {
 	}
 }
 
-// TestCommand: `gollava train`, `eval` and `generate` under mpirun end in the same files as alone.
+// TestCommand: `gollava train`, `eval` and `generate` under mpirun end in the same files as alone,
+// with 2 ranks and with 4 and ZeRO-1.
 func TestCommand(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds and starts programs")
@@ -124,6 +126,7 @@ func TestCommand(t *testing.T) {
 			}
 		}
 		for i, c := range stages(out)[:2] {
+			c.ZeRO1 = n == 4
 			file := fmt.Sprintf("%s-%d", out, i)
 			require.NoError(t, c.Write(file))
 			command("train", "-config", filepath.Join(file, "run.yaml"), "-resume")
@@ -151,7 +154,10 @@ func TestCommand(t *testing.T) {
 			t.Logf("skipped: %s is not installed: apt-get install openmpi-bin mpich", name)
 			continue
 		}
-		run(2, name, append([]string{name, "-n", "2"}, args...)...)
-		require.Equal(t, read("alone"), read(name))
+		for _, n := range []int{2, 4} {
+			out := fmt.Sprint(name, n)
+			run(n, out, append([]string{name, "-n", strconv.Itoa(n)}, args...)...)
+			require.Equal(t, read("alone"), read(out), "%d ranks", n)
+		}
 	}
 }

@@ -25,12 +25,18 @@ const childDir = "GOLLAVA_TRAIN_TEST_DIR"
 // anyUnit is the variable that lets TestChild resume on another unit.
 const anyUnit = "GOLLAVA_TRAIN_TEST_ANY_UNIT"
 
+// pauseOf is the variable that says how long TestChild pauses before each batch.
+const pauseOf = "GOLLAVA_TRAIN_TEST_PAUSE"
+
 // slow are the stages of two, with steps that take a while.
 func slow() []train.Stage[sample] {
-	s := two()
+	s, pause := two(), time.Millisecond
+	if d, err := time.ParseDuration(os.Getenv(pauseOf)); err == nil {
+		pause = d
+	}
 	for i := range s {
 		s[i].Batches = func(ctx context.Context, n int) (sample, error) {
-			time.Sleep(time.Millisecond)
+			time.Sleep(pause)
 			return regression(ctx, n)
 		}
 	}
@@ -96,8 +102,7 @@ func TestSignals(t *testing.T) {
 	for sig, code := range map[os.Signal]int{syscall.SIGINT: 130, syscall.SIGTERM: 143} {
 		dir := memoryDir(t)
 		var out bytes.Buffer
-		c := child(t, dir, &out)
-		time.Sleep(30 * time.Millisecond)
+		c := child(t, dir, &out, pauseOf+"=300ms") // so that it still runs when the signal comes
 		require.Eventually(t, func() bool {
 			b, err := os.ReadFile(filepath.Join(dir, "metrics.jsonl"))
 			return err == nil && bytes.Contains(b, []byte(`"step"`))

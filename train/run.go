@@ -188,13 +188,14 @@ func (r *runner[B]) open(ctx context.Context, stages []Stage[B]) error {
 		r.shown = newProgress(r.o.Progress)
 		r.sinks = append(r.sinks, r.shown.event)
 	}
+	r.signal = catchSignals(r.o.Signals) // before anything tells others that the run is there
 	for _, n := range notes {
 		err = errors.Join(err, r.note("note", "%s", n))
 	}
 	if err != nil {
+		r.signal.stop()
 		return errors.Join(err, r.release())
 	}
-	r.signal = catchSignals(r.o.Signals)
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package train_test
 
 import (
+	"context"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -38,6 +39,20 @@ func TestAutocast(t *testing.T) {
 	for i := range a {
 		require.InEpsilon(t, a[i], b[i], 0.02, "step %d", i+1)
 	}
+
+	seen, fresh := 0, newNet(3)
+	s.After = nil
+	s.Batches = func(ctx context.Context, _ int) (sample, error) {
+		require.True(t, fresh.Norm.Weight.Autocast(), "what tries a stage out computes as it does")
+		seen++
+		return regression(ctx, 0)
+	}
+	_, err = train.Plan(t.Context(), fresh, s)
+	require.NoError(t, err)
+	_, _, err = train.FindLR(t.Context(), fresh, s, 1e-6, 100, 80)
+	require.NoError(t, err)
+	require.Greater(t, seen, 7)
+	require.False(t, fresh.Norm.Weight.Autocast())
 
 	s.Autocast = false
 	_, err = train.Run(t.Context(), newNet(3), train.Options{Dir: dir, Resume: true}, s)

@@ -104,6 +104,7 @@ func probe[B any](ctx context.Context, model Model[B], s Stage[B], steps int) (E
 		return Estimate{}, err
 	}
 	r.dry = true
+	defer nn.Autocast(model, s.Autocast)()
 	defer func() {
 		nn.Eval(model)
 		r.forget()

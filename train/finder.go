@@ -32,6 +32,7 @@ func FindLR[B any](ctx context.Context, model Model[B], s Stage[B], low, high fl
 	if groups[0].LR <= 0 {
 		return fail(fmt.Errorf("group %q: its lr is what the others are relative to and must be positive", groups[0].Params))
 	}
+	defer nn.Autocast(model, s.Autocast)()
 	var was []*tensor.Tensor
 	for _, t := range r.all {
 		was = append(was, t.p.Clone())

@@ -53,7 +53,7 @@ type Config struct {
 	LoRA LoRA `yaml:"lora,omitzero"`
 
 	DType     string `yaml:"dtype,omitempty" help:"of weights in memory: float32, or bfloat16 trained by way of float32 masters [bf16]"`
-	Autocast  bool   `yaml:"autocast,omitempty" help:"products with weights in bfloat16, with float32 sums, norms, softmax, loss and masters [bf16]"`
+	Autocast  bool   `yaml:"autocast,omitempty" help:"products with weights in bfloat16, with float32 sums, norms, softmax, loss and masters; fast on AMX and on AVX512-BF16 of AMD"`
 	Bits      int    `yaml:"bits,omitempty" help:"4: the language model's blocks are frozen in 4 bits (NF4, double quantisation) under the adapters, as in QLoRA; 0: not [bits]"`
 	ZeRO1     bool   `yaml:"zero1,omitempty" help:"of several processes, each keeps the optimizer state of its share of the parameters [zero2.json]"`
 	Recompute bool   `yaml:"recompute,omitempty" help:"keep only the inputs of each block [gradient_checkpointing]"`

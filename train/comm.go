@@ -5,7 +5,8 @@ import "github.com/gollava/gollava/tensor"
 // Comm joins the processes, called ranks, that train one model together: each computes a share of every step's
 // micro-batches. All ranks call the same methods in the same order, with lengths that agree. Exchange, AllGather and
 // AllReduce may return before the transfer has ended, so that computation goes on meanwhile; several may be under way.
-// A Comm is used by one goroutine at a time. Package train/mpi has one over MPI, and [Local] joins goroutines of one process.
+// A Comm is used by one goroutine at a time. Package train/mpi has one over MPI, and [Local] joins goroutines of one
+// process.
 type Comm interface {
 	Rank() int // of this process: 0 to Size−1
 	Size() int // number of ranks

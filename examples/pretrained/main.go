@@ -119,8 +119,8 @@ func run(ctx context.Context, o options, out io.Writer) error {
 // worldOf is the world whose images a CLIP was trained on, recognised by the size of its images.
 func worldOf(o options) (*shapes.World, error) {
 	if o.llm == "" || o.clip == "" {
-		return nil, errors.New("-llm and -clip are required: a language model with a chat template, and RUN/model-clip " +
-			"of a run of examples/quickstart")
+		return nil, errors.New("-llm and -clip are required: a language model with a chat template, and " +
+			"RUN/model-clip of a run of examples/quickstart")
 	}
 	clip, err := vit.LoadCLIP(o.clip, nn.LoadOptions{})
 	if err != nil {
@@ -132,8 +132,8 @@ func worldOf(o options) (*shapes.World, error) {
 			return shapes.New(config)
 		}
 	}
-	return nil, fmt.Errorf("%s: its images have %d pixels a side, and those of the quickstart's worlds 48 or 32", o.clip,
-		side)
+	return nil, fmt.Errorf("%s: its images have %d pixels a side, and those of the quickstart's worlds 48 or 32",
+		o.clip, side)
 }
 
 // stages are the two of LLaVA's recipe: the projector alone on captions, then adapters and projector on conversations.

@@ -23,7 +23,8 @@ func (j *job) quietly() *job {
 }
 
 // trainBlind tunes the language model on the instructions without their pictures, in a folder of the run.
-func (j *job) trainBlind(ctx context.Context, l *study.Lesson, name string, c study.Length, teach study.Course) (llm.Model, error) {
+func (j *job) trainBlind(ctx context.Context, l *study.Lesson, name string, c study.Length,
+	teach study.Course) (llm.Model, error) {
 	r, err := j.quietly().language(ctx, l)
 	if err != nil {
 		return nil, err
@@ -93,7 +94,8 @@ func (j *job) trainRandom(ctx context.Context, l *study.Lesson) (*connector.VLM,
 	blurred := *l
 	blurred.Pool = l.Pool.Unseen()
 	blurred.Pool.Look(clip.Tower(), j.Selects)
-	return m, study.Fit(ctx, j.Study, "random-encoder", m, j.alignment(&blurred), j.tuning(&blurred, j.Compared(), study.Instructions))
+	return m, study.Fit(ctx, j.Study, "random-encoder", m, j.alignment(&blurred),
+		j.tuning(&blurred, j.Compared(), study.Instructions))
 }
 
 // compare trains the baselines and examines them.

@@ -17,7 +17,8 @@ import (
 var (
 	seeds      = flag.String("seeds", "", "seeds on which TestGate trains and examines -preset, such as 1,2,3")
 	gatePreset = flag.String("preset", "default", "preset of TestGate and of the benchmarks")
-	gateRuns   = flag.String("runs", "", "where TestGate keeps its runs, one directory a seed; what is there already goes on (default: they are thrown away)")
+	gateRuns   = flag.String("runs", "", "where TestGate keeps its runs, one directory a seed; what is there already "+
+		"goes on (default: they are thrown away)")
 )
 
 // TestGate trains a preset on several seeds and fails unless each keeps the preset's promises:
@@ -36,7 +37,8 @@ func TestGate(t *testing.T) {
 		}
 		report := filepath.Join(runs, seed, "report.json")
 		if _, err := os.Stat(report); err != nil { // else it is finished
-			require.NoError(t, run(context.Background(), []string{"-preset", *gatePreset, "-seed", seed, "-out", filepath.Dir(report), "-resume"}, strings.NewReader(""), os.Stderr, nil))
+			args := []string{"-preset", *gatePreset, "-seed", seed, "-out", filepath.Dir(report), "-resume"}
+			require.NoError(t, run(context.Background(), args, strings.NewReader(""), os.Stderr, nil))
 		}
 		b, err := os.ReadFile(report)
 		require.NoError(t, err)
@@ -54,7 +56,8 @@ func TestGate(t *testing.T) {
 
 func TestHelp(t *testing.T) {
 	var out bytes.Buffer
-	err := run(context.Background(), []string{"-preset", "smoke", "-gate", "-out", filepath.Join(t.TempDir(), "x"), "-help"}, strings.NewReader(""), &out, nil)
+	args := []string{"-preset", "smoke", "-gate", "-out", filepath.Join(t.TempDir(), "x"), "-help"}
+	err := run(context.Background(), args, strings.NewReader(""), &out, nil)
 	require.ErrorIs(t, err, flag.ErrHelp)
 	require.Contains(t, out.String(), "-gate")
 }

@@ -111,8 +111,8 @@ func (j *job) recipe(ctx context.Context) error {
 	if err := j.Export(clip, vlm); err != nil {
 		return err
 	}
-	return j.Judge(ctx, l, clip, vlm, func(exams []*study.Exam, sit study.Sitting) error { return j.compare(ctx, l, clip, exams, sit) },
-		func() error { return j.learnWidgets(ctx, l, vlm) })
+	compare := func(exams []*study.Exam, sit study.Sitting) error { return j.compare(ctx, l, clip, exams, sit) }
+	return j.Judge(ctx, l, clip, vlm, compare, func() error { return j.learnWidgets(ctx, l, vlm) })
 }
 
 // clip is Radford et al.'s contrastive pre-training.
@@ -205,7 +205,8 @@ func (j *job) alignment(l *study.Lesson) train.Stage[connector.Batch] {
 // tuning is stage 2.
 func (j *job) tuning(l *study.Lesson, c study.Length, teach study.Course) train.Stage[connector.Batch] {
 	return train.Stage[connector.Batch]{
-		Name: "tune", Batches: pictureBatches(l, "tune", c, teach), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		Name: "tune", Batches: pictureBatches(l, "tune", c, teach), Steps: c.Steps, Schedule: warm(0.03), Betas: betas,
+		Clip:   1,
 		Groups: []train.Group{{Params: "multi_modal_projector.**", LR: c.LR}, {Params: "language_model.**", LR: c.LR}},
 	}
 }

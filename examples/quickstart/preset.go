@@ -20,7 +20,9 @@ func standard() study.Preset {
 		Patch: 8, Vision: study.Blocks{Width: 64, Layers: 3, Heads: 4, MLP: 256},
 		Reader: study.Blocks{Width: 64, Layers: 2, Heads: 4, MLP: 256}, Shared: 64, Place: 0.17,
 		Language: study.Blocks{Width: 96, Layers: 3, Heads: 6, MLP: 256}, Merge: 2,
-		Clip: length(1400, 64, 2e-3), Text: length(8000, 16, 1.2e-3), Told: 0.98, First: 0.3, Align: length(300, 32, 2e-3), Tune: length(6000, 16, 1.2e-3), Compare: length(500, 16, 1.2e-3), Made: length(3000, 16, 1.2e-3), Widgets: length(400, 16, 3e-3),
+		Clip: length(1400, 64, 2e-3), Text: length(8000, 16, 1.2e-3), Told: 0.98, First: 0.3,
+		Align: length(300, 32, 2e-3), Tune: length(6000, 16, 1.2e-3), Compare: length(500, 16, 1.2e-3),
+		Made: length(3000, 16, 1.2e-3), Widgets: length(400, 16, 3e-3),
 		Questions: 300, Quick: 40, Curve: 10,
 	}
 }
@@ -32,7 +34,8 @@ func smoke() study.Preset {
 		Patch: 8, Vision: study.Blocks{Width: 48, Layers: 2, Heads: 4, MLP: 192},
 		Reader: study.Blocks{Width: 48, Layers: 1, Heads: 4, MLP: 192}, Shared: 48, Place: 0.17,
 		Language: study.Blocks{Width: 64, Layers: 2, Heads: 4, MLP: 176}, Merge: 2,
-		Clip: length(400, 48, 2e-3), Text: length(1500, 16, 2e-3), First: 0.7, Align: length(80, 32, 2e-3), Tune: length(800, 16, 1.5e-3), Made: length(800, 16, 1.5e-3),
+		Clip: length(400, 48, 2e-3), Text: length(1500, 16, 2e-3), First: 0.7,
+		Align: length(80, 32, 2e-3), Tune: length(800, 16, 1.5e-3), Made: length(800, 16, 1.5e-3),
 		Questions: 150, Quick: 40, Curve: 4,
 	}
 }
@@ -44,22 +47,26 @@ func toy() study.Preset {
 		Patch: 8, Vision: study.Blocks{Width: 16, Layers: 2, Heads: 2, MLP: 32},
 		Reader: study.Blocks{Width: 16, Layers: 1, Heads: 2, MLP: 32}, Shared: 16, Place: 0.17,
 		Language: study.Blocks{Width: 16, Layers: 1, Heads: 2, MLP: 32}, Merge: 2,
-		Clip: length(6, 8, 2e-3), Text: length(6, 4, 2e-3), First: 0.3, Align: length(4, 4, 2e-3), Tune: length(6, 4, 2e-3), Compare: length(2, 4, 2e-3), Made: length(4, 4, 2e-3), Widgets: length(2, 4, 2e-3),
+		Clip: length(6, 8, 2e-3), Text: length(6, 4, 2e-3), First: 0.3, Align: length(4, 4, 2e-3),
+		Tune: length(6, 4, 2e-3), Compare: length(2, 4, 2e-3), Made: length(4, 4, 2e-3), Widgets: length(2, 4, 2e-3),
 		Questions: 4, Quick: 2, Curve: 2,
 	}
 }
 
 func visionConfig(p study.Preset, side int) vit.VisionConfig {
 	b := p.Vision
-	return vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: b.Width, IntermediateSize: b.MLP, NumHiddenLayers: b.Layers, NumAttentionHeads: b.Heads,
-		NumChannels: 3, ImageSize: side, PatchSize: p.Patch, ProjectionDim: p.Shared, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, PositionStd: p.Place}
+	return vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: b.Width, IntermediateSize: b.MLP,
+		NumHiddenLayers: b.Layers, NumAttentionHeads: b.Heads, NumChannels: 3, ImageSize: side, PatchSize: p.Patch,
+		ProjectionDim: p.Shared, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, PositionStd: p.Place}
 }
 
 func clipConfig(p study.Preset, side int, v *study.Vocabulary) vit.CLIPConfig {
 	b := p.Reader
-	return vit.CLIPConfig{ModelType: "clip", Vision: visionConfig(p, side), ProjectionDim: p.Shared, LogitScaleInit: math.Log(1 / 0.07),
-		Text: vit.TextConfig{ModelType: "clip_text_model", VocabSize: v.Size(), HiddenSize: b.Width, IntermediateSize: b.MLP, NumHiddenLayers: b.Layers,
-			NumAttentionHeads: b.Heads, MaxPositionEmbeddings: 96, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, TokenStd: 0.05,
+	return vit.CLIPConfig{ModelType: "clip", Vision: visionConfig(p, side), ProjectionDim: p.Shared,
+		LogitScaleInit: math.Log(1 / 0.07),
+		Text: vit.TextConfig{ModelType: "clip_text_model", VocabSize: v.Size(), HiddenSize: b.Width,
+			IntermediateSize: b.MLP, NumHiddenLayers: b.Layers, NumAttentionHeads: b.Heads, MaxPositionEmbeddings: 96,
+			HiddenAct: "quick_gelu", LayerNormEps: 1e-5, TokenStd: 0.05,
 			BOS: int(v.BOS), EOS: int(v.EOS), PAD: int(v.Pad), ProjectionDim: p.Shared}}
 }
 
@@ -68,9 +75,11 @@ func clipConfig(p study.Preset, side int, v *study.Vocabulary) vit.CLIPConfig {
 // residual stream, without which looking up is learnt several times later.
 func languageConfig(p study.Preset, v *study.Vocabulary) llm.Config {
 	b := p.Language
-	return llm.Config{ModelType: "qwen3", VocabSize: v.Size(), HiddenSize: b.Width, IntermediateSize: b.MLP, NumHiddenLayers: b.Layers,
-		NumAttentionHeads: b.Heads, NumKeyValueHeads: b.Heads, HeadDim: b.Width / b.Heads, MaxPositionEmbeddings: 512, NormEps: 1e-5, HiddenAct: "silu",
-		TieWordEmbeddings: true, RoPE: nn.RoPEConfig{Type: "default", Theta: 1e6}, BOS: int(v.BOS), PAD: int(v.Pad), EOS: []int{int(v.EOS)}, DType: "float32",
+	return llm.Config{ModelType: "qwen3", VocabSize: v.Size(), HiddenSize: b.Width, IntermediateSize: b.MLP,
+		NumHiddenLayers: b.Layers, NumAttentionHeads: b.Heads, NumKeyValueHeads: b.Heads, HeadDim: b.Width / b.Heads,
+		MaxPositionEmbeddings: 512, NormEps: 1e-5, HiddenAct: "silu", TieWordEmbeddings: true,
+		RoPE: nn.RoPEConfig{Type: "default", Theta: 1e6},
+		BOS:  int(v.BOS), PAD: int(v.Pad), EOS: []int{int(v.EOS)}, DType: "float32",
 		InitStd: 0.05, DampResidual: true, EmbeddingStd: 0.3}
 }
 
@@ -78,7 +87,8 @@ func languageConfig(p study.Preset, v *study.Vocabulary) llm.Config {
 // made plain; the two Linears are how transformers' files say it. With GELU between them (v1.5) the connector is a
 // small encoder of its own: see README for what it gave.
 func vlmConfig(p study.Preset, side int, v *study.Vocabulary) llava.Config {
-	return llava.Config{Text: languageConfig(p, v), Vision: visionConfig(p, side), Projector: "mlp2x_linear", Select: vit.Select{Layers: []int{-2}, Class: "patch"},
+	return llava.Config{Text: languageConfig(p, v), Vision: visionConfig(p, side), Projector: "mlp2x_linear",
+		Select:   vit.Select{Layers: []int{-2}, Class: "patch"},
 		Template: "vicuna_v1", System: new(string),
 		Image: int(v.Image), Aspect: "square", PaddingSide: "right", Merge: p.Merge, Gain: study.ProjectorGain}
 }

@@ -23,7 +23,8 @@ import (
 func quick(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
-	err := run(context.Background(), append([]string{"-preset", "toy"}, args...), strings.NewReader("what color is the circle?\n/next\nwhere is the zebra?\n/quit\n"), &out, nil)
+	in := strings.NewReader("what color is the circle?\n/next\nwhere is the zebra?\n/quit\n")
+	err := run(context.Background(), append([]string{"-preset", "toy"}, args...), in, &out, nil)
 	return out.String(), err
 }
 
@@ -128,7 +129,8 @@ func TestResume(t *testing.T) {
 	require.ErrorContains(t, err, "-resume")
 	_, err = quick(t, "-out", whole, "-resume", "-seed", "7")
 	require.ErrorContains(t, err, "-seed was 1 and is now 7")
-	err = run(context.Background(), []string{"-preset", "smoke", "-out", whole, "-resume"}, strings.NewReader(""), &bytes.Buffer{}, nil)
+	args := []string{"-preset", "smoke", "-out", whole, "-resume"}
+	err = run(context.Background(), args, strings.NewReader(""), &bytes.Buffer{}, nil)
 	require.ErrorContains(t, err, "-preset was toy and is now smoke")
 }
 

@@ -283,9 +283,11 @@ func (r *Run) Stage(ctx context.Context) (train.Stage[connector.Batch], error) {
 	if err != nil {
 		return none, err
 	}
-	s := train.Stage[connector.Batch]{Name: c.Stage, Batches: train.Prefetch(batches.Batch, c.Workers), Steps: c.Steps, Epochs: c.Epochs,
-		Length: batches.Len(), Groups: c.groups(), Schedule: train.Schedule{Kind: c.Schedule, WarmupRatio: *c.Warmup}, Clip: *c.Clip,
-		Accumulate: c.Batch / c.Micro, TokenWeighted: c.TokenWeighted, Autocast: c.Autocast, Recompute: c.Recompute, Every: c.Every, Seed: c.Seed}
+	s := train.Stage[connector.Batch]{Name: c.Stage, Batches: train.Prefetch(batches.Batch, c.Workers),
+		Steps: c.Steps, Epochs: c.Epochs, Length: batches.Len(), Groups: c.groups(),
+		Schedule: train.Schedule{Kind: c.Schedule, WarmupRatio: *c.Warmup}, Clip: *c.Clip,
+		Accumulate: c.Batch / c.Micro, TokenWeighted: c.TokenWeighted, Autocast: c.Autocast, Recompute: c.Recompute,
+		Every: c.Every, Seed: c.Seed}
 	r.batched = batches
 	r.warn(&s)
 	if s.Config, err = r.decides(ctx); err != nil {

@@ -21,8 +21,9 @@ type Comm struct {
 	lib        *library
 	rank, size int
 
-	mu     sync.Mutex    // of the library, which one thread calls at a time, and of queue
+	mu     sync.Mutex    // of the library, which one thread calls at a time, and of queue and failed
 	queue  []*transfer   // under way, oldest first
+	failed []*transfer   // ended with an error
 	work   chan struct{} // wakes advanceAlone
 	closed sync.Once
 }
@@ -130,23 +131,28 @@ func bytesOf(b []byte, counts []int, unit int) [][]byte {
 	return pieces
 }
 
-// pieces sends send[q] to each other rank q, which receives it as recv[this rank]. Messages of two ranks arrive in the order
-// in which they were sent, so one tag does for all transfers.
+// pieces sends send[q] to each other rank q, which receives it as recv[this rank]. Messages of two ranks arrive in the
+// order in which they were sent, so one tag does for all transfers.
 func (c *Comm) pieces(name string, recv, send [][]byte) *transfer {
 	t := c.transfer(name, 2*c.size)
 	return c.start(t, func() (code int32) {
 		for i := 1; i < c.size && code == 0; i++ { // each begins with its neighbour
 			if q := (c.rank + c.size - i) % c.size; len(recv[q]) > 0 {
-				code = call(c.lib.irecv, t.keep(recv[q]), uintptr(len(recv[q])), c.lib.bytes, uintptr(q), 0, c.lib.world, t.next())
+				code = t.piece(c.lib.irecv, recv[q], q)
 			}
 		}
 		for i := 1; i < c.size && code == 0; i++ {
 			if q := (c.rank + i) % c.size; len(send[q]) > 0 {
-				code = call(c.lib.isend, t.keep(send[q]), uintptr(len(send[q])), c.lib.bytes, uintptr(q), 0, c.lib.world, t.next())
+				code = t.piece(c.lib.isend, send[q], q)
 			}
 		}
 		return code
 	})
+}
+
+// piece begins MPI_Isend or MPI_Irecv of b, to or from rank q.
+func (t *transfer) piece(f uintptr, b []byte, q int) int32 {
+	return call(f, t.keep(b), uintptr(len(b)), t.c.lib.bytes, uintptr(q), 0, t.c.lib.world, t.next())
 }
 
 // AllReduce is MPI_Allreduce, in place. It returns when the sum is there.
@@ -206,7 +212,7 @@ func (c *Comm) Share(message []byte) ([][]byte, error) {
 func (c *Comm) Abort(err error) {
 	fmt.Fprintf(os.Stderr, "mpi: %v\n", err)
 	time.Sleep(time.Second) // a launcher forwards no output once the job is aborted
-	for range 1000 {        // a sum that waits for another rank holds the library, and must not keep this one from ending
+	for range 1000 {        // a sum that waits for another rank holds the library: it must not keep this one from ending
 		if c.mu.TryLock() {
 			break
 		}

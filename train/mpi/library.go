@@ -32,7 +32,7 @@ type library struct {
 
 	world, float, bytes, sum, errorsReturn uintptr // handles
 	inPlace, ignoreStatus                  uintptr
-	serialized                             uintptr // the level of MPI_Init_thread at which any thread may call, one at a time
+	serialized                             uintptr // MPI_Init_thread's level: any thread may call, one at a time
 	handle                                 int     // bytes of a request
 
 	init, finalize, rank, size, setErrhandler, errorString, version, abort uintptr // functions
@@ -81,14 +81,16 @@ func find(names []string) (*library, error) {
 			return nil, fmt.Errorf("mpi: %w", err)
 		}
 	}
-	return nil, fmt.Errorf("mpi: no MPI library is installed (looked for %s): install one on every host, on Debian and Ubuntu `apt-get install openmpi-bin` or "+
-		"`apt-get install mpich`, on Fedora `dnf install openmpi` or `dnf install mpich`, or load the cluster's module, so that the loader finds it (LD_LIBRARY_PATH)",
+	return nil, fmt.Errorf("mpi: no MPI library is installed (looked for %s): install one on every host, on Debian and Ubuntu "+
+		"`apt-get install openmpi-bin` or `apt-get install mpich`, on Fedora `dnf install openmpi` or "+
+		"`dnf install mpich`, or load the cluster's module, so that the loader finds it (LD_LIBRARY_PATH)",
 		strings.Join(names, ", "))
 }
 
 // open opens a library by name or path.
 func open(name string) (*library, error) {
-	handle, err := purego.Dlopen(name, purego.RTLD_NOW|purego.RTLD_GLOBAL) // Open MPI's plug-ins look for its symbols globally
+	// Open MPI's plug-ins look for its symbols globally.
+	handle, err := purego.Dlopen(name, purego.RTLD_NOW|purego.RTLD_GLOBAL)
 	if err != nil {
 		return nil, err
 	}
@@ -113,12 +115,11 @@ func (l *library) bind(handle uintptr) error {
 		at   *uintptr
 		name string
 	}{
-		{&l.init, "MPI_Init_thread"}, {&l.finalize, "MPI_Finalize"}, {&l.rank, "MPI_Comm_rank"}, {&l.size,
-			"MPI_Comm_size"},
-		{&l.setErrhandler, "MPI_Comm_set_errhandler"}, {&l.errorString, "MPI_Error_string"}, {&l.version,
-			"MPI_Get_library_version"},
-		{&l.abort, "MPI_Abort"}, {&l.isend, "MPI_Isend"}, {&l.irecv, "MPI_Irecv"}, {&l.allgatherv, "MPI_Iallgatherv"},
-		{&l.allreduce, "MPI_Allreduce"}, {&l.testall, "MPI_Testall"},
+		{&l.init, "MPI_Init_thread"}, {&l.finalize, "MPI_Finalize"}, {&l.abort, "MPI_Abort"},
+		{&l.rank, "MPI_Comm_rank"}, {&l.size, "MPI_Comm_size"}, {&l.setErrhandler, "MPI_Comm_set_errhandler"},
+		{&l.errorString, "MPI_Error_string"}, {&l.version, "MPI_Get_library_version"},
+		{&l.isend, "MPI_Isend"}, {&l.irecv, "MPI_Irecv"}, {&l.testall, "MPI_Testall"},
+		{&l.allgatherv, "MPI_Iallgatherv"}, {&l.allreduce, "MPI_Allreduce"},
 	} {
 		*f.at = symbol(f.name)
 	}
@@ -149,7 +150,10 @@ func (l *library) bind(handle uintptr) error {
 	return nil
 }
 
-// call calls a function of MPI, which returns an error code.
+// call calls a function of MPI, which returns an error code. What args point to stays where it is during the call: a
+// goroutine's stack may move on the way to C, so the pragma keeps such variables off it.
+//
+//go:uintptrescapes
 func call(f uintptr, args ...uintptr) int32 {
 	code, _, _ := purego.SyscallN(f, args...)
 	return int32(code)

@@ -72,9 +72,15 @@ func (c *Comm) start(t *transfer, begin func() int32) *transfer {
 	return t
 }
 
+// end notes that the transfer has ended. c.mu is held. After an error some of its requests may still be under way, so
+// that the library may still write to its memory: that stays pinned for as long as the process lives.
 func (t *transfer) end() {
-	t.pins.Unpin()
 	t.ended = true
+	if t.err != nil {
+		t.c.failed = append(t.c.failed, t)
+		return
+	}
+	t.pins.Unpin()
 }
 
 // advance tests the oldest transfer, which lets all advance, and takes off the queue what has ended. c.mu is held.
@@ -149,12 +155,13 @@ func (c *Comm) advanceAlone() {
 func (c *Comm) join() error {
 	l := c.lib
 	got := new([3]int32)
-	if err := l.check("MPI_Init_thread", call(l.init, 0, 0, l.serialized, uintptr(unsafe.Pointer(&got[0])))); err != nil {
+	code := call(l.init, 0, 0, l.serialized, uintptr(unsafe.Pointer(&got[0])))
+	if err := l.check("MPI_Init_thread", code); err != nil {
 		return err
 	}
 	if got[0] < int32(l.serialized) {
-		return fmt.Errorf("mpi: %s lets a single thread call it only (MPI_Init_thread gives level %d, not MPI_THREAD_SERIALIZED): "+
-			"use a library that was built with threads", l.named(), got[0])
+		return fmt.Errorf("mpi: %s lets only a single thread call it (MPI_Init_thread gives level %d, not "+
+			"MPI_THREAD_SERIALIZED): use a library that was built with threads", l.named(), got[0])
 	}
 	if err := l.check("MPI_Comm_set_errhandler", call(l.setErrhandler, l.world, l.errorsReturn)); err != nil {
 		return err

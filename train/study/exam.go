@@ -49,13 +49,14 @@ type Student struct {
 
 // Looking is a student that sees through a connector. What it sees may be changed on the way: nil leaves it as it is.
 func (j *Study) Looking(m *connector.VLM, change func(features *tensor.Tensor) *tensor.Tensor) *Student {
-	return &Student{j.Comm, m.Language, j.Vocabulary, j.Places, func(s *tensor.Arena, e *Exam, from, to int) *tensor.Tensor {
+	see := func(s *tensor.Arena, e *Exam, from, to int) *tensor.Tensor {
 		f := e.Pool.features.NoGrad().In(s) // [N, P, D]
 		if change != nil {
 			f = change(f)
 		}
 		return m.Tokens(connector.Batch{Features: f.Slice(0, from, to)})
-	}}
+	}
+	return &Student{j.Comm, m.Language, j.Vocabulary, j.Places, see}
 }
 
 // shuffled gives every question another question's picture.
@@ -81,13 +82,14 @@ func (j *Study) Blind(m llm.Model) *Student {
 // answer if the connector were perfect.
 func (j *Study) Told(m *Reader) *Student {
 	l := &Lesson{World: j.World, Vocabulary: j.Vocabulary}
-	return &Student{j.Comm, m.Language, j.Vocabulary, j.Places, func(s *tensor.Arena, e *Exam, from, to int) *tensor.Tensor {
+	tell := func(s *tensor.Arena, e *Exam, from, to int) *tensor.Tensor {
 		var p Page
 		for i := from; i < to; i++ {
 			p.tell(l, e.Pool.Scenes[i])
 		}
 		return m.cells(s, p)
-	}}
+	}
+	return &Student{j.Comm, m.Language, j.Vocabulary, j.Places, tell}
 }
 
 // answerBatch is how many questions are answered at once.

@@ -131,7 +131,8 @@ func (l *Lesson) Samples(stage string, c Length, teach Course) func(n int) []Sam
 					delete(drawn, old)
 				}
 			}
-			drawn[k] = l.draw(l.World.Rand("samples/"+stage, k), float64(k*Bucket)/float64(c.MicroBatches()), c.Batch, teach)
+			at := float64(k*Bucket) / float64(c.MicroBatches())
+			drawn[k] = l.draw(l.World.Rand("samples/"+stage, k), at, c.Batch, teach)
 		}
 		return drawn[k][n%Bucket]
 	}

@@ -102,8 +102,11 @@ func (j *Study) CompareMade(ctx context.Context, made, own *connector.VLM, blind
 	for _, s := range []struct {
 		name, title string
 		*Student
-	}{{"own", "own", j.Looking(own, nil)}, {"mix", "made", j.Looking(made, nil)}, {"shuffled", "shuffled", j.Looking(made, shuffled)},
-		{"mean_picture", "mean", j.Looking(made, averaged)}, {"blind", "blind", blind}} {
+	}{
+		{"own", "own", j.Looking(own, nil)}, {"mix", "made", j.Looking(made, nil)},
+		{"shuffled", "shuffled", j.Looking(made, shuffled)}, {"mean_picture", "mean", j.Looking(made, averaged)},
+		{"blind", "blind", blind},
+	} {
 		scores, answers, err := s.Take(ctx, exams)
 		if err != nil {
 			return err
@@ -120,21 +123,16 @@ func (j *Study) CompareMade(ctx context.Context, made, own *connector.VLM, blind
 		return err
 	}
 	j.rows(exams, columns)
-	j.Printf(
-		"own: stage 2 on the world's own instructions; made: on what rules wrote from captions and boxes, the same start,",
-	)
-	j.Printf("images and steps; shuffled, mean: made, shown other questions' images or the mean of all; blind: tuned")
-	j.Printf("on the same without images. made is %.1f points of mix behind own.", 100*gap)
+	j.Printf("own: stage 2 on the world's own instructions; made: on what rules wrote from captions and boxes, the")
+	j.Printf("same start, images and steps; shuffled, mean: made, shown other questions' images or the mean of all;")
+	j.Printf("blind: tuned on the same without images. made is %.1f points of mix behind own.", 100*gap)
 	j.costs()
 	if err := j.save(); err != nil {
 		return err
 	}
 	if j.Flags.gate && gap > 0.03 {
-		return fmt.Errorf(
-			"the gate of -made, seed %d: %.1f points of mix behind the world's own instructions, wanted at most 3",
-			j.Flags.seed,
-			100*gap,
-		)
+		return fmt.Errorf("the gate of -made, seed %d: %.1f points of mix behind the world's own instructions, wanted at "+
+			"most 3", j.Flags.seed, 100*gap)
 	}
 	return nil
 }

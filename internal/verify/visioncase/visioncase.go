@@ -1,6 +1,6 @@
 // Package visioncase checks vision towers, CLIP and vision-language models against what transformers and the original
-// LLaVA compute: the tasks clip_vision, siglip_vision, clip, llava, llava_next, llava_original, gguf_llava, llava_next_video, llava_onevision,
-// vipllava, video_llava and video_pooling.
+// LLaVA compute: the tasks clip_vision, siglip_vision, clip, llava, llava_next, llava_original, gguf_llava,
+// llava_next_video, llava_onevision, vipllava, video_llava and video_pooling.
 package visioncase
 
 import (

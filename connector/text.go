@@ -56,7 +56,7 @@ func OpenText(path string, o TextOptions) (*Assistant, error) {
 		name = chat.Own
 	}
 	if a.Template, err = chat.Choose(name, a.Tokenizer); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w (TextOptions.Template, --template)", path, err)
 	}
 	return a, nil
 }

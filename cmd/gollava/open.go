@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/blip2"
@@ -11,6 +12,7 @@ import (
 	"github.com/gollava/gollava/connector/git"
 	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/lora"
+	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 )
 
@@ -122,7 +124,8 @@ func (s source) there() error {
 	return nil
 }
 
-// open loads the model, a LLaVA. An adapter in DIR, on top of the whole model or the language model in Base, is put around it and returned too.
+// open loads the model, a LLaVA. An adapter in DIR, on top of the whole model or the language model in Base, is put
+// around it and returned too.
 func (s source) open() (*connector.Assistant, *lora.Adapter, error) {
 	if err := s.there(); err != nil {
 		return nil, nil, err
@@ -144,6 +147,18 @@ func (s source) open() (*connector.Assistant, *lora.Adapter, error) {
 	adapter, err := lora.Load(a.Model, s.Dir, llava.Namings(a.Model)...)
 	return a, adapter, err
 }
+
+// openText loads a plain language model. Of a GGUF file the weights stay what they are stored as.
+func (s source) openText(template string) (*connector.Assistant, error) {
+	o := connector.TextOptions{Template: template, LoadOptions: nn.LoadOptions{Alias: true, Rounding: s.rounding}}
+	if !s.gguf() {
+		o.DType = s.dtype()
+	}
+	return connector.OpenText(s.Dir, o)
+}
+
+// gguf reports whether DIR is a GGUF file.
+func (s source) gguf() bool { return strings.HasSuffix(strings.ToLower(s.Dir), ".gguf") }
 
 // name is what answers call the model: the last part of its folder's path.
 func (s source) name() string {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,9 +13,9 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/connector/serve"
-	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
@@ -101,36 +100,19 @@ func (v serveCommand) openVision(from source, c console) (opened, error) {
 }
 
 func (v serveCommand) openLanguage(from source, c console) (opened, error) {
-	dir := from.Dir
-	o := nn.LoadOptions{Alias: true, Rounding: !v.Exact}
-	var g llm.Generation
-	var err error
-	if !strings.HasSuffix(strings.ToLower(dir), ".gguf") {
-		o.DType = from.dtype()
-		if g, err = llm.ReadGeneration(dir); err != nil {
-			return opened{}, err
-		}
-	}
-	m, err := llm.Load(dir, o)
+	a, err := from.openText(v.Template)
 	if err != nil {
 		return opened{}, err
 	}
-	t, err := tokenizer.Load(dir)
-	if err != nil {
-		return opened{}, err
-	}
-	x, err := chat.Choose(cmp.Or(v.Template, chat.Own), t)
-	if err != nil {
-		return opened{}, fmt.Errorf("%s: %w (--template)", dir, err)
-	}
-	c.ignored(g.Ignored)
-	bounds := v.bounds(m.Config())
+	c.ignored(a.Ignored)
+	bounds := v.bounds(a.Model.Language.Config())
 	adapt := func(dir string) (serve.Model, error) {
-		under := nn.Share(m)
-		_, err := lora.Load(under, dir)
-		return serve.Language(under, t, x, g.Options, bounds), err
+		under := *a
+		under.Model = connector.TextOnly(nn.Share(a.Model.Language))
+		_, err := lora.Load(under.Model.Language, dir)
+		return serve.Assistant(&under, bounds), err
 	}
-	return opened{serve.Language(m, t, x, g.Options, bounds), x.Name, adapt}, nil
+	return opened{serve.Assistant(a, bounds), a.Template.Name, adapt}, nil
 }
 
 // adapterIn is the folder of an adapter, one of those in --adapters. Only what is listed there is opened, whatever a

@@ -5,12 +5,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
-	"github.com/gollava/gollava/nn"
 )
 
 // speaker is who is talked with.
@@ -39,15 +37,12 @@ func (s session) system(text string) error {
 // language opens a plain language model to talk with; it is nil where the source is a vision-language model.
 func (v chatCommand) language(c console) (*connector.Assistant, error) {
 	_, none := os.Stat(filepath.Join(v.Source.Dir, "config.json"))
-	file := strings.HasSuffix(strings.ToLower(v.Source.Dir), ".gguf")
-	if v.Source.sees() || none != nil && !file {
+	if v.Source.sees() || none != nil && !v.Source.gguf() {
 		return nil, nil
 	}
-	o := connector.TextOptions{Template: v.Template, LoadOptions: nn.LoadOptions{Alias: true, Rounding: true}}
-	if !file {
-		o.DType = v.Source.dtype()
-	}
-	a, err := connector.OpenText(v.Source.Dir, o)
+	from := v.Source
+	from.rounding = true
+	a, err := from.openText(v.Template)
 	if err == nil {
 		fmt.Fprintf(c.err, "a language model, which takes no images; template %s\n", a.Template.Name)
 	}

@@ -155,9 +155,14 @@ func parseYAML(b []byte) ([]entry, error) {
 	}
 	var doc struct {
 		Datasets []entry `yaml:"datasets"`
+		Data     any     `yaml:"data"` // of a run's file, which is no mixture
 	}
 	if err := yaml.Unmarshal(b, &doc); err != nil {
 		return nil, err
+	}
+	if len(doc.Datasets) == 0 && doc.Data != nil {
+		return nil, errors.New("no datasets: this is not a mixture but looks like the file of a run: " +
+			"give the file that its key data names")
 	}
 	if len(doc.Datasets) == 0 {
 		return nil, errors.New("no datasets: a mixture is a list of json_path and sampling_strategy under the key datasets")

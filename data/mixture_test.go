@@ -77,7 +77,8 @@ func TestMixtureStrategies(t *testing.T) {
 func TestMixtureErrors(t *testing.T) {
 	for text, want := range map[string]string{
 		`datasets: []`:                         "no datasets",
-		`data: 1`:                              "no datasets",
+		`data: 1`:                              "looks like the file of a run",
+		`{"recipe": "v1.5"}`:                   "a mixture is a list of json_path",
 		`datasets: [`:                          "mix.yaml",
 		`datasets: [{sampling_strategy: all}]`: "datasets[0]: no json_path",
 		`datasets: [{json_path: none.json}]`:   "file_missing",

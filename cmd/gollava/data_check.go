@@ -45,7 +45,7 @@ func (v checkCommand) Run(ctx context.Context, c console) error {
 	if v.Images != "" {
 		src, err := data.OpenSource(v.Images)
 		if err != nil {
-			return fmt.Errorf("data check: -images: %w", err)
+			return fmt.Errorf("data check: --images: %w", err)
 		}
 		defer src.Close()
 		images = src

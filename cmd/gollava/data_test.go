@@ -96,6 +96,7 @@ func TestDataCommandsSayWhatIsWrong(t *testing.T) {
 	}{
 		{[]string{"check", "none.json"}, "file_missing"},
 		{[]string{"check", set, "-images", "nowhere"}, "-images"},
+		{[]string{"check", set, "-images", set}, "a folder, a .zip or a .tar file"},
 		{[]string{"show", "none.json"}, "file_missing"},
 		{[]string{"show", set, "-template", "vicuna_v3"}, "vicuna_v1"},
 		{[]string{"show", set, "-tokenizer", pictures}, "no tokenizer.model"},

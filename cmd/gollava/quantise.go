@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/gollava/gollava/connector/llava"
@@ -185,8 +186,9 @@ func (v quantiseCommand) table(c console) func(name, dtype string, rms, changed 
 	if v.Quiet {
 		return nil
 	}
-	fmt.Fprintf(c.out, "%-32s %-8s %10s\n", "TENSOR", "TYPE", "CHANGE")
+	head := sync.OnceFunc(func() { fmt.Fprintf(c.out, "%-32s %-8s %10s\n", "TENSOR", "TYPE", "CHANGE") })
 	return func(name, dtype string, rms, changed float64) {
+		head()
 		fmt.Fprintf(c.out, "%-32s %-8s %9.4f%%\n", name, dtype, 100*changed/max(rms, 1e-30))
 	}
 }

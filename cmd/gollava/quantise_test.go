@@ -19,6 +19,8 @@ func TestQuantise(t *testing.T) {
 	require.Regexp(t, `perplexity after: \d+\.\d+ on 200 tokens`, out.String())
 	require.ErrorContains(t, quantiseCommand{Model: to, Out: to, Type: "q8_0"}.Run(c), "is what is read")
 	require.ErrorContains(t, quantiseCommand{Model: model, Out: "x.bin", Type: "q8_0"}.Run(c), "must end in .gguf")
+	out.Reset()
 	require.ErrorContains(t, quantiseCommand{Model: model, Out: to, Type: "q3"}.Run(c), `type "q3" is not known`)
+	require.Empty(t, out.String()) // not the head of a table that does not come
 	require.ErrorContains(t, quantiseCommand{Model: "quantise_test.go", Out: to, Type: "q8_0"}.Run(c), "quantise_test.go")
 }

@@ -90,7 +90,9 @@ func (a *Assistant) complete(ctx context.Context, x Sample, onText func(string) 
 	if err != nil {
 		return "", err
 	}
-	return a.answer(b.IDs.Dim(1), onText, func(o llm.Options) (llm.Generated, error) { return a.Model.Generate(ctx, b, o) })
+	return a.answer(b.IDs.Dim(1), onText, func(o llm.Options) (llm.Generated, error) {
+		return a.Model.Generate(ctx, b, o)
+	})
 }
 
 // prompt is a batch of one prompt, none of which is cut off.
@@ -127,7 +129,11 @@ func (a *Assistant) positions() int {
 }
 
 // answer makes text of what generate does with the assistant's options, behind a prompt of so many positions.
-func (a *Assistant) answer(length int, onText func(string) error, generate func(llm.Options) (llm.Generated, error)) (string, error) {
+func (a *Assistant) answer(
+	length int,
+	onText func(string) error,
+	generate func(llm.Options) (llm.Generated, error),
+) (string, error) {
 	o := a.Options
 	if o.MaxNewTokens == 0 {
 		o.MaxNewTokens = 512

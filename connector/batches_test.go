@@ -74,7 +74,8 @@ func plain(*llava.Config, *imaging.Processor) {}
 
 func TestBatches(t *testing.T) {
 	a := assistant(t, plain)
-	set := data.Memory{about("a", "30x20", "What is this?", "A cat."), about("b", "", "Who?", "Me."), about("c", "9x17", "Why?", "So.")}
+	set := data.Memory{about("a", "30x20", "What is this?", "A cat."), about("b", "", "Who?", "Me."),
+		about("c", "9x17", "Why?", "So.")}
 	for _, o := range []connector.BatchOptions{{Batch: 2}, {Batch: 2, Order: data.Shuffled(3, 1)}} {
 		b, err := a.Batches(set, squares{}, o)
 		require.NoError(t, err)
@@ -116,14 +117,16 @@ func TestBatches(t *testing.T) {
 func TestBatchesAreReplies(t *testing.T) {
 	for _, marks := range []bool{false, true} {
 		a := assistant(t, func(c *llava.Config, _ *imaging.Processor) { c.Marks = marks })
-		b, err := a.Batches(data.Memory{about("a", "30x20", "What is this?", "A cat.")}, squares{}, connector.BatchOptions{Batch: 1})
+		set := data.Memory{about("a", "30x20", "What is this?", "A cat.")}
+		b, err := a.Batches(set, squares{}, connector.BatchOptions{Batch: 1})
 		require.NoError(t, err)
 		x, err := b.Batch(context.Background(), 0)
 		require.NoError(t, err)
 		first := slices.IndexFunc(x.Labels.IntData(), func(l int32) bool { return l != tensor.IgnoreIndex })
 		asked := &recorder{Model: a.Model.Language}
 		a.Model.Language = asked
-		_, err = a.Reply(context.Background(), []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}}, []*imaging.RGB{imaging.New(30, 20)}, nil)
+		turns := []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}}
+		_, err = a.Reply(context.Background(), turns, []*imaging.RGB{imaging.New(30, 20)}, nil)
 		require.NoError(t, err)
 		want := slices.Clone(x.IDs.IntData()[:first])
 		for i, id := range want {
@@ -158,7 +161,8 @@ func TestBatchesOfTiles(t *testing.T) {
 			*p = *imaging.CLIP(8)
 			p.Aspect, p.Canvases = "anyres", c.Canvases
 		})
-		b, err := a.Batches(data.Memory{about("a", "100x100", "What?", "So."), about("b", "40x20", "What?", "So.")}, squares{}, connector.BatchOptions{Batch: 2})
+		set := data.Memory{about("a", "100x100", "What?", "So."), about("b", "40x20", "What?", "So.")}
+		b, err := a.Batches(set, squares{}, connector.BatchOptions{Batch: 2})
 		require.NoError(t, err)
 		x, err := b.Batch(context.Background(), 0)
 		require.NoError(t, err)
@@ -173,7 +177,8 @@ func TestBatchesOfTiles(t *testing.T) {
 
 func TestBatchesOfFeatures(t *testing.T) {
 	a := assistant(t, plain)
-	set := data.Memory{about("a", "30x20", "What is this?", "A cat."), about("b", "", "Who?", "Me."), about("c", "9x17", "Why?", "So.")}
+	set := data.Memory{about("a", "30x20", "What is this?", "A cat."), about("b", "", "Who?", "Me."),
+		about("c", "9x17", "Why?", "So.")}
 	cache, err := data.OpenFeatures(t.TempDir(), data.FeatureKey{Encoder: "small"})
 	require.NoError(t, err)
 	defer cache.Close()
@@ -200,8 +205,9 @@ func TestBatchesOfFeatures(t *testing.T) {
 
 func TestBatchesRefuse(t *testing.T) {
 	a := assistant(t, plain)
-	set := data.Memory{about("a", "30x20", "What is this?", "A cat."), about("b", "gone", "What?", "No."), about("c", "30x20", strings.Repeat("Why? ", 300), "So."),
-		about("d", "", strings.Repeat("Why? ", 300), "So."), about("e", "", "Who?", " "), about("f", "30x20", "What?", "So.")}
+	set := data.Memory{about("a", "30x20", "What is this?", "A cat."), about("b", "gone", "What?", "No."),
+		about("c", "30x20", strings.Repeat("Why? ", 300), "So."), about("d", "", strings.Repeat("Why? ", 300), "So."),
+		about("e", "", "Who?", " "), about("f", "30x20", "What?", "So.")}
 	set[5].Turns = append(slices.Clone(set[3].Turns), set[5].Turns...) // its image is behind the limit
 	want := map[data.Kind]int{data.FileMissing: 1, data.NothingToLearn: 2, data.BlankAnswer: 1, data.ImageCutOff: 1}
 	o := connector.BatchOptions{Batch: 6, MaxLength: 200, Skip: true}
@@ -247,7 +253,8 @@ func TestBatchesConcurrently(t *testing.T) {
 	a := assistant(t, plain)
 	set := data.Memory{}
 	for i := range 24 {
-		set = append(set, about(fmt.Sprint(i), fmt.Sprintf("%dx%d", 9+i, 30-i), "What is this?", strings.Repeat("A cat. ", 1+i%3)))
+		size, answer := fmt.Sprintf("%dx%d", 9+i, 30-i), strings.Repeat("A cat. ", 1+i%3)
+		set = append(set, about(fmt.Sprint(i), size, "What is this?", answer))
 	}
 	b, err := a.Batches(set, squares{}, connector.BatchOptions{Batch: 4, Order: data.Shuffled(len(set), 3)})
 	require.NoError(t, err)

@@ -62,7 +62,8 @@ func TestOpenText(t *testing.T) {
 	_, err = a.Video(picture)
 	require.ErrorContains(t, err, refusal)
 	pixels := imaging.Pixels{N: 1, H: 9, W: 9, Data: make([]float32, 3*9*9)}
-	_, err = a.Model.Splice([]connector.Sample{{IDs: []int32{1, chat.ImageIndex}, Images: []connector.Image{{Pixels: pixels}}}}, true)
+	sample := connector.Sample{IDs: []int32{1, chat.ImageIndex}, Images: []connector.Image{{Pixels: pixels}}}
+	_, err = a.Model.Splice([]connector.Sample{sample}, true)
 	require.ErrorContains(t, err, refusal)
 	_, err = a.Batches(data.Memory{{ID: "1", Turns: turns}}, squares{}, connector.BatchOptions{Batch: 1})
 	require.ErrorContains(t, err, refusal)

@@ -35,9 +35,10 @@ type annotateCommand struct {
 }
 
 func (annotateCommand) Help() string {
-	return `Images alone become records that gollava generate writes instruction data from: a vision-language model captions each image, greedily and
-once for each prompt, and a SEEM finds the boxes of objects of the given classes. What the two get wrong, the data will have wrong: look at
-the page that generate --page writes. A run that was stopped goes on where it was.
+	return `Images alone become records that gollava generate writes instruction data from: a vision-language model
+captions each image, greedily and once for each prompt, and a SEEM finds the boxes of objects of the given classes.
+What the two get wrong, the data will have wrong: look at the page that generate --page writes. A run that was stopped
+goes on where it was.
 
 Example:
 
@@ -150,7 +151,8 @@ func (v annotateCommand) annotate(ctx context.Context, a *connector.Assistant, f
 	}
 	r := annotated{Image: name, Width: m.W, Height: m.H, Boxes: []annotatedBox{}, By: v.Source.name()}
 	for _, p := range prompts {
-		said, err := a.Reply(ctx, []chat.Turn{{From: chat.Human, Value: chat.ImageToken + "\n" + p}}, []*imaging.RGB{m}, nil)
+		ask := []chat.Turn{{From: chat.Human, Value: chat.ImageToken + "\n" + p}}
+		said, err := a.Reply(ctx, ask, []*imaging.RGB{m}, nil)
 		if err != nil {
 			return r, err
 		}
@@ -219,8 +221,11 @@ func (v annotateCommand) done() (map[string]bool, error) {
 // imagesIn lists the images of a folder and its subfolders by their extensions, with slashes, in order.
 func imagesIn(dir string) (names []string, err error) {
 	err = fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && d.Type().IsRegular() && slices.Contains([]string{".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"}, ext(path)) {
-			names = append(names, path)
+		if err == nil && d.Type().IsRegular() {
+			switch ext(path) {
+			case ".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif":
+				names = append(names, path)
+			}
 		}
 		return err
 	})

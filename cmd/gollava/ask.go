@@ -56,7 +56,9 @@ func (s *asker) answer(ctx context.Context, path string, k baseline) ([]string, 
 	if same(s.Questions, path) {
 		return nil, fmt.Errorf("--answers %s is the file of the questions: choose another", path)
 	}
-	read, err := train.Map(ctx, s.comm, 1, func(context.Context, int) (map[int]string, error) { return s.answered(path) })
+	read, err := train.Map(ctx, s.comm, 1, func(context.Context, int) (map[int]string, error) {
+		return s.answered(path)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -147,9 +147,12 @@ func TestLikelihood(t *testing.T) {
 	require.NoError(t, png.Encode(&picture, image.NewRGBA(image.Rect(0, 0, 16, 16))))
 	require.NoError(t, os.MkdirAll(dir+"/test/0", 0o777))
 	require.NoError(t, os.WriteFile(dir+"/test/0/a.png", picture.Bytes(), 0o666))
-	problems := `{"0": {"question": "what is it ?", "choices": ["red", "a circle"], "answer": 0, "hint": "", "image": "a.png"},
- "1": {"question": "what is this ?", "choices": ["red", "a circle", "is"], "answer": 1, "hint": "a picture", "image": null},
- "2": {"question": "is a picture in this ?", "choices": ["red", "a", "circle", "what"], "answer": 2, "hint": "", "image": null}}`
+	problems := `{
+  "0": {"question": "what is it ?", "choices": ["red", "a circle"], "answer": 0, "hint": "", "image": "a.png"},
+  "1": {"question": "what is this ?", "choices": ["red", "a circle", "is"], "answer": 1, "hint": "a picture",
+        "image": null},
+  "2": {"question": "is a picture in this ?", "choices": ["red", "a", "circle", "what"], "answer": 2, "hint": "",
+        "image": null}}`
 	require.NoError(t, os.WriteFile(dir+"/problems.json", []byte(problems), 0o666))
 	require.NoError(t, os.WriteFile(dir+"/splits.json", []byte(`{"test": ["0", "1", "2"]}`), 0o666))
 	eval := "eval DIR/model --dtype float32 --template vicuna_v1 --benchmark scienceqa --annotations DIR/problems.json " +
@@ -214,8 +217,10 @@ func TestEvalSuite(t *testing.T) {
 {"question_id": 6, "image": "b.png", "text": "is this a circle ?", "category": "random", "label": "no"}
 `,
 		"suite.json": `[{"benchmark": "pope", "questions": "pope.jsonl", "images": "."},
- {"benchmark": "scienceqa", "annotations": "problems.json", "splits": "splits.json", "images": "science", "answers": ["mine.jsonl"]}]`,
-		"none.json": `[{"benchmark": "pope", "questions": "pope.jsonl", "images": "."}, {"benchmark": "gqa", "questions": "gone.json"}]`,
+ {"benchmark": "scienceqa", "annotations": "problems.json", "splits": "splits.json", "images": "science",
+  "answers": ["mine.jsonl"]}]`,
+		"none.json": `[{"benchmark": "pope", "questions": "pope.jsonl", "images": "."},
+ {"benchmark": "gqa", "questions": "gone.json"}]`,
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
 	}

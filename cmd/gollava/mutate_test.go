@@ -26,7 +26,7 @@ import (
 	"github.com/gollava/gollava/internal/jsonfile/mutate"
 )
 
-var everyMutation = flag.Bool("mutations", false, "make every variant of each file in TestMutatedFiles, not a few of them")
+var everyMutation = flag.Bool("mutations", false, "make every variant of each file in TestMutatedFiles, not a few")
 
 // mutated is a folder of which one file is broken at a time, and what then opens it.
 type mutated struct {
@@ -55,9 +55,10 @@ func TestMutatedFiles(t *testing.T) {
 	add := func(name, dir string, every int, args string) {
 		cases[name] = mutated{dir, func(dir string) error {
 			var out, said bytes.Buffer
+			paths := strings.NewReplacer("DIR", dir, "PNG", picture, "OUT", t.TempDir(), "WORLD", world)
 			words := strings.Fields(args)
 			for i, w := range words {
-				words[i] = strings.NewReplacer("DIR", dir, "PNG", picture, "OUT", t.TempDir(), "WORLD", world).Replace(w)
+				words[i] = paths.Replace(w)
 			}
 			if code := run(t.Context(), words, &out, &said); code != 0 {
 				return fmt.Errorf("exit %d: %s", code, &said)
@@ -143,7 +144,8 @@ func TestMutatedFiles(t *testing.T) {
 	}
 }
 
-var aboutGo = regexp.MustCompile(`Go (struct|value)|cannot unmarshal|runtime error|interface conversion|nil pointer|strconv\.`)
+var aboutGo = regexp.MustCompile(
+	`Go (struct|value)|cannot unmarshal|runtime error|interface conversion|nil pointer|strconv\.`)
 
 func (m mutated) test(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "folder")
@@ -152,7 +154,9 @@ func (m mutated) test(t *testing.T) {
 	n, made, accepted := 0, 0, 0
 	require.NoError(t, fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
 		base := filepath.Base(name)
-		if err != nil || d.IsDir() || base == "case.json" || tokenizing.MatchString(base) && !strings.HasSuffix(t.Name(), "/text") || !regexp.MustCompile(`\.(json|jsonl|yaml)$`).MatchString(base) {
+		if err != nil || d.IsDir() || base == "case.json" ||
+			tokenizing.MatchString(base) && !strings.HasSuffix(t.Name(), "/text") ||
+			!regexp.MustCompile(`\.(json|jsonl|yaml)$`).MatchString(base) {
 			return err
 		}
 		path := filepath.Join(dir, name)

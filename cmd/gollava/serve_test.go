@@ -77,7 +77,8 @@ func TestServe(t *testing.T) {
 			"--adapter", "first=" + filepath.Join(adapters, "own"), "--adapters", adapters}, &out, &log)
 	}()
 	address := regexp.MustCompile(`http://[0-9.:]+`)
-	require.Eventually(t, func() bool { return address.MatchString(log.String()) }, time.Minute, 10*time.Millisecond, "%s", &log)
+	listens := func() bool { return address.MatchString(log.String()) }
+	require.Eventually(t, listens, time.Minute, 10*time.Millisecond, "%s", &log)
 	at := address.FindString(log.String())
 	post := func(path, body string) (int, string) {
 		r, err := http.Post(at+path, "application/json", strings.NewReader(body))

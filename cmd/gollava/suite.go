@@ -62,7 +62,8 @@ func readSuite(path string) ([]suiteEntry, error) {
 		for k := range e.Answers {
 			in(&e.Answers[k])
 		}
-		for _, p := range []*string{&e.Images, &e.Questions, &e.Annotations, &e.Choices, &e.Splits, &e.Context, &e.Rule, &e.Reference, &e.Grades, &e.Synonyms} {
+		for _, p := range []*string{&e.Images, &e.Questions, &e.Annotations, &e.Choices, &e.Splits, &e.Context, &e.Rule,
+			&e.Reference, &e.Grades, &e.Synonyms} {
 			in(p)
 		}
 	}

@@ -153,8 +153,8 @@ func TestOtherSystems(t *testing.T) {
 	for _, dir := range []string{blip, caption} {
 		name := filepath.Base(dir)
 		var out, said transcript
-		require.Zero(t, run(t.Context(), []string{"chat", dir, "-i", file, "--ask", "What is this?", "--max-tokens", "5",
-			"--dtype", "float32"}, &out, &said), "%s: %s", name, &said)
+		args := []string{"chat", dir, "-i", file, "--ask", "What is this?", "--max-tokens", "5", "--dtype", "float32"}
+		require.Zero(t, run(t.Context(), args, &out, &said), "%s: %s", name, &said)
 
 		s := serve.New(serve.Config{})
 		x, err := serveCommand{DType: "float32", Exact: true}.open(dir, console{out: &out, err: &said})

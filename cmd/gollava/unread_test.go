@@ -18,7 +18,8 @@ func TestInputsAreNoOutputs(t *testing.T) {
 	write := func(name, text string) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
 	}
-	write("data.json", `[{"id": "a", "conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Ho"}]}]`)
+	write("data.json", `[{"id": "a", "conversations": [{"from": "human", "value": "Hi"},
+  {"from": "gpt", "value": "Ho"}]}]`)
 	write("q.jsonl", `{"question_id": 0, "text": "Is it?", "label": "yes"}`+"\n")
 	write("a.jsonl", `{"question_id": 0, "text": "yes"}`+"\n")
 	write("suite.json", `[{"benchmark": "pope", "questions": "q.jsonl", "answers": ["a.jsonl"], "annotations": "."}]`)

@@ -69,7 +69,8 @@ func (c *counter) Ask(_ context.Context, r *Request) (Reply, error) {
 	if r.Scene.ID%5 == 2 && c.times[r.Scene.ID] == 1 {
 		text = "I am sorry."
 	}
-	return Reply{Status: 200, Role: "assistant", Model: "small", Text: &text, Finish: "stop", Usage: &Usage{100, 50}}, nil
+	return Reply{Status: 200, Role: "assistant", Model: "small", Text: &text, Finish: "stop",
+		Usage: &Usage{100, 50}}, nil
 }
 
 // written are the files of a run, without the log, whose order is that of the replies.
@@ -95,7 +96,8 @@ func TestRanks(t *testing.T) {
 		var all sync.WaitGroup
 		for i, c := range ranks(n) {
 			all.Go(func() {
-				reports[i], errs[i] = Run(t.Context(), cats(23), talk(), Options{Teacher: teacher, Out: dir, Wait: time.Millisecond, Comm: c})
+				o := Options{Teacher: teacher, Out: dir, Wait: time.Millisecond, Comm: c}
+				reports[i], errs[i] = Run(t.Context(), cats(23), talk(), o)
 			})
 		}
 		all.Wait()

@@ -107,7 +107,8 @@ func Run(ctx context.Context, set *Set, c Config, o Options) (*Report, error) {
 		o.Comm = alone{}
 	}
 	if o.Comm.Size() > 1 && (c.BudgetUSD > 0 || c.BudgetTokens > 0) {
-		return nil, errors.New("generate: a budget is counted by one process: run without a launcher, or without a budget")
+		return nil, errors.New("generate: a budget is counted by one process: run without a launcher, or without " +
+			"a budget")
 	}
 	_, err := o.together(func() (*Report, error) {
 		if err := os.MkdirAll(o.Out, 0o777); err != nil {

@@ -31,15 +31,17 @@ func large(tb testing.TB, name string, n int) Files {
 	say := func(i, k int) string { return words[(i*7+k*k*(i%3)+i/13)%len(words)] }
 	const suffix = `\nAnswer the question using a single word or phrase.`
 	line := func(w *bufio.Writer, id, question, text string) {
-		fmt.Fprintf(w, `{"question_id": %s, "prompt": "%s%s", "text": "%s", "answer_id": "XbNwd2jPgfqZ8vFHGVAtHS", "model_id": "llava-v1.5-13b", "metadata": {}}`+"\n", id, question, suffix, text)
+		fmt.Fprintf(w, `{"question_id": %s, "prompt": "%s%s", "text": "%s", "answer_id": "XbNwd2jPgfqZ8vFHGVAtHS", `+
+			`"model_id": "llava-v1.5-13b", "metadata": {}}`+"\n", id, question, suffix, text)
 	}
 	f := Files{}
 	switch name {
 	case "pope":
 		f.Questions = file("q.jsonl", func(w *bufio.Writer) {
 			for i := range n {
-				fmt.Fprintf(w,
-					`{"question_id": %d, "image": "COCO_val2014_%012d.jpg", "text": "Is there a traffic light in the image?%s", "category": "random", "label": "%s"}`+"\n", i, i/6, suffix, words[i%2])
+				fmt.Fprintf(w, `{"question_id": %d, "image": "COCO_val2014_%012d.jpg", `+
+					`"text": "Is there a traffic light in the image?%s", "category": "random", "label": "%s"}`+"\n",
+					i, i/6, suffix, words[i%2])
 			}
 		})
 		f.Answers = []string{file("a.jsonl", func(w *bufio.Writer) {
@@ -70,8 +72,10 @@ func large(tb testing.TB, name string, n int) Files {
 		f.Annotations = file("ann.json", func(w *bufio.Writer) {
 			fmt.Fprint(w, `{"dataset_type": "val", "data": [`)
 			for i := range n {
-				fmt.Fprintf(w,
-					`%s{"question": "what is written on sign %d?", "image_id": "%016x", "image_classes": ["Vehicle", "Tower"], "flickr_original_url": "https://farm2.staticflickr.com/5067/5620759429_4ea686e643_o.jpg", "image_width": 1024, "answers": [`, []string{"", ", "}[min(i, 1)], i, i)
+				fmt.Fprintf(w, `%s{"question": "what is written on sign %d?", "image_id": "%016x", `+
+					`"image_classes": ["Vehicle", "Tower"], "flickr_original_url": `+
+					`"https://farm2.staticflickr.com/5067/5620759429_4ea686e643_o.jpg", "image_width": 1024, "answers": [`,
+					[]string{"", ", "}[min(i, 1)], i, i)
 				for k := range 10 {
 					fmt.Fprintf(w, `%s"%s"`, []string{"", ", "}[min(k, 1)], say(i, k))
 				}
@@ -89,8 +93,15 @@ func large(tb testing.TB, name string, n int) Files {
 		f.Annotations = file("q.json", func(w *bufio.Writer) {
 			fmt.Fprint(w, `{`)
 			for i := range n {
-				fmt.Fprintf(w,
-					`%s"%d": {"semantic": [{"operation": "select", "dependencies": [], "argument": "scene"}, {"operation": "verify weather", "dependencies": [0], "argument": "cloudy"}], "entailed": [], "equivalent": ["%d"], "question": "Is it overcast?", "imageId": "n%d", "isBalanced": true, "groups": {"global": "color", "local": "10c-scene_cloudy"}, "answer": "%s", "semanticStr": "select: scene->verify weather: cloudy [0]", "annotations": {"answer": {}, "question": {}, "fullAnswer": {}}, "types": {"detailed": "weatherVerify", "semantic": "global", "structural": "verify"}, "fullAnswer": "No, it is not overcast."}`, []string{"", ", "}[min(i, 1)], 20_000_000+i, 20_000_000+i, i, say(i, 2))
+				fmt.Fprintf(w, `%s"%d": {"semantic": [{"operation": "select", "dependencies": [], "argument": "scene"}, `+
+					`{"operation": "verify weather", "dependencies": [0], "argument": "cloudy"}], "entailed": [], `+
+					`"equivalent": ["%d"], "question": "Is it overcast?", "imageId": "n%d", "isBalanced": true, `+
+					`"groups": {"global": "color", "local": "10c-scene_cloudy"}, "answer": "%s", `+
+					`"semanticStr": "select: scene->verify weather: cloudy [0]", `+
+					`"annotations": {"answer": {}, "question": {}, "fullAnswer": {}}, `+
+					`"types": {"detailed": "weatherVerify", "semantic": "global", "structural": "verify"}, `+
+					`"fullAnswer": "No, it is not overcast."}`,
+					[]string{"", ", "}[min(i, 1)], 20_000_000+i, 20_000_000+i, i, say(i, 2))
 			}
 			fmt.Fprint(w, `}`)
 		})

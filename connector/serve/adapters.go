@@ -188,9 +188,11 @@ func (s *Server) unloadAdapter(w http.ResponseWriter, r *http.Request) {
 	writeJSON(w, http.StatusOK, map[string]any{"id": name, "object": "model", "deleted": true})
 }
 
-// object is a model in the protocol's form; parent is the field that other servers of adapters have.
+// object is a model in the protocol's form; parent is the field that other servers of adapters have, and chats is false
+// for a model that only embeds or draws.
 func (m served) object() map[string]any {
-	o := map[string]any{"id": m.name, "object": "model", "created": m.since.Unix(), "owned_by": "gollava"}
+	o := map[string]any{"id": m.name, "object": "model", "created": m.since.Unix(), "owned_by": "gollava",
+		"chats": chats(m.model)}
 	if m.parent != "" {
 		o["parent"] = m.parent
 	}

@@ -8,6 +8,13 @@ import (
 // silent is a model that gives no answers.
 type silent struct{ why error }
 
+// chats reports whether m gives answers.
+func chats(m Model) bool {
+	_, no := m.(interface{ isSilent() })
+	return !no
+}
+
+func (m silent) isSilent()    {}
 func (m silent) Context() int { return 0 }
 func (m silent) Images() bool { return true }
 

@@ -267,8 +267,9 @@ async function models() {
   try {
     const r = await fetch("/v1/models", {headers: headers()});
     if (r.status === 401) { $("settings").open = true; return say("This server asks for an API key: see Settings."); }
-    $("model").replaceChildren(...(await r.json()).data.map(m => make("option", {textContent: m.id})));
-    say("");
+    const list = (await r.json()).data.filter(m => m.chats); // others embed or draw
+    $("model").replaceChildren(...list.map(m => make("option", {textContent: m.id})));
+    say(list.length ? "" : "This server has no model that chats.");
   } catch {
     say("The server cannot be reached.");
   }

@@ -68,8 +68,15 @@ func (g *images) hear(ctx context.Context, field, address string) (*audio.Wave, 
 	if err != nil {
 		return nil, invalid(field, "the sound %v", err)
 	}
+	if s := w.Seconds() * float64(len(w.Channels)); s > mostSound {
+		return nil, invalid(field, "the sound has %.0f seconds in all channels together, of at most %d", s, mostSound)
+	}
 	return &w, nil
 }
+
+// mostSound is the most that a sound may last, in seconds of all its channels: its rate is the client's, and what it
+// becomes at a model's rate is not bounded by its bytes.
+const mostSound = 3600
 
 func (g *images) bytes(ctx context.Context, field, address string) ([]byte, *problem) {
 	scheme, rest, _ := strings.Cut(address, ":")

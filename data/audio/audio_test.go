@@ -125,6 +125,13 @@ func TestResample(t *testing.T) {
 	require.ErrorContains(t, err, "there are no samples")
 	_, err = tone(999983, 10, 1).Resample(999979)
 	require.ErrorContains(t, err, "no common measure")
+	for rate, want := range map[int]string{1: "would become more than", math.MaxUint32: "no common measure"} {
+		_, err = Wave{rate, [][]float32{make([]float32, 20000)}}.Resample(16000)
+		require.ErrorContains(t, err, want)
+	}
+	half, err := tone(1000003, 1000, 440).Resample(16000) // rates without a common measure, few samples
+	require.NoError(t, err)
+	require.Equal(t, 16, half.Len())
 }
 
 // torchaudio computed these energies of the formula below: frame, bin, log energy.

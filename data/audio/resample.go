@@ -13,7 +13,8 @@ const (
 )
 
 // Resample is the sound at another rate, with a band-limited sinc. Source: torchaudio.functional.resample with its
-// default arguments. A rate below 1, or a sound without samples, is an error.
+// default arguments. A rate below 1, a sound without samples, rates that would need too many kernels, and a result of
+// more than 2²⁸ samples are errors.
 func (w Wave) Resample(rate int) (Wave, error) {
 	if err := w.check(); err != nil {
 		return Wave{}, err
@@ -26,12 +27,16 @@ func (w Wave) Resample(rate int) (Wave, error) {
 	}
 	g := gcd(w.Rate, rate)
 	from, to := w.Rate/g, rate/g
-	if to > maxPhases {
+	if to > maxPhases || from > maxInputs {
 		return Wave{}, fmt.Errorf("resample: %d to %d samples a second: the rates have no common measure to speak of "+
-			"(%d phases, and at most %d are made)", w.Rate, rate, to, maxPhases)
+			"(%d phases of %d inputs, and at most %d of %d are made)", w.Rate, rate, to, from, maxPhases, maxInputs)
+	}
+	n := w.Len()
+	if n*to/from > maxResult/len(w.Channels) {
+		return Wave{}, fmt.Errorf("resample: %d samples in each of %d channels, from %d to %d a second, would become "+
+			"more than %d", n, len(w.Channels), w.Rate, rate, maxResult)
 	}
 	phases, first := kernels(from, to)
-	n := w.Len()
 	out := Wave{Rate: rate}
 	for _, x := range w.Channels {
 		y := make([]float32, (to*n+from-1)/from)
@@ -49,8 +54,12 @@ func (w Wave) Resample(rate int) (Wave, error) {
 	return out, nil
 }
 
-// maxPhases bounds the kernels that are made for a pair of rates.
-const maxPhases = 1 << 16
+// The bounds of what is made for a pair of rates, which may come from a file.
+const (
+	maxPhases = 1 << 16 // kernels
+	maxInputs = 1 << 20 // samples that one round of these advances by
+	maxResult = 1 << 28 // samples of all channels together: 1 GiB
+)
 
 // kernels are the weights of each of the to outputs that from inputs make, and the first input that each belongs to.
 func kernels(from, to int) (phases [][]float32, first []int) {
@@ -59,7 +68,8 @@ func kernels(from, to int) (phases [][]float32, first []int) {
 	for p := range to {
 		var k []float32
 		at := 0
-		for i := -width; i < width+from; i++ {
+		middle, reach := int(int64(p)*int64(from)/int64(to)), int(zeroCrossings*float64(from)/base)+2
+		for i := max(-width, middle-reach); i < min(width+from, middle+reach+1); i++ {
 			t := (float64(-p)/float64(to) + float64(i)/float64(from)) * base
 			if math.Abs(t) >= zeroCrossings { // the window is 0
 				continue

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -168,7 +169,7 @@ func (q *drawingRequest) drawing(l Limits) (d Drawing, p *problem) {
 		{"response_format", q.ResponseFormat, "b64_json"}, {"output_format", q.OutputFormat, "png"},
 		{"quality", q.Quality, "auto standard"}, {"style", q.Style, ""}, {"background", q.Background, "auto opaque"},
 	} {
-		if x.value != nil && !strings.Contains(" "+x.known+" ", " "+*x.value+" ") {
+		if x.value != nil && !slices.Contains(strings.Fields(x.known), *x.value) {
 			return d, unsupported(x.field, "%.50q is not supported: leave it out", *x.value)
 		}
 	}

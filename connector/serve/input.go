@@ -101,24 +101,28 @@ func readPart(b []byte) (one given, err error) {
 	if err := json.Unmarshal(b, &p); err != nil {
 		return one, err
 	}
-	if p.Input != nil && p.Audio == nil {
-		if p.Input.Format != "wav" {
-			return one, invalid("input or prompt", "audio of format %.20q is not supported: wav is", p.Input.Format)
+	forms := 0
+	for _, there := range []bool{p.Text != nil, p.Image != nil, p.ImageURL != nil, p.Audio != nil, p.Input != nil} {
+		if there {
+			forms++
 		}
-		p.Audio = &p.Input.Data
 	}
-	if p.Audio != nil && *p.Audio != "" && p.Text == nil && p.Image == nil && p.ImageURL == nil {
-		one.sound = *p.Audio
-		return one, nil
+	if p.Text != nil {
+		one.Text = *p.Text
 	}
 	switch {
-	case p.Text != nil && p.Image == nil && p.ImageURL == nil:
-		one.Text = *p.Text
-	case p.Image != nil && *p.Image != "" && p.Text == nil && p.ImageURL == nil:
+	case p.Image != nil:
 		one.image = *p.Image
-	case p.ImageURL != nil && p.ImageURL.URL != "" && p.Text == nil && p.Image == nil:
+	case p.ImageURL != nil:
 		one.image = p.ImageURL.URL
-	default:
+	case p.Audio != nil:
+		one.sound = *p.Audio
+	case p.Input != nil && p.Input.Format != "wav":
+		return one, invalid("input or prompt", "audio of format %.20q is not supported: wav is", p.Input.Format)
+	case p.Input != nil:
+		one.sound = p.Input.Data
+	}
+	if forms != 1 || p.Text == nil && one.image == "" && one.sound == "" {
 		return one, invalid("input or prompt", `an object must be {"text": …}, {"image": …}, {"audio": …}, `+
 			`{"type": "image_url", "image_url": {"url": …}} or {"type": "input_audio", "input_audio": {"data": …}}`)
 	}

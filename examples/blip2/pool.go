@@ -10,6 +10,7 @@ import (
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/train/study"
 	"github.com/gollava/gollava/vit"
 )
 
@@ -26,13 +27,10 @@ func (l *lesson) pool(split shapes.Split, n int) *pool {
 	p := &pool{side: l.Side()}
 	for i := range n {
 		s := l.Scene(split, i, shapes.Options{MinObjects: 1, MaxObjects: 1})
-		text, img := s.Caption(), s.Image()
+		text := s.Caption()
 		p.said, p.ids = append(p.said, text), append(p.ids, l.encode(text))
-		for c := range 3 {
-			for at := c; at < len(img.Pix); at += 4 {
-				p.pixels = append(p.pixels, (float32(img.Pix[at])/255-0.85)/0.25)
-			}
-		}
+		x := study.Pixels([]shapes.Scene{s}, func(v float32) float32 { return (v/255 - 0.85) / 0.25 })
+		p.pixels = append(p.pixels, x.Data()...)
 	}
 	return p
 }

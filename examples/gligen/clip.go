@@ -10,6 +10,7 @@ import (
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/study"
 	"github.com/gollava/gollava/vit"
 )
 
@@ -61,14 +62,6 @@ func pairBatches(p *gligen.Pipeline, w *shapes.World, r recipe) train.Batches[pa
 			scenes = append(scenes, s)
 			prompts = append(prompts, request(random, s, random.IntN(2) == 0, false).Prompt)
 		}
-		same := tensor.New(B, B)
-		for i, x := range prompts {
-			for j, y := range prompts {
-				if i != j && x == y {
-					same.Data()[i*B+j] = -1e4
-				}
-			}
-		}
-		return pairs{pixels(scenes), p.IDs(prompts, false), same}, nil
+		return pairs{pixels(scenes), p.IDs(prompts, false), study.Equal(prompts, B)}, nil
 	}
 }

@@ -1,6 +1,7 @@
 // Command gligen trains a text-to-image model from nothing on the world of coloured shapes: a small CLIP, and then a
-// UNet which draws what CLIP's text tower says. It then teaches it to put things into boxes, as GLIGEN does: new gated
-// layers are added, which at first change nothing, and only these train. What was reached is in docs/draw.md.
+// UNet which draws what CLIP's text tower says. It then adds boxes as GLIGEN does: new gated layers, which at first
+// change nothing, and only these train. What was reached is in docs/draw.md: the model heeds boxes, but does not draw
+// into them yet.
 //
 //	go run ./examples/gligen            all stages, with scores and contact sheets; goes on where it was stopped
 //	go run ./examples/gligen -smoke     the same in half a minute, which learns nothing
@@ -8,6 +9,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -25,6 +27,7 @@ import (
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/study"
 	"github.com/gollava/gollava/vit"
 	"github.com/gollava/gollava/vit/diffusion"
 	"github.com/gollava/gollava/vit/unet"
@@ -33,7 +36,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "gligen:", err)
 		os.Exit(1)
 	}
@@ -50,6 +53,7 @@ type recipe struct {
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("gligen", flag.ContinueOnError)
+	flags.SetOutput(out)
 	r := recipe{widths: []int{24, 32, 64}, clip: 400, batch: 16, tests: 48, steps: 20}
 	smoke := flags.Bool("smoke", false, "half a minute, which learns nothing")
 	dir := flags.String("out", "gligen-shapes", "folder for checkpoints and contact sheets")
@@ -111,8 +115,8 @@ func learn(ctx context.Context, r recipe, dir string, out io.Writer) error {
 	return nil
 }
 
-// newPipeline builds the model from nothing: a UNet on pieces of 2×2 pixels, and the text tower of a CLIP that is to be
-// trained before it.
+// newPipeline builds the model from nothing: a UNet on pieces of 2×2 pixels, and the text tower of a CLIP that is to
+// be trained before it.
 func newPipeline(w *shapes.World, r recipe) (*gligen.Pipeline, *vit.CLIP, error) {
 	words := shapes.Vocabulary()
 	tok, err := tokenizer.Train(slices.Values(append(words, words...)), tokenizer.TrainConfig{Size: 512, Words: true,
@@ -191,17 +195,7 @@ func latents(p *gligen.Pipeline, scenes []shapes.Scene) *tensor.Tensor {
 
 // pixels are scenes in −1…1, [B, 3, S, S].
 func pixels(scenes []shapes.Scene) *tensor.Tensor {
-	S := scenes[0].World().Side()
-	x := tensor.New(len(scenes), 3, S, S)
-	for b, s := range scenes {
-		img := s.Image()
-		for i := range S * S {
-			for c := range 3 {
-				x.Data()[(b*3+c)*S*S+i] = float32(img.Pix[4*i+c])/127.5 - 1
-			}
-		}
-	}
-	return x
+	return study.Pixels(scenes, func(v float32) float32 { return v/127.5 - 1 })
 }
 
 // phrase is an object with its article.

@@ -7,6 +7,7 @@ import (
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/study"
 	"github.com/gollava/gollava/vit"
 	"github.com/gollava/gollava/vit/imagebind"
 )
@@ -78,16 +79,8 @@ func (b *binder) look(ctx context.Context, p preset, out io.Writer) error {
 				wrong = append(wrong, twisted)
 			}
 		}
-		M := len(right) + len(wrong)
-		same := tensor.New(p.batch, M)
-		for i, x := range right {
-			for j, y := range right {
-				if i != j && x == y {
-					same.Data()[i*M+j] = -1e4
-				}
-			}
-		}
-		return pairs{b.pictures(scenes), b.texts(append(right, wrong...)), same}, nil
+		same := study.Equal(right, len(right)+len(wrong))
+		return pairs{pictures(scenes), b.texts(append(right, wrong...)), same}, nil
 	}
 	stage := train.Stage[pairs]{Name: "look", Batches: train.Prefetch(batches, 2), Steps: p.look,
 		Schedule: train.Cosine(0.05), Clip: 1, Every: 150,

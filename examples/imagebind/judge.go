@@ -7,6 +7,7 @@ import (
 
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/train/study"
 	"github.com/gollava/gollava/vit/imagebind"
 )
 
@@ -19,7 +20,7 @@ func (b *binder) embed(kind imagebind.Modality, scenes []shapes.Scene) (*tensor.
 		var x *tensor.Tensor
 		switch kind {
 		case imagebind.Vision:
-			x = b.pictures(some)
+			x = pictures(some)
 		case imagebind.Text:
 			captions := make([]string, len(some))
 			for i, s := range some {
@@ -59,29 +60,18 @@ func recall(queries, gallery *tensor.Tensor, k int) float64 {
 // scores are results in %, by name.
 type scores map[string]float64
 
-// limits are what the default preset must reach on every seed: at least, or with a negative sign at most.
-var limits = []struct {
-	score string
-	least float64
-}{
-	{"audio → text, 1", 75}, {"audio → text, 2", 55}, {"audio both", 97},
-	{"depth shape", 85}, {"depth color", -30}, // more would be a leak: depth maps show no colour
+// limits are the goals of the default preset. Not all are reached, see docs/embed-and-segment.md.
+var limits = []study.Limit{
+	{Score: "audio → text, 1", Least: 75},
+	{Score: "audio → text, 2", Least: 55},
+	{Score: "audio both", Least: 97},
+	{Score: "depth shape", Least: 85},
+	{Score: "depth color", Least: -30}, // at most: more would be a leak, as depth maps show no colour
 }
 
 // gate is an error that names what falls short.
 func (s scores) gate() error {
-	var short []string
-	for _, l := range limits {
-		switch v, ok := s[l.score]; {
-		case !ok:
-			short = append(short, l.score+" was not measured")
-		case l.least >= 0 && v < l.least:
-			short = append(short, fmt.Sprintf("%s: %.1f, wanted at least %.0f", l.score, v, l.least))
-		case l.least < 0 && v > -l.least:
-			short = append(short, fmt.Sprintf("%s: %.1f, wanted at most %.0f", l.score, v, -l.least))
-		}
-	}
-	if short != nil {
+	if short := study.Short(s, limits); short != nil {
 		return fmt.Errorf("the gate: %s", strings.Join(short, "; "))
 	}
 	return nil

@@ -53,13 +53,14 @@ func TestTexts(t *testing.T) {
 
 // The gate names what falls short on either side, and what was not measured.
 func TestGate(t *testing.T) {
-	s := scores{"audio → text, 1": 75, "audio → text, 2": 55, "audio both": 97, "depth shape": 85, "depth color": 30}
+	s := scores{"audio → text, 1": 75, "audio → text, 2": 55, "audio both": 97, "depth shape": 85,
+		"depth color": 30}
 	require.NoError(t, s.gate())
 	s["depth color"], s["depth shape"] = 31, 84
 	delete(s, "audio both")
 	err := s.gate()
-	require.ErrorContains(t, err, "depth color: 31.0, wanted at most 30")
-	require.ErrorContains(t, err, "depth shape: 84.0, wanted at least 85")
+	require.ErrorContains(t, err, "depth color 31.000, wanted at most 30")
+	require.ErrorContains(t, err, "depth shape 84.000, wanted at least 85")
 	require.ErrorContains(t, err, "audio both was not measured")
 	require.NotContains(t, err.Error(), "audio → text")
 }

@@ -57,20 +57,7 @@ func pairBatches(l *study.Lesson, c study.Length) train.Batches[pairs] {
 		}
 		b.Pixels = l.Pool.Pixels(chosen)
 		b.Texts, b.Ends = l.Vocabulary.Texts(append(right, wrong...))
-		b.Same = equal(right, len(right)+len(wrong))
+		b.Same = study.Equal(right, len(right)+len(wrong))
 		return b, nil
 	}
-}
-
-// equal is −10⁴ where text j of the M is the same as text i and yet another picture's.
-func equal(texts []string, M int) *tensor.Tensor {
-	same := make([]float32, len(texts)*M)
-	for i, a := range texts {
-		for j, b := range texts {
-			if i != j && a == b {
-				same[i*M+j] = -1e4
-			}
-		}
-	}
-	return tensor.Wrap(same, len(texts), M)
 }

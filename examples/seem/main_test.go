@@ -56,13 +56,13 @@ func TestFirstBatch(t *testing.T) {
 func TestGate(t *testing.T) {
 	s := scores{}
 	for _, l := range limits {
-		s[l.score] = [2]float64{l.least, 0}
+		s[l.Score] = [2]float64{l.Least, 0}
 	}
 	require.NoError(t, s.gate())
 	s["a stroke"] = [2]float64{87, 99}
-	require.EqualError(t, s.gate(), "the gate: a stroke: 87.0, wanted at least 88")
+	require.EqualError(t, s.gate(), "the gate: a stroke 87.000, wanted at least 88.000")
 	delete(s, "all objects: PQ")
-	require.ErrorContains(t, s.gate(), "all objects: PQ: 0.0, wanted at least 60")
+	require.ErrorContains(t, s.gate(), "all objects: PQ was not measured")
 }
 
 // Of a stroke only the pixels of its mask count, and a click at the mean of a ring is on the ring.

@@ -9,6 +9,7 @@ import (
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/study"
 )
 
 // scene is a picture and the masks of its objects.
@@ -35,17 +36,8 @@ func (s *student) masked(sc shapes.Scene) scene {
 }
 
 // pixels are the pictures, 0 … 255: [B, 3, S, S].
-func (s *student) pixels(scenes []scene) *tensor.Tensor {
-	S := s.world.Side()
-	x := tensor.New(len(scenes), 3, S, S)
-	for i, sc := range scenes {
-		for j, v := range sc.Image().Pix {
-			if c := j % 4; c < 3 {
-				x.Data()[(i*3+c)*S*S+j/4] = float32(v)
-			}
-		}
-	}
-	return x
+func pixels(scenes []scene) *tensor.Tensor {
+	return study.Pixels(scenes, func(v float32) float32 { return v })
 }
 
 // phrase tells object k apart from the others: by place, by shape if it is alone in that, or by colour and shape.
@@ -167,9 +159,9 @@ func (s *student) batches(p preset) train.Batches[batch] {
 			}
 			b.strokes, b.meant = append(b.strokes, x), append(b.meant, target)
 		}
-		b.pixels, b.ids = s.pixels(scenes), s.texts(phrases)
+		b.pixels, b.ids = pixels(scenes), s.texts(phrases)
 		if referred {
-			b.others = s.pixels(others)
+			b.others = pixels(others)
 		}
 		return b, nil
 	}

@@ -21,7 +21,7 @@ func (s *student) sheet(path string) error {
 		sc := s.scene(shapes.Test, 1<<20+i, 2)
 		k, S := r.IntN(len(sc.Objects)), s.world.Side()
 		target, img := sc.objects[k], sc.Image()
-		v := s.Model.View(s.Model.Normalize(s.pixels([]scene{sc})).NoGrad())
+		v := s.Model.View(s.Model.Normalize(pixels([]scene{sc})).NoGrad())
 		row := []image.Image{img, painted(img, seem.Strokes{}, target),
 			painted(img, seem.Strokes{}, s.text(v, s.phrase(sc, k, ""))),
 			painted(img, seem.Strokes{}, s.text(v, s.phrase(sc, k, "place")))}

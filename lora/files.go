@@ -367,7 +367,8 @@ func saveOthers(m any, dir string, naming Naming, apart func(string) bool) error
 			continue
 		}
 		dtype := map[tensor.DType]string{tensor.Float32: "F32", tensor.BFloat16: "BF16"}[p.DType()]
-		list = append(list, torchfile.Tensor{Name: prefix + called(naming, name), DType: dtype, Shape: p.Shape(), Bytes: p.Host().Bytes()})
+		list = append(list, torchfile.Tensor{Name: prefix + called(naming, name), DType: dtype, Shape: p.Shape(),
+			Bytes: p.Host().Bytes()})
 	}
 	if len(list) == 0 {
 		return fmt.Errorf("lora: save %s: the model has no parameter that the patterns of what to write apart fit", dir)

@@ -44,7 +44,8 @@ func AttentionRows(q *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *
 				v.shape, keys[b], T)
 		}
 		a.S, a.G, a.Keys, a.Offset = k.shape[1], k.shape[2], keys[b], keys[b]-T
-		a.Q, a.Out, a.K, a.V = q.buf().Slice(b*each, each), out.buf().Slice(b*each, each), k.beside(q).buf(), v.beside(q).buf()
+		a.Q, a.Out = q.buf().Slice(b*each, each), out.buf().Slice(b*each, each)
+		a.K, a.V = k.beside(q).buf(), v.beside(q).buf()
 		at.usage().work(4 * uint64(H) * uint64(T) * uint64(keys[b]) * uint64(D))
 		at.Attention(&a)
 	}

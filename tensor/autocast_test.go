@@ -11,7 +11,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Products with a weight under autocast, and those of their gradients, are products of the operands rounded to bfloat16.
+// Products with a weight under autocast, and those of their gradients, are products of the operands rounded to
+// bfloat16.
 func TestAutocast(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	rounded := func(x *tensor.Tensor) *tensor.Tensor { return x.Cast(tensor.BFloat16).Cast(tensor.Float32) }
@@ -24,7 +25,8 @@ func TestAutocast(t *testing.T) {
 	}
 	for _, rows := range []int{1, 3, 17, 67, 131} {
 		const in, out = 61, 37
-		x, w, b := tensor.Randn(r, 1, rows, in).Param(), tensor.Randn(r, 1, out, in).Param(), tensor.Randn(r, 1, out).Param()
+		x, w := tensor.Randn(r, 1, rows, in).Param(), tensor.Randn(r, 1, out, in).Param()
+		b := tensor.Randn(r, 1, out).Param()
 		dy := tensor.Randn(r, 1, rows, out)
 		plain := tensor.Linear(x, w, b, tensor.Identity)
 		w.SetAutocast(true)
@@ -80,6 +82,7 @@ func TestAutocastLoss(t *testing.T) {
 	for i, v := range dw.Data() {
 		require.InDelta(t, v, w.Grad().Data()[i], 1e-3)
 	}
-	require.Equal(t, strings.Contains(tensor.Unit(), "amx") || strings.Contains(tensor.Unit(), "+bf16"), tensor.FastBFloat16())
+	require.Equal(t, strings.Contains(tensor.Unit(), "amx") || strings.Contains(tensor.Unit(), "+bf16"),
+		tensor.FastBFloat16())
 	require.True(t, strings.HasPrefix(tensor.Unit(), runtime.GOARCH+"/"), tensor.Unit())
 }

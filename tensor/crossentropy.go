@@ -142,11 +142,12 @@ func LinearCrossEntropy(x, w, labels *Tensor) *Tensor {
 		}
 		d.CrossEntropyGrad(y, y, z, label, n, V, scale)
 		if dxs != nil {
-			d.matMul(&backend.MatMul{A: y, B: w.buf(), C: dxs.buf().Slice(from*cols, n*cols), M: n, N: cols, K: V, Batch: 1, Half: w.autocast})
+			d.matMul(&backend.MatMul{A: y, B: w.buf(), C: dxs.buf().Slice(from*cols, n*cols), M: n, N: cols,
+				K: V, Batch: 1, Half: w.autocast})
 		}
 		if dw != nil {
-			d.matMul(&backend.MatMul{A: y, B: part, C: dw.buf(), M: V, N: cols, K: n, AT: true, Batch: 1, Accumulate: from > 0,
-				Half: w.autocast})
+			d.matMul(&backend.MatMul{A: y, B: part, C: dw.buf(), M: V, N: cols, K: n, AT: true, Batch: 1,
+				Accumulate: from > 0, Half: w.autocast})
 		}
 	}
 	out := d.alloc(Float32)

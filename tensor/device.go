@@ -30,8 +30,8 @@ func FastBFloat16() bool {
 	return level == "amx" || slices.Contains(strings.Split(extras, "+"), "bf16")
 }
 
-// Device holds the memory of tensors and computes with them. Its zero value is the host's processor; devices are compared
-// with ==. It is safe for concurrent use.
+// Device holds the memory of tensors and computes with them. Its zero value is the host's processor; devices are
+// compared with ==. It is safe for concurrent use.
 //
 // A tensor's device belongs to its memory: a model is moved by moving its parameters, and no layer names a device. An
 // operation whose operands are on the host and on another device moves the former to the latter, so that ids, masks and
@@ -62,15 +62,15 @@ func (t *Tensor) Device() Device {
 	return NewDevice(t.buf().Device)
 }
 
-// To returns t on device d: t itself if it is there, else a copy of the same dtype. Gradients flow back to t's device. The copy of
-// a leaf that belongs to no scope is a leaf.
+// To returns t on device d: t itself if it is there, else a copy of the same dtype. Gradients flow back to t's device.
+// The copy of a leaf that belongs to no scope is a leaf.
 func (t *Tensor) To(d Device) *Tensor {
 	t.check("To")
 	return t.on(place{Device: d.device(), arena: t.arena.open()})
 }
 
-// Host returns t in memory of the host, where [Tensor.Data], [Tensor.IntData] and [Tensor.Bytes] read it: t itself if it
-// is there, else a copy, of which writes do not reach t.
+// Host returns t in memory of the host, where [Tensor.Data], [Tensor.IntData] and [Tensor.Bytes] read it: t itself if
+// it is there, else a copy, of which writes do not reach t.
 func (t *Tensor) Host() *Tensor {
 	if t != nil && t.st != nil && t.buf().Device.Host() {
 		return t
@@ -104,8 +104,8 @@ func (t *Tensor) beside(to *Tensor) *Tensor {
 	return t.Detach().on(place{Device: at, arena: t.arena.open()})
 }
 
-// apart is for operations of several operands, some of which may be nil: where they compute, and whether an operand has to
-// be moved there first, with on.
+// apart is for operations of several operands, some of which may be nil: where they compute, and whether an operand has
+// to be moved there first, with on.
 func apart(op string, ts ...*Tensor) (at place, moved bool) {
 	ts[0].check(op)
 	for _, t := range ts[1:] {

@@ -10,8 +10,8 @@ import (
 // MatMul returns the matrix product [..., M, K]·[..., K, N]. u is a matrix, shared by all of t, or has t's leading axes.
 func (t *Tensor) MatMul(u *Tensor) *Tensor { return t.product("MatMul", u, false) }
 
-// MatMulT returns t·uᵀ: [..., M, K]·[..., N, K]ᵀ, or [..., K]·[N, K]ᵀ for a matrix u such as a Linear's weight. u may be bfloat16, or
-// a matrix of a block type.
+// MatMulT returns t·uᵀ: [..., M, K]·[..., N, K]ᵀ, or [..., K]·[N, K]ᵀ for a matrix u such as a Linear's weight. u may be
+// bfloat16, or a matrix of a block type.
 func (t *Tensor) MatMulT(u *Tensor) *Tensor { return t.product("MatMulT", u, true) }
 
 // products is the size of a batch of matrix products and how its operands lie.
@@ -76,7 +76,8 @@ func (t *Tensor) product(op string, u *Tensor, transposed bool) *Tensor {
 
 func (p products) forward(at place, out, x, w, bias *Tensor, act Activation, pre *Tensor) {
 	g := backend.MatMul{A: x.buf(), B: w.buf(), C: out.buf(), M: p.m, N: p.n, K: p.k, BT: p.transposed,
-		Batch: p.batch, AStride: p.m * p.k, BStride: p.bStride, CStride: p.m * p.n, Bias: optional(bias), Act: act, Pre: optional(pre),
+		Batch: p.batch, AStride: p.m * p.k, BStride: p.bStride, CStride: p.m * p.n,
+		Bias: optional(bias), Act: act, Pre: optional(pre),
 		Half: w.autocast, Rounded: w.rounds && !recording(x, w, bias)}
 	at.matMul(&g)
 }
@@ -87,12 +88,14 @@ func (p products) backward(dy *gradient, x, w *Tensor) {
 	if x.needs() {
 		dst, fresh := x.accumulator()
 		at.matMul(&backend.MatMul{A: dy.buf(), B: w.buf(), C: dst, M: p.m, N: p.k, K: p.n, BT: !p.transposed,
-			Batch: p.batch, AStride: p.m * p.n, BStride: p.bStride, CStride: p.m * p.k, Accumulate: !fresh, Half: w.autocast})
+			Batch: p.batch, AStride: p.m * p.n, BStride: p.bStride, CStride: p.m * p.k,
+			Accumulate: !fresh, Half: w.autocast})
 	}
 	if w.needs() {
 		dst, fresh := w.accumulator()
 		g := backend.MatMul{A: x.buf(), B: dy.buf(), C: dst, M: p.k, N: p.n, K: p.m, AT: true,
-			Batch: p.batch, AStride: p.m * p.k, BStride: p.m * p.n, CStride: p.bStride, Accumulate: !fresh, Half: w.autocast}
+			Batch: p.batch, AStride: p.m * p.k, BStride: p.m * p.n, CStride: p.bStride,
+			Accumulate: !fresh, Half: w.autocast}
 		if p.transposed {
 			g.A, g.B, g.M, g.N, g.AStride, g.BStride = g.B, g.A, g.N, g.M, g.BStride, g.AStride
 		}
@@ -100,16 +103,17 @@ func (p products) backward(dy *gradient, x, w *Tensor) {
 	}
 }
 
-// SetAutocast says whether products with the weight t round their operands that are float32 to bfloat16 and add up in float32, as under
-// torch.autocast(dtype=torch.bfloat16), and the products of their gradients too. Norms, softmax, attention and losses stay float32, and
-// so do t itself, its gradient and its optimizer state. It is off by default, and without effect on a block type. See [FastBFloat16].
+// SetAutocast says whether products with the weight t round their operands that are float32 to bfloat16 and add up in
+// float32, as under torch.autocast(dtype=torch.bfloat16), and the products of their gradients too. Norms, softmax,
+// attention and losses stay float32, and so do t itself, its gradient and its optimizer state. It is off by default,
+// and without effect on a block type. See [FastBFloat16].
 func (t *Tensor) SetAutocast(on bool) { t.autocast = on }
 
 // Autocast reports what [Tensor.SetAutocast] has set.
 func (t *Tensor) Autocast() bool { return t.autocast }
 
-// DecodeRows is a number of rows x [M, K] up to which Linear and MatMulT with a matrix give each row the same bits whatever the other rows are, and
-// however many: what a server needs, whose answers may not depend on its load.
+// DecodeRows is a number of rows x [M, K] up to which Linear and MatMulT with a matrix give each row the same bits
+// whatever the other rows are, and however many: what a server needs, whose answers may not depend on its load.
 const DecodeRows = backend.DecodeRows
 
 // Linear returns act(x·wᵀ + b): [..., K]·[N, K]ᵀ + [N]. b may be nil; w and b may be bfloat16, w also a block type.
@@ -117,10 +121,12 @@ func Linear(x, w, b *Tensor, act Activation) *Tensor {
 	x.want("Linear", Float32)
 	w.check("Linear")
 	if len(w.shape) != 2 || len(x.shape) < 1 || !w.isWeight(true) || x.shape[len(x.shape)-1] != w.shape[1] {
-		Fail("Linear", "%v · %v %vᵀ: needs x [..., in] and w [out, in] of float32, bfloat16 or a block type", x.shape, w.dtype, w.shape)
+		Fail("Linear", "%v · %v %vᵀ: needs x [..., in] and w [out, in] of float32, bfloat16 or a block type", x.shape,
+			w.dtype, w.shape)
 	}
 	if b != nil && (len(b.shape) != 1 || b.n != w.shape[0] || !b.isWeight(false)) {
-		Fail("Linear", "%v · %vᵀ + %v %v: the bias must be [%d] of float32 or bfloat16", x.shape, w.shape, b.dtype, b.shape, w.shape[0])
+		Fail("Linear", "%v · %vᵀ + %v %v: the bias must be [%d] of float32 or bfloat16", x.shape, w.shape,
+			b.dtype, b.shape, w.shape[0])
 	}
 	rows, _ := x.last("Linear")
 	p := products{m: rows, n: w.shape[0], k: w.shape[1], batch: 1, transposed: true}

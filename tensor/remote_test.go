@@ -73,7 +73,9 @@ func TestRemoteMemory(t *testing.T) {
 	require.Same(t, y, y.To(d))
 	require.Same(t, x, x.Host())
 	require.Equal(t, x.Data(), y.Host().Data())
-	for _, read := range []func(){func() { y.Data() }, func() { y.Bytes() }, func() { tensor.Ints([]int{1}, 1).To(d).IntData() }} {
+	for _, read := range []func(){
+		func() { y.Data() }, func() { y.Bytes() }, func() { tensor.Ints([]int{1}, 1).To(d).IntData() },
+	} {
 		require.ErrorContains(t, tensor.Catch(read), "on remote, whose memory is not addressable; Host copies it")
 	}
 	require.ErrorContains(t, tensor.Catch(func() { y.Add(x.To(remoteDevice(t))) }), "operands on remote and on remote")

@@ -35,7 +35,8 @@ func (t *Tensor) Reshape(shape ...int) *Tensor {
 
 // view returns t's elements under a shape of as many.
 func (t *Tensor) view(op string, shape []int) *Tensor {
-	out := &Tensor{shape: shape, n: t.n, dtype: t.dtype, st: t.st, arena: t.arena, noGrad: t.noGrad, autocast: t.autocast, rounds: t.rounds}
+	out := &Tensor{shape: shape, n: t.n, dtype: t.dtype, st: t.st, arena: t.arena, noGrad: t.noGrad,
+		autocast: t.autocast, rounds: t.rounds}
 	if !recording(t) {
 		return out
 	}

@@ -341,8 +341,8 @@ func (t *Tensor) SetStorage(src *Tensor) {
 	}
 }
 
-// CopyFrom overwrites t's elements with src's, which may be on another device, converting between float32 and bfloat16. The
-// shapes must be equal.
+// CopyFrom overwrites t's elements with src's, which may be on another device, converting between float32 and bfloat16.
+// The shapes must be equal.
 func (t *Tensor) CopyFrom(src *Tensor) {
 	if !slices.Equal(t.shape, src.shape) {
 		Fail("CopyFrom", "%v from %v: the shapes must be equal", t.shape, src.shape)

@@ -49,7 +49,9 @@ func (c *Classifier) Probabilities(pixels *tensor.Tensor) *tensor.Tensor {
 
 // Best is the index into Classes of the likeliest class of each image: [B].
 func (c *Classifier) Best(pixels *tensor.Tensor) (best []int32) {
-	tensor.Scope(func(s *tensor.Arena) { best = slices.Clone(c.Probabilities(pixels.In(s)).ArgMax(1).Host().IntData()) })
+	tensor.Scope(func(s *tensor.Arena) {
+		best = slices.Clone(c.Probabilities(pixels.In(s)).ArgMax(1).Host().IntData())
+	})
 	return best
 }
 

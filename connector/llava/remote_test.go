@@ -27,7 +27,8 @@ func TestRemote(t *testing.T) {
 	other.Text.ModelType, other.Text.TieWordEmbeddings, other.Text.EmbeddingStd = "qwen3", true, 0.3
 	other.SlotStd, other.Merge = 0.5, 2
 	experts := small()
-	experts.Text.ModelType, experts.Text.Experts = "qwen2_moe", llm.Experts{Count: 3, PerToken: 2, Width: 14, SharedWidth: 11}
+	experts.Text.ModelType = "qwen2_moe"
+	experts.Text.Experts = llm.Experts{Count: 3, PerToken: 2, Width: 14, SharedWidth: 11}
 	window := small()
 	window.Text.ModelType, window.Text.SlidingWindow, window.Select.Class = "mistral", 7, "cls_patch"
 	for name, c := range map[string]Config{"llama": small(), "qwen3": other, "experts": experts, "window": window} {

@@ -17,8 +17,8 @@ import (
 var unused = []string{"criterion.**", "pixel_mean", "pixel_std", "**.num_batches_tracked"}
 
 // Load reads a checkpoint: the authors' seem_focall_v1.pt, or a folder with weights under their names and, for other
-// sizes than [FocalLarge], a config.json. Of o, DType, Alias and Device are used. Errors name the file, and list all tensors
-// that are missing, unexpected or misshapen.
+// sizes than [FocalLarge], a config.json. Of o, DType, Alias and Device are used. Errors name the file, and list all
+// tensors that are missing, unexpected or misshapen.
 func Load(path string, o nn.LoadOptions) (*Model, error) {
 	c, err := readConfig(path)
 	if err != nil {

@@ -190,8 +190,8 @@ func (c Criterion) Spatial(embed, masks, positive *tensor.Tensor, targets []*ten
 func checkTargets(op string, queries, masks *tensor.Tensor, targets []*tensor.Tensor) {
 	q, m := queries.Shape(), masks.Shape()
 	if len(q) != 3 || len(m) != 4 || len(targets) != m[0] || q[0] != m[0] || q[1] != m[1] {
-		tensor.Fail("SEEM", "%s: predictions %v, masks %v and targets of %d pictures: needs [B Q ·], [B Q h w] and B", op,
-			q, m, len(targets))
+		tensor.Fail("SEEM", "%s: predictions %v, masks %v and targets of %d pictures: needs [B Q ·], [B Q h w] and B",
+			op, q, m, len(targets))
 	}
 	for b, t := range targets {
 		if t.Rank() != 3 || t.Dim(1) < 1 || t.Dim(2) < 1 {

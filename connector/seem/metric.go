@@ -114,7 +114,8 @@ func Segments(logits, masks *tensor.Tensor, H, W int, score, overlap float64) []
 	Q, C := logits.Dims2()
 	p := logits.Detach().Softmax().Host().Data()
 	// [Q, H, W]
-	z := tensor.Interpolate(masks.Detach(), H, W, tensor.InterpolateConfig{Mode: tensor.Bilinear}).Sigmoid().Host().Data()
+	large := tensor.Interpolate(masks.Detach(), H, W, tensor.InterpolateConfig{Mode: tensor.Bilinear})
+	z := large.Sigmoid().Host().Data()
 	var kept []Segment
 	var of []int
 	for q := range Q {

@@ -20,7 +20,7 @@ var roles = map[string]string{
 // conversation checks messages and decodes their images.
 func (s *Server) conversation(ctx context.Context, list []message) (Conversation, *problem) {
 	c := Conversation{}
-	images := images{s, s.config.Limits.Images}
+	images := s.images(s.config.Limits.Images)
 	for i, m := range list {
 		field := at("messages", i)
 		role, ok := roles[m.Role]

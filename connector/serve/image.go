@@ -24,6 +24,12 @@ import (
 type images struct {
 	server *Server
 	left   int
+	pixels int64 // that are left for all images together: a small file may become a large image
+}
+
+// images are those of a request that may have so many: as many pixels as Limits.Images of the largest.
+func (s *Server) images(most int) images {
+	return images{s, most, int64(s.config.Limits.Images) * s.config.Limits.Image.Pixels}
 }
 
 // open decodes what a URL holds: a data URL, or, where the configuration allows the host, a file on the web.
@@ -40,10 +46,16 @@ func (g *images) open(ctx context.Context, field, address string) (*imaging.RGB,
 
 // decode decodes a file's bytes, and turns the image as its EXIF data says.
 func (g *images) decode(field string, raw []byte) (*imaging.RGB, *problem) {
-	m, err := imaging.Decode(raw, imaging.Options{Limits: g.server.config.Limits.Image, Orient: true})
+	l := g.server.config.Limits.Image
+	if g.pixels <= 0 {
+		return nil, invalid(field, "the images of the request before this one have all pixels that are allowed")
+	}
+	l.Pixels = min(l.Pixels, g.pixels)
+	m, err := imaging.Decode(raw, imaging.Options{Limits: l, Orient: true})
 	if err != nil {
 		return nil, invalid(field, "%v", err)
 	}
+	g.pixels -= int64(m.W) * int64(m.H)
 	return m, nil
 }
 

@@ -131,7 +131,7 @@ func readPart(b []byte) (one given, err error) {
 
 // inputs checks the inputs of a field and decodes their images.
 func (s *Server) inputs(ctx context.Context, field string, in inputs) ([]Input, *problem) {
-	images := images{s, s.config.Limits.Inputs}
+	images := s.images(s.config.Limits.Inputs)
 	list := make([]Input, len(in))
 	for i, x := range in {
 		name := field

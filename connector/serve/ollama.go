@@ -148,7 +148,7 @@ func (q *ollamaRequest) conversation(s *Server) (Conversation, *problem) {
 		}
 		list = append(list, ollamaMessage{Role: "user", Content: *q.Prompt, Images: q.Images})
 	}
-	images := images{s, s.config.Limits.Images}
+	images := s.images(s.config.Limits.Images)
 	for i, m := range list {
 		field := at("messages", i)
 		role, ok := roles[m.Role]

@@ -11,13 +11,19 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/data/imaging"
 )
 
-// ears embed a sound as the number of its channels and of their samples.
+// ears embed a sound as the number of its channels and of their samples, and an image as its sides.
 type ears struct{}
 
 func (ears) Embed(_ context.Context, inputs []Input) (vectors [][]float32, tokens int, err error) {
 	for _, in := range inputs {
+		if in.Image != nil {
+			vectors = append(vectors, []float32{float32(in.Image.W), float32(in.Image.H)})
+			continue
+		}
 		vectors = append(vectors, []float32{float32(len(in.Sound.Channels)), float32(in.Sound.Len())})
 	}
 	return vectors, len(inputs), nil
@@ -64,6 +70,33 @@ func TestSounds(t *testing.T) {
 		status, body := embed(input)
 		require.Equal(t, http.StatusBadRequest, status, body)
 		require.Contains(t, body, want)
+	}
+}
+
+// Small files that become many pixels are bounded together.
+func TestEmbeddedPixels(t *testing.T) {
+	server := New(Config{Limits: Limits{Images: 2, Image: imaging.Limits{Pixels: 100}}})
+	server.Add("ears", Embeds(ears{}))
+	h := httptest.NewServer(server)
+	t.Cleanup(h.Close)
+	picture := func(w, h int) string {
+		url, err := dataURLOf(imaging.New(w, h))
+		require.NoError(t, err)
+		return `{"image": "` + url + `"}`
+	}
+	for _, c := range []struct {
+		input  string
+		status int
+		want   string
+	}{
+		{picture(10, 10) + "," + picture(5, 10) + "," + picture(10, 5), http.StatusOK, "[5,10]"},
+		{picture(10, 10) + "," + picture(10, 10) + "," + picture(1, 1), http.StatusBadRequest, "input[2]"},
+		{picture(10, 10) + "," + picture(5, 10) + "," + picture(10, 6), http.StatusBadRequest, "50 are allowed"},
+		{picture(10, 11), http.StatusBadRequest, "100 are allowed"},
+	} {
+		status, body := post(t, h, "/v1/embeddings", `{"model": "ears", "input": [`+c.input+`]}`)
+		require.Equal(t, c.status, status, body)
+		require.Contains(t, body, c.want)
 	}
 }
 

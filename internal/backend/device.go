@@ -1,8 +1,9 @@
 package backend
 
-// Device owns memory and executes operations on it. All operations of one device are ordered: a later one sees what an earlier one wrote.
-// All buffers of one call belong to the device, except that Copy also moves memory from and to the host. Unless a comment says otherwise, buffers are Float32 and contiguous row-major,
-// destinations are overwritten, and a destination may not overlap a source; "dst may be x" means the very same buffer.
+// Device owns memory and executes operations on it. All operations of one device are ordered: a later one sees what an
+// earlier one wrote. All buffers of one call belong to the device, except that Copy also moves memory from and to the
+// host. Unless a comment says otherwise, buffers are Float32 and contiguous row-major, destinations are overwritten,
+// and a destination may not overlap a source; "dst may be x" means the very same buffer.
 // Results do not depend on the number of threads, nor on anything else but operands, sizes and Unit.
 //
 // NaN and Inf pass through as in IEEE arithmetic, with one exception: a product may run on a matrix unit that computes in bfloat16 (Intel's

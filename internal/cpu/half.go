@@ -2,8 +2,9 @@ package cpu
 
 import "unsafe"
 
-// halve rounds what of A and B is float32 to bfloat16, into memory of s, if the product asks for it. It is the same on every level;
-// what multiplies bfloat16 faster than float32 has them as it needs them, at the price of one pass over the operands.
+// halve rounds what of A and B is float32 to bfloat16, into memory of s, if the product asks for it. It is the same on
+// every level; what multiplies bfloat16 faster than float32 has them as it needs them, at the price of one pass over
+// the operands.
 func (g *gemm) halve(s *scratch, spread bool) {
 	if !g.half {
 		return

@@ -19,8 +19,8 @@ import (
 const mask = "modality_preprocessors.text.mask"
 
 // Load reads a checkpoint: the authors' imagebind_huge.pth, or a folder with weights under their names and, for other
-// sizes than [Huge], a config.json. A checkpoint may lack whole modalities. Of o, DType, Alias and Device are used. Errors name
-// the file, and list all tensors that are missing, unexpected or misshapen.
+// sizes than [Huge], a config.json. A checkpoint may lack whole modalities. Of o, DType, Alias and Device are used.
+// Errors name the file, and list all tensors that are missing, unexpected or misshapen.
 func Load(path string, o nn.LoadOptions) (*Model, error) {
 	c, err := readConfig(path)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 // weightsFile is diffusers' name for the weights of a model in its folder.
 const weightsFile = "diffusion_pytorch_model.safetensors"
 
-// Load reads the UNet in dir as diffusers writes it, weights of any floating-point type. Of o, DType, Alias and Device count.
-// Its errors name the file, and list all tensors that are missing, unexpected or misshapen.
+// Load reads the UNet in dir as diffusers writes it, weights of any floating-point type. Of o, DType, Alias and Device
+// count. Its errors name the file, and list all tensors that are missing, unexpected or misshapen.
 func Load(dir string, o nn.LoadOptions) (*UNet, error) {
 	c, err := ReadConfig(dir)
 	if err != nil {

@@ -29,8 +29,9 @@ func (s *suite) fill(c *matmulCase, deviation float64) {
 // check runs the product and compares. Where two products' results leave a gap in C, the gap must stay as it was.
 func (s *suite) check(c *matmulCase) {
 	p := &c.p
-	s.start("[%d %d %d] AT=%v BT=%v batch %d (strides %d %d %d), bfloat16 A %v B %v, half %v, accumulate %v, bias %v, act %s, pre %v", p.M, p.N, p.K, p.AT, p.BT,
-		p.Batch, p.AStride, p.BStride, p.CStride, c.halfA, c.halfB, p.Half, p.Accumulate, c.bias != nil, c.f.name, p.Pre != nil)
+	s.start("[%d %d %d] AT=%v BT=%v batch %d (strides %d %d %d), bfloat16 A %v B %v, half %v, accumulate %v, bias %v, "+
+		"act %s, pre %v", p.M, p.N, p.K, p.AT, p.BT, p.Batch, p.AStride, p.BStride, p.CStride, c.halfA, c.halfB, p.Half,
+		p.Accumulate, c.bias != nil, c.f.name, p.Pre != nil)
 	p.A, p.Act = s.weight(c.a, c.halfA), c.f.op
 	if p.B = nil; c.blocks.Quantized() {
 		p.B = s.blocks(c.blocks, c.b)
@@ -153,7 +154,8 @@ func matmul(s *suite) {
 		}
 	}
 	for range 40 {
-		c := &matmulCase{p: backend.MatMul{M: 1 + s.r.IntN(80), N: 1 + s.r.IntN(80), K: 1 + s.r.IntN(80), AT: s.r.IntN(2) == 0, BT: s.r.IntN(2) == 0, Batch: 1,
+		c := &matmulCase{p: backend.MatMul{M: 1 + s.r.IntN(80), N: 1 + s.r.IntN(80), K: 1 + s.r.IntN(80),
+			AT: s.r.IntN(2) == 0, BT: s.r.IntN(2) == 0, Batch: 1,
 			Accumulate: s.r.IntN(2) == 0, Half: s.r.IntN(4) == 0}, f: functions[0], halfB: s.r.IntN(3) == 0}
 		s.fill(c, 1)
 		s.check(c)
@@ -162,7 +164,8 @@ func matmul(s *suite) {
 
 func matmulBatch(s *suite) {
 	for form := range 32 {
-		p := backend.MatMul{M: 1 + s.r.IntN(20), N: 1 + s.r.IntN(40), K: 1 + s.r.IntN(30), AT: form&1 != 0, BT: form&2 != 0, Batch: 2 + s.r.IntN(4),
+		p := backend.MatMul{M: 1 + s.r.IntN(20), N: 1 + s.r.IntN(40), K: 1 + s.r.IntN(30),
+			AT: form&1 != 0, BT: form&2 != 0, Batch: 2 + s.r.IntN(4),
 			Accumulate: form&4 != 0, Half: s.r.IntN(4) == 0}
 		p.AStride, p.BStride, p.CStride = p.M*p.K, p.K*p.N, p.M*p.N
 		switch {
@@ -205,8 +208,8 @@ func matmulEpilogue(s *suite) {
 // matmulSpecial: NaN and Inf reach the row and the column that they stand in, and nothing else; also when multiplied by zero.
 func matmulSpecial(s *suite) {
 	for form := range 24 {
-		c := &matmulCase{p: backend.MatMul{M: 1 + s.r.IntN(20), N: 1 + s.r.IntN(40), K: 1 + s.r.IntN(30), AT: form&1 != 0, BT: form&2 != 0, Batch: 1,
-			Half: s.r.IntN(3) == 0}, f: functions[0]}
+		c := &matmulCase{p: backend.MatMul{M: 1 + s.r.IntN(20), N: 1 + s.r.IntN(40), K: 1 + s.r.IntN(30),
+			AT: form&1 != 0, BT: form&2 != 0, Batch: 1, Half: s.r.IntN(3) == 0}, f: functions[0]}
 		s.fill(c, 1)
 		special := []float32{float32(math.NaN()), float32(math.Inf(1)), float32(math.Inf(-1))}[form%3]
 		c.a[s.r.IntN(len(c.a))] = special

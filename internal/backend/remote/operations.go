@@ -18,7 +18,9 @@ func (on *Device) Cast(dst, src *backend.Buffer) {
 	on.inner.Cast(on.at(dst), on.at(src))
 }
 
-func (on *Device) CopyBlocks(dst *backend.Buffer, dstOff, dstStride int, src *backend.Buffer, srcOff, srcStride, rows, cols int, add bool) {
+func (on *Device) CopyBlocks(
+	dst *backend.Buffer, dstOff, dstStride int, src *backend.Buffer, srcOff, srcStride, rows, cols int, add bool,
+) {
 	on.inner.CopyBlocks(on.at(dst), dstOff, dstStride, on.at(src), srcOff, srcStride, rows, cols, add)
 }
 
@@ -131,7 +133,8 @@ func (on *Device) LayerNorm(dst, mean, rstd, x, w, b *backend.Buffer, rows, cols
 }
 
 func (on *Device) LayerNormGrad(dx, dw, db, x, w, mean, rstd, dy *backend.Buffer, rows, cols int) {
-	on.inner.LayerNormGrad(on.at(dx), on.at(dw), on.at(db), on.at(x), on.at(w), on.at(mean), on.at(rstd), on.at(dy), rows, cols)
+	on.inner.LayerNormGrad(on.at(dx), on.at(dw), on.at(db), on.at(x), on.at(w), on.at(mean), on.at(rstd), on.at(dy),
+		rows, cols)
 }
 
 func (on *Device) L2Normalize(dst, norm, x *backend.Buffer, rows, cols int, eps float32) {
@@ -199,11 +202,13 @@ func (on *Device) GridSampleGrad(g *backend.GridSample, dx, dGrid *backend.Buffe
 }
 
 func (on *Device) GroupNorm(dst, mean, rstd, x, w, b *backend.Buffer, batch, channels, inner, groups int, eps float32) {
-	on.inner.GroupNorm(on.at(dst), on.at(mean), on.at(rstd), on.at(x), on.at(w), on.at(b), batch, channels, inner, groups, eps)
+	on.inner.GroupNorm(on.at(dst), on.at(mean), on.at(rstd), on.at(x), on.at(w), on.at(b),
+		batch, channels, inner, groups, eps)
 }
 
 func (on *Device) GroupNormGrad(dx, dw, db, x, w, mean, rstd, dy *backend.Buffer, batch, channels, inner, groups int) {
-	on.inner.GroupNormGrad(on.at(dx), on.at(dw), on.at(db), on.at(x), on.at(w), on.at(mean), on.at(rstd), on.at(dy), batch, channels, inner, groups)
+	on.inner.GroupNormGrad(on.at(dx), on.at(dw), on.at(db), on.at(x), on.at(w), on.at(mean), on.at(rstd), on.at(dy),
+		batch, channels, inner, groups)
 }
 
 func (on *Device) Conv(c *backend.Conv) {

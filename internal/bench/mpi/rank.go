@@ -44,7 +44,8 @@ func rank(mib int) error {
 		zero bool
 		rows int
 	}{
-		{"step, computation", false, false, tokens}, {"step, transfers", true, false, 1}, {"step, both", true, false, tokens},
+		{"step, computation", false, false, tokens}, {"step, transfers", true, false, 1},
+		{"step, both", true, false, tokens},
 		{"step, transfers, ZeRO-1", true, true, 1}, {"step, both, ZeRO-1", true, true, tokens},
 	} {
 		seconds, err := step(c, mib, s.comm, s.zero, s.rows)

@@ -53,14 +53,18 @@ func (a attendee) Share(message []byte) ([][]byte, error) {
 
 // counter is a teacher that knows how often each picture was asked about, and that fails at one.
 type counter struct {
-	mu    sync.Mutex
-	times map[int64]int
-	fails int64 // −1: at none
+	mu     sync.Mutex
+	times  map[int64]int
+	fails  int64  // −1: at none
+	before func() // each reply; nil: nothing
 }
 
 func (c *counter) Ask(_ context.Context, r *Request) (Reply, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.before != nil {
+		c.before()
+	}
 	if c.fails == r.Scene.ID {
 		return Reply{}, errors.New("the line is cut")
 	}
@@ -129,6 +133,13 @@ func TestRanks(t *testing.T) {
 		require.Equal(t, want, written(t, dir), "then %d ranks", n)
 		require.Equal(t, times, teacher.times, "then %d ranks", n)
 	}
+	dir := t.TempDir()
+	damaged := &counter{times: map[int64]int{}, fails: -1, before: func() {
+		line := []byte(`{"request": "gone", "attempt": 2}` + "\n")
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "replies-0007.jsonl"), line, 0o666))
+	}}
+	require.ErrorContains(t, together(2, dir, damaged), "attempt 2 where 1 belongs")
+
 	c := talk()
 	c.BudgetTokens = 1000
 	_, err = Run(t.Context(), cats(3), c, Options{Teacher: teacher, Out: t.TempDir(), Comm: ranks(2)[0]})

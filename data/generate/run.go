@@ -157,10 +157,11 @@ func Run(ctx context.Context, set *Set, c Config, o Options) (*Report, error) {
 			if err := errors.Join(r.log.close(), o.merge()); err != nil {
 				return nil, err
 			}
-			if l, err = openLog(filepath.Join(o.Out, logName)); err != nil {
+			merged, err := openLog(filepath.Join(o.Out, logName))
+			if err != nil {
 				return nil, err
 			}
-			r.log = l
+			l, r.log = merged, merged
 		}
 		return r.write()
 	})

@@ -14,6 +14,7 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/tensor"
 )
 
 // Assistant talks about images: a model with the tokenizer, the image processor and the template that it was trained
@@ -187,12 +188,19 @@ func (a *Assistant) Sample(turns []chat.Turn, pictures []*imaging.RGB) (Sample, 
 	if a.Leading {
 		return Sample{}, errLeading
 	}
-	t, err := a.Template.Train(a.Tokenizer, turns, chat.Options{Pictures: len(pictures) > 0, Marks: a.Marks})
-	x := Sample{Name: "sample", IDs: t.IDs, Labels: t.Labels}
+	x, err := a.learnt("sample", turns, len(pictures) > 0)
 	if err != nil {
 		return x, fmt.Errorf("sample: %w", err)
 	}
 	x.Images, err = a.images(pictures)
+	return x, err
+}
+
+// learnt is a conversation with its answers, without the images.
+func (a *Assistant) learnt(name string, turns []chat.Turn, images bool) (Sample, error) {
+	t, err := a.Template.Train(a.Tokenizer, turns, chat.Options{Pictures: images, Marks: a.Marks})
+	x := Sample{Name: name}
+	x.IDs, x.Labels = a.surround(t.IDs, t.Labels)
 	return x, err
 }
 
@@ -246,7 +254,8 @@ func (a *Assistant) PromptIDs(turns []chat.Turn, images bool) ([]int32, error) {
 		}
 		return append(leading, text...), nil
 	}
-	return a.surround(a.Template.Encode(a.Tokenizer, spans, chat.Options{Pictures: images}).IDs), nil
+	ids, _ := a.surround(a.Template.Encode(a.Tokenizer, spans, chat.Options{Pictures: images}).IDs, nil)
+	return ids, nil
 }
 
 // countImages returns an error if turns have more images than the model takes.
@@ -261,23 +270,32 @@ func (a *Assistant) countImages(turns []chat.Turn, images bool) error {
 	return nil
 }
 
-// surround puts Around before and after each image.
-func (a *Assistant) surround(ids []int32) []int32 {
+// surround puts Around before and after each image. It is not learnt: labels, if there are any, ignore it.
+func (a *Assistant) surround(ids, labels []int32) (_, _ []int32) {
 	if a.Around == 0 {
-		return ids
+		return ids, labels
 	}
-	var out []int32
-	for _, id := range ids {
-		switch {
-		case id != chat.ImageIndex:
-			out = append(out, id)
-		case len(out) > 0 && out[len(out)-1] == a.Around:
-			out = append(out, id, a.Around)
-		default:
-			out = append(out, a.Around, id, a.Around)
+	var out, learnt []int32
+	add := func(id, label int32) {
+		out = append(out, id)
+		if labels != nil {
+			learnt = append(learnt, label)
 		}
 	}
-	return out
+	for i, id := range ids {
+		if id == chat.ImageIndex && (len(out) == 0 || out[len(out)-1] != a.Around) {
+			add(a.Around, tensor.IgnoreIndex)
+		}
+		label := int32(tensor.IgnoreIndex)
+		if labels != nil {
+			label = labels[i]
+		}
+		add(id, label)
+		if id == chat.ImageIndex {
+			add(a.Around, tensor.IgnoreIndex)
+		}
+	}
+	return out, learnt
 }
 
 // InstructionIDs is a question as an [Instructed] connector reads it, nil if the model's reads none.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/gollava/gollava/data"
-	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 )
 
@@ -80,11 +79,10 @@ func (b *Batches) Batch(ctx context.Context, n int) (Batch, error) {
 // prepare tokenizes a sample, with its labels, and reads its images.
 func (b *Batches) prepare(_ context.Context, s data.Sample) (row, error) {
 	a := b.assistant
-	t, err := a.Template.Train(a.Tokenizer, s.Turns, chat.Options{Pictures: len(s.Images) > 0, Marks: a.Marks})
+	x, err := a.learnt(s.ID, s.Turns, len(s.Images) > 0)
 	if err != nil {
 		return row{}, err
 	}
-	x := Sample{Name: s.ID, IDs: t.IDs, Labels: t.Labels}
 	for _, name := range s.Images {
 		m, err := b.image(name)
 		if err != nil {

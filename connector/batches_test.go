@@ -115,8 +115,9 @@ func TestBatches(t *testing.T) {
 
 // What is fine-tuned on is what is asked afterwards: the same ids up to the answer, with marks and without.
 func TestBatchesAreReplies(t *testing.T) {
-	for _, marks := range []bool{false, true} {
+	for around, marks := range map[int32]bool{-1: true, 0: false, 7: false} {
 		a := assistant(t, func(c *llava.Config, _ *imaging.Processor) { c.Marks = marks })
+		a.Around = max(around, 0)
 		set := data.Memory{about("a", "30x20", "What is this?", "A cat.")}
 		b, err := a.Batches(set, squares{}, connector.BatchOptions{Batch: 1})
 		require.NoError(t, err)
@@ -132,7 +133,7 @@ func TestBatchesAreReplies(t *testing.T) {
 		for i, id := range want {
 			want[i] = max(id, 0) // as text is looked up
 		}
-		require.Equal(t, want, asked.ids, "marks %v", marks)
+		require.Equal(t, want, asked.ids, "marks %v, around %d", marks, around)
 		start, _ := a.Tokenizer.ID(chat.ImageStart)
 		end, _ := a.Tokenizer.ID(chat.ImageEnd)
 		require.Equal(t, marks, slices.Contains(want, int32(start)) && slices.Contains(want, int32(end)))

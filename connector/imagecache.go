@@ -53,9 +53,8 @@ func (c *ImageCache) Bytes() int {
 
 // Prompts embeds a prompt of [Assistant.PromptIDs], in which chat.ImageIndex stands for each of images, for the
 // language model to continue: with [llm.Generate] or in an [llm.Engine]. instruction is that of
-// [Assistant.InstructionIDs]. Where the connector is [Attended] or
-// [Instructed], images are a prefix, the language model has an encoder, or several images are shown otherwise than one
-// alone, the cache takes no part.
+// [Assistant.InstructionIDs]. Where the connector is [Attended] or [Instructed], images are a prefix, the language
+// model has an encoder, or several images are shown otherwise than one alone, the cache takes no part.
 func (c *ImageCache) Prompts(ctx context.Context, ids []int32, images []*imaging.RGB,
 	instruction []int32) (llm.Prompts, error) {
 	if c.a.Model.whole(images) {

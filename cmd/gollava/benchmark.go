@@ -110,6 +110,9 @@ func (v evalCommand) suite(ctx context.Context, c console, comm train.Comm) erro
 	return v.Suite.run(c, func(b score.Benchmark, f score.Files, e suiteEntry) (*score.Report, error) {
 		session := &asker{evalCommand: v, console: c, comm: comm}
 		session.Questions, session.Images = e.Questions, e.Images
+		if len(e.Answers) > 1 {
+			return nil, fmt.Errorf("%d files of answers: eval writes one; gollava score reads several", len(e.Answers))
+		}
 		questions, err := session.asked(b, f)
 		if err != nil {
 			return nil, err

@@ -221,6 +221,8 @@ func TestEvalSuite(t *testing.T) {
   "answers": ["mine.jsonl"]}]`,
 		"none.json": `[{"benchmark": "pope", "questions": "pope.jsonl", "images": "."},
  {"benchmark": "gqa", "questions": "gone.json"}]`,
+		"two.json":   `[{"benchmark": "pope", "questions": "pope.jsonl", "answers": ["a.jsonl", "b.jsonl"]}]`,
+		"wrong.json": `[{"benchmark": "pope", "answers": "a.jsonl"}]`,
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
 	}
@@ -248,6 +250,12 @@ func TestEvalSuite(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Contains(t, said, "| POPE | mean_f1 |")
 	require.Contains(t, said, "1 of 2 benchmarks could not be scored")
+	code, said = command(t, dir, eval+"DIR/two.json")
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "2 files of answers: eval writes one")
+	code, said = command(t, dir, eval+"DIR/wrong.json")
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "answers is text, where a list belongs")
 }
 
 // TestJudge has an endpoint judge answers once; what it said is kept and not asked again.

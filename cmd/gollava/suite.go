@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/data/score"
+	"github.com/gollava/gollava/internal/jsonfile"
 )
 
 // suiteFlags name a list of benchmarks, and where their table goes.
@@ -46,7 +47,7 @@ func readSuite(path string) ([]suiteEntry, error) {
 	var all []suiteEntry
 	d := json.NewDecoder(strings.NewReader(string(b)))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&all); err != nil {
+	if err := jsonfile.Explain(b, d.Decode(&all)); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
 	if len(all) == 0 {

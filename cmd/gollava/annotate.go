@@ -100,10 +100,7 @@ func (v annotateCommand) run(ctx context.Context, c console) error {
 		v.next(c)
 		return nil
 	}
-	a, _, err := v.Source.open()
-	if err == nil && v.Template != "" {
-		a.Template, err = chat.Choose(v.Template, a.Tokenizer)
-	}
+	a, err := v.Source.assistant(v.Template)
 	if err != nil {
 		return err
 	}

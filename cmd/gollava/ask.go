@@ -19,7 +19,6 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/score"
 	"github.com/gollava/gollava/internal/jsonrecord"
-	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/train"
 )
 
@@ -228,13 +227,7 @@ func (s *asker) open() error {
 	if s.model != nil {
 		return nil
 	}
-	a, _, err := s.Source.open()
-	if err == nil {
-		err = lora.Merge(a.Model)
-	}
-	if err == nil && s.Template != "" {
-		a.Template, err = chat.Choose(s.Template, a.Tokenizer)
-	}
+	a, err := s.Source.assistant(s.Template)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,6 @@ import (
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
-	"github.com/gollava/gollava/lora"
 )
 
 type chatCommand struct {
@@ -70,13 +69,7 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 
 // sighted opens a vision-language model.
 func (v chatCommand) sighted(c console) (*connector.Assistant, error) {
-	a, err := v.Source.openAny()
-	if err == nil {
-		err = lora.Merge(a.Model)
-	}
-	if err == nil && v.Template != "" {
-		a.Template, err = chat.Choose(v.Template, a.Tokenizer)
-	}
+	a, err := v.Source.assistant(v.Template)
 	if err == nil {
 		c.template(v.Source, a, v.Template)
 	}

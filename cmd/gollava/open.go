@@ -11,6 +11,7 @@ import (
 	"github.com/gollava/gollava/connector/flamingo"
 	"github.com/gollava/gollava/connector/git"
 	"github.com/gollava/gollava/connector/llava"
+	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -53,6 +54,19 @@ var systems = []struct {
 	{git.Describes, func(s source) (*connector.Assistant, error) {
 		return git.Open(s.Dir, git.LoadOptions{DType: s.dtype()})
 	}},
+}
+
+// assistant loads the model as openAny does, with its adapter folded in if it has one, to be asked with a template,
+// "" for its own.
+func (s source) assistant(template string) (*connector.Assistant, error) {
+	a, err := s.openAny()
+	if err == nil {
+		err = lora.Merge(a.Model)
+	}
+	if err == nil && template != "" {
+		a.Template, err = chat.Choose(template, a.Tokenizer)
+	}
+	return a, err
 }
 
 // openAny loads the model if it is one of systems, else as open does.

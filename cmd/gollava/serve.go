@@ -78,10 +78,7 @@ func (v serveCommand) open(dir string, c console) (opened, error) {
 }
 
 func (v serveCommand) openVision(from source, c console) (opened, error) {
-	a, err := from.openAny()
-	if err == nil {
-		err = lora.Merge(a.Model)
-	}
+	a, err := from.assistant("")
 	if err != nil {
 		return opened{}, err
 	}

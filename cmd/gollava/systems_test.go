@@ -127,7 +127,7 @@ func TestServesModelsThatGiveNoAnswers(t *testing.T) {
 	require.Contains(t, a["error"].(map[string]any)["message"], "multiples of 8")
 }
 
-// chat and serve open systems other than LLaVA: answers are the same, and what a system cannot see is refused.
+// chat, eval and serve open systems other than LLaVA: answers are the same, and what a system cannot see is refused.
 func TestOtherSystems(t *testing.T) {
 	blip := filepath.Join(t.TempDir(), "instructblip")
 	require.NoError(t, os.CopyFS(blip, os.DirFS("../../connector/blip2/testdata/instructblip")))
@@ -148,6 +148,9 @@ func TestOtherSystems(t *testing.T) {
 	require.NoError(t, png.Encode(&picture, image.NewGray(image.Rect(0, 0, 20, 9))))
 	file := filepath.Join(t.TempDir(), "a.png")
 	require.NoError(t, os.WriteFile(file, picture.Bytes(), 0o600))
+	questions := filepath.Join(filepath.Dir(file), "questions.jsonl")
+	require.NoError(t, os.WriteFile(questions, []byte(`{"question_id": 1, "image": "a.png", "text": "What is this?"}`),
+		0o600))
 	url := "data:image/png;base64," + base64.StdEncoding.EncodeToString(picture.Bytes())
 
 	for _, dir := range []string{blip, caption} {
@@ -155,6 +158,18 @@ func TestOtherSystems(t *testing.T) {
 		var out, said transcript
 		args := []string{"chat", dir, "-i", file, "--ask", "What is this?", "--max-tokens", "5", "--dtype", "float32"}
 		require.Zero(t, run(t.Context(), args, &out, &said), "%s: %s", name, &said)
+
+		answers := filepath.Join(t.TempDir(), "answers.jsonl")
+		args = []string{"eval", dir, "--questions", questions, "--answers", answers, "--max-tokens", "5", "--dtype",
+			"float32"}
+		var ignored transcript
+		require.Zero(t, run(t.Context(), args, &ignored, &said), "%s: %s", name, &said)
+		line, err := os.ReadFile(answers)
+		require.NoError(t, err)
+		var answer reply
+		require.NoError(t, json.Unmarshal(line, &answer))
+		require.NotEmpty(t, answer.Text)
+		require.Equal(t, strings.TrimSpace(out.String()), answer.Text, name)
 
 		s := serve.New(serve.Config{})
 		x, err := serveCommand{DType: "float32", Exact: true}.open(dir, console{out: &out, err: &said})

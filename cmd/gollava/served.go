@@ -71,7 +71,7 @@ func (a artist) Draw(ctx context.Context, d serve.Drawing) (*imaging.RGB, error)
 // binder embeds for a server.
 type binder struct{ embedder *embed.Embedder }
 
-// Embed implements [serve.Embedder]. Every input counts as one token.
+// Embed implements [serve.Embedder]. Tokens are the number of inputs, not of positions.
 func (b binder) Embed(ctx context.Context, inputs []serve.Input) ([][]float32, int, error) {
 	var items []embed.Item
 	for i, in := range inputs {

@@ -36,7 +36,8 @@ var (
 	errDrawsOnly  = errors.New("this model draws, for /v1/images/generations: it gives no answers")
 )
 
-// Embedder is what [Embeds] serves. Embed is that of [Model]; it is called from many goroutines at once.
+// Embedder is what [Embeds] serves. Embed is that of [Model], where tokens is what usage in the answer shows; it is
+// called from many goroutines at once.
 type Embedder interface {
 	Embed(ctx context.Context, inputs []Input) (vectors [][]float32, tokens int, err error)
 }

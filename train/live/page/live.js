@@ -110,7 +110,7 @@ const pictures = new Map();
 function picture(i) {
   if (!pictures.has(i)) {
     const img = make("img", {src: "/probe/" + i, alt: "probe " + (i + 1)});
-    img.onerror = () => img.remove();
+    img.onerror = () => { pictures.set(i, ""); img.remove(); }; // it would come back as a broken one
     pictures.set(i, img);
   }
   return pictures.get(i);
@@ -121,8 +121,10 @@ function probes(s) {
   const shown = s.evaluations.filter(e => e.generated?.length).slice(-12).reverse();
   const most = shown.reduce((n, e) => Math.max(n, e.generated.length), 0);
   $("probes").closest("section").hidden = !most;
-  $("probes").replaceChildren(make("tr", {}, make("td"), ...shown.map(e => make("th", {scope: "col", textContent: "step " + e.step}))),
-    ...Array.from({length: most}, (_, i) => make("tr", {}, make("td", {}, picture(i)), ...shown.map(e => make("td", {textContent: e.generated[i] ?? ""})))));
+  const heads = shown.map(e => make("th", {scope: "col", textContent: "step " + e.step}));
+  const row = i => make("tr", {}, make("td", {}, picture(i)),
+    ...shown.map(e => make("td", {textContent: e.generated[i] ?? ""})));
+  $("probes").replaceChildren(make("tr", {}, make("td"), ...heads), ...Array.from({length: most}, (_, i) => row(i)));
 }
 
 $("stage").onchange = () => { chosen = $("stage").value; draw(); };

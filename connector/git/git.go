@@ -1,7 +1,6 @@
 // Package git is GIT, a generative image-to-text transformer: the tokens of an image, or of the frames of a video,
 // stand before the text in one BERT-like stack, where they see each other and the text sees them and what it has said.
-// It is the smallest vision-language model there is, and trains from nothing. It reads and writes transformers'
-// checkpoints.
+// It can be trained from nothing, and reads and writes transformers' checkpoints.
 //
 //	a, err := git.Open("git-base-coco", git.LoadOptions{})
 //	caption, err := git.Caption(ctx, a, "", image)

@@ -222,7 +222,8 @@ func TestOllamaOptions(t *testing.T) {
 	require.Len(t, m["logprobs"].([]any)[0].(map[string]any)["top_logprobs"], 2)
 
 	_, body := post(t, h, "/api/generate",
-		`{"model": "letters", "prompt": "the a", "raw": true, "stream": false, "options": {"num_predict": 9, "temperature": 0}}`)
+		`{"model": "letters", "prompt": "the a", "raw": true, "stream": false,
+			"options": {"num_predict": 9, "temperature": 0}}`)
 	_, plain := post(t, h, "/v1/completions",
 		`{"model": "letters", "prompt": "the a", "max_tokens": 9, "temperature": 0}`)
 	require.Equal(t, strings.TrimSpace(parsed(t, plain)["choices"].([]any)[0].(map[string]any)["text"].(string)),

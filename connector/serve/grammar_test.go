@@ -146,7 +146,8 @@ func TestToolsShareABudget(t *testing.T) {
 	tools := func(n int) (list []tool) {
 		for i := range n {
 			schema := json.RawMessage(`{"type": "object", "properties": {"s": {"type": "string", "maxLength": 1000}}}`)
-			list = append(list, tool{Type: "function", Function: &function{Name: fmt.Sprint("f", i), Parameters: schema}})
+			list = append(list, tool{Type: "function",
+				Function: &function{Name: fmt.Sprint("f", i), Parameters: schema}})
 		}
 		return list
 	}

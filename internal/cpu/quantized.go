@@ -129,7 +129,8 @@ func rowGrain(k int) int { return max(8, 1<<17/max(k, 1)&^7) }
 // tileGrain is rowGrain where there are m rows of A, so many that multiplying takes longer than reading B.
 func tileGrain(k, m int) int { return max(16, min(rowGrain(k), 1<<19/max(k*m, 1)&^15)) }
 
-// skinnyBlocks computes a product with few rows of A: every task decodes a few rows of B into its cache and multiplies with them.
+// skinnyBlocks computes a product with few rows of A: every task decodes a few rows of B into its cache and multiplies
+// with them.
 func (g *gemm) skinnyBlocks(b *backend.Buffer, s *scratch) {
 	a := g.rowsOfA(s)
 	ranges(g.n, rowGrain(g.k), func(from, to int) {
@@ -156,9 +157,9 @@ const roundedRows = backend.DecodeRows
 // for all of them.
 const tile = 4
 
-// rounded computes a product with A's rows rounded to eight bits in blocks of 32, as llama.cpp does: the integer products are exact, and so is the rest
-// up to float32's rounding. Rows go in tiles; a tile that is not full repeats the last row, and one that would have
-// one row is that row alone.
+// rounded computes a product with A's rows rounded to eight bits in blocks of 32, as llama.cpp does: the integer
+// products are exact, and so is the rest up to float32's rounding. Rows go in tiles; a tile that is not full repeats
+// the last row, and one that would have one row is that row alone.
 func (g *gemm) rounded(b *backend.Buffer, kernel *blockKernels, s *scratch) {
 	f := b.DType.Blocks()
 	blocks, n := g.k/32, g.k/f.Length

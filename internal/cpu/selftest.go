@@ -19,8 +19,8 @@ func init() {
 	}
 }
 
-// selfTest reports whether the active level's products of odd sizes, in all forms, equal plain loops. All numbers are small integers, so
-// that sums are exact in any order.
+// selfTest reports whether the active level's products of odd sizes, in all forms, equal plain loops. All numbers are
+// small integers, so that sums are exact in any order.
 func selfTest() bool {
 	if active == amx && !amxRight() {
 		return false

@@ -10,8 +10,8 @@ import (
 	"github.com/gollava/gollava/train"
 )
 
-// A stage with Autocast computes its products in bfloat16, ends near what it ends at without, leaves the model as it was, and is
-// another run to a resume.
+// A stage with Autocast computes its products in bfloat16, ends near what it ends at without, leaves the model as it
+// was, and is another run to a resume.
 func TestAutocast(t *testing.T) {
 	plain, cast := newNet(3), newNet(3)
 	s := stage(12)

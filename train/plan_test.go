@@ -144,8 +144,8 @@ func TestProgress(t *testing.T) {
 	var w bytes.Buffer
 	_, err := train.Run(t.Context(), newNet(1), train.Options{Progress: &w}, stage(4))
 	require.NoError(t, err)
-	require.Regexp(t, `fit 0/4 · 4 steps of 2 micro-batches; \d+ values of \S+ and \d+ values of \S+ and \d+ values of \S+ train, `+
-		`the rest is frozen`, w.String())
+	require.Regexp(t, `fit 0/4 · 4 steps of 2 micro-batches; \d+ values of \S+ and \d+ values of \S+ and `+
+		`\d+ values of \S+ train, the rest is frozen`, w.String())
 	require.Regexp(t, `fit 1/4 · loss \d\.\d{4} · mean \d\.\d{4} · lr 0 · [\de+.]+ samples/s · \d+ tokens/s · `+
 		`\d+% of matrix product speed · \S+ left · [\d.]+ MiB\n`, w.String())
 	require.Regexp(t, `fit 4/4 · loss`, w.String())

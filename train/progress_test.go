@@ -8,8 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestProgressLine: on a terminal the line of a step fits at every width, keeps what matters most, and names the rates of
-// all groups.
+// TestProgressLine: on a terminal the line of a step fits at every width, keeps what matters most, and names the rates
+// of all groups.
 func TestProgressLine(t *testing.T) {
 	var w strings.Builder
 	columns := 200
@@ -22,8 +22,8 @@ func TestProgressLine(t *testing.T) {
 		Samples: 16, Tokens: 900, FLOPs: 2e11, Time: start.Add(time.Second),
 	}
 	require.NoError(t, p.event(e))
-	require.Regexp(t, `^lora 270/5197 · loss 1\.2346 · mean 1\.5000 · lr multi_modal_projector 2e-05, lora_ 0\.0002 · `+
-		`16 samples/s · 900 tokens/s · 20% of matrix product speed · 1h22m7s left · [\d.]+ [MG]iB$`, w.String())
+	require.Regexp(t, `^lora 270/5197 · loss 1\.2346 · mean 1\.5000 · lr multi_modal_projector 2e-05, lora_ 0\.0002 `+
+		`· 16 samples/s · 900 tokens/s · 20% of matrix product speed · 1h22m7s left · [\d.]+ [MG]iB$`, w.String())
 	for columns = 1; columns <= 200; columns++ {
 		require.Less(t, columnsOf(p.step(e)), columns)
 	}
@@ -35,7 +35,8 @@ func TestProgressLine(t *testing.T) {
 	w.Reset()
 	require.NoError(t, p.event(Event{Kind: "note", Text: "no metrics are recorded"}))
 	require.NoError(t, p.event(Event{Kind: "stage", Stage: "lora", Step: 5197, Text: "done: 5197 steps, 0 skipped"}))
-	require.Equal(t, "\rnote: no metrics are recorded\x1b[K\nlora 5197/5197 · done: 5197 steps, 0 skipped\n", w.String())
+	require.Equal(t, "\rnote: no metrics are recorded\x1b[K\n"+
+		"lora 5197/5197 · done: 5197 steps, 0 skipped\n", w.String())
 }
 
 // TestEstimateText: the plan is a table with a line for each thing.

@@ -231,7 +231,8 @@ func TestRanksOfDifferentKinds(t *testing.T) {
 		what string
 		f    func(o *train.Options, m *net)
 	}{
-		{`data: "1b", not "1a": give all ranks the same files`, func(o *train.Options, _ *net) { o.Same = map[string]string{"data": "1b"} }},
+		{`data: "1b", not "1a": give all ranks the same files`,
+			func(o *train.Options, _ *net) { o.Same = map[string]string{"data": "1b"} }},
 		{"library: it is joined by libmpi.so.40 (Open MPI v4.1.6), not by libmpi.so.40 (Open MPI v4.1.4)",
 			func(o *train.Options, _ *net) { o.Comm = named{o.Comm, "libmpi.so.40 (Open MPI v4.1.6)"} }},
 		{"model: parameter spare is ", func(_ *train.Options, m *net) { m.Spare = tensor.New(4).Param() }},
@@ -242,7 +243,8 @@ func TestRanksOfDifferentKinds(t *testing.T) {
 		for rank, comm := range train.Local(3) {
 			all.Go(func() {
 				m := wide()
-				o := train.Options{Dir: shared, Comm: named{comm, "libmpi.so.40 (Open MPI v4.1.4)"}, Same: map[string]string{"data": "1a"}}
+				o := train.Options{Dir: shared, Comm: named{comm, "libmpi.so.40 (Open MPI v4.1.4)"},
+					Same: map[string]string{"data": "1a"}}
 				if rank == 2 {
 					o.Comm = comm
 					if c.f(&o, m); o.Comm == comm {

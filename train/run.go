@@ -328,7 +328,8 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 		return err
 	}
 	if r.stage.Autocast && !tensor.FastBFloat16() {
-		if err := r.note("note", "autocast: this processor (%s) multiplies bfloat16 no faster than float32", tensor.Unit()); err != nil {
+		err := r.note("note", "autocast: this processor (%s) multiplies bfloat16 no faster than float32", tensor.Unit())
+		if err != nil {
 			return err
 		}
 	}

@@ -43,14 +43,16 @@ func TestSlices(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, samples, b)
 
-	failing, _ := train.Slices(samples, 2, nil, func(s []int) (int, error) { return 0, errors.New("no batch of these") })
+	fail := func([]int) (int, error) { return 0, errors.New("no batch of these") }
+	failing, _ := train.Slices(samples, 2, nil, fail)
 	_, err = failing(t.Context(), 0)
 	require.ErrorContains(t, err, "no batch of these")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = batches(ctx, 0)
 	require.ErrorIs(t, err, context.Canceled)
-	require.ErrorContains(t, tensor.Catch(func() { train.Slices([]int{}, 3, nil, join) }), "Slices: batches of 3 from 0 samples")
+	err = tensor.Catch(func() { train.Slices([]int{}, 3, nil, join) })
+	require.ErrorContains(t, err, "Slices: batches of 3 from 0 samples")
 	require.Error(t, tensor.Catch(func() { train.Slices(samples, 0, nil, join) }))
 }
 
@@ -76,6 +78,7 @@ func ExampleSlices() {
 		fmt.Println(err)
 		return
 	}
-	fmt.Printf("y = %.1f·x %+.1f after %d steps\n", model.Layer.Weight.Item(), model.Layer.Bias.Item(), report.Stages[0].Steps)
+	weight, bias := model.Layer.Weight.Item(), model.Layer.Bias.Item()
+	fmt.Printf("y = %.1f·x %+.1f after %d steps\n", weight, bias, report.Stages[0].Steps)
 	// Output: y = 2.0·x -1.0 after 240 steps
 }

@@ -85,8 +85,8 @@ func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, 
 	return eval.WriteSheet(path, 4, rows)
 }
 
-// watch draws unseen scenes by their prompts with places, or with boxes, and measures what is there, in %. With boxes it
-// gives the losses of [heeded] too, and how far the widest gate has opened.
+// watch draws unseen scenes by their prompts with places, or with boxes, and measures what is there, in %. With boxes
+// it gives the losses of [heeded] too, and how far the widest gate has opened.
 func watch(p *gligen.Pipeline, w *shapes.World, r recipe,
 	boxes bool) func(context.Context) (map[string]float64, error) {
 	scenes := unseen(w, shapes.Validation, min(r.tests, 16))

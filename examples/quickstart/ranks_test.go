@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"flag"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +19,8 @@ import (
 	"github.com/gollava/gollava/train"
 )
 
-var everyWorld = flag.Bool("every-world", false, "TestRanks starts 1, 2 and 4 ranks of each MPI, with ZeRO-1 and without")
+var everyWorld = flag.Bool("every-world", false, "TestRanks starts 1, 2 and 4 ranks of each MPI, with ZeRO-1 and "+
+	"without")
 
 // TestRanks: the program on several ranks ends in the same files as alone: weights of every stage, scores, curves.
 //
@@ -96,15 +97,16 @@ func testProcesses(t *testing.T, want map[string]string) {
 				n, flags, _ := strings.Cut(w, " ")
 				dir := filepath.Join(t.TempDir(), "run")
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-				args := append([]string{"-n", n}, append(l.args, binary, "-preset", "toy", "-accumulate", "4", "-out", dir)...)
-				cmd := exec.CommandContext(ctx, l.program, append(args, strings.Fields(flags)...)...)
+				args := slices.Concat([]string{"-n", n}, l.args,
+					[]string{binary, "-preset", "toy", "-accumulate", "4", "-out", dir}, strings.Fields(flags))
+				cmd := exec.CommandContext(ctx, l.program, args...)
 				cmd.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
 					"OMPI_MCA_mpi_yield_when_idle=1", "OMPI_MCA_btl_vader_single_copy_mechanism=none")
 				began := time.Now()
 				said, err := cmd.CombinedOutput()
 				cancel()
 				require.NoError(t, err, "%s", said)
-				require.Equal(t, n != "1", strings.Contains(string(said), fmt.Sprintf("%s processes by ", n)), "%s", said)
+				require.Equal(t, n != "1", strings.Contains(string(said), n+" processes by "), "%s", said)
 				require.Equal(t, want, results(t, dir), "%s", w)
 				t.Logf("%s ranks: %.1f s", w, time.Since(began).Seconds())
 			}

@@ -54,7 +54,8 @@ func (j *job) learnWidgets(ctx context.Context, l *study.Lesson, m *connector.VL
 		return fmt.Errorf("widgets: %w", err)
 	}
 	if err := study.Fit(ctx, j.Study, "lora", m, train.Stage[connector.Batch]{
-		Name: "lora", Batches: study.WidgetBatches(l, j.WidgetLesson(l, m, widgetPictures), c), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		Name: "lora", Batches: study.WidgetBatches(l, j.WidgetLesson(l, m, widgetPictures), c), Steps: c.Steps,
+		Schedule: warm(0.03), Betas: betas, Clip: 1,
 		Groups: []train.Group{{Params: "**.lora_*.**", LR: c.LR}, {Params: "multi_modal_projector.**", LR: c.LR / 10}},
 	}); err != nil {
 		return err
@@ -62,9 +63,11 @@ func (j *job) learnWidgets(ctx context.Context, l *study.Lesson, m *connector.VL
 	if err := examine("after"); err != nil {
 		return err
 	}
-	j.Report.Scores["widgets_fade"] = j.Report.Scores["widgets_old_mix_before"] - j.Report.Scores["widgets_old_mix_after"]
+	scores := j.Report.Scores
+	scores["widgets_fade"] = scores["widgets_old_mix_before"] - scores["widgets_old_mix_after"]
 	if err := j.Alone(func() error {
-		return a.Save(filepath.Join(j.Flags.Out, adapterDir), lora.SaveOptions{Others: []string{"multi_modal_projector.**"}})
+		others := lora.SaveOptions{Others: []string{"multi_modal_projector.**"}}
+		return a.Save(filepath.Join(j.Flags.Out, adapterDir), others)
 	}); err != nil {
 		return fmt.Errorf("widgets: %w", err)
 	}

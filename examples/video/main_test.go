@@ -14,15 +14,18 @@ import (
 func TestRun(t *testing.T) {
 	var said bytes.Buffer
 	require.NoError(t, run([]string{"-steps", "3", "-batch", "4", "-test", "3"}, &said))
-	for _, row := range []string{"the video", "single frame", "played backwards", "another video", "the mean of all", "no video"} {
+	for _, row := range []string{"the video", "single frame", "played backwards", "another video", "the mean of all",
+		"no video"} {
 		require.Contains(t, said.String(), "\n"+row+" ")
 	}
 	said.Reset()
 	require.NoError(t, run([]string{"-steps", "1", "-batch", "2", "-test", "2", "-single"}, &said))
 	require.NotContains(t, said.String(), "no video")
+	require.ErrorContains(t, run([]string{"-batch", "0"}, &said), "-batch 0, -test 300: at least one video in a step")
 }
 
-// middle is where the object of a frame is: the mean place of what is not like the corners, and how many pixels that is.
+// middle is where the object of a frame is: the mean place of what is not like the corners, and how many pixels that
+// is.
 func middle(m *image.RGBA) (x, y float64, n int) {
 	ground := m.RGBAAt(0, m.Rect.Dy()-1)
 	for i := range m.Rect.Dx() * m.Rect.Dy() {

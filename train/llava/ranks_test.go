@@ -137,7 +137,8 @@ func TestCommand(t *testing.T) {
 	}
 	read := func(out string) map[string]string {
 		files := map[string]string{}
-		for _, name := range []string{"tune/model.safetensors", "answers.jsonl", "made/all.json", "made/provenance.jsonl", "made/report.json"} {
+		for _, name := range []string{"tune/model.safetensors", "answers.jsonl", "made/all.json",
+			"made/provenance.jsonl", "made/report.json"} {
 			b, err := os.ReadFile(filepath.Join(out, name))
 			require.NoError(t, err)
 			files[name] = string(b)

@@ -40,7 +40,8 @@ func TestWorldOfOne(t *testing.T) {
 			}
 		}
 		err := fits(1, "libmpich.so.12 (MPICH)", env("4"))
-		require.ErrorContains(t, err, s.variable+"=4: "+s.launcher+" started 4 processes, but libmpich.so.12 (MPICH) joined 1")
+		require.ErrorContains(t, err,
+			s.variable+"=4: "+s.launcher+" started 4 processes, but libmpich.so.12 (MPICH) joined 1")
 		require.ErrorContains(t, err, "to run alone, unset "+s.variable)
 		require.NoError(t, fits(4, "", env("4")))
 		require.NoError(t, fits(2, "", env("4")))

@@ -165,8 +165,8 @@ func TestTrains(t *testing.T) {
 	})
 }
 
-// TestUnits: a rank that computes with other instructions is named and refused; it may be allowed, or all ranks take what
-// all have, and end in the bits of a run of that alone.
+// TestUnits: a rank that computes with other instructions is named and refused; it may be allowed, or all ranks take
+// what all have, and end in the bits of a run of that alone.
 func TestUnits(t *testing.T) {
 	if tensor.Unit() == tensor.Units()[len(tensor.Units())-1] {
 		t.Skipf("this processor, or GOLLAVA_CPU, has one level only: %s", tensor.Unit())
@@ -200,7 +200,8 @@ func TestUnits(t *testing.T) {
 			case "common":
 				require.NoError(t, err, "%s", out)
 				require.Equal(t, want, sum(t, dir))
-				require.Contains(t, out.String(), fmt.Sprintf("all on %s; rank 0 on %s has %s, rank 1 on %[2]s has %[3]s\n", lowest, host, tensor.Unit()))
+				require.Contains(t, out.String(), fmt.Sprintf("all on %s; rank 0 on %s has %s, rank 1 on %[2]s has %[3]s\n",
+					lowest, host, tensor.Unit()))
 			}
 		}
 	})
@@ -271,8 +272,8 @@ func TestKill(t *testing.T) {
 					_ = syscall.Kill(ranks[victim], syscall.SIGKILL)
 					select {
 					case <-ended:
-					case <-time.After(30 * time.Second): // Open MPI 4.1's mpirun can forget that its processes have ended
-						hung.Add(1)
+					case <-time.After(30 * time.Second):
+						hung.Add(1) // Open MPI 4.1's mpirun can forget that its processes have ended
 						_ = c.Process.Kill()
 					}
 				})

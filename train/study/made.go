@@ -40,12 +40,8 @@ func (j *Study) Make(ctx context.Context, l *Lesson) (Course, *generate.Report, 
 		return nil, nil, err
 	}
 	c.Seed, c.Shares = int64(j.Flags.seed), madeShares
-	report, err := generate.Run(
-		ctx,
-		set,
-		c,
-		generate.Options{Teacher: teacher.Rule{World: j.World}, Out: dir, Comm: j.Comm},
-	)
+	o := generate.Options{Teacher: teacher.Rule{World: j.World}, Out: dir, Comm: j.Comm}
+	report, err := generate.Run(ctx, set, c, o)
 	if err != nil {
 		return nil, nil, err
 	}

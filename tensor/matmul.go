@@ -105,8 +105,8 @@ func (p products) backward(dy *gradient, x, w *Tensor) {
 
 // SetAutocast says whether products with the weight t round their operands that are float32 to bfloat16 and add up in
 // float32, as under torch.autocast(dtype=torch.bfloat16), and the products of their gradients too. Norms, softmax,
-// attention and losses stay float32, and so do t itself, its gradient and its optimizer state. It is off by default,
-// and without effect on a block type. See [FastBFloat16].
+// attention, convolutions and losses stay float32, and so do t itself, its gradient and its optimizer state. It is off
+// by default, and without effect on a block type. See [FastBFloat16].
 func (t *Tensor) SetAutocast(on bool) { t.autocast = on }
 
 // Autocast reports what [Tensor.SetAutocast] has set.

@@ -174,7 +174,7 @@ type MatMul struct {
 	AStride, BStride, CStride int // elements from one product to the next; 0 shares A or B
 
 	Accumulate bool    // C += A·B, without bias or activation
-	Half       bool    // float32 elements of A and B are rounded to bfloat16 first, to nearest even; not if B is a block type
+	Half       bool    // float32 A and B are rounded to bfloat16 first, to nearest even; not if B is a block type
 	Rounded    bool    // A may be rounded to eight bits in blocks of 32 of a row, if B is stored in blocks and that is faster
 	Bias       *Buffer // [N], Float32 or BFloat16, or nil
 	Act        Unary   // Identity: none

@@ -194,6 +194,9 @@ func (v annotateCommand) done() (map[string]bool, error) {
 	done := map[string]bool{}
 	unfinished := int64(-1)
 	err := jsonrecord.EachLine(v.Out, func(r jsonrecord.Record, cut bool) error {
+		if cut && !r.Begins("image") {
+			return fmt.Errorf("%s: this is no record of a run: choose another file for --out", r.At())
+		}
 		if cut {
 			unfinished = r.Offset
 			return nil

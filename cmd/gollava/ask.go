@@ -159,6 +159,9 @@ func (s *asker) answered(path string) (map[int]string, error) {
 	}
 	unfinished := int64(-1)
 	err := jsonrecord.EachLine(path, func(r jsonrecord.Record, cut bool) error {
+		if cut && !r.Begins("question_id") {
+			return fmt.Errorf("%s: this is no answer of a run: choose another file for --answers", r.At())
+		}
 		if cut {
 			unfinished = r.Offset
 			return nil

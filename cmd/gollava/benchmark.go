@@ -44,6 +44,10 @@ func (v evalCommand) benchmark(ctx context.Context, c console, comm train.Comm) 
 	var reports []*score.Report
 	for _, k := range kinds {
 		path := answersPath(v.Answers, k)
+		files.Answers = nil
+		if err := unread("--answers", path, filesOf(files)...); err != nil {
+			return err
+		}
 		if _, err := session.answer(ctx, path, k); err != nil {
 			return err
 		}
@@ -125,6 +129,10 @@ func (v evalCommand) suite(ctx context.Context, c console, comm train.Comm) erro
 		path := filepath.Join(v.Answers, b.Name+".jsonl")
 		if len(e.Answers) > 0 {
 			path = e.Answers[0]
+		}
+		f.Answers = nil
+		if err := unread("answers", path, filesOf(f)...); err != nil {
+			return nil, err
 		}
 		fmt.Fprintf(c.err, "%s: %d questions\n", b.Title, len(questions))
 		if _, err := session.answer(ctx, path, seeing); err != nil {

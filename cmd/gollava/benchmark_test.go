@@ -263,23 +263,33 @@ func TestJudge(t *testing.T) {
 	asked := 0
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		asked++
-		_, _ = w.Write(
-			[]byte(
-				`{"model": "judge-1", "choices": [{"message": {"role": "assistant", "content": "8 6\nGood."}, "finish_reason": "stop"}]}`,
-			),
-		)
+		_, _ = w.Write([]byte(`{"model": "judge-1", "choices": [{"message": {"role": "assistant", ` +
+			`"content": "8 6\nGood."}, "finish_reason": "stop"}]}`))
 	}))
 	defer s.Close()
 	grades := filepath.Join(t.TempDir(), "review.jsonl")
-	for range 2 {
-		code, said := command(t, cases+"llavabench", "score llavabench DIR/answers.jsonl --questions "+
-			"DIR/questions.jsonl --context DIR/context.jsonl --rule DIR/rule.json --reference "+
-			"DIR/answers_gpt4.jsonl --grades "+grades+" --judge-url "+s.URL+" --judge-model judge")
+	judge := "score llavabench DIR/answers.jsonl --questions DIR/questions.jsonl --context DIR/context.jsonl --rule " +
+		"DIR/rule.json --reference DIR/answers_gpt4.jsonl --judge-url " + s.URL + " --judge-model judge --grades "
+	for _, times := range []int{14, 14, 15} {
+		if times == 15 { // a killed run has not written the last line end
+			info, err := os.Stat(grades)
+			require.NoError(t, err)
+			require.NoError(t, os.Truncate(grades, info.Size()-1))
+		}
+		code, said := command(t, cases+"llavabench", judge+grades)
 		require.Zero(t, code)
-		require.Equal(t, 14, asked)
+		require.Equal(t, times, asked)
 		require.Contains(t, said, "* all                                                75       14 questions")
 	}
-	code, said := command(t, cases+"mmvet", "score mmvet DIR/results.json --questions DIR/mm-vet.json")
+	other := filepath.Join(t.TempDir(), "rule.json")
+	require.NoError(t, os.WriteFile(other, []byte(`{"coding": {"role": "Assistant"}}`), 0o666))
+	code, said := command(t, cases+"llavabench", judge+other)
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "this is no review")
+	info, err := os.Stat(other)
+	require.NoError(t, err)
+	require.Positive(t, info.Size())
+	code, said = command(t, cases+"mmvet", "score mmvet DIR/results.json --questions DIR/mm-vet.json")
 	require.Equal(t, 1, code)
 	require.Contains(t, said, "needs a judge's grades")
 }

@@ -104,8 +104,7 @@ func (v scoreCommand) run(ctx context.Context, c console) error {
 	}
 	f := v.Files.files(v.Answers...)
 	f.Questions = v.Questions
-	inputs := append(append([]string{f.Questions, f.Annotations, f.Choices, f.Splits, f.Context, f.Rule, f.Reference,
-		f.Synonyms, v.Images}, v.Answers...), v.Against...)
+	inputs := append(append(filesOf(f), v.Images), v.Against...)
 	for _, out := range [][2]string{{"--json", v.JSON}, {"--upload", v.Upload}, {"--page", v.Page}} {
 		if err := unread(out[0], out[1], inputs...); err != nil {
 			return err

@@ -90,6 +90,12 @@ func (e suiteEntry) files() score.Files {
 	}
 }
 
+// filesOf are all files that a benchmark is scored from.
+func filesOf(f score.Files) []string {
+	return append([]string{f.Questions, f.Annotations, f.Choices, f.Splits, f.Context, f.Rule, f.Reference, f.Grades,
+		f.Synonyms}, f.Answers...)
+}
+
 // run scores all benchmarks of a suite, each by one, and writes the table. A benchmark that fails does not keep the
 // others from being scored.
 func (v suiteFlags) run(c console, one func(score.Benchmark, score.Files, suiteEntry) (*score.Report, error)) error {
@@ -99,8 +105,7 @@ func (v suiteFlags) run(c console, one func(score.Benchmark, score.Files, suiteE
 	}
 	inputs := []string{v.Suite}
 	for _, e := range entries {
-		inputs = append(append(inputs, e.Questions, e.Annotations, e.Choices, e.Splits, e.Context, e.Rule, e.Reference,
-			e.Grades, e.Synonyms), e.Answers...)
+		inputs = append(inputs, filesOf(e.files())...)
 	}
 	if err := cmp.Or(unread("--table", v.Table, inputs...), unread("--picture", v.Picture, inputs...)); err != nil {
 		return err

@@ -20,6 +20,10 @@ func TestInputsAreNoOutputs(t *testing.T) {
 	}
 	write("data.json", `[{"id": "a", "conversations": [{"from": "human", "value": "Hi"},
   {"from": "gpt", "value": "Ho"}]}]`)
+	write("p.json", `{"0": {"question": "what ?", "choices": ["red", "is"], "answer": 0, "hint": "", "image": null}}`)
+	write("s.json", `{"test": ["0"]}`)
+	write("scienceqa.json", `[{"benchmark": "scienceqa", "annotations": "p.json", "splits": "s.json",
+  "answers": ["s.json"]}]`)
 	write("q.jsonl", `{"question_id": 0, "text": "Is it?", "label": "yes"}`+"\n")
 	write("a.jsonl", `{"question_id": 0, "text": "yes"}`+"\n")
 	write("suite.json", `[{"benchmark": "pope", "questions": "q.jsonl", "answers": ["a.jsonl"], "annotations": "."}]`)
@@ -47,13 +51,18 @@ func TestInputsAreNoOutputs(t *testing.T) {
 		"draw PAINTER hat --inpaint DIR/x.png --box hat=0,0,1,1 --out DIR/link.png --force",
 		"score pope DIR/a.jsonl --questions DIR/q.jsonl --annotations DIR --json DIR/a.jsonl",
 		"score pope DIR/a.jsonl --questions DIR/q.jsonl --annotations DIR --against DIR/a.jsonl --page DIR/q.jsonl",
+		"eval MODEL --benchmark scienceqa --annotations DIR/p.json --splits DIR/s.json --answers DIR/sub/../p.json",
+		"eval MODEL --suite DIR/scienceqa.json --answers DIR/sub",
+		"eval MODEL --questions DIR/q.jsonl --answers DIR/s.json",
+		"data annotate MODEL --images DIR --out DIR/s.json",
 		"score --suite DIR/suite.json --table DIR/suite.json",
 		"score --suite DIR/suite.json --picture DIR/a.jsonl",
 	} {
 		args = strings.NewReplacer("SEEM", seem, "PAINTER", draws).Replace(args)
 		code, said := command(t, dir, args)
 		require.Equal(t, 1, code, "%s: %s", args, said)
-		require.Regexp(t, `is what is read: choose another|is there, and is no page`, said, args)
+		require.Regexp(t, `is what is read: choose another|is there, and is no page|no (answer|record) of a run`, said,
+			args)
 	}
 	for name, want := range before {
 		b, err := os.ReadFile(name)

@@ -182,10 +182,13 @@ func ReviewLLaVABench(ctx context.Context, f Files, path string, judge Judge) er
 	}
 	done := map[string]bool{}
 	err = jsonrecord.EachLine(path, func(r jsonrecord.Record, cut bool) error {
-		v, err := jsonrecord.Decode[Review](r)
-		if err != nil && cut {
+		if cut && !r.Begins("id") {
+			return fmt.Errorf("%s: this is no review: choose another file for them", r.At())
+		}
+		if cut { // and so asked again
 			return nil
 		}
+		v, err := jsonrecord.Decode[Review](r)
 		done[v.Request] = true
 		return err
 	})

@@ -41,6 +41,14 @@ func Decode[T any](r Record) (T, error) {
 // ErrStop ends a reading early without an error.
 var ErrStop = errors.New("stop")
 
+// Begins reports whether a line that was cut anywhere can have been an object with key as its first key, written by
+// this program.
+func (r Record) Begins(key string) bool {
+	head := `{"` + key + `"`
+	n := min(len(r.Raw), len(head))
+	return string(r.Raw[:n]) == head[:n]
+}
+
 // EachLine calls f with each line that is not blank, which need not be JSON. The last line has cut set if no line end
 // follows it.
 func EachLine(path string, f func(r Record, cut bool) error) error {

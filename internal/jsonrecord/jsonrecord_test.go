@@ -54,3 +54,11 @@ func FuzzEach(f *testing.F) {
 		require.NoError(t, err)
 	})
 }
+
+// A line that a killed program began is told from the last line of another file.
+func TestBegins(t *testing.T) {
+	for line, want := range map[string]bool{`{`: true, `{"i`: true, `{"id"`: true, `{"id":4,"x":`: true,
+		`{"ids":`: false, `[{"id":4}]`: false, `{ "id":4}`: false, `{"0":{"id":4}}`: false} {
+		require.Equal(t, want, Record{Raw: []byte(line)}.Begins("id"), line)
+	}
+}

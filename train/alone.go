@@ -10,8 +10,8 @@ import (
 func Alone(getenv func(string) string) error {
 	for _, v := range []string{"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"} {
 		if n, err := strconv.Atoi(getenv(v)); err == nil && n > 1 {
-			return fmt.Errorf("a launcher started %d processes (%s=%d), but this program was built without MPI: build it "+
-				"with -tags mpi", n, v, n)
+			return fmt.Errorf("a launcher started %d processes (%s=%d), but this program was built without MPI: build "+
+				"it with -tags mpi", n, v, n)
 		}
 	}
 	return nil

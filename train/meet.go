@@ -72,8 +72,8 @@ func unused(peers []peer) (notes []string) {
 	}
 	for _, p := range peers {
 		if n := ranks[p.Host]; n > 0 && cpus[p.Host] < p.Online {
-			notes = append(notes, fmt.Sprintf("the %d ranks on %s may use %d of its %d CPUs: a launcher that binds each to a "+
-				"core leaves the others idle; start with --bind-to none (mpirun), or more --cpus-per-task (srun)",
+			notes = append(notes, fmt.Sprintf("the %d ranks on %s may use %d of its %d CPUs: a launcher that binds "+
+				"each to a core leaves the others idle; start with --bind-to none (mpirun), or more --cpus-per-task (srun)",
 				n, p.Host, cpus[p.Host], p.Online))
 		}
 		delete(ranks, p.Host)
@@ -143,14 +143,14 @@ func (s *session) sameUnit() (notes []string, err error) {
 		}
 	}
 	for _, unit := range slices.Sorted(maps.Keys(other)) {
-		notes = append(notes, fmt.Sprintf("%s computes on %s, but ranks %v on %s, which rounds differently: the result "+
-			"depends on who computes what", s.named(0), s.peers[0].Unit, other[unit], unit))
+		notes = append(notes, fmt.Sprintf("%s computes on %s, but ranks %v on %s, which rounds differently: the "+
+			"result depends on who computes what", s.named(0), s.peers[0].Unit, other[unit], unit))
 	}
 	if len(notes) == 0 || s.o.AnyUnit {
 		return notes, nil
 	}
-	return nil, agreed{fmt.Errorf("%s; let all compute on what every rank has (CommonUnit, flag --common-unit), or allow "+
-		"any unit (Options.AnyUnit, flag --any-unit)", notes[0])}
+	return nil, agreed{fmt.Errorf("%s; let all compute on what every rank has (CommonUnit, flag --common-unit), or "+
+		"allow any unit (Options.AnyUnit, flag --any-unit)", notes[0])}
 }
 
 // builtOf names the sources of this program: the version control's revision, else the version of its main module. If
@@ -214,8 +214,8 @@ func (s *session) sameDir() error {
 		return err
 	}
 	if _, err = os.Stat(filepath.Join(s.o.Dir, name)); err != nil {
-		err = fmt.Errorf("it does not see the file that %s wrote into %s: the directory must be on a file system that all "+
-			"hosts share", s.named(0), s.o.Dir)
+		err = fmt.Errorf("it does not see the file that %s wrote into %s: the directory must be on a file system that "+
+			"all hosts share", s.named(0), s.o.Dir)
 	}
 	err = s.agree(err)
 	if s.comm().Rank() == 0 {

@@ -31,7 +31,8 @@ func (j *job) trainBlind(ctx context.Context, l *study.Lesson, name string, c st
 	}
 	m := r.Language
 	return m, study.Fit(ctx, j.Study, name, &blindfolded{m}, train.Stage[connector.Batch]{
-		Name: "blind", Batches: pictureBatches(l, "tune", c, teach), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		Name: "blind", Batches: pictureBatches(l, "tune", c, teach), Steps: c.Steps, Schedule: warm(0.03), Betas: betas,
+		Clip:   1,
 		Groups: []train.Group{{Params: "**", LR: c.LR}},
 	})
 }

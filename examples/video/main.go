@@ -82,7 +82,8 @@ func run(args []string, out io.Writer) error {
 		return err
 	}
 	losses := report.Stages[0].Loss
-	fmt.Fprintf(out, "loss %.3f → %.3f\n\n%-22s%12s%12s\n", losses[0], losses[len(losses)-1], "% right", "moved", "first")
+	fmt.Fprintf(out, "loss %.3f → %.3f\n\n", losses[0], losses[len(losses)-1])
+	fmt.Fprintf(out, "%-22s%12s%12s\n", "% right", "moved", "first")
 	baselines := []string{"", "single frame", "backwards", "shuffled", "mean", "blind"}
 	if *single {
 		baselines = []string{"single frame"}
@@ -133,8 +134,8 @@ func newViewer(seed uint64) (*viewer, error) {
 	tower.ImageSize, tower.PatchSize, tower.PositionStd = w.Side(), 16, 0.3
 	v.Model, err = git.New(rand.New(rand.NewPCG(seed, 7)), git.Config{Vision: tower, VocabSize: v.Tokenizer.Size(),
 		HiddenSize: 64, IntermediateSize: 128, NumHiddenLayers: 2, NumAttentionHeads: 4, MaxPositions: 32,
-		Frames: frames, NormEps: 1e-12, HiddenAct: "gelu", InitStd: 0.12, PAD: int(v.Tokenizer.Pad()), BOS: int(v.Tokenizer.BOS()),
-		EOS: []int{int(v.Tokenizer.EOS())}})
+		Frames: frames, NormEps: 1e-12, HiddenAct: "gelu", InitStd: 0.12,
+		PAD: int(v.Tokenizer.Pad()), BOS: int(v.Tokenizer.BOS()), EOS: []int{int(v.Tokenizer.EOS())}})
 	return v, err
 }
 

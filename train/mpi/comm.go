@@ -212,7 +212,7 @@ func (c *Comm) Share(message []byte) ([][]byte, error) {
 func (c *Comm) Abort(err error) {
 	fmt.Fprintf(os.Stderr, "mpi: %v\n", err)
 	time.Sleep(time.Second) // a launcher forwards no output once the job is aborted
-	for range 1000 {        // a sum that waits for another rank holds the library: it must not keep this one from ending
+	for range 1000 {        // a sum that waits for another rank holds the library: this one must end all the same
 		if c.mu.TryLock() {
 			break
 		}

@@ -37,9 +37,9 @@ func fits(size int, library string, getenv func(string) string) error {
 		if size > 1 {
 			return nil // the allocation may be larger than what mpirun was told to start
 		}
-		return fmt.Errorf("mpi: %s=%d: %s started %d processes, but %s joined %d: launcher and library are of different "+
-			"families; start with the mpirun or mpiexec of the same package (mpirun.openmpi, mpirun.mpich), or with "+
-			"srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH); to run alone, unset %s",
+		return fmt.Errorf("mpi: %s=%d: %s started %d processes, but %s joined %d: launcher and library are of "+
+			"different families; start with the mpirun or mpiexec of the same package (mpirun.openmpi, mpirun.mpich), "+
+			"or with srun --mpi=pmix (Open MPI) or --mpi=pmi2 (MPICH); to run alone, unset %s",
 			s.variable, n, s.launcher, n, library, size, s.variable)
 	}
 	return nil

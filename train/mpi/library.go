@@ -81,8 +81,8 @@ func find(names []string) (*library, error) {
 			return nil, fmt.Errorf("mpi: %w", err)
 		}
 	}
-	return nil, fmt.Errorf("mpi: no MPI library is installed (looked for %s): install one on every host, on Debian and Ubuntu "+
-		"`apt-get install openmpi-bin` or `apt-get install mpich`, on Fedora `dnf install openmpi` or "+
+	return nil, fmt.Errorf("mpi: no MPI library is installed (looked for %s): install one on every host, on Debian "+
+		"and Ubuntu `apt-get install openmpi-bin` or `apt-get install mpich`, on Fedora `dnf install openmpi` or "+
 		"`dnf install mpich`, or load the cluster's module, so that the loader finds it (LD_LIBRARY_PATH)",
 		strings.Join(names, ", "))
 }

@@ -200,8 +200,8 @@ func TestUnits(t *testing.T) {
 			case "common":
 				require.NoError(t, err, "%s", out)
 				require.Equal(t, want, sum(t, dir))
-				require.Contains(t, out.String(), fmt.Sprintf("all on %s; rank 0 on %s has %s, rank 1 on %[2]s has %[3]s\n",
-					lowest, host, tensor.Unit()))
+				require.Contains(t, out.String(), fmt.Sprintf(
+					"all on %s; rank 0 on %s has %s, rank 1 on %[2]s has %[3]s\n", lowest, host, tensor.Unit()))
 			}
 		}
 	})

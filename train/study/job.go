@@ -75,15 +75,15 @@ func Open(args []string, out io.Writer, presets []Preset, c train.Comm) (*Study,
 	set.BoolVar(&f.resume, "resume", false, "go on with the run in -out")
 	set.BoolVar(&f.Full, "full", false, "train the baselines as long as the model itself")
 	set.BoolVar(&f.Chat, "chat", false, "talk with the model in -out about an unseen picture")
-	set.BoolVar(&f.Made, "made", false, "instead of the other baselines: also tune on instructions that rules make from "+
-		"captions and boxes, and compare")
+	set.BoolVar(&f.Made, "made", false, "instead of the other baselines: also tune on instructions that rules make "+
+		"from captions and boxes, and compare")
 	set.BoolVar(&f.gate, "gate", false, "end with an error unless the scores reach what the preset promises")
-	set.IntVar(&f.accumulate, "accumulate", 1, "micro-batches that each step's batch is cut into; several ranks need at "+
-		"least one each")
+	set.IntVar(&f.accumulate, "accumulate", 1, "micro-batches that each step's batch is cut into; several ranks need "+
+		"at least one each")
 	set.BoolVar(&f.zero1, "zero1", false, "each rank keeps its share of the optimizer's state")
 	set.Usage = func() {
-		fmt.Fprintln(j.Out, "usage: go run ./examples/quickstart [-preset smoke] [-out DIR] [-seed N] [-resume] [-full] "+
-			"[-made] [-gate] [-chat] [-accumulate N] [-zero1]")
+		fmt.Fprintln(j.Out, "usage: go run ./examples/quickstart [-preset smoke] [-out DIR] [-seed N] [-resume] "+
+			"[-full] [-made] [-gate] [-chat] [-accumulate N] [-zero1]")
 		set.PrintDefaults()
 	}
 	if err := set.Parse(args); err != nil {

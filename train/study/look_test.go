@@ -70,7 +70,8 @@ func (e *eavesdrop) Forward(x *tensor.Tensor) *tensor.Tensor {
 // model passed on.
 func TestLookedAt(t *testing.T) {
 	var out discarded
-	j, err := Open([]string{"-preset", "toy", "-out", filepath.Join(t.TempDir(), "run")}, &out, []Preset{{Name: "toy"}}, nil)
+	args := []string{"-preset", "toy", "-out", filepath.Join(t.TempDir(), "run")}
+	j, err := Open(args, &out, []Preset{{Name: "toy"}}, nil)
 	require.NoError(t, err)
 	c := llava.Config{Projector: "linear", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: int(j.Vocabulary.Image), Merge: 2,
 		Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 16, IntermediateSize: 32, NumHiddenLayers: 2, NumAttentionHeads: 2,

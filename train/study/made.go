@@ -127,8 +127,8 @@ func (j *Study) CompareMade(ctx context.Context, made, own *connector.VLM, blind
 		return err
 	}
 	if j.Flags.gate && gap > 0.03 {
-		return fmt.Errorf("the gate of -made, seed %d: %.1f points of mix behind the world's own instructions, wanted at "+
-			"most 3", j.Flags.seed, 100*gap)
+		return fmt.Errorf("the gate of -made, seed %d: %.1f points of mix behind the world's own instructions, wanted "+
+			"at most 3", j.Flags.seed, 100*gap)
 	}
 	return nil
 }

@@ -7,6 +7,8 @@
 package git
 
 import (
+	"cmp"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"sync/atomic"
@@ -25,20 +27,49 @@ func New(r *rand.Rand, c Config) (*connector.VLM, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	if c.InitStd == 0 {
-		c.InitStd = 0.02
-	}
+	c.InitStd = cmp.Or(c.InitStd, initStd)
 	v, err := vit.NewCLIPVision(r, c.Vision)
 	if err != nil {
 		return nil, err
 	}
+	x := newConnector(r, c)
+	return join(v, x, newDecoder(r, c), c)
+}
+
+// Join puts a fresh projection between v, a trained vision tower, and l, a trained decoder of package llm, which from
+// then on reads an image as GIT does: before all text, its tokens attending to each other in both directions. Of c
+// Frames and InitStd are used; the rest is taken from the parts. It returns an error if l is an encoder-decoder, or if a
+// size is out of range. [Save] does not write such a model.
+func Join(r *rand.Rand, v *vit.CLIPVision, l llm.Model, c Config) (*connector.VLM, error) {
+	if _, ok := l.(llm.EncoderDecoder); ok {
+		return nil, fmt.Errorf("git: the language model is an encoder-decoder (%T): a decoder is needed", l)
+	}
+	t := l.Config()
+	c = Config{Vision: v.Config(), Frames: c.Frames, InitStd: cmp.Or(c.InitStd, initStd), VocabSize: t.VocabSize,
+		HiddenSize: t.HiddenSize, IntermediateSize: t.IntermediateSize, NumHiddenLayers: t.NumHiddenLayers,
+		NumAttentionHeads: t.NumAttentionHeads, MaxPositions: t.MaxPositionEmbeddings, NormEps: t.NormEps,
+		HiddenAct: t.HiddenAct, TieWordEmbeddings: t.TieWordEmbeddings, BOS: t.BOS, PAD: t.PAD, EOS: t.EOS}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return join(v, newConnector(r, c), l, c)
+}
+
+const initStd = 0.02 // transformers' initializer_range
+
+// newConnector draws the projection; time embeddings start at 0.
+func newConnector(r *rand.Rand, c Config) *Connector {
 	x := &Connector{config: c, Projection: &Projection{Linear: nn.NewNormalLinear(r, c.Vision.HiddenSize, c.HiddenSize,
 		c.InitStd), Norm: nn.NewLayerNorm(r, c.HiddenSize, c.Vision.LayerNormEps, true)}}
 	for range c.Frames {
 		x.Temporal = append(x.Temporal, zeros(r, 1, 1, c.Vision.HiddenSize))
 	}
-	return connector.New(&Tower{v}, x, newDecoder(r, c), connector.Config{
-		Select: vit.Select{Layers: []int{-1}, Class: "cls_patch"}, Image: -1, Prefix: true, EOS: c.EOS, PAD: c.PAD})
+	return x
+}
+
+func join(v *vit.CLIPVision, x *Connector, l llm.Model, c Config) (*connector.VLM, error) {
+	return connector.New(&Tower{v}, x, l, connector.Config{Select: vit.Select{Layers: []int{-1}, Class: "cls_patch"},
+		Image: -1, Prefix: true, EOS: c.EOS, PAD: c.PAD})
 }
 
 func zeros(r *rand.Rand, shape ...int) *tensor.Tensor {

@@ -98,6 +98,9 @@ type SaveOptions struct {
 
 // Save writes m's weights and config.json to dir, as transformers' GitForCausalLM loads them.
 func Save(dir string, m *connector.VLM, o SaveOptions) error {
+	if _, ok := m.Language.(*Decoder); !ok {
+		return fmt.Errorf("git: the language model is a %T, for which GIT's layout has no place", m.Language)
+	}
 	if err := nn.Save(m, dir, nn.SaveOptions{DType: o.DType, MaxShard: o.MaxShard, Rename: stored}); err != nil {
 		return err
 	}

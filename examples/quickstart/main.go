@@ -122,8 +122,8 @@ func (j *job) clip(ctx context.Context, l *study.Lesson) (*vit.CLIP, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, study.Fit(ctx, j.Study, "clip", &contrast{m}, train.Stage[pairs]{
-		Name: "clip", Batches: pairBatches(l, c), Steps: c.Steps, Schedule: warm(0.05), Betas: [2]float64{0.9, 0.98}, Clip: 1,
+	return m, study.Fit(ctx, j.Study, "clip", &study.Contrast{CLIP: m}, train.Stage[study.Pairs]{
+		Name: "clip", Batches: study.PairBatches(l, c), Steps: c.Steps, Schedule: warm(0.05), Betas: [2]float64{0.9, 0.98}, Clip: 1,
 		Groups: []train.Group{{Params: "**", LR: c.LR, WeightDecay: 0.05, NoDecay: []string{"**.bias", "**.*norm*.*", "**.*layrnorm.*", "**.class_embedding", "**.logit_scale"}}},
 		After:  func(int) { m.ClampLogitScale() },
 	})
@@ -166,12 +166,12 @@ func (j *job) language(ctx context.Context, l *study.Lesson) (*study.Reader, err
 
 // newCLIP draws both towers; name chooses the weights.
 func (j *job) newCLIP(name string) (*vit.CLIP, error) {
-	return vit.NewCLIP(j.World.Rand(name+"/start", 0), clipConfig(j.Preset, j.World.Side(), j.Vocabulary))
+	return vit.NewCLIP(j.World.Rand(name+"/start", 0), j.Preset.CLIP(j.World.Side(), j.Vocabulary))
 }
 
 // newReader draws the language model, and how it reads told cells; name chooses the weights.
 func (j *job) newReader(name string) (*study.Reader, error) {
-	m, err := llm.New(j.World.Rand(name+"/start", 0), languageConfig(j.Preset, j.Vocabulary))
+	m, err := llm.New(j.World.Rand(name+"/start", 0), j.Preset.Decoder(j.Vocabulary))
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,7 @@
 package main
 
 import (
-	"math"
-
 	"github.com/gollava/gollava/connector/llava"
-	"github.com/gollava/gollava/llm"
-	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/train/study"
 	"github.com/gollava/gollava/vit"
 )
@@ -53,41 +49,11 @@ func toy() study.Preset {
 	}
 }
 
-func visionConfig(p study.Preset, side int) vit.VisionConfig {
-	b := p.Vision
-	return vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: b.Width, IntermediateSize: b.MLP,
-		NumHiddenLayers: b.Layers, NumAttentionHeads: b.Heads, NumChannels: 3, ImageSize: side, PatchSize: p.Patch,
-		ProjectionDim: p.Shared, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, PositionStd: p.Place}
-}
-
-func clipConfig(p study.Preset, side int, v *study.Vocabulary) vit.CLIPConfig {
-	b := p.Reader
-	return vit.CLIPConfig{ModelType: "clip", Vision: visionConfig(p, side), ProjectionDim: p.Shared,
-		LogitScaleInit: math.Log(1 / 0.07),
-		Text: vit.TextConfig{ModelType: "clip_text_model", VocabSize: v.Size(), HiddenSize: b.Width,
-			IntermediateSize: b.MLP, NumHiddenLayers: b.Layers, NumAttentionHeads: b.Heads, MaxPositionEmbeddings: 96,
-			HiddenAct: "quick_gelu", LayerNormEps: 1e-5, TokenStd: 0.05,
-			BOS: int(v.BOS), EOS: int(v.EOS), PAD: int(v.Pad), ProjectionDim: p.Shared}}
-}
-
-// languageConfig is Qwen3's decoder, which is Llama's with normalised queries and keys. How it starts departs from the
-// published weights, which suit widths of thousands: large embeddings keep the words of a question legible in the
-// residual stream, without which looking up is learnt several times later.
-func languageConfig(p study.Preset, v *study.Vocabulary) llm.Config {
-	b := p.Language
-	return llm.Config{ModelType: "qwen3", VocabSize: v.Size(), HiddenSize: b.Width, IntermediateSize: b.MLP,
-		NumHiddenLayers: b.Layers, NumAttentionHeads: b.Heads, NumKeyValueHeads: b.Heads, HeadDim: b.Width / b.Heads,
-		MaxPositionEmbeddings: 512, NormEps: 1e-5, HiddenAct: "silu", TieWordEmbeddings: true,
-		RoPE: nn.RoPEConfig{Type: "default", Theta: 1e6},
-		BOS:  int(v.BOS), PAD: int(v.Pad), EOS: []int{int(v.EOS)}, DType: "float32",
-		InitStd: 0.05, DampResidual: true, EmbeddingStd: 0.3}
-}
-
 // vlmConfig joins the towers with LLaVA's first connector, a linear map, which can only pass on what the encoder has
 // made plain; the two Linears are how transformers' files say it. With GELU between them (v1.5) the connector is a
 // small encoder of its own: see README for what it gave.
 func vlmConfig(p study.Preset, side int, v *study.Vocabulary) llava.Config {
-	return llava.Config{Text: languageConfig(p, v), Vision: visionConfig(p, side), Projector: "mlp2x_linear",
+	return llava.Config{Text: p.Decoder(v), Vision: p.CLIP(side, v).Vision, Projector: "mlp2x_linear",
 		Select:   vit.Select{Layers: []int{-2}, Class: "patch"},
 		Template: "vicuna_v1", System: new(string),
 		Image: int(v.Image), Aspect: "square", PaddingSide: "right", Merge: p.Merge, Gain: study.ProjectorGain}

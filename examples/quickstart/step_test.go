@@ -33,7 +33,7 @@ func BenchmarkStep(b *testing.B) {
 		b.Fatal(err)
 	}
 	l.Pool.Look(clip.Tower(), j.Selects)
-	b.Run("clip", func(b *testing.B) { bench(ctx, b, &contrast{clip}, pairBatches(l, p.Clip), "**") })
+	b.Run("clip", func(b *testing.B) { bench(ctx, b, &study.Contrast{CLIP: clip}, study.PairBatches(l, p.Clip), "**") })
 	b.Run("language", func(b *testing.B) {
 		bench(ctx, b, language, study.PageBatches(l, p.Text, p.Language.Width), "**")
 	})

@@ -59,14 +59,14 @@ func (j *Study) Looking(m *connector.VLM, change func(features *tensor.Tensor) *
 	return &Student{j.Comm, m.Language, j.Vocabulary, j.Places, see}
 }
 
-// shuffled gives every question another question's picture.
-func shuffled(f *tensor.Tensor) *tensor.Tensor {
+// Shuffled are the features [N, P, D] of N questions, each with those of another question's picture.
+func Shuffled(f *tensor.Tensor) *tensor.Tensor {
 	n := f.Dim(0)
 	return tensor.Gather(f, tensor.Ints(eval.Shuffle(n, 1), n))
 }
 
-// averaged gives every question the mean of all pictures.
-func averaged(f *tensor.Tensor) *tensor.Tensor {
+// Averaged are the features [N, P, D] of N questions, each with the mean of all pictures.
+func Averaged(f *tensor.Tensor) *tensor.Tensor {
 	n := f.Dim(0)
 	return tensor.Gather(f.Mean(0).Reshape(1, f.Dim(1), f.Dim(2)), tensor.Ints(make([]int, n), n))
 }

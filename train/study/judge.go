@@ -58,7 +58,7 @@ func (j *Study) Questioning(m *connector.VLM) func(context.Context) (map[string]
 		if err != nil {
 			return nil, err
 		}
-		guessed, _, err := j.Looking(m, shuffled).Take(ctx, exams)
+		guessed, _, err := j.Looking(m, Shuffled).Take(ctx, exams)
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +76,7 @@ func (j *Study) Captioning(m *connector.VLM) func(context.Context) (map[string]f
 		if err != nil {
 			return nil, err
 		}
-		other, err := j.Looking(m, shuffled).Answers(ctx, e)
+		other, err := j.Looking(m, Shuffled).Answers(ctx, e)
 		if err != nil {
 			return nil, err
 		}
@@ -114,10 +114,10 @@ func (j *Study) Judge(ctx context.Context, l *Lesson, clip *vit.CLIP, m *connect
 	if err := sit("mix", "model", j.Looking(m, nil), exams); err != nil {
 		return err
 	}
-	if err := sit("shuffled", "shuffled", j.Looking(m, shuffled), exams); err != nil {
+	if err := sit("shuffled", "shuffled", j.Looking(m, Shuffled), exams); err != nil {
 		return err
 	}
-	if err := sit("mean_picture", "mean", j.Looking(m, averaged), exams); err != nil {
+	if err := sit("mean_picture", "mean", j.Looking(m, Averaged), exams); err != nil {
 		return err
 	}
 	if err := compare(exams, sit); err != nil {
@@ -240,7 +240,7 @@ func (j *Study) details(ctx context.Context, m *connector.VLM) error {
 	n, scores, s := j.Preset.Questions, j.Report.Scores, j.Looking(m, nil)
 	brief := NewExam(j.World, shapes.Test, shapes.Brief, n)
 	brief.Pool.Look(m.Vision, j.Selects)
-	captioners := map[string]*Student{"caption": s, "caption_shuffled": j.Looking(m, shuffled)}
+	captioners := map[string]*Student{"caption": s, "caption_shuffled": j.Looking(m, Shuffled)}
 	for _, name := range slices.Sorted(maps.Keys(captioners)) { // in one order on all ranks
 		said, err := captioners[name].Answers(ctx, brief)
 		if err != nil {

@@ -100,7 +100,7 @@ func (j *Study) CompareMade(ctx context.Context, made, own *connector.VLM, blind
 		*Student
 	}{
 		{"own", "own", j.Looking(own, nil)}, {"mix", "made", j.Looking(made, nil)},
-		{"shuffled", "shuffled", j.Looking(made, shuffled)}, {"mean_picture", "mean", j.Looking(made, averaged)},
+		{"shuffled", "shuffled", j.Looking(made, Shuffled)}, {"mean_picture", "mean", j.Looking(made, Averaged)},
 		{"blind", "blind", blind},
 	} {
 		scores, answers, err := s.Take(ctx, exams)

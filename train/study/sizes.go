@@ -2,8 +2,12 @@ package study
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/vit"
 )
 
 // Preset is everything that decides a run's result besides its seed.
@@ -97,3 +101,29 @@ func (p Preset) world(seed uint64) shapes.Config {
 
 // ProjectorGain makes what is seen as loud as what is read, at the start.
 const ProjectorGain = 3
+
+// CLIP describes both towers for pictures of side pixels and the texts of v.
+func (p Preset) CLIP(side int, v *Vocabulary) vit.CLIPConfig {
+	s, t := p.Vision, p.Reader
+	return vit.CLIPConfig{ModelType: "clip", ProjectionDim: p.Shared, LogitScaleInit: math.Log(1 / 0.07),
+		Vision: vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: s.Width, IntermediateSize: s.MLP,
+			NumHiddenLayers: s.Layers, NumAttentionHeads: s.Heads, NumChannels: 3, ImageSize: side, PatchSize: p.Patch,
+			ProjectionDim: p.Shared, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, PositionStd: p.Place},
+		Text: vit.TextConfig{ModelType: "clip_text_model", VocabSize: v.Size(), HiddenSize: t.Width,
+			IntermediateSize: t.MLP, NumHiddenLayers: t.Layers, NumAttentionHeads: t.Heads, MaxPositionEmbeddings: 96,
+			HiddenAct: "quick_gelu", LayerNormEps: 1e-5, TokenStd: 0.05,
+			BOS: int(v.BOS), EOS: int(v.EOS), PAD: int(v.Pad), ProjectionDim: p.Shared}}
+}
+
+// Decoder describes Qwen3's decoder, which is Llama's with normalised queries and keys. How it starts departs from the
+// published weights, which suit widths of thousands: large embeddings keep the words of a question legible in the
+// residual stream, without which looking up is learnt several times later.
+func (p Preset) Decoder(v *Vocabulary) llm.Config {
+	b := p.Language
+	return llm.Config{ModelType: "qwen3", VocabSize: v.Size(), HiddenSize: b.Width, IntermediateSize: b.MLP,
+		NumHiddenLayers: b.Layers, NumAttentionHeads: b.Heads, NumKeyValueHeads: b.Heads, HeadDim: b.Width / b.Heads,
+		MaxPositionEmbeddings: 512, NormEps: 1e-5, HiddenAct: "silu", TieWordEmbeddings: true,
+		RoPE: nn.RoPEConfig{Type: "default", Theta: 1e6},
+		BOS:  int(v.BOS), PAD: int(v.Pad), EOS: []int{int(v.EOS)}, DType: "float32",
+		InitStd: 0.05, DampResidual: true, EmbeddingStd: 0.3}
+}

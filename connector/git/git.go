@@ -38,8 +38,8 @@ func New(r *rand.Rand, c Config) (*connector.VLM, error) {
 
 // Join puts a fresh projection between v, a trained vision tower, and l, a trained decoder of package llm, which from
 // then on reads an image as GIT does: before all text, its tokens attending to each other in both directions. Of c
-// Frames and InitStd are used; the rest is taken from the parts. It returns an error if l is an encoder-decoder, or if a
-// size is out of range. [Save] does not write such a model.
+// Frames and InitStd are used; the rest is taken from the parts. It returns an error if l is an encoder-decoder, or if
+// a size is out of range. [Save] does not write such a model.
 func Join(r *rand.Rand, v *vit.CLIPVision, l llm.Model, c Config) (*connector.VLM, error) {
 	if _, ok := l.(llm.EncoderDecoder); ok {
 		return nil, fmt.Errorf("git: the language model is an encoder-decoder (%T): a decoder is needed", l)

@@ -66,9 +66,31 @@ func splice(t *testing.T, m *connector.VLM, left bool, s ...connector.Sample) co
 	return b
 }
 
-// The image sees itself and no text; text sees the image and the text before it.
+// joined is a Llama that reads images as GIT does.
+func joined(t *testing.T, frames int) *connector.VLM {
+	t.Helper()
+	r := rand.New(rand.NewPCG(5, 4))
+	v, err := vit.NewCLIPVision(r, small(0).Vision)
+	require.NoError(t, err)
+	l, err := llm.New(r, llm.Config{ModelType: "llama", VocabSize: 41, HiddenSize: 18, IntermediateSize: 26,
+		NumHiddenLayers: 2, NumAttentionHeads: 3, MaxPositionEmbeddings: 64, NormEps: 1e-5, HiddenAct: "silu", BOS: 1,
+		EOS: []int{2}, RoPE: nn.RoPEConfig{Type: "default", Theta: 1e4}, InitStd: 0.3})
+	require.NoError(t, err)
+	m, err := git.Join(r, v, l, git.Config{Frames: frames, InitStd: 0.3})
+	require.NoError(t, err)
+	require.Equal(t, frames, git.ConfigOf(m).Frames)
+	require.ErrorContains(t, git.Save(t.TempDir(), m, git.SaveOptions{}), "the language model is a *llm.Llama")
+	return m
+}
+
+// The image sees itself and no text; text sees the image and the text before it. So it is with another decoder.
 func TestMask(t *testing.T) {
-	m := build(t, small(0))
+	testMask(t, build(t, small(0)))
+	testMask(t, joined(t, 0))
+}
+
+func testMask(t *testing.T, m *connector.VLM) {
+	t.Helper()
 	C, N := 18, 10
 	hidden := func(s connector.Sample) []float32 { return m.Hidden(splice(t, m, false, s)).Data() }
 	was := hidden(sample("a", 1, 0, 1, 7, 9, 30))
@@ -84,8 +106,8 @@ func TestMask(t *testing.T) {
 
 // Cached decoding gives the tokens of full decoding, alone and in a batch of several lengths.
 func TestGenerate(t *testing.T) {
-	for _, frames := range []int{0, 3} {
-		m := build(t, small(frames))
+	for i, m := range []*connector.VLM{build(t, small(0)), build(t, small(3)), joined(t, 0), joined(t, 3)} {
+		frames := i % 2 * 3
 		all := []connector.Sample{sample("a", 1, frames, 1), sample("b", 2, frames, 1, 9, 4),
 			sample("c", 3, frames, 1, 8)}
 		o := llm.Options{MaxNewTokens: 5, EOS: []int{}}
@@ -105,7 +127,7 @@ func TestGenerate(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, got.IDs)
 		swapped := all[1]
-		if frames > 0 { // time embeddings tell frames apart
+		if i == 1 { // time embeddings, which start at 0, tell frames apart
 			x, n := swapped.Images[0].Pixels.Data, 3*12*12
 			was := m.Hidden(splice(t, m, false, swapped))
 			for i := range n {

@@ -1,8 +1,8 @@
 // Command connectors compares five ways to join a vision tower to a language model: LLaVA's linear map and its MLP,
-// BLIP-2's Q-Former, Flamingo's resampler with gated cross-attention, and GIT's prefix with bidirectional attention. One
-// CLIP and one language model are trained on the built-in world; each connector then starts from copies of the two,
-// and learns from the same batches for as many steps. It prints a table, and draws right answers against steps and
-// against time.
+// BLIP-2's Q-Former, Flamingo's resampler with gated cross-attention, and GIT's prefix with bidirectional attention.
+// One CLIP and one language model are trained on the built-in world; each connector then starts from copies of the
+// two, and learns from the same batches for as many steps. It prints a table, and draws right answers against steps
+// and against time.
 //
 //	go run ./examples/connectors                    minutes on two cores
 //	go run ./examples/connectors -frozen            only the connectors train
@@ -58,8 +58,8 @@ var presets = map[string]preset{
 		Name: "smoke", Pictures: 4000, Patch: 8, Vision: study.Blocks{Width: 48, Layers: 2, Heads: 4, MLP: 192},
 		Reader: study.Blocks{Width: 48, Layers: 1, Heads: 4, MLP: 192}, Shared: 48, Place: 0.17,
 		Language: study.Blocks{Width: 64, Layers: 2, Heads: 4, MLP: 176}, First: 0.7,
-		Clip: study.Length{Steps: 400, Batch: 48, LR: 2e-3}, Text: study.Length{Steps: 1500, Batch: 16, LR: 2e-3},
-		Tune: study.Length{Steps: 400, Batch: 16, LR: 1.5e-3}, Questions: 30, Quick: 30, Curve: 4}},
+		Clip: study.Length{Steps: 300, Batch: 48, LR: 2e-3}, Text: study.Length{Steps: 1000, Batch: 16, LR: 2e-3},
+		Tune: study.Length{Steps: 240, Batch: 16, LR: 1.5e-3}, Questions: 30, Quick: 30, Curve: 4}},
 	"toy": {Grid: 2, Queries: 3, Layers: 1, Preset: study.Preset{ // for tests: it learns next to nothing
 		Name: "toy", Pictures: 96, Patch: 8, Vision: study.Blocks{Width: 16, Layers: 2, Heads: 2, MLP: 32},
 		Reader: study.Blocks{Width: 16, Layers: 1, Heads: 2, MLP: 32}, Shared: 16, Place: 0.17,
@@ -79,6 +79,7 @@ type job struct {
 	lesson *study.Lesson
 	tower  *vit.CLIPVision
 	reader *study.Reader // the language model, as it learnt to talk
+	exam   []*study.Exam
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
@@ -114,10 +115,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	j.lesson.Pool.Look(j.tower, selected) // the tower is frozen from now on, so it looks once
 	j.lesson.Places = 1                   // where VLM.Splice puts the image
-	x := j.exam()
+	j.exam = j.questions()
 	var all []*result
 	for _, s := range systems {
-		r, err := j.learn(ctx, s, x)
+		r, err := j.learn(ctx, s)
 		if err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}

@@ -18,25 +18,27 @@ import (
 func shortest(all []*result) float64 {
 	t := math.Inf(1)
 	for _, r := range all {
-		if len(r.added) > 0 && len(r.steps) > 0 {
-			t = min(t, r.seconds*float64(r.steps[len(r.steps)-1]))
+		if len(r.added) > 0 && len(r.exams) > 0 {
+			t = min(t, r.at(len(r.exams)-1))
 		}
 	}
 	return t
 }
 
-// after is the score after some seconds, between the two nearest exams.
+// at is how many seconds of training exam i comes after.
+func (r *result) at(i int) float64 { return r.seconds * float64(r.exams[i].Step) }
+
+// after is the score after some seconds of training, between those of the two nearest exams.
 func (r *result) after(seconds float64) float64 {
-	for i, n := range r.steps {
-		t := r.seconds * float64(n)
-		if t < seconds && i+1 < len(r.steps) {
-			continue
+	last := len(r.exams) - 1
+	for i, e := range r.exams {
+		switch score := e.Scores["right"]; {
+		case r.at(i) >= seconds && i == 0 || r.at(i) <= seconds && i == last:
+			return score
+		case r.at(i) >= seconds:
+			before, from := r.exams[i-1].Scores["right"], r.at(i-1)
+			return before + (score-before)*(seconds-from)/(r.at(i)-from)
 		}
-		if t <= seconds || i == 0 {
-			return r.scores[i]
-		}
-		before := r.seconds * float64(r.steps[i-1])
-		return r.scores[i-1] + (r.scores[i]-r.scores[i-1])*(seconds-before)/(t-before)
 	}
 	return r.end
 }
@@ -61,8 +63,9 @@ func picture(path string, all []*result) error {
 		p.Add(plotter.NewGrid())
 		for i, r := range all {
 			var points plotter.XYs
-			for e, n := range r.steps {
-				points = append(points, plotter.XY{X: float64(n) * []float64{1, r.seconds}[k], Y: 100 * r.scores[e]})
+			for n, e := range r.exams {
+				x := []float64{float64(e.Step), r.at(n)}[k]
+				points = append(points, plotter.XY{X: x, Y: 100 * e.Scores["right"]})
 			}
 			if len(points) == 0 {
 				continue

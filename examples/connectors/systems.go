@@ -2,13 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gollava/gollava/connector"
@@ -35,10 +31,13 @@ type system struct {
 var systems = []system{
 	{"linear", []string{"multi_modal_projector.**"}, projector("linear")},
 	{"mlp", []string{"multi_modal_projector.**"}, projector("mlp2x_gelu")},
-	{"q-former", []string{"vision_model.post_layernorm.*", "query_tokens", "qformer.**", "language_projection.*"}, qformer},
+	{"q-former", []string{"query_tokens", "qformer.**", "language_projection.*", "vision_model.post_layernorm.*"},
+		qformer},
 	{"resampler", []string{"perceiver.**", "gated_cross_attn_layers.**"}, resampler},
 	{"prefix", []string{"visual_projection.**"}, prefix},
-	{"no image", nil, func(_ *job, _ *rand.Rand, l llm.Model) (*connector.VLM, error) { return connector.TextOnly(l), nil }},
+	{"no image", nil, func(_ *job, _ *rand.Rand, l llm.Model) (*connector.VLM, error) {
+		return connector.TextOnly(l), nil
+	}},
 }
 
 // projector is LLaVA's: each feature becomes a token.
@@ -73,17 +72,17 @@ func prefix(j *job, r *rand.Rand, l llm.Model) (*connector.VLM, error) {
 // result is what came of a system.
 type result struct {
 	system
-	model                  *connector.VLM
-	parameters, tokens     int
-	steps                  []int     // after which there was an exam
-	scores                 []float64 // of these exams
-	flops, seconds         float64   // of a step
-	end, shuffled, average float64   // shares right: with the image, another question's, and the mean of all
+	model              *connector.VLM
+	parameters, tokens int
+	exams              []study.Point // while it trained
+	flops, seconds     float64       // of a step
+
+	end, shuffled, average float64 // shares right: with the image, another question's, and the mean of all
 }
 
 // learn trains a system on the conversations of the lesson, whose batches depend on the seed alone. The rate stays
 // constant and what is examined is a running average of the weights, so that every exam is as good as a last one.
-func (j *job) learn(ctx context.Context, s system, x *exam) (*result, error) {
+func (j *job) learn(ctx context.Context, s system) (*result, error) {
 	l, err := j.copied()
 	if err != nil {
 		return nil, err
@@ -98,33 +97,32 @@ func (j *job) learn(ctx context.Context, s system, x *exam) (*result, error) {
 			r.parameters += p.Len()
 		}
 	}
-	if m.Connector != nil {
-		side := j.World.Side()
+	if _, ok := m.Connector.(connector.Attended); ok {
+		r.tokens = j.preset.Queries
+	} else if side := j.World.Side(); m.Connector != nil {
 		r.tokens = m.Connector.Layout(imaging.Size{W: side, H: side}).Tokens
-		if _, ok := m.Connector.(connector.Attended); ok {
-			r.tokens = j.preset.Queries
-		}
 	}
-	if groups := j.groups(s); len(groups) > 0 {
-		stage := j.stage(s, m, j.Preset.Tune.Steps, 0)
+	if len(j.groups(s)) > 0 {
+		stage, dir := j.stage(r, j.Preset.Tune.Steps, 0), strings.ReplaceAll(s.name, " ", "-")
 		stage.Evaluate = []train.Evaluation{{Name: "exam", Every: max(1, stage.Steps/j.Preset.Curve),
 			Run: func(ctx context.Context) (map[string]float64, error) {
-				right, err := x.sit(ctx, m, nil)
+				right, err := j.examine(ctx, m, nil)
 				return map[string]float64{"right": right}, err
 			}}}
-		dir := strings.ReplaceAll(s.name, " ", "-")
 		if err := fit(ctx, j, dir, m, stage); err != nil {
 			return nil, err
 		}
-		if err := r.recall(filepath.Join(j.dir, dir, "metrics.jsonl")); err != nil {
+		var all study.Report // of earlier processes, too
+		same := func(stage string) string { return stage }
+		if err := all.Read(filepath.Join(j.dir, dir, "metrics.jsonl"), same); err != nil {
 			return nil, err
 		}
+		r.flops = all.Stages[0].FLOPs / float64(all.Stages[0].Steps)
+		r.exams = slices.DeleteFunc(all.Curves, func(p study.Point) bool { return p.Scores == nil })
 	}
-	for _, c := range []struct {
-		to   *float64
-		show func(*tensor.Tensor) *tensor.Tensor
-	}{{&r.end, nil}, {&r.shuffled, study.Shuffled}, {&r.average, study.Averaged}} {
-		if *c.to, err = x.sit(ctx, m, c.show); err != nil {
+	for to, show := range map[*float64]func(*tensor.Tensor) *tensor.Tensor{&r.end: nil, &r.shuffled: study.Shuffled,
+		&r.average: study.Averaged} {
+		if *to, err = j.examine(ctx, m, show); err != nil {
 			return nil, err
 		}
 	}
@@ -143,16 +141,16 @@ func (j *job) groups(s system) (g []train.Group) {
 }
 
 // stage trains a system for some steps, from batch first on.
-func (j *job) stage(s system, m *connector.VLM, steps, first int) train.Stage[connector.Batch] {
+func (j *job) stage(r *result, steps, first int) train.Stage[connector.Batch] {
 	samples := j.lesson.Samples("tune", j.Preset.Tune, study.Instructions)
-	return train.Stage[connector.Batch]{Steps: steps, Betas: betas, EMA: 0.99, Groups: j.groups(s),
+	return train.Stage[connector.Batch]{Steps: steps, Betas: betas, EMA: 0.99, Groups: j.groups(r.system),
 		Schedule: train.Schedule{Kind: "constant_with_warmup", WarmupRatio: 0.03},
 		Batches: func(_ context.Context, n int) (connector.Batch, error) {
 			var all []connector.Sample
 			for _, c := range samples(first + n) {
-				all = append(all, sample(m, c.IDs, c.Labels, j.lesson.Pool.Seen([]int{c.Picture})))
+				all = append(all, sample(r.model, c.IDs, c.Labels, j.lesson.Pool.Seen([]int{c.Picture})))
 			}
-			return m.Splice(all, false)
+			return r.model.Splice(all, false)
 		}}
 }
 
@@ -178,31 +176,6 @@ func sample(m *connector.VLM, ids, labels []int32, image *tensor.Tensor) (s conn
 	return s
 }
 
-// recall reads what the exams showed and what the steps cost, those before an interruption included.
-func (r *result) recall(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	for d, steps := json.NewDecoder(f), 0.; ; {
-		var e train.Event
-		switch err := d.Decode(&e); {
-		case errors.Is(err, io.EOF):
-			return nil
-		case err != nil:
-			return fmt.Errorf("%s: %w", path, err)
-		}
-		switch e.Kind {
-		case "step":
-			steps++
-			r.flops += (e.FLOPs - r.flops) / steps
-		case "evaluation":
-			r.steps, r.scores = append(r.steps, e.Step), append(r.scores, e.Scores["right"])
-		}
-	}
-}
-
 // clock measures the steps of all systems in turn, on the same batches, so that what else the machine does meets all
 // alike; the fastest of some rounds counts. The models train on, so it comes last.
 func (j *job) clock(ctx context.Context, all []*result) error {
@@ -211,7 +184,7 @@ func (j *job) clock(ctx context.Context, all []*result) error {
 			if len(j.groups(r.system)) == 0 {
 				continue
 			}
-			s := j.stage(r.system, r.model, study.Bucket, j.Preset.Tune.Steps)
+			s := j.stage(r, study.Bucket, j.Preset.Tune.Steps)
 			s.Name = "time"
 			report, err := train.Run(ctx, r.model, train.Options{}, s)
 			if err != nil {

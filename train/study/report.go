@@ -71,33 +71,38 @@ var MadeParts = []string{"made", "made-blind"}
 func (r *Report) tally(dir string) error {
 	r.Stages, r.Curves = nil, nil
 	for _, part := range slices.Concat(Parts, MadeParts) {
-		f, err := os.Open(filepath.Join(dir, part, "metrics.jsonl"))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
+		name := func(stage string) string { return stage }
+		switch part {
+		case "short", "blind", "no-stage-1", "random-encoder", MadeParts[0], MadeParts[1]:
+			name = func(stage string) string { return part + "/" + stage }
+		case Starts[1], Starts[2]:
+			name = func(string) string { return part }
 		}
-		if err != nil {
+		if err := r.Read(filepath.Join(dir, part, "metrics.jsonl"), name); !errors.Is(err, fs.ErrNotExist) && err != nil {
 			return err
-		}
-		lines := json.NewDecoder(f)
-		for {
-			var e train.Event
-			if err = lines.Decode(&e); err != nil {
-				break
-			}
-			name := e.Stage
-			switch part {
-			case "short", "blind", "no-stage-1", "random-encoder", MadeParts[0], MadeParts[1]:
-				name = part + "/" + e.Stage
-			case Starts[1], Starts[2]:
-				name = part
-			}
-			r.add(name, e)
-		}
-		if f.Close(); err != io.EOF {
-			return fmt.Errorf("%s: %w", f.Name(), err)
 		}
 	}
 	return nil
+}
+
+// Read adds to Stages and Curves what a trainer's metrics.jsonl says, with its stages named as name has it. Its errors
+// name the file.
+func (r *Report) Read(metrics string, name func(stage string) string) error {
+	f, err := os.Open(metrics)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for lines := json.NewDecoder(f); ; {
+		var e train.Event
+		switch err := lines.Decode(&e); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return fmt.Errorf("%s: %w", metrics, err)
+		}
+		r.add(name(e.Stage), e)
+	}
 }
 
 // add counts an event of a stage.

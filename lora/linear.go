@@ -77,12 +77,12 @@ func (l *Linear) Forward(x *tensor.Tensor) *tensor.Tensor {
 	if l.plain != nil {
 		return l.Base.Forward(x)
 	}
-	d := l.Dropout.Forward(x)
-	delta := tensor.Linear(tensor.Linear(d, l.A, nil, tensor.Identity).Scale(l.Scale), l.B, nil, tensor.Identity) // [..., out]
+	d, base := l.Dropout.Forward(x), l.base()
+	low := tensor.Linear(d, l.A, nil, tensor.Identity).Scale(l.Scale) // [..., r]
 	if l.Magnitude == nil {
-		return l.Base.Forward(x).Add(delta)
+		return tensor.LinearSum(x, base.Weight, base.Bias, low, l.B)
 	}
-	base := l.base()
+	delta := tensor.Linear(low, l.B, nil, tensor.Identity)   // [..., out]
 	f := l.Magnitude.Div(l.norms(l.sum(x.Arena()).Detach())) // [out], m/‖W+sBA‖
 	direct := tensor.Linear(d, base.Weight, nil, tensor.Identity)
 	if d == x {

@@ -77,6 +77,11 @@ func basicCases() []gradientCase {
 		{"MatMulT itself", func(x []*T) *T { return x[0].MatMulT(x[0]) }, []*T{normal(3, 5)}},
 		{"MatMulT vector", func(x []*T) *T { return x[0].MatMulT(x[1]) }, []*T{normal(5), normal(4, 5)}},
 		{"Linear", func(x []*T) *T { return tensor.Linear(x[0], x[1], x[2], tensor.GELU) }, []*T{normal(2, 3, 5), normal(4, 5), normal(4)}},
+		{"LinearSum", func(x []*T) *T { return tensor.LinearSum(x[0], x[1], x[2], x[3], x[4]) },
+			[]*T{normal(2, 3, 5), normal(4, 5), normal(4), normal(2, 3, 2), normal(4, 2)}},
+		{"LinearSum of one input", func(x []*T) *T {
+			return tensor.LinearSum(x[0], x[1], nil, tensor.Linear(x[0], x[2], nil, tensor.Identity), x[3])
+		}, []*T{normal(3, 5), normal(4, 5), normal(2, 5), normal(4, 2)}},
 		{"Linear no bias", func(x []*T) *T { return tensor.Linear(x[0], x[1], nil, tensor.Identity) }, []*T{normal(3, 5), normal(4, 5)}},
 		{"Reshape", func(x []*T) *T { return x[0].Reshape(5, -1).Scale(2) }, []*T{normal(3, 5)}},
 		{"Transpose", func(x []*T) *T { return x[0].Transpose() }, []*T{normal(2, 3, 5)}},

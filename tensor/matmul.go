@@ -19,6 +19,7 @@ type products struct {
 	m, n, k, batch int
 	bStride        int // 0: one right operand serves all
 	transposed     bool
+	add            bool // to what the result holds
 }
 
 func (t *Tensor) product(op string, u *Tensor, transposed bool) *Tensor {
@@ -77,7 +78,7 @@ func (t *Tensor) product(op string, u *Tensor, transposed bool) *Tensor {
 func (p products) forward(at place, out, x, w, bias *Tensor, act Activation, pre *Tensor) {
 	g := backend.MatMul{A: x.buf(), B: w.buf(), C: out.buf(), M: p.m, N: p.n, K: p.k, BT: p.transposed,
 		Batch: p.batch, AStride: p.m * p.k, BStride: p.bStride, CStride: p.m * p.n,
-		Bias: optional(bias), Act: act, Pre: optional(pre),
+		Bias: optional(bias), Act: act, Pre: optional(pre), Accumulate: p.add,
 		Half: w.autocast, Rounded: w.rounds && !recording(x, w, bias)}
 	at.matMul(&g)
 }
@@ -144,12 +145,15 @@ func Linear(x, w, b *Tensor, act Activation) *Tensor {
 		if act != Identity {
 			dy.buf().Device.UnaryGrad(act, dy.buf(), pre.buf(), out.buf(), dy.buf())
 		}
-		if b != nil {
-			b.into(func(db *backend.Buffer) {
-				db.Device.SumTo(db, dy.buf(), []int{p.m, p.n}, []int{0, 1})
-			})
-		}
+		b.sumRows(dy, p.m, p.n)
 		p.backward(dy, x, w)
 	}, []*Tensor{pre}, x, w, b)
 	return out
+}
+
+// sumRows adds the sum of the m rows of dy [m, n] to the gradient of the bias t [n], which may be nil.
+func (t *Tensor) sumRows(dy *gradient, m, n int) {
+	if t != nil {
+		t.into(func(db *backend.Buffer) { db.Device.SumTo(db, dy.buf(), []int{m, n}, []int{0, 1}) })
+	}
 }

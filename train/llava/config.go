@@ -30,12 +30,14 @@ type Config struct {
 	Skip       bool    `yaml:"skip,omitempty" help:"leave faulty samples out and count them; else the first one ends the run"`
 	Features   string  `yaml:"features,omitempty" help:"folder for the frozen tower's outputs, computed once and kept; none: computed in every step"`
 
-	ProjectorType string `yaml:"projector_type,omitempty" help:"linear, mlpNx_gelu, mlpNx_linear or identity [mm_projector_type]"`
-	SelectLayer   int    `yaml:"select_layer,omitempty" help:"layer of the tower that is looked at [mm_vision_select_layer]"`
-	SelectFeature string `yaml:"select_feature,omitempty" help:"patch or cls_patch [mm_vision_select_feature]"`
-	Template      string `yaml:"template,omitempty" help:"of conversations; none: the model's own, or what fits the language model [version]"`
-	Aspect        string `yaml:"aspect,omitempty" help:"square or pad; none, with a model: as it was trained [image_aspect_ratio]"`
-	MaxLength     int    `yaml:"max_length,omitempty" help:"positions of a sample, its pictures' included [model_max_length]"`
+	ProjectorType string  `yaml:"projector_type,omitempty" help:"linear, mlpNx_gelu, mlpNx_linear or identity [mm_projector_type]"`
+	SelectLayer   int     `yaml:"select_layer,omitempty" help:"layer of the tower that is looked at [mm_vision_select_layer]"`
+	SelectFeature string  `yaml:"select_feature,omitempty" help:"patch or cls_patch [mm_vision_select_feature]"`
+	Merge         int     `yaml:"merge,omitempty" help:"the projector takes this many features each way side by side, for fewer tokens; 0 or 1: each feature alone, as LLaVA"`
+	Template      string  `yaml:"template,omitempty" help:"of conversations; none: the model's own, or what fits the language model [version]"`
+	System        *string `yaml:"system,omitempty" help:"the template's system text, without marks; none: the template's own"`
+	Aspect        string  `yaml:"aspect,omitempty" help:"square or pad; none, with a model: as it was trained [image_aspect_ratio]"`
+	MaxLength     int     `yaml:"max_length,omitempty" help:"positions of a sample, its pictures' included [model_max_length]"`
 
 	Batch         int      `yaml:"batch,omitempty" help:"samples of an optimizer step, over all accumulation"`
 	Micro         int      `yaml:"micro,omitempty" help:"samples computed at a time, a divisor of batch [per_device_train_batch_size]"`
@@ -146,6 +148,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("vision and llm are needed, or model, a folder with a whole LLaVA")
 	case c.Model != "" && (c.Vision != "" || c.LLM != ""):
 		return fmt.Errorf("model is given, and vision or llm too: a whole LLaVA holds both")
+	case c.Model != "" && c.Merge > 0:
+		return fmt.Errorf("merge %d: a model is given, and its projector says what it takes; leave the key out", c.Merge)
 	case strings.HasPrefix(c.Stage, "task") && c.Model == "":
 		return fmt.Errorf("stage %s needs model: it goes on from a finished LLaVA", c.Stage)
 	case c.Batch%c.Micro != 0:
@@ -213,7 +217,7 @@ func (c *Config) checkRanges() error {
 		least, most int
 	}{{"batch", c.Batch, 1, most}, {"micro", c.Micro, 1, 1 << 16}, {"steps", c.Steps, 0, 1 << 30}, {"max_length", c.MaxLength, 0, most},
 		{"every", c.Every, 0, 1 << 30}, {"keep", c.Keep, 1, 1 << 20}, {"evaluate", c.Evaluate, 0, 1 << 30}, {"workers", c.Workers, 1, 1 << 10},
-		{"select_layer", c.SelectLayer, -1 << 10, 1 << 10}} {
+		{"select_layer", c.SelectLayer, -1 << 10, 1 << 10}, {"merge", c.Merge, 0, 1 << 10}} {
 		if n.value < n.least || n.value > n.most {
 			return fmt.Errorf("%s %d is not between %d and %d", n.key, n.value, n.least, n.most)
 		}

@@ -188,7 +188,7 @@ func (c Config) yaml() string {
 			key = "  " + inner
 		}
 		text := fmt.Sprint(reflect.Indirect(v))
-		if v.Kind() == reflect.String {
+		if reflect.Indirect(v).Kind() == reflect.String {
 			text = scalar(text)
 		}
 		fmt.Fprintf(&out, "%s: %s\n", key, text)

@@ -61,6 +61,13 @@ func (r *Run) chooseTemplate() (err error) {
 			a.Template.System = *system
 		}
 	}
+	if c.System != nil {
+		t, ok := a.Template.WithSystem(*c.System)
+		if !ok {
+			return fmt.Errorf("system: template %s has no place for a system text; leave the key out", a.Template.Name)
+		}
+		a.Template, system = t, &t.System
+	}
 	c.Template = a.Template.Name
 	llava.Retrain(a.Model, c.Template, system, c.Aspect)
 	r.say("template %s, system text %q, aspect %s, projector %s", c.Template, shorten(a.Template.System, 60), c.Aspect, c.ProjectorType)

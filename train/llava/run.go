@@ -203,7 +203,7 @@ func (r *Run) join(o nn.LoadOptions) error {
 	}
 	m, err := llava.Join(rand.New(rand.NewPCG(c.Seed, 1)), tower, language, llava.Config{
 		Projector: c.ProjectorType, Select: vit.Select{Layers: []int{c.SelectLayer}, Class: c.SelectFeature}, Aspect: c.Aspect,
-		MaxLength: c.MaxLength, PaddingSide: "right", Tower: at, Image: int(chat.ImageIndex), Template: c.Template})
+		Merge: c.Merge, MaxLength: c.MaxLength, PaddingSide: "right", Tower: at, Image: int(chat.ImageIndex), Template: c.Template})
 	if err != nil {
 		return err
 	}

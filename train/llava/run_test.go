@@ -148,3 +148,38 @@ func TestTrainGGUF(t *testing.T) {
 	_, err = a.Reply(t.Context(), []chat.Turn{{From: chat.Human, Value: "what is it?"}}, nil, nil)
 	require.NoError(t, err)
 }
+
+// TestMergeAndSystem: with merge 2 an image of 4×4 patches is 4 tokens, and what was trained says so, and which system
+// text it was trained with.
+func TestMergeAndSystem(t *testing.T) {
+	t.Chdir(t.TempDir())
+	tiny("toy")
+	system := "Look: answer \"briefly\"."
+	c := llava.Config{Stage: "align", Vision: "toy/vision", LLM: "toy/llm", Data: "toy/pretrain/chat.json",
+		Images: "toy/pretrain/images", Out: "toy/align", Steps: 1, Batch: 2, Merge: 2}
+	_, err := llava.Train(t.Context(), c, train.Options{})
+	require.NoError(t, err)
+	c.Stage, c.Projector, c.Data, c.Out = "lora", "toy/align", "toy/instruct/llava_instruct.json", "toy/tune"
+	c.Images, c.System = "toy/instruct/images", &system
+	c.LoRA = llava.LoRA{Rank: 2, Alpha: 4}
+	_, err = llava.Train(t.Context(), c, train.Options{})
+	require.NoError(t, err)
+
+	a, err := layout.Open("toy/tune", layout.LoadOptions{Base: "toy/llm"})
+	require.NoError(t, err)
+	require.Equal(t, system, a.Template.System)
+	require.Equal(t, 4, a.Model.Connector.Layout(imaging.Size{W: 32, H: 32}).Tokens)
+	again, err := llava.ReadConfig("toy/tune/run.yaml")
+	require.NoError(t, err)
+	require.Equal(t, system, *again.System)
+
+	c.Projector, c.Merge, c.Out = "", 3, "toy/three"
+	_, err = llava.Open(t.Context(), c, nil)
+	require.ErrorContains(t, err, "merge 3 needs 4×4 patches in whole blocks")
+	c.Template, c.Merge, c.Out = "plain", 2, "toy/plain"
+	_, err = llava.Open(t.Context(), c, nil)
+	require.ErrorContains(t, err, "system: template plain has no place for a system text")
+	c.Stage, c.Vision, c.LLM, c.Model, c.Template, c.System, c.LoRA = "task", "", "", "toy/tune", "", nil, llava.LoRA{}
+	_, err = c.Resolve()
+	require.ErrorContains(t, err, "merge 2: a model is given")
+}

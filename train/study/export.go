@@ -8,6 +8,7 @@ import (
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
+	"github.com/gollava/gollava/internal/atomicfile"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/vit"
 )
@@ -33,6 +34,10 @@ func (j *Study) export(clip *vit.CLIP, m *connector.VLM) error {
 	}
 	dir = filepath.Join(j.Flags.Out, ClipDir)
 	if err := vit.SaveCLIP(dir, clip, nn.SaveOptions{}); err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "preprocessor_config.json") // without it the tower would be shown other brightnesses
+	if err := atomicfile.WriteJSON(path, processor(j.World.Side())); err != nil {
 		return err
 	}
 	return j.Vocabulary.save(dir)

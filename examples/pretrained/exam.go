@@ -68,17 +68,17 @@ func reword(question string) string {
 	return question
 }
 
-// examBatch is how many questions are answered side by side.
-const examBatch = 20
+// atOnce is how many questions are answered side by side.
+const atOnce = 20
 
 // ask answers a set greedily: about the right images, or each about another one if mistaken.
 func ask(ctx context.Context, a *connector.Assistant, set eval.Set, mistaken bool, words func(string) string) (
 	[]string, error) {
 	order := eval.Shuffle(len(set), 1)
 	var answers []string
-	for from := 0; from < len(set); from += examBatch {
+	for from := 0; from < len(set); from += atOnce {
 		var prompts []connector.Sample
-		for i := from; i < min(len(set), from+examBatch); i++ {
+		for i := from; i < min(len(set), from+atOnce); i++ {
 			scene := set[i].Scene
 			if mistaken {
 				scene = set[order[i]].Scene
@@ -94,7 +94,7 @@ func ask(ctx context.Context, a *connector.Assistant, set eval.Set, mistaken boo
 		if err != nil {
 			return nil, err
 		}
-		g, err := a.Model.Generate(ctx, b, llm.Options{MaxNewTokens: 24})
+		g, err := a.Model.Generate(ctx, b, llm.Options{MaxNewTokens: 40})
 		if err != nil {
 			return nil, err
 		}
@@ -105,11 +105,21 @@ func ask(ctx context.Context, a *connector.Assistant, set eval.Set, mistaken boo
 	return answers, nil
 }
 
-// report prints the scores and writes them to report.md.
+// report prints the scores, the mean of the world's mix among them, and writes them to report.md.
 func report(dir string, out io.Writer, scores []score, before, after knowledge) error {
 	var b strings.Builder
 	b.WriteString("| question | right | other image | prior | in other words |\n|---|---|---|---|---|\n")
-	for _, s := range scores {
+	mix := score{family: "mix", otherwise: -1}
+	for to, of := range map[*float64]func(score) float64{&mix.right: func(s score) float64 { return s.right },
+		&mix.shuffled: func(s score) float64 { return s.shuffled },
+		&mix.prior:    func(s score) float64 { return s.prior }} {
+		shares := map[shapes.Family]float64{}
+		for _, s := range scores {
+			shares[s.family] = of(s)
+		}
+		*to = eval.Mean(eval.Weights(), shares)
+	}
+	for _, s := range append(scores, mix) {
 		otherwise := "–"
 		if s.otherwise >= 0 {
 			otherwise = fmt.Sprintf("%.1f", 100*s.otherwise)

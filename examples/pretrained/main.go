@@ -37,7 +37,7 @@ type preset struct {
 }
 
 var presets = map[string]preset{
-	"default": {images: 4000, conversations: 8000, replayed: 100, align: 200, tune: 400, questions: 100},
+	"default": {images: 4000, conversations: 4000, replayed: 60, align: 60, tune: 300, questions: 40},
 	"smoke":   {images: 200, conversations: 200, replayed: 2, align: 6, tune: 6, questions: 4},
 	"toy":     {images: 8, conversations: 8, replayed: 1, align: 2, tune: 2, questions: 2},
 }
@@ -84,8 +84,10 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(out, "the language model before:", before)
-	d := files{dir: filepath.Join(o.out, "data"), world: w}
-	if err := d.write(ctx, o, untaught); err != nil {
+	p := o.preset
+	d := files{world: w, dir: filepath.Join(o.out, fmt.Sprintf("data-%d-%d-%d-%d", o.seed, p.images, p.conversations,
+		p.replayed))}
+	if err := d.write(ctx, p, untaught); err != nil {
 		return err
 	}
 	align, tune := o.stages(d)
@@ -140,11 +142,13 @@ func worldOf(o options) (*shapes.World, error) {
 func (o options) stages(d files) (align, tune llava.Config) {
 	align = llava.Config{Stage: "align", Vision: o.clip, LLM: o.llm, Data: d.captions(), Images: d.images(),
 		Features:      filepath.Join(o.out, "features"),
-		ProjectorType: "mlp2x_gelu", DType: "float32", Batch: 16, Micro: 8, Steps: o.align, LR: 2e-3,
+		ProjectorType: "mlp2x_gelu", Merge: 2, // a cell of the world is 2×2 patches
+		DType: "float32", Batch: 16, Steps: o.align, LR: 2e-3,
 		Out: filepath.Join(o.out, "align"), Seed: o.seed, MaxLength: 512}
 	tune = align
 	tune.Stage, tune.Out, tune.Projector = "lora", filepath.Join(o.out, "tune"), align.Out
-	tune.Data, tune.Steps, tune.LR, tune.ProjectorLR = d.conversations(), o.tune, 5e-4, 5e-4
-	tune.LoRA = llava.LoRA{Rank: 32, Alpha: 64, Dropout: new(float64)}
+	tune.Data, tune.Batch, tune.Steps, tune.LR, tune.ProjectorLR = d.conversations(), 4, o.tune, 1e-3, 1e-3
+	tune.System, tune.Every = new(string), 20 // no system text: it would cost 20 positions of each sample
+	tune.LoRA = llava.LoRA{Rank: 16, Alpha: 32, Dropout: new(float64)}
 	return align, tune
 }

@@ -65,6 +65,7 @@ func TestRun(t *testing.T) {
 	c, err := llava.ReadConfig(filepath.Join(o.out, "tune"))
 	require.NoError(t, err)
 	require.NotEmpty(t, c.Template)
+	require.Equal(t, []any{2, ""}, []any{c.Merge, *c.System})
 }
 
 func TestRunRefuses(t *testing.T) {
@@ -76,12 +77,6 @@ func TestRunRefuses(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), o, &strings.Builder{}), "-llm and -clip are required")
 	o.clip = toyCLIP(t, 24)
 	require.ErrorContains(t, run(t.Context(), o, &strings.Builder{}), "its images have 24 pixels a side")
-
-	// data of another preset, seed or language model is not taken for this run's
-	o.clip = toyCLIP(t, 32)
-	require.NoError(t, os.MkdirAll(filepath.Join(o.out, "data"), 0o755))
-	require.NoError(t, os.WriteFile(filepath.Join(o.out, "data", "made-for.txt"), []byte("images 9\n"), 0o644))
-	require.ErrorContains(t, run(t.Context(), o, &strings.Builder{}), "made for other options (images 9)")
 }
 
 // Each family of questions that is asked in other words keeps what it asks about.

@@ -126,7 +126,7 @@ func (c *Comm) AllGather(recv *tensor.Tensor, counts []int, send *tensor.Tensor)
 func bytesOf(b []byte, counts []int, unit int) [][]byte {
 	pieces := make([][]byte, len(counts))
 	for i, n := range counts {
-		pieces[i], b = b[:n*unit], b[n*unit:]
+		pieces[i], b = b[:n*unit:n*unit], b[n*unit:]
 	}
 	return pieces
 }
@@ -179,6 +179,10 @@ func (c *Comm) gather(recv []byte, counts []int, send []byte) *transfer {
 	})
 }
 
+// gatherAtMost is how many bytes MPI_Iallgatherv is given: that of Intel MPI 2021.19 never ends if one of three ranks
+// sends nothing and another 60,000 bytes.
+const gatherAtMost = 16 << 10
+
 // Share gathers the messages' lengths, then the messages.
 func (c *Comm) Share(message []byte) ([][]byte, error) {
 	own, all := binary.LittleEndian.AppendUint64(nil, uint64(len(message))), make([]byte, 8*c.size)
@@ -198,12 +202,20 @@ func (c *Comm) Share(message []byte) ([][]byte, error) {
 		return nil, fmt.Errorf("mpi: messages of %d bytes in all: at most 2³¹−1", total)
 	}
 	text := make([]byte, total)
-	if err := c.gather(text, counts, message).Wait(); err != nil {
-		return nil, err
+	out := bytesOf(text, counts, 1)
+	var gathered *transfer
+	if total <= gatherAtMost {
+		gathered = c.gather(text, counts, message)
+	} else {
+		all := make([][]byte, c.size)
+		for q := range all {
+			all[q] = message
+		}
+		copy(out[c.rank], message)
+		gathered = c.pieces("gathering messages", out, all)
 	}
-	out := make([][]byte, c.size)
-	for i, n := range counts {
-		out[i], text = text[:n:n], text[n:]
+	if err := gathered.Wait(); err != nil {
+		return nil, err
 	}
 	return out, nil
 }

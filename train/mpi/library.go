@@ -42,7 +42,7 @@ type library struct {
 // candidates are the names under which libraries are installed, those of the launcher that started this process first.
 func candidates(getenv func(string) string) []string {
 	open := []string{"libmpi.so.40", "libmpi.so.80"}
-	mpich := []string{"libmpich.so.12", "libmpi.so.12", "libmpi_cray.so.12"}
+	mpich := []string{"libmpi.so.12", "libmpich.so.12", "libmpi_cray.so.12"} // the second is Debian's name
 	abi := []string{"libmpi_abi.so.1", "libmpi_abi.so.0", "libmpi_abi.so"}
 	first, second := open, mpich
 	if getenv("OMPI_COMM_WORLD_SIZE") == "" && (getenv("PMI_SIZE") != "" || getenv("PMI_RANK") != "" ||

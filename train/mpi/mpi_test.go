@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -48,14 +49,28 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// launcher is an installed MPI.
-type launcher struct{ name, program string }
+// launcher is an installed MPI. An empty library is found as a program would find it.
+type launcher struct {
+	name, program, library string
+	open                   bool // it takes Open MPI's options
+}
 
-var launchers = []launcher{{"Open MPI", "mpirun.openmpi"}, {"MPICH", "mpirun.mpich"}}
+var launchers = []launcher{{"Open MPI", "mpirun.openmpi", "", true}, {"MPICH", "mpirun.mpich", "", false}}
+
+var (
+	other   = flag.String("launcher", "", "test this mpirun instead of mpirun.openmpi and mpirun.mpich")
+	library = flag.String("library", "", "with -launcher: load this library")
+)
 
 // each runs f with every MPI that is installed.
 func each(t *testing.T, f func(t *testing.T, l launcher)) {
-	for _, l := range launchers {
+	tested := launchers
+	if *other != "" {
+		version, err := exec.Command(*other, "--version").CombinedOutput()
+		require.NoError(t, err, "%s", version)
+		tested = []launcher{{"other", *other, *library, bytes.Contains(version, []byte("Open MPI"))}}
+	}
+	for _, l := range tested {
 		t.Run(strings.ReplaceAll(l.name, " ", ""), func(t *testing.T) {
 			if _, err := exec.LookPath(l.program); err != nil {
 				t.Skipf("%s is not installed (no %s in the path): apt-get install openmpi-bin mpich", l.name, l.program)
@@ -68,13 +83,13 @@ func each(t *testing.T, f func(t *testing.T, l launcher)) {
 // start prepares n ranks of a role.
 func (l launcher) start(ctx context.Context, n int, what string, env ...string) (*exec.Cmd, *bytes.Buffer) {
 	args := []string{"-n", fmt.Sprint(n)}
-	if l.program == "mpirun.openmpi" {
+	if l.open {
 		args = append(args, "--oversubscribe", "--bind-to", "none")
 	}
 	c := exec.CommandContext(ctx, l.program, append(args, os.Args[0])...)
 	c.Env = append(os.Environ(), "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
 		"OMPI_MCA_mpi_yield_when_idle=1",
-		"OMPI_MCA_btl_vader_single_copy_mechanism=none", "GOMAXPROCS=2", role+"="+what)
+		"OMPI_MCA_btl_vader_single_copy_mechanism=none", "GOMAXPROCS=2", role+"="+what, "GOLLAVA_MPI_TEST_LIBRARY="+l.library)
 	c.Env = append(c.Env, env...)
 	out := new(bytes.Buffer)
 	c.Stdout, c.Stderr = out, out

@@ -9,14 +9,14 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/vit"
 )
 
 // LogProbs returns how likely each of answers is as the reply to turns, of which the last is the human's: the
 // log-probability (natural logarithm) of every token that training would learn of it, the end of the answer included.
 // The likeliest answer is that with the greatest sum; divided by the number of tokens, sums of answers of different
-// lengths are compared. images are those of the turns' <image>s, in order, and are encoded once for each answer. The
-// answers pass the model in one batch. An empty answer is an error. It is safe for concurrent use as [Assistant.Reply]
-// is.
+// lengths are compared. images are those of the turns' <image>s, in order; a tower encodes them once. The answers
+// pass the model in one batch. An empty answer is an error. It is safe for concurrent use as [Assistant.Reply] is.
 func (a *Assistant) LogProbs(ctx context.Context, turns []chat.Turn, images []*imaging.RGB,
 	answers []string) ([][]float64, error) {
 	if err := ctx.Err(); err != nil || len(answers) == 0 {
@@ -26,14 +26,25 @@ func (a *Assistant) LogProbs(ctx context.Context, turns []chat.Turn, images []*i
 		return nil, fmt.Errorf("log-probabilities: the last turn must be the human's")
 	}
 	var samples []Sample
+	if a.Leading {
+		return nil, errLeading
+	}
+	seen, err := a.images(images)
+	if err != nil {
+		return nil, err
+	}
+	if seen, err = a.Model.withFeatures(seen); err != nil {
+		return nil, err
+	}
 	for i, answer := range answers {
 		if answer == "" {
 			return nil, fmt.Errorf("log-probabilities: answer %d is empty", i+1)
 		}
-		x, err := a.Sample(append(slices.Clone(turns), chat.Turn{From: chat.GPT, Value: answer}), images)
+		x, err := a.learnt("sample", append(slices.Clone(turns), chat.Turn{From: chat.GPT, Value: answer}), len(seen) > 0)
 		if err != nil {
 			return nil, err
 		}
+		x.Images = seen
 		x.Labels = slices.Clone(x.Labels)
 		last := len(x.Labels) // of the earlier answers nothing counts
 		for last > 0 && x.Labels[last-1] == tensor.IgnoreIndex {
@@ -56,6 +67,35 @@ func (a *Assistant) LogProbs(ctx context.Context, turns []chat.Turn, images []*i
 	}
 	p, err := a.Model.LogProbs(b)
 	return p, a.Model.blame(err)
+}
+
+// withFeatures gives images the tower's features in place of their pixels, so that several samples of the same images encode
+// them once. Those that do not fit the model stay as they are, and Splice says why.
+func (m *VLM) withFeatures(images []Image) ([]Image, error) {
+	if _, ok := m.Connector.(Encoder); ok || m.Vision == nil {
+		return images, nil
+	}
+	out := slices.Clone(images)
+	for i, x := range images {
+		if _, err := m.layout(x); err != nil {
+			return images, nil
+		}
+		if x.Features != nil {
+			continue
+		}
+		p := x.Pixels
+		err := tensor.Catch(func() {
+			tensor.Scope(func(s *tensor.Arena) {
+				pixels := tensor.Wrap(p.Data, p.N, len(p.Data)/(p.N*p.H*p.W), p.H, p.W).In(s).NoGrad()
+				out[i].Features = vit.Features(m.Vision, pixels, m.config.Select).Host().Clone()
+			})
+		})
+		if err != nil {
+			return nil, err
+		}
+		out[i].Pixels = imaging.Pixels{}
+	}
+	return out, nil
 }
 
 // LogProbs returns the log-probabilities of a batch's labels, row by row and without those that are

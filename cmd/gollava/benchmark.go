@@ -111,6 +111,7 @@ func (v evalCommand) suite(ctx context.Context, c console, comm train.Comm) erro
 		v.Suite.Table, v.Suite.Picture = "", ""
 	}
 	var model *asker // opened once
+	taken := map[string]bool{}
 	return v.Suite.run(c, func(b score.Benchmark, f score.Files, e suiteEntry) (*score.Report, error) {
 		session := &asker{evalCommand: v, console: c, comm: comm}
 		session.Questions, session.Images = e.Questions, e.Images
@@ -134,6 +135,11 @@ func (v evalCommand) suite(ctx context.Context, c console, comm train.Comm) erro
 		if err := unread("answers", path, filesOf(f)...); err != nil {
 			return nil, err
 		}
+		if taken[path] {
+			return nil, fmt.Errorf(`answers would go into %s, where those of an earlier entry of the suite are: give each `+
+				`of them "answers" of its own`, path)
+		}
+		taken[path] = true
 		fmt.Fprintf(c.err, "%s: %d questions\n", b.Title, len(questions))
 		if _, err := session.answer(ctx, path, seeing); err != nil {
 			return nil, err

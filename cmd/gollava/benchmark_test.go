@@ -221,7 +221,9 @@ func TestEvalSuite(t *testing.T) {
   "answers": ["mine.jsonl"]}]`,
 		"none.json": `[{"benchmark": "pope", "questions": "pope.jsonl", "images": "."},
  {"benchmark": "gqa", "questions": "gone.json"}]`,
-		"two.json":   `[{"benchmark": "pope", "questions": "pope.jsonl", "answers": ["a.jsonl", "b.jsonl"]}]`,
+		"two.json": `[{"benchmark": "pope", "questions": "pope.jsonl", "answers": ["a.jsonl", "b.jsonl"]}]`,
+		"same.json": `[{"benchmark": "pope", "questions": "pope.jsonl", "images": "."},
+ {"benchmark": "pope", "questions": "pope.jsonl", "images": "."}]`,
 		"wrong.json": `[{"benchmark": "pope", "answers": "a.jsonl"}]`,
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
@@ -253,6 +255,9 @@ func TestEvalSuite(t *testing.T) {
 	code, said = command(t, dir, eval+"DIR/two.json")
 	require.Equal(t, 1, code)
 	require.Contains(t, said, "2 files of answers: eval writes one")
+	code, said = command(t, dir, eval+"DIR/same.json")
+	require.Equal(t, 1, code)
+	require.Contains(t, said, "pope.jsonl, where those of an earlier entry of the suite are")
 	code, said = command(t, dir, eval+"DIR/wrong.json")
 	require.Equal(t, 1, code)
 	require.Contains(t, said, "answers is text, where a list belongs")

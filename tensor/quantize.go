@@ -49,7 +49,7 @@ func WrapBlocks(dt DType, b []byte, shape ...int) *Tensor {
 }
 
 // SetRounding says whether products with the block tensor t that are not recorded may round the rows of their other operand to eight bits, in blocks
-// of 32 with a scale each, as llama.cpp does: faster where few rows are multiplied, at the price of some 0.5 % noise in the products.
+// of 32 with a scale each, as llama.cpp does: faster, at the price of some 0.5 % noise in the products.
 // It is off by default, and without effect where the device is as fast without it.
 func (t *Tensor) SetRounding(on bool) { t.rounds = on && t.dtype.Quantized() }
 

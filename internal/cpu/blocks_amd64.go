@@ -11,24 +11,12 @@ package cpu
 //go:noescape
 func decodeQ8_0AVX2(dst *float32, b *byte, n int)
 
-// dotQ8_0AVX2 computes:
+// packQ8_0AVX2 computes:
 //
-//	out[j] = Σ over the n·1 blocks i of 32 of row j: scale·d[i]·(Σ codes·q) ± minimum·s[i]
-//
-// where the rows of n blocks follow one another at w. The integer sums are exact.
+//	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
 //go:noescape
-func dotQ8_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-
-// dotsQ8_0AVX2 computes:
-//
-//	out[4·j+r] = Σ over the n·1 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
-//
-// to the bit what dot computes of vector r, of the four that lie block by block side by side:
-// q is [n][4][32·1], d and s are [n][4][1].
-//
-//go:noescape
-func dotsQ8_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+func packQ8_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
 
 // decodeQ4_0AVX2 computes:
 //
@@ -37,24 +25,12 @@ func dotsQ8_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out
 //go:noescape
 func decodeQ4_0AVX2(dst *float32, b *byte, n int)
 
-// dotQ4_0AVX2 computes:
+// packQ4_0AVX2 computes:
 //
-//	out[j] = Σ over the n·1 blocks i of 32 of row j: scale·d[i]·(Σ codes·q) ± minimum·s[i]
-//
-// where the rows of n blocks follow one another at w. The integer sums are exact.
+//	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
 //go:noescape
-func dotQ4_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-
-// dotsQ4_0AVX2 computes:
-//
-//	out[4·j+r] = Σ over the n·1 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
-//
-// to the bit what dot computes of vector r, of the four that lie block by block side by side:
-// q is [n][4][32·1], d and s are [n][4][1].
-//
-//go:noescape
-func dotsQ4_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+func packQ4_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
 
 // decodeQ4_1AVX2 computes:
 //
@@ -63,24 +39,12 @@ func dotsQ4_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out
 //go:noescape
 func decodeQ4_1AVX2(dst *float32, b *byte, n int)
 
-// dotQ4_1AVX2 computes:
+// packQ4_1AVX2 computes:
 //
-//	out[j] = Σ over the n·1 blocks i of 32 of row j: scale·d[i]·(Σ codes·q) ± minimum·s[i]
-//
-// where the rows of n blocks follow one another at w. The integer sums are exact.
+//	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
 //go:noescape
-func dotQ4_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-
-// dotsQ4_1AVX2 computes:
-//
-//	out[4·j+r] = Σ over the n·1 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
-//
-// to the bit what dot computes of vector r, of the four that lie block by block side by side:
-// q is [n][4][32·1], d and s are [n][4][1].
-//
-//go:noescape
-func dotsQ4_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+func packQ4_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
 
 // decodeQ5_0AVX2 computes:
 //
@@ -89,24 +53,12 @@ func dotsQ4_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out
 //go:noescape
 func decodeQ5_0AVX2(dst *float32, b *byte, n int)
 
-// dotQ5_0AVX2 computes:
+// packQ5_0AVX2 computes:
 //
-//	out[j] = Σ over the n·1 blocks i of 32 of row j: scale·d[i]·(Σ codes·q) ± minimum·s[i]
-//
-// where the rows of n blocks follow one another at w. The integer sums are exact.
+//	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
 //go:noescape
-func dotQ5_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-
-// dotsQ5_0AVX2 computes:
-//
-//	out[4·j+r] = Σ over the n·1 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
-//
-// to the bit what dot computes of vector r, of the four that lie block by block side by side:
-// q is [n][4][32·1], d and s are [n][4][1].
-//
-//go:noescape
-func dotsQ5_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+func packQ5_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
 
 // decodeQ5_1AVX2 computes:
 //
@@ -115,24 +67,12 @@ func dotsQ5_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out
 //go:noescape
 func decodeQ5_1AVX2(dst *float32, b *byte, n int)
 
-// dotQ5_1AVX2 computes:
+// packQ5_1AVX2 computes:
 //
-//	out[j] = Σ over the n·1 blocks i of 32 of row j: scale·d[i]·(Σ codes·q) ± minimum·s[i]
-//
-// where the rows of n blocks follow one another at w. The integer sums are exact.
+//	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
 //go:noescape
-func dotQ5_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-
-// dotsQ5_1AVX2 computes:
-//
-//	out[4·j+r] = Σ over the n·1 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
-//
-// to the bit what dot computes of vector r, of the four that lie block by block side by side:
-// q is [n][4][32·1], d and s are [n][4][1].
-//
-//go:noescape
-func dotsQ5_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+func packQ5_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
 
 // decodeIQ4_NLAVX2 computes:
 //
@@ -141,24 +81,12 @@ func dotsQ5_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out
 //go:noescape
 func decodeIQ4_NLAVX2(dst *float32, b *byte, n int)
 
-// dotIQ4_NLAVX2 computes:
+// packIQ4_NLAVX2 computes:
 //
-//	out[j] = Σ over the n·1 blocks i of 32 of row j: scale·d[i]·(Σ codes·q) ± minimum·s[i]
-//
-// where the rows of n blocks follow one another at w. The integer sums are exact.
+//	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
 //go:noescape
-func dotIQ4_NLAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-
-// dotsIQ4_NLAVX2 computes:
-//
-//	out[4·j+r] = Σ over the n·1 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
-//
-// to the bit what dot computes of vector r, of the four that lie block by block side by side:
-// q is [n][4][32·1], d and s are [n][4][1].
-//
-//go:noescape
-func dotsIQ4_NLAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+func packIQ4_NLAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
 
 // decodeQ4_KAVX2 computes:
 //
@@ -167,24 +95,12 @@ func dotsIQ4_NLAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, o
 //go:noescape
 func decodeQ4_KAVX2(dst *float32, b *byte, n int)
 
-// dotQ4_KAVX2 computes:
+// packQ4_KAVX2 computes:
 //
-//	out[j] = Σ over the n·8 blocks i of 32 of row j: scale·d[i]·(Σ codes·q) ± minimum·s[i]
-//
-// where the rows of n blocks follow one another at w. The integer sums are exact.
+//	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
 //go:noescape
-func dotQ4_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-
-// dotsQ4_KAVX2 computes:
-//
-//	out[4·j+r] = Σ over the n·8 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
-//
-// to the bit what dot computes of vector r, of the four that lie block by block side by side:
-// q is [n][4][32·8], d and s are [n][4][8].
-//
-//go:noescape
-func dotsQ4_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+func packQ4_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
 
 // decodeQ5_KAVX2 computes:
 //
@@ -193,24 +109,12 @@ func dotsQ4_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out
 //go:noescape
 func decodeQ5_KAVX2(dst *float32, b *byte, n int)
 
-// dotQ5_KAVX2 computes:
+// packQ5_KAVX2 computes:
 //
-//	out[j] = Σ over the n·8 blocks i of 32 of row j: scale·d[i]·(Σ codes·q) ± minimum·s[i]
-//
-// where the rows of n blocks follow one another at w. The integer sums are exact.
+//	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
 //go:noescape
-func dotQ5_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-
-// dotsQ5_KAVX2 computes:
-//
-//	out[4·j+r] = Σ over the n·8 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
-//
-// to the bit what dot computes of vector r, of the four that lie block by block side by side:
-// q is [n][4][32·8], d and s are [n][4][8].
-//
-//go:noescape
-func dotsQ5_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+func packQ5_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
 
 // decodeQ6_KAVX2 computes:
 //
@@ -219,31 +123,138 @@ func dotsQ5_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out
 //go:noescape
 func decodeQ6_KAVX2(dst *float32, b *byte, n int)
 
-// dotQ6_KAVX2 computes:
+// packQ6_KAVX2 computes:
 //
-//	out[j] = Σ over the n·8 blocks i of 32 of row j: scale·d[i]·(Σ codes·q) ± minimum·s[i]
-//
-// where the rows of n blocks follow one another at w. The integer sums are exact.
+//	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
 //go:noescape
-func dotQ6_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+func packQ6_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
 
-// dotsQ6_KAVX2 computes:
+// panel4x1AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
-//	out[4·j+r] = Σ over the n·8 blocks i of 32 of row j: scale·d[i][r]·(Σ codes·q[r]) ± minimum·s[i][r]
+//	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r]) + minimum·s[r][i]
 //
-// to the bit what dot computes of vector r, of the four that lie block by block side by side:
-// q is [n][4][32·8], d and s are [n][4][8].
+// for 1 rows r, of which q has k and d and s have k/32 elements. The integer sums are exact, the others go
+// block by block.
 //
 //go:noescape
-func dotsQ6_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
+func panel4x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
 
-// roundBlocksAVX2 rounds n blocks of 32 of x, block i to q[32·step·i:], d[step·i] and s[step·i], as
-// roundRow does:
+// panel4x2AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
+//
+//	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r]) + minimum·s[r][i]
+//
+// for 2 rows r, of which q has k and d and s have k/32 elements. The integer sums are exact, the others go
+// block by block.
+//
+//go:noescape
+func panel4x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel4x4AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
+//
+//	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r]) + minimum·s[r][i]
+//
+// for 4 rows r, of which q has k and d and s have k/32 elements. The integer sums are exact, the others go
+// block by block.
+//
+//go:noescape
+func panel4x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel5x1AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
+//
+//	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r]) + minimum·s[r][i]
+//
+// for 1 rows r, of which q has k and d and s have k/32 elements. The integer sums are exact, the others go
+// block by block.
+//
+//go:noescape
+func panel5x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel5x2AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
+//
+//	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r]) + minimum·s[r][i]
+//
+// for 2 rows r, of which q has k and d and s have k/32 elements. The integer sums are exact, the others go
+// block by block.
+//
+//go:noescape
+func panel5x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel5x4AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
+//
+//	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r]) + minimum·s[r][i]
+//
+// for 4 rows r, of which q has k and d and s have k/32 elements. The integer sums are exact, the others go
+// block by block.
+//
+//go:noescape
+func panel5x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel6x1AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
+//
+//	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r])
+//
+// for 1 rows r, of which q has k and d and s have k/32 elements. The integer sums are exact, the others go
+// block by block.
+//
+//go:noescape
+func panel6x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel6x2AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
+//
+//	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r])
+//
+// for 2 rows r, of which q has k and d and s have k/32 elements. The integer sums are exact, the others go
+// block by block.
+//
+//go:noescape
+func panel6x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel6x4AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
+//
+//	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r])
+//
+// for 4 rows r, of which q has k and d and s have k/32 elements. The integer sums are exact, the others go
+// block by block.
+//
+//go:noescape
+func panel6x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel8x1AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
+//
+//	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r])
+//
+// for 1 rows r, of which q has k and d and s have k/32 elements. The integer sums are exact, the others go
+// block by block.
+//
+//go:noescape
+func panel8x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel8x2AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
+//
+//	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r])
+//
+// for 2 rows r, of which q has k and d and s have k/32 elements. The integer sums are exact, the others go
+// block by block.
+//
+//go:noescape
+func panel8x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel8x4AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
+//
+//	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r])
+//
+// for 4 rows r, of which q has k and d and s have k/32 elements. The integer sums are exact, the others go
+// block by block.
+//
+//go:noescape
+func panel8x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// roundBlocksAVX2 rounds n blocks of 32 of x as roundRow does:
 //
 //	d = max|x|/127, q = round(x/d), s = d·Σq
 //
 // to the bit for finite x; d is not finite where x is not.
 //
 //go:noescape
-func roundBlocksAVX2(n int, q *int8, d *float32, s *float32, x *float32, step int)
+func roundBlocksAVX2(n int, q *int8, d *float32, s *float32, x *float32)

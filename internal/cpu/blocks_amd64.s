@@ -45,183 +45,83 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotQ8_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotQ8_0AVX2(SB), NOSPLIT, $0-56
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y0
-	TESTQ   AX, AX
-	JZ      done
-
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	TESTQ  R8, R8
-	JZ     sum
+// func packQ8_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·packQ8_0AVX2(SB), NOSPLIT, $0-40
+	MOVQ  codes+24(FP), AX
+	MOVQ  scales+32(FP), CX
+	MOVQ  n+0(FP), DX
+	MOVQ  stride+8(FP), BX
+	MOVQ  w+16(FP), SI
+	LEAQ  (SI)(BX*4), DI
+	LEAQ  (BX)(BX*2), R8
+	TESTQ DX, DX
+	JZ    done
 
 block:
-	VMOVDQU      2(DX), Y3
-	VMOVDQU      (BX), Y4
-	VPSIGNB      Y3, Y4, Y4
-	VPABSB       Y3, Y3
-	VPMADDUBSW   Y4, Y3, Y3
-	VPMADDWD     Y0, Y3, Y3
-	VCVTDQ2PS    Y3, Y3
-	VPBROADCASTW (DX), X4
-	VCVTPH2PS    X4, Y5
-	VBROADCASTSS (SI), Y4
-	VMULPS       Y4, Y5, Y5
-	VFMADD231PS  Y3, Y5, Y1
-	ADDQ         $0x00000022, DX
-	ADDQ         $0x00000020, BX
-	ADDQ         $0x00000004, SI
-	ADDQ         $0x00000004, DI
-	DECQ         R8
-	JNZ          block
-
-sum:
-	VADDPS       Y2, Y1, Y1
-	VEXTRACTF128 $0x01, Y1, X2
-	VADDPS       X2, X1, X1
-	VMOVHLPS     X1, X1, X2
-	VADDPS       X2, X1, X1
-	VMOVSHDUP    X1, X2
-	VADDSS       X2, X1, X1
-	VMOVSS       X1, (CX)
-	ADDQ         $0x04, CX
-	DECQ         AX
-	JNZ          row
-
-done:
-	VZEROUPPER
-	RET
-
-DATA ones<>+0(SB)/1, $0x01
-DATA ones<>+1(SB)/1, $0x00
-DATA ones<>+2(SB)/1, $0x01
-DATA ones<>+3(SB)/1, $0x00
-DATA ones<>+4(SB)/1, $0x01
-DATA ones<>+5(SB)/1, $0x00
-DATA ones<>+6(SB)/1, $0x01
-DATA ones<>+7(SB)/1, $0x00
-DATA ones<>+8(SB)/1, $0x01
-DATA ones<>+9(SB)/1, $0x00
-DATA ones<>+10(SB)/1, $0x01
-DATA ones<>+11(SB)/1, $0x00
-DATA ones<>+12(SB)/1, $0x01
-DATA ones<>+13(SB)/1, $0x00
-DATA ones<>+14(SB)/1, $0x01
-DATA ones<>+15(SB)/1, $0x00
-DATA ones<>+16(SB)/1, $0x01
-DATA ones<>+17(SB)/1, $0x00
-DATA ones<>+18(SB)/1, $0x01
-DATA ones<>+19(SB)/1, $0x00
-DATA ones<>+20(SB)/1, $0x01
-DATA ones<>+21(SB)/1, $0x00
-DATA ones<>+22(SB)/1, $0x01
-DATA ones<>+23(SB)/1, $0x00
-DATA ones<>+24(SB)/1, $0x01
-DATA ones<>+25(SB)/1, $0x00
-DATA ones<>+26(SB)/1, $0x01
-DATA ones<>+27(SB)/1, $0x00
-DATA ones<>+28(SB)/1, $0x01
-DATA ones<>+29(SB)/1, $0x00
-DATA ones<>+30(SB)/1, $0x01
-DATA ones<>+31(SB)/1, $0x00
-GLOBL ones<>(SB), RODATA|NOPTR, $32
-
-// func dotsQ8_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotsQ8_0AVX2(SB), NOSPLIT, $0-56
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y0
-	TESTQ   AX, AX
-	JZ      done
-
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y1, Y1, Y1
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	TESTQ  R8, R8
-	JZ     sum
-
-block:
-	VPBROADCASTW   (DX), X5
-	VCVTPH2PS      X5, Y5
-	VBROADCASTF128 (SI), Y6
-	VMULPS         Y6, Y5, Y5
-	VMOVDQU        2(DX), Y6
-	VPABSB         Y6, Y7
-	VMOVDQU        (BX), Y8
-	VPSIGNB        Y6, Y8, Y8
-	VPMADDUBSW     Y8, Y7, Y8
-	VPMADDWD       Y0, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VPERMILPS      $0x00, Y5, Y9
-	VFMADD231PS    Y8, Y9, Y1
-	VMOVDQU        32(BX), Y8
-	VPSIGNB        Y6, Y8, Y8
-	VPMADDUBSW     Y8, Y7, Y8
-	VPMADDWD       Y0, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VPERMILPS      $0x55, Y5, Y9
-	VFMADD231PS    Y8, Y9, Y2
-	VMOVDQU        64(BX), Y8
-	VPSIGNB        Y6, Y8, Y8
-	VPMADDUBSW     Y8, Y7, Y8
-	VPMADDWD       Y0, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VPERMILPS      $0xaa, Y5, Y9
-	VFMADD231PS    Y8, Y9, Y3
-	VMOVDQU        96(BX), Y8
-	VPSIGNB        Y6, Y8, Y8
-	VPMADDUBSW     Y8, Y7, Y8
-	VPMADDWD       Y0, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VPERMILPS      $0xff, Y5, Y5
-	VFMADD231PS    Y8, Y5, Y4
-	ADDQ           $0x00000022, DX
-	ADDQ           $0x00000080, BX
-	ADDQ           $0x00000010, SI
-	ADDQ           $0x00000010, DI
-	DECQ           R8
+	VBROADCASTI128 (SI), Y0
+	VINSERTI128    $0x01, (DI), Y0, Y0
+	VBROADCASTI128 (SI)(BX*1), Y1
+	VINSERTI128    $0x01, (DI)(BX*1), Y1, Y1
+	VBROADCASTI128 (SI)(BX*2), Y2
+	VINSERTI128    $0x01, (DI)(BX*2), Y2, Y2
+	VBROADCASTI128 (SI)(R8*1), Y3
+	VINSERTI128    $0x01, (DI)(R8*1), Y3, Y3
+	VPUNPCKLDQ     Y1, Y0, Y0
+	VPUNPCKLDQ     Y3, Y2, Y2
+	VPUNPCKLQDQ    Y2, Y0, Y0
+	VPSLLD         $0x10, Y0, Y0
+	VPSRLD         $0x10, Y0, Y0
+	VPACKUSDW      Y0, Y0, Y0
+	VPERMQ         $0x08, Y0, Y0
+	VCVTPH2PS      X0, Y0
+	VMOVUPS        Y0, (CX)
+	VBROADCASTI128 2(SI), Y0
+	VINSERTI128    $0x01, 2(DI), Y0, Y0
+	VBROADCASTI128 2(SI)(BX*1), Y1
+	VINSERTI128    $0x01, 2(DI)(BX*1), Y1, Y1
+	VBROADCASTI128 2(SI)(BX*2), Y2
+	VINSERTI128    $0x01, 2(DI)(BX*2), Y2, Y2
+	VBROADCASTI128 2(SI)(R8*1), Y3
+	VINSERTI128    $0x01, 2(DI)(R8*1), Y3, Y3
+	VPUNPCKLDQ     Y1, Y0, Y4
+	VPUNPCKHDQ     Y1, Y0, Y1
+	VPUNPCKLDQ     Y3, Y2, Y0
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLQDQ    Y0, Y4, Y3
+	VPUNPCKHQDQ    Y0, Y4, Y0
+	VPUNPCKLQDQ    Y2, Y1, Y4
+	VPUNPCKHQDQ    Y2, Y1, Y1
+	VMOVDQU        Y3, (AX)
+	VMOVDQU        Y0, 32(AX)
+	VMOVDQU        Y4, 64(AX)
+	VMOVDQU        Y1, 96(AX)
+	VBROADCASTI128 18(SI), Y0
+	VINSERTI128    $0x01, 18(DI), Y0, Y0
+	VBROADCASTI128 18(SI)(BX*1), Y1
+	VINSERTI128    $0x01, 18(DI)(BX*1), Y1, Y1
+	VBROADCASTI128 18(SI)(BX*2), Y2
+	VINSERTI128    $0x01, 18(DI)(BX*2), Y2, Y2
+	VBROADCASTI128 18(SI)(R8*1), Y3
+	VINSERTI128    $0x01, 18(DI)(R8*1), Y3, Y3
+	VPUNPCKLDQ     Y1, Y0, Y4
+	VPUNPCKHDQ     Y1, Y0, Y1
+	VPUNPCKLDQ     Y3, Y2, Y0
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLQDQ    Y0, Y4, Y3
+	VPUNPCKHQDQ    Y0, Y4, Y0
+	VPUNPCKLQDQ    Y2, Y1, Y4
+	VPUNPCKHQDQ    Y2, Y1, Y1
+	VMOVDQU        Y3, 128(AX)
+	VMOVDQU        Y0, 160(AX)
+	VMOVDQU        Y4, 192(AX)
+	VMOVDQU        Y1, 224(AX)
+	ADDQ           $0x00000022, SI
+	ADDQ           $0x00000022, DI
+	ADDQ           $0x00000100, AX
+	ADDQ           $0x00000020, CX
+	DECQ           DX
 	JNZ            block
-
-sum:
-	VEXTRACTF128 $0x01, Y1, X5
-	VADDPS       X5, X1, X5
-	VEXTRACTF128 $0x01, Y2, X1
-	VADDPS       X1, X2, X1
-	VEXTRACTF128 $0x01, Y3, X2
-	VADDPS       X2, X3, X2
-	VEXTRACTF128 $0x01, Y4, X3
-	VADDPS       X3, X4, X3
-	VUNPCKHPS    X1, X5, X4
-	VUNPCKLPS    X1, X5, X5
-	VADDPS       X4, X5, X5
-	VUNPCKHPS    X3, X2, X1
-	VUNPCKLPS    X3, X2, X2
-	VADDPS       X1, X2, X2
-	VMOVHLPS     X5, X2, X1
-	VMOVLHPS     X2, X5, X5
-	VADDPS       X1, X5, X5
-	VMOVUPS      X5, (CX)
-	ADDQ         $0x00000010, CX
-	DECQ         AX
-	JNZ          row
 
 done:
 	VZEROUPPER
@@ -342,165 +242,121 @@ DATA byte08<>+30(SB)/1, $0x08
 DATA byte08<>+31(SB)/1, $0x08
 GLOBL byte08<>(SB), RODATA|NOPTR, $32
 
-// func dotQ4_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotQ4_0AVX2(SB), NOSPLIT, $0-56
+// func packQ4_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·packQ4_0AVX2(SB), NOSPLIT, $0-40
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU byte08<>+0(SB), Y1
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y2
-	TESTQ   AX, AX
+	MOVQ    codes+24(FP), AX
+	MOVQ    scales+32(FP), CX
+	MOVQ    n+0(FP), DX
+	MOVQ    stride+8(FP), BX
+	MOVQ    w+16(FP), SI
+	LEAQ    (SI)(BX*4), DI
+	LEAQ    (BX)(BX*2), R8
+	TESTQ   DX, DX
 	JZ      done
 
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	TESTQ  R8, R8
-	JZ     sum
-
 block:
-	VBROADCASTI128 2(DX), Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPBLENDD       $0xf0, Y6, Y5, Y5
-	VPAND          Y0, Y5, Y5
-	VPSUBB         Y1, Y5, Y5
-	VMOVDQU        (BX), Y6
-	VPSIGNB        Y5, Y6, Y6
-	VPABSB         Y5, Y5
-	VPMADDUBSW     Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VPBROADCASTW   (DX), X6
-	VCVTPH2PS      X6, Y7
-	VBROADCASTSS   (SI), Y6
-	VMULPS         Y6, Y7, Y7
-	VFMADD231PS    Y5, Y7, Y3
-	ADDQ           $0x00000012, DX
-	ADDQ           $0x00000020, BX
-	ADDQ           $0x00000004, SI
-	ADDQ           $0x00000004, DI
-	DECQ           R8
+	VBROADCASTI128 (SI), Y1
+	VINSERTI128    $0x01, (DI), Y1, Y1
+	VBROADCASTI128 (SI)(BX*1), Y2
+	VINSERTI128    $0x01, (DI)(BX*1), Y2, Y2
+	VBROADCASTI128 (SI)(BX*2), Y3
+	VINSERTI128    $0x01, (DI)(BX*2), Y3, Y3
+	VBROADCASTI128 (SI)(R8*1), Y4
+	VINSERTI128    $0x01, (DI)(R8*1), Y4, Y4
+	VPUNPCKLDQ     Y2, Y1, Y1
+	VPUNPCKLDQ     Y4, Y3, Y3
+	VPUNPCKLQDQ    Y3, Y1, Y1
+	VPSLLD         $0x10, Y1, Y1
+	VPSRLD         $0x10, Y1, Y1
+	VPACKUSDW      Y1, Y1, Y1
+	VPERMQ         $0x08, Y1, Y1
+	VCVTPH2PS      X1, Y1
+	VMOVUPS        Y1, (CX)
+	VMULPS         minus8<>+0(SB), Y1, Y1
+	VMOVUPS        Y1, 32(CX)
+	VBROADCASTI128 2(SI), Y1
+	VINSERTI128    $0x01, 2(DI), Y1, Y1
+	VBROADCASTI128 2(SI)(BX*1), Y2
+	VINSERTI128    $0x01, 2(DI)(BX*1), Y2, Y2
+	VBROADCASTI128 2(SI)(BX*2), Y3
+	VINSERTI128    $0x01, 2(DI)(BX*2), Y3, Y3
+	VBROADCASTI128 2(SI)(R8*1), Y4
+	VINSERTI128    $0x01, 2(DI)(R8*1), Y4, Y4
+	VPUNPCKLDQ     Y2, Y1, Y5
+	VPUNPCKHDQ     Y2, Y1, Y2
+	VPUNPCKLDQ     Y4, Y3, Y1
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLQDQ    Y1, Y5, Y4
+	VPUNPCKHQDQ    Y1, Y5, Y1
+	VPUNPCKLQDQ    Y3, Y2, Y5
+	VPUNPCKHQDQ    Y3, Y2, Y2
+	VPAND          Y0, Y4, Y3
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VMOVDQU        Y3, (AX)
+	VMOVDQU        Y4, 128(AX)
+	VPAND          Y0, Y1, Y3
+	VPSRLW         $0x04, Y1, Y1
+	VPAND          Y0, Y1, Y1
+	VMOVDQU        Y3, 32(AX)
+	VMOVDQU        Y1, 160(AX)
+	VPAND          Y0, Y5, Y1
+	VPSRLW         $0x04, Y5, Y3
+	VPAND          Y0, Y3, Y3
+	VMOVDQU        Y1, 64(AX)
+	VMOVDQU        Y3, 192(AX)
+	VPAND          Y0, Y2, Y1
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VMOVDQU        Y1, 96(AX)
+	VMOVDQU        Y2, 224(AX)
+	ADDQ           $0x00000012, SI
+	ADDQ           $0x00000012, DI
+	ADDQ           $0x00000100, AX
+	ADDQ           $0x00000040, CX
+	DECQ           DX
 	JNZ            block
-
-sum:
-	VADDPS       Y4, Y3, Y3
-	VEXTRACTF128 $0x01, Y3, X4
-	VADDPS       X4, X3, X3
-	VMOVHLPS     X3, X3, X4
-	VADDPS       X4, X3, X3
-	VMOVSHDUP    X3, X4
-	VADDSS       X4, X3, X3
-	VMOVSS       X3, (CX)
-	ADDQ         $0x04, CX
-	DECQ         AX
-	JNZ          row
 
 done:
 	VZEROUPPER
 	RET
 
-// func dotsQ4_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotsQ4_0AVX2(SB), NOSPLIT, $0-56
-	VMOVDQU byte0f<>+0(SB), Y0
-	VMOVDQU byte08<>+0(SB), Y1
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y2
-	TESTQ   AX, AX
-	JZ      done
-
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	TESTQ  R8, R8
-	JZ     sum
-
-block:
-	VPBROADCASTW   (DX), X7
-	VCVTPH2PS      X7, Y7
-	VBROADCASTF128 (SI), Y8
-	VMULPS         Y8, Y7, Y7
-	VBROADCASTI128 2(DX), Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPBLENDD       $0xf0, Y9, Y8, Y8
-	VPAND          Y0, Y8, Y8
-	VPSUBB         Y1, Y8, Y8
-	VPABSB         Y8, Y9
-	VMOVDQU        (BX), Y10
-	VPSIGNB        Y8, Y10, Y10
-	VPMADDUBSW     Y10, Y9, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPERMILPS      $0x00, Y7, Y11
-	VFMADD231PS    Y10, Y11, Y3
-	VMOVDQU        32(BX), Y10
-	VPSIGNB        Y8, Y10, Y10
-	VPMADDUBSW     Y10, Y9, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPERMILPS      $0x55, Y7, Y11
-	VFMADD231PS    Y10, Y11, Y4
-	VMOVDQU        64(BX), Y10
-	VPSIGNB        Y8, Y10, Y10
-	VPMADDUBSW     Y10, Y9, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPERMILPS      $0xaa, Y7, Y11
-	VFMADD231PS    Y10, Y11, Y5
-	VMOVDQU        96(BX), Y10
-	VPSIGNB        Y8, Y10, Y10
-	VPMADDUBSW     Y10, Y9, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPERMILPS      $0xff, Y7, Y7
-	VFMADD231PS    Y10, Y7, Y6
-	ADDQ           $0x00000012, DX
-	ADDQ           $0x00000080, BX
-	ADDQ           $0x00000010, SI
-	ADDQ           $0x00000010, DI
-	DECQ           R8
-	JNZ            block
-
-sum:
-	VEXTRACTF128 $0x01, Y3, X7
-	VADDPS       X7, X3, X7
-	VEXTRACTF128 $0x01, Y4, X3
-	VADDPS       X3, X4, X3
-	VEXTRACTF128 $0x01, Y5, X4
-	VADDPS       X4, X5, X4
-	VEXTRACTF128 $0x01, Y6, X5
-	VADDPS       X5, X6, X5
-	VUNPCKHPS    X3, X7, X6
-	VUNPCKLPS    X3, X7, X7
-	VADDPS       X6, X7, X7
-	VUNPCKHPS    X5, X4, X3
-	VUNPCKLPS    X5, X4, X4
-	VADDPS       X3, X4, X4
-	VMOVHLPS     X7, X4, X3
-	VMOVLHPS     X4, X7, X7
-	VADDPS       X3, X7, X7
-	VMOVUPS      X7, (CX)
-	ADDQ         $0x00000010, CX
-	DECQ         AX
-	JNZ          row
-
-done:
-	VZEROUPPER
-	RET
+DATA minus8<>+0(SB)/1, $0x00
+DATA minus8<>+1(SB)/1, $0x00
+DATA minus8<>+2(SB)/1, $0x00
+DATA minus8<>+3(SB)/1, $0xc1
+DATA minus8<>+4(SB)/1, $0x00
+DATA minus8<>+5(SB)/1, $0x00
+DATA minus8<>+6(SB)/1, $0x00
+DATA minus8<>+7(SB)/1, $0xc1
+DATA minus8<>+8(SB)/1, $0x00
+DATA minus8<>+9(SB)/1, $0x00
+DATA minus8<>+10(SB)/1, $0x00
+DATA minus8<>+11(SB)/1, $0xc1
+DATA minus8<>+12(SB)/1, $0x00
+DATA minus8<>+13(SB)/1, $0x00
+DATA minus8<>+14(SB)/1, $0x00
+DATA minus8<>+15(SB)/1, $0xc1
+DATA minus8<>+16(SB)/1, $0x00
+DATA minus8<>+17(SB)/1, $0x00
+DATA minus8<>+18(SB)/1, $0x00
+DATA minus8<>+19(SB)/1, $0xc1
+DATA minus8<>+20(SB)/1, $0x00
+DATA minus8<>+21(SB)/1, $0x00
+DATA minus8<>+22(SB)/1, $0x00
+DATA minus8<>+23(SB)/1, $0xc1
+DATA minus8<>+24(SB)/1, $0x00
+DATA minus8<>+25(SB)/1, $0x00
+DATA minus8<>+26(SB)/1, $0x00
+DATA minus8<>+27(SB)/1, $0xc1
+DATA minus8<>+28(SB)/1, $0x00
+DATA minus8<>+29(SB)/1, $0x00
+DATA minus8<>+30(SB)/1, $0x00
+DATA minus8<>+31(SB)/1, $0xc1
+GLOBL minus8<>(SB), RODATA|NOPTR, $32
 
 // func decodeQ4_1AVX2(dst *float32, b *byte, n int)
 // Requires: AVX, AVX2, F16C
@@ -553,161 +409,85 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotQ4_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotQ4_1AVX2(SB), NOSPLIT, $0-56
+// func packQ4_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·packQ4_1AVX2(SB), NOSPLIT, $0-40
 	VMOVDQU byte0f<>+0(SB), Y0
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y1
-	TESTQ   AX, AX
+	MOVQ    codes+24(FP), AX
+	MOVQ    scales+32(FP), CX
+	MOVQ    n+0(FP), DX
+	MOVQ    stride+8(FP), BX
+	MOVQ    w+16(FP), SI
+	LEAQ    (SI)(BX*4), DI
+	LEAQ    (BX)(BX*2), R8
+	TESTQ   DX, DX
 	JZ      done
 
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	TESTQ  R8, R8
-	JZ     sum
-
 block:
-	VBROADCASTI128 4(DX), Y4
-	VPSRLW         $0x04, Y4, Y5
-	VPBLENDD       $0xf0, Y5, Y4, Y4
+	VBROADCASTI128 (SI), Y1
+	VINSERTI128    $0x01, (DI), Y1, Y1
+	VBROADCASTI128 (SI)(BX*1), Y2
+	VINSERTI128    $0x01, (DI)(BX*1), Y2, Y2
+	VBROADCASTI128 (SI)(BX*2), Y3
+	VINSERTI128    $0x01, (DI)(BX*2), Y3, Y3
+	VBROADCASTI128 (SI)(R8*1), Y4
+	VINSERTI128    $0x01, (DI)(R8*1), Y4, Y4
+	VPUNPCKLDQ     Y2, Y1, Y1
+	VPUNPCKLDQ     Y4, Y3, Y3
+	VPUNPCKLQDQ    Y3, Y1, Y1
+	VPSLLD         $0x10, Y1, Y2
+	VPSRLD         $0x10, Y2, Y2
+	VPACKUSDW      Y2, Y2, Y2
+	VPERMQ         $0x08, Y2, Y2
+	VCVTPH2PS      X2, Y2
+	VMOVUPS        Y2, (CX)
+	VPSRLD         $0x10, Y1, Y1
+	VPACKUSDW      Y1, Y1, Y1
+	VPERMQ         $0x08, Y1, Y1
+	VCVTPH2PS      X1, Y1
+	VMOVUPS        Y1, 32(CX)
+	VBROADCASTI128 4(SI), Y1
+	VINSERTI128    $0x01, 4(DI), Y1, Y1
+	VBROADCASTI128 4(SI)(BX*1), Y2
+	VINSERTI128    $0x01, 4(DI)(BX*1), Y2, Y2
+	VBROADCASTI128 4(SI)(BX*2), Y3
+	VINSERTI128    $0x01, 4(DI)(BX*2), Y3, Y3
+	VBROADCASTI128 4(SI)(R8*1), Y4
+	VINSERTI128    $0x01, 4(DI)(R8*1), Y4, Y4
+	VPUNPCKLDQ     Y2, Y1, Y5
+	VPUNPCKHDQ     Y2, Y1, Y2
+	VPUNPCKLDQ     Y4, Y3, Y1
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLQDQ    Y1, Y5, Y4
+	VPUNPCKHQDQ    Y1, Y5, Y1
+	VPUNPCKLQDQ    Y3, Y2, Y5
+	VPUNPCKHQDQ    Y3, Y2, Y2
+	VPAND          Y0, Y4, Y3
+	VPSRLW         $0x04, Y4, Y4
 	VPAND          Y0, Y4, Y4
-	VMOVDQU        (BX), Y5
-	VPMADDUBSW     Y5, Y4, Y4
-	VPMADDWD       Y1, Y4, Y4
-	VCVTDQ2PS      Y4, Y4
-	VPBROADCASTW   (DX), X5
-	VCVTPH2PS      X5, Y6
-	VBROADCASTSS   (SI), Y5
-	VMULPS         Y5, Y6, Y6
-	VFMADD231PS    Y4, Y6, Y2
-	VPBROADCASTW   2(DX), X4
-	VCVTPH2PS      X4, Y4
-	VFMADD231SS    (DI), X4, X3
-	ADDQ           $0x00000014, DX
-	ADDQ           $0x00000020, BX
-	ADDQ           $0x00000004, SI
-	ADDQ           $0x00000004, DI
-	DECQ           R8
+	VMOVDQU        Y3, (AX)
+	VMOVDQU        Y4, 128(AX)
+	VPAND          Y0, Y1, Y3
+	VPSRLW         $0x04, Y1, Y1
+	VPAND          Y0, Y1, Y1
+	VMOVDQU        Y3, 32(AX)
+	VMOVDQU        Y1, 160(AX)
+	VPAND          Y0, Y5, Y1
+	VPSRLW         $0x04, Y5, Y3
+	VPAND          Y0, Y3, Y3
+	VMOVDQU        Y1, 64(AX)
+	VMOVDQU        Y3, 192(AX)
+	VPAND          Y0, Y2, Y1
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VMOVDQU        Y1, 96(AX)
+	VMOVDQU        Y2, 224(AX)
+	ADDQ           $0x00000014, SI
+	ADDQ           $0x00000014, DI
+	ADDQ           $0x00000100, AX
+	ADDQ           $0x00000040, CX
+	DECQ           DX
 	JNZ            block
-
-sum:
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VMOVHLPS     X2, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDSS       X3, X2, X2
-	VMOVSS       X2, (CX)
-	ADDQ         $0x04, CX
-	DECQ         AX
-	JNZ          row
-
-done:
-	VZEROUPPER
-	RET
-
-// func dotsQ4_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotsQ4_1AVX2(SB), NOSPLIT, $0-56
-	VMOVDQU byte0f<>+0(SB), Y0
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y1
-	TESTQ   AX, AX
-	JZ      done
-
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	TESTQ  R8, R8
-	JZ     sum
-
-block:
-	VPBROADCASTW   (DX), X7
-	VCVTPH2PS      X7, Y7
-	VBROADCASTF128 (SI), Y8
-	VMULPS         Y8, Y7, Y7
-	VPBROADCASTW   2(DX), X8
-	VCVTPH2PS      X8, Y8
-	VFMADD231PS    (DI), X8, X3
-	VBROADCASTI128 4(DX), Y8
-	VPSRLW         $0x04, Y8, Y10
-	VPBLENDD       $0xf0, Y10, Y8, Y8
-	VPAND          Y0, Y8, Y8
-	VPMADDUBSW     (BX), Y8, Y10
-	VPMADDWD       Y1, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPERMILPS      $0x00, Y7, Y11
-	VFMADD231PS    Y10, Y11, Y2
-	VPMADDUBSW     32(BX), Y8, Y10
-	VPMADDWD       Y1, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPERMILPS      $0x55, Y7, Y11
-	VFMADD231PS    Y10, Y11, Y4
-	VPMADDUBSW     64(BX), Y8, Y10
-	VPMADDWD       Y1, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPERMILPS      $0xaa, Y7, Y11
-	VFMADD231PS    Y10, Y11, Y5
-	VPMADDUBSW     96(BX), Y8, Y8
-	VPMADDWD       Y1, Y8, Y8
-	VCVTDQ2PS      Y8, Y8
-	VPERMILPS      $0xff, Y7, Y7
-	VFMADD231PS    Y8, Y7, Y6
-	ADDQ           $0x00000014, DX
-	ADDQ           $0x00000080, BX
-	ADDQ           $0x00000010, SI
-	ADDQ           $0x00000010, DI
-	DECQ           R8
-	JNZ            block
-
-sum:
-	VINSERTPS    $0x0e, X3, X3, X9
-	VADDPS       Y9, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X7
-	VADDPS       X7, X2, X7
-	VINSERTPS    $0x4e, X3, X3, X9
-	VADDPS       Y9, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X2
-	VADDPS       X2, X4, X2
-	VINSERTPS    $0x8e, X3, X3, X9
-	VADDPS       Y9, Y5, Y5
-	VEXTRACTF128 $0x01, Y5, X4
-	VADDPS       X4, X5, X4
-	VINSERTPS    $0xce, X3, X3, X9
-	VADDPS       Y9, Y6, Y6
-	VEXTRACTF128 $0x01, Y6, X3
-	VADDPS       X3, X6, X3
-	VUNPCKHPS    X2, X7, X5
-	VUNPCKLPS    X2, X7, X7
-	VADDPS       X5, X7, X7
-	VUNPCKHPS    X3, X4, X2
-	VUNPCKLPS    X3, X4, X4
-	VADDPS       X2, X4, X4
-	VMOVHLPS     X7, X4, X2
-	VMOVLHPS     X4, X7, X7
-	VADDPS       X2, X7, X7
-	VMOVUPS      X7, (CX)
-	ADDQ         $0x00000010, CX
-	DECQ         AX
-	JNZ          row
 
 done:
 	VZEROUPPER
@@ -870,181 +650,249 @@ DATA fifthBit<>+30(SB)/1, $0x40
 DATA fifthBit<>+31(SB)/1, $0x80
 GLOBL fifthBit<>(SB), RODATA|NOPTR, $32
 
-// func dotQ5_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotQ5_0AVX2(SB), NOSPLIT, $0-56
+// func packQ5_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·packQ5_0AVX2(SB), NOSPLIT, $0-40
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU byte10<>+0(SB), Y1
-	VMOVDQU fifthByte<>+0(SB), Y2
-	VMOVDQU fifthBit<>+0(SB), Y3
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y4
-	TESTQ   AX, AX
+	MOVQ    codes+24(FP), AX
+	MOVQ    scales+32(FP), CX
+	VMOVDQU groupByte<>+0(SB), Y2
+	VMOVDQU groupBit<>+0(SB), Y3
+	MOVQ    n+0(FP), DX
+	MOVQ    stride+8(FP), BX
+	MOVQ    w+16(FP), SI
+	LEAQ    (SI)(BX*4), DI
+	LEAQ    (BX)(BX*2), R8
+	TESTQ   DX, DX
 	JZ      done
 
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	TESTQ  R8, R8
-	JZ     sum
-
 block:
-	VBROADCASTI128 6(DX), Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPBLENDD       $0xf0, Y8, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPBROADCASTD   2(DX), Y8
+	VBROADCASTI128 (SI), Y4
+	VINSERTI128    $0x01, (DI), Y4, Y4
+	VBROADCASTI128 (SI)(BX*1), Y5
+	VINSERTI128    $0x01, (DI)(BX*1), Y5, Y5
+	VBROADCASTI128 (SI)(BX*2), Y6
+	VINSERTI128    $0x01, (DI)(BX*2), Y6, Y6
+	VBROADCASTI128 (SI)(R8*1), Y7
+	VINSERTI128    $0x01, (DI)(R8*1), Y7, Y7
+	VPUNPCKLDQ     Y5, Y4, Y4
+	VPUNPCKLDQ     Y7, Y6, Y6
+	VPUNPCKLQDQ    Y6, Y4, Y4
+	VPSLLD         $0x10, Y4, Y4
+	VPSRLD         $0x10, Y4, Y4
+	VPACKUSDW      Y4, Y4, Y4
+	VPERMQ         $0x08, Y4, Y4
+	VCVTPH2PS      X4, Y4
+	VMOVUPS        Y4, (CX)
+	VMULPS         minus16<>+0(SB), Y4, Y4
+	VMOVUPS        Y4, 32(CX)
+	VBROADCASTI128 2(SI), Y4
+	VINSERTI128    $0x01, 2(DI), Y4, Y4
+	VBROADCASTI128 2(SI)(BX*1), Y5
+	VINSERTI128    $0x01, 2(DI)(BX*1), Y5, Y5
+	VBROADCASTI128 2(SI)(BX*2), Y6
+	VINSERTI128    $0x01, 2(DI)(BX*2), Y6, Y6
+	VBROADCASTI128 2(SI)(R8*1), Y7
+	VINSERTI128    $0x01, 2(DI)(R8*1), Y7, Y7
+	VPUNPCKLDQ     Y5, Y4, Y4
+	VPUNPCKLDQ     Y7, Y6, Y6
+	VPUNPCKLQDQ    Y6, Y4, Y4
+	VBROADCASTI128 6(SI), Y5
+	VINSERTI128    $0x01, 6(DI), Y5, Y5
+	VBROADCASTI128 6(SI)(BX*1), Y6
+	VINSERTI128    $0x01, 6(DI)(BX*1), Y6, Y6
+	VBROADCASTI128 6(SI)(BX*2), Y7
+	VINSERTI128    $0x01, 6(DI)(BX*2), Y7, Y7
+	VBROADCASTI128 6(SI)(R8*1), Y8
+	VINSERTI128    $0x01, 6(DI)(R8*1), Y8, Y8
+	VPUNPCKLDQ     Y6, Y5, Y9
+	VPUNPCKHDQ     Y6, Y5, Y6
+	VPUNPCKLDQ     Y8, Y7, Y5
+	VPUNPCKHDQ     Y8, Y7, Y7
+	VPUNPCKLQDQ    Y5, Y9, Y8
+	VPUNPCKHQDQ    Y5, Y9, Y5
+	VPUNPCKLQDQ    Y7, Y6, Y9
+	VPUNPCKHQDQ    Y7, Y6, Y6
+	VPAND          Y0, Y8, Y7
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y2, Y4, Y10
+	VPAND          Y3, Y10, Y10
+	VPCMPEQB       Y3, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VMOVDQU        Y7, (AX)
+	VPSRLD         $0x10, Y4, Y7
+	VPSHUFB        Y2, Y7, Y7
+	VPAND          Y3, Y7, Y7
+	VPCMPEQB       Y3, Y7, Y7
+	VPAND          Y1, Y7, Y7
+	VPOR           Y7, Y8, Y8
+	VMOVDQU        Y8, 128(AX)
+	VPAND          Y0, Y5, Y7
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSRLD         $0x04, Y4, Y8
 	VPSHUFB        Y2, Y8, Y8
 	VPAND          Y3, Y8, Y8
 	VPCMPEQB       Y3, Y8, Y8
 	VPAND          Y1, Y8, Y8
 	VPOR           Y8, Y7, Y7
-	VPSUBB         Y1, Y7, Y7
-	VMOVDQU        (BX), Y8
-	VPSIGNB        Y7, Y8, Y8
-	VPABSB         Y7, Y7
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y4, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VPBROADCASTW   (DX), X8
-	VCVTPH2PS      X8, Y9
-	VBROADCASTSS   (SI), Y8
-	VMULPS         Y8, Y9, Y9
-	VFMADD231PS    Y7, Y9, Y5
-	ADDQ           $0x00000016, DX
-	ADDQ           $0x00000020, BX
-	ADDQ           $0x00000004, SI
-	ADDQ           $0x00000004, DI
-	DECQ           R8
+	VMOVDQU        Y7, 32(AX)
+	VPSRLD         $0x14, Y4, Y7
+	VPSHUFB        Y2, Y7, Y7
+	VPAND          Y3, Y7, Y7
+	VPCMPEQB       Y3, Y7, Y7
+	VPAND          Y1, Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VMOVDQU        Y5, 160(AX)
+	VPAND          Y0, Y9, Y5
+	VPSRLW         $0x04, Y9, Y7
+	VPAND          Y0, Y7, Y7
+	VPSRLD         $0x08, Y4, Y8
+	VPSHUFB        Y2, Y8, Y8
+	VPAND          Y3, Y8, Y8
+	VPCMPEQB       Y3, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y5, Y5
+	VMOVDQU        Y5, 64(AX)
+	VPSRLD         $0x18, Y4, Y5
+	VPSHUFB        Y2, Y5, Y5
+	VPAND          Y3, Y5, Y5
+	VPCMPEQB       Y3, Y5, Y5
+	VPAND          Y1, Y5, Y5
+	VPOR           Y5, Y7, Y7
+	VMOVDQU        Y7, 192(AX)
+	VPAND          Y0, Y6, Y5
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPSRLD         $0x0c, Y4, Y7
+	VPSHUFB        Y2, Y7, Y7
+	VPAND          Y3, Y7, Y7
+	VPCMPEQB       Y3, Y7, Y7
+	VPAND          Y1, Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VMOVDQU        Y5, 96(AX)
+	VPSRLD         $0x1c, Y4, Y4
+	VPSHUFB        Y2, Y4, Y4
+	VPAND          Y3, Y4, Y4
+	VPCMPEQB       Y3, Y4, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y6, Y6
+	VMOVDQU        Y6, 224(AX)
+	ADDQ           $0x00000016, SI
+	ADDQ           $0x00000016, DI
+	ADDQ           $0x00000100, AX
+	ADDQ           $0x00000040, CX
+	DECQ           DX
 	JNZ            block
-
-sum:
-	VADDPS       Y6, Y5, Y5
-	VEXTRACTF128 $0x01, Y5, X6
-	VADDPS       X6, X5, X5
-	VMOVHLPS     X5, X5, X6
-	VADDPS       X6, X5, X5
-	VMOVSHDUP    X5, X6
-	VADDSS       X6, X5, X5
-	VMOVSS       X5, (CX)
-	ADDQ         $0x04, CX
-	DECQ         AX
-	JNZ          row
 
 done:
 	VZEROUPPER
 	RET
 
-// func dotsQ5_0AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotsQ5_0AVX2(SB), NOSPLIT, $0-56
-	VMOVDQU byte0f<>+0(SB), Y0
-	VMOVDQU byte10<>+0(SB), Y1
-	VMOVDQU fifthByte<>+0(SB), Y2
-	VMOVDQU fifthBit<>+0(SB), Y3
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y4
-	TESTQ   AX, AX
-	JZ      done
+DATA groupByte<>+0(SB)/1, $0x00
+DATA groupByte<>+1(SB)/1, $0x00
+DATA groupByte<>+2(SB)/1, $0x00
+DATA groupByte<>+3(SB)/1, $0x00
+DATA groupByte<>+4(SB)/1, $0x04
+DATA groupByte<>+5(SB)/1, $0x04
+DATA groupByte<>+6(SB)/1, $0x04
+DATA groupByte<>+7(SB)/1, $0x04
+DATA groupByte<>+8(SB)/1, $0x08
+DATA groupByte<>+9(SB)/1, $0x08
+DATA groupByte<>+10(SB)/1, $0x08
+DATA groupByte<>+11(SB)/1, $0x08
+DATA groupByte<>+12(SB)/1, $0x0c
+DATA groupByte<>+13(SB)/1, $0x0c
+DATA groupByte<>+14(SB)/1, $0x0c
+DATA groupByte<>+15(SB)/1, $0x0c
+DATA groupByte<>+16(SB)/1, $0x00
+DATA groupByte<>+17(SB)/1, $0x00
+DATA groupByte<>+18(SB)/1, $0x00
+DATA groupByte<>+19(SB)/1, $0x00
+DATA groupByte<>+20(SB)/1, $0x04
+DATA groupByte<>+21(SB)/1, $0x04
+DATA groupByte<>+22(SB)/1, $0x04
+DATA groupByte<>+23(SB)/1, $0x04
+DATA groupByte<>+24(SB)/1, $0x08
+DATA groupByte<>+25(SB)/1, $0x08
+DATA groupByte<>+26(SB)/1, $0x08
+DATA groupByte<>+27(SB)/1, $0x08
+DATA groupByte<>+28(SB)/1, $0x0c
+DATA groupByte<>+29(SB)/1, $0x0c
+DATA groupByte<>+30(SB)/1, $0x0c
+DATA groupByte<>+31(SB)/1, $0x0c
+GLOBL groupByte<>(SB), RODATA|NOPTR, $32
 
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	TESTQ  R8, R8
-	JZ     sum
+DATA groupBit<>+0(SB)/1, $0x01
+DATA groupBit<>+1(SB)/1, $0x02
+DATA groupBit<>+2(SB)/1, $0x04
+DATA groupBit<>+3(SB)/1, $0x08
+DATA groupBit<>+4(SB)/1, $0x01
+DATA groupBit<>+5(SB)/1, $0x02
+DATA groupBit<>+6(SB)/1, $0x04
+DATA groupBit<>+7(SB)/1, $0x08
+DATA groupBit<>+8(SB)/1, $0x01
+DATA groupBit<>+9(SB)/1, $0x02
+DATA groupBit<>+10(SB)/1, $0x04
+DATA groupBit<>+11(SB)/1, $0x08
+DATA groupBit<>+12(SB)/1, $0x01
+DATA groupBit<>+13(SB)/1, $0x02
+DATA groupBit<>+14(SB)/1, $0x04
+DATA groupBit<>+15(SB)/1, $0x08
+DATA groupBit<>+16(SB)/1, $0x01
+DATA groupBit<>+17(SB)/1, $0x02
+DATA groupBit<>+18(SB)/1, $0x04
+DATA groupBit<>+19(SB)/1, $0x08
+DATA groupBit<>+20(SB)/1, $0x01
+DATA groupBit<>+21(SB)/1, $0x02
+DATA groupBit<>+22(SB)/1, $0x04
+DATA groupBit<>+23(SB)/1, $0x08
+DATA groupBit<>+24(SB)/1, $0x01
+DATA groupBit<>+25(SB)/1, $0x02
+DATA groupBit<>+26(SB)/1, $0x04
+DATA groupBit<>+27(SB)/1, $0x08
+DATA groupBit<>+28(SB)/1, $0x01
+DATA groupBit<>+29(SB)/1, $0x02
+DATA groupBit<>+30(SB)/1, $0x04
+DATA groupBit<>+31(SB)/1, $0x08
+GLOBL groupBit<>(SB), RODATA|NOPTR, $32
 
-block:
-	VPBROADCASTW   (DX), X9
-	VCVTPH2PS      X9, Y9
-	VBROADCASTF128 (SI), Y10
-	VMULPS         Y10, Y9, Y9
-	VBROADCASTI128 6(DX), Y10
-	VPSRLW         $0x04, Y10, Y11
-	VPBLENDD       $0xf0, Y11, Y10, Y10
-	VPAND          Y0, Y10, Y10
-	VPBROADCASTD   2(DX), Y11
-	VPSHUFB        Y2, Y11, Y11
-	VPAND          Y3, Y11, Y11
-	VPCMPEQB       Y3, Y11, Y11
-	VPAND          Y1, Y11, Y11
-	VPOR           Y11, Y10, Y10
-	VPSUBB         Y1, Y10, Y10
-	VPABSB         Y10, Y11
-	VMOVDQU        (BX), Y12
-	VPSIGNB        Y10, Y12, Y12
-	VPMADDUBSW     Y12, Y11, Y12
-	VPMADDWD       Y4, Y12, Y12
-	VCVTDQ2PS      Y12, Y12
-	VPERMILPS      $0x00, Y9, Y13
-	VFMADD231PS    Y12, Y13, Y5
-	VMOVDQU        32(BX), Y12
-	VPSIGNB        Y10, Y12, Y12
-	VPMADDUBSW     Y12, Y11, Y12
-	VPMADDWD       Y4, Y12, Y12
-	VCVTDQ2PS      Y12, Y12
-	VPERMILPS      $0x55, Y9, Y13
-	VFMADD231PS    Y12, Y13, Y6
-	VMOVDQU        64(BX), Y12
-	VPSIGNB        Y10, Y12, Y12
-	VPMADDUBSW     Y12, Y11, Y12
-	VPMADDWD       Y4, Y12, Y12
-	VCVTDQ2PS      Y12, Y12
-	VPERMILPS      $0xaa, Y9, Y13
-	VFMADD231PS    Y12, Y13, Y7
-	VMOVDQU        96(BX), Y12
-	VPSIGNB        Y10, Y12, Y12
-	VPMADDUBSW     Y12, Y11, Y12
-	VPMADDWD       Y4, Y12, Y12
-	VCVTDQ2PS      Y12, Y12
-	VPERMILPS      $0xff, Y9, Y9
-	VFMADD231PS    Y12, Y9, Y8
-	ADDQ           $0x00000016, DX
-	ADDQ           $0x00000080, BX
-	ADDQ           $0x00000010, SI
-	ADDQ           $0x00000010, DI
-	DECQ           R8
-	JNZ            block
-
-sum:
-	VEXTRACTF128 $0x01, Y5, X9
-	VADDPS       X9, X5, X9
-	VEXTRACTF128 $0x01, Y6, X5
-	VADDPS       X5, X6, X5
-	VEXTRACTF128 $0x01, Y7, X6
-	VADDPS       X6, X7, X6
-	VEXTRACTF128 $0x01, Y8, X7
-	VADDPS       X7, X8, X7
-	VUNPCKHPS    X5, X9, X8
-	VUNPCKLPS    X5, X9, X9
-	VADDPS       X8, X9, X9
-	VUNPCKHPS    X7, X6, X5
-	VUNPCKLPS    X7, X6, X6
-	VADDPS       X5, X6, X6
-	VMOVHLPS     X9, X6, X5
-	VMOVLHPS     X6, X9, X9
-	VADDPS       X5, X9, X9
-	VMOVUPS      X9, (CX)
-	ADDQ         $0x00000010, CX
-	DECQ         AX
-	JNZ          row
-
-done:
-	VZEROUPPER
-	RET
+DATA minus16<>+0(SB)/1, $0x00
+DATA minus16<>+1(SB)/1, $0x00
+DATA minus16<>+2(SB)/1, $0x80
+DATA minus16<>+3(SB)/1, $0xc1
+DATA minus16<>+4(SB)/1, $0x00
+DATA minus16<>+5(SB)/1, $0x00
+DATA minus16<>+6(SB)/1, $0x80
+DATA minus16<>+7(SB)/1, $0xc1
+DATA minus16<>+8(SB)/1, $0x00
+DATA minus16<>+9(SB)/1, $0x00
+DATA minus16<>+10(SB)/1, $0x80
+DATA minus16<>+11(SB)/1, $0xc1
+DATA minus16<>+12(SB)/1, $0x00
+DATA minus16<>+13(SB)/1, $0x00
+DATA minus16<>+14(SB)/1, $0x80
+DATA minus16<>+15(SB)/1, $0xc1
+DATA minus16<>+16(SB)/1, $0x00
+DATA minus16<>+17(SB)/1, $0x00
+DATA minus16<>+18(SB)/1, $0x80
+DATA minus16<>+19(SB)/1, $0xc1
+DATA minus16<>+20(SB)/1, $0x00
+DATA minus16<>+21(SB)/1, $0x00
+DATA minus16<>+22(SB)/1, $0x80
+DATA minus16<>+23(SB)/1, $0xc1
+DATA minus16<>+24(SB)/1, $0x00
+DATA minus16<>+25(SB)/1, $0x00
+DATA minus16<>+26(SB)/1, $0x80
+DATA minus16<>+27(SB)/1, $0xc1
+DATA minus16<>+28(SB)/1, $0x00
+DATA minus16<>+29(SB)/1, $0x00
+DATA minus16<>+30(SB)/1, $0x80
+DATA minus16<>+31(SB)/1, $0xc1
+GLOBL minus16<>(SB), RODATA|NOPTR, $32
 
 // func decodeQ5_1AVX2(dst *float32, b *byte, n int)
 // Requires: AVX, AVX2, F16C
@@ -1106,179 +954,146 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotQ5_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotQ5_1AVX2(SB), NOSPLIT, $0-56
+// func packQ5_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·packQ5_1AVX2(SB), NOSPLIT, $0-40
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU byte10<>+0(SB), Y1
-	VMOVDQU fifthByte<>+0(SB), Y2
-	VMOVDQU fifthBit<>+0(SB), Y3
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y4
-	TESTQ   AX, AX
+	MOVQ    codes+24(FP), AX
+	MOVQ    scales+32(FP), CX
+	VMOVDQU groupByte<>+0(SB), Y2
+	VMOVDQU groupBit<>+0(SB), Y3
+	MOVQ    n+0(FP), DX
+	MOVQ    stride+8(FP), BX
+	MOVQ    w+16(FP), SI
+	LEAQ    (SI)(BX*4), DI
+	LEAQ    (BX)(BX*2), R8
+	TESTQ   DX, DX
 	JZ      done
 
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	TESTQ  R8, R8
-	JZ     sum
-
 block:
-	VBROADCASTI128 8(DX), Y7
-	VPSRLW         $0x04, Y7, Y8
-	VPBLENDD       $0xf0, Y8, Y7, Y7
-	VPAND          Y0, Y7, Y7
-	VPBROADCASTD   4(DX), Y8
+	VBROADCASTI128 (SI), Y4
+	VINSERTI128    $0x01, (DI), Y4, Y4
+	VBROADCASTI128 (SI)(BX*1), Y5
+	VINSERTI128    $0x01, (DI)(BX*1), Y5, Y5
+	VBROADCASTI128 (SI)(BX*2), Y6
+	VINSERTI128    $0x01, (DI)(BX*2), Y6, Y6
+	VBROADCASTI128 (SI)(R8*1), Y7
+	VINSERTI128    $0x01, (DI)(R8*1), Y7, Y7
+	VPUNPCKLDQ     Y5, Y4, Y4
+	VPUNPCKLDQ     Y7, Y6, Y6
+	VPUNPCKLQDQ    Y6, Y4, Y4
+	VPSLLD         $0x10, Y4, Y5
+	VPSRLD         $0x10, Y5, Y5
+	VPACKUSDW      Y5, Y5, Y5
+	VPERMQ         $0x08, Y5, Y5
+	VCVTPH2PS      X5, Y5
+	VMOVUPS        Y5, (CX)
+	VPSRLD         $0x10, Y4, Y4
+	VPACKUSDW      Y4, Y4, Y4
+	VPERMQ         $0x08, Y4, Y4
+	VCVTPH2PS      X4, Y4
+	VMOVUPS        Y4, 32(CX)
+	VBROADCASTI128 4(SI), Y4
+	VINSERTI128    $0x01, 4(DI), Y4, Y4
+	VBROADCASTI128 4(SI)(BX*1), Y5
+	VINSERTI128    $0x01, 4(DI)(BX*1), Y5, Y5
+	VBROADCASTI128 4(SI)(BX*2), Y6
+	VINSERTI128    $0x01, 4(DI)(BX*2), Y6, Y6
+	VBROADCASTI128 4(SI)(R8*1), Y7
+	VINSERTI128    $0x01, 4(DI)(R8*1), Y7, Y7
+	VPUNPCKLDQ     Y5, Y4, Y4
+	VPUNPCKLDQ     Y7, Y6, Y6
+	VPUNPCKLQDQ    Y6, Y4, Y4
+	VBROADCASTI128 8(SI), Y5
+	VINSERTI128    $0x01, 8(DI), Y5, Y5
+	VBROADCASTI128 8(SI)(BX*1), Y6
+	VINSERTI128    $0x01, 8(DI)(BX*1), Y6, Y6
+	VBROADCASTI128 8(SI)(BX*2), Y7
+	VINSERTI128    $0x01, 8(DI)(BX*2), Y7, Y7
+	VBROADCASTI128 8(SI)(R8*1), Y8
+	VINSERTI128    $0x01, 8(DI)(R8*1), Y8, Y8
+	VPUNPCKLDQ     Y6, Y5, Y9
+	VPUNPCKHDQ     Y6, Y5, Y6
+	VPUNPCKLDQ     Y8, Y7, Y5
+	VPUNPCKHDQ     Y8, Y7, Y7
+	VPUNPCKLQDQ    Y5, Y9, Y8
+	VPUNPCKHQDQ    Y5, Y9, Y5
+	VPUNPCKLQDQ    Y7, Y6, Y9
+	VPUNPCKHQDQ    Y7, Y6, Y6
+	VPAND          Y0, Y8, Y7
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPSHUFB        Y2, Y4, Y10
+	VPAND          Y3, Y10, Y10
+	VPCMPEQB       Y3, Y10, Y10
+	VPAND          Y1, Y10, Y10
+	VPOR           Y10, Y7, Y7
+	VMOVDQU        Y7, (AX)
+	VPSRLD         $0x10, Y4, Y7
+	VPSHUFB        Y2, Y7, Y7
+	VPAND          Y3, Y7, Y7
+	VPCMPEQB       Y3, Y7, Y7
+	VPAND          Y1, Y7, Y7
+	VPOR           Y7, Y8, Y8
+	VMOVDQU        Y8, 128(AX)
+	VPAND          Y0, Y5, Y7
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSRLD         $0x04, Y4, Y8
 	VPSHUFB        Y2, Y8, Y8
 	VPAND          Y3, Y8, Y8
 	VPCMPEQB       Y3, Y8, Y8
 	VPAND          Y1, Y8, Y8
 	VPOR           Y8, Y7, Y7
-	VMOVDQU        (BX), Y8
-	VPMADDUBSW     Y8, Y7, Y7
-	VPMADDWD       Y4, Y7, Y7
-	VCVTDQ2PS      Y7, Y7
-	VPBROADCASTW   (DX), X8
-	VCVTPH2PS      X8, Y9
-	VBROADCASTSS   (SI), Y8
-	VMULPS         Y8, Y9, Y9
-	VFMADD231PS    Y7, Y9, Y5
-	VPBROADCASTW   2(DX), X7
-	VCVTPH2PS      X7, Y7
-	VFMADD231SS    (DI), X7, X6
-	ADDQ           $0x00000018, DX
-	ADDQ           $0x00000020, BX
-	ADDQ           $0x00000004, SI
-	ADDQ           $0x00000004, DI
-	DECQ           R8
+	VMOVDQU        Y7, 32(AX)
+	VPSRLD         $0x14, Y4, Y7
+	VPSHUFB        Y2, Y7, Y7
+	VPAND          Y3, Y7, Y7
+	VPCMPEQB       Y3, Y7, Y7
+	VPAND          Y1, Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VMOVDQU        Y5, 160(AX)
+	VPAND          Y0, Y9, Y5
+	VPSRLW         $0x04, Y9, Y7
+	VPAND          Y0, Y7, Y7
+	VPSRLD         $0x08, Y4, Y8
+	VPSHUFB        Y2, Y8, Y8
+	VPAND          Y3, Y8, Y8
+	VPCMPEQB       Y3, Y8, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y5, Y5
+	VMOVDQU        Y5, 64(AX)
+	VPSRLD         $0x18, Y4, Y5
+	VPSHUFB        Y2, Y5, Y5
+	VPAND          Y3, Y5, Y5
+	VPCMPEQB       Y3, Y5, Y5
+	VPAND          Y1, Y5, Y5
+	VPOR           Y5, Y7, Y7
+	VMOVDQU        Y7, 192(AX)
+	VPAND          Y0, Y6, Y5
+	VPSRLW         $0x04, Y6, Y6
+	VPAND          Y0, Y6, Y6
+	VPSRLD         $0x0c, Y4, Y7
+	VPSHUFB        Y2, Y7, Y7
+	VPAND          Y3, Y7, Y7
+	VPCMPEQB       Y3, Y7, Y7
+	VPAND          Y1, Y7, Y7
+	VPOR           Y7, Y5, Y5
+	VMOVDQU        Y5, 96(AX)
+	VPSRLD         $0x1c, Y4, Y4
+	VPSHUFB        Y2, Y4, Y4
+	VPAND          Y3, Y4, Y4
+	VPCMPEQB       Y3, Y4, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y6, Y6
+	VMOVDQU        Y6, 224(AX)
+	ADDQ           $0x00000018, SI
+	ADDQ           $0x00000018, DI
+	ADDQ           $0x00000100, AX
+	ADDQ           $0x00000040, CX
+	DECQ           DX
 	JNZ            block
-
-sum:
-	VADDPS       Y6, Y5, Y5
-	VEXTRACTF128 $0x01, Y5, X6
-	VADDPS       X6, X5, X5
-	VMOVHLPS     X5, X5, X6
-	VADDPS       X6, X5, X5
-	VMOVSHDUP    X5, X6
-	VADDSS       X6, X5, X5
-	VMOVSS       X5, (CX)
-	ADDQ         $0x04, CX
-	DECQ         AX
-	JNZ          row
-
-done:
-	VZEROUPPER
-	RET
-
-// func dotsQ5_1AVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotsQ5_1AVX2(SB), NOSPLIT, $0-56
-	VMOVDQU byte0f<>+0(SB), Y0
-	VMOVDQU byte10<>+0(SB), Y1
-	VMOVDQU fifthByte<>+0(SB), Y2
-	VMOVDQU fifthBit<>+0(SB), Y3
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y4
-	TESTQ   AX, AX
-	JZ      done
-
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	TESTQ  R8, R8
-	JZ     sum
-
-block:
-	VPBROADCASTW   (DX), X10
-	VCVTPH2PS      X10, Y10
-	VBROADCASTF128 (SI), Y11
-	VMULPS         Y11, Y10, Y10
-	VPBROADCASTW   2(DX), X11
-	VCVTPH2PS      X11, Y11
-	VFMADD231PS    (DI), X11, X6
-	VBROADCASTI128 8(DX), Y11
-	VPSRLW         $0x04, Y11, Y13
-	VPBLENDD       $0xf0, Y13, Y11, Y11
-	VPAND          Y0, Y11, Y11
-	VPBROADCASTD   4(DX), Y13
-	VPSHUFB        Y2, Y13, Y13
-	VPAND          Y3, Y13, Y13
-	VPCMPEQB       Y3, Y13, Y13
-	VPAND          Y1, Y13, Y13
-	VPOR           Y13, Y11, Y11
-	VPMADDUBSW     (BX), Y11, Y13
-	VPMADDWD       Y4, Y13, Y13
-	VCVTDQ2PS      Y13, Y13
-	VPERMILPS      $0x00, Y10, Y14
-	VFMADD231PS    Y13, Y14, Y5
-	VPMADDUBSW     32(BX), Y11, Y13
-	VPMADDWD       Y4, Y13, Y13
-	VCVTDQ2PS      Y13, Y13
-	VPERMILPS      $0x55, Y10, Y14
-	VFMADD231PS    Y13, Y14, Y7
-	VPMADDUBSW     64(BX), Y11, Y13
-	VPMADDWD       Y4, Y13, Y13
-	VCVTDQ2PS      Y13, Y13
-	VPERMILPS      $0xaa, Y10, Y14
-	VFMADD231PS    Y13, Y14, Y8
-	VPMADDUBSW     96(BX), Y11, Y11
-	VPMADDWD       Y4, Y11, Y11
-	VCVTDQ2PS      Y11, Y11
-	VPERMILPS      $0xff, Y10, Y10
-	VFMADD231PS    Y11, Y10, Y9
-	ADDQ           $0x00000018, DX
-	ADDQ           $0x00000080, BX
-	ADDQ           $0x00000010, SI
-	ADDQ           $0x00000010, DI
-	DECQ           R8
-	JNZ            block
-
-sum:
-	VINSERTPS    $0x0e, X6, X6, X12
-	VADDPS       Y12, Y5, Y5
-	VEXTRACTF128 $0x01, Y5, X10
-	VADDPS       X10, X5, X10
-	VINSERTPS    $0x4e, X6, X6, X12
-	VADDPS       Y12, Y7, Y7
-	VEXTRACTF128 $0x01, Y7, X5
-	VADDPS       X5, X7, X5
-	VINSERTPS    $0x8e, X6, X6, X12
-	VADDPS       Y12, Y8, Y8
-	VEXTRACTF128 $0x01, Y8, X7
-	VADDPS       X7, X8, X7
-	VINSERTPS    $0xce, X6, X6, X12
-	VADDPS       Y12, Y9, Y9
-	VEXTRACTF128 $0x01, Y9, X6
-	VADDPS       X6, X9, X6
-	VUNPCKHPS    X5, X10, X8
-	VUNPCKLPS    X5, X10, X10
-	VADDPS       X8, X10, X10
-	VUNPCKHPS    X6, X7, X5
-	VUNPCKLPS    X6, X7, X7
-	VADDPS       X5, X7, X7
-	VMOVHLPS     X10, X7, X5
-	VMOVLHPS     X7, X10, X10
-	VADDPS       X5, X10, X10
-	VMOVUPS      X10, (CX)
-	ADDQ         $0x00000010, CX
-	DECQ         AX
-	JNZ          row
 
 done:
 	VZEROUPPER
@@ -1365,161 +1180,89 @@ DATA nonLinear<>+30(SB)/1, $0x59
 DATA nonLinear<>+31(SB)/1, $0x71
 GLOBL nonLinear<>(SB), RODATA|NOPTR, $32
 
-// func dotIQ4_NLAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotIQ4_NLAVX2(SB), NOSPLIT, $0-56
+// func packIQ4_NLAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·packIQ4_NLAVX2(SB), NOSPLIT, $0-40
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU nonLinear<>+0(SB), Y1
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y2
-	TESTQ   AX, AX
+	MOVQ    codes+24(FP), AX
+	MOVQ    scales+32(FP), CX
+	MOVQ    n+0(FP), DX
+	MOVQ    stride+8(FP), BX
+	MOVQ    w+16(FP), SI
+	LEAQ    (SI)(BX*4), DI
+	LEAQ    (BX)(BX*2), R8
+	TESTQ   DX, DX
 	JZ      done
 
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	TESTQ  R8, R8
-	JZ     sum
-
 block:
-	VBROADCASTI128 2(DX), Y5
-	VPSRLW         $0x04, Y5, Y6
-	VPBLENDD       $0xf0, Y6, Y5, Y5
+	VBROADCASTI128 (SI), Y2
+	VINSERTI128    $0x01, (DI), Y2, Y2
+	VBROADCASTI128 (SI)(BX*1), Y3
+	VINSERTI128    $0x01, (DI)(BX*1), Y3, Y3
+	VBROADCASTI128 (SI)(BX*2), Y4
+	VINSERTI128    $0x01, (DI)(BX*2), Y4, Y4
+	VBROADCASTI128 (SI)(R8*1), Y5
+	VINSERTI128    $0x01, (DI)(R8*1), Y5, Y5
+	VPUNPCKLDQ     Y3, Y2, Y2
+	VPUNPCKLDQ     Y5, Y4, Y4
+	VPUNPCKLQDQ    Y4, Y2, Y2
+	VPSLLD         $0x10, Y2, Y2
+	VPSRLD         $0x10, Y2, Y2
+	VPACKUSDW      Y2, Y2, Y2
+	VPERMQ         $0x08, Y2, Y2
+	VCVTPH2PS      X2, Y2
+	VMOVUPS        Y2, (CX)
+	VBROADCASTI128 2(SI), Y2
+	VINSERTI128    $0x01, 2(DI), Y2, Y2
+	VBROADCASTI128 2(SI)(BX*1), Y3
+	VINSERTI128    $0x01, 2(DI)(BX*1), Y3, Y3
+	VBROADCASTI128 2(SI)(BX*2), Y4
+	VINSERTI128    $0x01, 2(DI)(BX*2), Y4, Y4
+	VBROADCASTI128 2(SI)(R8*1), Y5
+	VINSERTI128    $0x01, 2(DI)(R8*1), Y5, Y5
+	VPUNPCKLDQ     Y3, Y2, Y6
+	VPUNPCKHDQ     Y3, Y2, Y3
+	VPUNPCKLDQ     Y5, Y4, Y2
+	VPUNPCKHDQ     Y5, Y4, Y4
+	VPUNPCKLQDQ    Y2, Y6, Y5
+	VPUNPCKHQDQ    Y2, Y6, Y2
+	VPUNPCKLQDQ    Y4, Y3, Y6
+	VPUNPCKHQDQ    Y4, Y3, Y3
+	VPAND          Y0, Y5, Y4
+	VPSRLW         $0x04, Y5, Y5
 	VPAND          Y0, Y5, Y5
+	VPSHUFB        Y4, Y1, Y4
+	VMOVDQU        Y4, (AX)
 	VPSHUFB        Y5, Y1, Y5
-	VMOVDQU        (BX), Y6
-	VPSIGNB        Y5, Y6, Y6
-	VPABSB         Y5, Y5
-	VPMADDUBSW     Y6, Y5, Y5
-	VPMADDWD       Y2, Y5, Y5
-	VCVTDQ2PS      Y5, Y5
-	VPBROADCASTW   (DX), X6
-	VCVTPH2PS      X6, Y7
-	VBROADCASTSS   (SI), Y6
-	VMULPS         Y6, Y7, Y7
-	VFMADD231PS    Y5, Y7, Y3
-	ADDQ           $0x00000012, DX
-	ADDQ           $0x00000020, BX
-	ADDQ           $0x00000004, SI
-	ADDQ           $0x00000004, DI
-	DECQ           R8
+	VMOVDQU        Y5, 128(AX)
+	VPAND          Y0, Y2, Y4
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VPSHUFB        Y4, Y1, Y4
+	VMOVDQU        Y4, 32(AX)
+	VPSHUFB        Y2, Y1, Y2
+	VMOVDQU        Y2, 160(AX)
+	VPAND          Y0, Y6, Y2
+	VPSRLW         $0x04, Y6, Y4
+	VPAND          Y0, Y4, Y4
+	VPSHUFB        Y2, Y1, Y2
+	VMOVDQU        Y2, 64(AX)
+	VPSHUFB        Y4, Y1, Y4
+	VMOVDQU        Y4, 192(AX)
+	VPAND          Y0, Y3, Y2
+	VPSRLW         $0x04, Y3, Y3
+	VPAND          Y0, Y3, Y3
+	VPSHUFB        Y2, Y1, Y2
+	VMOVDQU        Y2, 96(AX)
+	VPSHUFB        Y3, Y1, Y3
+	VMOVDQU        Y3, 224(AX)
+	ADDQ           $0x00000012, SI
+	ADDQ           $0x00000012, DI
+	ADDQ           $0x00000100, AX
+	ADDQ           $0x00000020, CX
+	DECQ           DX
 	JNZ            block
-
-sum:
-	VADDPS       Y4, Y3, Y3
-	VEXTRACTF128 $0x01, Y3, X4
-	VADDPS       X4, X3, X3
-	VMOVHLPS     X3, X3, X4
-	VADDPS       X4, X3, X3
-	VMOVSHDUP    X3, X4
-	VADDSS       X4, X3, X3
-	VMOVSS       X3, (CX)
-	ADDQ         $0x04, CX
-	DECQ         AX
-	JNZ          row
-
-done:
-	VZEROUPPER
-	RET
-
-// func dotsIQ4_NLAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotsIQ4_NLAVX2(SB), NOSPLIT, $0-56
-	VMOVDQU byte0f<>+0(SB), Y0
-	VMOVDQU nonLinear<>+0(SB), Y1
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y2
-	TESTQ   AX, AX
-	JZ      done
-
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	TESTQ  R8, R8
-	JZ     sum
-
-block:
-	VPBROADCASTW   (DX), X7
-	VCVTPH2PS      X7, Y7
-	VBROADCASTF128 (SI), Y8
-	VMULPS         Y8, Y7, Y7
-	VBROADCASTI128 2(DX), Y8
-	VPSRLW         $0x04, Y8, Y9
-	VPBLENDD       $0xf0, Y9, Y8, Y8
-	VPAND          Y0, Y8, Y8
-	VPSHUFB        Y8, Y1, Y8
-	VPABSB         Y8, Y9
-	VMOVDQU        (BX), Y10
-	VPSIGNB        Y8, Y10, Y10
-	VPMADDUBSW     Y10, Y9, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPERMILPS      $0x00, Y7, Y11
-	VFMADD231PS    Y10, Y11, Y3
-	VMOVDQU        32(BX), Y10
-	VPSIGNB        Y8, Y10, Y10
-	VPMADDUBSW     Y10, Y9, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPERMILPS      $0x55, Y7, Y11
-	VFMADD231PS    Y10, Y11, Y4
-	VMOVDQU        64(BX), Y10
-	VPSIGNB        Y8, Y10, Y10
-	VPMADDUBSW     Y10, Y9, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPERMILPS      $0xaa, Y7, Y11
-	VFMADD231PS    Y10, Y11, Y5
-	VMOVDQU        96(BX), Y10
-	VPSIGNB        Y8, Y10, Y10
-	VPMADDUBSW     Y10, Y9, Y10
-	VPMADDWD       Y2, Y10, Y10
-	VCVTDQ2PS      Y10, Y10
-	VPERMILPS      $0xff, Y7, Y7
-	VFMADD231PS    Y10, Y7, Y6
-	ADDQ           $0x00000012, DX
-	ADDQ           $0x00000080, BX
-	ADDQ           $0x00000010, SI
-	ADDQ           $0x00000010, DI
-	DECQ           R8
-	JNZ            block
-
-sum:
-	VEXTRACTF128 $0x01, Y3, X7
-	VADDPS       X7, X3, X7
-	VEXTRACTF128 $0x01, Y4, X3
-	VADDPS       X3, X4, X3
-	VEXTRACTF128 $0x01, Y5, X4
-	VADDPS       X4, X5, X4
-	VEXTRACTF128 $0x01, Y6, X5
-	VADDPS       X5, X6, X5
-	VUNPCKHPS    X3, X7, X6
-	VUNPCKLPS    X3, X7, X7
-	VADDPS       X6, X7, X7
-	VUNPCKHPS    X5, X4, X3
-	VUNPCKLPS    X5, X4, X4
-	VADDPS       X3, X4, X4
-	VMOVHLPS     X7, X4, X3
-	VMOVLHPS     X4, X7, X7
-	VADDPS       X3, X7, X7
-	VMOVUPS      X7, (CX)
-	ADDQ         $0x00000010, CX
-	DECQ         AX
-	JNZ          row
 
 done:
 	VZEROUPPER
@@ -1527,7 +1270,7 @@ done:
 
 // func decodeQ4_KAVX2(dst *float32, b *byte, n int)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeQ4_KAVX2(SB), NOSPLIT, $256-24
+TEXT ·decodeQ4_KAVX2(SB), NOSPLIT, $64-24
 	VMOVDQU byte0f<>+0(SB), Y0
 	MOVQ    dst+0(FP), AX
 	MOVQ    n+16(FP), CX
@@ -1801,452 +1544,538 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotQ4_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotQ4_KAVX2(SB), NOSPLIT, $256-56
+// func packQ4_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·packQ4_KAVX2(SB), NOSPLIT, $0-40
 	VMOVDQU byte0f<>+0(SB), Y0
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y1
-	TESTQ   AX, AX
+	MOVQ    codes+24(FP), AX
+	MOVQ    scales+32(FP), CX
+	MOVQ    n+0(FP), DX
+	MOVQ    stride+8(FP), BX
+	MOVQ    w+16(FP), SI
+	LEAQ    (SI)(BX*4), DI
+	LEAQ    (BX)(BX*2), R8
+	TESTQ   DX, DX
 	JZ      done
 
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	TESTQ  R8, R8
-	JZ     sum
-
 block:
-	MOVL         4(DX), R9
-	MOVL         8(DX), R10
-	MOVL         12(DX), R11
-	MOVL         R11, R12
-	ANDL         $0x0f0f0f0f, R12
-	MOVL         R9, R13
-	SHRL         $0x02, R13
-	ANDL         $0x30303030, R13
-	ORL          R13, R12
-	ANDL         $0x3f3f3f3f, R9
-	SHLQ         $0x20, R12
-	ORQ          R9, R12
-	VMOVQ        R12, X4
-	VPMOVZXBD    X4, Y4
-	VCVTDQ2PS    Y4, Y4
-	MOVL         R11, R9
-	SHRL         $0x04, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         R10, R11
-	SHRL         $0x02, R11
-	ANDL         $0x30303030, R11
-	ORL          R11, R9
-	ANDL         $0x3f3f3f3f, R10
-	SHLQ         $0x20, R9
-	ORQ          R10, R9
-	VMOVQ        R9, X5
-	VPMOVZXBD    X5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VPBROADCASTW (DX), X6
-	VCVTPH2PS    X6, Y6
-	VMULPS       Y6, Y4, Y4
-	VPBROADCASTW 2(DX), X6
-	VCVTPH2PS    X6, Y6
-	VMULPS       Y6, Y5, Y5
-	VMULPS       (SI), Y4, Y4
-	VMOVUPS      Y4, (SP)
-	VFNMADD231PS (DI), Y5, Y3
-	VMOVDQU      16(DX), Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      (BX), Y5
-	VPMADDUBSW   Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS (SP), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VMOVDQU      16(DX), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      32(BX), Y5
-	VPMADDUBSW   Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 4(SP), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VMOVDQU      48(DX), Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      64(BX), Y5
-	VPMADDUBSW   Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 8(SP), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VMOVDQU      48(DX), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      96(BX), Y5
-	VPMADDUBSW   Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 12(SP), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VMOVDQU      80(DX), Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      128(BX), Y5
-	VPMADDUBSW   Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 16(SP), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VMOVDQU      80(DX), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      160(BX), Y5
-	VPMADDUBSW   Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 20(SP), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VMOVDQU      112(DX), Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      192(BX), Y5
-	VPMADDUBSW   Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 24(SP), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	VMOVDQU      112(DX), Y4
-	VPSRLW       $0x04, Y4, Y4
-	VPAND        Y0, Y4, Y4
-	VMOVDQU      224(BX), Y5
-	VPMADDUBSW   Y5, Y4, Y4
-	VPMADDWD     Y1, Y4, Y4
-	VCVTDQ2PS    Y4, Y4
-	VBROADCASTSS 28(SP), Y5
-	VFMADD231PS  Y4, Y5, Y2
-	ADDQ         $0x00000090, DX
-	ADDQ         $0x00000100, BX
-	ADDQ         $0x00000020, SI
-	ADDQ         $0x00000020, DI
-	DECQ         R8
-	JNZ          block
-
-sum:
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X2
-	VMOVHLPS     X2, X2, X3
-	VADDPS       X3, X2, X2
-	VMOVSHDUP    X2, X3
-	VADDSS       X3, X2, X2
-	VMOVSS       X2, (CX)
-	ADDQ         $0x04, CX
-	DECQ         AX
-	JNZ          row
+	VBROADCASTI128 (SI), Y1
+	VINSERTI128    $0x01, (DI), Y1, Y1
+	VBROADCASTI128 (SI)(BX*1), Y2
+	VINSERTI128    $0x01, (DI)(BX*1), Y2, Y2
+	VBROADCASTI128 (SI)(BX*2), Y3
+	VINSERTI128    $0x01, (DI)(BX*2), Y3, Y3
+	VBROADCASTI128 (SI)(R8*1), Y4
+	VINSERTI128    $0x01, (DI)(R8*1), Y4, Y4
+	VPUNPCKLDQ     Y2, Y1, Y5
+	VPUNPCKHDQ     Y2, Y1, Y2
+	VPUNPCKLDQ     Y4, Y3, Y1
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLQDQ    Y1, Y5, Y4
+	VPUNPCKHQDQ    Y1, Y5, Y1
+	VPUNPCKLQDQ    Y3, Y2, Y5
+	VPUNPCKHQDQ    Y3, Y2, Y2
+	VPSLLD         $0x10, Y4, Y3
+	VPSRLD         $0x10, Y3, Y3
+	VPACKUSDW      Y3, Y3, Y3
+	VPERMQ         $0x08, Y3, Y3
+	VCVTPH2PS      X3, Y3
+	VPSRLD         $0x10, Y4, Y4
+	VPACKUSDW      Y4, Y4, Y4
+	VPERMQ         $0x08, Y4, Y4
+	VCVTPH2PS      X4, Y4
+	VXORPS         sign<>+0(SB), Y4, Y4
+	VPAND          Y0, Y2, Y6
+	VPAND          byte3f<>+0(SB), Y1, Y7
+	VPSRLD         $0x02, Y1, Y1
+	VPAND          byte30<>+0(SB), Y1, Y1
+	VPOR           Y6, Y1, Y1
+	VPSLLD         $0x18, Y7, Y6
+	VPSRLD         $0x18, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, (CX)
+	VPSLLD         $0x10, Y7, Y6
+	VPSRLD         $0x18, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, 64(CX)
+	VPSLLD         $0x08, Y7, Y6
+	VPSRLD         $0x18, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, 128(CX)
+	VPSRLD         $0x18, Y7, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, 192(CX)
+	VPSLLD         $0x18, Y1, Y6
+	VPSRLD         $0x18, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, 256(CX)
+	VPSLLD         $0x10, Y1, Y6
+	VPSRLD         $0x18, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, 320(CX)
+	VPSLLD         $0x08, Y1, Y6
+	VPSRLD         $0x18, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, 384(CX)
+	VPSRLD         $0x18, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VMULPS         Y3, Y1, Y1
+	VMOVUPS        Y1, 448(CX)
+	VPSRLW         $0x04, Y2, Y1
+	VPAND          Y0, Y1, Y1
+	VPAND          byte3f<>+0(SB), Y5, Y2
+	VPSRLD         $0x02, Y5, Y3
+	VPAND          byte30<>+0(SB), Y3, Y3
+	VPOR           Y1, Y3, Y3
+	VPSLLD         $0x18, Y2, Y1
+	VPSRLD         $0x18, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VMULPS         Y4, Y1, Y1
+	VMOVUPS        Y1, 32(CX)
+	VPSLLD         $0x10, Y2, Y1
+	VPSRLD         $0x18, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VMULPS         Y4, Y1, Y1
+	VMOVUPS        Y1, 96(CX)
+	VPSLLD         $0x08, Y2, Y1
+	VPSRLD         $0x18, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VMULPS         Y4, Y1, Y1
+	VMOVUPS        Y1, 160(CX)
+	VPSRLD         $0x18, Y2, Y1
+	VCVTDQ2PS      Y1, Y1
+	VMULPS         Y4, Y1, Y1
+	VMOVUPS        Y1, 224(CX)
+	VPSLLD         $0x18, Y3, Y1
+	VPSRLD         $0x18, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VMULPS         Y4, Y1, Y1
+	VMOVUPS        Y1, 288(CX)
+	VPSLLD         $0x10, Y3, Y1
+	VPSRLD         $0x18, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VMULPS         Y4, Y1, Y1
+	VMOVUPS        Y1, 352(CX)
+	VPSLLD         $0x08, Y3, Y1
+	VPSRLD         $0x18, Y1, Y1
+	VCVTDQ2PS      Y1, Y1
+	VMULPS         Y4, Y1, Y1
+	VMOVUPS        Y1, 416(CX)
+	VPSRLD         $0x18, Y3, Y1
+	VCVTDQ2PS      Y1, Y1
+	VMULPS         Y4, Y1, Y1
+	VMOVUPS        Y1, 480(CX)
+	VBROADCASTI128 16(SI), Y1
+	VINSERTI128    $0x01, 16(DI), Y1, Y1
+	VBROADCASTI128 16(SI)(BX*1), Y2
+	VINSERTI128    $0x01, 16(DI)(BX*1), Y2, Y2
+	VBROADCASTI128 16(SI)(BX*2), Y3
+	VINSERTI128    $0x01, 16(DI)(BX*2), Y3, Y3
+	VBROADCASTI128 16(SI)(R8*1), Y4
+	VINSERTI128    $0x01, 16(DI)(R8*1), Y4, Y4
+	VPUNPCKLDQ     Y2, Y1, Y5
+	VPUNPCKHDQ     Y2, Y1, Y2
+	VPUNPCKLDQ     Y4, Y3, Y1
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLQDQ    Y1, Y5, Y4
+	VPUNPCKHQDQ    Y1, Y5, Y1
+	VPUNPCKLQDQ    Y3, Y2, Y5
+	VPUNPCKHQDQ    Y3, Y2, Y2
+	VPAND          Y0, Y4, Y3
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VMOVDQU        Y3, (AX)
+	VMOVDQU        Y4, 256(AX)
+	VPAND          Y0, Y1, Y3
+	VPSRLW         $0x04, Y1, Y1
+	VPAND          Y0, Y1, Y1
+	VMOVDQU        Y3, 32(AX)
+	VMOVDQU        Y1, 288(AX)
+	VPAND          Y0, Y5, Y1
+	VPSRLW         $0x04, Y5, Y3
+	VPAND          Y0, Y3, Y3
+	VMOVDQU        Y1, 64(AX)
+	VMOVDQU        Y3, 320(AX)
+	VPAND          Y0, Y2, Y1
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VMOVDQU        Y1, 96(AX)
+	VMOVDQU        Y2, 352(AX)
+	VBROADCASTI128 48(SI), Y1
+	VINSERTI128    $0x01, 48(DI), Y1, Y1
+	VBROADCASTI128 48(SI)(BX*1), Y2
+	VINSERTI128    $0x01, 48(DI)(BX*1), Y2, Y2
+	VBROADCASTI128 48(SI)(BX*2), Y3
+	VINSERTI128    $0x01, 48(DI)(BX*2), Y3, Y3
+	VBROADCASTI128 48(SI)(R8*1), Y4
+	VINSERTI128    $0x01, 48(DI)(R8*1), Y4, Y4
+	VPUNPCKLDQ     Y2, Y1, Y5
+	VPUNPCKHDQ     Y2, Y1, Y2
+	VPUNPCKLDQ     Y4, Y3, Y1
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLQDQ    Y1, Y5, Y4
+	VPUNPCKHQDQ    Y1, Y5, Y1
+	VPUNPCKLQDQ    Y3, Y2, Y5
+	VPUNPCKHQDQ    Y3, Y2, Y2
+	VPAND          Y0, Y4, Y3
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VMOVDQU        Y3, 512(AX)
+	VMOVDQU        Y4, 768(AX)
+	VPAND          Y0, Y1, Y3
+	VPSRLW         $0x04, Y1, Y1
+	VPAND          Y0, Y1, Y1
+	VMOVDQU        Y3, 544(AX)
+	VMOVDQU        Y1, 800(AX)
+	VPAND          Y0, Y5, Y1
+	VPSRLW         $0x04, Y5, Y3
+	VPAND          Y0, Y3, Y3
+	VMOVDQU        Y1, 576(AX)
+	VMOVDQU        Y3, 832(AX)
+	VPAND          Y0, Y2, Y1
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VMOVDQU        Y1, 608(AX)
+	VMOVDQU        Y2, 864(AX)
+	VBROADCASTI128 80(SI), Y1
+	VINSERTI128    $0x01, 80(DI), Y1, Y1
+	VBROADCASTI128 80(SI)(BX*1), Y2
+	VINSERTI128    $0x01, 80(DI)(BX*1), Y2, Y2
+	VBROADCASTI128 80(SI)(BX*2), Y3
+	VINSERTI128    $0x01, 80(DI)(BX*2), Y3, Y3
+	VBROADCASTI128 80(SI)(R8*1), Y4
+	VINSERTI128    $0x01, 80(DI)(R8*1), Y4, Y4
+	VPUNPCKLDQ     Y2, Y1, Y5
+	VPUNPCKHDQ     Y2, Y1, Y2
+	VPUNPCKLDQ     Y4, Y3, Y1
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLQDQ    Y1, Y5, Y4
+	VPUNPCKHQDQ    Y1, Y5, Y1
+	VPUNPCKLQDQ    Y3, Y2, Y5
+	VPUNPCKHQDQ    Y3, Y2, Y2
+	VPAND          Y0, Y4, Y3
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VMOVDQU        Y3, 1024(AX)
+	VMOVDQU        Y4, 1280(AX)
+	VPAND          Y0, Y1, Y3
+	VPSRLW         $0x04, Y1, Y1
+	VPAND          Y0, Y1, Y1
+	VMOVDQU        Y3, 1056(AX)
+	VMOVDQU        Y1, 1312(AX)
+	VPAND          Y0, Y5, Y1
+	VPSRLW         $0x04, Y5, Y3
+	VPAND          Y0, Y3, Y3
+	VMOVDQU        Y1, 1088(AX)
+	VMOVDQU        Y3, 1344(AX)
+	VPAND          Y0, Y2, Y1
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VMOVDQU        Y1, 1120(AX)
+	VMOVDQU        Y2, 1376(AX)
+	VBROADCASTI128 112(SI), Y1
+	VINSERTI128    $0x01, 112(DI), Y1, Y1
+	VBROADCASTI128 112(SI)(BX*1), Y2
+	VINSERTI128    $0x01, 112(DI)(BX*1), Y2, Y2
+	VBROADCASTI128 112(SI)(BX*2), Y3
+	VINSERTI128    $0x01, 112(DI)(BX*2), Y3, Y3
+	VBROADCASTI128 112(SI)(R8*1), Y4
+	VINSERTI128    $0x01, 112(DI)(R8*1), Y4, Y4
+	VPUNPCKLDQ     Y2, Y1, Y5
+	VPUNPCKHDQ     Y2, Y1, Y2
+	VPUNPCKLDQ     Y4, Y3, Y1
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLQDQ    Y1, Y5, Y4
+	VPUNPCKHQDQ    Y1, Y5, Y1
+	VPUNPCKLQDQ    Y3, Y2, Y5
+	VPUNPCKHQDQ    Y3, Y2, Y2
+	VPAND          Y0, Y4, Y3
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VMOVDQU        Y3, 1536(AX)
+	VMOVDQU        Y4, 1792(AX)
+	VPAND          Y0, Y1, Y3
+	VPSRLW         $0x04, Y1, Y1
+	VPAND          Y0, Y1, Y1
+	VMOVDQU        Y3, 1568(AX)
+	VMOVDQU        Y1, 1824(AX)
+	VPAND          Y0, Y5, Y1
+	VPSRLW         $0x04, Y5, Y3
+	VPAND          Y0, Y3, Y3
+	VMOVDQU        Y1, 1600(AX)
+	VMOVDQU        Y3, 1856(AX)
+	VPAND          Y0, Y2, Y1
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VMOVDQU        Y1, 1632(AX)
+	VMOVDQU        Y2, 1888(AX)
+	VBROADCASTI128 32(SI), Y1
+	VINSERTI128    $0x01, 32(DI), Y1, Y1
+	VBROADCASTI128 32(SI)(BX*1), Y2
+	VINSERTI128    $0x01, 32(DI)(BX*1), Y2, Y2
+	VBROADCASTI128 32(SI)(BX*2), Y3
+	VINSERTI128    $0x01, 32(DI)(BX*2), Y3, Y3
+	VBROADCASTI128 32(SI)(R8*1), Y4
+	VINSERTI128    $0x01, 32(DI)(R8*1), Y4, Y4
+	VPUNPCKLDQ     Y2, Y1, Y5
+	VPUNPCKHDQ     Y2, Y1, Y2
+	VPUNPCKLDQ     Y4, Y3, Y1
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLQDQ    Y1, Y5, Y4
+	VPUNPCKHQDQ    Y1, Y5, Y1
+	VPUNPCKLQDQ    Y3, Y2, Y5
+	VPUNPCKHQDQ    Y3, Y2, Y2
+	VPAND          Y0, Y4, Y3
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VMOVDQU        Y3, 128(AX)
+	VMOVDQU        Y4, 384(AX)
+	VPAND          Y0, Y1, Y3
+	VPSRLW         $0x04, Y1, Y1
+	VPAND          Y0, Y1, Y1
+	VMOVDQU        Y3, 160(AX)
+	VMOVDQU        Y1, 416(AX)
+	VPAND          Y0, Y5, Y1
+	VPSRLW         $0x04, Y5, Y3
+	VPAND          Y0, Y3, Y3
+	VMOVDQU        Y1, 192(AX)
+	VMOVDQU        Y3, 448(AX)
+	VPAND          Y0, Y2, Y1
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VMOVDQU        Y1, 224(AX)
+	VMOVDQU        Y2, 480(AX)
+	VBROADCASTI128 64(SI), Y1
+	VINSERTI128    $0x01, 64(DI), Y1, Y1
+	VBROADCASTI128 64(SI)(BX*1), Y2
+	VINSERTI128    $0x01, 64(DI)(BX*1), Y2, Y2
+	VBROADCASTI128 64(SI)(BX*2), Y3
+	VINSERTI128    $0x01, 64(DI)(BX*2), Y3, Y3
+	VBROADCASTI128 64(SI)(R8*1), Y4
+	VINSERTI128    $0x01, 64(DI)(R8*1), Y4, Y4
+	VPUNPCKLDQ     Y2, Y1, Y5
+	VPUNPCKHDQ     Y2, Y1, Y2
+	VPUNPCKLDQ     Y4, Y3, Y1
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLQDQ    Y1, Y5, Y4
+	VPUNPCKHQDQ    Y1, Y5, Y1
+	VPUNPCKLQDQ    Y3, Y2, Y5
+	VPUNPCKHQDQ    Y3, Y2, Y2
+	VPAND          Y0, Y4, Y3
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VMOVDQU        Y3, 640(AX)
+	VMOVDQU        Y4, 896(AX)
+	VPAND          Y0, Y1, Y3
+	VPSRLW         $0x04, Y1, Y1
+	VPAND          Y0, Y1, Y1
+	VMOVDQU        Y3, 672(AX)
+	VMOVDQU        Y1, 928(AX)
+	VPAND          Y0, Y5, Y1
+	VPSRLW         $0x04, Y5, Y3
+	VPAND          Y0, Y3, Y3
+	VMOVDQU        Y1, 704(AX)
+	VMOVDQU        Y3, 960(AX)
+	VPAND          Y0, Y2, Y1
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VMOVDQU        Y1, 736(AX)
+	VMOVDQU        Y2, 992(AX)
+	VBROADCASTI128 96(SI), Y1
+	VINSERTI128    $0x01, 96(DI), Y1, Y1
+	VBROADCASTI128 96(SI)(BX*1), Y2
+	VINSERTI128    $0x01, 96(DI)(BX*1), Y2, Y2
+	VBROADCASTI128 96(SI)(BX*2), Y3
+	VINSERTI128    $0x01, 96(DI)(BX*2), Y3, Y3
+	VBROADCASTI128 96(SI)(R8*1), Y4
+	VINSERTI128    $0x01, 96(DI)(R8*1), Y4, Y4
+	VPUNPCKLDQ     Y2, Y1, Y5
+	VPUNPCKHDQ     Y2, Y1, Y2
+	VPUNPCKLDQ     Y4, Y3, Y1
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLQDQ    Y1, Y5, Y4
+	VPUNPCKHQDQ    Y1, Y5, Y1
+	VPUNPCKLQDQ    Y3, Y2, Y5
+	VPUNPCKHQDQ    Y3, Y2, Y2
+	VPAND          Y0, Y4, Y3
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VMOVDQU        Y3, 1152(AX)
+	VMOVDQU        Y4, 1408(AX)
+	VPAND          Y0, Y1, Y3
+	VPSRLW         $0x04, Y1, Y1
+	VPAND          Y0, Y1, Y1
+	VMOVDQU        Y3, 1184(AX)
+	VMOVDQU        Y1, 1440(AX)
+	VPAND          Y0, Y5, Y1
+	VPSRLW         $0x04, Y5, Y3
+	VPAND          Y0, Y3, Y3
+	VMOVDQU        Y1, 1216(AX)
+	VMOVDQU        Y3, 1472(AX)
+	VPAND          Y0, Y2, Y1
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VMOVDQU        Y1, 1248(AX)
+	VMOVDQU        Y2, 1504(AX)
+	VBROADCASTI128 128(SI), Y1
+	VINSERTI128    $0x01, 128(DI), Y1, Y1
+	VBROADCASTI128 128(SI)(BX*1), Y2
+	VINSERTI128    $0x01, 128(DI)(BX*1), Y2, Y2
+	VBROADCASTI128 128(SI)(BX*2), Y3
+	VINSERTI128    $0x01, 128(DI)(BX*2), Y3, Y3
+	VBROADCASTI128 128(SI)(R8*1), Y4
+	VINSERTI128    $0x01, 128(DI)(R8*1), Y4, Y4
+	VPUNPCKLDQ     Y2, Y1, Y5
+	VPUNPCKHDQ     Y2, Y1, Y2
+	VPUNPCKLDQ     Y4, Y3, Y1
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKLQDQ    Y1, Y5, Y4
+	VPUNPCKHQDQ    Y1, Y5, Y1
+	VPUNPCKLQDQ    Y3, Y2, Y5
+	VPUNPCKHQDQ    Y3, Y2, Y2
+	VPAND          Y0, Y4, Y3
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VMOVDQU        Y3, 1664(AX)
+	VMOVDQU        Y4, 1920(AX)
+	VPAND          Y0, Y1, Y3
+	VPSRLW         $0x04, Y1, Y1
+	VPAND          Y0, Y1, Y1
+	VMOVDQU        Y3, 1696(AX)
+	VMOVDQU        Y1, 1952(AX)
+	VPAND          Y0, Y5, Y1
+	VPSRLW         $0x04, Y5, Y3
+	VPAND          Y0, Y3, Y3
+	VMOVDQU        Y1, 1728(AX)
+	VMOVDQU        Y3, 1984(AX)
+	VPAND          Y0, Y2, Y1
+	VPSRLW         $0x04, Y2, Y2
+	VPAND          Y0, Y2, Y2
+	VMOVDQU        Y1, 1760(AX)
+	VMOVDQU        Y2, 2016(AX)
+	ADDQ           $0x00000090, SI
+	ADDQ           $0x00000090, DI
+	ADDQ           $0x00000800, AX
+	ADDQ           $0x00000200, CX
+	DECQ           DX
+	JNZ            block
 
 done:
 	VZEROUPPER
 	RET
 
-// func dotsQ4_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotsQ4_KAVX2(SB), NOSPLIT, $256-56
-	VMOVDQU byte0f<>+0(SB), Y0
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y1
-	TESTQ   AX, AX
-	JZ      done
+DATA sign<>+0(SB)/1, $0x00
+DATA sign<>+1(SB)/1, $0x00
+DATA sign<>+2(SB)/1, $0x00
+DATA sign<>+3(SB)/1, $0x80
+DATA sign<>+4(SB)/1, $0x00
+DATA sign<>+5(SB)/1, $0x00
+DATA sign<>+6(SB)/1, $0x00
+DATA sign<>+7(SB)/1, $0x80
+DATA sign<>+8(SB)/1, $0x00
+DATA sign<>+9(SB)/1, $0x00
+DATA sign<>+10(SB)/1, $0x00
+DATA sign<>+11(SB)/1, $0x80
+DATA sign<>+12(SB)/1, $0x00
+DATA sign<>+13(SB)/1, $0x00
+DATA sign<>+14(SB)/1, $0x00
+DATA sign<>+15(SB)/1, $0x80
+DATA sign<>+16(SB)/1, $0x00
+DATA sign<>+17(SB)/1, $0x00
+DATA sign<>+18(SB)/1, $0x00
+DATA sign<>+19(SB)/1, $0x80
+DATA sign<>+20(SB)/1, $0x00
+DATA sign<>+21(SB)/1, $0x00
+DATA sign<>+22(SB)/1, $0x00
+DATA sign<>+23(SB)/1, $0x80
+DATA sign<>+24(SB)/1, $0x00
+DATA sign<>+25(SB)/1, $0x00
+DATA sign<>+26(SB)/1, $0x00
+DATA sign<>+27(SB)/1, $0x80
+DATA sign<>+28(SB)/1, $0x00
+DATA sign<>+29(SB)/1, $0x00
+DATA sign<>+30(SB)/1, $0x00
+DATA sign<>+31(SB)/1, $0x80
+GLOBL sign<>(SB), RODATA|NOPTR, $32
 
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y2, Y2, Y2
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	TESTQ  R8, R8
-	JZ     sum
+DATA byte3f<>+0(SB)/1, $0x3f
+DATA byte3f<>+1(SB)/1, $0x3f
+DATA byte3f<>+2(SB)/1, $0x3f
+DATA byte3f<>+3(SB)/1, $0x3f
+DATA byte3f<>+4(SB)/1, $0x3f
+DATA byte3f<>+5(SB)/1, $0x3f
+DATA byte3f<>+6(SB)/1, $0x3f
+DATA byte3f<>+7(SB)/1, $0x3f
+DATA byte3f<>+8(SB)/1, $0x3f
+DATA byte3f<>+9(SB)/1, $0x3f
+DATA byte3f<>+10(SB)/1, $0x3f
+DATA byte3f<>+11(SB)/1, $0x3f
+DATA byte3f<>+12(SB)/1, $0x3f
+DATA byte3f<>+13(SB)/1, $0x3f
+DATA byte3f<>+14(SB)/1, $0x3f
+DATA byte3f<>+15(SB)/1, $0x3f
+DATA byte3f<>+16(SB)/1, $0x3f
+DATA byte3f<>+17(SB)/1, $0x3f
+DATA byte3f<>+18(SB)/1, $0x3f
+DATA byte3f<>+19(SB)/1, $0x3f
+DATA byte3f<>+20(SB)/1, $0x3f
+DATA byte3f<>+21(SB)/1, $0x3f
+DATA byte3f<>+22(SB)/1, $0x3f
+DATA byte3f<>+23(SB)/1, $0x3f
+DATA byte3f<>+24(SB)/1, $0x3f
+DATA byte3f<>+25(SB)/1, $0x3f
+DATA byte3f<>+26(SB)/1, $0x3f
+DATA byte3f<>+27(SB)/1, $0x3f
+DATA byte3f<>+28(SB)/1, $0x3f
+DATA byte3f<>+29(SB)/1, $0x3f
+DATA byte3f<>+30(SB)/1, $0x3f
+DATA byte3f<>+31(SB)/1, $0x3f
+GLOBL byte3f<>(SB), RODATA|NOPTR, $32
 
-block:
-	MOVL         4(DX), R9
-	MOVL         8(DX), R10
-	MOVL         12(DX), R11
-	MOVL         R11, R12
-	ANDL         $0x0f0f0f0f, R12
-	MOVL         R9, R13
-	SHRL         $0x02, R13
-	ANDL         $0x30303030, R13
-	ORL          R13, R12
-	ANDL         $0x3f3f3f3f, R9
-	SHLQ         $0x20, R12
-	ORQ          R9, R12
-	VMOVQ        R12, X10
-	VPMOVZXBD    X10, Y10
-	VCVTDQ2PS    Y10, Y10
-	MOVL         R11, R9
-	SHRL         $0x04, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         R10, R11
-	SHRL         $0x02, R11
-	ANDL         $0x30303030, R11
-	ORL          R11, R9
-	ANDL         $0x3f3f3f3f, R10
-	SHLQ         $0x20, R9
-	ORQ          R10, R9
-	VMOVQ        R9, X11
-	VPMOVZXBD    X11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VPBROADCASTW (DX), X12
-	VCVTPH2PS    X12, Y12
-	VMULPS       Y12, Y10, Y10
-	VPBROADCASTW 2(DX), X12
-	VCVTPH2PS    X12, Y12
-	VMULPS       Y12, Y11, Y11
-	VMULPS       (SI), Y10, Y12
-	VMOVUPS      Y12, (SP)
-	VMULPS       32(SI), Y10, Y12
-	VMOVUPS      Y12, 32(SP)
-	VMULPS       64(SI), Y10, Y12
-	VMOVUPS      Y12, 64(SP)
-	VMULPS       96(SI), Y10, Y10
-	VMOVUPS      Y10, 96(SP)
-	VFNMADD231PS (DI), Y11, Y3
-	VFNMADD231PS 32(DI), Y11, Y5
-	VFNMADD231PS 64(DI), Y11, Y7
-	VFNMADD231PS 96(DI), Y11, Y9
-	VMOVDQU      16(DX), Y10
-	VPAND        Y0, Y10, Y10
-	VPMADDUBSW   (BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS (SP), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VPMADDUBSW   256(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 32(SP), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VPMADDUBSW   512(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 64(SP), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VPMADDUBSW   768(BX), Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 96(SP), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VMOVDQU      16(DX), Y10
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y0, Y10, Y10
-	VPMADDUBSW   32(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 4(SP), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VPMADDUBSW   288(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 36(SP), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VPMADDUBSW   544(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 68(SP), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VPMADDUBSW   800(BX), Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 100(SP), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VMOVDQU      48(DX), Y10
-	VPAND        Y0, Y10, Y10
-	VPMADDUBSW   64(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 8(SP), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VPMADDUBSW   320(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 40(SP), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VPMADDUBSW   576(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 72(SP), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VPMADDUBSW   832(BX), Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 104(SP), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VMOVDQU      48(DX), Y10
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y0, Y10, Y10
-	VPMADDUBSW   96(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 12(SP), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VPMADDUBSW   352(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 44(SP), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VPMADDUBSW   608(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 76(SP), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VPMADDUBSW   864(BX), Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 108(SP), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VMOVDQU      80(DX), Y10
-	VPAND        Y0, Y10, Y10
-	VPMADDUBSW   128(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 16(SP), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VPMADDUBSW   384(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 48(SP), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VPMADDUBSW   640(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 80(SP), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VPMADDUBSW   896(BX), Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 112(SP), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VMOVDQU      80(DX), Y10
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y0, Y10, Y10
-	VPMADDUBSW   160(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 20(SP), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VPMADDUBSW   416(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 52(SP), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VPMADDUBSW   672(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 84(SP), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VPMADDUBSW   928(BX), Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 116(SP), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VMOVDQU      112(DX), Y10
-	VPAND        Y0, Y10, Y10
-	VPMADDUBSW   192(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 24(SP), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VPMADDUBSW   448(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 56(SP), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VPMADDUBSW   704(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 88(SP), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VPMADDUBSW   960(BX), Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 120(SP), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	VMOVDQU      112(DX), Y10
-	VPSRLW       $0x04, Y10, Y10
-	VPAND        Y0, Y10, Y10
-	VPMADDUBSW   224(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 28(SP), Y12
-	VFMADD231PS  Y11, Y12, Y2
-	VPMADDUBSW   480(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 60(SP), Y12
-	VFMADD231PS  Y11, Y12, Y4
-	VPMADDUBSW   736(BX), Y10, Y11
-	VPMADDWD     Y1, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 92(SP), Y12
-	VFMADD231PS  Y11, Y12, Y6
-	VPMADDUBSW   992(BX), Y10, Y10
-	VPMADDWD     Y1, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 124(SP), Y11
-	VFMADD231PS  Y10, Y11, Y8
-	ADDQ         $0x00000090, DX
-	ADDQ         $0x00000400, BX
-	ADDQ         $0x00000080, SI
-	ADDQ         $0x00000080, DI
-	DECQ         R8
-	JNZ          block
-
-sum:
-	VADDPS       Y3, Y2, Y2
-	VEXTRACTF128 $0x01, Y2, X3
-	VADDPS       X3, X2, X3
-	VADDPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X2
-	VADDPS       X2, X4, X2
-	VADDPS       Y7, Y6, Y6
-	VEXTRACTF128 $0x01, Y6, X4
-	VADDPS       X4, X6, X4
-	VADDPS       Y9, Y8, Y8
-	VEXTRACTF128 $0x01, Y8, X5
-	VADDPS       X5, X8, X5
-	VUNPCKHPS    X2, X3, X6
-	VUNPCKLPS    X2, X3, X3
-	VADDPS       X6, X3, X3
-	VUNPCKHPS    X5, X4, X2
-	VUNPCKLPS    X5, X4, X4
-	VADDPS       X2, X4, X4
-	VMOVHLPS     X3, X4, X2
-	VMOVLHPS     X4, X3, X3
-	VADDPS       X2, X3, X3
-	VMOVUPS      X3, (CX)
-	ADDQ         $0x00000010, CX
-	DECQ         AX
-	JNZ          row
-
-done:
-	VZEROUPPER
-	RET
+DATA byte30<>+0(SB)/1, $0x30
+DATA byte30<>+1(SB)/1, $0x30
+DATA byte30<>+2(SB)/1, $0x30
+DATA byte30<>+3(SB)/1, $0x30
+DATA byte30<>+4(SB)/1, $0x30
+DATA byte30<>+5(SB)/1, $0x30
+DATA byte30<>+6(SB)/1, $0x30
+DATA byte30<>+7(SB)/1, $0x30
+DATA byte30<>+8(SB)/1, $0x30
+DATA byte30<>+9(SB)/1, $0x30
+DATA byte30<>+10(SB)/1, $0x30
+DATA byte30<>+11(SB)/1, $0x30
+DATA byte30<>+12(SB)/1, $0x30
+DATA byte30<>+13(SB)/1, $0x30
+DATA byte30<>+14(SB)/1, $0x30
+DATA byte30<>+15(SB)/1, $0x30
+DATA byte30<>+16(SB)/1, $0x30
+DATA byte30<>+17(SB)/1, $0x30
+DATA byte30<>+18(SB)/1, $0x30
+DATA byte30<>+19(SB)/1, $0x30
+DATA byte30<>+20(SB)/1, $0x30
+DATA byte30<>+21(SB)/1, $0x30
+DATA byte30<>+22(SB)/1, $0x30
+DATA byte30<>+23(SB)/1, $0x30
+DATA byte30<>+24(SB)/1, $0x30
+DATA byte30<>+25(SB)/1, $0x30
+DATA byte30<>+26(SB)/1, $0x30
+DATA byte30<>+27(SB)/1, $0x30
+DATA byte30<>+28(SB)/1, $0x30
+DATA byte30<>+29(SB)/1, $0x30
+DATA byte30<>+30(SB)/1, $0x30
+DATA byte30<>+31(SB)/1, $0x30
+GLOBL byte30<>(SB), RODATA|NOPTR, $32
 
 // func decodeQ5_KAVX2(dst *float32, b *byte, n int)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeQ5_KAVX2(SB), NOSPLIT, $256-24
+TEXT ·decodeQ5_KAVX2(SB), NOSPLIT, $64-24
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU byte10<>+0(SB), Y1
 	MOVQ    dst+0(FP), AX
@@ -2552,508 +2381,653 @@ done:
 	VZEROUPPER
 	RET
 
-// func dotQ5_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotQ5_KAVX2(SB), NOSPLIT, $256-56
+// func packQ5_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·packQ5_KAVX2(SB), NOSPLIT, $0-40
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU byte10<>+0(SB), Y1
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y2
-	TESTQ   AX, AX
+	MOVQ    codes+24(FP), AX
+	MOVQ    scales+32(FP), CX
+	MOVQ    n+0(FP), DX
+	MOVQ    stride+8(FP), BX
+	MOVQ    w+16(FP), SI
+	LEAQ    (SI)(BX*4), DI
+	LEAQ    (BX)(BX*2), R8
+	TESTQ   DX, DX
 	JZ      done
 
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	TESTQ  R8, R8
-	JZ     sum
-
 block:
-	MOVL         4(DX), R9
-	MOVL         8(DX), R10
-	MOVL         12(DX), R11
-	MOVL         R11, R12
-	ANDL         $0x0f0f0f0f, R12
-	MOVL         R9, R13
-	SHRL         $0x02, R13
-	ANDL         $0x30303030, R13
-	ORL          R13, R12
-	ANDL         $0x3f3f3f3f, R9
-	SHLQ         $0x20, R12
-	ORQ          R9, R12
-	VMOVQ        R12, X5
-	VPMOVZXBD    X5, Y5
-	VCVTDQ2PS    Y5, Y5
-	MOVL         R11, R9
-	SHRL         $0x04, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         R10, R11
-	SHRL         $0x02, R11
-	ANDL         $0x30303030, R11
-	ORL          R11, R9
-	ANDL         $0x3f3f3f3f, R10
-	SHLQ         $0x20, R9
-	ORQ          R10, R9
-	VMOVQ        R9, X6
-	VPMOVZXBD    X6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VPBROADCASTW (DX), X7
-	VCVTPH2PS    X7, Y7
-	VMULPS       Y7, Y5, Y5
-	VPBROADCASTW 2(DX), X7
-	VCVTPH2PS    X7, Y7
-	VMULPS       Y7, Y6, Y6
-	VMULPS       (SI), Y5, Y5
-	VMOVUPS      Y5, (SP)
-	VFNMADD231PS (DI), Y6, Y4
-	VMOVDQU      48(DX), Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      16(DX), Y6
-	VPSLLW       $0x04, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VMOVDQU      (BX), Y6
-	VPMADDUBSW   Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS (SP), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VMOVDQU      48(DX), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      16(DX), Y6
-	VPSLLW       $0x03, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VMOVDQU      32(BX), Y6
-	VPMADDUBSW   Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 4(SP), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VMOVDQU      80(DX), Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      16(DX), Y6
-	VPSLLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VMOVDQU      64(BX), Y6
-	VPMADDUBSW   Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 8(SP), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VMOVDQU      80(DX), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      16(DX), Y6
-	VPSLLW       $0x01, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VMOVDQU      96(BX), Y6
-	VPMADDUBSW   Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 12(SP), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VMOVDQU      112(DX), Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      16(DX), Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VMOVDQU      128(BX), Y6
-	VPMADDUBSW   Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 16(SP), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VMOVDQU      112(DX), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      16(DX), Y6
-	VPSRLW       $0x01, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VMOVDQU      160(BX), Y6
-	VPMADDUBSW   Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 20(SP), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VMOVDQU      144(DX), Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      16(DX), Y6
-	VPSRLW       $0x02, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VMOVDQU      192(BX), Y6
-	VPMADDUBSW   Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 24(SP), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	VMOVDQU      144(DX), Y5
-	VPSRLW       $0x04, Y5, Y5
-	VPAND        Y0, Y5, Y5
-	VMOVDQU      16(DX), Y6
-	VPSRLW       $0x03, Y6, Y6
-	VPAND        Y1, Y6, Y6
-	VPOR         Y6, Y5, Y5
-	VMOVDQU      224(BX), Y6
-	VPMADDUBSW   Y6, Y5, Y5
-	VPMADDWD     Y2, Y5, Y5
-	VCVTDQ2PS    Y5, Y5
-	VBROADCASTSS 28(SP), Y6
-	VFMADD231PS  Y5, Y6, Y3
-	ADDQ         $0x000000b0, DX
-	ADDQ         $0x00000100, BX
-	ADDQ         $0x00000020, SI
-	ADDQ         $0x00000020, DI
-	DECQ         R8
-	JNZ          block
-
-sum:
-	VADDPS       Y4, Y3, Y3
-	VEXTRACTF128 $0x01, Y3, X4
-	VADDPS       X4, X3, X3
-	VMOVHLPS     X3, X3, X4
-	VADDPS       X4, X3, X3
-	VMOVSHDUP    X3, X4
-	VADDSS       X4, X3, X3
-	VMOVSS       X3, (CX)
-	ADDQ         $0x04, CX
-	DECQ         AX
-	JNZ          row
-
-done:
-	VZEROUPPER
-	RET
-
-// func dotsQ5_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotsQ5_KAVX2(SB), NOSPLIT, $256-56
-	VMOVDQU byte0f<>+0(SB), Y0
-	VMOVDQU byte10<>+0(SB), Y1
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y2
-	TESTQ   AX, AX
-	JZ      done
-
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y3, Y3, Y3
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	VXORPS Y8, Y8, Y8
-	VXORPS Y9, Y9, Y9
-	VXORPS Y10, Y10, Y10
-	TESTQ  R8, R8
-	JZ     sum
-
-block:
-	MOVL         4(DX), R9
-	MOVL         8(DX), R10
-	MOVL         12(DX), R11
-	MOVL         R11, R12
-	ANDL         $0x0f0f0f0f, R12
-	MOVL         R9, R13
-	SHRL         $0x02, R13
-	ANDL         $0x30303030, R13
-	ORL          R13, R12
-	ANDL         $0x3f3f3f3f, R9
-	SHLQ         $0x20, R12
-	ORQ          R9, R12
-	VMOVQ        R12, X11
-	VPMOVZXBD    X11, Y11
-	VCVTDQ2PS    Y11, Y11
-	MOVL         R11, R9
-	SHRL         $0x04, R9
-	ANDL         $0x0f0f0f0f, R9
-	MOVL         R10, R11
-	SHRL         $0x02, R11
-	ANDL         $0x30303030, R11
-	ORL          R11, R9
-	ANDL         $0x3f3f3f3f, R10
-	SHLQ         $0x20, R9
-	ORQ          R10, R9
-	VMOVQ        R9, X12
-	VPMOVZXBD    X12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VPBROADCASTW (DX), X13
-	VCVTPH2PS    X13, Y13
-	VMULPS       Y13, Y11, Y11
-	VPBROADCASTW 2(DX), X13
-	VCVTPH2PS    X13, Y13
-	VMULPS       Y13, Y12, Y12
-	VMULPS       (SI), Y11, Y13
-	VMOVUPS      Y13, (SP)
-	VMULPS       32(SI), Y11, Y13
-	VMOVUPS      Y13, 32(SP)
-	VMULPS       64(SI), Y11, Y13
-	VMOVUPS      Y13, 64(SP)
-	VMULPS       96(SI), Y11, Y11
-	VMOVUPS      Y11, 96(SP)
-	VFNMADD231PS (DI), Y12, Y4
-	VFNMADD231PS 32(DI), Y12, Y6
-	VFNMADD231PS 64(DI), Y12, Y8
-	VFNMADD231PS 96(DI), Y12, Y10
-	VMOVDQU      48(DX), Y11
-	VPAND        Y0, Y11, Y11
-	VMOVDQU      16(DX), Y12
-	VPSLLW       $0x04, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y11, Y11
-	VPMADDUBSW   (BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS (SP), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VPMADDUBSW   256(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 32(SP), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VPMADDUBSW   512(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 64(SP), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VPMADDUBSW   768(BX), Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 96(SP), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VMOVDQU      48(DX), Y11
-	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y0, Y11, Y11
-	VMOVDQU      16(DX), Y12
-	VPSLLW       $0x03, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y11, Y11
-	VPMADDUBSW   32(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 4(SP), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VPMADDUBSW   288(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 36(SP), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VPMADDUBSW   544(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 68(SP), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VPMADDUBSW   800(BX), Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 100(SP), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VMOVDQU      80(DX), Y11
-	VPAND        Y0, Y11, Y11
-	VMOVDQU      16(DX), Y12
-	VPSLLW       $0x02, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y11, Y11
-	VPMADDUBSW   64(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 8(SP), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VPMADDUBSW   320(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 40(SP), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VPMADDUBSW   576(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 72(SP), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VPMADDUBSW   832(BX), Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 104(SP), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VMOVDQU      80(DX), Y11
-	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y0, Y11, Y11
-	VMOVDQU      16(DX), Y12
-	VPSLLW       $0x01, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y11, Y11
-	VPMADDUBSW   96(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 12(SP), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VPMADDUBSW   352(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 44(SP), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VPMADDUBSW   608(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 76(SP), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VPMADDUBSW   864(BX), Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 108(SP), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VMOVDQU      112(DX), Y11
-	VPAND        Y0, Y11, Y11
-	VMOVDQU      16(DX), Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y11, Y11
-	VPMADDUBSW   128(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 16(SP), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VPMADDUBSW   384(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 48(SP), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VPMADDUBSW   640(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 80(SP), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VPMADDUBSW   896(BX), Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 112(SP), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VMOVDQU      112(DX), Y11
-	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y0, Y11, Y11
-	VMOVDQU      16(DX), Y12
-	VPSRLW       $0x01, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y11, Y11
-	VPMADDUBSW   160(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 20(SP), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VPMADDUBSW   416(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 52(SP), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VPMADDUBSW   672(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 84(SP), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VPMADDUBSW   928(BX), Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 116(SP), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VMOVDQU      144(DX), Y11
-	VPAND        Y0, Y11, Y11
-	VMOVDQU      16(DX), Y12
-	VPSRLW       $0x02, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y11, Y11
-	VPMADDUBSW   192(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 24(SP), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VPMADDUBSW   448(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 56(SP), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VPMADDUBSW   704(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 88(SP), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VPMADDUBSW   960(BX), Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 120(SP), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	VMOVDQU      144(DX), Y11
-	VPSRLW       $0x04, Y11, Y11
-	VPAND        Y0, Y11, Y11
-	VMOVDQU      16(DX), Y12
-	VPSRLW       $0x03, Y12, Y12
-	VPAND        Y1, Y12, Y12
-	VPOR         Y12, Y11, Y11
-	VPMADDUBSW   224(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 28(SP), Y13
-	VFMADD231PS  Y12, Y13, Y3
-	VPMADDUBSW   480(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 60(SP), Y13
-	VFMADD231PS  Y12, Y13, Y5
-	VPMADDUBSW   736(BX), Y11, Y12
-	VPMADDWD     Y2, Y12, Y12
-	VCVTDQ2PS    Y12, Y12
-	VBROADCASTSS 92(SP), Y13
-	VFMADD231PS  Y12, Y13, Y7
-	VPMADDUBSW   992(BX), Y11, Y11
-	VPMADDWD     Y2, Y11, Y11
-	VCVTDQ2PS    Y11, Y11
-	VBROADCASTSS 124(SP), Y12
-	VFMADD231PS  Y11, Y12, Y9
-	ADDQ         $0x000000b0, DX
-	ADDQ         $0x00000400, BX
-	ADDQ         $0x00000080, SI
-	ADDQ         $0x00000080, DI
-	DECQ         R8
-	JNZ          block
-
-sum:
-	VADDPS       Y4, Y3, Y3
-	VEXTRACTF128 $0x01, Y3, X4
-	VADDPS       X4, X3, X4
-	VADDPS       Y6, Y5, Y5
-	VEXTRACTF128 $0x01, Y5, X3
-	VADDPS       X3, X5, X3
-	VADDPS       Y8, Y7, Y7
-	VEXTRACTF128 $0x01, Y7, X5
-	VADDPS       X5, X7, X5
-	VADDPS       Y10, Y9, Y9
-	VEXTRACTF128 $0x01, Y9, X6
-	VADDPS       X6, X9, X6
-	VUNPCKHPS    X3, X4, X7
-	VUNPCKLPS    X3, X4, X4
-	VADDPS       X7, X4, X4
-	VUNPCKHPS    X6, X5, X3
-	VUNPCKLPS    X6, X5, X5
-	VADDPS       X3, X5, X5
-	VMOVHLPS     X4, X5, X3
-	VMOVLHPS     X5, X4, X4
-	VADDPS       X3, X4, X4
-	VMOVUPS      X4, (CX)
-	ADDQ         $0x00000010, CX
-	DECQ         AX
-	JNZ          row
+	VBROADCASTI128 (SI), Y2
+	VINSERTI128    $0x01, (DI), Y2, Y2
+	VBROADCASTI128 (SI)(BX*1), Y3
+	VINSERTI128    $0x01, (DI)(BX*1), Y3, Y3
+	VBROADCASTI128 (SI)(BX*2), Y4
+	VINSERTI128    $0x01, (DI)(BX*2), Y4, Y4
+	VBROADCASTI128 (SI)(R8*1), Y5
+	VINSERTI128    $0x01, (DI)(R8*1), Y5, Y5
+	VPUNPCKLDQ     Y3, Y2, Y6
+	VPUNPCKHDQ     Y3, Y2, Y3
+	VPUNPCKLDQ     Y5, Y4, Y2
+	VPUNPCKHDQ     Y5, Y4, Y4
+	VPUNPCKLQDQ    Y2, Y6, Y5
+	VPUNPCKHQDQ    Y2, Y6, Y2
+	VPUNPCKLQDQ    Y4, Y3, Y6
+	VPUNPCKHQDQ    Y4, Y3, Y3
+	VPSLLD         $0x10, Y5, Y4
+	VPSRLD         $0x10, Y4, Y4
+	VPACKUSDW      Y4, Y4, Y4
+	VPERMQ         $0x08, Y4, Y4
+	VCVTPH2PS      X4, Y4
+	VPSRLD         $0x10, Y5, Y5
+	VPACKUSDW      Y5, Y5, Y5
+	VPERMQ         $0x08, Y5, Y5
+	VCVTPH2PS      X5, Y5
+	VXORPS         sign<>+0(SB), Y5, Y5
+	VPAND          Y0, Y3, Y7
+	VPAND          byte3f<>+0(SB), Y2, Y8
+	VPSRLD         $0x02, Y2, Y2
+	VPAND          byte30<>+0(SB), Y2, Y2
+	VPOR           Y7, Y2, Y2
+	VPSLLD         $0x18, Y8, Y7
+	VPSRLD         $0x18, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y4, Y7, Y7
+	VMOVUPS        Y7, (CX)
+	VPSLLD         $0x10, Y8, Y7
+	VPSRLD         $0x18, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y4, Y7, Y7
+	VMOVUPS        Y7, 64(CX)
+	VPSLLD         $0x08, Y8, Y7
+	VPSRLD         $0x18, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y4, Y7, Y7
+	VMOVUPS        Y7, 128(CX)
+	VPSRLD         $0x18, Y8, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y4, Y7, Y7
+	VMOVUPS        Y7, 192(CX)
+	VPSLLD         $0x18, Y2, Y7
+	VPSRLD         $0x18, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y4, Y7, Y7
+	VMOVUPS        Y7, 256(CX)
+	VPSLLD         $0x10, Y2, Y7
+	VPSRLD         $0x18, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y4, Y7, Y7
+	VMOVUPS        Y7, 320(CX)
+	VPSLLD         $0x08, Y2, Y7
+	VPSRLD         $0x18, Y7, Y7
+	VCVTDQ2PS      Y7, Y7
+	VMULPS         Y4, Y7, Y7
+	VMOVUPS        Y7, 384(CX)
+	VPSRLD         $0x18, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VMULPS         Y4, Y2, Y2
+	VMOVUPS        Y2, 448(CX)
+	VPSRLW         $0x04, Y3, Y2
+	VPAND          Y0, Y2, Y2
+	VPAND          byte3f<>+0(SB), Y6, Y3
+	VPSRLD         $0x02, Y6, Y4
+	VPAND          byte30<>+0(SB), Y4, Y4
+	VPOR           Y2, Y4, Y4
+	VPSLLD         $0x18, Y3, Y2
+	VPSRLD         $0x18, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VMULPS         Y5, Y2, Y2
+	VMOVUPS        Y2, 32(CX)
+	VPSLLD         $0x10, Y3, Y2
+	VPSRLD         $0x18, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VMULPS         Y5, Y2, Y2
+	VMOVUPS        Y2, 96(CX)
+	VPSLLD         $0x08, Y3, Y2
+	VPSRLD         $0x18, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VMULPS         Y5, Y2, Y2
+	VMOVUPS        Y2, 160(CX)
+	VPSRLD         $0x18, Y3, Y2
+	VCVTDQ2PS      Y2, Y2
+	VMULPS         Y5, Y2, Y2
+	VMOVUPS        Y2, 224(CX)
+	VPSLLD         $0x18, Y4, Y2
+	VPSRLD         $0x18, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VMULPS         Y5, Y2, Y2
+	VMOVUPS        Y2, 288(CX)
+	VPSLLD         $0x10, Y4, Y2
+	VPSRLD         $0x18, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VMULPS         Y5, Y2, Y2
+	VMOVUPS        Y2, 352(CX)
+	VPSLLD         $0x08, Y4, Y2
+	VPSRLD         $0x18, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VMULPS         Y5, Y2, Y2
+	VMOVUPS        Y2, 416(CX)
+	VPSRLD         $0x18, Y4, Y2
+	VCVTDQ2PS      Y2, Y2
+	VMULPS         Y5, Y2, Y2
+	VMOVUPS        Y2, 480(CX)
+	VBROADCASTI128 16(SI), Y2
+	VINSERTI128    $0x01, 16(DI), Y2, Y2
+	VBROADCASTI128 16(SI)(BX*1), Y3
+	VINSERTI128    $0x01, 16(DI)(BX*1), Y3, Y3
+	VBROADCASTI128 16(SI)(BX*2), Y4
+	VINSERTI128    $0x01, 16(DI)(BX*2), Y4, Y4
+	VBROADCASTI128 16(SI)(R8*1), Y5
+	VINSERTI128    $0x01, 16(DI)(R8*1), Y5, Y5
+	VPUNPCKLDQ     Y3, Y2, Y6
+	VPUNPCKHDQ     Y3, Y2, Y3
+	VPUNPCKLDQ     Y5, Y4, Y2
+	VPUNPCKHDQ     Y5, Y4, Y4
+	VPUNPCKLQDQ    Y2, Y6, Y5
+	VPUNPCKHQDQ    Y2, Y6, Y2
+	VPUNPCKLQDQ    Y4, Y3, Y6
+	VPUNPCKHQDQ    Y4, Y3, Y3
+	VBROADCASTI128 48(SI), Y4
+	VINSERTI128    $0x01, 48(DI), Y4, Y4
+	VBROADCASTI128 48(SI)(BX*1), Y7
+	VINSERTI128    $0x01, 48(DI)(BX*1), Y7, Y7
+	VBROADCASTI128 48(SI)(BX*2), Y8
+	VINSERTI128    $0x01, 48(DI)(BX*2), Y8, Y8
+	VBROADCASTI128 48(SI)(R8*1), Y9
+	VINSERTI128    $0x01, 48(DI)(R8*1), Y9, Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y7
+	VPUNPCKLDQ     Y9, Y8, Y4
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y4, Y10, Y9
+	VPUNPCKHQDQ    Y4, Y10, Y4
+	VPUNPCKLQDQ    Y8, Y7, Y10
+	VPUNPCKHQDQ    Y8, Y7, Y7
+	VPAND          Y0, Y9, Y8
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSLLW         $0x04, Y5, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y8, Y8
+	VMOVDQU        Y8, (AX)
+	VPSLLW         $0x03, Y5, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y9, Y9
+	VMOVDQU        Y9, 256(AX)
+	VPAND          Y0, Y4, Y8
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VPSLLW         $0x04, Y2, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VMOVDQU        Y8, 32(AX)
+	VPSLLW         $0x03, Y2, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y4, Y4
+	VMOVDQU        Y4, 288(AX)
+	VPAND          Y0, Y10, Y4
+	VPSRLW         $0x04, Y10, Y8
+	VPAND          Y0, Y8, Y8
+	VPSLLW         $0x04, Y6, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y4, Y4
+	VMOVDQU        Y4, 64(AX)
+	VPSLLW         $0x03, Y6, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y8, Y8
+	VMOVDQU        Y8, 320(AX)
+	VPAND          Y0, Y7, Y4
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSLLW         $0x04, Y3, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y4, Y4
+	VMOVDQU        Y4, 96(AX)
+	VPSLLW         $0x03, Y3, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y7, Y7
+	VMOVDQU        Y7, 352(AX)
+	VBROADCASTI128 80(SI), Y4
+	VINSERTI128    $0x01, 80(DI), Y4, Y4
+	VBROADCASTI128 80(SI)(BX*1), Y7
+	VINSERTI128    $0x01, 80(DI)(BX*1), Y7, Y7
+	VBROADCASTI128 80(SI)(BX*2), Y8
+	VINSERTI128    $0x01, 80(DI)(BX*2), Y8, Y8
+	VBROADCASTI128 80(SI)(R8*1), Y9
+	VINSERTI128    $0x01, 80(DI)(R8*1), Y9, Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y7
+	VPUNPCKLDQ     Y9, Y8, Y4
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y4, Y10, Y9
+	VPUNPCKHQDQ    Y4, Y10, Y4
+	VPUNPCKLQDQ    Y8, Y7, Y10
+	VPUNPCKHQDQ    Y8, Y7, Y7
+	VPAND          Y0, Y9, Y8
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSLLW         $0x02, Y5, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y8, Y8
+	VMOVDQU        Y8, 512(AX)
+	VPSLLW         $0x01, Y5, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y9, Y9
+	VMOVDQU        Y9, 768(AX)
+	VPAND          Y0, Y4, Y8
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VPSLLW         $0x02, Y2, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VMOVDQU        Y8, 544(AX)
+	VPSLLW         $0x01, Y2, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y4, Y4
+	VMOVDQU        Y4, 800(AX)
+	VPAND          Y0, Y10, Y4
+	VPSRLW         $0x04, Y10, Y8
+	VPAND          Y0, Y8, Y8
+	VPSLLW         $0x02, Y6, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y4, Y4
+	VMOVDQU        Y4, 576(AX)
+	VPSLLW         $0x01, Y6, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y8, Y8
+	VMOVDQU        Y8, 832(AX)
+	VPAND          Y0, Y7, Y4
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSLLW         $0x02, Y3, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y4, Y4
+	VMOVDQU        Y4, 608(AX)
+	VPSLLW         $0x01, Y3, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y7, Y7
+	VMOVDQU        Y7, 864(AX)
+	VBROADCASTI128 112(SI), Y4
+	VINSERTI128    $0x01, 112(DI), Y4, Y4
+	VBROADCASTI128 112(SI)(BX*1), Y7
+	VINSERTI128    $0x01, 112(DI)(BX*1), Y7, Y7
+	VBROADCASTI128 112(SI)(BX*2), Y8
+	VINSERTI128    $0x01, 112(DI)(BX*2), Y8, Y8
+	VBROADCASTI128 112(SI)(R8*1), Y9
+	VINSERTI128    $0x01, 112(DI)(R8*1), Y9, Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y7
+	VPUNPCKLDQ     Y9, Y8, Y4
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y4, Y10, Y9
+	VPUNPCKHQDQ    Y4, Y10, Y4
+	VPUNPCKLQDQ    Y8, Y7, Y10
+	VPUNPCKHQDQ    Y8, Y7, Y7
+	VPAND          Y0, Y9, Y8
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQA        Y5, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y8, Y8
+	VMOVDQU        Y8, 1024(AX)
+	VPSRLW         $0x01, Y5, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y9, Y9
+	VMOVDQU        Y9, 1280(AX)
+	VPAND          Y0, Y4, Y8
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VMOVDQA        Y2, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VMOVDQU        Y8, 1056(AX)
+	VPSRLW         $0x01, Y2, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y4, Y4
+	VMOVDQU        Y4, 1312(AX)
+	VPAND          Y0, Y10, Y4
+	VPSRLW         $0x04, Y10, Y8
+	VPAND          Y0, Y8, Y8
+	VMOVDQA        Y6, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y4, Y4
+	VMOVDQU        Y4, 1088(AX)
+	VPSRLW         $0x01, Y6, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y8, Y8
+	VMOVDQU        Y8, 1344(AX)
+	VPAND          Y0, Y7, Y4
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQA        Y3, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y4, Y4
+	VMOVDQU        Y4, 1120(AX)
+	VPSRLW         $0x01, Y3, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y7, Y7
+	VMOVDQU        Y7, 1376(AX)
+	VBROADCASTI128 144(SI), Y4
+	VINSERTI128    $0x01, 144(DI), Y4, Y4
+	VBROADCASTI128 144(SI)(BX*1), Y7
+	VINSERTI128    $0x01, 144(DI)(BX*1), Y7, Y7
+	VBROADCASTI128 144(SI)(BX*2), Y8
+	VINSERTI128    $0x01, 144(DI)(BX*2), Y8, Y8
+	VBROADCASTI128 144(SI)(R8*1), Y9
+	VINSERTI128    $0x01, 144(DI)(R8*1), Y9, Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y7
+	VPUNPCKLDQ     Y9, Y8, Y4
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y4, Y10, Y9
+	VPUNPCKHQDQ    Y4, Y10, Y4
+	VPUNPCKLQDQ    Y8, Y7, Y10
+	VPUNPCKHQDQ    Y8, Y7, Y7
+	VPAND          Y0, Y9, Y8
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSRLW         $0x02, Y5, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y8, Y8
+	VMOVDQU        Y8, 1536(AX)
+	VPSRLW         $0x03, Y5, Y5
+	VPAND          Y1, Y5, Y5
+	VPOR           Y5, Y9, Y9
+	VMOVDQU        Y9, 1792(AX)
+	VPAND          Y0, Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VPSRLW         $0x02, Y2, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y5, Y5
+	VMOVDQU        Y5, 1568(AX)
+	VPSRLW         $0x03, Y2, Y2
+	VPAND          Y1, Y2, Y2
+	VPOR           Y2, Y4, Y4
+	VMOVDQU        Y4, 1824(AX)
+	VPAND          Y0, Y10, Y2
+	VPSRLW         $0x04, Y10, Y4
+	VPAND          Y0, Y4, Y4
+	VPSRLW         $0x02, Y6, Y5
+	VPAND          Y1, Y5, Y5
+	VPOR           Y5, Y2, Y2
+	VMOVDQU        Y2, 1600(AX)
+	VPSRLW         $0x03, Y6, Y2
+	VPAND          Y1, Y2, Y2
+	VPOR           Y2, Y4, Y4
+	VMOVDQU        Y4, 1856(AX)
+	VPAND          Y0, Y7, Y2
+	VPSRLW         $0x04, Y7, Y4
+	VPAND          Y0, Y4, Y4
+	VPSRLW         $0x02, Y3, Y5
+	VPAND          Y1, Y5, Y5
+	VPOR           Y5, Y2, Y2
+	VMOVDQU        Y2, 1632(AX)
+	VPSRLW         $0x03, Y3, Y2
+	VPAND          Y1, Y2, Y2
+	VPOR           Y2, Y4, Y4
+	VMOVDQU        Y4, 1888(AX)
+	VBROADCASTI128 32(SI), Y2
+	VINSERTI128    $0x01, 32(DI), Y2, Y2
+	VBROADCASTI128 32(SI)(BX*1), Y3
+	VINSERTI128    $0x01, 32(DI)(BX*1), Y3, Y3
+	VBROADCASTI128 32(SI)(BX*2), Y4
+	VINSERTI128    $0x01, 32(DI)(BX*2), Y4, Y4
+	VBROADCASTI128 32(SI)(R8*1), Y5
+	VINSERTI128    $0x01, 32(DI)(R8*1), Y5, Y5
+	VPUNPCKLDQ     Y3, Y2, Y6
+	VPUNPCKHDQ     Y3, Y2, Y3
+	VPUNPCKLDQ     Y5, Y4, Y2
+	VPUNPCKHDQ     Y5, Y4, Y4
+	VPUNPCKLQDQ    Y2, Y6, Y5
+	VPUNPCKHQDQ    Y2, Y6, Y2
+	VPUNPCKLQDQ    Y4, Y3, Y6
+	VPUNPCKHQDQ    Y4, Y3, Y3
+	VBROADCASTI128 64(SI), Y4
+	VINSERTI128    $0x01, 64(DI), Y4, Y4
+	VBROADCASTI128 64(SI)(BX*1), Y7
+	VINSERTI128    $0x01, 64(DI)(BX*1), Y7, Y7
+	VBROADCASTI128 64(SI)(BX*2), Y8
+	VINSERTI128    $0x01, 64(DI)(BX*2), Y8, Y8
+	VBROADCASTI128 64(SI)(R8*1), Y9
+	VINSERTI128    $0x01, 64(DI)(R8*1), Y9, Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y7
+	VPUNPCKLDQ     Y9, Y8, Y4
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y4, Y10, Y9
+	VPUNPCKHQDQ    Y4, Y10, Y4
+	VPUNPCKLQDQ    Y8, Y7, Y10
+	VPUNPCKHQDQ    Y8, Y7, Y7
+	VPAND          Y0, Y9, Y8
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSLLW         $0x04, Y5, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y8, Y8
+	VMOVDQU        Y8, 128(AX)
+	VPSLLW         $0x03, Y5, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y9, Y9
+	VMOVDQU        Y9, 384(AX)
+	VPAND          Y0, Y4, Y8
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VPSLLW         $0x04, Y2, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VMOVDQU        Y8, 160(AX)
+	VPSLLW         $0x03, Y2, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y4, Y4
+	VMOVDQU        Y4, 416(AX)
+	VPAND          Y0, Y10, Y4
+	VPSRLW         $0x04, Y10, Y8
+	VPAND          Y0, Y8, Y8
+	VPSLLW         $0x04, Y6, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y4, Y4
+	VMOVDQU        Y4, 192(AX)
+	VPSLLW         $0x03, Y6, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y8, Y8
+	VMOVDQU        Y8, 448(AX)
+	VPAND          Y0, Y7, Y4
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSLLW         $0x04, Y3, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y4, Y4
+	VMOVDQU        Y4, 224(AX)
+	VPSLLW         $0x03, Y3, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y7, Y7
+	VMOVDQU        Y7, 480(AX)
+	VBROADCASTI128 96(SI), Y4
+	VINSERTI128    $0x01, 96(DI), Y4, Y4
+	VBROADCASTI128 96(SI)(BX*1), Y7
+	VINSERTI128    $0x01, 96(DI)(BX*1), Y7, Y7
+	VBROADCASTI128 96(SI)(BX*2), Y8
+	VINSERTI128    $0x01, 96(DI)(BX*2), Y8, Y8
+	VBROADCASTI128 96(SI)(R8*1), Y9
+	VINSERTI128    $0x01, 96(DI)(R8*1), Y9, Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y7
+	VPUNPCKLDQ     Y9, Y8, Y4
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y4, Y10, Y9
+	VPUNPCKHQDQ    Y4, Y10, Y4
+	VPUNPCKLQDQ    Y8, Y7, Y10
+	VPUNPCKHQDQ    Y8, Y7, Y7
+	VPAND          Y0, Y9, Y8
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSLLW         $0x02, Y5, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y8, Y8
+	VMOVDQU        Y8, 640(AX)
+	VPSLLW         $0x01, Y5, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y9, Y9
+	VMOVDQU        Y9, 896(AX)
+	VPAND          Y0, Y4, Y8
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VPSLLW         $0x02, Y2, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VMOVDQU        Y8, 672(AX)
+	VPSLLW         $0x01, Y2, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y4, Y4
+	VMOVDQU        Y4, 928(AX)
+	VPAND          Y0, Y10, Y4
+	VPSRLW         $0x04, Y10, Y8
+	VPAND          Y0, Y8, Y8
+	VPSLLW         $0x02, Y6, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y4, Y4
+	VMOVDQU        Y4, 704(AX)
+	VPSLLW         $0x01, Y6, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y8, Y8
+	VMOVDQU        Y8, 960(AX)
+	VPAND          Y0, Y7, Y4
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VPSLLW         $0x02, Y3, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y4, Y4
+	VMOVDQU        Y4, 736(AX)
+	VPSLLW         $0x01, Y3, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y7, Y7
+	VMOVDQU        Y7, 992(AX)
+	VBROADCASTI128 128(SI), Y4
+	VINSERTI128    $0x01, 128(DI), Y4, Y4
+	VBROADCASTI128 128(SI)(BX*1), Y7
+	VINSERTI128    $0x01, 128(DI)(BX*1), Y7, Y7
+	VBROADCASTI128 128(SI)(BX*2), Y8
+	VINSERTI128    $0x01, 128(DI)(BX*2), Y8, Y8
+	VBROADCASTI128 128(SI)(R8*1), Y9
+	VINSERTI128    $0x01, 128(DI)(R8*1), Y9, Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y7
+	VPUNPCKLDQ     Y9, Y8, Y4
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y4, Y10, Y9
+	VPUNPCKHQDQ    Y4, Y10, Y4
+	VPUNPCKLQDQ    Y8, Y7, Y10
+	VPUNPCKHQDQ    Y8, Y7, Y7
+	VPAND          Y0, Y9, Y8
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VMOVDQA        Y5, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y8, Y8
+	VMOVDQU        Y8, 1152(AX)
+	VPSRLW         $0x01, Y5, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y9, Y9
+	VMOVDQU        Y9, 1408(AX)
+	VPAND          Y0, Y4, Y8
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VMOVDQA        Y2, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y8, Y8
+	VMOVDQU        Y8, 1184(AX)
+	VPSRLW         $0x01, Y2, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y4, Y4
+	VMOVDQU        Y4, 1440(AX)
+	VPAND          Y0, Y10, Y4
+	VPSRLW         $0x04, Y10, Y8
+	VPAND          Y0, Y8, Y8
+	VMOVDQA        Y6, Y9
+	VPAND          Y1, Y9, Y9
+	VPOR           Y9, Y4, Y4
+	VMOVDQU        Y4, 1216(AX)
+	VPSRLW         $0x01, Y6, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y8, Y8
+	VMOVDQU        Y8, 1472(AX)
+	VPAND          Y0, Y7, Y4
+	VPSRLW         $0x04, Y7, Y7
+	VPAND          Y0, Y7, Y7
+	VMOVDQA        Y3, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y4, Y4
+	VMOVDQU        Y4, 1248(AX)
+	VPSRLW         $0x01, Y3, Y4
+	VPAND          Y1, Y4, Y4
+	VPOR           Y4, Y7, Y7
+	VMOVDQU        Y7, 1504(AX)
+	VBROADCASTI128 160(SI), Y4
+	VINSERTI128    $0x01, 160(DI), Y4, Y4
+	VBROADCASTI128 160(SI)(BX*1), Y7
+	VINSERTI128    $0x01, 160(DI)(BX*1), Y7, Y7
+	VBROADCASTI128 160(SI)(BX*2), Y8
+	VINSERTI128    $0x01, 160(DI)(BX*2), Y8, Y8
+	VBROADCASTI128 160(SI)(R8*1), Y9
+	VINSERTI128    $0x01, 160(DI)(R8*1), Y9, Y9
+	VPUNPCKLDQ     Y7, Y4, Y10
+	VPUNPCKHDQ     Y7, Y4, Y7
+	VPUNPCKLDQ     Y9, Y8, Y4
+	VPUNPCKHDQ     Y9, Y8, Y8
+	VPUNPCKLQDQ    Y4, Y10, Y9
+	VPUNPCKHQDQ    Y4, Y10, Y4
+	VPUNPCKLQDQ    Y8, Y7, Y10
+	VPUNPCKHQDQ    Y8, Y7, Y7
+	VPAND          Y0, Y9, Y8
+	VPSRLW         $0x04, Y9, Y9
+	VPAND          Y0, Y9, Y9
+	VPSRLW         $0x02, Y5, Y11
+	VPAND          Y1, Y11, Y11
+	VPOR           Y11, Y8, Y8
+	VMOVDQU        Y8, 1664(AX)
+	VPSRLW         $0x03, Y5, Y5
+	VPAND          Y1, Y5, Y5
+	VPOR           Y5, Y9, Y9
+	VMOVDQU        Y9, 1920(AX)
+	VPAND          Y0, Y4, Y5
+	VPSRLW         $0x04, Y4, Y4
+	VPAND          Y0, Y4, Y4
+	VPSRLW         $0x02, Y2, Y8
+	VPAND          Y1, Y8, Y8
+	VPOR           Y8, Y5, Y5
+	VMOVDQU        Y5, 1696(AX)
+	VPSRLW         $0x03, Y2, Y2
+	VPAND          Y1, Y2, Y2
+	VPOR           Y2, Y4, Y4
+	VMOVDQU        Y4, 1952(AX)
+	VPAND          Y0, Y10, Y2
+	VPSRLW         $0x04, Y10, Y4
+	VPAND          Y0, Y4, Y4
+	VPSRLW         $0x02, Y6, Y5
+	VPAND          Y1, Y5, Y5
+	VPOR           Y5, Y2, Y2
+	VMOVDQU        Y2, 1728(AX)
+	VPSRLW         $0x03, Y6, Y2
+	VPAND          Y1, Y2, Y2
+	VPOR           Y2, Y4, Y4
+	VMOVDQU        Y4, 1984(AX)
+	VPAND          Y0, Y7, Y2
+	VPSRLW         $0x04, Y7, Y4
+	VPAND          Y0, Y4, Y4
+	VPSRLW         $0x02, Y3, Y5
+	VPAND          Y1, Y5, Y5
+	VPOR           Y5, Y2, Y2
+	VMOVDQU        Y2, 1760(AX)
+	VPSRLW         $0x03, Y3, Y2
+	VPAND          Y1, Y2, Y2
+	VPOR           Y2, Y4, Y4
+	VMOVDQU        Y4, 2016(AX)
+	ADDQ           $0x000000b0, SI
+	ADDQ           $0x000000b0, DI
+	ADDQ           $0x00000800, AX
+	ADDQ           $0x00000200, CX
+	DECQ           DX
+	JNZ            block
 
 done:
 	VZEROUPPER
@@ -3061,7 +3035,7 @@ done:
 
 // func decodeQ6_KAVX2(dst *float32, b *byte, n int)
 // Requires: AVX, AVX2, F16C
-TEXT ·decodeQ6_KAVX2(SB), NOSPLIT, $256-24
+TEXT ·decodeQ6_KAVX2(SB), NOSPLIT, $64-24
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU byte20<>+0(SB), Y1
 	VMOVDQU byte30<>+0(SB), Y2
@@ -3351,718 +3325,2483 @@ DATA byte20<>+30(SB)/1, $0x20
 DATA byte20<>+31(SB)/1, $0x20
 GLOBL byte20<>(SB), RODATA|NOPTR, $32
 
-DATA byte30<>+0(SB)/1, $0x30
-DATA byte30<>+1(SB)/1, $0x30
-DATA byte30<>+2(SB)/1, $0x30
-DATA byte30<>+3(SB)/1, $0x30
-DATA byte30<>+4(SB)/1, $0x30
-DATA byte30<>+5(SB)/1, $0x30
-DATA byte30<>+6(SB)/1, $0x30
-DATA byte30<>+7(SB)/1, $0x30
-DATA byte30<>+8(SB)/1, $0x30
-DATA byte30<>+9(SB)/1, $0x30
-DATA byte30<>+10(SB)/1, $0x30
-DATA byte30<>+11(SB)/1, $0x30
-DATA byte30<>+12(SB)/1, $0x30
-DATA byte30<>+13(SB)/1, $0x30
-DATA byte30<>+14(SB)/1, $0x30
-DATA byte30<>+15(SB)/1, $0x30
-DATA byte30<>+16(SB)/1, $0x30
-DATA byte30<>+17(SB)/1, $0x30
-DATA byte30<>+18(SB)/1, $0x30
-DATA byte30<>+19(SB)/1, $0x30
-DATA byte30<>+20(SB)/1, $0x30
-DATA byte30<>+21(SB)/1, $0x30
-DATA byte30<>+22(SB)/1, $0x30
-DATA byte30<>+23(SB)/1, $0x30
-DATA byte30<>+24(SB)/1, $0x30
-DATA byte30<>+25(SB)/1, $0x30
-DATA byte30<>+26(SB)/1, $0x30
-DATA byte30<>+27(SB)/1, $0x30
-DATA byte30<>+28(SB)/1, $0x30
-DATA byte30<>+29(SB)/1, $0x30
-DATA byte30<>+30(SB)/1, $0x30
-DATA byte30<>+31(SB)/1, $0x30
-GLOBL byte30<>(SB), RODATA|NOPTR, $32
-
-// func dotQ6_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotQ6_KAVX2(SB), NOSPLIT, $256-56
+// func packQ6_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+// Requires: AVX, AVX2, F16C
+TEXT ·packQ6_KAVX2(SB), NOSPLIT, $0-40
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU byte20<>+0(SB), Y1
 	VMOVDQU byte30<>+0(SB), Y2
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y3
-	TESTQ   AX, AX
+	MOVQ    codes+24(FP), AX
+	MOVQ    scales+32(FP), CX
+	MOVQ    n+0(FP), DX
+	MOVQ    stride+8(FP), BX
+	MOVQ    w+16(FP), SI
+	LEAQ    (SI)(BX*4), DI
+	LEAQ    (BX)(BX*2), R8
+	TESTQ   DX, DX
 	JZ      done
 
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	TESTQ  R8, R8
-	JZ     sum
-
 block:
-	VPBROADCASTW 208(DX), X6
-	VCVTPH2PS    X6, Y6
-	VPMOVSXBD    192(DX), Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VPMOVZXDQ    (SI), Y8
-	VPSLLQ       $0x20, Y8, Y9
-	VPOR         Y8, Y9, Y8
-	VMULPS       Y8, Y7, Y8
-	VMOVUPS      Y8, (SP)
-	VPMOVSXBD    200(DX), Y7
-	VCVTDQ2PS    Y7, Y7
-	VMULPS       Y6, Y7, Y7
-	VPMOVZXDQ    16(SI), Y6
-	VPSLLQ       $0x20, Y6, Y8
-	VPOR         Y6, Y8, Y6
-	VMULPS       Y6, Y7, Y6
-	VMOVUPS      Y6, 32(SP)
-	VMOVDQU      (DX), Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      128(DX), Y7
-	VPSLLW       $0x04, Y7, Y7
-	VPAND        Y2, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBB       Y1, Y6, Y6
-	VMOVDQU      (BX), Y7
-	VPSIGNB      Y6, Y7, Y7
-	VPABSB       Y6, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y3, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS (SP), X10
-	VBROADCASTSS 4(SP), X7
-	VINSERTF128  $0x01, X7, Y10, Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VMOVDQU      32(DX), Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      128(DX), Y7
-	VPSLLW       $0x02, Y7, Y7
-	VPAND        Y2, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBB       Y1, Y6, Y6
-	VMOVDQU      32(BX), Y7
-	VPSIGNB      Y6, Y7, Y7
-	VPABSB       Y6, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y3, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 8(SP), X10
-	VBROADCASTSS 12(SP), X7
-	VINSERTF128  $0x01, X7, Y10, Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VMOVDQU      (DX), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      128(DX), Y7
-	VPAND        Y2, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBB       Y1, Y6, Y6
-	VMOVDQU      64(BX), Y7
-	VPSIGNB      Y6, Y7, Y7
-	VPABSB       Y6, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y3, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 16(SP), X10
-	VBROADCASTSS 20(SP), X7
-	VINSERTF128  $0x01, X7, Y10, Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VMOVDQU      32(DX), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      128(DX), Y7
-	VPSRLW       $0x02, Y7, Y7
-	VPAND        Y2, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBB       Y1, Y6, Y6
-	VMOVDQU      96(BX), Y7
-	VPSIGNB      Y6, Y7, Y7
-	VPABSB       Y6, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y3, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 24(SP), X10
-	VBROADCASTSS 28(SP), X7
-	VINSERTF128  $0x01, X7, Y10, Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VMOVDQU      64(DX), Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      160(DX), Y7
-	VPSLLW       $0x04, Y7, Y7
-	VPAND        Y2, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBB       Y1, Y6, Y6
-	VMOVDQU      128(BX), Y7
-	VPSIGNB      Y6, Y7, Y7
-	VPABSB       Y6, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y3, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 32(SP), X10
-	VBROADCASTSS 36(SP), X7
-	VINSERTF128  $0x01, X7, Y10, Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VMOVDQU      96(DX), Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      160(DX), Y7
-	VPSLLW       $0x02, Y7, Y7
-	VPAND        Y2, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBB       Y1, Y6, Y6
-	VMOVDQU      160(BX), Y7
-	VPSIGNB      Y6, Y7, Y7
-	VPABSB       Y6, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y3, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 40(SP), X10
-	VBROADCASTSS 44(SP), X7
-	VINSERTF128  $0x01, X7, Y10, Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VMOVDQU      64(DX), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      160(DX), Y7
-	VPAND        Y2, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBB       Y1, Y6, Y6
-	VMOVDQU      192(BX), Y7
-	VPSIGNB      Y6, Y7, Y7
-	VPABSB       Y6, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y3, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 48(SP), X10
-	VBROADCASTSS 52(SP), X7
-	VINSERTF128  $0x01, X7, Y10, Y7
-	VFMADD231PS  Y6, Y7, Y4
-	VMOVDQU      96(DX), Y6
-	VPSRLW       $0x04, Y6, Y6
-	VPAND        Y0, Y6, Y6
-	VMOVDQU      160(DX), Y7
-	VPSRLW       $0x02, Y7, Y7
-	VPAND        Y2, Y7, Y7
-	VPOR         Y7, Y6, Y6
-	VPSUBB       Y1, Y6, Y6
-	VMOVDQU      224(BX), Y7
-	VPSIGNB      Y6, Y7, Y7
-	VPABSB       Y6, Y6
-	VPMADDUBSW   Y7, Y6, Y6
-	VPMADDWD     Y3, Y6, Y6
-	VCVTDQ2PS    Y6, Y6
-	VBROADCASTSS 56(SP), X10
-	VBROADCASTSS 60(SP), X7
-	VINSERTF128  $0x01, X7, Y10, Y7
-	VFMADD231PS  Y6, Y7, Y4
-	ADDQ         $0x000000d2, DX
-	ADDQ         $0x00000100, BX
-	ADDQ         $0x00000020, SI
-	ADDQ         $0x00000020, DI
-	DECQ         R8
-	JNZ          block
-
-sum:
-	VADDPS       Y5, Y4, Y4
-	VEXTRACTF128 $0x01, Y4, X5
-	VADDPS       X5, X4, X4
-	VMOVHLPS     X4, X4, X5
-	VADDPS       X5, X4, X4
-	VMOVSHDUP    X4, X5
-	VADDSS       X5, X4, X4
-	VMOVSS       X4, (CX)
-	ADDQ         $0x04, CX
-	DECQ         AX
-	JNZ          row
+	VBROADCASTI128 194(SI), Y3
+	VINSERTI128    $0x01, 194(DI), Y3, Y3
+	VBROADCASTI128 194(SI)(BX*1), Y4
+	VINSERTI128    $0x01, 194(DI)(BX*1), Y4, Y4
+	VBROADCASTI128 194(SI)(BX*2), Y5
+	VINSERTI128    $0x01, 194(DI)(BX*2), Y5, Y5
+	VBROADCASTI128 194(SI)(R8*1), Y6
+	VINSERTI128    $0x01, 194(DI)(R8*1), Y6, Y6
+	VPUNPCKHDQ     Y4, Y3, Y3
+	VPUNPCKHDQ     Y6, Y5, Y5
+	VPUNPCKHQDQ    Y5, Y3, Y3
+	VPSRLD         $0x10, Y3, Y3
+	VPACKUSDW      Y3, Y3, Y3
+	VPERMQ         $0x08, Y3, Y3
+	VCVTPH2PS      X3, Y3
+	VBROADCASTI128 192(SI), Y4
+	VINSERTI128    $0x01, 192(DI), Y4, Y4
+	VBROADCASTI128 192(SI)(BX*1), Y5
+	VINSERTI128    $0x01, 192(DI)(BX*1), Y5, Y5
+	VBROADCASTI128 192(SI)(BX*2), Y6
+	VINSERTI128    $0x01, 192(DI)(BX*2), Y6, Y6
+	VBROADCASTI128 192(SI)(R8*1), Y7
+	VINSERTI128    $0x01, 192(DI)(R8*1), Y7, Y7
+	VPUNPCKLDQ     Y5, Y4, Y8
+	VPUNPCKHDQ     Y5, Y4, Y5
+	VPUNPCKLDQ     Y7, Y6, Y4
+	VPUNPCKHDQ     Y7, Y6, Y6
+	VPUNPCKLQDQ    Y4, Y8, Y7
+	VPUNPCKHQDQ    Y4, Y8, Y4
+	VPUNPCKLQDQ    Y6, Y5, Y8
+	VPUNPCKHQDQ    Y6, Y5, Y5
+	VPSLLD         $0x18, Y7, Y6
+	VPSRAD         $0x18, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, (CX)
+	VPSLLD         $0x10, Y7, Y6
+	VPSRAD         $0x18, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, 32(CX)
+	VPSLLD         $0x08, Y7, Y6
+	VPSRAD         $0x18, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, 64(CX)
+	VPSRAD         $0x18, Y7, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, 96(CX)
+	VPSLLD         $0x18, Y4, Y6
+	VPSRAD         $0x18, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, 128(CX)
+	VPSLLD         $0x10, Y4, Y6
+	VPSRAD         $0x18, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, 160(CX)
+	VPSLLD         $0x08, Y4, Y6
+	VPSRAD         $0x18, Y6, Y6
+	VCVTDQ2PS      Y6, Y6
+	VMULPS         Y3, Y6, Y6
+	VMOVUPS        Y6, 192(CX)
+	VPSRAD         $0x18, Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VMULPS         Y3, Y4, Y4
+	VMOVUPS        Y4, 224(CX)
+	VPSLLD         $0x18, Y8, Y4
+	VPSRAD         $0x18, Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VMULPS         Y3, Y4, Y4
+	VMOVUPS        Y4, 256(CX)
+	VPSLLD         $0x10, Y8, Y4
+	VPSRAD         $0x18, Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VMULPS         Y3, Y4, Y4
+	VMOVUPS        Y4, 288(CX)
+	VPSLLD         $0x08, Y8, Y4
+	VPSRAD         $0x18, Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VMULPS         Y3, Y4, Y4
+	VMOVUPS        Y4, 320(CX)
+	VPSRAD         $0x18, Y8, Y4
+	VCVTDQ2PS      Y4, Y4
+	VMULPS         Y3, Y4, Y4
+	VMOVUPS        Y4, 352(CX)
+	VPSLLD         $0x18, Y5, Y4
+	VPSRAD         $0x18, Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VMULPS         Y3, Y4, Y4
+	VMOVUPS        Y4, 384(CX)
+	VPSLLD         $0x10, Y5, Y4
+	VPSRAD         $0x18, Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VMULPS         Y3, Y4, Y4
+	VMOVUPS        Y4, 416(CX)
+	VPSLLD         $0x08, Y5, Y4
+	VPSRAD         $0x18, Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VMULPS         Y3, Y4, Y4
+	VMOVUPS        Y4, 448(CX)
+	VPSRAD         $0x18, Y5, Y4
+	VCVTDQ2PS      Y4, Y4
+	VMULPS         Y3, Y4, Y4
+	VMOVUPS        Y4, 480(CX)
+	VBROADCASTI128 128(SI), Y3
+	VINSERTI128    $0x01, 128(DI), Y3, Y3
+	VBROADCASTI128 128(SI)(BX*1), Y4
+	VINSERTI128    $0x01, 128(DI)(BX*1), Y4, Y4
+	VBROADCASTI128 128(SI)(BX*2), Y5
+	VINSERTI128    $0x01, 128(DI)(BX*2), Y5, Y5
+	VBROADCASTI128 128(SI)(R8*1), Y6
+	VINSERTI128    $0x01, 128(DI)(R8*1), Y6, Y6
+	VPUNPCKLDQ     Y4, Y3, Y7
+	VPUNPCKHDQ     Y4, Y3, Y4
+	VPUNPCKLDQ     Y6, Y5, Y3
+	VPUNPCKHDQ     Y6, Y5, Y5
+	VPUNPCKLQDQ    Y3, Y7, Y6
+	VPUNPCKHQDQ    Y3, Y7, Y3
+	VPUNPCKLQDQ    Y5, Y4, Y7
+	VPUNPCKHQDQ    Y5, Y4, Y4
+	VBROADCASTI128 (SI), Y5
+	VINSERTI128    $0x01, (DI), Y5, Y5
+	VBROADCASTI128 (SI)(BX*1), Y8
+	VINSERTI128    $0x01, (DI)(BX*1), Y8, Y8
+	VBROADCASTI128 (SI)(BX*2), Y9
+	VINSERTI128    $0x01, (DI)(BX*2), Y9, Y9
+	VBROADCASTI128 (SI)(R8*1), Y10
+	VINSERTI128    $0x01, (DI)(R8*1), Y10, Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y8
+	VPUNPCKLDQ     Y10, Y9, Y5
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y5, Y11, Y10
+	VPUNPCKHQDQ    Y5, Y11, Y5
+	VPUNPCKLQDQ    Y9, Y8, Y11
+	VPUNPCKHQDQ    Y9, Y8, Y8
+	VPAND          Y0, Y10, Y9
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSLLW         $0x04, Y6, Y12
+	VPAND          Y2, Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, (AX)
+	VMOVDQA        Y6, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y10, Y10
+	VPSUBB         Y1, Y10, Y10
+	VMOVDQU        Y10, 512(AX)
+	VPAND          Y0, Y5, Y9
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x04, Y3, Y10
+	VPAND          Y2, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 32(AX)
+	VMOVDQA        Y3, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 544(AX)
+	VPAND          Y0, Y11, Y5
+	VPSRLW         $0x04, Y11, Y9
+	VPAND          Y0, Y9, Y9
+	VPSLLW         $0x04, Y7, Y10
+	VPAND          Y2, Y10, Y10
+	VPOR           Y10, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 64(AX)
+	VMOVDQA        Y7, Y5
+	VPAND          Y2, Y5, Y5
+	VPOR           Y5, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 576(AX)
+	VPAND          Y0, Y8, Y5
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPSLLW         $0x04, Y4, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 96(AX)
+	VMOVDQA        Y4, Y5
+	VPAND          Y2, Y5, Y5
+	VPOR           Y5, Y8, Y8
+	VPSUBB         Y1, Y8, Y8
+	VMOVDQU        Y8, 608(AX)
+	VBROADCASTI128 32(SI), Y5
+	VINSERTI128    $0x01, 32(DI), Y5, Y5
+	VBROADCASTI128 32(SI)(BX*1), Y8
+	VINSERTI128    $0x01, 32(DI)(BX*1), Y8, Y8
+	VBROADCASTI128 32(SI)(BX*2), Y9
+	VINSERTI128    $0x01, 32(DI)(BX*2), Y9, Y9
+	VBROADCASTI128 32(SI)(R8*1), Y10
+	VINSERTI128    $0x01, 32(DI)(R8*1), Y10, Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y8
+	VPUNPCKLDQ     Y10, Y9, Y5
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y5, Y11, Y10
+	VPUNPCKHQDQ    Y5, Y11, Y5
+	VPUNPCKLQDQ    Y9, Y8, Y11
+	VPUNPCKHQDQ    Y9, Y8, Y8
+	VPAND          Y0, Y10, Y9
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSLLW         $0x02, Y6, Y12
+	VPAND          Y2, Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 256(AX)
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y2, Y6, Y6
+	VPOR           Y6, Y10, Y10
+	VPSUBB         Y1, Y10, Y10
+	VMOVDQU        Y10, 768(AX)
+	VPAND          Y0, Y5, Y6
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x02, Y3, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y6, Y6
+	VPSUBB         Y1, Y6, Y6
+	VMOVDQU        Y6, 288(AX)
+	VPSRLW         $0x02, Y3, Y3
+	VPAND          Y2, Y3, Y3
+	VPOR           Y3, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 800(AX)
+	VPAND          Y0, Y11, Y3
+	VPSRLW         $0x04, Y11, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x02, Y7, Y6
+	VPAND          Y2, Y6, Y6
+	VPOR           Y6, Y3, Y3
+	VPSUBB         Y1, Y3, Y3
+	VMOVDQU        Y3, 320(AX)
+	VPSRLW         $0x02, Y7, Y3
+	VPAND          Y2, Y3, Y3
+	VPOR           Y3, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 832(AX)
+	VPAND          Y0, Y8, Y3
+	VPSRLW         $0x04, Y8, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x02, Y4, Y6
+	VPAND          Y2, Y6, Y6
+	VPOR           Y6, Y3, Y3
+	VPSUBB         Y1, Y3, Y3
+	VMOVDQU        Y3, 352(AX)
+	VPSRLW         $0x02, Y4, Y3
+	VPAND          Y2, Y3, Y3
+	VPOR           Y3, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 864(AX)
+	VBROADCASTI128 144(SI), Y3
+	VINSERTI128    $0x01, 144(DI), Y3, Y3
+	VBROADCASTI128 144(SI)(BX*1), Y4
+	VINSERTI128    $0x01, 144(DI)(BX*1), Y4, Y4
+	VBROADCASTI128 144(SI)(BX*2), Y5
+	VINSERTI128    $0x01, 144(DI)(BX*2), Y5, Y5
+	VBROADCASTI128 144(SI)(R8*1), Y6
+	VINSERTI128    $0x01, 144(DI)(R8*1), Y6, Y6
+	VPUNPCKLDQ     Y4, Y3, Y7
+	VPUNPCKHDQ     Y4, Y3, Y4
+	VPUNPCKLDQ     Y6, Y5, Y3
+	VPUNPCKHDQ     Y6, Y5, Y5
+	VPUNPCKLQDQ    Y3, Y7, Y6
+	VPUNPCKHQDQ    Y3, Y7, Y3
+	VPUNPCKLQDQ    Y5, Y4, Y7
+	VPUNPCKHQDQ    Y5, Y4, Y4
+	VBROADCASTI128 16(SI), Y5
+	VINSERTI128    $0x01, 16(DI), Y5, Y5
+	VBROADCASTI128 16(SI)(BX*1), Y8
+	VINSERTI128    $0x01, 16(DI)(BX*1), Y8, Y8
+	VBROADCASTI128 16(SI)(BX*2), Y9
+	VINSERTI128    $0x01, 16(DI)(BX*2), Y9, Y9
+	VBROADCASTI128 16(SI)(R8*1), Y10
+	VINSERTI128    $0x01, 16(DI)(R8*1), Y10, Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y8
+	VPUNPCKLDQ     Y10, Y9, Y5
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y5, Y11, Y10
+	VPUNPCKHQDQ    Y5, Y11, Y5
+	VPUNPCKLQDQ    Y9, Y8, Y11
+	VPUNPCKHQDQ    Y9, Y8, Y8
+	VPAND          Y0, Y10, Y9
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSLLW         $0x04, Y6, Y12
+	VPAND          Y2, Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 128(AX)
+	VMOVDQA        Y6, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y10, Y10
+	VPSUBB         Y1, Y10, Y10
+	VMOVDQU        Y10, 640(AX)
+	VPAND          Y0, Y5, Y9
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x04, Y3, Y10
+	VPAND          Y2, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 160(AX)
+	VMOVDQA        Y3, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 672(AX)
+	VPAND          Y0, Y11, Y5
+	VPSRLW         $0x04, Y11, Y9
+	VPAND          Y0, Y9, Y9
+	VPSLLW         $0x04, Y7, Y10
+	VPAND          Y2, Y10, Y10
+	VPOR           Y10, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 192(AX)
+	VMOVDQA        Y7, Y5
+	VPAND          Y2, Y5, Y5
+	VPOR           Y5, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 704(AX)
+	VPAND          Y0, Y8, Y5
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPSLLW         $0x04, Y4, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 224(AX)
+	VMOVDQA        Y4, Y5
+	VPAND          Y2, Y5, Y5
+	VPOR           Y5, Y8, Y8
+	VPSUBB         Y1, Y8, Y8
+	VMOVDQU        Y8, 736(AX)
+	VBROADCASTI128 48(SI), Y5
+	VINSERTI128    $0x01, 48(DI), Y5, Y5
+	VBROADCASTI128 48(SI)(BX*1), Y8
+	VINSERTI128    $0x01, 48(DI)(BX*1), Y8, Y8
+	VBROADCASTI128 48(SI)(BX*2), Y9
+	VINSERTI128    $0x01, 48(DI)(BX*2), Y9, Y9
+	VBROADCASTI128 48(SI)(R8*1), Y10
+	VINSERTI128    $0x01, 48(DI)(R8*1), Y10, Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y8
+	VPUNPCKLDQ     Y10, Y9, Y5
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y5, Y11, Y10
+	VPUNPCKHQDQ    Y5, Y11, Y5
+	VPUNPCKLQDQ    Y9, Y8, Y11
+	VPUNPCKHQDQ    Y9, Y8, Y8
+	VPAND          Y0, Y10, Y9
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSLLW         $0x02, Y6, Y12
+	VPAND          Y2, Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 384(AX)
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y2, Y6, Y6
+	VPOR           Y6, Y10, Y10
+	VPSUBB         Y1, Y10, Y10
+	VMOVDQU        Y10, 896(AX)
+	VPAND          Y0, Y5, Y6
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x02, Y3, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y6, Y6
+	VPSUBB         Y1, Y6, Y6
+	VMOVDQU        Y6, 416(AX)
+	VPSRLW         $0x02, Y3, Y3
+	VPAND          Y2, Y3, Y3
+	VPOR           Y3, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 928(AX)
+	VPAND          Y0, Y11, Y3
+	VPSRLW         $0x04, Y11, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x02, Y7, Y6
+	VPAND          Y2, Y6, Y6
+	VPOR           Y6, Y3, Y3
+	VPSUBB         Y1, Y3, Y3
+	VMOVDQU        Y3, 448(AX)
+	VPSRLW         $0x02, Y7, Y3
+	VPAND          Y2, Y3, Y3
+	VPOR           Y3, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 960(AX)
+	VPAND          Y0, Y8, Y3
+	VPSRLW         $0x04, Y8, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x02, Y4, Y6
+	VPAND          Y2, Y6, Y6
+	VPOR           Y6, Y3, Y3
+	VPSUBB         Y1, Y3, Y3
+	VMOVDQU        Y3, 480(AX)
+	VPSRLW         $0x02, Y4, Y3
+	VPAND          Y2, Y3, Y3
+	VPOR           Y3, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 992(AX)
+	VBROADCASTI128 160(SI), Y3
+	VINSERTI128    $0x01, 160(DI), Y3, Y3
+	VBROADCASTI128 160(SI)(BX*1), Y4
+	VINSERTI128    $0x01, 160(DI)(BX*1), Y4, Y4
+	VBROADCASTI128 160(SI)(BX*2), Y5
+	VINSERTI128    $0x01, 160(DI)(BX*2), Y5, Y5
+	VBROADCASTI128 160(SI)(R8*1), Y6
+	VINSERTI128    $0x01, 160(DI)(R8*1), Y6, Y6
+	VPUNPCKLDQ     Y4, Y3, Y7
+	VPUNPCKHDQ     Y4, Y3, Y4
+	VPUNPCKLDQ     Y6, Y5, Y3
+	VPUNPCKHDQ     Y6, Y5, Y5
+	VPUNPCKLQDQ    Y3, Y7, Y6
+	VPUNPCKHQDQ    Y3, Y7, Y3
+	VPUNPCKLQDQ    Y5, Y4, Y7
+	VPUNPCKHQDQ    Y5, Y4, Y4
+	VBROADCASTI128 64(SI), Y5
+	VINSERTI128    $0x01, 64(DI), Y5, Y5
+	VBROADCASTI128 64(SI)(BX*1), Y8
+	VINSERTI128    $0x01, 64(DI)(BX*1), Y8, Y8
+	VBROADCASTI128 64(SI)(BX*2), Y9
+	VINSERTI128    $0x01, 64(DI)(BX*2), Y9, Y9
+	VBROADCASTI128 64(SI)(R8*1), Y10
+	VINSERTI128    $0x01, 64(DI)(R8*1), Y10, Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y8
+	VPUNPCKLDQ     Y10, Y9, Y5
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y5, Y11, Y10
+	VPUNPCKHQDQ    Y5, Y11, Y5
+	VPUNPCKLQDQ    Y9, Y8, Y11
+	VPUNPCKHQDQ    Y9, Y8, Y8
+	VPAND          Y0, Y10, Y9
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSLLW         $0x04, Y6, Y12
+	VPAND          Y2, Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 1024(AX)
+	VMOVDQA        Y6, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y10, Y10
+	VPSUBB         Y1, Y10, Y10
+	VMOVDQU        Y10, 1536(AX)
+	VPAND          Y0, Y5, Y9
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x04, Y3, Y10
+	VPAND          Y2, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 1056(AX)
+	VMOVDQA        Y3, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 1568(AX)
+	VPAND          Y0, Y11, Y5
+	VPSRLW         $0x04, Y11, Y9
+	VPAND          Y0, Y9, Y9
+	VPSLLW         $0x04, Y7, Y10
+	VPAND          Y2, Y10, Y10
+	VPOR           Y10, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 1088(AX)
+	VMOVDQA        Y7, Y5
+	VPAND          Y2, Y5, Y5
+	VPOR           Y5, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 1600(AX)
+	VPAND          Y0, Y8, Y5
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPSLLW         $0x04, Y4, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 1120(AX)
+	VMOVDQA        Y4, Y5
+	VPAND          Y2, Y5, Y5
+	VPOR           Y5, Y8, Y8
+	VPSUBB         Y1, Y8, Y8
+	VMOVDQU        Y8, 1632(AX)
+	VBROADCASTI128 96(SI), Y5
+	VINSERTI128    $0x01, 96(DI), Y5, Y5
+	VBROADCASTI128 96(SI)(BX*1), Y8
+	VINSERTI128    $0x01, 96(DI)(BX*1), Y8, Y8
+	VBROADCASTI128 96(SI)(BX*2), Y9
+	VINSERTI128    $0x01, 96(DI)(BX*2), Y9, Y9
+	VBROADCASTI128 96(SI)(R8*1), Y10
+	VINSERTI128    $0x01, 96(DI)(R8*1), Y10, Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y8
+	VPUNPCKLDQ     Y10, Y9, Y5
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y5, Y11, Y10
+	VPUNPCKHQDQ    Y5, Y11, Y5
+	VPUNPCKLQDQ    Y9, Y8, Y11
+	VPUNPCKHQDQ    Y9, Y8, Y8
+	VPAND          Y0, Y10, Y9
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSLLW         $0x02, Y6, Y12
+	VPAND          Y2, Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 1280(AX)
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y2, Y6, Y6
+	VPOR           Y6, Y10, Y10
+	VPSUBB         Y1, Y10, Y10
+	VMOVDQU        Y10, 1792(AX)
+	VPAND          Y0, Y5, Y6
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x02, Y3, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y6, Y6
+	VPSUBB         Y1, Y6, Y6
+	VMOVDQU        Y6, 1312(AX)
+	VPSRLW         $0x02, Y3, Y3
+	VPAND          Y2, Y3, Y3
+	VPOR           Y3, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 1824(AX)
+	VPAND          Y0, Y11, Y3
+	VPSRLW         $0x04, Y11, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x02, Y7, Y6
+	VPAND          Y2, Y6, Y6
+	VPOR           Y6, Y3, Y3
+	VPSUBB         Y1, Y3, Y3
+	VMOVDQU        Y3, 1344(AX)
+	VPSRLW         $0x02, Y7, Y3
+	VPAND          Y2, Y3, Y3
+	VPOR           Y3, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 1856(AX)
+	VPAND          Y0, Y8, Y3
+	VPSRLW         $0x04, Y8, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x02, Y4, Y6
+	VPAND          Y2, Y6, Y6
+	VPOR           Y6, Y3, Y3
+	VPSUBB         Y1, Y3, Y3
+	VMOVDQU        Y3, 1376(AX)
+	VPSRLW         $0x02, Y4, Y3
+	VPAND          Y2, Y3, Y3
+	VPOR           Y3, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 1888(AX)
+	VBROADCASTI128 176(SI), Y3
+	VINSERTI128    $0x01, 176(DI), Y3, Y3
+	VBROADCASTI128 176(SI)(BX*1), Y4
+	VINSERTI128    $0x01, 176(DI)(BX*1), Y4, Y4
+	VBROADCASTI128 176(SI)(BX*2), Y5
+	VINSERTI128    $0x01, 176(DI)(BX*2), Y5, Y5
+	VBROADCASTI128 176(SI)(R8*1), Y6
+	VINSERTI128    $0x01, 176(DI)(R8*1), Y6, Y6
+	VPUNPCKLDQ     Y4, Y3, Y7
+	VPUNPCKHDQ     Y4, Y3, Y4
+	VPUNPCKLDQ     Y6, Y5, Y3
+	VPUNPCKHDQ     Y6, Y5, Y5
+	VPUNPCKLQDQ    Y3, Y7, Y6
+	VPUNPCKHQDQ    Y3, Y7, Y3
+	VPUNPCKLQDQ    Y5, Y4, Y7
+	VPUNPCKHQDQ    Y5, Y4, Y4
+	VBROADCASTI128 80(SI), Y5
+	VINSERTI128    $0x01, 80(DI), Y5, Y5
+	VBROADCASTI128 80(SI)(BX*1), Y8
+	VINSERTI128    $0x01, 80(DI)(BX*1), Y8, Y8
+	VBROADCASTI128 80(SI)(BX*2), Y9
+	VINSERTI128    $0x01, 80(DI)(BX*2), Y9, Y9
+	VBROADCASTI128 80(SI)(R8*1), Y10
+	VINSERTI128    $0x01, 80(DI)(R8*1), Y10, Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y8
+	VPUNPCKLDQ     Y10, Y9, Y5
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y5, Y11, Y10
+	VPUNPCKHQDQ    Y5, Y11, Y5
+	VPUNPCKLQDQ    Y9, Y8, Y11
+	VPUNPCKHQDQ    Y9, Y8, Y8
+	VPAND          Y0, Y10, Y9
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSLLW         $0x04, Y6, Y12
+	VPAND          Y2, Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 1152(AX)
+	VMOVDQA        Y6, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y10, Y10
+	VPSUBB         Y1, Y10, Y10
+	VMOVDQU        Y10, 1664(AX)
+	VPAND          Y0, Y5, Y9
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x04, Y3, Y10
+	VPAND          Y2, Y10, Y10
+	VPOR           Y10, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 1184(AX)
+	VMOVDQA        Y3, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 1696(AX)
+	VPAND          Y0, Y11, Y5
+	VPSRLW         $0x04, Y11, Y9
+	VPAND          Y0, Y9, Y9
+	VPSLLW         $0x04, Y7, Y10
+	VPAND          Y2, Y10, Y10
+	VPOR           Y10, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 1216(AX)
+	VMOVDQA        Y7, Y5
+	VPAND          Y2, Y5, Y5
+	VPOR           Y5, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 1728(AX)
+	VPAND          Y0, Y8, Y5
+	VPSRLW         $0x04, Y8, Y8
+	VPAND          Y0, Y8, Y8
+	VPSLLW         $0x04, Y4, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 1248(AX)
+	VMOVDQA        Y4, Y5
+	VPAND          Y2, Y5, Y5
+	VPOR           Y5, Y8, Y8
+	VPSUBB         Y1, Y8, Y8
+	VMOVDQU        Y8, 1760(AX)
+	VBROADCASTI128 112(SI), Y5
+	VINSERTI128    $0x01, 112(DI), Y5, Y5
+	VBROADCASTI128 112(SI)(BX*1), Y8
+	VINSERTI128    $0x01, 112(DI)(BX*1), Y8, Y8
+	VBROADCASTI128 112(SI)(BX*2), Y9
+	VINSERTI128    $0x01, 112(DI)(BX*2), Y9, Y9
+	VBROADCASTI128 112(SI)(R8*1), Y10
+	VINSERTI128    $0x01, 112(DI)(R8*1), Y10, Y10
+	VPUNPCKLDQ     Y8, Y5, Y11
+	VPUNPCKHDQ     Y8, Y5, Y8
+	VPUNPCKLDQ     Y10, Y9, Y5
+	VPUNPCKHDQ     Y10, Y9, Y9
+	VPUNPCKLQDQ    Y5, Y11, Y10
+	VPUNPCKHQDQ    Y5, Y11, Y5
+	VPUNPCKLQDQ    Y9, Y8, Y11
+	VPUNPCKHQDQ    Y9, Y8, Y8
+	VPAND          Y0, Y10, Y9
+	VPSRLW         $0x04, Y10, Y10
+	VPAND          Y0, Y10, Y10
+	VPSLLW         $0x02, Y6, Y12
+	VPAND          Y2, Y12, Y12
+	VPOR           Y12, Y9, Y9
+	VPSUBB         Y1, Y9, Y9
+	VMOVDQU        Y9, 1408(AX)
+	VPSRLW         $0x02, Y6, Y6
+	VPAND          Y2, Y6, Y6
+	VPOR           Y6, Y10, Y10
+	VPSUBB         Y1, Y10, Y10
+	VMOVDQU        Y10, 1920(AX)
+	VPAND          Y0, Y5, Y6
+	VPSRLW         $0x04, Y5, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x02, Y3, Y9
+	VPAND          Y2, Y9, Y9
+	VPOR           Y9, Y6, Y6
+	VPSUBB         Y1, Y6, Y6
+	VMOVDQU        Y6, 1440(AX)
+	VPSRLW         $0x02, Y3, Y3
+	VPAND          Y2, Y3, Y3
+	VPOR           Y3, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 1952(AX)
+	VPAND          Y0, Y11, Y3
+	VPSRLW         $0x04, Y11, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x02, Y7, Y6
+	VPAND          Y2, Y6, Y6
+	VPOR           Y6, Y3, Y3
+	VPSUBB         Y1, Y3, Y3
+	VMOVDQU        Y3, 1472(AX)
+	VPSRLW         $0x02, Y7, Y3
+	VPAND          Y2, Y3, Y3
+	VPOR           Y3, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 1984(AX)
+	VPAND          Y0, Y8, Y3
+	VPSRLW         $0x04, Y8, Y5
+	VPAND          Y0, Y5, Y5
+	VPSLLW         $0x02, Y4, Y6
+	VPAND          Y2, Y6, Y6
+	VPOR           Y6, Y3, Y3
+	VPSUBB         Y1, Y3, Y3
+	VMOVDQU        Y3, 1504(AX)
+	VPSRLW         $0x02, Y4, Y3
+	VPAND          Y2, Y3, Y3
+	VPOR           Y3, Y5, Y5
+	VPSUBB         Y1, Y5, Y5
+	VMOVDQU        Y5, 2016(AX)
+	ADDQ           $0x000000d2, SI
+	ADDQ           $0x000000d2, DI
+	ADDQ           $0x00000800, AX
+	ADDQ           $0x00000200, CX
+	DECQ           DX
+	JNZ            block
 
 done:
 	VZEROUPPER
 	RET
 
-// func dotsQ6_KAVX2(n int, rows int, w *byte, q *int8, d *float32, s *float32, out *float32)
-// Requires: AVX, AVX2, F16C, FMA3
-TEXT ·dotsQ6_KAVX2(SB), NOSPLIT, $256-56
-	VMOVDQU byte0f<>+0(SB), Y0
-	VMOVDQU byte20<>+0(SB), Y1
-	VMOVDQU byte30<>+0(SB), Y2
-	MOVQ    rows+8(FP), AX
-	MOVQ    out+48(FP), CX
-	MOVQ    w+16(FP), DX
-	VMOVDQU ones<>+0(SB), Y3
-	TESTQ   AX, AX
-	JZ      done
+// func panel4x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·panel4x1AVX2(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	VMOVDQU ones<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    more+72(FP), R8
+	TESTQ   R8, R8
+	JZ      start
+	MOVQ    c+56(FP), R8
+	VMOVUPS (R8), Y1
 
-row:
-	MOVQ   q+24(FP), BX
-	MOVQ   d+32(FP), SI
-	MOVQ   s+40(FP), DI
-	MOVQ   n+0(FP), R8
-	VXORPS Y4, Y4, Y4
-	VXORPS Y5, Y5, Y5
-	VXORPS Y6, Y6, Y6
-	VXORPS Y7, Y7, Y7
-	TESTQ  R8, R8
-	JZ     sum
+start:
+	TESTQ AX, AX
+	JZ    done
 
 block:
-	VPBROADCASTW 208(DX), X8
-	VCVTPH2PS    X8, Y8
-	VPMOVSXBD    192(DX), Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y8, Y9, Y9
-	VPMOVZXDQ    (SI), Y10
-	VPSLLQ       $0x20, Y10, Y11
-	VPOR         Y10, Y11, Y10
-	VMULPS       Y10, Y9, Y10
-	VMOVUPS      Y10, (SP)
-	VPMOVZXDQ    32(SI), Y10
-	VPSLLQ       $0x20, Y10, Y11
-	VPOR         Y10, Y11, Y10
-	VMULPS       Y10, Y9, Y10
-	VMOVUPS      Y10, 64(SP)
-	VPMOVZXDQ    64(SI), Y10
-	VPSLLQ       $0x20, Y10, Y11
-	VPOR         Y10, Y11, Y10
-	VMULPS       Y10, Y9, Y10
-	VMOVUPS      Y10, 128(SP)
-	VPMOVZXDQ    96(SI), Y10
-	VPSLLQ       $0x20, Y10, Y11
-	VPOR         Y10, Y11, Y10
-	VMULPS       Y10, Y9, Y10
-	VMOVUPS      Y10, 192(SP)
-	VPMOVSXBD    200(DX), Y9
-	VCVTDQ2PS    Y9, Y9
-	VMULPS       Y8, Y9, Y9
-	VPMOVZXDQ    16(SI), Y8
-	VPSLLQ       $0x20, Y8, Y10
-	VPOR         Y8, Y10, Y8
-	VMULPS       Y8, Y9, Y8
-	VMOVUPS      Y8, 32(SP)
-	VPMOVZXDQ    48(SI), Y8
-	VPSLLQ       $0x20, Y8, Y10
-	VPOR         Y8, Y10, Y8
-	VMULPS       Y8, Y9, Y8
-	VMOVUPS      Y8, 96(SP)
-	VPMOVZXDQ    80(SI), Y8
-	VPSLLQ       $0x20, Y8, Y10
-	VPOR         Y8, Y10, Y8
-	VMULPS       Y8, Y9, Y8
-	VMOVUPS      Y8, 160(SP)
-	VPMOVZXDQ    112(SI), Y8
-	VPSLLQ       $0x20, Y8, Y10
-	VPOR         Y8, Y10, Y8
-	VMULPS       Y8, Y9, Y8
-	VMOVUPS      Y8, 224(SP)
-	VMOVDQU      (DX), Y8
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      128(DX), Y9
-	VPSLLW       $0x04, Y9, Y9
-	VPAND        Y2, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPSUBB       Y1, Y8, Y8
-	VPABSB       Y8, Y9
-	VMOVDQU      (BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS (SP), X12
-	VBROADCASTSS 4(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VMOVDQU      256(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 64(SP), X12
-	VBROADCASTSS 68(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VMOVDQU      512(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 128(SP), X12
-	VBROADCASTSS 132(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VMOVDQU      768(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 192(SP), X12
-	VBROADCASTSS 196(SP), X8
-	VINSERTF128  $0x01, X8, Y12, Y8
-	VFMADD231PS  Y10, Y8, Y7
-	VMOVDQU      32(DX), Y8
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      128(DX), Y9
-	VPSLLW       $0x02, Y9, Y9
-	VPAND        Y2, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPSUBB       Y1, Y8, Y8
-	VPABSB       Y8, Y9
-	VMOVDQU      32(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 8(SP), X12
-	VBROADCASTSS 12(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VMOVDQU      288(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 72(SP), X12
-	VBROADCASTSS 76(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VMOVDQU      544(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 136(SP), X12
-	VBROADCASTSS 140(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VMOVDQU      800(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 200(SP), X12
-	VBROADCASTSS 204(SP), X8
-	VINSERTF128  $0x01, X8, Y12, Y8
-	VFMADD231PS  Y10, Y8, Y7
-	VMOVDQU      (DX), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      128(DX), Y9
-	VPAND        Y2, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPSUBB       Y1, Y8, Y8
-	VPABSB       Y8, Y9
-	VMOVDQU      64(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 16(SP), X12
-	VBROADCASTSS 20(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VMOVDQU      320(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 80(SP), X12
-	VBROADCASTSS 84(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VMOVDQU      576(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 144(SP), X12
-	VBROADCASTSS 148(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VMOVDQU      832(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 208(SP), X12
-	VBROADCASTSS 212(SP), X8
-	VINSERTF128  $0x01, X8, Y12, Y8
-	VFMADD231PS  Y10, Y8, Y7
-	VMOVDQU      32(DX), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      128(DX), Y9
-	VPSRLW       $0x02, Y9, Y9
-	VPAND        Y2, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPSUBB       Y1, Y8, Y8
-	VPABSB       Y8, Y9
-	VMOVDQU      96(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 24(SP), X12
-	VBROADCASTSS 28(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VMOVDQU      352(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 88(SP), X12
-	VBROADCASTSS 92(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VMOVDQU      608(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 152(SP), X12
-	VBROADCASTSS 156(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VMOVDQU      864(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 216(SP), X12
-	VBROADCASTSS 220(SP), X8
-	VINSERTF128  $0x01, X8, Y12, Y8
-	VFMADD231PS  Y10, Y8, Y7
-	VMOVDQU      64(DX), Y8
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      160(DX), Y9
-	VPSLLW       $0x04, Y9, Y9
-	VPAND        Y2, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPSUBB       Y1, Y8, Y8
-	VPABSB       Y8, Y9
-	VMOVDQU      128(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 32(SP), X12
-	VBROADCASTSS 36(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VMOVDQU      384(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 96(SP), X12
-	VBROADCASTSS 100(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VMOVDQU      640(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 160(SP), X12
-	VBROADCASTSS 164(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VMOVDQU      896(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 224(SP), X12
-	VBROADCASTSS 228(SP), X8
-	VINSERTF128  $0x01, X8, Y12, Y8
-	VFMADD231PS  Y10, Y8, Y7
-	VMOVDQU      96(DX), Y8
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      160(DX), Y9
-	VPSLLW       $0x02, Y9, Y9
-	VPAND        Y2, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPSUBB       Y1, Y8, Y8
-	VPABSB       Y8, Y9
-	VMOVDQU      160(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 40(SP), X12
-	VBROADCASTSS 44(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VMOVDQU      416(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 104(SP), X12
-	VBROADCASTSS 108(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VMOVDQU      672(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 168(SP), X12
-	VBROADCASTSS 172(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VMOVDQU      928(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 232(SP), X12
-	VBROADCASTSS 236(SP), X8
-	VINSERTF128  $0x01, X8, Y12, Y8
-	VFMADD231PS  Y10, Y8, Y7
-	VMOVDQU      64(DX), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      160(DX), Y9
-	VPAND        Y2, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPSUBB       Y1, Y8, Y8
-	VPABSB       Y8, Y9
-	VMOVDQU      192(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 48(SP), X12
-	VBROADCASTSS 52(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VMOVDQU      448(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 112(SP), X12
-	VBROADCASTSS 116(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VMOVDQU      704(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 176(SP), X12
-	VBROADCASTSS 180(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VMOVDQU      960(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 240(SP), X12
-	VBROADCASTSS 244(SP), X8
-	VINSERTF128  $0x01, X8, Y12, Y8
-	VFMADD231PS  Y10, Y8, Y7
-	VMOVDQU      96(DX), Y8
-	VPSRLW       $0x04, Y8, Y8
-	VPAND        Y0, Y8, Y8
-	VMOVDQU      160(DX), Y9
-	VPSRLW       $0x02, Y9, Y9
-	VPAND        Y2, Y9, Y9
-	VPOR         Y9, Y8, Y8
-	VPSUBB       Y1, Y8, Y8
-	VPABSB       Y8, Y9
-	VMOVDQU      224(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 56(SP), X12
-	VBROADCASTSS 60(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y4
-	VMOVDQU      480(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 120(SP), X12
-	VBROADCASTSS 124(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y5
-	VMOVDQU      736(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 184(SP), X12
-	VBROADCASTSS 188(SP), X11
-	VINSERTF128  $0x01, X11, Y12, Y11
-	VFMADD231PS  Y10, Y11, Y6
-	VMOVDQU      992(BX), Y10
-	VPSIGNB      Y8, Y10, Y10
-	VPMADDUBSW   Y10, Y9, Y10
-	VPMADDWD     Y3, Y10, Y10
-	VCVTDQ2PS    Y10, Y10
-	VBROADCASTSS 248(SP), X12
-	VBROADCASTSS 252(SP), X8
-	VINSERTF128  $0x01, X8, Y12, Y8
-	VFMADD231PS  Y10, Y8, Y7
-	ADDQ         $0x000000d2, DX
-	ADDQ         $0x00000400, BX
-	ADDQ         $0x00000080, SI
-	ADDQ         $0x00000080, DI
-	DECQ         R8
+	VMOVDQU      (CX), Y2
+	VPBROADCASTD (BX), Y3
+	VPMADDUBSW   Y3, Y2, Y3
+	VMOVDQU      32(CX), Y2
+	VPBROADCASTD 4(BX), Y4
+	VPMADDUBSW   Y4, Y2, Y4
+	VPADDW       Y4, Y3, Y3
+	VMOVDQU      64(CX), Y2
+	VPBROADCASTD 8(BX), Y4
+	VPMADDUBSW   Y4, Y2, Y4
+	VPADDW       Y4, Y3, Y3
+	VMOVDQU      96(CX), Y2
+	VPBROADCASTD 12(BX), Y4
+	VPMADDUBSW   Y4, Y2, Y4
+	VPADDW       Y4, Y3, Y3
+	VMOVDQU      128(CX), Y2
+	VPBROADCASTD 16(BX), Y4
+	VPMADDUBSW   Y4, Y2, Y4
+	VPADDW       Y4, Y3, Y3
+	VMOVDQU      160(CX), Y2
+	VPBROADCASTD 20(BX), Y4
+	VPMADDUBSW   Y4, Y2, Y4
+	VPADDW       Y4, Y3, Y3
+	VMOVDQU      192(CX), Y2
+	VPBROADCASTD 24(BX), Y4
+	VPMADDUBSW   Y4, Y2, Y4
+	VPADDW       Y4, Y3, Y3
+	VMOVDQU      224(CX), Y2
+	VPBROADCASTD 28(BX), Y4
+	VPMADDUBSW   Y4, Y2, Y4
+	VPADDW       Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS (SI), Y2
+	VMULPS       (DX), Y2, Y2
+	VBROADCASTSS (DI), Y4
+	VFMADD231PS  32(DX), Y4, Y1
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         AX
 	JNZ          block
 
-sum:
-	VEXTRACTF128 $0x01, Y4, X8
-	VADDPS       X8, X4, X8
-	VEXTRACTF128 $0x01, Y5, X4
-	VADDPS       X4, X5, X4
-	VEXTRACTF128 $0x01, Y6, X5
-	VADDPS       X5, X6, X5
-	VEXTRACTF128 $0x01, Y7, X6
-	VADDPS       X6, X7, X6
-	VUNPCKHPS    X4, X8, X7
-	VUNPCKLPS    X4, X8, X8
-	VADDPS       X7, X8, X8
-	VUNPCKHPS    X6, X5, X4
-	VUNPCKLPS    X6, X5, X5
-	VADDPS       X4, X5, X5
-	VMOVHLPS     X8, X5, X4
-	VMOVLHPS     X5, X8, X8
-	VADDPS       X4, X8, X8
-	VMOVUPS      X8, (CX)
-	ADDQ         $0x00000010, CX
-	DECQ         AX
-	JNZ          row
-
 done:
+	MOVQ    c+56(FP), AX
+	VMOVUPS Y1, (AX)
 	VZEROUPPER
 	RET
 
-// func roundBlocksAVX2(n int, q *int8, d *float32, s *float32, x *float32, step int)
+DATA ones<>+0(SB)/1, $0x01
+DATA ones<>+1(SB)/1, $0x00
+DATA ones<>+2(SB)/1, $0x01
+DATA ones<>+3(SB)/1, $0x00
+DATA ones<>+4(SB)/1, $0x01
+DATA ones<>+5(SB)/1, $0x00
+DATA ones<>+6(SB)/1, $0x01
+DATA ones<>+7(SB)/1, $0x00
+DATA ones<>+8(SB)/1, $0x01
+DATA ones<>+9(SB)/1, $0x00
+DATA ones<>+10(SB)/1, $0x01
+DATA ones<>+11(SB)/1, $0x00
+DATA ones<>+12(SB)/1, $0x01
+DATA ones<>+13(SB)/1, $0x00
+DATA ones<>+14(SB)/1, $0x01
+DATA ones<>+15(SB)/1, $0x00
+DATA ones<>+16(SB)/1, $0x01
+DATA ones<>+17(SB)/1, $0x00
+DATA ones<>+18(SB)/1, $0x01
+DATA ones<>+19(SB)/1, $0x00
+DATA ones<>+20(SB)/1, $0x01
+DATA ones<>+21(SB)/1, $0x00
+DATA ones<>+22(SB)/1, $0x01
+DATA ones<>+23(SB)/1, $0x00
+DATA ones<>+24(SB)/1, $0x01
+DATA ones<>+25(SB)/1, $0x00
+DATA ones<>+26(SB)/1, $0x01
+DATA ones<>+27(SB)/1, $0x00
+DATA ones<>+28(SB)/1, $0x01
+DATA ones<>+29(SB)/1, $0x00
+DATA ones<>+30(SB)/1, $0x01
+DATA ones<>+31(SB)/1, $0x00
+GLOBL ones<>(SB), RODATA|NOPTR, $32
+
+// func panel4x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·panel4x2AVX2(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	MOVQ    k+48(FP), R8
+	MOVQ    R8, R9
+	SHRQ    $0x03, R9
+	VMOVDQU ones<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    more+72(FP), R10
+	TESTQ   R10, R10
+	JZ      start
+	MOVQ    c+56(FP), R10
+	MOVQ    step+64(FP), R11
+	SHLQ    $0x02, R11
+	VMOVUPS (R10), Y1
+	VMOVUPS (R10)(R11*1), Y2
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVDQU      (CX), Y3
+	VPBROADCASTD (BX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPBROADCASTD (BX)(R8*1), Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VMOVDQU      32(CX), Y3
+	VPBROADCASTD 4(BX), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y4, Y4
+	VPBROADCASTD 4(BX)(R8*1), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y5, Y5
+	VMOVDQU      64(CX), Y3
+	VPBROADCASTD 8(BX), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y4, Y4
+	VPBROADCASTD 8(BX)(R8*1), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y5, Y5
+	VMOVDQU      96(CX), Y3
+	VPBROADCASTD 12(BX), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y4, Y4
+	VPBROADCASTD 12(BX)(R8*1), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y5, Y5
+	VMOVDQU      128(CX), Y3
+	VPBROADCASTD 16(BX), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y4, Y4
+	VPBROADCASTD 16(BX)(R8*1), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y5, Y5
+	VMOVDQU      160(CX), Y3
+	VPBROADCASTD 20(BX), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y4, Y4
+	VPBROADCASTD 20(BX)(R8*1), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y5, Y5
+	VMOVDQU      192(CX), Y3
+	VPBROADCASTD 24(BX), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y4, Y4
+	VPBROADCASTD 24(BX)(R8*1), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y5, Y5
+	VMOVDQU      224(CX), Y3
+	VPBROADCASTD 28(BX), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y4, Y4
+	VPMADDWD     Y0, Y4, Y4
+	VPBROADCASTD 28(BX)(R8*1), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS (SI), Y3
+	VMULPS       (DX), Y3, Y3
+	VBROADCASTSS (DI), Y6
+	VFMADD231PS  32(DX), Y6, Y1
+	VFMADD231PS  Y4, Y3, Y1
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SI)(R9*1), Y3
+	VMULPS       (DX), Y3, Y3
+	VBROADCASTSS (DI)(R9*1), Y4
+	VFMADD231PS  32(DX), Y4, Y2
+	VFMADD231PS  Y5, Y3, Y2
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         AX
+	JNZ          block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, (AX)(CX*1)
+	VZEROUPPER
+	RET
+
+// func panel4x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·panel4x4AVX2(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	MOVQ    k+48(FP), R8
+	MOVQ    R8, R9
+	SHRQ    $0x03, R9
+	LEAQ    (R8)(R8*2), R10
+	LEAQ    (R9)(R9*2), R11
+	VMOVDQU ones<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	MOVQ    more+72(FP), R12
+	TESTQ   R12, R12
+	JZ      start
+	MOVQ    c+56(FP), R12
+	MOVQ    step+64(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R14
+	VMOVUPS (R12), Y1
+	VMOVUPS (R12)(R13*1), Y2
+	VMOVUPS (R12)(R13*2), Y3
+	VMOVUPS (R12)(R14*1), Y4
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVDQU      (CX), Y5
+	VPBROADCASTD (BX), Y6
+	VPMADDUBSW   Y6, Y5, Y6
+	VPBROADCASTD (BX)(R8*1), Y7
+	VPMADDUBSW   Y7, Y5, Y7
+	VPBROADCASTD (BX)(R8*2), Y8
+	VPMADDUBSW   Y8, Y5, Y8
+	VPBROADCASTD (BX)(R10*1), Y9
+	VPMADDUBSW   Y9, Y5, Y9
+	VMOVDQU      32(CX), Y5
+	VPBROADCASTD 4(BX), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y6, Y6
+	VPBROADCASTD 4(BX)(R8*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y7, Y7
+	VPBROADCASTD 4(BX)(R8*2), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y8, Y8
+	VPBROADCASTD 4(BX)(R10*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y9, Y9
+	VMOVDQU      64(CX), Y5
+	VPBROADCASTD 8(BX), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y6, Y6
+	VPBROADCASTD 8(BX)(R8*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y7, Y7
+	VPBROADCASTD 8(BX)(R8*2), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y8, Y8
+	VPBROADCASTD 8(BX)(R10*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y9, Y9
+	VMOVDQU      96(CX), Y5
+	VPBROADCASTD 12(BX), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y6, Y6
+	VPBROADCASTD 12(BX)(R8*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y7, Y7
+	VPBROADCASTD 12(BX)(R8*2), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y8, Y8
+	VPBROADCASTD 12(BX)(R10*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y9, Y9
+	VMOVDQU      128(CX), Y5
+	VPBROADCASTD 16(BX), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y6, Y6
+	VPBROADCASTD 16(BX)(R8*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y7, Y7
+	VPBROADCASTD 16(BX)(R8*2), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y8, Y8
+	VPBROADCASTD 16(BX)(R10*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y9, Y9
+	VMOVDQU      160(CX), Y5
+	VPBROADCASTD 20(BX), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y6, Y6
+	VPBROADCASTD 20(BX)(R8*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y7, Y7
+	VPBROADCASTD 20(BX)(R8*2), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y8, Y8
+	VPBROADCASTD 20(BX)(R10*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y9, Y9
+	VMOVDQU      192(CX), Y5
+	VPBROADCASTD 24(BX), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y6, Y6
+	VPBROADCASTD 24(BX)(R8*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y7, Y7
+	VPBROADCASTD 24(BX)(R8*2), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y8, Y8
+	VPBROADCASTD 24(BX)(R10*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y9, Y9
+	VMOVDQU      224(CX), Y5
+	VPBROADCASTD 28(BX), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y6, Y6
+	VPMADDWD     Y0, Y6, Y6
+	VPBROADCASTD 28(BX)(R8*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPBROADCASTD 28(BX)(R8*2), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y8, Y8
+	VPMADDWD     Y0, Y8, Y8
+	VPBROADCASTD 28(BX)(R10*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y9, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS (SI), Y5
+	VMULPS       (DX), Y5, Y5
+	VBROADCASTSS (DI), Y10
+	VFMADD231PS  32(DX), Y10, Y1
+	VFMADD231PS  Y6, Y5, Y1
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (SI)(R9*1), Y5
+	VMULPS       (DX), Y5, Y5
+	VBROADCASTSS (DI)(R9*1), Y6
+	VFMADD231PS  32(DX), Y6, Y2
+	VFMADD231PS  Y7, Y5, Y2
+	VCVTDQ2PS    Y8, Y8
+	VBROADCASTSS (SI)(R9*2), Y5
+	VMULPS       (DX), Y5, Y5
+	VBROADCASTSS (DI)(R9*2), Y6
+	VFMADD231PS  32(DX), Y6, Y3
+	VFMADD231PS  Y8, Y5, Y3
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS (SI)(R11*1), Y5
+	VMULPS       (DX), Y5, Y5
+	VBROADCASTSS (DI)(R11*1), Y6
+	VFMADD231PS  32(DX), Y6, Y4
+	VFMADD231PS  Y9, Y5, Y4
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         AX
+	JNZ          block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), DX
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, (AX)(CX*1)
+	VMOVUPS Y3, (AX)(CX*2)
+	VMOVUPS Y4, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func panel5x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·panel5x1AVX2(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	VMOVDQU ones<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    more+72(FP), R8
+	TESTQ   R8, R8
+	JZ      start
+	MOVQ    c+56(FP), R8
+	VMOVUPS (R8), Y1
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVDQU      (CX), Y2
+	VPBROADCASTD (BX), Y3
+	VPMADDUBSW   Y3, Y2, Y3
+	VMOVDQU      32(CX), Y2
+	VPBROADCASTD 4(BX), Y4
+	VPMADDUBSW   Y4, Y2, Y4
+	VPADDW       Y4, Y3, Y3
+	VMOVDQU      64(CX), Y2
+	VPBROADCASTD 8(BX), Y4
+	VPMADDUBSW   Y4, Y2, Y4
+	VPADDW       Y4, Y3, Y3
+	VMOVDQU      96(CX), Y2
+	VPBROADCASTD 12(BX), Y4
+	VPMADDUBSW   Y4, Y2, Y4
+	VPADDW       Y4, Y3, Y3
+	VPMADDWD     Y0, Y3, Y3
+	VMOVDQU      128(CX), Y2
+	VPBROADCASTD 16(BX), Y4
+	VPMADDUBSW   Y4, Y2, Y4
+	VMOVDQU      160(CX), Y2
+	VPBROADCASTD 20(BX), Y5
+	VPMADDUBSW   Y5, Y2, Y5
+	VPADDW       Y5, Y4, Y4
+	VMOVDQU      192(CX), Y2
+	VPBROADCASTD 24(BX), Y5
+	VPMADDUBSW   Y5, Y2, Y5
+	VPADDW       Y5, Y4, Y4
+	VMOVDQU      224(CX), Y2
+	VPBROADCASTD 28(BX), Y5
+	VPMADDUBSW   Y5, Y2, Y5
+	VPADDW       Y5, Y4, Y4
+	VPMADDWD     Y0, Y4, Y4
+	VPADDD       Y4, Y3, Y3
+	VCVTDQ2PS    Y3, Y3
+	VBROADCASTSS (SI), Y2
+	VMULPS       (DX), Y2, Y2
+	VBROADCASTSS (DI), Y4
+	VFMADD231PS  32(DX), Y4, Y1
+	VFMADD231PS  Y3, Y2, Y1
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         AX
+	JNZ          block
+
+done:
+	MOVQ    c+56(FP), AX
+	VMOVUPS Y1, (AX)
+	VZEROUPPER
+	RET
+
+// func panel5x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·panel5x2AVX2(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	MOVQ    k+48(FP), R8
+	MOVQ    R8, R9
+	SHRQ    $0x03, R9
+	VMOVDQU ones<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    more+72(FP), R10
+	TESTQ   R10, R10
+	JZ      start
+	MOVQ    c+56(FP), R10
+	MOVQ    step+64(FP), R11
+	SHLQ    $0x02, R11
+	VMOVUPS (R10), Y1
+	VMOVUPS (R10)(R11*1), Y2
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVDQU      (CX), Y3
+	VPBROADCASTD (BX), Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPBROADCASTD (BX)(R8*1), Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VMOVDQU      32(CX), Y3
+	VPBROADCASTD 4(BX), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y4, Y4
+	VPBROADCASTD 4(BX)(R8*1), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y5, Y5
+	VMOVDQU      64(CX), Y3
+	VPBROADCASTD 8(BX), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y4, Y4
+	VPBROADCASTD 8(BX)(R8*1), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y5, Y5
+	VMOVDQU      96(CX), Y3
+	VPBROADCASTD 12(BX), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y4, Y4
+	VPMADDWD     Y0, Y4, Y4
+	VPBROADCASTD 12(BX)(R8*1), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y5, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VMOVDQU      128(CX), Y3
+	VPBROADCASTD 16(BX), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPBROADCASTD 16(BX)(R8*1), Y7
+	VPMADDUBSW   Y7, Y3, Y7
+	VMOVDQU      160(CX), Y3
+	VPBROADCASTD 20(BX), Y8
+	VPMADDUBSW   Y8, Y3, Y8
+	VPADDW       Y8, Y6, Y6
+	VPBROADCASTD 20(BX)(R8*1), Y8
+	VPMADDUBSW   Y8, Y3, Y8
+	VPADDW       Y8, Y7, Y7
+	VMOVDQU      192(CX), Y3
+	VPBROADCASTD 24(BX), Y8
+	VPMADDUBSW   Y8, Y3, Y8
+	VPADDW       Y8, Y6, Y6
+	VPBROADCASTD 24(BX)(R8*1), Y8
+	VPMADDUBSW   Y8, Y3, Y8
+	VPADDW       Y8, Y7, Y7
+	VMOVDQU      224(CX), Y3
+	VPBROADCASTD 28(BX), Y8
+	VPMADDUBSW   Y8, Y3, Y8
+	VPADDW       Y8, Y6, Y6
+	VPMADDWD     Y0, Y6, Y6
+	VPADDD       Y6, Y4, Y4
+	VPBROADCASTD 28(BX)(R8*1), Y6
+	VPMADDUBSW   Y6, Y3, Y6
+	VPADDW       Y6, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS (SI), Y3
+	VMULPS       (DX), Y3, Y3
+	VBROADCASTSS (DI), Y6
+	VFMADD231PS  32(DX), Y6, Y1
+	VFMADD231PS  Y4, Y3, Y1
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SI)(R9*1), Y3
+	VMULPS       (DX), Y3, Y3
+	VBROADCASTSS (DI)(R9*1), Y4
+	VFMADD231PS  32(DX), Y4, Y2
+	VFMADD231PS  Y5, Y3, Y2
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         AX
+	JNZ          block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, (AX)(CX*1)
+	VZEROUPPER
+	RET
+
+// func panel5x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·panel5x4AVX2(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	MOVQ    k+48(FP), R8
+	MOVQ    R8, R9
+	SHRQ    $0x03, R9
+	LEAQ    (R8)(R8*2), R10
+	LEAQ    (R9)(R9*2), R11
+	VMOVDQU ones<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	MOVQ    more+72(FP), R12
+	TESTQ   R12, R12
+	JZ      start
+	MOVQ    c+56(FP), R12
+	MOVQ    step+64(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R14
+	VMOVUPS (R12), Y1
+	VMOVUPS (R12)(R13*1), Y2
+	VMOVUPS (R12)(R13*2), Y3
+	VMOVUPS (R12)(R14*1), Y4
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVDQU      (CX), Y5
+	VPBROADCASTD (BX), Y6
+	VPMADDUBSW   Y6, Y5, Y6
+	VPBROADCASTD (BX)(R8*1), Y7
+	VPMADDUBSW   Y7, Y5, Y7
+	VPBROADCASTD (BX)(R8*2), Y8
+	VPMADDUBSW   Y8, Y5, Y8
+	VPBROADCASTD (BX)(R10*1), Y9
+	VPMADDUBSW   Y9, Y5, Y9
+	VMOVDQU      32(CX), Y5
+	VPBROADCASTD 4(BX), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y6, Y6
+	VPBROADCASTD 4(BX)(R8*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y7, Y7
+	VPBROADCASTD 4(BX)(R8*2), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y8, Y8
+	VPBROADCASTD 4(BX)(R10*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y9, Y9
+	VMOVDQU      64(CX), Y5
+	VPBROADCASTD 8(BX), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y6, Y6
+	VPBROADCASTD 8(BX)(R8*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y7, Y7
+	VPBROADCASTD 8(BX)(R8*2), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y8, Y8
+	VPBROADCASTD 8(BX)(R10*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y9, Y9
+	VMOVDQU      96(CX), Y5
+	VPBROADCASTD 12(BX), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y6, Y6
+	VPMADDWD     Y0, Y6, Y6
+	VPBROADCASTD 12(BX)(R8*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPBROADCASTD 12(BX)(R8*2), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y8, Y8
+	VPMADDWD     Y0, Y8, Y8
+	VPBROADCASTD 12(BX)(R10*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y9, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VMOVDQU      128(CX), Y5
+	VPBROADCASTD 16(BX), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPBROADCASTD 16(BX)(R8*1), Y11
+	VPMADDUBSW   Y11, Y5, Y11
+	VPBROADCASTD 16(BX)(R8*2), Y12
+	VPMADDUBSW   Y12, Y5, Y12
+	VPBROADCASTD 16(BX)(R10*1), Y13
+	VPMADDUBSW   Y13, Y5, Y13
+	VMOVDQU      160(CX), Y5
+	VPBROADCASTD 20(BX), Y14
+	VPMADDUBSW   Y14, Y5, Y14
+	VPADDW       Y14, Y10, Y10
+	VPBROADCASTD 20(BX)(R8*1), Y14
+	VPMADDUBSW   Y14, Y5, Y14
+	VPADDW       Y14, Y11, Y11
+	VPBROADCASTD 20(BX)(R8*2), Y14
+	VPMADDUBSW   Y14, Y5, Y14
+	VPADDW       Y14, Y12, Y12
+	VPBROADCASTD 20(BX)(R10*1), Y14
+	VPMADDUBSW   Y14, Y5, Y14
+	VPADDW       Y14, Y13, Y13
+	VMOVDQU      192(CX), Y5
+	VPBROADCASTD 24(BX), Y14
+	VPMADDUBSW   Y14, Y5, Y14
+	VPADDW       Y14, Y10, Y10
+	VPBROADCASTD 24(BX)(R8*1), Y14
+	VPMADDUBSW   Y14, Y5, Y14
+	VPADDW       Y14, Y11, Y11
+	VPBROADCASTD 24(BX)(R8*2), Y14
+	VPMADDUBSW   Y14, Y5, Y14
+	VPADDW       Y14, Y12, Y12
+	VPBROADCASTD 24(BX)(R10*1), Y14
+	VPMADDUBSW   Y14, Y5, Y14
+	VPADDW       Y14, Y13, Y13
+	VMOVDQU      224(CX), Y5
+	VPBROADCASTD 28(BX), Y14
+	VPMADDUBSW   Y14, Y5, Y14
+	VPADDW       Y14, Y10, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VPADDD       Y10, Y6, Y6
+	VPBROADCASTD 28(BX)(R8*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y11, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y7, Y7
+	VPBROADCASTD 28(BX)(R8*2), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y12, Y12
+	VPMADDWD     Y0, Y12, Y12
+	VPADDD       Y12, Y8, Y8
+	VPBROADCASTD 28(BX)(R10*1), Y10
+	VPMADDUBSW   Y10, Y5, Y10
+	VPADDW       Y10, Y13, Y13
+	VPMADDWD     Y0, Y13, Y13
+	VPADDD       Y13, Y9, Y9
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS (SI), Y5
+	VMULPS       (DX), Y5, Y5
+	VBROADCASTSS (DI), Y10
+	VFMADD231PS  32(DX), Y10, Y1
+	VFMADD231PS  Y6, Y5, Y1
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (SI)(R9*1), Y5
+	VMULPS       (DX), Y5, Y5
+	VBROADCASTSS (DI)(R9*1), Y6
+	VFMADD231PS  32(DX), Y6, Y2
+	VFMADD231PS  Y7, Y5, Y2
+	VCVTDQ2PS    Y8, Y8
+	VBROADCASTSS (SI)(R9*2), Y5
+	VMULPS       (DX), Y5, Y5
+	VBROADCASTSS (DI)(R9*2), Y6
+	VFMADD231PS  32(DX), Y6, Y3
+	VFMADD231PS  Y8, Y5, Y3
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS (SI)(R11*1), Y5
+	VMULPS       (DX), Y5, Y5
+	VBROADCASTSS (DI)(R11*1), Y6
+	VFMADD231PS  32(DX), Y6, Y4
+	VFMADD231PS  Y9, Y5, Y4
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	ADDQ         $0x00000004, DI
+	DECQ         AX
+	JNZ          block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), DX
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, (AX)(CX*1)
+	VMOVUPS Y3, (AX)(CX*2)
+	VMOVUPS Y4, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func panel6x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·panel6x1AVX2(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	VMOVDQU ones<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    more+72(FP), DI
+	TESTQ   DI, DI
+	JZ      start
+	MOVQ    c+56(FP), DI
+	VMOVUPS (DI), Y1
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVDQU      (CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD (BX), Y4
+	VPSIGNB      Y2, Y4, Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VMOVDQU      32(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 4(BX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPADDW       Y5, Y4, Y4
+	VMOVDQU      64(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 8(BX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPADDW       Y5, Y4, Y4
+	VMOVDQU      96(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 12(BX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPADDW       Y5, Y4, Y4
+	VPMADDWD     Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS (SI), Y2
+	VMULPS       (DX), Y2, Y2
+	VFMADD231PS  Y4, Y2, Y1
+	VMOVDQU      128(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 16(BX), Y4
+	VPSIGNB      Y2, Y4, Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VMOVDQU      160(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 20(BX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPADDW       Y5, Y4, Y4
+	VMOVDQU      192(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 24(BX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPADDW       Y5, Y4, Y4
+	VMOVDQU      224(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 28(BX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPADDW       Y5, Y4, Y4
+	VPMADDWD     Y0, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS (SI), Y2
+	VMULPS       32(DX), Y2, Y2
+	VFMADD231PS  Y4, Y2, Y1
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	DECQ         AX
+	JNZ          block
+
+done:
+	MOVQ    c+56(FP), AX
+	VMOVUPS Y1, (AX)
+	VZEROUPPER
+	RET
+
+// func panel6x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·panel6x2AVX2(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    k+48(FP), DI
+	MOVQ    DI, R8
+	SHRQ    $0x03, R8
+	VMOVDQU ones<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    more+72(FP), R9
+	TESTQ   R9, R9
+	JZ      start
+	MOVQ    c+56(FP), R9
+	MOVQ    step+64(FP), R10
+	SHLQ    $0x02, R10
+	VMOVUPS (R9), Y1
+	VMOVUPS (R9)(R10*1), Y2
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVDQU      (CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD (BX), Y5
+	VPSIGNB      Y3, Y5, Y5
+	VPMADDUBSW   Y5, Y4, Y5
+	VPBROADCASTD (BX)(DI*1), Y6
+	VPSIGNB      Y3, Y6, Y6
+	VPMADDUBSW   Y6, Y4, Y6
+	VMOVDQU      32(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 4(BX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPADDW       Y7, Y5, Y5
+	VPBROADCASTD 4(BX)(DI*1), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPADDW       Y7, Y6, Y6
+	VMOVDQU      64(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 8(BX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPADDW       Y7, Y5, Y5
+	VPBROADCASTD 8(BX)(DI*1), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPADDW       Y7, Y6, Y6
+	VMOVDQU      96(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 12(BX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPADDW       Y7, Y5, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPBROADCASTD 12(BX)(DI*1), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPADDW       Y7, Y6, Y6
+	VPMADDWD     Y0, Y6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SI), Y3
+	VMULPS       (DX), Y3, Y3
+	VFMADD231PS  Y5, Y3, Y1
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS (SI)(R8*1), Y3
+	VMULPS       (DX), Y3, Y3
+	VFMADD231PS  Y6, Y3, Y2
+	VMOVDQU      128(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 16(BX), Y5
+	VPSIGNB      Y3, Y5, Y5
+	VPMADDUBSW   Y5, Y4, Y5
+	VPBROADCASTD 16(BX)(DI*1), Y6
+	VPSIGNB      Y3, Y6, Y6
+	VPMADDUBSW   Y6, Y4, Y6
+	VMOVDQU      160(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 20(BX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPADDW       Y7, Y5, Y5
+	VPBROADCASTD 20(BX)(DI*1), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPADDW       Y7, Y6, Y6
+	VMOVDQU      192(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 24(BX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPADDW       Y7, Y5, Y5
+	VPBROADCASTD 24(BX)(DI*1), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPADDW       Y7, Y6, Y6
+	VMOVDQU      224(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 28(BX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPADDW       Y7, Y5, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPBROADCASTD 28(BX)(DI*1), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPADDW       Y7, Y6, Y6
+	VPMADDWD     Y0, Y6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SI), Y3
+	VMULPS       32(DX), Y3, Y3
+	VFMADD231PS  Y5, Y3, Y1
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS (SI)(R8*1), Y3
+	VMULPS       32(DX), Y3, Y3
+	VFMADD231PS  Y6, Y3, Y2
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	DECQ         AX
+	JNZ          block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, (AX)(CX*1)
+	VZEROUPPER
+	RET
+
+// func panel6x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·panel6x4AVX2(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    k+48(FP), DI
+	MOVQ    DI, R8
+	SHRQ    $0x03, R8
+	LEAQ    (DI)(DI*2), R9
+	LEAQ    (R8)(R8*2), R10
+	VMOVDQU ones<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	MOVQ    more+72(FP), R11
+	TESTQ   R11, R11
+	JZ      start
+	MOVQ    c+56(FP), R11
+	MOVQ    step+64(FP), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	VMOVUPS (R11), Y1
+	VMOVUPS (R11)(R12*1), Y2
+	VMOVUPS (R11)(R12*2), Y3
+	VMOVUPS (R11)(R13*1), Y4
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVDQU      (CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD (BX), Y7
+	VPSIGNB      Y5, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPBROADCASTD (BX)(DI*1), Y8
+	VPSIGNB      Y5, Y8, Y8
+	VPMADDUBSW   Y8, Y6, Y8
+	VPBROADCASTD (BX)(DI*2), Y9
+	VPSIGNB      Y5, Y9, Y9
+	VPMADDUBSW   Y9, Y6, Y9
+	VPBROADCASTD (BX)(R9*1), Y10
+	VPSIGNB      Y5, Y10, Y10
+	VPMADDUBSW   Y10, Y6, Y10
+	VMOVDQU      32(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 4(BX), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y7, Y7
+	VPBROADCASTD 4(BX)(DI*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y8, Y8
+	VPBROADCASTD 4(BX)(DI*2), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y9, Y9
+	VPBROADCASTD 4(BX)(R9*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y10, Y10
+	VMOVDQU      64(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 8(BX), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y7, Y7
+	VPBROADCASTD 8(BX)(DI*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y8, Y8
+	VPBROADCASTD 8(BX)(DI*2), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y9, Y9
+	VPBROADCASTD 8(BX)(R9*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y10, Y10
+	VMOVDQU      96(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 12(BX), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPBROADCASTD 12(BX)(DI*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y8, Y8
+	VPMADDWD     Y0, Y8, Y8
+	VPBROADCASTD 12(BX)(DI*2), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y9, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPBROADCASTD 12(BX)(R9*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y10, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (SI), Y5
+	VMULPS       (DX), Y5, Y5
+	VFMADD231PS  Y7, Y5, Y1
+	VCVTDQ2PS    Y8, Y8
+	VBROADCASTSS (SI)(R8*1), Y5
+	VMULPS       (DX), Y5, Y5
+	VFMADD231PS  Y8, Y5, Y2
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS (SI)(R8*2), Y5
+	VMULPS       (DX), Y5, Y5
+	VFMADD231PS  Y9, Y5, Y3
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS (SI)(R10*1), Y5
+	VMULPS       (DX), Y5, Y5
+	VFMADD231PS  Y10, Y5, Y4
+	VMOVDQU      128(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 16(BX), Y7
+	VPSIGNB      Y5, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPBROADCASTD 16(BX)(DI*1), Y8
+	VPSIGNB      Y5, Y8, Y8
+	VPMADDUBSW   Y8, Y6, Y8
+	VPBROADCASTD 16(BX)(DI*2), Y9
+	VPSIGNB      Y5, Y9, Y9
+	VPMADDUBSW   Y9, Y6, Y9
+	VPBROADCASTD 16(BX)(R9*1), Y10
+	VPSIGNB      Y5, Y10, Y10
+	VPMADDUBSW   Y10, Y6, Y10
+	VMOVDQU      160(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 20(BX), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y7, Y7
+	VPBROADCASTD 20(BX)(DI*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y8, Y8
+	VPBROADCASTD 20(BX)(DI*2), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y9, Y9
+	VPBROADCASTD 20(BX)(R9*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y10, Y10
+	VMOVDQU      192(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 24(BX), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y7, Y7
+	VPBROADCASTD 24(BX)(DI*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y8, Y8
+	VPBROADCASTD 24(BX)(DI*2), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y9, Y9
+	VPBROADCASTD 24(BX)(R9*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y10, Y10
+	VMOVDQU      224(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 28(BX), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y7, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPBROADCASTD 28(BX)(DI*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y8, Y8
+	VPMADDWD     Y0, Y8, Y8
+	VPBROADCASTD 28(BX)(DI*2), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y9, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPBROADCASTD 28(BX)(R9*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPADDW       Y11, Y10, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (SI), Y5
+	VMULPS       32(DX), Y5, Y5
+	VFMADD231PS  Y7, Y5, Y1
+	VCVTDQ2PS    Y8, Y8
+	VBROADCASTSS (SI)(R8*1), Y5
+	VMULPS       32(DX), Y5, Y5
+	VFMADD231PS  Y8, Y5, Y2
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS (SI)(R8*2), Y5
+	VMULPS       32(DX), Y5, Y5
+	VFMADD231PS  Y9, Y5, Y3
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS (SI)(R10*1), Y5
+	VMULPS       32(DX), Y5, Y5
+	VFMADD231PS  Y10, Y5, Y4
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000040, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	DECQ         AX
+	JNZ          block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), DX
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, (AX)(CX*1)
+	VMOVUPS Y3, (AX)(CX*2)
+	VMOVUPS Y4, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func panel8x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·panel8x1AVX2(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	VMOVDQU ones<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    more+72(FP), DI
+	TESTQ   DI, DI
+	JZ      start
+	MOVQ    c+56(FP), DI
+	VMOVUPS (DI), Y1
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVDQU      (CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD (BX), Y4
+	VPSIGNB      Y2, Y4, Y4
+	VPMADDUBSW   Y4, Y3, Y4
+	VPMADDWD     Y0, Y4, Y4
+	VMOVDQU      32(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 4(BX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      64(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 8(BX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      96(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 12(BX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      128(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 16(BX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      160(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 20(BX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      192(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 24(BX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VMOVDQU      224(CX), Y2
+	VPABSB       Y2, Y3
+	VPBROADCASTD 28(BX), Y5
+	VPSIGNB      Y2, Y5, Y5
+	VPMADDUBSW   Y5, Y3, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPADDD       Y5, Y4, Y4
+	VCVTDQ2PS    Y4, Y4
+	VBROADCASTSS (SI), Y2
+	VMULPS       (DX), Y2, Y2
+	VFMADD231PS  Y4, Y2, Y1
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	DECQ         AX
+	JNZ          block
+
+done:
+	MOVQ    c+56(FP), AX
+	VMOVUPS Y1, (AX)
+	VZEROUPPER
+	RET
+
+// func panel8x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·panel8x2AVX2(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    k+48(FP), DI
+	MOVQ    DI, R8
+	SHRQ    $0x03, R8
+	VMOVDQU ones<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	MOVQ    more+72(FP), R9
+	TESTQ   R9, R9
+	JZ      start
+	MOVQ    c+56(FP), R9
+	MOVQ    step+64(FP), R10
+	SHLQ    $0x02, R10
+	VMOVUPS (R9), Y1
+	VMOVUPS (R9)(R10*1), Y2
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVDQU      (CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD (BX), Y5
+	VPSIGNB      Y3, Y5, Y5
+	VPMADDUBSW   Y5, Y4, Y5
+	VPMADDWD     Y0, Y5, Y5
+	VPBROADCASTD (BX)(DI*1), Y6
+	VPSIGNB      Y3, Y6, Y6
+	VPMADDUBSW   Y6, Y4, Y6
+	VPMADDWD     Y0, Y6, Y6
+	VMOVDQU      32(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 4(BX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 4(BX)(DI*1), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVDQU      64(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 8(BX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 8(BX)(DI*1), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVDQU      96(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 12(BX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 12(BX)(DI*1), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVDQU      128(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 16(BX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 16(BX)(DI*1), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVDQU      160(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 20(BX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 20(BX)(DI*1), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVDQU      192(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 24(BX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 24(BX)(DI*1), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VMOVDQU      224(CX), Y3
+	VPABSB       Y3, Y4
+	VPBROADCASTD 28(BX), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y5, Y5
+	VPBROADCASTD 28(BX)(DI*1), Y7
+	VPSIGNB      Y3, Y7, Y7
+	VPMADDUBSW   Y7, Y4, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPADDD       Y7, Y6, Y6
+	VCVTDQ2PS    Y5, Y5
+	VBROADCASTSS (SI), Y3
+	VMULPS       (DX), Y3, Y3
+	VFMADD231PS  Y5, Y3, Y1
+	VCVTDQ2PS    Y6, Y6
+	VBROADCASTSS (SI)(R8*1), Y3
+	VMULPS       (DX), Y3, Y3
+	VFMADD231PS  Y6, Y3, Y2
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	DECQ         AX
+	JNZ          block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, (AX)(CX*1)
+	VZEROUPPER
+	RET
+
+// func panel8x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·panel8x4AVX2(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    k+48(FP), DI
+	MOVQ    DI, R8
+	SHRQ    $0x03, R8
+	LEAQ    (DI)(DI*2), R9
+	LEAQ    (R8)(R8*2), R10
+	VMOVDQU ones<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+	VXORPS  Y2, Y2, Y2
+	VXORPS  Y3, Y3, Y3
+	VXORPS  Y4, Y4, Y4
+	MOVQ    more+72(FP), R11
+	TESTQ   R11, R11
+	JZ      start
+	MOVQ    c+56(FP), R11
+	MOVQ    step+64(FP), R12
+	SHLQ    $0x02, R12
+	LEAQ    (R12)(R12*2), R13
+	VMOVUPS (R11), Y1
+	VMOVUPS (R11)(R12*1), Y2
+	VMOVUPS (R11)(R12*2), Y3
+	VMOVUPS (R11)(R13*1), Y4
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVDQU      (CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD (BX), Y7
+	VPSIGNB      Y5, Y7, Y7
+	VPMADDUBSW   Y7, Y6, Y7
+	VPMADDWD     Y0, Y7, Y7
+	VPBROADCASTD (BX)(DI*1), Y8
+	VPSIGNB      Y5, Y8, Y8
+	VPMADDUBSW   Y8, Y6, Y8
+	VPMADDWD     Y0, Y8, Y8
+	VPBROADCASTD (BX)(DI*2), Y9
+	VPSIGNB      Y5, Y9, Y9
+	VPMADDUBSW   Y9, Y6, Y9
+	VPMADDWD     Y0, Y9, Y9
+	VPBROADCASTD (BX)(R9*1), Y10
+	VPSIGNB      Y5, Y10, Y10
+	VPMADDUBSW   Y10, Y6, Y10
+	VPMADDWD     Y0, Y10, Y10
+	VMOVDQU      32(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 4(BX), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y7, Y7
+	VPBROADCASTD 4(BX)(DI*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y8, Y8
+	VPBROADCASTD 4(BX)(DI*2), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y9, Y9
+	VPBROADCASTD 4(BX)(R9*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y10, Y10
+	VMOVDQU      64(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 8(BX), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y7, Y7
+	VPBROADCASTD 8(BX)(DI*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y8, Y8
+	VPBROADCASTD 8(BX)(DI*2), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y9, Y9
+	VPBROADCASTD 8(BX)(R9*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y10, Y10
+	VMOVDQU      96(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 12(BX), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y7, Y7
+	VPBROADCASTD 12(BX)(DI*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y8, Y8
+	VPBROADCASTD 12(BX)(DI*2), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y9, Y9
+	VPBROADCASTD 12(BX)(R9*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y10, Y10
+	VMOVDQU      128(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 16(BX), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y7, Y7
+	VPBROADCASTD 16(BX)(DI*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y8, Y8
+	VPBROADCASTD 16(BX)(DI*2), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y9, Y9
+	VPBROADCASTD 16(BX)(R9*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y10, Y10
+	VMOVDQU      160(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 20(BX), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y7, Y7
+	VPBROADCASTD 20(BX)(DI*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y8, Y8
+	VPBROADCASTD 20(BX)(DI*2), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y9, Y9
+	VPBROADCASTD 20(BX)(R9*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y10, Y10
+	VMOVDQU      192(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 24(BX), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y7, Y7
+	VPBROADCASTD 24(BX)(DI*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y8, Y8
+	VPBROADCASTD 24(BX)(DI*2), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y9, Y9
+	VPBROADCASTD 24(BX)(R9*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y10, Y10
+	VMOVDQU      224(CX), Y5
+	VPABSB       Y5, Y6
+	VPBROADCASTD 28(BX), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y7, Y7
+	VPBROADCASTD 28(BX)(DI*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y8, Y8
+	VPBROADCASTD 28(BX)(DI*2), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y9, Y9
+	VPBROADCASTD 28(BX)(R9*1), Y11
+	VPSIGNB      Y5, Y11, Y11
+	VPMADDUBSW   Y11, Y6, Y11
+	VPMADDWD     Y0, Y11, Y11
+	VPADDD       Y11, Y10, Y10
+	VCVTDQ2PS    Y7, Y7
+	VBROADCASTSS (SI), Y5
+	VMULPS       (DX), Y5, Y5
+	VFMADD231PS  Y7, Y5, Y1
+	VCVTDQ2PS    Y8, Y8
+	VBROADCASTSS (SI)(R8*1), Y5
+	VMULPS       (DX), Y5, Y5
+	VFMADD231PS  Y8, Y5, Y2
+	VCVTDQ2PS    Y9, Y9
+	VBROADCASTSS (SI)(R8*2), Y5
+	VMULPS       (DX), Y5, Y5
+	VFMADD231PS  Y9, Y5, Y3
+	VCVTDQ2PS    Y10, Y10
+	VBROADCASTSS (SI)(R10*1), Y5
+	VMULPS       (DX), Y5, Y5
+	VFMADD231PS  Y10, Y5, Y4
+	ADDQ         $0x00000100, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, BX
+	ADDQ         $0x00000004, SI
+	DECQ         AX
+	JNZ          block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), DX
+	VMOVUPS Y1, (AX)
+	VMOVUPS Y2, (AX)(CX*1)
+	VMOVUPS Y3, (AX)(CX*2)
+	VMOVUPS Y4, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
+// func roundBlocksAVX2(n int, q *int8, d *float32, s *float32, x *float32)
 // Requires: AVX, AVX2
-TEXT ·roundBlocksAVX2(SB), NOSPLIT, $0-48
+TEXT ·roundBlocksAVX2(SB), NOSPLIT, $0-40
 	MOVQ     q+8(FP), AX
 	MOVQ     d+16(FP), CX
 	MOVQ     s+24(FP), DX
 	MOVQ     x+32(FP), BX
 	MOVQ     n+0(FP), SI
-	MOVQ     step+40(FP), DI
-	SHLQ     $0x02, DI
-	MOVQ     DI, R8
-	SHLQ     $0x03, R8
 	VPCMPEQD Y0, Y0, Y0
 	VPSRLD   $0x01, Y0, Y0
 	VMOVDQU  dwords<>+0(SB), Y1
@@ -4117,9 +5856,9 @@ block:
 	VPERMD       Y4, Y1, Y4
 	VMOVDQU      Y4, (AX)
 	ADDQ         $0x00000080, BX
-	ADDQ         R8, AX
-	ADDQ         DI, CX
-	ADDQ         DI, DX
+	ADDQ         $0x20, AX
+	ADDQ         $0x04, CX
+	ADDQ         $0x04, DX
 	DECQ         SI
 	JNZ          block
 

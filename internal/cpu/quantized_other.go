@@ -5,14 +5,12 @@ package cpu
 import "github.com/gollava/gollava/internal/backend"
 
 type blockKernels struct {
-	decode    func(dst *float32, b *byte, n int)
-	dot, dots func(n, rows int, w *byte, q *int8, d, s, out *float32)
+	decode   func(dst *float32, b *byte, n int)
+	pack     func(n, stride int, w *byte, codes *int8, scales *float32)
+	multiply *[3]func(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
+	scales   int
 }
 
 func kernelsOf(backend.DType) *blockKernels { return nil }
 
-func roundBlocks(n int, q []int8, d, s, x []float32, step int) {
-	for i := range n {
-		roundRow(q[32*step*i:][:32], d[step*i:], s[step*i:], x[32*i:][:32])
-	}
-}
+func roundBlocks(n int, q []int8, d, s, x []float32) { roundRow(q, d, s, x[:32*n]) }

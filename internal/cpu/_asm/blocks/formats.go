@@ -21,40 +21,42 @@ type format struct {
 	constants []byte // that codes needs
 
 	codes func(k *kernel, part int) vec // emits part's 32 codes as bytes
+	class *class
+	pack  func(p *packing) // emits the panel of a block of each of eight rows
 }
 
 var formats = []*format{
-	{name: "Q8_0", size: 34, parts: 1, signed: true, codes: func(k *kernel, _ int) vec {
+	{name: "Q8_0", size: 34, parts: 1, class: bytes, pack: packBytes, signed: true, codes: func(k *kernel, _ int) vec {
 		q := YMM()
 		VMOVDQU(simd.At(k.b, 2), q)
 		return q
 	}},
-	{name: "Q4_0", size: 18, parts: 1, signed: true, constants: []byte{15, 8}, codes: func(k *kernel, _ int) vec {
+	{name: "Q4_0", size: 18, parts: 1, class: nibbles, pack: packQ4_0, signed: true, constants: []byte{15, 8}, codes: func(k *kernel, _ int) vec {
 		q := k.nibbles(2)
 		VPSUBB(k.fill(8), q, q)
 		return q
 	}},
-	{name: "Q4_1", size: 20, parts: 1, minimum: true, constants: []byte{15}, codes: func(k *kernel, _ int) vec { return k.nibbles(4) }},
-	{name: "Q5_0", size: 22, parts: 1, signed: true, fifth: 2, constants: []byte{15, 16}, codes: func(k *kernel, _ int) vec {
+	{name: "Q4_1", size: 20, parts: 1, class: nibbles, pack: packQ4_1, minimum: true, constants: []byte{15}, codes: func(k *kernel, _ int) vec { return k.nibbles(4) }},
+	{name: "Q5_0", size: 22, parts: 1, class: fives, pack: packQ5_0, signed: true, fifth: 2, constants: []byte{15, 16}, codes: func(k *kernel, _ int) vec {
 		q := k.five(6)
 		VPSUBB(k.fill(16), q, q)
 		return q
 	}},
-	{name: "Q5_1", size: 24, parts: 1, minimum: true, fifth: 4, constants: []byte{15, 16}, codes: func(k *kernel, _ int) vec { return k.five(8) }},
-	{name: "IQ4_NL", size: 18, parts: 1, signed: true, table: true, constants: []byte{15}, codes: func(k *kernel, _ int) vec {
+	{name: "Q5_1", size: 24, parts: 1, class: fives, pack: packQ5_1, minimum: true, fifth: 4, constants: []byte{15, 16}, codes: func(k *kernel, _ int) vec { return k.five(8) }},
+	{name: "IQ4_NL", size: 18, parts: 1, class: bytes, pack: packTable, signed: true, table: true, constants: []byte{15}, codes: func(k *kernel, _ int) vec {
 		q := k.nibbles(2)
 		VPSHUFB(q, k.table, q)
 		return q
 	}},
-	{name: "Q4_K", size: 144, parts: 8, minimum: true, constants: []byte{15}, codes: func(k *kernel, part int) vec {
+	{name: "Q4_K", size: 144, parts: 8, class: nibbles, pack: packQ4K, minimum: true, constants: []byte{15}, codes: func(k *kernel, part int) vec {
 		return k.half(16+part/2*32, part%2)
 	}},
-	{name: "Q5_K", size: 176, parts: 8, minimum: true, constants: []byte{15, 16}, codes: func(k *kernel, part int) vec {
+	{name: "Q5_K", size: 176, parts: 8, class: fives, pack: packQ5K, minimum: true, constants: []byte{15, 16}, codes: func(k *kernel, part int) vec {
 		q, h := k.half(48+part/2*32, part%2), k.shifted(16, 4-part, 16)
 		VPOR(h, q, q)
 		return q
 	}},
-	{name: "Q6_K", size: 210, parts: 8, signed: true, six: true, constants: []byte{15, 32, 0x30}, codes: func(k *kernel, part int) vec {
+	{name: "Q6_K", size: 210, parts: 8, class: sixes, pack: (*packing).packSix, signed: true, six: true, constants: []byte{15, 32, 0x30}, codes: func(k *kernel, part int) vec {
 		n, i := part/4, part%4
 		q, h := k.half(64*n+32*(i%2), i/2), k.shifted(128+32*n, 4-2*i, 0x30)
 		VPOR(h, q, q)
@@ -110,11 +112,17 @@ func (k *kernel) shifted(at, left int, mask byte) vec {
 	return q
 }
 
-// unpackScales writes a block's scales, times those of each of the vectors at d, to the stack: 8 for each vector, of
-// Q6_K 16. Without any it writes the scales, and the 8 minima after them.
-func (k *kernel) unpackScales(d reg.Register, vectors int) {
+// unpackScales writes a block's scales, and the 8 minima after them or, of Q6_K, 16 scales, to the stack.
+func (k *kernel) unpackScales() {
 	if k.six {
-		k.unpackSixteen(d, vectors)
+		scale := k.halfAt(208)
+		for i := range 2 {
+			v := YMM()
+			VPMOVSXBD(simd.At(k.b, 192+8*i), v)
+			VCVTDQ2PS(v, v)
+			VMULPS(scale, v, v)
+			VMOVUPS(v, k.scales.Offset(32*i))
+		}
 		return
 	}
 	a := [3]reg.GPVirtual{GP32(), GP32(), GP32()}
@@ -147,37 +155,6 @@ func (k *kernel) unpackScales(d reg.Register, vectors int) {
 	scales, minima := pair(a[0], a[0], 0), pair(a[1], a[1], 4)
 	VMULPS(k.halfAt(0), scales, scales)
 	VMULPS(k.halfAt(2), minima, minima)
-	if d == nil {
-		VMOVUPS(minima, k.scales.Offset(32))
-		VMOVUPS(scales, k.scales)
-		return
-	}
-	k.minima = minima
-	for r := range vectors {
-		v := YMM()
-		VMULPS(simd.At(d, 32*r), scales, v)
-		VMOVUPS(v, k.scales.Offset(32*r))
-	}
-}
-
-func (k *kernel) unpackSixteen(d reg.Register, vectors int) {
-	scale := k.halfAt(208)
-	for i := range 2 {
-		v := YMM()
-		VPMOVSXBD(simd.At(k.b, 192+8*i), v)
-		VCVTDQ2PS(v, v)
-		VMULPS(scale, v, v)
-		if d == nil {
-			VMOVUPS(v, k.scales.Offset(32*i))
-		}
-		for r := range vectors { // every number of d is for two scales
-			x := YMM()
-			VPMOVZXDQ(simd.At(d, 32*r+16*i), x)
-			twice := YMM()
-			VPSLLQ(U8(32), x, twice)
-			VPOR(x, twice, x)
-			VMULPS(x, v, x)
-			VMOVUPS(x, k.scales.Offset(64*r+32*i))
-		}
-	}
+	VMOVUPS(minima, k.scales.Offset(32))
+	VMOVUPS(scales, k.scales)
 }

@@ -1,4 +1,4 @@
-// Command blocks generates the kernels for weights in blocks: decoding to float32, and products with activations of eight bits.
+// Command blocks generates the kernels for weights in blocks: decoding to float32, and panels for products with activations of eight bits.
 package main
 
 import (
@@ -15,8 +15,12 @@ func main() {
 	simd.Header()
 	for _, f := range formats {
 		f.decode()
-		f.dot()
-		f.dots()
+		f.packKernel()
+	}
+	for _, c := range classes {
+		for _, m := range []int{1, 2, 4} {
+			c.multiply(m)
+		}
 	}
 	round()
 	Generate()
@@ -31,7 +35,6 @@ type kernel struct {
 	bits    vec           // and its bit there
 	table   vec           // IQ4_NL
 	scales  Mem           // of a K format: float32s on the stack
-	minima  vec
 }
 
 // fill is a register with v in every byte.
@@ -44,6 +47,16 @@ func (k *kernel) hold(values ...byte) {
 		VMOVDQU(every(v), r)
 		k.held[v] = r
 	}
+}
+
+// holdFifth prepares what finds the bit of each value: the byte of a word, and its bit there.
+func (k *kernel) holdFifth(name string, word, bit func(i int) byte) {
+	if k.fifth == 0 {
+		return
+	}
+	k.shuffle, k.bits = YMM(), YMM()
+	VMOVDQU(bytes32(name+"Byte", word), k.shuffle)
+	VMOVDQU(bytes32(name+"Bit", bit), k.bits)
 }
 
 // every is 32 bytes of v.
@@ -90,28 +103,21 @@ func (f *format) begin(name, signature string, doc ...string) *kernel {
 	Pragma("noescape")
 	k := &kernel{format: f, held: map[byte]vec{}}
 	k.hold(f.constants...)
-	if f.fifth > 0 {
-		k.shuffle, k.bits = YMM(), YMM()
-		VMOVDQU(bytes32("fifthByte", func(i int) byte { return byte(i / 8) }), k.shuffle)
-		VMOVDQU(bytes32("fifthBit", func(i int) byte { return 1 << (i % 8) }), k.bits)
-	}
 	if f.table {
 		k.table = YMM()
 		table := [16]int8{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}
 		VMOVDQU(bytes32("nonLinear", func(i int) byte { return byte(table[i%16]) }), k.table)
 	}
-	if f.parts > 1 {
-		k.scales = AllocLocal(64 * tile)
-	}
 	return k
 }
-
-// tile is the number of vectors that dots multiplies with at once.
-const tile = 4
 
 // decode writes the kernel that widens whole blocks.
 func (f *format) decode() {
 	k := f.begin("decode", "(dst *float32, b *byte, n int)", "\tdst[i] = value i of the n blocks at b, as package blocks decodes it")
+	if f.parts > 1 {
+		k.scales = AllocLocal(64)
+	}
+	k.holdFifth("fifth", func(i int) byte { return byte(i / 8) }, func(i int) byte { return 1 << (i % 8) })
 	dst, n := simd.Arg("dst"), simd.Arg("n")
 	k.b = simd.Arg("b")
 	TESTQ(n, n)
@@ -124,7 +130,7 @@ func (f *format) decode() {
 			minimum = k.halfAt(2)
 		}
 	} else {
-		k.unpackScales(nil, 0)
+		k.unpackScales()
 	}
 	for part := range f.parts {
 		q := f.codes(k, part)
@@ -167,88 +173,6 @@ func (f *format) decode() {
 	ADDQ(U32(128*f.parts), dst)
 	DECQ(n)
 	JNZ(LabelRef("block"))
-	Label("done")
-	VZEROUPPER()
-	RET()
-}
-
-// dot writes the kernel that multiplies rows of blocks with one vector of 8-bit blocks.
-func (f *format) dot() {
-	k := f.begin("dot", "(n, rows int, w *byte, q *int8, d, s *float32, out *float32)",
-		"\tout[j] = Σ over the n·"+itoa(f.parts)+" blocks i of 32 of row j: scale·d[i]·(Σ codes·q) ± minimum·s[i]", "",
-		"where the rows of n blocks follow one another at w. The integer sums are exact.")
-	rows, out := simd.Arg("rows"), simd.Arg("out")
-	k.b = simd.Arg("w")
-	ones := YMM()
-	VMOVDQU(bytes32("ones", func(i int) byte { return byte(1 - i%2) }), ones)
-	TESTQ(rows, rows)
-	JZ(LabelRef("done"))
-	Label("row")
-	q, d, s, left := simd.Arg("q"), simd.Arg("d"), simd.Arg("s"), simd.Arg("n")
-	acc, low := YMM(), YMM()
-	VXORPS(acc, acc, acc)
-	VXORPS(low, low, low)
-	TESTQ(left, left)
-	JZ(LabelRef("sum"))
-	Label("block")
-	if f.parts > 1 {
-		k.unpackScales(d, 1)
-		if f.minimum {
-			VFNMADD231PS(simd.At(s, 0), k.minima, low)
-		}
-	}
-	for part := range f.parts {
-		c := f.codes(k, part)
-		x := YMM()
-		VMOVDQU(Mem{Base: q, Disp: 32 * part}, x)
-		if f.signed {
-			VPSIGNB(c, x, x)
-			VPABSB(c, c)
-		}
-		VPMADDUBSW(x, c, c)
-		VPMADDWD(ones, c, c)
-		VCVTDQ2PS(c, c)
-		scale := YMM()
-		switch {
-		case f.parts == 1:
-			dx := YMM()
-			scale = k.halfAt(0)
-			VBROADCASTSS(simd.At(d, 0), dx)
-			VMULPS(dx, scale, scale)
-		case f.six:
-			first, second := XMM(), XMM()
-			VBROADCASTSS(k.scales.Offset(8*part), first)
-			VBROADCASTSS(k.scales.Offset(8*part+4), second)
-			VINSERTF128(U8(1), second, first.AsY(), scale)
-		default:
-			VBROADCASTSS(k.scales.Offset(4*part), scale)
-		}
-		VFMADD231PS(c, scale, acc)
-		if f.parts == 1 && f.minimum {
-			m := k.halfAt(2)
-			VFMADD231SS(simd.At(s, 0), m.AsX(), low.AsX())
-		}
-	}
-	ADDQ(U32(f.size), k.b)
-	ADDQ(U32(32*f.parts), q)
-	ADDQ(U32(4*f.parts), d)
-	ADDQ(U32(4*f.parts), s)
-	DECQ(left)
-	JNZ(LabelRef("block"))
-	Label("sum")
-	VADDPS(low, acc, acc)
-	half := XMM()
-	VEXTRACTF128(U8(1), acc, half)
-	sum := XMM()
-	VADDPS(half, acc.AsX(), sum)
-	VMOVHLPS(sum, sum, half)
-	VADDPS(half, sum, sum)
-	VMOVSHDUP(sum, half)
-	VADDSS(half, sum, sum)
-	VMOVSS(sum, simd.At(out, 0))
-	ADDQ(Imm(4), out)
-	DECQ(rows)
-	JNZ(LabelRef("row"))
 	Label("done")
 	VZEROUPPER()
 	RET()

@@ -18,7 +18,7 @@ import (
 
 // A checkpoint that transformers saved with bitsandbytes is the same, tensor by tensor, after it was loaded and saved.
 func TestBitsandbytesUnchanged(t *testing.T) {
-	const from = "../internal/verify/quantcase/testdata/peft-qlora/base"
+	const from = "../internal/verify/testdata/quant/peft-qlora/base"
 	m, err := Load(from, nn.LoadOptions{})
 	require.NoError(t, err)
 	dir := t.TempDir()

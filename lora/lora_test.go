@@ -15,7 +15,7 @@ import (
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
-	"github.com/gollava/gollava/internal/verify/modelcase"
+	"github.com/gollava/gollava/internal/verify/casetest"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
@@ -29,12 +29,7 @@ func rng() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 // connector. Written by cmd/gollava/testdata/make_tiny.py.
 func TestEqualsPEFT(t *testing.T) {
 	for name, n := range map[string]int{"dora": 49, "patterns": 12, "llava": 15} {
-		rows, err := modelcase.PEFT(filepath.Join("testdata", name))
-		require.NoError(t, err)
-		require.Len(t, rows, n)
-		for _, r := range rows {
-			require.True(t, r.Pass, "%s: %s: %s", name, r.What, r.Detail)
-		}
+		require.Len(t, casetest.Passes(t, filepath.Join("testdata", name), n).Rows, n)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 
 // Merging into 4 bits gives the codes that PEFT gives, and says what it loses.
 func TestMergeInto(t *testing.T) {
-	const dir = "../internal/verify/quantcase/testdata/peft-qlora"
+	const dir = "../internal/verify/testdata/quant/peft-qlora"
 	load := func() llm.Model {
 		m, err := llm.Load(filepath.Join(dir, "base"), nn.LoadOptions{})
 		require.NoError(t, err)

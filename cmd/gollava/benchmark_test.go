@@ -22,7 +22,7 @@ import (
 )
 
 // cases are files of benchmarks, with what is wrong with them.
-const cases = "../../internal/verify/benchmarkcase/testdata/"
+const cases = "../../internal/verify/testdata/benchmark/"
 
 func TestScore(t *testing.T) {
 	dir := t.TempDir()
@@ -300,7 +300,7 @@ func TestJudge(t *testing.T) {
 }
 
 func TestGenerate(t *testing.T) {
-	const coco = "../../internal/verify/datagencase/testdata/datagen/coco"
+	const coco = "../../internal/verify/testdata/datagen/coco"
 	from := " --captions " + coco + "/annotations/captions_mini.json --instances " + coco + "/annotations/instances_mini.json --images " + coco + "/images "
 	dir := t.TempDir()
 	code, said := command(t, dir, "generate"+from+"--out DIR/made --page 2")

@@ -131,7 +131,7 @@ func TestMutatedFiles(t *testing.T) {
 		_, err := flamingo.Load(dir, flamingo.LoadOptions{})
 		return err
 	})
-	loaded("idefics", "internal/verify/flamingocase/testdata/idefics", func(dir string) error {
+	loaded("idefics", "internal/verify/testdata/idefics", func(dir string) error {
 		_, err := flamingo.Load(dir, flamingo.LoadOptions{})
 		return err
 	})

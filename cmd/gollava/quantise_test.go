@@ -9,7 +9,7 @@ import (
 )
 
 func TestQuantise(t *testing.T) {
-	const model = "../../internal/verify/ggufcase/testdata/llama/model-q4_0.gguf"
+	const model = "../../internal/verify/testdata/gguf/llama/model-q4_0.gguf"
 	var out strings.Builder
 	to := filepath.Join(t.TempDir(), "small.gguf")
 	c := console{out: &out, err: &strings.Builder{}}

@@ -8,81 +8,7 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/internal/verify"
-	"github.com/gollava/gollava/internal/verify/benchmarkcase"
-	"github.com/gollava/gollava/internal/verify/bindcase"
-	"github.com/gollava/gollava/internal/verify/blip2case"
-	"github.com/gollava/gollava/internal/verify/datacase"
-	"github.com/gollava/gollava/internal/verify/datagencase"
-	"github.com/gollava/gollava/internal/verify/drawcase"
-	"github.com/gollava/gollava/internal/verify/flamingocase"
-	"github.com/gollava/gollava/internal/verify/ggufcase"
-	"github.com/gollava/gollava/internal/verify/gitcase"
-	"github.com/gollava/gollava/internal/verify/modelcase"
-	"github.com/gollava/gollava/internal/verify/pixelcase"
-	"github.com/gollava/gollava/internal/verify/promptcase"
-	"github.com/gollava/gollava/internal/verify/quantcase"
-	"github.com/gollava/gollava/internal/verify/seemcase"
-	"github.com/gollava/gollava/internal/verify/tokenizercase"
-	"github.com/gollava/gollava/internal/verify/traincase"
-	"github.com/gollava/gollava/internal/verify/visioncase"
 )
-
-// tasks says who checks a case of each task.
-var tasks = map[string]verify.Task{
-	"accumulation":        traincase.Accumulation,
-	"adamw":               traincase.AdamW,
-	"anyres":              pixelcase.AnyRes,
-	"benchmark":           benchmarkcase.Run,
-	"blip2":               blip2case.Joined,
-	"blip2_qformer":       blip2case.QFormer,
-	"blip2_retrieval":     blip2case.Retrieval,
-	"blip2_stage1":        blip2case.Stage1,
-	"blip2_vision":        blip2case.Vision,
-	"bnb_blocks":          quantcase.Blocks,
-	"bnb_int8":            quantcase.Int8,
-	"causal_lm":           modelcase.CausalLM,
-	"clip":                visioncase.CLIP,
-	"clip_vision":         visioncase.CLIPVision,
-	"datagen":             datagencase.Run,
-	"dataset":             datacase.Run,
-	"diffusion_schedules": drawcase.Schedules,
-	"dinov2_vision":       visioncase.DINOv2Vision,
-	"flamingo":            flamingocase.Flamingo,
-	"gguf_blocks":         ggufcase.Blocks,
-	"gguf_causal_lm":      ggufcase.CausalLM,
-	"gguf_container":      ggufcase.Container,
-	"gguf_hostile":        ggufcase.Hostile,
-	"gguf_llava":          visioncase.GGUF,
-	"git":                 gitcase.Run,
-	"gligen_pipeline":     drawcase.Pipeline,
-	"gligen_unet":         drawcase.UNet,
-	"idefics":             flamingocase.IDEFICS,
-	"imagebind":           bindcase.ImageBind,
-	"instructblip":        blip2case.Joined,
-	"ldm_vae":             drawcase.VAE,
-	"llava":               visioncase.LLaVA,
-	"llava_next":          visioncase.LLaVA,
-	"llava_next_video":    visioncase.Media,
-	"llava_onevision":     visioncase.Media,
-	"llava_original":      visioncase.LLaVAOriginal,
-	"llava_stages":        traincase.LLaVAStages,
-	"melspec":             bindcase.MelSpec,
-	"packed_blocks":       quantcase.Packed,
-	"peft":                modelcase.PEFT,
-	"pickle":              modelcase.Pickle,
-	"pixels":              pixelcase.Pixels,
-	"prompt":              promptcase.Run,
-	"s2_features":         visioncase.S2Features,
-	"schedule":            traincase.Schedule,
-	"seem":                seemcase.Model,
-	"seem_losses":         seemcase.Losses,
-	"siglip_vision":       visioncase.SigLIPVision,
-	"token_counts":        visioncase.TokenCounts,
-	"tokenizer":           tokenizercase.Run,
-	"video_llava":         visioncase.Media,
-	"video_pooling":       visioncase.VideoPooling,
-	"vipllava":            visioncase.Media,
-}
 
 type verifyCommand struct {
 	JSON    bool     `help:"Print one JSON object a case, with every single result."`
@@ -118,7 +44,7 @@ func (v verifyCommand) Run(c console) error {
 	encoder := json.NewEncoder(c.out)
 	failed := 0
 	for _, dir := range dirs {
-		r := verify.Run(dir, tasks)
+		r := verify.Run(dir)
 		if !r.Pass() {
 			failed++
 		}

@@ -20,7 +20,7 @@ func gollava(args ...string) (status int, out, err string) {
 	return status, o.String(), e.String()
 }
 
-const trainCases = "../../internal/verify/traincase/testdata/"
+const trainCases = "../../internal/verify/testdata/train/"
 
 func TestVerify(t *testing.T) {
 	status, out, _ := gollava("verify", trainCases+"adamw", trainCases+"schedule")
@@ -54,15 +54,6 @@ func TestVerifyFails(t *testing.T) {
 	status, _, err := gollava("verify", t.TempDir())
 	require.Equal(t, 1, status)
 	require.Contains(t, err, "no case.json")
-}
-
-// A fault of ours in one case must not hide the others.
-func TestPanicFailsTheCaseOnly(t *testing.T) {
-	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "case.json"), []byte(`{"format": 1, "task": "boom"}`), 0o644))
-	r := verify.Run(dir, map[string]verify.Task{"boom": func(string) ([]verify.Row, error) { panic("boom") }})
-	require.False(t, r.Pass())
-	require.Contains(t, r.Note, "panic: boom")
 }
 
 func TestUsage(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/gollava/gollava/connector/gligen"
 	"github.com/gollava/gollava/data/tokenizer"
-	"github.com/gollava/gollava/internal/verify/drawcase"
+	"github.com/gollava/gollava/internal/verify/casetest"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/nn/nntest"
 	"github.com/gollava/gollava/vit"
@@ -62,11 +62,5 @@ func TestParity(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), raw, 0o600))
 	}
-	rows, err := drawcase.Pipeline(dir)
-	require.NoError(t, err)
-	require.NotEmpty(t, rows)
-	for _, r := range rows {
-		require.True(t, r.Pass, "%+v", r)
-	}
-	require.Len(t, rows, 16)
+	require.Len(t, casetest.Passes(t, dir, 16).Rows, 16)
 }

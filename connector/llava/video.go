@@ -86,9 +86,12 @@ func (v *Video) Pooled(x *tensor.Tensor) *tensor.Tensor {
 	return x.Transpose(0, 2, 3, 1).Reshape(F, h*h, C)
 }
 
-// Lines puts newlines [C] among the pooled tokens x [F, P', C] of a video: [N, C].
+// Lines puts newlines [C] among the pooled tokens x [F, P', C] of a video: [N, C]. It panics if there are none.
 func (v *Video) Lines(x, newline *tensor.Tensor) *tensor.Tensor {
 	F, P, C := x.Dims3()
+	if F*P == 0 {
+		tensor.Fail("Lines", "%v: a video without tokens", x.Shape())
+	}
 	after := func(rows int) *tensor.Tensor { // each of so many
 		ids := tensor.WrapInts(make([]int32, rows), rows, 1)
 		return tensor.Concat(1, x.Reshape(rows, F*P/rows, C), tensor.Gather(newline.Reshape(1, C), ids)).Reshape(-1, C)

@@ -3,12 +3,11 @@ package chat_test
 import (
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gollava/gollava/internal/verify/promptcase"
+	"github.com/gollava/gollava/internal/verify/casetest"
 )
 
 // cases returns a copy of the reference cases, in which the tokenizers of one model have that model each.
@@ -31,12 +30,7 @@ func cases(t *testing.T) string {
 func TestReferenceCases(t *testing.T) {
 	dir := cases(t)
 	for _, name := range []string{"llava", "next", "phi3"} {
-		rows, err := promptcase.Run(filepath.Join(dir, name))
-		require.NoError(t, err)
-		require.GreaterOrEqual(t, len(rows), 3)
-		for _, r := range rows {
-			require.True(t, r.Pass, "%s: %s: %s", name, r.What, r.Detail)
-		}
+		casetest.Passes(t, filepath.Join(dir, name), 3)
 	}
 }
 
@@ -52,20 +46,7 @@ func TestChangedExpectationsFail(t *testing.T) {
 		{"next", "cases.jsonl", `"spans":[[0,1],`, `"spans":[[0,2],`, "labels by the reference's rule"},
 	} {
 		dir := cases(t)
-		path := filepath.Join(dir, c.dir, c.file)
-		b, err := os.ReadFile(path)
-		require.NoError(t, err)
-		changed := strings.Replace(string(b), c.old, c.new, 1)
-		require.NotEqual(t, string(b), changed, c.old)
-		require.NoError(t, os.WriteFile(path, []byte(changed), 0o644))
-		rows, err := promptcase.Run(filepath.Join(dir, c.dir))
-		require.NoError(t, err)
-		var failed []string
-		for _, r := range rows {
-			if !r.Pass {
-				failed = append(failed, r.What)
-			}
-		}
-		require.Equal(t, []string{c.what}, failed)
+		casetest.Change(t, filepath.Join(dir, c.dir, c.file), c.old, c.new)
+		casetest.Notices(t, filepath.Join(dir, c.dir), c.what+": ")
 	}
 }

@@ -8,12 +8,10 @@ import (
 
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/tokenizer"
-	"github.com/gollava/gollava/internal/verify/promptcase"
 )
 
 func load(t *testing.T, name string) *tokenizer.Tokenizer {
-	toks := promptcase.Tokenizers{Dir: filepath.Join(cases(t), "tokenizers")}
-	tok, err := toks.Get(name)
+	tok, err := tokenizer.Load(filepath.Join(cases(t), "tokenizers", name))
 	require.NoError(t, err)
 	return tok
 }

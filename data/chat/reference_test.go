@@ -11,7 +11,6 @@ import (
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/internal/verify"
-	"github.com/gollava/gollava/internal/verify/promptcase"
 	"github.com/gollava/gollava/tensor"
 )
 
@@ -134,10 +133,9 @@ func (r *reference) run(turns []chat.Turn, prompt string, older bool) []int32 {
 // algorithm: they agree wherever it trains anything, but for the cases listed in the package's documentation.
 func TestReferenceAlgorithm(t *testing.T) {
 	dir := cases(t)
-	toks := promptcase.Tokenizers{Dir: filepath.Join(dir, "tokenizers")}
 	agreed, gaveUp, differs := 0, 0, map[string]int{}
 	for _, name := range []string{"llava", "phi3"} {
-		rows, err := verify.Lines[promptcase.Case](filepath.Join(dir, name, "cases.jsonl"))
+		rows, err := verify.PromptCases(filepath.Join(dir, name, "cases.jsonl"))
 		require.NoError(t, err)
 		for _, c := range rows {
 			if c.Error != "" {
@@ -145,7 +143,7 @@ func TestReferenceAlgorithm(t *testing.T) {
 			}
 			tpl, err := chat.Lookup(c.Template)
 			require.NoError(t, err)
-			tok, err := toks.Get(c.Tokenizer)
+			tok, err := tokenizer.Load(filepath.Join(dir, "tokenizers", c.Tokenizer))
 			require.NoError(t, err)
 			turns := c.Conversations
 			if c.HasImage {
@@ -156,10 +154,10 @@ func TestReferenceAlgorithm(t *testing.T) {
 			}
 			r := reference{t: tpl, tok: tok, image: c.HasImage, legacy: strings.HasSuffix(c.Tokenizer, "-legacy"), max: c.MaxLength, ids: c.IDs}
 			got := r.run(turns, *c.Prompt, false)
-			require.Equal(t, promptcase.Labels(c.IDs, c.Spans), got, "%s %s %s", c.Name, c.Template, c.Tokenizer)
+			require.Equal(t, verify.Labels(c.IDs, c.Spans), got, "%s %s %s", c.Name, c.Template, c.Tokenizer)
 			if c.Older != nil {
 				older := r.run(turns, *c.Prompt, true)
-				require.Equal(t, promptcase.Labels(c.IDs, c.Older), older, "%s %s %s", c.Name, c.Template, c.Tokenizer)
+				require.Equal(t, verify.Labels(c.IDs, c.Older), older, "%s %s %s", c.Name, c.Template, c.Tokenizer)
 			}
 			ours, err := c.Train(tok)
 			switch {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/shapes"
 )
@@ -36,7 +35,7 @@ type record struct {
 // write writes captions for stage 1, and for stage 2 conversations about the same images. Among these are texts
 // without an image: what the language model itself answers to plain requests before it is trained, so that it keeps
 // answering them that way. Data that an earlier call wrote in full is kept.
-func (d files) write(ctx context.Context, p preset, before *connector.Assistant) error {
+func (d files) write(ctx context.Context, p preset, before *speaker) error {
 	if _, err := os.Stat(d.conversations()); err == nil {
 		return nil
 	}
@@ -47,11 +46,7 @@ func (d files) write(ctx context.Context, p preset, before *connector.Assistant)
 	for i := range p.conversations {
 		r := d.world.Rand("pretrained/conversations", i)
 		s := d.world.Scene(shapes.Train, i%p.images, shapes.Options{}) // of the image that Write drew
-		mix := shapes.Conversation()
-		if i%3 > 0 { // to find one object by its name is what all else builds on
-			mix = shapes.LookUp()
-		}
-		turns := s.Converse(r, mix, questions)
+		turns := s.Converse(r, shapes.Conversation(), questions)
 		if i%2 == 0 { // a description comes last, since it answers the questions
 			q, _ := s.Ask(r, shapes.Brief)
 			turns = append(turns[:min(len(turns), questions-2)], q)
@@ -72,7 +67,7 @@ func (d files) write(ctx context.Context, p preset, before *connector.Assistant)
 		r := d.world.Rand("pretrained/replay", i)
 		requests[i] = requestForms[r.IntN(len(requestForms))] + things[r.IntN(len(things))] + ". Be brief."
 	}
-	answers, err := ask(ctx, before, requests, nil, 48)
+	answers, err := before.say(ctx, requests, 48)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ import (
 
 // A tiny model with random weights says nothing sensible, but all of it, and in the same words again.
 func TestChat(t *testing.T) {
-	const model = "../../internal/verify/ggufcase/testdata/qwen2/model-f16.gguf"
+	const model = "../../internal/verify/testdata/gguf/qwen2/model-f16.gguf"
 	said := ""
 	for range 2 {
 		var out strings.Builder

@@ -15,7 +15,7 @@ import (
 
 // TestShort runs the lines that docs/quantised.md shows.
 func TestShort(t *testing.T) {
-	const path = "../../internal/verify/ggufcase/testdata/qwen2/model-f16.gguf"
+	const path = "../../internal/verify/testdata/gguf/qwen2/model-f16.gguf"
 	check := func(err error) { require.NoError(t, err) }
 	ctx := context.Background()
 

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const corpus = "../verify/ggufcase/testdata"
+const corpus = "../verify/testdata/gguf"
 
 // FuzzOpen: whatever the bytes are, Open returns, without a panic and without more memory than a few times the file's size; what it accepts can be
 // read to the end.

@@ -33,15 +33,15 @@ func compare(what string, got, want []float64) Row {
 	return r
 }
 
-// Absolute passes if every number is within tol.
-func Absolute(what string, got, want []float64, tol float64) Row {
+// absolute passes if every number is within tol.
+func absolute(what string, got, want []float64, tol float64) Row {
 	r := compare(what, got, want)
 	r.Tolerance, r.Pass = tol, r.MaxAbs <= tol
 	return r
 }
 
-// Relative passes if every number is within tol of its own size.
-func Relative(what string, got, want []float64, tol float64) Row {
+// relative passes if every number is within tol of its own size.
+func relative(what string, got, want []float64, tol float64) Row {
 	r := compare(what, got, want)
 	r.Tolerance, r.Relative, r.Pass = tol, true, len(got) == len(want)
 	for i := range want {
@@ -50,8 +50,8 @@ func Relative(what string, got, want []float64, tol float64) Row {
 	return r
 }
 
-// Norm passes if ‖got−want‖₂ ≤ tol·‖want‖₂ + floor. Its MaxRel is ‖got−want‖₂ / (‖want‖₂ + floor/tol), which is to be at most tol.
-func Norm(what string, got, want []float64, tol, floor float64) Row {
+// norm passes if ‖got−want‖₂ ≤ tol·‖want‖₂ + floor. Its MaxRel is ‖got−want‖₂ / (‖want‖₂ + floor/tol), which is to be at most tol.
+func norm(what string, got, want []float64, tol, floor float64) Row {
 	r := compare(what, got, want)
 	r.Tolerance, r.Relative = tol, true
 	if len(got) != len(want) {
@@ -73,8 +73,8 @@ func Norm(what string, got, want []float64, tol, floor float64) Row {
 	return r
 }
 
-// IDs passes if the rows of token ids are equal.
-func IDs(what string, got, want [][]int32) Row {
+// sameIDs passes if the rows of token ids are equal.
+func sameIDs(what string, got, want [][]int32) Row {
 	r := Row{What: what, Pass: len(got) == len(want), Detail: fmt.Sprintf("%d rows of ids", len(want))}
 	if !r.Pass {
 		r.Detail = fmt.Sprintf("%d rows of ids instead of %d", len(got), len(want))
@@ -87,3 +87,6 @@ func IDs(what string, got, want [][]int32) Row {
 	}
 	return r
 }
+
+// failed is a row for something that could not be compared at all.
+func failed(what string, err error) Row { return Row{What: what, Detail: err.Error()} }

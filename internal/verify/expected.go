@@ -1,84 +1,79 @@
 package verify
 
 import (
-	"fmt"
-	"path/filepath"
 	"strings"
 
 	"github.com/gollava/gollava/internal/safetensors"
 	"github.com/gollava/gollava/tensor"
 )
 
-// Expected holds the tensors of a case by name. It remembers the first fault in Err, so that many reads need one check.
-type Expected struct {
+// expected holds the tensors of a case by name. One that is asked for and not there ends the case.
+type expected struct {
 	*safetensors.File
-	Err error
+	absent error // why there is no file
 }
 
-// Open opens a file of recorded tensors, usually expected.safetensors.
-func Open(dir, name string) (*Expected, error) {
-	f, err := safetensors.Open(filepath.Join(dir, name))
-	if err != nil {
-		return nil, err
-	}
-	return &Expected{File: f}, nil
-}
-
-// Has reports whether there is a tensor of that name.
-func (e *Expected) Has(name string) bool {
+// has reports whether there is a tensor of that name.
+func (e expected) has(name string) bool {
 	_, ok := e.Info(name)
 	return ok
 }
 
-// Tensor reads a tensor, float32 or int32. After a fault it returns nil.
-func (e *Expected) Tensor(name string) *tensor.Tensor {
+// missing ends the case for want of a tensor.
+func (e expected) missing(name, kind string) {
+	check(e.absent)
+	failf("%s: there is no %s tensor %s", e.Path(), kind, name)
+}
+
+// tensor reads a tensor, float32 or int32.
+func (e expected) tensor(name string) *tensor.Tensor {
 	i, ok := e.Info(name)
 	dt, known := map[string]tensor.DType{"F32": tensor.Float32, "I32": tensor.Int32}[i.DType]
 	if !ok || !known {
-		e.fault(fmt.Errorf("%s: there is no float32 or int32 tensor %s", e.Path(), name))
-		return nil
+		e.missing(name, "float32 or int32")
 	}
 	t := tensor.NewOf(dt, i.Shape...)
-	if err := e.ReadAt(i, t.Bytes(), 0); err != nil {
-		e.fault(err)
-		return nil
-	}
+	check(e.ReadAt(i, t.Bytes(), 0))
 	return t
 }
 
-func (e *Expected) fault(err error) {
-	if e.Err == nil {
-		e.Err = err
-	}
-}
-
-// Numbers reads a float32 tensor as float64.
-func (e *Expected) Numbers(name string) []float64 {
-	t := e.Tensor(name)
-	if t == nil || t.DType() != tensor.Float32 {
-		e.fault(fmt.Errorf("%s: tensor %s is not float32", e.Path(), name))
+// maybe reads a tensor if there is one, else it returns nil.
+func (e expected) maybe(name string) *tensor.Tensor {
+	if !e.has(name) {
 		return nil
 	}
-	return Widen(t.Data())
+	return e.tensor(name)
 }
 
-// Ints reads an int32 tensor.
-func (e *Expected) Ints(name string) []int32 {
-	t := e.Tensor(name)
-	if t == nil || t.DType() != tensor.Int32 {
-		e.fault(fmt.Errorf("%s: tensor %s is not int32", e.Path(), name))
-		return nil
+// numbers reads a float32 tensor as float64.
+func (e expected) numbers(name string) []float64 {
+	t := e.tensor(name)
+	if t.DType() != tensor.Float32 {
+		e.missing(name, "float32")
+	}
+	return widen(t.Data())
+}
+
+// ints reads an int32 tensor.
+func (e expected) ints(name string) []int32 {
+	t := e.tensor(name)
+	if t.DType() != tensor.Int32 {
+		e.missing(name, "int32")
 	}
 	return t.IntData()
 }
 
-// Rows reads an int32 matrix row by row.
-func (e *Expected) Rows(name string) [][]int32 {
-	t := e.Tensor(name)
-	if t == nil || t.DType() != tensor.Int32 || t.Rank() != 2 {
-		e.fault(fmt.Errorf("%s: tensor %s is no matrix of int32", e.Path(), name))
-		return nil
+// table reads an int32 matrix row by row.
+func (e expected) table(name string) [][]int32 {
+	t := e.tensor(name)
+	if t.DType() != tensor.Int32 || t.Rank() != 2 {
+		e.missing(name, "int32 matrix as")
 	}
+	return rowsOf(t)
+}
+
+// rowsOf are the rows of an int32 matrix.
+func rowsOf(t *tensor.Tensor) [][]int32 {
 	n, w := t.Dims2()
 	rows := make([][]int32, n)
 	for i := range rows {
@@ -87,22 +82,8 @@ func (e *Expected) Rows(name string) [][]int32 {
 	return rows
 }
 
-// RowsLike reads an int32 matrix that has an element for each of like's.
-func (e *Expected) RowsLike(name string, like [][]int32) [][]int32 {
-	rows := e.Rows(name)
-	ok := len(rows) == len(like)
-	for i := 0; ok && i < len(rows); i++ {
-		ok = len(rows[i]) == len(like[i])
-	}
-	if !ok {
-		e.fault(fmt.Errorf("%s: tensor %s has other dimensions than its input_ids", e.Path(), name))
-		return nil
-	}
-	return rows
-}
-
-// Under lists the tensors whose names begin with prefix, without it, in the file's order.
-func (e *Expected) Under(prefix string) []string {
+// under lists the tensors whose names begin with prefix, without it, in the file's order.
+func (e expected) under(prefix string) []string {
 	var out []string
 	for _, n := range e.Names() {
 		if tail, ok := strings.CutPrefix(n, prefix); ok {
@@ -112,8 +93,8 @@ func (e *Expected) Under(prefix string) []string {
 	return out
 }
 
-// Widen converts to float64.
-func Widen(x []float32) []float64 {
+// widen converts to float64.
+func widen[T float32 | int32 | int](x []T) []float64 {
 	out := make([]float64, len(x))
 	for i, v := range x {
 		out[i] = float64(v)

@@ -1,13 +1,13 @@
 package verify
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
 	"maps"
 	"math"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/gollava/gollava/internal/safetensors"
 	"github.com/gollava/gollava/nn"
@@ -16,98 +16,133 @@ import (
 
 // Report is a case while it is checked: the tensors that are recorded for it and the rows so far.
 type Report struct {
-	*Expected           // expected.safetensors; empty where the folder has none
-	Dir       string    // of the case
-	Tolerance Tolerance // as case.json has it
-	Prefix    string    // put before the names of the rows that are added
-	rows      []Row
+	expected             // expected.safetensors; empty where the folder has none
+	modelCase            // of tasks about models: case.json
+	Dir        string    // of the case
+	Checkpoint string    // of tasks about models: the folder at work
+	Tolerance  tolerance // as case.json has it
+	Prefix     string    // put before the names of the rows that are added
+	rows       []Row
 }
 
-// Check reads case.json as a C and lets compare fill a report. A misuse of package tensor in compare, which a case's
-// data can cause, is an error, and so is a recorded tensor that compare asked for and that is not there.
-func Check[C any](dir string, compare func(*Report, C) error) ([]Row, error) {
-	path := filepath.Join(dir, "case.json")
-	var c C
-	r := &Report{Dir: dir}
-	if err := errors.Join(ReadJSON(path, &c),
-		ReadJSON(path, &struct{ Tolerance *Tolerance }{&r.Tolerance})); err != nil {
-		return nil, err
-	}
-	e, missing := Open(dir, "expected.safetensors")
-	switch {
-	case missing == nil:
-		defer e.Close()
-	case errors.Is(missing, fs.ErrNotExist):
-		e = &Expected{File: new(safetensors.File)}
-	default:
-		return nil, missing
-	}
-	r.Expected = e
-	var err error
-	if caught := tensor.Catch(func() { err = compare(r, c) }); caught != nil {
-		err = caught
-	}
-	if e.Err != nil {
-		err = cmp.Or(missing, err, e.Err)
-	}
-	return r.rows, err
+// tolerance says, in case.json, how far results may be off.
+type tolerance struct {
+	Out       float64 `json:"out_abs"`
+	Loss      float64 `json:"loss_abs"`
+	Grad      float64 `json:"grad_rel"`
+	GradFloor float64 `json:"grad_floor"` // times the norm of all gradients together
+	TrajLoss  float64 `json:"traj_loss_abs"`
+	TrajNorm  float64 `json:"traj_grad_norm_rel"`
+	TrajFinal float64 `json:"traj_final_rel"`
 }
 
-// Checkpoints runs compare for each folder of the case that is listed, with its name before its rows unless it is the
-// case's own. One that fails is a row; the others may still agree.
-func (r *Report) Checkpoints(list []string, compare func(dir string) error) error {
+// task checks the case in r.Dir. It ends as check does where the case cannot be read; differences are rows.
+type task func(r *Report)
+
+// whole is a task whose case.json is read as a C.
+func whole[C any](compare func(*Report, C)) task {
+	return func(r *Report) {
+		var c C
+		path := filepath.Join(r.Dir, "case.json")
+		readJSON(path, &c)
+		readJSON(path, &struct{ Tolerance *tolerance }{&r.Tolerance})
+		f, err := safetensors.Open(filepath.Join(r.Dir, "expected.safetensors"))
+		switch {
+		case err == nil:
+			defer f.Close()
+		case errors.Is(err, fs.ErrNotExist):
+			f = new(safetensors.File)
+			r.absent = err
+		default:
+			check(err)
+		}
+		r.File = f
+		compare(r, c)
+	}
+}
+
+// each is a task about a model: read loads it from r.Checkpoint, for each checkpoint of the case. Where one fails, a
+// row says so; the others may still agree.
+func each[M any](read func(*Report) M, compare func(*Report, M)) task {
+	return whole(func(r *Report, c modelCase) {
+		r.modelCase = c
+		r.checkpoints(c.Checkpoints, func(p checkpoint) {
+			r.MMProj = ""
+			if p.MMProj != "" {
+				r.MMProj = inside(r.Dir, p.MMProj)
+			}
+			compare(r, read(r))
+		})
+	})
+}
+
+// checkpoints runs compare for each checkpoint, with its name before its rows unless it is the case's own folder.
+func (r *Report) checkpoints(list []checkpoint, compare func(checkpoint)) {
 	if len(list) == 0 {
-		return errors.New("checkpoints: none are listed")
+		failf("checkpoints: none are listed")
 	}
-	for _, sub := range list {
-		dir, err := Inside(r.Dir, sub)
-		if err != nil {
-			return err
+	for _, c := range list {
+		r.Checkpoint = inside(r.Dir, c.Model)
+		if r.Prefix = ""; c.Model != "." {
+			r.Prefix = c.Model + ": "
 		}
-		if r.Prefix = ""; sub != "." {
-			r.Prefix = sub + ": "
-		}
-		r.Try("load and compute", func() error { return compare(dir) })
+		r.try("load and compute", func() { compare(c) })
 	}
 	r.Prefix = ""
-	return nil
 }
 
-// Try runs compare. Where it fails, a row of that name says so.
-func (r *Report) Try(what string, compare func() error) {
-	var err error
-	if caught := tensor.Catch(func() { err = compare() }); caught != nil {
-		err = caught
-	}
-	if err == nil {
-		err = r.Err
-	}
-	if err != nil {
-		r.Err = nil
-		r.Add(Failed(what, err))
+// try runs compare. Where it ends early, a row of that name says so.
+func (r *Report) try(what string, compare func()) {
+	if err := catch(compare); err != nil {
+		r.add(failed(what, err))
 	}
 }
 
-// Add takes rows.
-func (r *Report) Add(rows ...Row) {
+// add takes rows.
+func (r *Report) add(rows ...Row) {
 	for _, row := range rows {
 		row.What = r.Prefix + row.What
 		r.rows = append(r.rows, row)
 	}
 }
 
-// Output compares a result with out.NAME, number by number.
-func (r *Report) Output(name string, got *tensor.Tensor) {
-	r.Add(Absolute(name, Widen(got.Data()), r.Numbers("out."+name), r.Tolerance.Out))
+// tally adds a row for cases that count counts, of which there must be some.
+func (r *Report) tally(what string, count func(t *tally)) {
+	t := tally{What: what}
+	count(&t)
+	r.add(t.row())
 }
 
-// Masked compares logits or states [B, T, …] with out.NAME where the mask [B·T] is 1.
-func (r *Report) Masked(name string, got *tensor.Tensor, mask []int32) {
-	r.Add(Absolute(name, Pick(Widen(got.Data()), mask), Pick(r.Numbers("out."+name), mask), r.Tolerance.Out))
+// eachRow adds a row for the lines of a file, if the folder has it.
+func eachRow[T any](r *Report, name string, wrong func(T) error) {
+	if name == "" || !exists(inside(r.Dir, name)) {
+		return
+	}
+	r.tally(strings.TrimSuffix(name, ".jsonl"), func(t *tally) {
+		for i, v := range readLines[T](inside(r.Dir, name)) {
+			err := wrong(v)
+			t.check(err == nil, "row %d: %v", i+1, err)
+		}
+	})
 }
 
-// Pick keeps the rows of x [len(mask), …] where the mask is 1: all of x if it is no such rows.
-func Pick(x []float64, mask []int32) []float64 {
+// near compares numbers with those that are recorded as out.NAME.
+func (r *Report) near(name string, got []float64, tol float64) {
+	r.add(absolute(name, got, r.numbers("out."+name), tol))
+}
+
+// output compares a result with out.NAME, number by number.
+func (r *Report) output(name string, got *tensor.Tensor) {
+	r.near(name, widen(got.Data()), r.Tolerance.Out)
+}
+
+// masked compares logits or states [B, T, …] with out.NAME where the mask [B·T] is 1.
+func (r *Report) masked(name string, got *tensor.Tensor, mask []int32) {
+	r.add(absolute(name, pick(widen(got.Data()), mask), pick(r.numbers("out."+name), mask), r.Tolerance.Out))
+}
+
+// pick keeps the rows of x [len(mask), …] where the mask is 1: all of x if it is no such rows.
+func pick(x []float64, mask []int32) []float64 {
 	if len(mask) == 0 || len(x)%len(mask) != 0 {
 		return x
 	}
@@ -121,44 +156,45 @@ func Pick(x []float64, mask []int32) []float64 {
 	return out
 }
 
-// Loss compares a loss with out.NAME.
-func (r *Report) Loss(name string, got *tensor.Tensor) {
-	r.Add(Absolute(name, []float64{float64(got.Item())}, r.Numbers("out."+name), r.Tolerance.Loss))
+// loss compares a loss with out.NAME.
+func (r *Report) loss(name string, got *tensor.Tensor) {
+	r.near(name, []float64{float64(got.Item())}, r.Tolerance.Loss)
 }
 
-// Gradients compares the gradients of m's parameters with all that are recorded, grad.NAME. canonical translates
-// recorded names into m's; nil: they are the same.
-func (r *Report) Gradients(m any, canonical func(string) string) {
-	r.GradientsOf(maps.Collect(nn.Params(m)), canonical)
+// backward differentiates a loss and compares the gradients of m's parameters with all that are recorded, grad.NAME.
+// canonical translates recorded names into m's; nil: they are the same.
+func (r *Report) backward(loss *tensor.Tensor, m any, canonical func(string) string) {
+	loss.Backward()
+	r.gradientsOf(maps.Collect(nn.Params(m)), canonical)
 }
 
-// GradientsOf is Gradients for parameters by name.
-func (r *Report) GradientsOf(params map[string]*tensor.Tensor, canonical func(string) string) {
-	r.GradientsUnder("gradient: ", "grad.", func(name string) []float64 {
+// gradientsOf compares the gradients of parameters by name.
+func (r *Report) gradientsOf(params map[string]*tensor.Tensor, canonical func(string) string) {
+	r.gradientsUnder("gradient: ", "grad.", func(name string) []float64 {
 		if canonical != nil {
 			name = canonical(name)
 		}
 		if p := params[name]; p != nil && p.Grad() != nil {
-			return Widen(p.Grad().Data())
+			return widen(p.Grad().Data())
 		}
 		return nil
 	})
 }
 
-// GradientsUnder compares every gradient that is recorded below a prefix with what got returns for its name: nil where
+// gradientsUnder compares every gradient that is recorded below a prefix with what got returns for its name: nil where
 // the model has none. A tolerance's floor is in parts of the norm of all of them together.
-func (r *Report) GradientsUnder(what, prefix string, got func(name string) []float64) {
-	all, names := 0.0, r.Under(prefix)
+func (r *Report) gradientsUnder(what, prefix string, got func(name string) []float64) {
+	all, names := 0.0, r.under(prefix)
 	for _, n := range names {
-		for _, x := range r.Numbers(prefix + n) {
+		for _, x := range r.numbers(prefix + n) {
 			all += x * x
 		}
 	}
 	for _, n := range names {
-		want := r.Numbers(prefix + n)
-		r.Add(Norm(what+n, got(n), want, r.Tolerance.Grad, r.Tolerance.GradFloor*math.Sqrt(all)))
+		want := r.numbers(prefix + n)
+		r.add(norm(what+n, got(n), want, r.Tolerance.Grad, r.Tolerance.GradFloor*math.Sqrt(all)))
 	}
 }
 
-// Sorted lists the keys of a map in order.
-func Sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+// sorted lists the keys of a map in order.
+func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -2,32 +2,36 @@ package verify
 
 import (
 	"math"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/internal/safetensors"
 )
 
 func TestComparisons(t *testing.T) {
 	want := []float64{3, 4, 0}
-	require.True(t, Absolute("x", []float64{3, 4.1, 0}, want, 0.11).Pass)
-	require.False(t, Absolute("x", []float64{3, 4.1, 0}, want, 0.09).Pass)
-	require.False(t, Absolute("x", want[:2], want, 1).Pass)
-	require.False(t, Absolute("x", []float64{3, 4, math.NaN()}, want, 1).Pass)
-	require.True(t, Relative("x", []float64{3.03, 4, 0}, want, 0.011).Pass)
-	require.False(t, Relative("x", []float64{3.03, 4, 1e-9}, want, 0.011).Pass)
+	require.True(t, absolute("x", []float64{3, 4.1, 0}, want, 0.11).Pass)
+	require.False(t, absolute("x", []float64{3, 4.1, 0}, want, 0.09).Pass)
+	require.False(t, absolute("x", want[:2], want, 1).Pass)
+	require.False(t, absolute("x", []float64{3, 4, math.NaN()}, want, 1).Pass)
+	require.True(t, relative("x", []float64{3.03, 4, 0}, want, 0.011).Pass)
+	require.False(t, relative("x", []float64{3.03, 4, 1e-9}, want, 0.011).Pass)
 
-	n := Norm("x", []float64{3, 4.1, 0}, want, 0.02, 0)
+	n := norm("x", []float64{3, 4.1, 0}, want, 0.02, 0)
 	require.True(t, n.Pass)
 	require.InDelta(t, 0.02, n.MaxRel, 1e-9)
-	require.False(t, Norm("x", []float64{3, 4.11, 0}, want, 0.02, 0).Pass)
-	require.True(t, Norm("x", []float64{3, 4.11, 0}, want, 0.02, 0.02).Pass)
-	floor := Norm("x", []float64{1e-7}, []float64{0}, 1e-3, 1e-6)
+	require.False(t, norm("x", []float64{3, 4.11, 0}, want, 0.02, 0).Pass)
+	require.True(t, norm("x", []float64{3, 4.11, 0}, want, 0.02, 0.02).Pass)
+	floor := norm("x", []float64{1e-7}, []float64{0}, 1e-3, 1e-6)
 	require.True(t, floor.Pass)
 	require.Less(t, floor.MaxRel, 1e-3, "what rounding leaves of a zero gradient is within the tolerance that is printed")
 
-	require.True(t, IDs("x", [][]int32{{1, 2}}, [][]int32{{1, 2}}).Pass)
-	require.False(t, IDs("x", [][]int32{{1, 2}}, [][]int32{{1, 3}}).Pass)
-	require.False(t, IDs("x", [][]int32{{1, 2}}, [][]int32{{1, 2}, {3}}).Pass)
+	require.True(t, sameIDs("x", [][]int32{{1, 2}}, [][]int32{{1, 2}}).Pass)
+	require.False(t, sameIDs("x", [][]int32{{1, 2}}, [][]int32{{1, 3}}).Pass)
+	require.False(t, sameIDs("x", [][]int32{{1, 2}}, [][]int32{{1, 2}, {3}}).Pass)
 }
 
 func TestSums(t *testing.T) {
@@ -43,10 +47,28 @@ func TestSums(t *testing.T) {
 
 func TestInside(t *testing.T) {
 	for _, name := range []string{"../x", "/x", "a/../../x", ""} {
-		_, err := Inside("dir", name)
-		require.Error(t, err, name)
+		require.ErrorContains(t, catch(func() { inside("dir", name) }), "leads out", name)
 	}
-	p, err := Inside("dir", "layouts/openai")
-	require.NoError(t, err)
-	require.Equal(t, "dir/layouts/openai", p)
+	require.Equal(t, "dir/layouts/openai", inside("dir", "layouts/openai"))
+}
+
+// A fault of ours in one case must not hide the others.
+func TestPanicFailsTheCaseOnly(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "case.json"), []byte(`{"format": 1, "task": "boom"}`), 0o644))
+	r := run(dir, map[string]task{"boom": whole(func(*Report, struct{}) { panic("boom") })})
+	require.False(t, r.Pass())
+	require.Regexp(t, "panic: boom at .*verify_test.go", r.Note)
+}
+
+// What ends a part of a case early is a row; the rest is still compared.
+func TestTry(t *testing.T) {
+	r := &Report{Dir: "dir", expected: expected{File: new(safetensors.File)}}
+	r.try("first", func() { failf("no %s", "weights") })
+	r.try("second", func() { r.tensor("in.x") })
+	r.add(holds("third", true, ""))
+	require.Len(t, r.rows, 3)
+	require.Equal(t, Row{What: "first", Detail: "no weights"}, r.rows[0])
+	require.False(t, r.rows[1].Pass)
+	require.True(t, r.rows[2].Pass)
 }

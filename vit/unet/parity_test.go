@@ -8,9 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/gollava/gollava/internal/verify"
 	"github.com/gollava/gollava/internal/verify/casetest"
-	"github.com/gollava/gollava/internal/verify/drawcase"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/nn/nntest"
 	"github.com/gollava/gollava/vit/unet"
@@ -19,22 +17,21 @@ import (
 // What is saved, loaded and computed equals what diffusers computes.
 func TestParity(t *testing.T) {
 	for name, c := range map[string]struct {
-		task  verify.Task
 		save  func(dir string) error
 		least int
 	}{
-		"unet":            {drawcase.UNet, saveUNet, 80},
-		"unet-text-image": {drawcase.UNet, saveUNet, 4},
-		"vae":             {drawcase.VAE, saveVAE, 60},
+		"unet":            {saveUNet, 80},
+		"unet-text-image": {saveUNet, 4},
+		"vae":             {saveVAE, 60},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
 			require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("testdata", name))))
 			sub, _, _ := strings.Cut(name, "-")
 			require.NoError(t, c.save(filepath.Join(dir, sub)))
-			casetest.Passes(t, c.task, dir, c.least)
+			casetest.Passes(t, dir, c.least)
 			if name != "unet" { // which takes longer, and no other way
-				casetest.Damaged(t, c.task, dir)
+				casetest.Damaged(t, dir)
 			}
 		})
 	}

@@ -1,5 +1,5 @@
-// Package casetest tests tasks of package verify: that they pass the module's own cases, and that a damaged case is a
-// failure or an error and never a panic.
+// Package casetest tests cases of package verify: that they pass, that a changed case fails and says where, and that a
+// damaged one is a failure or an error and never a panic.
 package casetest
 
 import (
@@ -15,39 +15,79 @@ import (
 )
 
 // Passes fails the test unless a case passes with at least that many rows.
-func Passes(t *testing.T, task verify.Task, dir string, least int) {
+func Passes(t *testing.T, dir string, least int) verify.Result {
 	t.Helper()
-	rows, err := task(dir)
-	if err != nil {
-		t.Fatal(dir, err)
+	r := verify.Run(dir)
+	if !r.Pass() {
+		t.Fatalf("%s: %s", dir, r.Note)
 	}
-	for _, r := range rows {
-		if !r.Pass {
-			t.Fatalf("%s: %s: %s", dir, r.What, r.Detail)
+	if len(r.Rows) < least {
+		t.Fatalf("%s: %d rows, want at least %d", dir, len(r.Rows), least)
+	}
+	return r
+}
+
+// Fails changes one of the files of a case's copy and fails the test unless that is noticed: see [Change] and [Notices].
+func Fails(t *testing.T, dir, file, old, new, says string) {
+	t.Helper()
+	tmp := filepath.Join(t.TempDir(), "case")
+	must(t, os.CopyFS(tmp, os.DirFS(dir)))
+	if texts, err := os.ReadFile(filepath.Join(dir, "..", "texts.jsonl")); err == nil { // tokenizers share them
+		must(t, os.WriteFile(filepath.Join(tmp, "..", "texts.jsonl"), texts, 0o600))
+	}
+	Change(t, filepath.Join(tmp, filepath.FromSlash(file)), old, new)
+	Notices(t, tmp, says)
+}
+
+// Change puts new in place of the first old in a file; where old is empty, it changes bytes in the file's middle.
+func Change(t *testing.T, path, old, new string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	must(t, err)
+	if old == "" {
+		for i := len(b) / 2; i < len(b)/2+64; i++ {
+			b[i] ^= 0x10
+		}
+	} else if !bytes.Contains(b, []byte(old)) {
+		t.Fatalf("%s has no %s", path, old)
+	} else {
+		b = bytes.Replace(b, []byte(old), []byte(new), 1)
+	}
+	must(t, os.Chmod(path, 0o600))
+	must(t, os.WriteFile(path, b, 0o600))
+}
+
+// Notices fails the test unless a case fails without a panic, and its note or the rows that fail say so.
+func Notices(t *testing.T, dir, says string) {
+	t.Helper()
+	r := verify.Run(dir)
+	said := r.Note
+	for _, row := range r.Rows {
+		if !row.Pass {
+			said += "\n" + row.What + ": " + row.Detail
 		}
 	}
-	if len(rows) < least {
-		t.Fatalf("%s: %d rows, want at least %d", dir, len(rows), least)
+	if r.Pass() || !strings.Contains(said, says) || strings.Contains(said, "panic") {
+		t.Fatalf("%s: want %q in: %s", dir, says, said)
 	}
 }
 
-// Damaged runs the task on copies of a case in which one of the inputs, in.NAME, is missing, or has lost the last
-// element of its last axis or of its first one, or its shape, or all its elements. None of them may end in a panic.
-func Damaged(t *testing.T, task verify.Task, dir string) {
+func must(t *testing.T, err error) {
 	t.Helper()
-	must := func(err error) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(dir, err)
-		}
+	if err != nil {
+		t.Fatal(err)
 	}
+}
+
+// Damaged checks copies of a case in which one of the inputs, in.NAME, is missing, or has lost the last element of its
+// last axis or of its first one, or its shape, or all its elements. None of them may end in a panic.
+func Damaged(t *testing.T, dir string) {
+	t.Helper()
 	f, err := safetensors.Open(filepath.Join(dir, "expected.safetensors"))
-	must(err)
+	must(t, err)
 	defer f.Close()
-	var head struct{ Task string }
-	must(verify.ReadJSON(filepath.Join(dir, "case.json"), &head))
 	tmp := t.TempDir()
-	must(os.CopyFS(tmp, os.DirFS(dir)))
+	must(t, os.CopyFS(tmp, os.DirFS(dir)))
 	for _, name := range f.Names() {
 		if !strings.HasPrefix(name, "in.") {
 			continue
@@ -59,8 +99,8 @@ func Damaged(t *testing.T, task verify.Task, dir string) {
 			"a flat vector":     flatten,
 			"no element at all": empty,
 		} {
-			must(write(f, filepath.Join(tmp, "expected.safetensors"), name, change))
-			r := verify.Run(tmp, map[string]verify.Task{head.Task: task})
+			must(t, write(f, filepath.Join(tmp, "expected.safetensors"), name, change))
+			r := verify.Run(tmp)
 			if strings.Contains(r.Note, "panic") {
 				t.Fatalf("%s: %s: %s: %s", dir, name, what, r.Note)
 			}

@@ -1,0 +1,135 @@
+package verify_test
+
+import (
+	"testing"
+
+	"github.com/gollava/gollava/internal/verify/casetest"
+)
+
+// changes are what a check must notice, and what it must then say: one that cannot fail proves nothing. Where nothing is
+// replaced, bytes in the middle of the file are changed.
+var changes = []struct{ dir, file, old, new, says string }{
+	// language models, adapters, files of weights
+	{"../../llm/testdata/mistral", "expected.safetensors", "", "", " instead of "},
+	{"../../llm/testdata/mistral", "model/model.safetensors", "", "", " instead of "},
+	{"../../llm/testdata/mistral", "model/config.json", `"sliding_window": 4`, `"sliding_window": 5`, " instead of "},
+	{"../../llm/testdata/mistral", "model/config.json", `"num_hidden_layers": 2`, `"num_hidden_layers": 3`, "missing     model.layers.2"},
+	{"../../llm/testdata/mistral", "case.json", `"num_beams": 3`, `"num_beams": 1`, "beam"},
+	{"../../llm/testdata/mistral", "case.json", `"early_stopping": false`, `"early_stopping": true`, "early_stopping true is not supported"},
+	{"../../llm/testdata/mistral", "case.json", `"top_k": 20`, `"top_k": 2`, "sample"},
+	{"../../llm/testdata/mistral", "case.json", `"model"`, `"../model"`, "leads out of the case's folder"},
+	{"../../lora/testdata/patterns", "adapter/adapter_model.safetensors", "", "", " instead of "},
+	{"../../lora/testdata/patterns", "adapter/adapter_config.json", `"use_rslora": true`, `"use_rslora": false`, " instead of "},
+	{"../../lora/testdata/patterns", "adapter/adapter_config.json", `"down_proj": 7`, `"down_proj": 6`, " instead of "},
+	{"../../lora/testdata/patterns", "adapter/adapter_config.json", `q_proj": 2`, `q_proj": 3`, "misshapen"},
+	{"../../lora/testdata/patterns", "case.json", `"trainable": `, `"trainable": 1`, "trainable"},
+	{"../torchfile/testdata", "tensors.bin", "", "", "tensors.bin"},
+	{"../torchfile/testdata", "case.json", `"refuse.bin"`, `"ordered.bin"`, "it was read"},
+	// training
+	{"testdata/train/adamw", "case.json", `"weight_decay": 0.1`, `"weight_decay": 0.2`, "decay: parameter a"},
+	{"testdata/train/adamw", "case.json", `"max_grad_norm": 1.0`, `"max_grad_norm": 0.0`, "clip: parameter c"},
+	{"testdata/train/adamw", "case.json", `"warmup_steps": 2`, `"warmup_steps": 3`, "all: learning rate"},
+	{"testdata/train/llava-stages", "case.json", `"lr": 0.004`, `"lr": 0.0044`, "stage1: loss"},
+	{"testdata/train/llava-stages", "case.json", `"language_model.model.norm.weight",`, ``, "stage2: gradient norm"},
+	// encoders and vision-language models
+	{"../../vit/testdata/blip2_vision", "config.json", `"hidden_act": "gelu"`, `"hidden_act": "quick_gelu"`, "hidden_states"},
+	{"../../vit/testdata/blip2_vision", "config.json", `"num_attention_heads": 3`, `"num_attention_heads": 2`, "last_hidden_state"},
+	{"../../vit/testdata/blip2_vision", "config.json", `"qkv_bias": true`, `"qkv_bias": false`, "load and compute"},
+	{"../../connector/blip2/testdata/instructblip", "config.json", `"cross_attention_frequency": 2`, `"cross_attention_frequency": 1`, "load and compute"},
+	{"../../connector/blip2/testdata/instructblip", "config.json", `"num_attention_heads": 2`, `"num_attention_heads": 4`, "query_output"},
+	{"../../connector/blip2/testdata/blip2-t5", "config.json", `"relative_attention_max_distance": 12`, `"relative_attention_max_distance": 9`, "logits"},
+	{"../../connector/blip2/testdata/blip2-t5", "config.json", `"scale_decoder_outputs": false`, `"scale_decoder_outputs": true`, "logits"},
+	{"../../connector/blip2/testdata/blip2_stage1", "config.json", `"layer_norm_eps": 0.001`, `"layer_norm_eps": 0.002`, "itg_logits"},
+	{"../../vit/testdata/clip_vision-gelu", "config.json", `"hidden_act": "gelu"`, `"hidden_act": "quick_gelu"`, "pooled"},
+	{"../../connector/llava/testdata/llava_next", "case.json", `"task": "llava_next"`, `"task": "llava_video"`, `task "llava_video" is not`},
+	{"testdata/idefics", "config.json", `"cross_layer_interval": 2`, `"cross_layer_interval": 1`, "gated_cross_attn_layers.1"},
+	// GGUF
+	{"testdata/gguf/container", "expected.json", `"version": 2`, `"version": 3`, ""},
+	{"testdata/gguf/container", "expected.json", `0.15625`, `0.15626`, ""},
+	{"testdata/gguf/hostile", "case.json", `"seconds": 1.0`, `"seconds": 0`, ""},
+	{"testdata/gguf/hostile", "expected.json", "eps-nan.gguf", "ok-model.gguf", ""},
+	{"testdata/gguf/hostile", "expected.json", "magic-half.gguf", "ok-container.gguf", ""},
+	{"testdata/gguf/llama", "tokens.json", "363", "364", ""},
+	{"testdata/gguf/llama", "model-q4_0.gguf", "attn_k.weight", "attn_v.weighd", ""},
+	// tokenizers
+	{"testdata/tokenizer/clip", "cases.jsonl", `"ids":[`, `"ids":[7,`, "ids"},
+	{"testdata/tokenizer/clip", "cases.jsonl", `"slow":[`, `"slow":[7,`, "slow"},
+	{"testdata/tokenizer/clip", "cases.jsonl", `"slow_ftfy":[`, `"slow_ftfy":[7,`, "slow_ftfy"},
+	{"testdata/tokenizer/clip", "cases.jsonl", `"openai":[`, `"openai":[7,`, "openai"},
+	{"testdata/tokenizer/clip", "context.jsonl", `"hf":[`, `"hf":[7,`, "context"},
+	{"testdata/tokenizer/bert", "cases.jsonl", `"fast":[`, `"fast":[7,`, "fast"},
+	{"testdata/tokenizer/gpt2", "cases.jsonl", `"literal":[`, `"literal":[7,`, "literal"},
+	{"testdata/tokenizer/gpt2", "cases.jsonl", `"pieces":["`, `"pieces":["x`, "pieces"},
+	{"testdata/tokenizer/gpt2", "streams.jsonl", `"inc":["`, `"inc":["x`, "streams"},
+	{"testdata/tokenizer/t5-fast", "cases.jsonl", `"decoded":"`, `"decoded":"x`, "decoded"},
+	// data
+	{"testdata/data/dataset", "expect.jsonl", `"words":14`, `"words":15`, `"Words":15`},
+	{"testdata/data/dataset", "expect.jsonl", `"line":2,`, `"line":3,`, `"Line":3`},
+	{"testdata/data/dataset", "webdataset/expect.jsonl", `["txt",`, `["text",`, "shard-000001.tar"},
+	{"testdata/data/dataset", "case.json", `"interleave.json": [`, `"interleave.json": [7,`, "interleave.json"},
+	{"testdata/data/splice", "cases.jsonl", `"rows":[[["t",1,`, `"rows":[[["t",2,`, "batch0"},
+	{"testdata/data/splice", "cases.jsonl", `"error":"IndexError"`, `"unchanged":true`, "too-few-features"},
+	// benchmarks
+	{"testdata/benchmark/pope", "case.json", `"TP": 24`, `"TP": 25`, ""},
+	{"testdata/benchmark/pope", "case.json", `"mean_f1": 0.79723239`, `"mean_f1": 0.79723240`, ""},
+	{"testdata/benchmark/pope", "parse.jsonl", `"answer": "yes"`, `"answer": "no"`, ""},
+	{"testdata/benchmark/pope-missing", "direct.json", `"missing": 2`, `"missing": 3`, ""},
+	{"testdata/benchmark/pope-order", "case.json", `"FP": 24`, `"FP": 23`, ""},
+	{"testdata/benchmark/pope-all-no", "case.json", `ZeroDivisionError`, `KeyError`, ""},
+	{"testdata/benchmark/pope-build", "popular.jsonl", `"label": "no"`, `"label": "yes"`, ""},
+	{"testdata/benchmark/pope-build-plain", "case.json", `"tractor": 16`, `"tractor": 17`, ""},
+	{"testdata/benchmark/scienceqa", "case.json", `"acc": 12.5`, `"acc": 12.51`, ""},
+	{"testdata/benchmark/scienceqa", "case.json", `"18682": 0`, `"18682": 1`, ""},
+	{"testdata/benchmark/scienceqa", "prompts.jsonl", `The answer is A.`, `The answer is B.`, ""},
+	{"testdata/benchmark/mme", "case.json", `"acc_plus": 0.14285714285714285`, `"acc_plus": 0.1428571428571432`, ""},
+	{"testdata/benchmark/mme", "convert.jsonl", `  Please`, `   Please`, ""},
+	{"testdata/benchmark/textvqa", "case.json", `0.5475000000000001`, `0.5475`, ""},
+	{"testdata/benchmark/textvqa", "scores.jsonl", `"score": 0.0`, `"score": 0.3`, ""},
+	{"testdata/benchmark/textvqa", "anls.jsonl", `"anls": 0.75`, `"anls": 0.7501`, ""},
+	{"testdata/benchmark/vqav2", "case.json", `"overall": 62.83`, `"overall": 62.84`, ""},
+	{"testdata/benchmark/vqav2", "case.json", `"overall": 56.67`, `"overall": 56.66`, ""},
+	{"testdata/benchmark/vqav2", "case.json", `"262148002": 90.0`, `"262148002": 100.0`, ""},
+	{"testdata/benchmark/vqav2-upload", "upload.json", `"answer": "2"`, `"answer": "two"`, ""},
+	{"testdata/benchmark/gqa", "case.json", `Consistency: 35.71%`, `Consistency: 35.72%`, ""},
+	{"testdata/benchmark/gqa", "predictions.json", `"prediction": "magenta"`, `"prediction": "Magenta"`, ""},
+	{"testdata/benchmark/vizwiz", "case.json", `error_line: 0`, `error_line: 1`, ""},
+	{"testdata/benchmark/mmbench", "case.json", `"241": 0`, `"241": 1`, ""},
+	{"testdata/benchmark/mmbench", "parse.jsonl", `"answer": "B"`, `"answer": "C"`, ""},
+	{"testdata/benchmark/mmbench", "prompts.jsonl", `请直接回答`, `请回答`, ""},
+	{"testdata/benchmark/mmvet", "case.json", `"ocr": "57.5"`, `"ocr": "57.4"`, ""},
+	{"testdata/benchmark/mmvet", "calls.jsonl", `"temperature": 0.5`, `"temperature": 1.0`, ""},
+	{"testdata/benchmark/mmmu", "case.json", `"acc": 0.636`, `"acc": 0.637`, ""},
+	{"testdata/benchmark/mmmu", "parse_open.jsonl", `"correct": true`, `"correct": false`, ""},
+	{"testdata/benchmark/mathvista", "case.json", `"correct": 26`, `"correct": 27`, ""},
+	{"testdata/benchmark/mathvista", "extract.jsonl", `"extraction": null`, `"extraction": "1"`, ""},
+	{"testdata/benchmark/llavabench", "case.json", `all 71.9`, `all 72.0`, ""},
+	{"testdata/benchmark/llavabench", "case.json", `106.7`, `106.8`, ""},
+	{"testdata/benchmark/llavabench", "requests.jsonl", `[Question]`, `[question]`, ""},
+	{"testdata/benchmark/llavabench", "review.jsonl", `"id": 2`, `"id": 3`, ""},
+	{"testdata/benchmark/seedbench", "case.json", `Total accuracy: 53.33%`, `Total accuracy: 53.34%`, ""},
+	{"testdata/benchmark/seedbench", "upload.jsonl", `"prediction": "D"`, `"prediction": "C"`, ""},
+	{"testdata/benchmark/captions", "case.json", `0.5253009066`, `0.5253009166`, ""},
+	{"testdata/benchmark/captions", "scores.jsonl", `"CIDEr": 6.57649`, `"CIDEr": 6.57648`, ""},
+	{"testdata/benchmark/chair", "case.json", `"CHAIRs": 0.8`, `"CHAIRs": 0.85`, ""},
+	{"testdata/benchmark/chair", "rows.jsonl", `"hallucinated": ["tie"]`, `"hallucinated": []`, ""},
+	// images
+	{"testdata/pixels", "case.json", `"format": 1`, `"format": 2`, "format 2 is not supported"},
+	{"testdata/pixels", "case.json", `"task": "pixels"`, `"task": "words"`, `task "words" is not supported`},
+	{"testdata/pixels", "case.json", `{`, `{,`, "case.json: "},
+	{"testdata/pixels", "case.json", `index.jsonl`, `none.jsonl`, "none.jsonl"},
+	{"testdata/pixels", "case.json", `index.jsonl`, `../case.json`, "leads out of the case"},
+	{"testdata/pixels", "case.json", `expected.safetensors`, `/etc/passwd`, "leads out of the case"},
+	{"testdata/pixels", "index.jsonl", "images/rgb-1x1.png", "../a.png", "index.jsonl:1: "},
+	{"testdata/pixels", "index.jsonl", "images/rgb-1x1.png", "b.png", "b.png"},
+	{"testdata/pixels", "index.jsonl", "}\n{", "}\n{{", "index.jsonl:2: "},
+	{"testdata/pixels", "expected.safetensors", "\x00\x00\x00{", "\xff\x00\x00{", "expected.safetensors"},
+	{"testdata/anyres", "geometry.jsonl", `"size":[336,336]`, `"size":[0,336]`, "geometry.jsonl:1: size: 0×336"},
+	{"testdata/anyres", "geometry.jsonl", `"tile":336`, `"tile":0`, "geometry.jsonl:1: imaging: image_grid_pinpoints"},
+	{"testdata/anyres", "geometry.jsonl", `"grid_pinpoints":"336"`, `"grid_pinpoints":"337"`, "geometry.jsonl:1: grid_pinpoints"},
+}
+
+func TestChangesFail(t *testing.T) {
+	for _, c := range changes {
+		casetest.Fails(t, c.dir, c.file, c.old, c.new, c.says)
+	}
+}

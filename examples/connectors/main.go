@@ -52,8 +52,8 @@ var presets = map[string]preset{
 		Name: "default", Pictures: 12000, Patch: 8, Vision: study.Blocks{Width: 64, Layers: 3, Heads: 4, MLP: 256},
 		Reader: study.Blocks{Width: 64, Layers: 2, Heads: 4, MLP: 256}, Shared: 64, Place: 0.17,
 		Language: study.Blocks{Width: 96, Layers: 3, Heads: 6, MLP: 256}, First: 0.3,
-		Clip: study.Length{Steps: 1000, Batch: 64, LR: 2e-3}, Text: study.Length{Steps: 6000, Batch: 16, LR: 1.2e-3},
-		Tune: study.Length{Steps: 1800, Batch: 16, LR: 1.2e-3}, Questions: 60, Quick: 40, Curve: 12}},
+		Clip: study.Length{Steps: 1000, Batch: 64, LR: 2e-3}, Text: study.Length{Steps: 2500, Batch: 16, LR: 1.2e-3},
+		Tune: study.Length{Steps: 600, Batch: 16, LR: 1.2e-3}, Questions: 40, Quick: 40, Curve: 6}},
 	"smoke": {Grid: 2, Queries: 8, Layers: 1, Preset: study.Preset{
 		Name: "smoke", Pictures: 4000, Patch: 8, Vision: study.Blocks{Width: 48, Layers: 2, Heads: 4, MLP: 192},
 		Reader: study.Blocks{Width: 48, Layers: 1, Heads: 4, MLP: 192}, Shared: 48, Place: 0.17,

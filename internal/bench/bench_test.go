@@ -147,3 +147,12 @@ func TestSteps(t *testing.T) {
 	run()
 	run()
 }
+
+// A step of each system around LLaVA trains all that it names.
+func TestSystems(t *testing.T) {
+	for _, c := range systemCases(2) {
+		before := counted
+		c.Setup()()
+		require.Greater(t, counted, before, c.Name)
+	}
+}

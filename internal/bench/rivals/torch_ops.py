@@ -94,5 +94,6 @@ def load(threads):
         ops[name] = rows_op(name)
     import torch_models
     import torch_recipe
+    import torch_systems
 
-    return ops | torch_models.load(torch) | torch_recipe.load(torch)
+    return ops | torch_models.load(torch) | torch_recipe.load(torch) | torch_systems.load(torch)

@@ -36,7 +36,7 @@ type program struct {
 	Completion completionCommand `cmd:"" help:"Print a script that completes commands and flags in a shell."`
 }
 
-func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { end(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
 
 // console is where a command reads and prints.
 type console struct {

@@ -42,6 +42,7 @@ func main() {
 	}
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
+		end(0)
 	case ctx.Err() != nil:
 		fmt.Fprintln(os.Stderr, "quickstart:", err)
 		os.Exit(130)

@@ -11,3 +11,6 @@ import (
 
 // join joins the processes that the launcher started; comm is nil if it is this one alone.
 func join() (comm train.Comm, leave func(), err error) { return mpi.Join(os.Stderr) }
+
+// end ends the process.
+func end(code int) { mpi.Exit(code) }

@@ -26,6 +26,8 @@ type Comm struct {
 	failed []*transfer   // ended with an error
 	work   chan struct{} // wakes advanceAlone
 	closed sync.Once
+	leave  chan struct{} // closed, member finalizes MPI
+	left   chan error    // and says how that went
 }
 
 // Open loads an MPI library and joins the world that the launcher made; without a launcher that is this process
@@ -36,8 +38,10 @@ func Open(path string) (*Comm, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Comm{lib: l, work: make(chan struct{}, 1)}
-	if err := c.join(); err != nil {
+	c := &Comm{lib: l, work: make(chan struct{}, 1), leave: make(chan struct{}), left: make(chan error)}
+	joined := make(chan error)
+	go c.member(joined)
+	if err := <-joined; err != nil {
 		return nil, err
 	}
 	go c.advanceAlone()
@@ -50,8 +54,8 @@ func Open(path string) (*Comm, error) {
 
 // Join opens the world of the launcher that started this process, and lets the ranks of a host share its processors:
 // unless GOMAXPROCS is set, each takes an equal part. Rank 0 says to w which library it is. leave closes the world;
-// every rank must call it in the end, but not after an error of its own, as the launcher ends the others when this
-// process ends. Started by no launcher, comm is nil, and no library is needed.
+// every rank must call it in the end, and then [Exit], but not after an error of its own, as the launcher ends the others
+// when this process ends. Started by no launcher, comm is nil, and no library is needed.
 func Join(w io.Writer) (comm train.Comm, leave func(), err error) {
 	if n, _ := Launched(os.Getenv); n == 1 {
 		return nil, func() {}, nil
@@ -89,16 +93,30 @@ func (c *Comm) Local() int {
 	return 1
 }
 
-// Close leaves the world: every rank must call it, at the end.
+// Close leaves the world: every rank must call it, at the end, and then [Exit].
 func (c *Comm) Close() error {
 	var err error
 	c.closed.Do(func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		close(c.work)
-		err = c.lib.check("MPI_Finalize", call(c.lib.finalize))
+		close(c.leave)
+		err = <-c.left
 	})
 	return err
+}
+
+// member initializes MPI and, when c is closed, finalizes it on the same thread, as the standard asks (MPI 4.1, 11.2.2).
+// Any thread may make the calls between the two.
+func (c *Comm) member(joined chan<- error) {
+	runtime.LockOSThread()
+	err := c.join()
+	joined <- err
+	if err != nil {
+		return
+	}
+	<-c.leave
+	c.left <- c.lib.check("MPI_Finalize", call(c.lib.finalize))
 }
 
 // Exchange sends and receives each piece by itself (MPI_Isend, MPI_Irecv): the libraries' collective operations that

@@ -5,8 +5,12 @@
 //	if err != nil {
 //		log.Fatal(err)
 //	}
-//	defer comm.Close()
 //	report, err := train.Run(ctx, model, train.Options{Dir: "run", Resume: true, Comm: comm, ZeRO1: true}, stages...)
+//	if err != nil {
+//		log.Fatal(err) // the launcher ends the other ranks
+//	}
+//	comm.Close()
+//	mpi.Exit(0) // not a return from main: see there
 //
 // The library is found when the program runs: Open MPI 4 or 5, MPICH 4 and what shares its binary interface (Intel
 // MPI, Cray MPICH, MVAPICH), or one with the standard interface of MPI 5. Nothing of MPI is needed to build, and cgo

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"unsafe"
 
 	"github.com/ebitengine/purego"
@@ -87,6 +88,9 @@ func find(names []string) (*library, error) {
 		strings.Join(names, ", "))
 }
 
+// loaded is whether this process has an MPI library.
+var loaded atomic.Bool
+
 // open opens a library by name or path.
 func open(name string) (*library, error) {
 	// Open MPI's plug-ins look for its symbols globally.
@@ -94,6 +98,7 @@ func open(name string) (*library, error) {
 	if err != nil {
 		return nil, err
 	}
+	loaded.Store(true)
 	l := &library{path: name}
 	if err := l.bind(handle); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)

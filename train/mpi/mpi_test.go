@@ -47,6 +47,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "rank failed:", err)
 		os.Exit(1)
 	}
+	mpi.Exit(0)
 }
 
 // launcher is an installed MPI. An empty library is found as a program would find it.

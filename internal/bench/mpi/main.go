@@ -19,6 +19,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/gollava/gollava/train/mpi"
 )
 
 //go:embed allreduce.c.txt
@@ -42,6 +44,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "bench-mpi:", err)
 		os.Exit(1)
 	}
+	mpi.Exit(0)
 }
 
 // compare runs ranks of ours and of the C program in turns and prints the best of each.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -66,14 +68,25 @@ func TestCompletionScripts(t *testing.T) {
 	for shell, ask := range map[string]string{
 		"bash": `COMP_WORDS=(gollava train --pl); COMP_CWORD=2; _gollava gollava; echo "${COMPREPLY[@]}"`,
 		"fish": `complete -C "gollava train --pl"`,
+		"zsh": `zmodload zsh/zpty && zpty z zsh -f -i
+zpty -w z 'autoload -U compinit; compinit -u -D; source <(gollava completion zsh); echo REA''DY'
+zpty -r z out '*READY*'
+zpty -n -w z $'gollava train --pl\t'
+zpty -r z out '*--plan*' && print -r -- "$out"`,
 	} {
 		path, err := exec.LookPath(shell)
 		if err != nil {
 			t.Logf("%s is not installed: its script is not run", shell)
 			continue
 		}
-		require.NoError(t, os.WriteFile(filepath.Join(dir, "ask"), []byte(scripts[shell]+ask+"\n"), 0o666))
-		c := exec.Command(path, filepath.Join(dir, "ask"))
+		script := scripts[shell] + ask + "\n"
+		if shell == "zsh" {
+			script = ask + "\n"
+		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "ask"), []byte(script), 0o666))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		c := exec.CommandContext(ctx, path, filepath.Join(dir, "ask"))
 		c.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH"))
 		out, err := c.CombinedOutput()
 		require.NoError(t, err, string(out))

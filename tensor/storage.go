@@ -127,18 +127,21 @@ func (at place) alloc(dt DType, shape ...int) *Tensor {
 // like returns a float32 result of x's shape.
 func (at place) like(x *Tensor) *Tensor { return at.alloc(Float32, x.shape...) }
 
+// result is a tensor and what belongs to it in one allocation: 128 bytes, a size that Go allocates without loss.
+type result struct {
+	t    Tensor
+	s    storage
+	dims [3]int // of the shape, unless it is longer
+}
+
 // loose is alloc of memory that the caller releases or keeps.
 func (at place) loose(dt DType, shape []int) *Tensor {
 	n := count("alloc", shape)
-	c := &struct {
-		t    Tensor
-		s    storage
-		dims [4]int
-	}{}
+	c := new(result)
 	b := at.Alloc(dt, n)
 	c.s = storage{p: unsafe.Pointer(b), pooled: true, use: at.usage()}
 	c.s.use.grow(b.Bytes())
-	c.t = Tensor{shape: append(c.dims[:0:4], shape...), n: n, dtype: dt, st: &c.s}
+	c.t = Tensor{shape: append(c.dims[:0:3], shape...), n: n, dtype: dt, st: &c.s}
 	return &c.t
 }
 

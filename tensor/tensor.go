@@ -42,16 +42,16 @@ const (
 type Tensor struct {
 	shape []int
 	n     int
-	dtype DType
 	st    *storage
 	grad  *Tensor
 	node  *node  // nil for leaves and unrecorded results
 	arena *Arena // the scope it belongs to, contagious; nil: none
 
 	trainable atomic.Bool // Backward fills grad
-	noGrad    bool        // contagious: results are never recorded
-	autocast  bool        // products with this weight are those of bfloat16
-	rounds    bool        // products with these blocks may round the other operand
+	dtype     DType
+	noGrad    bool // contagious: results are never recorded
+	autocast  bool // products with this weight are those of bfloat16
+	rounds    bool // products with these blocks may round the other operand
 }
 
 // Number is what [From] and [Ints] convert from.

@@ -15,8 +15,10 @@ func decodeQ8_0AVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
+// and prefetches as many bytes, from ahead bytes past w on.
+//
 //go:noescape
-func packQ8_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+func packQ8_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // decodeQ4_0AVX2 computes:
 //
@@ -29,8 +31,10 @@ func decodeQ4_0AVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
+// and prefetches as many bytes, from ahead bytes past w on.
+//
 //go:noescape
-func packQ4_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+func packQ4_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // decodeQ4_1AVX2 computes:
 //
@@ -43,8 +47,10 @@ func decodeQ4_1AVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
+// and prefetches as many bytes, from ahead bytes past w on.
+//
 //go:noescape
-func packQ4_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+func packQ4_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // decodeQ5_0AVX2 computes:
 //
@@ -57,8 +63,10 @@ func decodeQ5_0AVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
+// and prefetches as many bytes, from ahead bytes past w on.
+//
 //go:noescape
-func packQ5_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+func packQ5_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // decodeQ5_1AVX2 computes:
 //
@@ -71,8 +79,10 @@ func decodeQ5_1AVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
+// and prefetches as many bytes, from ahead bytes past w on.
+//
 //go:noescape
-func packQ5_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+func packQ5_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // decodeIQ4_NLAVX2 computes:
 //
@@ -85,8 +95,10 @@ func decodeIQ4_NLAVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
+// and prefetches as many bytes, from ahead bytes past w on.
+//
 //go:noescape
-func packIQ4_NLAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+func packIQ4_NLAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // decodeQ4_KAVX2 computes:
 //
@@ -99,8 +111,10 @@ func decodeQ4_KAVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
+// and prefetches as many bytes, from ahead bytes past w on.
+//
 //go:noescape
-func packQ4_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+func packQ4_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // decodeQ5_KAVX2 computes:
 //
@@ -113,8 +127,10 @@ func decodeQ5_KAVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
+// and prefetches as many bytes, from ahead bytes past w on.
+//
 //go:noescape
-func packQ5_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+func packQ5_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // decodeQ6_KAVX2 computes:
 //
@@ -127,8 +143,10 @@ func decodeQ6_KAVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
+// and prefetches as many bytes, from ahead bytes past w on.
+//
 //go:noescape
-func packQ6_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
+func packQ6_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // panel4x1AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //

@@ -45,9 +45,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func packQ8_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
-// Requires: AVX, AVX2, F16C
-TEXT ·packQ8_0AVX2(SB), NOSPLIT, $0-40
+// func packQ8_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·packQ8_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ  codes+24(FP), AX
 	MOVQ  scales+32(FP), CX
 	MOVQ  n+0(FP), DX
@@ -55,10 +55,17 @@ TEXT ·packQ8_0AVX2(SB), NOSPLIT, $0-40
 	MOVQ  w+16(FP), SI
 	LEAQ  (SI)(BX*4), DI
 	LEAQ  (BX)(BX*2), R8
+	MOVQ  ahead+40(FP), R9
+	ADDQ  SI, R9
 	TESTQ DX, DX
 	JZ    done
 
 block:
+	PREFETCHT0     (R9)
+	PREFETCHT0     64(R9)
+	PREFETCHT0     128(R9)
+	PREFETCHT0     192(R9)
+	PREFETCHT0     256(R9)
 	VBROADCASTI128 (SI), Y0
 	VINSERTI128    $0x01, (DI), Y0, Y0
 	VBROADCASTI128 (SI)(BX*1), Y1
@@ -116,6 +123,7 @@ block:
 	VMOVDQU        Y0, 160(AX)
 	VMOVDQU        Y4, 192(AX)
 	VMOVDQU        Y1, 224(AX)
+	ADDQ           $0x00000110, R9
 	ADDQ           $0x00000022, SI
 	ADDQ           $0x00000022, DI
 	ADDQ           $0x00000100, AX
@@ -242,9 +250,9 @@ DATA byte08<>+30(SB)/1, $0x08
 DATA byte08<>+31(SB)/1, $0x08
 GLOBL byte08<>(SB), RODATA|NOPTR, $32
 
-// func packQ4_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
-// Requires: AVX, AVX2, F16C
-TEXT ·packQ4_0AVX2(SB), NOSPLIT, $0-40
+// func packQ4_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·packQ4_0AVX2(SB), NOSPLIT, $0-48
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU byte08<>+0(SB), Y1
 	MOVQ    codes+24(FP), AX
@@ -254,10 +262,15 @@ TEXT ·packQ4_0AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+16(FP), SI
 	LEAQ    (SI)(BX*4), DI
 	LEAQ    (BX)(BX*2), R8
+	MOVQ    ahead+40(FP), R9
+	ADDQ    SI, R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
+	PREFETCHT0     (R9)
+	PREFETCHT0     64(R9)
+	PREFETCHT0     128(R9)
 	VBROADCASTI128 (SI), Y1
 	VINSERTI128    $0x01, (DI), Y1, Y1
 	VBROADCASTI128 (SI)(BX*1), Y2
@@ -313,6 +326,7 @@ block:
 	VPAND          Y0, Y2, Y2
 	VMOVDQU        Y1, 96(AX)
 	VMOVDQU        Y2, 224(AX)
+	ADDQ           $0x00000090, R9
 	ADDQ           $0x00000012, SI
 	ADDQ           $0x00000012, DI
 	ADDQ           $0x00000100, AX
@@ -409,9 +423,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func packQ4_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
-// Requires: AVX, AVX2, F16C
-TEXT ·packQ4_1AVX2(SB), NOSPLIT, $0-40
+// func packQ4_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·packQ4_1AVX2(SB), NOSPLIT, $0-48
 	VMOVDQU byte0f<>+0(SB), Y0
 	MOVQ    codes+24(FP), AX
 	MOVQ    scales+32(FP), CX
@@ -420,10 +434,15 @@ TEXT ·packQ4_1AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+16(FP), SI
 	LEAQ    (SI)(BX*4), DI
 	LEAQ    (BX)(BX*2), R8
+	MOVQ    ahead+40(FP), R9
+	ADDQ    SI, R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
+	PREFETCHT0     (R9)
+	PREFETCHT0     64(R9)
+	PREFETCHT0     128(R9)
 	VBROADCASTI128 (SI), Y1
 	VINSERTI128    $0x01, (DI), Y1, Y1
 	VBROADCASTI128 (SI)(BX*1), Y2
@@ -482,6 +501,7 @@ block:
 	VPAND          Y0, Y2, Y2
 	VMOVDQU        Y1, 96(AX)
 	VMOVDQU        Y2, 224(AX)
+	ADDQ           $0x000000a0, R9
 	ADDQ           $0x00000014, SI
 	ADDQ           $0x00000014, DI
 	ADDQ           $0x00000100, AX
@@ -650,9 +670,9 @@ DATA fifthBit<>+30(SB)/1, $0x40
 DATA fifthBit<>+31(SB)/1, $0x80
 GLOBL fifthBit<>(SB), RODATA|NOPTR, $32
 
-// func packQ5_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
-// Requires: AVX, AVX2, F16C
-TEXT ·packQ5_0AVX2(SB), NOSPLIT, $0-40
+// func packQ5_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·packQ5_0AVX2(SB), NOSPLIT, $0-48
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU byte10<>+0(SB), Y1
 	MOVQ    codes+24(FP), AX
@@ -664,10 +684,15 @@ TEXT ·packQ5_0AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+16(FP), SI
 	LEAQ    (SI)(BX*4), DI
 	LEAQ    (BX)(BX*2), R8
+	MOVQ    ahead+40(FP), R9
+	ADDQ    SI, R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
+	PREFETCHT0     (R9)
+	PREFETCHT0     64(R9)
+	PREFETCHT0     128(R9)
 	VBROADCASTI128 (SI), Y4
 	VINSERTI128    $0x01, (DI), Y4, Y4
 	VBROADCASTI128 (SI)(BX*1), Y5
@@ -781,6 +806,7 @@ block:
 	VPAND          Y1, Y4, Y4
 	VPOR           Y4, Y6, Y6
 	VMOVDQU        Y6, 224(AX)
+	ADDQ           $0x000000b0, R9
 	ADDQ           $0x00000016, SI
 	ADDQ           $0x00000016, DI
 	ADDQ           $0x00000100, AX
@@ -954,9 +980,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func packQ5_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32)
-// Requires: AVX, AVX2, F16C
-TEXT ·packQ5_1AVX2(SB), NOSPLIT, $0-40
+// func packQ5_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·packQ5_1AVX2(SB), NOSPLIT, $0-48
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU byte10<>+0(SB), Y1
 	MOVQ    codes+24(FP), AX
@@ -968,10 +994,15 @@ TEXT ·packQ5_1AVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+16(FP), SI
 	LEAQ    (SI)(BX*4), DI
 	LEAQ    (BX)(BX*2), R8
+	MOVQ    ahead+40(FP), R9
+	ADDQ    SI, R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
+	PREFETCHT0     (R9)
+	PREFETCHT0     64(R9)
+	PREFETCHT0     128(R9)
 	VBROADCASTI128 (SI), Y4
 	VINSERTI128    $0x01, (DI), Y4, Y4
 	VBROADCASTI128 (SI)(BX*1), Y5
@@ -1088,6 +1119,7 @@ block:
 	VPAND          Y1, Y4, Y4
 	VPOR           Y4, Y6, Y6
 	VMOVDQU        Y6, 224(AX)
+	ADDQ           $0x000000c0, R9
 	ADDQ           $0x00000018, SI
 	ADDQ           $0x00000018, DI
 	ADDQ           $0x00000100, AX
@@ -1180,9 +1212,9 @@ DATA nonLinear<>+30(SB)/1, $0x59
 DATA nonLinear<>+31(SB)/1, $0x71
 GLOBL nonLinear<>(SB), RODATA|NOPTR, $32
 
-// func packIQ4_NLAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
-// Requires: AVX, AVX2, F16C
-TEXT ·packIQ4_NLAVX2(SB), NOSPLIT, $0-40
+// func packIQ4_NLAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·packIQ4_NLAVX2(SB), NOSPLIT, $0-48
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU nonLinear<>+0(SB), Y1
 	MOVQ    codes+24(FP), AX
@@ -1192,10 +1224,15 @@ TEXT ·packIQ4_NLAVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+16(FP), SI
 	LEAQ    (SI)(BX*4), DI
 	LEAQ    (BX)(BX*2), R8
+	MOVQ    ahead+40(FP), R9
+	ADDQ    SI, R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
+	PREFETCHT0     (R9)
+	PREFETCHT0     64(R9)
+	PREFETCHT0     128(R9)
 	VBROADCASTI128 (SI), Y2
 	VINSERTI128    $0x01, (DI), Y2, Y2
 	VBROADCASTI128 (SI)(BX*1), Y3
@@ -1257,6 +1294,7 @@ block:
 	VMOVDQU        Y2, 96(AX)
 	VPSHUFB        Y3, Y1, Y3
 	VMOVDQU        Y3, 224(AX)
+	ADDQ           $0x00000090, R9
 	ADDQ           $0x00000012, SI
 	ADDQ           $0x00000012, DI
 	ADDQ           $0x00000100, AX
@@ -1544,9 +1582,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func packQ4_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
-// Requires: AVX, AVX2, F16C
-TEXT ·packQ4_KAVX2(SB), NOSPLIT, $0-40
+// func packQ4_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·packQ4_KAVX2(SB), NOSPLIT, $0-48
 	VMOVDQU byte0f<>+0(SB), Y0
 	MOVQ    codes+24(FP), AX
 	MOVQ    scales+32(FP), CX
@@ -1555,10 +1593,30 @@ TEXT ·packQ4_KAVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+16(FP), SI
 	LEAQ    (SI)(BX*4), DI
 	LEAQ    (BX)(BX*2), R8
+	MOVQ    ahead+40(FP), R9
+	ADDQ    SI, R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
+	PREFETCHT0     (R9)
+	PREFETCHT0     64(R9)
+	PREFETCHT0     128(R9)
+	PREFETCHT0     192(R9)
+	PREFETCHT0     256(R9)
+	PREFETCHT0     320(R9)
+	PREFETCHT0     384(R9)
+	PREFETCHT0     448(R9)
+	PREFETCHT0     512(R9)
+	PREFETCHT0     576(R9)
+	PREFETCHT0     640(R9)
+	PREFETCHT0     704(R9)
+	PREFETCHT0     768(R9)
+	PREFETCHT0     832(R9)
+	PREFETCHT0     896(R9)
+	PREFETCHT0     960(R9)
+	PREFETCHT0     1024(R9)
+	PREFETCHT0     1088(R9)
 	VBROADCASTI128 (SI), Y1
 	VINSERTI128    $0x01, (DI), Y1, Y1
 	VBROADCASTI128 (SI)(BX*1), Y2
@@ -1960,6 +2018,7 @@ block:
 	VPAND          Y0, Y2, Y2
 	VMOVDQU        Y1, 1760(AX)
 	VMOVDQU        Y2, 2016(AX)
+	ADDQ           $0x00000480, R9
 	ADDQ           $0x00000090, SI
 	ADDQ           $0x00000090, DI
 	ADDQ           $0x00000800, AX
@@ -2381,9 +2440,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func packQ5_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
-// Requires: AVX, AVX2, F16C
-TEXT ·packQ5_KAVX2(SB), NOSPLIT, $0-40
+// func packQ5_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·packQ5_KAVX2(SB), NOSPLIT, $0-48
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU byte10<>+0(SB), Y1
 	MOVQ    codes+24(FP), AX
@@ -2393,10 +2452,34 @@ TEXT ·packQ5_KAVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+16(FP), SI
 	LEAQ    (SI)(BX*4), DI
 	LEAQ    (BX)(BX*2), R8
+	MOVQ    ahead+40(FP), R9
+	ADDQ    SI, R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
+	PREFETCHT0     (R9)
+	PREFETCHT0     64(R9)
+	PREFETCHT0     128(R9)
+	PREFETCHT0     192(R9)
+	PREFETCHT0     256(R9)
+	PREFETCHT0     320(R9)
+	PREFETCHT0     384(R9)
+	PREFETCHT0     448(R9)
+	PREFETCHT0     512(R9)
+	PREFETCHT0     576(R9)
+	PREFETCHT0     640(R9)
+	PREFETCHT0     704(R9)
+	PREFETCHT0     768(R9)
+	PREFETCHT0     832(R9)
+	PREFETCHT0     896(R9)
+	PREFETCHT0     960(R9)
+	PREFETCHT0     1024(R9)
+	PREFETCHT0     1088(R9)
+	PREFETCHT0     1152(R9)
+	PREFETCHT0     1216(R9)
+	PREFETCHT0     1280(R9)
+	PREFETCHT0     1344(R9)
 	VBROADCASTI128 (SI), Y2
 	VINSERTI128    $0x01, (DI), Y2, Y2
 	VBROADCASTI128 (SI)(BX*1), Y3
@@ -3022,6 +3105,7 @@ block:
 	VPAND          Y1, Y2, Y2
 	VPOR           Y2, Y4, Y4
 	VMOVDQU        Y4, 2016(AX)
+	ADDQ           $0x00000580, R9
 	ADDQ           $0x000000b0, SI
 	ADDQ           $0x000000b0, DI
 	ADDQ           $0x00000800, AX
@@ -3325,9 +3409,9 @@ DATA byte20<>+30(SB)/1, $0x20
 DATA byte20<>+31(SB)/1, $0x20
 GLOBL byte20<>(SB), RODATA|NOPTR, $32
 
-// func packQ6_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32)
-// Requires: AVX, AVX2, F16C
-TEXT ·packQ6_KAVX2(SB), NOSPLIT, $0-40
+// func packQ6_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, F16C, MMX+
+TEXT ·packQ6_KAVX2(SB), NOSPLIT, $0-48
 	VMOVDQU byte0f<>+0(SB), Y0
 	VMOVDQU byte20<>+0(SB), Y1
 	VMOVDQU byte30<>+0(SB), Y2
@@ -3338,10 +3422,39 @@ TEXT ·packQ6_KAVX2(SB), NOSPLIT, $0-40
 	MOVQ    w+16(FP), SI
 	LEAQ    (SI)(BX*4), DI
 	LEAQ    (BX)(BX*2), R8
+	MOVQ    ahead+40(FP), R9
+	ADDQ    SI, R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
+	PREFETCHT0     (R9)
+	PREFETCHT0     64(R9)
+	PREFETCHT0     128(R9)
+	PREFETCHT0     192(R9)
+	PREFETCHT0     256(R9)
+	PREFETCHT0     320(R9)
+	PREFETCHT0     384(R9)
+	PREFETCHT0     448(R9)
+	PREFETCHT0     512(R9)
+	PREFETCHT0     576(R9)
+	PREFETCHT0     640(R9)
+	PREFETCHT0     704(R9)
+	PREFETCHT0     768(R9)
+	PREFETCHT0     832(R9)
+	PREFETCHT0     896(R9)
+	PREFETCHT0     960(R9)
+	PREFETCHT0     1024(R9)
+	PREFETCHT0     1088(R9)
+	PREFETCHT0     1152(R9)
+	PREFETCHT0     1216(R9)
+	PREFETCHT0     1280(R9)
+	PREFETCHT0     1344(R9)
+	PREFETCHT0     1408(R9)
+	PREFETCHT0     1472(R9)
+	PREFETCHT0     1536(R9)
+	PREFETCHT0     1600(R9)
+	PREFETCHT0     1664(R9)
 	VBROADCASTI128 194(SI), Y3
 	VINSERTI128    $0x01, 194(DI), Y3, Y3
 	VBROADCASTI128 194(SI)(BX*1), Y4
@@ -4057,6 +4170,7 @@ block:
 	VPOR           Y3, Y5, Y5
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 2016(AX)
+	ADDQ           $0x00000690, R9
 	ADDQ           $0x000000d2, SI
 	ADDQ           $0x000000d2, DI
 	ADDQ           $0x00000800, AX

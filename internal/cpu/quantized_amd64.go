@@ -5,7 +5,7 @@ package cpu
 import "github.com/gollava/gollava/internal/backend"
 
 type (
-	packFunc  func(n, stride int, w *byte, codes *int8, scales *float32)
+	packFunc  func(n, stride int, w *byte, codes *int8, scales *float32, ahead int)
 	panelFunc func(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
 )
 

@@ -6,7 +6,7 @@ import "github.com/gollava/gollava/internal/backend"
 
 type blockKernels struct {
 	decode   func(dst *float32, b *byte, n int)
-	pack     func(n, stride int, w *byte, codes *int8, scales *float32)
+	pack     func(n, stride int, w *byte, codes *int8, scales *float32, ahead int)
 	multiply *[3]func(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
 	scales   int
 }

@@ -15,7 +15,7 @@ func panelGrain(k, m int) int {
 }
 
 // panelDepth is the number of elements of each row that are unpacked at once, so that a panel stays in the first cache.
-const panelDepth = 1024
+const panelDepth = 2048
 
 // rounded computes a product with A's rows rounded to eight bits in blocks of 32, as llama.cpp does: sums over a block
 // are exact, and those of blocks are added in order. So a row of C depends on its row of A alone.
@@ -69,10 +69,13 @@ type panel struct {
 func (p *panel) multiply(raw []byte, a *roundedRows, first, rows int, c []float32, step int) {
 	_ = raw[panelRows*p.stride-1]
 	_ = c[(rows-1)*step+panelRows-1]
+	const distance = 1 << 13 // bytes, at least, that memory is read in advance, in whole panels
+	ahead := max(1, distance/(panelRows*p.stride)) * panelRows * p.stride
 	blocks := a.k / 32 // of a row
 	for at := 0; at < a.k; at += panelDepth {
 		n := min(panelDepth, a.k-at)
-		p.kernel.pack(n/p.length, p.stride, &raw[at/p.length*p.block], &p.codes[0], &p.scales[0])
+		from := at / p.length * p.block
+		p.kernel.pack(n/p.length, p.stride, &raw[from], &p.codes[0], &p.scales[0], ahead+(panelRows-1)*from)
 		for i := 0; i < rows; {
 			m, which := 1, 0
 			if left := rows - i; left >= 4 {

@@ -299,8 +299,9 @@ func (p *packing) packSix() {
 
 // pack writes the kernel that unpacks eight rows of blocks.
 func (f *format) packKernel() {
-	k := f.begin("pack", "(n, stride int, w *byte, codes *int8, scales *float32)",
-		"\tcodes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w")
+	k := f.begin("pack", "(n, stride int, w *byte, codes *int8, scales *float32, ahead int)",
+		"\tcodes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w", "",
+		"and prefetches as many bytes, from ahead bytes past w on.")
 	p := &packing{kernel: k, codes: simd.Arg("codes"), scales: simd.Arg("scales")}
 	p.holdFifth("group", func(i int) byte { return byte(i / 4 * 4 % 16) }, func(i int) byte { return 1 << (i % 4) })
 	n, stride := simd.Arg("n"), simd.Arg("stride")
@@ -308,10 +309,16 @@ func (f *format) packKernel() {
 	LEAQ(Mem{Base: first, Index: stride, Scale: 4}, fifth)
 	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, three)
 	p.rows = rows{first, fifth, stride, three}
+	ahead := simd.Arg("ahead")
+	ADDQ(first, ahead)
 	TESTQ(n, n)
 	JZ(LabelRef("done"))
 	Label("block")
+	for line := 0; line < 8*f.size; line += 64 {
+		PREFETCHT0(simd.At(ahead, line))
+	}
 	f.pack(p)
+	ADDQ(U32(8*f.size), ahead)
 	ADDQ(U32(f.size), first)
 	ADDQ(U32(f.size), fifth)
 	ADDQ(U32(256*f.parts), p.codes)

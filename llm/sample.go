@@ -91,6 +91,7 @@ type choice struct {
 	prompt               int // positions of the prompt, images included
 	allow                func(generated []int32, id int32) bool
 	z, p                 []float64 // memory for scores and probabilities
+	live                 []int     // and for the tokens that may be chosen
 }
 
 // scores applies transformers' logits processors in their order; what may not be chosen is −Inf. The next call
@@ -293,19 +294,33 @@ func largest(x []float64, k int) float64 {
 func mostLikely(p []float64, least float64) []int {
 	const buckets, shift = 1024, 48 // 16 to a power of two
 	const margin = 1e-9             // sums in another order differ by less
+	const small = 1e-5              // most tokens of a large vocabulary are less likely
+	var all []int
+	sum := 0.0
+	for i, v := range p {
+		if v > small {
+			all, sum = append(all, i), sum+v
+		}
+	}
+	if sum < least+margin {
+		all = all[:0]
+		for i := range p {
+			all = append(all, i)
+		}
+	}
 	top := math.Float64bits(p[argmax(p)]) >> shift
 	bucket := func(v float64) uint64 { return min(top-math.Float64bits(v)>>shift, buckets-1) }
 	var sums [buckets]float64
-	for _, v := range p {
-		sums[bucket(v)] += v
+	for _, i := range all {
+		sums[bucket(p[i])] += p[i]
 	}
-	last, sum := uint64(0), sums[0]
-	for ; last < buckets-1 && sum < least+margin; sum += sums[last] {
+	last := uint64(0)
+	for sum = sums[0]; last < buckets-1 && sum < least+margin; sum += sums[last] {
 		last++
 	}
 	var order []int
-	for i, v := range p {
-		if bucket(v) <= last {
+	for _, i := range all {
+		if bucket(p[i]) <= last {
 			order = append(order, i)
 		}
 	}
@@ -375,11 +390,18 @@ func (c *choice) draw(z []float64, n int, r *rand.Rand) (int32, error) {
 	if c.Temperature <= 0 {
 		return int32(best), nil
 	}
-	u := r.Float64()
-	softmaxTo(z, z)
+	live, p := c.live[:0], c.p[:0] // truncation leaves few
 	for i, v := range z {
+		if v > math.Inf(-1) {
+			live, p = append(live, i), append(p, v)
+		}
+	}
+	c.live = live
+	softmaxTo(p, p)
+	u := r.Float64()
+	for i, v := range p {
 		if u -= v; u < 0 {
-			return int32(i), nil
+			return int32(live[i]), nil
 		}
 	}
 	return int32(best), nil

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/data"
+	"github.com/gollava/gollava/internal/jsonfile/mutate"
 	"github.com/gollava/gollava/tensor"
 )
 
@@ -84,24 +85,43 @@ func onDisk(t testing.TB, dir, name string, b []byte) string {
 
 // FuzzCheck holds that Check and Open see the same faults of a file, and that Check goes on to its end.
 func FuzzCheck(f *testing.F) {
-	brokenFiles(f, func(b []byte) { f.Add(b) }, "*.json")
-	f.Add([]byte("[" + good + "," + good + "]"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		path := onDisk(t, t.TempDir(), "a.json", b)
+	var documents [][]byte
+	brokenFiles(f, func(b []byte) {
+		if json.Valid(b) {
+			documents = append(documents, b)
+		}
+	}, "*.json")
+	mutate.Fuzz(f, mutate.InFolder("a.json", func(t *testing.T, dir string) error {
+		path := filepath.Join(dir, "a.json")
 		faults, err := data.Check(context.Background(), path, pictures{}, data.CheckOptions{})
 		require.NoError(t, err)
 		file, err := data.Open(path, data.Options{})
 		if err != nil {
 			require.NotEmpty(t, faults, "%v", err)
-			return
+			return err
 		}
 		defer file.Close()
 		for i := range file.Len() {
 			if _, err := file.Sample(i); err != nil {
 				require.NotEmpty(t, faults, "%v", err)
+				return err
 			}
 		}
-	})
+		return nil
+	}), append(documents, []byte("["+good+","+good+"]"))...)
+}
+
+// FuzzMixtureValues puts other values into a mixture's file.
+func FuzzMixtureValues(f *testing.F) {
+	mutate.Fuzz(f, mutate.InFolder("m.yaml", func(t *testing.T, dir string) error {
+		onDisk(t, dir, "a.json", []byte("["+good+"]"))
+		m, err := data.OpenMixture(filepath.Join(dir, "m.yaml"), data.MixtureOptions{})
+		if err != nil {
+			return err
+		}
+		return m.Close()
+	}), []byte(`{"datasets": [{"json_path": "a.json", "sampling_strategy": "first:25%"},
+		{"json_path": "{a,b}.json", "sampling_strategy": "random:3"}]}`))
 }
 
 func FuzzMixture(f *testing.F) {

@@ -253,3 +253,28 @@ func TestMutatedConfigs(t *testing.T) {
 		}
 	}
 }
+
+// The same of several values at once, and of bytes that are no JSON.
+func FuzzConfig(f *testing.F) {
+	mutate.Fuzz(f, func(t *testing.T, raw []byte) error {
+		var c llm.Config
+		if err := jsonfile.Unmarshal(raw, &c); err != nil || c.NumHiddenLayers > 100 {
+			return err
+		}
+		_, err := llm.New(nil, c)
+		require.NoError(t, err, "%s", raw)
+		_, err = json.Marshal(c)
+		return err
+	}, mutate.Files(f, "testdata/*/model/config.json")...)
+}
+
+// FuzzGeneration reads generation_config.json.
+func FuzzGeneration(f *testing.F) {
+	mutate.Fuzz(f, mutate.InFolder("generation_config.json", func(t *testing.T, dir string) error {
+		_, err := llm.ReadGeneration(dir)
+		return err
+	}), []byte(`{"eos_token_id": [2, 3], "pad_token_id": 0, "do_sample": true, "temperature": 1, "top_k": 3, "top_p": 0.9,
+		"num_beams": 2, "length_penalty": 1.5, "early_stopping": true, "repetition_penalty": 1.1, "max_new_tokens": 9,
+		"min_length": 2, "bad_words_ids": [[5, 6]], "suppress_tokens": [3], "no_repeat_ngram_size": 2,
+		"forced_eos_token_id": 2, "stop_strings": ["a"], "x": {}}`))
+}

@@ -2,6 +2,7 @@ package vit
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gollava/gollava/internal/jsonfile"
 	"github.com/gollava/gollava/internal/jsonfile/mutate"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -381,25 +383,19 @@ func TestMutatedConfigs(t *testing.T) {
 
 // Whatever a config.json says, reading it and describing its model's weights ends in an error or a model, never in a panic.
 func FuzzConfig(f *testing.F) {
-	for _, name := range []string{"clip", "clip_vision-gelu", "siglip_vision"} {
-		raw, err := os.ReadFile(filepath.Join("testdata", name, "config.json"))
-		require.NoError(f, err)
-		f.Add(raw)
-	}
-	f.Fuzz(func(t *testing.T, raw []byte) {
+	mutate.Fuzz(f, func(t *testing.T, raw []byte) error {
 		var v VisionConfig
-		if json.Unmarshal(raw, &v) == nil && v.NumHiddenLayers < 100 {
-			if _, err := New(nil, v); err != nil {
-				t.Log(err)
-			}
+		err := jsonfile.Unmarshal(raw, &v)
+		if err == nil && v.NumHiddenLayers < 100 {
+			_, err = New(nil, v)
 		}
 		var c CLIPConfig
-		if json.Unmarshal(raw, &c) == nil && c.Vision.NumHiddenLayers+c.Text.NumHiddenLayers < 100 {
-			if _, err := NewCLIP(nil, c); err != nil {
-				t.Log(err)
-			}
+		err2 := jsonfile.Unmarshal(raw, &c)
+		if err2 == nil && c.Vision.NumHiddenLayers+c.Text.NumHiddenLayers < 100 {
+			_, err2 = NewCLIP(nil, c)
 		}
-	})
+		return errors.Join(err, err2)
+	}, mutate.Files(f, "testdata/*/config.json")...)
 }
 
 // After two steps a step of CLIP's training takes no memory for tensors from Go's heap. (One processor: each of several has scratch of its

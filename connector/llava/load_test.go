@@ -422,25 +422,20 @@ func TestPinpoints(t *testing.T) {
 // Whatever a config.json says, reading it and describing its model's weights ends in an error or a model, never in a
 // panic.
 func FuzzConfig(f *testing.F) {
-	for _, layout := range []string{"transformers-5", "transformers-4", "original-with-tower"} {
-		raw, err := os.ReadFile(filepath.Join("testdata", "llava", layout, "config.json"))
-		require.NoError(f, err)
-		f.Add(raw)
-	}
-	raw, err := os.ReadFile(filepath.Join("testdata", "llava_next", "config.json"))
-	require.NoError(f, err)
-	f.Add(raw)
-	f.Add([]byte(`{"model_type": "llava_qwen", "mm_vision_tower": "t", "image_aspect_ratio": "anyres_max_9", "mm_patch_merge_type": "spatial_unpad", "image_grid_pinpoints": "(1x1),...,(6x6)"}`))
-	f.Fuzz(func(t *testing.T, raw []byte) {
-		var c Config
-		if json.Unmarshal(raw, &c) != nil || c.Validate() != nil || c.Text.NumHiddenLayers+c.Vision.NumHiddenLayers > 100 {
-			return
+	qwen := `{"model_type": "llava_qwen", "mm_vision_tower": "t", "image_aspect_ratio": "anyres_max_9",
+		"mm_patch_merge_type": "spatial_unpad", "image_grid_pinpoints": "(1x1),...,(6x6)"}`
+	mutate.Fuzz(f, mutate.InFolder("config.json", func(t *testing.T, dir string) error {
+		c, err := ReadConfig(dir)
+		if err != nil || c.Text.NumHiddenLayers+c.Vision.NumHiddenLayers > 100 {
+			return err
 		}
 		if _, err := New(nil, c); err != nil {
-			return
+			return err
 		}
 		(&Connector{config: c}).Layout(imaging.Size{W: 640, H: 480})
-	})
+		_, err = c.originalConfig()
+		return err
+	}), append(mutate.Files(f, "testdata/llava/*/config.json", "testdata/*/config.json"), []byte(qwen))...)
 }
 
 // Whatever stands in place of any value of a config.json, of either layout, ends in an error or in a model.

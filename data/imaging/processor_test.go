@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/internal/jsonfile/mutate"
 )
 
 // folder writes files (name, content, …) into a new folder.
@@ -125,24 +126,23 @@ func TestReadProcessorRefuses(t *testing.T) {
 	}
 }
 
+// FuzzParseProcessor reads processor configs and prepares an image as those say that are small enough.
 func FuzzParseProcessor(f *testing.F) {
-	for _, s := range []string{clipOld, clipNew, siglip, next} {
-		f.Add([]byte(s))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := imaging.ParseProcessor(data)
+	mutate.Fuzz(f, func(t *testing.T, raw []byte) error {
+		p, err := imaging.ParseProcessor(raw)
 		if err != nil {
-			return
+			return err
 		}
 		require.NoError(t, p.Validate())
 		if s := p.Crop; p.CenterCrop && s.W*s.H > 1<<16 || p.Edge > 256 || p.Size.W*p.Size.H > 1<<16 || p.Aspect != "" {
-			return
+			return nil
 		}
 		out, err := p.Process(imaging.New(3, 2))
 		if err == nil {
 			require.Len(t, out.Data, 3*out.W*out.H)
 		}
-	})
+		return err
+	}, []byte(clipOld), []byte(clipNew), []byte(siglip), []byte(next))
 }
 
 // Rescaling and normalising is done in float32, as numpy does it; do_rescale and do_normalize can be off.

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/internal/jsonfile/mutate"
 )
 
 // use encodes and decodes with whatever a file has become; ranges must lie in the text.
@@ -78,15 +80,15 @@ func FuzzSentencePiece(f *testing.F) {
 
 // FuzzTokenizerJSON reads tokenizer.json files of all kinds.
 func FuzzTokenizerJSON(f *testing.F) {
-	add := func(b []byte) { f.Add(b) }
-	seed(f, "../chat/testdata/cases/tokenizers/*/tokenizer.json", add)
+	documents := mutate.Files(f, "../chat/testdata/cases/tokenizers/*/tokenizer.json")
 	for _, s := range small {
-		add([]byte(s))
+		documents = append(documents, []byte(s))
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		tok, err := loadFast(b, Config{}, noConfig())
+	mutate.Fuzz(f, func(t *testing.T, raw []byte) error {
+		tok, err := loadFast(raw, Config{}, noConfig())
 		use(t, tok, err)
-	})
+		return err
+	}, documents...)
 }
 
 // FuzzVocabFiles reads vocab.json with merges.txt, and vocab.txt.
@@ -111,24 +113,22 @@ func FuzzVocabFiles(f *testing.F) {
 
 // FuzzTokenizerConfig reads tokenizer_config.json beside a vocabulary.
 func FuzzTokenizerConfig(f *testing.F) {
-	seed(f, "testdata/cases/*/tokenizer_config.json", func(b []byte) { f.Add(b) })
-	f.Add([]byte(`{"tokenizer_class":"T5Tokenizer","extra_ids":3,"eos_token":{"content":"</s>"},"pad_token":null}`))
-	f.Add([]byte(`{"added_tokens_decoder":{"7":{"content":"<x>","lstrip":true,"rstrip":true,"single_word":true,"normalized":true}}}`))
 	model, err := os.ReadFile("testdata/cases/llama-sp/tokenizer.model")
 	require.NoError(f, err)
-	f.Fuzz(func(t *testing.T, b []byte) {
+	mutate.Fuzz(f, func(t *testing.T, raw []byte) error {
 		hf := noConfig()
-		if err := hf.read(b); err != nil {
-			return
+		if err := hf.read(raw); err != nil {
+			return err
 		}
-		for _, load := range []func() (*Tokenizer, error){
-			func() (*Tokenizer, error) { return loadSlow(model, hf.merge(Config{}), hf) },
-			func() (*Tokenizer, error) { return loadFast([]byte(small[0]), hf.merge(Config{}), hf) },
-		} {
-			tok, err := load()
-			use(t, tok, err)
-		}
-	})
+		slow, err := loadSlow(model, hf.merge(Config{}), hf)
+		use(t, slow, err)
+		fast, err2 := loadFast([]byte(small[0]), hf.merge(Config{}), hf)
+		use(t, fast, err2)
+		return errors.Join(err, err2)
+	}, append(mutate.Files(f, "testdata/cases/*/tokenizer_config.json"),
+		[]byte(`{"tokenizer_class":"T5Tokenizer","extra_ids":3,"eos_token":{"content":"</s>"},"pad_token":null}`),
+		[]byte(`{"added_tokens_decoder":{"7":{"content":"<x>","lstrip":true,"rstrip":true,"single_word":true,
+			"normalized":true}}}`))...)
 }
 
 // FuzzText holds that byte-level text comes back, whole and as a stream, and that special tokens in it stay text.

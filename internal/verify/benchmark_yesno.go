@@ -141,7 +141,9 @@ func mme(c *benchCase) {
 		}
 	}
 	c.add(n.row())
-	eachRow(c.Report, "parse.jsonl", func(v struct{ Text, Label string }) error { return want(score.MMELabel(v.Text), v.Label) })
+	eachRow(c.Report, "parse.jsonl", func(v struct{ Text, Label string }) error {
+		return want(score.MMELabel(v.Text), v.Label)
+	})
 	eachRow(c.Report, "convert.jsonl", func(v struct{ Asked, Truth string }) error {
 		if got := score.MMEQuestions(v.Asked); !slices.Contains(got, v.Truth) {
 			return fmt.Errorf("got %q, want %q", got, v.Truth)

@@ -50,7 +50,8 @@ func relative(what string, got, want []float64, tol float64) Row {
 	return r
 }
 
-// norm passes if ‖got−want‖₂ ≤ tol·‖want‖₂ + floor. Its MaxRel is ‖got−want‖₂ / (‖want‖₂ + floor/tol), which is to be at most tol.
+// norm passes if ‖got−want‖₂ ≤ tol·‖want‖₂ + floor. Its MaxRel is ‖got−want‖₂ / (‖want‖₂ + floor/tol), which is to be at
+// most tol.
 func norm(what string, got, want []float64, tol, floor float64) Row {
 	r := compare(what, got, want)
 	r.Tolerance, r.Relative = tol, true

@@ -73,7 +73,8 @@ func broken(r *Report, c dataCase) {
 	r.add(tallies[""].row(), tallies["image"].row(), tallies["archive"].row())
 }
 
-// differs says how the faults that were found differ from the one expected, which must come first and be of the only kind.
+// differs says how the faults that were found differ from the one expected, which must come first and be of the only
+// kind.
 func differs(want fault, got []data.Fault) string {
 	if want.Fault == "none" {
 		if len(got) > 0 {
@@ -88,7 +89,8 @@ func differs(want fault, got []data.Fault) string {
 	at := want.At
 	switch {
 	case string(f.Kind) != want.Fault || string(f.Severity) != want.Severity:
-	case want.Record != nil && f.Record != *want.Record, want.ID != nil && f.ID != *want.ID, want.Turn != nil && f.Turn != *want.Turn:
+	case want.Record != nil && f.Record != *want.Record, want.ID != nil && f.ID != *want.ID,
+		want.Turn != nil && f.Turn != *want.Turn:
 	case at != nil && (f.Line != at.Line || f.Column != at.Column || f.Offset != at.Offset):
 	case want.Path != "" && f.Image != want.Path:
 	case want.Key != "" && f.ID != want.Key:
@@ -145,8 +147,8 @@ func complete(want fault, file string) string {
 	return ""
 }
 
-// restore copies a folder; small files that hold nothing but the name of a file beside them become the symbolic links that they
-// were before something stored them as plain files.
+// restore copies a folder; small files that hold nothing but the name of another file in their folder become the
+// symbolic links that they were before something stored them as plain files.
 func restore(from, to string) error {
 	return filepath.WalkDir(from, func(p string, e fs.DirEntry, err error) error {
 		if err != nil {
@@ -171,7 +173,8 @@ func restore(from, to string) error {
 		if err != nil {
 			return err
 		}
-		if s := string(b); len(s) > 0 && len(s) < 256 && !strings.ContainsAny(s, " \n\x00") && fs.ValidPath(path.Join("x", s, "y")) {
+		s := string(b)
+		if s != "" && len(s) < 256 && !strings.ContainsAny(s, " \n\x00") && fs.ValidPath(path.Join("x", s, "y")) {
 			if _, err := os.Lstat(filepath.Join(filepath.Dir(p), s)); err == nil {
 				return os.Symlink(s, dst)
 			}

@@ -67,7 +67,8 @@ func dataRecords(r *Report, c dataCase) {
 		file := must(os.Open(f.Path()))
 		for s, err := range data.Records(file, f.Path(), data.Options{}) {
 			again, _ := f.Sample(n)
-			t.check(err == nil && again.ID == s.ID && slices.Equal(again.Turns, s.Turns), "%s: record %d differs when streamed", set, n)
+			same := err == nil && again.ID == s.ID && slices.Equal(again.Turns, s.Turns)
+			t.check(same, "%s: record %d differs when streamed", set, n)
 			n++
 		}
 		file.Close()

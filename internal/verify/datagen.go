@@ -20,7 +20,8 @@ import (
 	"github.com/gollava/gollava/data/generate"
 )
 
-// genCase is a case of task datagen: annotations, a script of what an endpoint answers, and the data that must come out.
+// genCase is a case of task datagen: annotations, a script of what an endpoint answers, and the data that must come
+// out.
 type genCase struct {
 	COCO     struct{ Instances, Captions, Images string }
 	Config   string

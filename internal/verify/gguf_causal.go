@@ -67,7 +67,8 @@ func exported(r *Report, folder, path string) {
 	t.check(len(got.Tensors) == len(want.Tensors), "%d tensors instead of %d", len(got.Tensors), len(want.Tensors))
 	for _, x := range want.Tensors {
 		y := have[x.Name]
-		same := x.Type == y.Type && slices.Equal(x.Shape, y.Shape) && (x.SHA256 == y.SHA256 || strings.HasPrefix(x.Name, "rope_"))
+		same := x.Type == y.Type && slices.Equal(x.Shape, y.Shape) &&
+			(x.SHA256 == y.SHA256 || strings.HasPrefix(x.Name, "rope_"))
 		t.check(same, "%s is %s %v, want %s %v, or has other values", x.Name, y.Type, y.Shape, x.Type, x.Shape)
 	}
 	keys := map[string]pair{}

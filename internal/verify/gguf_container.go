@@ -45,7 +45,8 @@ func describe(path string) (d description, err error) {
 		return d, err
 	}
 	defer f.Close()
-	d = description{File: filepath.Base(path), Version: f.Version, Alignment: f.Alignment, Metadata: []pair{}, Tensors: []tensorEntry{}}
+	d = description{File: filepath.Base(path), Version: f.Version, Alignment: f.Alignment, Metadata: []pair{},
+		Tensors: []tensorEntry{}}
 	if len(f.Tensors()) > 0 {
 		d.Data = &f.DataStart
 	}
@@ -60,7 +61,8 @@ func describe(path string) (d description, err error) {
 	}
 	for _, t := range f.Tensors() {
 		sum := sha256.Sum256(f.Bytes(t))
-		d.Tensors = append(d.Tensors, tensorEntry{t.Name, t.Type.String(), t.Shape, t.Offset, t.Size, hex.EncodeToString(sum[:])})
+		d.Tensors = append(d.Tensors, tensorEntry{t.Name, t.Type.String(), t.Shape, t.Offset, t.Size,
+			hex.EncodeToString(sum[:])})
 	}
 	return d, nil
 }

@@ -78,7 +78,8 @@ func (k *pixelTally) add(where string, d difference, tol levels) {
 	k.compared++
 	k.MaxAbs, k.MaxRel, k.Tolerance = max(k.MaxAbs, d.max), max(k.MaxRel, d.rel), max(k.Tolerance, tol.Max)
 	if d.max > tol.Max || d.mean > tol.Mean {
-		k.fail("%s: off by up to %.4g, %.3g on average, where %.4g and %.3g are allowed", where, d.max, d.mean, tol.Max, tol.Mean)
+		k.fail("%s: off by up to %.4g, %.3g on average, where %.4g and %.3g are allowed", where, d.max, d.mean, tol.Max,
+			tol.Mean)
 	}
 }
 

@@ -62,9 +62,9 @@ type pixelRun struct {
 	tensors *safetensors.File // nil: only sums are compared
 }
 
-// pixels checks decoding, resizing, preprocessing and tiling. The index has one picture a line and, for each, operations
-// with the SHA-256 of their results, of which another file keeps those bytes that are few or compared within a
-// tolerance.
+// pixels checks decoding, resizing, preprocessing and tiling. The index has one picture a line and, for each,
+// operations with the SHA-256 of their results, of which another file keeps those bytes that are few or compared within
+// a tolerance.
 func pixels(r *Report, c pixelCase) {
 	run := &pixelRun{pixelCase: c, dir: r.Dir}
 	if c.Tensors != "" {
@@ -75,8 +75,8 @@ func pixels(r *Report, c pixelCase) {
 	run.report(r)
 }
 
-// picture checks all operations of one picture. For a lossy one, what comes after decoding begins with the reference's decoded
-// pixels where those are kept, and is otherwise compared within the tolerance.
+// picture checks all operations of one picture. For a lossy one, what comes after decoding begins with the reference's
+// decoded pixels where those are kept, and is otherwise compared within the tolerance.
 func (r *pixelRun) picture(p picture) {
 	decode := "decode " + p.Format
 	if p.Lossy {

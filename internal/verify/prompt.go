@@ -110,8 +110,9 @@ func prompts(r *Report, c struct {
 
 // samples compares what training samples become.
 func samples(r *Report, path string, toks func(name string) *tokenizer.Tokenizer) {
-	refused, turns, prompts := tally{What: "refused conversations"}, tally{What: "turns with pictures"}, tally{What: "prompts"}
-	ids, labels, byRule := tally{What: "ids"}, tally{What: "labels"}, tally{What: "labels by the reference's rule"}
+	refused, turns := tally{What: "refused conversations"}, tally{What: "turns with pictures"}
+	prompts, ids, labels := tally{What: "prompts"}, tally{What: "ids"}, tally{What: "labels"}
+	byRule := tally{What: "labels by the reference's rule"}
 	for i, c := range readLines[PromptCase](path) {
 		at := fmt.Sprintf("%d (%s, %s, %s)", i, c.Name, c.Template, c.Tokenizer)
 		tok, t := toks(c.Tokenizer), must(chat.Lookup(c.Template))
@@ -154,8 +155,8 @@ func samples(r *Report, path string, toks func(name string) *tokenizer.Tokenizer
 	r.add(tallied(&refused, &turns, &prompts, &ids, &labels, &byRule)...)
 }
 
-// marked are the labels of LLaVA-NeXT for templates that name every speaker: an answer with its header, and in all turns
-// the marks.
+// marked are the labels of LLaVA-NeXT for templates that name every speaker: an answer with its header, and in all
+// turns the marks.
 func marked(t chat.Template, tok *tokenizer.Tokenizer, spans []chat.Span, x chat.Tokens) []int32 {
 	marks := []string{"<|im_start|>", "<|im_end|>", "Ċ"}
 	if t.Style == chat.Llama3 {

@@ -115,7 +115,8 @@ func packedBlocks(r *Report, c quantised) {
 	for _, n := range c.Entries {
 		in := "in." + n.Name + "."
 		p := blocks.Packed{In: n.In, Out: n.Out, Bits: n.Bits, Weight: r.ints(in + "qweight"), Zeros: r.ints(in + "qzeros"),
-			Scales: r.floats(in + "scales"), AWQ: n.Format == "awq", ZerosAsIs: n.Format == "gptq_v2", Group: make([]int32, n.In)}
+			Scales: r.floats(in + "scales"), AWQ: n.Format == "awq", ZerosAsIs: n.Format == "gptq_v2",
+			Group: make([]int32, n.In)}
 		for i := range p.Group {
 			if n.GroupSize > 0 {
 				p.Group[i] = int32(i / n.GroupSize)

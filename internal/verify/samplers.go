@@ -1,9 +1,6 @@
 package verify
 
 import (
-	"bytes"
-	"encoding/json"
-	"fmt"
 	"slices"
 
 	"github.com/gollava/gollava/data"
@@ -11,15 +8,15 @@ import (
 )
 
 // selfChecked adds a row for a file of cases that check themselves, if there is one.
-func selfChecked[T interface{ check() string }](r *Report, what, name string) {
+func selfChecked[T interface{ check() }](r *Report, what, name string) {
 	if name == "" {
 		return
 	}
 	t, n := tally{What: what}, 0
 	eachLine(inside(r.Dir, name), func(x T) {
 		n++
-		wrong := x.check()
-		t.check(wrong == "", "case %d: %s", n, wrong)
+		err := catch(x.check)
+		t.check(err == nil, "case %d: %v", n, err)
 	})
 	r.add(t.row())
 }
@@ -36,27 +33,25 @@ type sampler struct {
 	Chunks  [][]int
 }
 
-func (s sampler) check() string {
+func (s sampler) check() {
 	var order data.Order
 	switch s.Kind {
 	case "chunks":
-		got, _ := json.Marshal(data.EvenChunks(s.Indices, s.Lengths, s.World))
-		want, _ := json.Marshal(s.Chunks)
-		if !bytes.Equal(got, want) {
-			return fmt.Sprintf("chunks %s, want %s", got, want)
+		if got := data.EvenChunks(s.Indices, s.Lengths, s.World); !slices.EqualFunc(got, s.Chunks, slices.Equal) {
+			failf("chunks %v, want %v", got, s.Chunks)
 		}
-		return ""
+		return
 	case "length":
 		order = data.LengthGrouped(s.Lengths, s.Batch, s.World, 1)
 	case "modality":
 		order = data.ModalityGrouped(s.Lengths, s.Batch, s.World, 1)
 	default:
-		return fmt.Sprintf("kind %q", s.Kind)
+		failf("kind %q", s.Kind)
 	}
 	for epoch := range 2 {
 		got := order(epoch)
 		if !distinct(got, len(s.Lengths)) || len(got) != len(s.Lengths) {
-			return fmt.Sprintf("epoch %d takes %v of %d records", epoch, got, len(s.Lengths))
+			failf("epoch %d takes %v of %d records", epoch, got, len(s.Lengths))
 		}
 		if s.Pure == nil {
 			continue
@@ -65,15 +60,14 @@ func (s sampler) check() string {
 		for k := range *s.Pure {
 			for _, i := range got[k*mega : (k+1)*mega] {
 				if (s.Lengths[i] > 0) != (s.Lengths[got[k*mega]] > 0) {
-					return fmt.Sprintf("epoch %d: mega-batch %d of %d mixes modalities", epoch, k, *s.Pure)
+					failf("epoch %d: mega-batch %d of %d mixes modalities", epoch, k, *s.Pure)
 				}
 			}
 		}
 		if tail := got[*s.Pure*mega:]; len(tail) != s.Tail || !slices.IsSorted(tail) {
-			return fmt.Sprintf("epoch %d ends with %v, want the last %d in order", epoch, tail, s.Tail)
+			failf("epoch %d ends with %v, want the last %d in order", epoch, tail, s.Tail)
 		}
 	}
-	return ""
 }
 
 // collation is a line of collate.jsonl.

@@ -46,29 +46,23 @@ type row struct {
 	labels []int32
 }
 
-// check returns what is wrong, with the case's name.
-func (s splice) check() string {
-	if wrong := s.differs(); wrong != "" {
-		return s.Name + ": " + wrong
+// check ends with what is wrong, and the case's name.
+func (s splice) check() {
+	if err := catch(s.compareAll); err != nil {
+		failf("%s: %w", s.Name, err)
 	}
-	return ""
 }
 
-func (s splice) differs() string {
-	views, err := s.views()
-	if err != nil {
-		return err.Error()
-	}
-	if single := !slices.ContainsFunc(s.IDs, func(r []int32) bool { return len(r) != 1 }); s.Unchanged || single || len(views) == 0 {
+func (s splice) compareAll() {
+	views := s.views()
+	single := !slices.ContainsFunc(s.IDs, func(r []int32) bool { return len(r) != 1 })
+	if s.Unchanged || single || len(views) == 0 {
 		if s.Unchanged != (single || len(views) == 0) {
-			return fmt.Sprintf("unchanged is %v", s.Unchanged)
+			failf("unchanged is %v", s.Unchanged)
 		}
-		return ""
+		return
 	}
-	m, err := s.model(views, 0)
-	if err != nil {
-		return err.Error()
-	}
+	m := s.model(views, 0)
 	var samples []connector.Sample
 	var rows []row
 	next, first := 0, 0 // image and view
@@ -85,29 +79,28 @@ func (s splice) differs() string {
 		}
 		r, err := splicedAs(m, x, s.Side*s.Side)
 		if s.Error != "" && err != nil {
-			return ""
+			return
 		}
 		if err != nil {
-			return fmt.Sprintf("row %d: %v", b, err)
+			failf("row %d: %w", b, err)
 		}
 		samples, rows = append(samples, x), append(rows, r)
 	}
 	if s.Error != "" {
-		return fmt.Sprintf("no error, the reference raises %q", s.Error)
+		failf("no error, the reference raises %q", s.Error)
 	}
-	if wrong := s.batch(views, samples, rows); wrong != "" {
-		return wrong
-	}
-	return s.compare(rows)
+	s.batch(views, samples, rows)
+	s.compare(rows)
 }
 
 // views are the numbers of views of the images.
-func (s splice) views() (views []int, err error) {
+func (s splice) views() (views []int) {
 	var n int
 	if json.Unmarshal(s.Views, &n) == nil {
-		return slices.Repeat([]int{1}, n), nil
+		return slices.Repeat([]int{1}, n)
 	}
-	return views, json.Unmarshal(s.Views, &views)
+	check(json.Unmarshal(s.Views, &views))
+	return views
 }
 
 // sample is row b of the batch without what its mask hides.
@@ -127,46 +120,35 @@ const patch = 14
 
 // model is a model that places images, without weights. Where the reference shows images as LLaVA-NeXT does, that is
 // LLaVA's connector; other layouts, which its code has and no published model, are [placed].
-func (s splice) model(views []int, most int) (*connector.VLM, error) {
-	config := map[string]any{"model_type": "llava_llama", "vocab_size": 1024, "hidden_size": 2, "intermediate_size": 2, "num_hidden_layers": 1,
-		"num_attention_heads": 1, "max_position_embeddings": 4096, "rms_norm_eps": 1e-5, "mm_projector_type": "identity",
-		"mm_vision_select_layer": -1, "mm_vision_tower": "tower", "tokenizer_model_max_length": most,
-		"vision_config": map[string]any{"model_type": "clip_vision_model", "hidden_size": 2, "intermediate_size": 2, "num_hidden_layers": 1,
-			"num_attention_heads": 1, "image_size": s.Side * patch, "patch_size": patch}}
+func (s splice) model(views []int, most int) *connector.VLM {
+	c := llava.Config{}
+	tower := fmt.Sprintf(`{"model_type": "clip_vision_model", "hidden_size": 2, "intermediate_size": 2,
+		"num_hidden_layers": 1, "num_attention_heads": 1, "image_size": %d, "patch_size": %d}`, s.Side*patch, patch)
 	tiles := s.Merge == "spatial_unpad" && !slices.Contains(views, 1)
+	layout := ""
 	if tiles {
-		config["image_aspect_ratio"], config["mm_patch_merge_type"], config["image_grid_pinpoints"] = "anyres", s.Merge, s.Canvases
+		layout = fmt.Sprintf(`"image_aspect_ratio": "anyres", "mm_patch_merge_type": %q, "image_grid_pinpoints": %s,`,
+			s.Merge, must(json.Marshal(s.Canvases)))
 	}
-	raw, err := json.Marshal(config)
-	if err != nil {
-		return nil, err
-	}
-	var c llava.Config
-	if err := json.Unmarshal(raw, &c); err != nil {
-		return nil, err
-	}
-	m, err := llava.New(nil, c)
-	if err != nil {
-		return nil, err
-	}
+	check(json.Unmarshal(fmt.Appendf(nil, `{"model_type": "llava_llama", "vocab_size": 1024, "hidden_size": 2,
+		"intermediate_size": 2, "num_hidden_layers": 1, "num_attention_heads": 1, "max_position_embeddings": 4096,
+		"rms_norm_eps": 1e-5, "mm_projector_type": "identity", "mm_vision_select_layer": -1, "mm_vision_tower": "tower",
+		"tokenizer_model_max_length": %d, %s "vision_config": %s}`, most, layout, tower), &c))
+	m := must(llava.New(nil, c))
 	if tiles {
 		m.Connector.(*llava.Connector).Newline.SetStorage(tensor.Full(-1, 2))
-		return m, nil
+		return m
 	}
 	p := placed{side: s.Side}
 	for i, v := range views {
-		l, err := s.layout(i, v)
-		if err != nil {
-			return nil, err
-		}
-		p.images = append(p.images, l)
+		p.images = append(p.images, s.layout(i, v))
 	}
-	return connector.New(m.Vision, p, m.Language, m.Config())
+	return must(connector.New(m.Vision, p, m.Language, m.Config()))
 }
 
 // layout lists which features of an image with v views the language model gets, in order: view·P + feature, or −1 for
 // a newline.
-func (s splice) layout(i, v int) (list []int32, err error) {
+func (s splice) layout(i, v int) (list []int32) {
 	P := s.Side * s.Side
 	if flat := s.Merge == "" || s.Merge == "flat"; flat || v == 1 {
 		for k := range v * P {
@@ -175,21 +157,16 @@ func (s splice) layout(i, v int) (list []int32, err error) {
 		if !flat && s.Merge == "spatial_unpad" {
 			list = append(list, -1)
 		}
-		return list, nil
+		return list
 	}
 	if i >= len(s.Sizes) {
-		return nil, fmt.Errorf("image %d has no size", i)
+		failf("image %d has no size", i)
 	}
-	a := imaging.AnyRes{Tile: s.Side * patch, Side: s.Side}
-	for _, c := range s.Canvases {
-		a.Canvases = append(a.Canvases, imaging.Size{W: c[0], H: c[1]})
-	}
-	if err := a.Validate(); err != nil {
-		return nil, err
-	}
+	a := imaging.AnyRes{Tile: s.Side * patch, Side: s.Side, Canvases: canvases(s.Canvases)}
+	check(a.Validate())
 	l := a.Layout(s.Sizes[i][0], s.Sizes[i][1])
 	if 1+l.Rows*l.Cols != v {
-		return nil, fmt.Errorf("image %d has %d views, want %d", i, 1+l.Rows*l.Cols, v)
+		failf("image %d has %d views, want %d", i, 1+l.Rows*l.Cols, v)
 	}
 	for k := range P {
 		list = append(list, int32(k))
@@ -206,7 +183,7 @@ func (s splice) layout(i, v int) (list []int32, err error) {
 			list = append(list, -1)
 		}
 	}
-	return list, nil
+	return list
 }
 
 // placed is a connector whose images, told apart by their width, have fixed layouts.
@@ -279,36 +256,33 @@ func splicedAs(m *connector.VLM, x connector.Sample, P int) (row, error) {
 
 // batch compares the whole batch, cut and padded, with its rows. Where the reference cuts through an image, there must
 // be an error.
-func (s splice) batch(views []int, samples []connector.Sample, rows []row) string {
-	m, err := s.model(views, s.Max)
+func (s splice) batch(views []int, samples []connector.Sample, rows []row) {
+	b, err := s.model(views, s.Max).Splice(samples, s.Padding == "left")
+	through := slices.ContainsFunc(rows, func(r row) bool {
+		isImage := func(w string) bool { return w[0] != 't' }
+		return s.Max > 0 && len(r.what) > s.Max && slices.ContainsFunc(r.what[s.Max:], isImage)
+	})
+	if through != (err != nil) {
+		failf("an image is cut off: %v, but the error is %v", through, err)
+	}
 	if err != nil {
-		return err.Error()
+		return
 	}
-	b, err := m.Splice(samples, s.Padding == "left")
-	through := false
-	for _, r := range rows {
-		through = through || s.Max > 0 && len(r.what) > s.Max && slices.ContainsFunc(r.what[s.Max:], func(w string) bool { return w[0] != 't' })
-	}
-	if through || err != nil {
-		if through != (err != nil) {
-			return fmt.Sprintf("an image is cut off: %v, but the error is %v", through, err)
-		}
-		return ""
-	}
-	_, T := b.IDs.Dims2()
+	T := b.IDs.Dim(1)
+	ids, labels := rowsOf(b.IDs), rowsOf(b.Labels)
 	for i, r := range rows {
-		want, n := r.padded(s, T), b.IDs.IntData()[i*T:(i+1)*T]
-		if !slices.Equal(b.Labels.IntData()[i*T:(i+1)*T], want.labels) || len(want.what) != T {
-			return fmt.Sprintf("row %d of the batch: labels %v, want %v", i, b.Labels.IntData()[i*T:(i+1)*T], want.labels)
+		want := r.padded(s, T)
+		if !slices.Equal(labels[i], want.labels) || len(want.what) != T {
+			failf("row %d of the batch: labels %v, want %v", i, labels[i], want.labels)
 		}
 		for t, w := range want.what {
-			padding := w == "p" || w == "t0" && b.Mask[i*T+t] == 0
-			if (b.Mask[i*T+t] == 0) != padding || (n[t] < 0) != (w[0] == 'i' || w[0] == 'n') {
-				return fmt.Sprintf("row %d of the batch, position %d: id %d, mask %d, want %s", i, t, n[t], b.Mask[i*T+t], w)
+			hidden := b.Mask[i*T+t] == 0
+			padding := w == "p" || w == "t0" && hidden
+			if hidden != padding || (ids[i][t] < 0) != (w[0] == 'i' || w[0] == 'n') {
+				failf("row %d of the batch, position %d: id %d, hidden %v, want %s", i, t, ids[i][t], hidden, w)
 			}
 		}
 	}
-	return ""
 }
 
 // padded is a row cut to the model's length and filled up to T positions.
@@ -320,7 +294,8 @@ func (r row) padded(s splice, T int) row {
 	if !slices.Contains(s.Given, "mask") {
 		fill = "t0" // as the reference embeds it
 	}
-	what, labels := slices.Repeat([]string{fill}, T-len(r.what)), slices.Repeat([]int32{tensor.IgnoreIndex}, T-len(r.what))
+	missing := max(T-len(r.what), 0)
+	what, labels := slices.Repeat([]string{fill}, missing), slices.Repeat([]int32{tensor.IgnoreIndex}, missing)
 	if s.Padding == "left" {
 		return row{append(what, r.what...), append(labels, r.labels...)}
 	}
@@ -328,25 +303,25 @@ func (r row) padded(s splice, T int) row {
 }
 
 // compare holds the rows against the recorded ones.
-func (s splice) compare(rows []row) string {
+func (s splice) compare(rows []row) {
 	T := 0
 	for _, r := range rows {
-		n := len(r.what)
-		if s.Max > 0 {
-			n = min(n, s.Max)
-		}
-		T = max(T, n)
+		T = max(T, len(r.what))
+	}
+	if s.Max > 0 {
+		T = min(T, s.Max)
 	}
 	if T != s.Length {
-		return fmt.Sprintf("rows of %d, want %d", T, s.Length)
+		failf("rows of %d, want %d", T, s.Length)
 	}
 	for b, r := range rows {
 		p := r.padded(s, T)
 		if got, want := strings.Join(p.what, " "), wanted(s.Rows[b]); got != want {
-			return fmt.Sprintf("row %d is %s, want %s", b, got, want)
+			failf("row %d is %s, want %s", b, got, want)
 		}
-		if w, ok := sequence(s.Labels, b, " "); ok != slices.Contains(s.Given, "labels") || ok && !slices.Equal(p.labels, w) {
-			return fmt.Sprintf("row %d: labels %v, want %v", b, p.labels, w)
+		w, ok := sequence(s.Labels, b, " ")
+		if ok != slices.Contains(s.Given, "labels") || ok && !slices.Equal(p.labels, w) {
+			failf("row %d: labels %v, want %v", b, p.labels, w)
 		}
 		attention := make([]int32, T)
 		for t, what := range p.what {
@@ -354,11 +329,11 @@ func (s splice) compare(rows []row) string {
 				attention[t] = 1
 			}
 		}
-		if w, ok := sequence(s.Attention, b, ""); ok != slices.Contains(s.Given, "mask") || ok && !slices.Equal(attention, w) {
-			return fmt.Sprintf("row %d: mask %v, want %v", b, attention, w)
+		w, ok = sequence(s.Attention, b, "")
+		if ok != slices.Contains(s.Given, "mask") || ok && !slices.Equal(attention, w) {
+			failf("row %d: mask %v, want %v", b, attention, w)
 		}
 	}
-	return ""
 }
 
 // sequence reads row b of labels or of a mask, if there are any.

@@ -18,7 +18,8 @@ func stages(r *Report, c struct{ Runs map[string]training }) {
 	for k := 0; r.has(fmt.Sprintf("in.batch.%d.input_ids", k)); k++ {
 		in := fmt.Sprintf("in.batch.%d.", k)
 		b := r.batch(in)
-		batches = append(batches, connector.Batch{IDs: b.ids, Labels: b.labels, Mask: b.mask, Pixels: r.tensor(in + "pixel_values")})
+		batches = append(batches, connector.Batch{IDs: b.ids, Labels: b.labels, Mask: b.mask,
+			Pixels: r.tensor(in + "pixel_values")})
 	}
 	follow(r, func(_ string, run training) train.Model[connector.Batch] {
 		m := must(llava.Load(r.Dir, llava.LoadOptions{DType: nn.As(tensor.Float32)}))

@@ -7,8 +7,8 @@ import (
 	"github.com/gollava/gollava/vit/unet"
 )
 
-// tasks is the table of what can be checked: the task of a case.json, what reads the case — its case.json as a whole, or
-// a model from each of its checkpoints — and what compares.
+// tasks is the table of what can be checked: the task of a case.json, what reads the case (its case.json as a whole, or
+// a model from each of its checkpoints) and what compares.
 var tasks = map[string]task{
 	// text
 	"tokenizer": whole(tokenizers),

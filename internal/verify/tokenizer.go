@@ -106,7 +106,9 @@ func pieceStrings(t *tokenizer.Tokenizer, text string, raw []int32) []string {
 	all := t.Wrap(raw)
 	before := len(t.Wrap(nil))
 	if before > 0 && len(all) > 0 {
-		for before = 0; before < len(all)-len(raw) && (len(raw) == 0 || !slices.Equal(all[before:before+len(raw)], raw)); before++ {
+		before = 0
+		for before < len(all)-len(raw) && (len(raw) == 0 || !slices.Equal(all[before:before+len(raw)], raw)) {
+			before++
 		}
 	}
 	var out []string

@@ -59,8 +59,9 @@ func others(r *Report, c *tokenizerCase, config tokenizer.Config, cases []idRow,
 	if c.Context == "" {
 		return
 	}
-	fast := must(tokenizer.Load(filepath.Join(r.Dir, c.Load.File)))
-	openAI := must(tokenizer.LoadConfig(filepath.Join(r.Dir, c.Load.File), tokenizer.Config{Cleaning: tokenizer.CleanOpenAI}))
+	file := filepath.Join(r.Dir, c.Load.File)
+	fast := must(tokenizer.Load(file))
+	openAI := must(tokenizer.LoadConfig(file, tokenizer.Config{Cleaning: tokenizer.CleanOpenAI}))
 	r.tally("context", func(n *tally) {
 		eachLine(inside(r.Dir, c.Context), func(x contextRow) {
 			text := texts[x.I]

@@ -27,7 +27,8 @@ func Passes(t *testing.T, dir string, least int) verify.Result {
 	return r
 }
 
-// Fails changes one of the files of a case's copy and fails the test unless that is noticed: see [Change] and [Notices].
+// Fails changes one of the files of a case's copy and fails the test unless that is noticed: see [Change] and
+// [Notices].
 func Fails(t *testing.T, dir, file, old, new, says string) {
 	t.Helper()
 	tmp := filepath.Join(t.TempDir(), "case")

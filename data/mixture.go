@@ -118,10 +118,7 @@ func (m *Mixture) add(path, dir, strategy string, o MixtureOptions) error {
 	return nil
 }
 
-type entry struct {
-	Path     string `yaml:"json_path"`
-	Strategy string `yaml:"sampling_strategy"`
-}
+type entry struct{ Path, Strategy string }
 
 // yamlLimit is how many bytes a mixture may have.
 const yamlLimit = 1 << 20
@@ -153,21 +150,42 @@ func parseYAML(b []byte) ([]entry, error) {
 	if err := yamlfile.Check(b); err != nil {
 		return nil, err
 	}
-	var doc struct {
-		Datasets []entry `yaml:"datasets"`
-		Data     any     `yaml:"data"` // of a run's file, which is no mixture
-	}
+	var doc any
 	if err := yaml.Unmarshal(b, &doc); err != nil {
 		return nil, err
 	}
-	if len(doc.Datasets) == 0 && doc.Data != nil {
+	top, _ := doc.(map[string]any)
+	list, ok := top["datasets"].([]any)
+	switch {
+	case len(list) > 0:
+	case top["datasets"] != nil && !ok:
+		return nil, errors.New("datasets is no list")
+	case top["data"] != nil:
 		return nil, errors.New("no datasets: this is not a mixture but looks like the file of a run: " +
 			"give the file that its key data names")
-	}
-	if len(doc.Datasets) == 0 {
+	default:
 		return nil, errors.New("no datasets: a mixture is a list of json_path and sampling_strategy under the key datasets")
 	}
-	return doc.Datasets, nil
+	entries := make([]entry, len(list))
+	for i, x := range list {
+		fields, ok := x.(map[string]any)
+		if !ok {
+			return nil, fmt.Errorf("entry %d of datasets has no json_path and sampling_strategy", i+1)
+		}
+		for _, f := range []struct {
+			key string
+			to  *string
+		}{{"json_path", &entries[i].Path}, {"sampling_strategy", &entries[i].Strategy}} {
+			switch v := fields[f.key].(type) {
+			case nil:
+			case map[string]any, []any:
+				return nil, fmt.Errorf("entry %d of datasets: %s is no text", i+1, f.key)
+			default:
+				*f.to = fmt.Sprint(v)
+			}
+		}
+	}
+	return entries, nil
 }
 
 // choose returns the numbers of the records that a strategy takes of n.

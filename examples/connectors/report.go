@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"image/color"
 	"io"
 	"math"
 	"os"
@@ -59,7 +60,7 @@ func picture(path string, all []*result) error {
 	panels := []*plot.Plot{plot.New(), plot.New()}
 	panels[0].X.Label.Text, panels[1].X.Label.Text = "steps", "seconds"
 	for k, p := range panels {
-		p.Y.Label.Text, p.Y.Min, p.Y.Max = "% right", 0, 100
+		p.Y.Label.Text, p.Y.Max = "% right", 100
 		p.Add(plotter.NewGrid())
 		for i, r := range all {
 			var points plotter.XYs
@@ -75,10 +76,14 @@ func picture(path string, all []*result) error {
 				return err
 			}
 			l.Color, l.Width = plotutil.Color(i), vg.Points(1.5)
+			if len(r.added) == 0 {
+				l.Color, l.Dashes = color.Black, []vg.Length{vg.Points(4), vg.Points(3)}
+			}
 			p.Add(l)
 			p.Legend.Add(r.name, l)
 		}
-		p.Legend.YOffs = vg.Points(12)
+		p.X.Min, p.Y.Min = 0, 0
+		p.Legend.XOffs, p.Legend.YOffs = -vg.Points(6), vg.Points(12)
 	}
 	c := vgimg.New(10*vg.Inch, 4*vg.Inch)
 	grid := [][]*plot.Plot{panels}

@@ -33,7 +33,7 @@ import (
 type preset struct{ look, listen, batch, pool, gallery int }
 
 var presets = map[string]preset{
-	"default": {look: 1100, listen: 600, batch: 64, pool: 6000, gallery: 100},
+	"default": {look: 2200, listen: 1000, batch: 64, pool: 6000, gallery: 100},
 	"smoke":   {look: 16, listen: 8, batch: 12, pool: 64, gallery: 20},
 }
 

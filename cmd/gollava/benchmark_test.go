@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"image"
 	"image/png"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -290,13 +291,73 @@ func TestJudge(t *testing.T) {
 	require.NoError(t, os.WriteFile(other, []byte(`{"coding": {"role": "Assistant"}}`), 0o666))
 	code, said := command(t, cases+"llavabench", judge+other)
 	require.Equal(t, 1, code)
-	require.Contains(t, said, "this is no review")
+	require.Contains(t, said, "this is no reply of a judge")
 	info, err := os.Stat(other)
 	require.NoError(t, err)
 	require.Positive(t, info.Size())
 	code, said = command(t, cases+"mmvet", "score mmvet DIR/results.json --questions DIR/mm-vet.json")
 	require.Equal(t, 1, code)
 	require.Contains(t, said, "needs a judge's grades")
+}
+
+// TestMathVistaJudge has a judge read short answers out of the responses that need one, each once.
+func TestMathVistaJudge(t *testing.T) {
+	var asked []string
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			t.Error(err)
+		}
+		says := "7"
+		if asked = append(asked, string(b)); strings.Contains(string(b), "the longer side") {
+			says = " (B)\\n"
+		}
+		_, _ = w.Write([]byte(`{"model": "judge-1", "choices": [{"message": {"role": "assistant", "content": "` + says +
+			`"}, "finish_reason": "stop"}]}`))
+	}))
+	defer s.Close()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"q.json": `{"1": {"question": "How many?", "question_type": "free_form", "answer_type": "integer", "answer": "7", "metadata": {}},
+ "2": {"question": "Which?", "question_type": "multi_choice", "answer_type": "text", "choices": ["red", "blue"], "answer": "blue", "metadata": {}},
+ "3": {"question": "How many?", "question_type": "free_form", "answer_type": "integer", "answer": "12", "metadata": {}}}`,
+		"a.jsonl": `{"question_id": "1", "text": "I count seven of them."}
+{"question_id": "2", "text": "It is the one on the longer side."}
+{"question_id": "3", "text": "12"}
+`,
+		"mine.txt": "Read the answer.\n",
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666))
+	}
+	plain := "score mathvista DIR/a.jsonl --questions DIR/q.json"
+	code, said := command(t, dir, plain)
+	require.Zero(t, code, said)
+	require.Contains(t, said, "responses whose short answer needs a judge (--judge-url)")
+	require.Regexp(t, `average +0\.333`, said)
+	judge := plain + " --grades DIR/said.jsonl --judge-url " + s.URL + " --judge-model judge"
+	for range 2 { // the second asks nothing
+		code, said = command(t, dir, judge)
+		require.Zero(t, code, said)
+		require.NotContains(t, said, "judge")
+		require.Regexp(t, `average +1 `, said)
+		require.Len(t, asked, 2)
+	}
+	require.Contains(t, asked[0], `Reply: I count seven of them.\nAnswer: `)
+	code, said = command(t, dir, plain+" --grades DIR/said.jsonl") // without asking
+	require.Zero(t, code, said)
+	require.Regexp(t, `average +1 `, said)
+	code, said = command(t, dir, judge+" --judge-prompt DIR/mine.txt") // in other words
+	require.Zero(t, code, said)
+	require.Len(t, asked, 4)
+	require.Contains(t, asked[2], `"Read the answer.\n\n`)
+
+	require.NoError(t, os.WriteFile(dir+"/a.jsonl", []byte(`{"question_id": "1", "text": "Perhaps six?"}`+"\n"), 0o666))
+	code, said = command(t, dir, plain+" --grades DIR/said.jsonl") // what was read out of another response does not count
+	require.Zero(t, code, said)
+	require.Contains(t, said, "responses whose short answer needs a judge (--judge-url)")
+	code, said = command(t, dir, strings.Replace(judge, "said.jsonl", "q.json", 1))
+	require.Equal(t, 1, code, said)
+	require.FileExists(t, dir+"/q.json")
 }
 
 func TestGenerate(t *testing.T) {

@@ -23,7 +23,7 @@ type benchmarkTruth struct {
 	Context     string `placeholder:"FILE" help:"LLaVA-Bench: context.jsonl."`
 	Rule        string `placeholder:"FILE" help:"LLaVA-Bench: rule.json."`
 	Reference   string `placeholder:"FILE" help:"LLaVA-Bench: the reference answers; CHAIR: COCO's captions."`
-	Grades      string `placeholder:"FILE" help:"MM-Vet, LLaVA-Bench: what a judge said; written with --judge-url."`
+	Grades      string `placeholder:"FILE" help:"MM-Vet, LLaVA-Bench, MathVista: what a judge said; written with --judge-url."`
 	Synonyms    string `placeholder:"FILE" help:"CHAIR: a line of words for each object, the first its name."`
 	Chinese     bool   `                   help:"MMBench: ask in Chinese."`
 	Vanilla     bool   `                   help:"MMBench: every row by itself instead of the circular evaluation."`
@@ -50,9 +50,9 @@ func (f benchmarkTruth) files(answers ...string) score.Files {
 
 // judgeFlags name a judge.
 type judgeFlags struct {
-	JudgeURL    string `name:"judge-url"    placeholder:"URL"  help:"OpenAI-style endpoint that judges answers (MM-Vet, LLaVA-Bench). The key is read from OPENAI_API_KEY."`
+	JudgeURL    string `name:"judge-url"    placeholder:"URL"  help:"OpenAI-style endpoint that judges answers (MM-Vet, LLaVA-Bench) or extracts them (MathVista). The key is read from OPENAI_API_KEY."`
 	JudgeModel  string `name:"judge-model"                     help:"Its name for the model."`
-	JudgePrompt string `name:"judge-prompt" placeholder:"FILE" help:"MM-Vet: instruction and examples for the judge, instead of ours."`
+	JudgePrompt string `name:"judge-prompt" placeholder:"FILE" help:"MM-Vet, MathVista: instruction and examples for the judge, instead of ours."`
 	Runs        int    `                                       help:"MM-Vet: how often each answer is judged."                                                              default:"1"`
 }
 
@@ -177,6 +177,15 @@ func printComparison(c console, name string, d score.Comparison) {
 		d.Difference.Mean, d.Difference.Low, d.Difference.High, d.Difference.N, d.Better, d.Worse)
 }
 
+// prompt is the instruction for the judge: the user's, or ours.
+func (j judgeFlags) prompt(ours string) (string, error) {
+	if j.JudgePrompt == "" {
+		return ours, nil
+	}
+	text, err := os.ReadFile(j.JudgePrompt)
+	return strings.TrimRight(string(text), "\n"), err
+}
+
 // judge asks for grades where the benchmark needs a judge, and one is named. Grades go into the file --grades.
 func (j judgeFlags) judge(ctx context.Context, b score.Benchmark, f *score.Files) error {
 	if j.JudgeURL == "" {
@@ -203,14 +212,16 @@ func (j judgeFlags) judge(ctx context.Context, b score.Benchmark, f *score.Files
 	switch b.Name {
 	case "llavabench":
 		return score.ReviewLLaVABench(ctx, *f, f.Grades, ask)
+	case "mathvista":
+		prompt, err := j.prompt(score.MathVistaPrompt)
+		if err != nil {
+			return err
+		}
+		return score.ExtractMathVista(ctx, *f, f.Grades, prompt, ask)
 	case "mmvet":
-		prompt := score.VetPrompt
-		if j.JudgePrompt != "" {
-			text, err := os.ReadFile(j.JudgePrompt)
-			if err != nil {
-				return err
-			}
-			prompt = strings.TrimRight(string(text), "\n")
+		prompt, err := j.prompt(score.VetPrompt)
+		if err != nil {
+			return err
 		}
 		grades := map[string]*score.VetGrade{}
 		old, err := os.ReadFile(f.Grades)

@@ -17,7 +17,7 @@ type Files struct {
 	Context     string   // LLaVA-Bench: context.jsonl
 	Rule        string   // LLaVA-Bench: rule.json
 	Reference   string   // LLaVA-Bench: the reference answers
-	Grades      string   // MM-Vet, LLaVA-Bench: what a judge said before
+	Grades      string   // MM-Vet, LLaVA-Bench, MathVista: what a judge said before
 	Synonyms    string   // CHAIR: a line of words for each object, the first of which is its name
 	Chinese     bool     // MMBench: the Chinese questions
 	Vanilla     bool     // MMBench: every row by itself instead of the circular evaluation

@@ -181,28 +181,15 @@ func ReviewLLaVABench(ctx context.Context, f Files, path string, judge Judge) er
 		return err
 	}
 	done := map[string]bool{}
-	err = jsonrecord.EachLine(path, func(r jsonrecord.Record, cut bool) error {
-		if cut && !r.Begins("id") {
-			return fmt.Errorf("%s: this is no review: choose another file for them", r.At())
-		}
-		if cut { // and so asked again
-			return nil
-		}
+	out, err := continueLog(path, "id", func(r jsonrecord.Record) error {
 		v, err := jsonrecord.Decode[Review](r)
 		done[v.Request] = true
 		return err
 	})
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o666)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	if err := endLine(out); err != nil {
-		return err
-	}
 	for _, i := range items {
 		if done[i.review.Request] {
 			continue
@@ -222,6 +209,32 @@ func ReviewLLaVABench(ctx context.Context, f Files, path string, judge Judge) er
 		}
 	}
 	return out.Close()
+}
+
+// continueLog reads a judge's words, a line each, and opens the file for more of them. A last line that a killed run has
+// left unended, which begins with the key, is cut off and so asked again.
+func continueLog(path, key string, f func(jsonrecord.Record) error) (*os.File, error) {
+	err := jsonrecord.EachLine(path, func(r jsonrecord.Record, cut bool) error {
+		if cut && !r.Begins(key) {
+			return fmt.Errorf("%s: this is no reply of a judge: choose another file for them", r.At())
+		}
+		if cut {
+			return nil
+		}
+		return f(r)
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if err := endLine(out); err != nil {
+		out.Close()
+		return nil, err
+	}
+	return out, nil
 }
 
 // endLine cuts off a last line without its end, as a killed run leaves it.

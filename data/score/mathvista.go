@@ -17,7 +17,7 @@ func mathVistaBenchmark() Benchmark {
 	return Benchmark{
 		Name: "mathvista", Title: "MathVista", Main: "average", Scale: 100, Max: 100,
 		Needs: "answers: the results file with extractions; or questions (testmini.json), and answers of any " +
-			"kind, from which what needs no judge is extracted",
+			"kind, from which a judge extracts what needs one (--judge-url, --grades)",
 		Score: scoreMathVista, Ask: askMathVista,
 	}
 }
@@ -160,15 +160,16 @@ func scoreMathVista(f Files) (*Report, error) {
 		defer a.Close()
 		answers, r.Faults = a, a.faults
 	}
-	err := jsonrecord.Each(records, "", func(rec jsonrecord.Record) error {
+	judged, err := mathExtractions(f.Grades)
+	if err != nil {
+		return nil, err
+	}
+	err = jsonrecord.Each(records, "", func(rec jsonrecord.Record) error {
 		p, err := jsonrecord.Decode[mathRecord](rec)
 		if err != nil {
 			return err
 		}
-		id := string(p.ID)
-		if rec.Key != "" {
-			id = rec.Key
-		}
+		id := p.id(rec)
 		var extraction any
 		found := true
 		if answers != nil {
@@ -178,8 +179,13 @@ func scoreMathVista(f Files) (*Report, error) {
 			}
 			var text string
 			if text, found = MathVistaExtract(x.Text, p.MathProblem, true); ok && !found {
-				r.Faults.add(NoReview, id, "no answer can be extracted without a judge")
-				text, found = x.Text, true
+				if e, read := judged[id]; read && e.Response == x.Text {
+					text = e.Extraction
+				} else {
+					r.Faults.add(Unread, id, "")
+					text = x.Text
+				}
+				found = true
 			}
 			extraction, found = text, found && ok
 		} else if p.Extraction == nil {
@@ -246,10 +252,7 @@ func askMathVista(files Files, f func(Question) error) error {
 		if err != nil {
 			return err
 		}
-		id := string(p.ID)
-		if r.Key != "" {
-			id = r.Key
-		}
+		id := p.id(r)
 		text := p.Query
 		if text == "" {
 			text = mathQuery(p)

@@ -119,6 +119,7 @@ const (
 	Models     FaultKind = "models"     // answers of several models in one set
 	NoLetter   FaultKind = "no letter"  // an answer from which no option can be read
 	NoReview   FaultKind = "no review"  // a judge's reply that cannot be read: it is left out of the mean
+	Unread     FaultKind = "unread"     // a response whose short answer only a judge could extract: it is taken whole
 )
 
 // shown is how many faults of a kind are kept.
@@ -170,6 +171,7 @@ func (f *Faults) String() string {
 		Unreadable: "lines that are no answers: passed over", CutLine: "a last line that was cut: passed over",
 		Models: "models in one set of answers: score each model by itself", NoLetter: "answers that name no option: wrong",
 		NoReview: "replies of the judge that cannot be read: left out of the means",
+		Unread:   "responses whose short answer needs a judge (--judge-url): taken as they are",
 	}
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(f.counts)) {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/shapes"
 )
@@ -15,79 +16,65 @@ import (
 // positions as one question does, whatever follows.
 const questions = 8
 
-// files is the training data: LLaVA's json and images, in a folder.
-type files struct {
-	dir   string
-	world *shapes.World
-}
-
-func (d files) images() string        { return filepath.Join(d.dir, "pretrain", "images") }
-func (d files) captions() string      { return filepath.Join(d.dir, "pretrain", "chat.json") }
-func (d files) conversations() string { return filepath.Join(d.dir, "conversations.json") }
-
-// record is a sample in LLaVA's form.
-type record struct {
-	ID            string      `json:"id"`
-	Image         string      `json:"image,omitempty"`
-	Conversations []chat.Turn `json:"conversations"`
-}
-
-// write writes captions for stage 1, and for stage 2 conversations about the same images. Among these are texts
-// without an image: what the language model itself answers to plain requests before it is trained, so that it keeps
-// answering them that way. Data that an earlier call wrote in full is kept.
-func (d files) write(ctx context.Context, p preset, before *speaker) error {
-	if _, err := os.Stat(d.conversations()); err == nil {
+// write writes LLaVA's json and images to a folder: captions for stage 1, and for stage 2 conversations about the same
+// images. Among these are texts without an image: what the language model itself answers to plain requests before it
+// is trained, so that it keeps answering them that way. Data that an earlier call wrote in full is kept.
+func (p preset) write(ctx context.Context, dir string, w *shapes.World, before *connector.Assistant) error {
+	path := filepath.Join(dir, "conversations.json")
+	if _, err := os.Stat(path); err == nil {
 		return nil
 	}
-	if err := d.world.Write(ctx, d.dir, shapes.Files{Captions: p.images}); err != nil {
+	if err := w.Write(ctx, dir, shapes.Files{Captions: p.images}); err != nil {
 		return err
 	}
-	var records []record
+	var records []map[string]any // samples in LLaVA's form
 	for i := range p.conversations {
-		r := d.world.Rand("pretrained/conversations", i)
-		s := d.world.Scene(shapes.Train, i%p.images, shapes.Options{}) // of the image that Write drew
-		turns := s.Converse(r, shapes.Conversation(), questions)
+		r := w.Rand("pretrained/conversations", i)
+		s := w.Scene(shapes.Train, i%p.images, shapes.Options{}) // of the image that Write drew
+		mix := shapes.Conversation()
+		if i%3 > 0 { // to find one object by its name is what all else builds on
+			mix = shapes.LookUp()
+		}
+		turns := s.Converse(r, mix, questions)
 		if i%2 == 0 { // a description comes last, since it answers the questions
 			q, _ := s.Ask(r, shapes.Brief)
 			turns = append(turns[:min(len(turns), questions-2)], q)
 		}
-		x := record{ID: fmt.Sprint("conversation-", i), Image: fmt.Sprintf("shapes_train_%09d.png", i%p.images)}
+		var said []chat.Turn
 		for k, q := range turns {
 			text := q.Text
 			if k == 0 {
 				text = chat.ImageToken + "\n" + text
 			}
-			x.Conversations = append(x.Conversations, chat.Turn{From: chat.Human, Value: text},
-				chat.Turn{From: chat.GPT, Value: q.Answer})
+			said = append(said, chat.Turn{From: chat.Human, Value: text}, chat.Turn{From: chat.GPT, Value: q.Answer})
 		}
-		records = append(records, x)
+		records = append(records, map[string]any{"id": fmt.Sprint("conversation-", i), "conversations": said,
+			"image": fmt.Sprintf("shapes_train_%09d.png", i%p.images)})
 	}
 	requests := make([]string, p.replayed)
 	for i := range requests {
-		r := d.world.Rand("pretrained/replay", i)
-		requests[i] = requestForms[r.IntN(len(requestForms))] + things[r.IntN(len(things))] + ". Be brief."
+		requests[i] = forms[i%len(forms)] + things[i/len(forms)%len(things)] + ". Be brief."
 	}
-	answers, err := before.say(ctx, requests, 48)
+	answers, err := ask(ctx, before, requests, nil, 48)
 	if err != nil {
 		return err
 	}
 	for i, answer := range answers {
-		turns := []chat.Turn{{From: chat.Human, Value: requests[i]}, {From: chat.GPT, Value: answer}}
+		said := []chat.Turn{{From: chat.Human, Value: requests[i]}, {From: chat.GPT, Value: answer}}
 		for copies := range max(1, p.conversations/(5*p.replayed)) { // about one sample in six
-			records = append(records, record{ID: fmt.Sprintf("replay-%d-%d", i, copies), Conversations: turns})
+			records = append(records, map[string]any{"id": fmt.Sprintf("replay-%d-%d", i, copies), "conversations": said})
 		}
 	}
 	b, err := json.Marshal(records)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(d.conversations(), b, 0o644)
+	return os.WriteFile(path, b, 0o644)
 }
 
 // Requests to the language model are one of each put together.
 var (
-	requestForms = []string{"Write one sentence about ", "Tell me a fact about ", "Write a short poem about ",
+	forms = []string{"Write one sentence about ", "Tell me a fact about ", "Write a short poem about ",
 		"Explain to a child what is special about ", "Write the first line of a story about ", "Why do people like "}
-	things = []string{"a river", "a bakery", "an old bridge", "winter", "the sea", "a library", "a long walk",
-		"a small dog", "the moon", "music", "rain"}
+	things = []string{"rain", "a river", "a bakery", "an old bridge", "winter", "the sea", "a library", "music"}
 )

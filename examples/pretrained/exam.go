@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"fmt"
+	"image"
 	"io"
-	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/gollava/gollava/connector"
@@ -16,85 +18,154 @@ import (
 	"github.com/gollava/gollava/llm"
 )
 
-// score is what the model reaches on a family of questions about unseen images.
-type score struct {
-	family                            shapes.Family
-	right, shuffled, prior, otherwise float64 // shares; otherwise: asked in other words, -1: not asked
-}
-
-// examine asks about images of the split Test: with the right image, with another one, and in words that no training
-// text has.
-func examine(ctx context.Context, a *connector.Assistant, w *shapes.World, n int) ([]score, error) {
-	var scores []score
-	for _, f := range w.Families(shapes.Test) {
-		set := eval.Questions(w, shapes.Test, f, n)
-		s := score{family: f, prior: eval.Prior(w, shapes.Test, f), otherwise: -1}
-		for _, sitting := range []struct {
-			to       *float64
-			mistaken bool
-			words    func(string) string
-		}{{&s.right, false, same}, {&s.shuffled, true, same}, {&s.otherwise, false, reword}} {
-			if sitting.to == &s.otherwise && reword(set[0].Text) == set[0].Text {
-				continue
-			}
-			answers, err := ask(ctx, a, set, sitting.mistaken, sitting.words)
-			if err != nil {
-				return nil, err
-			}
-			*sitting.to = eval.Exact(set, answers)
-		}
-		scores = append(scores, s)
+// examine asks n questions of each family about images of the split Test: with the right image, with another one, and
+// in words that no training text has. It writes the shares of right answers as a table, beside those that the best
+// guesser reaches who does not look.
+func examine(ctx context.Context, a *connector.Assistant, w *shapes.World, n int, out io.Writer) error {
+	fmt.Fprint(out, "| question | right | other image | prior | in other words |\n|---|---|---|---|---|\n")
+	var shares [4]map[shapes.Family]float64
+	for k := range shares {
+		shares[k] = map[shapes.Family]float64{}
 	}
-	return scores, nil
+	for _, f := range w.Families(shapes.Test) {
+		set, order := eval.Questions(w, shapes.Test, f, n), eval.Shuffle(n, 1)
+		var questions, reworded []string
+		var images, others []*imaging.RGB
+		for i, q := range set {
+			questions, reworded = append(questions, q.Text), append(reworded, reword(q.Text))
+			images = append(images, imaging.FromImage(q.Scene.Image()))
+			others = append(others, imaging.FromImage(set[order[i]].Scene.Image()))
+		}
+		line := fmt.Sprintf("| %s |", f)
+		for k := range shares {
+			var answers []string
+			var err error
+			switch {
+			case k == 2:
+				shares[k][f] = eval.Prior(w, shapes.Test, f)
+			case k == 3 && reworded[0] == questions[0]:
+				line += " – |"
+				continue
+			default:
+				answers, err = ask(ctx, a, [][]string{questions, questions, nil, reworded}[k],
+					[][]*imaging.RGB{images, others, nil, images}[k], 40)
+				if err != nil {
+					return err
+				}
+				shares[k][f] = eval.Exact(set, answers)
+			}
+			line += fmt.Sprintf(" %.1f |", 100*shares[k][f])
+		}
+		fmt.Fprintln(out, line)
+	}
+	mean := func(k int) float64 { return 100 * eval.Mean(eval.Weights(), shares[k]) }
+	_, err := fmt.Fprintf(out, "| the world's mix | %.1f | %.1f | %.1f | – |\n", mean(0), mean(1), mean(2))
+	return err
 }
-
-func same(question string) string { return question }
 
 // reword asks the same in other words, where it knows some.
 func reword(question string) string {
-	for old, new := range map[string]string{
-		"what color is the ": "Tell me the color of the ",
-		"what shape is the ": "Which shape does the ",
-		"where is the ":      "Tell me where I can find the ",
+	for old, words := range map[string][2]string{
+		"what color is the ": {"Tell me the color of the ", ""},
+		"what shape is the ": {"Which shape does the ", " have?"},
+		"where is the ":      {"Tell me where I can find the ", ""},
 	} {
 		if rest, ok := strings.CutPrefix(question, old); ok {
-			rest = strings.TrimSpace(strings.TrimSuffix(rest, "?"))
-			if strings.HasPrefix(old, "what shape") {
-				rest += " have?"
-			}
-			return new + strings.TrimSuffix(rest, ".")
+			return words[0] + strings.TrimSpace(strings.TrimSuffix(rest, "?")) + words[1]
 		}
 	}
 	return question
 }
 
+// show writes unseen images side by side to images.png, and a question about each with the answer, and the right one
+// where that is another.
+func show(ctx context.Context, a *connector.Assistant, w *shapes.World, dir string, out io.Writer) error {
+	var row []image.Image
+	var questions, truths []string
+	var images []*imaging.RGB
+	for i, f := range []shapes.Family{shapes.ColorOf, shapes.ShapeOf, shapes.Where, shapes.PopeAdversarial,
+		shapes.CountAll, shapes.CountColor, shapes.Above, shapes.LeftOf, shapes.WhatIsAt, shapes.Brief} {
+		scene, q := w.Ask(shapes.Test, f, 1_000_000+i) // far from those of the exam
+		row, images = append(row, scene.Image()), append(images, imaging.FromImage(scene.Image()))
+		questions, truths = append(questions, q.Text), append(truths, q.Answer)
+	}
+	answers, err := ask(ctx, a, questions, images, 60)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(out, "\n| image | question | answer |\n|---|---|---|\n")
+	for i, answer := range answers {
+		if answer != truths[i] {
+			answer += " (" + truths[i] + ")"
+		}
+		fmt.Fprintf(out, "| %d | %s | %s |\n", i+1, questions[i], answer)
+	}
+	return eval.WriteSheet(filepath.Join(dir, "images.png"), 2, [][]image.Image{row})
+}
+
+// plain is text of the kind that a language model was trained on.
+//
+//go:embed plain.txt
+var plain string
+
+// plainQuestions are questions, each before the words of which an answer must have one.
+var plainQuestions = []string{
+	"What is the capital of France?", "Paris", "What is the capital of Italy?", "Rome",
+	"What is the capital of Japan?", "Tokyo", "Which planet do we live on?", "Earth",
+	"How many days are there in a week?", "seven|7", "How many legs does a spider have?", "eight|8",
+	"What do bees make?", "honey", "What is frozen water called?", "ice",
+	"Which animal says meow?", "cat", "What is 2 plus 3?", "5|five",
+	"Which season comes after winter?", "spring", "What is the opposite of hot?", "cold",
+	"What language is spoken in Spain?", "Spanish", "Who wrote Romeo and Juliet?", "Shakespeare",
+	"What is the largest ocean on Earth?", "Pacific",
+}
+
+// knows says what a model knows without looking.
+func knows(ctx context.Context, a *connector.Assistant) (string, error) {
+	perplexity, err := llm.Perplexity(ctx, a.Model.Language, a.Tokenizer.Encode(plain), 256)
+	if err != nil {
+		return "", err
+	}
+	var questions []string
+	for q := range slices.Chunk(plainQuestions, 2) {
+		questions = append(questions, q[0])
+	}
+	answers, err := ask(ctx, a, questions, nil, 32)
+	right := 0
+	for i, answer := range answers {
+		for word := range strings.SplitSeq(plainQuestions[2*i+1], "|") {
+			if strings.Contains(strings.ToLower(answer), strings.ToLower(word)) {
+				right++
+				break
+			}
+		}
+	}
+	return fmt.Sprintf("perplexity %.2f, %d of %d plain questions right", perplexity, right, len(questions)), err
+}
+
 // atOnce is how many questions are answered side by side.
 const atOnce = 20
 
-// ask answers a set greedily: about the right images, or each about another one if mistaken.
-func ask(ctx context.Context, a *connector.Assistant, set eval.Set, mistaken bool, words func(string) string) (
-	[]string, error) {
-	order := eval.Shuffle(len(set), 1)
-	var answers []string
-	for from := 0; from < len(set); from += atOnce {
-		var prompts []connector.Sample
-		for i := from; i < min(len(set), from+atOnce); i++ {
-			scene := set[i].Scene
-			if mistaken {
-				scene = set[order[i]].Scene
-			}
-			turns := []chat.Turn{{From: chat.Human, Value: chat.ImageToken + "\n" + words(set[i].Text)}}
-			x, err := a.Prompt(turns, []*imaging.RGB{imaging.FromImage(scene.Image())})
-			if err != nil {
-				return nil, err
-			}
-			prompts = append(prompts, x)
+// ask answers questions greedily with at most so many tokens: question i about images[i], or about none if images is
+// nil.
+func ask(ctx context.Context, a *connector.Assistant, questions []string, images []*imaging.RGB, most int) (
+	answers []string, err error) {
+	prompts := make([]connector.Sample, len(questions))
+	for i, question := range questions {
+		var shown []*imaging.RGB
+		if images != nil {
+			question, shown = chat.ImageToken+"\n"+question, images[i:i+1]
 		}
-		b, err := a.Model.Splice(prompts, true)
+		if prompts[i], err = a.Prompt([]chat.Turn{{From: chat.Human, Value: question}}, shown); err != nil {
+			return nil, err
+		}
+	}
+	for some := range slices.Chunk(prompts, atOnce) {
+		b, err := a.Model.Splice(some, true)
 		if err != nil {
 			return nil, err
 		}
-		g, err := a.Model.Generate(ctx, b, llm.Options{MaxNewTokens: 40})
+		g, err := a.Model.Generate(ctx, b, llm.Options{MaxNewTokens: most, PAD: -1})
 		if err != nil {
 			return nil, err
 		}
@@ -103,33 +174,4 @@ func ask(ctx context.Context, a *connector.Assistant, set eval.Set, mistaken boo
 		}
 	}
 	return answers, nil
-}
-
-// report prints the scores, the mean of the world's mix among them, and writes them to report.md.
-func report(dir string, out io.Writer, scores []score, before, after knowledge) error {
-	var b strings.Builder
-	b.WriteString("| question | right | other image | prior | in other words |\n|---|---|---|---|---|\n")
-	mix := score{family: "mix", otherwise: -1}
-	for to, of := range map[*float64]func(score) float64{&mix.right: func(s score) float64 { return s.right },
-		&mix.shuffled: func(s score) float64 { return s.shuffled },
-		&mix.prior:    func(s score) float64 { return s.prior }} {
-		shares := map[shapes.Family]float64{}
-		for _, s := range scores {
-			shares[s.family] = of(s)
-		}
-		*to = eval.Mean(eval.Weights(), shares)
-	}
-	for _, s := range append(scores, mix) {
-		otherwise := "–"
-		if s.otherwise >= 0 {
-			otherwise = fmt.Sprintf("%.1f", 100*s.otherwise)
-		}
-		fmt.Fprintf(&b, "| %s | %.1f | %.1f | %.1f | %s |\n", s.family, 100*s.right, 100*s.shuffled, 100*s.prior,
-			otherwise)
-	}
-	fmt.Fprintf(&b, "\nThe language model before: %s. After: %s.\n", before, after)
-	if _, err := io.WriteString(out, b.String()); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, "report.md"), []byte(b.String()), 0o644)
 }

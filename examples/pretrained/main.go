@@ -19,17 +19,19 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
 	"github.com/gollava/gollava/train/llava"
 	"github.com/gollava/gollava/vit"
 )
 
-// preset is how long the stages train, and on how much. No run of the default has come to its end yet: how well it
-// learns to see is not known. See docs/pretrained.md.
+// preset is how long the stages train, and on how much.
 type preset struct {
 	images, conversations, replayed int // of the data
 	align, tune                     int // steps
@@ -37,7 +39,7 @@ type preset struct {
 }
 
 var presets = map[string]preset{
-	"default": {images: 4000, conversations: 4000, replayed: 60, align: 60, tune: 300, questions: 40},
+	"default": {images: 4000, conversations: 3000, replayed: 40, align: 60, tune: 260, questions: 30},
 	"smoke":   {images: 200, conversations: 200, replayed: 2, align: 6, tune: 6, questions: 4},
 	"toy":     {images: 8, conversations: 8, replayed: 1, align: 2, tune: 2, questions: 2},
 }
@@ -58,12 +60,7 @@ func main() {
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	p, ok := presets[*name]
-	if !ok {
-		fmt.Fprintf(os.Stderr, "pretrained: -preset %q is not known: default and smoke are\n", *name)
-		os.Exit(2)
-	}
-	o.preset = p
+	o.preset = presets[*name]
 	if err := run(ctx, o, os.Stdout); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "pretrained:", err)
 		os.Exit(1)
@@ -75,22 +72,20 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	untaught, err := openSpeaker(o.llm)
+	a, err := connector.OpenText(o.llm, connector.TextOptions{LoadOptions: nn.LoadOptions{DType: nn.As(tensor.Float32)}})
 	if err != nil {
 		return err
 	}
-	before, err := untaught.exam(ctx)
+	before, err := knows(ctx, a)
 	if err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "the language model before:", before)
-	p := o.preset
-	d := files{world: w, dir: filepath.Join(o.out, fmt.Sprintf("data-%d-%d-%d-%d", o.seed, p.images, p.conversations,
-		p.replayed))}
-	if err := d.write(ctx, p, untaught); err != nil {
+	data := filepath.Join(o.out, fmt.Sprintf("data-%d-%d-%d-%d", o.seed, o.images, o.conversations, o.replayed))
+	if err := o.write(ctx, data, w, a); err != nil {
 		return err
 	}
-	align, tune := o.stages(d)
+	align, tune := o.stages(data)
 	if _, err := llava.Train(ctx, align, train.Options{Progress: out, Signals: true, Resume: true}); err != nil {
 		return err
 	}
@@ -105,30 +100,37 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err := r.Save(); err != nil {
 		return err
 	}
-	a := r.Assistant()
-	scores, err := examine(ctx, a, w, o.questions)
+	a = r.Assistant()
+	var text strings.Builder
+	out = io.MultiWriter(out, &text)
+	if err := examine(ctx, a, w, o.questions, out); err != nil {
+		return err
+	}
+	if err := show(ctx, a, w, o.out, out); err != nil {
+		return err
+	}
+	after, err := knows(ctx, a)
 	if err != nil {
 		return err
 	}
-	taught := &speaker{a.Model.Language, a.Tokenizer, a.Template}
-	after, err := taught.exam(ctx)
-	if err != nil {
-		return err
-	}
-	return report(o.out, out, scores, before, after)
+	fmt.Fprintf(out, "\nThe language model before: %s. After: %s.\n", before, after)
+	return os.WriteFile(filepath.Join(o.out, "report.md"), []byte(text.String()), 0o644)
 }
 
 // worldOf is the world whose images a CLIP was trained on, recognised by the size of its images.
 func worldOf(o options) (*shapes.World, error) {
-	if o.llm == "" || o.clip == "" {
+	switch {
+	case o.images == 0:
+		return nil, errors.New("-preset is default or smoke")
+	case o.llm == "" || o.clip == "":
 		return nil, errors.New("-llm and -clip are required: a language model with a chat template, and " +
 			"RUN/model-clip of a run of examples/quickstart")
 	}
-	clip, err := vit.LoadCLIP(o.clip, nn.LoadOptions{})
+	tower, err := vit.Load(o.clip, nn.LoadOptions{})
 	if err != nil {
 		return nil, err
 	}
-	side := clip.Config().Vision.ImageSize
+	side := tower.Config().ImageSize
 	for _, config := range []shapes.Config{shapes.Default(o.seed), shapes.Smoke(o.seed)} {
 		if config.Grid*config.Cell == side {
 			return shapes.New(config)
@@ -139,15 +141,17 @@ func worldOf(o options) (*shapes.World, error) {
 }
 
 // stages are the two of LLaVA's recipe: the projector alone on captions, then adapters and projector on conversations.
-func (o options) stages(d files) (align, tune llava.Config) {
-	align = llava.Config{Stage: "align", Vision: o.clip, LLM: o.llm, Data: d.captions(), Images: d.images(),
+func (o options) stages(data string) (align, tune llava.Config) {
+	align = llava.Config{Stage: "align", Vision: o.clip, LLM: o.llm,
+		Data: filepath.Join(data, "pretrain", "chat.json"), Images: filepath.Join(data, "pretrain", "images"),
 		Features:      filepath.Join(o.out, "features"),
 		ProjectorType: "mlp2x_gelu", Merge: 2, // a cell of the world is 2×2 patches
 		DType: "float32", Batch: 16, Steps: o.align, LR: 2e-3,
 		Out: filepath.Join(o.out, "align"), Seed: o.seed, MaxLength: 512}
 	tune = align
 	tune.Stage, tune.Out, tune.Projector = "lora", filepath.Join(o.out, "tune"), align.Out
-	tune.Data, tune.Batch, tune.Steps, tune.LR, tune.ProjectorLR = d.conversations(), 4, o.tune, 1e-3, 1e-3
+	tune.Data = filepath.Join(data, "conversations.json")
+	tune.Batch, tune.Steps, tune.LR, tune.ProjectorLR = 2, o.tune, 1e-3, 2e-3
 	tune.System, tune.Every = new(string), 20 // no system text: it would cost 20 positions of each sample
 	tune.LoRA = llava.LoRA{Rank: 16, Alpha: 32, Dropout: new(float64)}
 	return align, tune

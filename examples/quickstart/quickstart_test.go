@@ -16,6 +16,7 @@ import (
 
 	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/train/study"
 )
 
@@ -120,6 +121,12 @@ func TestResume(t *testing.T) {
 	for _, file := range []string{"contact-sheet.png", "loss.png", "vision-gain.png", "report.json"} {
 		require.FileExists(t, filepath.Join(whole, file))
 	}
+	p, err := imaging.ReadProcessor(filepath.Join(whole, study.ClipDir)) // who joins the tower shows it such images
+	require.NoError(t, err)
+	of, err := imaging.ReadProcessor(filepath.Join(whole, study.ModelDir))
+	require.NoError(t, err)
+	require.Equal(t, of, p)
+	require.InDelta(t, 0.85, p.Mean[0], 1e-6)
 	talk, err := quick(t, "-out", whole, "-chat")
 	require.NoError(t, err)
 	require.Contains(t, talk, "I never learnt these words: zebra")

@@ -131,6 +131,7 @@ func (m *Llama) RoPE() *nn.RoPE { return m.rope }
 
 // Hidden runs all blocks and the final norm.
 func (m *Llama) Hidden(in Input) *tensor.Tensor {
+	in = in.packed()
 	p := NewPass(in, PassConfig{Blocks: len(m.Decoder.Layers), RoPE: m.rope, Window: m.config.window,
 		Scale: float32(m.config.SoftmaxScale), Cap: float32(m.config.AttentionCap), Recompute: m.recompute.Load()})
 	x := in.Embeds // [B, T, C]

@@ -103,6 +103,7 @@ func (m *MPT) SetRecompute(on bool)                    { m.recompute.Store(on) }
 
 // Hidden runs all blocks and the final norm.
 func (m *MPT) Hidden(in Input) *tensor.Tensor {
+	in = in.packed()
 	p := NewPass(in, PassConfig{Blocks: len(m.Transformer.Blocks), Slopes: m.slopes,
 		Scale: float32(m.config.SoftmaxScale), Recompute: m.recompute.Load()})
 	x := in.Embeds // [B, T, C]

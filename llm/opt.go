@@ -113,6 +113,7 @@ func (m *OPT) Embed(ids *tensor.Tensor) *tensor.Tensor {
 // than the table of positions.
 func (m *OPT) Hidden(in Input) *tensor.Tensor {
 	d := &m.Decoder
+	in = in.packed()
 	p := NewPass(in, PassConfig{Blocks: len(d.Layers), Recompute: m.recompute.Load()})
 	x := in.Embeds.Add(learntPositions("OPT", d.Positions, optOffset, p)) // [B, T, C]
 	for _, b := range d.Layers {

@@ -35,6 +35,7 @@ type Input struct {
 	Rows []int32
 
 	routing *routing // collects what routers of experts compute; set by Loss
+	from    []int32  // [N], where the sequence of each position begins; set by packed
 }
 
 // Context is a second sequence that text attends to: the states of an encoder (T5), or tokens of images (Flamingo).
@@ -47,7 +48,8 @@ type Context struct {
 	From, To []int32
 }
 
-// Block is one layer of a decoder. Any type of any package can be one.
+// Block is one layer of a decoder. Any type of any package can be one. Positions meet in [Pass.Attend] alone, which
+// knows what belongs together: in training a row may hold several sequences.
 // Forward is safe for concurrent use in the blocks of this package.
 type Block interface {
 	// Forward maps [B, T, C] to [B, T, C]. A block that calls [Pass.Pick] maps to [N, C] if that does.
@@ -247,7 +249,7 @@ func (p *Pass) AttendBiased(q, k, v *tensor.Tensor, bias func(T, keys int) *tens
 		c.Window = p.c.Window(p.layer)
 	}
 	if p.in.Cache == nil || B > 1 && p.in.Cache.empty() {
-		c.Start, c.End = p.in.Start, p.in.End
+		c.Start, c.End, c.From = p.in.Start, p.in.End, p.in.from
 		for b, n := range p.in.Prefix {
 			from, _ := p.real(b)
 			c.Prefix = append(c.Prefix, int32(from)+n)

@@ -86,6 +86,7 @@ func (m *Phi) RoPE() *nn.RoPE { return m.rope }
 
 // Hidden runs all blocks and the final norm.
 func (m *Phi) Hidden(in Input) *tensor.Tensor {
+	in = in.packed()
 	p := NewPass(in, PassConfig{Blocks: len(m.Decoder.Layers), RoPE: m.rope, Recompute: m.recompute.Load()})
 	x := in.Embeds // [B, T, C]
 	for _, b := range m.Decoder.Layers {

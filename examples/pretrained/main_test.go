@@ -43,7 +43,7 @@ func toyCLIP(t *testing.T, side int) string {
 // same.
 func TestRun(t *testing.T) {
 	o := options{
-		llm:    "../../internal/verify/ggufcase/testdata/qwen2/model-f16.gguf",
+		llm:    "../../internal/verify/testdata/gguf/qwen2/model-f16.gguf",
 		clip:   toyCLIP(t, 32),
 		out:    t.TempDir(),
 		seed:   1,
@@ -70,7 +70,7 @@ func TestRun(t *testing.T) {
 
 func TestRunRefuses(t *testing.T) {
 	o := options{
-		llm:    "../../internal/verify/ggufcase/testdata/qwen2/model-f16.gguf",
+		llm:    "../../internal/verify/testdata/gguf/qwen2/model-f16.gguf",
 		out:    t.TempDir(),
 		preset: presets["toy"],
 	}

@@ -6,7 +6,7 @@
 //
 //	go run ./examples/connectors                    minutes on two cores
 //	go run ./examples/connectors -frozen            only the connectors train
-//	go run ./examples/connectors -preset smoke      less than a minute
+//	go run ./examples/connectors -preset smoke      about 100 seconds of CPU time
 package main
 
 import (

@@ -30,7 +30,9 @@ func AttentionRows(q *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *
 		a.Slopes = From(c.Slopes, H).on(at).buf()
 	}
 	each := T * H * D
+	list := make([]*backend.Attention, B)
 	for b, k := range ks {
+		a := a
 		v := vs[b]
 		k.want(op, Float32)
 		v.want(op, Float32)
@@ -47,8 +49,9 @@ func AttentionRows(q *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *
 		a.Q, a.Out = q.buf().Slice(b*each, each), out.buf().Slice(b*each, each)
 		a.K, a.V = k.beside(q).buf(), v.beside(q).buf()
 		at.usage().work(4 * uint64(H) * uint64(T) * uint64(keys[b]) * uint64(D))
-		at.Attention(&a)
+		list[b] = &a
 	}
+	at.Attention(list...)
 	record(out, op, nil, nil, q.NoGrad())
 	return out
 }

@@ -210,7 +210,7 @@ type Attention struct {
 // Products are what most of the time goes into.
 type Products interface {
 	MatMul(p *MatMul)
-	Attention(a *Attention)
+	Attention(list ...*Attention) // each for itself, such as sequences of different lengths
 	// AttentionGrad fills dq [B, T, H, D], dk and dv [B, S, G, D] (0 where no query looks), from the forward's Out and LSE. Any may be nil.
 	AttentionGrad(a *Attention, dq, dk, dv, dOut *Buffer)
 }

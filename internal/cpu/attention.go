@@ -83,16 +83,26 @@ func (a *attention) key(b, s, g int) int   { return ((b*a.S+s)*a.G + g) * a.D }
 // Attention goes by tasks of one head and at most a few hundred queries. A task takes the keys block by block, turns a block's
 // scores for each block of its queries into probabilities relative to the largest score so far, and adds their share of the values to
 // the output, which it scales down whenever the largest score grows: Dao et al. 2022, with the keys in the outer loop so that each
-// block of them is packed once.
-func (d *Device) Attention(p *backend.Attention) {
-	a := attentionOf(p)
-	if a.B*a.T*a.H*a.D == 0 {
-		return
+// block of them is packed once. Decoding steps of several
+// sequences go by tasks of them all.
+func (d *Device) Attention(list ...*backend.Attention) {
+	var few []*attention
+	for _, p := range list {
+		switch a := attentionOf(p); {
+		case a.B*a.T*a.H*a.D == 0:
+		case a.lse == nil && a.T*(a.H/a.G) <= fewQueries: // a gradient needs the tiles' products, to the last digit
+			few = append(few, a)
+		default:
+			a.spread()
+		}
 	}
-	if a.lse == nil && a.T*(a.H/a.G) <= fewQueries { // a gradient needs the tiles' products, to the last digit
-		d.attendFew(a)
-		return
+	if few != nil {
+		d.attendFew(few)
 	}
+}
+
+// spread goes by tasks of a head and some queries.
+func (a *attention) spread() {
 	chunks, rows := split(a.T, 512, queryBlock)
 	parallel(a.B*a.H*chunks, func(i int) {
 		s := borrow()

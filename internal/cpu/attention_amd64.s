@@ -555,7 +555,7 @@ DATA ones<>+252(SB)/4, $0x00000000
 GLOBL ones<>(SB), RODATA|NOPTR, $256
 
 // func dotRowsAVX2(rows int, n int, x *float32, xRow int, y *float32, yRow int, dst *float32)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·dotRowsAVX2(SB), NOSPLIT, $0-56
 	MOVQ    rows+0(FP), AX
 	MOVQ    n+8(FP), CX
@@ -566,33 +566,35 @@ TEXT ·dotRowsAVX2(SB), NOSPLIT, $0-56
 	MOVQ    dst+48(FP), R8
 	SHLQ    $0x02, BX
 	SHLQ    $0x02, DI
-	MOVQ    CX, R9
-	ANDQ    $0x07, R9
-	SUBQ    R9, CX
+	LEAQ    (SI)(DI*8), R9
+	MOVQ    CX, R10
+	ANDQ    $0x07, R10
+	SUBQ    R10, CX
 	SHLQ    $0x02, CX
-	LEAQ    ones<>+0(SB), R10
-	MOVQ    R9, R11
-	NEGQ    R11
-	VMOVUPS 128(R10)(R11*4), Y3
+	LEAQ    ones<>+0(SB), R11
+	MOVQ    R10, R12
+	NEGQ    R12
+	VMOVUPS 128(R11)(R12*4), Y3
 
 row:
 	VXORPS Y0, Y0, Y0
-	XORQ   R10, R10
+	XORQ   R11, R11
 	TESTQ  CX, CX
 	JZ     tail
 
 loop:
-	VMOVUPS     (DX)(R10*1), Y1
-	VFMADD231PS (SI)(R10*1), Y1, Y0
-	ADDQ        $0x20, R10
-	CMPQ        R10, CX
+	PREFETCHT0  (R9)(R11*1)
+	VMOVUPS     (DX)(R11*1), Y1
+	VFMADD231PS (SI)(R11*1), Y1, Y0
+	ADDQ        $0x20, R11
+	CMPQ        R11, CX
 	JL          loop
 
 tail:
-	TESTQ       R9, R9
+	TESTQ       R10, R10
 	JZ          sum
-	VMASKMOVPS  (DX)(R10*1), Y3, Y1
-	VMASKMOVPS  (SI)(R10*1), Y3, Y2
+	VMASKMOVPS  (DX)(R11*1), Y3, Y1
+	VMASKMOVPS  (SI)(R11*1), Y3, Y2
 	VFMADD231PS Y2, Y1, Y0
 
 sum:
@@ -605,6 +607,7 @@ sum:
 	VMOVSS       X0, (R8)
 	ADDQ         BX, DX
 	ADDQ         DI, SI
+	ADDQ         DI, R9
 	ADDQ         $0x04, R8
 	DECQ         AX
 	JNZ          row
@@ -612,7 +615,7 @@ sum:
 	RET
 
 // func sumRowsAVX2(rows int, n int, x *float32, xRow int, by *float32, dst *float32)
-// Requires: AVX, FMA3
+// Requires: AVX, FMA3, MMX+
 TEXT ·sumRowsAVX2(SB), NOSPLIT, $0-48
 	MOVQ n+8(FP), AX
 	MOVQ x+16(FP), CX
@@ -637,6 +640,10 @@ eight:
 
 eightLoop:
 	VBROADCASTSS (SI), Y8
+	PREFETCHT0   (DI)(DX*8)
+	PREFETCHT0   64(DI)(DX*8)
+	PREFETCHT0   128(DI)(DX*8)
+	PREFETCHT0   192(DI)(DX*8)
 	VFMADD231PS  (DI), Y8, Y0
 	VFMADD231PS  32(DI), Y8, Y1
 	VFMADD231PS  64(DI), Y8, Y2
@@ -676,6 +683,8 @@ four:
 
 fourLoop:
 	VBROADCASTSS (SI), Y8
+	PREFETCHT0   (DI)(DX*8)
+	PREFETCHT0   64(DI)(DX*8)
 	VFMADD231PS  (DI), Y8, Y0
 	VFMADD231PS  32(DI), Y8, Y1
 	VFMADD231PS  64(DI), Y8, Y2
@@ -704,6 +713,7 @@ one:
 
 oneLoop:
 	VBROADCASTSS (SI), Y8
+	PREFETCHT0   (DI)(DX*8)
 	VFMADD231PS  (DI), Y8, Y0
 	ADDQ         $0x04, SI
 	ADDQ         DX, DI
@@ -728,6 +738,7 @@ oneEnd:
 
 tailLoop:
 	VBROADCASTSS (SI), Y8
+	PREFETCHT0   (DI)(DX*8)
 	VMASKMOVPS   (DI), Y10, Y9
 	VFMADD231PS  Y9, Y8, Y0
 	ADDQ         $0x04, SI
@@ -976,7 +987,7 @@ next:
 	RET
 
 // func dotRowsAVX512(rows int, n int, x *float32, xRow int, y *float32, yRow int, dst *float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·dotRowsAVX512(SB), NOSPLIT, $0-56
 	MOVQ  rows+0(FP), AX
 	MOVQ  n+8(FP), CX
@@ -987,33 +998,35 @@ TEXT ·dotRowsAVX512(SB), NOSPLIT, $0-56
 	MOVQ  dst+48(FP), R8
 	SHLQ  $0x02, BX
 	SHLQ  $0x02, DI
-	MOVQ  CX, R9
-	ANDQ  $0x0f, R9
-	SUBQ  R9, CX
+	LEAQ  (SI)(DI*8), R9
+	MOVQ  CX, R10
+	ANDQ  $0x0f, R10
+	SUBQ  R10, CX
 	SHLQ  $0x02, CX
-	MOVQ  $0x0000000000000001, R10
-	SHLXQ R9, R10, R10
-	DECQ  R10
-	KMOVW R10, K1
+	MOVQ  $0x0000000000000001, R11
+	SHLXQ R10, R11, R11
+	DECQ  R11
+	KMOVW R11, K1
 
 row:
 	VPXORD Z0, Z0, Z0
-	XORQ   R10, R10
+	XORQ   R11, R11
 	TESTQ  CX, CX
 	JZ     tail
 
 loop:
-	VMOVUPS     (DX)(R10*1), Z1
-	VFMADD231PS (SI)(R10*1), Z1, Z0
-	ADDQ        $0x40, R10
-	CMPQ        R10, CX
+	PREFETCHT0  (R9)(R11*1)
+	VMOVUPS     (DX)(R11*1), Z1
+	VFMADD231PS (SI)(R11*1), Z1, Z0
+	ADDQ        $0x40, R11
+	CMPQ        R11, CX
 	JL          loop
 
 tail:
-	TESTQ       R9, R9
+	TESTQ       R10, R10
 	JZ          sum
-	VMOVUPS.Z   (DX)(R10*1), K1, Z1
-	VMOVUPS.Z   (SI)(R10*1), K1, Z2
+	VMOVUPS.Z   (DX)(R11*1), K1, Z1
+	VMOVUPS.Z   (SI)(R11*1), K1, Z2
 	VFMADD231PS Z2, Z1, Z0
 
 sum:
@@ -1028,6 +1041,7 @@ sum:
 	VMOVSS        X0, (R8)
 	ADDQ          BX, DX
 	ADDQ          DI, SI
+	ADDQ          DI, R9
 	ADDQ          $0x04, R8
 	DECQ          AX
 	JNZ           row
@@ -1035,7 +1049,7 @@ sum:
 	RET
 
 // func sumRowsAVX512(rows int, n int, x *float32, xRow int, by *float32, dst *float32)
-// Requires: AVX, AVX512F, BMI2
+// Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·sumRowsAVX512(SB), NOSPLIT, $0-48
 	MOVQ n+8(FP), AX
 	MOVQ x+16(FP), CX
@@ -1060,6 +1074,14 @@ eight:
 
 eightLoop:
 	VBROADCASTSS (SI), Z8
+	PREFETCHT0   (DI)(DX*8)
+	PREFETCHT0   64(DI)(DX*8)
+	PREFETCHT0   128(DI)(DX*8)
+	PREFETCHT0   192(DI)(DX*8)
+	PREFETCHT0   256(DI)(DX*8)
+	PREFETCHT0   320(DI)(DX*8)
+	PREFETCHT0   384(DI)(DX*8)
+	PREFETCHT0   448(DI)(DX*8)
 	VFMADD231PS  (DI), Z8, Z0
 	VFMADD231PS  64(DI), Z8, Z1
 	VFMADD231PS  128(DI), Z8, Z2
@@ -1099,6 +1121,10 @@ four:
 
 fourLoop:
 	VBROADCASTSS (SI), Z8
+	PREFETCHT0   (DI)(DX*8)
+	PREFETCHT0   64(DI)(DX*8)
+	PREFETCHT0   128(DI)(DX*8)
+	PREFETCHT0   192(DI)(DX*8)
 	VFMADD231PS  (DI), Z8, Z0
 	VFMADD231PS  64(DI), Z8, Z1
 	VFMADD231PS  128(DI), Z8, Z2
@@ -1127,6 +1153,7 @@ one:
 
 oneLoop:
 	VBROADCASTSS (SI), Z8
+	PREFETCHT0   (DI)(DX*8)
 	VFMADD231PS  (DI), Z8, Z0
 	ADDQ         $0x04, SI
 	ADDQ         DX, DI
@@ -1152,6 +1179,7 @@ oneEnd:
 
 tailLoop:
 	VBROADCASTSS (SI), Z8
+	PREFETCHT0   (DI)(DX*8)
 	VMOVUPS.Z    (DI), K1, Z9
 	VFMADD231PS  Z9, Z8, Z0
 	ADDQ         $0x04, SI

@@ -12,24 +12,43 @@ const fewQueries = 8
 // fewKeys is how many keys one task of a decoding step reads.
 const fewKeys = 256
 
-// attendFew goes by tasks of one key head and a chunk of keys, bound by reading them once. Each leaves its own largest score, sum and
-// output, which a second round combines in the order of the chunks.
-func (d *Device) attendFew(a *attention) {
-	rows := a.T * (a.H / a.G)
-	chunks := max((a.Keys+fewKeys-1)/fewKeys, 1)
-	each := rows * (a.D + 2)
-	buf := d.Alloc(backend.Float32, a.B*a.G*chunks*each)
+// attendFew goes by tasks of one key head and a chunk of keys, bound by reading them once. Each leaves its own largest
+// score, sum and output, which a second round combines in the order of the chunks.
+func (d *Device) attendFew(list []*attention) {
+	type task struct{ of, at int } // index in list, and of its parts
+	var tasks []task
+	starts := make([]int, len(list)+1) // of the parts of each
+	for n, a := range list {
+		count := a.B * a.G * a.chunks()
+		for i := range count {
+			tasks = append(tasks, task{n, i})
+		}
+		starts[n+1] = starts[n] + count*a.part()
+	}
+	buf := d.Alloc(backend.Float32, starts[len(list)])
 	parts := buf.Float32()
-	parallel(a.B*a.G*chunks, func(i int) {
+	parallel(len(tasks), func(t int) {
+		a, i := list[tasks[t].of], tasks[t].at
+		chunks, each := a.chunks(), a.part()
 		s := borrow()
-		a.few(s, parts[i*each:][:each], i/chunks/a.G, i/chunks%a.G, i%chunks*fewKeys)
+		a.few(s, parts[starts[tasks[t].of]+i*each:][:each], i/chunks/a.G, i/chunks%a.G, i%chunks*fewKeys)
 		s.giveBack()
 	})
-	for i := range a.B * a.G {
-		a.combine(parts[i*chunks*each:][:chunks*each], chunks, i/a.G, i%a.G)
+	for n, a := range list {
+		chunks, all := a.chunks(), parts[starts[n]:starts[n+1]]
+		size := chunks * a.part()
+		for i := range a.B * a.G {
+			a.combine(all[i*size:][:size], chunks, i/a.G, i%a.G)
+		}
 	}
 	d.Free(buf)
 }
+
+// chunks is how many tasks read the keys of a head.
+func (a *attention) chunks() int { return max((a.Keys+fewKeys-1)/fewKeys, 1) }
+
+// part is the number of elements that a task leaves.
+func (a *attention) part() int { return a.T * (a.H / a.G) * (a.D + 2) }
 
 // few leaves in part, for each query t and head of group g, the output over keys s0 to s0+fewKeys, not divided by the sum, and, behind all
 // outputs, the largest scores and the sums.

@@ -82,7 +82,13 @@ func (d *Device) each(a *backend.Attention, f func(bb, h, t int, p []float64, ke
 	}
 }
 
-func (d *Device) Attention(a *backend.Attention) {
+func (d *Device) Attention(list ...*backend.Attention) {
+	for _, a := range list {
+		d.attention(a)
+	}
+}
+
+func (d *Device) attention(a *backend.Attention) {
 	d.Fill(a.Out, 0)
 	d.each(a, func(bb, h, t int, p []float64, keys []int) {
 		m, s := math.Inf(-1), 0.0

@@ -161,8 +161,12 @@ func (on *Device) MatMul(p *backend.MatMul) {
 	on.inner.MatMul(operands(on, p))
 }
 
-func (on *Device) Attention(a *backend.Attention) {
-	on.inner.Attention(operands(on, a))
+func (on *Device) Attention(list ...*backend.Attention) {
+	list = slices.Clone(list)
+	for i, a := range list {
+		list[i] = operands(on, a)
+	}
+	on.inner.Attention(list...)
 }
 
 func (on *Device) AttentionGrad(a *backend.Attention, dq, dk, dv, dOut *backend.Buffer) {

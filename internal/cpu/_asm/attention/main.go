@@ -297,6 +297,8 @@ func dotRows(w *simd.Width) {
 	y, yRow, dst := simd.Arg("y"), simd.Arg("yRow"), simd.Arg("dst")
 	SHLQ(U8(2), xRow)
 	SHLQ(U8(2), yRow)
+	ahead := GP64() // a few rows: those of a cache lie apart, so that the processor does not foresee them
+	LEAQ(Mem{Base: y, Index: yRow, Scale: 8}, ahead)
 	r := w.R
 	rest, bytes, i := GP64(), GP64(), GP64()
 	MOVQ(n, rest)
@@ -311,6 +313,7 @@ func dotRows(w *simd.Width) {
 	TESTQ(bytes, bytes)
 	JZ(LabelRef("tail"))
 	Label("loop")
+	PREFETCHT0(Mem{Base: ahead, Index: i, Scale: 1})
 	VMOVUPS(Mem{Base: x, Index: i, Scale: 1}, r[1])
 	VFMADD231PS(Mem{Base: y, Index: i, Scale: 1}, r[1], r[0])
 	ADDQ(Imm(uint64(w.Bytes())), i)
@@ -327,6 +330,7 @@ func dotRows(w *simd.Width) {
 	VMOVSS(r[0].AsX(), simd.At(dst, 0))
 	ADDQ(xRow, x)
 	ADDQ(yRow, y)
+	ADDQ(yRow, ahead)
 	ADDQ(Imm(4), dst)
 	DECQ(rows)
 	JNZ(LabelRef("row"))
@@ -357,6 +361,9 @@ func sumRows(w *simd.Width) {
 		}
 		Label(label)
 		VBROADCASTSS(simd.At(by, 0), r[most])
+		for j := 0; j < regs*w.Bytes(); j += 64 {
+			PREFETCHT0(Mem{Base: at, Index: xRow, Scale: 8, Disp: j})
+		}
 		for j := range regs {
 			if load == nil {
 				VFMADD231PS(simd.At(at, j*w.Bytes()), r[most], r[j])

@@ -83,8 +83,7 @@ func (a *attention) key(b, s, g int) int   { return ((b*a.S+s)*a.G + g) * a.D }
 // Attention goes by tasks of one head and at most a few hundred queries. A task takes the keys block by block, turns a block's
 // scores for each block of its queries into probabilities relative to the largest score so far, and adds their share of the values to
 // the output, which it scales down whenever the largest score grows: Dao et al. 2022, with the keys in the outer loop so that each
-// block of them is packed once. Decoding steps of several
-// sequences go by tasks of them all.
+// block of them is packed once. Decoding steps of several sequences go by tasks of them all.
 func (d *Device) Attention(list ...*backend.Attention) {
 	var few []*attention
 	for _, p := range list {

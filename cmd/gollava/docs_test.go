@@ -30,6 +30,7 @@ var elsewhere = map[string]string{
 	"gollava chat run/tune --base":  "asks what the line before has trained",
 	"go run ./examples/smollm":      "needs weights of 94 MB; examples/smollm's test runs it on a tiny model",
 	"go test ./examples/quickstart": "hours",
+	"go test ./lora -run xxx -fuzz": "half a minute; go test runs the target's corpus",
 	"curl ":                         "a server; TestServe and TestTwentyOfTwenty ask one",
 	"-d '":                          "the rest of curl's line",
 	"gollava embed":                 "needs a trained ImageBind; TestEmbed runs it on a tiny one",

@@ -25,9 +25,11 @@ func (a *Assistant) LogProbs(ctx context.Context, turns []chat.Turn, images []*i
 	if len(turns) == 0 || turns[len(turns)-1].From != chat.Human {
 		return nil, fmt.Errorf("log-probabilities: the last turn must be the human's")
 	}
-	var samples []Sample
 	if a.Leading {
 		return nil, errLeading
+	}
+	if i := slices.Index(answers, ""); i >= 0 {
+		return nil, fmt.Errorf("log-probabilities: answer %d is empty", i+1)
 	}
 	seen, err := a.images(images)
 	if err != nil {
@@ -36,10 +38,8 @@ func (a *Assistant) LogProbs(ctx context.Context, turns []chat.Turn, images []*i
 	if seen, err = a.Model.withFeatures(seen); err != nil {
 		return nil, err
 	}
-	for i, answer := range answers {
-		if answer == "" {
-			return nil, fmt.Errorf("log-probabilities: answer %d is empty", i+1)
-		}
+	var samples []Sample
+	for _, answer := range answers {
 		x, err := a.learnt("sample", append(slices.Clone(turns), chat.Turn{From: chat.GPT, Value: answer}), len(seen) > 0)
 		if err != nil {
 			return nil, err
@@ -69,8 +69,8 @@ func (a *Assistant) LogProbs(ctx context.Context, turns []chat.Turn, images []*i
 	return p, a.Model.blame(err)
 }
 
-// withFeatures gives images the tower's features in place of their pixels, so that several samples of the same images encode
-// them once. Those that do not fit the model stay as they are, and Splice says why.
+// withFeatures gives images the tower's features in place of their pixels, so that several samples of the same images
+// encode them once. Those that do not fit the model stay as they are, and Splice says why.
 func (m *VLM) withFeatures(images []Image) ([]Image, error) {
 	if _, ok := m.Connector.(Encoder); ok || m.Vision == nil {
 		return images, nil

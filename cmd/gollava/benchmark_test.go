@@ -355,6 +355,17 @@ func TestMathVistaJudge(t *testing.T) {
 	code, said = command(t, dir, plain+" --grades DIR/said.jsonl") // what was read out of another response does not count
 	require.Zero(t, code, said)
 	require.Contains(t, said, "responses whose short answer needs a judge (--judge-url)")
+	code, said = command(t, dir, judge) // nor is what was read out of it lost when another set of answers is judged
+	require.Zero(t, code, said)
+	require.Len(t, asked, 5)
+	require.NoError(t, os.WriteFile(dir+"/a.jsonl", []byte(`{"question_id": "1", "text": "I count seven of them."}`+"\n"+
+		`{"question_id": "2", "text": "It is the one on the longer side."}`+"\n"+`{"question_id": "3", "text": "12"}`+"\n"), 0o666))
+	code, said = command(t, dir, plain+" --grades DIR/said.jsonl")
+	require.Zero(t, code, said)
+	require.Regexp(t, `average +1 `, said)
+	code, said = command(t, dir, "score mathvista DIR/q.json --grades DIR/said.jsonl")
+	require.Equal(t, 1, code, said)
+	require.Contains(t, said, "has its extractions already")
 	code, said = command(t, dir, strings.Replace(judge, "said.jsonl", "q.json", 1))
 	require.Equal(t, 1, code, said)
 	require.FileExists(t, dir+"/q.json")

@@ -17,7 +17,7 @@ import (
 func llavaBenchmark() Benchmark {
 	return Benchmark{
 		Name: "llavabench", Title: "LLaVA-Bench", Main: "all", Scale: 1, Max: 100,
-		Needs: "questions, context, rule, reference (answers_gpt4.jsonl); grades: a judge's reviews (see --judge)",
+		Needs: "questions, context, rule, reference (answers_gpt4.jsonl); grades: a judge's reviews (see --judge-url)",
 		Score: scoreLLaVABench, Ask: askRows(""),
 	}
 }
@@ -259,7 +259,7 @@ func endLine(f *os.File) error {
 // category and over all.
 func scoreLLaVABench(f Files) (*Report, error) {
 	if f.Grades == "" {
-		return nil, fmt.Errorf("score: LLaVA-Bench needs a judge's reviews: ask one with --judge, or name a " +
+		return nil, fmt.Errorf("score: LLaVA-Bench needs a judge's reviews: ask one with --judge-url, or name a " +
 			"review file with --grades")
 	}
 	r := &Report{Benchmark: "llavabench", Main: "all", Faults: &Faults{}}

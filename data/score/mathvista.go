@@ -151,6 +151,10 @@ func scoreMathVista(f Files) (*Report, error) {
 			return nil, fmt.Errorf("score: MathVista is scored from one results file, or from answers with the " +
 				"questions")
 		}
+		if f.Grades != "" {
+			return nil, fmt.Errorf("score: a results file of MathVista has its extractions already: name the " +
+				"questions to score answers with a judge's, or leave the grades out")
+		}
 		records = f.Answers[0]
 	} else {
 		a, err := OpenAnswers(nil, f.Answers...)
@@ -160,7 +164,7 @@ func scoreMathVista(f Files) (*Report, error) {
 		defer a.Close()
 		answers, r.Faults = a, a.faults
 	}
-	judged, err := mathExtractions(f.Grades)
+	judged, err := mathExtractions(f.Grades, r.Faults)
 	if err != nil {
 		return nil, err
 	}
@@ -179,9 +183,8 @@ func scoreMathVista(f Files) (*Report, error) {
 			}
 			var text string
 			if text, found = MathVistaExtract(x.Text, p.MathProblem, true); ok && !found {
-				if e, read := judged[id]; read && e.Response == x.Text {
-					text = e.Extraction
-				} else {
+				short, read := judged[[2]string{id, x.Text}]
+				if text = short; !read {
 					r.Faults.add(Unread, id, "")
 					text = x.Text
 				}

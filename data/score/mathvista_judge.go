@@ -52,8 +52,8 @@ func (p MathProblem) request(prompt, response string) JudgeRequest {
 	if query == "" {
 		query = mathQuery(p)
 	}
-	return JudgeRequest{MaxTokens: 256, Messages: []Message{{"user", prompt + "\n\n" + query + "\nReply: " + response +
-		"\nAnswer: "}}}
+	content := prompt + "\n\n" + query + "\nReply: " + response + "\nAnswer: "
+	return JudgeRequest{MaxTokens: 256, Messages: []Message{{"user", content}}}
 }
 
 // ExtractMathVista asks a judge for the short answer of each response from which [MathVistaExtract] reads none, and adds
@@ -96,7 +96,8 @@ func ExtractMathVista(ctx context.Context, f Files, path, prompt string, judge J
 		if err != nil {
 			return fmt.Errorf("%s: problem %s: %w", rec.At(), id, err)
 		}
-		line, err := json.Marshal(MathExtraction{id, x.Text, strings.TrimSpace(reply.Text), request.hash(), reply.Model})
+		short := strings.TrimSpace(reply.Text)
+		line, err := json.Marshal(MathExtraction{id, x.Text, short, request.hash(), reply.Model})
 		if err == nil {
 			_, err = out.Write(append(line, '\n'))
 		}
@@ -116,18 +117,22 @@ func (p MathProblem) id(r jsonrecord.Record) string {
 	return string(p.ID)
 }
 
-// mathExtractions are what a judge has read, by problem; none without a file.
-func mathExtractions(path string) (map[string]MathExtraction, error) {
-	all := map[string]MathExtraction{}
+// mathExtractions are what a judge has read, by problem and response; none without a file.
+func mathExtractions(path string, faults *Faults) (map[[2]string]string, error) {
+	all := map[[2]string]string{}
 	if path == "" {
 		return all, nil
 	}
-	err := jsonrecord.EachLine(path, func(r jsonrecord.Record, _ bool) error {
+	err := jsonrecord.EachLine(path, func(r jsonrecord.Record, cut bool) error {
 		x, err := jsonrecord.Decode[MathExtraction](r)
+		if err != nil && cut {
+			faults.add(CutLine, r.At(), "")
+			return nil
+		}
 		if err == nil && x.Request == "" {
 			err = fmt.Errorf("%s: this is no extraction by a judge", r.At())
 		}
-		all[x.ID] = x
+		all[[2]string{x.ID, x.Response}] = x.Extraction
 		return err
 	})
 	return all, err

@@ -13,7 +13,7 @@ import (
 func mmVetBenchmark() Benchmark {
 	return Benchmark{
 		Name: "mmvet", Title: "MM-Vet", Main: "total", Scale: 1, Max: 100,
-		Needs: "questions (mm-vet.json); grades: what a judge said (see --judge)",
+		Needs: "questions (mm-vet.json); grades: what a judge said (see --judge-url)",
 		Score: scoreMMVet, Ask: askMMVet, Upload: uploadTexts,
 	}
 }
@@ -129,7 +129,7 @@ func scoreMMVet(f Files) (*Report, error) {
 		return nil, err
 	}
 	if f.Grades == "" {
-		return nil, fmt.Errorf("score: MM-Vet needs a judge's grades: ask one with --judge, or name the grade " +
+		return nil, fmt.Errorf("score: MM-Vet needs a judge's grades: ask one with --judge-url, or name the grade " +
 			"file of another program with --grades")
 	}
 	grades := map[string]*VetGrade{}

@@ -128,7 +128,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	table(out, all)
-	return picture(filepath.Join(j.dir, "connectors.png"), all)
+	return picture(filepath.Join(j.dir, j.folder("connectors.png")), all)
 }
 
 // selected are the features that every connector gets: the class and the patches of the layer before the last.
@@ -184,10 +184,19 @@ func (j *job) copied() (llm.Model, error) {
 	return l, nil
 }
 
+// folder is where what belongs to the connectors lies: a run with -frozen has a place of its own beside the parts that
+// both share.
+func (j *job) folder(name string) string {
+	if j.frozen {
+		return filepath.Join("frozen", name)
+	}
+	return name
+}
+
 // fit runs a stage in a folder of the run.
 func fit[B any](ctx context.Context, j *job, name string, m train.Model[B], s train.Stage[B]) error {
 	s.Name, s.Clip, s.Every, s.Seed = name, 1, max(1, s.Steps/4), j.seed
-	s.Batches, s.Config = train.Prefetch(s.Batches, 2), []any{j.preset, j.seed, j.frozen}
+	s.Batches, s.Config = train.Prefetch(s.Batches, 2), []any{j.preset, j.seed}
 	_, err := train.Run(ctx, m, train.Options{Dir: filepath.Join(j.dir, name), Resume: j.resume, Keep: 1,
 		Progress: j.Out, Command: j.command()}, s)
 	return err

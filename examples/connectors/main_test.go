@@ -51,14 +51,23 @@ func TestToy(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), []string{"-preset", "huge"}, &bytes.Buffer{}), "default, smoke, toy")
 }
 
-// With -frozen the language model is what it was, so that without an image nothing trains.
+// With -frozen the language model is what it was, so that without an image nothing trains. A run without it goes on from
+// the same tower and language model.
 func TestFrozen(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	var out bytes.Buffer
 	require.NoError(t, run(t.Context(), []string{"-preset", "toy", "-frozen", "-out", dir}, &out))
 	require.NotContains(t, out.String(), "values of language_model.** train, the rest is frozen")
-	require.NoDirExists(t, filepath.Join(dir, "no-image"))
+	require.DirExists(t, filepath.Join(dir, "frozen", "linear"))
+	require.NoDirExists(t, filepath.Join(dir, "frozen", "no-image"))
 	require.Contains(t, out.String(), "\n| no image | 0 | 0 | 0.00 | 0.0000 |")
+
+	out.Reset()
+	require.NoError(t, run(t.Context(), []string{"-preset", "toy", "-resume", "-out", dir}, &out))
+	require.NotContains(t, out.String(), "clip 3/3 · loss")
+	require.Contains(t, out.String(), "values of language_model.** train, the rest is frozen")
+	require.FileExists(t, filepath.Join(dir, "frozen", "connectors.png"))
+	require.FileExists(t, filepath.Join(dir, "connectors.png"))
 }
 
 // An image comes before all text, wherever its place was, and labels stay with their tokens.

@@ -104,7 +104,7 @@ func (j *job) learn(ctx context.Context, s system) (*result, error) {
 		r.tokens = m.Connector.Layout(imaging.Size{W: side, H: side}).Tokens
 	}
 	if len(j.groups(s)) > 0 {
-		stage, dir := j.stage(r, j.Preset.Tune.Steps, 0), strings.ReplaceAll(s.name, " ", "-")
+		stage, dir := j.stage(r, j.Preset.Tune.Steps, 0), j.folder(strings.ReplaceAll(s.name, " ", "-"))
 		stage.Evaluate = []train.Evaluation{{Name: "exam", Every: max(1, stage.Steps/j.Preset.Curve),
 			Run: func(ctx context.Context) (map[string]float64, error) {
 				right, err := j.examine(ctx, m, nil)

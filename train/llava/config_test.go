@@ -164,6 +164,8 @@ func TestReadConfigFaults(t *testing.T) {
 		{parts + "lora_r: 4\n", "stage align has no adapters"},
 		{parts + "batch: [1, 2]\n", "run.yaml:6: batch: a list"},
 		{parts + "batch: {a: 1}\n", "run.yaml:6: batch: there is no key"},
+		{parts + "rate: 1\n", `run.yaml:6: there is no key "rate": did you mean "lr"?`},
+		{parts + "epoch: 1\n", `run.yaml:6: there is no key "epoch": did you mean "epochs"?`},
 		{parts + "batch: 4\nbatch: 8\n", "is given twice"},
 		{begin + "vision: tower\nllm: words\nstage: lora\nlora: {r: -1}\n", "lora.r -1 is not a rank"},
 		{begin + "vision: tower\nllm: words\nstage: lora\nlora: {r: 0}\n", "lora.r 0 is not a rank"},

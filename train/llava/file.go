@@ -85,8 +85,7 @@ func (c *Config) Set(key, value string) error {
 		if own := counterpart(key); own != "" {
 			return fmt.Errorf("there is no key %q: LLaVA's option of that name is %q here", key, own)
 		}
-		return fmt.Errorf("there is no key %q: did you mean %q?", key,
-			nearest.Word(key, keys(reflect.TypeFor[Config](), "")))
+		return fmt.Errorf("there is no key %q: did you mean %q?", key, meant(key))
 	}
 	if err := set(v, value); err != nil {
 		return fmt.Errorf("%s: %w", key, err)
@@ -138,6 +137,23 @@ func counterpart(option string) (key string) {
 		}
 	}
 	return key
+}
+
+// meant is the key whose name, or a word of LLaVA's name for it, is nearest to a key that there is not: rate is a word of
+// learning_rate, which is lr here.
+func meant(key string) string {
+	names, help := Keys()
+	words, of := slices.Clone(names), slices.Clone(names) // keys come first: of equally near words the first is taken
+	for i, text := range help {
+		if _, option, ok := strings.Cut(strings.TrimSuffix(text, "]"), "["); ok {
+			for word := range strings.SplitSeq(option, "_") {
+				if len(word) > 3 { // shorter ones are near to anything
+					words, of = append(words, word), append(of, names[i])
+				}
+			}
+		}
+	}
+	return of[slices.Index(words, nearest.Word(key, words))]
 }
 
 // nested reports whether a key holds keys.

@@ -54,8 +54,8 @@ func Open(path string) (*Comm, error) {
 
 // Join opens the world of the launcher that started this process, and lets the ranks of a host share its processors:
 // unless GOMAXPROCS is set, each takes an equal part. Rank 0 says to w which library it is. leave closes the world;
-// every rank must call it in the end, and then [Exit], but not after an error of its own, as the launcher ends the others
-// when this process ends. Started by no launcher, comm is nil, and no library is needed.
+// every rank must call it in the end, and then [Exit], but not after an error of its own, as the launcher ends the
+// others when this process ends. Started by no launcher, comm is nil, and no library is needed.
 func Join(w io.Writer) (comm train.Comm, leave func(), err error) {
 	if n, _ := Launched(os.Getenv); n == 1 {
 		return nil, func() {}, nil
@@ -106,7 +106,7 @@ func (c *Comm) Close() error {
 	return err
 }
 
-// member initializes MPI and, when c is closed, finalizes it on the same thread, as the standard asks (MPI 4.1, 11.2.2).
+// member initializes MPI and, when c is closed, finalizes it on the same thread, as the standard asks of MPI_Finalize.
 // Any thread may make the calls between the two.
 func (c *Comm) member(joined chan<- error) {
 	runtime.LockOSThread()

@@ -29,13 +29,7 @@ import tokenizers
 import xllamacpp
 
 HERE = Path(__file__).resolve().parent
-PROMPTS = [
-    "Who wrote Hamlet?", "Name three primary colours.", "What is the capital of France?", "Explain gravity to a child.",
-    "Write a haiku about the sea.", "What is 17 + 25?", "Translate 'good morning' to Spanish.", "Why is the sky blue?",
-    "List five animals that live in the desert.", "Give me a recipe for pancakes.", "What does a compiler do?",
-    "Tell me a joke about cats.", "How many legs does a spider have?", "Summarise the story of Cinderella.",
-    "What is photosynthesis?", "Write a short poem about winter.", "Who was Isaac Newton?", "What is an integer?",
-    "Describe the taste of a lemon.", "How do I boil an egg?"]
+PROMPTS = (HERE / "prompts.txt").read_text().splitlines()
 
 
 def strings(n, seed):

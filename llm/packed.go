@@ -11,6 +11,7 @@ func (in Input) packed() Input {
 		in.routing != nil {
 		return in
 	}
+	in.check()
 	B, T, C := in.Embeds.Dims3()
 	p := Pass{in: in, rows: B, T: T}
 	positions := p.Positions()

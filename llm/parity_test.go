@@ -51,10 +51,11 @@ func TestRecompute(t *testing.T) {
 	for _, family := range families {
 		m := load(t, family)
 		ids := tensor.Ints([]int{3, 9, 4, 17, 5, 6, 20, 8, 11, 2}, 2, 5)
+		labels := tensor.Ints([]int{3, 9, 4, 17, 5, 6, 20, 8, tensor.IgnoreIndex, tensor.IgnoreIndex}, 2, 5)
 		var grads [2]map[string][]float32
 		for i := range grads {
 			m.SetRecompute(i == 1)
-			llm.Loss(m, llm.Input{Embeds: m.Embed(ids)}, ids).Backward()
+			llm.Loss(m, llm.Input{Embeds: m.Embed(ids), End: []int32{5, 3}}, labels).Backward()
 			grads[i] = map[string][]float32{}
 			for name, p := range nn.Params(m) {
 				grads[i][name] = append([]float32{}, p.Grad().Data()...)
@@ -65,8 +66,8 @@ func TestRecompute(t *testing.T) {
 	}
 }
 
-// Rows that are asked for are those of all, in the order asked for, and send the same gradients back. Where none of them
-// is padding, nothing is computed of it.
+// Rows that are asked for are those of all, in the order asked for, and send the same gradients back. Where none of
+// them is padding, nothing is computed of it.
 func TestRows(t *testing.T) {
 	for _, family := range families {
 		sameRows(t, load(t, family), []int32{20, 3, 0, 11, 3, 13}) // of 3×7, not sorted, one twice, the first padding
@@ -87,6 +88,8 @@ func TestRows(t *testing.T) {
 	in.Rows = nil
 	m.Hidden(in)
 	require.Equal(t, []int{2, 4, C}, shape.was)
+	in.Rows, in.End = []int32{2}, []int32{4}
+	require.ErrorContains(t, tensor.Catch(func() { m.Hidden(in) }), "End has length 1")
 }
 
 // Shape is a block that remembers what it was given.

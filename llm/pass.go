@@ -92,18 +92,9 @@ type Pass struct {
 
 // NewPass begins a pass. It panics if a field of in has the wrong length.
 func NewPass(in Input, c PassConfig) *Pass {
+	in.check()
 	p := &Pass{in: in, c: c, layer: -1}
 	p.rows, p.T, _ = in.Embeds.Dims3()
-	for _, f := range []struct {
-		name string
-		x    []int32
-		n    int
-	}{{"Positions", in.Positions, p.rows * p.T}, {"Start", in.Start, p.rows}, {"End", in.End, p.rows},
-		{"Prefix", in.Prefix, p.rows}} {
-		if f.x != nil && len(f.x) != f.n {
-			tensor.Fail("Hidden", "%s has length %d, but embeds %v need %d", f.name, len(f.x), in.Embeds.Shape(), f.n)
-		}
-	}
 	in.Cache.begin(p.rows)
 	if in.Rows != nil {
 		p.picked = tensor.WrapInts(in.Rows, len(in.Rows))
@@ -112,6 +103,20 @@ func NewPass(in Input, c PassConfig) *Pass {
 		p.cos, p.sin = c.RoPE.AtLength(p.Positions(), in.Longest)
 	}
 	return p
+}
+
+// check panics if a field has the wrong length.
+func (in Input) check() {
+	B, T, _ := in.Embeds.Dims3()
+	for _, f := range []struct {
+		name string
+		x    []int32
+		n    int
+	}{{"Positions", in.Positions, B * T}, {"Start", in.Start, B}, {"End", in.End, B}, {"Prefix", in.Prefix, B}} {
+		if f.x != nil && len(f.x) != f.n {
+			tensor.Fail("Hidden", "%s has length %d, but embeds %v need %d", f.name, len(f.x), in.Embeds.Shape(), f.n)
+		}
+	}
 }
 
 // Run passes x [B, T, C] through the next block of the model: [B, T, C], or [N, C] if the last block picks.

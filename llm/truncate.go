@@ -117,7 +117,8 @@ func mostLikely(p []float64, least float64) []int {
 	return order
 }
 
-// typical keeps the tokens whose surprise −log p is nearest to the entropy, until they reach TypicalP. Source: Meister et al. 2022.
+// typical keeps the tokens whose surprise −log p is nearest to the entropy, until they reach TypicalP. Source: Meister
+// et al. 2022.
 func (s *Sampling) typical(z, p []float64) {
 	softmaxTo(p, z)
 	entropy := 0.0

@@ -2,9 +2,9 @@ package tensor
 
 import "slices"
 
-// LinearSum returns x·wᵀ + b + u·vᵀ: [..., K]·[N, K]ᵀ + [N] + [..., R]·[N, R]ᵀ, the sum of two linear maps, in one piece
-// of memory. With u = s·x·aᵀ it is a Linear with an adapter of low rank (Hu et al. 2021, "LoRA"). b may be nil; w, v and
-// b may be bfloat16, w and v also a block type.
+// LinearSum returns x·wᵀ + b + u·vᵀ: [..., K]·[N, K]ᵀ + [N] + [..., R]·[N, R]ᵀ, the sum of two linear maps, in one
+// piece of memory. With u = s·x·aᵀ it is a Linear with an adapter of low rank (Hu et al. 2021, "LoRA"). b may be nil;
+// w, v and b may be bfloat16, w and v also a block type.
 func LinearSum(x, w, b, u, v *Tensor) *Tensor {
 	x.want("LinearSum", Float32)
 	u.want("LinearSum", Float32)
@@ -14,8 +14,8 @@ func LinearSum(x, w, b, u, v *Tensor) *Tensor {
 		!w.isWeight(true) || !v.isWeight(true) || w.shape[0] != v.shape[0] ||
 		!slices.Equal(x.shape[:len(x.shape)-1], u.shape[:len(x.shape)-1]) ||
 		x.shape[len(x.shape)-1] != w.shape[1] || u.shape[len(u.shape)-1] != v.shape[1] {
-		Fail("LinearSum", "%v · %v %vᵀ + %v · %v %vᵀ: needs x [..., in], w [out, in], u [..., rank] and v [out, rank], "+
-			"w and v of float32, bfloat16 or a block type", x.shape, w.dtype, w.shape, u.shape, v.dtype, v.shape)
+		Fail("LinearSum", "%v · %v %vᵀ + %v · %v %vᵀ: needs x [..., in], w [out, in], u [..., rank] and "+
+			"v [out, rank], w and v of float32, bfloat16 or a block type", x.shape, w.dtype, w.shape, u.shape, v.dtype, v.shape)
 	}
 	if b != nil && (len(b.shape) != 1 || b.n != w.shape[0] || !b.isWeight(false)) {
 		Fail("LinearSum", "%v · %vᵀ + %v %v: the bias must be [%d] of float32 or bfloat16", x.shape, w.shape,

@@ -175,7 +175,7 @@ type MatMul struct {
 
 	Accumulate bool    // C += A·B, without bias or activation
 	Half       bool    // float32 A and B are rounded to bfloat16 first, to nearest even; not if B is a block type
-	Rounded    bool    // A may be rounded to eight bits in blocks of 32 of a row, if B is stored in blocks and that is faster; never by M
+	Rounded    bool    // a B in blocks: A may be rounded to 8 bits in blocks of 32 of a row, at any M or none
 	Bias       *Buffer // [N], Float32 or BFloat16, or nil
 	Act        Unary   // Identity: none
 	Pre        *Buffer // if not nil: receives A·B + bias, what Act was applied to; laid out as C

@@ -107,8 +107,5 @@ func (a *attention) combine(parts []float32, chunks, b, g int) {
 				out[j] /= total
 			}
 		}
-		if a.lse != nil {
-			a.lse[(b*a.H+h)*a.T+t] = high + float32(math.Log(float64(total)))
-		}
 	}
 }

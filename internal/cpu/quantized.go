@@ -53,7 +53,8 @@ func (d *Device) quantized(p *backend.MatMul) {
 	}
 	mark := s.used
 	for n := range p.Batch {
-		g := gemm{m: p.M, n: p.N, k: p.K, a: floats(p.A, p.K), c: p.C.Float32()[n*p.CStride:], cRow: p.N, accumulate: p.Accumulate, bias: bias}
+		g := gemm{m: p.M, n: p.N, k: p.K, a: floats(p.A, p.K), c: p.C.Float32()[n*p.CStride:], cRow: p.N,
+			accumulate: p.Accumulate, bias: bias}
 		if p.AT {
 			g.a.row, g.a.col = 1, p.M
 		}

@@ -71,6 +71,44 @@ func TestRoundedProducts(t *testing.T) {
 	}
 }
 
+// Sums of eight bits overflow nowhere, with codes at both ends of every type's range.
+func TestRoundedProductsOfExtremes(t *testing.T) {
+	dev := New()
+	const m, n, k = 7, 19, 512
+	signs := func(rows, odd int) *backend.Buffer {
+		b := dev.Alloc(backend.Float32, rows*k)
+		for i := range rows {
+			for e := range k {
+				v := float32(1 - 2*(i&1))
+				if e%32 == 3*i%32 && i >= odd { // so that blocks with a minimum have one
+					v = -v
+				}
+				b.Float32()[i*k+e] = v
+			}
+		}
+		return b
+	}
+	for dt := backend.DType(0); dt < 64; dt++ {
+		if dt.Blocks() == nil || kernelsOf(dt) == nil {
+			continue
+		}
+		w, x, c := dev.Alloc(dt, n*k), signs(m, 4), dev.Alloc(backend.Float32, m*n)
+		dev.Cast(w, signs(n, 2))
+		wide := make([]float32, n*k)
+		w.Decode(wide, 0)
+		dev.MatMul(&backend.MatMul{A: x, B: w, C: c, M: m, N: n, K: k, BT: true, Batch: 1, Rounded: true})
+		for i := range m {
+			for j := range n {
+				want := 0.0
+				for e := range k {
+					want += float64(wide[j*k+e]) * float64(x.Float32()[i*k+e]) // ±1 are rounded exactly
+				}
+				require.InDelta(t, want, c.Float32()[i*n+j], 1e-5*k, "%v [%d %d]", dt, i, j)
+			}
+		}
+	}
+}
+
 // Rounding takes the largest magnitude to 127, ties to even, and zeros to zeros.
 func TestRoundRow(t *testing.T) {
 	x := make([]float32, 64)

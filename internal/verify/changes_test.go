@@ -6,20 +6,23 @@ import (
 	"github.com/gollava/gollava/internal/verify/casetest"
 )
 
-// changes are what a check must notice, and what it must then say: one that cannot fail proves nothing. Where nothing is
-// replaced, bytes in the middle of the file are changed.
+// changes are what a check must notice, and what it must then say: one that cannot fail proves nothing. Where nothing
+// is replaced, bytes in the middle of the file are changed.
 var changes = []struct{ dir, file, old, new, says string }{
 	// language models, adapters, files of weights
 	{"../../llm/testdata/mistral", "expected.safetensors", "", "", " instead of "},
 	{"../../llm/testdata/mistral", "model/model.safetensors", "", "", " instead of "},
 	{"../../llm/testdata/mistral", "model/config.json", `"sliding_window": 4`, `"sliding_window": 5`, " instead of "},
-	{"../../llm/testdata/mistral", "model/config.json", `"num_hidden_layers": 2`, `"num_hidden_layers": 3`, "missing     model.layers.2"},
+	{"../../llm/testdata/mistral", "model/config.json",
+		`"num_hidden_layers": 2`, `"num_hidden_layers": 3`, "missing     model.layers.2"},
 	{"../../llm/testdata/mistral", "case.json", `"num_beams": 3`, `"num_beams": 1`, "beam"},
-	{"../../llm/testdata/mistral", "case.json", `"early_stopping": false`, `"early_stopping": true`, "early_stopping true is not supported"},
+	{"../../llm/testdata/mistral", "case.json",
+		`"early_stopping": false`, `"early_stopping": true`, "early_stopping true is not supported"},
 	{"../../llm/testdata/mistral", "case.json", `"top_k": 20`, `"top_k": 2`, "sample"},
 	{"../../llm/testdata/mistral", "case.json", `"model"`, `"../model"`, "leads out of the case's folder"},
 	{"../../lora/testdata/patterns", "adapter/adapter_model.safetensors", "", "", " instead of "},
-	{"../../lora/testdata/patterns", "adapter/adapter_config.json", `"use_rslora": true`, `"use_rslora": false`, " instead of "},
+	{"../../lora/testdata/patterns", "adapter/adapter_config.json",
+		`"use_rslora": true`, `"use_rslora": false`, " instead of "},
 	{"../../lora/testdata/patterns", "adapter/adapter_config.json", `"down_proj": 7`, `"down_proj": 6`, " instead of "},
 	{"../../lora/testdata/patterns", "adapter/adapter_config.json", `q_proj": 2`, `q_proj": 3`, "misshapen"},
 	{"../../lora/testdata/patterns", "case.json", `"trainable": `, `"trainable": 1`, "trainable"},
@@ -32,17 +35,27 @@ var changes = []struct{ dir, file, old, new, says string }{
 	{"testdata/train/llava-stages", "case.json", `"lr": 0.004`, `"lr": 0.0044`, "stage1: loss"},
 	{"testdata/train/llava-stages", "case.json", `"language_model.model.norm.weight",`, ``, "stage2: gradient norm"},
 	// encoders and vision-language models
-	{"../../vit/testdata/blip2_vision", "config.json", `"hidden_act": "gelu"`, `"hidden_act": "quick_gelu"`, "hidden_states"},
-	{"../../vit/testdata/blip2_vision", "config.json", `"num_attention_heads": 3`, `"num_attention_heads": 2`, "last_hidden_state"},
+	{"../../vit/testdata/blip2_vision", "config.json",
+		`"hidden_act": "gelu"`, `"hidden_act": "quick_gelu"`, "hidden_states"},
+	{"../../vit/testdata/blip2_vision", "config.json",
+		`"num_attention_heads": 3`, `"num_attention_heads": 2`, "last_hidden_state"},
 	{"../../vit/testdata/blip2_vision", "config.json", `"qkv_bias": true`, `"qkv_bias": false`, "load and compute"},
-	{"../../connector/blip2/testdata/instructblip", "config.json", `"cross_attention_frequency": 2`, `"cross_attention_frequency": 1`, "load and compute"},
-	{"../../connector/blip2/testdata/instructblip", "config.json", `"num_attention_heads": 2`, `"num_attention_heads": 4`, "query_output"},
-	{"../../connector/blip2/testdata/blip2-t5", "config.json", `"relative_attention_max_distance": 12`, `"relative_attention_max_distance": 9`, "logits"},
-	{"../../connector/blip2/testdata/blip2-t5", "config.json", `"scale_decoder_outputs": false`, `"scale_decoder_outputs": true`, "logits"},
-	{"../../connector/blip2/testdata/blip2_stage1", "config.json", `"layer_norm_eps": 0.001`, `"layer_norm_eps": 0.002`, "itg_logits"},
-	{"../../vit/testdata/clip_vision-gelu", "config.json", `"hidden_act": "gelu"`, `"hidden_act": "quick_gelu"`, "pooled"},
-	{"../../connector/llava/testdata/llava_next", "case.json", `"task": "llava_next"`, `"task": "llava_video"`, `task "llava_video" is not`},
-	{"testdata/idefics", "config.json", `"cross_layer_interval": 2`, `"cross_layer_interval": 1`, "gated_cross_attn_layers.1"},
+	{"../../connector/blip2/testdata/instructblip", "config.json",
+		`"cross_attention_frequency": 2`, `"cross_attention_frequency": 1`, "load and compute"},
+	{"../../connector/blip2/testdata/instructblip", "config.json",
+		`"num_attention_heads": 2`, `"num_attention_heads": 4`, "query_output"},
+	{"../../connector/blip2/testdata/blip2-t5", "config.json",
+		`"relative_attention_max_distance": 12`, `"relative_attention_max_distance": 9`, "logits"},
+	{"../../connector/blip2/testdata/blip2-t5", "config.json",
+		`"scale_decoder_outputs": false`, `"scale_decoder_outputs": true`, "logits"},
+	{"../../connector/blip2/testdata/blip2_stage1", "config.json",
+		`"layer_norm_eps": 0.001`, `"layer_norm_eps": 0.002`, "itg_logits"},
+	{"../../vit/testdata/clip_vision-gelu", "config.json",
+		`"hidden_act": "gelu"`, `"hidden_act": "quick_gelu"`, "pooled"},
+	{"../../connector/llava/testdata/llava_next", "case.json",
+		`"task": "llava_next"`, `"task": "llava_video"`, `task "llava_video" is not`},
+	{"testdata/idefics", "config.json",
+		`"cross_layer_interval": 2`, `"cross_layer_interval": 1`, "gated_cross_attn_layers.1"},
 	// GGUF
 	{"testdata/gguf/container", "expected.json", `"version": 2`, `"version": 3`, ""},
 	{"testdata/gguf/container", "expected.json", `0.15625`, `0.15626`, ""},
@@ -125,7 +138,8 @@ var changes = []struct{ dir, file, old, new, says string }{
 	{"testdata/pixels", "expected.safetensors", "\x00\x00\x00{", "\xff\x00\x00{", "expected.safetensors"},
 	{"testdata/anyres", "geometry.jsonl", `"size":[336,336]`, `"size":[0,336]`, "geometry.jsonl:1: size: 0×336"},
 	{"testdata/anyres", "geometry.jsonl", `"tile":336`, `"tile":0`, "geometry.jsonl:1: imaging: image_grid_pinpoints"},
-	{"testdata/anyres", "geometry.jsonl", `"grid_pinpoints":"336"`, `"grid_pinpoints":"337"`, "geometry.jsonl:1: grid_pinpoints"},
+	{"testdata/anyres", "geometry.jsonl",
+		`"grid_pinpoints":"336"`, `"grid_pinpoints":"337"`, "geometry.jsonl:1: grid_pinpoints"},
 }
 
 func TestChangesFail(t *testing.T) {

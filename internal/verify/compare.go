@@ -40,18 +40,18 @@ func absolute(what string, got, want []float64, tol float64) Row {
 	return r
 }
 
-// relative passes if every number is within tol of its own size.
+// relative passes if every number is finite and within tol of its own size.
 func relative(what string, got, want []float64, tol float64) Row {
 	r := compare(what, got, want)
-	r.Tolerance, r.Relative, r.Pass = tol, true, len(got) == len(want)
-	for i := range want {
+	r.Tolerance, r.Relative, r.Pass = tol, true, !math.IsInf(r.MaxAbs, 1)
+	for i := range min(len(got), len(want)) {
 		r.Pass = r.Pass && math.Abs(got[i]-want[i]) <= tol*math.Abs(want[i])
 	}
 	return r
 }
 
-// norm passes if ‖got−want‖₂ ≤ tol·‖want‖₂ + floor. Its MaxRel is ‖got−want‖₂ / (‖want‖₂ + floor/tol), which is to be at
-// most tol.
+// norm passes if ‖got−want‖₂ ≤ tol·‖want‖₂ + floor. Its MaxRel is ‖got−want‖₂ / (‖want‖₂ + floor/tol), which is to be
+// at most tol. Infinite numbers never pass.
 func norm(what string, got, want []float64, tol, floor float64) Row {
 	r := compare(what, got, want)
 	r.Tolerance, r.Relative = tol, true
@@ -64,7 +64,7 @@ func norm(what string, got, want []float64, tol, floor float64) Row {
 		w += want[i] * want[i]
 	}
 	d, w = math.Sqrt(d), math.Sqrt(w)
-	r.Pass = d <= tol*w+floor
+	r.Pass = d <= tol*w+floor && !math.IsInf(r.MaxAbs, 1)
 	if tol > 0 && floor > 0 {
 		w += floor / tol
 	}

@@ -13,7 +13,8 @@ import (
 
 // A file that was read and written again holds the same tensors, in blocks too, and a tokenizer that does the same.
 func TestRoundTrip(t *testing.T) {
-	for _, c := range []struct{ file, kind string }{{"llama_linear_rope/model-f32.gguf", "f32"}, {"llama/model-q4_0.gguf", "q4_0"}, {"qwen2/model-f16.gguf", "f16"}} {
+	for _, c := range []struct{ file, kind string }{{"llama_linear_rope/model-f32.gguf", "f32"},
+		{"llama/model-q4_0.gguf", "q4_0"}, {"qwen2/model-f16.gguf", "f16"}} {
 		path := filepath.Join("testdata", "gguf", filepath.FromSlash(c.file))
 		m, err := llm.Load(path, nn.LoadOptions{})
 		require.NoError(t, err)

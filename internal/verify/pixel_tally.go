@@ -94,9 +94,9 @@ func (k *pixelTally) skip(format string, args ...any) {
 	k.skipped = append(k.skipped, fmt.Sprintf(format, args...))
 }
 
-// report adds a row for each kind of operation: "decode PNG", "clip", "geometry tokens", …; those in levels of Pillow's
-// own rounding end in "(lossy)". MaxAbs is the largest difference of any number, MaxRel the same over the largest
-// number expected of that result.
+// report adds a row for each kind of operation: "decode PNG", "clip", "geometry tokens", …; those in levels of
+// Pillow's own rounding end in "(lossy)". MaxAbs is the largest difference of any number, MaxRel the same over the
+// largest number expected of that result.
 func (t *pixelTable) report(r *Report) {
 	for _, k := range t.kinds {
 		k.Pass = k.failed == 0

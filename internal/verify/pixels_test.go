@@ -24,8 +24,9 @@ func TestPixels(t *testing.T) {
 			kinds = append(kinds, r.What)
 		}
 	}
-	require.Subset(t, kinds, []string{"decode PNG", "decode JPEG (lossy)", "decode JPEG (lossy), turned", "decode WEBP (lossy)", "decode GIF",
-		"decode BMP", "clip", "pad", "square", "resize", "normalized", "anyres", "anyres, padded", "geometry tokens", "geometry unpad (transformers)"})
+	require.Subset(t, kinds, []string{"decode PNG", "decode JPEG (lossy)", "decode JPEG (lossy), turned",
+		"decode WEBP (lossy)", "decode GIF", "decode BMP", "clip", "pad", "square", "resize", "normalized", "anyres", "anyres, padded",
+		"geometry tokens", "geometry unpad (transformers)"})
 }
 
 // copied copies a case, with old replaced by new in one of its files.
@@ -52,9 +53,12 @@ func row(t *testing.T, dir, what string) verify.Row {
 
 func TestPixelDifferences(t *testing.T) {
 	for _, c := range []struct{ from, file, old, new, what, detail string }{
-		{"pixels", "index.jsonl", `"shape":[1,1,3],"dtype":"U8","sha256":"f6`, `"shape":[1,2,3],"dtype":"U8","sha256":"f6`, "decode PNG", "shape [1 1 3], not [1 2 3]"},
-		{"pixels", "index.jsonl", `"size":[17,23]`, `"size":[17,24]`, "decode PNG", "images/rgb-17x23.png: 17×23 pixels, not 17×24"},
-		{"pixels", "index.jsonl", `"op":"clip","size":56`, `"op":"clip","size":57`, "clip", "images/rgb-1x1.png clip: shape [57 57 3], not [56 56 3]"},
+		{"pixels", "index.jsonl", `"shape":[1,1,3],"dtype":"U8","sha256":"f6`,
+			`"shape":[1,2,3],"dtype":"U8","sha256":"f6`, "decode PNG", "shape [1 1 3], not [1 2 3]"},
+		{"pixels", "index.jsonl", `"size":[17,23]`, `"size":[17,24]`, "decode PNG",
+			"images/rgb-17x23.png: 17×23 pixels, not 17×24"},
+		{"pixels", "index.jsonl", `"op":"clip","size":56`, `"op":"clip","size":57`, "clip",
+			"images/rgb-1x1.png clip: shape [57 57 3], not [56 56 3]"},
 		{"pixels", "index.jsonl", `"op":"clip","size":56`, `"op":"clip","size":-1`, "clip", "size: shortest_edge -1"},
 		{"pixels", "index.jsonl", `"op":"square"`, `"op":"blur"`, "blur", "the operation is not known"},
 		{"pixels", "index.jsonl", `"filter":"bicubic","width"`, `"filter":"cubic","width"`, "resize", `"cubic"`},
@@ -65,7 +69,8 @@ func TestPixelDifferences(t *testing.T) {
 		{"pixels", "images/gif.gif", "\x2c\x00\x00", "\x2c\x00\x01", "decode GIF", "pixels, not 40×30"},
 		{"pixels", "images/rgb-17x23.png", "IDAT", "IDAX", "decode PNG", "images/rgb-17x23.png: imaging: png: "},
 		{"anyres", "geometry.jsonl", `"tokens":1176`, `"tokens":1177`, "geometry tokens", "336×336: off by up to 1,"},
-		{"anyres", "geometry.jsonl", `"unpad":[12,0,36,24]`, `"unpad":[12,0,35,24]`, "geometry unpad (transformers)", "336×336: off by up to 1,"},
+		{"anyres", "geometry.jsonl", `"unpad":[12,0,36,24]`, `"unpad":[12,0,35,24]`,
+			"geometry unpad (transformers)", "336×336: off by up to 1,"},
 		{"anyres", "geometry.jsonl", `"paste":[0,84]`, `"paste":[1,84]`, "geometry paste", "640×480: off by up to 1,"},
 	} {
 		casetest.Fails(t, "testdata/"+c.from, c.file, c.old, c.new, c.what+": ")
@@ -94,7 +99,8 @@ func TestPixelTolerance(t *testing.T) {
 		dir := copied(t, "pixels", "index.jsonl", sums(file, op), other)
 		data, err := os.ReadFile(dir + "/expected.safetensors")
 		require.NoError(t, err)
-		_, at, _ := strings.Cut(string(data), `"`+file+"/"+map[string]string{"decode": "decode", "normalized": "norm32"}[op]+`"`)
+		kept := map[string]string{"decode": "decode", "normalized": "norm32"}[op]
+		_, at, _ := strings.Cut(string(data), `"`+file+"/"+kept+`"`)
 		var from, to int
 		_, err = fmt.Sscanf(at[strings.Index(at, `"data_offsets":`):], `"data_offsets":[%d,%d]`, &from, &to)
 		require.NoError(t, err)
@@ -108,7 +114,8 @@ func TestPixelTolerance(t *testing.T) {
 	r = row(t, change(t, "jpeg-17x9.jpg", "decode", 1), "decode JPEG (lossy)")
 	require.True(t, r.Pass)
 	require.Equal(t, 1.0, r.MaxAbs)
-	require.Contains(t, row(t, change(t, "jpeg-17x9.jpg", "decode", 4), "decode JPEG (lossy)").Detail, "images/jpeg-17x9.jpg decode: off by up to 4,")
+	require.Contains(t, row(t, change(t, "jpeg-17x9.jpg", "decode", 4), "decode JPEG (lossy)").Detail,
+		"images/jpeg-17x9.jpg decode: off by up to 4,")
 	r = row(t, change(t, "bmp1.bmp", "normalized", 1), "normalized")
 	require.False(t, r.Pass)
 	require.Equal(t, 1e-6, r.Tolerance)

@@ -29,11 +29,14 @@ func TestBaseStaysInBlocks(t *testing.T) {
 // What is wrong with a quantised checkpoint is said with the names of file, tensor and field.
 func TestQuantisedFaults(t *testing.T) {
 	for _, c := range []struct{ dir, file, old, new, says string }{
-		{"peft-qlora/base", "model.safetensors", `"quant_type": "nf4"`, `"quant_type": "fp4"`, "quant_type \"fp4\" in the tensor of \"nf4\""},
+		{"peft-qlora/base", "model.safetensors", `"quant_type": "nf4"`, `"quant_type": "fp4"`,
+			"quant_type \"fp4\" in the tensor of \"nf4\""},
 		{"peft-qlora/base", "model.safetensors", `"blocksize": 64`, `"blocksize": 65`, "blocksize 65"},
 		{"peft-qlora/base", "model.safetensors", `"blocksize": 64`, `"blocksize": 32`, "absmax"},
-		{"peft-qlora/base", "model.safetensors", `"shape": [24, 24]`, `"shape": [24, 12]`, "packed codes are missing or of another size"},
-		{"peft-qlora/base", "model.safetensors", `q_proj.weight.absmax"`, `q_proj.weight.absmin"`, "q_proj.weight.absmax\" is missing"},
+		{"peft-qlora/base", "model.safetensors", `"shape": [24, 24]`, `"shape": [24, 12]`,
+			"packed codes are missing or of another size"},
+		{"peft-qlora/base", "model.safetensors", `q_proj.weight.absmax"`, `q_proj.weight.absmin"`,
+			"q_proj.weight.absmax\" is missing"},
 		{"causal_lm-llama_gptq", "config.json", `"bits": 4`, `"bits": 5`, "bits 5 is not supported"},
 		{"causal_lm-llama_gptq", "config.json", `"checkpoint_format": "gptq"`, `"checkpoint_format": "marlin"`, "marlin"},
 		{"causal_lm-llama_gptq", "config.json", `"quant_method": "gptq"`, `"quant_method": "aqlm"`, "aqlm"},

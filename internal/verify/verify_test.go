@@ -29,6 +29,13 @@ func TestComparisons(t *testing.T) {
 	require.True(t, floor.Pass)
 	require.Less(t, floor.MaxRel, 1e-3, "what rounding leaves of a zero gradient is within the tolerance that is printed")
 
+	infinite := []float64{math.Inf(1), 1} // a tolerance in parts of it would allow anything
+	require.False(t, absolute("x", want[:2], infinite, 1).Pass)
+	require.False(t, relative("x", want[:2], infinite, 1).Pass)
+	require.False(t, norm("x", want[:2], infinite, 1, 0).Pass)
+	require.False(t, relative("x", want[:2], want, 1).Pass, "other numbers of them")
+	require.False(t, norm("x", want[:2], want, 1, 1).Pass)
+
 	require.True(t, sameIDs("x", [][]int32{{1, 2}}, [][]int32{{1, 2}}).Pass)
 	require.False(t, sameIDs("x", [][]int32{{1, 2}}, [][]int32{{1, 3}}).Pass)
 	require.False(t, sameIDs("x", [][]int32{{1, 2}}, [][]int32{{1, 2}, {3}}).Pass)
@@ -36,7 +43,8 @@ func TestComparisons(t *testing.T) {
 
 func TestSums(t *testing.T) {
 	r := Result{Verdict: "FAIL"}
-	rows := []Row{{What: "a: logits", MaxAbs: 1e-6, Tolerance: 1e-4, Pass: true}, {What: "a: gradient: w", MaxRel: math.Inf(1), Tolerance: 1e-3, Relative: true, Detail: "far off"}}
+	rows := []Row{{What: "a: logits", MaxAbs: 1e-6, Tolerance: 1e-4, Pass: true},
+		{What: "a: gradient: w", MaxRel: math.Inf(1), Tolerance: 1e-3, Relative: true, Detail: "far off"}}
 	r.sum(rows, true)
 	require.False(t, r.Pass())
 	require.Equal(t, "2 results: logits, gradient", r.What)

@@ -11,7 +11,8 @@ import (
 )
 
 // Values are what each place of a document is replaced by: all of JSON's kinds, and numbers at the edges.
-var Values = []any{nil, -1, 0, 1 << 40, 1e300, 0.5, "", "text", true, []any{}, []any{nil}, map[string]any{}, map[string]any{"a": nil}}
+var Values = []any{nil, -1, 0, 1 << 40, 1e300, 0.5, "", "text", true, []any{}, []any{nil}, map[string]any{},
+	map[string]any{"a": nil}}
 
 // place is a value in a document, at any depth.
 type place struct {
@@ -77,8 +78,8 @@ func All(document []byte) iter.Seq2[string, []byte] {
 	}
 }
 
-// Variant changes a document as a program says: each three bytes of it name a place, and what stands there instead, which
-// is one of [Values], nothing, or raw as it is. The result of raw bytes need not be JSON.
+// Variant changes a document as a program says: each three bytes of it name a place, and what stands there instead,
+// which is one of [Values], nothing, or raw as it is. The result of raw bytes need not be JSON.
 func Variant(document, program, raw []byte) []byte {
 	const mark = "mutate:raw"
 	root := parsed(document)

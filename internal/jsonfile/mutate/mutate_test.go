@@ -37,7 +37,8 @@ func TestVariant(t *testing.T) {
 	}
 	require.Len(t, reached, len(all))
 	last := byte(len(Values) + 1)
-	require.Equal(t, `{"a":[-1,{"b":2},3],"c":[1}`, string(Variant([]byte(document), []byte{0, 2, 1, 0, 5, last}, []byte("[1"))))
+	require.Equal(t, `{"a":[-1,{"b":2},3],"c":[1}`,
+		string(Variant([]byte(document), []byte{0, 2, 1, 0, 5, last}, []byte("[1"))))
 	require.Equal(t, `x`, string(Variant([]byte(document), []byte{0, 0, last}, []byte("x"))))
 	Variant([]byte(document), []byte{0, 0, 12, 0, 1, 0}, nil)
 	require.Nil(t, Values[12].(map[string]any)["a"], "the values stay as they are")

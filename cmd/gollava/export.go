@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
@@ -255,9 +256,15 @@ func fits(layout string, m *connector.VLM) error {
 // own says why neither transformers nor LLaVA's repository can open m; "": they can.
 func own(m *connector.VLM) string {
 	x := llava.ConfigOf(m)
-	if x.Merge <= 1 && x.SlotStd == 0 {
+	var why []string
+	if x.Merge > 1 {
+		why = append(why, fmt.Sprintf("merges patches (merge %d)", x.Merge))
+	}
+	if x.SlotStd != 0 {
+		why = append(why, fmt.Sprintf("adds a vector to each of an image's tokens (slot_std %v)", x.SlotStd))
+	}
+	if why == nil {
 		return ""
 	}
-	return fmt.Sprintf("no other program has a projector that merges patches (merge %d) or adds a vector to each of an "+
-		"image's tokens (slot_std %v)", x.Merge, x.SlotStd)
+	return "no other program has a projector that " + strings.Join(why, " and ")
 }

@@ -25,8 +25,8 @@ func TestPixels(t *testing.T) {
 		}
 	}
 	require.Subset(t, kinds, []string{"decode PNG", "decode JPEG (lossy)", "decode JPEG (lossy), turned",
-		"decode WEBP (lossy)", "decode GIF", "decode BMP", "clip", "pad", "square", "resize", "normalized", "anyres", "anyres, padded",
-		"geometry tokens", "geometry unpad (transformers)"})
+		"decode WEBP (lossy)", "decode GIF", "decode BMP", "clip", "pad", "square", "resize", "normalized",
+		"anyres", "anyres, padded", "geometry tokens", "geometry unpad (transformers)"})
 }
 
 // copied copies a case, with old replaced by new in one of its files.

@@ -106,9 +106,16 @@ func (s splice) views() (views []int) {
 // sample is row b of the batch without what its mask hides.
 func (s splice) sample(b int) connector.Sample {
 	var x connector.Sample
+	masked := slices.Contains(s.Given, "mask")
+	if b >= len(s.Spans) || masked && (b >= len(s.Mask) || len(s.Mask[b]) != len(s.IDs[b])) {
+		failf("row %d: %d ids without their spans or a mask of as many", b, len(s.IDs[b]))
+	}
 	labels := Labels(s.IDs[b], s.Spans[b])
+	if len(labels) != len(s.IDs[b]) {
+		failf("row %d: spans %v do not fit %d ids", b, s.Spans[b], len(s.IDs[b]))
+	}
 	for i, id := range s.IDs[b] {
-		if !slices.Contains(s.Given, "mask") || s.Mask[b][i] == '1' {
+		if !masked || s.Mask[b][i] == '1' {
 			x.IDs, x.Labels = append(x.IDs, id), append(x.Labels, labels[i])
 		}
 	}
@@ -340,6 +347,9 @@ func (s splice) compare(rows []row) {
 func sequence(rows []string, b int, sep string) ([]int32, bool) {
 	if rows == nil {
 		return nil, false
+	}
+	if b >= len(rows) {
+		failf("%d rows, and row %d is looked for", len(rows), b)
 	}
 	var out []int32
 	for _, f := range strings.Split(rows[b], sep) {

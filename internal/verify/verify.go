@@ -10,7 +10,7 @@ import (
 	"io/fs"
 	"math"
 	"path/filepath"
-	"runtime/debug"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -65,13 +65,7 @@ func run(dir string, tasks map[string]task) (res Result) {
 	defer func() {
 		if p := recover(); p != nil {
 			res.Verdict, res.Note = "FAIL", fmt.Sprintf("panic: %v", p)
-			for line := range strings.Lines(string(debug.Stack())) {
-				if strings.Contains(line, "gollava/") && strings.Contains(line, ".go:") &&
-					!strings.Contains(line, "verify/verify.go") && !strings.Contains(line, "tensor/error.go") {
-					res.Note += " at " + strings.TrimSpace(line)
-					break
-				}
-			}
+			res.Note += panicked()
 		}
 	}()
 	var head struct {
@@ -102,6 +96,25 @@ func run(dir string, tasks map[string]task) (res Result) {
 	}
 	res.sum(r.rows, err == nil)
 	return res
+}
+
+// panicked says where, seen from a deferred function: the innermost function of this module that is not a helper for
+// panicking. It goes by the names of functions, since paths of files depend on where and how the program was built.
+func panicked() string {
+	const module = "github.com/gollava/gollava/"
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for {
+		f, more := frames.Next()
+		name, ours := strings.CutPrefix(f.Function, module)
+		file := filepath.Base(f.File)
+		if ours && file != "verify.go" && file != "error.go" {
+			return fmt.Sprintf(" at %s (%s:%d)", name, file, f.Line)
+		}
+		if !more {
+			return ""
+		}
+	}
 }
 
 // sum fills the result from its rows.

@@ -66,7 +66,7 @@ func TestPanicFailsTheCaseOnly(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "case.json"), []byte(`{"format": 1, "task": "boom"}`), 0o644))
 	r := run(dir, map[string]task{"boom": whole(func(*Report, struct{}) { panic("boom") })})
 	require.False(t, r.Pass())
-	require.Regexp(t, "panic: boom at .*verify_test.go", r.Note)
+	require.Regexp(t, `^panic: boom at internal/verify\.TestPanic.* \(verify_test\.go:\d+\)$`, r.Note)
 }
 
 // What ends a part of a case early is a row; the rest is still compared.

@@ -66,6 +66,13 @@ func TestDamaged(t *testing.T) {
 	}
 }
 
+// Whatever stands in place of a value in a case's files is a difference or an error.
+func TestMutated(t *testing.T) {
+	casetest.Mutated(t, "testdata/data/splice", 211, "case.json", "cases.jsonl")
+	casetest.Mutated(t, "../../data/testdata/samplers", 97, "case.json", "cases.jsonl")
+	casetest.Mutated(t, "testdata/anyres", 61, "case.json", "geometry.jsonl")
+}
+
 // What differs does not keep the other checkpoints from being checked.
 func TestOtherCheckpoints(t *testing.T) {
 	dir := t.TempDir()

@@ -82,6 +82,11 @@ var changes = []struct{ dir, file, old, new, says string }{
 	{"testdata/data/dataset", "case.json", `"interleave.json": [`, `"interleave.json": [7,`, "interleave.json"},
 	{"testdata/data/splice", "cases.jsonl", `"rows":[[["t",1,`, `"rows":[[["t",2,`, "batch0"},
 	{"testdata/data/splice", "cases.jsonl", `"error":"IndexError"`, `"unchanged":true`, "too-few-features"},
+	{"testdata/data/splice", "cases.jsonl", `["i",0,0,2]`, `["i",0,0]`, "batch0: row part"},
+	{"testdata/data/splice", "cases.jsonl", `["i",0,0,2]`, `["i",0,0,99999999]`, "of 99999999 positions"},
+	{"testdata/data/splice", "cases.jsonl", `"views":2`, `"views":1099511627776`, "batch0: 1099511627776 images"},
+	{"../../data/testdata/samplers", "cases.jsonl", `"pure_megabatches":0`, `"pure_megabatches":7`, "pure_megabatches 7"},
+	{"../../data/testdata/samplers", "cases.jsonl", `"world_size":4`, `"world_size":0`, "world_size 0 is out of range"},
 	// benchmarks
 	{"testdata/benchmark/pope", "case.json", `"TP": 24`, `"TP": 25`, ""},
 	{"testdata/benchmark/pope", "case.json", `"mean_f1": 0.79723239`, `"mean_f1": 0.79723240`, ""},

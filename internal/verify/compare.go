@@ -6,12 +6,15 @@ import (
 	"slices"
 )
 
-// compare measures got against want.
+// compare measures got against want. Where there is nothing to compare, or another number of them, it is infinitely far
+// off.
 func compare(what string, got, want []float64) Row {
 	r := Row{What: what, Detail: fmt.Sprintf("%d numbers", len(want))}
-	if len(got) != len(want) {
+	if len(got) != len(want) || len(want) == 0 {
 		r.MaxAbs, r.MaxRel = math.Inf(1), math.Inf(1)
-		r.Detail = fmt.Sprintf("%d numbers instead of %d", len(got), len(want))
+		if r.Detail = fmt.Sprintf("%d numbers instead of %d", len(got), len(want)); len(got) == len(want) {
+			r.Detail = "no numbers to compare"
+		}
 		return r
 	}
 	at := 0
@@ -36,7 +39,7 @@ func compare(what string, got, want []float64) Row {
 // absolute passes if every number is within tol.
 func absolute(what string, got, want []float64, tol float64) Row {
 	r := compare(what, got, want)
-	r.Tolerance, r.Pass = tol, r.MaxAbs <= tol
+	r.Tolerance, r.Pass = tol, r.MaxAbs <= tol && !math.IsInf(r.MaxAbs, 1)
 	return r
 }
 
@@ -55,7 +58,7 @@ func relative(what string, got, want []float64, tol float64) Row {
 func norm(what string, got, want []float64, tol, floor float64) Row {
 	r := compare(what, got, want)
 	r.Tolerance, r.Relative = tol, true
-	if len(got) != len(want) {
+	if len(got) != len(want) || len(want) == 0 {
 		return r
 	}
 	d, w := 0.0, 0.0
@@ -74,10 +77,10 @@ func norm(what string, got, want []float64, tol, floor float64) Row {
 	return r
 }
 
-// sameIDs passes if the rows of token ids are equal.
+// sameIDs passes if the rows of token ids, of which there must be some, are equal.
 func sameIDs(what string, got, want [][]int32) Row {
-	r := Row{What: what, Pass: len(got) == len(want), Detail: fmt.Sprintf("%d rows of ids", len(want))}
-	if !r.Pass {
+	r := Row{What: what, Pass: len(got) == len(want) && len(want) > 0, Detail: fmt.Sprintf("%d rows of ids", len(want))}
+	if len(got) != len(want) {
 		r.Detail = fmt.Sprintf("%d rows of ids instead of %d", len(got), len(want))
 	}
 	for i := range min(len(got), len(want)) {

@@ -130,6 +130,9 @@ func samples(r *Report, path string, toks func(name string) *tokenizer.Tokenizer
 		given := c.Conversations
 		if c.HasImage {
 			given = t.Multimodal(given, c.Marks)
+			if len(c.Multimodal) > len(given) {
+				failf("%s: %d turns, and %d are recorded", at, len(given), len(c.Multimodal))
+			}
 			for k, want := range c.Multimodal {
 				turns.check(given[k].Value == want, "%s: turn %d is %q, want %q", at, k, given[k].Value, want)
 			}

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"math"
@@ -168,21 +169,34 @@ func (r *Report) backward(loss *tensor.Tensor, m any, canonical func(string) str
 	r.gradientsOf(maps.Collect(nn.Params(m)), canonical)
 }
 
-// gradientsOf compares the gradients of parameters by name.
+// gradientsOf compares the gradients of parameters by name. Gradients of ours of which none is recorded cannot be
+// compared; a row names them.
 func (r *Report) gradientsOf(params map[string]*tensor.Tensor, canonical func(string) string) {
+	if canonical == nil {
+		canonical = func(name string) string { return name }
+	}
+	recorded := map[string]bool{}
 	r.gradientsUnder("gradient: ", "grad.", func(name string) []float64 {
-		if canonical != nil {
-			name = canonical(name)
-		}
-		if p := params[name]; p != nil && p.Grad() != nil {
+		recorded[canonical(name)] = true
+		if p := params[canonical(name)]; p != nil && p.Grad() != nil {
 			return widen(p.Grad().Data())
 		}
 		return nil
 	})
+	var alone []string
+	for _, name := range sorted(params) {
+		if params[name].Grad() != nil && !recorded[name] {
+			alone = append(alone, name)
+		}
+	}
+	if len(alone) > 0 && len(recorded) > 0 {
+		r.add(Row{What: "gradients without a record", Pass: true,
+			Detail: fmt.Sprintf("%d not compared: %s", len(alone), strings.Join(alone, ", "))})
+	}
 }
 
 // gradientsUnder compares every gradient that is recorded below a prefix with what got returns for its name: nil where
-// the model has none. A tolerance's floor is in parts of the norm of all of them together.
+// the model has none, which fails. A tolerance's floor is in parts of the norm of all of them together.
 func (r *Report) gradientsUnder(what, prefix string, got func(name string) []float64) {
 	all, names := 0.0, r.under(prefix)
 	for _, n := range names {
@@ -191,8 +205,12 @@ func (r *Report) gradientsUnder(what, prefix string, got func(name string) []flo
 		}
 	}
 	for _, n := range names {
-		want := r.numbers(prefix + n)
-		r.add(norm(what+n, got(n), want, r.Tolerance.Grad, r.Tolerance.GradFloor*math.Sqrt(all)))
+		want, have := r.numbers(prefix+n), got(n)
+		if have == nil {
+			r.add(failed(what+n, errors.New("it is recorded, and the model has none")))
+			continue
+		}
+		r.add(norm(what+n, have, want, r.Tolerance.Grad, r.Tolerance.GradFloor*math.Sqrt(all)))
 	}
 }
 

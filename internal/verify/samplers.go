@@ -35,6 +35,14 @@ type sampler struct {
 
 func (s sampler) check() {
 	var order data.Order
+	for _, i := range s.Indices {
+		if i < 0 || i >= len(s.Lengths) {
+			failf("index %d of %d lengths", i, len(s.Lengths))
+		}
+	}
+	if s.Batch < 0 || s.Batch > 1<<16 || s.World < 1 || s.World > 1<<16 {
+		failf("batch_size %d or world_size %d is out of range", s.Batch, s.World)
+	}
 	switch s.Kind {
 	case "chunks":
 		if got := data.EvenChunks(s.Indices, s.Lengths, s.World); !slices.EqualFunc(got, s.Chunks, slices.Equal) {
@@ -57,6 +65,9 @@ func (s sampler) check() {
 			continue
 		}
 		mega := s.Batch * s.World
+		if *s.Pure < 0 || *s.Pure > len(got)/mega {
+			failf("pure_megabatches %d of %d records", *s.Pure, len(got))
+		}
 		for k := range *s.Pure {
 			for _, i := range got[k*mega : (k+1)*mega] {
 				if (s.Lengths[i] > 0) != (s.Lengths[got[k*mega]] > 0) {
@@ -88,6 +99,10 @@ func collations(r *Report, file, cases string) {
 		Spans [][2]int
 	}](inside(r.Dir, cases))
 	for i, c := range readLines[collation](inside(r.Dir, file)) {
+		if n := len(c.Cases); len(c.IDs) != n || len(c.Spans) != n || c.Max < 0 {
+			failf("%s: line %d: %d cases, %d rows of ids and %d of spans, cut to %d", file, i+1, n, len(c.IDs),
+				len(c.Spans), c.Max)
+		}
 		var ids, labels [][]int32
 		for _, k := range c.Cases {
 			if k < 0 || k >= len(samples) {
@@ -95,6 +110,9 @@ func collations(r *Report, file, cases string) {
 			}
 			ids = append(ids, samples[k].IDs)
 			labels = append(labels, Labels(samples[k].IDs, samples[k].Spans))
+			if len(labels[len(labels)-1]) != len(samples[k].IDs) {
+				failf("%s: line %d: spans %v do not fit %d ids", cases, k+1, samples[k].Spans, len(samples[k].IDs))
+			}
 		}
 		b := collate(ids, labels, c.Pad, c.Max)
 		for row := range c.Cases {

@@ -93,13 +93,32 @@ func (s splice) compareAll() {
 	s.compare(rows)
 }
 
+// mostFeatures and mostPositions bound what a case may ask for.
+const (
+	mostFeatures  = 1 << 16
+	mostPositions = 1 << 16
+)
+
 // views are the numbers of views of the images.
 func (s splice) views() (views []int) {
-	var n int
-	if json.Unmarshal(s.Views, &n) == nil {
-		return slices.Repeat([]int{1}, n)
+	if s.Side < 1 || s.Side > 64 || s.Max < 0 || s.Max > mostPositions {
+		failf("patches_per_side %d or model_max_length %d is out of range", s.Side, s.Max)
 	}
-	check(json.Unmarshal(s.Views, &views))
+	most := mostFeatures / (s.Side * s.Side)
+	var n int
+	if json.Unmarshal(s.Views, &n) != nil {
+		check(json.Unmarshal(s.Views, &views))
+	} else if n >= 0 && n <= most {
+		return slices.Repeat([]int{1}, n)
+	} else {
+		failf("%d images", n)
+	}
+	total := 0
+	for _, v := range views {
+		if total += v; v < 1 || v > most || total > most {
+			failf("views %v", views)
+		}
+	}
 	return views
 }
 
@@ -230,6 +249,9 @@ func (s splice) image(i, first, views int) connector.Image {
 	}
 	size := imaging.Size{W: i + 1, H: 1}
 	if s.Merge == "spatial_unpad" && views > 1 {
+		if i >= len(s.Sizes) {
+			failf("image %d has no size", i)
+		}
 		size = imaging.Size{W: s.Sizes[i][0], H: s.Sizes[i][1]}
 	}
 	return connector.Image{Size: size, Features: x}
@@ -321,6 +343,9 @@ func (s splice) compare(rows []row) {
 	if T != s.Length {
 		failf("rows of %d, want %d", T, s.Length)
 	}
+	if len(s.Rows) != len(rows) {
+		failf("%d rows, want %d", len(rows), len(s.Rows))
+	}
 	for b, r := range rows {
 		p := r.padded(s, T)
 		if got, want := strings.Join(p.what, " "), wanted(s.Rows[b]); got != want {
@@ -362,25 +387,39 @@ func sequence(rows []string, b int, sep string) ([]int32, bool) {
 	return out, true
 }
 
-// wanted writes a recorded row position by position.
+// wanted writes a recorded row position by position: ["t", id, …], ["i", view, first feature, count], or how often
+// another mark is repeated, as in ["n", 1].
 func wanted(recorded [][]json.RawMessage) string {
 	var out []string
 	for _, x := range recorded {
+		if len(x) < 2 {
+			failf("row part %s has no kind or no numbers", x)
+		}
 		v := make([]int, len(x))
 		for i := 1; i < len(x); i++ {
-			v[i], _ = strconv.Atoi(string(x[i]))
+			check(json.Unmarshal(x[i], &v[i]))
 		}
-		switch kind := string(x[0]); kind {
-		case `"t"`:
+		kind, count := string(x[0]), v[1]
+		switch {
+		case kind == `"t"`:
 			for _, id := range v[1:] {
 				out = append(out, fmt.Sprintf("t%d", id))
 			}
-		case `"i"`:
-			for i := range v[3] {
+			continue
+		case kind == `"i"` && len(v) != 4:
+			failf("row part %s has not four elements", x)
+		case kind == `"i"`:
+			count = v[3]
+		}
+		if count < 0 || count > mostPositions {
+			failf("row part %s is of %d positions", x, count)
+		}
+		for i := range count {
+			if kind == `"i"` {
 				out = append(out, fmt.Sprintf("i%d:%d", v[1], v[2]+i))
+			} else {
+				out = append(out, strings.Trim(kind, `"`))
 			}
-		default:
-			out = append(out, slices.Repeat([]string{strings.Trim(kind, `"`)}, v[1])...)
 		}
 	}
 	return strings.Join(out, " ")

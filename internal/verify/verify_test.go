@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/internal/safetensors"
+	"github.com/gollava/gollava/tensor"
 )
 
 func TestComparisons(t *testing.T) {
@@ -36,9 +37,47 @@ func TestComparisons(t *testing.T) {
 	require.False(t, relative("x", want[:2], want, 1).Pass, "other numbers of them")
 	require.False(t, norm("x", want[:2], want, 1, 1).Pass)
 
+	for _, empty := range [][]float64{nil, {}} {
+		require.Equal(t, "no numbers to compare", absolute("x", nil, empty, 1).Detail)
+		require.False(t, absolute("x", nil, empty, math.Inf(1)).Pass)
+		require.False(t, relative("x", empty, nil, 1).Pass)
+		require.False(t, norm("x", nil, empty, 1, 1).Pass)
+	}
+	require.False(t, sameIDs("x", nil, nil).Pass)
+
 	require.True(t, sameIDs("x", [][]int32{{1, 2}}, [][]int32{{1, 2}}).Pass)
 	require.False(t, sameIDs("x", [][]int32{{1, 2}}, [][]int32{{1, 3}}).Pass)
 	require.False(t, sameIDs("x", [][]int32{{1, 2}}, [][]int32{{1, 2}, {3}}).Pass)
+}
+
+// Gradients that only the file or only the model has are named, and the first kind fails.
+func TestGradientsOfOneSide(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "expected.safetensors")
+	one := []byte{0, 0, 128, 63}
+	require.NoError(t, safetensors.Write(path, []safetensors.Tensor{
+		{Name: "grad.both", DType: "F32", Shape: []int{1}, Write: safetensors.Bytes(one)},
+		{Name: "grad.theirs", DType: "F32", Shape: []int{1}, Write: safetensors.Bytes(one)},
+		{Name: "grad.empty", DType: "F32", Shape: []int{0}, Write: safetensors.Bytes(nil)},
+	}, nil))
+	f, err := safetensors.Open(path)
+	require.NoError(t, err)
+	defer f.Close()
+	params := map[string]*tensor.Tensor{}
+	for _, name := range []string{"both", "ours"} {
+		params[name] = tensor.Full(1, 1).Param()
+		params[name].Sum().Backward()
+	}
+	params["frozen"] = tensor.Full(1, 1)
+	r := &Report{expected: expected{File: f}}
+	r.gradientsOf(params, nil)
+	said := map[string]bool{}
+	for _, row := range r.rows {
+		said[row.What+": "+row.Detail] = row.Pass
+	}
+	require.Equal(t, map[string]bool{"gradient: both: 1 numbers": true,
+		"gradient: theirs: it is recorded, and the model has none": false,
+		"gradient: empty: it is recorded, and the model has none":  false,
+		"gradients without a record: 1 not compared: ours":         true}, said)
 }
 
 func TestSums(t *testing.T) {

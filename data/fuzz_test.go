@@ -91,7 +91,7 @@ func FuzzCheck(f *testing.F) {
 			documents = append(documents, b)
 		}
 	}, "*.json")
-	mutate.Fuzz(f, mutate.InFolder("a.json", func(t *testing.T, dir string) error {
+	mutate.Fuzz(f, mutate.InFolder(f, "a.json", func(t *testing.T, dir string) error {
 		path := filepath.Join(dir, "a.json")
 		faults, err := data.Check(context.Background(), path, pictures{}, data.CheckOptions{})
 		require.NoError(t, err)
@@ -113,7 +113,7 @@ func FuzzCheck(f *testing.F) {
 
 // FuzzMixtureValues puts other values into a mixture's file.
 func FuzzMixtureValues(f *testing.F) {
-	mutate.Fuzz(f, mutate.InFolder("m.yaml", func(t *testing.T, dir string) error {
+	mutate.Fuzz(f, mutate.InFolder(f, "m.yaml", func(t *testing.T, dir string) error {
 		onDisk(t, dir, "a.json", []byte("["+good+"]"))
 		m, err := data.OpenMixture(filepath.Join(dir, "m.yaml"), data.MixtureOptions{})
 		if err != nil {
@@ -129,12 +129,12 @@ func FuzzMixture(f *testing.F) {
 	f.Add([]byte("datasets: &x [{json_path: *x}]"))
 	f.Add([]byte("datasets:\n- json_path: |\n    a\n<<: {a: b}"))
 	f.Add([]byte("? - a\n: [}"))
+	dir := f.TempDir()
+	onDisk(f, dir, "a.json", []byte("["+good+"]"))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if bytes.Contains(b, []byte("/")) || bytes.Contains(b, []byte("..")) {
 			return // stays in its folder
 		}
-		dir := t.TempDir()
-		onDisk(t, dir, "a.json", []byte("["+good+"]"))
 		m, err := data.OpenMixture(onDisk(t, dir, "m.yaml", b), data.MixtureOptions{})
 		if err != nil {
 			return
@@ -152,9 +152,10 @@ func FuzzArchive(f *testing.F) {
 	brokenFiles(f, func(b []byte) { f.Add(b, strings.HasPrefix(string(b), "PK")) }, "*.zip", "*.tar")
 	f.Add(tarBytes(f, member{"a/b.png", "x"}, member{"a/b.txt", "a dog"}, member{"c.json", good}), false)
 	f.Add(zipBytes(f, member{"a/b.png", "x"}, member{"../b.txt", "a dog"}), true)
+	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, b []byte, zip bool) {
 		name := map[bool]string{false: "a.tar", true: "a.zip"}[zip]
-		path := onDisk(t, t.TempDir(), name, b)
+		path := onDisk(t, dir, name, b)
 		_, err := data.CheckArchive(path)
 		require.NoError(t, err)
 		if zip {

@@ -303,7 +303,7 @@ func FuzzConfig(f *testing.F) {
 
 // FuzzGeneration reads generation_config.json.
 func FuzzGeneration(f *testing.F) {
-	mutate.Fuzz(f, mutate.InFolder("generation_config.json", func(t *testing.T, dir string) error {
+	mutate.Fuzz(f, mutate.InFolder(f, "generation_config.json", func(t *testing.T, dir string) error {
 		_, err := llm.ReadGeneration(dir)
 		return err
 	}), []byte(`{"eos_token_id": [2, 3], "pad_token_id": 0, "do_sample": true, "temperature": 1, "top_k": 3, "top_p": 0.9,

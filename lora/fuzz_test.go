@@ -14,7 +14,7 @@ func FuzzConfig(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	mutate.Fuzz(f, mutate.InFolder("adapter_config.json", func(t *testing.T, dir string) error {
+	mutate.Fuzz(f, mutate.InFolder(f, "adapter_config.json", func(t *testing.T, dir string) error {
 		c, err := lora.ReadConfig(dir)
 		if err != nil || c.R > 1024 {
 			return err

@@ -9,7 +9,7 @@ import (
 
 // FuzzConfig reads config.json and describes its model's weights.
 func FuzzConfig(f *testing.F) {
-	mutate.Fuzz(f, mutate.InFolder("config.json", func(t *testing.T, dir string) error {
+	mutate.Fuzz(f, mutate.InFolder(f, "config.json", func(t *testing.T, dir string) error {
 		c, err := flamingo.ReadConfig(dir)
 		if err != nil || c.Text.NumHiddenLayers+c.Vision.NumHiddenLayers > 100 {
 			return err

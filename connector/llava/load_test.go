@@ -424,7 +424,7 @@ func TestPinpoints(t *testing.T) {
 func FuzzConfig(f *testing.F) {
 	qwen := `{"model_type": "llava_qwen", "mm_vision_tower": "t", "image_aspect_ratio": "anyres_max_9",
 		"mm_patch_merge_type": "spatial_unpad", "image_grid_pinpoints": "(1x1),...,(6x6)"}`
-	mutate.Fuzz(f, mutate.InFolder("config.json", func(t *testing.T, dir string) error {
+	mutate.Fuzz(f, mutate.InFolder(f, "config.json", func(t *testing.T, dir string) error {
 		c, err := ReadConfig(dir)
 		if err != nil || c.Text.NumHiddenLayers+c.Vision.NumHiddenLayers > 100 {
 			return err

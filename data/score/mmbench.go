@@ -303,15 +303,16 @@ func mean(items []Item) float64 {
 	return sum / float64(len(items))
 }
 
-// MMBenchPrompt is LLaVA's question of a row, rotated: options move up by round places while letters stay. chars are
-// the letters that the options had before.
+// MMBenchPrompt is LLaVA's question of a row, rotated: options move up by round places (down by −round) while letters
+// stay. chars are the letters that the options had before.
 func MMBenchPrompt(question, hint string, options []string, round int) (prompt string, chars []string) {
 	if hint != "" {
 		prompt = hint + "\n"
 	}
 	prompt += question
+	n := len(options)
 	for i := range options {
-		from := (i + round) % len(options)
+		from := ((i+round)%n + n) % n
 		prompt += fmt.Sprintf("\n%c. %s", 'A'+i, options[from])
 		chars = append(chars, string(rune('A'+from)))
 	}

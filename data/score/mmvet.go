@@ -139,7 +139,7 @@ func scoreMMVet(f Files) (*Report, error) {
 	r := &Report{Benchmark: "mmvet", Main: "total", Faults: &Faults{}}
 	runs := 0
 	for _, g := range grades {
-		runs = max(runs, len(g.Score))
+		runs = max(runs, len(gradesOf(g)))
 	}
 	sums, counts := map[string][]float64{}, map[string]int{}
 	var names []string

@@ -70,6 +70,8 @@ func TestDamaged(t *testing.T) {
 func TestMutated(t *testing.T) {
 	casetest.Mutated(t, "testdata/data/splice", 211, "case.json", "cases.jsonl")
 	casetest.Mutated(t, "../../data/testdata/samplers", 97, "case.json", "cases.jsonl")
+	casetest.Mutated(t, "testdata/benchmark/mmvet", 43, "grades.json", "case.json")
+	casetest.Mutated(t, "testdata/benchmark/mmbench", 97, "prompts.jsonl", "case.json")
 	casetest.Mutated(t, "testdata/anyres", 61, "case.json", "geometry.jsonl")
 }
 

@@ -5,11 +5,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/internal/jsonfile/mutate"
 )
 
 // piece is a part of a file: a metadata pair or an entry of the tensor list.
@@ -129,14 +130,12 @@ func (s skeleton) faulty(program []byte) skeleton {
 func loads(t testing.TB, file skeleton, path string) bool {
 	raw := file.bytes()
 	require.NoError(t, os.WriteFile(path, raw, 0o600))
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
+	before := mutate.Allocated()
 	err := container(path)
 	if err == nil {
 		err = build(path)
 	}
-	runtime.ReadMemStats(&after)
-	require.LessOrEqual(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20))
+	require.LessOrEqual(t, mutate.Allocated()-before, uint64(32<<20))
 	if err != nil {
 		require.Contains(t, err.Error(), filepath.Base(path))
 		require.False(t, strings.Contains(err.Error(), "runtime error"), "%v", err)
@@ -177,11 +176,12 @@ func FuzzStructure(f *testing.F) {
 		f.Add(false, []byte{2 * i, i, 3, i, 2*i + 1, i, 9, 4})
 		f.Add(true, []byte{2*i + 1, i, 8, 2 * i})
 	}
+	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, vision bool, program []byte) {
 		which := 0
 		if vision {
 			which = 1
 		}
-		loads(t, whole[which].faulty(program[:min(len(program), 64)]), filepath.Join(t.TempDir(), structures[which]))
+		loads(t, whole[which].faulty(program[:min(len(program), 64)]), filepath.Join(dir, structures[which]))
 	})
 }

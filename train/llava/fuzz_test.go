@@ -10,7 +10,7 @@ import (
 
 // FuzzRunFile puts other values into a run's YAML file, which is JSON here as well.
 func FuzzRunFile(f *testing.F) {
-	mutate.Fuzz(f, mutate.InFolder("run.yaml", func(t *testing.T, dir string) error {
+	mutate.Fuzz(f, mutate.InFolder(f, "run.yaml", func(t *testing.T, dir string) error {
 		_, err := llava.ReadConfig(filepath.Join(dir, "run.yaml"))
 		return err
 	}), []byte(`{"stage": "task_lora", "recipe": "v1.5", "model": "m", "data": "d.json", "images": "i", "validation": 0.1,

@@ -9,7 +9,7 @@ import (
 
 // FuzzConfig reads config.json and describes its model's weights.
 func FuzzConfig(f *testing.F) {
-	mutate.Fuzz(f, mutate.InFolder("config.json", func(t *testing.T, dir string) error {
+	mutate.Fuzz(f, mutate.InFolder(f, "config.json", func(t *testing.T, dir string) error {
 		c, err := readConfig(filepath.Join(dir, "config.json"))
 		if err != nil {
 			return err

@@ -8,7 +8,7 @@ import (
 
 // FuzzConfig reads a UNet's config.json and describes its model's weights.
 func FuzzConfig(f *testing.F) {
-	mutate.Fuzz(f, mutate.InFolder("config.json", func(t *testing.T, dir string) error {
+	mutate.Fuzz(f, mutate.InFolder(f, "config.json", func(t *testing.T, dir string) error {
 		c, err := ReadConfig(dir)
 		if err != nil {
 			return err
@@ -20,7 +20,7 @@ func FuzzConfig(f *testing.F) {
 
 // FuzzVAEConfig reads an autoencoder's.
 func FuzzVAEConfig(f *testing.F) {
-	mutate.Fuzz(f, mutate.InFolder("config.json", func(t *testing.T, dir string) error {
+	mutate.Fuzz(f, mutate.InFolder(f, "config.json", func(t *testing.T, dir string) error {
 		c, err := ReadVAEConfig(dir)
 		if err != nil {
 			return err

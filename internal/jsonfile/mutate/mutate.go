@@ -14,90 +14,135 @@ import (
 var Values = []any{nil, -1, 0, 1 << 40, 1e300, 0.5, "", "text", true, []any{}, []any{nil}, map[string]any{},
 	map[string]any{"a": nil}}
 
+// A Document is a JSON text taken apart. It is not safe for concurrent use.
+type Document struct {
+	text []byte
+	root any
+}
+
+// Read reads a document, which must be valid.
+func Read(text []byte) *Document {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.UseNumber() // numbers stay as they are written
+	x := &Document{text: text}
+	if err := d.Decode(&x.root); err != nil {
+		panic(fmt.Sprintf("mutate: %v", err)) // the test's own document
+	}
+	return x
+}
+
 // place is a value in a document, at any depth.
 type place struct {
-	path string
-	old  any
-	set  func(any)
-	drop func() // nil: it cannot be left out
+	within    any // the map or list that holds it; nil: it is the root
+	key       string
+	index     int
+	old       any
+	container int // the number of the place that is within; −1: none
 }
 
 // places lists those of a document, outer ones first; of a list they are the first few elements' only.
-func places(root *any) []place {
-	var list []place
+func (d *Document) places() (list []place) {
 	var walk func(p place)
 	walk = func(p place) {
+		at := len(list)
 		list = append(list, p)
 		switch v := p.old.(type) {
 		case map[string]any:
 			for _, k := range slices.Sorted(maps.Keys(v)) {
-				walk(place{p.path + "." + k, v[k], func(x any) { v[k] = x }, func() { delete(v, k) }})
+				walk(place{v, k, 0, v[k], at})
 			}
 		case []any:
 			for i := range min(len(v), 2) {
-				walk(place{fmt.Sprintf("%s[%d]", p.path, i), v[i], func(x any) { v[i] = x }, nil})
+				walk(place{v, "", i, v[i], at})
 			}
 		}
 	}
-	walk(place{"", *root, func(x any) { *root = x }, nil})
+	walk(place{old: d.root, container: -1})
 	return list
 }
 
-// parsed reads a document, which must be valid.
-func parsed(document []byte) (root any) {
-	d := json.NewDecoder(bytes.NewReader(document))
-	d.UseNumber() // numbers stay as they are written
-	if err := d.Decode(&root); err != nil {
-		panic(fmt.Sprintf("mutate: %v", err)) // the test's own document
+// path names place i of a list of them.
+func path(list []place, i int) string {
+	p := list[i]
+	switch p.within.(type) {
+	case map[string]any:
+		return path(list, p.container) + "." + p.key
+	case []any:
+		return fmt.Sprintf("%s[%d]", path(list, p.container), p.index)
 	}
-	return root
+	return ""
+}
+
+// set puts a value at a place.
+func (d *Document) set(p place, x any) {
+	switch v := p.within.(type) {
+	case map[string]any:
+		v[p.key] = x
+	case []any:
+		v[p.index] = x
+	default:
+		d.root = x
+	}
+}
+
+// drop leaves a place out, if it is a member of an object.
+func (p place) drop() bool {
+	v, ok := p.within.(map[string]any)
+	if ok {
+		delete(v, p.key)
+	}
+	return ok
 }
 
 // All yields every variant of a document in which one value, at any depth, is replaced by one of [Values] or left out,
 // with the place and what was done. The document must be valid; of a list it goes into the first few elements only.
 func All(document []byte) iter.Seq2[string, []byte] {
-	root := parsed(document)
+	d := Read(document)
 	return func(yield func(string, []byte) bool) {
-		for _, p := range places(&root) {
+		list := d.places()
+		for i, p := range list {
+			where := path(list, i)
 			for _, x := range Values {
-				p.set(x)
+				d.set(p, x)
 				text, _ := json.Marshal(x)
-				if b, err := json.Marshal(root); err == nil && !yield(p.path+" = "+string(text), b) {
+				if b, err := json.Marshal(d.root); err == nil && !yield(where+" = "+string(text), b) {
 					return
 				}
 			}
-			if p.set(p.old); p.drop == nil {
-				continue
+			if p.drop() {
+				if b, err := json.Marshal(d.root); err == nil && !yield(where+" left out", b) {
+					return
+				}
 			}
-			p.drop()
-			if b, err := json.Marshal(root); err == nil && !yield(p.path+" left out", b) {
-				return
-			}
-			p.set(p.old)
+			d.set(p, p.old)
 		}
 	}
 }
 
 // Variant changes a document as a program says: each three bytes of it name a place, and what stands there instead,
-// which is one of [Values], nothing, or raw as it is. The result of raw bytes need not be JSON.
-func Variant(document, program, raw []byte) []byte {
+// which is one of [Values], nothing, or raw as it is. The result of raw bytes need not be JSON. The document itself
+// stays as it is.
+func (d *Document) Variant(program, raw []byte) []byte {
 	const mark = "mutate:raw"
-	root := parsed(document)
+	var done []place
 	for ; len(program) >= 3; program = program[3:] {
-		all := places(&root)
+		all := d.places()
 		p := all[(int(program[0])<<8|int(program[1]))%len(all)]
+		done = append(done, p)
 		switch what := int(program[2]) % (len(Values) + 2); {
 		case what < len(Values):
-			p.set(copied(Values[what]))
-		case what == len(Values) && p.drop != nil:
-			p.drop()
+			d.set(p, copied(Values[what]))
+		case what == len(Values) && p.drop():
 		default:
-			p.set(mark)
+			d.set(p, mark)
 		}
 	}
-	b, err := json.Marshal(root)
+	b, err := json.Marshal(d.root)
+	for _, p := range slices.Backward(done) {
+		d.set(p, p.old)
+	}
 	if err != nil {
-		return document
+		return d.text
 	}
 	return bytes.ReplaceAll(b, []byte(`"`+mark+`"`), raw)
 }

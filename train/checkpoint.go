@@ -5,16 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
-
-	"github.com/gollava/gollava/tensor"
 )
 
 // The files of a checkpoint. The first can be read by anything that reads safetensors: what has been trained so far, under its names in the model.
@@ -71,125 +66,6 @@ func place(s state) string {
 	return n
 }
 
-// save writes a checkpoint, all ranks together. On an error the earlier ones are as they were.
-func (s *session) save() error {
-	name := place(s.at)
-	if s.o.Dir == "" {
-		s.improved = nil
-		return s.remember()
-	}
-	if s.last == name && len(s.improved) == 0 {
-		return nil
-	}
-	best := maps.Clone(s.at.Best)
-	for _, key := range s.improved {
-		b := s.at.Best[key]
-		b.Checkpoint = name
-		s.at.Best[key] = b
-	}
-	if err := s.store(name); err != nil {
-		s.at.Best = best
-		return err
-	}
-	s.improved = nil
-	return s.prune()
-}
-
-// store writes a checkpoint of that name: each rank its files, then the first one the manifest that makes it whole.
-func (s *session) store(name string) error {
-	if err := s.allFinite(); err != nil {
-		return err
-	}
-	tmp := filepath.Join(s.o.Dir, ".new-"+name)
-	_, err := first(s, func() (bool, error) {
-		if err := s.metricsSync(); err != nil {
-			return false, err
-		}
-		if err := s.fs.RemoveAll(tmp); err != nil {
-			return false, err
-		}
-		return true, s.fs.Mkdir(tmp)
-	})
-	var files []fileInfo
-	if err == nil {
-		files, err = s.write(tmp)
-		err = s.agree(err)
-	}
-	var all [][]fileInfo
-	if err == nil {
-		all, err = share(s.comm(), files)
-	}
-	if err == nil {
-		_, err = first(s, func() (bool, error) { return true, s.publish(name, tmp, slices.Concat(all...)) })
-	}
-	if err != nil {
-		if s.comm().Rank() == 0 {
-			err = errors.Join(err, s.fs.RemoveAll(tmp))
-		}
-		return err
-	}
-	s.last = name
-	s.known = append(slices.DeleteFunc(s.known, func(n string) bool { return n == name }), name)
-	return nil
-}
-
-// publish completes the directory tmp, which holds files, and makes it the checkpoint of that name.
-func (s *session) publish(name, tmp string, files []fileInfo) error {
-	if err := s.finish(tmp, files); err != nil {
-		return err
-	}
-	to, old := filepath.Join(s.o.Dir, name), filepath.Join(s.o.Dir, ".old-"+name)
-	replace := false
-	if _, err := os.Lstat(to); err == nil {
-		replace = true
-		if err := s.fs.Rename(to, old); err != nil {
-			return err
-		}
-	}
-	if err := s.fs.Rename(tmp, to); err != nil {
-		if replace {
-			err = errors.Join(err, s.fs.Rename(old, to))
-		}
-		return err
-	}
-	if replace {
-		if err := s.fs.RemoveAll(old); err != nil {
-			return err
-		}
-	}
-	return s.fs.SyncDir(s.o.Dir)
-}
-
-// prune removes all but the newest and the best checkpoints.
-func (s *session) prune() error {
-	keep := map[string]bool{}
-	for _, b := range s.at.Best {
-		keep[b.Checkpoint] = true
-	}
-	var old []string
-	n := 0
-	for _, name := range slices.Backward(s.known) {
-		if keep[name] {
-			continue
-		}
-		if n++; n > s.o.Keep {
-			old = append(old, name)
-		}
-	}
-	_, err := first(s, func() (bool, error) {
-		for _, name := range old {
-			if err := s.fs.RemoveAll(filepath.Join(s.o.Dir, name)); err != nil {
-				return false, fmt.Errorf("removing an old checkpoint: %w", err)
-			}
-		}
-		return true, nil
-	})
-	if err == nil {
-		s.known = slices.DeleteFunc(s.known, func(n string) bool { return slices.Contains(old, n) })
-	}
-	return err
-}
-
 // put creates a file of a checkpoint from what fill writes.
 func (s *session) put(dir, name string, fill func(io.Writer) error) (fileInfo, error) {
 	h, n := sha256.New(), int64(0)
@@ -201,57 +77,6 @@ func (s *session) put(dir, name string, fill func(io.Writer) error) (fileInfo, e
 		}))
 	})
 	return fileInfo{name, n, hex.EncodeToString(h.Sum(nil))}, err
-}
-
-// write puts this rank's files into the directory tmp: the first one's are the weights and, if it is not sharded, the optimizer.
-func (s *session) write(tmp string) (files []fileInfo, err error) {
-	add := func(name string, ps []piece) {
-		if err == nil {
-			var f fileInfo
-			f, err = s.put(tmp, name, func(w io.Writer) error { return writePieces(w, ps) })
-			files = append(files, f)
-		}
-	}
-	rank, ranks := s.comm().Rank(), s.comm().Size()
-	if rank == 0 {
-		add(weightsFile, s.moved)
-	}
-	switch {
-	case s.sharded() && s.all != nil:
-		add(fmt.Sprintf("optimizer-%05d-of-%05d.safetensors", rank+1, ranks), s.optimizer())
-		if rank > 0 && err == nil {
-			err = s.fs.SyncDir(tmp)
-		}
-	case rank == 0:
-		add(optimizerFile, s.optimizer())
-	}
-	return files, err
-}
-
-// finish writes state and manifest into the directory tmp, which holds the files of all ranks.
-func (s *session) finish(tmp string, files []fileInfo) error {
-	m := manifest{Format: format, Stage: s.at.Stage, Step: s.at.Step, Micro: s.at.Micro, Files: files}
-	config, err := json.Marshal(s.plan)
-	if err != nil {
-		return err
-	}
-	state, err := json.MarshalIndent(stored{State: s.at, Config: config, Hash: digest(config), Model: s.fingerprint(), Unit: tensor.Unit()}, "", " ")
-	if err != nil {
-		return err
-	}
-	f, err := s.put(tmp, stateFile, func(w io.Writer) error { _, err := w.Write(state); return err })
-	if err != nil {
-		return err
-	}
-	m.Files = append(m.Files, f)
-	b, err := m.seal()
-	if err != nil {
-		return err
-	}
-	if err := writeFile(s.fs, tmp, manifestFile, func(w io.Writer) error { _, err := w.Write(b); return err }); err != nil {
-		return err
-	}
-	return s.fs.SyncDir(tmp)
 }
 
 type writerFunc func([]byte) (int, error)

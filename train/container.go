@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/gollava/gollava/internal/safetensors"
@@ -27,34 +26,24 @@ type header struct {
 
 var dtypeNames = map[tensor.DType]string{tensor.Float32: "F32", tensor.BFloat16: "BF16"}
 
-// writePieces writes tensors from their own memory, one write each, in the format's usual order: wide types first, then by name.
-func writePieces(w io.Writer, ps []piece) error {
+// container lays tensors out in the format's usual order: wide types first, then by name. It returns what comes before
+// their bytes in the file.
+func container(ps []piece) (head []byte, sorted []piece, err error) {
 	ps = slices.SortedFunc(slices.Values(ps), func(a, b piece) int {
 		return cmp.Or(cmp.Compare(b.t.DType().Bytes(1), a.t.DType().Bytes(1)), cmp.Compare(a.name, b.name))
 	})
-	head := make(map[string]header, len(ps))
+	names := make(map[string]header, len(ps))
 	at := int64(0)
 	for _, p := range ps {
 		n := int64(p.t.DType().Bytes(p.t.Len()))
-		head[p.name] = header{dtypeNames[p.t.DType()], append([]int{}, p.t.Shape()...), [2]int64{at, at + n}}
+		names[p.name] = header{dtypeNames[p.t.DType()], append([]int{}, p.t.Shape()...), [2]int64{at, at + n}}
 		at += n
 	}
-	j, err := json.Marshal(head)
-	if err != nil {
-		return err
-	}
+	j, err := json.Marshal(names)
 	for len(j)%8 != 0 {
 		j = append(j, ' ')
 	}
-	if _, err := w.Write(append(binary.LittleEndian.AppendUint64(nil, uint64(len(j))), j...)); err != nil {
-		return err
-	}
-	for _, p := range ps {
-		if _, err := w.Write(p.t.Host().Bytes()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return append(binary.LittleEndian.AppendUint64(nil, uint64(len(j))), j...), ps, err
 }
 
 // readPiece fills t with the tensor of that name in f, which must be of t's type and shape.

@@ -140,6 +140,7 @@ func (r *runner[B]) swapAverage() (back func(), err error) {
 	if r.config.EMA == 0 {
 		return func() {}, nil
 	}
+	r.hold()
 	was := make([]*tensor.Tensor, len(r.all))
 	for i, t := range r.all {
 		was[i] = t.p.Clone()

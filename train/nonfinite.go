@@ -43,6 +43,9 @@ func (r *runner[B]) skip(ctx context.Context, rep *StageReport, problem string, 
 	if r.at.Rolled {
 		return fmt.Errorf("step %d: going back to an earlier state did not help: %s", r.at.Step, problem)
 	}
+	if err := r.settle(true); err != nil {
+		return err
+	}
 	from, err := r.rollback()
 	if err != nil {
 		return fmt.Errorf("step %d: %d steps in a row are not finite and %w: %s", r.at.Step, patience, err, problem)

@@ -56,6 +56,7 @@ type session struct {
 	metrics *recorder
 	known   []string // checkpoints in Dir that look whole, oldest first
 	last    string   // the newest of this state's past
+	writing *writing // one under way
 	resumed string   // where the run went on from
 	memory  memory
 	heap    heap
@@ -221,6 +222,11 @@ func (s *session) metricsSync() (err error) {
 // close gives back what open took.
 func (r *runner[B]) close() {
 	nn.Eval(r.model)
+	if w := r.writing; w != nil {
+		if <-w.done; r.comm().Size() == 1 { // other ranks may not be there any more
+			_ = r.settle(true)
+		}
+	}
 	r.signal.stop()
 	_ = r.release() // what matters in these files was synced with the last checkpoint
 }
@@ -334,6 +340,9 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 		}
 	}
 	for r.at.Step < r.config.Steps && r.at.Stop == "" {
+		if err := r.settle(false); err != nil {
+			return err
+		}
 		if err := r.stopped(ctx); err != nil {
 			return err
 		}
@@ -354,6 +363,9 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 		}
 	}
 	if err := r.evaluate(whole(ctx, r.comm()), rep, true); err != nil {
+		return err
+	}
+	if err := r.settle(true); err != nil {
 		return err
 	}
 	if err := r.allFinite(); err != nil {
@@ -379,16 +391,33 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 	return r.emit(Event{Kind: "stage", Stage: r.stage.Name, Step: rep.Steps, Text: fmt.Sprintf("done: %d steps, %d skipped", rep.Steps, rep.Skipped)})
 }
 
-// checkpoint saves in the middle of a stage. If that fails the run goes on with the checkpoint before.
+// checkpoint begins to save in the middle of a stage, once what is under way is there.
 func (r *runner[B]) checkpoint() error {
-	start := r.now()
-	if err := r.save(); err != nil {
-		return r.note("note", "checkpoint of step %d not written, the ones before stay: %v", r.at.Step, err)
+	if err := r.settle(true); err != nil {
+		return err
 	}
-	if r.o.Dir == "" {
-		return nil
+	if err := r.begin(); err != nil {
+		return r.unsaved(r.at.Step, err)
 	}
-	return r.emit(Event{Kind: "checkpoint", Stage: r.stage.Name, Step: r.at.Step, Text: r.last, Seconds: r.now().Sub(start).Seconds()})
+	return nil
+}
+
+// settle completes the checkpoint under way, as [session.complete] does, and reports it.
+func (r *runner[B]) settle(wait bool) error {
+	w, err := r.complete(wait)
+	switch {
+	case w == nil:
+		return err
+	case err != nil:
+		return r.unsaved(w.at.Step, err)
+	}
+	return r.emit(Event{Kind: "checkpoint", Stage: r.stage.Name, Step: w.at.Step, Text: w.name,
+		Seconds: w.stood.Seconds()})
+}
+
+// unsaved reports a checkpoint that could not be written. The run goes on with the one before.
+func (r *runner[B]) unsaved(step int, err error) error {
+	return r.note("note", "checkpoint of step %d not written, the ones before stay: %v", step, err)
 }
 
 // allFinite returns an error that names a parameter that the stage trains and that holds NaN or Inf.
@@ -476,7 +505,11 @@ func (r *runner[B]) halt(code int, cause error) error {
 	if r.o.Dir == "" {
 		return e
 	}
-	if err := r.save(); err != nil {
+	err := r.settle(true)
+	if err == nil {
+		err = r.save()
+	}
+	if err != nil {
 		e.Cause = errors.Join(e.Cause, fmt.Errorf("saving: %w", err))
 	}
 	if r.last != "" {

@@ -318,6 +318,7 @@ func (s *session) norms() (norm float64, norms map[string]float64, err error) {
 
 // update moves the weights: clipping as torch's clip_grad_norm_, then AdamW, then the average of the weights.
 func (r *runner[B]) update(rates []float64, norm float64) error {
+	r.hold()
 	scale := 1.0
 	if r.config.Clip > 0 {
 		scale = min(1, r.config.Clip/(norm+1e-6))

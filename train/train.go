@@ -136,9 +136,9 @@ type Event struct {
 	LR       []float64          `json:"lr,omitempty"`         // of each group, in this update
 	Tokens   int                `json:"tokens,omitempty"`     // supervised ones of the step
 	Samples  int                `json:"samples,omitempty"`    // of the step, where batches are Described
-	Seconds  float64            `json:"seconds,omitempty"`
-	FLOPs    float64            `json:"flops,omitempty"`  // of the step's matrix products and attentions
-	Memory   int64              `json:"memory,omitempty"` // bytes of the process in RAM after the step
+	Seconds  float64            `json:"seconds,omitempty"`    // that it took; of a checkpoint, that training stood still for it
+	FLOPs    float64            `json:"flops,omitempty"`      // of the step's matrix products and attentions
+	Memory   int64              `json:"memory,omitempty"`     // bytes of the process in RAM after the step
 	Scores   map[string]float64 `json:"scores,omitempty"`
 	Text     string             `json:"text,omitempty"`
 

@@ -1,0 +1,139 @@
+package train_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/gollava/gollava/nn"
+	"github.com/gollava/gollava/tensor"
+	"github.com/gollava/gollava/train"
+)
+
+// stuck is a file system that writes no tensors of one checkpoint before it is let go.
+type stuck struct {
+	train.FileSystem
+	name string
+	free chan struct{}
+}
+
+func (s *stuck) Create(n string) (train.File, error) {
+	f, err := s.FileSystem.Create(n)
+	if strings.Contains(n, s.name) && strings.HasSuffix(n, ".safetensors") {
+		return stuckFile{f, s}, err
+	}
+	return f, err
+}
+
+type stuckFile struct {
+	train.File
+	fs *stuck
+}
+
+func (f stuckFile) Write(b []byte) (int, error) {
+	<-f.fs.free
+	return f.File.Write(b)
+}
+
+// TestSaveBehind: steps go on while a checkpoint is written, averages are swapped in and out meanwhile, and it holds the
+// state that it was begun at.
+func TestSaveBehind(t *testing.T) {
+	run := func(fs train.FileSystem, after func(step int)) (dir string, events []train.Event) {
+		dir = t.TempDir()
+		s := stage(9)
+		s.Every, s.EMA, s.After = 4, 0.8, after
+		s.Evaluate = []train.Evaluation{{Name: "dev", Every: 1,
+			Run: func(context.Context) (map[string]float64, error) { return nil, nil }}}
+		o := train.Options{Dir: dir, Keep: 10, Observe: func(e train.Event) error {
+			if e.Kind == "step" || e.Kind == "checkpoint" {
+				events = append(events, e)
+			}
+			return nil
+		}}
+		_, err := train.Run(t.Context(), mixed(), o.On(fs), s)
+		require.NoError(t, err)
+		return dir, events
+	}
+	want, _ := run(train.Disk, nil)
+	fs := &stuck{train.Disk, "-00000004", make(chan struct{})}
+	got, events := run(fs, func(step int) {
+		if step == 7 {
+			close(fs.free)
+		}
+	})
+	var order []string
+	for _, e := range events {
+		order = append(order, e.Kind[:1]+string(rune('0'+e.Step)))
+	}
+	require.Equal(t, "s1 s2 s3 s4 s5 s6 s7", strings.Join(order[:7], " "))
+	require.Contains(t, order, "c4")
+	require.Contains(t, order, "c8")
+	for _, step := range []string{"00000004", "00000008"} {
+		for _, f := range []string{"model.safetensors", "optimizer.safetensors"} {
+			a, err := os.ReadFile(filepath.Join(want, "checkpoint-01-"+step, f))
+			require.NoError(t, err)
+			b, err := os.ReadFile(filepath.Join(got, "checkpoint-01-"+step, f))
+			require.NoError(t, err)
+			require.Equal(t, a, b, "step %s: %s", step, f)
+		}
+	}
+}
+
+// TestStopBehind: a run that is to stop while a checkpoint is written ends with both that one and its newest state.
+func TestStopBehind(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	fs := &stuck{train.Disk, "-00000004", make(chan struct{})}
+	s := stage(9)
+	s.Every = 4
+	s.After = func(step int) {
+		if step == 5 {
+			cancel()
+			close(fs.free)
+		}
+	}
+	_, err := train.Run(ctx, newNet(1), train.Options{Dir: dir}.On(fs), s)
+	var stop *train.Stopped
+	require.ErrorAs(t, err, &stop)
+	require.Equal(t, filepath.Join(dir, "checkpoint-01-00000005"), stop.Dir)
+	names, err := filepath.Glob(filepath.Join(dir, "checkpoint-*"))
+	require.NoError(t, err)
+	require.Equal(t, []string{filepath.Join(dir, "checkpoint-01-00000004"), stop.Dir}, names)
+}
+
+// BenchmarkCheckpoint trains 34 million parameters, with a checkpoint of 400 MB every 10 steps. still-% is the share of
+// the time for which training stands still for them.
+func BenchmarkCheckpoint(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	const wide = 4096
+	m := &net{Lower: nn.NewLinear(r, wide, wide, false), Norm: nn.NewLayerNorm(r, wide, 1e-5, true),
+		Drop: &nn.Dropout{}, Upper: nn.NewLinear(r, wide, wide, false)}
+	batch := sample{x: tensor.Randn(r, 1, 256, wide), y: tensor.Randn(r, 1, 256, wide), n: 1}
+	still, total := 0.0, 0.0
+	for b.Loop() {
+		var begin, end time.Time
+		_, err := train.Run(b.Context(), m, train.Options{Dir: b.TempDir(), Observe: func(e train.Event) error {
+			switch e.Kind {
+			case "step":
+				if end = e.Time; e.Step == 1 {
+					begin = e.Time
+				}
+			case "checkpoint":
+				still += e.Seconds
+			}
+			return nil
+		}}, train.Stage[sample]{Name: "wide", Steps: 31, Every: 10,
+			Batches: func(context.Context, int) (sample, error) { return batch, nil },
+			Groups:  []train.Group{{Params: "**", LR: 1e-4}}})
+		require.NoError(b, err)
+		total += end.Sub(begin).Seconds()
+	}
+	b.ReportMetric(100*still/total, "still-%")
+	b.ReportMetric(total/30/float64(b.N), "s/step")
+}

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/gollava/gollava/nn"
@@ -391,35 +389,6 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 	return r.emit(Event{Kind: "stage", Stage: r.stage.Name, Step: rep.Steps, Text: fmt.Sprintf("done: %d steps, %d skipped", rep.Steps, rep.Skipped)})
 }
 
-// checkpoint begins to save in the middle of a stage, once what is under way is there.
-func (r *runner[B]) checkpoint() error {
-	if err := r.settle(true); err != nil {
-		return err
-	}
-	if err := r.begin(); err != nil {
-		return r.unsaved(r.at.Step, err)
-	}
-	return nil
-}
-
-// settle completes the checkpoint under way, as [session.complete] does, and reports it.
-func (r *runner[B]) settle(wait bool) error {
-	w, err := r.complete(wait)
-	switch {
-	case w == nil:
-		return err
-	case err != nil:
-		return r.unsaved(w.at.Step, err)
-	}
-	return r.emit(Event{Kind: "checkpoint", Stage: r.stage.Name, Step: w.at.Step, Text: w.name,
-		Seconds: w.stood.Seconds()})
-}
-
-// unsaved reports a checkpoint that could not be written. The run goes on with the one before.
-func (r *runner[B]) unsaved(step int, err error) error {
-	return r.note("note", "checkpoint of step %d not written, the ones before stay: %v", step, err)
-}
-
 // allFinite returns an error that names a parameter that the stage trains and that holds NaN or Inf.
 func (s *session) allFinite() (err error) {
 	var values []*tensor.Tensor
@@ -439,83 +408,6 @@ func (s *session) allFinite() (err error) {
 		err = fmt.Errorf("parameter %s is not finite", names[bad])
 	}
 	return s.agree(err)
-}
-
-// stopped returns a *Stopped if a signal came, somebody asked for it or ctx is done, on any rank, and saves if
-// somebody asked for that.
-func (r *runner[B]) stopped(ctx context.Context) error {
-	type reason struct {
-		Code  int
-		Cause string
-		Save  bool
-	}
-	why := reason{Code: r.signal.code(), Save: r.o.Control.wanted()}
-	if r.o.Control.ended() {
-		why.Cause = errAsked.Error()
-	}
-	if err := ctx.Err(); err != nil {
-		why.Cause = err.Error()
-	}
-	all, err := share(r.comm(), why)
-	if err != nil {
-		return err
-	}
-	for rank, why := range all {
-		if why == (reason{Save: why.Save}) {
-			continue
-		}
-		cause := ctx.Err()
-		if cause == nil && r.o.Control.ended() {
-			cause = errAsked
-		}
-		if rank != r.comm().Rank() && why.Cause != "" {
-			cause = fmt.Errorf("%s: %s", r.named(rank), why.Cause)
-		}
-		return r.halt(why.Code, cause)
-	}
-	if slices.ContainsFunc(all, func(why reason) bool { return why.Save }) {
-		return r.checkpoint()
-	}
-	return nil
-}
-
-// interrupted is stopped within a step: only ctx can do that, and only if there are no other ranks, which would wait for this one's share; a
-// signal lets the step finish.
-func (r *runner[B]) interrupted(ctx context.Context) error {
-	if ctx.Err() == nil {
-		return nil
-	}
-	return r.halt(r.signal.code(), ctx.Err())
-}
-
-// whole is the context of what all ranks do together: it does not end before they have agreed to.
-func whole(ctx context.Context, c Comm) context.Context {
-	if c.Size() > 1 {
-		return context.WithoutCancel(ctx)
-	}
-	return ctx
-}
-
-// halt saves and returns the *Stopped.
-func (r *runner[B]) halt(code int, cause error) error {
-	e := &Stopped{Stage: r.stage.Name, Step: r.at.Step, Code: code, Cause: cause, Resume: r.o.Command}
-	if code == 0 {
-		e.Code = 1
-	}
-	if r.o.Dir == "" {
-		return e
-	}
-	err := r.settle(true)
-	if err == nil {
-		err = r.save()
-	}
-	if err != nil {
-		e.Cause = errors.Join(e.Cause, fmt.Errorf("saving: %w", err))
-	}
-	if r.last != "" {
-		e.Dir = filepath.Join(r.o.Dir, r.last)
-	}
-	return e
 }
 
 // finite reports whether x is neither NaN nor infinite.

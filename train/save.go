@@ -292,3 +292,32 @@ func (s *session) prune(w *writing) error {
 	}
 	return err
 }
+
+// checkpoint begins to save in the middle of a stage, once what is under way is there.
+func (r *runner[B]) checkpoint() error {
+	if err := r.settle(true); err != nil {
+		return err
+	}
+	if err := r.begin(); err != nil {
+		return r.unsaved(r.at.Step, err)
+	}
+	return nil
+}
+
+// settle completes the checkpoint under way, as [session.complete] does, and reports it.
+func (r *runner[B]) settle(wait bool) error {
+	w, err := r.complete(wait)
+	switch {
+	case w == nil:
+		return err
+	case err != nil:
+		return r.unsaved(w.at.Step, err)
+	}
+	return r.emit(Event{Kind: "checkpoint", Stage: r.stage.Name, Step: w.at.Step, Text: w.name,
+		Seconds: w.stood.Seconds()})
+}
+
+// unsaved reports a checkpoint that could not be written. The run goes on with the one before.
+func (r *runner[B]) unsaved(step int, err error) error {
+	return r.note("note", "checkpoint of step %d not written, the ones before stay: %v", step, err)
+}

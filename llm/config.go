@@ -136,7 +136,7 @@ func (c *Config) Validate() error {
 			return fmt.Errorf("%s %d is missing or out of range", f.name, f.value)
 		}
 	}
-	if c.NumHiddenLayers > 1<<14 || c.HeadDim > 1<<20 {
+	if c.NumHiddenLayers > 1<<14 || c.HeadDim < 0 || c.HeadDim > 1<<20 {
 		return fmt.Errorf("num_hidden_layers %d and head_dim %d are out of range", c.NumHiddenLayers, c.HeadDim)
 	}
 	for name, n := range map[string]int{"bos_token_id": c.BOS, "pad_token_id": c.PAD, "sliding_window": c.SlidingWindow} {
@@ -169,7 +169,7 @@ func (c *Config) Validate() error {
 		}
 		c.HeadDim = c.HiddenSize / c.NumAttentionHeads
 	}
-	if c.HeadDim < 0 || c.NumAttentionHeads%c.NumKeyValueHeads != 0 {
+	if c.NumAttentionHeads%c.NumKeyValueHeads != 0 {
 		return fmt.Errorf("num_attention_heads %d is no multiple of num_key_value_heads %d", c.NumAttentionHeads, c.NumKeyValueHeads)
 	}
 	widest := max(c.VocabSize, c.IntermediateSize, c.NumAttentionHeads*c.HeadDim, c.Experts.Width,

@@ -2,6 +2,7 @@ package llm
 
 import (
 	"encoding/json"
+	"fmt"
 
 	"github.com/gollava/gollava/internal/jsonfile"
 	"github.com/gollava/gollava/nn"
@@ -57,6 +58,10 @@ type ropeScaling struct {
 // readLlama reads the fields that Llama and the families like it share. adjust, which may be nil, applies what a
 // family does differently.
 func readLlama(raw []byte, adjust func(c *Config, f *file)) (c Config, err error) {
+	if field := jsonfile.Zero(raw, "num_key_value_heads", "head_dim", "rope_theta", "rope_parameters.rope_theta",
+		"partial_rotary_factor", "rope_parameters.partial_rotary_factor"); field != "" {
+		return c, fmt.Errorf("%s is 0", field)
+	}
 	f := file{TieWordEmbeddings: new(bool)}
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return c, jsonfile.Explain(raw, err)

@@ -31,7 +31,7 @@ type Options struct {
 	Decode        func(ids []int32) string // needed for StopStrings
 	Sampling      Sampling
 	Beams         int     // above 1: beam search, which is greedy
-	LengthPenalty float64 // of beam search: Σ log p / n^penalty; 0: 1
+	LengthPenalty float64 // of beam search: Σ log p / n^penalty; 0: 1, so 1e-300 for none
 	NoCache       bool    // recompute the whole sequence for every token
 
 	MinNewTokens int   // no end token before so many new ones

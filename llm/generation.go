@@ -70,7 +70,7 @@ var generationFields = map[string]effect{
 	"begin_suppress_tokens": heeded, "forced_bos_token_id": heeded, "forced_eos_token_id": heeded, "sequence_bias": heeded,
 	"presence_penalty": heeded, "frequency_penalty": heeded, "typical_p": heeded, "min_p": heeded,
 
-	"encoder_no_repeat_ngram_size": none, "encoder_repetition_penalty": none,
+	"encoder_no_repeat_ngram_size": always, "encoder_repetition_penalty": always, // of the prompt, where there is no encoder
 	"force_words_ids": always, "constraints": always, "forced_decoder_ids": always, "exponential_decay_length_penalty": always,
 	"guidance_scale": always, "watermarking_config": always, "penalty_alpha": always, "dola_layers": always, "token_healing": always,
 	"renormalize_logits": beams, "max_time": none, "max_length": none,
@@ -104,7 +104,8 @@ func neutral(name string, value json.RawMessage) bool {
 	case map[string]any:
 		return len(v) == 0
 	case float64:
-		one := slices.Contains([]string{"guidance_scale", "typical_p", "top_h", "num_beam_groups"}, name)
+		one := slices.Contains([]string{"guidance_scale", "typical_p", "top_h", "num_beam_groups",
+			"encoder_repetition_penalty"}, name)
 		return v == 0 || one && v == 1
 	}
 	return false
@@ -134,7 +135,7 @@ func parseGeneration(fields map[string]json.RawMessage) (Generation, error) {
 		Presence      float64   `json:"presence_penalty"`
 		Frequency     float64   `json:"frequency_penalty"`
 		MinP          float64   `json:"min_p"`
-		TypicalP      float64   `json:"typical_p"`
+		TypicalP      *float64  `json:"typical_p"`
 	}
 	raw, err := json.Marshal(fields)
 	if err == nil {
@@ -169,7 +170,7 @@ func parseGeneration(fields map[string]json.RawMessage) (Generation, error) {
 		o.Sampling.RepetitionPenalty = *p
 	}
 	if f.LengthPenalty != nil {
-		o.LengthPenalty = *f.LengthPenalty
+		o.LengthPenalty = written(*f.LengthPenalty)
 	}
 	if f.Sample {
 		s := &o.Sampling
@@ -181,9 +182,13 @@ func parseGeneration(fields map[string]json.RawMessage) (Generation, error) {
 			s.TopK = *f.TopK
 		}
 		if f.TopP != nil {
-			s.TopP = *f.TopP
+			s.TopP = written(*f.TopP)
 		}
-		s.MinP, s.TypicalP = f.MinP, f.TypicalP
+		if s.MinP = f.MinP; f.TypicalP != nil {
+			if s.TypicalP = *f.TypicalP; s.TypicalP == 0 {
+				return g, errors.New("typical_p 0 is not between 0 and 1")
+			}
+		}
 		if !(s.Temperature >= 0) || s.TopK < 0 || !(s.TopP >= 0 && s.TopP <= 1) {
 			return g, fmt.Errorf("temperature %v and top_k %d must not be negative, top_p %v lies in [0, 1]", s.Temperature, s.TopK, s.TopP)
 		}
@@ -236,6 +241,15 @@ func parseGeneration(fields map[string]json.RawMessage) (Generation, error) {
 	}
 	slices.Sort(g.Ignored)
 	return g, err
+}
+
+// written is a number of a file for an option whose zero value stands for something else: 0 as the least number above
+// it, which counts as 0.
+func written(x float64) float64 {
+	if x == 0 {
+		return math.SmallestNonzeroFloat64
+	}
+	return x
 }
 
 // logitBias reads sequence_bias, pairs of a list of ids and a number. It reports false for what is none, and for sequences of more than one id.

@@ -14,7 +14,7 @@ import (
 type Sampling struct {
 	Temperature float64 // divides the logits; 0: greedy
 	TopK        int     // keep the k most likely; 0: all
-	TopP        float64 // keep the most likely that together reach p; 0 or 1: all
+	TopP        float64 // keep the most likely that together reach p; 0 or 1: all; 1e-300: one
 	MinP        float64 // keep those at least MinP times as likely as the most likely one; 0: all
 	TypicalP    float64 // keep those whose surprise is nearest to the entropy and that together reach p; 0 or 1: all
 	Seed        uint64

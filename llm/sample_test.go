@@ -43,6 +43,16 @@ func TestSamplingEqualsTransformers(t *testing.T) {
 	}
 }
 
+// A top_p of 0 that a file has leaves the most likely token alone, and a length_penalty of 0 leaves sums as they are.
+func TestWrittenZeros(t *testing.T) {
+	g, err := parseGeneration(map[string]json.RawMessage{"do_sample": json.RawMessage("true"),
+		"top_p": json.RawMessage("0"), "length_penalty": json.RawMessage("0")})
+	require.NoError(t, err)
+	c := choice{Sampling: g.Options.Sampling}
+	require.Equal(t, []float64{0, 1, 0}, softmax(c.scores([]float32{1, 1.1, 1}, nil, nil, false)))
+	require.Equal(t, 1.0, math.Pow(17, g.Options.LengthPenalty))
+}
+
 // No token is chosen from NaN or Inf, nor where all are forbidden.
 func TestLogitsThatAreNotFinite(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))

@@ -14,7 +14,7 @@ func (c *Config) kindDefaults(f *hubFile) {
 	case OneVision:
 		c.Image = 151646
 		c.Select.Layers = []int{-1}
-		f.Strategy = cmp.Or(f.Strategy, "full")
+		f.Strategy = cmp.Or(f.Strategy, new("full"))
 	case NextVideo:
 		c.Image = 32001
 	case ViPLLaVA:

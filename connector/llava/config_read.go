@@ -40,7 +40,7 @@ type hubFile struct {
 	ImageToken     *int            `json:"image_token_index,omitempty"`
 	ImageTokenID   *int            `json:"image_token_id,omitempty"`
 	Act            string          `json:"projector_hidden_act,omitempty"`
-	Strategy       string          `json:"vision_feature_select_strategy,omitempty"`
+	Strategy       *string         `json:"vision_feature_select_strategy,omitempty"`
 	Layer          json.RawMessage `json:"vision_feature_layer,omitempty"`
 	Bias           *bool           `json:"multimodal_projector_bias,omitempty"`
 	Pinpoints      [][2]int        `json:"image_grid_pinpoints,omitempty"` // (height, width)
@@ -195,7 +195,7 @@ func (c *Config) unmarshalHub(raw []byte) error {
 	}
 	*c = Config{Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}}, Image: 32000, Aspect: "square", PaddingSide: "right", tower: true}
 	c.kindDefaults(&f)
-	f.Strategy = cmp.Or(f.Strategy, "default")
+	f.Strategy = cmp.Or(f.Strategy, new("default"))
 	language := "llama"
 	if f.ModelType == OneVision {
 		language = "qwen2"
@@ -230,7 +230,7 @@ func (c *Config) unmarshalHub(raw []byte) error {
 		return fmt.Errorf("projector_hidden_act %q is not supported (gelu and linear are)", f.Act)
 	}
 	c.Projector = "mlp2x_" + f.Act
-	switch f.Strategy {
+	switch *f.Strategy {
 	case "default":
 		if c.Select.Class = "patch"; !c.hasClass() {
 			return fmt.Errorf("vision_feature_select_strategy \"default\" leaves out the first patch of a SigLIP tower, which is not supported (full is)")
@@ -238,7 +238,7 @@ func (c *Config) unmarshalHub(raw []byte) error {
 	case "full":
 		c.Select.Class = "cls_patch"
 	default:
-		return fmt.Errorf("vision_feature_select_strategy %q is neither default nor full", f.Strategy)
+		return fmt.Errorf("vision_feature_select_strategy %q is neither default nor full", *f.Strategy)
 	}
 	if jsonfile.IsNull(f.Layer) {
 		f.Layer = f.Layers

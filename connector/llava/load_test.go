@@ -344,6 +344,7 @@ func TestLoadRefuses(t *testing.T) {
 		{Hub, set("model_type", "blip-2"), `config.json: model_type "blip-2" is not a vision-language model that is supported`},
 		{Hub, set("projector_hidden_act", "relu"), `config.json: projector_hidden_act "relu" is not supported`},
 		{Hub, set("vision_feature_select_strategy", "best"), `config.json: vision_feature_select_strategy "best" is neither default nor full`},
+		{Hub, set("vision_feature_select_strategy", ""), `vision_feature_select_strategy "" is neither default nor full`},
 		{Hub, set("vision_feature_layer", []int{-2, -5}), "config.json: vision feature layer -5 of a tower of 3 layers"},
 		{Hub, set("vision_feature_layer", []int{-2, -3}), "misshapen   multi_modal_projector.linear_1.weight: [20 12] in the file, [20 24] in the model"},
 		{Hub, set("vision_feature_layer", []int{}), "config.json: no vision feature layer is named"},

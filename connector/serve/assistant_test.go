@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"image"
+	"math"
 	"math/rand/v2"
 	"net/http/httptest"
 	"os"
@@ -318,6 +319,8 @@ func TestSettings(t *testing.T) {
 		o.Sampling,
 	)
 	require.Equal(t, map[int32]float64{3: 1}, a.Options.Sampling.LogitBias)
+	o = m.settings(Sampling{MaxTokens: 4, TopP: &zero})
+	require.Equal(t, math.SmallestNonzeroFloat64, o.Sampling.TopP, "the most likely token alone, and not all")
 	p, err := m.Prepare(t.Context(), Conversation{Messages: []Message{{"user", []Part{{Text: "What?"}}}}})
 	require.NoError(t, err)
 	require.Equal(t, []string{"</s>", "END"}, p.(words).stop)

@@ -231,6 +231,9 @@ func (m *language) settings(s Sampling) llm.Options {
 	x := &o.Sampling
 	x.Seed = s.Seed
 	x.Temperature, x.TopP, x.MinP = or(s.Temperature, x.Temperature), or(s.TopP, x.TopP), or(s.MinP, x.MinP)
+	if s.TopP != nil && *s.TopP == 0 {
+		x.TopP = math.SmallestNonzeroFloat64 // the most likely token alone; 0 means all to llm
+	}
 	x.TopK = max(0, or(s.TopK, x.TopK)) // other servers write -1 for all
 	x.PresencePenalty, x.FrequencyPenalty = or(
 		s.PresencePenalty,

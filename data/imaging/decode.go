@@ -6,6 +6,8 @@ import (
 	"image"
 	"io"
 	"os"
+
+	"github.com/gollava/gollava/internal/mapfile"
 )
 
 // Limits bound what is read. They are held against the header before any memory is taken for pixels.
@@ -82,18 +84,18 @@ func Stat(path string, l Limits) (Info, error) {
 }
 
 func readFile(path string, l Limits) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, opening(err, path)
-	}
-	defer f.Close()
-	st, err := f.Stat()
+	st, err := os.Stat(path)
 	if err != nil {
 		return nil, opening(err, path)
 	}
 	if st.IsDir() {
 		return nil, &Error{Kind: Unreadable, File: path, Err: errors.New("is a folder")}
 	}
+	f, err := mapfile.Regular(path)
+	if err != nil {
+		return nil, opening(err, path)
+	}
+	defer f.Close()
 	data, err := Read(f, l)
 	return data, located(err, path, "")
 }

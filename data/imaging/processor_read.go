@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/gollava/gollava/internal/jsonfile"
+	"github.com/gollava/gollava/internal/mapfile"
 )
 
 // ReadProcessor reads how a model wants its pictures from the model's folder: preprocessor_config.json (see [ParseProcessor]) or, where
@@ -91,7 +91,7 @@ func findProcessor(folders []string) (p *Processor, path string, err error) {
 
 // readConfig reads a file of at most 1 MiB.
 func readConfig(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := mapfile.Regular(path)
 	if err != nil {
 		return nil, fmt.Errorf("imaging: %w", err)
 	}

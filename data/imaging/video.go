@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/gollava/gollava/internal/mapfile"
 )
 
 // maxVideoFrames bounds the frames that are asked for, and videoPixels those of all of them together, in parts of
@@ -44,7 +46,7 @@ func OpenVideo(ctx context.Context, path string, n int, o Options) ([]*RGB, erro
 	if st.IsDir() {
 		return openFolder(ctx, path, n, o)
 	}
-	f, err := os.Open(path)
+	f, err := mapfile.Regular(path)
 	if err != nil {
 		return nil, opening(err, path)
 	}

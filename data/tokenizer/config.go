@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sort"
 	"strconv"
 
 	"github.com/gollava/gollava/internal/jsonfile"
+	"github.com/gollava/gollava/internal/mapfile"
 )
 
 // Config overrides what the files beside a vocabulary say, or says it where there are none.
@@ -68,7 +68,7 @@ const maxFile = 1 << 30
 
 // readFile reads a file of a sane size.
 func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := mapfile.Regular(path)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer: %w", err)
 	}

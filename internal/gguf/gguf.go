@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"unicode/utf8"
 
@@ -101,7 +100,7 @@ func Open(path string) (*File, error) {
 
 // IsFile reports whether the file at path begins as a GGUF file does.
 func IsFile(path string) bool {
-	f, err := os.Open(path)
+	f, err := mapfile.Regular(path)
 	if err != nil {
 		return false
 	}

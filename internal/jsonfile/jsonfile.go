@@ -8,10 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/gollava/gollava/internal/mapfile"
 )
 
 // Max is how many bytes a config file may have.
@@ -31,18 +32,11 @@ func Read(path string, v any) error {
 
 // Bytes reads a regular file of at most most bytes, without the byte order mark that it may begin with. Its errors name the file.
 func Bytes(path string, most int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := mapfile.Regular(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: is not a regular file", path)
-	}
 	raw, err := io.ReadAll(io.LimitReader(f, most+1))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -84,6 +78,27 @@ func Unmarshal(raw []byte, v any) error {
 func IsNull(raw []byte) bool {
 	raw = bytes.TrimSpace(raw)
 	return len(raw) == 0 || string(raw) == "null"
+}
+
+// Zero returns the first of the fields of a JSON object that is written as 0, "" if none is. A dot leads into an object
+// within it. Readers for which a missing field is 0 refuse those that may not be 0.
+func Zero(raw []byte, fields ...string) string {
+	for _, field := range fields {
+		value := json.RawMessage(raw)
+		for name := range strings.SplitSeq(field, ".") {
+			var object map[string]json.RawMessage
+			if json.Unmarshal(value, &object) != nil {
+				value = nil
+				break
+			}
+			value = object[name]
+		}
+		var number *float64
+		if json.Unmarshal(value, &number) == nil && number != nil && *number == 0 {
+			return field
+		}
+	}
+	return ""
 }
 
 // Explain puts an error of encoding/json about raw into words without Go's types.

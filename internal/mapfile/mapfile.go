@@ -12,9 +12,18 @@ type File struct {
 	mapped bool
 }
 
+// Regular opens the regular file at path to be read. Anything else is an error that names it: to open a pipe that
+// nobody writes to would never end.
+func Regular(path string) (*os.File, error) {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s: is not a regular file", path)
+	}
+	return os.Open(path)
+}
+
 // Open maps the regular file at path.
 func Open(path string) (*File, error) {
-	f, err := os.Open(path)
+	f, err := Regular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -22,9 +31,6 @@ func Open(path string) (*File, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
 	}
 	if info.Size() == 0 {
 		return &File{}, nil

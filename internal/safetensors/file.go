@@ -27,7 +27,7 @@ type File struct {
 // Open maps a file into memory and checks its header. A file that is not exactly what its header says is an error. The file must not be
 // cut short while it is open.
 func Open(path string) (*File, error) {
-	f, err := os.Open(path)
+	f, err := mapfile.Regular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -43,9 +43,6 @@ func open(path string, f *os.File) (*File, error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, errors.New("is not a regular file")
 	}
 	h, start, err := readHeader(f, st.Size())
 	if err != nil {

@@ -9,10 +9,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"slices"
 
 	"github.com/gollava/gollava/internal/jsonfile"
+	"github.com/gollava/gollava/internal/mapfile"
 )
 
 // File is an open file. Its methods may be called from several goroutines, but not after or during Close.
@@ -35,14 +35,11 @@ type Info struct {
 // Open reads what the file says about its tensors: a dictionary from names to tensors, as state_dict() is. The file must not be changed while it
 // is open.
 func Open(path string) (*File, error) {
-	file, err := os.Open(path)
+	file, err := mapfile.Regular(path)
 	if err != nil {
 		return nil, err
 	}
 	st, err := file.Stat()
-	if err == nil && !st.Mode().IsRegular() {
-		err = fmt.Errorf("%s: is not a regular file", path)
-	}
 	var f *File
 	if err == nil {
 		f, err = read(path, file, st.Size())
@@ -66,7 +63,7 @@ func read(path string, r io.ReaderAt, size int64) (*File, error) {
 
 // Sniff reports whether a file begins like one of torch.save's.
 func Sniff(path string) bool {
-	f, err := os.Open(path)
+	f, err := mapfile.Regular(path)
 	if err != nil {
 		return false
 	}

@@ -85,6 +85,11 @@ type LoRA struct {
 // model was trained before (template, aspect, projector and what it looks at) is the model's to say: with a model those keys stay open until
 // [Open], and so does the template of every stage but align, which has to fit the tokenizer.
 func (c Config) Resolve() (Config, error) {
+	for _, key := range []string{"recipe", "schedule", "memory", "projector_type", "select_feature"} {
+		if v, _ := find(reflect.ValueOf(&c).Elem(), key); c.given[key] && v.Len() == 0 {
+			return c, fmt.Errorf("%s \"\" is no value: leave the key out", key)
+		}
+	}
 	if c.Recipe == "" {
 		c.Recipe = "v1.5"
 	}

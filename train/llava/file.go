@@ -69,7 +69,10 @@ func (c *Config) take(e yamlfile.Entry) error {
 		}
 		return nil
 	}
-	if e.Null || nested(e.Key) && e.Text == "" {
+	if nested(e.Key) && e.Text == "" {
+		return nil
+	}
+	if _, ok := find(reflect.ValueOf(c).Elem(), e.Key); ok && e.Null {
 		return nil
 	}
 	if err := c.Set(e.Key, e.Text); err != nil {

@@ -150,6 +150,10 @@ func (f *files) load(m any, c Config, naming Naming) (*Adapter, error) {
 			if first[lin.Weight] != name+".weight" {
 				faults = append(faults, fmt.Sprintf("not supported: an adapter of %s, whose weight is tied to %s", name, first[lin.Weight]))
 			}
+			if match.leftOut(n) {
+				faults = append(faults, fmt.Sprintf("contradicts adapter_config.json: an adapter of %s, which "+
+					"exclude_modules or layers_to_transform leaves out", n))
+			}
 			targets[name] = true
 			faults = append(faults, f.layer(left, n, lin, match)...)
 		}

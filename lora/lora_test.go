@@ -369,6 +369,10 @@ func TestFilesThatDoNotFit(t *testing.T) {
 		"lora_bias true is not supported":                           {`"lora_bias": false`, `"lora_bias": true`},
 		"target_modules":                                            {`"target_modules": [`, `"target_modules": [{},`},
 		"the JSON ends too early":                                   {`{`, ``},
+		"model.layers.1.mlp.down_proj, which exclude_modules or layers_to_transform": {
+			`"layers_to_transform": null`, `"layers_to_transform": [0]`},
+		"model.layers.0.self_attn.q_proj, which exclude_modules": {
+			`"exclude_modules": null`, `"exclude_modules": ["q_proj"]`},
 	} {
 		dir := t.TempDir()
 		require.NoError(t, os.CopyFS(dir, os.DirFS("testdata/dora/adapter")))

@@ -76,6 +76,12 @@ func (m *matcher) excluded(name string) bool {
 	return ok || m.exclude != nil && m.exclude.MatchString(name)
 }
 
+// leftOut reports whether a Linear that has an adapter in a file may have none.
+func (m *matcher) leftOut(name string) bool {
+	n, ok := ends(name, m.c.Targets.Names)
+	return m.excluded(name) || ok && name != n && !m.inLayers(name)
+}
+
 // named reports whether target_modules names a Linear.
 func (m *matcher) named(name string) bool {
 	switch {

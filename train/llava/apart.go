@@ -1,7 +1,9 @@
 package llava
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -27,16 +29,20 @@ func (c *Config) apart() error {
 	return nil
 }
 
-// occupied refuses a folder that holds a model which no earlier run put there.
+// occupied refuses a folder that holds what a run writes, such as a model, and which no earlier run put there.
 func (c *Config) occupied() error {
 	for _, name := range []string{"run.yaml", "checkpoints"} {
 		if _, err := os.Lstat(filepath.Join(c.Out, name)); err == nil {
 			return nil
 		}
 	}
-	for _, name := range []string{"config.json", "model.safetensors", "adapter_config.json", "pytorch_model.bin", "model.safetensors.index.json"} {
-		if _, err := os.Lstat(filepath.Join(c.Out, name)); err == nil {
-			return fmt.Errorf("out %s holds %s of another model: choose another folder", c.Out, name)
+	entries, err := os.ReadDir(c.Out)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("out: %w", err)
+	}
+	for _, e := range entries {
+		if written(e.Name()) {
+			return fmt.Errorf("out %s holds %s of another model: choose another folder", c.Out, e.Name())
 		}
 	}
 	return nil

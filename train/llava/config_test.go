@@ -111,6 +111,24 @@ func TestZeroIsAValue(t *testing.T) {
 	require.Error(t, fs.Parse([]string{"-seed", "1.5"}))
 }
 
+// A folder with a file that the run would write is refused, unless an earlier run has left it.
+func TestOccupied(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string) { require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o666)) }
+	require.NoError(t, (&Config{Out: filepath.Join(dir, "new")}).occupied())
+	write("notes.txt")
+	require.NoError(t, (&Config{Out: dir}).occupied())
+	require.Error(t, (&Config{Out: filepath.Join(dir, "notes.txt")}).occupied())
+	for _, name := range []string{"tokenizer.json", "mm_projector.bin", "model-00001-of-00002.safetensors", "chat_template.jinja"} {
+		write(name)
+		require.ErrorContains(t, (&Config{Out: dir}).occupied(), "holds "+name+" of another model")
+		require.NoError(t, os.Remove(filepath.Join(dir, name)))
+	}
+	write("tokenizer.json")
+	write("run.yaml")
+	require.NoError(t, (&Config{Out: dir}).occupied())
+}
+
 func TestReadConfigFaults(t *testing.T) {
 	begin := files(t)
 	parts := begin + "vision: tower\nllm: words\nstage: align\n"

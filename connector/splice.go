@@ -11,7 +11,9 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Sample is tokenized text with places for images, and the images.
+// Sample is tokenized text with places for images, and the images: what a model gets of a record of a data set
+// ([data.Sample], which has text and the names of files), and also of a question in a chat, which is no record.
+// [Assistant.Batches] makes the one of the other.
 type Sample struct {
 	Name   string  // for messages
 	IDs    []int32 // chat.ImageIndex where an image goes

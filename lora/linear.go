@@ -155,7 +155,8 @@ func Merge(m any) error {
 
 // MergeInto is [Merge] into weights of dtype dt, such as tensor.NF4D, as which PEFT merges into a base of 4 bits. It
 // returns what that loses: the Euclidean norm of what dt changes in all merged weights, over that of what the adapters
-// changed; more than 1 means that rounding changed more than training. A weight that dt cannot hold is an error.
+// changed; more than 1 means that rounding changed more than training, and +Inf that the adapters changed nothing. A
+// weight that dt cannot hold is an error.
 func MergeInto(m any, dt tensor.DType) (lost float64, err error) {
 	if err := finite(m); err != nil {
 		return 0, err

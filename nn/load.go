@@ -11,7 +11,9 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// LoadOptions say how [Load] matches and keeps tensors. The zero value demands the very names of the model.
+// LoadOptions say how [Load] matches and keeps tensors. The zero value demands the very names of the model. The packages
+// of whole systems have LoadOptions of their own: there names of tensors are the system's and no choice, what remains
+// are DType and Alias, and where the parts of the system are.
 type LoadOptions struct {
 	// Rename translates a name in the file into the model's; "" drops the tensor. nil: they are the same.
 	Rename func(name string) string

@@ -64,7 +64,12 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 	if v.Video != "" {
 		return v.askVideo(ctx, c, a)
 	}
-	return v.talk(ctx, c, talk{session: session{a.NewSession(), a}, out: c.said()})
+	unread := func(question string) {
+		if parts := a.Tokenizer.Unread(question); len(parts) > 0 {
+			c.hint("the tokenizer has no token for %q: the model does not see that", parts)
+		}
+	}
+	return v.talk(ctx, c, talk{session: session{a.NewSession(), a}, out: c.said(), unread: unread})
 }
 
 // sighted opens a vision-language model.
@@ -165,6 +170,7 @@ func (c console) ignored(fields []string) {
 type talk struct {
 	session speaker
 	out     io.Writer
+	unread  func(question string) // says what the model cannot read of it; nil: nothing does
 
 	turns    []chat.Turn
 	pictures []*imaging.RGB
@@ -185,6 +191,9 @@ func (t *talk) show(name string) error {
 
 // say asks a question and prints the answer as it grows.
 func (t *talk) say(ctx context.Context, text string) error {
+	if t.unread != nil {
+		t.unread(text)
+	}
 	text = strings.Repeat(chat.ImageToken+"\n", t.fresh) + strings.ReplaceAll(text, chat.ImageToken, "image")
 	turns := append(t.turns, chat.Turn{From: chat.Human, Value: text})
 	answer, err := t.session.Reply(ctx, turns, t.pictures, func(s string) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,7 +80,10 @@ func (v mergeCommand) fold(c console, m any) error {
 		return lora.Merge(m)
 	}
 	lost, err := lora.MergeInto(m, tensor.NF4D)
-	if err == nil {
+	switch {
+	case err == nil && math.IsInf(lost, 1):
+		fmt.Fprintln(c.out, "4 bits: the adapter changes nothing; rounding changes the base's weights")
+	case err == nil:
 		fmt.Fprintf(c.out, "4 bits: rounding the merged weights changes them by %.0f %% of what the adapter "+
 			"had changed\n", 100*lost)
 	}

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/gollava/gollava/internal/misuse"
 )
@@ -68,6 +69,22 @@ func (t *Tokenizer) EncodeGuarded(text string, plain [][2]int) (ids []int32, spa
 	out := output{track: true, ids: []int32{}, spans: [][2]int{}, plain: plain}
 	t.enc.encode(&out, newPassage(text, true), true)
 	return out.ids, out.spans
+}
+
+// Unread lists the parts of text, each once, that have no token: a model is shown the unknown token in their place, and
+// cannot say them.
+func (t *Tokenizer) Unread(text string) (parts []string) {
+	if t.unk < 0 {
+		return nil
+	}
+	ids, spans := t.EncodeOffsets(text, false)
+	for i, id := range ids {
+		part := strings.TrimSpace(text[spans[i][0]:spans[i][1]])
+		if id == t.unk && part != "" && !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	return parts
 }
 
 // Pieces returns the tokens of EncodeSpecial(text) as strings. SentencePiece alone shows unknown characters themselves.

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
@@ -272,7 +273,42 @@ func (r *Run) openData() error {
 	case c.Batch > n:
 		r.say("batch %d is more than the %d samples, so that every step sees all of them: %s", c.Batch, n, c.smaller(n))
 	}
+	if parts := r.unread(); len(parts) > 0 {
+		r.say("the tokenizer has no token for %q, in answers of the data: the model cannot learn to say that", parts)
+	}
 	return nil
+}
+
+// unread lists what the tokenizer has no token for in the first answers, at most five parts.
+func (r *Run) unread() (parts []string) {
+	for i := range min(r.train.Len(), 1000) {
+		s, err := r.train.Sample(i)
+		if err != nil {
+			continue // training says so
+		}
+		for _, turn := range s.Turns {
+			if turn.From != chat.GPT {
+				continue
+			}
+			for _, part := range r.assistant.Tokenizer.Unread(turn.Value) {
+				if part = shortened(part); !slices.Contains(parts, part) {
+					parts = append(parts, part)
+				}
+			}
+		}
+		if len(parts) >= 5 {
+			return parts[:5]
+		}
+	}
+	return parts
+}
+
+// shortened is a text of at most 20 characters.
+func shortened(s string) string {
+	if r := []rune(s); len(r) > 20 {
+		return string(r[:20]) + "…"
+	}
+	return s
 }
 
 // Stage is the training stage that the config describes.

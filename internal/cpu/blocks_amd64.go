@@ -15,10 +15,19 @@ func decodeQ8_0AVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes, from ahead bytes past w on.
+// and prefetches as many bytes of each row, ahead bytes further.
 //
 //go:noescape
 func packQ8_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
+// rowQ8_0AVX2 computes:
+//
+//	c[j] = the product of row j with a row of rounded activations
+//
+// for eight rows of n blocks, which begin stride bytes apart at w. It has the bits of pack and panel.
+//
+//go:noescape
+func rowQ8_0AVX2(n int, stride int, w *byte, q *int8, d *float32, s *float32, c *float32)
 
 // decodeQ4_0AVX2 computes:
 //
@@ -31,10 +40,19 @@ func decodeQ4_0AVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes, from ahead bytes past w on.
+// and prefetches as many bytes of each row, ahead bytes further.
 //
 //go:noescape
 func packQ4_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
+// rowQ4_0AVX2 computes:
+//
+//	c[j] = the product of row j with a row of rounded activations
+//
+// for eight rows of n blocks, which begin stride bytes apart at w. It has the bits of pack and panel.
+//
+//go:noescape
+func rowQ4_0AVX2(n int, stride int, w *byte, q *int8, d *float32, s *float32, c *float32)
 
 // decodeQ4_1AVX2 computes:
 //
@@ -47,10 +65,19 @@ func decodeQ4_1AVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes, from ahead bytes past w on.
+// and prefetches as many bytes of each row, ahead bytes further.
 //
 //go:noescape
 func packQ4_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
+// rowQ4_1AVX2 computes:
+//
+//	c[j] = the product of row j with a row of rounded activations
+//
+// for eight rows of n blocks, which begin stride bytes apart at w. It has the bits of pack and panel.
+//
+//go:noescape
+func rowQ4_1AVX2(n int, stride int, w *byte, q *int8, d *float32, s *float32, c *float32)
 
 // decodeQ5_0AVX2 computes:
 //
@@ -63,7 +90,7 @@ func decodeQ5_0AVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes, from ahead bytes past w on.
+// and prefetches as many bytes of each row, ahead bytes further.
 //
 //go:noescape
 func packQ5_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
@@ -79,7 +106,7 @@ func decodeQ5_1AVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes, from ahead bytes past w on.
+// and prefetches as many bytes of each row, ahead bytes further.
 //
 //go:noescape
 func packQ5_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
@@ -95,7 +122,7 @@ func decodeIQ4_NLAVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes, from ahead bytes past w on.
+// and prefetches as many bytes of each row, ahead bytes further.
 //
 //go:noescape
 func packIQ4_NLAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
@@ -111,10 +138,19 @@ func decodeQ4_KAVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes, from ahead bytes past w on.
+// and prefetches as many bytes of each row, ahead bytes further.
 //
 //go:noescape
 func packQ4_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
+// rowQ4_KAVX2 computes:
+//
+//	c[j] = the product of row j with a row of rounded activations
+//
+// for eight rows of n blocks, which begin stride bytes apart at w. It has the bits of pack and panel.
+//
+//go:noescape
+func rowQ4_KAVX2(n int, stride int, w *byte, q *int8, d *float32, s *float32, c *float32)
 
 // decodeQ5_KAVX2 computes:
 //
@@ -127,7 +163,7 @@ func decodeQ5_KAVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes, from ahead bytes past w on.
+// and prefetches as many bytes of each row, ahead bytes further.
 //
 //go:noescape
 func packQ5_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
@@ -143,7 +179,7 @@ func decodeQ6_KAVX2(dst *float32, b *byte, n int)
 //
 //	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes, from ahead bytes past w on.
+// and prefetches as many bytes of each row, ahead bytes further.
 //
 //go:noescape
 func packQ6_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)

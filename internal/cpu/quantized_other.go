@@ -9,6 +9,7 @@ type blockKernels struct {
 	pack     func(n, stride int, w *byte, codes *int8, scales *float32, ahead int)
 	multiply *[3]func(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
 	scales   int
+	row      func(n, stride int, w *byte, q *int8, d, s, c *float32)
 }
 
 func kernelsOf(backend.DType) *blockKernels { return nil }

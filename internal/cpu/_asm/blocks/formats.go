@@ -23,20 +23,21 @@ type format struct {
 	codes func(k *kernel, part int) vec // emits part's 32 codes as bytes
 	class *class
 	pack  func(p *packing) // emits the panel of a block of each of eight rows
+	row   func(p *rowing)  // emits the products of a block of each of eight rows with one row, if not nil
 }
 
 var formats = []*format{
-	{name: "Q8_0", size: 34, parts: 1, class: bytes, pack: packBytes, signed: true, codes: func(k *kernel, _ int) vec {
+	{name: "Q8_0", size: 34, parts: 1, class: bytes, pack: packBytes, row: rowBytes, signed: true, codes: func(k *kernel, _ int) vec {
 		q := YMM()
 		VMOVDQU(simd.At(k.b, 2), q)
 		return q
 	}},
-	{name: "Q4_0", size: 18, parts: 1, class: nibbles, pack: packQ4_0, signed: true, constants: []byte{15, 8}, codes: func(k *kernel, _ int) vec {
+	{name: "Q4_0", size: 18, parts: 1, class: nibbles, pack: packQ4_0, row: rowQ4_0, signed: true, constants: []byte{15, 8}, codes: func(k *kernel, _ int) vec {
 		q := k.nibbles(2)
 		VPSUBB(k.fill(8), q, q)
 		return q
 	}},
-	{name: "Q4_1", size: 20, parts: 1, class: nibbles, pack: packQ4_1, minimum: true, constants: []byte{15}, codes: func(k *kernel, _ int) vec { return k.nibbles(4) }},
+	{name: "Q4_1", size: 20, parts: 1, class: nibbles, pack: packQ4_1, row: rowQ4_1, minimum: true, constants: []byte{15}, codes: func(k *kernel, _ int) vec { return k.nibbles(4) }},
 	{name: "Q5_0", size: 22, parts: 1, class: fives, pack: packQ5_0, signed: true, fifth: 2, constants: []byte{15, 16}, codes: func(k *kernel, _ int) vec {
 		q := k.five(6)
 		VPSUBB(k.fill(16), q, q)
@@ -48,7 +49,7 @@ var formats = []*format{
 		VPSHUFB(q, k.table, q)
 		return q
 	}},
-	{name: "Q4_K", size: 144, parts: 8, class: nibbles, pack: packQ4K, minimum: true, constants: []byte{15}, codes: func(k *kernel, part int) vec {
+	{name: "Q4_K", size: 144, parts: 8, class: nibbles, pack: packQ4K, row: rowQ4K, minimum: true, constants: []byte{15}, codes: func(k *kernel, part int) vec {
 		return k.half(16+part/2*32, part%2)
 	}},
 	{name: "Q5_K", size: 176, parts: 8, class: fives, pack: packQ5K, minimum: true, constants: []byte{15, 16}, codes: func(k *kernel, part int) vec {

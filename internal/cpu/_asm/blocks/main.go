@@ -16,6 +16,7 @@ func main() {
 	for _, f := range formats {
 		f.decode()
 		f.packKernel()
+		f.rowKernel()
 	}
 	for _, c := range classes {
 		for _, m := range []int{1, 2, 4} {

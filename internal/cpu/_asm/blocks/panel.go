@@ -108,6 +108,18 @@ func (w *rows) word(disp, i int) vec {
 	return x
 }
 
+// halves are the binary16 numbers at a place of each row's block, as float32. Row r's is read as word r of 16 bytes, so
+// that none before row 0 or after row 7 is.
+func (w *rows) halves(disp int) vec {
+	x, y := XMM(), YMM()
+	VMOVDQU(w.at(0, disp), x)
+	for r := 1; r < 8; r++ {
+		VPBLENDW(U8(1<<r), w.at(r, disp-2*r), x, x)
+	}
+	VCVTPH2PS(x, y)
+	return y
+}
+
 // half is a binary16 number in the low or high half of each word of x, as float32.
 func half(x vec, high bool) vec {
 	y := YMM()
@@ -301,7 +313,7 @@ func (p *packing) packSix() {
 func (f *format) packKernel() {
 	k := f.begin("pack", "(n, stride int, w *byte, codes *int8, scales *float32, ahead int)",
 		"\tcodes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w", "",
-		"and prefetches as many bytes, from ahead bytes past w on.")
+		"and prefetches as many bytes of each row, ahead bytes further.")
 	p := &packing{kernel: k, codes: simd.Arg("codes"), scales: simd.Arg("scales")}
 	p.holdFifth("group", func(i int) byte { return byte(i / 4 * 4 % 16) }, func(i int) byte { return 1 << (i % 4) })
 	n, stride := simd.Arg("n"), simd.Arg("stride")
@@ -309,18 +321,22 @@ func (f *format) packKernel() {
 	LEAQ(Mem{Base: first, Index: stride, Scale: 4}, fifth)
 	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, three)
 	p.rows = rows{first, fifth, stride, three}
-	ahead := simd.Arg("ahead")
-	ADDQ(first, ahead)
+	ahead := rows{GP64(), GP64(), stride, three}
+	distance := simd.Arg("ahead")
+	LEAQ(Mem{Base: first, Index: distance, Scale: 1}, ahead.first)
+	LEAQ(Mem{Base: fifth, Index: distance, Scale: 1}, ahead.fifth)
 	TESTQ(n, n)
 	JZ(LabelRef("done"))
 	Label("block")
-	for line := 0; line < 8*f.size; line += 64 {
-		PREFETCHT0(simd.At(ahead, line))
+	for r := range 8 {
+		for line := 0; line < f.size; line += 64 {
+			PREFETCHT0(ahead.at(r, line))
+		}
 	}
 	f.pack(p)
-	ADDQ(U32(8*f.size), ahead)
-	ADDQ(U32(f.size), first)
-	ADDQ(U32(f.size), fifth)
+	for _, x := range []reg.Register{first, fifth, ahead.first, ahead.fifth} {
+		ADDQ(U32(f.size), x)
+	}
 	ADDQ(U32(256*f.parts), p.codes)
 	ADDQ(U32(4*f.class.floats()*f.parts), p.scales)
 	DECQ(n)
@@ -472,7 +488,7 @@ func (c *class) multiply(m int) {
 }
 
 func packBytes(p *packing) {
-	p.scale(half(p.rows.word(0, 0), false), 0, 0)
+	p.scale(p.rows.halves(0), 0, 0)
 	for h := range 2 {
 		for g, x := range p.rows.words(2 + 16*h) {
 			p.put(x, 0, 4*h+g)
@@ -481,12 +497,12 @@ func packBytes(p *packing) {
 }
 
 func packTable(p *packing) {
-	p.scale(half(p.rows.word(0, 0), false), 0, 0)
+	p.scale(p.rows.halves(0), 0, 0)
 	p.nibblesAt(2, func(x vec, _ int) { VPSHUFB(x, p.table, x) })
 }
 
 func packQ4_0(p *packing) {
-	p.centred(half(p.rows.word(0, 0), false), 8)
+	p.centred(p.rows.halves(0), 8)
 	p.nibblesAt(2, nil)
 }
 
@@ -496,7 +512,7 @@ func packQ4_1(p *packing) {
 }
 
 func packQ5_0(p *packing) {
-	p.centred(half(p.rows.word(0, 0), false), 16)
+	p.centred(p.rows.halves(0), 16)
 	p.nibblesAt(6, p.fifth(p.rows.word(2, 0)))
 }
 

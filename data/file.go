@@ -3,6 +3,7 @@ package data
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +12,10 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gollava/gollava/internal/misuse"
 )
@@ -200,7 +204,8 @@ func Records(r io.Reader, name string, o Options) iter.Seq2[Sample, error] {
 	}
 }
 
-// Lengths returns the ModalityLength of every record of a set, in order, for the samplers. Of a File it reads each byte once.
+// Lengths returns the ModalityLength of every record of a set, in order, for the samplers. Of a File it reads each byte once, on
+// all processors.
 func Lengths(ctx context.Context, set Set) ([]int, error) {
 	out := make([]int, set.Len())
 	if d, ok := set.(*File); ok {
@@ -219,11 +224,29 @@ func Lengths(ctx context.Context, set Set) ([]int, error) {
 	return out, nil
 }
 
+// lengthsInto computes the lengths of all records, parts of the file side by side. The error is that of the first record
+// that has one.
 func (d *File) lengthsInto(ctx context.Context, out []int) error {
-	r := bufio.NewReaderSize(io.NewSectionReader(d.f, 0, math.MaxInt64), 1<<20)
-	var at int64
+	parts := min(len(out), 8*runtime.GOMAXPROCS(0))
+	errs := make([]error, parts)
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for k := range parts {
+		g.Go(func() error {
+			errs[k] = d.lengthsOf(ctx, out, k*len(out)/parts, (k+1)*len(out)/parts)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return cmp.Or(errs...)
+}
+
+// lengthsOf computes the lengths of records from, …, to−1.
+func (d *File) lengthsOf(ctx context.Context, out []int, from, to int) error {
+	at := d.offsets[from]
+	r := bufio.NewReaderSize(io.NewSectionReader(d.f, at, math.MaxInt64-at), 1<<20)
 	var b []byte
-	for i := range out {
+	for i := from; i < to; i++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

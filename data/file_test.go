@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -166,6 +167,27 @@ func TestOpenErrors(t *testing.T) {
 	require.ErrorIs(t, err, data.FileUnreadable)
 	_, err = data.Lengths(context.Background(), f)
 	require.ErrorIs(t, err, data.FileUnreadable)
+}
+
+// Parts of a file are read side by side; the fault that is named is still the first one.
+func TestLengthsFirstFault(t *testing.T) {
+	lines := slices.Repeat([]string{good}, 101)
+	path := write(t, "a.jsonl", strings.Join(lines, "\n"))
+	f, err := data.Open(path, data.Options{})
+	require.NoError(t, err)
+	defer f.Close()
+	for _, i := range []int{97, 64, 33} {
+		lines[i] = strings.Replace(good, "}]}", "}] ", 1)
+		require.NoError(t, os.WriteFile(path, []byte(strings.Join(lines, "\n")), 0o600))
+		_, err = data.Lengths(context.Background(), f)
+		var fault *data.Fault
+		require.ErrorAs(t, err, &fault)
+		require.Equal(t, i, fault.Record)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err = data.Lengths(ctx, f)
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 func TestFileIsSafeForManyReaders(t *testing.T) {

@@ -109,8 +109,11 @@ func TestResumeDone(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, said, dir+" holds no checkpoint to resume: beginning anew")
 	again := mixed()
-	rep, err := train.Run(t.Context(), again, train.Options{Dir: dir, Resume: true}, two()...)
+	said = ""
+	rep, err := train.Run(t.Context(), again, train.Options{Dir: dir, Resume: true, Observe: observe}, two()...)
 	require.NoError(t, err)
+	require.Contains(t, said, "the run was finished: ")
+	require.NotContains(t, said, "going on from")
 	require.Equal(t, bits(m), bits(again))
 	require.Equal(t, 9, rep.Stages[1].Steps)
 }

@@ -52,7 +52,11 @@ func (s *session) openDir() (notes []string, err error) {
 	if err = s.agree(err); err != nil {
 		return notes, fmt.Errorf("resume from %s: %w", filepath.Join(s.o.Dir, found.Name), err)
 	}
-	return append(append(notes, said...), fmt.Sprintf("going on from %s", filepath.Join(s.o.Dir, found.Name))), nil
+	path := filepath.Join(s.o.Dir, found.Name)
+	if notes = append(notes, said...); s.at.Stage == len(s.plan) {
+		return append(notes, fmt.Sprintf("the run was finished: %s is its end, and nothing is left to train", path)), nil
+	}
+	return append(notes, "going on from "+path), nil
 }
 
 // found is what there is to resume.

@@ -22,6 +22,8 @@ var elsewhere = map[string]string{
 	"go install":                    "needs the network and a release",
 	"bash .ci/run":                  "runs these tests",
 	"go run ./internal/bench":       "internal/bench has its tests",
+	"go run ./examples/dataset":     "its test runs it",
+	"bash .ci/fuzz":                 "a quarter of an hour",
 	"mpirun":                        "needs an MPI; train/llava's TestCommand runs it where there is one",
 	"python ":                       "needs PyTorch",
 	"gollava verify my-case":        "a case that python writes; TestVerify runs others",
@@ -40,12 +42,13 @@ var elsewhere = map[string]string{
 }
 
 // pages are run in this order, in one folder.
-var pages = []string{"README.md", "CONTRIBUTING.md", "docs/fine-tune.md", "docs/continue.md", "docs/export.md",
+var pages = []string{"README.md", "CONTRIBUTING.md", "docs/first-hour.md", "docs/fine-tune.md", "docs/continue.md", "docs/export.md",
 	"docs/evaluate.md", "docs/quantised.md", "docs/serve.md", "docs/embed.md", "docs/embed-and-segment.md",
 	"docs/draw.md",
 	"docs/pretrained.md", "docs/cluster.md", "docs/fidelity.md", "docs/results.md"}
 
 // TestDocs runs the commands of README and docs as they are printed, with tiny models under the names that they use.
+// Commands of console blocks, after a $, must fail with the messages that are shown.
 // docs/instruction-data.md is TestWalk's.
 func TestDocs(t *testing.T) {
 	root, err := filepath.Abs("../..")
@@ -62,11 +65,15 @@ func TestDocs(t *testing.T) {
 	}
 	dir := t.TempDir()
 	toyWorld(t, root, dir)
-	blocks := regexp.MustCompile("(?s)```(sh|yaml)\n(.*?)```")
+	blocks := regexp.MustCompile("(?s)```(sh|yaml|console)\n(.*?)```")
 	for _, page := range pages {
 		raw, err := os.ReadFile(filepath.Join(root, page))
 		require.NoError(t, err)
 		for _, b := range blocks.FindAllStringSubmatch(string(raw), -1) {
+			if b[1] == "console" {
+				failing(t, page, b[2])
+				continue
+			}
 			if b[1] == "yaml" {
 				if name := regexp.MustCompile(`^# (\S+\.yaml)\n`).FindStringSubmatch(b[2]); name != nil {
 					require.NoError(t, os.WriteFile(name[1], []byte(b[2]+"dtype: float32\nlora: {r: 4}\n"), 0o666))
@@ -109,7 +116,9 @@ func toyWorld(t *testing.T, root, dir string) {
 		require.NoError(t, os.WriteFile(filepath.Join("clip-vit-base-patch32", filepath.Base(name)), raw, 0o666))
 	}
 	require.NoError(t, os.Symlink(painter(t), "gligen-1-4-generation-text-box"))
+	require.NoError(t, os.Mkdir("flags", 0o777))
 	for name, to := range map[string]string{"llava-1.5-7b-hf": "run/model", "picture.png": "images/00.png",
+		"flags/flags.json": "../twenty.json", "flags/images": "../images",
 		"cat.jpg":              "images/01.png",
 		"mmproj-of-other.gguf": "mmproj-other.gguf"} {
 		require.NoError(t, os.Symlink(to, name))
@@ -119,6 +128,19 @@ func toyWorld(t *testing.T, root, dir string) {
 	require.NoError(t, w.WriteCOCO(t.Context(), "shapes", 0, 4))
 	require.NoError(t, os.Symlink("shapes/images", "val2014"))
 	pope(t, w)
+}
+
+// failing runs the commands of a console block, each of which must fail and print the lines that follow it.
+func failing(t *testing.T, page, block string) {
+	for _, part := range strings.Split(block, "$ ")[1:] {
+		line, lines, _ := strings.Cut(part, "\n")
+		args := arguments(line)
+		require.Equal(t, "gollava", args[0], "%s: %s", page, line)
+		var out, said transcript
+		require.NotZero(t, run(t.Context(), args[1:], &out, &said), "%s: %s", page, line)
+		require.NotEmpty(t, lines, "%s: %s", page, line)
+		require.Contains(t, said.String(), lines, "%s: %s", page, line)
+	}
 }
 
 // runLine runs one command; a server only until it listens.

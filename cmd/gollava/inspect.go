@@ -95,8 +95,15 @@ func inspectAdapter(c console, dir string) error {
 	if cfg.DoRA {
 		kind = "DoRA"
 	}
-	fmt.Fprintf(c.out, "%s: %s adapter, rank %d, α %v, dropout %v, of %s\n", dir, kind, cfg.R, cfg.Alpha, cfg.Dropout, cfg.BaseModel)
-	fmt.Fprintf(c.out, "layers: %s%s; in full: %s\n", strings.Join(cfg.Targets.Names, ", "), cfg.Targets.Pattern, strings.Join(cfg.Save, ", "))
+	fmt.Fprintf(c.out, "%s: %s adapter, rank %d, α %v, dropout %v", dir, kind, cfg.R, cfg.Alpha, cfg.Dropout)
+	if cfg.BaseModel != "" {
+		fmt.Fprintf(c.out, ", of %s", cfg.BaseModel)
+	}
+	fmt.Fprintf(c.out, "\nlayers: %s%s", strings.Join(cfg.Targets.Names, ", "), cfg.Targets.Pattern)
+	if len(cfg.Save) > 0 {
+		fmt.Fprintf(c.out, "; in full: %s", strings.Join(cfg.Save, ", "))
+	}
+	fmt.Fprintln(c.out)
 	if !inspectParts(c, dir) {
 		return fmt.Errorf("inspect: %s: none of %s can be read", dir, strings.Join(parts, ", "))
 	}

@@ -42,6 +42,7 @@ func TestInspect(t *testing.T) {
 	status, out, err = gollava("inspect", filepath.Join(dir, "adapter"))
 	require.Zero(t, status, err)
 	require.Contains(t, out, "LoRA adapter, rank 2, α 4")
+	require.NotRegexp(t, `(?m)(, of|in full:) ?$`, out, "what the config does not say is left out")
 	require.Contains(t, out, "lora_A.weight")
 
 	// A config that describes another model than the weights.

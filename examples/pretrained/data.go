@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"image/png"
 	"os"
 	"path/filepath"
 
@@ -12,46 +13,15 @@ import (
 	"github.com/gollava/gollava/data/shapes"
 )
 
-// questions is the number of questions in a conversation. The image and the frame of a conversation cost as many
-// positions as one question does, whatever follows.
-const questions = 8
-
-// write writes LLaVA's json and images to a folder: captions for stage 1, and for stage 2 conversations about the same
-// images. Among these are texts without an image: what the language model itself answers to plain requests before it
-// is trained, so that it keeps answering them that way. Data that an earlier call wrote in full is kept.
-func (p preset) write(ctx context.Context, dir string, w *shapes.World, before *connector.Assistant) error {
-	path := filepath.Join(dir, "conversations.json")
-	if _, err := os.Stat(path); err == nil {
+// write writes the lessons to a folder, each as LLaVA's json with images. Some samples are a text without an image:
+// what the language model itself answers to a plain request before it is trained, so that it keeps answering that way.
+// Data that an earlier call wrote in full is kept.
+func write(ctx context.Context, dir string, lessons []lesson, w *shapes.World, before *connector.Assistant,
+	replayed int) error {
+	if _, err := os.Stat(lessons[len(lessons)-1].file(dir)); err == nil {
 		return nil
 	}
-	if err := w.Write(ctx, dir, shapes.Files{Captions: p.images}); err != nil {
-		return err
-	}
-	var records []map[string]any // samples in LLaVA's form
-	for i := range p.conversations {
-		r := w.Rand("pretrained/conversations", i)
-		s := w.Scene(shapes.Train, i%p.images, shapes.Options{}) // of the image that Write drew
-		mix := shapes.Conversation()
-		if i%3 > 0 { // to find one object by its name is what all else builds on
-			mix = shapes.LookUp()
-		}
-		turns := s.Converse(r, mix, questions)
-		if i%2 == 0 { // a description comes last, since it answers the questions
-			q, _ := s.Ask(r, shapes.Brief)
-			turns = append(turns[:min(len(turns), questions-2)], q)
-		}
-		var said []chat.Turn
-		for k, q := range turns {
-			text := q.Text
-			if k == 0 {
-				text = chat.ImageToken + "\n" + text
-			}
-			said = append(said, chat.Turn{From: chat.Human, Value: text}, chat.Turn{From: chat.GPT, Value: q.Answer})
-		}
-		records = append(records, map[string]any{"id": fmt.Sprint("conversation-", i), "conversations": said,
-			"image": fmt.Sprintf("shapes_train_%09d.png", i%p.images)})
-	}
-	requests := make([]string, p.replayed)
+	requests := make([]string, replayed)
 	for i := range requests {
 		requests[i] = forms[i%len(forms)] + things[i/len(forms)%len(things)] + ". Be brief."
 	}
@@ -59,17 +29,63 @@ func (p preset) write(ctx context.Context, dir string, w *shapes.World, before *
 	if err != nil {
 		return err
 	}
-	for i, answer := range answers {
-		said := []chat.Turn{{From: chat.Human, Value: requests[i]}, {From: chat.GPT, Value: answer}}
-		for copies := range max(1, p.conversations/(5*p.replayed)) { // about one sample in six
-			records = append(records, map[string]any{"id": fmt.Sprintf("replay-%d-%d", i, copies), "conversations": said})
+	for _, l := range lessons {
+		if err := os.MkdirAll(filepath.Join(dir, l.Name), 0o755); err != nil {
+			return err
+		}
+		var samples []map[string]any
+		for i := range l.Steps * l.Batch {
+			var said []chat.Turn
+			sample := map[string]any{"id": fmt.Sprintf("%s-%05d", l.Name, i)}
+			if l.Replay > 0 && i%l.Replay == l.Replay-1 {
+				k := i / l.Replay % replayed
+				said = []chat.Turn{{From: chat.Human, Value: requests[k]}, {From: chat.GPT, Value: answers[k]}}
+			} else {
+				r := w.Rand("pretrained/"+l.Name, i)
+				s := w.Scene(shapes.Train, r.IntN(1<<40), l.options(w))
+				for _, q := range l.about(r, s) {
+					said = append(said, chat.Turn{From: chat.Human, Value: q.Text}, chat.Turn{From: chat.GPT, Value: q.Answer})
+				}
+				said[0].Value = chat.ImageToken + "\n" + said[0].Value
+				image := fmt.Sprintf("%s/%05d.png", l.Name, i)
+				if err := draw(filepath.Join(dir, image), s); err != nil {
+					return err
+				}
+				sample["image"] = image
+			}
+			sample["conversations"] = said
+			samples = append(samples, sample)
+		}
+		b, err := json.Marshal(samples)
+		if err != nil {
+			return err
+		}
+		if err := os.WriteFile(l.file(dir), b, 0o644); err != nil {
+			return err
 		}
 	}
-	b, err := json.Marshal(records)
+	return nil
+}
+
+// options are the lesson's images in a world, which may be too small for so many objects.
+func (l lesson) options(w *shapes.World) shapes.Options {
+	o := shapes.Options{MinObjects: l.Objects[0], MaxObjects: min(l.Objects[1], w.MaxObjects)}
+	if !l.Signs {
+		o.Sign = shapes.NoSign
+	}
+	return o
+}
+
+// draw writes a scene's image.
+func draw(path string, s shapes.Scene) error {
+	f, err := os.Create(path)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(path, b, 0o644)
+	if err := png.Encode(f, s.Image()); err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 // Requests to the language model are one of each put together.

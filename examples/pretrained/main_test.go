@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/connector/llava"
+	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/vit"
@@ -36,6 +38,9 @@ func toyCLIP(t *testing.T, side int) string {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	require.NoError(t, vit.SaveCLIP(dir, m, nn.SaveOptions{}))
+	b, err := json.Marshal(imaging.CLIP(side))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "preprocessor_config.json"), b, 0o644))
 	return dir
 }
 

@@ -65,8 +65,8 @@ func generation(m *connector.VLM, seed int) ([]int32, error) {
 	return g.IDs[0], nil
 }
 
-// course trains m for some steps on features that its frozen tower computes in the prefetching goroutines, and returns the bits of what
-// it learnt.
+// course trains m for some steps on features that its frozen tower computes in the prefetching goroutines, and returns
+// the bits of what it learnt.
 func course(m *connector.VLM, ahead int, groups ...train.Group) ([]float32, error) {
 	batch := func(_ context.Context, n int) (b connector.Batch, err error) {
 		r := rand.New(rand.NewPCG(uint64(n), 6))
@@ -113,8 +113,8 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// Eight goroutines generate on one model while another model trains on batches made with tensors ahead of time and scopes come and go
-// elsewhere: each does what it does alone, and nothing is left behind.
+// Eight goroutines generate on one model while another model trains on batches made with tensors ahead of time and
+// scopes come and go elsewhere: each does what it does alone, and nothing is left behind.
 func TestEverythingAtOnce(t *testing.T) {
 	m := newModel(t, lively())
 	n := rounds()
@@ -211,7 +211,8 @@ func TestTrainingsSideBySide(t *testing.T) {
 	wg.Wait()
 }
 
-// A frozen language model serves while the connector in front of it, or an adapter of another copy of its layers, trains.
+// A frozen language model serves while the connector in front of it, or an adapter of another copy of its layers,
+// trains.
 func TestFrozenModelServesWhileOthersTrain(t *testing.T) {
 	var want [2][]float32
 	for k, wrap := range []bool{false, true} {

@@ -30,8 +30,9 @@ func (m *VLM) options(o llm.Options) llm.Options {
 	return o
 }
 
-// Prompts encodes the images of a batch and embeds its rows, which are padded at the left or of one length, for the language model to continue: with
-// [llm.Generate] or in an [llm.Engine]. An error names the sample that does not fit the model.
+// Prompts encodes the images of a batch and embeds its rows, which are padded at the left or of one length, for the
+// language model to continue: with [llm.Generate] or in an [llm.Engine]. An error names the sample that does not fit
+// the model.
 func (m *VLM) Prompts(b Batch) (llm.Prompts, error) {
 	if err := m.Check(b); err != nil {
 		return llm.Prompts{}, err

@@ -15,8 +15,8 @@ import (
 	"github.com/gollava/gollava/train"
 )
 
-// After a few steps a training step takes no memory for tensors from Go's heap, the frozen tower's included. (One processor: each of several
-// has scratch of its own, which grows when it first takes part.)
+// After a few steps a training step takes no memory for tensors from Go's heap, the frozen tower's included. (One
+// processor: each of several has scratch of its own, which grows when it first takes part.)
 func TestTrainingStepIsSteady(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	c := small()

@@ -26,9 +26,10 @@ type CheckOptions struct {
 	Most    int            // stop after so many faults; 0: 10,000
 }
 
-// Check reads a data file and lists what would spoil a training run with it, in the file's order: broken JSON, records that are not
-// of LLaVA's form, and those that LLaVA would train on wrongly without a word. With images it looks at every picture too, those of
-// many records at a time. An empty list means that all is well. The error is for what is no fault of the data: ctx, the disk.
+// Check reads a data file and lists what would spoil a training run with it, in the file's order: broken JSON, records
+// that are not of LLaVA's form, and those that LLaVA would train on wrongly without a word. With images it looks at
+// every picture too, those of many records at a time. An empty list means that all is well. The error is for what is no
+// fault of the data: ctx, the disk.
 func Check(ctx context.Context, path string, images Source, o CheckOptions) ([]Fault, error) {
 	file, err := os.Open(path)
 	if err != nil {

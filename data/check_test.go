@@ -124,7 +124,8 @@ func TestCheckStops(t *testing.T) {
 	require.Equal(t, data.FileMissing, faults[0].Kind)
 }
 
-// A picture is looked at for each record that names it; the faults come in the order of the records at any number of workers.
+// A picture is looked at for each record that names it; the faults come in the order of the records at any number of
+// workers.
 func TestCheckLooksAtPictures(t *testing.T) {
 	images, err := data.OpenFolder("testdata/broken/broken/images")
 	require.NoError(t, err)

@@ -8,8 +8,8 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 )
 
-// Kind says what is wrong with a file, a record or a picture. It is an error itself, so that errors.Is(err, data.FileMissing) asks
-// for it. Kinds of pictures are those of imaging.Kind.
+// Kind says what is wrong with a file, a record or a picture. It is an error itself, so that errors.Is(err,
+// data.FileMissing) asks for it. Kinds of pictures are those of imaging.Kind.
 type Kind string
 
 // What can be wrong with a data file as JSON.

@@ -16,7 +16,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// FeatureKey says what made cached features. Those of another encoder or another preprocessing lie elsewhere and are never mixed up.
+// FeatureKey says what made cached features. Those of another encoder or another preprocessing lie elsewhere and are
+// never mixed up.
 type FeatureKey struct {
 	Encoder       string // the hash of its weights, and which layer is taken
 	Preprocessing string // the preprocessing, e.g. as JSON
@@ -29,8 +30,8 @@ func (k FeatureKey) folder() string {
 	return fmt.Sprintf("%016x", h.Sum64())
 }
 
-// Features is a folder of encoder outputs in bfloat16, so that a frozen encoder runs once and not every epoch. Each shard is a
-// safetensors file, whose tensors have the images' [ImageKey] for names. It is safe for concurrent use.
+// Features is a folder of encoder outputs in bfloat16, so that a frozen encoder runs once and not every epoch. Each
+// shard is a safetensors file, whose tensors have the images' [ImageKey] for names. It is safe for concurrent use.
 type Features struct {
 	dir string
 	key FeatureKey
@@ -40,7 +41,8 @@ type Features struct {
 	shards map[int]*safetensors.File
 }
 
-// OpenFeatures opens the cache of a key under dir, which is made if it does not exist, with the shards that are complete.
+// OpenFeatures opens the cache of a key under dir, which is made if it does not exist, with the shards that are
+// complete.
 func OpenFeatures(dir string, key FeatureKey) (*Features, error) {
 	c := &Features{dir: filepath.Join(dir, key.folder()), key: key,
 		where: map[string]*safetensors.File{}, shards: map[int]*safetensors.File{}}
@@ -131,8 +133,8 @@ func (c *Features) Has(name string) bool {
 	return c.where[name] != nil
 }
 
-// Load reads the features of an image, float32, in the shape that they were added with, such as [views, features, width]. An error is a *Fault, of
-// kind FileMissing where the cache does not have them.
+// Load reads the features of an image, float32, in the shape that they were added with, such as [views, features,
+// width]. An error is a *Fault, of kind FileMissing where the cache does not have them.
 func (c *Features) Load(name string) (*tensor.Tensor, error) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()

@@ -45,9 +45,9 @@ type File struct {
 	lines   []uint32
 }
 
-// Open indexes a JSON array of records, or a file with one record a line (.jsonl, .ndjson), holding every byte against JSON's grammar.
-// The error for a file that breaks it is a *Fault with the place. Records are read when they are asked for; the file must not
-// change meanwhile.
+// Open indexes a JSON array of records, or a file with one record a line (.jsonl, .ndjson), holding every byte against
+// JSON's grammar. The error for a file that breaks it is a *Fault with the place. Records are read when they are asked
+// for; the file must not change meanwhile.
 func Open(path string, o Options) (*File, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -124,8 +124,8 @@ func (d *File) Raw(i int) ([]byte, error) {
 	return b, nil
 }
 
-// Sample reads record i. An error is a *Fault: the record is not of LLaVA's form. What has the form may still be useless; see Check.
-// It panics where i is out of range.
+// Sample reads record i. An error is a *Fault: the record is not of LLaVA's form. What has the form may still be
+// useless; see Check. It panics where i is out of range.
 func (d *File) Sample(i int) (Sample, error) {
 	b, err := d.Raw(i)
 	if err != nil {
@@ -175,8 +175,9 @@ func (d *File) lineStart(offset int64) int64 {
 	return 0
 }
 
-// Records reads a data file from any stream, record by record, without an index. name stands in errors; a name that ends in .jsonl
-// or .ndjson says that there is one record a line. It goes on after the error of a single record, if JSON's grammar allows.
+// Records reads a data file from any stream, record by record, without an index. name stands in errors; a name that
+// ends in .jsonl or .ndjson says that there is one record a line. It goes on after the error of a single record, if
+// JSON's grammar allows.
 func Records(r io.Reader, name string, o Options) iter.Seq2[Sample, error] {
 	return func(yield func(Sample, error) bool) {
 		sc := newScanner(r, name, o.forPath(name))
@@ -204,8 +205,8 @@ func Records(r io.Reader, name string, o Options) iter.Seq2[Sample, error] {
 	}
 }
 
-// Lengths returns the ModalityLength of every record of a set, in order, for the samplers. Of a File it reads each byte once, on
-// all processors.
+// Lengths returns the ModalityLength of every record of a set, in order, for the samplers. Of a File it reads each byte
+// once, on all processors.
 func Lengths(ctx context.Context, set Set) ([]int, error) {
 	out := make([]int, set.Len())
 	if d, ok := set.(*File); ok {
@@ -224,8 +225,8 @@ func Lengths(ctx context.Context, set Set) ([]int, error) {
 	return out, nil
 }
 
-// lengthsInto computes the lengths of all records, parts of the file side by side. The error is that of the first record
-// that has one.
+// lengthsInto computes the lengths of all records, parts of the file side by side. The error is that of the first
+// record that has one.
 func (d *File) lengthsInto(ctx context.Context, out []int) error {
 	parts := min(len(out), 8*runtime.GOMAXPROCS(0))
 	errs := make([]error, parts)

@@ -22,7 +22,8 @@ import (
 	"github.com/gollava/gollava/data/chat"
 )
 
-// conversation makes a record of the mix's kind; i of them differ in length, some beyond ASCII, every seventh without picture.
+// conversation makes a record of the mix's kind; i of them differ in length, some beyond ASCII, every seventh without
+// picture.
 func conversation(r *rand.Rand, i int) string {
 	words := []string{"the", "red", "bicycle", "leans", "against", "a wall\\n", "\\\"quoted\\\"", "façade", "三只猫", "\\u00e9\\ud83d\\ude00", "[0.12, 0.5]"}
 	text := func(n int) string {

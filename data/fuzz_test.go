@@ -31,8 +31,8 @@ func brokenFiles(f *testing.F, add func(b []byte), patterns ...string) {
 	}
 }
 
-// FuzzDataFile holds that a file which is accepted is what encoding/json accepts, record by record, and that what is wrong with any
-// other has a place in it.
+// FuzzDataFile holds that a file which is accepted is what encoding/json accepts, record by record, and that what is
+// wrong with any other has a place in it.
 func FuzzDataFile(f *testing.F) {
 	add := func(b []byte) { f.Add(b, false); f.Add(b, true) }
 	brokenFiles(f, add, "*.json", "*.jsonl")

@@ -41,8 +41,8 @@ func sizeOf(b []byte, name string, o imaging.Options) (imaging.Size, error) {
 	return imaging.Size{W: h.W, H: h.H}, nil
 }
 
-// ImageKey identifies an image by its name and its content, name@digest: the name under which [Features] keep what an encoder made of it. It is another
-// once a byte of the file changes. It also returns [ImageSize].
+// ImageKey identifies an image by its name and its content, name@digest: the name under which [Features] keep what an
+// encoder made of it. It is another once a byte of the file changes. It also returns [ImageSize].
 func ImageKey(s Source, name string, o imaging.Options) (key string, size imaging.Size, err error) {
 	b, f := load(s, name)
 	if f != nil {

@@ -15,8 +15,8 @@ type grammar struct {
 	lone int // where the first lone surrogate escape stands, or -1
 }
 
-// value passes over the value that begins at b[i] and returns where it ends. A kind other than "" says that it does not, and the
-// position is then that of the offence; for Cut it is len(b).
+// value passes over the value that begins at b[i] and returns where it ends. A kind other than "" says that it does
+// not, and the position is then that of the offence; for Cut it is len(b).
 func (g *grammar) value(b []byte, i, depth int) (int, Kind) {
 	if i >= len(b) {
 		return len(b), Cut
@@ -177,8 +177,8 @@ func hex4(b []byte, i int) (uint16, Kind) {
 	return u, ""
 }
 
-// plain returns the first position from i on of a byte that ends or interrupts the plain ASCII of a string: a quote, a backslash, a
-// control character, a byte of a longer character; len(b) if there is none.
+// plain returns the first position from i on of a byte that ends or interrupts the plain ASCII of a string: a quote, a
+// backslash, a control character, a byte of a longer character; len(b) if there is none.
 func plain(b []byte, i int) int {
 	const ones, tops = 0x0101010101010101, 0x8080808080808080
 	for ; i+8 <= len(b); i += 8 {

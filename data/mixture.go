@@ -299,8 +299,8 @@ func (s Subset) Sample(i int) (Sample, error) {
 	return s.Set.Sample(s.Records[i])
 }
 
-// Split divides a set at random into training and validation, which gets the given fraction, rounded to whole records. The same
-// seed divides it the same way, and each part keeps the set's order.
+// Split divides a set at random into training and validation, which gets the given fraction, rounded to whole records.
+// The same seed divides it the same way, and each part keeps the set's order.
 func Split(set Set, validation float64, seed uint64) (train, valid Subset) {
 	if !(validation >= 0 && validation <= 1) {
 		panic(misuse.Errorf("data", "a fraction of %g for validation", validation))

@@ -65,8 +65,8 @@ type spots struct {
 	turns                    []int // the values
 }
 
-// parse reads the bytes of a record, which are well-formed. Faults that leave nothing to read end it; those of a single part leave that part empty. Their
-// Offset counts from the record's beginning.
+// parse reads the bytes of a record, which are well-formed. Faults that leave nothing to read end it; those of a single
+// part leave that part empty. Their Offset counts from the record's beginning.
 func parse(b []byte) (Sample, spots, []*Fault) {
 	var s Sample
 	var at spots
@@ -195,8 +195,8 @@ func wellFormed(b []byte) *Fault {
 	return f
 }
 
-// members calls f with the key and the place of the value of each member of the well-formed object b, in the file's order: of equal
-// keys the last wins, as in Python.
+// members calls f with the key and the place of the value of each member of the well-formed object b, in the file's
+// order: of equal keys the last wins, as in Python.
 func members(b []byte, f func(key string, from, to int)) {
 	for i := space(b, 1); b[i] != '}'; {
 		keyEnd := past(b, i)

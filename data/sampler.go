@@ -31,9 +31,9 @@ func epochRand(seed uint64, epoch int) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, uint64(epoch)*0x9e3779b97f4a7c15+1))
 }
 
-// LengthGrouped puts records of like length together: at random into mega-batches of batch·world records, in which each of the
-// world workers (or steps of accumulation) gets batch records, with nearly the same number of words. The sign of a length does not
-// matter. Source: LLaVA's get_length_grouped_indices.
+// LengthGrouped puts records of like length together: at random into mega-batches of batch·world records, in which each
+// of the world workers (or steps of accumulation) gets batch records, with nearly the same number of words. The sign of
+// a length does not matter. Source: LLaVA's get_length_grouped_indices.
 func LengthGrouped(lengths []int, batch, world int, seed uint64) Order {
 	sizes(batch, world)
 	return func(epoch int) []int {
@@ -45,10 +45,10 @@ func LengthGrouped(lengths []int, batch, world int, seed uint64) Order {
 	}
 }
 
-// ModalityGrouped is LengthGrouped within the records that have pictures (lengths above zero) and those that have none, and then
-// mixes the mega-batches: all but the last are of one kind, so that no step waits for an encoder that half of it does not need. What
-// does not fill a mega-batch, of either kind, comes last in the order of the records. lengths are those of Lengths.
-// Source: LLaVA's get_modality_length_grouped_indices.
+// ModalityGrouped is LengthGrouped within the records that have pictures (lengths above zero) and those that have none,
+// and then mixes the mega-batches: all but the last are of one kind, so that no step waits for an encoder that half of
+// it does not need. What does not fill a mega-batch, of either kind, comes last in the order of the records. lengths
+// are those of Lengths. Source: LLaVA's get_modality_length_grouped_indices.
 func ModalityGrouped(lengths []int, batch, world int, seed uint64) Order {
 	sizes(batch, world)
 	var pictures, text []int
@@ -94,9 +94,9 @@ func megabatches(records, lengths []int, batch, world int, r *rand.Rand) [][]int
 
 func abs(x int) int { return max(x, -x) }
 
-// EvenChunks deals records, longest first, to n workers, each to the one that has the fewest words and still room, so that all get
-// equally many records. Where their number is not divisible, worker k gets records k, k+n, k+2n, … instead.
-// Source: LLaVA's split_to_even_chunks.
+// EvenChunks deals records, longest first, to n workers, each to the one that has the fewest words and still room, so
+// that all get equally many records. Where their number is not divisible, worker k gets records k, k+n, k+2n, …
+// instead. Source: LLaVA's split_to_even_chunks.
 func EvenChunks(records, lengths []int, n int) [][]int {
 	sizes(1, n)
 	out := make([][]int, n)

@@ -151,8 +151,8 @@ func (s *scanner) open() error {
 	return nil
 }
 
-// next returns the next record, whose bytes hold until the following call, or io.EOF. After a fault in an array nothing follows;
-// among lines the next call goes on with the next line.
+// next returns the next record, whose bytes hold until the following call, or io.EOF. After a fault in an array nothing
+// follows; among lines the next call goes on with the next line.
 func (s *scanner) next() ([]byte, place, error) {
 	if s.done {
 		return nil, place{}, io.EOF

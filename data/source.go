@@ -12,8 +12,8 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 )
 
-// Source is where pictures come from: a Folder, a Zip, a Tar, or your own. Load may be called from several goroutines; its errors
-// are *Fault.
+// Source is where pictures come from: a Folder, a Zip, a Tar, or your own. Load may be called from several goroutines;
+// its errors are *Fault.
 type Source interface {
 	// Load returns the bytes of the picture that a record calls name.
 	Load(name string) ([]byte, error)
@@ -25,9 +25,8 @@ func DefaultLimits() imaging.Limits {
 	return imaging.Limits{Bytes: 64 << 20, Pixels: imaging.DefaultPixels, Side: 65535, Aspect: 200}
 }
 
-// Folder is a folder of pictures. Nothing outside of it can be read: neither by "..", nor by an absolute path, nor through a
-// symbolic link.
-// It is safe for concurrent use.
+// Folder is a folder of pictures. Nothing outside of it can be read: neither by "..", nor by an absolute path, nor
+// through a symbolic link. It is safe for concurrent use.
 type Folder struct {
 	path  string
 	root  *os.Root
@@ -68,7 +67,8 @@ func clean(name string) (string, *Fault) {
 	return "", f
 }
 
-// Load reads a file. The name is a path with forward slashes, and is cleaned first: a/../b.jpg is b.jpg even where there is no a.
+// Load reads a file. The name is a path with forward slashes, and is cleaned first: a/../b.jpg is b.jpg even where
+// there is no a.
 func (d *Folder) Load(name string) ([]byte, error) {
 	c, bad := clean(name)
 	if bad != nil {

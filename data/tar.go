@@ -26,8 +26,8 @@ type Group struct {
 	Members []Member
 }
 
-// Tar is a WebDataset shard, or any plain tar file of pictures: a source of pictures by their names, and a list of groups.
-// It is safe for concurrent use.
+// Tar is a WebDataset shard, or any plain tar file of pictures: a source of pictures by their names, and a list of
+// groups. It is safe for concurrent use.
 type Tar struct {
 	path   string
 	f      *os.File
@@ -36,8 +36,8 @@ type Tar struct {
 	limit  int64
 }
 
-// OpenTar reads the headers of a tar file (USTAR, PAX or GNU) without its contents. For one that ends early it returns a *Fault, and
-// beside it the shard as far as it is complete.
+// OpenTar reads the headers of a tar file (USTAR, PAX or GNU) without its contents. For one that ends early it returns
+// a *Fault, and beside it the shard as far as it is complete.
 func OpenTar(name string) (*Tar, error) {
 	f, err := os.Open(name)
 	if err != nil {
@@ -158,8 +158,8 @@ func (t *Tar) Read(m Member) ([]byte, error) {
 // Len is the number of groups.
 func (t *Tar) Len() int { return len(t.groups) }
 
-// Sample makes a sample of group i: of its .json, if that is a record with conversations, else of its .txt as the caption of its
-// pictures. The pictures are named as Load takes them.
+// Sample makes a sample of group i: of its .json, if that is a record with conversations, else of its .txt as the
+// caption of its pictures. The pictures are named as Load takes them.
 func (t *Tar) Sample(i int) (Sample, error) {
 	if i < 0 || i >= len(t.groups) {
 		panic(misuse.Errorf("data", "group %d of %s, which has %d", i, t.path, len(t.groups)))

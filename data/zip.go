@@ -117,8 +117,8 @@ func readMember(m *zip.File, limit int64) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// CheckArchive reads a .zip or .tar file to its end and lists what is wrong: an early end, names that lead outside, members that
-// fail their checksum. The error is for an archive that cannot be read for reasons of its own.
+// CheckArchive reads a .zip or .tar file to its end and lists what is wrong: an early end, names that lead outside,
+// members that fail their checksum. The error is for an archive that cannot be read for reasons of its own.
 func CheckArchive(name string) ([]Fault, error) {
 	if strings.ToLower(path.Ext(name)) != ".zip" {
 		t, err := OpenTar(name)

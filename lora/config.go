@@ -35,7 +35,8 @@ type Config struct {
 	Revision      *string `json:"revision"`
 }
 
-// refused are fields of adapter_config.json that change the computation and are not supported, unless null, false, empty or 0.
+// refused are fields of adapter_config.json that change the computation and are not supported, unless null, false,
+// empty or 0.
 var refused = []string{"alora_invocation_tokens", "layer_replication", "lora_bias", "target_parameters", "trainable_token_indices", "use_bdlora",
 	"use_qalora", "arrow_config", "megatron_config", "velora_config", "monteclora_config", "kasa_config"}
 
@@ -44,7 +45,8 @@ func Default(r int, alpha float64, targets ...string) Config {
 	return Config{R: r, Alpha: alpha, Targets: Targets{Names: targets}, Init: Init{"true"}, TaskType: "CAUSAL_LM"}
 }
 
-// LLaVA is the adapter of LLaVA's LoRA recipe: rank 128, α 256, dropout 0.05 on every Linear of the language model but its head.
+// LLaVA is the adapter of LLaVA's LoRA recipe: rank 128, α 256, dropout 0.05 on every Linear of the language model but
+// its head.
 func LLaVA() Config {
 	c := Default(128, 256, "q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 	c.Dropout = 0.05
@@ -52,8 +54,8 @@ func LLaVA() Config {
 	return c
 }
 
-// ReadConfig reads dir/adapter_config.json. Fields that it does not know are ignored, unless they are known to change the computation. Errors name
-// the file and the field.
+// ReadConfig reads dir/adapter_config.json. Fields that it does not know are ignored, unless they are known to change
+// the computation. Errors name the file and the field.
 func ReadConfig(dir string) (Config, error) {
 	path := filepath.Join(dir, "adapter_config.json")
 	raw, err := jsonfile.Bytes(path, jsonfile.Max)
@@ -134,8 +136,8 @@ func (t Targets) MarshalJSON() ([]byte, error) {
 	return json.Marshal(t.Names) // null if there are none
 }
 
-// Pattern gives some layers another number: those whose name a regular expression matches from a dot, or the beginning, to the end. The first that
-// matches counts.
+// Pattern gives some layers another number: those whose name a regular expression matches from a dot, or the beginning,
+// to the end. The first that matches counts.
 type Pattern []Entry
 
 // Entry is one of a [Pattern].
@@ -212,7 +214,8 @@ func (l *Ints) UnmarshalJSON(raw []byte) error {
 	return json.Unmarshal(raw, (*[]int)(l))
 }
 
-// Init says how adapters start: "true" (A uniform, B zero: nothing changes), "gaussian" (A normal, B zero), "false" (both random, for tests).
+// Init says how adapters start: "true" (A uniform, B zero: nothing changes), "gaussian" (A normal, B zero), "false"
+// (both random, for tests).
 type Init struct{ Kind string }
 
 func (i *Init) UnmarshalJSON(raw []byte) error {

@@ -90,10 +90,11 @@ func canonical(name string) string {
 	return name
 }
 
-// Load puts the adapter in dir, as PEFT or LLaVA's repository wrote it, around m: adapter_config.json with adapter_model.safetensors or .bin, and
-// non_lora_trainables.bin if there is one. namings are the programs that may have written it; the first counts under which every tensor
-// has its place in m, and none stands for the names of m. Everything but the adapter is frozen. It is strict: tensors that are missing,
-// unexpected or misshapen are listed in one error, and m is as before.
+// Load puts the adapter in dir, as PEFT or LLaVA's repository wrote it, around m: adapter_config.json with
+// adapter_model.safetensors or .bin, and non_lora_trainables.bin if there is one. namings are the programs that may
+// have written it; the first counts under which every tensor has its place in m, and none stands for the names of m.
+// Everything but the adapter is frozen. It is strict: tensors that are missing, unexpected or misshapen are listed in
+// one error, and m is as before.
 func Load(m any, dir string, namings ...Naming) (*Adapter, error) {
 	c, err := ReadConfig(dir)
 	if err != nil {
@@ -133,7 +134,8 @@ func (f *files) load(m any, c Config, naming Naming) (*Adapter, error) {
 	for name, p := range nn.Params(m) {
 		first[p] = name
 	}
-	// An adapter of a language model alone names layers that a vision tower around it has too; the parts without any adapter are left alone.
+	// An adapter of a language model alone names layers that a vision tower around it has too; the parts without any
+	// adapter are left alone.
 	adapted := map[string]bool{}
 	for name := range nn.Layers(m) {
 		adapted[head(name)] = adapted[head(name)] || f.has(called(naming, name))
@@ -304,16 +306,17 @@ func hint(name string) string {
 
 // SaveOptions say how [Adapter.Save] writes.
 type SaveOptions struct {
-	// Others are the parts that train in full but are written apart, to non_lora_trainables.bin, as LLaVA's repository does with its connector; patterns
-	// of [nn.Match] over the model's names. They are included whether or not the adapter itself trained them.
+	// Others are the parts that train in full but are written apart, to non_lora_trainables.bin, as LLaVA's repository
+	// does with its connector; patterns of [nn.Match] over the model's names. They are included whether or not the
+	// adapter itself trained them.
 	Others []string
 
 	// Naming replaces that of the adapter.
 	Naming Naming
 }
 
-// Save writes adapter_config.json and adapter_model.safetensors to dir, for PEFT, and what o.Others names. Every part that the adapter trains is
-// there, the connector included if it is one of [Config].Save or of o.Others.
+// Save writes adapter_config.json and adapter_model.safetensors to dir, for PEFT, and what o.Others names. Every part
+// that the adapter trains is there, the connector included if it is one of [Config].Save or of o.Others.
 func (a *Adapter) Save(dir string, o SaveOptions) error {
 	naming := o.Naming
 	if naming == nil {

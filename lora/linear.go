@@ -1,12 +1,13 @@
-// Package lora trains a model through small adapters: a Linear's weight W becomes W + s·B·A with A [r, in] and B [out, r], of which only A and B
-// learn. It reads and writes PEFT's files.
+// Package lora trains a model through small adapters: a Linear's weight W becomes W + s·B·A with A [r, in] and B [out,
+// r], of which only A and B learn. It reads and writes PEFT's files.
 //
 //	adapter, err := lora.Wrap(model, lora.Default(16, 32, "q_proj", "v_proj"), rng)
 //	…                            // train the parameters that match "**.lora_*.**"
 //	err = adapter.Save("adapter") // PEFT loads it
 //	err = lora.Merge(model)       // fold the adapters in and take them off
 //
-// Sources: Hu et al. 2021, "LoRA"; Kalajdzievski 2023 for rsLoRA; Liu et al. 2024 for DoRA; names and semantics of huggingface/peft.
+// Sources: Hu et al. 2021, "LoRA"; Kalajdzievski 2023 for rsLoRA; Liu et al. 2024 for DoRA; names and semantics of
+// huggingface/peft.
 package lora
 
 import (
@@ -18,9 +19,9 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Linear is a Linear with an adapter: y = base(x) + s·B·A·dropout(x). With a Magnitude it is DoRA: the rows of W + s·B·A are scaled to the norms m,
-// y = b + (m/‖W+s·B·A‖) ⊙ (W + s·B·A)·x, where the norm counts as a constant in the backward pass.
-// Forward is safe for concurrent use while nobody trains, merges or unmerges the adapter.
+// Linear is a Linear with an adapter: y = base(x) + s·B·A·dropout(x). With a Magnitude it is DoRA: the rows of W +
+// s·B·A are scaled to the norms m, y = b + (m/‖W+s·B·A‖) ⊙ (W + s·B·A)·x, where the norm counts as a constant in the
+// backward pass. Forward is safe for concurrent use while nobody trains, merges or unmerges the adapter.
 type Linear struct {
 	Base      nn.Layer       `param:",inline"`                        // *nn.Linear
 	A         *tensor.Tensor `param:"lora_A.weight"`                  // [r, in]
@@ -96,8 +97,8 @@ func (l *Linear) Forward(x *tensor.Tensor) *tensor.Tensor {
 	return base.Forward(x).Add(direct.Mul(f.Affine(1, -1))).Add(delta.Mul(f))
 }
 
-// merged is the weight with the adapter folded in, [out, in], in the base's dtype, or in float32 if that is a block type: to quantise it again would
-// lose most of what a small adapter adds.
+// merged is the weight with the adapter folded in, [out, in], in the base's dtype, or in float32 if that is a block
+// type: to quantise it again would lose most of what a small adapter adds.
 func (l *Linear) merged() *tensor.Tensor {
 	w := l.base().Weight
 	dt := w.DType()
@@ -137,8 +138,8 @@ func alias(t *tensor.Tensor) *tensor.Tensor {
 	return a
 }
 
-// Merge folds every adapter of m into its base's weight and takes it off: m is a plain model again, which computes what it did before. Weights with
-// NaN or infinity are an error, and change nothing. Parts that [Config].Save trained stay.
+// Merge folds every adapter of m into its base's weight and takes it off: m is a plain model again, which computes what
+// it did before. Weights with NaN or infinity are an error, and change nothing. Parts that [Config].Save trained stay.
 func Merge(m any) error {
 	if err := finite(m); err != nil {
 		return err
@@ -201,8 +202,9 @@ func finite(m any) (err error) {
 	return err
 }
 
-// SetMerged folds every adapter of m into its base's weight, which makes inference as fast as without, or takes them out again: then weights are what
-// they were, to the bit. It keeps both versions meanwhile. Folded adapters do not train.
+// SetMerged folds every adapter of m into its base's weight, which makes inference as fast as without, or takes them
+// out again: then weights are what they were, to the bit. It keeps both versions meanwhile. Folded adapters do not
+// train.
 func SetMerged(m any, on bool) {
 	each(m, func(_ string, l *Linear) { l.setMerged(on) })
 }

@@ -25,8 +25,8 @@ import (
 
 func rng() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 
-// PEFT wrote the adapters and computed with them: DoRA on every Linear; rsLoRA with patterns, one layer only and a head in full; a LLaVA's with its
-// connector. Written by cmd/gollava/testdata/make_tiny.py.
+// PEFT wrote the adapters and computed with them: DoRA on every Linear; rsLoRA with patterns, one layer only and a head
+// in full; a LLaVA's with its connector. Written by cmd/gollava/testdata/make_tiny.py.
 func TestEqualsPEFT(t *testing.T) {
 	for name, n := range map[string]int{"dora": 49, "patterns": 12, "llava": 15} {
 		require.Len(t, casetest.Passes(t, filepath.Join("testdata", name), n).Rows, n)
@@ -151,8 +151,8 @@ func TestGradients(t *testing.T) {
 	}
 }
 
-// The gradient of one element of each kind of parameter against differences of the loss; DoRA's norm counts as a constant there, so only its
-// magnitude is compared.
+// The gradient of one element of each kind of parameter against differences of the loss; DoRA's norm counts as a
+// constant there, so only its magnitude is compared.
 func TestGradientsAreDerivatives(t *testing.T) {
 	for kind, change := range kinds {
 		m := base(t)
@@ -401,7 +401,8 @@ func TestFilesThatDoNotFit(t *testing.T) {
 	}
 }
 
-// The connector goes wherever the adapter goes: into PEFT's file, or into non_lora_trainables.bin as LLaVA's repository has it.
+// The connector goes wherever the adapter goes: into PEFT's file, or into non_lora_trainables.bin as LLaVA's repository
+// has it.
 func TestConnectorIsSaved(t *testing.T) {
 	open := func() *connector.VLM {
 		m, err := llava.Load("testdata/llava/model", llava.LoadOptions{})
@@ -463,8 +464,8 @@ func rewrite(t *testing.T, dir string, rename func(string) string, more map[stri
 	}}))
 }
 
-// PEFT stores the head's own weight, and the embeddings, with an adapter of the head: the base's values are no obstacle, others replace them until
-// the adapter is removed, and are written again.
+// PEFT stores the head's own weight, and the embeddings, with an adapter of the head: the base's values are no
+// obstacle, others replace them until the adapter is removed, and are written again.
 func TestHeadsOfPEFT(t *testing.T) {
 	m, dir := base(t), t.TempDir()
 	a, err := lora.Wrap(m, lora.Default(2, 4, "lm_head", "q_proj"), rng(), nil)

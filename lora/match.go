@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// matcher decides which layers of a model a config is about, as PEFT does; names are those of the program that the adapter belongs to.
+// matcher decides which layers of a model a config is about, as PEFT does; names are those of the program that the
+// adapter belongs to.
 type matcher struct {
 	c               *Config
 	target, exclude *regexp.Regexp // nil: there is no pattern

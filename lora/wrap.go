@@ -10,7 +10,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Naming translates the name of a model's parameter or layer into what the program calls it that adapters are exchanged with. nil: it has the same.
+// Naming translates the name of a model's parameter or layer into what the program calls it that adapters are exchanged
+// with. nil: it has the same.
 type Naming = func(name string) string
 
 func called(n Naming, name string) string {
@@ -38,9 +39,10 @@ type part struct {
 	base  *tensor.Tensor // what it was
 }
 
-// Wrap puts fresh adapters around the Linears of m that c targets, and prepares the parts in c.Save for training. A fresh adapter changes nothing
-// (unless c.Init says so). Everything else is frozen. With a nil r the adapters are to be loaded. naming is nil if layers are called as in
-// PEFT's program; c's names are those of the program. An entry of c that fits no layer is an error, as is a layer that cannot be adapted.
+// Wrap puts fresh adapters around the Linears of m that c targets, and prepares the parts in c.Save for training. A
+// fresh adapter changes nothing (unless c.Init says so). Everything else is frozen. With a nil r the adapters are to be
+// loaded. naming is nil if layers are called as in PEFT's program; c's names are those of the program. An entry of c
+// that fits no layer is an error, as is a layer that cannot be adapted.
 func Wrap(m any, c Config, r *rand.Rand, naming Naming) (*Adapter, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("lora: %w", err)

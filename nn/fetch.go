@@ -49,7 +49,8 @@ func unit(dtype string) (length, size int64) {
 	return 1, int64(width[dtype])
 }
 
-// fetch reads and converts all jobs. Beyond the destinations it needs one piece per processor, or the largest tensor that it quantises as float32.
+// fetch reads and converts all jobs. Beyond the destinations it needs one piece per processor, or the largest tensor
+// that it quantises as float32.
 func fetch(jobs []job) error {
 	var direct, quantise []job
 	largest := 0
@@ -248,8 +249,8 @@ func narrow(v float32) uint16 {
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
-// half widens IEEE 754 binary16. The exponent and mantissa are moved into float32's places and rescaled by a multiplication, which also
-// normalises subnormals.
+// half widens IEEE 754 binary16. The exponent and mantissa are moved into float32's places and rescaled by a
+// multiplication, which also normalises subnormals.
 func half(h uint16) float32 {
 	b := uint32(h&0x7fff) << 13
 	if b >= 0x7c00<<13 { // infinity or NaN

@@ -32,7 +32,8 @@ func newStack(n, width int) *stack {
 	return s
 }
 
-// A sharded checkpoint of 2 GiB opens at once, loads at the speed of memory, and takes hardly more memory than the weights that are kept.
+// A sharded checkpoint of 2 GiB opens at once, loads at the speed of memory, and takes hardly more memory than the
+// weights that are kept.
 //
 //	go test ./nn -run LargeCheckpoint -large -v
 func TestLargeCheckpoint(t *testing.T) {

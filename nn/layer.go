@@ -1,15 +1,16 @@
-// Package nn holds the layers of which models are built, and the few tools that work on any model: its parameters by name ([Params]),
-// replacing layers ([Map]), reading and writing checkpoints ([Load], [Save]) and a printed [Summary].
+// Package nn holds the layers of which models are built, and the few tools that work on any model: its parameters by
+// name ([Params]), replacing layers ([Map]), reading and writing checkpoints ([Load], [Save]) and a printed [Summary].
 //
-// A model is a plain struct. A parameter is an exported *tensor.Tensor field, whose name in a checkpoint is the path of the `param:"…"` tags
-// that lead to it:
+// A model is a plain struct. A parameter is an exported *tensor.Tensor field, whose name in a checkpoint is the path of
+// the `param:"…"` tags that lead to it:
 //
 //	type MLP struct {
 //		Up   nn.Layer `param:"fc1"`
 //		Down nn.Layer `param:"fc2"`
 //	}
 //
-// Constructors take a *rand.Rand for the initial weights; with nil the weights have shapes but no storage until they are loaded.
+// Constructors take a *rand.Rand for the initial weights; with nil the weights have shapes but no storage until they
+// are loaded.
 package nn
 
 import (
@@ -145,8 +146,8 @@ func constant(r *rand.Rand, v float32, c int) *tensor.Tensor {
 	return tensor.Full(v, c).Param()
 }
 
-// Dropout zeroes elements with probability P while training and is the identity otherwise. [Train] arms it, [Eval] disarms it. Within one
-// step it drops the same elements at every call, so that a recomputed block repeats itself.
+// Dropout zeroes elements with probability P while training and is the identity otherwise. [Train] arms it, [Eval]
+// disarms it. Within one step it drops the same elements at every call, so that a recomputed block repeats itself.
 // Train and Eval may not run at the same time as Forward.
 type Dropout struct {
 	P float32

@@ -11,9 +11,9 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// LoadOptions say how [Load] matches and keeps tensors. The zero value demands the very names of the model. The packages
-// of whole systems have LoadOptions of their own: there names of tensors are the system's and no choice, what remains
-// are DType and Alias, and where the parts of the system are.
+// LoadOptions say how [Load] matches and keeps tensors. The zero value demands the very names of the model. The
+// packages of whole systems have LoadOptions of their own: there names of tensors are the system's and no choice, what
+// remains are DType and Alias, and where the parts of the system are.
 type LoadOptions struct {
 	// Rename translates a name in the file into the model's; "" drops the tensor. nil: they are the same.
 	Rename func(name string) string
@@ -24,20 +24,22 @@ type LoadOptions struct {
 	// Optional lists patterns of the model's parameters that may be missing from the file; they stay as they are.
 	Optional []string
 
-	// DType decides what a parameter is kept as, given its name and the dtype in the file, with float16 and float64 counted as float32. nil:
-	// as in the file. Scalars and vectors are kept in float32 in any case. A block type ([tensor.Q8_0] and the others) is for the weights of
-	// [Linear] and [Embedding] layers; other parameters stay float32. Where a row is no whole number of blocks, a near type takes its place, as in
-	// llama.cpp: Q5_0 for Q4_K, Q5_1 for Q5_K, Q8_0 for Q6_K and float32 for the rest. Weights in blocks do not train. See [As].
+	// DType decides what a parameter is kept as, given its name and the dtype in the file, with float16 and float64
+	// counted as float32. nil: as in the file. Scalars and vectors are kept in float32 in any case. A block type
+	// ([tensor.Q8_0] and the others) is for the weights of [Linear] and [Embedding] layers; other parameters stay
+	// float32. Where a row is no whole number of blocks, a near type takes its place, as in llama.cpp: Q5_0 for Q4_K,
+	// Q5_1 for Q5_K, Q8_0 for Q6_K and float32 for the rest. Weights in blocks do not train. See [As].
 	DType func(name string, stored tensor.DType) tensor.DType
 
-	// Rounding lets products with weights in blocks round their inputs where that is faster ([tensor.Tensor.SetRounding]): for generating text.
+	// Rounding lets products with weights in blocks round their inputs where that is faster
+	// ([tensor.Tensor.SetRounding]): for generating text.
 	Rounding bool
 
 	// Device is where the parameters are kept; the zero value is the host.
 	Device tensor.Device
 
-	// Alias lets tensors that need no conversion share the file's memory mapping where there is one. They must not be written to, hence not be
-	// trained, and not be used after [Weights.Close].
+	// Alias lets tensors that need no conversion share the file's memory mapping where there is one. They must not be
+	// written to, hence not be trained, and not be used after [Weights.Close].
 	Alias bool
 }
 
@@ -46,10 +48,10 @@ func As(dt tensor.DType) func(string, tensor.DType) tensor.DType {
 	return func(string, tensor.DType) tensor.DType { return dt }
 }
 
-// Load fills the parameters of m from w. It is strict: if a parameter has no tensor of its name, a tensor no parameter, or two shapes
-// differ, it changes nothing and returns one error that lists all of these, sorted by name. Tied parameters may be stored under any of their
-// names; if they are stored under several, and differ, and nothing else is wrong, the error wraps [ErrTied]. Memory for all tensors is new,
-// unless they alias and are kept on the host.
+// Load fills the parameters of m from w. It is strict: if a parameter has no tensor of its name, a tensor no parameter,
+// or two shapes differ, it changes nothing and returns one error that lists all of these, sorted by name. Tied
+// parameters may be stored under any of their names; if they are stored under several, and differ, and nothing else is
+// wrong, the error wraps [ErrTied]. Memory for all tensors is new, unless they alias and are kept on the host.
 func Load(m any, w *Weights, o LoadOptions) error {
 	jobs, err := plan(m, w, o)
 	if err != nil {
@@ -87,8 +89,8 @@ func Load(m any, w *Weights, o LoadOptions) error {
 // ErrTied is wrapped by the error of [Load] for tensors of a file that differ, though the model takes them for one.
 var ErrTied = errors.New("differ, but the model ties them")
 
-// Fit tells what Load would do without reading a tensor: as what dtype, in safetensors' spelling, each parameter is stored, and Load's error if
-// the weights do not fit.
+// Fit tells what Load would do without reading a tensor: as what dtype, in safetensors' spelling, each parameter is
+// stored, and Load's error if the weights do not fit.
 func Fit(m any, w *Weights, o LoadOptions) (map[string]string, error) {
 	jobs, err := plan(m, w, o)
 	dtypes := map[string]string{}
@@ -169,7 +171,8 @@ func fitting(dt tensor.DType, shape []int) tensor.DType {
 	return dt
 }
 
-// alias is a tensor over the file's mapping, or nil if it cannot be: wrong dtype, no mapping, or an address that is not aligned.
+// alias is a tensor over the file's mapping, or nil if it cannot be: wrong dtype, no mapping, or an address that is not
+// aligned.
 func (j job) alias(dt tensor.DType) *tensor.Tensor {
 	if j.from.mapped == nil || !native(j.from.dtype, dt) || j.to.Len() == 0 {
 		return nil

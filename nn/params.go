@@ -23,8 +23,8 @@ type field struct {
 	optional bool
 }
 
-// Params yields every parameter of m with its checkpoint name, in the order of declaration. A tensor that several fields share (tied weights)
-// comes once, under its first name.
+// Params yields every parameter of m with its checkpoint name, in the order of declaration. A tensor that several
+// fields share (tied weights) comes once, under its first name.
 func Params(m any) iter.Seq2[string, *tensor.Tensor] {
 	return func(yield func(string, *tensor.Tensor) bool) {
 		seen := map[*tensor.Tensor]bool{}
@@ -50,8 +50,8 @@ func To(m any, d tensor.Device) {
 	}
 }
 
-// Map replaces every field of type [Layer] in m by fn(name, l). It collects the fields first, inner before outer, so that it never enters what
-// fn has just put in.
+// Map replaces every field of type [Layer] in m by fn(name, l). It collects the fields first, inner before outer, so
+// that it never enters what fn has just put in.
 func Map(m any, fn func(name string, l Layer) Layer) {
 	var sites []field
 	walk(reflect.ValueOf(m), "", func(f field) bool {
@@ -68,7 +68,8 @@ func Map(m any, fn func(name string, l Layer) Layer) {
 	}
 }
 
-// Layers yields every non-nil layer of m with its name: fields of type [Layer], and fields whose own type is one, such as *Linear.
+// Layers yields every non-nil layer of m with its name: fields of type [Layer], and fields whose own type is one, such
+// as *Linear.
 func Layers(m any) iter.Seq2[string, Layer] {
 	return func(yield func(string, Layer) bool) {
 		walk(reflect.ValueOf(m), "", func(f field) bool {
@@ -105,8 +106,8 @@ func eachDropout(m any, f func(name string, d *Dropout)) {
 	})
 }
 
-// Match reports whether a dotted name matches a pattern: "*" and "?" match within one element as in path.Match, an element "**" matches any
-// number of elements. It panics if the pattern is malformed.
+// Match reports whether a dotted name matches a pattern: "*" and "?" match within one element as in path.Match, an
+// element "**" matches any number of elements. It panics if the pattern is malformed.
 func Match(pattern, name string) bool {
 	return match(strings.Split(pattern, "."), strings.Split(name, "."))
 }
@@ -127,7 +128,8 @@ func match(p, n []string) bool {
 	return ok && match(p[1:], n[1:])
 }
 
-// Locate adds to a *tensor.Error the path, within m, of the layer that it passed through. Other errors it returns as they are.
+// Locate adds to a *tensor.Error the path, within m, of the layer that it passed through. Other errors it returns as
+// they are.
 func Locate(m any, err error) error {
 	te, ok := err.(*tensor.Error)
 	if !ok || te.Layer == nil || te.Path != "" {
@@ -147,8 +149,8 @@ func Locate(m any, err error) error {
 	return te
 }
 
-// walk visits the exported fields below v, descending through pointers, interfaces, slices and structs. f sees a field before walk descends
-// into it, and ends the walk by returning false.
+// walk visits the exported fields below v, descending through pointers, interfaces, slices and structs. f sees a field
+// before walk descends into it, and ends the walk by returning false.
 func walk(v reflect.Value, name string, f func(field) bool) bool {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
@@ -191,7 +193,8 @@ func walk(v reflect.Value, name string, f func(field) bool) bool {
 	return true
 }
 
-// element names the i-th element of a slice: "layers" becomes "layers.0", and a tag that ends in #, such as "linear_#", "linear_1".
+// element names the i-th element of a slice: "layers" becomes "layers.0", and a tag that ends in #, such as "linear_#",
+// "linear_1".
 func element(name string, i int) string {
 	if stem, ok := strings.CutSuffix(name, "#"); ok {
 		return stem + strconv.Itoa(i+1)

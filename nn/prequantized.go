@@ -26,8 +26,8 @@ type quantization struct {
 	Version    string `json:"version"`           // of AWQ: gemm
 }
 
-// SupportedQuantization returns an error that says what is wrong with a config's quantization_config, nil if [OpenWeights] reads such checkpoints:
-// bitsandbytes' of 4 and 8 bits, GPTQ's, and AWQ's in its gemm layout.
+// SupportedQuantization returns an error that says what is wrong with a config's quantization_config, nil if
+// [OpenWeights] reads such checkpoints: bitsandbytes' of 4 and 8 bits, GPTQ's, and AWQ's in its gemm layout.
 func SupportedQuantization(raw json.RawMessage) error {
 	if len(raw) == 0 || string(raw) == "null" {
 		return nil
@@ -55,8 +55,8 @@ func SupportedQuantization(raw json.RawMessage) error {
 	return nil
 }
 
-// prequantized puts one tensor in the place of those in which bitsandbytes, GPTQ and AWQ keep a weight. What is quantised follows from the tensors, since
-// the config's lists of modules to skip were read differently over time.
+// prequantized puts one tensor in the place of those in which bitsandbytes, GPTQ and AWQ keep a weight. What is
+// quantised follows from the tensors, since the config's lists of modules to skip were read differently over time.
 func (w *Weights) prequantized() error {
 	for _, name := range w.Names() {
 		stem, kind, ok := strings.Cut(name, ".quant_state.bitsandbytes__")
@@ -186,7 +186,8 @@ func widened(from *stored, decode func(dst []float32) error, shape []int) *store
 	}}
 }
 
-// quantizationAt reads what a checkpoint's folder says about its quantisation: in config.json, or in quantize_config.json.
+// quantizationAt reads what a checkpoint's folder says about its quantisation: in config.json, or in
+// quantize_config.json.
 func quantizationAt(path string) (q quantization, err error) {
 	dir := path
 	if st, err := os.Stat(path); err == nil && !st.IsDir() {
@@ -394,7 +395,8 @@ func (q *quantState) check(kind string) (n int, err error) {
 	return n, nil
 }
 
-// blockFormat is the format whose blocks hold the parts exactly, nil if there is none: the tables in the file must be the usual ones.
+// blockFormat is the format whose blocks hold the parts exactly, nil if there is none: the tables in the file must be
+// the usual ones.
 func blockFormat(read func() (*blocks.Parts, error)) *blocks.Format {
 	b, err := read()
 	if err != nil {

@@ -7,7 +7,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// RoPEConfig describes rotary position embeddings by the fields of transformers' rope_parameters (5) and rope_scaling (4).
+// RoPEConfig describes rotary position embeddings by the fields of transformers' rope_parameters (5) and rope_scaling
+// (4).
 type RoPEConfig struct {
 	Type                string    `json:"rope_type"` // default (or ""), linear, dynamic, llama3, longrope
 	Theta               float64   `json:"rope_theta"`
@@ -21,9 +22,8 @@ type RoPEConfig struct {
 	Partial             float64   `json:"partial_rotary_factor,omitempty"` // share of each head that is rotated; 0: all
 }
 
-// RoPE makes the tables of rotary position embeddings; [tensor.RoPE] applies them. Sources: Su et al. 2021; transformers'
-// modeling_rope_utils for the scaled kinds.
-// It is safe for concurrent use.
+// RoPE makes the tables of rotary position embeddings; [tensor.RoPE] applies them. Sources: Su et al. 2021;
+// transformers' modeling_rope_utils for the scaled kinds. It is safe for concurrent use.
 type RoPE struct {
 	c           RoPEConfig
 	rotated     int // R, even
@@ -32,8 +32,8 @@ type RoPE struct {
 	attention   float64   // scale of cos and sin
 }
 
-// NewRoPE prepares tables for heads of the given size and a model trained up to maxPosition. It returns an error that names the field for a kind
-// or value that it does not know.
+// NewRoPE prepares tables for heads of the given size and a model trained up to maxPosition. It returns an error that
+// names the field for a kind or value that it does not know.
 func NewRoPE(headDim, maxPosition int, c RoPEConfig) (*RoPE, error) {
 	r := &RoPE{c: c, rotated: headDim, maxPosition: maxPosition, attention: 1}
 	if c.Partial < 0 || c.Partial > 1 {
@@ -144,15 +144,15 @@ func (r *RoPE) prepareLong() error {
 	return nil
 }
 
-// Long reports whether a batch whose largest position is last uses other frequencies than shorter ones do (LongRoPE above its original length):
-// keys that were cached below must then be computed again.
+// Long reports whether a batch whose largest position is last uses other frequencies than shorter ones do (LongRoPE
+// above its original length): keys that were cached below must then be computed again.
 func (r *RoPE) Long(last int) bool { return r.c.Type == "longrope" && last+1 > r.c.OriginalMaxPosition }
 
 // Varies reports whether the frequencies depend on the largest position of a batch (dynamic NTK and LongRoPE).
 func (r *RoPE) Varies() bool { return r.c.Type == "dynamic" || r.c.Type == "longrope" }
 
-// At returns cosines and sines [len(positions), R/2] of the angles at the given positions. For dynamic NTK and LongRoPE the largest of them
-// decides the frequencies of all.
+// At returns cosines and sines [len(positions), R/2] of the angles at the given positions. For dynamic NTK and LongRoPE
+// the largest of them decides the frequencies of all.
 func (r *RoPE) At(positions []int32) (cos, sin *tensor.Tensor) { return r.AtLength(positions, 0) }
 
 // AtLength is At in a batch whose longest sequence has at least the given number of positions.

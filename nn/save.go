@@ -19,15 +19,17 @@ type SaveOptions struct {
 	// other blocks must be widened. See [As].
 	DType func(name string, kept tensor.DType) tensor.DType
 
-	// MaxShard is the size in bytes above which a folder's weights are divided into several files; 0: never. transformers' default is 5·10⁹.
+	// MaxShard is the size in bytes above which a folder's weights are divided into several files; 0: never.
+	// transformers' default is 5·10⁹.
 	MaxShard int64
 
 	// Metadata are free text fields of the header. nil: {"format": "pt"}, which transformers asks for.
 	Metadata map[string]string
 }
 
-// Save writes the parameters of m to path: the file of that name if it ends in .safetensors, else a folder with model.safetensors or shards
-// and their index. Files are replaced as a whole or not at all. A tensor that several fields share is written once, under its first name.
+// Save writes the parameters of m to path: the file of that name if it ends in .safetensors, else a folder with
+// model.safetensors or shards and their index. Files are replaced as a whole or not at all. A tensor that several
+// fields share is written once, under its first name.
 func Save(m any, path string, o SaveOptions) error {
 	list, err := listed(m, o)
 	if err != nil {

@@ -9,12 +9,13 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Summary prints a model as a tree of at most 100 columns: every parameter's shape, number of values, dtype, bytes and whether it trains, sums for
-// every part, and blocks that are alike once. Tied parameters count once. It reads no weights, which need not be there yet.
+// Summary prints a model as a tree of at most 100 columns: every parameter's shape, number of values, dtype, bytes and
+// whether it trains, sums for every part, and blocks that are alike once. Tied parameters count once. It reads no
+// weights, which need not be there yet.
 func Summary(m any) string { return SummaryAs(m, nil) }
 
-// SummaryAs is Summary of a checkpoint that has not been loaded: with the dtypes that parameters are stored as, in safetensors' spelling ("": as in
-// memory), and without saying what trains.
+// SummaryAs is Summary of a checkpoint that has not been loaded: with the dtypes that parameters are stored as, in
+// safetensors' spelling ("": as in memory), and without saying what trains.
 func SummaryAs(m any, stored func(name string) string) string {
 	root := &branch{}
 	seen := map[*tensor.Tensor]string{}

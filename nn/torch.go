@@ -19,8 +19,9 @@ const (
 	torchIndex  = "pytorch_model.bin.index.json"
 )
 
-// torchFiles finds PyTorch's files at path: a file that torch.save wrote, the shards that an index names, or a folder with either and without
-// safetensors. owner says which of the files a tensor is taken from; nil: there is only one. Nothing there is no error.
+// torchFiles finds PyTorch's files at path: a file that torch.save wrote, the shards that an index names, or a folder
+// with either and without safetensors. owner says which of the files a tensor is taken from; nil: there is only one.
+// Nothing there is no error.
 func torchFiles(path string) (files []string, owner map[string]string, err error) {
 	st, err := os.Stat(path)
 	if err != nil {

@@ -50,11 +50,12 @@ func elements(shape []int) int {
 	return n
 }
 
-// OpenWeights opens the checkpoint at path: a folder that holds model.safetensors or the shards of model.safetensors.index.json, else
-// pytorch_model.bin or its shards; an index; or one file of any name, safetensors, torch.save's or GGUF (or a part of a split GGUF model,
-// whose other parts are opened too). Of torch.save's nothing runs: a file that asks for more than tensors is refused. The prefixes with
-// which programs that wrap a model store it (module., _orig_mod.) are taken off if every name has one. What bitsandbytes, GPTQ or AWQ keep
-// of a weight in several tensors becomes one of the weight's name. Its errors name the file and what is wrong with it. Close it after loading.
+// OpenWeights opens the checkpoint at path: a folder that holds model.safetensors or the shards of
+// model.safetensors.index.json, else pytorch_model.bin or its shards; an index; or one file of any name, safetensors,
+// torch.save's or GGUF (or a part of a split GGUF model, whose other parts are opened too). Of torch.save's nothing
+// runs: a file that asks for more than tensors is refused. The prefixes with which programs that wrap a model store it
+// (module., _orig_mod.) are taken off if every name has one. What bitsandbytes, GPTQ or AWQ keep of a weight in several
+// tensors becomes one of the weight's name. Its errors name the file and what is wrong with it. Close it after loading.
 func OpenWeights(path string) (*Weights, error) {
 	w, err := openWeights(path)
 	if err != nil {
@@ -68,8 +69,8 @@ func OpenWeights(path string) (*Weights, error) {
 	return w, nil
 }
 
-// WithWeights opens the checkpoint at path for load and closes it afterwards. alias is [LoadOptions].Alias: tensors that
-// share the file's mapping need it for as long as they live, so that it stays open unless load fails.
+// WithWeights opens the checkpoint at path for load and closes it afterwards. alias is [LoadOptions].Alias: tensors
+// that share the file's mapping need it for as long as they live, so that it stays open unless load fails.
 func WithWeights(path string, alias bool, load func(w *Weights) error) error {
 	w, err := OpenWeights(path)
 	if err != nil {
@@ -145,8 +146,8 @@ func (w *Weights) Shape(name string) []int {
 	return nil
 }
 
-// DType is how a tensor is stored, as the safetensors format spells it (F32, F16, BF16, I64, …) or a block format's name (Q4_K, …),
-// or "" if there is none of that name.
+// DType is how a tensor is stored, as the safetensors format spells it (F32, F16, BF16, I64, …) or a block format's
+// name (Q4_K, …), or "" if there is none of that name.
 func (w *Weights) DType(name string) string {
 	if s := w.stored[name]; s != nil {
 		return s.dtype
@@ -154,7 +155,8 @@ func (w *Weights) DType(name string) string {
 	return ""
 }
 
-// Read reads a tensor as dt: any floating-point storage as float32 or bfloat16, integers as int32 if they fit. It is no parameter.
+// Read reads a tensor as dt: any floating-point storage as float32 or bfloat16, integers as int32 if they fit. It is no
+// parameter.
 func (w *Weights) Read(name string, dt tensor.DType) (*tensor.Tensor, error) {
 	s := w.stored[name]
 	if s == nil {
@@ -197,7 +199,8 @@ func (w *Weights) equal(a, b string) (bool, error) {
 	return true, nil
 }
 
-// Rename gives every tensor the name that f makes of it, and drops those of which it makes "". Two that become one are an error.
+// Rename gives every tensor the name that f makes of it, and drops those of which it makes "". Two that become one are
+// an error.
 func (w *Weights) Rename(f func(name string) string) error {
 	next, from := map[string]*stored{}, map[string]string{}
 	for _, old := range w.Names() {
@@ -214,7 +217,8 @@ func (w *Weights) Rename(f func(name string) string) error {
 	return nil
 }
 
-// SplitRows replaces a tensor by equal parts of it along axis 0, such as a fused projection by those of queries, keys and values.
+// SplitRows replaces a tensor by equal parts of it along axis 0, such as a fused projection by those of queries, keys
+// and values.
 func (w *Weights) SplitRows(name string, into ...string) error {
 	s := w.stored[name]
 	if s == nil {

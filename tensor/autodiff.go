@@ -19,7 +19,8 @@ type node struct {
 	mark  uint64
 }
 
-// gradient is the gradient of one recorded result on its way down. A backward function may take its memory over instead of copying it.
+// gradient is the gradient of one recorded result on its way down. A backward function may take its memory over instead
+// of copying it.
 type gradient struct {
 	*Tensor
 	taken bool
@@ -27,8 +28,9 @@ type gradient struct {
 
 var sequence atomic.Uint64
 
-// record makes out the result of op on the inputs, if one of them needs a gradient and none is marked NoGrad. back is called with out's
-// gradient and adds to those of the inputs that need one. It reports whether it recorded; if not, saved memory is released.
+// record makes out the result of op on the inputs, if one of them needs a gradient and none is marked NoGrad. back is
+// called with out's gradient and adds to those of the inputs that need one. It reports whether it recorded; if not,
+// saved memory is released.
 func record(out *Tensor, op string, back func(dy *gradient), saved []*Tensor, in ...*Tensor) bool {
 	need := false
 	for _, t := range in {
@@ -160,7 +162,8 @@ func (t *Tensor) into(f func(dst *backend.Buffer)) {
 	at.free(tmp)
 }
 
-// accumulator is t's gradient, for operations that can add to it themselves; fresh says that its contents are undefined.
+// accumulator is t's gradient, for operations that can add to it themselves; fresh says that its contents are
+// undefined.
 func (t *Tensor) accumulator() (dst *backend.Buffer, fresh bool) {
 	if t.grad == nil {
 		t.newGrad()
@@ -184,7 +187,8 @@ func (t *Tensor) takeGrad(g *Tensor) {
 // pass gives t a gradient that equals dy, reusing dy's memory if it can.
 func (t *Tensor) pass(dy *gradient) { t.overwrite(dy, func(*backend.Buffer) {}) }
 
-// overwrite gives t a gradient that f computes in dy's own memory. It must be the last use of dy, except by another pass.
+// overwrite gives t a gradient that f computes in dy's own memory. It must be the last use of dy, except by another
+// pass.
 func (t *Tensor) overwrite(dy *gradient, f func(dx *backend.Buffer)) {
 	if !t.needs() {
 		return
@@ -203,17 +207,17 @@ func (t *Tensor) overwrite(dy *gradient, f func(dx *backend.Buffer)) {
 	t.takeGrad(&Tensor{shape: t.shape, n: t.n, dtype: Float32, st: dy.st})
 }
 
-// Backward computes the gradient of the scalar t with respect to every trainable leaf that it depends on and adds it to their Grad. It
-// consumes the graph: what the operations had saved is released as soon as it has been used, and recorded results other than t, unless
-// kept, are not readable afterwards.
+// Backward computes the gradient of the scalar t with respect to every trainable leaf that it depends on and adds it to
+// their Grad. It consumes the graph: what the operations had saved is released as soon as it has been used, and
+// recorded results other than t, unless kept, are not readable afterwards.
 func (t *Tensor) Backward() {
 	t.BackwardEach(nil)
 }
 
-// BackwardEach is [Tensor.Backward] that calls done for each trainable leaf as soon as its gradient is complete, which is after the last
-// operation that uses the leaf has been differentiated; the order depends on the graph alone, and the gradient is nil if nothing reached the
-// leaf. done may read, replace or drop it, so that not all gradients need be in memory at once. A nil done is never called. PyTorch's name
-// for it is register_post_accumulate_grad_hook.
+// BackwardEach is [Tensor.Backward] that calls done for each trainable leaf as soon as its gradient is complete, which
+// is after the last operation that uses the leaf has been differentiated; the order depends on the graph alone, and the
+// gradient is nil if nothing reached the leaf. done may read, replace or drop it, so that not all gradients need be in
+// memory at once. A nil done is never called. PyTorch's name for it is register_post_accumulate_grad_hook.
 func (t *Tensor) BackwardEach(done func(leaf *Tensor)) {
 	if t.n != 1 {
 		Fail("Backward", "needs a loss of one element, got shape %v: use Mean, Sum or BackwardFrom", t.shape)

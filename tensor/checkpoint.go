@@ -2,9 +2,9 @@ package tensor
 
 import "slices"
 
-// Checkpoint returns fn(in) and keeps only the inputs and the result: Backward runs fn a second time to get at the activations. fn must
-// compute the same both times, from its arguments and from parameters alone. Source: Chen et al. 2016, "Training Deep Nets with
-// Sublinear Memory Cost".
+// Checkpoint returns fn(in) and keeps only the inputs and the result: Backward runs fn a second time to get at the
+// activations. fn must compute the same both times, from its arguments and from parameters alone. Source: Chen et al.
+// 2016, "Training Deep Nets with Sublinear Memory Cost".
 func Checkpoint(fn func(in []*Tensor) *Tensor, in ...*Tensor) *Tensor {
 	if !anyNoGrad(in) {
 		return checkpoint(fn, in)
@@ -73,7 +73,8 @@ func (t *Tensor) sharesAny(in []*Tensor) bool {
 	return false
 }
 
-// discard drops the graph below t and releases its memory, except t's own. It returns the trainable leaves that the graph used.
+// discard drops the graph below t and releases its memory, except t's own. It returns the trainable leaves that the
+// graph used.
 func (t *Tensor) discard() (params []*Tensor) {
 	seen := map[*Tensor]bool{}
 	stack := []*Tensor{t}

@@ -9,8 +9,8 @@ import (
 // IgnoreIndex is the label of positions that are not scored, as in PyTorch and LLaVA.
 const IgnoreIndex = -100
 
-// CrossEntropy is the mean of −log softmax(logits)[label] over the labels that are not [IgnoreIndex]: logits [..., V], labels int32 [...]. It
-// panics if every label is ignored, and for a label outside [0, V).
+// CrossEntropy is the mean of −log softmax(logits)[label] over the labels that are not [IgnoreIndex]: logits [..., V],
+// labels int32 [...]. It panics if every label is ignored, and for a label outside [0, V).
 func CrossEntropy(logits, labels *Tensor) *Tensor {
 	logits.want("CrossEntropy", Float32)
 	rows, cols := logits.last("CrossEntropy")
@@ -33,8 +33,9 @@ func CrossEntropy(logits, labels *Tensor) *Tensor {
 	return out
 }
 
-// LogProbs returns log softmax(logits)[label] for each row, and 0 where the label is [IgnoreIndex]: logits [..., V], labels int32 [...] → [...].
-// It panics for a label outside [0, V). It equals −F.cross_entropy(reduction="none") of PyTorch.
+// LogProbs returns log softmax(logits)[label] for each row, and 0 where the label is [IgnoreIndex]: logits [..., V],
+// labels int32 [...] → [...]. It panics for a label outside [0, V). It equals −F.cross_entropy(reduction="none") of
+// PyTorch.
 func LogProbs(logits, labels *Tensor) *Tensor {
 	const op = "LogProbs"
 	logits.want(op, Float32)
@@ -92,9 +93,10 @@ func scoredLabels(op string, x, labels *Tensor, rows, classes int) []int32 {
 // logitsPerChunk bounds the part of the logits that LinearCrossEntropy forms at a time.
 const logitsPerChunk = 4 << 20
 
-// LinearCrossEntropy is CrossEntropy(x·wᵀ, labels) without the whole logits: x [..., C], w [V, C] (float32, bfloat16 or a block type), labels int32 [...].
-// It works through chunks of the scored rows and skips the ignored ones. If the result is recorded, the gradients are computed on the
-// way, so that logits are formed once; that costs memory of the size of x and w until Backward.
+// LinearCrossEntropy is CrossEntropy(x·wᵀ, labels) without the whole logits: x [..., C], w [V, C] (float32, bfloat16 or
+// a block type), labels int32 [...]. It works through chunks of the scored rows and skips the ignored ones. If the
+// result is recorded, the gradients are computed on the way, so that logits are formed once; that costs memory of the
+// size of x and w until Backward.
 func LinearCrossEntropy(x, w, labels *Tensor) *Tensor {
 	const op = "LinearCrossEntropy"
 	x.want(op, Float32)

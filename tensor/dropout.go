@@ -6,8 +6,8 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// Dropout zeroes each element with probability p in [0, 1) and scales the others by 1/(1−p). Which ones is a function of key alone; see
-// [DropoutKey]. Source: Srivastava et al. 2014.
+// Dropout zeroes each element with probability p in [0, 1) and scales the others by 1/(1−p). Which ones is a function
+// of key alone; see [DropoutKey]. Source: Srivastava et al. 2014.
 func Dropout(x *Tensor, p float32, key uint64) *Tensor {
 	x.want("Dropout", Float32)
 	if !(p >= 0 && p < 1) {

@@ -6,8 +6,9 @@ import (
 	"github.com/gollava/gollava/internal/misuse"
 )
 
-// Error is the value that this package, and the packages built on it, panic with on misuse: wrong shape, dtype, rank, axis or index, use
-// after release, Backward on an unrecorded loss. Data from outside never causes one. [Catch] turns it into an error.
+// Error is the value that this package, and the packages built on it, panic with on misuse: wrong shape, dtype, rank,
+// axis or index, use after release, Backward on an unrecorded loss. Data from outside never causes one. [Catch] turns
+// it into an error.
 type Error struct {
 	Op   string // the operation, such as "MatMulT"
 	Msg  string // operands and what to do
@@ -51,8 +52,8 @@ func Catch(fn func()) (err error) {
 	return nil
 }
 
-// Blame is deferred by a layer's Forward: it notes the layer on any *Error that passes, unless an inner layer did. nn.Locate turns the
-// note into the layer's path.
+// Blame is deferred by a layer's Forward: it notes the layer on any *Error that passes, unless an inner layer did.
+// nn.Locate turns the note into the layer's path.
 //
 //	defer tensor.Blame(l)
 func Blame(layer any) {

@@ -7,10 +7,10 @@ type watcher struct {
 	at *Tensor // the result, or the operand whose gradient, was not finite
 }
 
-// CheckFinite is a [Scope] that panics with an *Error at the first operation, forward or backward, whose result belongs to the scope and
-// holds NaN or Inf. It finds out where one came from, be it an operand that was not finite to begin with; it costs a pass over every
-// result. On a matrix unit (see [Unit]) the product of an infinite operand is NaN, where IEEE arithmetic may have Inf. The Error's
-// Layer is the layer it happened in, or the nearest parameter.
+// CheckFinite is a [Scope] that panics with an *Error at the first operation, forward or backward, whose result belongs
+// to the scope and holds NaN or Inf. It finds out where one came from, be it an operand that was not finite to begin
+// with; it costs a pass over every result. On a matrix unit (see [Unit]) the product of an infinite operand is NaN,
+// where IEEE arithmetic may have Inf. The Error's Layer is the layer it happened in, or the nearest parameter.
 func CheckFinite(fn func(s *Arena)) {
 	w := &watcher{}
 	s := newScope(w)

@@ -7,11 +7,12 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// MatMul returns the matrix product [..., M, K]·[..., K, N]. u is a matrix, shared by all of t, or has t's leading axes.
+// MatMul returns the matrix product [..., M, K]·[..., K, N]. u is a matrix, shared by all of t, or has t's leading
+// axes.
 func (t *Tensor) MatMul(u *Tensor) *Tensor { return t.product("MatMul", u, false) }
 
-// MatMulT returns t·uᵀ: [..., M, K]·[..., N, K]ᵀ, or [..., K]·[N, K]ᵀ for a matrix u such as a Linear's weight. u may be
-// bfloat16, or a matrix of a block type.
+// MatMulT returns t·uᵀ: [..., M, K]·[..., N, K]ᵀ, or [..., K]·[N, K]ᵀ for a matrix u such as a Linear's weight. u may
+// be bfloat16, or a matrix of a block type.
 func (t *Tensor) MatMulT(u *Tensor) *Tensor { return t.product("MatMulT", u, true) }
 
 // products is the size of a batch of matrix products and how its operands lie.

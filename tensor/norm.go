@@ -2,7 +2,8 @@ package tensor
 
 import "github.com/gollava/gollava/internal/backend"
 
-// RMSNorm returns w·t/√(mean(t²)+eps) over the last axis; w is [C], float32 or bfloat16. Source: Zhang and Sennrich 2019.
+// RMSNorm returns w·t/√(mean(t²)+eps) over the last axis; w is [C], float32 or bfloat16. Source: Zhang and Sennrich
+// 2019.
 func (t *Tensor) RMSNorm(w *Tensor, eps float32) *Tensor {
 	rows, cols := t.normArgs("RMSNorm", w, nil)
 	d, moved := apart("RMSNorm", t, w)
@@ -20,8 +21,8 @@ func (t *Tensor) RMSNorm(w *Tensor, eps float32) *Tensor {
 	return out
 }
 
-// LayerNorm returns (t−mean)/√(var+eps)·w + b over the last axis, with the biased variance; w and b are [C], b may be nil. Source: Ba et
-// al. 2016, torch.nn.LayerNorm.
+// LayerNorm returns (t−mean)/√(var+eps)·w + b over the last axis, with the biased variance; w and b are [C], b may be
+// nil. Source: Ba et al. 2016, torch.nn.LayerNorm.
 func (t *Tensor) LayerNorm(w, b *Tensor, eps float32) *Tensor {
 	rows, cols := t.normArgs("LayerNorm", w, b)
 	d, moved := apart("LayerNorm", t, w, b)

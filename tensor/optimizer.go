@@ -9,11 +9,12 @@ import (
 // AdamWConfig holds the numbers of one optimizer step; see [AdamW].
 type AdamWConfig = backend.AdamW
 
-// AdamWItem is a parameter with its optimizer state: M and V are float32 of Param's shape; Master is the float32 value of a bfloat16
-// Param, else nil. Grad nil means the parameter's own.
+// AdamWItem is a parameter with its optimizer state: M and V are float32 of Param's shape; Master is the float32 value
+// of a bfloat16 Param, else nil. Grad nil means the parameter's own.
 type AdamWItem struct{ Param, Master, Grad, M, V *Tensor }
 
-// AdamW updates parameters in place, as torch.optim.AdamW: decoupled weight decay, bias-corrected moments. Source: Loshchilov and Hutter
+// AdamW updates parameters in place, as torch.optim.AdamW: decoupled weight decay, bias-corrected moments. Source:
+// Loshchilov and Hutter
 // 2019. It panics if a parameter has no gradient or its state does not fit.
 func AdamW(c AdamWConfig, items []AdamWItem) {
 	if len(items) == 0 {
@@ -64,8 +65,8 @@ func GlobalNorm(ts []*Tensor) float64 {
 	return math.Sqrt(bufs[0].Device.SumSquares(bufs))
 }
 
-// AllFinite reports whether no element of ts (float32) is NaN or Inf, and if not the index in ts of the first tensor that holds one, else
-// −1. nil tensors are skipped.
+// AllFinite reports whether no element of ts (float32) is NaN or Inf, and if not the index in ts of the first tensor
+// that holds one, else −1. nil tensors are skipped.
 func AllFinite(ts []*Tensor) (ok bool, first int) {
 	bufs := buffers("AllFinite", ts)
 	if len(bufs) == 0 {

@@ -2,8 +2,9 @@ package tensor
 
 import "github.com/gollava/gollava/internal/backend"
 
-// PatchRows cuts images [B, C, H, W] into square patches of side p, in row-major order: [B, (H/p)·(W/p), C·p·p]. A patch is laid out as a
-// convolution kernel [C, p, p], so that PatchRows(x).MatMulT(w) with w [D, C·p·p] is a convolution with kernel and stride p.
+// PatchRows cuts images [B, C, H, W] into square patches of side p, in row-major order: [B, (H/p)·(W/p), C·p·p]. A
+// patch is laid out as a convolution kernel [C, p, p], so that PatchRows(x).MatMulT(w) with w [D, C·p·p] is a
+// convolution with kernel and stride p.
 func PatchRows(images *Tensor, p int) *Tensor {
 	images.want("PatchRows", Float32)
 	B, C, H, W := images.Dims4()

@@ -7,11 +7,12 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// Weights that do not train can be stored in blocks of small integers with common scales, in 2 to 8.5 bits a weight: the formats of GGUF
-// files and of bitsandbytes. A block tensor is the right operand of [Tensor.MatMulT], [Tensor.MatMul] and [Linear], the weight of
-// [LinearCrossEntropy] or the table of [Gather]; these compute with its exact values in float32, and pass gradients to their other operand.
-// [Tensor.Cast] quantises a float32 tensor and widens a block tensor. A row must be a whole number of blocks, except of NF4, FP4, NF4D
-// and FP4D. Q2_K, Q3_K and IQ4_XS can only be read.
+// Weights that do not train can be stored in blocks of small integers with common scales, in 2 to 8.5 bits a weight:
+// the formats of GGUF files and of bitsandbytes. A block tensor is the right operand of [Tensor.MatMulT],
+// [Tensor.MatMul] and [Linear], the weight of [LinearCrossEntropy] or the table of [Gather]; these compute with its
+// exact values in float32, and pass gradients to their other operand. [Tensor.Cast] quantises a float32 tensor and
+// widens a block tensor. A row must be a whole number of blocks, except of NF4, FP4, NF4D and FP4D. Q2_K, Q3_K and
+// IQ4_XS can only be read.
 const (
 	Q8_0   = backend.Q8_0   // blocks of 32 int8 with a float16 scale: 8.5 bits a weight
 	Q4_0   = backend.Q4_0   // blocks of 32, symmetric: 4.5 bits
@@ -34,8 +35,8 @@ const (
 // ParseDType is the dtype of that name, in either case: float32, bfloat16, int32, or a block type such as q4_k.
 func ParseDType(name string) (DType, bool) { return backend.ParseDType(name) }
 
-// WrapBlocks makes a tensor of a block type from its bytes without a copy; they may be a read-only mapping. It panics if dt is no block type, if
-// the last axis is no whole number of blocks, or if the number of bytes is wrong.
+// WrapBlocks makes a tensor of a block type from its bytes without a copy; they may be a read-only mapping. It panics
+// if dt is no block type, if the last axis is no whole number of blocks, or if the number of bytes is wrong.
 func WrapBlocks(dt DType, b []byte, shape ...int) *Tensor {
 	if !dt.Quantized() {
 		Fail("WrapBlocks", "%v is not stored in blocks", dt)
@@ -48,9 +49,9 @@ func WrapBlocks(dt DType, b []byte, shape ...int) *Tensor {
 	return wrap("WrapBlocks", dt, unsafe.Pointer(unsafe.SliceData(b)), n, shape)
 }
 
-// SetRounding says whether products with the block tensor t that are not recorded may round the rows of their other operand to eight bits, in blocks
-// of 32 with a scale each, as llama.cpp does: faster, at the price of some 0.5 % noise in the products.
-// It is off by default, and without effect where the device is as fast without it.
+// SetRounding says whether products with the block tensor t that are not recorded may round the rows of their other
+// operand to eight bits, in blocks of 32 with a scale each, as llama.cpp does: faster, at the price of some 0.5 % noise
+// in the products. It is off by default, and without effect where the device is as fast without it.
 func (t *Tensor) SetRounding(on bool) { t.rounds = on && t.dtype.Quantized() }
 
 // Fits reports whether a tensor of that shape can be stored as dt: whether its rows are whole blocks.

@@ -6,8 +6,9 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// Gather returns the rows of table that ids (int32) name: table [N, ...], ids of any shape → [ids..., ...]. With a weight as the table it is an
-// embedding; the table may be bfloat16 or, as [N, C], of a block type. It panics if an id is outside [0, N).
+// Gather returns the rows of table that ids (int32) name: table [N, ...], ids of any shape → [ids..., ...]. With a
+// weight as the table it is an embedding; the table may be bfloat16 or, as [N, C], of a block type. It panics if an id
+// is outside [0, N).
 func Gather(table, ids *Tensor) *Tensor {
 	cols := rowsOf("Gather", table, ids)
 	at := ids.beside(table)
@@ -61,8 +62,8 @@ func ScatterAddRows(n int, ids, src *Tensor) *Tensor {
 	return out
 }
 
-// ScatterRows returns x [N, C] with rows ids [M] (int32, distinct) replaced by those of src [M, C]: how image features take their places
-// among the token embeddings.
+// ScatterRows returns x [N, C] with rows ids [M] (int32, distinct) replaced by those of src [M, C]: how image features
+// take their places among the token embeddings.
 func ScatterRows(x, ids, src *Tensor) *Tensor {
 	x.want("ScatterRows", Float32)
 	src.want("ScatterRows", Float32)

@@ -5,7 +5,8 @@ import (
 	"sync/atomic"
 )
 
-// Arena is the memory of the results that belong to one [Scope], which recycles it as a whole. It is safe for concurrent use.
+// Arena is the memory of the results that belong to one [Scope], which recycles it as a whole. It is safe for
+// concurrent use.
 type Arena struct {
 	opened uint64 // order of opening
 	parent *Arena // who takes over what outlives this one; nil: the garbage collector
@@ -79,28 +80,29 @@ func (a *Arena) close(keep func(*storage) bool) {
 	lists.Put(a.list)
 }
 
-// Scope runs fn and then recycles the memory of every result that belongs to s: the next scope reuses it. A result belongs to the
-// scope of its operands, as marked by [Tensor.In], and so does all that is computed from it. So a scope is a matter of the data alone:
-// any number of goroutines may have scopes of their own, on shared weights.
+// Scope runs fn and then recycles the memory of every result that belongs to s: the next scope reuses it. A result
+// belongs to the scope of its operands, as marked by [Tensor.In], and so does all that is computed from it. So a scope
+// is a matter of the data alone: any number of goroutines may have scopes of their own, on shared weights.
 //
 //	tensor.Scope(func(s *tensor.Arena) {
 //		loss := model.Loss(batch.In(s))
 //		loss.Backward()
 //	})
 //
-// Wrap one around a training step or a generated token. Results that belong to no scope are left to the garbage collector, except
-// that Backward releases what it has consumed. Leaves ([New], [From], …), parameters and their gradients are never recycled, nor is
-// what [Tensor.Keep] keeps. A result that is used after its scope has ended panics, and never reads another tensor's numbers; so
-// goroutines that fn starts and hands results to must end before it does.
+// Wrap one around a training step or a generated token. Results that belong to no scope are left to the garbage
+// collector, except that Backward releases what it has consumed. Leaves ([New], [From], …), parameters and their
+// gradients are never recycled, nor is what [Tensor.Keep] keeps. A result that is used after its scope has ended
+// panics, and never reads another tensor's numbers; so goroutines that fn starts and hands results to must end before
+// it does.
 func Scope(fn func(s *Arena)) {
 	s := newScope(nil)
 	defer s.close(nil)
 	fn(s)
 }
 
-// In returns a view of t that belongs to s, as all results will that are computed from it, except from operands that belong to a scope
-// opened later. Parameters and other leaves that live longer are not marked; a result of nothing but such leaves belongs to no
-// scope, unless one of them is. A nil s returns t.
+// In returns a view of t that belongs to s, as all results will that are computed from it, except from operands that
+// belong to a scope opened later. Parameters and other leaves that live longer are not marked; a result of nothing but
+// such leaves belongs to no scope, unless one of them is. A nil s returns t.
 func (t *Tensor) In(s *Arena) *Tensor {
 	if s == nil || s == t.arena {
 		return t
@@ -115,9 +117,9 @@ func (t *Tensor) In(s *Arena) *Tensor {
 // Arena is the scope that t belongs to, for other operands to join it ([Tensor.In]), or nil.
 func (t *Tensor) Arena() *Arena { return t.arena }
 
-// Compact returns fn(in) and recycles the memory of every result computed from the inputs on the way, except fn's, which belongs to the
-// scope of the inputs: a frozen block costs its result and no more. If the result is recorded, Backward will want the others, and
-// all stay.
+// Compact returns fn(in) and recycles the memory of every result computed from the inputs on the way, except fn's,
+// which belongs to the scope of the inputs: a frozen block costs its result and no more. If the result is recorded,
+// Backward will want the others, and all stay.
 func Compact(fn func(in []*Tensor) *Tensor, in ...*Tensor) (y *Tensor) {
 	if recording(in...) {
 		return fn(in)
@@ -167,13 +169,13 @@ func (u *usage) work(flops uint64) {
 	}
 }
 
-// Peak is how many bytes the results of s, their gradients and the temporaries of their operations have taken at once so far. Leaves and the
-// gradients of parameters do not count.
+// Peak is how many bytes the results of s, their gradients and the temporaries of their operations have taken at once
+// so far. Leaves and the gradients of parameters do not count.
 func (s *Arena) Peak() int64 {
 	s.use.summit(s.use.now.Load())
 	return s.use.peak.Load()
 }
 
-// FLOPs counts the floating-point operations of the matrix products and attentions of s so far, forward and backward: 2·M·N·K for a
-// product, masked positions of an attention included.
+// FLOPs counts the floating-point operations of the matrix products and attentions of s so far, forward and backward:
+// 2·M·N·K for a product, masked positions of an attention included.
 func (s *Arena) FLOPs() uint64 { return s.use.flops.Load() }

@@ -12,7 +12,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// A result belongs to the scope of any one of its operands, with and without gradients, and is the same as without a scope.
+// A result belongs to the scope of any one of its operands, with and without gradients, and is the same as without a
+// scope.
 func TestResultsBelongToTheScopeOfTheirOperands(t *testing.T) {
 	for _, c := range gradientCases() {
 		for i := range c.in {

@@ -45,7 +45,8 @@ func (t *Tensor) view(op string, shape []int) *Tensor {
 	return out
 }
 
-// Transpose reorders the axes: axis i of the result is axis perm[i] of t. Without arguments it swaps the last two. It copies.
+// Transpose reorders the axes: axis i of the result is axis perm[i] of t. Without arguments it swaps the last two. It
+// copies.
 func (t *Tensor) Transpose(perm ...int) *Tensor {
 	t.want("Transpose", Float32)
 	r := len(t.shape)
@@ -175,8 +176,8 @@ func (t *Tensor) Split(axis int, sizes ...int) []*Tensor {
 	return parts
 }
 
-// Overwrite replaces the part of t that starts at from along axis by src, in place. It is for caches: it is never recorded, and panics if t is
-// part of a graph.
+// Overwrite replaces the part of t that starts at from along axis by src, in place. It is for caches: it is never
+// recorded, and panics if t is part of a graph.
 func (t *Tensor) Overwrite(axis, from int, src *Tensor) {
 	t.want("Overwrite", Float32)
 	src.want("Overwrite", Float32)

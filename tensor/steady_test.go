@@ -66,8 +66,8 @@ func transformerStep(batch, length, width, heads, vocabulary int) (step func() f
 	}
 }
 
-// After two steps no operation takes memory for a tensor from Go's heap. (One processor: each of several has scratch of its own, which
-// grows when it first takes part.)
+// After two steps no operation takes memory for a tensor from Go's heap. (One processor: each of several has scratch of
+// its own, which grows when it first takes part.)
 func TestSteadyStateAllocatesNoTensors(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	step := transformerStep(2, 64, 64, 4, 128)

@@ -7,8 +7,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// BenchmarkTinyStep is a whole training step of an MLP 8×16→32→10, forward, backward and AdamW: what an operation costs when there is
-// nothing to compute.
+// BenchmarkTinyStep is a whole training step of an MLP 8×16→32→10, forward, backward and AdamW: what an operation costs
+// when there is nothing to compute.
 func BenchmarkTinyStep(b *testing.B) {
 	step := tinyStep()
 	b.ReportAllocs()

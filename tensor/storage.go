@@ -7,8 +7,8 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// storage is memory that tensors share. A leaf's belongs to Go's garbage collector. An operation's result is pooled: Backward or
-// the end of its scope hands it back to the device, after which there is no buffer and any use panics.
+// storage is memory that tensors share. A leaf's belongs to Go's garbage collector. An operation's result is pooled:
+// Backward or the end of its scope hands it back to the device, after which there is no buffer and any use panics.
 type storage struct {
 	p      unsafe.Pointer // *backend.Buffer, nil once released; accessed atomically, written plainly only before anyone shares it
 	use    *usage         // counts the memory; nil: nobody does
@@ -71,15 +71,16 @@ func (t *Tensor) bufOfPart() *backend.Buffer {
 	return t.st.buf()
 }
 
-// Keep takes t's memory out of the recycling by [Scope] and [Tensor.Backward], so that it stays readable. After Backward a kept
-// tensor is a constant to later operations. It returns t.
+// Keep takes t's memory out of the recycling by [Scope] and [Tensor.Backward], so that it stays readable. After
+// Backward a kept tensor is a constant to later operations. It returns t.
 func (t *Tensor) Keep() *Tensor {
 	t.check("Keep")
 	t.st.keep()
 	return t
 }
 
-// place is where the results of an operation go, and what it computes with in between: the device and the scope of its operands.
+// place is where the results of an operation go, and what it computes with in between: the device and the scope of its
+// operands.
 type place struct {
 	backend.Device
 	arena *Arena // nil: results belong to the garbage collector

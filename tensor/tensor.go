@@ -1,8 +1,9 @@
 // Package tensor is an eager tensor library with automatic differentiation, fast on CPUs and free of cgo.
 //
-// A [Tensor] is a contiguous row-major array. Operations are methods and functions that return new tensors and never change their
-// inputs. An operation is recorded if one of its inputs needs a gradient and none is marked [Tensor.NoGrad]; [Tensor.Backward] then
-// fills the gradients of the parameters and releases what the forward pass had saved.
+// A [Tensor] is a contiguous row-major array. Operations are methods and functions that return new tensors and never
+// change their inputs. An operation is recorded if one of its inputs needs a gradient and none is marked
+// [Tensor.NoGrad]; [Tensor.Backward] then fills the gradients of the parameters and releases what the forward pass had
+// saved.
 //
 //	w := tensor.Randn(rng, 0.1, 3, 2).Param()
 //	loss := x.MatMulT(w).Tanh().Mean()
@@ -26,19 +27,20 @@ import (
 // DType is the storage type of a tensor's elements.
 type DType = backend.DType
 
-// Results of operations are Float32. BFloat16 stores weights, as do the block types ([Q8_0] and the others); Int32 stores ids and labels.
+// Results of operations are Float32. BFloat16 stores weights, as do the block types ([Q8_0] and the others); Int32
+// stores ids and labels.
 const (
 	Float32  = backend.Float32
 	BFloat16 = backend.BFloat16
 	Int32    = backend.Int32
 )
 
-// Tensor is a contiguous row-major array and, if recorded, the operation that made it. Several tensors may share storage ([Tensor.Reshape],
-// [Tensor.Detach]).
+// Tensor is a contiguous row-major array and, if recorded, the operation that made it. Several tensors may share
+// storage ([Tensor.Reshape], [Tensor.Detach]).
 //
-// Any number of goroutines may compute from the same tensors at once, such as a model's weights, if none of them writes to one:
-// Backward writes the gradients of trainable leaves, an optimizer step the leaves. A graph of recorded results is built and
-// consumed by one goroutine. Results are the same bits whatever else the process computes meanwhile.
+// Any number of goroutines may compute from the same tensors at once, such as a model's weights, if none of them writes
+// to one: Backward writes the gradients of trainable leaves, an optimizer step the leaves. A graph of recorded results
+// is built and consumed by one goroutine. Results are the same bits whatever else the process computes meanwhile.
 type Tensor struct {
 	shape []int
 	n     int
@@ -59,11 +61,12 @@ type Number interface {
 	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint8 | ~uint16 | ~uint32 | ~float32 | ~float64
 }
 
-// maxElements bounds a shape: 2⁴⁴ − 1 elements, or what a 32-bit machine can address. It is above any memory, and so low that no product of
-// dimensions, strides and element sizes overflows.
+// maxElements bounds a shape: 2⁴⁴ − 1 elements, or what a 32-bit machine can address. It is above any memory, and so
+// low that no product of dimensions, strides and element sizes overflows.
 const maxElements = math.MaxInt >> 3 & (1<<44 - 1)
 
-// count is the number of elements of a shape. Dimensions of 0 count as 1 for the limit: products of some of a shape's dimensions are taken too.
+// count is the number of elements of a shape. Dimensions of 0 count as 1 for the limit: products of some of a shape's
+// dimensions are taken too.
 func count(op string, shape []int) int {
 	n, most := 1, 1
 	for _, d := range shape {
@@ -96,7 +99,8 @@ func NewOf(dt DType, shape ...int) *Tensor {
 	return wrap("New", dt, unsafe.Pointer(unsafe.SliceData(make([]int32, max(n, 1)))), n, shape)
 }
 
-// Meta returns a tensor without storage: a shape that [Tensor.SetStorage] or [Tensor.Allocate] fills later, such as a weight to be loaded.
+// Meta returns a tensor without storage: a shape that [Tensor.SetStorage] or [Tensor.Allocate] fills later, such as a
+// weight to be loaded.
 func Meta(dt DType, shape ...int) *Tensor {
 	return &Tensor{shape: slices.Clone(shape), n: count("Meta", shape), dtype: dt}
 }
@@ -132,7 +136,8 @@ func WrapInts(ids []int32, shape ...int) *Tensor {
 	return wrap("WrapInts", Int32, unsafe.Pointer(unsafe.SliceData(ids)), len(ids), shape)
 }
 
-// WrapBFloat16 makes a bfloat16 tensor of raw bits without a copy; they may lie in a read-only mapping as long as nothing trains them.
+// WrapBFloat16 makes a bfloat16 tensor of raw bits without a copy; they may lie in a read-only mapping as long as
+// nothing trains them.
 func WrapBFloat16(bits []uint16, shape ...int) *Tensor {
 	return wrap("WrapBFloat16", BFloat16, unsafe.Pointer(unsafe.SliceData(bits)), len(bits), shape)
 }
@@ -155,7 +160,8 @@ func Full(v float32, shape ...int) *Tensor {
 	return t
 }
 
-// Randn returns normal samples with mean 0 and the given standard deviation. A nil r returns a [Meta] tensor, to be loaded.
+// Randn returns normal samples with mean 0 and the given standard deviation. A nil r returns a [Meta] tensor, to be
+// loaded.
 func Randn(r *rand.Rand, std float64, shape ...int) *Tensor {
 	if r == nil {
 		return Meta(Float32, shape...)
@@ -248,7 +254,8 @@ func (t *Tensor) rank(op string, want int) {
 	}
 }
 
-// Data is the memory of a float32 tensor on the host, shared with t. It panics for other dtypes, devices and released tensors.
+// Data is the memory of a float32 tensor on the host, shared with t. It panics for other dtypes, devices and released
+// tensors.
 func (t *Tensor) Data() []float32 {
 	t.want("Data", Float32)
 	t.onHost("Data")
@@ -328,8 +335,8 @@ func (t *Tensor) Allocate() {
 	}
 }
 
-// SetStorage makes t share src's storage and dtype: how a loader fills a weight. The shapes must be equal. A weight that becomes quantised does
-// not train any more.
+// SetStorage makes t share src's storage and dtype: how a loader fills a weight. The shapes must be equal. A weight
+// that becomes quantised does not train any more.
 func (t *Tensor) SetStorage(src *Tensor) {
 	if !slices.Equal(t.shape, src.shape) {
 		Fail("SetStorage", "%v from %v: the shapes must be equal", t.shape, src.shape)

@@ -87,8 +87,8 @@ func (t *Tensor) affine(name string, a, b float32) *Tensor {
 	return out
 }
 
-// Cast returns t as float32, bfloat16 or a block type. Float32 converts from and into all of them, others do not convert into each other. The
-// gradient passes unrounded.
+// Cast returns t as float32, bfloat16 or a block type. Float32 converts from and into all of them, others do not
+// convert into each other. The gradient passes unrounded.
 func (t *Tensor) Cast(dt DType) *Tensor {
 	t.check("Cast")
 	if dt == t.dtype {

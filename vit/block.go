@@ -94,7 +94,8 @@ func (e *Encoder) Last(x *tensor.Tensor, n int, c tensor.AttentionConfig) *tenso
 	return tensor.Compact(func(in []*tensor.Tensor) *tensor.Tensor { return e.through(e.Layers[n-1], e.Last(in[0], n-1, c), c) }, x)
 }
 
-// One is token at[b] of each row b of what all blocks return: [B, T, D] → [B, 1, D]. The last block computes no other, but for their keys and values.
+// One is token at[b] of each row b of what all blocks return: [B, T, D] → [B, 1, D]. The last block computes no other,
+// but for their keys and values.
 func (e *Encoder) One(x *tensor.Tensor, at []int32, c tensor.AttentionConfig) *tensor.Tensor {
 	B, T, _ := x.Dims3()
 	rows, last := make([]int32, B), c

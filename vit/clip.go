@@ -8,8 +8,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// CLIP is both towers with their projections into a common space. Source: Radford et al. 2021; transformers' CLIPModel, names included.
-// It is safe for concurrent use while nobody changes its parameters.
+// CLIP is both towers with their projections into a common space. Source: Radford et al. 2021; transformers' CLIPModel,
+// names included. It is safe for concurrent use while nobody changes its parameters.
 type CLIP struct {
 	Text             TextTransformer   `param:"text_model"`
 	Vision           VisionTransformer `param:"vision_model"`
@@ -76,7 +76,8 @@ func (m *CLIP) TextHidden(ids *tensor.Tensor, lengths []int32) *tensor.Tensor {
 	return m.TextTower().Hidden(ids, lengths)
 }
 
-// EncodeText maps token ids (int32 [B, T], with start and end of text, right-padded) to unit vectors [B, E], read off at the end of the text.
+// EncodeText maps token ids (int32 [B, T], with start and end of text, right-padded) to unit vectors [B, E], read off
+// at the end of the text.
 func (m *CLIP) EncodeText(ids *tensor.Tensor, lengths []int32) *tensor.Tensor {
 	return m.project(m.TextTower().Pooled(ids, lengths))
 }

@@ -30,8 +30,8 @@ type VisionConfig struct {
 	SwiGLU       bool    `json:"use_swiglu_ffn,omitempty"`      // DINOv2
 	UseMaskToken *bool   `json:"use_mask_token,omitempty"`      // DINOv2; default true
 
-	// PositionStd is the standard deviation that the position table starts with; 0: HiddenSize^−½ as OpenAI. A departure for small towers, whose
-	// features else hold little of where things are.
+	// PositionStd is the standard deviation that the position table starts with; 0: HiddenSize^−½ as OpenAI. A
+	// departure for small towers, whose features else hold little of where things are.
 	PositionStd float64 `json:"gollava_position_std,omitempty"`
 }
 
@@ -52,7 +52,8 @@ type TextConfig struct {
 	PAD                   int     `json:"pad_token_id"`
 	ProjectionDim         int     `json:"projection_dim,omitempty"`
 
-	// TokenStd is the standard deviation that token embeddings start with; 0: 0.02 as OpenAI. A departure for small towers.
+	// TokenStd is the standard deviation that token embeddings start with; 0: 0.02 as OpenAI. A departure for small
+	// towers.
 	TokenStd float64 `json:"gollava_token_std,omitempty"`
 }
 
@@ -212,7 +213,8 @@ func (c *CLIPConfig) Validate() error {
 	return c.Text.Validate()
 }
 
-// limits of what configs may ask for, far above any real model: a hostile file must not exhaust the memory or overflow a size.
+// limits of what configs may ask for, far above any real model: a hostile file must not exhaust the memory or overflow
+// a size.
 var limits = map[string]int{"num_hidden_layers": 1 << 12, "image_size": 1 << 14, "patch_size": 1 << 14, "num_channels": 1 << 10, "vocab_size": 1 << 26}
 
 // maxStd is far above any sensible start of a table.

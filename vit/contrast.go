@@ -17,9 +17,9 @@ func (m *CLIP) ClampLogitScale() {
 	m.LogitScale.Fill(min(max(m.LogitScale.Item(), 0), MaxLogitScale))
 }
 
-// ContrastiveLoss is ½(CE over texts + CE over images) of logits [B, M]: image i belongs to text i; texts from B on are extra negatives of the
-// images. same, if not nil, is [B, M] and added to the logits: a large negative number takes a pair out that only looks like a negative
-// (an equal caption).
+// ContrastiveLoss is ½(CE over texts + CE over images) of logits [B, M]: image i belongs to text i; texts from B on are
+// extra negatives of the images. same, if not nil, is [B, M] and added to the logits: a large negative number takes a
+// pair out that only looks like a negative (an equal caption).
 func ContrastiveLoss(logits, same *tensor.Tensor) *tensor.Tensor {
 	if same != nil {
 		logits = logits.Add(same)

@@ -104,7 +104,8 @@ func fill(dir string, m any, o nn.LoadOptions, rename func(string) string) error
 	})
 }
 
-// Keep wraps a choice of dtypes ([nn.LoadOptions]) so that tables that are added, not multiplied, stay float32: positions and the pooling head's probe.
+// Keep wraps a choice of dtypes ([nn.LoadOptions]) so that tables that are added, not multiplied, stay float32:
+// positions and the pooling head's probe.
 func Keep(choose func(string, tensor.DType) tensor.DType) func(string, tensor.DType) tensor.DType {
 	return func(name string, stored tensor.DType) tensor.DType {
 		switch {

@@ -8,9 +8,9 @@ import (
 	"github.com/gollava/gollava/nn"
 )
 
-// Canonical translates the name of a tensor of transformers' towers into that of this package's parameters, which is the one that all versions
-// of transformers read: transformers 5 leaves out "vision_model." where it built the tower itself. It reports false for buffers that are
-// not parameters.
+// Canonical translates the name of a tensor of transformers' towers into that of this package's parameters, which is
+// the one that all versions of transformers read: transformers 5 leaves out "vision_model." where it built the tower
+// itself. It reports false for buffers that are not parameters.
 func Canonical(name string) (string, bool) {
 	if strings.HasSuffix(name, ".position_ids") {
 		return "", false

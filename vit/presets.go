@@ -38,7 +38,8 @@ func SigLIPSo400m384() VisionConfig {
 	return c
 }
 
-// CLIP is the whole model that OpenAI trained around a tower of CLIP: its text tower is 768 wide for a projection of 768, else 512.
+// CLIP is the whole model that OpenAI trained around a tower of CLIP: its text tower is 768 wide for a projection of
+// 768, else 512.
 func (c VisionConfig) CLIP() CLIPConfig {
 	t := clipTextDefaults()
 	if c.ProjectionDim == 768 {

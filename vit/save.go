@@ -11,8 +11,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Save writes a tower to dir as transformers 4 and 5 load it: config.json and model.safetensors, or shards of it. Of o, DType, MaxShard and
-// Metadata are used.
+// Save writes a tower to dir as transformers 4 and 5 load it: config.json and model.safetensors, or shards of it. Of o,
+// DType, MaxShard and Metadata are used.
 func Save(dir string, t Tower, o nn.SaveOptions) error {
 	arch := "CLIPVisionModel"
 	switch t.(type) {

@@ -8,9 +8,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// SigLIPVision is SigLIP's vision tower: no class token, no LayerNorm before the blocks. Source: Zhai et al. 2023; transformers'
-// SiglipVisionModel, names included.
-// It is safe for concurrent use while nobody changes its parameters.
+// SigLIPVision is SigLIP's vision tower: no class token, no LayerNorm before the blocks. Source: Zhai et al. 2023;
+// transformers' SiglipVisionModel, names included. It is safe for concurrent use while nobody changes its parameters.
 type SigLIPVision struct {
 	Model SigLIPTransformer `param:"vision_model"`
 

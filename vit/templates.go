@@ -2,8 +2,8 @@ package vit
 
 import "strings"
 
-// ImageNetTemplates are the 80 prompts that OpenAI averages over for ImageNet ("itap": I took a picture). Source: the notebook
-// Prompt_Engineering_for_ImageNet of OpenAI's CLIP.
+// ImageNetTemplates are the 80 prompts that OpenAI averages over for ImageNet ("itap": I took a picture). Source: the
+// notebook Prompt_Engineering_for_ImageNet of OpenAI's CLIP.
 func ImageNetTemplates() []string { return strings.Split(imageNetTemplates, "|") }
 
 // SimpleTemplates are the seven of them that suffice in most cases. Source: open_clip's zero_shot_metadata.

@@ -1,6 +1,6 @@
-// Package vit holds the encoders that LLaVA looks with: CLIP's vision and text towers, their contrastive loss and zero-shot classification, and
-// SigLIP's vision tower, and BLIP-2's EVA-ViT-g. It reads and writes the checkpoints of transformers and reads
-// OpenAI's.
+// Package vit holds the encoders that LLaVA looks with: CLIP's vision and text towers, their contrastive loss and
+// zero-shot classification, and SigLIP's vision tower, and BLIP-2's EVA-ViT-g. It reads and writes the checkpoints of
+// transformers and reads OpenAI's.
 package vit
 
 import (
@@ -18,8 +18,9 @@ import (
 type Tower interface {
 	Config() VisionConfig
 
-	// HiddenStates returns the first n+1 hidden states of images [B, 3, S, S]: index 0 is what enters the first block, index k what block k
-	// returns; [B, T, D] each, with T = patches, and one more in front for CLIP's class token. Later blocks do not run.
+	// HiddenStates returns the first n+1 hidden states of images [B, 3, S, S]: index 0 is what enters the first block,
+	// index k what block k returns; [B, T, D] each, with T = patches, and one more in front for CLIP's class token.
+	// Later blocks do not run.
 	HiddenStates(pixels *tensor.Tensor, n int) []*tensor.Tensor
 
 	// Hidden is the last of HiddenStates, [B, T, D], for less memory where the tower does not train.
@@ -57,8 +58,9 @@ func (s Select) Indices(blocks int) ([]int, error) {
 	return list, nil
 }
 
-// Features returns the features of images [B, 3, S, S] that s selects: [B, P, L·D] or, with the class token, [B, P+1, L·D], for L layers. Blocks
-// after the last that is needed do not run. Sources: LLaVA's clip_encoder.py; several layers: transformers' LlavaModel.get_image_features.
+// Features returns the features of images [B, 3, S, S] that s selects: [B, P, L·D] or, with the class token, [B, P+1,
+// L·D], for L layers. Blocks after the last that is needed do not run. Sources: LLaVA's clip_encoder.py; several
+// layers: transformers' LlavaModel.get_image_features.
 func Features(t Tower, pixels *tensor.Tensor, s Select) *tensor.Tensor {
 	layers, err := s.Indices(t.Config().NumHiddenLayers)
 	if err != nil {
@@ -114,8 +116,8 @@ type PatchEmbed struct {
 	Bias   *tensor.Tensor `param:"bias,optional"` // [D], SigLIP only
 }
 
-// Forward maps images [B, 3, S, S] to [B, P, D], patches row by row. Pixels that fill no patch, at the right and at the bottom, are left out, as
-// by a convolution without padding.
+// Forward maps images [B, 3, S, S] to [B, P, D], patches row by row. Pixels that fill no patch, at the right and at the
+// bottom, are left out, as by a convolution without padding.
 func (e *PatchEmbed) Forward(pixels *tensor.Tensor) *tensor.Tensor {
 	defer tensor.Blame(e)
 	D, C, p, _ := e.Weight.Dims4()

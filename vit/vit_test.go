@@ -381,7 +381,8 @@ func TestMutatedConfigs(t *testing.T) {
 	}
 }
 
-// Whatever a config.json says, reading it and describing its model's weights ends in an error or a model, never in a panic.
+// Whatever a config.json says, reading it and describing its model's weights ends in an error or a model, never in a
+// panic.
 func FuzzConfig(f *testing.F) {
 	mutate.Fuzz(f, func(t *testing.T, raw []byte) error {
 		var v VisionConfig
@@ -398,8 +399,8 @@ func FuzzConfig(f *testing.F) {
 	}, mutate.Files(f, "testdata/*/config.json")...)
 }
 
-// After two steps a step of CLIP's training takes no memory for tensors from Go's heap. (One processor: each of several has scratch of its
-// own.)
+// After two steps a step of CLIP's training takes no memory for tensors from Go's heap. (One processor: each of several
+// has scratch of its own.)
 func TestCLIPStepIsSteady(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	const B, T, D = 12, 8, 96
@@ -430,7 +431,8 @@ func TestCLIPStepIsSteady(t *testing.T) {
 	}
 }
 
-// A single token of each row is what the whole encoder makes of it, gradients too, whether blocks are recomputed or not.
+// A single token of each row is what the whole encoder makes of it, gradients too, whether blocks are recomputed or
+// not.
 func TestOneToken(t *testing.T) {
 	e := newSmall(t).Text.Encoder
 	x, dy := tensor.Randn(rng(), 1, 3, 5, 8).Param(), tensor.Randn(rng(), 1, 3, 1, 8)

@@ -17,9 +17,9 @@ type Classifier struct {
 	weights *tensor.Tensor // [K, E], unit vectors
 }
 
-// NewClassifier makes a classifier of the classes: each is put into the place of {} in every template, and the embeddings of these prompts are
-// averaged. encode turns a prompt into token ids with start and end of text; it is the tokenizer's part. With no templates, "a photo of a
-// {}." is one.
+// NewClassifier makes a classifier of the classes: each is put into the place of {} in every template, and the
+// embeddings of these prompts are averaged. encode turns a prompt into token ids with start and end of text; it is the
+// tokenizer's part. With no templates, "a photo of a {}." is one.
 func NewClassifier(m *CLIP, classes, templates []string, encode func(text string) ([]int32, error)) (*Classifier, error) {
 	if len(templates) == 0 {
 		templates = []string{"a photo of a {}."}
@@ -58,9 +58,9 @@ func (c *Classifier) Best(pixels *tensor.Tensor) (best []int32) {
 // promptBatch bounds how many prompts go through the text tower at once.
 const promptBatch = 64
 
-// ClassWeights maps prompts of token ids [class][prompt][T], with start and end of text, to one unit vector per class: the normalised mean of the
-// normalised embeddings of its prompts, [K, E]. A class without prompts, a prompt that is too long or an id outside the vocabulary is an
-// error.
+// ClassWeights maps prompts of token ids [class][prompt][T], with start and end of text, to one unit vector per class:
+// the normalised mean of the normalised embeddings of its prompts, [K, E]. A class without prompts, a prompt that is
+// too long or an id outside the vocabulary is an error.
 func (m *CLIP) ClassWeights(prompts [][][]int32) (*tensor.Tensor, error) {
 	K, E := len(prompts), m.config.ProjectionDim
 	if K == 0 {

@@ -298,7 +298,8 @@ func readLine(r *bufio.Reader) (string, error) {
 	}
 }
 
-// unquoted takes off the quotes that a shell, or a file dragged into a terminal, puts around a name, and the backslashes before spaces.
+// unquoted takes off the quotes that a shell, or a file dragged into a terminal, puts around a name, and the
+// backslashes before spaces.
 func unquoted(name string) string {
 	if n := len(name); n >= 2 && strings.ContainsRune("\"'", rune(name[0])) && name[n-1] == name[0] {
 		return name[1 : n-1]

@@ -70,8 +70,8 @@ func (v completionCommand) Run(k *kong.Context, c console) error {
 // candidate is a word that may stand in a command line, and what it means.
 type candidate struct{ word, help string }
 
-// candidates are what may stand for the last word of a command line, of which words are those behind the program's name:
-// subcommands, flags, and values where they are a few known ones. None means a file, or a text.
+// candidates are what may stand for the last word of a command line, of which words are those behind the program's
+// name: subcommands, flags, and values where they are a few known ones. None means a file, or a text.
 func candidates(at *kong.Node, words []string) []candidate {
 	last := words[len(words)-1]
 	var flag *kong.Flag // whose value comes next

@@ -48,7 +48,8 @@ func tiny(t *testing.T) string {
 	return dir
 }
 
-// logits are what the model in dir, with the adapter in another if that is not empty, makes of a few tokens and a picture.
+// logits are what the model in dir, with the adapter in another if that is not empty, makes of a few tokens and a
+// picture.
 func logits(t *testing.T, dir, adapter string) []float32 {
 	m, err := llava.Load(dir, llava.LoadOptions{DType: nn.As(tensor.Float32)})
 	require.NoError(t, err)

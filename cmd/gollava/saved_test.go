@@ -37,7 +37,8 @@ func logitsOf(m llm.Model) *tensor.Tensor {
 	return llm.Logits(m, m.Hidden(llm.Input{Embeds: m.Embed(savedIDs).NoGrad()}))
 }
 
-// Everything that this module saves loads again and computes the same; with -saved, transformers and PEFT are asked too.
+// Everything that this module saves loads again and computes the same; with -saved, transformers and PEFT are asked
+// too.
 func TestSaved(t *testing.T) {
 	root := *saved
 	if root == "" {

@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestTrainFaults: a file that is wrong is an error with its name and line, and what to write instead. What training does, examples/llava tests.
+// TestTrainFaults: a file that is wrong is an error with its name and line, and what to write instead. What training
+// does, examples/llava tests.
 func TestTrainFaults(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "run.yaml")

@@ -48,9 +48,9 @@ func New(r *rand.Rand, c Config) (*connector.VLM, error) {
 }
 
 // Join puts a Q-Former with fresh weights between a vision encoder and a language model: the start of stage 2 once
-// [StartFrom] has given it the Q-Former of stage 1. c's Vision and Text are taken from the parts, as is the width of the
-// image's features. The norm behind the encoder is its own if it has one for all tokens (EVA), which leaves it, and else
-// a fresh one.
+// [StartFrom] has given it the Q-Former of stage 1. c's Vision and Text are taken from the parts, as is the width of
+// the image's features. The norm behind the encoder is its own if it has one for all tokens (EVA), which leaves it, and
+// else a fresh one.
 func Join(r *rand.Rand, v vit.Tower, l llm.Model, c Config) (*connector.VLM, error) {
 	c.Vision, c.Text = v.Config(), l.Config()
 	c.QFormer.EncoderHiddenSize = c.Vision.HiddenSize

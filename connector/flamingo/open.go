@@ -25,8 +25,8 @@ const (
 	endOfUtterance = "<end_of_utterance>" // of a turn, where a model was tuned on instructions
 )
 
-// Describes reports whether dir/config.json is that of an IDEFICS or of an OpenFlamingo, whatever else may be wrong with
-// it.
+// Describes reports whether dir/config.json is that of an IDEFICS or of an OpenFlamingo, whatever else may be wrong
+// with it.
 func Describes(dir string) bool {
 	var head struct {
 		ModelType string `json:"model_type"`

@@ -64,8 +64,9 @@ func (c *Config) hub() (map[string]any, error) {
 	return f, nil
 }
 
-// originalConfig is the original repository's config.json: that of the language model, and fields of LLaVA's. Where these say what LLaVA's own code does not know,
-// as mm_projector_type mlp2x_linear, it refuses the folder by name, and this package reads it.
+// originalConfig is the original repository's config.json: that of the language model, and fields of LLaVA's. Where
+// these say what LLaVA's own code does not know, as mm_projector_type mlp2x_linear, it refuses the folder by name, and
+// this package reads it.
 func (c *Config) originalConfig() (map[string]any, error) {
 	f, err := fields(c.Text)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 type Options struct {
 	// Pictures makes every <image> in the text a place for a picture; else it is text. For samples that have any.
 	Pictures bool
-	// Specials lets special tokens be written by those who speak, as the reference does: an answer with "</s>" in it then
-	// ends there. Else only the template's own are tokens.
+	// Specials lets special tokens be written by those who speak, as the reference does: an answer with "</s>" in it
+	// then ends there. Else only the template's own are tokens.
 	Specials bool
 	// Marks puts <im_start> and <im_end> around pictures (mm_use_im_start_end), in Train.
 	Marks bool

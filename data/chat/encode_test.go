@@ -26,7 +26,8 @@ func count(ids []int32, id int32) int {
 	return n
 }
 
-// TestUsersCannotWriteSpecialTokens writes every special token of every tokenizer in a question, an answer, and at their borders.
+// TestUsersCannotWriteSpecialTokens writes every special token of every tokenizer in a question, an answer, and at
+// their borders.
 func TestUsersCannotWriteSpecialTokens(t *testing.T) {
 	for template, name := range map[string]string{"vicuna_v1": "llama", "llava_llama_2": "llama-legacy", "chatml_direct": "llama-chatml",
 		"phi3_instruct": "phi3", "mpt": "neox", "qwen_1_5": "qwen2", "llava_llama_3": "llama3"} {

@@ -11,8 +11,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// FuzzTrain holds for any text, in every template: no panic, spans that join to the text, labels that are ids or ignored, ranges that
-// ascend, and special tokens only where the template has them.
+// FuzzTrain holds for any text, in every template: no panic, spans that join to the text, labels that are ids or
+// ignored, ranges that ascend, and special tokens only where the template has them.
 func FuzzTrain(f *testing.F) {
 	tok, err := tokenizer.Load("testdata/cases/tokenizers/qwen2")
 	require.NoError(f, err)

@@ -14,8 +14,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// reference computes labels as LLaVA's train.py does, by tokenizing parts of a prompt anew and counting their ids. It is kept for
-// comparison; what is odd in it is odd there.
+// reference computes labels as LLaVA's train.py does, by tokenizing parts of a prompt anew and counting their ids. It
+// is kept for comparison; what is odd in it is odd there.
 type reference struct {
 	t      chat.Template
 	tok    *tokenizer.Tokenizer
@@ -129,8 +129,9 @@ func (r *reference) run(turns []chat.Turn, prompt string, older bool) []int32 {
 	return r.labels
 }
 
-// TestReferenceAlgorithm holds the reference's algorithm against what the reference gave, and the labels of this package against the
-// algorithm: they agree wherever it trains anything, but for the cases listed in the package's documentation.
+// TestReferenceAlgorithm holds the reference's algorithm against what the reference gave, and the labels of this
+// package against the algorithm: they agree wherever it trains anything, but for the cases listed in the package's
+// documentation.
 func TestReferenceAlgorithm(t *testing.T) {
 	dir := cases(t)
 	agreed, gaveUp, differs := 0, 0, map[string]int{}

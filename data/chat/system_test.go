@@ -9,7 +9,8 @@ import (
 	"github.com/gollava/gollava/data/chat"
 )
 
-// TestWithSystem replaces the system text of every template: the new one is written, with the old one's marks, and nothing else changes.
+// TestWithSystem replaces the system text of every template: the new one is written, with the old one's marks, and
+// nothing else changes.
 func TestWithSystem(t *testing.T) {
 	turns := []chat.Turn{{From: chat.Human, Value: "Why?"}, {From: chat.GPT, Open: true}}
 	render := func(x chat.Template) string {

@@ -14,9 +14,9 @@ import (
 // Size is a width and a height.
 type Size struct{ W, H int }
 
-// AnyRes is how LLaVA-1.6 (LLaVA-NeXT) shows a picture at higher resolution: scaled onto the best of some canvases, which is cut into
-// tiles, beside a base view of the whole. Each view becomes Side×Side features; those of the tiles are laid together again and
-// freed from the padding.
+// AnyRes is how LLaVA-1.6 (LLaVA-NeXT) shows a picture at higher resolution: scaled onto the best of some canvases,
+// which is cut into tiles, beside a base view of the whole. Each view becomes Side×Side features; those of the tiles
+// are laid together again and freed from the padding.
 type AnyRes struct {
 	Canvases []Size // image_grid_pinpoints, as width and height; where two are equally good the first wins
 	Tile     int    // pixels along a view's side
@@ -28,8 +28,8 @@ type AnyRes struct {
 // Canvases16 are the canvases of LLaVA-1.6, for tiles of 336 pixels.
 func Canvases16() []Size { return []Size{{336, 672}, {672, 336}, {672, 672}, {1008, 336}, {336, 1008}} }
 
-// ParseCanvases reads the form "(1x1),...,(6x6)" that LLaVA-NeXT allows for image_grid_pinpoints: all grids between the first and
-// the last, widths outermost, in units of tile pixels.
+// ParseCanvases reads the form "(1x1),...,(6x6)" that LLaVA-NeXT allows for image_grid_pinpoints: all grids between the
+// first and the last, widths outermost, in units of tile pixels.
 func ParseCanvases(s string, tile int) ([]Size, error) {
 	m := regexp.MustCompile(`\((\d{1,3})x(\d{1,3})\)`).FindAllStringSubmatch(s, -1)
 	if len(m) == 0 || tile <= 0 {
@@ -83,8 +83,8 @@ type Layout struct {
 	Tokens     int             // base view, and Features with one newline at the end of each row
 }
 
-// Layout computes the geometry for a picture of w×h pixels, as select_best_resolution, resize_and_pad_image and unpad_image of
-// LLaVA do. It panics where a is not valid or a side is not positive.
+// Layout computes the geometry for a picture of w×h pixels, as select_best_resolution, resize_and_pad_image and
+// unpad_image of LLaVA do. It panics where a is not valid or a side is not positive.
 func (a AnyRes) Layout(w, h int) Layout {
 	if err := a.Validate(); err != nil || w <= 0 || h <= 0 {
 		panic(misuse.Errorf("imaging", "layout of %d×%d pixels: %v", w, h, err))

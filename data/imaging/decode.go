@@ -50,7 +50,8 @@ func (l Limits) check(w, h int) error {
 	return nil
 }
 
-// Options say how to read a picture. The zero value reads as Pillow's Image.open(…).convert("RGB") does, within the default limits.
+// Options say how to read a picture. The zero value reads as Pillow's Image.open(…).convert("RGB") does, within the
+// default limits.
 type Options struct {
 	Limits
 	Orient bool // turn the picture by its EXIF orientation; Pillow does not, and neither does LLaVA
@@ -159,10 +160,11 @@ func Header(data []byte, l Limits) (Info, error) {
 	return info, located(err, "", f.name)
 }
 
-// Decode reads a JPEG, PNG, GIF (its first frame), WebP (its first frame) or BMP, whatever its name says, and returns its
-// pixels as Pillow's convert("RGB") does: alpha is dropped and colours stay un-premultiplied, palettes are looked up, grey is
-// repeated, 16-bit grey above 255 becomes 255, other 16-bit samples lose their low byte, CMYK becomes (255-C)(255-K)/255.
-// JPEG and WebP match libjpeg-turbo's and libwebp's smooth chroma upsampling. A failure is an *Error.
+// Decode reads a JPEG, PNG, GIF (its first frame), WebP (its first frame) or BMP, whatever its name says, and returns
+// its pixels as Pillow's convert("RGB") does: alpha is dropped and colours stay un-premultiplied, palettes are looked
+// up, grey is repeated, 16-bit grey above 255 becomes 255, other 16-bit samples lose their low byte, CMYK becomes
+// (255-C)(255-K)/255. JPEG and WebP match libjpeg-turbo's and libwebp's smooth chroma upsampling. A failure is an
+// *Error.
 func Decode(data []byte, o Options) (*RGB, error) {
 	info, err := Header(data, o.Limits)
 	if err != nil {

@@ -58,7 +58,8 @@ func fail(kind Kind, format string, args ...any) error {
 	return &Error{Kind: kind, Err: fmt.Errorf(format, args...)}
 }
 
-// located adds file and format to an error, and makes any other error one of kind Truncated, where it says so, or Corrupt.
+// located adds file and format to an error, and makes any other error one of kind Truncated, where it says so, or
+// Corrupt.
 func located(err error, file, format string) error {
 	if err == nil {
 		return nil

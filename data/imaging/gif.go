@@ -94,7 +94,8 @@ func headerGIF(data []byte) (Info, error) {
 	return Info{W: max(f.screenW, f.x+f.w), H: max(f.screenH, f.y+f.h)}, nil
 }
 
-// decodeGIF reads the first frame, laid on its screen. Transparent pixels keep the colour that the palette has for them.
+// decodeGIF reads the first frame, laid on its screen. Transparent pixels keep the colour that the palette has for
+// them.
 func decodeGIF(data []byte, _ Limits) (*RGB, error) {
 	f, err := firstFrame(data)
 	if err != nil {

@@ -17,7 +17,8 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 )
 
-// picture is a line of testdata/index.jsonl: a file and the SHA-256 of what Pillow 10.4 and CLIPImageProcessor make of it.
+// picture is a line of testdata/index.jsonl: a file and the SHA-256 of what Pillow 10.4 and CLIPImageProcessor make of
+// it.
 type picture struct {
 	File string
 	Size [2]int

@@ -93,8 +93,8 @@ type component struct {
 	dcTree, acTree *huffman   // of the current scan
 }
 
-// jpegDecoder decodes sequential and progressive Huffman-coded JPEGs of 8 bits to the same bytes as libjpeg-turbo with its
-// defaults: the accurate integer inverse DCT and smooth chroma upsampling.
+// jpegDecoder decodes sequential and progressive Huffman-coded JPEGs of 8 bits to the same bytes as libjpeg-turbo with
+// its defaults: the accurate integer inverse DCT and smooth chroma upsampling.
 type jpegDecoder struct {
 	data        []byte
 	at          int

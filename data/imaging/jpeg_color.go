@@ -10,9 +10,9 @@ type plane struct {
 
 func (p *plane) row(y int) []byte { return p.pix[y*p.stride : y*p.stride+p.w] }
 
-// upsample returns row y of the picture, interpolated as libjpeg's jdsample.c does where a sample covers two pixels ("fancy",
-// triangular), and with samples repeated for any other ratio. It is at least as long as the picture is wide; buf, with room for rx
-// times w bytes, may hold it.
+// upsample returns row y of the picture, interpolated as libjpeg's jdsample.c does where a sample covers two pixels
+// ("fancy", triangular), and with samples repeated for any other ratio. It is at least as long as the picture is wide;
+// buf, with room for rx times w bytes, may hold it.
 func (p *plane) upsample(buf []byte, y int) []byte {
 	near := p.row(y / p.ry)
 	switch {
@@ -36,8 +36,8 @@ func (p *plane) upsample(buf []byte, y int) []byte {
 	return buf
 }
 
-// beside returns, for ry = 2, the second nearest sample row of picture row y (the picture's edges repeat their own), and what
-// libjpeg adds before it halves twice.
+// beside returns, for ry = 2, the second nearest sample row of picture row y (the picture's edges repeat their own),
+// and what libjpeg adds before it halves twice.
 func (p *plane) beside(y int) (row []byte, bias int) {
 	if y%2 == 0 {
 		return p.row(max(y/2-1, 0)), 1
@@ -72,9 +72,9 @@ func stretchSums(dst, near, far []byte) {
 	dst[2*len(near)-1] = byte((4*a + 7) >> 4)
 }
 
-// A colour is summed up in one word: green from bit 0 with 16 bits after the point, red from bit 26, blue from bit 36, ten bits
-// each before the point and 256 added, so that none goes below zero. These tables hold what a chroma sample adds, in libjpeg's
-// fixed point of 16 bits.
+// A colour is summed up in one word: green from bit 0 with 16 bits after the point, red from bit 26, blue from bit 36,
+// ten bits each before the point and 256 added, so that none goes below zero. These tables hold what a chroma sample
+// adds, in libjpeg's fixed point of 16 bits.
 var ofCb, ofCr = func() (cb, cr [256]uint64) {
 	for i := range 256 {
 		c := i - 128

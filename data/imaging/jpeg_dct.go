@@ -2,8 +2,8 @@ package imaging
 
 import "encoding/binary"
 
-// Constants of the inverse DCT of Loeffler, Ligtenberg and Moschytz (ICASSP 1989), with 13 bits after the point, named as
-// libjpeg's jidctint.c names them.
+// Constants of the inverse DCT of Loeffler, Ligtenberg and Moschytz (ICASSP 1989), with 13 bits after the point, named
+// as libjpeg's jidctint.c names them.
 const (
 	fix0298 = 2446  // 0.298631336
 	fix0390 = 3196  // 0.390180644
@@ -38,9 +38,9 @@ func (c *component) reconstruct() {
 	}
 }
 
-// inverseDCT writes the 8×8 samples of the coefficients b to dst, rows stride bytes apart, with every rounding where libjpeg's
-// "islow" method has it: columns first, keeping two bits after the point. Bit i of used is clear only where b[i] is zero. b is
-// overwritten.
+// inverseDCT writes the 8×8 samples of the coefficients b to dst, rows stride bytes apart, with every rounding where
+// libjpeg's "islow" method has it: columns first, keeping two bits after the point. Bit i of used is clear only where
+// b[i] is zero. b is overwritten.
 func inverseDCT(b *[64]int32, used uint64, dst []byte, stride int) {
 	if used&^1 == 0 {
 		v := uint64(clip8((b[0]+4)>>3+128)) * 0x0101010101010101
@@ -100,8 +100,8 @@ func inverseDCT(b *[64]int32, used uint64, dst []byte, stride int) {
 	}
 }
 
-// even is the half of an 8-point inverse DCT that takes inputs 0, 2, 4 and 6; the other takes 1, 3, 5 and 7. Output i is the sum of
-// result i of one and result 3-i of the other, output 7-i their difference.
+// even is the half of an 8-point inverse DCT that takes inputs 0, 2, 4 and 6; the other takes 1, 3, 5 and 7. Output i
+// is the sum of result i of one and result 3-i of the other, output 7-i their difference.
 func even(x0, x2, x4, x6 int32) (e0, e1, e2, e3 int32) {
 	z := (x2 + x6) * fix0541
 	t2, t3 := z-x6*fix1847, z+x2*fix0765

@@ -77,7 +77,8 @@ func (d *jpegDecoder) scanned(id, tables byte, p pace) (*component, error) {
 	return nil, fail(Corrupt, "a scan of component %d, which the frame does not have", id)
 }
 
-// mcus reads the minimum coded units of a scan: one block of a lone component, else what a grid of hMax×vMax blocks covers.
+// mcus reads the minimum coded units of a scan: one block of a lone component, else what a grid of hMax×vMax blocks
+// covers.
 func (d *jpegDecoder) mcus(list []*component, p pace) error {
 	r := &bitReader{data: d.data, at: d.at}
 	across, down := d.mcusX, d.mcusY
@@ -158,7 +159,8 @@ func (d *jpegDecoder) block(r *bitReader, c *component, x, y int, p pace) {
 	}
 }
 
-// sequential reads a whole block, dequantised and in natural order. Bit i of used is set where coefficient i may not be zero.
+// sequential reads a whole block, dequantised and in natural order. Bit i of used is set where coefficient i may not be
+// zero.
 func (r *bitReader) sequential(c *component, b *[64]int32) (used uint64) {
 	k := uint(r.next(c.dcTree) & 15)
 	c.prediction += extend(r.bits(k), k)

@@ -27,7 +27,8 @@ func (m *RGB) orient(o int) *RGB {
 	return out
 }
 
-// exifOrientation finds tag 0x0112 in the first directory of a TIFF header, and returns 1 where it is not there or senseless.
+// exifOrientation finds tag 0x0112 in the first directory of a TIFF header, and returns 1 where it is not there or
+// senseless.
 func exifOrientation(tiff []byte) int {
 	if len(tiff) < 8 {
 		return 1

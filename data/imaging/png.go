@@ -70,8 +70,8 @@ func headerPNG(data []byte) (Info, error) {
 	return info, err
 }
 
-// decodePNG uses the standard decoder, except that a missing IEND chunk is forgiven (all pixels may be there), and that 16-bit
-// grey is taken apart here even where it has a transparent value.
+// decodePNG uses the standard decoder, except that a missing IEND chunk is forgiven (all pixels may be there), and that
+// 16-bit grey is taken apart here even where it has a transparent value.
 func decodePNG(data []byte, _ Limits) (*RGB, error) {
 	end := false
 	cut := chunksPNG(data, func(kind string, _, _ []byte) bool { end = kind == "IEND"; return !end })

@@ -7,8 +7,8 @@ import (
 )
 
 // Processor turns a picture into what a vision encoder reads, as the CLIPImageProcessor, SiglipImageProcessor and
-// LlavaNextImageProcessor of transformers do (the ones that work with Pillow), together with LLaVA's image_aspect_ratio.
-// It is safe for concurrent use.
+// LlavaNextImageProcessor of transformers do (the ones that work with Pillow), together with LLaVA's
+// image_aspect_ratio. It is safe for concurrent use.
 type Processor struct {
 	Aspect     string // "square" (or ""): the plain pipeline; "pad": onto a square of the mean colour first; "anyres", "anyres_max_N": tiles
 	Resize     bool

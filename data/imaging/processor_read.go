@@ -13,10 +13,10 @@ import (
 	"github.com/gollava/gollava/internal/mapfile"
 )
 
-// ReadProcessor reads how a model wants its pictures from the model's folder: preprocessor_config.json (see [ParseProcessor]) or, where
-// newer releases of transformers keep it, "image_processor" of processor_config.json. If config.json says image_aspect_ratio and
-// image_grid_pinpoints, as the original LLaVA does, those are taken over; there the processor may also lie in the local folder that
-// mm_vision_tower names. Errors name the file and the field.
+// ReadProcessor reads how a model wants its pictures from the model's folder: preprocessor_config.json (see
+// [ParseProcessor]) or, where newer releases of transformers keep it, "image_processor" of processor_config.json. If
+// config.json says image_aspect_ratio and image_grid_pinpoints, as the original LLaVA does, those are taken over; there
+// the processor may also lie in the local folder that mm_vision_tower names. Errors name the file and the field.
 func ReadProcessor(dir string) (*Processor, error) {
 	var model struct {
 		Aspect    *string         `json:"image_aspect_ratio"`
@@ -106,7 +106,8 @@ func readConfig(path string) ([]byte, error) {
 	return data, nil
 }
 
-// pinpoints reads LLaVA's image_grid_pinpoints: a list of widths and heights, or the form of [ParseCanvases], maybe as a string.
+// pinpoints reads LLaVA's image_grid_pinpoints: a list of widths and heights, or the form of [ParseCanvases], maybe as
+// a string.
 func pinpoints(raw json.RawMessage, tile int) ([]Size, error) {
 	var s string
 	if jsonfile.Unmarshal(raw, &s) == nil && strings.Contains(s, "x") {

@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// MarshalJSON writes preprocessor_config.json as transformers reads it, and [ParseProcessor] too. The class is CLIPImageProcessor,
-// SiglipImageProcessor where pictures are scaled without regard to their aspect, LlavaImageProcessor for "pad",
-// LlavaNextImageProcessor for "anyres" and LlavaOnevisionImageProcessor for "anyres_max_N" of such pictures, whose N is
-// in the model's config.json.
+// MarshalJSON writes preprocessor_config.json as transformers reads it, and [ParseProcessor] too. The class is
+// CLIPImageProcessor, SiglipImageProcessor where pictures are scaled without regard to their aspect,
+// LlavaImageProcessor for "pad", LlavaNextImageProcessor for "anyres" and LlavaOnevisionImageProcessor for
+// "anyres_max_N" of such pictures, whose N is in the model's config.json.
 func (p *Processor) MarshalJSON() ([]byte, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err

@@ -107,17 +107,17 @@ func sinc(x float64) float64 {
 	return math.Sin(x) / x
 }
 
-// axis holds, for the outputs [lo, hi) along one axis, which inputs they mix and how. All mix the same number of inputs, some
-// with weight 0: a loop of constant length is what processors predict well.
+// axis holds, for the outputs [lo, hi) along one axis, which inputs they mix and how. All mix the same number of
+// inputs, some with weight 0: a loop of constant length is what processors predict well.
 type axis struct {
 	first  []int   // first input of each output, ascending
 	weight []lanes // taps for each output; signed, fixed point of 22 bits
 	taps   int
 }
 
-// weights computes the mixing of in pixels to out pixels for the outputs [lo, hi), in the order of operations of Pillow's
-// src/libImaging/Resample.c (weights in float64, normalised to sum 1, then rounded half away from zero). Where in and out are
-// equal nothing is mixed.
+// weights computes the mixing of in pixels to out pixels for the outputs [lo, hi), in the order of operations of
+// Pillow's src/libImaging/Resample.c (weights in float64, normalised to sum 1, then rounded half away from zero). Where
+// in and out are equal nothing is mixed.
 func (f Filter) weights(in, out, lo, hi int) axis {
 	scale := float64(in) / float64(out)
 	wide := max(scale, 1)
@@ -160,14 +160,15 @@ func (f Filter) weights(in, out, lo, hi int) axis {
 	return a
 }
 
-// Resize scales m to w×h pixels, byte for byte as Pillow (up to 12.3) does: first along rows, then along columns, with 8-bit
-// values between. It panics where w or h is not positive, m is empty, or f is not one of the constants.
+// Resize scales m to w×h pixels, byte for byte as Pillow (up to 12.3) does: first along rows, then along columns, with
+// 8-bit values between. It panics where w or h is not positive, m is empty, or f is not one of the constants.
 func Resize(m *RGB, w, h int, f Filter) *RGB {
 	return ResizeWindow(m, w, h, image.Rect(0, 0, w, h), f)
 }
 
-// ResizeWindow returns the rectangle window of what Resize(m, w, h, f) would return, and computes no more than that: a crop of
-// a picture that would be enormous costs no more than any other. It panics where Resize does, and where window is not inside.
+// ResizeWindow returns the rectangle window of what Resize(m, w, h, f) would return, and computes no more than that: a
+// crop of a picture that would be enormous costs no more than any other. It panics where Resize does, and where window
+// is not inside.
 func ResizeWindow(m *RGB, w, h int, window image.Rectangle, f Filter) *RGB {
 	return resample(canvas{m: m, w: m.W, h: m.H}, w, h, window, f)
 }
@@ -180,7 +181,8 @@ type canvas struct {
 	ground [3]byte // around m
 }
 
-// row returns row y of the canvas, or nil where it is nothing but ground. line is a row of ground to put the picture's row into.
+// row returns row y of the canvas, or nil where it is nothing but ground. line is a row of ground to put the picture's
+// row into.
 func (c *canvas) row(y int, line []byte) []byte {
 	switch {
 	case y < c.y || y >= c.y+c.m.H:

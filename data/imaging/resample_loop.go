@@ -6,12 +6,13 @@ import (
 	"github.com/gollava/gollava/internal/misuse"
 )
 
-// lanes is two 32-bit numbers in one word, low and high. Multiplied by a signed weight and summed as a whole, each half stays
-// exact as long as its own sum fits in 32 bits (255·2²²·Σ|w| < 2³¹ holds for every kernel here): one multiplication does two.
+// lanes is two 32-bit numbers in one word, low and high. Multiplied by a signed weight and summed as a whole, each half
+// stays exact as long as its own sum fits in 32 bits (255·2²²·Σ|w| < 2³¹ holds for every kernel here): one
+// multiplication does two.
 type lanes = uint64
 
-// begin is what a sum of lanes starts from: one half in each lane, in fixed point of 22 bits, and 2³¹ in the low one, which
-// keeps that one from going below zero and borrowing from the other.
+// begin is what a sum of lanes starts from: one half in each lane, in fixed point of 22 bits, and 2³¹ in the low one,
+// which keeps that one from going below zero and borrowing from the other.
 const begin lanes = 1<<21 | 1<<31 | 1<<53
 
 // clipped and clippedLow map the upper ten bits of a lane, whole numbers from -512 to 511, to 0…255.
@@ -26,8 +27,8 @@ var clipped, clippedLow = func() (high, low [1024]byte) {
 // pixels is two pixels: one below the other on their way through mixAcross, one beside the other through mixDown.
 type pixels struct{ r, g, b lanes }
 
-// resample computes window of the w×h picture that c scales to. Rows of c are mixed along their length two at a time, and kept
-// in a ring just long enough for mixing them downwards.
+// resample computes window of the w×h picture that c scales to. Rows of c are mixed along their length two at a time,
+// and kept in a ring just long enough for mixing them downwards.
 func resample(c canvas, w, h int, window image.Rectangle, f Filter) *RGB {
 	if c.m.W <= 0 || c.m.H <= 0 || w <= 0 || h <= 0 {
 		panic(misuse.Errorf("imaging", "resize %d×%d to %d×%d", c.m.W, c.m.H, w, h))

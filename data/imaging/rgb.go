@@ -5,9 +5,9 @@ import (
 	"image/color"
 )
 
-// RGB is a picture of 8-bit red, green and blue, three bytes a pixel, row after row without gaps. It is an [image.Image],
-// so that any encoder of the standard library takes it.
-// Methods that do not write to it are safe for concurrent use.
+// RGB is a picture of 8-bit red, green and blue, three bytes a pixel, row after row without gaps. It is an
+// [image.Image], so that any encoder of the standard library takes it. Methods that do not write to it are safe for
+// concurrent use.
 type RGB struct {
 	W, H int
 	Pix  []byte // [H, W, 3]

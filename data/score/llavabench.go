@@ -211,8 +211,8 @@ func ReviewLLaVABench(ctx context.Context, f Files, path string, judge Judge) er
 	return out.Close()
 }
 
-// continueLog reads a judge's words, a line each, and opens the file for more of them. A last line that a killed run has
-// left unended, which begins with the key, is cut off and so asked again.
+// continueLog reads a judge's words, a line each, and opens the file for more of them. A last line that a killed run
+// has left unended, which begins with the key, is cut off and so asked again.
 func continueLog(path, key string, f func(jsonrecord.Record) error) (*os.File, error) {
 	err := jsonrecord.EachLine(path, func(r jsonrecord.Record, cut bool) error {
 		if cut && !r.Begins(key) {

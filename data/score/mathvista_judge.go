@@ -18,8 +18,8 @@ type MathExtraction struct {
 	Judge      string `json:"judge"`
 }
 
-// MathVistaPrompt is the instruction and the examples before a problem and its response, in our words: the official ones
-// are in MathVista's evaluation/prompts/ext_ans.py.
+// MathVistaPrompt is the instruction and the examples before a problem and its response, in our words: the official
+// ones are in MathVista's evaluation/prompts/ext_ans.py.
 const MathVistaPrompt = `Below are a question, with a hint about the form of its answer, and what a model replied to it. Write the answer that the reply gives, in the form that the hint asks for, and nothing else. Do not solve the question yourself. If the reply gives no answer, write nothing.
 
 Hint: Answer with an integer at the end.
@@ -56,9 +56,9 @@ func (p MathProblem) request(prompt, response string) JudgeRequest {
 	return JudgeRequest{MaxTokens: 256, Messages: []Message{{"user", content}}}
 }
 
-// ExtractMathVista asks a judge for the short answer of each response from which [MathVistaExtract] reads none, and adds
-// what it says to the file path, a [MathExtraction] a line; what was asked there before in the same words is not asked
-// again.
+// ExtractMathVista asks a judge for the short answer of each response from which [MathVistaExtract] reads none, and
+// adds what it says to the file path, a [MathExtraction] a line; what was asked there before in the same words is not
+// asked again.
 func ExtractMathVista(ctx context.Context, f Files, path, prompt string, judge Judge) error {
 	if err := needs("question", f.Questions); err != nil {
 		return err

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Answer looks up the answer to a question in the words of any family, whoever asks it. It errs if the question is of another form,
-// or if the scene has no single answer, as when it asks where a thing is that is not there.
+// Answer looks up the answer to a question in the words of any family, whoever asks it. It errs if the question is of
+// another form, or if the scene has no single answer, as when it asks where a thing is that is not there.
 func (s Scene) Answer(question string) (string, error) {
 	q := reader{words: strings.Fields(question)}
 	answer := s.answer(&q)

@@ -8,8 +8,9 @@ import (
 	"github.com/gollava/gollava/internal/misuse"
 )
 
-// Families are the families of questions with one short answer that can be asked about a split, in the order in which tables show
-// them. What they are depends on the world: one without signs has nothing to read, one with a single object no relations.
+// Families are the families of questions with one short answer that can be asked about a split, in the order in which
+// tables show them. What they are depends on the world: one without signs has nothing to read, one with a single object
+// no relations.
 func (w *World) Families(split Split) []Family {
 	_, hi := w.objects(split)
 	var all []Family
@@ -39,8 +40,9 @@ func (w *World) Families(split Split) []Family {
 	return all
 }
 
-// Answers are the answers that [World.Ask] draws from, each equally often ([ColorOf] and [ShapeOf] about each pair equally often): for [Walk] the eight directions, which end the answer. It
-// is nil where there is no list: for captions and descriptions.
+// Answers are the answers that [World.Ask] draws from, each equally often ([ColorOf] and [ShapeOf] about each pair
+// equally often): for [Walk] the eight directions, which end the answer. It is nil where there is no list: for captions
+// and descriptions.
 func (w *World) Answers(split Split, f Family) []string {
 	pairs := w.seen
 	if split == Comp {
@@ -112,11 +114,13 @@ func distinct[T any](things []T, name func(T) string) []string {
 	return all
 }
 
-// Ask is question number index of a family about a split, with its scene. The answer is drawn first, all answers equally often, then
-// a scene and a question that have it, so that who does not see the picture gains nothing from how often things are there. In split
-// [Comp] questions about an object are about the held-out one, and existence questions name held-out pairs whether they are there or
-// not (an adversarial one that is answered no, about two objects, is the one case in which none of them carries a held-out pair). The scene's index is the question's: [World.Scene] does not draw it again. Ask panics if [World.Families] has not the family,
-// except for [Widget], and for [Brief] and [Detail], about which nothing is drawn first.
+// Ask is question number index of a family about a split, with its scene. The answer is drawn first, all answers
+// equally often, then a scene and a question that have it, so that who does not see the picture gains nothing from how
+// often things are there. In split [Comp] questions about an object are about the held-out one, and existence questions
+// name held-out pairs whether they are there or not (an adversarial one that is answered no, about two objects, is the
+// one case in which none of them carries a held-out pair). The scene's index is the question's: [World.Scene] does not
+// draw it again. Ask panics if [World.Families] has not the family, except for [Widget], and for [Brief] and [Detail],
+// about which nothing is drawn first.
 func (w *World) Ask(split Split, f Family, index int) (Scene, Question) {
 	free := f == Brief || f == Detail
 	known := slices.Contains(w.Families(split), f) || w.has(split) && (free || f == Widget && split != Comp && split != Count5 && split != NewWord)

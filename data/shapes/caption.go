@@ -50,10 +50,10 @@ func (s Scene) mentions(size, place bool) []mention {
 // Caption names every object with its size, colour, shape and place, in reading order, and the sign.
 func (s Scene) Caption() string { return s.caption(s.mentions(true, true)) }
 
-// Contrast draws a caption for contrastive training, and a hard negative: the same caption, wrong in exactly one thing. The caption
-// names all objects, or one of them in 30 % of draws; it says sizes in 50 % and places in 75 %. The negative has the colours, shapes
-// or places of two objects exchanged, or one attribute changed; it names no held-out pair that the scene has not, and is empty where
-// none was found.
+// Contrast draws a caption for contrastive training, and a hard negative: the same caption, wrong in exactly one thing.
+// The caption names all objects, or one of them in 30 % of draws; it says sizes in 50 % and places in 75 %. The
+// negative has the colours, shapes or places of two objects exchanged, or one attribute changed; it names no held-out
+// pair that the scene has not, and is empty where none was found.
 func (s Scene) Contrast(r *rand.Rand) (right, wrong string) {
 	one, size, place := r.Float64() < 0.3, r.Float64() < 0.5, r.Float64() < 0.75
 	said := s.mentions(size, place)
@@ -139,7 +139,8 @@ func (s Scene) has(p Pair) bool {
 	return slices.ContainsFunc(s.Objects, func(o Object) bool { return o.Pair() == p })
 }
 
-// Detail describes the scene in whole sentences: how many objects there are, then each one's size and place, then the sign.
+// Detail describes the scene in whole sentences: how many objects there are, then each one's size and place, then the
+// sign.
 func (s Scene) Detail() string {
 	var b strings.Builder
 	if n := len(s.Objects); n == 1 {
@@ -156,8 +157,8 @@ func (s Scene) Detail() string {
 	return b.String()
 }
 
-// InWords tells the scene in words that can stand where the picture stands, for language-model training and as a test of what a
-// model could answer if it saw perfectly. The objects come in random order, in one of two forms.
+// InWords tells the scene in words that can stand where the picture stands, for language-model training and as a test
+// of what a model could answer if it saw perfectly. The objects come in random order, in one of two forms.
 func (s Scene) InWords(r *rand.Rand) string {
 	said := s.mentions(true, true)
 	shuffle(r, said)

@@ -19,12 +19,13 @@ type Config struct {
 	Signs       float64 `json:"signs"`        // share of scenes with a sign
 	HeldOut     []Pair  `json:"held_out"`     // pairs that only the split Comp shows
 
-	// TextHeldOut is the share of scenes of the split Text that have a held-out pair. At zero no training text names these pairs, so
-	// that they are as new to the language model as to the encoder.
+	// TextHeldOut is the share of scenes of the split Text that have a held-out pair. At zero no training text names
+	// these pairs, so that they are as new to the language model as to the encoder.
 	TextHeldOut float64 `json:"text_held_out"`
 }
 
-// Default is the world of the quickstart: pictures of 48×48 pixels, 3×3 cells, one to four objects, a sign in 30 % of scenes.
+// Default is the world of the quickstart: pictures of 48×48 pixels, 3×3 cells, one to four objects, a sign in 30 % of
+// scenes.
 func Default(seed uint64) Config {
 	return Config{
 		Seed: seed, Grid: 3, Cell: 16, MinObjects: 1, MaxObjects: 4, SmallRadius: 4.3, LargeRadius: 6.6, Jitter: 2, Noise: 4, Signs: 0.3,
@@ -32,7 +33,8 @@ func Default(seed uint64) Config {
 	}
 }
 
-// Smoke is a world for tests that must train in seconds: pictures of 32×32 pixels, 2×2 cells, one to three objects, no signs.
+// Smoke is a world for tests that must train in seconds: pictures of 32×32 pixels, 2×2 cells, one to three objects, no
+// signs.
 func Smoke(seed uint64) Config {
 	c := Default(seed)
 	c.Grid, c.MaxObjects, c.Signs = 2, 3, 0

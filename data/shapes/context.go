@@ -25,8 +25,9 @@ func (s Scene) Box(o Object) [4]int {
 	return box
 }
 
-// Context is the scene as LLaVA shows pictures to a language model that is to write about them (Liu et al. 2023, section 3): five
-// captions, an empty line, and a line with the box of each thing, as shares of the picture's width and height.
+// Context is the scene as LLaVA shows pictures to a language model that is to write about them (Liu et al. 2023,
+// section 3): five captions, an empty line, and a line with the box of each thing, as shares of the picture's width and
+// height.
 //
 //	a small red circle at the top left and a large blue star at the middle left .
 //	…
@@ -77,9 +78,9 @@ func rounded(x float64) string {
 	return text
 }
 
-// ReadContext reads what [Scene.Context] writes: the scene as far as words and boxes tell it, its objects in the middle of their cells.
-// The first caption must name everything with its place; a thing without a size counts as small. Boxes may be missing, except a
-// sign's, which tells its row; those that are there must agree with the caption.
+// ReadContext reads what [Scene.Context] writes: the scene as far as words and boxes tell it, its objects in the middle
+// of their cells. The first caption must name everything with its place; a thing without a size counts as small. Boxes
+// may be missing, except a sign's, which tells its row; those that are there must agree with the caption.
 func (w *World) ReadContext(text string) (Scene, error) {
 	captions, boxes, _ := strings.Cut(text, "\n\n")
 	first, _, _ := strings.Cut(captions, "\n")

@@ -20,8 +20,8 @@ func Conversation() Mix {
 	return Mix{{Exist, .24}, {ColorOf, .12}, {ShapeOf, .12}, {Where, .15}, {CountAll, .07}, {CountColor, .09}, {LeftOf, .08}, {Above, .08}, {SizeOf, .05}, {WhatIsAt, .05}}
 }
 
-// LookUp is a mix of questions about single objects. A model that starts with these, on scenes of two objects, learns to find an
-// object by its name early; all else builds on that.
+// LookUp is a mix of questions about single objects. A model that starts with these, on scenes of two objects, learns
+// to find an object by its name early; all else builds on that.
 func LookUp() Mix { return Mix{{Exist, .25}, {ColorOf, .25}, {ShapeOf, .25}, {Where, .25}} }
 
 // draw draws a family.
@@ -42,8 +42,8 @@ func (m Mix) draw(r *rand.Rand) Family {
 	return m[len(m)-1].Family
 }
 
-// Converse draws up to turns different questions of a mix about the scene, in random order; in 70 % of scenes with a sign one of
-// them asks what it says. There may be fewer where the scene has little to ask about.
+// Converse draws up to turns different questions of a mix about the scene, in random order; in 70 % of scenes with a
+// sign one of them asks what it says. There may be fewer where the scene has little to ask about.
 func (s Scene) Converse(r *rand.Rand, m Mix, turns int) []Question {
 	var all []Question
 	if s.Sign != nil && turns > 0 && r.Float64() < 0.7 {

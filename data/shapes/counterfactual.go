@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// Counterfactual changes one thing about one object of the scene, its colour, shape, size or place, so that the question gets another
-// answer, and returns the changed scene with that answer. It is false where it finds no such change: no single object's change alters
-// how many there are, or what a sign says. The changed scene belongs to no more splits than the old one, and has no held-out pair that
-// the old one had not.
+// Counterfactual changes one thing about one object of the scene, its colour, shape, size or place, so that the
+// question gets another answer, and returns the changed scene with that answer. It is false where it finds no such
+// change: no single object's change alters how many there are, or what a sign says. The changed scene belongs to no
+// more splits than the old one, and has no held-out pair that the old one had not.
 func (s Scene) Counterfactual(r *rand.Rand, q Question) (Scene, Question, bool) {
 	for range 500 {
 		changed := s

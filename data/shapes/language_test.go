@@ -53,7 +53,8 @@ func TestTextGolden(t *testing.T) {
 	}
 }
 
-// TestHeldOutIsNeverNamed looks for held-out pairs in all training texts, and for words that the vocabulary has not, or has for nothing.
+// TestHeldOutIsNeverNamed looks for held-out pairs in all training texts, and for words that the vocabulary has not, or
+// has for nothing.
 func TestHeldOutIsNeverNamed(t *testing.T) {
 	used := map[string]bool{}
 	vocabulary := Vocabulary()
@@ -124,8 +125,8 @@ func TestHeldOutIsNamedEitherWay(t *testing.T) {
 	}
 }
 
-// TestSkew measures for every two factors of an object how far any combination is from as often as chance would have it. Colour and
-// shape are apart, since held-out pairs are never together: there the seen pairs must be equally often.
+// TestSkew measures for every two factors of an object how far any combination is from as often as chance would have
+// it. Colour and shape are apart, since held-out pairs are never together: there the seen pairs must be equally often.
 func TestSkew(t *testing.T) {
 	const scenes = 8_000
 	for name, c := range map[string]Config{"default": Default(15), "smoke": Smoke(15)} {

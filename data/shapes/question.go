@@ -12,8 +12,9 @@ import (
 // Family is a kind of question.
 type Family string
 
-// The families. Those of existence are POPE's (Li et al. 2023): a pair that is not there is drawn from all pairs, from those whose
-// colour and shape training shows most often, or from those whose colour and shape are both there, on different objects.
+// The families. Those of existence are POPE's (Li et al. 2023): a pair that is not there is drawn from all pairs, from
+// those whose colour and shape training shows most often, or from those whose colour and shape are both there, on
+// different objects.
 const (
 	PopeRandom      Family = "pope_random"      // is there a red circle ?
 	PopePopular     Family = "pope_popular"     // the same
@@ -55,8 +56,8 @@ type wish struct {
 	held   bool   // only about objects with a held-out pair
 }
 
-// Ask draws a question of a family about the scene. It is false where the scene cannot carry one: a relation needs two objects, a
-// reading question a sign. Questions name no held-out pair that the scene does not have.
+// Ask draws a question of a family about the scene. It is false where the scene cannot carry one: a relation needs two
+// objects, a reading question a sign. Questions name no held-out pair that the scene does not have.
 func (s Scene) Ask(r *rand.Rand, f Family) (Question, bool) {
 	return s.ask(r, f, wish{})
 }
@@ -276,8 +277,8 @@ func direction(from, to Cell) string {
 	return strings.Join(way, " and ")
 }
 
-// askCount asks for the number of objects of a colour, at most two. Without a wish the number is drawn first, two more often than the
-// others because fewer scenes have it.
+// askCount asks for the number of objects of a colour, at most two. Without a wish the number is drawn first, two more
+// often than the others because fewer scenes have it.
 func (s Scene) askCount(r *rand.Rand, want wish) (text, answer string) {
 	var count [6]int
 	for _, o := range s.Objects {

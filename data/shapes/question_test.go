@@ -30,7 +30,8 @@ func worlds(t testing.TB) map[string]*World {
 	return all
 }
 
-// TestAnswersAreTrue compares every answer with one that is looked up from the question's words, and every word with the vocabulary.
+// TestAnswersAreTrue compares every answer with one that is looked up from the question's words, and every word with
+// the vocabulary.
 func TestAnswersAreTrue(t *testing.T) {
 	vocabulary := Vocabulary()
 	for name, w := range worlds(t) {

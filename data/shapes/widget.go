@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Widget asks for the name of the one widget in a picture of one or two objects: which widget is in the picture ? Widgets are eight
-// pairs with names that nothing else mentions, new words to be learnt late from few pictures.
+// Widget asks for the name of the one widget in a picture of one or two objects: which widget is in the picture ?
+// Widgets are eight pairs with names that nothing else mentions, new words to be learnt late from few pictures.
 const Widget Family = "widget"
 
 const widgetQuestion = "which widget is in the picture ?"

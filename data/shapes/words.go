@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// The texts of this world are lower-case words with a space between any two, punctuation included. A sign is spelled in capital
-// letters and digits, each a word of its own; numbers of things are words.
+// The texts of this world are lower-case words with a space between any two, punctuation included. A sign is spelled in
+// capital letters and digits, each a word of its own; numbers of things are words.
 
 var (
 	rowNames    = map[int][]string{2: {"top", "bottom"}, 3: {"top", "middle", "bottom"}}
@@ -45,7 +45,8 @@ var (
 const otherWords = `a an the is are there and at it so that of left above what where how many shape shapes object color nothing
 	yes no or sign says say does read i would walk from to go up down ? . : ; ,`
 
-// Vocabulary is every word that the texts of any world can have, in alphabetical order; for a tokenizer with a token per word.
+// Vocabulary is every word that the texts of any world can have, in alphabetical order; for a tokenizer with a token
+// per word.
 func Vocabulary() []string {
 	var all []string
 	for _, list := range [][]string{colorNames, shapeNames, sizeNames, rowNames[2], rowNames[3], colNames[2], colNames[3], numberNames} {

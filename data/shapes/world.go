@@ -66,7 +66,8 @@ func (w *World) objects(split Split) (lo, hi int) {
 	return w.MinObjects, w.MaxObjects
 }
 
-// has reports whether there are scenes of a split: their objects have room, and it has signs or held-out pairs if it needs them.
+// has reports whether there are scenes of a split: their objects have room, and it has signs or held-out pairs if it
+// needs them.
 func (w *World) has(split Split) bool {
 	room := w.Grid * w.Grid
 	if w.Signs > 0 {
@@ -85,7 +86,8 @@ func (w *World) SeenPairs() []Pair { return slices.Clone(w.seen) }
 // Split names a set of scenes.
 type Split string
 
-// The splits. All but Train and Validation are drawn from the same part of the space of scenes, which those two never enter.
+// The splits. All but Train and Validation are drawn from the same part of the space of scenes, which those two never
+// enter.
 const (
 	Train      Split = "train"
 	Validation Split = "validation"
@@ -95,8 +97,8 @@ const (
 	NewWord    Split = "word"   // each scene has a sign with a word that training never shows
 	Style      Split = "style"  // blurred, noisier, other hues and backgrounds
 
-	// Text is for training a language model on scenes told in words, which are never drawn. It may show held-out pairs, as
-	// [Config.TextHeldOut] has it, and shares its part of the space of scenes with Train.
+	// Text is for training a language model on scenes told in words, which are never drawn. It may show held-out pairs,
+	// as [Config.TextHeldOut] has it, and shares its part of the space of scenes with Train.
 	Text Split = "text"
 )
 
@@ -106,7 +108,8 @@ func Splits() []Split { return []Split{Train, Validation, Test, Comp, Count5, Ne
 // known reports whether the split is one of them, or Text.
 func (s Split) known() bool { return s == Text || slices.Contains(Splits(), s) }
 
-// has reports whether scenes with this fingerprint belong to the split: five of eight to Train, one to Validation, two to the rest.
+// has reports whether scenes with this fingerprint belong to the split: five of eight to Train, one to Validation, two
+// to the rest.
 func (s Split) has(fingerprint uint64) bool {
 	switch part := fingerprint >> 61; s {
 	case Train, Text:
@@ -196,8 +199,8 @@ func mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
-// Scene is scene number index of a split. It panics if the split is unknown, index is negative or the options ask for more
-// objects than there are cells.
+// Scene is scene number index of a split. It panics if the split is unknown, index is negative or the options ask for
+// more objects than there are cells.
 func (w *World) Scene(split Split, index int, o Options) Scene {
 	if !split.known() || index < 0 {
 		panic(misuse.Errorf("shapes", "no scene %d of split %q", index, split))
@@ -300,8 +303,8 @@ func (w *World) sampleSign(r *rand.Rand, kind SignKind) *Sign {
 	return sign
 }
 
-// samplePairs draws n different pairs: one that is given, unless nil, and others that are seen. In 35 % of scenes two objects share
-// their colour.
+// samplePairs draws n different pairs: one that is given, unless nil, and others that are seen. In 35 % of scenes two
+// objects share their colour.
 func (w *World) samplePairs(r *rand.Rand, n int, given *Pair) []Pair {
 	pairs := make([]Pair, 0, n)
 	if given != nil {
@@ -334,9 +337,9 @@ func inReadingOrder(a, b Object) int {
 	return cmp.Or(cmp.Compare(a.Cell.Row, b.Cell.Row), cmp.Compare(a.Cell.Col, b.Cell.Col))
 }
 
-// fingerprint hashes what a scene shows; its high bits decide the splits to which it may belong. Two or more objects are told
-// apart by their colours, shapes, sizes and cells alone, so a training scene that is only shifted is no test scene. A single
-// object has too few such arrangements: there the shift and the background count too.
+// fingerprint hashes what a scene shows; its high bits decide the splits to which it may belong. Two or more objects
+// are told apart by their colours, shapes, sizes and cells alone, so a training scene that is only shifted is no test
+// scene. A single object has too few such arrangements: there the shift and the background count too.
 func (s Scene) fingerprint() uint64 {
 	h := uint64(len(s.Objects))
 	for _, o := range s.Objects {

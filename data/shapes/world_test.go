@@ -116,7 +116,8 @@ func TestScenes(t *testing.T) {
 	}
 }
 
-// TestSplitsDoNotOverlap compares what is shown, leaving the noise out: of single objects also their shift and background.
+// TestSplitsDoNotOverlap compares what is shown, leaving the noise out: of single objects also their shift and
+// background.
 func TestSplitsDoNotOverlap(t *testing.T) {
 	for _, c := range []Config{Default(5), Smoke(5)} {
 		w := world(t, c)

@@ -39,8 +39,8 @@ type Files struct {
 //	eval/SPLIT/FAMILY.jsonl       POPE's form: question_id, image, text, label
 //	eval/SPLIT/images/*.png
 //
-// The same world writes the same bytes. A json file is written after the pictures that it names, and whole or not at all; files of
-// these names are replaced, others in dir are left alone.
+// The same world writes the same bytes. A json file is written after the pictures that it names, and whole or not at
+// all; files of these names are replaced, others in dir are left alone.
 func (w *World) Write(ctx context.Context, dir string, f Files) error {
 	if f.Captions < 0 || f.Instructions < 0 || f.Questions < 0 {
 		return fmt.Errorf("shapes: cannot write %+v: negative numbers", f)

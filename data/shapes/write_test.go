@@ -143,7 +143,8 @@ func TestContext(t *testing.T) {
 	require.Equal(t, []string{"0.0", "1.0", "0.5", "0.021", "0.333"}, []string{rounded(0), rounded(1), rounded(0.5), rounded(1.0 / 48), rounded(1.0 / 3)})
 }
 
-// TestBox compares boxes with what of a picture changes if the object turns white. Edges of faint coverage may be off by one.
+// TestBox compares boxes with what of a picture changes if the object turns white. Edges of faint coverage may be off
+// by one.
 func TestBox(t *testing.T) {
 	c := Default(35)
 	c.Noise = 0

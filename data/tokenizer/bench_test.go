@@ -9,8 +9,9 @@ import (
 	"github.com/gollava/gollava/data/tokenizer"
 )
 
-// BenchmarkEncode reads a corpus of short lines with warm caches. Its vocabularies are tiny, so that words take many merges; with
-// one of 24,000 pieces and English prose it is faster. In Python: [t.encode(line).ids for line in lines] with tokenizers 0.23.
+// BenchmarkEncode reads a corpus of short lines with warm caches. Its vocabularies are tiny, so that words take many
+// merges; with one of 24,000 pieces and English prose it is faster. In Python: [t.encode(line).ids for line in lines]
+// with tokenizers 0.23.
 func BenchmarkEncode(b *testing.B) {
 	for _, name := range []string{"testdata/cases/llama-sp/tokenizer.model", "testdata/cases/llama", "../chat/testdata/cases/tokenizers/qwen2", "../chat/testdata/cases/tokenizers/llama3"} {
 		tok, err := tokenizer.Load(name)

@@ -123,8 +123,8 @@ func trimmed(p passage) passage {
 	return p.slice(from, to)
 }
 
-// Context returns the n ids that a CLIP text encoder takes: Wrap(EncodeSpecial(text)), cut to n with the end of text last,
-// and padded: with 0 for CleanOpenAI, else with the padding token or, without one, with the end of text.
+// Context returns the n ids that a CLIP text encoder takes: Wrap(EncodeSpecial(text)), cut to n with the end of text
+// last, and padded: with 0 for CleanOpenAI, else with the padding token or, without one, with the end of text.
 func (t *Tokenizer) Context(text string, n int) []int32 {
 	ids := t.Wrap(t.EncodeSpecial(text))
 	if len(ids) > n {

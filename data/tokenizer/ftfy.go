@@ -10,9 +10,9 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// fixText repairs text as ftfy.fix_text of ftfy 6.3 does with its defaults (R. Speer, https://ftfy.readthedocs.io): HTML
-// entities unless the text has a <, text that was decoded with the wrong encoding, ligatures, full-width characters,
-// curly quotes, line breaks, terminal escapes, control characters, NFC. It works line by line.
+// fixText repairs text as ftfy.fix_text of ftfy 6.3 does with its defaults (R. Speer, https://ftfy.readthedocs.io):
+// HTML entities unless the text has a <, text that was decoded with the wrong encoding, ligatures, full-width
+// characters, curly quotes, line breaks, terminal escapes, control characters, NFC. It works line by line.
 func fixText(p passage) passage {
 	var b strings.Builder
 	entities := true
@@ -172,7 +172,8 @@ func exactEntity(s string) (string, bool) {
 	return t, t != s && (!strings.HasSuffix(t, ";") || s == "&semi;")
 }
 
-// unescape resolves HTML entities as Python's html.unescape does, which differs from Go's in numbers that are no characters.
+// unescape resolves HTML entities as Python's html.unescape does, which differs from Go's in numbers that are no
+// characters.
 func unescape(s string) string {
 	var b strings.Builder
 	for {

@@ -32,7 +32,8 @@ type ggufSplit struct {
 	bos     bool   // the beginning-of-text token is added unless add_bos_token says otherwise
 }
 
-// ggufSplits are the values of tokenizer.ggml.pre that are known, with what transformers' tokenizers of these models do.
+// ggufSplits are the values of tokenizer.ggml.pre that are known, with what transformers' tokenizers of these models
+// do.
 var ggufSplits = map[string]ggufSplit{
 	"gpt-2": {}, "gpt2": {}, "phi-2": {}, "mpt": {}, "olmo": {},
 	"smollm": {digits: true}, "starcoder": {digits: true}, "refact": {digits: true}, "codeshell": {digits: true}, "command-r": {digits: true},
@@ -49,7 +50,8 @@ type ggufVocabulary struct {
 	scores []float64 // of SentencePiece
 }
 
-// loadGGUF builds the tokenizer that a GGUF file's metadata describe: SentencePiece's BPE ("llama") or byte-level BPE ("gpt2").
+// loadGGUF builds the tokenizer that a GGUF file's metadata describe: SentencePiece's BPE ("llama") or byte-level BPE
+// ("gpt2").
 func loadGGUF(path string) (*Tokenizer, error) {
 	f, err := gguf.Open(path)
 	if err != nil {
@@ -126,7 +128,8 @@ func (v *ggufVocabulary) added() (list []AddedToken) {
 	return list
 }
 
-// sentencePiece builds the tokenizer around a SentencePiece BPE model, as transformers' LlamaTokenizer in its legacy form, which llama.cpp equals.
+// sentencePiece builds the tokenizer around a SentencePiece BPE model, as transformers' LlamaTokenizer in its legacy
+// form, which llama.cpp equals.
 func (v *ggufVocabulary) sentencePiece(k *gguf.Keys) *Tokenizer {
 	scores := ggufKeys + "scores"
 	if v.scores == nil {

@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// GGUF returns the metadata that describe the tokenizer in a GGUF file, for a model whose embedding has size rows: values are string, bool, uint32 and slices
-// of strings, float32 and int32. Tokenizers of other kinds than Llama's SentencePiece and byte-level BPE with a split that llama.cpp has a name for are an
-// error.
+// GGUF returns the metadata that describe the tokenizer in a GGUF file, for a model whose embedding has size rows:
+// values are string, bool, uint32 and slices of strings, float32 and int32. Tokenizers of other kinds than Llama's
+// SentencePiece and byte-level BPE with a split that llama.cpp has a name for are an error.
 func (t *Tokenizer) GGUF(size int) (map[string]any, error) {
 	if size < len(t.tokens) {
 		return nil, fmt.Errorf("tokenizer: GGUF: %d tokens for a model with %d rows of embeddings", len(t.tokens), size)
@@ -74,7 +74,8 @@ func (t *Tokenizer) GGUF(size int) (map[string]any, error) {
 	return meta, nil
 }
 
-// mergesAndSplit reads the merges of a byte-level BPE from its tokenizer.json, and finds llama.cpp's name for how it cuts text.
+// mergesAndSplit reads the merges of a byte-level BPE from its tokenizer.json, and finds llama.cpp's name for how it
+// cuts text.
 func (t *Tokenizer) mergesAndSplit() (merges []string, pre string, err error) {
 	raw, ok := t.files["tokenizer.json"]
 	if !ok {

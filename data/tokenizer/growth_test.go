@@ -2,7 +2,8 @@ package tokenizer
 
 import "testing"
 
-// Replacements that make a text much longer are refused when the tokenizer is read; those of published tokenizers are not.
+// Replacements that make a text much longer are refused when the tokenizer is read; those of published tokenizers are
+// not.
 func TestGrowthIsBounded(t *testing.T) {
 	double := node{Type: "Replace", Pattern: &nodePattern{String: pointerTo("a")}, Content: "aa"}
 	var list []node

@@ -9,9 +9,9 @@ import (
 	"golang.org/x/text/encoding/charmap"
 )
 
-// Text in UTF-8 that was read in another encoding looks like "schÃ¶n". This file finds it by neighbours that are unlikely
-// in real text and undoes it. The neighbours and the order of the attempts are those of ftfy 6.3 (R. Speer, 2015–2024,
-// Apache 2.0), so that CLIP sees the same text.
+// Text in UTF-8 that was read in another encoding looks like "schÃ¶n". This file finds it by neighbours that are
+// unlikely in real text and undoes it. The neighbours and the order of the attempts are those of ftfy 6.3 (R. Speer,
+// 2015–2024, Apache 2.0), so that CLIP sees the same text.
 
 // oneByte is an encoding in which text may have been read by mistake.
 type oneByte struct {

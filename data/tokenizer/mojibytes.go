@@ -120,8 +120,8 @@ func rewrite(b []byte, rules []byteRule, f func([]byte) []byte) []byte {
 	return append(out, b...)
 }
 
-// decodeUTF8 reads UTF-8, and where byte ED or C0 occurs also its variants: surrogate pairs of three bytes each (CESU-8)
-// and C0 80 for zero.
+// decodeUTF8 reads UTF-8, and where byte ED or C0 occurs also its variants: surrogate pairs of three bytes each
+// (CESU-8) and C0 80 for zero.
 func decodeUTF8(b []byte) (string, bool) {
 	variant := false
 	for _, c := range b {

@@ -10,7 +10,8 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// maxGrowth is how many times longer a text may become while it is normalised. NFKD makes 18 bytes of one; a replaced space makes three.
+// maxGrowth is how many times longer a text may become while it is normalised. NFKD makes 18 bytes of one; a replaced
+// space makes three.
 const maxGrowth = 1 << 14
 
 // growth bounds how many times longer the replacements of n, one after another, can make a text.

@@ -128,7 +128,8 @@ func newPassage(text string, track bool) passage {
 	return e.passage()
 }
 
-// piece is one token and the number of normalised bytes that it covers. An id below 0 covers bytes without being a token.
+// piece is one token and the number of normalised bytes that it covers. An id below 0 covers bytes without being a
+// token.
 type piece struct{ id, n int32 }
 
 // output collects the tokens of a text.

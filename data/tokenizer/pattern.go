@@ -11,7 +11,8 @@ import (
 // pattern finds the next match in s at or after at; start is -1 if there is none. A match is never empty.
 type pattern func(s string, at int) (start, end int)
 
-// Split patterns that are in use, as their files have them. Go's regexp has no look-ahead, and these are the inner loop.
+// Split patterns that are in use, as their files have them. Go's regexp has no look-ahead, and these are the inner
+// loop.
 const (
 	gpt2Pattern   = `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
 	llama3Pattern = `(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+`
@@ -191,7 +192,8 @@ func scanLlama3(s string, at, digits int) (int, int) {
 
 func scanCLIP(s string, at int) (int, int) { return scanCLIPCase(s, at, false) }
 
-// scanCLIPCase may take contractions in any case, as OpenAI's pattern does (only ſ makes a difference in lower-case text).
+// scanCLIPCase may take contractions in any case, as OpenAI's pattern does (only ſ makes a difference in lower-case
+// text).
 func scanCLIPCase(s string, at int, anyCase bool) (int, int) {
 	at = runOf(s, at, blank)
 	c, n := classAt(s, at)

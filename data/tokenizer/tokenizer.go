@@ -121,8 +121,8 @@ func (t *Tokenizer) Wrap(ids []int32) []int32 {
 // Size is one more than the highest id.
 func (t *Tokenizer) Size() int { return len(t.tokens) }
 
-// Rows returns an error if a model with embeddings for so many tokens is not this tokenizer's. Tokens that were added behind the vocabulary, such as a
-// token for padding, may lack a row as long as no text uses them.
+// Rows returns an error if a model with embeddings for so many tokens is not this tokenizer's. Tokens that were added
+// behind the vocabulary, such as a token for padding, may lack a row as long as no text uses them.
 func (t *Tokenizer) Rows(rows int) error {
 	size := len(t.tokens)
 	for _, x := range t.added.list {
@@ -153,7 +153,8 @@ func (t *Tokenizer) Token(id int32) string {
 // Special says whether Decode skips a token because it is special.
 func (t *Tokenizer) Special(id int32) bool { return t.added.special(id) }
 
-// ChatTemplate is the chat_template that the files carry, a program in Jinja, "" if there is none. See chat.FromTokenizer.
+// ChatTemplate is the chat_template that the files carry, a program in Jinja, "" if there is none. See
+// chat.FromTokenizer.
 func (t *Tokenizer) ChatTemplate() string { return t.chatTemplate }
 
 // BOS returns the beginning-of-text token ([CLS] for BERT), -1 if there is none.

@@ -26,10 +26,11 @@ type TrainConfig struct {
 	ByteFallback bool
 }
 
-// Train learns a vocabulary for byte-pair encoding from texts (Sennrich et al., 2016): again and again the most frequent
-// pair of neighbouring tokens within a word becomes a token, of equals the one with the lowest ids, which is the rule
-// of the tokenizers library. Special tokens in the texts are cut out first. Same texts, in any order, same tokenizer. Where
-// the texts do not hold enough that occurs MinCount times, it has fewer tokens than Size. Save writes it.
+// Train learns a vocabulary for byte-pair encoding from texts (Sennrich et al., 2016): again and again the most
+// frequent pair of neighbouring tokens within a word becomes a token, of equals the one with the lowest ids, which is
+// the rule of the tokenizers library. Special tokens in the texts are cut out first. Same texts, in any order, same
+// tokenizer. Where the texts do not hold enough that occurs MinCount times, it has fewer tokens than Size. Save writes
+// it.
 func Train(texts iter.Seq[string], c TrainConfig) (*Tokenizer, error) {
 	if c.MinCount == 0 {
 		c.MinCount = 2

@@ -20,7 +20,8 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// TestRun talks with a tiny model that knows nothing: an answer to each question, with and without a picture, and a word about a missing one.
+// TestRun talks with a tiny model that knows nothing: an answer to each question, with and without a picture, and a
+// word about a missing one.
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	tok, err := tokenizer.Train(slices.Values([]string{"what is in this picture ? a red circle"}), tokenizer.TrainConfig{Size: 300, Specials: []string{"<s>", "</s>", "<image>"}, BOS: "<s>", EOS: "</s>"})

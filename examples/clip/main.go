@@ -2,8 +2,8 @@
 //
 //	go run ./examples/clip -model clip-vit-base-patch32 -labels "cat,dog,red bicycle" photo.jpg other.png
 //
-// The model is a folder as huggingface.co/openai/clip-vit-base-patch32 has it: config.json, model.safetensors, the tokenizer's files and
-// preprocessor_config.json.
+// The model is a folder as huggingface.co/openai/clip-vit-base-patch32 has it: config.json, model.safetensors, the
+// tokenizer's files and preprocessor_config.json.
 package main
 
 import (

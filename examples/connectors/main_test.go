@@ -51,8 +51,8 @@ func TestToy(t *testing.T) {
 	require.ErrorContains(t, run(t.Context(), []string{"-preset", "huge"}, &bytes.Buffer{}), "default, smoke, toy")
 }
 
-// With -frozen the language model is what it was, so that without an image nothing trains. A run without it goes on from
-// the same tower and language model.
+// With -frozen the language model is what it was, so that without an image nothing trains. A run without it goes on
+// from the same tower and language model.
 func TestFrozen(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "run")
 	var out bytes.Buffer

@@ -3,8 +3,9 @@
 //	go run ./examples/finetune-block
 //	go test ./examples/finetune-block
 //
-// The model has learnt to count by one. Bottlenecks behind its blocks then teach it to count by five, while its own weights stay as they are. The
-// tests beside this file are the point: they show what to check of a new layer before it is worth a minute of training.
+// The model has learnt to count by one. Bottlenecks behind its blocks then teach it to count by five, while its own
+// weights stay as they are. The tests beside this file are the point: they show what to check of a new layer before it
+// is worth a minute of training.
 package main
 
 import (
@@ -21,8 +22,8 @@ import (
 	"github.com/gollava/gollava/train"
 )
 
-// Bottleneck is x + up(gelu(down(norm(x)))), a narrow detour. Up starts at zero, so that a fresh one changes nothing. Source: Houlsby et al. 2019,
-// "Parameter-Efficient Transfer Learning for NLP".
+// Bottleneck is x + up(gelu(down(norm(x)))), a narrow detour. Up starts at zero, so that a fresh one changes nothing.
+// Source: Houlsby et al. 2019, "Parameter-Efficient Transfer Learning for NLP".
 type Bottleneck struct {
 	Norm nn.Layer `param:"norm"`
 	Down nn.Layer `param:"down"` // C → r

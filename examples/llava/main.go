@@ -5,9 +5,9 @@
 //	go run ./examples/llava -stage tune -vision clip-vit-large-patch14-336 -llm vicuna-7b-v1.5 -projector run/align \
 //		-data llava_v1_5_mix665k.json -images data -out run/tune
 //
-// Stage align trains the connector alone on captions, stage tune the connector and the language model on instructions (stage lora: adapters
-// instead). What is not said is as published. The folder of the second stage is one that transformers opens. A run that was stopped goes on with
-// the same command and -resume.
+// Stage align trains the connector alone on captions, stage tune the connector and the language model on instructions
+// (stage lora: adapters instead). What is not said is as published. The folder of the second stage is one that
+// transformers opens. A run that was stopped goes on with the same command and -resume.
 package main
 
 import (

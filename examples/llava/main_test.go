@@ -27,7 +27,8 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// world makes what the recipe starts from: a vision tower and a language model, each in a folder as transformers has it, and LLaVA's files.
+// world makes what the recipe starts from: a vision tower and a language model, each in a folder as transformers has
+// it, and LLaVA's files.
 func world(t *testing.T) string {
 	dir := t.TempDir()
 	r := rand.New(rand.NewPCG(1, 1))
@@ -77,7 +78,8 @@ const (
 	tune  = "-data WORLD/instruct/llava_instruct.json -images WORLD/instruct/images -batch 8 -micro 4 -steps 4 -max_length 400 " + parts
 )
 
-// TestProjectorTypes: each can be trained and read again, and what the layout cannot say is refused before anything is trained.
+// TestProjectorTypes: each can be trained and read again, and what the layout cannot say is refused before anything is
+// trained.
 func TestProjectorTypes(t *testing.T) {
 	dir := world(t)
 	for args, want := range map[string]string{"-recipe v1 ": "linear", "-projector_type mlp2x_linear ": "mlp2x_linear", "-projector_type mlp2x_linear -layout original ": "mlp2x_linear"} {
@@ -97,7 +99,8 @@ func TestProjectorTypes(t *testing.T) {
 	require.NotContains(t, out, "1/4")
 }
 
-// TestStages: what stage 1 writes moves the projector alone, what stage 2 writes is a whole model in which only the tower is as it was.
+// TestStages: what stage 1 writes moves the projector alone, what stage 2 writes is a whole model in which only the
+// tower is as it was.
 func TestStages(t *testing.T) {
 	dir := world(t)
 	code, out := command(t, dir, align+"-features WORLD/features")

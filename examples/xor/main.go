@@ -1,4 +1,5 @@
-// Command xor trains the smallest network that a straight line cannot replace: two inputs, eight hidden units, one answer.
+// Command xor trains the smallest network that a straight line cannot replace: two inputs, eight hidden units, one
+// answer.
 //
 //	go run ./examples/xor
 package main

@@ -1,4 +1,5 @@
-// Package atomicfile replaces a file as a whole or not at all: readers, and a machine that loses power, see the old contents or the new.
+// Package atomicfile replaces a file as a whole or not at all: readers, and a machine that loses power, see the old
+// contents or the new.
 package atomicfile
 
 import (
@@ -11,8 +12,8 @@ import (
 	"runtime"
 )
 
-// Write lets content write to a temporary file beside path, flushes it to the disk and renames it to path. If anything fails, path keeps
-// what it had and the temporary file is gone. Missing parent folders are made.
+// Write lets content write to a temporary file beside path, flushes it to the disk and renames it to path. If anything
+// fails, path keeps what it had and the temporary file is gone. Missing parent folders are made.
 func Write(path string, content func(w io.Writer) error) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -66,7 +67,8 @@ func WriteJSON(path string, v any) error {
 	})
 }
 
-// SyncDir flushes a folder's entries to the disk, so that renames in it survive a loss of power. It does nothing on Windows.
+// SyncDir flushes a folder's entries to the disk, so that renames in it survive a loss of power. It does nothing on
+// Windows.
 func SyncDir(dir string) error {
 	if runtime.GOOS == "windows" {
 		return nil

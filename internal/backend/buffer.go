@@ -1,9 +1,10 @@
-// Package backend is the seam between autodiff and hardware: device-tagged buffers, a table of destination-passing operations, and the
-// conformance suite that every device must pass.
+// Package backend is the seam between autodiff and hardware: device-tagged buffers, a table of destination-passing
+// operations, and the conformance suite that every device must pass.
 //
-// Above the seam (package tensor) live shapes, autodiff and checks; below it a [Device] executes. An operation never allocates, except
-// scratch that it returns before it ends, never checks shapes again, and never keeps a buffer. The reference device in
-// internal/backend/reference states the meaning of every operation in plain Go with float64 accumulation.
+// Above the seam (package tensor) live shapes, autodiff and checks; below it a [Device] executes. An operation never
+// allocates, except scratch that it returns before it ends, never checks shapes again, and never keeps a buffer. The
+// reference device in internal/backend/reference states the meaning of every operation in plain Go with float64
+// accumulation.
 package backend
 
 import (
@@ -24,8 +25,8 @@ const (
 	BFloat16              // the upper half of a Float32, rounded to nearest even; stored, never computed in
 	Int32                 // ids, labels, lengths
 
-	// Weights in blocks of small integers with common scales, as package blocks describes them. They are constants: the right operands of
-	// products and the tables of gathers. Q2_K, Q3_K and IQ4_XS can only be read.
+	// Weights in blocks of small integers with common scales, as package blocks describes them. They are constants: the
+	// right operands of products and the tables of gathers. Q2_K, Q3_K and IQ4_XS can only be read.
 	Q8_0
 	Q4_0
 	Q4_1
@@ -69,7 +70,8 @@ func ParseDType(name string) (DType, bool) {
 	return 0, false
 }
 
-// Bytes is the size of n elements. It panics if n elements of a block type are no whole number of blocks, unless its blocks are flat.
+// Bytes is the size of n elements. It panics if n elements of a block type are no whole number of blocks, unless its
+// blocks are flat.
 func (d DType) Bytes(n int) int {
 	switch d {
 	case Float32, Int32:

@@ -6,14 +6,14 @@ package backend
 // and a destination may not overlap a source; "dst may be x" means the very same buffer.
 // Results do not depend on the number of threads, nor on anything else but operands, sizes and Unit.
 //
-// NaN and Inf pass through as in IEEE arithmetic, with one exception: a product may run on a matrix unit that computes in bfloat16 (Intel's
-// AMX). There every sum that an infinite element contributes to is NaN, one above 3.39e38 in magnitude counts as infinite, and
-// subnormal numbers count as 0. So a result is never finite where it should not be.
+// NaN and Inf pass through as in IEEE arithmetic, with one exception: a product may run on a matrix unit that computes
+// in bfloat16 (Intel's AMX). There every sum that an infinite element contributes to is NaN, one above 3.39e38 in
+// magnitude counts as infinite, and subnormal numbers count as 0. So a result is never finite where it should not be.
 type Device interface {
 	Name() string
 
-	// Unit names everything besides operands and sizes that results depend on, such as the set of instructions: devices of equal
-	// units give equal bits.
+	// Unit names everything besides operands and sizes that results depend on, such as the set of instructions: devices
+	// of equal units give equal bits.
 	Unit() string
 
 	Host() bool // buffers are ordinary host memory
@@ -35,23 +35,26 @@ type Device interface {
 type Movement interface {
 	Fill(dst *Buffer, v float32) // dst Float32 or BFloat16
 	Copy(dst, src *Buffer)       // same dtype and length; dst or src may be of a host device
-	// Cast converts between Float32 and BFloat16 (to nearest even, NaN stays NaN), from Int32 to Float32, from a block type to Float32, and from
-	// Float32 to a block type that can be encoded.
+	// Cast converts between Float32 and BFloat16 (to nearest even, NaN stays NaN), from Int32 to Float32, from a block
+	// type to Float32, and from Float32 to a block type that can be encoded.
 	Cast(dst, src *Buffer)
 
-	// CopyBlocks copies rows×cols elements: row i from src[srcOff+i·srcStride:] to dst[dstOff+i·dstStride:]. With add it adds.
+	// CopyBlocks copies rows×cols elements: row i from src[srcOff+i·srcStride:] to dst[dstOff+i·dstStride:]. With add
+	// it adds.
 	CopyBlocks(dst *Buffer, dstOff, dstStride int, src *Buffer, srcOff, srcStride int, rows, cols int, add bool)
 
 	// Permute writes src of the given shape with its axes reordered: axis i of dst is axis perm[i] of src.
 	Permute(dst, src *Buffer, shape, perm []int)
 
-	// GatherRows sets row i of dst to row ids[i] of table (Float32, BFloat16 or a block type, widened); cols is the row length.
+	// GatherRows sets row i of dst to row ids[i] of table (Float32, BFloat16 or a block type, widened); cols is the row
+	// length.
 	GatherRows(dst, table, ids *Buffer, cols int)
 
 	// ScatterAddRows adds row i of src to row ids[i] of dst, in order of i.
 	ScatterAddRows(dst, src, ids *Buffer, cols int)
 
-	// Patches rearranges images [b, c, h, w] into rows [b·(h/p)·(w/p), c·p·p], patches in row-major order, or with inverse rows into images.
+	// Patches rearranges images [b, c, h, w] into rows [b·(h/p)·(w/p), c·p·p], patches in row-major order, or with
+	// inverse rows into images.
 	Patches(dst, src *Buffer, b, c, h, w, p int, inverse bool)
 
 	// Expand sets dst[o, i, j] = scale·src[o, j] for i < n: the gradient of a sum over the middle axis.
@@ -98,19 +101,22 @@ type Elementwise interface {
 
 	Affine(dst, x *Buffer, a, b float32) // dst = a·x + b; dst may be x
 
-	// Binary sets dst = op(a, b) over dims, where a and b advance by their own strides (in elements, 0 along a broadcast axis).
-	// dst is contiguous, and may be an operand of the same shape.
+	// Binary sets dst = op(a, b) over dims, where a and b advance by their own strides (in elements, 0 along a
+	// broadcast axis). dst is contiguous, and may be an operand of the same shape.
 	Binary(op Binary, dst, a, b *Buffer, dims, aStrides, bStrides []int)
 
-	// Select sets dst = a where c is not 0, else b, over dims, where each operand advances by its own strides. dst is contiguous.
+	// Select sets dst = a where c is not 0, else b, over dims, where each operand advances by its own strides. dst is
+	// contiguous.
 	Select(dst, c, a, b *Buffer, dims, cStrides, aStrides, bStrides []int)
 
-	// SumTo adds src (contiguous, of shape dims) up along the axes in which dstStrides is 0: the gradient of a broadcast.
+	// SumTo adds src (contiguous, of shape dims) up along the axes in which dstStrides is 0: the gradient of a
+	// broadcast.
 	SumTo(dst, src *Buffer, dims, dstStrides []int)
 
 	Accumulate(dst, src *Buffer, alpha float32) // dst += alpha·src; dst, src Float32
 
-	// Dropout sets dst[i] = x[i]/(1−p) where the i-th random number of the stream key is ≥ p, else 0; see [Uniform]. dst may be x.
+	// Dropout sets dst[i] = x[i]/(1−p) where the i-th random number of the stream key is ≥ p, else 0; see [Uniform].
+	// dst may be x.
 	Dropout(dst, x *Buffer, p float32, key uint64)
 
 	SwiGLU(dst, gate, up *Buffer)                // silu(gate)·up; dst may be gate or up
@@ -131,7 +137,8 @@ const (
 type Rows interface {
 	Reduce(op Reduction, dst, x *Buffer, outer, n, inner int) // [outer, n, inner] → [outer, inner]; an empty Sum is 0
 	ArgMax(dst, x *Buffer, outer, n, inner int)               // dst Int32; the first of equals; NaN counts as largest
-	// MaxGrad sets dx to 0 except dx[o, at[o, j], j] = dy[o, j]: the gradient of Max, at being what ArgMax found (Int32).
+	// MaxGrad sets dx to 0 except dx[o, at[o, j], j] = dy[o, j]: the gradient of Max, at being what ArgMax found
+	// (Int32).
 	MaxGrad(dx, at, dy *Buffer, outer, n, inner int)
 
 	Softmax(dst, x *Buffer, rows, cols int)           // dst may be x
@@ -153,18 +160,20 @@ type Rows interface {
 	L2Normalize(dst, norm, x *Buffer, rows, cols int, eps float32)
 	L2NormalizeGrad(dx, y, norm, dy *Buffer, rows, cols int) // dx = (dy − y·Σ dy·y)/norm; dx may be dy
 
-	// CrossEntropy sets loss[i] = lse[i] − logits[i, labels[i]], lse[i] = ln Σ e^logits; rows whose label is negative get loss 0.
+	// CrossEntropy sets loss[i] = lse[i] − logits[i, labels[i]], lse[i] = ln Σ e^logits; rows whose label is negative
+	// get loss 0.
 	CrossEntropy(loss, lse, logits, labels *Buffer, rows, cols int)
 	// CrossEntropyGrad sets dx = scale·(softmax − onehot), 0 in rows whose label is negative. dx may be logits.
 	CrossEntropyGrad(dx, logits, lse, labels *Buffer, rows, cols int, scale float32)
 
-	// RoPE rotates pairs (j, j+r/2), j < r/2, of every head of x [b, t, heads, d] by the angle whose cosine and sine are row t (or row
-	// b·T+t, if cos holds b·t rows) of cos and sin, [·, r/2]. Elements from r on are copied. With inverse the angle is negated. dst may be x.
+	// RoPE rotates pairs (j, j+r/2), j < r/2, of every head of x [b, t, heads, d] by the angle whose cosine and sine
+	// are row t (or row b·T+t, if cos holds b·t rows) of cos and sin, [·, r/2]. Elements from r on are copied. With
+	// inverse the angle is negated. dst may be x.
 	RoPE(dst, x, cos, sin *Buffer, b, t, heads, d, r int, inverse bool)
 }
 
-// MatMul describes C = act(A·B + bias) for Batch products of size M×N×K. A is Float32 or BFloat16, C is Float32, and B is either or, if Batch is 1 or
-// BStride 0, a block type: a weight, stored in rows of K (BT) or of N elements.
+// MatMul describes C = act(A·B + bias) for Batch products of size M×N×K. A is Float32 or BFloat16, C is Float32, and B
+// is either or, if Batch is 1 or BStride 0, a block type: a weight, stored in rows of K (BT) or of N elements.
 type MatMul struct {
 	A, B, C *Buffer
 	M, N, K int
@@ -181,13 +190,14 @@ type MatMul struct {
 	Pre        *Buffer // if not nil: receives A·B + bias, what Act was applied to; laid out as C
 }
 
-// DecodeRows is a number of rows up to which a product with BT and a shared B computes every row as if it were alone, to the last bit: as long as
-// M·Batch ≤ DecodeRows, a row of C depends on its row of A, on B and on the rest of MatMul's fields only.
+// DecodeRows is a number of rows up to which a product with BT and a shared B computes every row as if it were alone,
+// to the last bit: as long as M·Batch ≤ DecodeRows, a row of C depends on its row of A, on B and on the rest of
+// MatMul's fields only.
 const DecodeRows = 24
 
-// Attention describes softmax(scale·q·kᵀ + bias)·v. Query t of batch row b sees key s iff s < Keys, Start[b] ≤ s < End[b],
-// From[b·T+t] ≤ s < To[b·T+t], and, if Causal, s ≤ Offset+t and, if also Window > 0, s > Offset+t−Window. A query that sees no key yields
-// zeros and LSE −Inf.
+// Attention describes softmax(scale·q·kᵀ + bias)·v. Query t of batch row b sees key s iff s < Keys, Start[b] ≤ s <
+// End[b], From[b·T+t] ≤ s < To[b·T+t], and, if Causal, s ≤ Offset+t and, if also Window > 0, s > Offset+t−Window. A
+// query that sees no key yields zeros and LSE −Inf.
 type Attention struct {
 	Q, Out  *Buffer // [B, T, H, D]
 	K, V    *Buffer // [B, S, G, D]; head h reads group h·G/H
@@ -211,7 +221,8 @@ type Attention struct {
 type Products interface {
 	MatMul(p *MatMul)
 	Attention(list ...*Attention) // each for itself, such as sequences of different lengths
-	// AttentionGrad fills dq [B, T, H, D], dk and dv [B, S, G, D] (0 where no query looks), from the forward's Out and LSE. Any may be nil.
+	// AttentionGrad fills dq [B, T, H, D], dk and dv [B, S, G, D] (0 where no query looks), from the forward's Out and
+	// LSE. Any may be nil.
 	AttentionGrad(a *Attention, dq, dk, dv, dOut *Buffer)
 }
 
@@ -223,7 +234,8 @@ type AdamW struct {
 	Step                               int
 }
 
-// AdamWItem is one parameter. For a BFloat16 Param, Master holds its Float32 value, and Param receives the rounded result; else nil.
+// AdamWItem is one parameter. For a BFloat16 Param, Master holds its Float32 value, and Param receives the rounded
+// result; else nil.
 type AdamWItem struct{ Param, Master, Grad, M, V *Buffer }
 
 // Optimizer updates parameters in place.

@@ -93,7 +93,8 @@ func (p *Parts) nest(offset float32) {
 	p.Absmax = nil
 }
 
-// Pack writes the parts as blocks of f, one of NF4, FP4, NF4D and FP4D with the parts' table, or returns nil if f cannot hold them exactly.
+// Pack writes the parts as blocks of f, one of NF4, FP4, NF4D and FP4D with the parts' table, or returns nil if f
+// cannot hold them exactly.
 func (p *Parts) Pack(f *Format, n int) []byte {
 	out := make([]byte, f.Bytes(n))
 	put := func(b []byte, v float32) { binary.LittleEndian.PutUint32(b, math.Float32bits(v)) }

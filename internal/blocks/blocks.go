@@ -1,13 +1,15 @@
-// Package blocks encodes and decodes weights that are stored as blocks of small integers with common scales: the formats of GGUF files
-// (ggml's names) and the 4-bit formats of bitsandbytes. It knows bytes only; package tensor makes storage types of them.
+// Package blocks encodes and decodes weights that are stored as blocks of small integers with common scales: the
+// formats of GGUF files (ggml's names) and the 4-bit formats of bitsandbytes. It knows bytes only; package tensor makes
+// storage types of them.
 //
-// Every function is the plain loop that the kernels of a device must equal. Decoding is exact: products and sums are rounded to
-// float32 in the order that the reference implementations round them in.
+// Every function is the plain loop that the kernels of a device must equal. Decoding is exact: products and sums are
+// rounded to float32 in the order that the reference implementations round them in.
 package blocks
 
 import "github.com/gollava/gollava/internal/misuse"
 
-// Format describes how a tensor is cut into blocks and what bytes a block has. It is immutable and safe for concurrent use.
+// Format describes how a tensor is cut into blocks and what bytes a block has. It is immutable and safe for concurrent
+// use.
 type Format struct {
 	Name   string // ggml's or bitsandbytes' name, such as Q4_K or NF4
 	ID     int    // the number of the type in a GGUF file; −1: GGUF has none
@@ -65,8 +67,8 @@ func (f *Format) tail(n int) int {
 // CanEncode reports whether [Format.Encode] is defined; some formats can only be read.
 func (f *Format) CanEncode() bool { return f.encode != nil }
 
-// Encode writes x as blocks to dst, which holds f.Bytes(len(x)) bytes. Of a flat format x is the whole tensor; else any whole blocks.
-// NaN and infinite values give blocks of undefined values.
+// Encode writes x as blocks to dst, which holds f.Bytes(len(x)) bytes. Of a flat format x is the whole tensor; else any
+// whole blocks. NaN and infinite values give blocks of undefined values.
 func (f *Format) Encode(dst []byte, x []float32) {
 	if len(dst) != f.Bytes(len(x)) {
 		panic(misuse.Errorf("blocks", "%d bytes for %d values of %s, which take %d", len(dst), len(x), f.Name, f.Bytes(len(x))))

@@ -70,7 +70,8 @@ func sameFloats(t *testing.T, what string, want, got []float32) {
 	}
 }
 
-// TestGGML compares with what ggml and gguf-py made of the same values: decoding exactly, encoding exactly or within 2 % of their error.
+// TestGGML compares with what ggml and gguf-py made of the same values: decoding exactly, encoding exactly or within 2
+// % of their error.
 func TestGGML(t *testing.T) {
 	var facts struct {
 		Entries []struct {

@@ -5,8 +5,8 @@ import (
 	"math"
 )
 
-// half reads an IEEE 754 binary16 number, little-endian. The exponent and mantissa are moved to float32's places and rescaled by a
-// multiplication, which also normalises subnormals.
+// half reads an IEEE 754 binary16 number, little-endian. The exponent and mantissa are moved to float32's places and
+// rescaled by a multiplication, which also normalises subnormals.
 func half(b []byte) float32 {
 	h := uint32(binary.LittleEndian.Uint16(b))
 	u := h & 0x7fff << 13
@@ -21,7 +21,8 @@ func half(b []byte) float32 {
 // putHalf writes x rounded to binary16, to nearest even; NaN stays a quiet NaN.
 func putHalf(b []byte, x float32) { binary.LittleEndian.PutUint16(b, Half(x)) }
 
-// Half is the bits of x rounded to IEEE 754 binary16, to nearest even. What is too large becomes infinity, NaN stays a quiet NaN.
+// Half is the bits of x rounded to IEEE 754 binary16, to nearest even. What is too large becomes infinity, NaN stays a
+// quiet NaN.
 func Half(x float32) uint16 {
 	u := math.Float32bits(x)
 	sign, u := uint16(u>>16&0x8000), u&0x7fffffff
@@ -39,7 +40,8 @@ func Half(x float32) uint16 {
 // away rounds to the nearest integer, ties away from zero.
 func away(x float32) float32 { return float32(math.Round(float64(x))) }
 
-// F16 and BF16 are single values: IEEE 754 binary16, and the upper half of a float32, rounded to nearest even; NaN stays a quiet NaN.
+// F16 and BF16 are single values: IEEE 754 binary16, and the upper half of a float32, rounded to nearest even; NaN
+// stays a quiet NaN.
 var (
 	F16 = &Format{Name: "F16", ID: 1, Length: 1, Size: 2,
 		encode: func(dst []byte, x []float32) {

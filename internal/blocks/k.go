@@ -2,8 +2,8 @@ package blocks
 
 import "encoding/binary"
 
-// The formats of 256 values in sub-blocks of 16 or 32, whose scales are small integers with a common binary16 scale. Q2_K, Q3_K and IQ4_XS can only
-// be read.
+// The formats of 256 values in sub-blocks of 16 or 32, whose scales are small integers with a common binary16 scale.
+// Q2_K, Q3_K and IQ4_XS can only be read.
 var (
 	Q4_K   = &Format{Name: "Q4_K", ID: 12, Length: 256, Size: 144, encode: encodeQ4K, decode: decodeQ4K}
 	Q5_K   = &Format{Name: "Q5_K", ID: 13, Length: 256, Size: 176, encode: encodeQ5K, decode: decodeQ5K}
@@ -33,8 +33,8 @@ func putScaleMin(s int, b []byte, scale, minimum byte) {
 	b[s] |= minimum >> 4 << 6
 }
 
-// decodeQ4K: d, dmin, 12 bytes of scales, 128 of nibbles. Of 32 bytes the low nibbles are one sub-block and the high ones the next; the
-// values are d·scale·q − dmin·minimum.
+// decodeQ4K: d, dmin, 12 bytes of scales, 128 of nibbles. Of 32 bytes the low nibbles are one sub-block and the high
+// ones the next; the values are d·scale·q − dmin·minimum.
 func decodeQ4K(dst []float32, b []byte) {
 	for ; len(dst) > 0; dst, b = dst[256:], b[144:] {
 		d, dmin := half(b), half(b[2:])
@@ -65,7 +65,8 @@ func decodeQ5K(dst []float32, b []byte) {
 	}
 }
 
-// decodeQ6K: 128 bytes of low bits, 64 of high bits, 16 signed scales, d. The values are d·scale·(q − 32), a scale for every 16.
+// decodeQ6K: 128 bytes of low bits, 64 of high bits, 16 signed scales, d. The values are d·scale·(q − 32), a scale for
+// every 16.
 func decodeQ6K(dst []float32, b []byte) {
 	for ; len(dst) > 0; dst, b = dst[256:], b[210:] {
 		d, scales := half(b[208:]), b[192:208]
@@ -105,7 +106,8 @@ func decodeQ3K(dst []float32, b []byte) {
 	}
 }
 
-// decodeIQ4XS: d, eight six-bit scales, of which two bytes hold the upper and four the lower bits, 128 bytes of nibbles as IQ4_NL's.
+// decodeIQ4XS: d, eight six-bit scales, of which two bytes hold the upper and four the lower bits, 128 bytes of nibbles
+// as IQ4_NL's.
 func decodeIQ4XS(dst []float32, b []byte) {
 	for ; len(dst) > 0; dst, b = dst[256:], b[136:] {
 		d, high := half(b), binary.LittleEndian.Uint16(b[2:])

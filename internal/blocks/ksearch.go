@@ -5,7 +5,8 @@ import "math"
 func encodeQ4K(dst []byte, x []float32) { encodeK(dst, x, 144, 15, 21, -1) }
 func encodeQ5K(dst []byte, x []float32) { encodeK(dst, x, 176, 31, 16, -0.5) }
 
-// encodeK finds scale and minimum of each sub-block of 32 by search, rounds them to six bits, and then q to what these make best.
+// encodeK finds scale and minimum of each sub-block of 32 by search, rounds them to six bits, and then q to what these
+// make best.
 func encodeK(dst []byte, x []float32, size, top, steps int, first float32) {
 	for ; len(x) > 0; dst, x = dst[size:], x[256:] {
 		var scales, minima [8]float32
@@ -40,8 +41,8 @@ func nearest(v, scale, minimum float32, top int) int {
 	return clamp((v+minimum)/scale, 0, top)
 }
 
-// around looks for the six-bit scale and minimum with the least squared error among those near a guess: rounding one of them moves the best
-// choice of the other.
+// around looks for the six-bit scale and minimum with the least squared error among those near a guess: rounding one of
+// them moves the best choice of the other.
 func around(x []float32, d, dmin, scale, minimum float32, top int) (bestScale, bestMinimum float32) {
 	least := float32(math.Inf(1))
 	for s := max(0, scale-1); s <= min(63, scale+1); s++ {
@@ -72,8 +73,8 @@ func packK(b, q []byte, fifth bool) {
 	}
 }
 
-// searchRange finds the scale and minimum ≥ 0 with which scale·q − minimum, q in [0, top], has the least squared error over x, where large values
-// weigh more. For several q grids it solves for both by weighted least squares.
+// searchRange finds the scale and minimum ≥ 0 with which scale·q − minimum, q in [0, top], has the least squared error
+// over x, where large values weigh more. For several q grids it solves for both by weighted least squares.
 func searchRange(x []float32, top, steps int, first float32) (scale, minimum float32) {
 	mean, lo, hi := float32(0), float32(0), x[0]
 	for _, v := range x {

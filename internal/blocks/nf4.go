@@ -7,11 +7,13 @@ import (
 	"sync"
 )
 
-// The 4-bit formats of bitsandbytes (Dettmers et al. 2023, QLoRA). A tensor is flattened and cut into blocks of 64, whatever its rows are; the values
-// are table[code]·absmax. Here a block is its absmax as float32 and 32 bytes of codes, the first of two in the high half.
+// The 4-bit formats of bitsandbytes (Dettmers et al. 2023, QLoRA). A tensor is flattened and cut into blocks of 64,
+// whatever its rows are; the values are table[code]·absmax. Here a block is its absmax as float32 and 32 bytes of
+// codes, the first of two in the high half.
 //
-// NF4D and FP4D have double quantisation: of 256 blocks, the differences of absmax from an offset are codes of eight bits with a scale of their own.
-// Such a group of 16,384 values is offset, scale, a byte for each block, and the codes; the last group has only the blocks that it needs.
+// NF4D and FP4D have double quantisation: of 256 blocks, the differences of absmax from an offset are codes of eight
+// bits with a scale of their own. Such a group of 16,384 values is offset, scale, a byte for each block, and the codes;
+// the last group has only the blocks that it needs.
 var (
 	NF4  = &Format{Name: "NF4", ID: -1, Length: flat, Size: 4 + flat/2, Flat: true, encode: encode4(&NormalFloat), decode: decode4(&NormalFloat)}
 	FP4  = &Format{Name: "FP4", ID: -1, Length: flat, Size: 4 + flat/2, Flat: true, encode: encode4(&Float4), decode: decode4(&Float4)}
@@ -35,8 +37,8 @@ var NormalFloat = [16]float32{-1, -0.6961928009986877, -0.5250730514526367, -0.3
 // Float4 is the table of FP4. Bit 3 of the index is the sign.
 var Float4 = [16]float32{0, 1. / 192, 2. / 3, 1, 1. / 3, 1. / 2, 1. / 6, 1. / 4, 0, -1. / 192, -2. / 3, -1, -1. / 3, -1. / 2, -1. / 6, -1. / 4}
 
-// Scale8 is the sorted table of 256 values that double quantisation codes scales with: between powers of ten, the midpoints of 2ⁱ equal steps, of
-// both signs; 0; and 1.
+// Scale8 is the sorted table of 256 values that double quantisation codes scales with: between powers of ten, the
+// midpoints of 2ⁱ equal steps, of both signs; 0; and 1.
 var Scale8 = sync.OnceValue(func() *[256]float32 {
 	table := []float32{0, 1}
 	for i, power := range []float32{1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1} {

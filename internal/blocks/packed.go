@@ -2,8 +2,8 @@ package blocks
 
 import "math"
 
-// Packed is a weight [out, in] as GPTQ and AWQ checkpoints keep it: unsigned fields in 32-bit words, with scale and zero point for each output and group of
-// inputs.
+// Packed is a weight [out, in] as GPTQ and AWQ checkpoints keep it: unsigned fields in 32-bit words, with scale and
+// zero point for each output and group of inputs.
 type Packed struct {
 	In, Out, Bits int // bits 2, 3, 4 or 8; of AWQ 4
 	Weight, Zeros []int32
@@ -34,7 +34,8 @@ func (p *Packed) Decode(dst []float32) {
 	}
 }
 
-// gptqField is field i of a column of words that lie stride apart. Fields of 3 bits fill three words with 32 of them, across their borders.
+// gptqField is field i of a column of words that lie stride apart. Fields of 3 bits fill three words with 32 of them,
+// across their borders.
 func gptqField(words []int32, i, bits, stride, column int) int32 {
 	bit := i * bits
 	w := func(k int) uint64 { return uint64(uint32(words[k*stride+column])) }
@@ -62,7 +63,8 @@ func DecodeInt8(dst []float32, codes []byte, scb []float32) {
 	}
 }
 
-// EncodeInt8 is its inverse for rows that were rounded to float16: scb is the largest magnitude of each row, codes are rounded to even.
+// EncodeInt8 is its inverse for rows that were rounded to float16: scb is the largest magnitude of each row, codes are
+// rounded to even.
 func EncodeInt8(codes []byte, scb, x []float32) {
 	in := len(x) / max(len(scb), 1)
 	for o := range scb {

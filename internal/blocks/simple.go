@@ -36,8 +36,9 @@ func encodeQ8(dst []byte, x []float32) {
 	}
 }
 
-// decode32 decodes blocks whose nibbles begin at byte at: byte i holds value i in its low and value i+16 in its high nibble. If high > 0, bit i
-// of the word at byte high is the fifth bit of value i. With middle 0 the values are d·q + m, else d·(q − middle).
+// decode32 decodes blocks whose nibbles begin at byte at: byte i holds value i in its low and value i+16 in its high
+// nibble. If high > 0, bit i of the word at byte high is the fifth bit of value i. With middle 0 the values are d·q +
+// m, else d·(q − middle).
 func decode32(at, high, middle int) func(dst []float32, b []byte) {
 	size := at + 16
 	return func(dst []float32, b []byte) {
@@ -116,7 +117,8 @@ func decodeIQ4(dst []float32, b []byte) {
 	}
 }
 
-// encodeIQ4 tries scales that put the value of largest magnitude near an end of the table, and keeps the one with the least error weighted by x².
+// encodeIQ4 tries scales that put the value of largest magnitude near an end of the table, and keeps the one with the
+// least error weighted by x².
 func encodeIQ4(dst []byte, x []float32) {
 	for ; len(x) > 0; dst, x = dst[18:], x[32:] {
 		d := scaleIQ4(x[:32])

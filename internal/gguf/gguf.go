@@ -1,8 +1,9 @@
-// Package gguf reads and writes GGUF files, the format of llama.cpp: typed metadata by key, and named tensors, many of them in blocks of
-// small integers. Source: the GGUF specification, and ggml's gguf.cpp for what it leaves open.
+// Package gguf reads and writes GGUF files, the format of llama.cpp: typed metadata by key, and named tensors, many of
+// them in blocks of small integers. Source: the GGUF specification, and ggml's gguf.cpp for what it leaves open.
 //
-// A file is mapped into memory and checked as a whole before anything is allocated that its numbers announce: counts and lengths
-// against the bytes that are left, products against overflow, tensors against the file's end and each other.
+// A file is mapped into memory and checked as a whole before anything is allocated that its numbers announce: counts
+// and lengths against the bytes that are left, products against overflow, tensors against the file's end and each
+// other.
 package gguf
 
 import (
@@ -83,8 +84,8 @@ type Tensor struct {
 	Size   int   // bytes
 }
 
-// Open maps the file at path and checks it. Errors name the file, and the key, tensor or byte that is wrong. Close it when no tensor's bytes are
-// used any more.
+// Open maps the file at path and checks it. Errors name the file, and the key, tensor or byte that is wrong. Close it
+// when no tensor's bytes are used any more.
 func Open(path string) (*File, error) {
 	m, err := mapfile.Open(path)
 	if err != nil {

@@ -10,8 +10,8 @@ import (
 
 const corpus = "../verify/testdata/gguf"
 
-// FuzzOpen: whatever the bytes are, Open returns, without a panic and without more memory than a few times the file's size; what it accepts can be
-// read to the end.
+// FuzzOpen: whatever the bytes are, Open returns, without a panic and without more memory than a few times the file's
+// size; what it accepts can be read to the end.
 func FuzzOpen(f *testing.F) {
 	for _, dir := range []string{"container", "hostile"} {
 		files, err := filepath.Glob(filepath.Join(corpus, dir, "*.gguf"))

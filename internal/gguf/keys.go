@@ -5,7 +5,8 @@ import (
 	"math"
 )
 
-// Keys reads metadata by key. It remembers the first fault in Err, which names the file and the key, so that many reads need one check.
+// Keys reads metadata by key. It remembers the first fault in Err, which names the file and the key, so that many reads
+// need one check.
 type Keys struct {
 	*File
 	Err error

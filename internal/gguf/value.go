@@ -6,7 +6,8 @@ import (
 	"math"
 )
 
-// Value is a metadata value: a number, a bool, a string, or an array of these. It refers to the file's mapping until it is read.
+// Value is a metadata value: a number, a bool, a string, or an array of these. It refers to the file's mapping until it
+// is read.
 type Value struct {
 	Kind Kind
 	Elem Kind // of an array

@@ -19,8 +19,9 @@ type NewTensor struct {
 	Write func(w io.Writer) error
 }
 
-// Write writes a GGUF file of version 3 to path, as a whole or not at all. Metadata are strings, bools, uint32, int32, uint64, float32, and slices of strings,
-// bools, int32, uint32 and float32; general.architecture comes first, the others by name.
+// Write writes a GGUF file of version 3 to path, as a whole or not at all. Metadata are strings, bools, uint32, int32,
+// uint64, float32, and slices of strings, bools, int32, uint32 and float32; general.architecture comes first, the
+// others by name.
 func Write(path string, metadata map[string]any, tensors []NewTensor) error {
 	head := []byte(magic)
 	head = binary.LittleEndian.AppendUint32(head, 3)

@@ -1,5 +1,5 @@
-// Package jsonfile reads small JSON files that other programs wrote, such as config.json: only regular files of a bounded size, with or without a
-// byte order mark, and with errors in the words of the file rather than of Go's types.
+// Package jsonfile reads small JSON files that other programs wrote, such as config.json: only regular files of a
+// bounded size, with or without a byte order mark, and with errors in the words of the file rather than of Go's types.
 package jsonfile
 
 import (
@@ -30,7 +30,8 @@ func Read(path string, v any) error {
 	return nil
 }
 
-// Bytes reads a regular file of at most most bytes, without the byte order mark that it may begin with. Its errors name the file.
+// Bytes reads a regular file of at most most bytes, without the byte order mark that it may begin with. Its errors name
+// the file.
 func Bytes(path string, most int64) ([]byte, error) {
 	f, err := mapfile.Regular(path)
 	if err != nil {
@@ -50,8 +51,8 @@ func Bytes(path string, most int64) ([]byte, error) {
 	return bytes.TrimPrefix(raw, []byte("\xef\xbb\xbf")), nil
 }
 
-// Pointer returns an error if a file that begins with raw is what Git leaves in place of a large file that it keeps elsewhere, or the web page that a
-// download got instead of the file.
+// Pointer returns an error if a file that begins with raw is what Git leaves in place of a large file that it keeps
+// elsewhere, or the web page that a download got instead of the file.
 func Pointer(raw []byte) error {
 	head := bytes.ToLower(bytes.TrimLeft(raw[:min(len(raw), 64)], " \t\r\n"))
 	switch {

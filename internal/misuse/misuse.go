@@ -1,4 +1,5 @@
-// Package misuse is how packages that know no tensors panic when a program calls them wrongly; tensor.Catch turns that into an error.
+// Package misuse is how packages that know no tensors panic when a program calls them wrongly; tensor.Catch turns that
+// into an error.
 package misuse
 
 import "fmt"

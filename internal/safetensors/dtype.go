@@ -17,8 +17,8 @@ var bits = map[string]int64{
 // maxRank is far above any real tensor's.
 const maxRank = 64
 
-// Size is the number of bytes of a tensor, or an error if the format does not know the dtype, a dimension is negative, the size overflows
-// or does not fill whole bytes.
+// Size is the number of bytes of a tensor, or an error if the format does not know the dtype, a dimension is negative,
+// the size overflows or does not fill whole bytes.
 func Size(dtype string, shape []int) (int64, error) {
 	b, ok := bits[dtype]
 	if !ok {

@@ -1,5 +1,6 @@
-// Package safetensors reads and writes the safetensors format: named tensors as raw bytes behind a JSON header. It knows nothing of what
-// the bytes mean. Format: 8 bytes little-endian N, N bytes of JSON, data; https://github.com/huggingface/safetensors.
+// Package safetensors reads and writes the safetensors format: named tensors as raw bytes behind a JSON header. It
+// knows nothing of what the bytes mean. Format: 8 bytes little-endian N, N bytes of JSON, data;
+// https://github.com/huggingface/safetensors.
 package safetensors
 
 import (
@@ -24,8 +25,8 @@ type File struct {
 	index map[string]int
 }
 
-// Open maps a file into memory and checks its header. A file that is not exactly what its header says is an error. The file must not be
-// cut short while it is open.
+// Open maps a file into memory and checks its header. A file that is not exactly what its header says is an error. The
+// file must not be cut short while it is open.
 func Open(path string) (*File, error) {
 	f, err := mapfile.Regular(path)
 	if err != nil {
@@ -109,8 +110,9 @@ func (f *File) Info(name string) (Info, bool) {
 	return f.tensors[i], true
 }
 
-// Bytes is a tensor's memory, little-endian. Where files can be mapped it lies in a read-only mapping, to which a write is a fault, and is
-// valid until Close; elsewhere it is read anew. The address has the alignment of the file's offset, which may be odd.
+// Bytes is a tensor's memory, little-endian. Where files can be mapped it lies in a read-only mapping, to which a write
+// is a fault, and is valid until Close; elsewhere it is read anew. The address has the alignment of the file's offset,
+// which may be odd.
 func (f *File) Bytes(name string) ([]byte, error) {
 	t, ok := f.Info(name)
 	if !ok {
@@ -126,7 +128,8 @@ func (f *File) Bytes(name string) ([]byte, error) {
 	return p, f.ReadAt(t, p, 0)
 }
 
-// ReadAt fills p with the bytes of t from offset off on, by reading the file: unlike [File.Bytes], it leaves no pages of the mapping in memory.
+// ReadAt fills p with the bytes of t from offset off on, by reading the file: unlike [File.Bytes], it leaves no pages
+// of the mapping in memory.
 func (f *File) ReadAt(t Info, p []byte, off int64) error {
 	if off < 0 || off > t.End-t.Begin || int64(len(p)) > t.End-t.Begin-off {
 		return fmt.Errorf("%s: tensor %q: bytes %d to %d of %d", f.path, t.Name, off, off+int64(len(p)), t.End-t.Begin)

@@ -28,7 +28,8 @@ type header struct {
 	metadata map[string]string
 }
 
-// parseHeader reads the JSON of a file whose data section has size bytes, and checks everything that the format demands.
+// parseHeader reads the JSON of a file whose data section has size bytes, and checks everything that the format
+// demands.
 func parseHeader(raw []byte, size int64) (*header, error) {
 	if len(raw) == 0 || raw[0] != '{' {
 		return nil, errors.New("header does not begin with {")

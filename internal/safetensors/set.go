@@ -25,8 +25,8 @@ type Set struct {
 	names []string // sorted
 }
 
-// OpenDir opens what path holds: a folder with model.safetensors or model.safetensors.index.json, an index, or a single file of any name. A
-// folder with neither is an error that wraps fs.ErrNotExist.
+// OpenDir opens what path holds: a folder with model.safetensors or model.safetensors.index.json, an index, or a single
+// file of any name. A folder with neither is an error that wraps fs.ErrNotExist.
 func OpenDir(path string) (*Set, error) {
 	st, err := os.Stat(path)
 	if err != nil {

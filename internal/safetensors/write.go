@@ -32,8 +32,8 @@ func Bytes(p []byte) func(io.Writer) error {
 	}
 }
 
-// Write writes tensors to path, replacing it as a whole or not at all. It asks for one tensor's bytes at a time, so that they need not be in
-// memory together. They lie in the format's usual order: widest dtype first, then by name.
+// Write writes tensors to path, replacing it as a whole or not at all. It asks for one tensor's bytes at a time, so
+// that they need not be in memory together. They lie in the format's usual order: widest dtype first, then by name.
 func Write(path string, tensors []Tensor, metadata map[string]string) error {
 	tensors, head, err := layout(tensors, metadata)
 	if err != nil {
@@ -128,9 +128,9 @@ func (c *counter) Write(p []byte) (int, error) {
 
 var shardName = regexp.MustCompile(`^model-\d{5}-of-\d{5}\.safetensors$`)
 
-// WriteDir writes tensors to dir as model.safetensors or, if they exceed maxShard bytes (0: no limit), as numbered shards of at most
-// maxShard bytes with model.safetensors.index.json, in the given order. A tensor larger than that has a shard of its own. Files of an
-// earlier checkpoint that the new one does not use are removed at the end.
+// WriteDir writes tensors to dir as model.safetensors or, if they exceed maxShard bytes (0: no limit), as numbered
+// shards of at most maxShard bytes with model.safetensors.index.json, in the given order. A tensor larger than that has
+// a shard of its own. Files of an earlier checkpoint that the new one does not use are removed at the end.
 func WriteDir(dir string, tensors []Tensor, metadata map[string]string, maxShard int64) error {
 	shards, total, err := split(tensors, maxShard)
 	if err != nil {

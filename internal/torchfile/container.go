@@ -129,8 +129,8 @@ func (f *File) entry(e *zip.File, limit int64) (string, error) {
 // legacyMagic is 0x1950a86a20f9469cfc6c, with which the format before PyTorch 1.6 begins.
 const legacyMagic long = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 
-// openLegacy reads the format before PyTorch 1.6: pickles of the magic number, the version, facts about the machine, the object and the list of
-// storage keys; then, for each key, the number of elements and the bytes.
+// openLegacy reads the format before PyTorch 1.6: pickles of the magic number, the version, facts about the machine,
+// the object and the list of storage keys; then, for each key, the number of elements and the bytes.
 func (f *File) openLegacy() (any, error) {
 	under := &counter{r: io.NewSectionReader(f.file, 0, f.size)}
 	r := bufio.NewReader(under)

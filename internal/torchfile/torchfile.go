@@ -1,6 +1,6 @@
-// Package torchfile reads the tensors that torch.save has written, in the zip format and in that before PyTorch 1.6, without running anything of what
-// such a file holds: a pickle is a program, and this package knows only the few names that weights need. It knows nothing of what the tensors
-// mean.
+// Package torchfile reads the tensors that torch.save has written, in the zip format and in that before PyTorch 1.6,
+// without running anything of what such a file holds: a pickle is a program, and this package knows only the few names
+// that weights need. It knows nothing of what the tensors mean.
 package torchfile
 
 import (
@@ -32,8 +32,8 @@ type Info struct {
 	At    int64 // where its bytes begin in the file, if they lie there in one piece, row by row; else −1
 }
 
-// Open reads what the file says about its tensors: a dictionary from names to tensors, as state_dict() is. The file must not be changed while it
-// is open.
+// Open reads what the file says about its tensors: a dictionary from names to tensors, as state_dict() is. The file
+// must not be changed while it is open.
 func Open(path string) (*File, error) {
 	file, err := mapfile.Regular(path)
 	if err != nil {

@@ -158,7 +158,8 @@ func FuzzPickle(f *testing.F) {
 	})
 }
 
-// everything reads all tensors of a file, if it opens; they can hold no more than the file, or what small repetitions make of it.
+// everything reads all tensors of a file, if it opens; they can hold no more than the file, or what small repetitions
+// make of it.
 func everything(t *testing.T, b []byte) {
 	f, err := read("f.bin", bytes.NewReader(b), int64(len(b)))
 	if err != nil {

@@ -20,7 +20,8 @@ type (
 	mark   struct{}
 )
 
-// machine runs the opcodes of one pickle. It builds plain values and calls nothing but reduce and persist, which know a handful of names.
+// machine runs the opcodes of one pickle. It builds plain values and calls nothing but reduce and persist, which know a
+// handful of names.
 type machine struct {
 	r     *bufio.Reader
 	left  int64 // bytes that may still be read

@@ -106,7 +106,8 @@ func describe(b *bytes.Buffer, t Tensor, key string, storage global) {
 	b.WriteString(")RtR")
 }
 
-// archiver adds entries until the first error. Sizes stand before the data, as PyTorch's reader expects, which begins at a multiple of 64 bytes.
+// archiver adds entries until the first error. Sizes stand before the data, as PyTorch's reader expects, which begins
+// at a multiple of 64 bytes.
 type archiver struct {
 	w   *zip.Writer
 	at  int64

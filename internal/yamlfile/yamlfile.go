@@ -1,5 +1,5 @@
-// Package yamlfile reads YAML files that hold settings: mappings of names to scalars, nested a few levels deep. What is read is bounded before it is
-// parsed, as YAML's parsers are not linear in what somebody else wrote.
+// Package yamlfile reads YAML files that hold settings: mappings of names to scalars, nested a few levels deep. What is
+// read is bounded before it is parsed, as YAML's parsers are not linear in what somebody else wrote.
 package yamlfile
 
 import (

@@ -9,9 +9,10 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Check fails t unless m is a well-formed model: every parameter has a name of its own, loss reaches every parameter that trains with a finite gradient
-// that is not zero throughout, and a checkpoint written and read again is the same to the bit. loss computes a scalar from m. unreached are patterns
-// ([nn.Match]) of parameters without a gradient, such as layers above the features that are used, or one that is zero in exact arithmetic.
+// Check fails t unless m is a well-formed model: every parameter has a name of its own, loss reaches every parameter
+// that trains with a finite gradient that is not zero throughout, and a checkpoint written and read again is the same
+// to the bit. loss computes a scalar from m. unreached are patterns ([nn.Match]) of parameters without a gradient, such
+// as layers above the features that are used, or one that is zero in exact arithmetic.
 //
 //	nntest.Check(t, model, func() *tensor.Tensor { return model.Forward(x).Mean() })
 func Check(t testing.TB, m any, loss func() *tensor.Tensor, unreached ...string) {

@@ -11,8 +11,9 @@ import (
 	"github.com/gollava/gollava/internal/cpu"
 )
 
-// BLAS is gonum's implementation with this library's single-precision matrix products. Its zero value is ready to use, from any number
-// of goroutines; products run one after another, each on all processors. It meets blas.Float32 and Gorgonia's BLAS.
+// BLAS is gonum's implementation with this library's single-precision matrix products. Its zero value is ready to use,
+// from any number of goroutines; products run one after another, each on all processors. It meets blas.Float32 and
+// Gorgonia's BLAS.
 type BLAS struct{ gonum.Implementation }
 
 // smallProduct is the number of multiplications below which gonum's own loop is called: handing over costs as much.
@@ -34,7 +35,8 @@ func buffer(x []float32) *backend.Buffer {
 	return backend.NewBuffer(device, backend.Float32, len(x), unsafe.Pointer(unsafe.SliceData(x)))
 }
 
-// contiguous is the rows×cols matrix x with leading dimension ld as a buffer, copied if it has gaps; release takes a copy back.
+// contiguous is the rows×cols matrix x with leading dimension ld as a buffer, copied if it has gaps; release takes a
+// copy back.
 func contiguous(x []float32, rows, cols, ld int) (b *backend.Buffer, release func()) {
 	src := buffer(x[:(rows-1)*ld+cols])
 	if ld == cols || rows == 1 {
@@ -45,7 +47,8 @@ func contiguous(x []float32, rows, cols, ld int) (b *backend.Buffer, release fun
 	return b, func() { device.Free(b) }
 }
 
-// Sgemm computes C = α·op(A)·op(B) + β·C, where op transposes on demand; see blas.Float32Level3. It panics as gonum does.
+// Sgemm computes C = α·op(A)·op(B) + β·C, where op transposes on demand; see blas.Float32Level3. It panics as gonum
+// does.
 func (g BLAS) Sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
 	aT, okA := transposed(tA)
 	bT, okB := transposed(tB)
@@ -89,7 +92,8 @@ func (g BLAS) Sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float
 	}
 }
 
-// Sgemv computes y = α·op(A)·x + β·y; see blas.Float32Level2. Products with α = 1, β of 0 or 1 and no gaps are this library's, others gonum's.
+// Sgemv computes y = α·op(A)·x + β·y; see blas.Float32Level2. Products with α = 1, β of 0 or 1 and no gaps are this
+// library's, others gonum's.
 func (g BLAS) Sgemv(tA blas.Transpose, m, n int, alpha float32, a []float32, lda int, x []float32, incX int, beta float32, y []float32, incY int) {
 	aT, ok := transposed(tA)
 	inner, outer := n, m

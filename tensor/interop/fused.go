@@ -15,8 +15,8 @@ import (
 
 var created atomic.Uint64
 
-// fused is a Gorgonia operation that a function of this library computes. Its gradient is that function's own: the forward pass records
-// it and keeps the record until the first of the [share] operations asks for its input's part.
+// fused is a Gorgonia operation that a function of this library computes. Its gradient is that function's own: the
+// forward pass records it and keeps the record until the first of the [share] operations asks for its input's part.
 type fused struct {
 	name   string
 	id     uint64

@@ -1,7 +1,9 @@
-// Package interop makes Gonum and Gorgonia programs run on this library's kernels, and lets tensors pass between them without a copy.
+// Package interop makes Gonum and Gorgonia programs run on this library's kernels, and lets tensors pass between them
+// without a copy.
 //
-// [Use] registers the matrix product as the float32 BLAS of gonum's blas32, of gorgonia.org/tensor and of Gorgonia. [FromDense] and [ToDense]
-// convert to and from *tensor.Dense. [Attention], [RMSNorm] and [LinearCrossEntropy] are Gorgonia operations with gradients.
+// [Use] registers the matrix product as the float32 BLAS of gonum's blas32, of gorgonia.org/tensor and of Gorgonia.
+// [FromDense] and [ToDense] convert to and from *tensor.Dense. [Attention], [RMSNorm] and [LinearCrossEntropy] are
+// Gorgonia operations with gradients.
 package interop
 
 import (
@@ -12,14 +14,16 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Use registers [BLAS] with gonum's blas32, gorgonia.org/tensor and Gorgonia, for the whole program. Call it once, before they compute.
+// Use registers [BLAS] with gonum's blas32, gorgonia.org/tensor and Gorgonia, for the whole program. Call it once,
+// before they compute.
 func Use() {
 	blas32.Use(BLAS{})
 	gorgonia.Use(BLAS{}) // registers with gorgonia.org/tensor too
 }
 
-// FromDense returns a tensor that shares d's memory, which must be contiguous, row-major and float32 or int32: neither a transposed view
-// nor a slice of columns (Materialize makes such a view contiguous). It panics with a *tensor.Error for any other.
+// FromDense returns a tensor that shares d's memory, which must be contiguous, row-major and float32 or int32: neither
+// a transposed view nor a slice of columns (Materialize makes such a view contiguous). It panics with a *tensor.Error
+// for any other.
 func FromDense(d *dense.Dense) *tensor.Tensor {
 	const op = "interop.FromDense"
 	if d == nil {
@@ -47,7 +51,8 @@ func FromDense(d *dense.Dense) *tensor.Tensor {
 	return nil
 }
 
-// ToDense returns a Dense that shares the memory of t, float32 or int32, which is kept as by [tensor.Tensor.Keep]. It panics with a
+// ToDense returns a Dense that shares the memory of t, float32 or int32, which is kept as by [tensor.Tensor.Keep]. It
+// panics with a
 // *tensor.Error for bfloat16, for tensors of no elements, and for released ones.
 func ToDense(t *tensor.Tensor) *dense.Dense {
 	const op = "interop.ToDense"

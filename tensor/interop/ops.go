@@ -36,8 +36,9 @@ func operands(op string, labels int, in []*gorgonia.Node, ranks ...int) error {
 	return nil
 }
 
-// Attention adds [tensor.Attention] to a graph, with gradients: q [B, T, H, D], k and v [B, S, G, D], all float32. Nodes of this operation keep
-// what the gradient needs from the forward pass, so a graph runs in one machine at a time. Use a TapeMachine.
+// Attention adds [tensor.Attention] to a graph, with gradients: q [B, T, H, D], k and v [B, S, G, D], all float32.
+// Nodes of this operation keep what the gradient needs from the forward pass, so a graph runs in one machine at a time.
+// Use a TapeMachine.
 func Attention(q, k, v *gorgonia.Node, c tensor.AttentionConfig) (*gorgonia.Node, error) {
 	in := []*gorgonia.Node{q, k, v}
 	if err := operands("Attention", -1, in, 4, 4, 4); err != nil {
@@ -56,7 +57,8 @@ func Attention(q, k, v *gorgonia.Node, c tensor.AttentionConfig) (*gorgonia.Node
 	return f.apply(in...)
 }
 
-// RMSNorm adds [tensor.Tensor.RMSNorm] over the last axis to a graph, with gradients: x [..., C] and w [C], float32. See [Attention].
+// RMSNorm adds [tensor.Tensor.RMSNorm] over the last axis to a graph, with gradients: x [..., C] and w [C], float32.
+// See [Attention].
 func RMSNorm(x, w *gorgonia.Node, eps float32) (*gorgonia.Node, error) {
 	in := []*gorgonia.Node{x, w}
 	rank := 1
@@ -79,8 +81,9 @@ func RMSNorm(x, w *gorgonia.Node, eps float32) (*gorgonia.Node, error) {
 	return f.apply(in...)
 }
 
-// LinearCrossEntropy adds [tensor.LinearCrossEntropy] to a graph: the mean cross-entropy of x·wᵀ, a scalar, with gradients for x [N, C] and w
-// [V, C], float32, at the labels, int32 [N]; rows labelled [tensor.IgnoreIndex] do not count. See [Attention].
+// LinearCrossEntropy adds [tensor.LinearCrossEntropy] to a graph: the mean cross-entropy of x·wᵀ, a scalar, with
+// gradients for x [N, C] and w [V, C], float32, at the labels, int32 [N]; rows labelled [tensor.IgnoreIndex] do not
+// count. See [Attention].
 func LinearCrossEntropy(x, w, labels *gorgonia.Node) (*gorgonia.Node, error) {
 	in := []*gorgonia.Node{x, w, labels}
 	if err := operands("LinearCrossEntropy", 2, in, 2, 2, 1); err != nil {

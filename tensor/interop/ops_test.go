@@ -26,7 +26,8 @@ func input(g *gorgonia.ExprGraph, name string, x *tensor.Tensor) node {
 	return gorgonia.NewTensor(g, of, x.Rank(), gorgonia.WithShape(x.Shape()...), gorgonia.WithName(name), gorgonia.WithValue(interop.ToDense(x.Clone())))
 }
 
-// symbolic builds f's graph on the inputs, weighs its result as [weights] do, and runs it and its symbolic gradients on a TapeMachine.
+// symbolic builds f's graph on the inputs, weighs its result as [weights] do, and runs it and its symbolic gradients on
+// a TapeMachine.
 func symbolic(t *testing.T, f func(in []node) (node, error), in []*tensor.Tensor) (loss float32, grads []gorgonia.Value) {
 	t.Helper()
 	g := gorgonia.NewGraph()

@@ -1,5 +1,5 @@
-// Package tensortest helps to test code built on package tensor, as httptest helps with net/http: comparing tensors and checking gradients
-// against finite differences.
+// Package tensortest helps to test code built on package tensor, as httptest helps with net/http: comparing tensors and
+// checking gradients against finite differences.
 package tensortest
 
 import (
@@ -12,7 +12,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Close fails the test unless got and want (float32) have the same shape and |got−want| ≤ abs + rel·|want| in every element. NaN equals only NaN.
+// Close fails the test unless got and want (float32) have the same shape and |got−want| ≤ abs + rel·|want| in every
+// element. NaN equals only NaN.
 func Close(t testing.TB, got, want *tensor.Tensor, abs, rel float64) {
 	t.Helper()
 	if g, w := fmt.Sprint(got.Shape()), fmt.Sprint(want.Shape()); g != w {
@@ -34,9 +35,9 @@ func Close(t testing.TB, got, want *tensor.Tensor, abs, rel float64) {
 	}
 }
 
-// GradCheck compares the gradients of f with central differences in every element of every input that trains. f maps the inputs to a tensor of
-// any shape, whose elements it weighs with fixed irregular numbers so that no error cancels. Inputs should be of order 1; the step is
-// 10⁻² and errors up to 2 % of the largest gradient pass, which float32 needs.
+// GradCheck compares the gradients of f with central differences in every element of every input that trains. f maps
+// the inputs to a tensor of any shape, whose elements it weighs with fixed irregular numbers so that no error cancels.
+// Inputs should be of order 1; the step is 10⁻² and errors up to 2 % of the largest gradient pass, which float32 needs.
 func GradCheck(t testing.TB, f func(in []*tensor.Tensor) *tensor.Tensor, in ...*tensor.Tensor) {
 	t.Helper()
 	loss := func() *tensor.Tensor {
@@ -80,8 +81,8 @@ func GradCheck(t testing.TB, f func(in []*tensor.Tensor) *tensor.Tensor, in ...*
 	}
 }
 
-// Allocations is how many objects of at least the given number of bytes the program has made on Go's heap so far. Of a step that recycles
-// its tensors the difference between before and after is 0.
+// Allocations is how many objects of at least the given number of bytes the program has made on Go's heap so far. Of a
+// step that recycles its tensors the difference between before and after is 0.
 func Allocations(bytes int) (n uint64) {
 	samples := []metrics.Sample{{Name: "/gc/heap/allocs-by-size:bytes"}}
 	metrics.Read(samples) // the first reading of a program allocates

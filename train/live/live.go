@@ -113,8 +113,8 @@ func (p *Page) read() error {
 	return nil
 }
 
-// load reads the events of the run's file, in place of what there was. A last line that is cut off, or a line that is no
-// event, is left out.
+// load reads the events of the run's file, in place of what there was. A last line that is cut off, or a line that is
+// no event, is left out.
 func (p *Page) load() error {
 	p.rows, p.steps, p.next = nil, 0, 0
 	name := filepath.Join(p.config.Dir, metricsFile)

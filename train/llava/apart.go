@@ -10,7 +10,8 @@ import (
 	"strings"
 )
 
-// apart refuses a folder for the run that holds what the run reads: the finished model would be written over it, or among its files.
+// apart refuses a folder for the run that holds what the run reads: the finished model would be written over it, or
+// among its files.
 func (c *Config) apart() error {
 	out := real(c.Out)
 	for _, p := range []struct{ key, path string }{{"vision", c.Vision}, {"llm", c.LLM}, {"model", c.Model}, {"projector", c.Projector},

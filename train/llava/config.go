@@ -81,9 +81,10 @@ type LoRA struct {
 	DoRA    bool     `yaml:"dora,omitempty" help:"train magnitudes and directions apart"`
 }
 
-// Resolve returns c with the published values where it gives none, or an error that names the first key that is wrong and says what to do. How a
-// model was trained before (template, aspect, projector and what it looks at) is the model's to say: with a model those keys stay open until
-// [Open], and so does the template of every stage but align, which has to fit the tokenizer.
+// Resolve returns c with the published values where it gives none, or an error that names the first key that is wrong
+// and says what to do. How a model was trained before (template, aspect, projector and what it looks at) is the model's
+// to say: with a model those keys stay open until [Open], and so does the template of every stage but align, which has
+// to fit the tokenizer.
 func (c Config) Resolve() (Config, error) {
 	for _, key := range []string{"recipe", "schedule", "memory", "projector_type", "select_feature"} {
 		if v, _ := find(reflect.ValueOf(&c).Elem(), key); c.given[key] && v.Len() == 0 {

@@ -16,7 +16,8 @@ import (
 	"github.com/gollava/gollava/train"
 )
 
-// validate returns an evaluation: the loss over all supervised tokens of a set. The processes of a run take turns at its batches.
+// validate returns an evaluation: the loss over all supervised tokens of a set. The processes of a run take turns at
+// its batches.
 func (r *Run) validate(held *connector.Batches) func(ctx context.Context) (map[string]float64, error) {
 	type part struct {
 		Loss   float64 // mean

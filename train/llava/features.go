@@ -152,7 +152,8 @@ func (r *Run) identify(ctx context.Context, names []string, skip bool) ([]pictur
 	return out, g.Wait()
 }
 
-// fillShard computes and stores the features of some images; of a faulty one there are none, which its sample's batch reports.
+// fillShard computes and stores the features of some images; of a faulty one there are none, which its sample's batch
+// reports.
 func (r *Run) fillShard(ctx context.Context, n int, pictures []picture) error {
 	m := r.assistant.Model
 	w := r.features.Shard(n)

@@ -19,9 +19,9 @@ import (
 	"github.com/gollava/gollava/internal/yamlfile"
 )
 
-// ReadConfig reads a run's YAML file. Relative paths in it are relative to the working directory, as in LLaVA's scripts. A key that does not exist is
-// an error that names the nearest one; so is a value of the wrong type. What is written counts, a zero too; a key without a value is left out. Errors
-// have the file's name and line.
+// ReadConfig reads a run's YAML file. Relative paths in it are relative to the working directory, as in LLaVA's
+// scripts. A key that does not exist is an error that names the nearest one; so is a value of the wrong type. What is
+// written counts, a zero too; a key without a value is left out. Errors have the file's name and line.
 func ReadConfig(path string) (Config, error) {
 	c, err := ReadPartial(path)
 	if err != nil {
@@ -81,7 +81,8 @@ func (c *Config) take(e yamlfile.Entry) error {
 	return nil
 }
 
-// Set gives a key of the YAML file a value, as it would be written there; a key within lora is called lora.r. What was set counts, a zero too.
+// Set gives a key of the YAML file a value, as it would be written there; a key within lora is called lora.r. What was
+// set counts, a zero too.
 func (c *Config) Set(key, value string) error {
 	v, ok := find(reflect.ValueOf(c).Elem(), key)
 	if !ok {
@@ -142,8 +143,8 @@ func counterpart(option string) (key string) {
 	return key
 }
 
-// meant is the key whose name, or a word of LLaVA's name for it, is nearest to a key that there is not: rate is a word of
-// learning_rate, which is lr here.
+// meant is the key whose name, or a word of LLaVA's name for it, is nearest to a key that there is not: rate is a word
+// of learning_rate, which is lr here.
 func meant(key string) string {
 	names, help := Keys()
 	words, of := slices.Clone(names), slices.Clone(names) // keys come first: of equally near words the first is taken
@@ -190,7 +191,8 @@ func (c Config) Write(dir string) error {
 	})
 }
 
-// yaml is c as a file, without what says nothing: zeros that nobody has set, steps beside epochs, adapters of a stage without any.
+// yaml is c as a file, without what says nothing: zeros that nobody has set, steps beside epochs, adapters of a stage
+// without any.
 func (c Config) yaml() string {
 	var out strings.Builder
 	opened := false

@@ -9,7 +9,8 @@ import (
 	"github.com/gollava/gollava/llm"
 )
 
-// inherit takes over what a model says about how it was trained, and refuses keys that contradict what cannot be changed.
+// inherit takes over what a model says about how it was trained, and refuses keys that contradict what cannot be
+// changed.
 func (r *Run) inherit() error {
 	c, m := &r.config, llava.ConfigOf(r.assistant.Model)
 	layer := m.Select.Layers[len(m.Select.Layers)-1]
@@ -36,8 +37,9 @@ func (r *Run) inherit() error {
 	return nil
 }
 
-// chooseTemplate takes the template that the config names; else the model's own; else LLaVA's, or, where its marks are no tokens of the tokenizer,
-// that of the language model's family. The model's config keeps it, so that what was trained is what is asked.
+// chooseTemplate takes the template that the config names; else the model's own; else LLaVA's, or, where its marks are
+// no tokens of the tokenizer, that of the language model's family. The model's config keeps it, so that what was
+// trained is what is asked.
 func (r *Run) chooseTemplate() (err error) {
 	c, a := &r.config, r.assistant
 	system := llava.ConfigOf(a.Model).System

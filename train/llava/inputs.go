@@ -18,8 +18,8 @@ import (
 var undecided = []string{"out", "features", "workers", "every", "keep", "evaluate", "memory", "layout", "recompute", "vision", "llm", "model", "projector",
 	"data", "images", "zero1"}
 
-// decides is what decides the weights beside those that the run begins with, for a resumed run to be held against: the config, and digests of
-// everything that is read.
+// decides is what decides the weights beside those that the run begins with, for a resumed run to be held against: the
+// config, and digests of everything that is read.
 func (r *Run) decides(ctx context.Context) (any, error) {
 	all := map[string]string{}
 	fields(reflect.ValueOf(&r.config).Elem(), "", func(key string, _ reflect.StructField, v reflect.Value) {

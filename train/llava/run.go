@@ -73,8 +73,8 @@ func Open(ctx context.Context, c Config, w io.Writer) (r *Run, err error) {
 	return OpenOn(ctx, c, w, nil)
 }
 
-// OpenOn is [Open] of a run that several processes train together: all call it, with the Comm that they will train with, and compute the
-// feature cache together. The first one reports on w.
+// OpenOn is [Open] of a run that several processes train together: all call it, with the Comm that they will train
+// with, and compute the feature cache together. The first one reports on w.
 func OpenOn(ctx context.Context, c Config, w io.Writer, comm train.Comm) (r *Run, err error) {
 	if c, err = c.Resolve(); err != nil {
 		return nil, err
@@ -382,8 +382,8 @@ func (r *Run) Plan(ctx context.Context) (train.Estimate, error) {
 	return train.Plan(ctx, r.assistant.Model, s)
 }
 
-// Train trains. Of o, Dir, Keep and Memory are the config's, and Comm is the one that the run was opened with; the config is written
-// beside the checkpoints.
+// Train trains. Of o, Dir, Keep and Memory are the config's, and Comm is the one that the run was opened with; the
+// config is written beside the checkpoints.
 func (r *Run) Train(ctx context.Context, o train.Options) (train.Report, error) {
 	s, err := r.Stage(ctx)
 	if err != nil {

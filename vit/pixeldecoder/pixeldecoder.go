@@ -144,8 +144,8 @@ func (l *Encoder) Forward(x, pos *tensor.Tensor) *tensor.Tensor {
 }
 
 // SinePositions are the positions of an h×w grid, row by row: [h·w, D], half of the D numbers for the row and then half
-// for the column, with sines at even and cosines at odd places. They do not train. It panics unless 4 divides D. Source:
-// PositionEmbeddingSine of DETR with normalize.
+// for the column, with sines at even and cosines at odd places. They do not train. It panics unless 4 divides D.
+// Source: PositionEmbeddingSine of DETR with normalize.
 func SinePositions(D, h, w int) *tensor.Tensor {
 	if D%4 != 0 {
 		tensor.Fail("SinePositions", "%d numbers: needs a multiple of 4", D)

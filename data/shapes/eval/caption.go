@@ -13,7 +13,8 @@ type Mention struct {
 	Place string // "top left"
 }
 
-// Mentions are the objects that a text names, wherever a colour stands before a shape: with the size before and the place after it.
+// Mentions are the objects that a text names, wherever a colour stands before a shape: with the size before and the
+// place after it.
 func Mentions(text string) []Mention {
 	words := strings.Fields(text)
 	var all []Mention

@@ -24,8 +24,8 @@ func (s Set) answers() []string {
 	return all
 }
 
-// TestPriors lets a guesser learn from many questions what is answered most often to each text, and checks that on others it reaches
-// what Prior says, and not more.
+// TestPriors lets a guesser learn from many questions what is answered most often to each text, and checks that on
+// others it reaches what Prior says, and not more.
 func TestPriors(t *testing.T) {
 	const n = 2000
 	for name, c := range map[string]shapes.Config{"default": shapes.Default(21), "smoke": shapes.Smoke(21)} {
@@ -143,8 +143,8 @@ func TestCaptions(t *testing.T) {
 	require.Equal(t, CaptionScore{Precision: 2.0 / 3, Recall: 1, F1: 4.0 / 5, CHAIRi: 0.5, CHAIRs: 1, AllRight: 0.5}, got)
 }
 
-// TestFacts reads back all that the world says about its scenes, and finds the one thing that is wrong with hard negatives and with
-// descriptions of counterfactuals.
+// TestFacts reads back all that the world says about its scenes, and finds the one thing that is wrong with hard
+// negatives and with descriptions of counterfactuals.
 func TestFacts(t *testing.T) {
 	for _, c := range []shapes.Config{shapes.Default(24), shapes.Smoke(24)} {
 		w := world(t, c)

@@ -39,7 +39,8 @@ func direction(answer string) string {
 	return way
 }
 
-// Facts counts the facts that a text states about a scene, and those of them that are true. The text is taken apart into clauses:
+// Facts counts the facts that a text states about a scene, and those of them that are true. The text is taken apart
+// into clauses:
 //
 //	there is one shape / there are three shapes     how many
 //	a small red circle at the top left              that it is there, and if said, its size and its place

@@ -17,8 +17,8 @@ type Item struct {
 // Set is the questions of a family.
 type Set []Item
 
-// Questions are the first n questions of a family about a split, the same for every caller. Answers come in turn, so anything that
-// pairs question i with a neighbour's picture must shuffle, as [Shuffle] does.
+// Questions are the first n questions of a family about a split, the same for every caller. Answers come in turn, so
+// anything that pairs question i with a neighbour's picture must shuffle, as [Shuffle] does.
 func Questions(w *shapes.World, split shapes.Split, f shapes.Family, n int) Set {
 	set := make(Set, n)
 	for i := range set {
@@ -30,8 +30,8 @@ func Questions(w *shapes.World, split shapes.Split, f shapes.Family, n int) Set 
 // Shuffle is a permutation of n pictures, to measure what a model answers that is shown the wrong ones.
 func Shuffle(n int, seed uint64) []int { return rand.New(rand.NewPCG(seed, 0x5bd1e995)).Perm(n) }
 
-// Exact is the share of answers that are right word for word. Answers are compared without regard to the space around and between
-// words. It panics if there are not as many answers as questions, as all functions of this package do.
+// Exact is the share of answers that are right word for word. Answers are compared without regard to the space around
+// and between words. It panics if there are not as many answers as questions, as all functions of this package do.
 func Exact(set Set, answers []string) float64 {
 	must(len(set), len(answers))
 	right := 0
@@ -71,7 +71,8 @@ func Weights() shapes.Mix {
 	}
 }
 
-// Mean is the mean of scores in a mix. Families without a score count for nothing, and if there is none at all the mean is 0.
+// Mean is the mean of scores in a mix. Families without a score count for nothing, and if there is none at all the mean
+// is 0.
 func Mean(m shapes.Mix, scores map[shapes.Family]float64) float64 {
 	sum, weights := 0.0, 0.0
 	for _, s := range m {
@@ -86,8 +87,8 @@ func Mean(m shapes.Mix, scores map[shapes.Family]float64) float64 {
 	return sum / weights
 }
 
-// Prior is the share of questions of a family that the best guesser gets right who knows how [shapes.World.Ask] draws them and reads
-// the question, but does not see the picture. It is 0 where answers are no short list.
+// Prior is the share of questions of a family that the best guesser gets right who knows how [shapes.World.Ask] draws
+// them and reads the question, but does not see the picture. It is 0 where answers are no short list.
 func Prior(w *shapes.World, split shapes.Split, f shapes.Family) float64 {
 	answers := w.Answers(split, f)
 	if len(answers) == 0 {

@@ -2,11 +2,12 @@ package eval
 
 import "github.com/gollava/gollava/data/shapes"
 
-// Twins are questions about scenes and about their counterfactuals: B[i] has the text of A[i], another answer, and a scene in which
-// one thing about one object is different.
+// Twins are questions about scenes and about their counterfactuals: B[i] has the text of A[i], another answer, and a
+// scene in which one thing about one object is different.
 type Twins struct{ A, B Set }
 
-// Counterfactuals are the first n questions of a family that have a counterfactual, or fewer: none where a family has none.
+// Counterfactuals are the first n questions of a family that have a counterfactual, or fewer: none where a family has
+// none.
 func Counterfactuals(w *shapes.World, split shapes.Split, f shapes.Family, n int) Twins {
 	var t Twins
 	for i := 0; len(t.A) < n && i < 10*n; i++ {

@@ -14,7 +14,8 @@ type ZeroShot struct {
 	Truth  []int // the label of each scene
 }
 
-// Classify makes n pictures of a split. The labels are the seen pairs; for [shapes.Comp], whose pictures show held-out pairs, all pairs.
+// Classify makes n pictures of a split. The labels are the seen pairs; for [shapes.Comp], whose pictures show held-out
+// pairs, all pairs.
 func Classify(w *shapes.World, split shapes.Split, n int) ZeroShot {
 	pairs := w.SeenPairs()
 	if split == shapes.Comp {

@@ -1,8 +1,9 @@
-// Package conformance checks that a device computes what package backend says: every operation on fresh random inputs, against plain float64
-// loops written here independently of any device.
+// Package conformance checks that a device computes what package backend says: every operation on fresh random inputs,
+// against plain float64 loops written here independently of any device.
 //
-// Besides values it watches memory: buffers start at odd offsets between guard elements that must survive, destinations start as NaN
-// so that a skipped or half-written one shows, and sources must come out of every operation as they went in.
+// Besides values it watches memory: buffers start at odd offsets between guard elements that must survive, destinations
+// start as NaN so that a skipped or half-written one shows, and sources must come out of every operation as they went
+// in.
 package conformance
 
 import (
@@ -14,7 +15,8 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// Run tests every operation of dev, whose memory must be addressable. The seed of the inputs is logged when a test fails.
+// Run tests every operation of dev, whose memory must be addressable. The seed of the inputs is logged when a test
+// fails.
 func Run(t *testing.T, dev backend.Device) {
 	if !dev.Host() {
 		t.Fatalf("conformance: device %s: its memory must be addressable to be filled and compared", dev.Name())

@@ -48,7 +48,8 @@ var functions = []function{
 	}, -12, 12},
 }
 
-// tolerance of a function's value y at x: relative, and for functions that are differences of near numbers relative to x.
+// tolerance of a function's value y at x: relative, and for functions that are differences of near numbers relative to
+// x.
 func (f function) tolerance(x, y float64) float64 {
 	switch f.op {
 	case backend.Identity, backend.ReLU:
@@ -79,8 +80,8 @@ func unary(s *suite) {
 	}
 }
 
-// unarySpecial puts one NaN, infinity, zero or huge number in every place of short vectors: it must come out as itself, and its neighbours
-// must not notice.
+// unarySpecial puts one NaN, infinity, zero or huge number in every place of short vectors: it must come out as itself,
+// and its neighbours must not notice.
 func unarySpecial(s *suite) {
 	inf := math.Inf(1)
 	for _, f := range functions {
@@ -199,7 +200,8 @@ func walk(dims, as, bs []int, f func(o, a, b int)) {
 	}
 }
 
-// repeated returns the strides of an operand that is contiguous except for being repeated along the marked axes, and its size.
+// repeated returns the strides of an operand that is contiguous except for being repeated along the marked axes, and
+// its size.
 func repeated(dims []int, repeat []bool) (strides []int, n int) {
 	strides, n = make([]int, len(dims)), 1
 	for k := len(dims) - 1; k >= 0; k-- {

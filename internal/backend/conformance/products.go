@@ -205,7 +205,8 @@ func matmulEpilogue(s *suite) {
 	}
 }
 
-// matmulSpecial: NaN and Inf reach the row and the column that they stand in, and nothing else; also when multiplied by zero.
+// matmulSpecial: NaN and Inf reach the row and the column that they stand in, and nothing else; also when multiplied by
+// zero.
 func matmulSpecial(s *suite) {
 	for form := range 24 {
 		c := &matmulCase{p: backend.MatMul{M: 1 + s.r.IntN(20), N: 1 + s.r.IntN(40), K: 1 + s.r.IntN(30),

@@ -1,5 +1,5 @@
-// Package reference is the device that states what every operation means: plain Go, one loop after another, float64 accumulation. Other
-// devices are tested against it, and fall back on it for what they have no kernel of their own for.
+// Package reference is the device that states what every operation means: plain Go, one loop after another, float64
+// accumulation. Other devices are tested against it, and fall back on it for what they have no kernel of their own for.
 package reference
 
 import (

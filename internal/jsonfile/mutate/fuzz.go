@@ -47,8 +47,8 @@ func Fuzz(f *testing.F, read func(t *testing.T, document []byte) error, document
 }
 
 // Allocated is how many bytes were ever allocated, but for what each processor has not counted yet: that is little
-// beside what a test of bounded memory allows. Unlike [runtime.ReadMemStats] it stops nobody, which would take most of a short target's
-// time.
+// beside what a test of bounded memory allows. Unlike [runtime.ReadMemStats] it stops nobody, which would take most of
+// a short target's time.
 func Allocated() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(sample)

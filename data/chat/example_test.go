@@ -63,6 +63,5 @@ func ExampleTemplate_Train() {
 		}
 	}
 	fmt.Println(err)
-	// Output: <s> ▁A n s w er . ▁ <0x55> S E R : ▁ [picture] ▁ <0x0A> W h at ▁is ▁i t ? ▁A S S I S T A N T : *▁A*
-	// *▁cat* *.* *</s>* <nil>
+	// Output: <s> ▁A n s w er . ▁ <0x55> S E R : ▁ [picture] ▁ <0x0A> W h at ▁is ▁i t ? ▁A S S I S T A N T : *▁A* *▁cat* *.* *</s>* <nil>
 }

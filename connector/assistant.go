@@ -67,7 +67,8 @@ func (a *Assistant) Ask(ctx context.Context, question string, files ...string) (
 // Reply answers the last of turns, which is the human's. pictures are those of the turns' <image>s, in order. onText,
 // if not nil, sees the answer as it grows, in whole characters; an error of it ends the generation. Special tokens
 // written in the turns stay text.
-func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*imaging.RGB, onText func(string) error) (string, error) {
+func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*imaging.RGB,
+	onText func(string) error) (string, error) {
 	x, err := a.Prompt(turns, pictures)
 	if err != nil {
 		return "", err
@@ -231,7 +232,8 @@ func (a *Assistant) PromptIDs(turns []chat.Turn, images bool) ([]int32, error) {
 	}
 	if a.Marks && images {
 		for i := range turns {
-			turns[i].Value = strings.ReplaceAll(turns[i].Value, chat.ImageToken, chat.ImageStart+chat.ImageToken+chat.ImageEnd)
+			turns[i].Value = strings.ReplaceAll(turns[i].Value, chat.ImageToken,
+				chat.ImageStart+chat.ImageToken+chat.ImageEnd)
 		}
 	}
 	var leading []int32

@@ -258,11 +258,13 @@ func (m *VLM) Check(b Batch) error {
 				next++
 			}
 			if want != here {
-				return fmt.Errorf("%d places for image features, but %d pictures with %d%s", here, b.Pictures[row], want, b.name(row))
+				return fmt.Errorf("%d places for image features, but %d pictures with %d%s", here, b.Pictures[row],
+					want, b.name(row))
 			}
 		}
 		if places > all {
-			return fmt.Errorf("%d places for image features so far, but %d pictures with %d in the whole batch%s", places, len(n), all, b.name(row))
+			return fmt.Errorf("%d places for image features so far, but %d pictures with %d in the whole batch%s",
+				places, len(n), all, b.name(row))
 		}
 	}
 	if places < all {

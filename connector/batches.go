@@ -53,7 +53,8 @@ func (a *Assistant) Batches(set data.Set, images data.Source, o BatchOptions) (*
 	}
 	b := &Batches{assistant: a, images: images, options: o}
 	var err error
-	b.loader, err = data.NewLoader(set, data.LoaderConfig[row]{Batch: o.Batch, Order: o.Order, Skip: o.Skip, Prepare: b.prepare})
+	b.loader, err = data.NewLoader(set, data.LoaderConfig[row]{Batch: o.Batch, Order: o.Order, Skip: o.Skip,
+		Prepare: b.prepare})
 	return b, err
 }
 
@@ -94,7 +95,8 @@ func (b *Batches) prepare(_ context.Context, s data.Sample) (row, error) {
 	}
 	r, err := a.Model.row(x, b.options.MaxLength)
 	if err == nil && r.supervised == 0 {
-		err = data.NewFault(data.NothingToLearn, "no label among %d positions (MaxLength %d)", len(r.ids), b.options.MaxLength)
+		err = data.NewFault(data.NothingToLearn, "no label among %d positions (MaxLength %d)", len(r.ids),
+			b.options.MaxLength)
 	}
 	return r, err
 }

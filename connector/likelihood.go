@@ -40,7 +40,8 @@ func (a *Assistant) LogProbs(ctx context.Context, turns []chat.Turn, images []*i
 	}
 	var samples []Sample
 	for _, answer := range answers {
-		x, err := a.learnt("sample", append(slices.Clone(turns), chat.Turn{From: chat.GPT, Value: answer}), len(seen) > 0)
+		x, err := a.learnt("sample", append(slices.Clone(turns), chat.Turn{From: chat.GPT, Value: answer}),
+			len(seen) > 0)
 		if err != nil {
 			return nil, err
 		}

@@ -48,7 +48,8 @@ func Check(ctx context.Context, path string, images Source, o CheckOptions) ([]F
 		b, p, err := sc.next()
 		if sc.bom && sc.n <= 1 {
 			sc.bom = false
-			c.add(&Fault{File: path, Kind: ByteOrderMark, Severity: Warning, Record: -1, Turn: -1, Line: 1, Column: 1, Note: notes[ByteOrderMark]})
+			c.add(&Fault{File: path, Kind: ByteOrderMark, Severity: Warning, Record: -1, Turn: -1, Line: 1, Column: 1,
+				Note: notes[ByteOrderMark]})
 		}
 		if err == io.EOF {
 			break
@@ -63,7 +64,8 @@ func Check(ctx context.Context, path string, images Source, o CheckOptions) ([]F
 			return nil, err
 		}
 		if sc.lone >= 0 {
-			f := NewFault(LoneSurrogate, "half of a character, read as U+FFFD; Python fails when it writes it").warning()
+			f := NewFault(LoneSurrogate,
+				"half of a character, read as U+FFFD; Python fails when it writes it").warning()
 			f.File, f.Record, f.Offset = path, sc.n-1, int64(sc.lone-(sc.pos-p.length))
 			p.locate(f, b)
 			c.add(f)
@@ -247,7 +249,8 @@ func (s *Sample) judgeImages(add func(*Fault, int)) {
 		tokens += n
 		if t.From == "gpt" && n > 0 {
 			if answers == 0 {
-				add(NewFault(ImageTokenInAnswer, "%s belongs into a question; here the model would learn to write it", chat.ImageToken), i)
+				add(NewFault(ImageTokenInAnswer, "%s belongs into a question; here the model would learn to write it",
+					chat.ImageToken), i)
 			}
 			answers += n
 		}
@@ -261,7 +264,8 @@ func (s *Sample) judgeImages(add func(*Fault, int)) {
 	case tokens > 0 && named == 0:
 		add(NewFault(ImageMissing, "%d %s in the text, but no picture is named", tokens, chat.ImageToken), -1)
 	case tokens == 0 && named > 0:
-		add(NewFault(ImageTokenMissing, "the picture has no %s in the text: the model would never see it", chat.ImageToken), -1)
+		add(NewFault(ImageTokenMissing, "the picture has no %s in the text: the model would never see it",
+			chat.ImageToken), -1)
 	case tokens != named:
 		add(NewFault(ImageTokenCount, "%d pictures, %d %s", named, tokens, chat.ImageToken), -1)
 	}

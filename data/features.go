@@ -195,7 +195,8 @@ func (s *FeatureShard) Add(name string, features *tensor.Tensor) error {
 func (s *FeatureShard) Commit() error {
 	c := s.c
 	path := filepath.Join(c.dir, fmt.Sprintf("shard-%05d.safetensors", s.n))
-	if err := safetensors.Write(path, s.tensors, map[string]string{"format": "gollava-features-1", "encoder": c.key.Encoder,
+	if err := safetensors.Write(path, s.tensors, map[string]string{"format": "gollava-features-1",
+		"encoder":       c.key.Encoder,
 		"preprocessing": c.key.Preprocessing}); err != nil {
 		return fmt.Errorf("data: feature cache: %w", err)
 	}

@@ -55,7 +55,8 @@ func NewLoader[X any](set Set, c LoaderConfig[X]) (*Loader[X], error) {
 	if c.Order == nil {
 		c.Order = InOrder(set.Len())
 	}
-	l := &Loader[X]{set: set, c: c, per: (set.Len() + c.Batch - 1) / c.Batch, orders: map[int][]int{}, bad: map[int]bool{}}
+	l := &Loader[X]{set: set, c: c, per: (set.Len() + c.Batch - 1) / c.Batch, orders: map[int][]int{},
+		bad: map[int]bool{}}
 	if c.Drop {
 		l.per = set.Len() / c.Batch
 	}
@@ -79,7 +80,8 @@ func (l *Loader[X]) Records(n int) []int {
 	order, known := l.orders[epoch]
 	if !known {
 		if order = l.c.Order(epoch); len(order) != l.set.Len() {
-			panic(misuse.Errorf("data", "loader: the order of epoch %d has %d records, the set %d", epoch, len(order), l.set.Len()))
+			panic(misuse.Errorf("data", "loader: the order of epoch %d has %d records, the set %d", epoch, len(order),
+				l.set.Len()))
 		}
 		maps.DeleteFunc(l.orders, func(e int, _ []int) bool { return e != epoch-1 && e != epoch+1 })
 		l.orders[epoch] = order

@@ -164,7 +164,8 @@ func parseYAML(b []byte) ([]entry, error) {
 		return nil, errors.New("no datasets: this is not a mixture but looks like the file of a run: " +
 			"give the file that its key data names")
 	default:
-		return nil, errors.New("no datasets: a mixture is a list of json_path and sampling_strategy under the key datasets")
+		return nil,
+			errors.New("no datasets: a mixture is a list of json_path and sampling_strategy under the key datasets")
 	}
 	entries := make([]entry, len(list))
 	for i, x := range list {

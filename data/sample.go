@@ -108,7 +108,9 @@ func parse(b []byte) (Sample, spots, []*Fault) {
 	if hasImage {
 		var ok bool
 		if s.Images, ok = paths(imageValue); !ok {
-			add(NewFault(ImageWrongType, "%s, neither string nor list of strings; leave the key out where there is no picture", shape(imageValue)), at.image)
+			add(NewFault(ImageWrongType,
+				"%s, neither string nor list of strings; leave the key out where there is no picture",
+				shape(imageValue)), at.image)
 		}
 	}
 	if videoValue != nil {

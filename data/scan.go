@@ -98,7 +98,8 @@ func (s *scanner) count(to int) {
 func (s *scanner) fault(k Kind, at int) *Fault {
 	s.count(at)
 	off := s.base + int64(at)
-	return &Fault{File: s.file, Kind: k, Severity: Error, Record: -1, Turn: -1, Line: s.line, Column: int(off-s.start) + 1, Offset: off, Note: notes[k]}
+	return &Fault{File: s.file, Kind: k, Severity: Error, Record: -1, Turn: -1, Line: s.line, Column: int(off-s.start) +
+		1, Offset: off, Note: notes[k]}
 }
 
 var notes = map[Kind]string{

@@ -183,7 +183,8 @@ func OpenSource(p string) (Source, error) {
 		return nil, fmt.Errorf("data: %s: compressed archives have no index; unpack it to .tar or a folder", p)
 	}
 	if st, err := os.Stat(p); err == nil && !st.IsDir() {
-		return nil, fmt.Errorf("data: %s: images are read from a folder, a .zip or a .tar file; this is none of them", p)
+		return nil, fmt.Errorf("data: %s: images are read from a folder, a .zip or a .tar file; this is none of them",
+			p)
 	}
 	return OpenFolder(p)
 }

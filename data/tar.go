@@ -85,7 +85,8 @@ func (t *Tar) index(size int64) *Fault {
 		}
 		key, ext := splitKey(c)
 		if h.Typeflag != tar.TypeReg {
-			bad = NewFault(ArchiveCorrupt, "a member that is no regular file (type %q); pictures are read from regular files only", h.Typeflag)
+			bad = NewFault(ArchiveCorrupt,
+				"a member that is no regular file (type %q); pictures are read from regular files only", h.Typeflag)
 		} else if h.Size > size-at {
 			t.drop(key)
 			bad = NewFault(ArchiveTruncated, "the member needs %d bytes, %d are left", h.Size, max(size-at, 0))
@@ -199,7 +200,8 @@ func (t *Tar) Sample(i int) (Sample, error) {
 	if !has {
 		return s, t.in(i, NewFault(NoAnswer, "neither a .txt with a caption nor a .json with conversations"))
 	}
-	s.Turns = []chat.Turn{{From: chat.Human, Value: strings.TrimSuffix(strings.Repeat(chat.ImageToken+"\n", len(s.Images)), "\n")},
+	s.Turns = []chat.Turn{{From: chat.Human, Value: strings.TrimSuffix(strings.Repeat(chat.ImageToken+"\n",
+		len(s.Images)), "\n")},
 		{From: chat.GPT, Value: caption}}
 	return s, nil
 }

@@ -37,7 +37,8 @@ type Config struct {
 
 // refused are fields of adapter_config.json that change the computation and are not supported, unless null, false,
 // empty or 0.
-var refused = []string{"alora_invocation_tokens", "layer_replication", "lora_bias", "target_parameters", "trainable_token_indices", "use_bdlora",
+var refused = []string{"alora_invocation_tokens", "layer_replication", "lora_bias", "target_parameters",
+	"trainable_token_indices", "use_bdlora",
 	"use_qalora", "arrow_config", "megatron_config", "velora_config", "monteclora_config", "kasa_config"}
 
 // Default is PEFT's LoraConfig with the given rank, scaled by α/r.

@@ -146,11 +146,13 @@ func (f *files) load(m any, c Config, naming Naming) (*Adapter, error) {
 		switch {
 		case !ok:
 			if _, twice := l.(*Linear); twice {
-				faults = append(faults, fmt.Sprintf("has an adapter already, which must be merged or removed first: %s", name))
+				faults = append(faults, fmt.Sprintf("has an adapter already, which must be merged or removed first: %s",
+					name))
 			}
 		case f.has(n) || match.targeted(n) && adapted[head(name)]:
 			if first[lin.Weight] != name+".weight" {
-				faults = append(faults, fmt.Sprintf("not supported: an adapter of %s, whose weight is tied to %s", name, first[lin.Weight]))
+				faults = append(faults, fmt.Sprintf("not supported: an adapter of %s, whose weight is tied to %s", name,
+					first[lin.Weight]))
 			}
 			if match.leftOut(n) {
 				faults = append(faults, fmt.Sprintf("contradicts adapter_config.json: an adapter of %s, which "+
@@ -174,7 +176,8 @@ func (f *files) load(m any, c Config, naming Naming) (*Adapter, error) {
 			faults = append(faults, fmt.Sprintf("missing     %s %v", n, p.Shape()))
 		case !ok:
 		case !slices.Equal(s.weights.Shape(s.file), p.Shape()):
-			faults = append(faults, fmt.Sprintf("misshapen   %s: %v in the file, %v in the model", n, s.weights.Shape(s.file), p.Shape()))
+			faults = append(faults, fmt.Sprintf("misshapen   %s: %v in the file, %v in the model", n,
+				s.weights.Shape(s.file), p.Shape()))
 			delete(left, n)
 		case strings.Contains(s.file, ".base_layer."): // PEFT adds what lies below an adapter of an embedding or a head
 			bases[name] = s
@@ -194,9 +197,12 @@ func (f *files) load(m any, c Config, naming Naming) (*Adapter, error) {
 			delete(left, n)
 			switch {
 			case match.saved(n):
-				faults = append(faults, fmt.Sprintf("not supported: %s trained in full, though it is tied to %s: PEFT parts the two", name, others(names, name)))
+				faults = append(faults,
+					fmt.Sprintf("not supported: %s trained in full, though it is tied to %s: PEFT parts the two", name,
+						others(names, name)))
 			case !slices.Equal(s.weights.Shape(s.file), p.Shape()):
-				faults = append(faults, fmt.Sprintf("misshapen   %s: %v in the file, %v in the model", n, s.weights.Shape(s.file), p.Shape()))
+				faults = append(faults, fmt.Sprintf("misshapen   %s: %v in the file, %v in the model", n,
+					s.weights.Shape(s.file), p.Shape()))
 			default: // PEFT adds the table of embeddings to an adapter of the head
 				bases[first[p]] = s
 			}
@@ -286,7 +292,8 @@ func (f *files) layer(left map[string]stored, n string, lin *nn.Linear, match *m
 		if !ok {
 			faults = append(faults, fmt.Sprintf("missing     %s%s %v", n, kind, shape))
 		} else if got := s.weights.Shape(s.file); !slices.Equal(got, shape) {
-			faults = append(faults, fmt.Sprintf("misshapen   %s%s: %v in the file, %v by the config and the model", n, kind, got, shape))
+			faults = append(faults, fmt.Sprintf("misshapen   %s%s: %v in the file, %v by the config and the model", n,
+				kind, got, shape))
 		}
 	}
 	return faults

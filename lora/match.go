@@ -26,7 +26,8 @@ func newMatcher(c *Config) (*matcher, error) {
 	compile := func(field, pattern, expression string) *regexp.Regexp {
 		re, e := regexp.Compile(expression)
 		if e != nil && err == nil {
-			err = fmt.Errorf("%s: %q: %w (Go's regular expressions know no look-ahead and no back-references)", field, pattern, e)
+			err = fmt.Errorf("%s: %q: %w (Go's regular expressions know no look-ahead and no back-references)", field,
+				pattern, e)
 		}
 		return re
 	}

@@ -186,7 +186,8 @@ func (a *Adapter) Patterns() []string {
 func (a *Adapter) named() []part {
 	var list []part
 	each(a.model, func(name string, l *Linear) {
-		list = append(list, part{name: name + ".lora_A.weight", param: l.A}, part{name: name + ".lora_B.weight", param: l.B})
+		list = append(list, part{name: name + ".lora_A.weight", param: l.A},
+			part{name: name + ".lora_B.weight", param: l.B})
 		if l.Magnitude != nil {
 			list = append(list, part{name: name + ".lora_magnitude_vector", param: l.Magnitude})
 		}

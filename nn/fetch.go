@@ -20,11 +20,13 @@ type job struct {
 }
 
 // width is the number of bytes of one element of the dtypes that can be read and are not stored in blocks.
-var width = map[string]int{"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "U8": 1, "I8": 1, "BOOL": 1}
+var width = map[string]int{"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "U8": 1, "I8": 1,
+	"BOOL": 1}
 
 // native is the tensor dtype whose memory is what lies in the file.
 func native(dtype string, dt tensor.DType) bool {
-	return dt.Quantized() && dtype == dt.String() || dtype == "F32" && dt == tensor.Float32 || dtype == "BF16" && dt == tensor.BFloat16 || dtype == "I32" && dt == tensor.Int32
+	return dt.Quantized() && dtype == dt.String() || dtype == "F32" && dt == tensor.Float32 ||
+		dtype == "BF16" && dt == tensor.BFloat16 || dtype == "I32" && dt == tensor.Int32
 }
 
 func isFloat(dtype string) bool {

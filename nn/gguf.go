@@ -43,7 +43,8 @@ func openGGUF(path string) (*Weights, error) {
 	parts, number := first.Int("split.count", 1, 0, 99999), first.Int("split.no", 0, 0, 99998)
 	name := shardName.FindStringSubmatch(filepath.Base(path))
 	if parts > 1 && name == nil {
-		first.Fail("split.count", "is %d, but the file is not called NAME-00001-of-%05d.gguf: the other parts cannot be found", parts, parts)
+		first.Fail("split.count",
+			"is %d, but the file is not called NAME-00001-of-%05d.gguf: the other parts cannot be found", parts, parts)
 	}
 	if err := first.Err; err != nil {
 		w.Close()

@@ -207,7 +207,8 @@ func plan(m any, w *Weights, o LoadOptions) ([]job, error) {
 			continue
 		}
 		if other, ok := files[name]; ok {
-			faults = append(faults, fault{name, fmt.Sprintf("ambiguous   %s: both %q and %q of the file", name, other, file)})
+			faults = append(faults, fault{name, fmt.Sprintf("ambiguous   %s: both %q and %q of the file", name, other,
+				file)})
 		}
 		files[name] = file
 	}
@@ -234,7 +235,8 @@ func plan(m any, w *Weights, o LoadOptions) ([]job, error) {
 			delete(files, name)
 			s := w.stored[file]
 			if !slices.Equal(s.shape, t.Shape()) {
-				faults = append(faults, fault{name, fmt.Sprintf("misshapen   %s: %v in the file, %v in the model", name, s.shape, t.Shape())})
+				faults = append(faults, fault{name, fmt.Sprintf("misshapen   %s: %v in the file, %v in the model", name,
+					s.shape, t.Shape())})
 			} else if err := convertible(s.dtype, tensor.Float32); err != nil {
 				faults = append(faults, fault{name, fmt.Sprintf("unreadable  %s: %v", name, err)})
 			} else if found == "" {

@@ -43,14 +43,17 @@ func SupportedQuantization(raw json.RawMessage) error {
 			return fmt.Errorf("quantization_config: bits %d is not supported (2, 3, 4 and 8 are)", q.Bits)
 		}
 		if q.Checkpoint != "" && q.Checkpoint != "gptq" && q.Checkpoint != "gptq_v2" {
-			return fmt.Errorf("quantization_config: checkpoint_format %q is not supported (gptq and gptq_v2 are)", q.Checkpoint)
+			return fmt.Errorf("quantization_config: checkpoint_format %q is not supported (gptq and gptq_v2 are)",
+				q.Checkpoint)
 		}
 	case q.Method == "awq":
 		if q.Bits != 4 || q.Version != "" && !strings.EqualFold(q.Version, "gemm") {
-			return fmt.Errorf("quantization_config: awq of %d bits in version %q is not supported (4 bits in gemm are)", q.Bits, q.Version)
+			return fmt.Errorf("quantization_config: awq of %d bits in version %q is not supported (4 bits in gemm are)",
+				q.Bits, q.Version)
 		}
 	default:
-		return fmt.Errorf("quantization_config is not supported: quant_method %q (bitsandbytes, gptq and awq are)", q.Method)
+		return fmt.Errorf("quantization_config is not supported: quant_method %q (bitsandbytes, gptq and awq are)",
+			q.Method)
 	}
 	return nil
 }
@@ -246,7 +249,8 @@ func (w *Weights) packed(stem string) (*stored, error) {
 		return nil, p.err
 	}
 	return widened(weight, func(dst []float32) error {
-		b := blocks.Packed{In: in, Out: out, Bits: q.Bits, AWQ: q.Method == "awq", ZerosAsIs: q.Checkpoint == "gptq_v2", Group: make([]int32, in)}
+		b := blocks.Packed{In: in, Out: out, Bits: q.Bits, AWQ: q.Method == "awq", ZerosAsIs: q.Checkpoint == "gptq_v2",
+			Group: make([]int32, in)}
 		var err error
 		if b.Weight, err = weight.words(); err != nil {
 			return err
@@ -306,7 +310,9 @@ func (w *Weights) bitsandbytes4(name, stateName, kind string) (*stored, error) {
 	count := (n + q.BlockSize - 1) / q.BlockSize
 	codes := w.stored[name]
 	if codes == nil || codes.size() < int64(n+1)/2 || codes.size() > int64(n+1)/2+7 {
-		return nil, fmt.Errorf("its packed codes are missing or of another size than the shape %v in quant_state asks for", q.Shape)
+		return nil,
+			fmt.Errorf("its packed codes are missing or of another size than the shape %v in quant_state asks for",
+				q.Shape)
 	}
 	delete(w.stored, name)
 	table := p.take(name+".quant_map", "F32", 16)

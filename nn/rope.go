@@ -43,7 +43,8 @@ func NewRoPE(headDim, maxPosition int, c RoPEConfig) (*RoPE, error) {
 		r.rotated = int(float64(headDim) * c.Partial)
 	}
 	if r.rotated <= 0 || r.rotated%2 != 0 {
-		return nil, fmt.Errorf("rotary embeddings of %d dimensions of a head of %d: needs an even number", r.rotated, headDim)
+		return nil, fmt.Errorf("rotary embeddings of %d dimensions of a head of %d: needs an even number", r.rotated,
+			headDim)
 	}
 	if !(c.Theta > 0) {
 		return nil, fmt.Errorf("rope_theta %v is not positive", c.Theta)
@@ -70,7 +71,8 @@ func NewRoPE(headDim, maxPosition int, c RoPEConfig) (*RoPE, error) {
 			return nil, err
 		}
 		if maxPosition <= 0 || r.rotated <= 2 {
-			return nil, fmt.Errorf("rope_type %q needs max_position_embeddings and more than two rotated dimensions", c.Type)
+			return nil, fmt.Errorf("rope_type %q needs max_position_embeddings and more than two rotated dimensions",
+				c.Type)
 		}
 	case "llama3":
 		if err := needFactor(); err != nil {
@@ -124,7 +126,8 @@ func (r *RoPE) llama3() []float32 {
 func (r *RoPE) prepareLong() error {
 	half := r.rotated / 2
 	if len(r.c.ShortFactor) != half || len(r.c.LongFactor) != half {
-		return fmt.Errorf("rope_type longrope: short_factor has %d and long_factor %d entries, needs %d", len(r.c.ShortFactor), len(r.c.LongFactor), half)
+		return fmt.Errorf("rope_type longrope: short_factor has %d and long_factor %d entries, needs %d",
+			len(r.c.ShortFactor), len(r.c.LongFactor), half)
 	}
 	factor := r.c.Factor
 	if r.c.OriginalMaxPosition > 0 {

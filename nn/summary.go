@@ -46,7 +46,8 @@ func SummaryAs(m any, stored func(name string) string) string {
 	p.children(root, 0)
 	fmt.Fprintf(&p.b, "%s values, %s", thousands(total.values), Bytes(total.bytes))
 	if total.trains > 0 && !p.file {
-		fmt.Fprintf(&p.b, "; %s of them train (%.3g %%)", thousands(total.trains), 100*float64(total.trains)/float64(total.values))
+		fmt.Fprintf(&p.b, "; %s of them train (%.3g %%)", thousands(total.trains),
+			100*float64(total.trains)/float64(total.values))
 	}
 	p.b.WriteByte('\n')
 	return p.b.String()

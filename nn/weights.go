@@ -166,7 +166,8 @@ func (w *Weights) Read(name string, dt tensor.DType) (*tensor.Tensor, error) {
 		return nil, fmt.Errorf("%s: tensor %q: %w", s.file, name, err)
 	}
 	if dt.Quantized() && !tensor.Fits(dt, s.shape) {
-		return nil, fmt.Errorf("%s: tensor %q %v: rows of %v must be multiples of %d", s.file, name, s.shape, dt, dt.Blocks().Length)
+		return nil, fmt.Errorf("%s: tensor %q %v: rows of %v must be multiples of %d", s.file, name, s.shape, dt,
+			dt.Blocks().Length)
 	}
 	t := tensor.NewOf(dt, s.shape...)
 	return t, fetch([]job{{name, s, t}})

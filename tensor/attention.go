@@ -141,7 +141,8 @@ func RoPE(x, cos, sin *Tensor) *Tensor {
 	x.want("RoPE", Float32)
 	B, T, H, D := x.Dims4()
 	if len(cos.shape) != 2 || !equalShapes(cos, sin) || cos.shape[0] != T && cos.shape[0] != B*T || 2*cos.shape[1] > D {
-		Fail("RoPE", "x %v, cos %v, sin %v: cos and sin must be [%d or %d, R/2] with R ≤ %d", x.shape, cos.shape, sin.shape, T, B*T, D)
+		Fail("RoPE", "x %v, cos %v, sin %v: cos and sin must be [%d or %d, R/2] with R ≤ %d", x.shape, cos.shape,
+			sin.shape, T, B*T, D)
 	}
 	if at, moved := apart("RoPE", x, cos, sin); moved {
 		return RoPE(x.on(at), cos.on(at), sin.on(at))

@@ -254,7 +254,8 @@ func (t *Tensor) backward(op string, dy *Tensor, done func(leaf *Tensor)) {
 	case t.node == nil:
 		Fail(op, "%v is not recorded: it depends on no trainable parameter (are all frozen?)", t.shape)
 	case t.node.back == nil:
-		Fail(op, "the graph of this %s was already consumed by an earlier Backward: run the forward pass again", t.node.op)
+		Fail(op, "the graph of this %s was already consumed by an earlier Backward: run the forward pass again",
+			t.node.op)
 	}
 	mark := sequence.Add(1)
 	var order []*Tensor

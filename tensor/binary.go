@@ -41,7 +41,8 @@ func broadcastShapes(op string, a, b []int) broadcast {
 		case y == 1:
 			c.shape[i], as[i] = x, na
 		default:
-			Fail(op, "%v and %v do not broadcast: axis −%d is %d and %d, which must be equal or one of them 1", a, b, r-i, x, y)
+			Fail(op, "%v and %v do not broadcast: axis −%d is %d and %d, which must be equal or one of them 1", a, b,
+				r-i, x, y)
 		}
 		na, nb = na*x, nb*y
 	}

@@ -42,25 +42,26 @@ func checkpoint(fn func(in []*Tensor) *Tensor, in []*Tensor) *Tensor {
 			inputs = append(inputs, p)
 		}
 	}
-	out.node = &node{op: "Checkpoint", seq: sequence.Add(1), in: inputs, view: y.sharesAny(in), back: func(dy *gradient) {
-		ls := leaves()
-		again := fn(ls)
-		again.BackwardFrom(dy.Tensor)
-		if !again.sharesAny(in) {
-			again.st.release()
-		}
-		for i, l := range ls {
-			if l.grad == nil {
-				continue
+	out.node = &node{op: "Checkpoint", seq: sequence.Add(1), in: inputs, view: y.sharesAny(in),
+		back: func(dy *gradient) {
+			ls := leaves()
+			again := fn(ls)
+			again.BackwardFrom(dy.Tensor)
+			if !again.sharesAny(in) {
+				again.st.release()
 			}
-			l.grad.st.give(placeOf(l).usage())
-			g := gradient{Tensor: l.grad}
-			in[i].pass(&g)
-			if !g.taken {
-				l.grad.st.release()
+			for i, l := range ls {
+				if l.grad == nil {
+					continue
+				}
+				l.grad.st.give(placeOf(l).usage())
+				g := gradient{Tensor: l.grad}
+				in[i].pass(&g)
+				if !g.taken {
+					l.grad.st.release()
+				}
 			}
-		}
-	}}
+		}}
 	return out
 }
 

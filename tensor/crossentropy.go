@@ -102,7 +102,8 @@ func LinearCrossEntropy(x, w, labels *Tensor) *Tensor {
 	x.want(op, Float32)
 	rows, cols := x.last(op)
 	if len(w.shape) != 2 || w.shape[1] != cols || !w.isWeight(true) {
-		Fail(op, "%v · %v %vᵀ: needs a weight [classes, %d] of float32, bfloat16 or a block type", x.shape, w.dtype, w.shape, cols)
+		Fail(op, "%v · %v %vᵀ: needs a weight [classes, %d] of float32, bfloat16 or a block type", x.shape, w.dtype,
+			w.shape, cols)
 	}
 	V := w.shape[0]
 	scored := checkLabels(op, x, labels, rows, V)

@@ -15,7 +15,8 @@ func LinearSum(x, w, b, u, v *Tensor) *Tensor {
 		!slices.Equal(x.shape[:len(x.shape)-1], u.shape[:len(x.shape)-1]) ||
 		x.shape[len(x.shape)-1] != w.shape[1] || u.shape[len(u.shape)-1] != v.shape[1] {
 		Fail("LinearSum", "%v · %v %vᵀ + %v · %v %vᵀ: needs x [..., in], w [out, in], u [..., rank] and "+
-			"v [out, rank], w and v of float32, bfloat16 or a block type", x.shape, w.dtype, w.shape, u.shape, v.dtype, v.shape)
+			"v [out, rank], w and v of float32, bfloat16 or a block type", x.shape, w.dtype, w.shape, u.shape, v.dtype,
+			v.shape)
 	}
 	if b != nil && (len(b.shape) != 1 || b.n != w.shape[0] || !b.isWeight(false)) {
 		Fail("LinearSum", "%v · %vᵀ + %v %v: the bias must be [%d] of float32 or bfloat16", x.shape, w.shape,

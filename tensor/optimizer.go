@@ -30,24 +30,29 @@ func AdamW(c AdamWConfig, items []AdamWItem) {
 			g = it.Param.grad
 		}
 		if g == nil {
-			Fail("AdamW", "parameter %d, %v, has no gradient: call Backward first, or leave out what the loss does not depend on", i, it.Param.shape)
+			Fail("AdamW",
+				"parameter %d, %v, has no gradient: call Backward first, or leave out what the loss does not depend on",
+				i, it.Param.shape)
 		}
 		if (it.Param.dtype == BFloat16) != (it.Master != nil) {
-			Fail("AdamW", "parameter %d, %v %v: a float32 master is needed for bfloat16 and only there", i, it.Param.dtype, it.Param.shape)
+			Fail("AdamW", "parameter %d, %v %v: a float32 master is needed for bfloat16 and only there", i,
+				it.Param.dtype, it.Param.shape)
 		}
 		if it.M == nil || it.V == nil {
 			Fail("AdamW", "parameter %d, %v: M and V are needed, zeros at first", i, it.Param.shape)
 		}
 		for _, t := range []*Tensor{g, it.M, it.V, it.Master} {
 			if t != nil && (t.n != it.Param.n || t.dtype != Float32) {
-				Fail("AdamW", "parameter %d, %v: its gradient or state is %v %v, needs float32 of the same shape", i, it.Param.shape, t.dtype, t.shape)
+				Fail("AdamW", "parameter %d, %v: its gradient or state is %v %v, needs float32 of the same shape", i,
+					it.Param.shape, t.dtype, t.shape)
 			}
 			if t != nil && t.buf().Device != it.Param.buf().Device {
 				Fail("AdamW", "parameter %d, %v, is on %v and its gradient or state on %v", i, it.Param.shape,
 					it.Param.Device(), t.Device())
 			}
 		}
-		raw[i] = backend.AdamWItem{Param: it.Param.buf(), Grad: g.buf(), M: it.M.buf(), V: it.V.buf(), Master: optional(it.Master)}
+		raw[i] = backend.AdamWItem{Param: it.Param.buf(), Grad: g.buf(), M: it.M.buf(), V: it.V.buf(),
+			Master: optional(it.Master)}
 	}
 	for from, to := 0, 0; from < len(raw); from = to {
 		for d := raw[from].Param.Device; to < len(raw) && raw[to].Param.Device == d; to++ {

@@ -28,7 +28,8 @@ func rowsOf(op string, table, ids *Tensor) (cols int) {
 	ids.want(op, Int32)
 	table.check(op)
 	if !table.isWeight(true) || len(table.shape) < 1 {
-		Fail(op, "rows of %v %v: needs a table [N, ...] of float32 or bfloat16, or [N, C] of a block type", table.dtype, table.shape)
+		Fail(op, "rows of %v %v: needs a table [N, ...] of float32 or bfloat16, or [N, C] of a block type", table.dtype,
+			table.shape)
 	}
 	checkIDs(op, ids, table.shape[0])
 	_, _, cols = around(table.shape, 0, 1)
@@ -68,7 +69,8 @@ func ScatterRows(x, ids, src *Tensor) *Tensor {
 	x.want("ScatterRows", Float32)
 	src.want("ScatterRows", Float32)
 	ids.want("ScatterRows", Int32)
-	if len(x.shape) != 2 || len(src.shape) != 2 || x.shape[1] != src.shape[1] || len(ids.shape) != 1 || ids.n != src.shape[0] {
+	if len(x.shape) != 2 || len(src.shape) != 2 || x.shape[1] != src.shape[1] || len(ids.shape) != 1 ||
+		ids.n != src.shape[0] {
 		Fail("ScatterRows", "rows %v at ids %v of %v: needs [M, C], [M] and [N, C]", src.shape, ids.shape, x.shape)
 	}
 	checkIDs("ScatterRows", ids, x.shape[0])

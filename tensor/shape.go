@@ -96,7 +96,8 @@ func Concat(axis int, ts ...*Tensor) *Tensor {
 			ok = j == axis || t.shape[j] == shape[j]
 		}
 		if !ok {
-			Fail("Concat", "operand %d, %v, does not join %v along axis %d: all other dimensions must be equal", i, t.shape, first.shape, axis)
+			Fail("Concat", "operand %d, %v, does not join %v along axis %d: all other dimensions must be equal", i,
+				t.shape, first.shape, axis)
 		}
 		shape[axis] += t.shape[axis]
 	}
@@ -134,7 +135,8 @@ func (t *Tensor) Slice(axis, from, to int) *Tensor {
 	t.want("Slice", Float32)
 	axis = t.axis("Slice", axis)
 	if from < 0 || to < from || to > t.shape[axis] {
-		Fail("Slice", "[%d, %d) is no part of axis %d of %v: needs 0 ≤ from ≤ to ≤ %d", from, to, axis, t.shape, t.shape[axis])
+		Fail("Slice", "[%d, %d) is no part of axis %d of %v: needs 0 ≤ from ≤ to ≤ %d", from, to, axis, t.shape,
+			t.shape[axis])
 	}
 	shape := t.Shape()
 	shape[axis] = to - from

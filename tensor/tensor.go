@@ -321,7 +321,8 @@ func (t *Tensor) check(op string) {
 	case t.st == nil:
 		Fail(op, "%v %v has no storage: load its weights or call Allocate first", t.dtype, t.shape)
 	case t.st.buf() == nil:
-		Fail(op, "%v %v was released, by Backward or by the end of its Scope: call Keep or Clone before that", t.dtype, t.shape)
+		Fail(op, "%v %v was released, by Backward or by the end of its Scope: call Keep or Clone before that", t.dtype,
+			t.shape)
 	}
 }
 

@@ -68,12 +68,14 @@ type CLIPConfig struct {
 
 // clipVisionDefaults are those of transformers' CLIPVisionConfig: files leave out what equals them.
 func clipVisionDefaults() VisionConfig {
-	return VisionConfig{ModelType: "clip_vision_model", HiddenSize: 768, IntermediateSize: 3072, NumHiddenLayers: 12, NumAttentionHeads: 12, NumChannels: 3,
+	return VisionConfig{ModelType: "clip_vision_model", HiddenSize: 768, IntermediateSize: 3072, NumHiddenLayers: 12,
+		NumAttentionHeads: 12, NumChannels: 3,
 		ImageSize: 224, PatchSize: 32, ProjectionDim: 512, HiddenAct: "quick_gelu", LayerNormEps: 1e-5}
 }
 
 func siglipVisionDefaults() VisionConfig {
-	return VisionConfig{ModelType: "siglip_vision_model", HiddenSize: 768, IntermediateSize: 3072, NumHiddenLayers: 12, NumAttentionHeads: 12, NumChannels: 3,
+	return VisionConfig{ModelType: "siglip_vision_model", HiddenSize: 768, IntermediateSize: 3072, NumHiddenLayers: 12,
+		NumAttentionHeads: 12, NumChannels: 3,
 		ImageSize: 224, PatchSize: 16, HiddenAct: "gelu_pytorch_tanh", LayerNormEps: 1e-6}
 }
 
@@ -94,7 +96,8 @@ func dinoVisionDefaults(modelType string) VisionConfig {
 }
 
 func clipTextDefaults() TextConfig {
-	return TextConfig{ModelType: "clip_text_model", VocabSize: 49408, HiddenSize: 512, IntermediateSize: 2048, NumHiddenLayers: 12, NumAttentionHeads: 8,
+	return TextConfig{ModelType: "clip_text_model", VocabSize: 49408, HiddenSize: 512, IntermediateSize: 2048,
+		NumHiddenLayers: 12, NumAttentionHeads: 8,
 		MaxPositionEmbeddings: 77, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, BOS: 49406, EOS: 49407, PAD: 1, ProjectionDim: 512}
 }
 
@@ -153,7 +156,8 @@ func (c *TextConfig) UnmarshalJSON(raw []byte) error {
 // UnmarshalJSON reads a CLIP config with its defaults, and validates it.
 func (c *CLIPConfig) UnmarshalJSON(raw []byte) error {
 	type plain CLIPConfig
-	p := plain{ModelType: "clip", Text: clipTextDefaults(), Vision: clipVisionDefaults(), ProjectionDim: 512, LogitScaleInit: 2.6592}
+	p := plain{ModelType: "clip", Text: clipTextDefaults(), Vision: clipVisionDefaults(), ProjectionDim: 512,
+		LogitScaleInit: 2.6592}
 	if err := json.Unmarshal(raw, &p); err != nil {
 		return err
 	}
@@ -166,13 +170,15 @@ func (c *CLIPConfig) UnmarshalJSON(raw []byte) error {
 
 // Validate returns an error that names the first field that is wrong.
 func (c *VisionConfig) Validate() error {
-	if err := positive("vision", map[string]int{"hidden_size": c.HiddenSize, "intermediate_size": c.IntermediateSize, "num_hidden_layers": c.NumHiddenLayers,
+	if err := positive("vision", map[string]int{"hidden_size": c.HiddenSize, "intermediate_size": c.IntermediateSize,
+		"num_hidden_layers":   c.NumHiddenLayers,
 		"num_attention_heads": c.NumAttentionHeads, "num_channels": c.NumChannels, "image_size": c.ImageSize, "patch_size": c.PatchSize}); err != nil {
 		return err
 	}
 	switch {
 	case c.HiddenSize%c.NumAttentionHeads != 0:
-		return fmt.Errorf("vision hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
+		return fmt.Errorf("vision hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize,
+			c.NumAttentionHeads)
 	case c.ImageSize < c.PatchSize:
 		return fmt.Errorf("image_size %d is below patch_size %d", c.ImageSize, c.PatchSize)
 	case c.PositionStd < 0 || c.PositionStd > maxStd:
@@ -186,13 +192,15 @@ func (c *VisionConfig) Validate() error {
 
 // Validate returns an error that names the first field that is wrong.
 func (c *TextConfig) Validate() error {
-	if err := positive("text", map[string]int{"hidden_size": c.HiddenSize, "intermediate_size": c.IntermediateSize, "num_hidden_layers": c.NumHiddenLayers,
+	if err := positive("text", map[string]int{"hidden_size": c.HiddenSize, "intermediate_size": c.IntermediateSize,
+		"num_hidden_layers":   c.NumHiddenLayers,
 		"num_attention_heads": c.NumAttentionHeads, "vocab_size": c.VocabSize, "max_position_embeddings": c.MaxPositionEmbeddings}); err != nil {
 		return err
 	}
 	switch {
 	case c.HiddenSize%c.NumAttentionHeads != 0:
-		return fmt.Errorf("text hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
+		return fmt.Errorf("text hidden_size %d is no multiple of num_attention_heads %d", c.HiddenSize,
+			c.NumAttentionHeads)
 	case c.TokenStd < 0 || c.TokenStd > maxStd:
 		return fmt.Errorf("gollava_token_std %v is out of range", c.TokenStd)
 	case !(c.AttentionDropout >= 0 && c.AttentionDropout < 1):
@@ -215,7 +223,8 @@ func (c *CLIPConfig) Validate() error {
 
 // limits of what configs may ask for, far above any real model: a hostile file must not exhaust the memory or overflow
 // a size.
-var limits = map[string]int{"num_hidden_layers": 1 << 12, "image_size": 1 << 14, "patch_size": 1 << 14, "num_channels": 1 << 10, "vocab_size": 1 << 26}
+var limits = map[string]int{"num_hidden_layers": 1 << 12, "image_size": 1 << 14, "patch_size": 1 << 14,
+	"num_channels": 1 << 10, "vocab_size": 1 << 26}
 
 // maxStd is far above any sensible start of a table.
 const maxStd = 1000

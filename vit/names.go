@@ -54,7 +54,8 @@ var openAINames = map[string]string{
 	"text_projection":             "text_projection.weight", // transposed
 }
 
-var openAILayers = strings.NewReplacer("attn.out_proj.", "self_attn.out_proj.", "ln_1.", "layer_norm1.", "ln_2.", "layer_norm2.", "mlp.c_fc.", "mlp.fc1.", "mlp.c_proj.", "mlp.fc2.")
+var openAILayers = strings.NewReplacer("attn.out_proj.", "self_attn.out_proj.", "ln_1.", "layer_norm1.", "ln_2.",
+	"layer_norm2.", "mlp.c_fc.", "mlp.fc1.", "mlp.c_proj.", "mlp.fc2.")
 
 // fromOpenAI gives the weights of OpenAI's repository the names and shapes of transformers. Others it leaves alone.
 func fromOpenAI(w *nn.Weights) error {
@@ -71,7 +72,8 @@ func fromOpenAI(w *nn.Weights) error {
 			err = w.Transpose(name)
 		case strings.HasSuffix(name, ".attn.in_proj_weight"), strings.HasSuffix(name, ".attn.in_proj_bias"):
 			stem, kind, _ := strings.Cut(name, "attn.in_proj_")
-			err = w.SplitRows(name, stem+"self_attn.q_proj."+kind, stem+"self_attn.k_proj."+kind, stem+"self_attn.v_proj."+kind)
+			err = w.SplitRows(name, stem+"self_attn.q_proj."+kind, stem+"self_attn.k_proj."+kind,
+				stem+"self_attn.v_proj."+kind)
 		}
 		if err != nil {
 			return err

@@ -17,7 +17,8 @@ func CLIPLarge336() VisionConfig {
 // CLIPLarge is the tower of LLaVA v1, openai/clip-vit-large-patch14: 256 patches of width 1024.
 func CLIPLarge() VisionConfig {
 	c := clipVisionDefaults()
-	c.HiddenSize, c.IntermediateSize, c.NumHiddenLayers, c.NumAttentionHeads, c.PatchSize, c.ProjectionDim = 1024, 4096, 24, 16, 14, 768
+	c.HiddenSize, c.IntermediateSize, c.NumHiddenLayers, c.NumAttentionHeads, c.PatchSize, c.ProjectionDim = 1024, 4096,
+		24, 16, 14, 768
 	return c
 }
 
@@ -34,7 +35,8 @@ func CLIPBase16() VisionConfig {
 // SigLIPSo400m384 is google/siglip-so400m-patch14-384: 729 patches of width 1152.
 func SigLIPSo400m384() VisionConfig {
 	c := siglipVisionDefaults()
-	c.HiddenSize, c.IntermediateSize, c.NumHiddenLayers, c.NumAttentionHeads, c.ImageSize, c.PatchSize = 1152, 4304, 27, 16, 384, 14
+	c.HiddenSize, c.IntermediateSize, c.NumHiddenLayers, c.NumAttentionHeads, c.ImageSize, c.PatchSize = 1152, 4304, 27,
+		16, 384, 14
 	return c
 }
 

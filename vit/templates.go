@@ -8,7 +8,8 @@ func ImageNetTemplates() []string { return strings.Split(imageNetTemplates, "|")
 
 // SimpleTemplates are the seven of them that suffice in most cases. Source: open_clip's zero_shot_metadata.
 func SimpleTemplates() []string {
-	return []string{"itap of a {}.", "a bad photo of the {}.", "a origami {}.", "a photo of the large {}.", "a {} in a video game.", "art of the {}.", "a photo of the small {}."}
+	return []string{"itap of a {}.", "a bad photo of the {}.", "a origami {}.", "a photo of the large {}.",
+		"a {} in a video game.", "art of the {}.", "a photo of the small {}."}
 }
 
 const imageNetTemplates = "" +

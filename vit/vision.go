@@ -154,7 +154,8 @@ func NewCLIPVision(r *rand.Rand, c VisionConfig) (*CLIPVision, error) {
 }
 
 func (c VisionConfig) width() width {
-	return width{hidden: c.HiddenSize, mlp: c.IntermediateSize, layers: c.NumHiddenLayers, heads: c.NumAttentionHeads, act: c.HiddenAct, eps: c.LayerNormEps}
+	return width{hidden: c.HiddenSize, mlp: c.IntermediateSize, layers: c.NumHiddenLayers, heads: c.NumAttentionHeads,
+		act: c.HiddenAct, eps: c.LayerNormEps}
 }
 
 func (c VisionConfig) check(pixels *tensor.Tensor) {

@@ -20,7 +20,8 @@ type Classifier struct {
 // NewClassifier makes a classifier of the classes: each is put into the place of {} in every template, and the
 // embeddings of these prompts are averaged. encode turns a prompt into token ids with start and end of text; it is the
 // tokenizer's part. With no templates, "a photo of a {}." is one.
-func NewClassifier(m *CLIP, classes, templates []string, encode func(text string) ([]int32, error)) (*Classifier, error) {
+func NewClassifier(m *CLIP, classes, templates []string, encode func(text string) ([]int32, error)) (*Classifier,
+	error) {
 	if len(templates) == 0 {
 		templates = []string{"a photo of a {}."}
 	}

@@ -126,7 +126,8 @@ func (v checkCommand) print(c console, f data.Fault) {
 		}
 		return &n
 	}
-	line, _ := json.Marshal(fault{f.File, f.Kind, f.Severity, known(f.Record), f.ID, known(f.Turn), f.Line, f.Column, f.Offset, f.Image, f.Note})
+	line, _ := json.Marshal(fault{f.File, f.Kind, f.Severity, known(f.Record), f.ID, known(f.Turn), f.Line, f.Column,
+		f.Offset, f.Image, f.Note})
 	fmt.Fprintf(c.out, "%s\n", line)
 }
 

@@ -139,7 +139,8 @@ func (v showCommand) Run(ctx context.Context, c console) error {
 		cards = append(cards, s.card(set, i))
 	}
 	err = atomicfile.Write(v.Out, func(w io.Writer) error {
-		return page.Execute(w, map[string]any{"File": v.File, "Of": set.Len(), "Cards": cards, "Template": s.template.Name, "Cut": s.tok != nil})
+		return page.Execute(w, map[string]any{"File": v.File, "Of": set.Len(), "Cards": cards,
+			"Template": s.template.Name, "Cut": s.tok != nil})
 	})
 	if err != nil {
 		return fmt.Errorf("data show: %w", err)
@@ -245,7 +246,8 @@ func (s *sheet) pictures(x *card, names []string, problem func(error)) (position
 				problem(err)
 				continue
 			}
-			x.Images = append(x.Images, template.URL("data:image/png;base64,"+base64.StdEncoding.EncodeToString(buf.Bytes())))
+			x.Images = append(x.Images,
+				template.URL("data:image/png;base64,"+base64.StdEncoding.EncodeToString(buf.Bytes())))
 			positions[len(positions)-1] += (view.W / s.v.Patch) * (view.H / s.v.Patch)
 		}
 	}

@@ -69,7 +69,8 @@ func inspectFile(c console, path string) error {
 }
 
 // parts are files that hold what was trained beside a base model.
-var parts = []string{"adapter_model.safetensors", "adapter_model.bin", "non_lora_trainables.bin", "non_lora_trainables.safetensors",
+var parts = []string{"adapter_model.safetensors", "adapter_model.bin", "non_lora_trainables.bin",
+	"non_lora_trainables.safetensors",
 	"mm_projector.bin", "mm_projector.safetensors"}
 
 // inspectParts shows those that are in dir.
@@ -157,7 +158,8 @@ func describe(dir string) (*checkpoint, error) {
 			return nil, err
 		}
 		m, err := vit.New(nil, cfg)
-		says := fmt.Sprintf("vision tower, pictures of %d×%d in patches of %d, %d layers of width %d", cfg.ImageSize, cfg.ImageSize, cfg.PatchSize, cfg.NumHiddenLayers, cfg.HiddenSize)
+		says := fmt.Sprintf("vision tower, pictures of %d×%d in patches of %d, %d layers of width %d", cfg.ImageSize,
+			cfg.ImageSize, cfg.PatchSize, cfg.NumHiddenLayers, cfg.HiddenSize)
 		return &checkpoint{says: says, model: m, load: renamed(towerNames)}, err
 	case head.Text != nil || head.Tower != "":
 		cfg, err := llava.ReadConfig(dir)
@@ -168,7 +170,8 @@ func describe(dir string) (*checkpoint, error) {
 		if err != nil {
 			return nil, err
 		}
-		says := fmt.Sprintf("vision-language model %s, connector %s, %d tokens a view, then %s", head.ModelType, cfg.Projector, cfg.FeaturesPerView(), decoder(cfg.Text))
+		says := fmt.Sprintf("vision-language model %s, connector %s, %d tokens a view, then %s", head.ModelType,
+			cfg.Projector, cfg.FeaturesPerView(), decoder(cfg.Text))
 		k := &checkpoint{says: says, model: m, load: renamed(llava.Canonical), talks: true}
 		if head.Tower != "" {
 			k.tower, k.towerDir = m.Vision, cfg.TowerDir(dir)
@@ -185,7 +188,8 @@ func describe(dir string) (*checkpoint, error) {
 }
 
 func decoder(c llm.Config) string {
-	return fmt.Sprintf("%s, %d layers of width %d, %d heads (%d of keys), vocabulary %d, %d positions", c.ModelType, c.NumHiddenLayers, c.HiddenSize,
+	return fmt.Sprintf("%s, %d layers of width %d, %d heads (%d of keys), vocabulary %d, %d positions", c.ModelType,
+		c.NumHiddenLayers, c.HiddenSize,
 		c.NumAttentionHeads, c.NumKeyValueHeads, c.VocabSize, c.MaxPositionEmbeddings)
 }
 

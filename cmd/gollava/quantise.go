@@ -231,7 +231,8 @@ func (v quantiseCommand) perplexity(c console, before, after llm.Model, t *token
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(c.out, "perplexity %s: %.4f on %d tokens (%.1f s)\n", x.name, p, len(ids), time.Since(start).Seconds())
+		fmt.Fprintf(c.out, "perplexity %s: %.4f on %d tokens (%.1f s)\n", x.name, p, len(ids),
+			time.Since(start).Seconds())
 	}
 	return nil
 }

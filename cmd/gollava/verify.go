@@ -72,7 +72,8 @@ func (v verifyCommand) print(c console, r verify.Result) {
 	name := short(filepath.Base(filepath.Clean(r.Case)), 32)
 	abs := slices.ContainsFunc(r.Rows, func(row verify.Row) bool { return !row.Relative })
 	rel := slices.ContainsFunc(r.Rows, func(row verify.Row) bool { return row.Relative })
-	fmt.Fprintf(c.out, line, name, r.Task, short(r.What, 40), size(r.MaxAbs, abs), size(r.MaxRel, rel), limits(r, abs, rel), r.Verdict)
+	fmt.Fprintf(c.out, line, name, r.Task, short(r.What, 40), size(r.MaxAbs, abs), size(r.MaxRel, rel),
+		limits(r, abs, rel), r.Verdict)
 	if r.Note != "" && !r.Pass() {
 		fmt.Fprintf(c.out, "  %s\n", strings.ReplaceAll(r.Note, "\n", "\n  "))
 	}

@@ -113,7 +113,8 @@ func (c Config) TowerDir(dir string) string {
 
 // AnyRes is the tiling of [Config.Canvases].
 func (c Config) AnyRes() imaging.AnyRes {
-	return imaging.AnyRes{Canvases: c.Canvases, Tile: c.Vision.ImageSize, Side: c.Vision.ImageSize / c.Vision.PatchSize, Max: c.MaxTiles, HF: !c.original}
+	return imaging.AnyRes{Canvases: c.Canvases, Tile: c.Vision.ImageSize, Side: c.Vision.ImageSize / c.Vision.PatchSize,
+		Max: c.MaxTiles, HF: !c.original}
 }
 
 // Validate returns an error that names the first field that is wrong.
@@ -155,7 +156,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("gollava: merge %d, gain %v and slot_std %v must not be negative", c.Merge, c.Gain, c.SlotStd)
 	}
 	if c.Merge > 1 && (g%c.Merge != 0 || c.FeaturesPerView()*c.Merge*c.Merge != g*g) {
-		return fmt.Errorf("gollava: merge %d needs %d×%d patches in whole blocks, without the class token", c.Merge, g, g)
+		return fmt.Errorf("gollava: merge %d needs %d×%d patches in whole blocks, without the class token", c.Merge, g,
+			g)
 	}
 	if c.Next() && (c.Merge > 1 || c.SlotStd > 0 || c.FeaturesPerView() != g*g) {
 		return fmt.Errorf("pictures in tiles need every patch and no class token: merge %d, slot_std %v, feature selection %q", c.Merge, c.SlotStd, c.Select.Class)

@@ -158,8 +158,10 @@ func Describes(dir string) bool {
 }
 
 // towers are those that original checkpoints name, by the last part of the name.
-var towers = map[string]func() vit.VisionConfig{"clip-vit-large-patch14-336": vit.CLIPLarge336, "clip-vit-large-patch14": vit.CLIPLarge,
-	"clip-vit-base-patch32": vit.CLIPBase32, "clip-vit-base-patch16": vit.CLIPBase16, "siglip-so400m-patch14-384": vit.SigLIPSo400m384}
+var towers = map[string]func() vit.VisionConfig{"clip-vit-large-patch14-336": vit.CLIPLarge336,
+	"clip-vit-large-patch14": vit.CLIPLarge,
+	"clip-vit-base-patch32":  vit.CLIPBase32, "clip-vit-base-patch16": vit.CLIPBase16,
+	"siglip-so400m-patch14-384": vit.SigLIPSo400m384}
 
 // UnmarshalJSON reads either layout's config.json. Validate it when the vision tower is known.
 func (c *Config) UnmarshalJSON(raw []byte) error {
@@ -182,7 +184,8 @@ func (c *Config) UnmarshalJSON(raw []byte) error {
 	if _, ok := llm.Lookup(head.ModelType); ok && slices.Contains(supported, head.ModelType) {
 		return c.unmarshalOriginal(raw)
 	}
-	return fmt.Errorf("model_type %q is not a vision-language model that is supported (%s are)", head.ModelType, strings.Join(supported, ", "))
+	return fmt.Errorf("model_type %q is not a vision-language model that is supported (%s are)", head.ModelType,
+		strings.Join(supported, ", "))
 }
 
 // hubKinds are the models of transformers.
@@ -193,7 +196,8 @@ func (c *Config) unmarshalHub(raw []byte) error {
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return jsonfile.Explain(raw, err)
 	}
-	*c = Config{Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}}, Image: 32000, Aspect: "square", PaddingSide: "right", tower: true}
+	*c = Config{Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}}, Image: 32000, Aspect: "square",
+		PaddingSide: "right", tower: true}
 	c.kindDefaults(&f)
 	f.Strategy = cmp.Or(f.Strategy, new("default"))
 	language := "llama"
@@ -293,7 +297,8 @@ func (c *Config) unmarshalOriginal(raw []byte) error {
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return jsonfile.Explain(raw, err)
 	}
-	*c = Config{Projector: f.Projector, Select: vit.Select{Layers: []int{-2}, Class: f.Feature}, Image: -200, Aspect: f.Aspect, MaxLength: f.MaxLength,
+	*c = Config{Projector: f.Projector, Select: vit.Select{Layers: []int{-2}, Class: f.Feature}, Image: -200,
+		Aspect: f.Aspect, MaxLength: f.MaxLength,
 		PaddingSide: f.PaddingSide, Tower: f.Tower, Marks: f.StartEnd, original: true}
 	if err := json.Unmarshal(raw, &c.Text); err != nil {
 		return err
@@ -324,7 +329,8 @@ func (c *Config) unmarshalOriginal(raw []byte) error {
 	}
 	if m := anyresMax.FindStringSubmatch(f.Aspect); m != nil {
 		if f.MergeType != "spatial_unpad" {
-			return fmt.Errorf("mm_patch_merge_type %q is not supported with image_aspect_ratio %q (spatial_unpad is)", f.MergeType, f.Aspect)
+			return fmt.Errorf("mm_patch_merge_type %q is not supported with image_aspect_ratio %q (spatial_unpad is)",
+				f.MergeType, f.Aspect)
 		}
 		fmt.Sscan(m[1], &c.MaxTiles)
 		return c.readPinpoints(f.Pinpoints)

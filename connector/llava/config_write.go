@@ -26,7 +26,8 @@ func (c *Config) hub() (map[string]any, error) {
 	case !ok:
 		return nil, fmt.Errorf("config: the Hub's layout has no name for mm_projector_type %q: it knows mlp2x_gelu and mlp2x_linear; save in the original layout", c.Projector)
 	case c.Marks:
-		return nil, fmt.Errorf("config: the Hub's layout does not know mm_use_im_start_end: save in the original layout")
+		return nil,
+			fmt.Errorf("config: the Hub's layout does not know mm_use_im_start_end: save in the original layout")
 	}
 	text, err := fields(c.Text)
 	if err != nil {
@@ -37,9 +38,11 @@ func (c *Config) hub() (map[string]any, error) {
 		return nil, err
 	}
 	f := map[string]any{"text_config": text, "vision_config": vision,
-		"image_token_index": c.Image, "projector_hidden_act": act, "multimodal_projector_bias": !c.NoBias, "vision_feature_layer": c.Select.Layers,
-		"vision_feature_select_strategy": "default", "image_seq_length": c.FeaturesPerView(), "tie_word_embeddings": c.Text.TieWordEmbeddings,
-		"torch_dtype": text["torch_dtype"]}
+		"image_token_index": c.Image, "projector_hidden_act": act, "multimodal_projector_bias": !c.NoBias,
+		"vision_feature_layer":           c.Select.Layers,
+		"vision_feature_select_strategy": "default", "image_seq_length": c.FeaturesPerView(),
+		"tie_word_embeddings": c.Text.TieWordEmbeddings,
+		"torch_dtype":         text["torch_dtype"]}
 	if len(c.Select.Layers) == 1 {
 		f["vision_feature_layer"] = c.Select.Layers[0]
 	}
@@ -87,9 +90,12 @@ func (c *Config) originalConfig() (map[string]any, error) {
 	if side == "" {
 		side = "right"
 	}
-	for k, v := range map[string]any{"mm_vision_tower": c.Tower, "mm_hidden_size": c.Vision.HiddenSize * max(c.Merge, 1) * max(c.Merge, 1),
-		"mm_projector_type": c.Projector, "mm_vision_select_layer": c.Select.Layers[0], "mm_vision_select_feature": class, "mm_use_im_start_end": c.Marks,
-		"mm_use_im_patch_token": false, "image_aspect_ratio": aspect, "tokenizer_padding_side": side, "use_mm_proj": true,
+	for k, v := range map[string]any{"mm_vision_tower": c.Tower,
+		"mm_hidden_size":    c.Vision.HiddenSize * max(c.Merge, 1) * max(c.Merge, 1),
+		"mm_projector_type": c.Projector, "mm_vision_select_layer": c.Select.Layers[0],
+		"mm_vision_select_feature": class, "mm_use_im_start_end": c.Marks,
+		"mm_use_im_patch_token": false, "image_aspect_ratio": aspect, "tokenizer_padding_side": side,
+		"use_mm_proj":         true,
 		"tune_mm_mlp_adapter": false, "freeze_mm_mlp_adapter": false} {
 		f[k] = v
 	}
@@ -100,7 +106,9 @@ func (c *Config) originalConfig() (map[string]any, error) {
 		return nil, fmt.Errorf("config: the original layout has no name for a model of type %s: save in the Hub's "+
 			"layout", c.Kind)
 	case len(c.Select.Layers) > 1:
-		return nil, fmt.Errorf("config: the original layout has one mm_vision_select_layer, not %v: save in the Hub's layout", c.Select.Layers)
+		return nil,
+			fmt.Errorf("config: the original layout has one mm_vision_select_layer, not %v: save in the Hub's layout",
+				c.Select.Layers)
 	}
 	if c.MaxLength > 0 {
 		f["tokenizer_model_max_length"] = c.MaxLength

@@ -34,7 +34,8 @@ type LoadOptions struct {
 }
 
 // projectorFiles are what a projector alone may be called, in a folder.
-var projectorFiles = []string{"mm_projector.bin", "mm_projector.safetensors", "non_lora_trainables.bin", "non_lora_trainables.safetensors"}
+var projectorFiles = []string{"mm_projector.bin", "mm_projector.safetensors", "non_lora_trainables.bin",
+	"non_lora_trainables.safetensors"}
 
 // Load reads a vision-language model in any of LLaVA's layouts: of the original repository, with the vision tower
 // inside or beside it, of the Hub (transformers 4), of transformers 5, with the names that these use inside their

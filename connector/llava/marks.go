@@ -38,7 +38,8 @@ func readMarks(m *connector.VLM, w *nn.Weights) error {
 		rows, width := table.Dims2()
 		s := w.Shape(name)
 		if len(s) != 2 || s[1] != width || s[0] != rows && s[0] != marks {
-			return fmt.Errorf("%s: %s %v: [%d %d], or the %d rows of <im_start> and <im_end>, are needed", w.Path(), name, s, rows, width, marks)
+			return fmt.Errorf("%s: %s %v: [%d %d], or the %d rows of <im_start> and <im_end>, are needed", w.Path(),
+				name, s, rows, width, marks)
 		}
 		trained, err := w.Read(name, table.DType())
 		if err != nil {

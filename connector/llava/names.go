@@ -37,7 +37,8 @@ func Canonical(name string) (string, bool) {
 		return "language_model." + name, true
 	case strings.HasPrefix(name, "language_model."):
 		tail := strings.TrimPrefix(name, "language_model.")
-		if !strings.HasPrefix(tail, "model.") && !strings.HasPrefix(tail, "lm_head.") && !strings.HasPrefix(tail, "transformer.") {
+		if !strings.HasPrefix(tail, "model.") && !strings.HasPrefix(tail, "lm_head.") &&
+			!strings.HasPrefix(tail, "transformer.") {
 			tail = "model." + tail
 		}
 		return "language_model." + tail, true

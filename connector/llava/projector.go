@@ -55,7 +55,8 @@ func NewProjector(r *rand.Rand, c Config) (*Projector, error) {
 	}
 	in, out := c.featureWidth()*p.merge*p.merge, c.Text.HiddenSize
 	if n == 0 && in != out {
-		return nil, fmt.Errorf("mm_projector_type identity: vision features of width %d do not fit hidden_size %d", in, out)
+		return nil, fmt.Errorf("mm_projector_type identity: vision features of width %d do not fit hidden_size %d", in,
+			out)
 	}
 	if c.NormEps > 0 {
 		p.Norm = nn.NewLayerNorm(r, in, c.NormEps, true)

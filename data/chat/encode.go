@@ -60,7 +60,8 @@ func (t Template) Encode(tok *tokenizer.Tokenizer, spans []Span, o Options) Toke
 		if trains {
 			label = id
 		}
-		out.IDs, out.Labels, out.Ranges = append(out.IDs, id), append(out.Labels, label), append(out.Ranges, [2]int{from, to})
+		out.IDs, out.Labels, out.Ranges = append(out.IDs, id), append(out.Labels, label),
+			append(out.Ranges, [2]int{from, to})
 	}
 	chunk := func(from, to int) {
 		ids, ranges := tok.EncodeGuarded(text[from:to], within(plain, from, to))

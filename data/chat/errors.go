@@ -63,7 +63,8 @@ func (e *NothingToTrainError) Error() string {
 	if e.Cut > 0 {
 		why = fmt.Sprintf("%d ids were cut off at the maximal length %d", e.Cut, e.Tokens)
 	}
-	return fmt.Sprintf("chat: template %s: no token of the sample trains (%s): %q", e.Template, why, shorten(e.Text, 400))
+	return fmt.Sprintf("chat: template %s: no token of the sample trains (%s): %q", e.Template, why,
+		shorten(e.Text, 400))
 }
 
 // LostPictureError says that cutting a sample to the maximal length would remove pictures' places.

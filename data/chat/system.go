@@ -3,7 +3,8 @@ package chat
 import "strings"
 
 // systemMarks are what the system texts of templates begin with, before the text itself.
-var systemMarks = []string{"<|im_start|>system\n", "<|system|>\n", "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n"}
+var systemMarks = []string{"<|im_start|>system\n", "<|system|>\n",
+	"<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n"}
 
 // WithSystem returns t with another system text, without marks; "" leaves it out where the format allows that. It
 // reports false, and returns t as it is, if the format has no place for one: put the text before the first question

@@ -18,15 +18,18 @@ const (
 )
 
 func single(system string) Template {
-	return Template{System: system, Roles: [2]string{"Human", "Assistant"}, Style: Single, Sep: "###", Stop: []string{"###"}}
+	return Template{System: system, Roles: [2]string{"Human", "Assistant"}, Style: Single, Sep: "###",
+		Stop: []string{"###"}}
 }
 
 func two(system string) Template {
-	return Template{System: system, Roles: [2]string{"USER", "ASSISTANT"}, Style: Two, Sep: " ", Sep2: "</s>", Stop: []string{"</s>"}}
+	return Template{System: system, Roles: [2]string{"USER", "ASSISTANT"}, Style: Two, Sep: " ", Sep2: "</s>",
+		Stop: []string{"</s>"}}
 }
 
 func llama2(system, sep string) Template {
-	return Template{System: system, Roles: [2]string{"USER", "ASSISTANT"}, Style: Llama2, Sep: sep, Sep2: "</s>", Stop: []string{"</s>"}}
+	return Template{System: system, Roles: [2]string{"USER", "ASSISTANT"}, Style: Llama2, Sep: sep, Sep2: "</s>",
+		Stop: []string{"</s>"}}
 }
 
 func mpt(system string) Template {

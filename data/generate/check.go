@@ -53,7 +53,8 @@ func singular(w string) string {
 	if s, ok := irregular[w]; ok {
 		return s
 	}
-	for _, e := range [][2]string{{"ies", "y"}, {"ches", "ch"}, {"shes", "sh"}, {"sses", "ss"}, {"xes", "x"}, {"ses", "s"}} {
+	for _, e := range [][2]string{{"ies", "y"}, {"ches", "ch"}, {"shes", "sh"}, {"sses", "ss"}, {"xes", "x"},
+		{"ses", "s"}} {
 		if strings.HasSuffix(w, e[0]) && len(w) > len(e[0])+1 {
 			return strings.TrimSuffix(w, e[0]) + e[1]
 		}

@@ -109,7 +109,8 @@ func (g Growth) Run(ctx context.Context, seeds []string, teacher Teacher, out st
 		}
 		if idle == 5 {
 			return grown, fmt.Errorf("generate: growth: five rounds in a row added nothing (%d added, dropped: "+
-				"%v): the teacher repeats itself; raise the temperature or give it more seeds", len(grown.Added), grown.Dropped)
+				"%v): the teacher repeats itself; raise the temperature or give it more seeds", len(grown.Added),
+				grown.Dropped)
 		}
 	}
 	return grown, nil

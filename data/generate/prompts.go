@@ -80,7 +80,8 @@ func (c *Config) ReadPrompts(prompts fs.FS) error {
 		}
 		c.System[k], c.Shots[k] = system, shots
 	}
-	for name, list := range map[string]*[]string{"detail_questions.txt": &c.DetailQuestions, "refusals.txt": &c.Refusals, "leaks.txt": &c.Leaks} {
+	for name, list := range map[string]*[]string{"detail_questions.txt": &c.DetailQuestions,
+		"refusals.txt": &c.Refusals, "leaks.txt": &c.Leaks} {
 		text, err := read(name)
 		if os.IsNotExist(err) {
 			continue

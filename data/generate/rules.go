@@ -59,7 +59,8 @@ func (t thing) area() float64 { return (t.box[2] - t.box[0]) * (t.box[3] - t.box
 
 // place names the ninth of the picture that a thing's middle is in.
 func (t thing) place() string {
-	row, col := []string{"top", "middle", "bottom"}[min(2, int(3*t.y()))], []string{"left", "center", "right"}[min(2, int(3*t.x()))]
+	row, col := []string{"top", "middle", "bottom"}[min(2, int(3*t.y()))],
+		[]string{"left", "center", "right"}[min(2, int(3*t.x()))]
 	switch {
 	case row == "middle" && col == "center":
 		return "in the middle of the image"
@@ -135,7 +136,8 @@ func several(n int, name string) string {
 
 // plural is a name's plural by the rules of spelling, and of the irregular words that annotations use.
 func plural(name string) string {
-	for one, many := range map[string]string{"person": "people", "man": "men", "woman": "women", "child": "children", "mouse": "mice", "knife": "knives",
+	for one, many := range map[string]string{"person": "people", "man": "men", "woman": "women", "child": "children",
+		"mouse": "mice", "knife": "knives",
 		"sheep": "sheep", "skis": "skis", "scissors": "scissors"} {
 		if strings.HasSuffix(name, one) {
 			return strings.TrimSuffix(name, one) + many
@@ -214,7 +216,8 @@ func (v *view) conversation() string {
 		j := v.draw(i + 1)
 		turns[i], turns[j] = turns[j], turns[i]
 	}
-	first := []string{"What is shown in the image?", "What can be seen here?", "What is going on in the image?"}[v.draw(3)]
+	first := []string{"What is shown in the image?", "What can be seen here?",
+		"What is going on in the image?"}[v.draw(3)]
 	turns = append([]Turn{{first, sentence(v.lines[v.draw(len(v.lines))])}}, turns[:min(len(turns), 2+v.draw(3))]...)
 	if len(turns) < 2 && len(v.lines) > 1 {
 		turns = append(turns, Turn{"What else is there to see?", sentence(v.lines[len(v.lines)-1])})
@@ -291,7 +294,8 @@ func (v *view) reasoning() string {
 		a, b := only[i], only[j]
 		if way := direction(a, b); way != "" {
 			turns = append(turns, Turn{"How would one get from the " + a.name + " to the " + b.name + "?",
-				"The " + a.name + " is " + a.place() + ", and the " + b.name + " is " + b.place() + ". So from the " + a.name + " one has to go " + way + " to reach the " + b.name + "."})
+				"The " + a.name + " is " + a.place() + ", and the " + b.name + " is " + b.place() + ". So from the " +
+					a.name + " one has to go " + way + " to reach the " + b.name + "."})
 		}
 		near, far := a, b
 		if b.box[3] > a.box[3] {
@@ -309,7 +313,8 @@ func (v *view) reasoning() string {
 	if len(only) > 0 && len(v.things) > 1 && only[0].area() > 0.05 {
 		t := only[0]
 		turns = append(turns, Turn{"What draws attention first here, and what makes it stand out?",
-			"The " + t.name + " draws attention first: it is " + t.place() + ", it is the only " + t.name + ", and few things take up as much room. " + sentence(
+			"The " + t.name + " draws attention first: it is " + t.place() + ", it is the only " + t.name +
+				", and few things take up as much room. " + sentence(
 				v.lines[0],
 			)})
 	}

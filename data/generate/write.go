@@ -287,7 +287,8 @@ func (r record) write(b *strings.Builder) {
 
 // write writes a line of provenance.jsonl.
 func (p provenance) write(b *strings.Builder) {
-	for i, kv := range [][2]string{{"id", p.ID}, {"kind", string(p.Kind)}, {"model", p.Model}, {"response_id", p.Response}, {"attempt", ""}, {"messages_sha256", p.Messages}} {
+	for i, kv := range [][2]string{{"id", p.ID}, {"kind", string(p.Kind)}, {"model", p.Model},
+		{"response_id", p.Response}, {"attempt", ""}, {"messages_sha256", p.Messages}} {
 		b.WriteString([]string{"{", ", "}[min(i, 1)])
 		quote(b, kv[0])
 		b.WriteString(": ")

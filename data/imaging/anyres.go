@@ -61,7 +61,8 @@ func (a AnyRes) Validate() error {
 
 func (a AnyRes) check() error {
 	if a.Tile <= 0 || a.Side < 0 || len(a.Canvases) == 0 {
-		return fmt.Errorf("image_grid_pinpoints: %d canvases of tiles of %d pixels, with %d features a side", len(a.Canvases), a.Tile, a.Side)
+		return fmt.Errorf("image_grid_pinpoints: %d canvases of tiles of %d pixels, with %d features a side",
+			len(a.Canvases), a.Tile, a.Side)
 	}
 	for _, c := range a.Canvases {
 		if c.W <= 0 || c.H <= 0 || c.W%a.Tile != 0 || c.H%a.Tile != 0 || c.W > DefaultPixels/c.H {

@@ -92,7 +92,8 @@ func decodeBMP(data []byte, _ Limits) (*RGB, error) {
 	}
 	stride := (int64(b.w)*int64(b.bits) + 31) / 32 * 4
 	if int64(len(data)-min(b.pixels, len(data))) < stride*int64(b.h) {
-		return nil, fail(Truncated, "%d bytes of pixels, %d×%d of %d bits take %d", max(0, len(data)-b.pixels), b.w, b.h, b.bits, stride*int64(b.h))
+		return nil, fail(Truncated, "%d bytes of pixels, %d×%d of %d bits take %d", max(0, len(data)-b.pixels), b.w,
+			b.h, b.bits, stride*int64(b.h))
 	}
 	m := New(b.w, b.h)
 	for y := range b.h {

@@ -150,7 +150,8 @@ func Header(data []byte, l Limits) (Info, error) {
 		return Info{}, err
 	}
 	if n := l.filled().Bytes; int64(len(data)) > n {
-		return Info{}, &Error{Kind: TooLarge, Format: f.name, Err: fmt.Errorf("%d bytes: %d are allowed (Limits.Bytes)", len(data), n)}
+		return Info{}, &Error{Kind: TooLarge, Format: f.name, Err: fmt.Errorf("%d bytes: %d are allowed (Limits.Bytes)",
+			len(data), n)}
 	}
 	info, err := f.header(data)
 	if err == nil {

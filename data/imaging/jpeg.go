@@ -204,7 +204,8 @@ func (d *jpegDecoder) quantTables(body []byte) error {
 func (d *jpegDecoder) frame(marker byte, body []byte) error {
 	switch {
 	case marker > mSOF2:
-		return fail(Unsupported, "frame type %#02x (arithmetic coding, lossless or hierarchical): save it as a usual JPEG", marker)
+		return fail(Unsupported,
+			"frame type %#02x (arithmetic coding, lossless or hierarchical): save it as a usual JPEG", marker)
 	case d.comps != nil:
 		return fail(Corrupt, "a second frame header")
 	case len(body) < 6 || len(body) != 6+3*int(body[5]):
@@ -235,7 +236,8 @@ func (d *jpegDecoder) frame(marker byte, body []byte) error {
 	for i := range d.comps {
 		c := &d.comps[i]
 		if d.hMax%c.h != 0 || d.vMax%c.v != 0 {
-			return fail(Unsupported, "component %d has %d×%d samples where another has %d×%d", i, c.h, c.v, d.hMax, d.vMax)
+			return fail(Unsupported, "component %d has %d×%d samples where another has %d×%d", i, c.h, c.v, d.hMax,
+				d.vMax)
 		}
 		c.rx, c.ry = d.hMax/c.h, d.vMax/c.v
 		c.w, c.plane.h = up(d.w, c.rx), up(d.h, c.ry)
@@ -258,7 +260,8 @@ func (d *jpegDecoder) rgb() (*RGB, error) {
 	for i := range buf {
 		buf[i] = make([]byte, d.comps[i].w*d.comps[i].rx)
 	}
-	isRGB := !d.jfif && (d.adobe && d.transform == 0 || !d.adobe && len(d.comps) == 3 && d.comps[0].id == 'R' && d.comps[1].id == 'G' && d.comps[2].id == 'B')
+	isRGB := !d.jfif && (d.adobe && d.transform == 0 || !d.adobe && len(d.comps) == 3 && d.comps[0].id == 'R' &&
+		d.comps[1].id == 'G' && d.comps[2].id == 'B')
 	isCMYK := !d.adobe || d.transform == 0
 	ink := make([]byte, 4*d.w)
 	for y := range d.h {

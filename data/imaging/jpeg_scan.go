@@ -2,8 +2,10 @@ package imaging
 
 // natural maps zigzag order to row-major order; the tail catches runs that lead out of the block.
 var natural = [64 + 16]byte{
-	0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
-	35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47, 55, 62, 63,
+	0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21,
+	28,
+	35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47,
+	55, 62, 63,
 	63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63,
 }
 
@@ -28,8 +30,10 @@ func (d *jpegDecoder) scan(body []byte) error {
 	p := pace{last: 63}
 	if tail := body[1+2*n:]; d.progressive {
 		p = pace{int(tail[0]), int(tail[1]), uint(tail[2] >> 4), uint(tail[2] & 15)}
-		if p.last > 63 || p.from > p.last || p.from == 0 && p.last != 0 || p.from > 0 && n > 1 || p.low > 13 || p.high > 0 && p.high != p.low+1 {
-			return fail(Corrupt, "a scan of coefficients %d to %d, bits %d to %d, of %d components", p.from, p.last, p.high, p.low, n)
+		if p.last > 63 || p.from > p.last || p.from == 0 && p.last != 0 || p.from > 0 && n > 1 || p.low > 13 ||
+			p.high > 0 && p.high != p.low+1 {
+			return fail(Corrupt, "a scan of coefficients %d to %d, bits %d to %d, of %d components", p.from, p.last,
+				p.high, p.low, n)
 		}
 	}
 	var list []*component

@@ -35,7 +35,8 @@ func CLIP(size int) *Processor {
 // SigLIP is the processor of google/siglip-*, for pictures of size×size pixels; it does not keep the aspect.
 func SigLIP(size int) *Processor {
 	half := [3]float64{0.5, 0.5, 0.5}
-	return &Processor{Resize: true, Size: Size{size, size}, Filter: Bicubic, Rescale: true, Factor: 1. / 255, Normalize: true, Mean: half, Std: half}
+	return &Processor{Resize: true, Size: Size{size, size}, Filter: Bicubic, Rescale: true, Factor: 1. / 255,
+		Normalize: true, Mean: half, Std: half}
 }
 
 // maxSide bounds what a configuration may ask for.
@@ -53,7 +54,8 @@ func (p *Processor) check() error {
 	bad := func(s Size) bool { return s.W <= 0 || s.H <= 0 || max(s.W, s.H) > maxSide || s.W*s.H > DefaultPixels }
 	switch _, tiles := maxTiles(p.Aspect); {
 	case p.Resize && p.Edge == 0 && bad(p.Size), p.Edge < 0 || p.Edge > maxSide:
-		return fmt.Errorf("size: shortest_edge %d, width and height %v: sides of 1 to %d pixels are possible", p.Edge, p.Size, maxSide)
+		return fmt.Errorf("size: shortest_edge %d, width and height %v: sides of 1 to %d pixels are possible", p.Edge,
+			p.Size, maxSide)
 	case p.CenterCrop && bad(p.Crop):
 		return fmt.Errorf("crop_size: %v: sides of 1 to %d pixels are possible", p.Crop, maxSide)
 	case p.Resize && (p.Filter < Lanczos || p.Filter > Hamming):
@@ -140,7 +142,8 @@ func (p *Processor) Views(m *RGB) ([]*RGB, error) {
 	}
 	if side := int64(max(c.w, c.h)); !p.Resize && !p.CenterCrop || !p.CenterCrop && p.Edge > 0 {
 		if e := int64(p.Edge); p.Resize && e*e*side/int64(min(c.w, c.h)) > DefaultPixels {
-			return nil, fail(BadAspect, "%d×%d pixels, scaled to a shorter side of %d without a crop, is too large", c.w, c.h, p.Edge)
+			return nil, fail(BadAspect, "%d×%d pixels, scaled to a shorter side of %d without a crop, is too large",
+				c.w, c.h, p.Edge)
 		} else if !p.Resize && side*side > DefaultPixels {
 			return nil, fail(TooLarge, "%d×%d pixels without a resize", c.w, c.h)
 		}

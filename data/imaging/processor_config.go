@@ -100,9 +100,12 @@ func (c *config) set(key string, value json.RawMessage) error {
 	}
 	read := func(v any) error { return jsonfile.Unmarshal(value, v) }
 	switch key {
-	case "image_processor_type", "feature_extractor_type", "processor_class", "_valid_processor_keys", "do_convert_rgb", "default_to_square",
-		"data_format", "input_data_format", "return_tensors", "disable_grouping", "device", "auto_map", "image_seq_length", "image_token",
-		"num_additional_image_tokens", "patch_size", "vision_feature_select_strategy", "processor_type", "tokenizer_class", "transformers_version",
+	case "image_processor_type", "feature_extractor_type", "processor_class", "_valid_processor_keys", "do_convert_rgb",
+		"default_to_square",
+		"data_format", "input_data_format", "return_tensors", "disable_grouping", "device", "auto_map",
+		"image_seq_length", "image_token",
+		"num_additional_image_tokens", "patch_size", "vision_feature_select_strategy", "processor_type",
+		"tokenizer_class", "transformers_version",
 		"name_or_path", "crop_pct", "_processor_class", "chat_template":
 		return nil // no influence on the numbers
 	case "do_resize":

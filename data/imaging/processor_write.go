@@ -17,8 +17,10 @@ func (p *Processor) MarshalJSON() ([]byte, error) {
 		Height int `json:"height"`
 		Width  int `json:"width"`
 	}
-	f := map[string]any{"do_convert_rgb": true, "do_resize": p.Resize, "resample": int(p.Filter), "do_center_crop": p.CenterCrop,
-		"do_rescale": p.Rescale, "rescale_factor": p.Factor, "do_normalize": p.Normalize, "image_mean": p.Mean, "image_std": p.Std,
+	f := map[string]any{"do_convert_rgb": true, "do_resize": p.Resize, "resample": int(p.Filter),
+		"do_center_crop": p.CenterCrop,
+		"do_rescale":     p.Rescale, "rescale_factor": p.Factor, "do_normalize": p.Normalize, "image_mean": p.Mean,
+		"image_std":            p.Std,
 		"image_processor_type": "CLIPImageProcessor"}
 	if p.Edge > 0 {
 		f["size"] = map[string]int{"shortest_edge": p.Edge}

@@ -112,7 +112,8 @@ func (x *axis) mixAcross(outA, outB []pixels, a, b []byte, scratch []pixels) {
 	for i := range outA {
 		o := 2 * i
 		r, g, b := dot(scratch[x.first[o]-lo:], x.weight[o*x.taps:(o+1)*x.taps])
-		p := pixels{lanes(clippedLow[uint32(r)>>22]), lanes(clippedLow[uint32(g)>>22]), lanes(clippedLow[uint32(b)>>22])}
+		p := pixels{lanes(clippedLow[uint32(r)>>22]), lanes(clippedLow[uint32(g)>>22]),
+			lanes(clippedLow[uint32(b)>>22])}
 		q := pixels{lanes(clipped[r>>54]), lanes(clipped[g>>54]), lanes(clipped[b>>54])}
 		if o++; o < len(x.first) {
 			r, g, b := dot(scratch[x.first[o]-lo:], x.weight[o*x.taps:(o+1)*x.taps])

@@ -166,7 +166,8 @@ func smoothWebP(m *RGB, src *image.YCbCr) {
 			far = near - 1
 		}
 		far = min(max(far, 0), (m.H+1)/2-1)
-		webpRow(m.row(y), src.Y[y*src.YStride:], src.Cb[near*src.CStride:], src.Cb[far*src.CStride:], src.Cr[near*src.CStride:], src.Cr[far*src.CStride:])
+		webpRow(m.row(y), src.Y[y*src.YStride:], src.Cb[near*src.CStride:], src.Cb[far*src.CStride:],
+			src.Cr[near*src.CStride:], src.Cr[far*src.CStride:])
 	}
 }
 

@@ -64,7 +64,8 @@ func ChairWords(synonyms [][]string) (double, irregular map[string]string) {
 			}
 		}
 	}
-	for _, animal := range []string{"bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra", "giraffe", "animal", "cub"} {
+	for _, animal := range []string{"bird", "cat", "dog", "horse", "sheep", "cow", "elephant", "bear", "zebra",
+		"giraffe", "animal", "cub"} {
 		double["baby "+animal], double["adult "+animal] = animal, animal
 	}
 	irregular = map[string]string{

@@ -188,7 +188,8 @@ func MMBenchLetter(text string, letters, options []string) string {
 // mmShort abbreviates the second level of abilities as VLMEvalKit's report does.
 func mmShort(level2 string) string {
 	short := map[string]string{"coarse_perception": "CP", "finegrained_perception (instance-level)": "FP-S",
-		"finegrained_perception (cross-instance)": "FP-C", "logic_reasoning": "LR", "relation_reasoning": "RR", "attribute_reasoning": "AR"}
+		"finegrained_perception (cross-instance)": "FP-C", "logic_reasoning": "LR", "relation_reasoning": "RR",
+		"attribute_reasoning": "AR"}
 	if s, ok := short[level2]; ok {
 		return s
 	}

@@ -161,7 +161,8 @@ func scoreMMVet(f Files) (*Report, error) {
 		}
 		set := slices.Compact(slices.Sorted(slices.Values(q.Capability)))
 		all := 0.0
-		for _, name := range append(append([]string{"total"}, prefixed("capability/", set)...), "integration/"+strings.Join(set, "_")) {
+		for _, name := range append(append([]string{"total"}, prefixed("capability/", set)...),
+			"integration/"+strings.Join(set, "_")) {
 			if sums[name] == nil {
 				sums[name] = make([]float64, runs)
 				names = append(names, name)

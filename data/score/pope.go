@@ -212,7 +212,8 @@ func (s *popeSet) annotate(f Files) error {
 	} else if info.IsDir() {
 		found, err := filepath.Glob(filepath.Join(path, "*_"+s.name+".json*"))
 		if err != nil || len(found) != 1 {
-			return fmt.Errorf("%s holds %d files *_%s.json, and there must be one for each category of %s", path, len(found), s.name, f.Questions)
+			return fmt.Errorf("%s holds %d files *_%s.json, and there must be one for each category of %s", path,
+				len(found), s.name, f.Questions)
 		}
 		path = found[0]
 	}
@@ -308,7 +309,8 @@ func scorePOPE(f Files) (*Report, error) {
 
 // popeValues adds the numbers of a category; yes is the number of answers that say yes.
 func popeValues(add func(string, float64, int), category string, c YesNo, yes, n int) {
-	for _, v := range []Value{{"accuracy", c.Accuracy(), n}, {"precision", c.Precision(), 0}, {"recall", c.Recall(), 0}, {"f1", c.F1(), 0},
+	for _, v := range []Value{{"accuracy", c.Accuracy(), n}, {"precision", c.Precision(), 0}, {"recall", c.Recall(), 0},
+		{"f1", c.F1(), 0},
 		{"yes_ratio", ratio(yes, n), 0}, {"samples", float64(n), 0},
 		{"TP", float64(c.TP), 0}, {"FP", float64(c.FP), 0}, {"TN", float64(c.TN), 0}, {"FN", float64(c.FN), 0}} {
 		add(join(category, v.Name), v.Number, v.N)
@@ -359,7 +361,8 @@ func officialPOPE(r *Report, sets []*popeSet, a *Answers, inOrder bool) error {
 		c := counts[k]
 		if next[k] == 0 || c.TP+c.FP == 0 || c.TP+c.FN == 0 || c.TP == 0 {
 			r.Stopped = "ZeroDivisionError: float division by zero"
-			for _, v := range []Value{{"TP", float64(c.TP), 0}, {"FP", float64(c.FP), 0}, {"TN", float64(c.TN), 0}, {"FN", float64(c.FN), 0}} {
+			for _, v := range []Value{{"TP", float64(c.TP), 0}, {"FP", float64(c.FP), 0}, {"TN", float64(c.TN), 0},
+				{"FN", float64(c.FN), 0}} {
 				r.official(join(s.name, v.Name), v.Number, 0)
 			}
 			r.official(join(s.name, "samples"), float64(next[k]), 0)

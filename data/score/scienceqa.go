@@ -163,7 +163,8 @@ func scoreScienceQA(f Files) (*Report, error) {
 		r.official("img_accuracy", ratio(rightAsked, asked)*100, asked)
 		r.official("img_correct", float64(rightAsked), 0)
 		r.official("img_count", float64(asked), 0)
-		r.Printed = []string{fmt.Sprintf("Total: %d, Correct: %d, Accuracy: %.2f%%, IMG-Accuracy: %.2f%%", len(ids), correct,
+		r.Printed = []string{fmt.Sprintf("Total: %d, Correct: %d, Accuracy: %.2f%%, IMG-Accuracy: %.2f%%", len(ids),
+			correct,
 			ratio(correct, len(ids))*100, ratio(rightAsked, asked)*100)}
 	}
 	r.differ("it takes a question for one with a picture if the answer's prompt has <image>, so one that is not " +

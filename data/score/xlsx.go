@@ -70,7 +70,8 @@ func uploadMMBench(f Files, path string) error {
 // writeXLSX writes a workbook with one sheet of texts and whole numbers (ECMA-376, the parts that readers insist on).
 func writeXLSX(path string, rows func(put func(cells []string) error) error) error {
 	const head = `<?xml version="1.0" encoding="UTF-8" standalone="yes"?>` + "\n"
-	const schema, relations = "http://schemas.openxmlformats.org/spreadsheetml/2006/main", "http://schemas.openxmlformats.org/package/2006/relationships"
+	const schema, relations = "http://schemas.openxmlformats.org/spreadsheetml/2006/main",
+		"http://schemas.openxmlformats.org/package/2006/relationships"
 	const office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
 	return atomicfile.Write(path, func(w io.Writer) error {
 		z := zip.NewWriter(w)

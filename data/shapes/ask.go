@@ -14,7 +14,8 @@ import (
 func (w *World) Families(split Split) []Family {
 	_, hi := w.objects(split)
 	var all []Family
-	for _, f := range []Family{PopeRandom, PopePopular, PopeAdversarial, ColorOf, ShapeOf, Where, CountAll, CountColor, LeftOf, Above, SizeOf, WhatIsAt, ReadWord, ReadNumber, Walk} {
+	for _, f := range []Family{PopeRandom, PopePopular, PopeAdversarial, ColorOf, ShapeOf, Where, CountAll, CountColor,
+		LeftOf, Above, SizeOf, WhatIsAt, ReadWord, ReadNumber, Walk} {
 		switch f {
 		case PopePopular, CountAll, CountColor:
 			if split == Comp {
@@ -123,7 +124,8 @@ func distinct[T any](things []T, name func(T) string) []string {
 // about which nothing is drawn first.
 func (w *World) Ask(split Split, f Family, index int) (Scene, Question) {
 	free := f == Brief || f == Detail
-	known := slices.Contains(w.Families(split), f) || w.has(split) && (free || f == Widget && split != Comp && split != Count5 && split != NewWord)
+	known := slices.Contains(w.Families(split), f) || w.has(split) &&
+		(free || f == Widget && split != Comp && split != Count5 && split != NewWord)
 	if index < 0 || !split.known() || !known {
 		panic(misuse.Errorf("shapes", "no question %d of family %q about split %q", index, f, split))
 	}

@@ -64,7 +64,8 @@ func (c Config) Validate() error {
 	case c.MinObjects < 1 || c.MaxObjects < c.MinObjects || c.MaxObjects > room:
 		return fmt.Errorf("shapes: %d to %d objects do not fit: want 1 to %d", c.MinObjects, c.MaxObjects, room)
 	case !(c.SmallRadius > 1) || !(c.LargeRadius > c.SmallRadius) || c.LargeRadius > maxRadius*float64(c.Cell):
-		return fmt.Errorf("shapes: radii %g and %g: want 1 < small < large ≤ %g", c.SmallRadius, c.LargeRadius, maxRadius*float64(c.Cell))
+		return fmt.Errorf("shapes: radii %g and %g: want 1 < small < large ≤ %g", c.SmallRadius, c.LargeRadius,
+			maxRadius*float64(c.Cell))
 	case c.Jitter < 0 || c.Jitter > c.Cell/4:
 		return fmt.Errorf("shapes: jitter is %d pixels, want 0 to %d", c.Jitter, c.Cell/4)
 	case !(c.Noise >= 0 && c.Noise <= 64):
@@ -74,7 +75,8 @@ func (c Config) Validate() error {
 	case !(c.TextHeldOut >= 0 && c.TextHeldOut <= 1):
 		return fmt.Errorf("shapes: text_held_out is %g, want a share from 0 to 1", c.TextHeldOut)
 	case c.Signs > 0 && (c.Grid < 3 || c.Cell < 16):
-		return fmt.Errorf("shapes: signs need a grid of 3 and cells of 16 pixels or more, not %d and %d", c.Grid, c.Cell)
+		return fmt.Errorf("shapes: signs need a grid of 3 and cells of 16 pixels or more, not %d and %d", c.Grid,
+			c.Cell)
 	case held != len(c.HeldOut) || len(AllPairs())-held < 3*len(shapeNames):
 		return fmt.Errorf("shapes: held-out pairs %v: want different ones, at most half of all", c.HeldOut)
 	}

@@ -123,7 +123,8 @@ func (w *World) ReadContext(text string) (Scene, error) {
 	}
 	s.sort()
 	for i, o := range s.Objects {
-		if i > 0 && s.Objects[i-1].Cell == o.Cell || s.find(o.Pair()) == nil || s.Sign != nil && s.Sign.Row == o.Cell.Row {
+		if i > 0 && s.Objects[i-1].Cell == o.Cell || s.find(o.Pair()) == nil ||
+			s.Sign != nil && s.Sign.Row == o.Cell.Row {
 			return Scene{}, fmt.Errorf("shapes: the context has two things of a kind or at a place: %q", first)
 		}
 	}
@@ -140,7 +141,8 @@ func (s *Scene) place(boxes string) error {
 		}
 		var box [4]float64
 		if n, err := fmt.Sscanf(rest, "[%g, %g, %g, %g]", &box[0], &box[1], &box[2], &box[3]); n < 4 || err != nil {
-			return fmt.Errorf("shapes: %q is not a name and a box such as red circle: [0.083, 0.104, 0.271, 0.292]", strings.TrimSpace(line))
+			return fmt.Errorf("shapes: %q is not a name and a box such as red circle: [0.083, 0.104, 0.271, 0.292]",
+				strings.TrimSpace(line))
 		}
 		middle := Cell{int((box[1] + box[3]) / 2 * float64(w.Grid)), int((box[0] + box[2]) / 2 * float64(w.Grid))}
 		if name == "sign" && s.Sign != nil && middle.Row >= 0 && middle.Row < w.Grid {

@@ -17,7 +17,8 @@ type Share struct {
 
 // Conversation is the mix of questions of a conversation about any scene.
 func Conversation() Mix {
-	return Mix{{Exist, .24}, {ColorOf, .12}, {ShapeOf, .12}, {Where, .15}, {CountAll, .07}, {CountColor, .09}, {LeftOf, .08}, {Above, .08}, {SizeOf, .05}, {WhatIsAt, .05}}
+	return Mix{{Exist, .24}, {ColorOf, .12}, {ShapeOf, .12}, {Where, .15}, {CountAll, .07}, {CountColor, .09},
+		{LeftOf, .08}, {Above, .08}, {SizeOf, .05}, {WhatIsAt, .05}}
 }
 
 // LookUp is a mix of questions about single objects. A model that starts with these, on scenes of two objects, learns

@@ -222,7 +222,8 @@ func (s Scene) askRelation(r *rand.Rand, f Family, want wish) (Question, bool) {
 			case Walk:
 				answer = direction(a.Cell, b.Cell)
 			}
-			if told && (want.answer == "" || want.answer == answer) && (!want.held || s.world.held[a.Pair()] || s.world.held[b.Pair()]) {
+			if told && (want.answer == "" || want.answer == answer) &&
+				(!want.held || s.world.held[a.Pair()] || s.world.held[b.Pair()]) {
 				all = append(all, [2]Object{a, b})
 			}
 		}

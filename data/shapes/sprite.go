@@ -18,7 +18,8 @@ func outline(s Shape) []point {
 		return []point{{0, -1}, {1.008, 0.8}, {-1.008, 0.8}}
 	case Cross:
 		const a = 0.33
-		return []point{{-a, -1}, {a, -1}, {a, -a}, {1, -a}, {1, a}, {a, a}, {a, 1}, {-a, 1}, {-a, a}, {-1, a}, {-1, -a}, {-a, -a}}
+		return []point{{-a, -1}, {a, -1}, {a, -a}, {1, -a}, {1, a}, {a, a}, {a, 1}, {-a, 1}, {-a, a}, {-1, a}, {-1, -a},
+			{-a, -a}}
 	case Star:
 		p := make([]point, 10)
 		for i := range p {

@@ -41,5 +41,6 @@ func (s Scene) widget() string {
 func (w *World) widgetWish(r *rand.Rand, index int) (wish, Options) {
 	i := index % len(widgetNames)
 	n := 1 + r.IntN(min(2, w.MaxObjects))
-	return wish{answer: spelled(widgetNames[i])}, Options{MinObjects: n, MaxObjects: n, Sign: NoSign, pair: &w.Widgets()[i]}
+	return wish{answer: spelled(widgetNames[i])}, Options{MinObjects: n, MaxObjects: n, Sign: NoSign,
+		pair: &w.Widgets()[i]}
 }

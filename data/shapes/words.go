@@ -49,7 +49,8 @@ const otherWords = `a an the is are there and at it so that of left above what w
 // per word.
 func Vocabulary() []string {
 	var all []string
-	for _, list := range [][]string{colorNames, shapeNames, sizeNames, rowNames[2], rowNames[3], colNames[2], colNames[3], numberNames} {
+	for _, list := range [][]string{colorNames, shapeNames, sizeNames, rowNames[2], rowNames[3], colNames[2],
+		colNames[3], numberNames} {
 		all = append(all, list...)
 	}
 	for _, text := range slices.Concat(briefPrompts, detailPrompts, readPrompts, []string{widgetQuestion, otherWords}) {

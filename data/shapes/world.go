@@ -244,7 +244,8 @@ func (w *World) draw(r *rand.Rand, split Split, o Options) Scene {
 
 // sample draws a scene of n objects, whichever split it falls into.
 func (w *World) sample(r *rand.Rand, split Split, n int, o Options) Scene {
-	s := Scene{Split: split, world: w, Objects: make([]Object, n), Tint: r.IntN(len(tints)), grain: r.Uint64(), style: split == Style}
+	s := Scene{Split: split, world: w, Objects: make([]Object, n), Tint: r.IntN(len(tints)), grain: r.Uint64(),
+		style: split == Style}
 	if s.style {
 		s.hue = 20*r.Float64() - 10
 	}

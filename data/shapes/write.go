@@ -107,7 +107,8 @@ func (w *World) writeCaptions(ctx context.Context, dir string, n int) error {
 		s := w.Scene(Train, i, Options{})
 		q, _ := s.Ask(r, Brief)
 		records[i] = newRecord(r, id(i), []Question{q})
-		about[i] = metadata{ID: id(i), Image: id(i) + ".png", Caption: q.Answer, BLIPCaption: s.caption(s.mentions(false, false))}
+		about[i] = metadata{ID: id(i), Image: id(i) + ".png", Caption: q.Answer,
+			BLIPCaption: s.caption(s.mentions(false, false))}
 		return id(i), s
 	})
 	if err != nil {
@@ -167,7 +168,8 @@ func (w *World) writeInstructions(ctx context.Context, dir string, first, n int)
 	for _, part := range []struct {
 		name     string
 		from, to int
-	}{{"conversation", 0, conversations}, {"detail", conversations, conversations + details}, {"complex_reasoning", conversations + details, n}} {
+	}{{"conversation", 0, conversations}, {"detail", conversations, conversations + details},
+		{"complex_reasoning", conversations + details, n}} {
 		if err := writeArray(filepath.Join(dir, part.name+".json"), records[part.from:part.to]); err != nil {
 			return err
 		}

@@ -152,7 +152,8 @@ func (n *node) decoder(field string, fused *bool) ([]func() step, error) {
 }
 
 // englishSpaces is the clean-up that a WordPiece decoder may ask for.
-var englishSpaces = strings.NewReplacer(" .", ".", " ?", "?", " !", "!", " ,", ",", " ' ", "'", " n't", "n't", " 'm", "'m", " do not", " don't", " 's", "'s", " 've", "'ve", " 're", "'re")
+var englishSpaces = strings.NewReplacer(" .", ".", " ?", "?", " !", "!", " ,", ",", " ' ", "'", " n't", "n't", " 'm",
+	"'m", " do not", " don't", " 's", "'s", " 've", "'ve", " 're", "'re")
 
 // mapped changes token by token.
 type mapped struct {

@@ -12,7 +12,8 @@ func (t *Tokenizer) cleanedCLIP(how Cleaning) error {
 	if !ok || how < CleanFast || how > CleanOpenAI {
 		return fmt.Errorf("Cleaning %d does not exist", how)
 	}
-	t.enc = &slowCLIP{how: how, added: t.added, model: f.model, bos: t.bos, eos: t.eos, start: t.Token(t.bos), end: t.Token(t.eos)}
+	t.enc = &slowCLIP{how: how, added: t.added, model: f.model, bos: t.bos, eos: t.eos, start: t.Token(t.bos),
+		end: t.Token(t.eos)}
 	if how == CleanOpenAI {
 		t.contextPad = 0
 	}

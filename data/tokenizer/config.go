@@ -109,7 +109,8 @@ func jsonError(path string, err error) error {
 	}
 	var s *json.SyntaxError
 	if errors.As(err, &s) {
-		return &FormatError{File: path, Err: fmt.Errorf("is no JSON from byte %d on: cut off, or not written to its end?", s.Offset)}
+		return &FormatError{File: path,
+			Err: fmt.Errorf("is no JSON from byte %d on: cut off, or not written to its end?", s.Offset)}
 	}
 	return &FormatError{File: path, Err: err}
 }
@@ -138,7 +139,8 @@ func (c *hfConfig) read(b []byte) error {
 		return jsonError("", err)
 	}
 	c.found = true
-	roles := map[string]json.RawMessage{"bos_token": c.BOS, "eos_token": c.EOS, "pad_token": c.Pad, "unk_token": c.Unk, "sep_token": c.Sep, "cls_token": c.Cls, "mask_token": c.Mask}
+	roles := map[string]json.RawMessage{"bos_token": c.BOS, "eos_token": c.EOS, "pad_token": c.Pad, "unk_token": c.Unk,
+		"sep_token": c.Sep, "cls_token": c.Cls, "mask_token": c.Mask}
 	for role, raw := range roles {
 		if err := c.role(role, raw); err != nil {
 			return err

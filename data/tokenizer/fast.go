@@ -107,7 +107,8 @@ func newFast(j *fastFile, c Config, hf *hfConfig) (*Tokenizer, error) {
 		*node
 	}{{"normalizer", j.Normalizer}, {"decoder", j.Decoder}} {
 		if g := n.growth(); g > maxGrowth {
-			return nil, fieldError(n.field, "its replacements can make a text %.3g times longer; %d times are allowed", g, maxGrowth)
+			return nil, fieldError(n.field, "its replacements can make a text %.3g times longer; %d times are allowed",
+				g, maxGrowth)
 		}
 	}
 	if j.Normalizer != nil {
@@ -184,7 +185,8 @@ func newFast(j *fastFile, c Config, hf *hfConfig) (*Tokenizer, error) {
 
 // roles finds the ids of the special tokens that tokenizer_config.json names.
 func (t *Tokenizer) roles(hf *hfConfig) {
-	for role, id := range map[string]*int32{"bos_token": &t.bos, "eos_token": &t.eos, "pad_token": &t.pad, "unk_token": &t.unk, "cls_token": &t.cls, "sep_token": &t.sep} {
+	for role, id := range map[string]*int32{"bos_token": &t.bos, "eos_token": &t.eos, "pad_token": &t.pad,
+		"unk_token": &t.unk, "cls_token": &t.cls, "sep_token": &t.sep} {
 		if s := hf.token(role, ""); s != "" {
 			if k, ok := t.ids[s]; ok {
 				*id = k
@@ -291,8 +293,9 @@ func (t *Tokenizer) fastBPE(m *fastModel, level bool) (splitter, error) {
 
 // listedBPE builds a BPE model from its merges, best first.
 func (t *Tokenizer) listedBPE(vocab map[string]int32, merges [][2]string, m *fastModel, level bool) (*bpe, error) {
-	b := &bpe{vocab: vocab, size: int32(len(t.tokens)), pairs: newPairs(len(merges)), runes: map[rune]int32{}, unk: -1, fuseUnk: m.FuseUnk,
-		whole: m.IgnoreMerges, cache: newWordCache()}
+	b := &bpe{vocab: vocab, size: int32(len(t.tokens)), pairs: newPairs(len(merges)), runes: map[rune]int32{}, unk: -1,
+		fuseUnk: m.FuseUnk,
+		whole:   m.IgnoreMerges, cache: newWordCache()}
 	if m.Prefix != nil {
 		b.prefix = *m.Prefix
 	}
@@ -371,7 +374,8 @@ func (t *Tokenizer) fastUnigram(m *fastModel) (splitter, error) {
 	if len(list) == 0 {
 		return nil, fieldError("model.vocab", "empty")
 	}
-	u := &unigram{score: make([]float64, len(list)), hidden: map[int32]bool{}, unk: -1, double: true, cache: newWordCache()}
+	u := &unigram{score: make([]float64, len(list)), hidden: map[int32]bool{}, unk: -1, double: true,
+		cache: newWordCache()}
 	vocab := make(map[string]int32, len(list))
 	var keys []string
 	var ids []int32

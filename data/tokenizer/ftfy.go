@@ -61,7 +61,8 @@ func fixLine(s string, entities bool) string {
 	})
 	s = withoutEscapes(s)
 	s = mapString(s, func(r rune) (string, bool) {
-		return "", r < 9 || r == 0x0B || r >= 0x0E && r < 0x20 || r == 0x7F || r >= 0x206A && r < 0x2070 || r == 0xFEFF || r >= 0xFFF9 && r < 0xFFFD
+		return "", r < 9 || r == 0x0B || r >= 0x0E && r < 0x20 || r == 0x7F || r >= 0x206A && r < 0x2070 ||
+			r == 0xFEFF || r >= 0xFFF9 && r < 0xFFFD
 	})
 	return norm.NFC.String(s)
 }
@@ -70,7 +71,8 @@ func mapString(s string, f func(rune) (string, bool)) string {
 	return mapRunes(f)(passage{text: s}).text
 }
 
-var ligatures = map[rune]string{'Ĳ': "IJ", 'ĳ': "ij", 'ŉ': "ʼn", 'Ǳ': "DZ", 'ǲ': "Dz", 'ǳ': "dz", 'Ǆ': "DŽ", 'ǅ': "Dž", 'ǆ': "dž", 'Ǉ': "LJ", 'ǈ': "Lj", 'ǉ': "lj",
+var ligatures = map[rune]string{'Ĳ': "IJ", 'ĳ': "ij", 'ŉ': "ʼn", 'Ǳ': "DZ", 'ǲ': "Dz", 'ǳ': "dz", 'Ǆ': "DŽ", 'ǅ': "Dž",
+	'ǆ': "dž", 'Ǉ': "LJ", 'ǈ': "Lj", 'ǉ': "lj",
 	'Ǌ': "NJ", 'ǋ': "Nj", 'ǌ': "nj", 'ﬀ': "ff", 'ﬁ': "fi", 'ﬂ': "fl", 'ﬃ': "ffi", 'ﬄ': "ffl", 'ﬅ': "ſt", 'ﬆ': "st"}
 
 // width makes full-width and half-width forms ordinary.
@@ -237,7 +239,8 @@ func numberEntity(s string) (to string, n int) {
 		return "\r", end
 	case num >= 0x80 && num <= 0x9F:
 		return string(decodeByte(windows1252, byte(num))), end
-	case num < 9 || num == 0x0B || num >= 0x0E && num < 0x20 || num == 0x7F || num >= 0xFDD0 && num <= 0xFDEF || num&0xFFFE == 0xFFFE:
+	case num < 9 || num == 0x0B || num >= 0x0E && num < 0x20 || num == 0x7F || num >= 0xFDD0 && num <= 0xFDEF ||
+		num&0xFFFE == 0xFFFE:
 		return "", end
 	}
 	return string(rune(num)), end

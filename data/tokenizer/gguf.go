@@ -36,11 +36,15 @@ type ggufSplit struct {
 // do.
 var ggufSplits = map[string]ggufSplit{
 	"gpt-2": {}, "gpt2": {}, "phi-2": {}, "mpt": {}, "olmo": {},
-	"smollm": {digits: true}, "starcoder": {digits: true}, "refact": {digits: true}, "codeshell": {digits: true}, "command-r": {digits: true},
-	"llama-bpe": {pattern: llama3Pattern, whole: true, bos: true}, "llama3": {pattern: llama3Pattern, whole: true, bos: true},
-	"llama-v3": {pattern: llama3Pattern, whole: true, bos: true}, "falcon3": {pattern: llama3Pattern, whole: true, bos: true},
-	"dbrx": {pattern: llama3Pattern}, "smaug-bpe": {pattern: llama3Pattern},
-	"qwen2": {pattern: qwen2Pattern, nfc: true}, "deepseek-r1-qwen": {pattern: qwen2Pattern, nfc: true}, "stablelm2": {pattern: qwen2Pattern},
+	"smollm": {digits: true}, "starcoder": {digits: true}, "refact": {digits: true}, "codeshell": {digits: true},
+	"command-r": {digits: true},
+	"llama-bpe": {pattern: llama3Pattern, whole: true, bos: true},
+	"llama3":    {pattern: llama3Pattern, whole: true, bos: true},
+	"llama-v3":  {pattern: llama3Pattern, whole: true, bos: true},
+	"falcon3":   {pattern: llama3Pattern, whole: true, bos: true},
+	"dbrx":      {pattern: llama3Pattern}, "smaug-bpe": {pattern: llama3Pattern},
+	"qwen2": {pattern: qwen2Pattern, nfc: true}, "deepseek-r1-qwen": {pattern: qwen2Pattern, nfc: true},
+	"stablelm2": {pattern: qwen2Pattern},
 }
 
 // ggufVocabulary is what a GGUF file says about its tokens.
@@ -85,7 +89,8 @@ func loadGGUF(path string) (*Tokenizer, error) {
 func readGGUFVocabulary(k *gguf.Keys) *ggufVocabulary {
 	tokens := ggufKeys + "tokens"
 	k.Need(tokens)
-	v := &ggufVocabulary{tokens: k.Texts(tokens), types: k.Ints(ggufKeys + "token_type"), scores: k.Floats(ggufKeys + "scores")}
+	v := &ggufVocabulary{tokens: k.Texts(tokens), types: k.Ints(ggufKeys + "token_type"),
+		scores: k.Floats(ggufKeys + "scores")}
 	n := len(v.tokens)
 	if k.Err == nil && (n == 0 || n > maxSize) {
 		k.Fail(tokens, "has %d tokens", n)
@@ -221,13 +226,15 @@ func (v *ggufVocabulary) tokenizerJSON(merges []string, split ggufSplit) ([]byte
 	for i, s := range v.tokens {
 		vocab[s] = i
 	}
-	level := object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": split.pattern == ""}
+	level := object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true,
+		"use_regex": split.pattern == ""}
 	steps := []object{}
 	if split.digits {
 		steps = append(steps, object{"type": "Digits", "individual_digits": true})
 	}
 	if split.pattern != "" {
-		steps = append(steps, object{"type": "Split", "pattern": object{"Regex": split.pattern}, "behavior": "Isolated", "invert": false})
+		steps = append(steps, object{"type": "Split", "pattern": object{"Regex": split.pattern}, "behavior": "Isolated",
+			"invert": false})
 	}
 	file := object{"version": "1.0", "added_tokens": v.added(),
 		"pre_tokenizer": object{"type": "Sequence", "pretokenizers": append(steps, level)},

@@ -61,7 +61,8 @@ func (t *Tokenizer) GGUF(size int) (map[string]any, error) {
 	}
 	put("tokens", tokens)
 	put("token_type", types)
-	for key, id := range map[string]int32{"bos_token_id": t.bos, "eos_token_id": t.eos, "padding_token_id": t.pad, "unknown_token_id": t.unk} {
+	for key, id := range map[string]int32{"bos_token_id": t.bos, "eos_token_id": t.eos, "padding_token_id": t.pad,
+		"unknown_token_id": t.unk} {
 		if id >= 0 {
 			put(key, uint32(id))
 		}
@@ -128,5 +129,6 @@ func (t *Tokenizer) mergesAndSplit() (merges []string, pre string, err error) {
 			return merges, name, nil
 		}
 	}
-	return nil, "", fmt.Errorf("llama.cpp has no name for a pre-tokenizer that splits by %q", strings.TrimSpace(split.pattern))
+	return nil, "", fmt.Errorf("llama.cpp has no name for a pre-tokenizer that splits by %q",
+		strings.TrimSpace(split.pattern))
 }

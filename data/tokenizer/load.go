@@ -263,7 +263,8 @@ func (t *Tokenizer) slowTokens(kind slowKind, c Config, hf *hfConfig) error {
 				return fieldError("extra_ids", "%d", extra)
 			}
 			for i := extra - 1; i >= 0; i-- {
-				t.setAdded(AddedToken{ID: int32(len(t.tokens)), Content: fmt.Sprintf("<extra_id_%d>", i), LStrip: true, RStrip: true, Special: true})
+				t.setAdded(AddedToken{ID: int32(len(t.tokens)), Content: fmt.Sprintf("<extra_id_%d>", i), LStrip: true,
+					RStrip: true, Special: true})
 			}
 		}
 	} else {

@@ -138,7 +138,8 @@ func (c charSet) has(r rune) bool {
 	}
 	for _, k := range c.classes {
 		switch {
-		case k == 'w' && (r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r)), k == 's' && pythonSpace(r), k == '.' && r != '\n':
+		case k == 'w' && (r == '_' || unicode.IsLetter(r) || unicode.IsNumber(r)), k == 's' && pythonSpace(r),
+			k == '.' && r != '\n':
 			return !c.not
 		}
 	}

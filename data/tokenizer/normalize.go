@@ -94,7 +94,8 @@ func (n *node) normalizer(field string) (normalizer, error) {
 		return nil, &FormatError{Field: field + ".precompiled_charsmap", Err: err}
 	case "BertNormalizer":
 		lower := is(n.Lowercase, true)
-		b := bertRules{clean: is(n.CleanText, true), chinese: is(n.Chinese, true), accents: is(n.StripAccents, lower), lower: lower}
+		b := bertRules{clean: is(n.CleanText, true), chinese: is(n.Chinese, true), accents: is(n.StripAccents, lower),
+			lower: lower}
 		return b.normalize, nil
 	}
 	return nil, unsupported(field+".type", "%q", n.Type)
@@ -177,7 +178,8 @@ var nmt = mapRunes(func(r rune) (string, bool) {
 	switch {
 	case r >= 1 && r <= 8, r == 0x0B, r >= 0x0E && r <= 0x1F, r == 0x7F, r == 0x8F, r == 0x9F:
 		return "", true
-	case r == '\t', r == '\n', r == 0x0C, r == '\r', r == 0x1680, r >= 0x200B && r <= 0x200F, r == 0x2028, r == 0x2029, r == 0x2581, r == 0xFEFF, r == 0xFFFD:
+	case r == '\t', r == '\n', r == 0x0C, r == '\r', r == 0x1680, r >= 0x200B && r <= 0x200F, r == 0x2028, r == 0x2029,
+		r == 0x2581, r == 0xFEFF, r == 0xFFFD:
 		return " ", true
 	}
 	return "", false

@@ -96,7 +96,8 @@ type spRules struct {
 }
 
 func parseSentencePiece(b []byte) (*spProto, error) {
-	p := &spProto{modelType: 1, unkSurface: " \u2047 ", bos: "<s>", eos: "</s>", pad: "<pad>", normal: spRules{dummy: true, shrink: true, escape: true}}
+	p := &spProto{modelType: 1, unkSurface: " \u2047 ", bos: "<s>", eos: "</s>", pad: "<pad>",
+		normal: spRules{dummy: true, shrink: true, escape: true}}
 	err := wireFields(b, func(w wireField) error {
 		var err error
 		field := ""

@@ -16,7 +16,8 @@ import (
 
 // fileNames are the files that a tokenizer may consist of.
 var fileNames = []string{"tokenizer.model", "spiece.model", "tokenizer.json", "vocab.json", "merges.txt", "vocab.txt",
-	"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "chat_template.json"}
+	"tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja",
+	"chat_template.json"}
 
 // Save writes the tokenizer's files into a folder that Load and Hugging Face's libraries read: what Train made, or
 // the files from which Load read it, as they are. Tokens that AddTokens has added since are put into tokenizer.json and
@@ -78,7 +79,9 @@ func (t *Tokenizer) withAdded(files map[string][]byte) (map[string][]byte, error
 		return err
 	}
 	if files["tokenizer.json"] == nil && files["tokenizer_config.json"] == nil {
-		return nil, fmt.Errorf("there is neither a tokenizer.json nor a tokenizer_config.json to put added tokens into: %w", ErrUnsupported)
+		return nil,
+			fmt.Errorf("there is neither a tokenizer.json nor a tokenizer_config.json to put added tokens into: %w",
+				ErrUnsupported)
 	}
 	if files["tokenizer.json"] != nil {
 		list := slices.Clone(t.added.list)

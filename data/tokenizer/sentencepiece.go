@@ -124,7 +124,8 @@ func byteToken(s string) (byte, bool) {
 // newSPBPE lists, for every piece, each way to make it of two others; the better score is the better rank.
 func newSPBPE(m *spModel, fallback *[256]int32) *bpe {
 	list := m.proto.pieces
-	b := &bpe{vocab: map[string]int32{}, size: int32(len(list)), pairs: newPairs(2 * len(list)), runes: map[rune]int32{}, bytes: fallback,
+	b := &bpe{vocab: map[string]int32{}, size: int32(len(list)), pairs: newPairs(2 * len(list)),
+		runes: map[rune]int32{}, bytes: fallback,
 		unk: m.unk, fuseUnk: true, frozen: m.user, unused: map[int32]bool{}, cache: newWordCache()}
 	b.length = make([]int32, len(list))
 	var scores []float32

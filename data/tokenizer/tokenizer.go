@@ -131,7 +131,8 @@ func (t *Tokenizer) Rows(rows int) error {
 		}
 	}
 	if size > rows {
-		return fmt.Errorf("the tokenizer has %d tokens, but the language model has embeddings for %d", len(t.tokens), rows)
+		return fmt.Errorf("the tokenizer has %d tokens, but the language model has embeddings for %d", len(t.tokens),
+			rows)
 	}
 	return nil
 }

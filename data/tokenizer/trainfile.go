@@ -61,7 +61,8 @@ func (l *learner) files() (map[string][]byte, error) {
 	var norm any
 	if c.ByteFallback {
 		norm = object{{"type", "Replace"}, {"pattern", object{{"String", " "}}}, {"content", space}}
-		pre = object{{"type", "Split"}, {"pattern", object{{"Regex", wordPattern}}}, {"behavior", "Isolated"}, {"invert", false}}
+		pre = object{{"type", "Split"}, {"pattern", object{{"Regex", wordPattern}}}, {"behavior", "Isolated"},
+			{"invert", false}}
 		decoder = object{{"type", "Sequence"}, {"decoders", []object{
 			{{"type", "Replace"}, {"pattern", object{{"String", space}}}, {"content", " "}},
 			{{"type", "ByteFallback"}},
@@ -71,9 +72,13 @@ func (l *learner) files() (map[string][]byte, error) {
 	var first any // post-processor
 	if c.BOS != "" {
 		first = object{{"type", "TemplateProcessing"},
-			{"single", []object{{{"SpecialToken", object{{"id", c.BOS}, {"type_id", 0}}}}, {{"Sequence", object{{"id", "A"}, {"type_id", 0}}}}}},
-			{"pair", []object{{{"SpecialToken", object{{"id", c.BOS}, {"type_id", 0}}}}, {{"Sequence", object{{"id", "A"}, {"type_id", 0}}}}, {{"Sequence", object{{"id", "B"}, {"type_id", 1}}}}}},
-			{"special_tokens", object{{c.BOS, object{{"id", c.BOS}, {"ids", []int32{l.ids[c.BOS]}}, {"tokens", []string{c.BOS}}}}}},
+			{"single", []object{{{"SpecialToken", object{{"id", c.BOS}, {"type_id", 0}}}},
+				{{"Sequence", object{{"id", "A"}, {"type_id", 0}}}}}},
+			{"pair", []object{{{"SpecialToken", object{{"id", c.BOS}, {"type_id", 0}}}},
+				{{"Sequence", object{{"id", "A"}, {"type_id", 0}}}},
+				{{"Sequence", object{{"id", "B"}, {"type_id", 1}}}}}},
+			{"special_tokens", object{{c.BOS, object{{"id", c.BOS}, {"ids", []int32{l.ids[c.BOS]}},
+				{"tokens", []string{c.BOS}}}}}},
 		}
 	}
 	specials := []AddedToken{}
@@ -88,8 +93,10 @@ func (l *learner) files() (map[string][]byte, error) {
 	for _, m := range l.merges {
 		merges = append(merges, m[0]+" "+m[1])
 	}
-	model := object{{"type", "BPE"}, {"dropout", nil}, {"unk_token", nil}, {"continuing_subword_prefix", nil}, {"end_of_word_suffix", nil},
-		{"fuse_unk", false}, {"byte_fallback", c.ByteFallback}, {"ignore_merges", c.Words}, {"vocab", vocab}, {"merges", merges}}
+	model := object{{"type", "BPE"}, {"dropout", nil}, {"unk_token", nil}, {"continuing_subword_prefix", nil},
+		{"end_of_word_suffix", nil},
+		{"fuse_unk", false}, {"byte_fallback", c.ByteFallback}, {"ignore_merges", c.Words}, {"vocab", vocab},
+		{"merges", merges}}
 	config := object{{"tokenizer_class", "PreTrainedTokenizerFast"}, {"clean_up_tokenization_spaces", false}}
 	for _, x := range [][2]string{{"bos_token", c.BOS}, {"eos_token", c.EOS}, {"pad_token", c.Pad}} {
 		if x[1] != "" {
@@ -98,7 +105,8 @@ func (l *learner) files() (map[string][]byte, error) {
 	}
 	out := map[string][]byte{}
 	for name, v := range map[string]object{
-		"tokenizer.json": {{"version", "1.0"}, {"truncation", nil}, {"padding", nil}, {"added_tokens", specials}, {"normalizer", norm},
+		"tokenizer.json": {{"version", "1.0"}, {"truncation", nil}, {"padding", nil}, {"added_tokens", specials},
+			{"normalizer", norm},
 			{"pre_tokenizer", pre}, {"post_processor", first}, {"decoder", decoder}, {"model", model}},
 		"tokenizer_config.json": config,
 	} {

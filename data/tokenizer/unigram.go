@@ -23,7 +23,8 @@ type unigram struct {
 
 func newSPUnigram(m *spModel, fallback *[256]int32) *unigram {
 	list := m.proto.pieces
-	u := &unigram{score: make([]float64, len(list)), user: map[int32]bool{}, skip: map[int32]bool{}, unk: m.unk, bytes: fallback}
+	u := &unigram{score: make([]float64, len(list)), user: map[int32]bool{}, skip: map[int32]bool{}, unk: m.unk,
+		bytes: fallback}
 	low := float32(math.MaxFloat32)
 	u.top = math.Float32frombits(0x00800000) // FLT_MIN: scores are log probabilities, which are below
 	var keys []string

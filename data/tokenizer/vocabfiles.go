@@ -33,7 +33,8 @@ func loadBert(b []byte, c Config, hf *hfConfig) (*Tokenizer, error) {
 	for _, x := range []struct {
 		role, text string
 		id         *int32
-	}{{"unk_token", "[UNK]", &t.unk}, {"sep_token", "[SEP]", &t.sep}, {"pad_token", "[PAD]", &t.pad}, {"cls_token", "[CLS]", &t.cls}, {"mask_token", "[MASK]", new(int32)}} {
+	}{{"unk_token", "[UNK]", &t.unk}, {"sep_token", "[SEP]", &t.sep}, {"pad_token", "[PAD]", &t.pad},
+		{"cls_token", "[CLS]", &t.cls}, {"mask_token", "[MASK]", new(int32)}} {
 		s := hf.token(x.role, x.text)
 		if s == "" {
 			continue
@@ -107,10 +108,12 @@ func loadMerges(b []byte, merges [][2]string, c Config, hf *hfConfig) (*Tokenize
 		m.Suffix = text(clipEnd)
 		j.Normalizer = &node{Type: "Sequence", Normalizers: []node{{Type: "NFC"}, {Type: "Replace", Pattern: &nodePattern{Regex: text(`\s+`)}, Content: " "}, {Type: "Lowercase"}}}
 		level.UseRegex = &yes
-		j.PreTokenizer = &node{Type: "Sequence", Pretokenizers: []node{{Type: "Split", Pattern: &nodePattern{Regex: text(clipPattern)}, Behavior: "Removed", Invert: true}, level}}
+		j.PreTokenizer = &node{Type: "Sequence", Pretokenizers: []node{{Type: "Split",
+			Pattern: &nodePattern{Regex: text(clipPattern)}, Behavior: "Removed", Invert: true}, level}}
 	case "Qwen2Tokenizer":
 		j.Normalizer = &node{Type: "NFC"}
-		j.PreTokenizer = &node{Type: "Sequence", Pretokenizers: []node{{Type: "Split", Pattern: &nodePattern{Regex: text(qwen2Pattern)}, Behavior: "Isolated"}, level}}
+		j.PreTokenizer = &node{Type: "Sequence", Pretokenizers: []node{{Type: "Split",
+			Pattern: &nodePattern{Regex: text(qwen2Pattern)}, Behavior: "Isolated"}, level}}
 	case "", "GPT2Tokenizer", "GPTNeoXTokenizer":
 		bos, unk = "<|endoftext|>", "<|endoftext|>"
 		level.UseRegex, level.AddPrefixSpace = &yes, hf.PrefixSpace
@@ -166,7 +169,8 @@ func loadMerges(b []byte, merges [][2]string, c Config, hf *hfConfig) (*Tokenize
 }
 
 // newMerged is newFast for a model whose vocabulary and merges are known.
-func newMerged(j *fastFile, m *fastModel, vocab map[string]int32, merges [][2]string, c Config, hf *hfConfig) (*Tokenizer, error) {
+func newMerged(j *fastFile, m *fastModel, vocab map[string]int32, merges [][2]string, c Config,
+	hf *hfConfig) (*Tokenizer, error) {
 	raw := struct {
 		Type   string           `json:"type"`
 		Suffix *string          `json:"end_of_word_suffix"`

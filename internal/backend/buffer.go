@@ -45,7 +45,8 @@ const (
 	IQ4_XS
 )
 
-var formats = [...]*blocks.Format{Q8_0: blocks.Q8_0, Q4_0: blocks.Q4_0, Q4_1: blocks.Q4_1, Q5_0: blocks.Q5_0, Q5_1: blocks.Q5_1,
+var formats = [...]*blocks.Format{Q8_0: blocks.Q8_0, Q4_0: blocks.Q4_0, Q4_1: blocks.Q4_1, Q5_0: blocks.Q5_0,
+	Q5_1: blocks.Q5_1,
 	Q4_K: blocks.Q4_K, Q5_K: blocks.Q5_K, Q6_K: blocks.Q6_K, IQ4_NL: blocks.IQ4_NL, NF4: blocks.NF4, FP4: blocks.FP4,
 	NF4D: blocks.NF4D, FP4D: blocks.FP4D, Q2_K: blocks.Q2_K, Q3_K: blocks.Q3_K, IQ4_XS: blocks.IQ4_XS}
 
@@ -177,6 +178,7 @@ func (b *Buffer) mustHost(dt DType) {
 		panic(misuse.Errorf("backend", "%v memory of a %v buffer", dt, b.DType))
 	}
 	if !b.Device.Host() {
-		panic(misuse.Errorf("backend", "memory of device %s is not addressable; copy it to the host first", b.Device.Name()))
+		panic(misuse.Errorf("backend", "memory of device %s is not addressable; copy it to the host first",
+			b.Device.Name()))
 	}
 }

@@ -36,7 +36,8 @@ const (
 	Float64
 )
 
-var kindNames = [...]string{"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "bool", "string", "array", "uint64", "int64", "float64"}
+var kindNames = [...]string{"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "bool", "string", "array",
+	"uint64", "int64", "float64"}
 
 // String is the type's name in gguf-py's spelling.
 func (k Kind) String() string {
@@ -217,7 +218,8 @@ func (f *File) parse(b []byte) error {
 	}
 	left := uint64(len(b) - r.at)
 	if pairs > left/pairLeast || tensors > left/infoLeast {
-		return fmt.Errorf("it announces %d metadata pairs and %d tensors, which %d bytes cannot hold", pairs, tensors, left)
+		return fmt.Errorf("it announces %d metadata pairs and %d tensors, which %d bytes cannot hold", pairs, tensors,
+			left)
 	}
 	for range pairs {
 		if err := f.pair(r); err != nil {
@@ -333,7 +335,8 @@ func (f *File) info(r *reader, i int) error {
 	case count/uint64(block) > math.MaxInt64/uint64(size):
 		return fmt.Errorf("%s %v is too large", what, t.Shape)
 	case offset%uint64(f.Alignment) != 0:
-		return fmt.Errorf("%s begins at byte %d of the data, no multiple of the alignment %d", what, offset, f.Alignment)
+		return fmt.Errorf("%s begins at byte %d of the data, no multiple of the alignment %d", what, offset,
+			f.Alignment)
 	case offset > uint64(len(r.b)):
 		return fmt.Errorf("%s begins at byte %d of the data, after the file's end", what, offset)
 	}

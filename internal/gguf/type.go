@@ -24,10 +24,12 @@ const (
 var plain = map[Type]struct {
 	name string
 	size int
-}{F32: {"F32", 4}, F16: {"F16", 2}, I8: {"I8", 1}, I16: {"I16", 2}, I32: {"I32", 4}, I64: {"I64", 8}, F64: {"F64", 8}, BF16: {"BF16", 2}}
+}{F32: {"F32", 4}, F16: {"F16", 2}, I8: {"I8", 1}, I16: {"I16", 2}, I32: {"I32", 4}, I64: {"I64", 8}, F64: {"F64", 8},
+	BF16: {"BF16", 2}}
 
 // others are types of llama.cpp that are not supported, so that messages can name them.
-var others = map[Type]string{4: "Q4_2", 5: "Q4_3", 9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS", 19: "IQ1_S", 21: "IQ3_S", 22: "IQ2_S",
+var others = map[Type]string{4: "Q4_2", 5: "Q4_3", 9: "Q8_1", 15: "Q8_K", 16: "IQ2_XXS", 17: "IQ2_XS", 18: "IQ3_XXS",
+	19: "IQ1_S", 21: "IQ3_S", 22: "IQ2_S",
 	29: "IQ1_M", 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8", 34: "TQ1_0", 35: "TQ2_0", 39: "MXFP4"}
 
 // String is ggml's name of the type.

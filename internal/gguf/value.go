@@ -53,7 +53,8 @@ func (r *reader) array(v *Value, key string) error {
 	case size == 0 && v.Elem != String:
 		return fmt.Errorf("key %q is an array of %s, which is not supported", key, v.Elem)
 	case n > left/least:
-		return fmt.Errorf("key %q is an array of %d × %s at byte %d, but only %d bytes are left", key, n, v.Elem, r.at, left)
+		return fmt.Errorf("key %q is an array of %d × %s at byte %d, but only %d bytes are left", key, n, v.Elem, r.at,
+			left)
 	}
 	v.Len = int(n)
 	if size > 0 {

@@ -41,7 +41,8 @@ func Write(path string, metadata map[string]any, tensors []NewTensor) error {
 	sizes, at := make([]int, len(tensors)), 0
 	for i, t := range tensors {
 		block, size := t.Type.layout()
-		if len(t.Name) > longest || len(t.Shape) < 1 || len(t.Shape) > 4 || block == 0 || t.Shape[len(t.Shape)-1]%block != 0 {
+		if len(t.Name) > longest || len(t.Shape) < 1 || len(t.Shape) > 4 || block == 0 ||
+			t.Shape[len(t.Shape)-1]%block != 0 {
 			return fmt.Errorf("%s: tensor %q %v of %s cannot be written", path, t.Name, t.Shape, t.Type)
 		}
 		head = appendText(head, t.Name)
@@ -67,7 +68,8 @@ func Write(path string, metadata map[string]any, tensors []NewTensor) error {
 				return fmt.Errorf("tensor %q: %w", t.Name, err)
 			}
 			if c.n != sizes[i] {
-				return fmt.Errorf("tensor %q: %d bytes were written for %v of %s, which takes %d", t.Name, c.n, t.Shape, t.Type, sizes[i])
+				return fmt.Errorf("tensor %q: %d bytes were written for %v of %s, which takes %d", t.Name, c.n, t.Shape,
+					t.Type, sizes[i])
 			}
 			if _, err := w.Write(pad(c.n)); err != nil {
 				return err

@@ -74,7 +74,8 @@ func readHeader(r io.ReaderAt, size int64) (*header, int64, error) {
 	n := binary.LittleEndian.Uint64(head)
 	switch {
 	case n > MaxHeader:
-		return nil, 0, fmt.Errorf("header of %d bytes is above the limit of %d: is it a safetensors file?", n, MaxHeader)
+		return nil, 0, fmt.Errorf("header of %d bytes is above the limit of %d: is it a safetensors file?", n,
+			MaxHeader)
 	case int64(n) > size-8:
 		return nil, 0, fmt.Errorf("header of %d bytes in a file of %d: the file is cut off", n, size)
 	}

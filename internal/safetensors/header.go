@@ -83,11 +83,13 @@ func (h *header) check(size int64) error {
 		case err != nil:
 			return fmt.Errorf("tensor %q: %w", t.Name, err)
 		case t.Begin < at:
-			return fmt.Errorf("tensor %q: data_offsets [%d, %d) overlap the tensor before, which ends at %d", t.Name, t.Begin, t.End, at)
+			return fmt.Errorf("tensor %q: data_offsets [%d, %d) overlap the tensor before, which ends at %d", t.Name,
+				t.Begin, t.End, at)
 		case t.Begin > at:
 			return fmt.Errorf("tensor %q: data_offsets [%d, %d) leave a hole after %d", t.Name, t.Begin, t.End, at)
 		case t.End-t.Begin != n:
-			return fmt.Errorf("tensor %q: data_offsets [%d, %d) hold %d bytes, %s%v needs %d", t.Name, t.Begin, t.End, t.End-t.Begin, t.DType, t.Shape, n)
+			return fmt.Errorf("tensor %q: data_offsets [%d, %d) hold %d bytes, %s%v needs %d", t.Name, t.Begin, t.End,
+				t.End-t.Begin, t.DType, t.Shape, n)
 		case t.End > size:
 			return fmt.Errorf("tensor %q: data_offsets [%d, %d) reach beyond the file's %d bytes of data: the file is cut off", t.Name, t.Begin, t.End, size)
 		}

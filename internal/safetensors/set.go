@@ -99,7 +99,8 @@ func ReadIndex(path string) (map[string]string, error) {
 	shards := map[string]bool{}
 	for name, s := range index.WeightMap {
 		if !filepath.IsLocal(s) || strings.ContainsAny(s, `/\:`) {
-			return nil, fmt.Errorf("%s: weight_map: tensor %q lies in %q, which is not a file of the same folder", path, name, s)
+			return nil, fmt.Errorf("%s: weight_map: tensor %q lies in %q, which is not a file of the same folder", path,
+				name, s)
 		}
 		shards[s] = true
 	}

@@ -77,7 +77,8 @@ func (f *File) place(entries map[string]*zip.File, prefix string) error {
 			return err
 		}
 		if n != size(s.dtype, s.len) {
-			return fmt.Errorf("storage %q has %d bytes, %d elements of %s need %d", key, n, s.len, s.dtype, size(s.dtype, s.len))
+			return fmt.Errorf("storage %q has %d bytes, %d elements of %s need %d", key, n, s.len, s.dtype,
+				size(s.dtype, s.len))
 		}
 		s.at, s.found = at, true
 		if n > 0 {

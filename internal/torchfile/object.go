@@ -10,8 +10,9 @@ import (
 
 // dtypes are the storages that may be named, and safetensors' names for what they hold.
 var dtypes = map[global]string{
-	"torch FloatStorage": "F32", "torch HalfStorage": "F16", "torch BFloat16Storage": "BF16", "torch DoubleStorage": "F64",
-	"torch LongStorage": "I64", "torch IntStorage": "I32", "torch ShortStorage": "I16", "torch CharStorage": "I8",
+	"torch FloatStorage": "F32", "torch HalfStorage": "F16", "torch BFloat16Storage": "BF16",
+	"torch DoubleStorage": "F64",
+	"torch LongStorage":   "I64", "torch IntStorage": "I32", "torch ShortStorage": "I16", "torch CharStorage": "I8",
 	"torch ByteStorage": "U8", "torch BoolStorage": "BOOL",
 }
 
@@ -176,7 +177,8 @@ func newView(args tuple) (*view, error) {
 	}
 	switch {
 	case empty && offset > s.len, !empty && last >= s.len:
-		return nil, fmt.Errorf("a tensor of size %v, stride %v and offset %d reaches beyond its storage of %d elements", dims, strides, offset, s.len)
+		return nil, fmt.Errorf("a tensor of size %v, stride %v and offset %d reaches beyond its storage of %d elements",
+			dims, strides, offset, s.len)
 	case !empty && count > max(s.len, 1<<20): // a stride of 0 repeats elements
 		return nil, fmt.Errorf("a tensor of size %v repeats a storage of %d elements too often", dims, s.len)
 	}

@@ -70,7 +70,8 @@ func Sniff(path string) bool {
 	defer f.Close()
 	head := make([]byte, 32)
 	n, _ := io.ReadFull(f, head)
-	return bytes.HasPrefix(head[:n], []byte(zipMagic)) || n > 0 && head[0] == 0x80 && bytes.Contains(head[:n], []byte(legacyMagic))
+	return bytes.HasPrefix(head[:n], []byte(zipMagic)) || n > 0 && head[0] == 0x80 &&
+		bytes.Contains(head[:n], []byte(legacyMagic))
 }
 
 const zipMagic = "PK\x03\x04"

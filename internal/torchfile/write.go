@@ -35,9 +35,11 @@ func Write(path string, tensors []Tensor) error {
 		case err != nil || storages[t.DType] == "":
 			return fmt.Errorf("write %s: tensor %q: %s%v cannot be stored", path, t.Name, t.DType, t.Shape)
 		case n != int64(len(t.Bytes)):
-			return fmt.Errorf("write %s: tensor %q: %d bytes for %s%v, which has %d", path, t.Name, len(t.Bytes), t.DType, t.Shape, n)
+			return fmt.Errorf("write %s: tensor %q: %d bytes for %s%v, which has %d", path, t.Name, len(t.Bytes),
+				t.DType, t.Shape, n)
 		case n > 1<<32-2:
-			return fmt.Errorf("write %s: tensor %q: %d bytes are too many for this format's writer; use safetensors", path, t.Name, n)
+			return fmt.Errorf("write %s: tensor %q: %d bytes are too many for this format's writer; use safetensors",
+				path, t.Name, n)
 		case seen[t.Name]:
 			return fmt.Errorf("write %s: tensor name %q is taken", path, t.Name)
 		}

@@ -49,7 +49,8 @@ func contiguous(x []float32, rows, cols, ld int) (b *backend.Buffer, release fun
 
 // Sgemm computes C = α·op(A)·op(B) + β·C, where op transposes on demand; see blas.Float32Level3. It panics as gonum
 // does.
-func (g BLAS) Sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+func (g BLAS) Sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int,
+	beta float32, c []float32, ldc int) {
 	aT, okA := transposed(tA)
 	bT, okB := transposed(tB)
 	aRows, aCols, bRows, bCols := m, k, k, n
@@ -60,7 +61,8 @@ func (g BLAS) Sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float
 		bRows, bCols = n, k
 	}
 	// gonum's has the panics, and the cases in which there is nothing to multiply.
-	if !okA || !okB || m <= 0 || n <= 0 || k <= 0 || alpha == 0 || m*n*k < smallProduct || !fits(len(a), aRows, aCols, lda) ||
+	if !okA || !okB || m <= 0 || n <= 0 || k <= 0 || alpha == 0 || m*n*k < smallProduct ||
+		!fits(len(a), aRows, aCols, lda) ||
 		!fits(len(b), bRows, bCols, ldb) || !fits(len(c), m, n, ldc) {
 		g.Implementation.Sgemm(tA, tB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 		return
@@ -94,18 +96,21 @@ func (g BLAS) Sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float
 
 // Sgemv computes y = α·op(A)·x + β·y; see blas.Float32Level2. Products with α = 1, β of 0 or 1 and no gaps are this
 // library's, others gonum's.
-func (g BLAS) Sgemv(tA blas.Transpose, m, n int, alpha float32, a []float32, lda int, x []float32, incX int, beta float32, y []float32, incY int) {
+func (g BLAS) Sgemv(tA blas.Transpose, m, n int, alpha float32, a []float32, lda int, x []float32, incX int,
+	beta float32, y []float32, incY int) {
 	aT, ok := transposed(tA)
 	inner, outer := n, m
 	if aT {
 		inner, outer = m, n
 	}
-	if !ok || m <= 0 || n <= 0 || m*n < smallProduct || alpha != 1 || beta != 0 && beta != 1 || incX != 1 || incY != 1 || lda != n || len(a) < m*n ||
+	if !ok || m <= 0 || n <= 0 || m*n < smallProduct || alpha != 1 || beta != 0 && beta != 1 || incX != 1 ||
+		incY != 1 || lda != n || len(a) < m*n ||
 		len(x) < inner || len(y) < outer {
 		g.Implementation.Sgemv(tA, m, n, alpha, a, lda, x, incX, beta, y, incY)
 		return
 	}
 	busy.Lock()
 	defer busy.Unlock()
-	device.MatMul(&backend.MatMul{A: buffer(x[:inner]), B: buffer(a[:m*n]), C: buffer(y[:outer]), M: 1, N: outer, K: inner, BT: !aT, Batch: 1, Accumulate: beta == 1})
+	device.MatMul(&backend.MatMul{A: buffer(x[:inner]), B: buffer(a[:m*n]), C: buffer(y[:outer]), M: 1, N: outer,
+		K: inner, BT: !aT, Batch: 1, Accumulate: beta == 1})
 }

@@ -178,7 +178,8 @@ func tensors(op string, in []gorgonia.Value) ([]*tensor.Tensor, error) {
 				return nil, fmt.Errorf("interop: %s: input %d: %w", op, i, err)
 			}
 		default:
-			return nil, fmt.Errorf("interop: %s: input %d is a %T, needs a *tensor.Dense or *gorgonia.F32 of float32", op, i, v)
+			return nil, fmt.Errorf("interop: %s: input %d is a %T, needs a *tensor.Dense or *gorgonia.F32 of float32",
+				op, i, v)
 		}
 	}
 	return out, nil

@@ -33,7 +33,8 @@ func FromDense(d *dense.Dense) *tensor.Tensor {
 	n := 1
 	for i := len(shape) - 1; i >= 0; i-- {
 		if strides := d.Strides(); shape[i] != 1 && (i >= len(strides) || strides[i] != n) {
-			tensor.Fail(op, "%v %v with strides %v is not contiguous and row-major: call Materialize first", dt, shape, strides)
+			tensor.Fail(op, "%v %v with strides %v is not contiguous and row-major: call Materialize first", dt, shape,
+				strides)
 		}
 		n *= shape[i]
 	}

@@ -48,7 +48,8 @@ func Attention(q, k, v *gorgonia.Node, c tensor.AttentionConfig) (*gorgonia.Node
 	f := &fused{name: "Attention", in: []hm.Type{four, four, four}, out: four, labels: -1,
 		infer: func(s []dense.Shape) (dense.Shape, error) {
 			if s[1][2] == 0 || s[0][0] != s[1][0] || s[0][3] != s[1][3] || s[0][2]%s[1][2] != 0 || !s[1].Eq(s[2]) {
-				return nil, fmt.Errorf("q %v, k %v, v %v: needs [B T H D], [B S G D] and [B S G D], where G divides H", s[0], s[1], s[2])
+				return nil, fmt.Errorf("q %v, k %v, v %v: needs [B T H D], [B S G D] and [B S G D], where G divides H",
+					s[0], s[1], s[2])
 			}
 			return s[0].Clone(), nil
 		},
@@ -90,7 +91,8 @@ func LinearCrossEntropy(x, w, labels *gorgonia.Node) (*gorgonia.Node, error) {
 		return nil, err
 	}
 	two := typed(2, dense.Float32)
-	f := &fused{name: "LinearCrossEntropy", in: []hm.Type{two, two, typed(1, dense.Int32)}, out: typed(0, dense.Float32), labels: 2,
+	f := &fused{name: "LinearCrossEntropy", in: []hm.Type{two, two, typed(1, dense.Int32)},
+		out: typed(0, dense.Float32), labels: 2,
 		infer: func(s []dense.Shape) (dense.Shape, error) {
 			if s[0][1] != s[1][1] || s[0][0] != s[2][0] {
 				return nil, fmt.Errorf("x %v, w %v, labels %v: needs [N C], [V C] and [N]", s[0], s[1], s[2])

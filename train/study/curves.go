@@ -29,7 +29,8 @@ func (j *Study) drawCurves() error {
 	if err := j.drawLines("loss.png", "Loss, running mean", "loss", losses, []string{"clip", "language", "align", "tune"}); err != nil {
 		return err
 	}
-	return j.drawLines(gainFile, "Questions about unseen pictures, stage 2", "share right", scores, []string{"mix", "shuffled", "vision_gain"})
+	return j.drawLines(gainFile, "Questions about unseen pictures, stage 2", "share right", scores,
+		[]string{"mix", "shuffled", "vision_gain"})
 }
 
 func (j *Study) drawLines(file, title, y string, lines map[string]plotter.XYs, order []string) error {

@@ -153,9 +153,11 @@ func (s *Student) generate(ctx context.Context, e *Exam, from, to, n int) (out [
 		tensor.Scope(func(a *tensor.Arena) {
 			x := s.language.Embed(tensor.WrapInts(text, len(prompts), T).In(a)) // [B, T, C]
 			C := x.Dim(2)
-			x = tensor.ScatterRows(x.Reshape(len(ids), C), tensor.WrapInts(places, len(places)), s.see(a, e, from, to)).Reshape(len(prompts), T, C)
+			x = tensor.ScatterRows(x.Reshape(len(ids), C), tensor.WrapInts(places, len(places)),
+				s.see(a, e, from, to)).Reshape(len(prompts), T, C)
 			var g llm.Generated
-			g, err = llm.Generate(ctx, s.language, llm.Prompts{Embeds: x.Detach().NoGrad(), Mask: mask}, llm.Options{MaxNewTokens: n, PAD: int(s.vocabulary.Pad)})
+			g, err = llm.Generate(ctx, s.language, llm.Prompts{Embeds: x.Detach().NoGrad(), Mask: mask},
+				llm.Options{MaxNewTokens: n, PAD: int(s.vocabulary.Pad)})
 			out = g.IDs
 		})
 	})
@@ -166,7 +168,8 @@ func (s *Student) generate(ctx context.Context, e *Exam, from, to, n int) (out [
 }
 
 // Take lets the student take exams, and returns its scores and its answers.
-func (s *Student) Take(ctx context.Context, exams []*Exam) (scores map[shapes.Family]float64, answers map[shapes.Family][]string, err error) {
+func (s *Student) Take(ctx context.Context, exams []*Exam) (scores map[shapes.Family]float64,
+	answers map[shapes.Family][]string, err error) {
 	scores, answers = map[shapes.Family]float64{}, map[shapes.Family][]string{}
 	said, err := s.answers(ctx, exams)
 	if err != nil {

@@ -137,7 +137,8 @@ func (j *Study) take() error {
 		return fmt.Errorf("there is no run in %s yet; make one with: %s", j.Flags.Out, j.Command(""))
 	case errors.Is(err, fs.ErrNotExist):
 		if es, err := os.ReadDir(j.Flags.Out); err == nil && len(es) > 0 {
-			return fmt.Errorf("%s is not empty and not a run of this program: choose another directory with -out", j.Flags.Out)
+			return fmt.Errorf("%s is not empty and not a run of this program: choose another directory with -out",
+				j.Flags.Out)
 		}
 		mine, err := json.MarshalIndent(settings{j.Flags.seed, j.Flags.Full, j.Flags.Made, j.Preset}, "", " ")
 		if err != nil {
@@ -152,7 +153,8 @@ func (j *Study) take() error {
 	}
 	var was settings
 	if err := json.Unmarshal(b, &was); err != nil {
-		return fmt.Errorf("%s is damaged (%w): remove %s, or choose another directory with -out", path, err, j.Flags.Out)
+		return fmt.Errorf("%s is damaged (%w): remove %s, or choose another directory with -out", path, err,
+			j.Flags.Out)
 	}
 	if j.Flags.Chat { // the run in the directory decides
 		j.Flags.seed, j.Preset = was.Seed, was.Preset
@@ -223,8 +225,10 @@ func (j *Study) Printf(format string, args ...any) { fmt.Fprintf(j.Out, format+"
 // Lesson draws and renders the pictures.
 func (j *Study) Lesson() *Lesson {
 	start := time.Now()
-	l := &Lesson{World: j.World, Vocabulary: j.Vocabulary, Places: j.Places, first: j.Preset.First, Pool: newPool(j.World, j.Preset.Pictures)}
-	j.Printf("world · %d pictures of %d×%d pixels, %d words · %.1f s", len(l.Pool.Scenes), j.World.Side(), j.World.Side(), j.Vocabulary.Size(), time.Since(start).Seconds())
+	l := &Lesson{World: j.World, Vocabulary: j.Vocabulary, Places: j.Places, first: j.Preset.First,
+		Pool: newPool(j.World, j.Preset.Pictures)}
+	j.Printf("world · %d pictures of %d×%d pixels, %d words · %.1f s", len(l.Pool.Scenes), j.World.Side(),
+		j.World.Side(), j.Vocabulary.Size(), time.Since(start).Seconds())
 	return l
 }
 
@@ -237,8 +241,9 @@ func Fit[B any](ctx context.Context, j *Study, name string, m train.Model[B], st
 		stages[i].Config = j.Preset
 		stages[i].Seed = j.Flags.seed
 	}
-	_, err := train.Run(ctx, m, train.Options{Dir: filepath.Join(j.Flags.Out, name), Resume: true, Keep: 1, Progress: j.Out,
-		Command: j.Command("-resume"), Comm: j.Comm, ZeRO1: j.Flags.zero1}, stages...)
+	_, err := train.Run(ctx, m, train.Options{Dir: filepath.Join(j.Flags.Out, name), Resume: true, Keep: 1,
+		Progress: j.Out,
+		Command:  j.Command("-resume"), Comm: j.Comm, ZeRO1: j.Flags.zero1}, stages...)
 	return err
 }
 

@@ -80,7 +80,8 @@ func (j *Study) Captioning(m *connector.VLM) func(context.Context) (map[string]f
 		if err != nil {
 			return nil, err
 		}
-		return map[string]float64{"caption_f1": eval.Captions(e.Set, right).F1, "caption_f1_shuffled": eval.Captions(e.Set, other).F1}, nil
+		return map[string]float64{"caption_f1": eval.Captions(e.Set, right).F1,
+			"caption_f1_shuffled": eval.Captions(e.Set, other).F1}, nil
 	}
 }
 
@@ -96,7 +97,8 @@ type Sitting func(name, title string, s *Student, exams []*Exam) error
 
 // Judge examines the model on the test splits, and everything that compare lets sit the same exams. last changes the
 // model, after all else.
-func (j *Study) Judge(ctx context.Context, l *Lesson, clip *vit.CLIP, m *connector.VLM, compare func(exams []*Exam, sit Sitting) error, last func() error) error {
+func (j *Study) Judge(ctx context.Context, l *Lesson, clip *vit.CLIP, m *connector.VLM,
+	compare func(exams []*Exam, sit Sitting) error, last func() error) error {
 	j.Report.Scores = map[string]float64{}
 	if err := j.zeroShot(clip); err != nil {
 		return err
@@ -141,7 +143,8 @@ func (j *Study) Judge(ctx context.Context, l *Lesson, clip *vit.CLIP, m *connect
 	if err := j.drawCurves(); err != nil {
 		return err
 	}
-	j.Printf("contact-sheet.png, loss.png, vision-gain.png and report.json are in %s; talk with the model: %s", filepath.Clean(j.Flags.Out), j.Command("-chat"))
+	j.Printf("contact-sheet.png, loss.png, vision-gain.png and report.json are in %s; talk with the model: %s",
+		filepath.Clean(j.Flags.Out), j.Command("-chat"))
 	if err := j.save(); err != nil || !j.Flags.gate {
 		return err
 	}
@@ -177,7 +180,8 @@ func (j *Study) record(exams []*Exam, columns []column) {
 			case shapes.PopeRandom, shapes.PopePopular, shapes.PopeAdversarial:
 				p := eval.POPE(e.Set, c.answers[e.Family])
 				name := string(e.Family)
-				scores[name+"_precision"], scores[name+"_recall"], scores[name+"_f1"], scores[name+"_yes"] = p.Precision, p.Recall, p.F1, p.YesRatio
+				scores[name+"_precision"], scores[name+"_recall"], scores[name+"_f1"],
+					scores[name+"_yes"] = p.Precision, p.Recall, p.F1, p.YesRatio
 			case shapes.Walk:
 				r := eval.Reasoning(e.Set, c.answers[e.Family])
 				scores["walk_faithful"], scores["walk_direction"] = r.Faithful, r.Direction
@@ -189,7 +193,8 @@ func (j *Study) record(exams []*Exam, columns []column) {
 		scores["encoder_gain"] = scores["mix"] - random
 	}
 	if short, ok := scores["short"]; ok {
-		scores["short_over_no_stage_1"], scores["short_over_random"] = short-scores["no_stage_1"], short-scores["random_encoder"]
+		scores["short_over_no_stage_1"], scores["short_over_random"] = short-scores["no_stage_1"],
+			short-scores["random_encoder"]
 	}
 }
 
@@ -262,8 +267,10 @@ func (j *Study) details(ctx context.Context, m *connector.VLM) error {
 		}
 		scores["counterfactual_"+string(f)] = twins.Both(both[0], both[1])
 	}
-	others := map[shapes.Split][]shapes.Family{shapes.Comp: {shapes.PopeAdversarial, shapes.ShapeOf, shapes.ColorOf, shapes.Where},
-		shapes.Count5: {shapes.CountAll, shapes.Where}, shapes.Style: {shapes.ColorOf, shapes.ShapeOf, shapes.Where, shapes.PopeAdversarial}}
+	others := map[shapes.Split][]shapes.Family{shapes.Comp: {shapes.PopeAdversarial, shapes.ShapeOf, shapes.ColorOf,
+		shapes.Where},
+		shapes.Count5: {shapes.CountAll, shapes.Where}, shapes.Style: {shapes.ColorOf, shapes.ShapeOf, shapes.Where,
+			shapes.PopeAdversarial}}
 	if j.World.Signs > 0 {
 		others[shapes.NewWord] = []shapes.Family{shapes.ReadWord}
 	}
@@ -281,7 +288,8 @@ func (j *Study) details(ctx context.Context, m *connector.VLM) error {
 	return nil
 }
 
-var detailNames = map[shapes.Split]string{shapes.Comp: "held_out", shapes.Count5: "five_objects", shapes.Style: "other_style", shapes.NewWord: "unseen"}
+var detailNames = map[shapes.Split]string{shapes.Comp: "held_out", shapes.Count5: "five_objects",
+	shapes.Style: "other_style", shapes.NewWord: "unseen"}
 
 func detailName(f shapes.Family) string {
 	if f == shapes.PopeAdversarial {

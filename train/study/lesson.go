@@ -57,8 +57,10 @@ func Instructions(l *Lesson, r *rand.Rand, at float64) (int, func(shapes.Scene) 
 var firstLessons = []struct {
 	from float64
 	shapes.Share
-}{{0, shapes.Share{Family: shapes.ColorOf, Weight: 1}}, {0.27, shapes.Share{Family: shapes.ShapeOf, Weight: 1}}, {0.37, shapes.Share{Family: shapes.Where, Weight: 2}},
-	{0.53, shapes.Share{Family: shapes.Exist, Weight: 2}}, {0.7, shapes.Share{Family: shapes.LeftOf, Weight: 2}}, {0.7, shapes.Share{Family: shapes.Above, Weight: 2}},
+}{{0, shapes.Share{Family: shapes.ColorOf, Weight: 1}}, {0.27, shapes.Share{Family: shapes.ShapeOf, Weight: 1}},
+	{0.37, shapes.Share{Family: shapes.Where, Weight: 2}},
+	{0.53, shapes.Share{Family: shapes.Exist, Weight: 2}}, {0.7, shapes.Share{Family: shapes.LeftOf, Weight: 2}},
+	{0.7, shapes.Share{Family: shapes.Above, Weight: 2}},
 	{reading, shapes.Share{Family: shapes.Read, Weight: 2}}}
 
 // reading is when signs are first asked about. Conversations ask about any sign that there is, so before that the
@@ -194,8 +196,10 @@ func (l *Lesson) instruction(r *rand.Rand, s shapes.Scene) []shapes.Question {
 
 // conversation asks more often than shapes.Conversation for what is learnt last: columns, in whichever form, and signs
 // (this is besides what Converse asks about them; three of ten pictures have one).
-var conversation = shapes.Mix{{Family: shapes.Exist, Weight: .18}, {Family: shapes.ColorOf, Weight: .08}, {Family: shapes.ShapeOf, Weight: .08}, {Family: shapes.Where, Weight: .24},
-	{Family: shapes.CountAll, Weight: .04}, {Family: shapes.CountColor, Weight: .09}, {Family: shapes.LeftOf, Weight: .12}, {Family: shapes.Above, Weight: .06},
+var conversation = shapes.Mix{{Family: shapes.Exist, Weight: .18}, {Family: shapes.ColorOf, Weight: .08},
+	{Family: shapes.ShapeOf, Weight: .08}, {Family: shapes.Where, Weight: .24},
+	{Family: shapes.CountAll, Weight: .04}, {Family: shapes.CountColor, Weight: .09},
+	{Family: shapes.LeftOf, Weight: .12}, {Family: shapes.Above, Weight: .06},
 	{Family: shapes.SizeOf, Weight: .04}, {Family: shapes.WhatIsAt, Weight: .07}, {Family: shapes.Read, Weight: .1}}
 
 // turnsPerPicture is how many questions a conversation has: the picture costs the same for one as for four.

@@ -48,7 +48,8 @@ var traits = []trait{
 func (j *Study) perceive(ctx context.Context, known *Pool, t vit.Tower) error {
 	n := 4 * j.Preset.Questions
 	known = known.first(min(len(known.Scenes), 4*n))
-	test, strange := poolOf(j.World, drawScenes(j.World, shapes.Test, n, nil)), poolOf(j.World, drawScenes(j.World, shapes.Comp, n, nil))
+	test, strange := poolOf(j.World, drawScenes(j.World, shapes.Test, n, nil)),
+		poolOf(j.World, drawScenes(j.World, shapes.Comp, n, nil))
 	test.Look(t, j.Selects)
 	strange.Look(t, j.Selects)
 	for _, of := range traits {

@@ -30,8 +30,10 @@ type card struct {
 }
 
 // sheetFamilies are the questions of the contact sheet.
-var sheetFamilies = []shapes.Family{shapes.PopeAdversarial, shapes.ColorOf, shapes.ShapeOf, shapes.Where, shapes.CountAll, shapes.CountColor, shapes.LeftOf, shapes.Above,
-	shapes.SizeOf, shapes.WhatIsAt, shapes.ReadWord, shapes.ReadNumber, shapes.Walk, shapes.Where, shapes.Brief, shapes.Detail}
+var sheetFamilies = []shapes.Family{shapes.PopeAdversarial, shapes.ColorOf, shapes.ShapeOf, shapes.Where,
+	shapes.CountAll, shapes.CountColor, shapes.LeftOf, shapes.Above,
+	shapes.SizeOf, shapes.WhatIsAt, shapes.ReadWord, shapes.ReadNumber, shapes.Walk, shapes.Where, shapes.Brief,
+	shapes.Detail}
 
 // cards asks one question of each kind about pictures of their own, from the end of the test split.
 func (j *Study) cards(ctx context.Context, m *connector.VLM) ([]card, error) {

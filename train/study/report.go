@@ -54,14 +54,16 @@ type Machine struct {
 }
 
 func machine() Machine {
-	return Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), Used: runtime.GOMAXPROCS(0), Go: runtime.Version()}
+	return Machine{OS: runtime.GOOS, Arch: runtime.GOARCH, CPU: cpuName(), Used: runtime.GOMAXPROCS(0),
+		Go: runtime.Version()}
 }
 
 // Starts are where a text stage and its repetitions live.
 var Starts = []string{"language", "language-2", "language-3"}
 
 // Parts are the folders of a run in which something trains, in order.
-var Parts = slices.Concat([]string{"clip"}, Starts, []string{"vlm", "short", "blind", "no-stage-1", "random-encoder", "lora"})
+var Parts = slices.Concat([]string{"clip"}, Starts, []string{"vlm", "short", "blind", "no-stage-1", "random-encoder",
+	"lora"})
 
 // MadeParts are the folders in which the models of -made train.
 var MadeParts = []string{"made", "made-blind"}

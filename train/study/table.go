@@ -67,6 +67,7 @@ func (j *Study) table(exams []*Exam, columns []column) {
 // costs prints what the stages took.
 func (j *Study) costs() {
 	for _, c := range j.Report.Stages {
-		j.Printf("%-24s %5d steps %7.1f s %7.2f TFLOP %7.1f GFLOP/s · loss %.3f", c.Name, c.Steps, c.Seconds, c.FLOPs/1e12, c.FLOPs/1e9/max(c.Seconds, 1e-9), c.Loss)
+		j.Printf("%-24s %5d steps %7.1f s %7.2f TFLOP %7.1f GFLOP/s · loss %.3f", c.Name, c.Steps, c.Seconds,
+			c.FLOPs/1e12, c.FLOPs/1e9/max(c.Seconds, 1e-9), c.Loss)
 	}
 }

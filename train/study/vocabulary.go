@@ -129,21 +129,28 @@ func (v *Vocabulary) save(dir string) error {
 	type object = map[string]any
 	var added []object
 	for i, s := range specials {
-		added = append(added, object{"id": i, "content": s, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false, "special": true})
+		added = append(added, object{"id": i, "content": s, "single_word": false, "lstrip": false, "rstrip": false,
+			"normalized": false, "special": true})
 	}
 	files := map[string]object{
 		"tokenizer.json": {
 			"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": added, "normalizer": nil,
 			"pre_tokenizer": object{"type": "WhitespaceSplit"},
-			"post_processor": object{"type": "TemplateProcessing", "single": []object{{"SpecialToken": object{"id": "<s>", "type_id": 0}}, {"Sequence": object{"id": "A", "type_id": 0}}},
-				"pair":           []object{{"SpecialToken": object{"id": "<s>", "type_id": 0}}, {"Sequence": object{"id": "A", "type_id": 0}}, {"Sequence": object{"id": "B", "type_id": 0}}},
+			"post_processor": object{"type": "TemplateProcessing",
+				"single": []object{{"SpecialToken": object{"id": "<s>", "type_id": 0}},
+					{"Sequence": object{"id": "A", "type_id": 0}}},
+				"pair": []object{{"SpecialToken": object{"id": "<s>", "type_id": 0}},
+					{"Sequence": object{"id": "A", "type_id": 0}}, {"Sequence": object{"id": "B", "type_id": 0}}},
 				"special_tokens": object{"<s>": object{"id": "<s>", "ids": []int32{v.BOS}, "tokens": []string{"<s>"}}}},
 			"decoder": object{"type": "WordPiece", "prefix": "##", "cleanup": false},
-			"model":   object{"type": "WordPiece", "unk_token": "<unk>", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": v.ids},
+			"model": object{"type": "WordPiece", "unk_token": "<unk>", "continuing_subword_prefix": "##",
+				"max_input_chars_per_word": 100, "vocab": v.ids},
 		},
 		"tokenizer_config.json": {
-			"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>",
-			"additional_special_tokens": []string{"<image>", "USER:", "ASSISTANT:"}, "model_max_length": 512, "padding_side": "left", "clean_up_tokenization_spaces": false,
+			"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
+			"pad_token":                 "<pad>",
+			"additional_special_tokens": []string{"<image>", "USER:", "ASSISTANT:"}, "model_max_length": 512,
+			"padding_side": "left", "clean_up_tokenization_spaces": false,
 			"chat_template": "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}USER: {{ m['content'] }} ASSISTANT:{% else %} {{ m['content'] }}{{ eos_token }} {% endif %}{% endfor %}",
 		},
 	}

@@ -172,8 +172,9 @@ func (c *Config) Validate() error {
 	}
 	for name, sizes := range map[string][]int{"vision_size_patch": c.VisionPatch[:],
 		"depth_size_patch": c.DepthPatch[:], "thermal_size_patch": c.ThermalPatch[:],
-		"audio_mels_frames": c.AudioShape[:], "audio_kernel_stride": c.AudioKernel[:], "imu_channels_samples_kernel": c.IMUShape[:],
-		"text_context_length": {c.ContextLength}} {
+		"audio_mels_frames": c.AudioShape[:], "audio_kernel_stride": c.AudioKernel[:],
+		"imu_channels_samples_kernel": c.IMUShape[:],
+		"text_context_length":         {c.ContextLength}} {
 		if slices.Max(sizes) > maxSide {
 			return fmt.Errorf("%s is %v, and must be at most %d", name, sizes, maxSide)
 		}

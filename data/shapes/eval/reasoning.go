@@ -107,7 +107,8 @@ func (f *facts) clause(c string) {
 	c = strings.TrimPrefix(c, "there is ")
 	words := strings.Fields(c)
 	switch {
-	case len(words) == 2 && words[1] == "shape", len(words) == 4 && words[0] == "there" && words[1] == "are" && words[3] == "shapes":
+	case len(words) == 2 && words[1] == "shape", len(words) == 4 && words[0] == "there" && words[1] == "are" &&
+		words[3] == "shapes":
 		f.state(isNumber(words[len(words)-2], len(f.scene.Objects)))
 	case strings.HasPrefix(c, "a sign that says "), strings.HasPrefix(c, "the sign says "):
 		_, says, _ := strings.Cut(c, " says ")

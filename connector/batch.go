@@ -268,7 +268,8 @@ func (m *VLM) Check(b Batch) error {
 		}
 	}
 	if places < all {
-		return fmt.Errorf("%d places for image features, but %d pictures with %d in the batch of %v: does every sample have one <image> for each picture?", places, len(n), all, b.Names)
+		return fmt.Errorf("%d places for image features, but %d pictures with %d in the batch of %v: does every "+
+			"sample have one <image> for each picture?", places, len(n), all, b.Names)
 	}
 	return nil
 }

@@ -10,12 +10,14 @@ import (
 
 // BatchOptions say how a data set becomes batches.
 type BatchOptions struct {
-	Batch     int            // samples in a batch; the last of an epoch may have fewer
-	Order     data.Order     // of the samples in each epoch; nil: that of the set
-	MaxLength int            // positions that are kept of a sample, its images' included; 0: the model's limit
-	Features  *data.Features // the frozen encoder's output for every image, by its data.ImageKey; nil: images are decoded and encoded in each step
-	Orient    bool           // turn images by their EXIF orientation, which LLaVA does not
-	Skip      bool           // leave faulty samples out and count them; else the first one is an error
+	Batch     int        // samples in a batch; the last of an epoch may have fewer
+	Order     data.Order // of the samples in each epoch; nil: that of the set
+	MaxLength int        // positions that are kept of a sample, its images' included; 0: the model's limit
+	// the frozen encoder's output for every image, by its data.ImageKey; nil: images are decoded and encoded in each
+	// step
+	Features *data.Features
+	Orient   bool // turn images by their EXIF orientation, which LLaVA does not
+	Skip     bool // leave faulty samples out and count them; else the first one is an error
 }
 
 // Batches makes training batches of a data set. It is safe for concurrent use.

@@ -48,7 +48,8 @@ const (
 	ValueWrongType         Kind = "value_wrong_type"         // a value that is no string
 	BlankAnswer            Kind = "blank_answer"             // nothing to learn
 	BlankQuestion          Kind = "blank_question"           //
-	NoAnswer               Kind = "no_answer"                // no turn of the assistant, or none after the last question
+	// no turn of the assistant, or none after the last question
+	NoAnswer Kind = "no_answer"
 )
 
 // What can be wrong with a path, a file or an archive.

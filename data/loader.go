@@ -13,9 +13,10 @@ import (
 
 // Faults that depend on the tokenizer and the model.
 const (
-	TextFailed     Kind = "text_failed"      // the sample cannot be tokenized
-	NothingToLearn Kind = "nothing_to_learn" // no label remains, perhaps after cutting to MaxLength: the loss would be 0/0
-	ImageCutOff    Kind = "image_cut_off"    // a picture does not fit in MaxLength
+	TextFailed Kind = "text_failed" // the sample cannot be tokenized
+	// no label remains, perhaps after cutting to MaxLength: the loss would be 0/0
+	NothingToLearn Kind = "nothing_to_learn"
+	ImageCutOff    Kind = "image_cut_off" // a picture does not fit in MaxLength
 )
 
 // LoaderConfig says which samples make a batch, and what each becomes.

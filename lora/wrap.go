@@ -106,7 +106,8 @@ func (a *Adapter) keepParts(match *matcher) error {
 			continue
 		}
 		if n := tied[p]; len(n) > 1 {
-			return fmt.Errorf("modules_to_save: %s is tied to %s, of which PEFT would train copies: that is not supported", n[0], n[1])
+			return fmt.Errorf("modules_to_save: %s is tied to %s, of which PEFT would train copies: that is not "+
+				"supported", n[0], n[1])
 		}
 		a.keep(name, p)
 	}

@@ -162,7 +162,8 @@ func (w *Weights) int8(name string) (*stored, error) {
 			return nil, err
 		}
 		if raw[0] != 0 {
-			return nil, fmt.Errorf("weight_format %d, an old layout of GPUs, is not supported (0, row by row, is): save it anew with a newer bitsandbytes", raw[0])
+			return nil, fmt.Errorf("weight_format %d, an old layout of GPUs, is not supported (0, row by row, is): "+
+				"save it anew with a newer bitsandbytes", raw[0])
 		}
 	}
 	return widened(s, func(dst []float32) error {

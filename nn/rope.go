@@ -79,7 +79,8 @@ func NewRoPE(headDim, maxPosition int, c RoPEConfig) (*RoPE, error) {
 			return nil, err
 		}
 		if !(c.LowFreqFactor > 0) || !(c.HighFreqFactor > c.LowFreqFactor) || c.OriginalMaxPosition <= 0 {
-			return nil, fmt.Errorf("rope_type llama3 needs 0 < low_freq_factor < high_freq_factor and original_max_position_embeddings")
+			return nil, fmt.Errorf("rope_type llama3 needs 0 < low_freq_factor < high_freq_factor and " +
+				"original_max_position_embeddings")
 		}
 		r.base = r.llama3()
 	case "longrope":

@@ -95,7 +95,8 @@ func (t *Tensor) SetTrainable(on bool) {
 		Fail("Param", "int32 %v cannot train; Cast it to float32 first", t.shape)
 	}
 	if on && t.dtype.Quantized() {
-		Fail("Param", "%v %v cannot train: weights in blocks are constants. Train adapters over them (LoRA), or Cast them to float32", t.dtype, t.shape)
+		Fail("Param", "%v %v cannot train: weights in blocks are constants. Train adapters over them (LoRA), or "+
+			"Cast them to float32", t.dtype, t.shape)
 	}
 	if on && t.Recorded() {
 		Fail("Param", "%v is the result of %s; only leaves train (Detach or Clone it first)", t.shape, t.node.op)

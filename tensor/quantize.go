@@ -79,7 +79,8 @@ func (t *Tensor) castable(op string, dt DType) {
 			Fail(op, "%v to %v: this format can be read but not written; Q4_K and Q6_K are near it", t.shape, dt)
 		}
 	default:
-		Fail(op, "%v %v to %v: float32 and bfloat16 convert into each other, int32 into float32, block types from and into float32",
+		Fail(op, "%v %v to %v: float32 and bfloat16 convert into each other, int32 into float32, block types from "+
+			"and into float32",
 			from, t.shape, to)
 	}
 }

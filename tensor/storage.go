@@ -10,8 +10,9 @@ import (
 // storage is memory that tensors share. A leaf's belongs to Go's garbage collector. An operation's result is pooled:
 // Backward or the end of its scope hands it back to the device, after which there is no buffer and any use panics.
 type storage struct {
-	p      unsafe.Pointer // *backend.Buffer, nil once released; accessed atomically, written plainly only before anyone shares it
-	use    *usage         // counts the memory; nil: nobody does
+	// *backend.Buffer, nil once released; accessed atomically, written plainly only before anyone shares it
+	p      unsafe.Pointer
+	use    *usage // counts the memory; nil: nobody does
 	pooled bool
 	kept   bool
 	of     *storage // what buf is a part of ([Tensor.Span]); nil: it is whole

@@ -60,7 +60,8 @@ func (m *CLIP) Tower() *CLIPVision {
 
 // EncodeImage maps images [B, 3, S, S] to unit vectors [B, E].
 func (m *CLIP) EncodeImage(pixels *tensor.Tensor) *tensor.Tensor {
-	class := m.Vision.Encoder.One(m.Tower().embed(pixels), make([]int32, pixels.Dim(0)), tensor.AttentionConfig{}) // [B, 1, D]
+	// [B, 1, D]
+	class := m.Vision.Encoder.One(m.Tower().embed(pixels), make([]int32, pixels.Dim(0)), tensor.AttentionConfig{})
 	return m.VisualProjection.Forward(m.Tower().Pooled(class)).L2Normalize(normEps)
 }
 

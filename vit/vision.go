@@ -35,7 +35,8 @@ type Tower interface {
 
 // Select says which features LLaVA takes.
 type Select struct {
-	Layers []int  // indices into the hidden states, whose features lie side by side; negative from the end: −2 is the last but one
+	// indices into the hidden states, whose features lie side by side; negative from the end: −2 is the last but one
+	Layers []int
 	Class  string // "patch" drops the class token, "cls_patch" keeps it
 }
 

@@ -30,7 +30,9 @@ type Config struct {
 	Marks       bool           // mm_use_im_start_end: <im_start> and <im_end> stand around pictures in the text
 	Tower       string         // mm_vision_tower of the original layout: where the tower's own folder is
 
-	Template string // of conversations, a name of package chat; "": what the language model's family uses. Kept in config.json under "gollava"
+	// of conversations, a name of package chat; "": what the language model's family uses. Kept in config.json under
+	// "gollava"
+	Template string
 
 	System *string // the template's system text; nil: as published. Kept beside Template
 
@@ -160,7 +162,8 @@ func (c Config) Validate() error {
 			g)
 	}
 	if c.Next() && (c.Merge > 1 || c.SlotStd > 0 || c.FeaturesPerView() != g*g) {
-		return fmt.Errorf("pictures in tiles need every patch and no class token: merge %d, slot_std %v, feature selection %q", c.Merge, c.SlotStd, c.Select.Class)
+		return fmt.Errorf("pictures in tiles need every patch and no class token: merge %d, slot_std %v, feature "+
+			"selection %q", c.Merge, c.SlotStd, c.Select.Class)
 	}
 	if c.PaddingSide != "" && c.PaddingSide != "left" && c.PaddingSide != "right" {
 		return fmt.Errorf("tokenizer_padding_side %q is neither left nor right", c.PaddingSide)

@@ -237,7 +237,8 @@ func (c *Config) unmarshalHub(raw []byte) error {
 	switch *f.Strategy {
 	case "default":
 		if c.Select.Class = "patch"; !c.hasClass() {
-			return fmt.Errorf("vision_feature_select_strategy \"default\" leaves out the first patch of a SigLIP tower, which is not supported (full is)")
+			return fmt.Errorf("vision_feature_select_strategy \"default\" leaves out the first patch of a SigLIP " +
+				"tower, which is not supported (full is)")
 		}
 	case "full":
 		c.Select.Class = "cls_patch"

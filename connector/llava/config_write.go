@@ -24,7 +24,8 @@ func (c *Config) hub() (map[string]any, error) {
 	act, ok := strings.CutPrefix(c.Projector, "mlp2x_")
 	switch {
 	case !ok:
-		return nil, fmt.Errorf("config: the Hub's layout has no name for mm_projector_type %q: it knows mlp2x_gelu and mlp2x_linear; save in the original layout", c.Projector)
+		return nil, fmt.Errorf("config: the Hub's layout has no name for mm_projector_type %q: it knows mlp2x_gelu "+
+			"and mlp2x_linear; save in the original layout", c.Projector)
 	case c.Marks:
 		return nil,
 			fmt.Errorf("config: the Hub's layout does not know mm_use_im_start_end: save in the original layout")

@@ -56,7 +56,8 @@ func Load(dir string, o LoadOptions) (*connector.VLM, error) {
 		var err error
 		if w, err = nn.OpenWeights(dir); err != nil {
 			if path := findProjector(dir); path != "" && errors.Is(err, fs.ErrNotExist) {
-				return nil, fmt.Errorf("%s: holds only a projector, %s: name the folder of its language model (LoadOptions.Base)", dir, filepath.Base(path))
+				return nil, fmt.Errorf("%s: holds only a projector, %s: name the folder of its language model "+
+					"(LoadOptions.Base)", dir, filepath.Base(path))
 			}
 			return nil, err
 		}
@@ -81,7 +82,8 @@ func (o LoadOptions) load(dir string, w *nn.Weights) (*connector.VLM, error) {
 		return nil, err
 	}
 	m, err := o.loadAs(c, dir, w)
-	if errors.Is(err, nn.ErrTied) && c.Text.TieWordEmbeddings { // a head of its own, as merged adapters leave one: transformers 5 takes it too
+	// a head of its own, as merged adapters leave one: transformers 5 takes it too
+	if errors.Is(err, nn.ErrTied) && c.Text.TieWordEmbeddings {
 		c.Text.TieWordEmbeddings = false
 		return o.loadAs(c, dir, w)
 	}
@@ -213,7 +215,8 @@ func (o LoadOptions) tower(c Config, dir string) (vit.Tower, error) {
 	t, err := vit.LoadAs(c.Vision, c.TowerDir(dir),
 		nn.LoadOptions{DType: o.DType, Alias: o.Alias, Rounding: o.Rounding})
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("mm_vision_tower %q: %w: the checkpoint leaves its vision tower to that folder; download it there, or name its folder (LoadOptions.Tower)", name, err)
+		return nil, fmt.Errorf("mm_vision_tower %q: %w: the checkpoint leaves its vision tower to that folder; "+
+			"download it there, or name its folder (LoadOptions.Tower)", name, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("mm_vision_tower %q: %w", name, err)

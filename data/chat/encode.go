@@ -23,8 +23,10 @@ type Options struct {
 
 // Tokens are the ids of rendered text.
 type Tokens struct {
-	IDs    []int32  // ImageIndex where a picture goes
-	Labels []int32  // the id where a token trains, else tensor.IgnoreIndex; ImageIndex where a picture stands in an answer, as in the reference
+	IDs []int32 // ImageIndex where a picture goes
+	// the id where a token trains, else tensor.IgnoreIndex; ImageIndex where a picture stands in an answer, as in the
+	// reference
+	Labels []int32
 	Ranges [][2]int // bytes of the text behind each id; empty for what the tokenizer puts in
 	Cut    int      // how many ids MaxLength has cut off
 }

@@ -73,7 +73,8 @@ type LostPictureError struct {
 }
 
 func (e *LostPictureError) Error() string {
-	return fmt.Sprintf("chat: cutting a sample of %d ids to %d would lose %d of its pictures; raise the maximal length or leave the sample out", e.Tokens, e.MaxLength, e.Lost)
+	return fmt.Sprintf("chat: cutting a sample of %d ids to %d would lose %d of its pictures; raise the maximal "+
+		"length or leave the sample out", e.Tokens, e.MaxLength, e.Lost)
 }
 
 // shorten keeps the beginning and the end of a long text, cutting between characters.

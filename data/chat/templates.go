@@ -10,10 +10,16 @@ const (
 	visualUser = "A chat between a curious user and an artificial intelligence assistant. " +
 		"The assistant is able to understand the visual content that the user provides, " +
 		"and assist the user with a variety of tasks using natural language." + visualFormat
-	visualFormat     = "The visual content will be provided with the following format: <Image>visual content</Image>."
-	visionAssistant  = "You are a helpful language and vision assistant. You are able to understand the visual content that the user provides, and assist the user with a variety of tasks using natural language."
-	aboutTheVisual   = "Answer the questions about the visual content that the user provides."
-	safeAssistant    = "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, while being safe.  Your answers should not include any harmful, unethical, racist, sexist, toxic, dangerous, or illegal content. Please ensure that your responses are socially unbiased and positive in nature.\n\nIf a question does not make any sense, or is not factually coherent, explain why instead of answering something not correct. If you don't know the answer to a question, please don't share false information."
+	visualFormat    = "The visual content will be provided with the following format: <Image>visual content</Image>."
+	visionAssistant = "You are a helpful language and vision assistant. You are able to understand the visual " +
+		"content that the user provides, and assist the user with a variety of tasks using natural language."
+	aboutTheVisual = "Answer the questions about the visual content that the user provides."
+	safeAssistant  = "You are a helpful, respectful and honest assistant. Always answer as helpfully as possible, " +
+		"while being safe.  Your answers should not include any harmful, unethical, racist, sexist, toxic, " +
+		"dangerous, or illegal content. Please ensure that your responses are socially unbiased and positive in " +
+		"nature.\n\nIf a question does not make any sense, or is not factually coherent, explain why instead of " +
+		"answering something not correct. If you don't know the answer to a question, please don't share false " +
+		"information."
 	helpfulAssistant = "You are a helpful assistant."
 )
 
@@ -86,7 +92,8 @@ func MistralInstruct() Template { return named1("mistral_instruct", llama2("", "
 
 // MPTChat is the format of LLaVA on MPT. Unlike ChatML it has no newline after <|im_end|>.
 func MPTChat() Template {
-	return named1("mpt", mpt("A conversation between a user and an LLM-based AI assistant. The assistant gives helpful and honest answers."))
+	return named1("mpt", mpt("A conversation between a user and an LLM-based AI assistant. The assistant gives "+
+		"helpful and honest answers."))
 }
 
 // ChatMLDirect is the format of LLaVA-1.6-34B.
@@ -94,7 +101,8 @@ func ChatMLDirect() Template { return named1("chatml_direct", mpt("Answer the qu
 
 // MistralOrca is the format of Mistral-OpenOrca.
 func MistralOrca() Template {
-	return named1("mistral_orca", mpt("You are MistralOrca, a large language model trained by Alignment Lab AI. Write out your reasoning step-by-step to be sure you get the right answers!"))
+	return named1("mistral_orca", mpt("You are MistralOrca, a large language model trained by Alignment Lab AI. "+
+		"Write out your reasoning step-by-step to be sure you get the right answers!"))
 }
 
 // MistralZephyr is the format of Zephyr.
@@ -206,19 +214,24 @@ var named = []struct {
 
 const (
 	exampleQuestion = "What are the key differences between renewable and non-renewable energy sources?"
-	exampleAnswer   = "Renewable energy sources are those that can be replenished naturally in a relatively short amount of time, " +
-		"such as solar, wind, hydro, geothermal, and biomass. Non-renewable energy sources, on the other hand, are finite " +
+	exampleAnswer   = "Renewable energy sources are those that can be replenished naturally in a relatively short " +
+		"amount of time, " +
+		"such as solar, wind, hydro, geothermal, and biomass. Non-renewable energy sources, on the other hand, are " +
+		"finite " +
 		"and will eventually be depleted, such as coal, oil, and natural gas. Here are some key differences between " +
 		"renewable and non-renewable energy sources:\n" +
-		"1. Availability: Renewable energy sources are virtually inexhaustible, while non-renewable energy sources are " +
+		"1. Availability: Renewable energy sources are virtually inexhaustible, while non-renewable energy " +
+		"sources are " +
 		"finite and will eventually run out.\n" +
 		"2. Environmental impact: Renewable energy sources have a much lower environmental impact than non-renewable " +
 		"sources, which can lead to air and water pollution, greenhouse gas emissions, and other negative effects.\n" +
 		"3. Cost: Renewable energy sources can be more expensive to initially set up, but they typically have lower " +
 		"operational costs than non-renewable sources.\n" +
-		"4. Reliability: Renewable energy sources are often more reliable and can be used in more remote locations than " +
+		"4. Reliability: Renewable energy sources are often more reliable and can be used in more remote " +
+		"locations than " +
 		"non-renewable sources.\n" +
-		"5. Flexibility: Renewable energy sources are often more flexible and can be adapted to different situations and " +
+		"5. Flexibility: Renewable energy sources are often more flexible and can be adapted to different " +
+		"situations and " +
 		"needs, while non-renewable sources are more rigid and inflexible.\n" +
 		"6. Sustainability: Renewable energy sources are more sustainable over the long term, while non-renewable " +
 		"sources are not, and their depletion can lead to economic and social instability.\n"

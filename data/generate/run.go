@@ -13,10 +13,11 @@ import (
 
 // Options say how a run goes; nothing of them changes what is written.
 type Options struct {
-	Teacher  Teacher
-	Out      string         // folder of the output and of the log of replies
-	Workers  int            // requests at once; 0: 4
-	Wait     time.Duration  // before the first retry where the service does not say, doubled for each other one; 0: a second
+	Teacher Teacher
+	Out     string // folder of the output and of the log of replies
+	Workers int    // requests at once; 0: 4
+	// before the first retry where the service does not say, doubled for each other one; 0: a second
+	Wait     time.Duration
 	Judge    *Judge         // nil: none
 	Comm     Comm           // processes that share the run out; nil: this one alone
 	Progress func(Progress) // called after each request; nil: nobody looks

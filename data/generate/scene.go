@@ -117,7 +117,8 @@ const (
 	BoxBroken       FaultKind = "box broken"       // a box that is no four numbers: dropped
 	CrowdRegion     FaultKind = "crowd region"     // a region of many things: dropped
 	CategoryUnknown FaultKind = "category unknown" // an annotation of a category that the file does not have: dropped
-	ImageUnknown    FaultKind = "image unknown"    // a caption or a box of a picture that the file does not have: dropped
+	// a caption or a box of a picture that the file does not have: dropped
+	ImageUnknown    FaultKind = "image unknown"
 	ImageTwice      FaultKind = "image twice"      // two pictures of one id: the first counts
 	AnnotationTwice FaultKind = "annotation twice" // two annotations of one id: the first counts
 	CaptionBlank    FaultKind = "caption blank"    // dropped

@@ -80,8 +80,9 @@ type Layout struct {
 	At         image.Point     // its upper left corner there
 	Cols, Rows int             // tiles
 	Kept       image.Rectangle // features that remain of the Cols·Side × Rows·Side after unpadding
-	Features   Size            // of the tiles as the language model sees them: Kept, or less where AnyRes.Max shrinks it
-	Tokens     int             // base view, and Features with one newline at the end of each row
+	// of the tiles as the language model sees them: Kept, or less where AnyRes.Max shrinks it
+	Features Size
+	Tokens   int // base view, and Features with one newline at the end of each row
 }
 
 // Layout computes the geometry for a picture of w×h pixels, as select_best_resolution, resize_and_pad_image and

@@ -7,9 +7,10 @@ const peekBits = 9
 
 // huffman is a Huffman code of T.81, annex C.
 type huffman struct {
-	look   [1 << peekBits]uint16 // length<<8 | symbol of the code that these bits begin with; 0 where it is longer
-	limit  [18]int32             // limit[n]: first 16-bit number above all codes of n bits, when those are written leftmost
-	offset [17]int32             // of the symbols of n bits, less their first code
+	look [1 << peekBits]uint16 // length<<8 | symbol of the code that these bits begin with; 0 where it is longer
+	// limit[n]: first 16-bit number above all codes of n bits, when those are written leftmost
+	limit  [18]int32
+	offset [17]int32 // of the symbols of n bits, less their first code
 	symbol []byte
 }
 

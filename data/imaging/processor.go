@@ -10,7 +10,9 @@ import (
 // LlavaNextImageProcessor of transformers do (the ones that work with Pillow), together with LLaVA's
 // image_aspect_ratio. It is safe for concurrent use.
 type Processor struct {
-	Aspect     string // "square" (or ""): the plain pipeline; "pad": onto a square of the mean colour first; "anyres", "anyres_max_N": tiles
+	// "square" (or ""): the plain pipeline; "pad": onto a square of the mean colour first; "anyres", "anyres_max_N":
+	// tiles
+	Aspect     string
 	Resize     bool
 	Edge       int  // scale the shorter side to this,
 	Size       Size // or, where Edge is 0, to this, whatever the aspect
@@ -59,14 +61,16 @@ func (p *Processor) check() error {
 	case p.CenterCrop && bad(p.Crop):
 		return fmt.Errorf("crop_size: %v: sides of 1 to %d pixels are possible", p.Crop, maxSide)
 	case p.Resize && (p.Filter < Lanczos || p.Filter > Hamming):
-		return fmt.Errorf("resample: %d is not known: use 1 (Lanczos), 2 (bilinear), 3 (bicubic), 4 (box) or 5 (Hamming)", int(p.Filter))
+		return fmt.Errorf("resample: %d is not known: use 1 (Lanczos), 2 (bilinear), 3 (bicubic), 4 (box) or 5 "+
+			"(Hamming)", int(p.Filter))
 	case p.Rescale && p.Factor == 0:
 		return errors.New("rescale_factor: with 0 nothing remains of the picture")
 	case p.Normalize && (p.Std[0] == 0 || p.Std[1] == 0 || p.Std[2] == 0):
 		return fmt.Errorf("image_std: %v has a zero", p.Std)
 	case tiles:
 		if s := p.view(); s.W != s.H || p.Resize && p.Edge > 0 && p.Edge != s.W {
-			return fmt.Errorf("size: anyres needs square views of the resized size, not shortest_edge %d, width and height %v, cropped to %v", p.Edge, p.Size, p.Crop)
+			return fmt.Errorf("size: anyres needs square views of the resized size, not shortest_edge %d, width and "+
+				"height %v, cropped to %v", p.Edge, p.Size, p.Crop)
 		}
 		return p.AnyRes(0).check()
 	case p.Aspect != "" && p.Aspect != "square" && p.Aspect != "pad":

@@ -45,7 +45,8 @@ func ParseProcessor(data []byte) (*Processor, error) {
 	case "SiglipImageProcessor":
 		c.Processor, c.exact = SigLIP(224), true
 	default:
-		return nil, fmt.Errorf("image_processor_type: %q is not known: CLIP, Siglip, Llava, LlavaNext, LlavaOnevision and VideoLlava image processors are", name)
+		return nil, fmt.Errorf("image_processor_type: %q is not known: CLIP, Siglip, Llava, LlavaNext, "+
+			"LlavaOnevision and VideoLlava image processors are", name)
 	}
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
 		if err := c.set(key, fields[key]); err != nil {

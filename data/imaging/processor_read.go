@@ -85,7 +85,8 @@ func findProcessor(folders []string) (p *Processor, path string, err error) {
 			return p, path, nil
 		}
 	}
-	return nil, "", fmt.Errorf("imaging: %s: no preprocessor_config.json, and no processor_config.json with an image_processor: copy it from the model's (or its vision tower's) repository: %w",
+	return nil, "", fmt.Errorf("imaging: %s: no preprocessor_config.json, and no processor_config.json with an "+
+		"image_processor: copy it from the model's (or its vision tower's) repository: %w",
 		strings.Join(folders, ", "), fs.ErrNotExist)
 }
 

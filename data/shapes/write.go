@@ -20,8 +20,9 @@ import (
 
 // Files says how much [World.Write] writes.
 type Files struct {
-	Captions     int // pictures with a caption, for stage 1
-	Instructions int // samples for stage 2: conversations, descriptions and reasoning in LLaVA's proportion 58 : 23 : 77
+	Captions int // pictures with a caption, for stage 1
+	// samples for stage 2: conversations, descriptions and reasoning in LLaVA's proportion 58 : 23 : 77
+	Instructions int
 	Questions    int // of each family about each split but Train, for evaluation
 }
 

@@ -16,7 +16,8 @@ import (
 
 // Config overrides what the files beside a vocabulary say, or says it where there are none.
 type Config struct {
-	Class    string       // as tokenizer_class of tokenizer_config.json: LlamaTokenizer, T5Tokenizer, BertTokenizer, CLIPTokenizer, …
+	// as tokenizer_class of tokenizer_config.json: LlamaTokenizer, T5Tokenizer, BertTokenizer, CLIPTokenizer, …
+	Class    string
 	Legacy   *bool        // of LlamaTokenizer and T5Tokenizer; nil: as the files say, else true
 	AddBOS   *bool        // whether Wrap puts the beginning-of-text token first
 	AddEOS   *bool        // whether Wrap puts the end-of-text token last

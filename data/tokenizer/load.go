@@ -56,7 +56,8 @@ func LoadConfig(path string, c Config) (*Tokenizer, error) {
 		case has("vocab.txt"):
 			file = "vocab.txt"
 		default:
-			return nil, fmt.Errorf("tokenizer: %s: no tokenizer.model, spiece.model, tokenizer.json, vocab.json or vocab.txt in it", path)
+			return nil, fmt.Errorf("tokenizer: %s: no tokenizer.model, spiece.model, tokenizer.json, vocab.json or "+
+				"vocab.txt in it", path)
 		}
 	}
 	full := filepath.Join(dir, file)

@@ -90,7 +90,8 @@ func run(args []string, out io.Writer) error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		if size := model.Config().Vision.ImageSize; views.H != size || views.W != size {
-			return fmt.Errorf("%s: preprocessor_config.json makes pictures of %d×%d pixels, the model looks at %d×%d", *dir, views.W, views.H, size, size)
+			return fmt.Errorf("%s: preprocessor_config.json makes pictures of %d×%d pixels, the model looks at %d×%d",
+				*dir, views.W, views.H, size, size)
 		}
 		tensor.Scope(func(s *tensor.Arena) {
 			p := classifier.Probabilities(tensor.Wrap(views.Data, 1, 3, views.H, views.W).In(s)).Data()

@@ -90,7 +90,8 @@ func counting(step int) train.Batches[*tensor.Tensor] {
 }
 
 func newCounter(rng *rand.Rand) (Counter, error) {
-	m, err := llm.New(rng, llm.Config{ModelType: "llama", VocabSize: numbers, HiddenSize: 32, IntermediateSize: 64, NumHiddenLayers: 2, NumAttentionHeads: 4,
+	m, err := llm.New(rng, llm.Config{ModelType: "llama", VocabSize: numbers, HiddenSize: 32, IntermediateSize: 64,
+		NumHiddenLayers: 2, NumAttentionHeads: 4,
 		MaxPositionEmbeddings: 64, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 10000}, BOS: -1, PAD: -1, InitStd: 0.08})
 	if err != nil {
 		return Counter{}, err
@@ -111,7 +112,8 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	learn := func(name, params string, step int, lr float64) error {
-		report, err := train.Run(ctx, m, train.Options{}, train.Stage[*tensor.Tensor]{Name: name, Batches: counting(step), Steps: 150, Clip: 1,
+		report, err := train.Run(ctx, m, train.Options{}, train.Stage[*tensor.Tensor]{Name: name,
+			Batches: counting(step), Steps: 150, Clip: 1,
 			Groups: []train.Group{{Params: params, LR: lr}}, Schedule: train.Cosine(0.05)})
 		if err != nil {
 			return err

@@ -33,7 +33,8 @@ func run(ctx context.Context, args []string, w io.Writer) int {
 	fs.SetOutput(w)
 	c.Flags(fs)
 	resume := fs.Bool("resume", false, "go on from the newest checkpoint in -out")
-	anyUnit := fs.Bool("any-unit", false, "resume on another kind of processor than the checkpoint's, and not to the same bits")
+	anyUnit := fs.Bool("any-unit", false,
+		"resume on another kind of processor than the checkpoint's, and not to the same bits")
 	plan := fs.Bool("plan", false, "say what the run will need, and do not train")
 	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return 0
@@ -41,7 +42,8 @@ func run(ctx context.Context, args []string, w io.Writer) int {
 		return 2
 	}
 	again := "go run ./examples/llava " + strings.Join(append(slices.DeleteFunc(args, func(a string) bool { return a == "-resume" }), "-resume"), " ")
-	err := stage(ctx, c, *plan, train.Options{Resume: *resume, AnyUnit: *anyUnit, Progress: w, Signals: true, Command: again}, w)
+	err := stage(ctx, c, *plan, train.Options{Resume: *resume, AnyUnit: *anyUnit, Progress: w, Signals: true,
+		Command: again}, w)
 	var stopped *train.Stopped
 	switch {
 	case errors.As(err, &stopped):

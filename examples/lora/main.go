@@ -121,7 +121,8 @@ func batches(a *connector.Assistant, o options, path, images string) (train.Batc
 	if err != nil {
 		return nil, err
 	}
-	b, err := a.Batches(set, source, connector.BatchOptions{Batch: min(o.batch, set.Len()), Order: data.Shuffled(set.Len(), o.seed)})
+	b, err := a.Batches(set, source, connector.BatchOptions{Batch: min(o.batch, set.Len()),
+		Order: data.Shuffled(set.Len(), o.seed)})
 	if err != nil {
 		return nil, err
 	}

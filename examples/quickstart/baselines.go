@@ -49,7 +49,8 @@ func (m blindfolded) Loss(b connector.Batch) *tensor.Tensor {
 	text, places := study.Apart(b.IDs.IntData())
 	x := m.Language.Embed(tensor.WrapInts(text, B, T).In(b.IDs.Arena())) // [B, T, C]
 	C := x.Dim(2)
-	x = tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)), tensor.New(len(places), C)).Reshape(B, T, C)
+	x = tensor.ScatterRows(x.Reshape(B*T, C), tensor.WrapInts(places, len(places)),
+		tensor.New(len(places), C)).Reshape(B, T, C)
 	return llm.Loss(m.Language, llm.Input{Embeds: x}, b.Labels)
 }
 
@@ -100,7 +101,8 @@ func (j *job) trainRandom(ctx context.Context, l *study.Lesson) (*connector.VLM,
 }
 
 // compare trains the baselines and examines them.
-func (j *job) compare(ctx context.Context, l *study.Lesson, clip *vit.CLIP, exams []*study.Exam, sit study.Sitting) error {
+func (j *job) compare(ctx context.Context, l *study.Lesson, clip *vit.CLIP, exams []*study.Exam,
+	sit study.Sitting) error {
 	told, err := j.quietly().language(ctx, l)
 	if err != nil {
 		return err

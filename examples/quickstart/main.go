@@ -160,7 +160,8 @@ func (j *job) language(ctx context.Context, l *study.Lesson) (*study.Reader, err
 		if most >= j.Preset.Told {
 			break
 		}
-		j.Printf("language · of %s's answers %.1f %% are right, of the %.1f %% that are wanted", name, 100*right["told"], 100*j.Preset.Told)
+		j.Printf("language · of %s's answers %.1f %% are right, of the %.1f %% that are wanted", name,
+			100*right["told"], 100*j.Preset.Told)
 	}
 	return best, nil
 }
@@ -189,8 +190,10 @@ func (j *job) join(clip *vit.CLIP, language llm.Model) (*connector.VLM, error) {
 // language model's terms; then both learn from instructions. The vision tower stays frozen.
 func (j *job) alignAndTune(ctx context.Context, l *study.Lesson, m *connector.VLM) error {
 	align, tune := j.alignment(l), j.tuning(l, j.Preset.Tune, study.Instructions)
-	align.Evaluate = []train.Evaluation{{Name: "captions", Run: j.Captioning(m)}, {Name: "questions", Run: j.Questioning(m)}}
-	tune.Evaluate = []train.Evaluation{{Name: "questions", Every: max(1, tune.Steps/j.Preset.Curve), Run: j.Questioning(m)}}
+	align.Evaluate = []train.Evaluation{{Name: "captions", Run: j.Captioning(m)},
+		{Name: "questions", Run: j.Questioning(m)}}
+	tune.Evaluate = []train.Evaluation{{Name: "questions", Every: max(1, tune.Steps/j.Preset.Curve),
+		Run: j.Questioning(m)}}
 	return study.Fit(ctx, j.Study, "vlm", m, align, tune)
 }
 

@@ -30,12 +30,14 @@ import (
 func main() {
 	model := flag.String("model", "", "the GGUF `file`")
 	most := flag.Int("tokens", 256, "the longest answer, in tokens")
-	exact := flag.Bool("exact", false, "compute with float32 activations; otherwise they are rounded to 8 bits where that is faster")
+	exact := flag.Bool("exact", false,
+		"compute with float32 activations; otherwise they are rounded to 8 bits where that is faster")
 	temperature := flag.Float64("temperature", 0, "how freely tokens are drawn; 0: the most likely one always")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	o := llm.Options{MaxNewTokens: *most, PAD: -1, Sampling: llm.Sampling{Temperature: *temperature, TopP: 0.9, Seed: uint64(time.Now().UnixNano())}}
+	o := llm.Options{MaxNewTokens: *most, PAD: -1, Sampling: llm.Sampling{Temperature: *temperature, TopP: 0.9,
+		Seed: uint64(time.Now().UnixNano())}}
 	if err := run(ctx, *model, !*exact, o, os.Stdin, os.Stdout); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "smollm:", err)
 		os.Exit(1)
@@ -80,7 +82,8 @@ func run(ctx context.Context, path string, rounding bool, o llm.Options, in io.R
 }
 
 // answer continues the prompt, writes the text as it comes, and returns it.
-func answer(ctx context.Context, m llm.Model, tok *tokenizer.Tokenizer, prompt []int32, o llm.Options, out io.Writer) (string, error) {
+func answer(ctx context.Context, m llm.Model, tok *tokenizer.Tokenizer, prompt []int32, o llm.Options,
+	out io.Writer) (string, error) {
 	var said strings.Builder
 	stream := tok.Stream(prompt)
 	begin, first, n := time.Now(), time.Time{}, 0
@@ -100,7 +103,8 @@ func answer(ctx context.Context, m llm.Model, tok *tokenizer.Tokenizer, prompt [
 	said.WriteString(text)
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
-	fmt.Fprintf(out, "%s\n[%d tokens read in %.2f s; %d written at %.1f a second; %d MB of heap]\n", text, len(prompt), first.Sub(begin).Seconds(),
+	fmt.Fprintf(out, "%s\n[%d tokens read in %.2f s; %d written at %.1f a second; %d MB of heap]\n", text, len(prompt),
+		first.Sub(begin).Seconds(),
 		n, float64(n-1)/max(time.Since(first).Seconds(), 1e-9), memory.HeapInuse>>20)
 	return said.String(), nil
 }

@@ -127,7 +127,9 @@ func (b *Buffer) Slice(from, n int) *Buffer {
 		panic(misuse.Errorf("backend", "slice [%d, %d) of a buffer of %d elements", from, from+n, b.Len))
 	}
 	if n == 0 {
-		from = 0 // one past the end may be the address of another object, which the garbage collector would take for a pointer to it
+		// one past the end may be the address of another object, which the garbage collector would take for a pointer
+		// to it
+		from = 0
 	}
 	return &Buffer{Device: b.Device, DType: b.DType, Len: n, ptr: unsafe.Add(b.ptr, b.DType.Bytes(from))}
 }

@@ -122,7 +122,8 @@ type Elementwise interface {
 	SwiGLU(dst, gate, up *Buffer)                // silu(gate)·up; dst may be gate or up
 	SwiGLUGrad(dGate, dUp, gate, up, dy *Buffer) // dGate or dUp may be dy
 	SumSquares(xs []*Buffer) float64             // Σ x² over all buffers, in a fixed order, in float64
-	AllFinite(xs []*Buffer) (ok bool, first int) // first: the index in xs of the first buffer holding NaN or Inf, else -1
+	// first: the index in xs of the first buffer holding NaN or Inf, else -1
+	AllFinite(xs []*Buffer) (ok bool, first int)
 }
 
 // Reduction names a reduction over one axis.

@@ -91,7 +91,8 @@ func (h *header) check(size int64) error {
 			return fmt.Errorf("tensor %q: data_offsets [%d, %d) hold %d bytes, %s%v needs %d", t.Name, t.Begin, t.End,
 				t.End-t.Begin, t.DType, t.Shape, n)
 		case t.End > size:
-			return fmt.Errorf("tensor %q: data_offsets [%d, %d) reach beyond the file's %d bytes of data: the file is cut off", t.Name, t.Begin, t.End, size)
+			return fmt.Errorf("tensor %q: data_offsets [%d, %d) reach beyond the file's %d bytes of data: the file "+
+				"is cut off", t.Name, t.Begin, t.End, size)
 		}
 		at = t.End
 	}

@@ -50,7 +50,8 @@ func (m *machine) object(op byte) error {
 		}
 		g := global(module + " " + name)
 		if g != orderedDict && g != rebuildTensor && g != rebuildParameter && dtypes[g] == "" {
-			return fmt.Errorf("the pickle names %s.%s, which is not one of the few things that weights need: it is refused, nothing of it ran", module, name)
+			return fmt.Errorf("the pickle names %s.%s, which is not one of the few things that weights need: it is "+
+				"refused, nothing of it ran", module, name)
 		}
 		return m.push(g)
 	case 'Q': // BINPERSID

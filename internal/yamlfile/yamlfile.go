@@ -51,7 +51,8 @@ func Check(raw []byte) error {
 	if len(raw) > Max {
 		return fmt.Errorf(" larger than %d bytes", Max)
 	}
-	if n := bytes.Count(raw, []byte{'['}) + bytes.Count(raw, []byte{'{'}); n > maxOpen { // quotes or not, which only a parser knows for sure
+	// quotes or not, which only a parser knows for sure
+	if n := bytes.Count(raw, []byte{'['}) + bytes.Count(raw, []byte{'{'}); n > maxOpen {
 		return fmt.Errorf(" %d opening brackets, more than the %d that settings may have", n, maxOpen)
 	}
 	open, marks := 0, 0

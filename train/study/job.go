@@ -161,10 +161,12 @@ func (j *Study) take() error {
 		return nil
 	}
 	if d := differences(was, settings{j.Flags.seed, j.Flags.Full, j.Flags.Made, j.Preset}); d != "" {
-		return fmt.Errorf("%s holds another run: %s. Go on with that one by its own flags and -resume, or choose another directory with -out", j.Flags.Out, d)
+		return fmt.Errorf("%s holds another run: %s. Go on with that one by its own flags and -resume, or choose "+
+			"another directory with -out", j.Flags.Out, d)
 	}
 	if !j.Flags.resume {
-		return fmt.Errorf("%s holds this very run already: go on with it with -resume, or choose another directory with -out", j.Flags.Out)
+		return fmt.Errorf("%s holds this very run already: go on with it with -resume, or choose another directory "+
+			"with -out", j.Flags.Out)
 	}
 	return nil
 }

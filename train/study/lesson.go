@@ -151,7 +151,8 @@ func (l *Lesson) draw(r *rand.Rand, at float64, batch int, teach Course) [][]Sam
 			continue
 		}
 		after := r.Float64() < 0.1
-		if slices.Contains(shapes.BriefPrompts(), said[0].Text) { // as in LLaVA's captions, where the prompt's place is drawn
+		// as in LLaVA's captions, where the prompt's place is drawn
+		if slices.Contains(shapes.BriefPrompts(), said[0].Text) {
 			after = r.IntN(2) == 0
 		}
 		s.IDs, s.Labels = l.Vocabulary.conversation(said, l.Places, after)

@@ -95,7 +95,8 @@ func (p Preset) world(seed uint64) shapes.Config {
 	if p.Name == "default" {
 		c = shapes.Default(seed)
 	}
-	c.TextHeldOut = 0.3 // the language model knows the words of all pairs; that they look like something, no picture shows
+	// the language model knows the words of all pairs; that they look like something, no picture shows
+	c.TextHeldOut = 0.3
 	return c
 }
 

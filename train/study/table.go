@@ -34,14 +34,19 @@ func (j *Study) rows(exams []*Exam, columns []column) {
 // table prints what everybody knows, and everything else that was measured.
 func (j *Study) table(exams []*Exam, columns []column) {
 	j.rows(exams, columns)
-	j.Printf("Each student answered %d questions of every kind about unseen pictures. prior: the best guess without a picture; shuffled, mean: the model, shown other", j.Preset.Questions)
-	j.Printf("questions' pictures or the mean of all; told: the language model before it saw anything, told in words what each cell holds.")
+	j.Printf("Each student answered %d questions of every kind about unseen pictures. prior: the best guess without "+
+		"a picture; shuffled, mean: the model, shown other", j.Preset.Questions)
+	j.Printf("questions' pictures or the mean of all; told: the language model before it saw anything, told in " +
+		"words what each cell holds.")
 	switch steps := j.Compared().Steps; {
 	case j.Flags.Full:
-		j.Printf("The last three were tuned as long as the model: without pictures, without stage 1, and with a vision tower that never learnt anything.")
+		j.Printf("The last three were tuned as long as the model: without pictures, without stage 1, and with a " +
+			"vision tower that never learnt anything.")
 	case steps > 0:
-		j.Printf("The last four were tuned for %d steps (the model: %d). short: the model itself; the others: without pictures, without stage 1, and with a vision tower", steps, j.Preset.Tune.Steps)
-		j.Printf("that never learnt anything. How far short is ahead of them is what each of these is worth at that length.")
+		j.Printf("The last four were tuned for %d steps (the model: %d). short: the model itself; the others: "+
+			"without pictures, without stage 1, and with a vision tower", steps, j.Preset.Tune.Steps)
+		j.Printf("that never learnt anything. How far short is ahead of them is what each of these is worth at that " +
+			"length.")
 	}
 	j.Printf("")
 

@@ -151,7 +151,8 @@ func (v *Vocabulary) save(dir string) error {
 			"pad_token":                 "<pad>",
 			"additional_special_tokens": []string{"<image>", "USER:", "ASSISTANT:"}, "model_max_length": 512,
 			"padding_side": "left", "clean_up_tokenization_spaces": false,
-			"chat_template": "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}USER: {{ m['content'] }} ASSISTANT:{% else %} {{ m['content'] }}{{ eos_token }} {% endif %}{% endfor %}",
+			"chat_template": "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'user' %}USER: {{ " +
+				"m['content'] }} ASSISTANT:{% else %} {{ m['content'] }}{{ eos_token }} {% endif %}{% endfor %}",
 		},
 	}
 	for name, content := range files {

@@ -47,7 +47,8 @@ func (d *Device) Cast(dst, src *backend.Buffer) {
 	}
 }
 
-func (d *Device) CopyBlocks(dst *backend.Buffer, do, ds int, src *backend.Buffer, so, ss int, rows, cols int, add bool) {
+func (d *Device) CopyBlocks(dst *backend.Buffer, do, ds int, src *backend.Buffer, so, ss int, rows, cols int,
+	add bool) {
 	D, S := dst.Float32(), src.Float32()
 	for i := range rows {
 		for j := range cols {

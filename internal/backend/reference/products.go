@@ -57,7 +57,8 @@ func (d *Device) each(a *backend.Attention, f func(bb, h, t int, p []float64, ke
 					if a.Start != nil && s < int(a.Start.Int32()[bb]) || a.End != nil && s >= int(a.End.Int32()[bb]) {
 						continue
 					}
-					if a.From != nil && s < int(a.From.Int32()[bb*a.T+t]) || a.To != nil && s >= int(a.To.Int32()[bb*a.T+t]) {
+					if a.From != nil && s < int(a.From.Int32()[bb*a.T+t]) ||
+						a.To != nil && s >= int(a.To.Int32()[bb*a.T+t]) {
 						continue
 					}
 					if a.Causal && (s > a.Offset+t || a.Window > 0 && s <= a.Offset+t-a.Window) {

@@ -54,7 +54,8 @@ func (m *VLM) Gaze(x *tensor.Tensor, places []int32, from int) (g Gaze, err erro
 		block.Attention.QueryNorm, block.Attention.KeyNorm = q, k
 	}
 	T := x.Dim(1)
-	if c := language.Config(); c.SoftmaxScale != 0 || c.AttentionCap != 0 || c.SlidingWindow > 0 && c.SlidingWindow < T {
+	if c := language.Config(); c.SoftmaxScale != 0 || c.AttentionCap != 0 ||
+		c.SlidingWindow > 0 && c.SlidingWindow < T {
 		return g, fmt.Errorf("gaze: attention with a scale, a cap or a window of its own (%v, %v, %d) is not supported",
 			c.SoftmaxScale, c.AttentionCap, c.SlidingWindow)
 	}

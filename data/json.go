@@ -276,7 +276,8 @@ func past(b []byte, i int) int {
 			i++
 			continue
 		default: // a number or a word
-			for i++; i < len(b) && (b[i] >= '0' && b[i] <= '9' || b[i]|0x20 >= 'a' && b[i]|0x20 <= 'z' || b[i] == '.' || b[i] == '+' || b[i] == '-'); {
+			for i++; i < len(b) && (b[i] >= '0' && b[i] <= '9' || b[i]|0x20 >= 'a' && b[i]|0x20 <= 'z' || b[i] == '.' ||
+				b[i] == '+' || b[i] == '-'); {
 				i++
 			}
 		}

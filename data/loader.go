@@ -172,7 +172,9 @@ type Report struct {
 
 func (r Report) String() string {
 	s := fmt.Sprintf("%d samples, %d skipped", r.Samples, r.Skipped)
-	kinds := slices.SortedFunc(maps.Keys(r.Kinds), func(a, b Kind) int { return cmp.Or(r.Kinds[b]-r.Kinds[a], cmp.Compare(a, b)) })
+	kinds := slices.SortedFunc(maps.Keys(r.Kinds), func(a, b Kind) int {
+		return cmp.Or(r.Kinds[b]-r.Kinds[a], cmp.Compare(a, b))
+	})
 	for i, k := range kinds {
 		s += [...]string{": ", ", "}[min(i, 1)] + fmt.Sprintf("%d %s", r.Kinds[k], k)
 	}

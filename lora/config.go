@@ -69,7 +69,8 @@ func ReadConfig(dir string) (Config, error) {
 		err = jsonfile.Unmarshal(raw, &c)
 	}
 	for _, field := range refused {
-		if v, ok := all[field]; ok && err == nil && !slices.Contains([]string{"null", "false", "[]", "{}", "0"}, string(bytes.TrimSpace(v))) {
+		if v, ok := all[field]; ok && err == nil && !slices.Contains([]string{"null", "false", "[]", "{}", "0"},
+			string(bytes.TrimSpace(v))) {
 			err = fmt.Errorf("%s %.60s is not supported", field, v)
 		}
 	}

@@ -91,7 +91,9 @@ func (e *Encoder) Last(x *tensor.Tensor, n int, c tensor.AttentionConfig) *tenso
 	if n == 0 {
 		return x
 	}
-	return tensor.Compact(func(in []*tensor.Tensor) *tensor.Tensor { return e.through(e.Layers[n-1], e.Last(in[0], n-1, c), c) }, x)
+	return tensor.Compact(func(in []*tensor.Tensor) *tensor.Tensor {
+		return e.through(e.Layers[n-1], e.Last(in[0], n-1, c), c)
+	}, x)
 }
 
 // One is token at[b] of each row b of what all blocks return: [B, T, D] → [B, 1, D]. The last block computes no other,
@@ -113,7 +115,9 @@ func (e *Encoder) One(x *tensor.Tensor, at []int32, c tensor.AttentionConfig) *t
 	n := len(e.Layers)
 	return tensor.Compact(func(in []*tensor.Tensor) *tensor.Tensor {
 		x := e.Last(in[0], n-1, c)
-		return e.recomputed(x, func(x *tensor.Tensor) *tensor.Tensor { return e.Layers[n-1].one(x, tensor.WrapInts(rows, B, 1), last) })
+		return e.recomputed(x, func(x *tensor.Tensor) *tensor.Tensor {
+			return e.Layers[n-1].one(x, tensor.WrapInts(rows, B, 1), last)
+		})
 	}, x)
 }
 

@@ -31,12 +31,14 @@ func NewCLIP(r *rand.Rand, c CLIPConfig) (*CLIP, error) {
 	}
 	t, E := c.Text, c.ProjectionDim
 	m := &CLIP{
-		Text:             newTextTransformer(r, t),
-		Vision:           v.Model,
-		VisualProjection: &nn.Linear{Weight: tensor.Randn(r, math.Pow(float64(c.Vision.HiddenSize), -0.5), E, c.Vision.HiddenSize).Param()},
-		TextProjection:   &nn.Linear{Weight: tensor.Randn(r, math.Pow(float64(t.HiddenSize), -0.5), E, t.HiddenSize).Param()},
-		LogitScale:       zeros(r).Param(),
-		config:           c,
+		Text:   newTextTransformer(r, t),
+		Vision: v.Model,
+		VisualProjection: &nn.Linear{Weight: tensor.Randn(r, math.Pow(float64(c.Vision.HiddenSize), -0.5), E,
+			c.Vision.HiddenSize).Param()},
+		TextProjection: &nn.Linear{Weight: tensor.Randn(r, math.Pow(float64(t.HiddenSize), -0.5), E,
+			t.HiddenSize).Param()},
+		LogitScale: zeros(r).Param(),
+		config:     c,
 	}
 	if r != nil {
 		m.LogitScale.Fill(float32(c.LogitScaleInit))

@@ -98,7 +98,8 @@ func dinoVisionDefaults(modelType string) VisionConfig {
 func clipTextDefaults() TextConfig {
 	return TextConfig{ModelType: "clip_text_model", VocabSize: 49408, HiddenSize: 512, IntermediateSize: 2048,
 		NumHiddenLayers: 12, NumAttentionHeads: 8,
-		MaxPositionEmbeddings: 77, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, BOS: 49406, EOS: 49407, PAD: 1, ProjectionDim: 512}
+		MaxPositionEmbeddings: 77, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, BOS: 49406, EOS: 49407, PAD: 1,
+		ProjectionDim: 512}
 }
 
 // UnmarshalJSON reads a vision config with the defaults of its family, and validates it.
@@ -172,7 +173,8 @@ func (c *CLIPConfig) UnmarshalJSON(raw []byte) error {
 func (c *VisionConfig) Validate() error {
 	if err := positive("vision", map[string]int{"hidden_size": c.HiddenSize, "intermediate_size": c.IntermediateSize,
 		"num_hidden_layers":   c.NumHiddenLayers,
-		"num_attention_heads": c.NumAttentionHeads, "num_channels": c.NumChannels, "image_size": c.ImageSize, "patch_size": c.PatchSize}); err != nil {
+		"num_attention_heads": c.NumAttentionHeads, "num_channels": c.NumChannels, "image_size": c.ImageSize,
+		"patch_size": c.PatchSize}); err != nil {
 		return err
 	}
 	switch {
@@ -194,7 +196,8 @@ func (c *VisionConfig) Validate() error {
 func (c *TextConfig) Validate() error {
 	if err := positive("text", map[string]int{"hidden_size": c.HiddenSize, "intermediate_size": c.IntermediateSize,
 		"num_hidden_layers":   c.NumHiddenLayers,
-		"num_attention_heads": c.NumAttentionHeads, "vocab_size": c.VocabSize, "max_position_embeddings": c.MaxPositionEmbeddings}); err != nil {
+		"num_attention_heads": c.NumAttentionHeads, "vocab_size": c.VocabSize,
+		"max_position_embeddings": c.MaxPositionEmbeddings}); err != nil {
 		return err
 	}
 	switch {

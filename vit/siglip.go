@@ -51,7 +51,8 @@ func NewSigLIPVision(r *rand.Rand, c VisionConfig) (*SigLIPVision, error) {
 	}
 	m := SigLIPTransformer{
 		Embeddings: &SigLIPEmbeddings{
-			Patch:    &PatchEmbed{Weight: tensor.Randn(r, 1/math.Sqrt(float64(c.NumChannels*c.PatchSize*c.PatchSize)), D, c.NumChannels, c.PatchSize, c.PatchSize).Param(), Bias: zeros(r, D)},
+			Patch: &PatchEmbed{Weight: tensor.Randn(r, 1/math.Sqrt(float64(c.NumChannels*c.PatchSize*c.PatchSize)),
+				D, c.NumChannels, c.PatchSize, c.PatchSize).Param(), Bias: zeros(r, D)},
 			Position: nn.NewEmbedding(r, side*side, D, posStd),
 		},
 		Encoder:  newEncoder(r, c.width()),

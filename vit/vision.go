@@ -144,8 +144,9 @@ func NewCLIPVision(r *rand.Rand, c VisionConfig) (*CLIPVision, error) {
 	fan := 1 / math.Sqrt(float64(c.NumChannels*c.PatchSize*c.PatchSize)) // torch's Conv2d
 	return &CLIPVision{config: c, Model: VisionTransformer{
 		Embeddings: &VisionEmbeddings{
-			Class:    tensor.Randn(r, std, D).Param(),
-			Patch:    &PatchEmbed{Weight: tensor.Uniform(r, -fan, fan, D, c.NumChannels, c.PatchSize, c.PatchSize).Param()},
+			Class: tensor.Randn(r, std, D).Param(),
+			Patch: &PatchEmbed{Weight: tensor.Uniform(r, -fan, fan, D, c.NumChannels, c.PatchSize,
+				c.PatchSize).Param()},
 			Position: nn.NewEmbedding(r, side*side+1, D, posStd),
 		},
 		PreNorm:  nn.NewLayerNorm(r, D, c.LayerNormEps, true),

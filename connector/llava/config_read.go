@@ -111,7 +111,8 @@ func readConfig(dir, tower string) (Config, error) {
 	}
 	if tower == "" {
 		for _, at := range []string{filepath.Join(dir, c.near), c.TowerDir(dir)} {
-			if _, err := os.Stat(filepath.Join(at, "config.json")); err == nil && (at != filepath.Join(dir, c.near) || c.near != "") && c.Tower != "" {
+			if _, err := os.Stat(filepath.Join(at, "config.json")); err == nil &&
+				(at != filepath.Join(dir, c.near) || c.near != "") && c.Tower != "" {
 				if c.Tower, err = filepath.Abs(at); err != nil {
 					return Config{}, err
 				}

@@ -26,7 +26,8 @@ const ImageIndex int32 = -200
 func (t Template) Multimodal(turns []Turn, marks bool) []Turn {
 	out := make([]Turn, len(turns))
 	for i, m := range turns {
-		if n := strings.Count(m.Value, ImageToken); n > 0 && !(t.Several && (n > 1 || strings.HasPrefix(m.Value, ImageToken))) {
+		if n := strings.Count(m.Value, ImageToken); n > 0 && !(t.Several &&
+			(n > 1 || strings.HasPrefix(m.Value, ImageToken))) {
 			m.Value = trimSpace(ImageToken + "\n" + trimSpace(strings.ReplaceAll(m.Value, ImageToken, "")))
 			if t.Tagged {
 				m.Value = strings.ReplaceAll(m.Value, ImageToken, taggedImage)

@@ -124,7 +124,8 @@ func Phi3() Template {
 // Gemma is the format of Gemma's instruction models; it has no system text.
 func Gemma() Template {
 	return named1("gemma_instruct", Template{
-		Roles: [2]string{"<start_of_turn>user\n", "<start_of_turn>model\n"}, Style: MPT, Sep: "<end_of_turn>\n", Stop: []string{"<end_of_turn>"},
+		Roles: [2]string{"<start_of_turn>user\n", "<start_of_turn>model\n"}, Style: MPT, Sep: "<end_of_turn>\n",
+		Stop: []string{"<end_of_turn>"},
 	})
 }
 
@@ -148,8 +149,9 @@ func LlavaLlama3() Template {
 func Llama3Direct() Template {
 	return named1("llama3", Template{
 		System: "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n" + curiousUser,
-		Roles:  [2]string{"<|start_header_id|>user<|end_header_id|>\n\n", "<|start_header_id|>assistant<|end_header_id|>\n\n"},
-		Style:  MPT, Sep: "<|eot_id|>", Stop: []string{"<|eot_id|>"}, HasBOS: true,
+		Roles: [2]string{"<|start_header_id|>user<|end_header_id|>\n\n",
+			"<|start_header_id|>assistant<|end_header_id|>\n\n"},
+		Style: MPT, Sep: "<|eot_id|>", Stop: []string{"<|eot_id|>"}, HasBOS: true,
 	})
 }
 

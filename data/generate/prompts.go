@@ -21,7 +21,8 @@ func folders() map[Kind]string {
 // DefaultConfig has our prompts and the values that LLaVA and Self-Instruct used, all checks on, and no model.
 func DefaultConfig() Config {
 	c := Config{
-		Temperature: 0.7, MaxTokens: 1024, Kinds: Kinds(), MaxAttempts: 4, MinTurns: 2, MinDetailWords: 15, MinReasoningWords: 12, DedupROUGE: 0.7,
+		Temperature: 0.7, MaxTokens: 1024, Kinds: Kinds(), MaxAttempts: 4, MinTurns: 2, MinDetailWords: 15,
+		MinReasoningWords: 12, DedupROUGE: 0.7,
 		Checks: []FaultKind{Object, Number, Language, Repeats},
 	}
 	prompts, err := fs.Sub(embedded, "prompts")

@@ -305,7 +305,8 @@ func (v *view) reasoning() string {
 			turns = append(
 				turns,
 				Turn{"Which is probably closer to the viewer, the " + a.name + " or the " + b.name + ", and why?",
-					"Probably the " + near.name + ". It reaches further down in the image than the " + far.name + " and takes up more room, and what stands on the ground close to the viewer appears low and large."},
+					"Probably the " + near.name + ". It reaches further down in the image than the " + far.name + " and takes up " +
+						"more room, and what stands on the ground close to the viewer appears low and large."},
 			)
 		}
 	}

@@ -46,7 +46,8 @@ func headerPNG(data []byte) (Info, error) {
 			err = fail(BadHeader, "the first chunk is %q of %d bytes, not IHDR of 13", kind, len(body))
 			return false
 		case first:
-			if sum := crc32.Update(crc32.ChecksumIEEE([]byte(kind)), crc32.IEEETable, body); sum != binary.BigEndian.Uint32(crc) {
+			sum := crc32.Update(crc32.ChecksumIEEE([]byte(kind)), crc32.IEEETable, body)
+			if sum != binary.BigEndian.Uint32(crc) {
 				err = fail(BadChecksum, "chunk IHDR has the checksum %08x, its bytes give %08x", crc, sum)
 				return false
 			}

@@ -29,8 +29,10 @@ type Processor struct {
 // CLIP is the processor of openai/clip-vit-*, for pictures of size×size pixels.
 func CLIP(size int) *Processor {
 	return &Processor{
-		Resize: true, Edge: size, Filter: Bicubic, CenterCrop: true, Crop: Size{size, size}, Rescale: true, Factor: 1. / 255,
-		Normalize: true, Mean: [3]float64{0.48145466, 0.4578275, 0.40821073}, Std: [3]float64{0.26862954, 0.26130258, 0.27577711},
+		Resize: true, Edge: size, Filter: Bicubic, CenterCrop: true, Crop: Size{size, size}, Rescale: true,
+		Factor:    1. / 255,
+		Normalize: true, Mean: [3]float64{0.48145466, 0.4578275, 0.40821073},
+		Std: [3]float64{0.26862954, 0.26130258, 0.27577711},
 	}
 }
 

@@ -62,7 +62,8 @@ func PTBTokens(text string) []string {
 	var tokens []string
 	put := func(t string) {
 		t = strings.ReplaceAll(lower(t), " ", "\u00a0")
-		if bracket, ok := map[string]string{"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-", "}": "-rcb-"}[t]; ok {
+		if bracket, ok := map[string]string{"(": "-lrb-", ")": "-rrb-", "[": "-lsb-", "]": "-rsb-", "{": "-lcb-",
+			"}": "-rcb-"}[t]; ok {
 			t = bracket
 		}
 		if strings.Trim(t, "-–—") == "" || strings.Trim(t, ".") == "" || t == `"` || slices.Contains(ptbDropped, t) {

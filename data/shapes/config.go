@@ -28,7 +28,8 @@ type Config struct {
 // scenes.
 func Default(seed uint64) Config {
 	return Config{
-		Seed: seed, Grid: 3, Cell: 16, MinObjects: 1, MaxObjects: 4, SmallRadius: 4.3, LargeRadius: 6.6, Jitter: 2, Noise: 4, Signs: 0.3,
+		Seed: seed, Grid: 3, Cell: 16, MinObjects: 1, MaxObjects: 4, SmallRadius: 4.3, LargeRadius: 6.6, Jitter: 2,
+		Noise: 4, Signs: 0.3,
 		HeldOut: []Pair{{Red, Square}, {Green, Triangle}, {Blue, Circle}, {Yellow, Star}, {Purple, Cross}},
 	}
 }

@@ -150,7 +150,8 @@ func (s *Scene) place(boxes string) error {
 			continue
 		}
 		var p Pair
-		if err := p.UnmarshalText([]byte(name)); err != nil || !slices.ContainsFunc(s.Objects, func(o Object) bool { return o.Pair() == p && o.Cell == middle }) {
+		there := func(o Object) bool { return o.Pair() == p && o.Cell == middle }
+		if err := p.UnmarshalText([]byte(name)); err != nil || !slices.ContainsFunc(s.Objects, there) {
 			return fmt.Errorf("shapes: the box %q is not where the caption has it", strings.TrimSpace(line))
 		}
 	}

@@ -344,7 +344,8 @@ func inReadingOrder(a, b Object) int {
 func (s Scene) fingerprint() uint64 {
 	h := uint64(len(s.Objects))
 	for _, o := range s.Objects {
-		h = mix(h ^ uint64(o.Color)<<32 ^ uint64(o.Shape)<<24 ^ uint64(o.Size)<<16 ^ uint64(o.Cell.Row)<<8 ^ uint64(o.Cell.Col))
+		h = mix(h ^ uint64(o.Color)<<32 ^ uint64(o.Shape)<<24 ^ uint64(o.Size)<<16 ^
+			uint64(o.Cell.Row)<<8 ^ uint64(o.Cell.Col))
 		if len(s.Objects) == 1 {
 			h = mix(h ^ uint64(o.DX+128)<<16 ^ uint64(o.DY+128)<<8 ^ uint64(s.Tint))
 		}

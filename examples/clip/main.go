@@ -66,7 +66,8 @@ func run(args []string, out io.Writer) error {
 	case "simple":
 		prompts = vit.SimpleTemplates()
 	default:
-		if prompts = strings.Split(*templates, "|"); slices.ContainsFunc(prompts, func(p string) bool { return !strings.Contains(p, "{}") }) {
+		unmarked := func(p string) bool { return !strings.Contains(p, "{}") }
+		if prompts = strings.Split(*templates, "|"); slices.ContainsFunc(prompts, unmarked) {
 			return fmt.Errorf("-templates %q: {} marks the place of the label in each", *templates)
 		}
 	}

@@ -92,7 +92,8 @@ func counting(step int) train.Batches[*tensor.Tensor] {
 func newCounter(rng *rand.Rand) (Counter, error) {
 	m, err := llm.New(rng, llm.Config{ModelType: "llama", VocabSize: numbers, HiddenSize: 32, IntermediateSize: 64,
 		NumHiddenLayers: 2, NumAttentionHeads: 4,
-		MaxPositionEmbeddings: 64, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 10000}, BOS: -1, PAD: -1, InitStd: 0.08})
+		MaxPositionEmbeddings: 64, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 10000}, BOS: -1,
+		PAD: -1, InitStd: 0.08})
 	if err != nil {
 		return Counter{}, err
 	}

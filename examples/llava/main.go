@@ -41,7 +41,8 @@ func run(ctx context.Context, args []string, w io.Writer) int {
 	} else if err != nil {
 		return 2
 	}
-	again := "go run ./examples/llava " + strings.Join(append(slices.DeleteFunc(args, func(a string) bool { return a == "-resume" }), "-resume"), " ")
+	args = append(slices.DeleteFunc(args, func(a string) bool { return a == "-resume" }), "-resume")
+	again := "go run ./examples/llava " + strings.Join(args, " ")
 	err := stage(ctx, c, *plan, train.Options{Resume: *resume, AnyUnit: *anyUnit, Progress: w, Signals: true,
 		Command: again}, w)
 	var stopped *train.Stopped

@@ -1,7 +1,8 @@
 // Command lora teaches a finished LLaVA something new from a few pictures, through adapters.
 //
 //	go run ./examples/quickstart -out run
-//	go run ./examples/lora -model run/model -data few.json -images pictures -replay old.json -replay-images old -out adapter
+//	go run ./examples/lora -model run/model -data few.json -images pictures -out adapter \
+//	  -replay old.json -replay-images old
 //
 // The few samples are LLaVA's json. Learnt alone they would push out what the model could do before, so every other
 // micro-batch comes from -replay, samples like those that it was trained on. What comes out is an adapter that PEFT
@@ -98,7 +99,8 @@ func run(ctx context.Context, o options, w io.Writer) error {
 	}
 	fmt.Fprintf(w, "%d values of adapters train, on %s\n", adapter.Trainable(), o.data)
 	stage := train.Stage[connector.Batch]{
-		Name: "lora", Batches: train.Prefetch(all, 2), Steps: o.steps, Accumulate: parts, Schedule: train.Cosine(0.03), Clip: 1,
+		Name: "lora", Batches: train.Prefetch(all, 2), Steps: o.steps, Accumulate: parts, Schedule: train.Cosine(0.03),
+		Clip:   1,
 		Groups: []train.Group{{Params: "**.lora_*.**", LR: o.lr}, {Params: "multi_modal_projector.**", LR: o.lr / 10}},
 	}
 	if _, err := train.Run(ctx, a.Model, train.Options{Progress: w, Signals: true}, stage); err != nil {

@@ -124,9 +124,11 @@ func (j *job) clip(ctx context.Context, l *study.Lesson) (*vit.CLIP, error) {
 		return nil, err
 	}
 	return m, study.Fit(ctx, j.Study, "clip", &study.Contrast{CLIP: m}, train.Stage[study.Pairs]{
-		Name: "clip", Batches: study.PairBatches(l, c), Steps: c.Steps, Schedule: warm(0.05), Betas: [2]float64{0.9, 0.98}, Clip: 1,
-		Groups: []train.Group{{Params: "**", LR: c.LR, WeightDecay: 0.05, NoDecay: []string{"**.bias", "**.*norm*.*", "**.*layrnorm.*", "**.class_embedding", "**.logit_scale"}}},
-		After:  func(int) { m.ClampLogitScale() },
+		Name: "clip", Batches: study.PairBatches(l, c), Steps: c.Steps, Schedule: warm(0.05),
+		Betas: [2]float64{0.9, 0.98}, Clip: 1,
+		Groups: []train.Group{{Params: "**", LR: c.LR, WeightDecay: 0.05,
+			NoDecay: []string{"**.bias", "**.*norm*.*", "**.*layrnorm.*", "**.class_embedding", "**.logit_scale"}}},
+		After: func(int) { m.ClampLogitScale() },
 	})
 }
 
@@ -144,7 +146,8 @@ func (j *job) language(ctx context.Context, l *study.Lesson) (*study.Reader, err
 		}
 		told := j.Telling(m)
 		if err := study.Fit(ctx, j.Study, name, m, train.Stage[study.Page]{
-			Name: "language", Batches: study.PageBatches(l, c, j.Preset.Language.Width), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+			Name: "language", Batches: study.PageBatches(l, c, j.Preset.Language.Width), Steps: c.Steps,
+			Schedule: warm(0.03), Betas: betas, Clip: 1,
 			Groups:   []train.Group{{Params: "**", LR: c.LR}},
 			Evaluate: []train.Evaluation{{Name: "told", Every: max(1, c.Steps/j.Preset.Curve), Run: told}},
 		}); err != nil {
@@ -201,7 +204,8 @@ func (j *job) alignAndTune(ctx context.Context, l *study.Lesson, m *connector.VL
 func (j *job) alignment(l *study.Lesson) train.Stage[connector.Batch] {
 	c := j.Preset.Align
 	return train.Stage[connector.Batch]{
-		Name: "align", Batches: pictureBatches(l, "align", c, study.Captions), Steps: c.Steps, Schedule: warm(0.03), Betas: betas, Clip: 1,
+		Name: "align", Batches: pictureBatches(l, "align", c, study.Captions), Steps: c.Steps, Schedule: warm(0.03),
+		Betas: betas, Clip: 1,
 		Groups: []train.Group{{Params: "multi_modal_projector.**", LR: c.LR}},
 	}
 }

@@ -65,6 +65,7 @@ func TestRulesFire(t *testing.T) {
 		{"TopLevel", "a.go", doc, "lies at the root"},
 		{"Snippets", "README.md", "```go\nnn.New()\n```\n", `"nn.New()" is in no Go file`},
 		{"Width", "docs/a.md", "# A\n\n" + strings.Repeat("word ", 25) + "\n", "docs/a.md:3 has 125 columns"},
+		{"Width", "nn/a.go", doc + "var x = 1 // " + strings.Repeat("x", 120) + "\n", "nn/a.go:3 has 133 columns"},
 		{"Width", "a.sh", "echo " + strings.Repeat("x", 120) + "\n", "a.sh:1 has 125 columns"},
 		{"NoReplace", "go.mod", "module x\nreplace a => b\n", "replace directive"},
 	} {

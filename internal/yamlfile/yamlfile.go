@@ -59,7 +59,8 @@ func Check(raw []byte) error {
 	for n, line := range bytes.Split(raw, []byte{'\n'}) {
 		text := bytes.TrimLeft(line, " ")
 		depth := (len(line) - len(text)) / 2
-		for rest := text; len(rest) > 1 && strings.IndexByte("-?:", rest[0]) >= 0 && (rest[1] == ' ' || rest[1] == '\t'); depth++ {
+		for rest := text; len(rest) > 1 && strings.IndexByte("-?:", rest[0]) >= 0 &&
+			(rest[1] == ' ' || rest[1] == '\t'); depth++ {
 			rest = bytes.TrimLeft(rest[1:], " \t")
 		}
 		quote := byte(0)

@@ -31,7 +31,8 @@ func (j *Study) Chat(ctx context.Context, in io.Reader, m *connector.VLM) error 
 		e := examOf(j.World, "", eval.Set{{Scene: scene}})
 		e.Pool.Look(m.Vision, j.Selects)
 		path := filepath.Join(j.Flags.Out, "chat.png")
-		if err := atomicfile.Write(path, func(w io.Writer) error { return png.Encode(w, enlarge(scene.Image(), 10*j.World.Side())) }); err != nil {
+		draw := func(w io.Writer) error { return png.Encode(w, enlarge(scene.Image(), 10*j.World.Side())) }
+		if err := atomicfile.Write(path, draw); err != nil {
 			return fmt.Errorf("chat: the picture could not be stored: %w", err)
 		}
 		j.Printf("\n%s(the picture, enlarged, is in %s)", blocks(scene.Image()), path)

@@ -26,7 +26,8 @@ func (j *Study) drawCurves() error {
 			}
 		}
 	}
-	if err := j.drawLines("loss.png", "Loss, running mean", "loss", losses, []string{"clip", "language", "align", "tune"}); err != nil {
+	lines := []string{"clip", "language", "align", "tune"}
+	if err := j.drawLines("loss.png", "Loss, running mean", "loss", losses, lines); err != nil {
 		return err
 	}
 	return j.drawLines(gainFile, "Questions about unseen pictures, stage 2", "share right", scores,

@@ -43,7 +43,9 @@ func newPool(w *shapes.World, n int) *Pool { return poolOf(w, drawScenes(w, shap
 // to be in one row. When few are, the language model finds out the row of a thing, looks for whatever is in that row
 // to tell the column, and is right too often to learn better.
 func tell(w *shapes.World, n int) *Pool {
-	return sorted(w, drawScenes(w, shapes.Text, n, func(i int, s shapes.Scene) bool { return i/w.MaxObjects%2 == 0 || len(s.Objects) < 2 || rowShared(s) }))
+	return sorted(w, drawScenes(w, shapes.Text, n, func(i int, s shapes.Scene) bool {
+		return i/w.MaxObjects%2 == 0 || len(s.Objects) < 2 || rowShared(s)
+	}))
 }
 
 func rowShared(s shapes.Scene) bool {

@@ -25,7 +25,7 @@ func TestRunPrintsOneArray(t *testing.T) {
 	var rows []map[string]any
 	require.NoError(t, json.Unmarshal(out.Bytes(), &rows), out.String())
 	require.Len(t, rows, 1)
-	for _, key := range []string{"case", "threads", "unit", "ours", "rival", "theirs", "ratio", "peak_share"} {
+	for _, key := range []string{"case", "threads", "unit", "ours", "rival", "theirs", "ratio", "peak_share", "processor", "busy"} {
 		require.Contains(t, rows[0], key)
 	}
 	require.Positive(t, rows[0]["ours"])
@@ -116,6 +116,19 @@ func TestCasesAreWellFormed(t *testing.T) {
 			require.Positive(t, c.Work, c.Name)
 		}
 	}
+}
+
+// What others use is measured, and ours while asleep is nothing.
+func TestOthersBusy(t *testing.T) {
+	ticks, ok := busyTicks()
+	if !ok {
+		t.Skip("there is no /proc/stat")
+	}
+	require.Positive(t, ticks)
+	require.GreaterOrEqual(t, othersBusy(), 0.0)
+	var table bytes.Buffer
+	newTable(&table).row(Row{Case: "a", Busy: 1.26})
+	require.Contains(t, table.String(), "(other programs used 1.3 processors)")
 }
 
 func TestPeaks(t *testing.T) {

@@ -14,10 +14,10 @@ import (
 func blockCases() []Case {
 	var list []Case
 	for _, n := range []int{1, 4} {
-		list = append(list, Case{Name: fmt.Sprintf("block/vit-l/%d×577", n), Op: "vit_blocks", Args: size{"layers": n}, Rivals: []string{"torch"},
+		list = append(list, Case{Name: fmt.Sprintf("block/vit-l/%d×577", n), Op: "vit_blocks", Args: size{"layers": n}, Rivals: torchModes,
 			Unit: "ms", Share: byArithmetic, RSS: true, Setup: func() func() { return vitBlocks(n) }})
 	}
-	return append(list, Case{Name: "block/llama/2048×5632×1024", Op: "llama_blocks", Args: llamaArgs(llamaConfig(1, 2048, 16, 5632, 32), 1, 1024), Rivals: []string{"torch"},
+	return append(list, Case{Name: "block/llama/2048×5632×1024", Op: "llama_blocks", Args: llamaArgs(llamaConfig(1, 2048, 16, 5632, 32), 1, 1024), Rivals: torchModes,
 		Unit: "ms", Share: byArithmetic, RSS: true, Setup: func() func() { return llamaBlock(llamaConfig(1, 2048, 16, 5632, 32), 1024) }})
 }
 

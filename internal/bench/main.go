@@ -5,7 +5,8 @@
 // A rival runs in a process of its own and is asked case by case, in turns with ours, so that both meet the same machine. OpenBLAS (through
 // NumPy), PyTorch, llama.cpp (through llama-cpp-python) and, for what loads data, tokenizers and Pillow need a python3 that can import them, C needs a compiler called cc, and Gorgonia is always there. One
 // that is not installed is reported as absent. A case's value is its fastest run. A ratio above 1 means that ours is better; the
-// share of the peak is ours, of the fused multiply-adds or of the bytes read per second that the same run measured.
+// share of the peak is ours, of the fused multiply-adds of float32 or of the bytes read per second that the same run measured. PyTorch
+// is asked for models in five modes. While other programs use the machine a case is measured up to three times, and its row says so.
 package main
 
 import (

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/gollava/gollava/tensor"
 )
 
 // Row is one line of the result. Values are in Unit.
@@ -22,6 +24,8 @@ type Row struct {
 	Theirs  *float64 `json:"theirs"`     // nil: absent
 	Ratio   *float64 `json:"ratio"`      // above 1: ours is better
 	Share   *float64 `json:"peak_share"` // of ours, 0 to 1; nil where no peak applies
+	Level   string   `json:"processor"`  // what our products were computed on: tensor.Unit
+	Busy    float64  `json:"busy"`       // processors that other programs used before the case's best attempt, on average
 
 	absent string // why there is no value of the rival
 }
@@ -43,7 +47,8 @@ func (m *meter) all(list []Case, threads []int, done func(Row)) ([]Row, error) {
 		}
 		runtime.GOMAXPROCS(n)
 		peaks := measurePeaks(n)
-		fmt.Fprintf(m.log, "bench: %d threads: peak %.0f GFLOP/s, %.1f GB/s read\n", n, peaks.flops/1e9, peaks.bytes/1e9)
+		fmt.Fprintf(m.log, "bench: %d threads of %s: peak %.0f GFLOP/s of float32, %.1f GB/s read\n", n, tensor.Unit(),
+			peaks.flops/1e9, peaks.bytes/1e9)
 		field := newField(m.asked, n)
 		for _, c := range list {
 			some, err := m.one(c, n, peaks, field)
@@ -64,7 +69,10 @@ func (m *meter) all(list []Case, threads []int, done func(Row)) ([]Row, error) {
 // turns is how often ours and the rivals take turns in a case, or half as often when that takes much longer than asked for.
 const turns = 4
 
-// one measures one case against all its rivals in turns.
+// attempts is how often a case's turns are taken at most while other programs use the machine.
+const attempts = 3
+
+// one measures one case against all its rivals in turns, and again while other programs use the machine: minima count.
 func (m *meter) one(c Case, threads int, p peaks, f *field) ([]Row, error) {
 	run := c.Setup()
 	if c.Share == byArithmetic && c.Load == 0 && c.Work == 0 {
@@ -81,10 +89,20 @@ func (m *meter) one(c Case, threads int, p peaks, f *field) ([]Row, error) {
 	if c.Share == byMemory {
 		p.bytes = 0 // who else uses the memory of a rented machine changes by the second: the peak takes its turns too
 	}
-	start := time.Now()
-	for turn := range turns {
-		if turn >= turns/2 && time.Since(start) > 4*m.budget*time.Duration(1+len(names)) {
-			break
+	start, busy := time.Now(), math.Inf(1)
+	for turn := range turns * attempts {
+		if turn%turns == 0 {
+			if turn > 0 && busy < idle {
+				break
+			}
+			b := othersBusy()
+			if busy = min(busy, b); b >= idle {
+				fmt.Fprintf(m.log, "bench: %s: other programs use %.1f processors\n", c.Name, b)
+			}
+			start = time.Now()
+		}
+		if turn%turns >= turns/2 && time.Since(start) > 4*m.budget*time.Duration(1+len(names)) {
+			continue
 		}
 		ours = min(ours, fastest(run, m.budget/turns))
 		if c.Share == byMemory {
@@ -110,7 +128,8 @@ func (m *meter) one(c Case, threads int, p peaks, f *field) ([]Row, error) {
 	}
 	var rows []Row
 	for i, name := range names {
-		r := Row{Case: c.Name, Threads: threads, Unit: c.Unit, Ours: c.value(ours), Rival: name, absent: why[i]}
+		r := Row{Case: c.Name, Threads: threads, Unit: c.Unit, Ours: c.value(ours), Rival: name, absent: why[i],
+			Level: tensor.Unit(), Busy: busy}
 		if why[i] == "" {
 			v, ratio := c.value(theirs[i]), theirs[i]/ours
 			r.Theirs, r.Ratio = &v, &ratio

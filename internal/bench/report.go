@@ -37,6 +37,9 @@ func (t *table) row(r Row) {
 	if r.Theirs == nil && r.absent != "" {
 		cells = append(cells, "("+r.absent+")")
 	}
+	if r.Busy >= idle {
+		cells = append(cells, fmt.Sprintf("(other programs used %.1f processors)", r.Busy))
+	}
 	t.line(cells)
 }
 

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/cpu"
+
+	"github.com/gollava/gollava/tensor"
 )
 
 // rivals says how each rival's process is started. Each reads requests and writes answers, one JSON object a line.
@@ -30,13 +32,11 @@ var rivals = []struct {
 		}
 		return cmd, nil
 	}},
-	{"torch", func(dir string, threads int) (*exec.Cmd, error) {
-		cmd := python(dir, "torch", threads)
-		n := strconv.Itoa(threads)
-		// Workers that sleep between operations make two threads slower than one.
-		cmd.Env = append(cmd.Env, "OMP_NUM_THREADS="+n, "MKL_NUM_THREADS="+n, "OMP_WAIT_POLICY=ACTIVE", "GOMP_SPINCOUNT=1000000")
-		return cmd, nil
-	}},
+	{"torch", torch("")},
+	{"torch-medium", torch("medium")},
+	{"torch-autocast", torch("autocast")},
+	{"torch-bf16", torch("bf16")},
+	{"torch-compile", torch("compile")},
 	{"gorgonia", self("gorgonia")},
 	{"gorgonia+interop", self("gorgonia+interop")},
 	{"c", func(dir string, threads int) (*exec.Cmd, error) {
@@ -61,8 +61,27 @@ func rivalNames() []string {
 	return names
 }
 
-func python(dir, name string, threads int) *exec.Cmd {
-	cmd := exec.Command("python3", filepath.Join(dir, "rival.py"), name, strconv.Itoa(threads))
+// torchModes are all ways to run PyTorch: in float32, with set_float32_matmul_precision("medium"), under autocast to
+// bfloat16, in bfloat16 altogether, and in float32 through torch.compile.
+var torchModes = []string{"torch", "torch-medium", "torch-autocast", "torch-bf16", "torch-compile"}
+
+func torch(mode string) func(dir string, threads int) (*exec.Cmd, error) {
+	return func(dir string, threads int) (*exec.Cmd, error) {
+		if (mode == "bf16" || mode == "autocast") && !tensor.FastBFloat16() {
+			return nil, errors.New("this processor has no products of bfloat16, which PyTorch then emulates")
+		}
+		cmd := python(dir, "torch", threads, mode)
+		n := strconv.Itoa(threads)
+		// Workers that sleep between operations make two threads slower than one.
+		cmd.Env = append(cmd.Env, "OMP_NUM_THREADS="+n, "MKL_NUM_THREADS="+n, "OMP_WAIT_POLICY=ACTIVE",
+			"GOMP_SPINCOUNT=1000000")
+		return cmd, nil
+	}
+}
+
+func python(dir, name string, threads int, more ...string) *exec.Cmd {
+	args := append([]string{filepath.Join(dir, "rival.py"), name, strconv.Itoa(threads)}, more...)
+	cmd := exec.Command("python3", args...)
 	cmd.Env = append(os.Environ(), "PYTHONDONTWRITEBYTECODE=1")
 	return cmd
 }

@@ -1,4 +1,4 @@
-"""Measures a rival on request: python3 rival.py NAME THREADS
+"""Measures a rival on request: python3 rival.py NAME THREADS [MODE]
 
 Reads one JSON request a line and writes one JSON answer a line: {"op", "args", "budget"} -> {"seconds"} of the fastest run, or
 {"resident": true} -> {"bytes"} resident at most in three runs, building what they need included, beyond those before. What cannot be imported or is not known is answered by {"absent": why}.
@@ -46,7 +46,7 @@ def main():
         print(json.dumps(a), file=answers, flush=True)
 
     try:
-        ops = importlib.import_module(name + "_ops").load(threads)
+        ops = importlib.import_module(name + "_ops").load(threads, *sys.argv[3:])
     except ImportError as e:
         answer(absent=f"not installed: {e}")
         return

@@ -1,7 +1,8 @@
 """Training steps and models in PyTorch, written as a PyTorch user would."""
 
 
-def load(torch):
+def load(torch, compiled):
+    """compiled is torch.compile, or leaves functions as they are."""
     F = torch.nn.functional
     sdpa = F.scaled_dot_product_attention
 
@@ -21,6 +22,7 @@ def load(torch):
 
     def step(params, loss, adamw=False):
         optimizer = torch.optim.AdamW(params, lr=1e-4, fused=True) if adamw else None
+        loss = compiled(loss)
 
         def run():
             loss().backward()
@@ -58,11 +60,14 @@ def load(torch):
         x, dy = torch.rand(1, 577, 1024).requires_grad_(), torch.rand(1, 577, 1024)
         params = [x] + [p for b in blocks for p in b.params]
 
-        def run():
-            y = x
+        @compiled
+        def forward(x):
             for b in blocks:
-                y = b(y)
-            y.backward(dy)
+                x = b(x)
+            return x
+
+        def run():
+            forward(x).backward(dy)
             for p in params:
                 p.grad = None
 
@@ -74,13 +79,18 @@ def load(torch):
         norm = [torch.ones(1024), torch.zeros(1024)]
         pixels = torch.rand(1, 3, 336, 336)
 
+        @compiled
+        def forward(pixels):
+            x = F.conv2d(pixels, patch, stride=14).flatten(2).transpose(1, 2)
+            x = torch.cat([cls.expand(1, 1, -1), x], 1) + pos
+            x = F.layer_norm(x, (1024,), *norm, 1e-5)
+            for b in blocks:
+                x = b(x)
+            return x
+
         def run():
             with torch.no_grad():
-                x = F.conv2d(pixels, patch, stride=14).flatten(2).transpose(1, 2)
-                x = torch.cat([cls.expand(1, 1, -1), x], 1) + pos
-                x = F.layer_norm(x, (1024,), *norm, 1e-5)
-                for b in blocks:
-                    x = b(x)
+                forward(pixels)
 
         return run
 
@@ -93,7 +103,7 @@ def load(torch):
             self.embedding, self.head = weight(vocabulary, d), weight(vocabulary, d)
             a = torch.outer(torch.arange(t).float(), 10000 ** (-torch.arange(0, d // heads, 2).float() / (d // heads)))
             a = torch.cat([a, a], -1)
-            self.cos, self.sin = a.cos()[None, None], a.sin()[None, None]
+            self.cos, self.sin = (x[None, None].to(self.norm.dtype) for x in (a.cos(), a.sin()))
 
         def body(self):
             return [self.norm] + [p for l in self.layers for p in l]
@@ -123,9 +133,10 @@ def load(torch):
     def llama_blocks(b, t, **sizes):
         m = Llama(t=t, **sizes)
         x, dy = torch.rand(b, t, sizes["width"]).requires_grad_(), torch.rand(b, t, sizes["width"])
+        hidden = compiled(m.hidden)
 
         def run():
-            m.hidden(x).backward(dy)
+            hidden(x).backward(dy)
             for p in [x] + m.body():
                 p.grad = None
 

@@ -1,11 +1,17 @@
-"""PyTorch on the CPU."""
+"""PyTorch on the CPU. MODE is empty for float32, or medium, autocast, bf16, or compile."""
 
 
-def load(threads):
+def load(threads, mode=""):
     import torch
 
     torch.set_num_threads(threads)
     torch.manual_seed(1)
+    if mode == "medium":
+        torch.set_float32_matmul_precision("medium")
+    if mode == "bf16":
+        torch.set_default_dtype(torch.bfloat16)
+    if mode == "compile":
+        torch._dynamo.config.suppress_errors = False  # what cannot be compiled is no rival
 
     def gemm(which, m, n, k, dtype):
         x, w, y = (torch.rand(*s).to(getattr(torch, dtype)) for s in ((m, k), (n, k), (m, n)))
@@ -96,4 +102,22 @@ def load(threads):
     import torch_recipe
     import torch_systems
 
-    return ops | torch_models.load(torch) | torch_recipe.load(torch) | torch_systems.load(torch)
+    models = torch_models.load(torch, torch.compile if mode == "compile" else lambda f: f)
+    if mode == "autocast":
+        return {name: autocast(torch, prepare) for name, prepare in models.items()}
+    if mode:
+        return models
+    return ops | models | torch_recipe.load(torch) | torch_systems.load(torch)
+
+
+def autocast(torch, prepare):
+    def prepared(**sizes):
+        run = prepare(**sizes)
+
+        def within():
+            with torch.autocast("cpu", torch.bfloat16):
+                run()
+
+        return within
+
+    return prepared

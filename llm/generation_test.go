@@ -30,7 +30,7 @@ func TestReadGeneration(t *testing.T) {
 		`{"encoder_no_repeat_ngram_size": 2, "encoder_repetition_penalty": 1.0}`: {
 			Options: Options{PAD: -1}, Ignored: []string{"encoder_no_repeat_ngram_size 2"}},
 		`{"num_beams": 1, "early_stopping": true, "max_new_tokens": 40, "stop_strings": ["a", "b"]}`:                         {Options: Options{PAD: -1, Beams: 1, MaxNewTokens: 40, StopStrings: []string{"a", "b"}}},
-		`{"no_repeat_ngram_size": 0, "bad_words_ids": [], "suppress_tokens": null, "guidance_scale": 1.0, "typical_p": 1.0}`: {Options: Options{PAD: -1, Sampling: Sampling{}}},
+		`{"no_repeat_ngram_size": 0, "bad_words_ids": [], "suppress_tokens": null, "guidance_scale": 1.0, "typical_p": 1.0}`: {Options: Options{PAD: -1}},
 		`{"no_repeat_ngram_size": 3, "suppress_tokens": [4], "presence_penalty": 0.5, "chat_format": "x", "min_length": 9}`: {
 			Options: Options{PAD: -1, MinLength: 9, Sampling: Sampling{NoRepeatNGram: 3, Suppress: []int32{4}, PresencePenalty: 0.5}},
 			Ignored: []string{`chat_format "x"`}},

@@ -15,7 +15,7 @@ import (
 )
 
 // writing is a checkpoint under way. A goroutine writes this rank's files while the next step computes its gradients,
-// which changes no tensor of a checkpoint; [writing.hold] is called before something does. It becomes a checkpoint in
+// which changes no tensor of a checkpoint; [session.hold] is called before something does. It becomes a checkpoint in
 // [session.complete].
 type writing struct {
 	name, tmp string
@@ -310,8 +310,13 @@ func (r *runner[B]) settle(wait bool) error {
 	switch {
 	case w == nil:
 		return err
-	case err != nil:
+	case err != nil && r.last != w.name:
 		return r.unsaved(w.at.Step, err)
+	case err != nil: // it is there, and one before it still is
+		err = r.note("note", "checkpoint of step %d: %v", w.at.Step, err)
+	}
+	if err != nil {
+		return err
 	}
 	return r.emit(Event{Kind: "checkpoint", Stage: r.stage.Name, Step: w.at.Step, Text: w.name,
 		Seconds: w.stood.Seconds()})

@@ -107,6 +107,41 @@ func TestStopBehind(t *testing.T) {
 	require.Equal(t, []string{filepath.Join(dir, "checkpoint-01-00000004"), stop.Dir}, names)
 }
 
+// keeping is a file system that fails to remove a checkpoint, once.
+type keeping struct {
+	train.FileSystem
+	failed bool
+}
+
+func (k *keeping) RemoveAll(n string) error {
+	if !k.failed && strings.HasPrefix(filepath.Base(n), "checkpoint-") {
+		k.failed = true
+		return os.ErrPermission
+	}
+	return k.FileSystem.RemoveAll(n)
+}
+
+// TestCheckpointStays: an old checkpoint that cannot be removed is a note, and the new one is there.
+func TestCheckpointStays(t *testing.T) {
+	s := stage(9)
+	s.Every = 2
+	var notes, saved []string
+	o := train.Options{Dir: t.TempDir(), Keep: 1, Observe: func(e train.Event) error {
+		switch e.Kind {
+		case "note":
+			notes = append(notes, e.Text)
+		case "checkpoint":
+			saved = append(saved, e.Text)
+		}
+		return nil
+	}}
+	_, err := train.Run(t.Context(), newNet(1), o.On(&keeping{FileSystem: train.Disk}), s)
+	require.NoError(t, err)
+	require.Len(t, saved, 4)
+	require.Len(t, notes, 1)
+	require.Contains(t, notes[0], "checkpoint of step 4: removing an old checkpoint: permission denied")
+}
+
 // BenchmarkCheckpoint trains 34 million parameters, with a checkpoint of 400 MB every 10 steps. still-% is the share of
 // the time for which training stands still for them.
 func BenchmarkCheckpoint(b *testing.B) {

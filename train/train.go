@@ -78,7 +78,7 @@ type Stage[B any] struct {
 	EMA           float64 // keep an average of the weights with this decay (0: none); it is what is evaluated and saved at the end
 	Seed          uint64  // of dropout
 
-	Every    int // steps between checkpoints; 0: only at the end of the stage
+	Every    int // steps between checkpoints, which are written while the next step computes; 0: only at the stage's end
 	Evaluate []Evaluation
 	After    func(step int) // after every optimizer step, such as clamping a parameter; it must be deterministic
 

@@ -80,9 +80,11 @@ func draw(path string, above, below color.RGBA) error {
 	m := image.NewRGBA(image.Rect(0, 0, 48, 48))
 	for y := range 48 {
 		for x := range 48 {
-			if m.Set(x, y, above); y >= 24 {
-				m.Set(x, y, below)
+			c := above
+			if y >= 24 {
+				c = below
 			}
+			m.Set(x, y, c)
 		}
 	}
 	f, err := os.Create(path)

@@ -14,11 +14,14 @@ import (
 func blockCases() []Case {
 	var list []Case
 	for _, n := range []int{1, 4} {
-		list = append(list, Case{Name: fmt.Sprintf("block/vit-l/%d×577", n), Op: "vit_blocks", Args: size{"layers": n}, Rivals: torchModes,
-			Unit: "ms", Share: byArithmetic, RSS: true, Setup: func() func() { return vitBlocks(n) }})
+		list = append(list, Case{Name: fmt.Sprintf("block/vit-l/%d×577", n), Op: "vit_blocks", Args: size{"layers": n},
+			Rivals: torchModes,
+			Unit:   "ms", Share: byArithmetic, RSS: true, Setup: func() func() { return vitBlocks(n) }})
 	}
-	return append(list, Case{Name: "block/llama/2048×5632×1024", Op: "llama_blocks", Args: llamaArgs(llamaConfig(1, 2048, 16, 5632, 32), 1, 1024), Rivals: torchModes,
-		Unit: "ms", Share: byArithmetic, RSS: true, Setup: func() func() { return llamaBlock(llamaConfig(1, 2048, 16, 5632, 32), 1024) }})
+	c := llamaConfig(1, 2048, 16, 5632, 32)
+	return append(list, Case{Name: "block/llama/2048×5632×1024", Op: "llama_blocks", Args: llamaArgs(c, 1, 1024),
+		Rivals: torchModes, Unit: "ms", Share: byArithmetic, RSS: true,
+		Setup: func() func() { return llamaBlock(c, 1024) }})
 }
 
 func seeded() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }

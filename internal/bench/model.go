@@ -12,14 +12,17 @@ import (
 func modelCases() []Case {
 	four, small, llava := llamaConfig(4, 2048, 16, 5632, 32000), llamaConfig(4, 256, 8, 704, 1024), llamaConfig(8, 512, 8, 1376, 8192)
 	return []Case{
-		{Name: "model/vit-l-336/forward", Op: "vit_forward", Args: size{}, Rivals: torchModes, Unit: "ms", Share: byArithmetic, RSS: true, Setup: vitForward},
+		{Name: "model/vit-l-336/forward", Op: "vit_forward", Args: size{}, Rivals: torchModes, Unit: "ms",
+			Share: byArithmetic, RSS: true, Setup: vitForward},
 		{Name: "model/llama/4×2048×1024", Op: "llama_loss", Args: llamaArgs(four, 1, 1024), Rivals: []string{"torch"}, Unit: "ms", Share: byArithmetic, RSS: true,
 			Setup: func() func() { return llamaLoss(four, 1, 1024, false) }},
 		{Name: "model/llama/steady-4×256×128", Op: "llama_step", Args: llamaArgs(small, 4, 128), Rivals: []string{"torch"}, Unit: "ms", Share: byArithmetic, RSS: true,
 			Setup: func() func() { return llamaLoss(small, 4, 128, true) }},
-		{Name: "model/llava/8×512×400", Op: "llava_step", Args: llamaArgs(llava, 4, 400), Rivals: torchModes, Unit: "ms", Share: byArithmetic, RSS: true,
+		{Name: "model/llava/8×512×400", Op: "llava_step", Args: llamaArgs(llava, 4, 400), Rivals: torchModes,
+			Unit: "ms", Share: byArithmetic, RSS: true,
 			Setup: func() func() { return llavaStep(llava, 4, 400, false) }},
-		{Name: "model/llava/8×512×400/recomputed", Op: "llava_step", Args: llamaArgs(llava, 4, 400), Rivals: torchModes, Unit: "ms", Share: byArithmetic, RSS: true,
+		{Name: "model/llava/8×512×400/recomputed", Op: "llava_step", Args: llamaArgs(llava, 4, 400), Rivals: torchModes,
+			Unit: "ms", Share: byArithmetic, RSS: true,
 			Setup: func() func() { return llavaStep(llava, 4, 400, true) }},
 	}
 }

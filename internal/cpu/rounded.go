@@ -48,8 +48,8 @@ func (g *gemm) rounded(b *backend.Buffer, kernel *blockKernels, s *scratch) {
 // read at eight places at once, which is up to twice as fast as at one.
 func (g *gemm) roundedFew(raw []byte, a *roundedRows, p panel) {
 	apart := g.n / panelRows
-	for apart > 8 && collides(apart*p.row) {
-		apart--
+	for least := max(8, apart-16); apart > least && collides(apart*p.row); {
+		apart-- // what is left after eight parts is computed by one thread, so it must stay little
 	}
 	ranges(apart, max(1, panelGrain(g.k, g.m)/panelRows), func(from, to int) {
 		s := borrow()

@@ -166,14 +166,16 @@ func (f *Faults) String() string {
 		return ""
 	}
 	remedy := map[FaultKind]string{
-		Missing: "questions without an answer count as wrong: answer them", Double: "questions answered more than " +
-			"once: the last answer counts",
-		Foreign: "answers to questions that are not asked here: left out", Empty: "answers without text",
-		Unreadable: "lines that are no answers: passed over", CutLine: "a last line that was cut: passed over",
-		Models: "models in one set of answers: score each model by itself", NoLetter: "answers that name no " +
-			"option: wrong",
-		NoReview: "replies of the judge that cannot be read: left out of the means",
-		Unread:   "responses whose short answer needs a judge (--judge-url): taken as they are",
+		Missing:    "questions without an answer count as wrong: answer them",
+		Double:     "questions answered more than once: the last answer counts",
+		Foreign:    "answers to questions that are not asked here: left out",
+		Empty:      "answers without text",
+		Unreadable: "lines that are no answers: passed over",
+		CutLine:    "a last line that was cut: passed over",
+		Models:     "models in one set of answers: score each model by itself",
+		NoLetter:   "answers that name no option: wrong",
+		NoReview:   "replies of the judge that cannot be read: left out of the means",
+		Unread:     "responses whose short answer needs a judge (--judge-url): taken as they are",
 	}
 	var b strings.Builder
 	for _, k := range slices.Sorted(maps.Keys(f.counts)) {

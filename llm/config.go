@@ -56,7 +56,8 @@ type Config struct {
 	// They are kept in config.json under names that begin with gollava.
 	InitStd      float64 // of all weights; 0: 0.02
 	DampResidual bool    // projections that end a residual branch start √(2·layers) times smaller, as in GPT-2
-	EmbeddingStd float64 // of token embeddings; 0: InitStd. The final norm starts at InitStd/EmbeddingStd, so that tied logits start as before
+	// of token embeddings; 0: InitStd. The final norm starts at InitStd/EmbeddingStd, so that tied logits start as before
+	EmbeddingStd float64
 }
 
 // Dropout holds the rates that a config asks for in training. Models here train without any, which leaves answers as
@@ -130,8 +131,9 @@ func (c *Config) Validate() error {
 	for _, f := range []struct {
 		name  string
 		value int
-	}{{"vocab_size", c.VocabSize}, {"hidden_size", c.HiddenSize}, {"intermediate_size", c.IntermediateSize}, {"num_hidden_layers", c.NumHiddenLayers},
-		{"num_attention_heads", c.NumAttentionHeads}, {"num_key_value_heads", c.NumKeyValueHeads}, {"max_position_embeddings", c.MaxPositionEmbeddings}} {
+	}{{"vocab_size", c.VocabSize}, {"hidden_size", c.HiddenSize}, {"intermediate_size", c.IntermediateSize},
+		{"num_hidden_layers", c.NumHiddenLayers}, {"num_attention_heads", c.NumAttentionHeads},
+		{"num_key_value_heads", c.NumKeyValueHeads}, {"max_position_embeddings", c.MaxPositionEmbeddings}} {
 		if f.value <= 0 || f.value > 1<<28 {
 			return fmt.Errorf("%s %d is missing or out of range", f.name, f.value)
 		}
@@ -170,7 +172,8 @@ func (c *Config) Validate() error {
 		c.HeadDim = c.HiddenSize / c.NumAttentionHeads
 	}
 	if c.NumAttentionHeads%c.NumKeyValueHeads != 0 {
-		return fmt.Errorf("num_attention_heads %d is no multiple of num_key_value_heads %d", c.NumAttentionHeads, c.NumKeyValueHeads)
+		return fmt.Errorf("num_attention_heads %d is no multiple of num_key_value_heads %d", c.NumAttentionHeads,
+			c.NumKeyValueHeads)
 	}
 	widest := max(c.VocabSize, c.IntermediateSize, c.NumAttentionHeads*c.HeadDim, c.Experts.Width,
 		c.Experts.SharedWidth)

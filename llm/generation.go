@@ -23,8 +23,8 @@ type Generation struct {
 	Fields map[string]json.RawMessage
 }
 
-// ReadGeneration reads dir/generation_config.json, or, where there is none, the fields of the same names in dir/config.json, as transformers
-// does. Its errors name the file and the field.
+// ReadGeneration reads dir/generation_config.json, or, where there is none, the fields of the same names in
+// dir/config.json, as transformers does. Its errors name the file and the field.
 func ReadGeneration(dir string) (Generation, error) {
 	path := filepath.Join(dir, "generation_config.json")
 	fields := map[string]json.RawMessage{}
@@ -64,25 +64,31 @@ const (
 
 // generationFields are the fields that transformers knows, presence_penalty and frequency_penalty those of servers.
 var generationFields = map[string]effect{
-	"eos_token_id": heeded, "pad_token_id": heeded, "do_sample": heeded, "temperature": heeded, "top_k": heeded, "top_p": heeded,
-	"repetition_penalty": heeded, "num_beams": heeded, "length_penalty": heeded, "max_new_tokens": heeded, "stop_strings": heeded,
-	"min_new_tokens": heeded, "min_length": heeded, "no_repeat_ngram_size": heeded, "bad_words_ids": heeded, "suppress_tokens": heeded,
-	"begin_suppress_tokens": heeded, "forced_bos_token_id": heeded, "forced_eos_token_id": heeded, "sequence_bias": heeded,
+	"eos_token_id": heeded, "pad_token_id": heeded, "do_sample": heeded, "temperature": heeded, "top_k": heeded,
+	"top_p": heeded, "repetition_penalty": heeded, "num_beams": heeded, "length_penalty": heeded,
+	"max_new_tokens": heeded, "stop_strings": heeded,
+	"min_new_tokens": heeded, "min_length": heeded, "no_repeat_ngram_size": heeded, "bad_words_ids": heeded,
+	"suppress_tokens": heeded, "begin_suppress_tokens": heeded, "forced_bos_token_id": heeded,
+	"forced_eos_token_id": heeded, "sequence_bias": heeded,
 	"presence_penalty": heeded, "frequency_penalty": heeded, "typical_p": heeded, "min_p": heeded,
 
-	"encoder_no_repeat_ngram_size": always, "encoder_repetition_penalty": always, // of the prompt, where there is no encoder
-	"force_words_ids": always, "constraints": always, "forced_decoder_ids": always, "exponential_decay_length_penalty": always,
-	"guidance_scale": always, "watermarking_config": always, "penalty_alpha": always, "dola_layers": always, "token_healing": always,
+	// of the prompt, where there is no encoder
+	"encoder_no_repeat_ngram_size": always, "encoder_repetition_penalty": always,
+	"force_words_ids": always, "constraints": always, "forced_decoder_ids": always,
+	"exponential_decay_length_penalty": always, "guidance_scale": always, "watermarking_config": always,
+	"penalty_alpha": always, "dola_layers": always, "token_healing": always,
 	"renormalize_logits": beams, "max_time": none, "max_length": none,
 
 	"top_h": sampling, "epsilon_cutoff": sampling, "eta_cutoff": sampling,
 
 	"early_stopping": beams, "num_beam_groups": beams, "diversity_penalty": beams,
 
-	"bos_token_id": none, "decoder_start_token_id": none, "transformers_version": none, "use_cache": none, "cache_implementation": none,
-	"cache_config": none, "return_legacy_cache": none, "compile_config": none, "disable_compile": none, "low_memory": none,
-	"output_attentions": none, "output_hidden_states": none, "output_scores": none, "output_logits": none, "return_dict_in_generate": none,
-	"num_return_sequences": none, "remove_invalid_values": none, "generation_kwargs": none, "is_assistant": none, "num_assistant_tokens": none,
+	"bos_token_id": none, "decoder_start_token_id": none, "transformers_version": none, "use_cache": none,
+	"cache_implementation": none, "cache_config": none, "return_legacy_cache": none, "compile_config": none,
+	"disable_compile": none, "low_memory": none,
+	"output_attentions": none, "output_hidden_states": none, "output_scores": none, "output_logits": none,
+	"return_dict_in_generate": none, "num_return_sequences": none, "remove_invalid_values": none,
+	"generation_kwargs": none, "is_assistant": none, "num_assistant_tokens": none,
 	"num_assistant_tokens_schedule": none, "assistant_confidence_threshold": none, "prompt_lookup_num_tokens": none,
 	"max_matching_ngram_size": none, "assistant_early_exit": none, "assistant_lookbehind": none, "target_lookbehind": none,
 	"prefill_chunk_size": none, "continuous_batching_config": none, "trust_remote_code": none,
@@ -141,7 +147,8 @@ func parseGeneration(fields map[string]json.RawMessage) (Generation, error) {
 	if err == nil {
 		err = jsonfile.Explain(raw, json.Unmarshal(raw, &f))
 	}
-	for name, to := range map[string]*[]int{"eos_token_id": &o.EOS, "forced_bos_token_id": &o.ForcedBOS, "forced_eos_token_id": &o.ForcedEOS} {
+	for name, to := range map[string]*[]int{"eos_token_id": &o.EOS, "forced_bos_token_id": &o.ForcedBOS,
+		"forced_eos_token_id": &o.ForcedEOS} {
 		if err == nil {
 			*to, err = tokenIDs(name, fields[name])
 		}
@@ -190,7 +197,8 @@ func parseGeneration(fields map[string]json.RawMessage) (Generation, error) {
 			}
 		}
 		if !(s.Temperature >= 0) || s.TopK < 0 || !(s.TopP >= 0 && s.TopP <= 1) {
-			return g, fmt.Errorf("temperature %v and top_k %d must not be negative, top_p %v lies in [0, 1]", s.Temperature, s.TopK, s.TopP)
+			return g, fmt.Errorf("temperature %v and top_k %d must not be negative, top_p %v lies in [0, 1]", s.Temperature,
+				s.TopK, s.TopP)
 		}
 	}
 	if f.MinNewTokens < 0 || f.MinLength < 0 || f.NoRepeatNGram < 0 {
@@ -252,7 +260,8 @@ func written(x float64) float64 {
 	return x
 }
 
-// logitBias reads sequence_bias, pairs of a list of ids and a number. It reports false for what is none, and for sequences of more than one id.
+// logitBias reads sequence_bias, pairs of a list of ids and a number. It reports false for what is none, and for
+// sequences of more than one id.
 func logitBias(raw json.RawMessage) (bias map[int32]float64, ok bool) {
 	if jsonfile.IsNull(raw) {
 		return nil, true
@@ -273,7 +282,8 @@ func logitBias(raw json.RawMessage) (bias map[int32]float64, ok bool) {
 	return bias, true
 }
 
-// EndTokens is eos_token_id of config.json and generation_config.json: a number, a list of numbers, or null, which is nil.
+// EndTokens is eos_token_id of config.json and generation_config.json: a number, a list of numbers, or null, which is
+// nil.
 type EndTokens []int
 
 // UnmarshalJSON reads any of the three.

@@ -12,18 +12,20 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// ggufNames are the tensors of a GGUF file's architectures by their names in transformers: first those outside of blocks, then
-// those of a block, each of which may have a weight and a bias.
+// ggufNames are the tensors of a GGUF file's architectures by their names in transformers: first those outside of
+// blocks, then those of a block, each of which may have a weight and a bias.
 var ggufNames = map[string]map[string]string{
 	"llama": ggufLlama, "qwen2": ggufLlama, "qwen3": ggufLlama,
-	"phi3": {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head", "attn_norm": "input_layernorm",
-		"ffn_norm": "post_attention_layernorm", "attn_qkv": "self_attn.qkv_proj", "attn_output": "self_attn.o_proj", "ffn_up": "mlp.gate_up_proj",
+	"phi3": {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
+		"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "attn_qkv": "self_attn.qkv_proj",
+		"attn_output": "self_attn.o_proj", "ffn_up": "mlp.gate_up_proj",
 		"ffn_down": "mlp.down_proj"},
 }
 
 var ggufLlama = map[string]string{"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
-	"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj",
-	"attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj", "attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm",
+	"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "attn_q": "self_attn.q_proj",
+	"attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+	"attn_q_norm": "self_attn.q_norm", "attn_k_norm": "self_attn.k_norm",
 	"ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}
 
 // ggufRoPE are tensors that belong to the config: divisors of the rotary frequencies.
@@ -55,7 +57,8 @@ func ggufRename(arch string) func(name string) string {
 	}
 }
 
-// readGGUFConfig makes a config of a GGUF file's metadata and tensor list. Nothing is sized by its numbers before they are checked.
+// readGGUFConfig makes a config of a GGUF file's metadata and tensor list. Nothing is sized by its numbers before they
+// are checked.
 func readGGUFConfig(path string) (c Config, err error) {
 	f, err := gguf.Open(path)
 	if err != nil {
@@ -77,10 +80,12 @@ func readGGUFConfig(path string) (c Config, err error) {
 	}
 	a := arch + "."
 	heads := k.MustInt(a+"attention.head_count", 1, 1<<16)
-	c = Config{ModelType: arch, HiddenSize: k.MustInt(a+"embedding_length", 1, 1<<24), IntermediateSize: k.MustInt(a+"feed_forward_length", 1, 1<<26),
-		NumHiddenLayers: k.MustInt(a+"block_count", 1, 1<<14), NumAttentionHeads: heads, NumKeyValueHeads: ggufKVHeads(k, a, heads),
-		MaxPositionEmbeddings: k.MustInt(a+"context_length", 1, math.MaxInt32), NormEps: k.Float(a+"attention.layer_norm_rms_epsilon", 1e-5),
-		HiddenAct: "silu", BOS: -1, PAD: -1}
+	c = Config{ModelType: arch, HiddenSize: k.MustInt(a+"embedding_length", 1, 1<<24),
+		IntermediateSize: k.MustInt(a+"feed_forward_length", 1, 1<<26), NumHiddenLayers: k.MustInt(a+"block_count", 1, 1<<14),
+		NumAttentionHeads: heads, NumKeyValueHeads: ggufKVHeads(k, a, heads),
+		MaxPositionEmbeddings: k.MustInt(a+"context_length", 1, math.MaxInt32),
+		NormEps:               k.Float(a+"attention.layer_norm_rms_epsilon", 1e-5),
+		HiddenAct:             "silu", BOS: -1, PAD: -1}
 	c.MaxPositionEmbeddings = min(c.MaxPositionEmbeddings, 1<<28)
 	c.SlidingWindow = k.Int(a+"attention.sliding_window", 0, 0, math.MaxInt32)
 	if arch == "llama" || arch == "qwen2" { // llama.cpp has no windows there
@@ -159,7 +164,8 @@ func (c *Config) ggufShapes(k *gguf.Keys) {
 	c.TieWordEmbeddings, c.AttentionBias, c.MLPBias = !head, bias || c.ModelType == "qwen2", mlp
 }
 
-// ggufRoPE reads the rotary embedding. Divisors of frequencies, which Llama 3 has instead of its four numbers, become the equal factors of a LongRoPE.
+// ggufRoPE reads the rotary embedding. Divisors of frequencies, which Llama 3 has instead of its four numbers, become
+// the equal factors of a LongRoPE.
 func (c *Config) ggufRoPE(k *gguf.Keys, a string) {
 	c.RoPE = nn.RoPEConfig{Type: "default", Theta: k.Float(a+"rope.freq_base", 10000)}
 	if !(c.RoPE.Theta > 0) {
@@ -184,7 +190,8 @@ func (c *Config) ggufRoPE(k *gguf.Keys, a string) {
 	default:
 		k.Fail(key, "%q is not supported (none, linear and longrope are)", kind)
 	}
-	long, short, freqs := ggufFactors(k, ggufRoPE[1], half), ggufFactors(k, ggufRoPE[2], half), ggufFactors(k, ggufRoPE[0], half)
+	long, short, freqs := ggufFactors(k, ggufRoPE[1], half), ggufFactors(k, ggufRoPE[2], half),
+		ggufFactors(k, ggufRoPE[0], half)
 	switch {
 	case k.Err != nil:
 	case freqs != nil:
@@ -223,7 +230,8 @@ func ggufFactors(k *gguf.Keys, name string, n int) []float64 {
 func (c *Config) ggufTokens(k *gguf.Keys) {
 	const t = "tokenizer.ggml."
 	if v, ok := k.Value(t + "tokens"); ok && k.Err == nil && v.Kind == gguf.Array && v.Len != c.VocabSize {
-		k.Fail(t+"tokens", "has %d tokens, but token_embd.weight has %d rows: the tokenizer is another model's", v.Len, c.VocabSize)
+		k.Fail(t+"tokens", "has %d tokens, but token_embd.weight has %d rows: the tokenizer is another model's", v.Len,
+			c.VocabSize)
 	}
 	id := func(name string) int { return k.Int(t+name, -1, 0, c.VocabSize-1) }
 	c.BOS, c.PAD = id("bos_token_id"), id("padding_token_id")
@@ -258,8 +266,8 @@ func (c *Config) ggufWeights(w *nn.Weights) error {
 	return nil
 }
 
-// interleaved is the row of a GGUF file's q or k that is row i of transformers': pairs that are rotated together lie next to each other there, and
-// half a head apart here.
+// interleaved is the row of a GGUF file's q or k that is row i of transformers': pairs that are rotated together lie
+// next to each other there, and half a head apart here.
 func (c *Config) interleaved(i int) int {
 	head, j := i/c.HeadDim, i%c.HeadDim
 	rotated := c.rotated()

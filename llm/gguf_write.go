@@ -23,8 +23,9 @@ type ggufMixture struct {
 	head   string // of the output layer, or of the embedding that is one
 }
 
-var ggufMixtures = map[string]ggufMixture{"f32": {0, "F32", "F32", "F32"}, "f16": {1, "F16", "F16", "F16"}, "bf16": {32, "BF16", "BF16", "BF16"},
-	"q8_0": {7, "Q8_0", "Q8_0", "Q8_0"}, "q4_0": {2, "Q4_0", "Q4_0", "Q6_K"}, "q4_1": {3, "Q4_1", "Q4_1", "Q6_K"}, "q5_0": {8, "Q5_0", "Q5_0", "Q6_K"},
+var ggufMixtures = map[string]ggufMixture{"f32": {0, "F32", "F32", "F32"}, "f16": {1, "F16", "F16", "F16"},
+	"bf16": {32, "BF16", "BF16", "BF16"}, "q8_0": {7, "Q8_0", "Q8_0", "Q8_0"}, "q4_0": {2, "Q4_0", "Q4_0", "Q6_K"},
+	"q4_1": {3, "Q4_1", "Q4_1", "Q6_K"}, "q5_0": {8, "Q5_0", "Q5_0", "Q6_K"},
 	"q5_1": {9, "Q5_1", "Q5_1", "Q6_K"}, "q4_k_m": {15, "Q4_K", "Q6_K", "Q6_K"}, "q5_k_m": {17, "Q5_K", "Q6_K", "Q6_K"},
 	"q6_k": {18, "Q6_K", "Q6_K", "Q6_K"}, "iq4_nl": {25, "IQ4_NL", "IQ4_NL", "Q6_K"}}
 
@@ -33,20 +34,22 @@ func GGUFTypes() []string { return slices.Sorted(maps.Keys(ggufMixtures)) }
 
 // GGUFOptions say how [SaveGGUF] writes a model.
 type GGUFOptions struct {
-	// Type names what the matrices become, as llama-quantize does: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k_m, q5_k_m, q6_k or iq4_nl.
-	// In q4_k_m and q5_k_m some matrices have six bits. Vectors are always float32.
+	// Type names what the matrices become, as llama-quantize does: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k_m,
+	// q5_k_m, q6_k or iq4_nl. In q4_k_m and q5_k_m some matrices have six bits. Vectors are always float32.
 	Type string
 
-	// Metadata are further keys: those of the tokenizer (tokenizer.Tokenizer.GGUF), general.name, … Values are as Go has them: string, bool, uint32,
-	// int32, float32, and slices of these.
+	// Metadata are further keys: those of the tokenizer (tokenizer.Tokenizer.GGUF), general.name, … Values are as Go has
+	// them: string, bool, uint32, int32, float32, and slices of these.
 	Metadata map[string]any
 
-	// OnTensor, if not nil, is called for each tensor with the root mean square of its values and of what the type changes in them.
+	// OnTensor, if not nil, is called for each tensor with the root mean square of its values and of what the type changes
+	// in them.
 	OnTensor func(name, dtype string, rms, changed float64)
 }
 
-// SaveGGUF writes m as a GGUF file that llama.cpp loads: Llama and Mistral as architecture llama, Qwen2, Qwen3, Phi-3. What the format cannot express is an
-// error: dynamic NTK scaling, sliding windows but Phi-3's, dimensions that differ by layer.
+// SaveGGUF writes m as a GGUF file that llama.cpp loads: Llama and Mistral as architecture llama, Qwen2, Qwen3, Phi-3.
+// What the format cannot express is an error: dynamic NTK scaling, sliding windows but Phi-3's, dimensions that differ
+// by layer.
 func SaveGGUF(path string, m Model, o GGUFOptions) error {
 	mix, ok := ggufMixtures[o.Type]
 	if !ok {
@@ -127,7 +130,8 @@ func (c *Config) halves(i int) int {
 }
 
 // writeGGUF writes a parameter row by row.
-func writeGGUF(w io.Writer, p *tensor.Tensor, t gguf.NewTensor, order func(int) int, report func(string, string, float64, float64)) error {
+func writeGGUF(w io.Writer, p *tensor.Tensor, t gguf.NewTensor, order func(int) int,
+	report func(string, string, float64, float64)) error {
 	rows, cols := 1, p.Len()
 	if p.Rank() > 1 || order != nil {
 		rows = p.Dim(0)
@@ -160,15 +164,18 @@ func (c *Config) gguf(fileType uint32) (map[string]any, []gguf.NewTensor, error)
 		arch = "llama"
 	}
 	half := c.rotated() / 2
-	meta := map[string]any{"general.architecture": arch, "general.type": "model", "general.file_type": fileType, "general.quantization_version": uint32(2)}
+	meta := map[string]any{"general.architecture": arch, "general.type": "model", "general.file_type": fileType,
+		"general.quantization_version": uint32(2)}
 	put := func(key string, n int) { meta[arch+"."+key] = uint32(n) }
 	switch {
 	case ggufNames[arch] == nil:
-		return nil, nil, fmt.Errorf("model_type %q has no architecture in GGUF (llama, mistral, qwen2, qwen3 and phi3 have)", c.ModelType)
+		return nil, nil, fmt.Errorf("model_type %q has no architecture in GGUF (llama, mistral, qwen2, qwen3 and phi3 have)",
+			c.ModelType)
 	case c.HiddenAct != "silu" && c.HiddenAct != "swish":
 		return nil, nil, fmt.Errorf("hidden_act %q cannot be expressed in GGUF: it is silu there", c.HiddenAct)
 	case c.SlidingWindow > 0 && arch != "phi3":
-		return nil, nil, fmt.Errorf("sliding_window %d cannot be expressed in GGUF for %s: llama.cpp would attend to everything", c.SlidingWindow, c.ModelType)
+		return nil, nil, fmt.Errorf("sliding_window %d cannot be expressed in GGUF for %s: llama.cpp would attend to "+
+			"everything", c.SlidingWindow, c.ModelType)
 	}
 	put("vocab_size", c.VocabSize)
 	put("block_count", c.NumHiddenLayers)
@@ -192,14 +199,15 @@ func (c *Config) gguf(fileType uint32) (map[string]any, []gguf.NewTensor, error)
 // ggufScaling describes a scaled rotary embedding.
 func (c *Config) ggufScaling(meta map[string]any, arch string, half int) (tensors []gguf.NewTensor, err error) {
 	factors := func(name string, x []float64) {
-		tensors = append(tensors, gguf.NewTensor{Name: name, Type: gguf.F32, Shape: []int{half}, Write: func(w io.Writer) error {
-			narrow := make([]float32, len(x))
-			for i, v := range x {
-				narrow[i] = float32(v)
-			}
-			_, err := w.Write(tensor.Wrap(narrow, len(narrow)).Bytes())
-			return err
-		}})
+		tensors = append(tensors, gguf.NewTensor{Name: name, Type: gguf.F32, Shape: []int{half},
+			Write: func(w io.Writer) error {
+				narrow := make([]float32, len(x))
+				for i, v := range x {
+					narrow[i] = float32(v)
+				}
+				_, err := w.Write(tensor.Wrap(narrow, len(narrow)).Bytes())
+				return err
+			}})
 	}
 	r := c.RoPE
 	switch r.Type {

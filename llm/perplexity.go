@@ -8,9 +8,9 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Perplexity is exp of the mean negative log-likelihood of each token of ids but the first of every window, which only those of the window before it
-// predict. Windows are cut side by side, of at most window tokens and the one that the last predicts; 0 is 512. ids need two tokens or more, each
-// in the vocabulary. It returns early with ctx's error.
+// Perplexity is exp of the mean negative log-likelihood of each token of ids but the first of every window, which only
+// those of the window before it predict. Windows are cut side by side, of at most window tokens and the one that the
+// last predicts; 0 is 512. ids need two tokens or more, each in the vocabulary. It returns early with ctx's error.
 func Perplexity(ctx context.Context, m Model, ids []int32, window int) (float64, error) {
 	if window <= 0 {
 		window = 512

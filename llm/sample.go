@@ -8,9 +8,9 @@ import (
 	"slices"
 )
 
-// Sampling sets how the next token is chosen from the logits. The zero value is greedy: the most likely token. Names and effects are those of
-// transformers' GenerationConfig, but for the two penalties that OpenAI defines. "Seen" are the ids of the prompt, padding and images left out,
-// and those generated so far.
+// Sampling sets how the next token is chosen from the logits. The zero value is greedy: the most likely token. Names
+// and effects are those of transformers' GenerationConfig, but for the two penalties that OpenAI defines. "Seen" are
+// the ids of the prompt, padding and images left out, and those generated so far.
 type Sampling struct {
 	Temperature float64 // divides the logits; 0: greedy
 	TopK        int     // keep the k most likely; 0: all
@@ -47,7 +47,8 @@ func (s *Sampling) check(vocabulary int) error {
 	case !(s.RepetitionPenalty >= 0) || math.IsInf(s.RepetitionPenalty, 0):
 		return fmt.Errorf("llm: RepetitionPenalty %v must be a number that is not negative", s.RepetitionPenalty)
 	case !finite(s.PresencePenalty) || !finite(s.FrequencyPenalty):
-		return fmt.Errorf("llm: PresencePenalty %v and FrequencyPenalty %v must be finite", s.PresencePenalty, s.FrequencyPenalty)
+		return fmt.Errorf("llm: PresencePenalty %v and FrequencyPenalty %v must be finite", s.PresencePenalty,
+			s.FrequencyPenalty)
 	case s.NoRepeatNGram < 0:
 		return fmt.Errorf("llm: NoRepeatNGram %d must not be negative", s.NoRepeatNGram)
 	}
@@ -59,7 +60,8 @@ func (s *Sampling) check(vocabulary int) error {
 	for _, word := range append(slices.Clone(s.BadWords), s.Suppress, s.BeginSuppress) {
 		for _, id := range word {
 			if id < 0 || int(id) >= vocabulary {
-				return fmt.Errorf("llm: BadWords, Suppress or BeginSuppress: id %d lies outside the vocabulary of %d", id, vocabulary)
+				return fmt.Errorf("llm: BadWords, Suppress or BeginSuppress: id %d lies outside the vocabulary of %d", id,
+					vocabulary)
 			}
 		}
 	}
@@ -73,8 +75,9 @@ func (s *Sampling) check(vocabulary int) error {
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// Probabilities returns the distribution that the next token is drawn from, given the ids of the prompt, without padding, and those generated so
-// far. logits is not changed. With a Temperature of 0 it is the softmax after penalties and bans. It panics if logits is empty.
+// Probabilities returns the distribution that the next token is drawn from, given the ids of the prompt, without
+// padding, and those generated so far. logits is not changed. With a Temperature of 0 it is the softmax after penalties
+// and bans. It panics if logits is empty.
 func (s Sampling) Probabilities(logits []float32, prompt, generated []int32) []float64 {
 	c := choice{Sampling: s, prompt: len(prompt)}
 	return softmax(c.scores(logits, prompt, generated, false))
@@ -178,7 +181,8 @@ func (c *choice) penalise(z []float64, prompt, generated []int32) {
 	if n := c.NoRepeatNGram; n > 0 {
 		seen := slices.Concat(prompt, generated)
 		for i := 0; i+n <= len(seen); i++ {
-			if gram := seen[i : i+n]; slices.Equal(gram[:n-1], seen[len(seen)-n+1:]) && gram[n-1] >= 0 && int(gram[n-1]) < len(z) {
+			if gram := seen[i : i+n]; slices.Equal(gram[:n-1], seen[len(seen)-n+1:]) && gram[n-1] >= 0 &&
+				int(gram[n-1]) < len(z) {
 				z[gram[n-1]] = math.Inf(-1)
 			}
 		}
@@ -314,7 +318,8 @@ func logSoftmax(z []float32) []float64 {
 	return p
 }
 
-// Token is a generated token. LogProb and Top are the model's own, before any penalty or truncation; they are set if asked for.
+// Token is a generated token. LogProb and Top are the model's own, before any penalty or truncation; they are set if
+// asked for.
 type Token struct {
 	ID      int32
 	LogProb float64

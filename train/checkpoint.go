@@ -12,14 +12,16 @@ import (
 	"strings"
 )
 
-// The files of a checkpoint. The first can be read by anything that reads safetensors: what has been trained so far, under its names in the model.
+// The files of a checkpoint. The first can be read by anything that reads safetensors: what has been trained so far,
+// under its names in the model.
 const (
-	weightsFile   = "model.safetensors"
-	optimizerFile = "optimizer.safetensors" // of the stage in progress: m/, v/, master/, ema/ and, within a step, grad/ before the names; sharded, a
-	// file of each rank, optimizer-00001-of-00004.safetensors, of vectors that begin at the element after the @ of their names
-	stateFile    = "state.json"
-	manifestFile = "manifest.json"
-	format       = 1
+	weightsFile = "model.safetensors"
+	// of the stage in progress: m/, v/, master/, ema/ and, within a step, grad/ before the names; sharded, a file of
+	// each rank, optimizer-00001-of-00004.safetensors, of vectors that begin at the element after the @ of their names
+	optimizerFile = "optimizer.safetensors"
+	stateFile     = "state.json"
+	manifestFile  = "manifest.json"
+	format        = 1
 )
 
 // manifest is written last: a directory that has a right one is whole.

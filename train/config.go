@@ -32,8 +32,8 @@ const maxSteps = 1 << 30
 
 // resolveStage fills in defaults and returns an error that names the field that is wrong.
 func resolveStage[B any](model any, s *Stage[B]) (plan, error) {
-	c := plan{Name: s.Name, Steps: s.Steps, Accumulate: s.Accumulate, TokenWeighted: s.TokenWeighted, Groups: s.Groups, Schedule: s.Schedule,
-		Betas: s.Betas, Eps: s.Eps, Clip: s.Clip, EMA: s.EMA, Seed: s.Seed, Autocast: s.Autocast}
+	c := plan{Name: s.Name, Steps: s.Steps, Accumulate: s.Accumulate, TokenWeighted: s.TokenWeighted, Groups: s.Groups,
+		Schedule: s.Schedule, Betas: s.Betas, Eps: s.Eps, Clip: s.Clip, EMA: s.EMA, Seed: s.Seed, Autocast: s.Autocast}
 	if c.Accumulate == 0 {
 		c.Accumulate = 1
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// piece is a tensor of a checkpoint. Its file is of the safetensors format, written here and not by internal/safetensors because every write must
-// pass through the checkpoint's digest and fileSystem.
+// piece is a tensor of a checkpoint. Its file is of the safetensors format, written here and not by
+// internal/safetensors because every write must pass through the checkpoint's digest and fileSystem.
 type piece struct {
 	name string
 	t    *tensor.Tensor
@@ -53,7 +53,8 @@ func readPiece(f *safetensors.File, name string, t *tensor.Tensor) error {
 		return fmt.Errorf("%s holds no %s", f.Path(), name)
 	}
 	if h.DType != dtypeNames[t.DType()] || !slices.Equal(h.Shape, t.Shape()) {
-		return fmt.Errorf("%s: %s is %s%v, the model's is %s%v", f.Path(), name, h.DType, h.Shape, dtypeNames[t.DType()], t.Shape())
+		return fmt.Errorf("%s: %s is %s%v, the model's is %s%v", f.Path(), name, h.DType, h.Shape, dtypeNames[t.DType()],
+			t.Shape())
 	}
 	return refill(t, func(b []byte) error { return f.ReadAt(h, b, 0) })
 }

@@ -42,8 +42,9 @@ func (e Estimate) Memory() int64 {
 	return e.Weights + e.Gradients + e.Optimizer + e.Activations + e.Loader + e.Other + e.Sums
 }
 
-// Over is the estimate for each of n ranks that train together, on a host each, with the optimizer's state sharded or not, by arithmetic:
-// memory is that of the rank with the most, and the time is without what is not hidden of the transfers, Traffic bytes each way.
+// Over is the estimate for each of n ranks that train together, on a host each, with the optimizer's state sharded or
+// not, by arithmetic: memory is that of the rank with the most, and the time is without what is not hidden of the
+// transfers, Traffic bytes each way.
 func (e Estimate) Over(n int, zero1 bool) Estimate {
 	if n <= 1 {
 		return e
@@ -63,8 +64,8 @@ func (e Estimate) Over(n int, zero1 bool) Estimate {
 	return e
 }
 
-// Largest is how many samples a micro-batch can have so that the stage fits into limit bytes, supposing that activations and loader grow with it; 0 if
-// not even one, or if batches do not say how many they have.
+// Largest is how many samples a micro-batch can have so that the stage fits into limit bytes, supposing that
+// activations and loader grow with it; 0 if not even one, or if batches do not say how many they have.
 func (e Estimate) Largest(limit int64) int {
 	free := limit - e.Weights - e.Gradients - e.Optimizer - e.Other
 	if e.Samples == 0 || free <= 0 || e.Activations+e.Loader == 0 {
@@ -76,7 +77,8 @@ func (e Estimate) Largest(limit int64) int {
 // probes is how many steps [Plan] takes.
 const probes = 3
 
-// Plan finds out what a stage will need by taking three of its steps without moving any weight: the model is the same afterwards, bit by bit.
+// Plan finds out what a stage will need by taking three of its steps without moving any weight: the model is the same
+// afterwards, bit by bit.
 func Plan[B any](ctx context.Context, model Model[B], s Stage[B]) (Estimate, error) {
 	e, err := probe(ctx, model, s, probes)
 	if err != nil {
@@ -92,7 +94,8 @@ func trial[B any](model Model[B], s Stage[B]) (*runner[B], error) {
 		return nil, err
 	}
 	s.Evaluate, s.After = nil, nil
-	r := &runner[B]{Model: model, stage: s, config: c, session: session{model: model, now: time.Now, signal: catchSignals(false)}}
+	r := &runner[B]{Model: model, stage: s, config: c,
+		session: session{model: model, now: time.Now, signal: catchSignals(false)}}
 	return r, r.enter()
 }
 
@@ -214,7 +217,8 @@ func sizeOf(v reflect.Value, depth int) int {
 		}
 	case reflect.Slice:
 		n = v.Len() * int(v.Type().Elem().Size())
-		if k := v.Type().Elem().Kind(); k == reflect.Pointer || k == reflect.Struct || k == reflect.Slice || k == reflect.Interface {
+		if k := v.Type().Elem().Kind(); k == reflect.Pointer || k == reflect.Struct || k == reflect.Slice ||
+			k == reflect.Interface {
 			for i := range v.Len() {
 				n += sizeOf(v.Index(i), depth+1)
 			}
@@ -275,7 +279,8 @@ func (r *runner[B]) afford(ctx context.Context, stages []Stage[B]) error {
 			size += int64(p.DType().Bytes(p.Len()))
 		}
 		if n := int64(r.o.Keep + 1); len(r.known) == 0 && free < n*size { // one more while the next is being written
-			return fmt.Errorf("stage %q: %d checkpoints of %s do not fit into the %s that are free in %s: lower Keep, or choose another directory", stages[i].Name, n,
+			return fmt.Errorf("stage %q: %d checkpoints of %s do not fit into the %s that are free in %s: lower Keep, or "+
+				"choose another directory", stages[i].Name, n,
 				bytesText(size), bytesText(free), r.o.Dir)
 		}
 	}

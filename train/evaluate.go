@@ -53,7 +53,8 @@ func (r *runner[B]) evaluations(ctx context.Context, rep *StageReport, end bool)
 		if err = r.agree(err); err != nil {
 			return fmt.Errorf("evaluation %q after step %d: %w", e.Name, r.at.Step, err)
 		}
-		seen, err := first(&r.session, func() (result, error) { return result{scores, generated}, nil }) // decisions are rank 0's
+		// decisions are rank 0's
+		seen, err := first(&r.session, func() (result, error) { return result{scores, generated}, nil })
 		if err != nil {
 			return err
 		}
@@ -63,8 +64,9 @@ func (r *runner[B]) evaluations(ctx context.Context, rep *StageReport, end bool)
 			rep.Scores = map[string]float64{}
 		}
 		maps.Copy(rep.Scores, scores)
-		if err := r.emit(Event{Kind: "evaluation", Stage: r.stage.Name, Step: r.at.Step, Scores: scores, Text: e.Name, Generated: generated,
-			Seconds: r.now().Sub(start).Seconds()}); err != nil {
+		if err := r.emit(Event{Kind: "evaluation", Stage: r.stage.Name, Step: r.at.Step, Scores: scores, Text: e.Name,
+			Generated: generated,
+			Seconds:   r.now().Sub(start).Seconds()}); err != nil {
 			return err
 		}
 		key := r.stage.Name + "/" + e.Name
@@ -123,7 +125,8 @@ func (s *state) judge(key string, e Evaluation, scores map[string]float64) (bett
 	b.Since++
 	s.setBest(key, b)
 	if e.Patience > 0 && b.Since >= e.Patience {
-		return false, fmt.Sprintf("%s has not improved on %v, reached at step %d, in %d evaluations", name, b.Score, b.Step, b.Since), nil
+		return false, fmt.Sprintf("%s has not improved on %v, reached at step %d, in %d evaluations", name, b.Score, b.Step,
+			b.Since), nil
 	}
 	return false, "", nil
 }

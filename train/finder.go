@@ -12,10 +12,12 @@ import (
 // RatePoint is the loss at a learning rate.
 type RatePoint struct{ LR, Loss, Average float64 }
 
-// FindLR raises the learning rate from low to high over the given number of steps, by the same factor each, and reports the loss on the way, up to
-// where it diverges. best is a tenth of the rate at which the averaged loss is lowest, a good peak rate for the first group; the others keep their ratio
-// to it. The model is the same afterwards, bit by bit. Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks".
-func FindLR[B any](ctx context.Context, model Model[B], s Stage[B], low, high float64, steps int) (points []RatePoint, best float64, err error) {
+// FindLR raises the learning rate from low to high over the given number of steps, by the same factor each, and reports
+// the loss on the way, up to where it diverges. best is a tenth of the rate at which the averaged loss is lowest, a
+// good peak rate for the first group; the others keep their ratio to it. The model is the same afterwards, bit by bit.
+// Source: Smith 2017, "Cyclical Learning Rates for Training Neural Networks".
+func FindLR[B any](ctx context.Context, model Model[B], s Stage[B], low, high float64, steps int) (points []RatePoint,
+	best float64, err error) {
 	fail := func(err error) ([]RatePoint, float64, error) {
 		return points, 0, fmt.Errorf("train: learning rates of stage %q: %w", s.Name, err)
 	}

@@ -26,7 +26,8 @@ type trained struct {
 	whole  *tensor.Tensor // its gradient over all ranks
 }
 
-// resolve finds the parameters of each group, in the model's order, and freezes all others. Errors name the group and the parameter.
+// resolve finds the parameters of each group, in the model's order, and freezes all others. Errors name the group and
+// the parameter.
 func resolve(model any, groups []Group) ([]*trained, error) {
 	if len(groups) == 0 {
 		return nil, fmt.Errorf("no parameter groups: nothing would train; add one such as {Params: \"**\", LR: 1e-3}")
@@ -46,7 +47,8 @@ func resolve(model any, groups []Group) ([]*trained, error) {
 				continue
 			}
 			if mine != nil {
-				return nil, fmt.Errorf("parameter %s is in two groups, %q and %q: narrow one, or exclude it with Except", name, groups[mine.group].Params, g.Params)
+				return nil, fmt.Errorf("parameter %s is in two groups, %q and %q: narrow one, or exclude it with Except", name,
+					groups[mine.group].Params, g.Params)
 			}
 			mine = &trained{name: name, p: p, group: i, decay: g.WeightDecay}
 			if matchAny(g.NoDecay, name) {
@@ -56,7 +58,8 @@ func resolve(model any, groups []Group) ([]*trained, error) {
 		}
 		if mine != nil {
 			if p.IsMeta() {
-				return nil, fmt.Errorf("parameter %s of group %q has no weights yet: load a checkpoint, or build the model with a random source", name, groups[mine.group].Params)
+				return nil, fmt.Errorf("parameter %s of group %q has no weights yet: load a checkpoint, or build the model with "+
+					"a random source", name, groups[mine.group].Params)
 			}
 			if p.DType().Quantized() {
 				return nil, fmt.Errorf("parameter %s of group %q is in blocks (%v), which do not train: train "+
@@ -74,7 +77,8 @@ func resolve(model any, groups []Group) ([]*trained, error) {
 			return nil, fmt.Errorf("group %q matches no parameter; the model has %s", groups[i].Params, examples(model))
 		}
 		if !(groups[i].LR >= 0) || !(groups[i].WeightDecay >= 0) {
-			return nil, fmt.Errorf("group %q: lr %v and weight_decay %v must not be negative", groups[i].Params, groups[i].LR, groups[i].WeightDecay)
+			return nil, fmt.Errorf("group %q: lr %v and weight_decay %v must not be negative", groups[i].Params, groups[i].LR,
+				groups[i].WeightDecay)
 		}
 	}
 	for _, t := range all {

@@ -5,10 +5,12 @@ import (
 	"runtime/metrics"
 )
 
-// Batches are garbage after their step, and Go collects garbage only once there is as much of it as there is alive: a model of 10 GB would be joined by 10 GB of
-// old batches, which no plan could foresee. So a run collects between steps as soon as it is worth it.
+// Batches are garbage after their step, and Go collects garbage only once there is as much of it as there is alive: a
+// model of 10 GB would be joined by 10 GB of old batches, which no plan could foresee. So a run collects between steps
+// as soon as it is worth it.
 
-// slack is how much garbage a run with so many bytes alive lets lie: little, yet so much that collecting takes no time to speak of.
+// slack is how much garbage a run with so many bytes alive lets lie: little, yet so much that collecting takes no time
+// to speak of.
 func slack(alive int64) int64 { return max(32<<20, alive/16) }
 
 // heap reads what Go's heap holds.

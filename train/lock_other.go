@@ -27,7 +27,8 @@ func acquire(dir string) (l *lock, dead int, err error) {
 	}
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 	if errors.Is(err, fs.ErrExist) {
-		return nil, 0, fmt.Errorf("%s is in use by process %d: wait for it or stop it, or choose another directory", dir, dead)
+		return nil, 0, fmt.Errorf("%s is in use by process %d: wait for it or stop it, or choose another directory", dir,
+			dead)
 	}
 	if err != nil {
 		return nil, 0, err

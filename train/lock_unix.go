@@ -32,7 +32,8 @@ func acquire(dir string) (l *lock, dead int, err error) {
 	pid, _ := strconv.Atoi(strings.TrimSpace(string(b[:n])))
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, 0, fmt.Errorf("%s is in use by process %d: wait for it or stop it, or choose another directory", dir, pid)
+			return nil, 0, fmt.Errorf("%s is in use by process %d: wait for it or stop it, or choose another directory", dir,
+				pid)
 		}
 		return nil, 0, fmt.Errorf("lock %s: %w", name, err)
 	}

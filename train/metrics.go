@@ -16,8 +16,9 @@ import (
 // metricsFile holds every event as one line of JSON. On resuming, what came after the checkpoint is cut off.
 const metricsFile = "metrics.jsonl"
 
-// boardDir holds TensorBoard's event files, those of each stage in a folder of its own: the stages become runs whose curves lie over each other. In one file the
-// second stage's first step would make TensorBoard drop the first stage, as what a restart has overtaken.
+// boardDir holds TensorBoard's event files, those of each stage in a folder of its own: the stages become runs whose
+// curves lie over each other. In one file the second stage's first step would make TensorBoard drop the first stage, as
+// what a restart has overtaken.
 const boardDir = "tensorboard"
 
 // recorder writes events to metrics.jsonl and to TensorBoard's files.
@@ -49,7 +50,8 @@ func openRecorder(dir string, size int64) (*recorder, error) {
 	return r, nil
 }
 
-// event writes one line, and one point for each number of it. What fails is given up for the rest of the run; the errors say what that is.
+// event writes one line, and one point for each number of it. What fails is given up for the rest of the run; the
+// errors say what that is.
 func (r *recorder) event(e Event) (failed []error) {
 	if !r.noLines {
 		if err := r.line(e); err != nil {
@@ -121,7 +123,8 @@ func (e Event) plain() any {
 			scores[k] = fmt.Sprint(v)
 		}
 	}
-	return map[string]any{"time": e.Time, "kind": e.Kind, "stage": e.Stage, "step": e.Step, "scores": scores, "text": e.Text, "generated": e.Generated,
+	return map[string]any{"time": e.Time, "kind": e.Kind, "stage": e.Stage, "step": e.Step, "scores": scores,
+		"text": e.Text, "generated": e.Generated,
 		"seconds": e.Seconds}
 }
 
@@ -134,7 +137,8 @@ type board struct {
 	f     *os.File
 }
 
-// openBoard begins a file of e's stage with a mark that makes TensorBoard forget what earlier files have of e's step and later ones: the run went back behind them.
+// openBoard begins a file of e's stage with a mark that makes TensorBoard forget what earlier files have of e's step
+// and later ones: the run went back behind them.
 func openBoard(dir string, e Event) (*board, error) {
 	dir = filepath.Join(dir, url.PathEscape(e.Stage))
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -168,7 +172,8 @@ func (e Event) values() map[string]float64 {
 	values := map[string]float64{}
 	switch e.Kind {
 	case "step":
-		values["loss"], values["loss_average"], values["grad_norm"], values["seconds"] = e.Loss, e.Average, e.GradNorm, e.Seconds
+		values["loss"], values["loss_average"], values["grad_norm"], values["seconds"] = e.Loss, e.Average, e.GradNorm,
+			e.Seconds
 		for i, lr := range e.LR {
 			values[fmt.Sprintf("lr/%d", i)] = lr
 		}

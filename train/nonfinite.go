@@ -10,7 +10,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// skip leaves a step with NaN or Inf out; after three in a row the run goes back to its last good state, and if that does not help it ends.
+// skip leaves a step with NaN or Inf out; after three in a row the run goes back to its last good state, and if that
+// does not help it ends.
 func (r *runner[B]) skip(ctx context.Context, rep *StageReport, problem string, lr float64) error {
 	if problem == "" {
 		found, err := share(r.comm(), r.findGradient(ctx))
@@ -51,7 +52,8 @@ func (r *runner[B]) skip(ctx context.Context, rep *StageReport, problem string, 
 		return fmt.Errorf("step %d: %d steps in a row are not finite and %w: %s", r.at.Step, patience, err, problem)
 	}
 	r.at.Bad, r.at.Rolled = 0, true
-	return r.note("rollback", "%d steps in a row were not finite; weights and optimizer are those of step %d again, the data goes on", patience, from)
+	return r.note("rollback", "%d steps in a row were not finite; weights and optimizer are those of step %d again, the "+
+		"data goes on", patience, from)
 }
 
 // locate runs a micro-batch again to find the operation whose result is not finite first.
@@ -63,7 +65,8 @@ func (r *runner[B]) locate(b B, k int, what string) string {
 	return s
 }
 
-// inspect returns the error that names the first operation of b's forward and backward pass with a result that is not finite, or nil.
+// inspect returns the error that names the first operation of b's forward and backward pass with a result that is not
+// finite, or nil.
 func (r *runner[B]) inspect(b B, k int) error {
 	for _, t := range r.all {
 		t.p.ZeroGrad()
@@ -84,7 +87,8 @@ type finding struct {
 	Operation bool // the one that began is named
 }
 
-// findGradient says which gradient is not finite, and if running this rank's micro-batches again shows it, which operation began.
+// findGradient says which gradient is not finite, and if running this rank's micro-batches again shows it, which
+// operation began.
 func (r *runner[B]) findGradient(ctx context.Context) finding {
 	s := "the gradient is not finite"
 	gs := make([]*tensor.Tensor, len(r.all))

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Prefetch makes a source of batches that works ahead: asked for batch n, it also starts on the next ahead ones, each in a goroutine of its own. It
-// gives the same batches as b. The result serves one run at a time.
+// Prefetch makes a source of batches that works ahead: asked for batch n, it also starts on the next ahead ones, each
+// in a goroutine of its own. It gives the same batches as b. The result serves one run at a time.
 func Prefetch[B any](b Batches[B], ahead int) Batches[B] {
 	if ahead <= 0 {
 		return b

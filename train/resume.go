@@ -16,7 +16,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// openDir takes the lock of Options.Dir and, if there is something to resume, goes on from it. notes are to be said once somebody can hear them.
+// openDir takes the lock of Options.Dir and, if there is something to resume, goes on from it. notes are to be said
+// once somebody can hear them.
 func (s *session) openDir() (notes []string, err error) {
 	if s.fs == nil {
 		s.fs = disk{}
@@ -134,10 +135,12 @@ func newest(dir string, names []string) (name string, notes []string, err error)
 		}
 		notes = append(notes, fmt.Sprintf("%s is damaged: %v; trying the one before", at, err))
 	}
-	return "", notes, fmt.Errorf("none of the %d checkpoints in %s is whole (%s): start anew in another directory", len(names), dir, strings.Join(notes, "; "))
+	return "", notes, fmt.Errorf("none of the %d checkpoints in %s is whole (%s): start anew in another directory",
+		len(names), dir, strings.Join(notes, "; "))
 }
 
-// adopt makes the run's state that of a verified checkpoint and fills in the weights. The optimizer's part waits for [session.load].
+// adopt makes the run's state that of a verified checkpoint and fills in the weights. The optimizer's part waits for
+// [session.load].
 func (s *session) adopt(name string) (notes []string, err error) {
 	st, err := readState(filepath.Join(s.o.Dir, name))
 	if err != nil {
@@ -148,17 +151,20 @@ func (s *session) adopt(name string) (notes []string, err error) {
 		return nil, err
 	}
 	if digest(config) != st.Hash {
-		return nil, fmt.Errorf("the config differs: %s; restore it, or start anew in another directory", differ(st.Config, config))
+		return nil, fmt.Errorf("the config differs: %s; restore it, or start anew in another directory",
+			differ(st.Config, config))
 	}
 	if st.State.Stage < 0 || st.State.Stage > len(s.plan) || st.State.Step < 0 || st.State.Micro < 0 {
 		return nil, fmt.Errorf("it is at stage %d, step %d, which this run does not have", st.State.Stage, st.State.Step)
 	}
 	if st.Unit != tensor.Unit() && st.State.Stage < len(s.plan) {
-		differ := fmt.Sprintf("it was computed on %s, and this process computes on %s, which rounds differently", st.Unit, tensor.Unit())
+		differ := fmt.Sprintf("it was computed on %s, and this process computes on %s, which rounds differently", st.Unit,
+			tensor.Unit())
 		if !s.o.AnyUnit {
 			_, level, _ := strings.Cut(st.Unit, "/")
 			level, _, _ = strings.Cut(level, "+")
-			return nil, fmt.Errorf("%s: the run would not end in the bits of one that was never interrupted; resume on such a processor (GOLLAVA_CPU=%s, if this one has it), "+
+			return nil, fmt.Errorf("%s: the run would not end in the bits of one that was never interrupted; resume on such a "+
+				"processor (GOLLAVA_CPU=%s, if this one has it), "+
 				"or allow any unit (Options.AnyUnit, flag --any-unit)", differ, level)
 		}
 		notes = append(notes, differ)
@@ -232,8 +238,8 @@ func (s *session) optimizer() []piece {
 	return ps
 }
 
-// load fills in optimizer and gradients of the stage from a checkpoint of it, by however many ranks it was written. weights also restores the
-// parameters.
+// load fills in optimizer and gradients of the stage from a checkpoint of it, by however many ranks it was written.
+// weights also restores the parameters.
 func (s *session) load(name string, weights bool) error {
 	dir := filepath.Join(s.o.Dir, name)
 	o, err := openShards(dir)
@@ -273,7 +279,8 @@ func (s *session) load(name string, weights bool) error {
 	return nil
 }
 
-// fingerprint describes every parameter; of those that never trained also by all of their bits, so that another model's are noticed.
+// fingerprint describes every parameter; of those that never trained also by all of their bits, so that another model's
+// are noticed.
 func (s *session) fingerprint() map[string]string {
 	moved := make(map[string]bool, len(s.moved))
 	for _, m := range s.moved {
@@ -308,7 +315,8 @@ func (s *session) checksum(p *tensor.Tensor) string {
 	return sum
 }
 
-// sameModel returns an error that names the first parameter in which the model is not the one that a checkpoint was taken of.
+// sameModel returns an error that names the first parameter in which the model is not the one that a checkpoint was
+// taken of.
 func (s *session) sameModel(was map[string]string, moved func(string) bool) error {
 	is := s.describeParams(moved)
 	all := maps.Clone(was)
@@ -324,7 +332,8 @@ func (s *session) sameModel(was map[string]string, moved func(string) bool) erro
 		case strings.HasSuffix(a, "]") || strings.HasSuffix(b, "]"):
 			return fmt.Errorf("it is of another model: parameter %s was %s and is %s", name, a, b)
 		default:
-			return fmt.Errorf("it is of another model: frozen parameter %s has other values; load the weights that the run began with", name)
+			return fmt.Errorf("it is of another model: frozen parameter %s has other values; load the weights that the run "+
+				"began with", name)
 		}
 	}
 	return nil
@@ -411,7 +420,8 @@ func (s *session) lastGood() (g good, err error) {
 	if err != nil {
 		return g, err
 	}
-	names = slices.DeleteFunc(names, func(n string) bool { return !strings.HasPrefix(n, fmt.Sprintf("checkpoint-%02d-", s.at.Stage+1)) })
+	names = slices.DeleteFunc(names,
+		func(n string) bool { return !strings.HasPrefix(n, fmt.Sprintf("checkpoint-%02d-", s.at.Stage+1)) })
 	if len(names) == 0 {
 		return g, fmt.Errorf("there is no checkpoint of this stage to go back to (set Every)")
 	}

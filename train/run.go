@@ -11,9 +11,9 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// Run trains model through the stages, one after another. It freezes every parameter that the stage's groups do not name, and checks before the
-// first step all that can be checked. An error names the stage, and the group, field, sample or file that it is about. A run that a signal or ctx
-// ended returns a *[Stopped].
+// Run trains model through the stages, one after another. It freezes every parameter that the stage's groups do not
+// name, and checks before the first step all that can be checked. An error names the stage, and the group, field,
+// sample or file that it is about. A run that a signal or ctx ended returns a *[Stopped].
 func Run[B any](ctx context.Context, model Model[B], o Options, stages ...Stage[B]) (Report, error) {
 	r := &runner[B]{Model: model, session: session{o: o, model: model, now: time.Now, heap: newHeap()}}
 	return r.run(ctx, stages)
@@ -148,7 +148,8 @@ func (r *runner[B]) open(ctx context.Context, stages []Stage[B]) error {
 		}
 		names[c.Name] = true
 		if n := r.comm().Size(); c.Accumulate < n {
-			return fmt.Errorf("stage %q: accumulate %d: %d ranks need at least as many micro-batches per step, one each: use smaller micro-batches, or fewer ranks",
+			return fmt.Errorf("stage %q: accumulate %d: %d ranks need at least as many micro-batches per step, one each: use "+
+				"smaller micro-batches, or fewer ranks",
 				c.Name, c.Accumulate, n)
 		}
 		if n := r.comm().Size(); n > 1 && r.o.InexactSum {
@@ -240,7 +241,8 @@ func (s *session) emit(e Event) error {
 	return nil
 }
 
-// record writes an event to the metrics. They only report: what cannot be written ends the recording, with a note, and not the run.
+// record writes an event to the metrics. They only report: what cannot be written ends the recording, with a note, and
+// not the run.
 func (r *runner[B]) record(e Event) error {
 	var err error
 	for _, failed := range r.metrics.event(e) {
@@ -354,7 +356,8 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 		if err := r.evaluate(whole(ctx, r.comm()), rep, false); err != nil {
 			return err
 		}
-		if e := r.stage.Every; e > 0 && r.at.Step%e == 0 && r.at.Step < r.config.Steps && r.at.Bad == 0 || len(r.improved) > 0 {
+		if e := r.stage.Every; e > 0 && r.at.Step%e == 0 && r.at.Step < r.config.Steps && r.at.Bad == 0 ||
+			len(r.improved) > 0 {
 			if err := r.checkpoint(); err != nil {
 				return err
 			}
@@ -370,7 +373,8 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 		return fmt.Errorf("after step %d: %w; lower its learning rate", r.at.Step, err)
 	}
 	if r.at.Bad > 0 {
-		return fmt.Errorf("the last %d of %d steps were skipped, because their loss or gradient was not finite: the model computes NaN; lower the learning rate", r.at.Bad, r.at.Step)
+		return fmt.Errorf("the last %d of %d steps were skipped, because their loss or gradient was not finite: the model "+
+			"computes NaN; lower the learning rate", r.at.Bad, r.at.Step)
 	}
 	for _, t := range r.all {
 		t.p.ZeroGrad()
@@ -386,7 +390,8 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 	if err := r.save(); err != nil {
 		return fmt.Errorf("the weights after the last step could not be stored: %w", err)
 	}
-	return r.emit(Event{Kind: "stage", Stage: r.stage.Name, Step: rep.Steps, Text: fmt.Sprintf("done: %d steps, %d skipped", rep.Steps, rep.Skipped)})
+	return r.emit(Event{Kind: "stage", Stage: r.stage.Name, Step: rep.Steps,
+		Text: fmt.Sprintf("done: %d steps, %d skipped", rep.Steps, rep.Skipped)})
 }
 
 // allFinite returns an error that names a parameter that the stage trains and that holds NaN or Inf.

@@ -255,7 +255,8 @@ func (s *session) finish(w *writing, files []fileInfo) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(s.fs, w.tmp, manifestFile, func(to io.Writer) error { _, err := to.Write(b); return err }); err != nil {
+	err = writeFile(s.fs, w.tmp, manifestFile, func(to io.Writer) error { _, err := to.Write(b); return err })
+	if err != nil {
 		return err
 	}
 	return s.fs.SyncDir(w.tmp)

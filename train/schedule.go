@@ -5,7 +5,8 @@ import (
 	"math"
 )
 
-// Schedule is how learning rates change over the steps of a stage, as transformers' get_scheduler has it: the first step of a warm-up has rate 0.
+// Schedule is how learning rates change over the steps of a stage, as transformers' get_scheduler has it: the first
+// step of a warm-up has rate 0.
 type Schedule struct {
 	Kind        string  `json:"kind,omitempty"`         // constant (or ""), constant_with_warmup, linear, cosine
 	WarmupRatio float64 `json:"warmup_ratio,omitempty"` // warm-up takes ⌈ratio·steps⌉ steps, or

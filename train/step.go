@@ -59,9 +59,10 @@ func (r *runner[B]) step(ctx context.Context, rep *StageReport) error {
 		r.stage.After(r.at.Step)
 	}
 	rep.Loss, rep.Norm, rep.LR = append(rep.Loss, loss), append(rep.Norm, norm), append(rep.LR, rates[0])
-	return r.emit(Event{Kind: "step", Stage: r.stage.Name, Step: r.at.Step, Loss: loss, Average: r.at.Average, GradNorm: norm, Norms: norms, LR: rates,
-		Tokens: tokens, Samples: r.samples, FLOPs: float64(r.flops), Seconds: r.now().Sub(start).Seconds(),
-		Memory: resident()})
+	return r.emit(Event{Kind: "step", Stage: r.stage.Name, Step: r.at.Step, Loss: loss, Average: r.at.Average,
+		GradNorm: norm, Norms: norms, LR: rates, Tokens: tokens, Samples: r.samples, FLOPs: float64(r.flops),
+		Seconds: r.now().Sub(start).Seconds(),
+		Memory:  resident()})
 }
 
 // average adds a loss to the running mean over about the last hundred steps.
@@ -178,9 +179,11 @@ func (r *runner[B]) batch(ctx context.Context, k int) (B, error) {
 	}
 	if s := supervised(b); s == 0 || s < 0 && r.config.TokenWeighted {
 		if s < 0 {
-			return b, fmt.Errorf("token_weighted: %T does not say how many tokens it supervises (it has no method Supervised() int)", b)
+			return b, fmt.Errorf("token_weighted: %T does not say how many tokens it supervises (it has no method "+
+				"Supervised() int)", b)
 		}
-		return b, fmt.Errorf("step %d: micro-batch %d%s has no supervised tokens: leave such samples out, or check that truncation does not cut all answers", r.at.Step+1, n, named(b))
+		return b, fmt.Errorf("step %d: micro-batch %d%s has no supervised tokens: leave such samples out, or check that "+
+			"truncation does not cut all answers", r.at.Step+1, n, named(b))
 	}
 	if r.at.Step == 0 {
 		if r.reach == nil {
@@ -228,8 +231,9 @@ func (r *runner[B]) backward(b B, k int, weight float64) (loss float64, err erro
 	return loss, nil
 }
 
-// accumulate adds l's gradient to the one that the step's earlier micro-batches left, parameter by parameter as soon as each is complete. It is
-// computed by itself first, not into their sum, so that the result does not depend on which rank computes a micro-batch.
+// accumulate adds l's gradient to the one that the step's earlier micro-batches left, parameter by parameter as soon as
+// each is complete. It is computed by itself first, not into their sum, so that the result does not depend on which
+// rank computes a micro-batch.
 func (s *session) accumulate(l *tensor.Tensor) {
 	at := make(map[*tensor.Tensor]*trained, len(s.all))
 	for _, t := range s.all {
@@ -256,8 +260,8 @@ func (s *session) accumulate(l *tensor.Tensor) {
 	})
 }
 
-// reached returns an error that names the parameters that the first step brought no gradient; seen are those that it did, reach those that its batches
-// could.
+// reached returns an error that names the parameters that the first step brought no gradient; seen are those that it
+// did, reach those that its batches could.
 func (r *runner[B]) reached(seen, reach []bool) error {
 	var missing []string
 	group := ""
@@ -274,7 +278,8 @@ func (r *runner[B]) reached(seen, reach []bool) error {
 	if n > 8 {
 		missing = append(missing[:8], fmt.Sprintf("and %d more", n-8))
 	}
-	return fmt.Errorf("the first step brought no gradient to %d parameters of group %q: %v; the loss does not depend on them: take them out with Except, or begin with a batch that uses them", n, group, missing)
+	return fmt.Errorf("the first step brought no gradient to %d parameters of group %q: %v; the loss does not depend on "+
+		"them: take them out with Except, or begin with a batch that uses them", n, group, missing)
 }
 
 // fill gives a parameter that the step did not use a gradient of zero, so that its moments go on as LLaVA's do.
@@ -324,7 +329,8 @@ func (r *runner[B]) update(rates []float64, norm float64) error {
 		scale = min(1, r.config.Clip/(norm+1e-6))
 	}
 	for i, items := range r.items {
-		c := tensor.AdamWConfig{LR: rates[r.rates[i].group], Beta1: r.config.Betas[0], Beta2: r.config.Betas[1], Eps: r.config.Eps,
+		c := tensor.AdamWConfig{LR: rates[r.rates[i].group], Beta1: r.config.Betas[0], Beta2: r.config.Betas[1],
+			Eps:         r.config.Eps,
 			WeightDecay: r.rates[i].decay, GradScale: scale, Step: r.at.Updates}
 		if r.dry {
 			spare(c, items)

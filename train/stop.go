@@ -46,8 +46,8 @@ func (r *runner[B]) stopped(ctx context.Context) error {
 	return nil
 }
 
-// interrupted is stopped within a step: only ctx can do that, and only if there are no other ranks, which would wait for this one's share; a
-// signal lets the step finish.
+// interrupted is stopped within a step: only ctx can do that, and only if there are no other ranks, which would wait
+// for this one's share; a signal lets the step finish.
 func (r *runner[B]) interrupted(ctx context.Context) error {
 	if ctx.Err() == nil {
 		return nil

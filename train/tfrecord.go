@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// The wire format of protocol buffers, as far as tensorflow.Event needs it: wall_time = 1 (double), step = 2 (int64), file_version = 3 (string),
-// summary = 5 {value = 1 {tag = 1, simple_value = 2}}, session_log = 7 {status = 1}.
+// The wire format of protocol buffers, as far as tensorflow.Event needs it: wall_time = 1 (double), step = 2 (int64),
+// file_version = 3 (string), summary = 5 {value = 1 {tag = 1, simple_value = 2}}, session_log = 7 {status = 1}.
 
 // field appends a field of bytes: a string or a message.
 func field(m []byte, number int, b []byte) []byte {
@@ -31,7 +31,8 @@ func (b *board) write(at time.Time, step int, fill func([]byte) []byte) error {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// masked is the CRC-32C that TFRecords store: rotated and shifted, so that a checksum of data with checksums in it stays good.
+// masked is the CRC-32C that TFRecords store: rotated and shifted, so that a checksum of data with checksums in it
+// stays good.
 func masked(b []byte) uint32 {
 	c := crc32.Checksum(b, castagnoli)
 	return (c>>15 | c<<17) + 0xa282ead8

@@ -1,7 +1,8 @@
-// Package train runs training in stages, as LLaVA's recipe does: exactly reproducible, resumable at any step, and loud when something is wrong.
+// Package train runs training in stages, as LLaVA's recipe does: exactly reproducible, resumable at any step, and loud
+// when something is wrong.
 //
-// It knows no model and no data set. A model reports the loss of a batch; a stage says where batches come from, which parameters train at which
-// learning rate, and for how long. Everything that no group names is frozen.
+// It knows no model and no data set. A model reports the loss of a batch; a stage says where batches come from, which
+// parameters train at which learning rate, and for how long. Everything that no group names is frozen.
 //
 //	report, err := train.Run(ctx, model, train.Options{Dir: "run"},
 //		train.Stage[Batch]{Name: "align", Batches: captions, Steps: 2181, Schedule: train.Cosine(0.03),
@@ -28,23 +29,25 @@ type Model[B any] interface {
 	Loss(batch B) *tensor.Tensor
 }
 
-// Batches gives micro-batch n of a stage, n = 0, 1, 2, …, across epochs. It is a function of n alone, so that a stage can go on from anywhere; see
-// [Prefetch] for doing it ahead of time. It may be called from several goroutines.
+// Batches gives micro-batch n of a stage, n = 0, 1, 2, …, across epochs. It is a function of n alone, so that a stage
+// can go on from anywhere; see [Prefetch] for doing it ahead of time. It may be called from several goroutines.
 type Batches[B any] func(ctx context.Context, n int) (B, error)
 
-// Counted is a batch that knows over how many tokens its loss averages. Stage.TokenWeighted needs it, and zero is an error.
+// Counted is a batch that knows over how many tokens its loss averages. Stage.TokenWeighted needs it, and zero is an
+// error.
 type Counted interface{ Supervised() int }
 
 // Described is a batch that can name its samples, for messages.
 type Described interface{ Samples() []string }
 
-// Partial is a batch that says on which parameters its loss can depend: one of text alone leaves a projector out. The first step checks that
-// every parameter that trains got a gradient, but for those that none of its batches reaches.
+// Partial is a batch that says on which parameters its loss can depend: one of text alone leaves a projector out. The
+// first step checks that every parameter that trains got a gradient, but for those that none of its batches reaches.
 type Partial interface{ Reaches(parameter string) bool }
 
-// Scoped is a batch that can join the scope of a step, so that the memory of all that is computed from it is recycled: In returns the batch
-// with its tensors marked, each by [tensor.Tensor.In]. A *tensor.Tensor is one as it is. With other batches a step leaves what
-// Backward does not release, such as the results of frozen parts, to the garbage collector.
+// Scoped is a batch that can join the scope of a step, so that the memory of all that is computed from it is recycled:
+// In returns the batch with its tensors marked, each by [tensor.Tensor.In]. A *tensor.Tensor is one as it is. With
+// other batches a step leaves what Backward does not release, such as the results of frozen parts, to the garbage
+// collector.
 type Scoped[B any] interface{ In(s *tensor.Arena) B }
 
 // Group is a set of parameters that train alike.
@@ -71,12 +74,13 @@ type Stage[B any] struct {
 	Eps      float64    // of AdamW; 0: 1e-8
 	Clip     float64    // gradients are scaled down to this global norm; 0: never (LLaVA: 1)
 
-	Accumulate    int     // micro-batches per step, over all ranks, which share them out in turn; 0: 1
-	TokenWeighted bool    // weigh micro-batches by their supervised tokens (newer transformers) instead of equally (LLaVA)
-	Autocast      bool    // products with weights in bfloat16, sums and all else in float32 (see [nn.Autocast])
-	Recompute     bool    // keep only the inputs of each block and compute the rest again: less memory, a third more time
-	EMA           float64 // keep an average of the weights with this decay (0: none); it is what is evaluated and saved at the end
-	Seed          uint64  // of dropout
+	Accumulate    int  // micro-batches per step, over all ranks, which share them out in turn; 0: 1
+	TokenWeighted bool // weigh micro-batches by their supervised tokens (newer transformers) instead of equally (LLaVA)
+	Autocast      bool // products with weights in bfloat16, sums and all else in float32 (see [nn.Autocast])
+	Recompute     bool // keep only the inputs of each block and compute the rest again: less memory, a third more time
+	// keep an average of the weights with this decay (0: none); it is what is evaluated and saved at the end
+	EMA  float64
+	Seed uint64 // of dropout
 
 	Every    int // steps between checkpoints, which are written while the next step computes; 0: only at the stage's end
 	Evaluate []Evaluation
@@ -87,32 +91,41 @@ type Stage[B any] struct {
 
 // Evaluation measures the model during training.
 type Evaluation struct {
-	Name     string
-	Every    int                                                   // steps; 0: only at the end of the stage
-	Run      func(ctx context.Context) (map[string]float64, error) // named scores; nil if Generate is there
-	Generate func(ctx context.Context) ([]string, error)           // what the model makes of a fixed probe set, to be looked at; nil: nothing
-	Best     string                                                // score whose highest value marks the best checkpoint; "-name" for lowest; "": none
-	Patience int                                                   // stop the stage after so many evaluations without a better one; 0: never
+	Name  string
+	Every int                                                   // steps; 0: only at the end of the stage
+	Run   func(ctx context.Context) (map[string]float64, error) // named scores; nil if Generate is there
+	// what the model makes of a fixed probe set, to be looked at; nil: nothing
+	Generate func(ctx context.Context) ([]string, error)
+	// score whose highest value marks the best checkpoint; "-name" for lowest; "": none
+	Best string
+	// stop the stage after so many evaluations without a better one; 0: never
+	Patience int
 }
 
 // Options are about the run as a whole.
 type Options struct {
-	Dir        string            // checkpoints, metrics.jsonl, tensorboard/ and the resolved config; "": nothing is stored
-	Resume     bool              // go on from the newest checkpoint of Dir, if there is one
-	AnyUnit    bool              // resume on another unit than the checkpoint's (see [tensor.Unit]): right, but not the same bits
-	Keep       int               // newest checkpoints kept besides the best; 0: 2
-	Memory     int64             // bytes that a stage may take by [Plan]'s estimate, else Run refuses; 0: do not ask
-	Progress   io.Writer         // a line now and then; nil: silent
-	Signals    bool              // on the first SIGINT, SIGTERM or SIGUSR1 finish the step, save and return a *Stopped; the second ends the process
-	Command    string            // how to resume, for the message; "": none
-	Observe    func(Event) error // sees every event; an error stops the run
-	Control    *Control          // asks the run to save or to stop; nil: nobody does
-	Comm       Comm              // the other processes that train this model; nil: none
-	ZeRO1      bool              // each rank keeps the optimizer state of its share of the parameters only; the same bits
-	Accepted   func() error      // called when the run is accepted, its directory locked and its state restored, before anything else is written there; nil: nothing
-	InexactSum bool              // let Comm add up gradients, once per step: less traffic, but the result depends on the number of ranks
-	Timeout    time.Duration     // how long a rank waits for the others before it ends the run and names them; 0: 30 minutes; negative: for ever
-	Same       map[string]string // what must be equal on all ranks, such as digests of data files, by name
+	Dir    string // checkpoints, metrics.jsonl, tensorboard/ and the resolved config; "": nothing is stored
+	Resume bool   // go on from the newest checkpoint of Dir, if there is one
+	// resume on another unit than the checkpoint's (see [tensor.Unit]): right, but not the same bits
+	AnyUnit  bool
+	Keep     int       // newest checkpoints kept besides the best; 0: 2
+	Memory   int64     // bytes that a stage may take by [Plan]'s estimate, else Run refuses; 0: do not ask
+	Progress io.Writer // a line now and then; nil: silent
+	// on the first SIGINT, SIGTERM or SIGUSR1 finish the step, save and return a *Stopped; the second ends the process
+	Signals bool
+	Command string            // how to resume, for the message; "": none
+	Observe func(Event) error // sees every event; an error stops the run
+	Control *Control          // asks the run to save or to stop; nil: nobody does
+	Comm    Comm              // the other processes that train this model; nil: none
+	ZeRO1   bool              // each rank keeps the optimizer state of its share of the parameters only; the same bits
+	// called when the run is accepted, its directory locked and its state restored, before anything else is written there;
+	// nil: nothing
+	Accepted func() error
+	// let Comm add up gradients, once per step: less traffic, but the result depends on the number of ranks
+	InexactSum bool
+	// how long a rank waits for the others before it ends the run and names them; 0: 30 minutes; negative: for ever
+	Timeout time.Duration
+	Same    map[string]string // what must be equal on all ranks, such as digests of data files, by name
 
 	fs fileSystem // nil: the disk
 }

@@ -40,7 +40,8 @@ func (v mergeCommand) Run(c console) error {
 	if err := v.output.check(v.Source.Dir, v.Source.Base, v.Source.Tower); err != nil {
 		return fmt.Errorf("merge: %w", err)
 	}
-	if v.Source.Base != "" && !llava.Describes(v.Source.Base) && !llava.Describes(v.Source.Dir) { // of a language model alone
+	// of a language model alone
+	if v.Source.Base != "" && !llava.Describes(v.Source.Base) && !llava.Describes(v.Source.Dir) {
 		if err := v.text(c); err != nil {
 			return fmt.Errorf("merge: %w", err)
 		}

@@ -161,7 +161,8 @@ func (v generateCommand) run(ctx context.Context, c console, comm train.Comm) er
 	}
 	fmt.Fprint(c.out, report.Text())
 	if v.Page > 0 && first(comm) {
-		if err := generate.WritePage(filepath.Join(v.Out, "page.html"), v.Out, v.Images, set, config.Kinds, v.Page); err != nil {
+		if err := generate.WritePage(filepath.Join(v.Out, "page.html"), v.Out, v.Images, set, config.Kinds,
+			v.Page); err != nil {
 			return err
 		}
 	}

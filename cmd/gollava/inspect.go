@@ -230,7 +230,8 @@ func (k *checkpoint) fit(dir string) (map[string]string, error) {
 	if w.Has("visual.conv1.weight") {
 		return nil, nil // OpenAI's names, which vit.LoadCLIP translates
 	}
-	inside := k.tower == nil || slices.ContainsFunc(w.Names(), func(n string) bool { return strings.Contains(n, "vision_tower.") })
+	inside := k.tower == nil || slices.ContainsFunc(w.Names(),
+		func(n string) bool { return strings.Contains(n, "vision_tower.") })
 	if inside {
 		return nn.Fit(k.model, w, k.load)
 	}

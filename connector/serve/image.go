@@ -214,8 +214,9 @@ func (s *Server) newWeb() *http.Client {
 
 // special are the address ranges beyond those that netip knows by name which are not of the public Internet (RFC 6890).
 var special = func() (ps []netip.Prefix) {
-	for _, p := range []string{"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24",
-		"203.0.113.0/24", "240.0.0.0/4", "::/96", "64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "fec0::/10"} {
+	for _, p := range []string{"0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24",
+		"198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4", "::/96", "64:ff9b::/96", "64:ff9b:1::/48",
+		"100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "fec0::/10"} {
 		ps = append(ps, netip.MustParsePrefix(p))
 	}
 	return ps

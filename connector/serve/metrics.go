@@ -20,8 +20,10 @@ func (m *metrics) write(w http.ResponseWriter, _ *http.Request) {
 		value            *atomic.Int64
 	}{
 		{"gollava_requests_total", "counter", "Requests received.", &m.requests},
-		{"gollava_requests_refused_total", "counter", "Requests refused for their host, origin, key, type or size.", &m.refused},
-		{"gollava_requests_turned_away_total", "counter", "Requests turned away because the server was full.", &m.turnedAway},
+		{"gollava_requests_refused_total", "counter", "Requests refused for their host, origin, key, type or size.",
+			&m.refused},
+		{"gollava_requests_turned_away_total", "counter", "Requests turned away because the server was full.",
+			&m.turnedAway},
 		{"gollava_generated_tokens_total", "counter", "Tokens generated.", &m.tokens},
 		{"gollava_answers_active", "gauge", "Answers in progress or waiting.", &m.active},
 	} {

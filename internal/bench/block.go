@@ -52,12 +52,15 @@ func params(m any) []*tensor.Tensor {
 
 // llamaConfig is a Llama with as many key heads as query heads.
 func llamaConfig(layers, width, heads, mlp, vocabulary int) llm.Config {
-	return llm.Config{ModelType: "llama", VocabSize: vocabulary, HiddenSize: width, IntermediateSize: mlp, NumHiddenLayers: layers, NumAttentionHeads: heads,
-		NumKeyValueHeads: heads, HeadDim: width / heads, MaxPositionEmbeddings: 4096, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 10000}, BOS: 1, PAD: -1, EOS: []int{2}}
+	return llm.Config{ModelType: "llama", VocabSize: vocabulary, HiddenSize: width, IntermediateSize: mlp,
+		NumHiddenLayers: layers, NumAttentionHeads: heads, NumKeyValueHeads: heads, HeadDim: width / heads,
+		MaxPositionEmbeddings: 4096, NormEps: 1e-5, HiddenAct: "silu", RoPE: nn.RoPEConfig{Theta: 10000}, BOS: 1, PAD: -1,
+		EOS: []int{2}}
 }
 
 func llamaArgs(c llm.Config, batch, length int) size {
-	return size{"layers": c.NumHiddenLayers, "width": c.HiddenSize, "heads": c.NumAttentionHeads, "mlp": c.IntermediateSize, "vocabulary": c.VocabSize, "b": batch, "t": length}
+	return size{"layers": c.NumHiddenLayers, "width": c.HiddenSize, "heads": c.NumAttentionHeads,
+		"mlp": c.IntermediateSize, "vocabulary": c.VocabSize, "b": batch, "t": length}
 }
 
 // llamaBlock is a block and the final norm.

@@ -12,8 +12,9 @@ type Case struct {
 	Unit  string  // of the value: "ms" and "µs" count time; a rate such as "GFLOP/s" divides Work by it
 	Work  float64 // what one run does, in units of Unit·s: 1e9 FLOPs for GFLOP/s
 	Share bound   // which peak the share is of
-	Load  float64 // what the share counts of one run, in GFLOP or GB; 0: Work, or for times the products that the library counted
-	RSS   bool    // measure the peak resident memory too, of processes that run nothing else
+	// what the share counts of one run, in GFLOP or GB; 0: Work, or for times the products that the library counted
+	Load float64
+	RSS  bool // measure the peak resident memory too, of processes that run nothing else
 
 	// Setup prepares our side and returns what one run does. What it needs it keeps alive by itself.
 	Setup func() (run func())

@@ -7,8 +7,8 @@ import (
 	"github.com/gollava/gollava/internal/cpu"
 )
 
-// convCases are 3×3 convolutions of pictures with as many channels in as out: forward, and forward and backward with the
-// gradients of input and weights.
+// convCases are 3×3 convolutions of pictures with as many channels in as out: forward, and forward and backward with
+// the gradients of input and weights.
 func convCases() []Case {
 	var list []Case
 	for _, s := range [][2]int{{64, 32}, {64, 64}, {128, 32}, {128, 64}, {256, 32}, {256, 64}, {512, 32}, {512, 64}} {

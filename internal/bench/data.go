@@ -22,13 +22,17 @@ import (
 	"github.com/gollava/gollava/data/tokenizer"
 )
 
-// dataCases are what a data loader does: tokenizing, decoding and resizing a picture, finding the records of a data file.
+// dataCases are what a data loader does: tokenizing, decoding and resizing a picture, finding the records of a data
+// file.
 func dataCases() []Case {
 	return []Case{
-		tokenizeCase("bytes", tokenizer.TrainConfig{}), tokenizeCase("byte-fallback", tokenizer.TrainConfig{ByteFallback: true}),
-		{Name: "data/jpeg-640×480/decode+clip-336", Op: "jpeg", Args: size{"jpeg": lazy(func() string { return base64.StdEncoding.EncodeToString(photo()) })},
+		tokenizeCase("bytes", tokenizer.TrainConfig{}),
+		tokenizeCase("byte-fallback", tokenizer.TrainConfig{ByteFallback: true}),
+		{Name: "data/jpeg-640×480/decode+clip-336", Op: "jpeg",
+			Args:   size{"jpeg": lazy(func() string { return base64.StdEncoding.EncodeToString(photo()) })},
 			Rivals: []string{"python"}, Unit: "ms", Setup: decodeAndClip},
-		{Name: "data/index/600000-records", Op: "index", Args: size{"path": lazy(records)}, Rivals: []string{"python"}, Unit: "MB/s",
+		{Name: "data/index/600000-records", Op: "index", Args: size{"path": lazy(records)}, Rivals: []string{"python"},
+			Unit: "MB/s",
 			Work: 600_000 * recordBytes / 1e6, RSS: true, Setup: openRecords},
 	}
 }
@@ -163,7 +167,8 @@ var records = sync.OnceValue(func() string {
 		}
 		head := fmt.Sprintf(`{"id": "GCC_train_%09d", "image": "GCC_train_%09d.jpg", "conversations": [{"from": "human", "value": "Provide a brief description of the given image.\n<image>"}, {"from": "gpt", "value": "`, i, i)
 		tail := `"}]}` + end
-		fmt.Fprintf(w, "%s%-*s%s", head, recordBytes-len(head)-len(tail), "olive oil is a healthy ingredient used liberally by a person in the kitchen", tail)
+		fmt.Fprintf(w, "%s%-*s%s", head, recordBytes-len(head)-len(tail),
+			"olive oil is a healthy ingredient used liberally by a person in the kitchen", tail)
 	}
 	if err := w.Flush(); err != nil {
 		panic(err)

@@ -28,10 +28,13 @@ func decoderCases() []Case {
 			return a
 		}
 		list = append(list,
-			Case{Name: fmt.Sprintf("decoder/prefill-%d/%s", prefill, name), Op: "generate", Args: args(prefill, 0), Rivals: []string{"llama"},
-				Unit: "tokens/s", Work: prefill, Share: byArithmetic, Load: 2 * (blocks*prefill + head), Setup: func() func() { return generate(c, dt, prefill, 0) }},
-			Case{Name: fmt.Sprintf("decoder/decode-%d/%s", decode, name), Op: "generate", Args: args(1, decode), Rivals: []string{"llama"},
-				Unit: "tokens/s", Work: decode + 1, Share: byMemory, Load: (blocks + head) * bytes * (decode + 1),
+			Case{Name: fmt.Sprintf("decoder/prefill-%d/%s", prefill, name), Op: "generate", Args: args(prefill, 0),
+				Rivals: []string{"llama"},
+				Unit:   "tokens/s", Work: prefill, Share: byArithmetic, Load: 2 * (blocks*prefill + head),
+				Setup: func() func() { return generate(c, dt, prefill, 0) }},
+			Case{Name: fmt.Sprintf("decoder/decode-%d/%s", decode, name), Op: "generate", Args: args(1, decode),
+				Rivals: []string{"llama"}, Unit: "tokens/s", Work: decode + 1, Share: byMemory,
+				Load:  (blocks + head) * bytes * (decode + 1),
 				Setup: func() func() { return generate(c, dt, 1, decode) }})
 	}
 	return list
@@ -52,7 +55,8 @@ func generate(c llm.Config, dt tensor.DType, prompt, n int) func() {
 		cache := llm.NewCache()
 		read := func(ids *tensor.Tensor) {
 			scope(func(s *tensor.Arena) {
-				llm.Logits(m, m.Hidden(llm.Input{Embeds: m.Embed(ids.In(s)).NoGrad(), Cache: cache, Rows: []int32{int32(ids.Len() - 1)}}))
+				llm.Logits(m, m.Hidden(llm.Input{Embeds: m.Embed(ids.In(s)).NoGrad(), Cache: cache,
+					Rows: []int32{int32(ids.Len() - 1)}}))
 			})
 		}
 		read(ids)

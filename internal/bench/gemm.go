@@ -8,16 +8,19 @@ import (
 	"github.com/gollava/gollava/internal/cpu"
 )
 
-// gemmCases are the products of a Linear of N outputs and K inputs on M rows: x·Wᵀ, and its gradients dy·W and dyᵀ·x. A row of one is a GEMV.
+// gemmCases are the products of a Linear of N outputs and K inputs on M rows: x·Wᵀ, and its gradients dy·W and dyᵀ·x. A
+// row of one is a GEMV.
 func gemmCases() []Case {
 	var list []Case
-	for _, s := range [][3]int{{512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}, {577, 4096, 1024}, {577, 1024, 4096}, {577, 1024, 1024}, {128, 4096, 4096},
+	for _, s := range [][3]int{{512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}, {577, 4096, 1024},
+		{577, 1024, 4096}, {577, 1024, 1024}, {128, 4096, 4096},
 		{256, 4096, 1024}, {577, 64, 577}, {1024, 16, 2048}, {8, 4096, 4096}} {
 		for _, op := range []string{"x·Wᵀ", "dy·W", "dyᵀ·x"} {
 			list = append(list, gemmCase(op, s[0], s[1], s[2], backend.Float32))
 		}
 	}
-	list = append(list, gemmCase("x·Wᵀ", 1024, 1024, 1024, backend.BFloat16), gemmCase("x·Wᵀ", 577, 4096, 1024, backend.BFloat16))
+	list = append(list, gemmCase("x·Wᵀ", 1024, 1024, 1024, backend.BFloat16),
+		gemmCase("x·Wᵀ", 577, 4096, 1024, backend.BFloat16))
 	for _, dt := range []backend.DType{backend.Float32, backend.BFloat16} {
 		for _, s := range [][2]int{{4096, 4096}, {11008, 4096}, {32000, 768}} {
 			c := gemmCase("x·Wᵀ", 1, s[0], s[1], dt)
@@ -36,7 +39,8 @@ func gemmCase(op string, m, n, k int, dt backend.DType) Case {
 		name, rivals = op+"/bfloat16", rivals[1:]
 	}
 	return Case{
-		Name: fmt.Sprintf("gemm/%s/%d×%d×%d", name, m, n, k), Op: "gemm", Args: size{"which": op, "m": m, "n": n, "k": k, "dtype": dt.String()}, Rivals: rivals,
+		Name: fmt.Sprintf("gemm/%s/%d×%d×%d", name, m, n, k), Op: "gemm",
+		Args: size{"which": op, "m": m, "n": n, "k": k, "dtype": dt.String()}, Rivals: rivals,
 		Unit: "GFLOP/s", Work: 2e-9 * float64(m) * float64(n) * float64(k), Share: byArithmetic,
 		Setup: func() func() {
 			d := cpu.New()

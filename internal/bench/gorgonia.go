@@ -9,7 +9,8 @@ import (
 	"github.com/gollava/gollava/tensor/interop"
 )
 
-// goRival returns the operations of a rival written in Go. A process serves one of them only: interop.Use cannot be undone.
+// goRival returns the operations of a rival written in Go. A process serves one of them only: interop.Use cannot be
+// undone.
 func goRival(name string) (map[string]operation, error) {
 	switch name {
 	case "gorgonia":
@@ -28,9 +29,11 @@ func gorgoniaMLP(args map[string]any) func() {
 	g := gorgonia.NewGraph()
 	matrix := func(name string, rows, cols int) *gorgonia.Node {
 		v := dense.New(dense.WithShape(rows, cols), dense.WithBacking(uniform(rows, cols).Data()))
-		return gorgonia.NewMatrix(g, dense.Float32, gorgonia.WithShape(rows, cols), gorgonia.WithName(name), gorgonia.WithValue(v))
+		return gorgonia.NewMatrix(g, dense.Float32, gorgonia.WithShape(rows, cols), gorgonia.WithName(name),
+			gorgonia.WithValue(v))
 	}
-	x, w1, b1, w2, b2 := matrix("x", m, in), matrix("w1", in, hidden), matrix("b1", 1, hidden), matrix("w2", hidden, out), matrix("b2", 1, out)
+	x := matrix("x", m, in)
+	w1, b1, w2, b2 := matrix("w1", in, hidden), matrix("b1", 1, hidden), matrix("w2", hidden, out), matrix("b2", 1, out)
 	layer := func(x, w, b *gorgonia.Node) *gorgonia.Node {
 		return must(gorgonia.BroadcastAdd(must(gorgonia.Mul(x, w)), b, nil, []byte{0}))
 	}

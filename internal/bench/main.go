@@ -2,13 +2,13 @@
 //
 //	go run ./internal/bench [-run REGEXP] [-rival NAME,…] [-threads 1|2|both] [-json]
 //
-// A rival runs in a process of its own and is asked case by case, in turns with ours, so that both meet the same machine.
-// OpenBLAS (through NumPy), PyTorch, llama.cpp (through llama-cpp-python or xllamacpp) and, for what loads data,
-// tokenizers and Pillow need a python3 that can import them, C needs a compiler called cc, and Gorgonia is always there.
-// One that is not installed is reported as absent. PyTorch is asked for blocks and large models in five modes. A case's
-// value is its fastest run, and while other programs use the machine it is measured up to three times, and its row says
-// so. A ratio above 1 means that ours is better; the share of the peak is ours, of the fused multiply-adds of float32 or
-// of the bytes read per second that the same run measured.
+// A rival runs in a process of its own and is asked case by case, in turns with ours, so that both meet the same
+// machine. OpenBLAS (through NumPy), PyTorch, llama.cpp (through llama-cpp-python or xllamacpp) and, for what loads
+// data, tokenizers and Pillow need a python3 that can import them, C needs a compiler called cc, and Gorgonia is always
+// there. One that is not installed is reported as absent. PyTorch is asked for blocks and large models in five modes. A
+// case's value is its fastest run, and while other programs use the machine it is measured up to three times, and its
+// row says so. A ratio above 1 means that ours is better; the share of the peak is ours, of the fused multiply-adds of
+// float32 or of the bytes read per second that the same run measured.
 package main
 
 import (

@@ -66,7 +66,8 @@ func (m *meter) all(list []Case, threads []int, done func(Row)) ([]Row, error) {
 	return rows, nil
 }
 
-// turns is how often ours and the rivals take turns in a case, or half as often when that takes much longer than asked for.
+// turns is how often ours and the rivals take turns in a case, or half as often when that takes much longer than asked
+// for.
 const turns = 4
 
 // attempts is how often a case's turns are taken at most while other programs use the machine.
@@ -175,8 +176,8 @@ func fastest(f func(), budget time.Duration) float64 {
 	return best
 }
 
-// memory compares the peak resident memory of fresh processes that run the case alone, each beyond what it held before it built the case: the
-// libraries that a rival has imported are not counted.
+// memory compares the peak resident memory of fresh processes that run the case alone, each beyond what it held before
+// it built the case: the libraries that a rival has imported are not counted.
 func (m *meter) memory(c Case, threads int, rival, absent string) (Row, error) {
 	r := Row{Case: c.Name + "/memory", Threads: threads, Unit: "MB", Rival: rival, absent: absent}
 	self, err := os.Executable()

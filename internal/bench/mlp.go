@@ -10,8 +10,9 @@ import (
 func mlpCases() []Case {
 	sizes := func(m, in, hidden, out int) size { return size{"m": m, "in_": in, "hidden": hidden, "out": out} }
 	return []Case{
-		{Name: "mlp/step/256×1024→4096→1024", Op: "mlp", Args: sizes(256, 1024, 4096, 1024), Rivals: []string{"torch", "gorgonia", "gorgonia+interop"},
-			Unit: "ms", Share: byArithmetic, Setup: func() func() { return mlpStep(256, 1024, 4096, 1024, false) }},
+		{Name: "mlp/step/256×1024→4096→1024", Op: "mlp", Args: sizes(256, 1024, 4096, 1024),
+			Rivals: []string{"torch", "gorgonia", "gorgonia+interop"},
+			Unit:   "ms", Share: byArithmetic, Setup: func() func() { return mlpStep(256, 1024, 4096, 1024, false) }},
 		{Name: "mlp/tiny/8×16→32→10", Op: "tiny", Args: sizes(8, 16, 32, 10), Rivals: []string{"torch"},
 			Unit: "µs", Setup: func() func() { return mlpStep(8, 16, 32, 10, true) }},
 	}

@@ -10,13 +10,16 @@ import (
 
 // modelCases are whole models and training steps.
 func modelCases() []Case {
-	four, small, llava := llamaConfig(4, 2048, 16, 5632, 32000), llamaConfig(4, 256, 8, 704, 1024), llamaConfig(8, 512, 8, 1376, 8192)
+	four, small, llava := llamaConfig(4, 2048, 16, 5632, 32000), llamaConfig(4, 256, 8, 704, 1024),
+		llamaConfig(8, 512, 8, 1376, 8192)
 	return []Case{
 		{Name: "model/vit-l-336/forward", Op: "vit_forward", Args: size{}, Rivals: torchModes, Unit: "ms",
 			Share: byArithmetic, RSS: true, Setup: vitForward},
-		{Name: "model/llama/4×2048×1024", Op: "llama_loss", Args: llamaArgs(four, 1, 1024), Rivals: []string{"torch"}, Unit: "ms", Share: byArithmetic, RSS: true,
+		{Name: "model/llama/4×2048×1024", Op: "llama_loss", Args: llamaArgs(four, 1, 1024), Rivals: []string{"torch"},
+			Unit: "ms", Share: byArithmetic, RSS: true,
 			Setup: func() func() { return llamaLoss(four, 1, 1024, false) }},
-		{Name: "model/llama/steady-4×256×128", Op: "llama_step", Args: llamaArgs(small, 4, 128), Rivals: []string{"torch"}, Unit: "ms", Share: byArithmetic, RSS: true,
+		{Name: "model/llama/steady-4×256×128", Op: "llama_step", Args: llamaArgs(small, 4, 128), Rivals: []string{"torch"},
+			Unit: "ms", Share: byArithmetic, RSS: true,
 			Setup: func() func() { return llamaLoss(small, 4, 128, true) }},
 		{Name: "model/llava/8×512×400", Op: "llava_step", Args: llamaArgs(llava, 4, 400), Rivals: torchModes,
 			Unit: "ms", Share: byArithmetic, RSS: true,
@@ -55,11 +58,12 @@ func tokens(batch, length, vocabulary int) *tensor.Tensor {
 // The pictures of llavaStep: 256 features of CLIP's width each, and a row's last tokens are supervised.
 const pictureTokens, supervised = 256, 100
 
-// llavaStep is a step of stage 2 on features from a cache: projector and language model train. With recompute, blocks keep their inputs only, and the
-// rival all that it does.
+// llavaStep is a step of stage 2 on features from a cache: projector and language model train. With recompute, blocks
+// keep their inputs only, and the rival all that it does.
 func llavaStep(c llm.Config, batch, length int, recompute bool) func() {
 	vision := vit.CLIPLarge()
-	m := must(llava.Join(seeded(), must(vit.New(nil, vision)), must(llm.New(seeded(), c)), llava.Config{Projector: "mlp2x_gelu", Image: -1, Select: vit.Select{Layers: []int{-2}, Class: "patch"}}))
+	m := must(llava.Join(seeded(), must(vit.New(nil, vision)), must(llm.New(seeded(), c)),
+		llava.Config{Projector: "mlp2x_gelu", Image: -1, Select: vit.Select{Layers: []int{-2}, Class: "patch"}}))
 	m.SetRecompute(recompute)
 	ids, labels := tokens(batch, length, c.VocabSize), make([]int32, batch*length)
 	for i := range labels {
@@ -71,7 +75,8 @@ func llavaStep(c llm.Config, batch, length int, recompute bool) func() {
 			ids.IntData()[i] = -1
 		}
 	}
-	b := connector.Batch{IDs: ids, Labels: tensor.WrapInts(labels, batch, length), Features: uniform(batch, pictureTokens, vision.HiddenSize)}
+	b := connector.Batch{IDs: ids, Labels: tensor.WrapInts(labels, batch, length),
+		Features: uniform(batch, pictureTokens, vision.HiddenSize)}
 	step := optimizer(append(params(m.Connector), params(m.Language)...), true)
 	return func() {
 		scope(func(s *tensor.Arena) { m.Loss(b.In(s)).Backward() })

@@ -37,7 +37,8 @@ func (p peaks) share(c Case, seconds float64) *float64 {
 	return &s
 }
 
-// measurePeaks runs loops of independent fused multiply-adds, and of reads of more memory than any cache holds, on n threads.
+// measurePeaks runs loops of independent fused multiply-adds, and of reads of more memory than any cache holds, on n
+// threads.
 func measurePeaks(n int) peaks {
 	const reads = 512 << 20 / 4 // elements a thread: a server's third-level cache may hold 480 MiB
 	var p peaks
@@ -69,8 +70,8 @@ func (p *peaks) read() {
 	p.at = (p.at + stretch) % len(p.memory[0])
 }
 
-// together runs f(0) … f(n−1) on threads of their own, which wait for each other awake, and returns the seconds from the first start to the
-// last end.
+// together runs f(0) … f(n−1) on threads of their own, which wait for each other awake, and returns the seconds from
+// the first start to the last end.
 func together(n int, f func(i int)) float64 {
 	var done sync.WaitGroup
 	var ready atomic.Int64

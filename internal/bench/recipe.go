@@ -9,8 +9,9 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// The steps of examples/quickstart's default preset, at its sizes and the mean lengths of its batches, with gradients clipped and AdamW's update, from batches that
-// are in memory: drawing pictures and questions is not counted on either side. The whole recipe is a fiftieth of its steps.
+// The steps of examples/quickstart's default preset, at its sizes and the mean lengths of its batches, with gradients
+// clipped and AdamW's update, from batches that are in memory: drawing pictures and questions is not counted on either
+// side. The whole recipe is a fiftieth of its steps.
 const (
 	cellsPerPicture, featuresPerPicture, vocabulary = 9, 36, 162
 
@@ -18,7 +19,8 @@ const (
 	portion                                         = 50
 )
 
-// recipeBatch is a batch of one of the stages with a language model: B·T tokens, the pictures' places among them, of which so many are learnt from.
+// recipeBatch is a batch of one of the stages with a language model: B·T tokens, the pictures' places among them, of
+// which so many are learnt from.
 type recipeBatch struct{ B, T, Supervised int }
 
 var (
@@ -31,11 +33,14 @@ func (b recipeBatch) args() size { return size{"b": b.B, "t": b.T, "supervised":
 
 func recipeCases() []Case {
 	stage := func(name string, args size, setup func() func()) Case {
-		return Case{Name: "recipe/" + name, Op: "recipe_" + name, Args: args, Rivals: []string{"torch"}, Unit: "ms", Share: byArithmetic, Setup: setup}
+		return Case{Name: "recipe/" + name, Op: "recipe_" + name, Args: args, Rivals: []string{"torch"}, Unit: "ms",
+			Share: byArithmetic, Setup: setup}
 	}
 	return []Case{
-		stage("clip", size{}, clipStep), stage("language", languageBatch.args(), languageStep), stage("align", alignBatch.args(), alignStep), stage("tune", tuneBatch.args(), tuneStep),
-		stage("all", size{"clip": clipSteps / portion, "language": languageSteps / portion, "align": alignSteps / portion, "tune": tuneSteps / portion,
+		stage("clip", size{}, clipStep), stage("language", languageBatch.args(), languageStep),
+		stage("align", alignBatch.args(), alignStep), stage("tune", tuneBatch.args(), tuneStep),
+		stage("all", size{"clip": clipSteps / portion, "language": languageSteps / portion, "align": alignSteps / portion,
+			"tune":    tuneSteps / portion,
 			"batches": []size{languageBatch.args(), alignBatch.args(), tuneBatch.args()}}, func() func() {
 			clip, language, align, tune := clipStep(), languageStep(), alignStep(), tuneStep()
 			return func() {
@@ -78,21 +83,24 @@ func recipeStep(params []*tensor.Tensor, loss func(s *tensor.Arena) *tensor.Tens
 }
 
 func recipeVision() vit.VisionConfig {
-	return vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 64, IntermediateSize: 256, NumHiddenLayers: 3, NumAttentionHeads: 4, NumChannels: 3, ImageSize: 48, PatchSize: 8,
+	return vit.VisionConfig{ModelType: "clip_vision_model", HiddenSize: 64, IntermediateSize: 256, NumHiddenLayers: 3,
+		NumAttentionHeads: 4, NumChannels: 3, ImageSize: 48, PatchSize: 8,
 		ProjectionDim: 64, HiddenAct: "quick_gelu", LayerNormEps: 1e-5}
 }
 
 func recipeLanguage() llm.Config {
-	return llm.Config{ModelType: "qwen3", VocabSize: vocabulary, HiddenSize: 96, IntermediateSize: 256, NumHiddenLayers: 3, NumAttentionHeads: 6, NumKeyValueHeads: 6, HeadDim: 16,
-		MaxPositionEmbeddings: 512, NormEps: 1e-5, HiddenAct: "silu", TieWordEmbeddings: true, RoPE: nn.RoPEConfig{Type: "default", Theta: 1e6}, BOS: 2, PAD: 0, EOS: []int{3}}
+	return llm.Config{ModelType: "qwen3", VocabSize: vocabulary, HiddenSize: 96, IntermediateSize: 256, NumHiddenLayers: 3,
+		NumAttentionHeads: 6, NumKeyValueHeads: 6, HeadDim: 16, MaxPositionEmbeddings: 512, NormEps: 1e-5, HiddenAct: "silu",
+		TieWordEmbeddings: true, RoPE: nn.RoPEConfig{Type: "default", Theta: 1e6}, BOS: 2, PAD: 0, EOS: []int{3}}
 }
 
 // clipStep contrasts 64 pictures with 64 captions and as many wrong ones.
 func clipStep() func() {
 	const B, M, T = 64, 128, 23
-	m := must(vit.NewCLIP(seeded(), vit.CLIPConfig{ModelType: "clip", Vision: recipeVision(), ProjectionDim: 64, LogitScaleInit: 2.66,
-		Text: vit.TextConfig{ModelType: "clip_text_model", VocabSize: vocabulary, HiddenSize: 64, IntermediateSize: 256, NumHiddenLayers: 2, NumAttentionHeads: 4,
-			MaxPositionEmbeddings: 96, HiddenAct: "quick_gelu", LayerNormEps: 1e-5, BOS: 2, EOS: 3, ProjectionDim: 64}}))
+	m := must(vit.NewCLIP(seeded(), vit.CLIPConfig{ModelType: "clip", Vision: recipeVision(), ProjectionDim: 64,
+		LogitScaleInit: 2.66, Text: vit.TextConfig{ModelType: "clip_text_model", VocabSize: vocabulary, HiddenSize: 64,
+			IntermediateSize: 256, NumHiddenLayers: 2, NumAttentionHeads: 4, MaxPositionEmbeddings: 96, HiddenAct: "quick_gelu",
+			LayerNormEps: 1e-5, BOS: 2, EOS: 3, ProjectionDim: 64}}))
 	pixels, texts, same := uniform(B, 3, 48, 48), tokens(M, T, vocabulary), tensor.New(B, M)
 	ends := make([]int32, M)
 	for i := range ends {
@@ -103,7 +111,8 @@ func clipStep() func() {
 	})
 }
 
-// text returns tokens and labels: the second to tenth of each row stand for the picture, marked −1, the last so many of the batch are learnt from.
+// text returns tokens and labels: the second to tenth of each row stand for the picture, marked −1, the last so many of
+// the batch are learnt from.
 func (b recipeBatch) text() (ids, labels *tensor.Tensor) {
 	ids = tokens(b.B, b.T, vocabulary)
 	learnt := make([]int32, b.B*b.T)
@@ -124,10 +133,12 @@ func languageStep() func() {
 	b := languageBatch
 	m := must(llm.New(seeded(), recipeLanguage()))
 	C := m.Config().HiddenSize
-	words, up, out := nn.NewEmbedding(seeded(), vocabulary, C, 0.3), nn.NewLinear(seeded(), C, C, true), nn.NewLinear(seeded(), C, C, true)
+	words, up, out := nn.NewEmbedding(seeded(), vocabulary, C, 0.3), nn.NewLinear(seeded(), C, C, true),
+		nn.NewLinear(seeded(), C, C, true)
 	ids, labels := b.text()
 	n := b.B * cellsPerPicture
-	told, cells, places, text := tokens(1, 4*n, vocabulary).Reshape(4*n), make([]int32, 4*n), make([]int32, 0, n), make([]int32, ids.Len())
+	told, cells, places, text := tokens(1, 4*n, vocabulary).Reshape(4*n), make([]int32, 4*n), make([]int32, 0, n),
+		make([]int32, ids.Len())
 	for i := range cells {
 		cells[i] = int32(i / 4)
 	}
@@ -139,13 +150,14 @@ func languageStep() func() {
 		}
 	}
 	noise := uniform(n, C)
-	return recipeStep(append(append(append(params(m), params(words)...), params(up)...), params(out)...), func(s *tensor.Arena) *tensor.Tensor {
-		seen := tensor.ScatterAddRows(n, tensor.WrapInts(cells, 4*n), words.Lookup(told.In(s)))
-		seen = out.Forward(nn.Activated(up, seen, tensor.GELU)).Add(noise)
-		x := m.Embed(tensor.WrapInts(text, b.B, b.T).In(s)).Reshape(b.B*b.T, C)
-		x = tensor.ScatterRows(x, tensor.WrapInts(places, n), seen)
-		return llm.Loss(m, llm.Input{Embeds: x.Reshape(b.B, b.T, C)}, labels)
-	})
+	return recipeStep(append(append(append(params(m), params(words)...), params(up)...), params(out)...),
+		func(s *tensor.Arena) *tensor.Tensor {
+			seen := tensor.ScatterAddRows(n, tensor.WrapInts(cells, 4*n), words.Lookup(told.In(s)))
+			seen = out.Forward(nn.Activated(up, seen, tensor.GELU)).Add(noise)
+			x := m.Embed(tensor.WrapInts(text, b.B, b.T).In(s)).Reshape(b.B*b.T, C)
+			x = tensor.ScatterRows(x, tensor.WrapInts(places, n), seen)
+			return llm.Loss(m, llm.Input{Embeds: x.Reshape(b.B, b.T, C)}, labels)
+		})
 }
 
 // recipeVLM is the joined model: four neighbouring patches become a token.
@@ -168,5 +180,6 @@ func alignStep() func() {
 // tuneStep is a step of stage 2.
 func tuneStep() func() {
 	m, b := recipeVLM(), tuneBatch.pictures()
-	return recipeStep(append(params(m.Connector), params(m.Language)...), func(s *tensor.Arena) *tensor.Tensor { return m.Loss(b.In(s)) })
+	return recipeStep(append(params(m.Connector), params(m.Language)...),
+		func(s *tensor.Arena) *tensor.Tensor { return m.Loss(b.In(s)) })
 }

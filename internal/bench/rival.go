@@ -42,7 +42,8 @@ var rivals = []struct {
 	{"c", func(dir string, threads int) (*exec.Cmd, error) {
 		program := filepath.Join(dir, "loops")
 		if _, err := os.Stat(program); err != nil {
-			out, err := exec.Command("cc", "-O3", "-march=native", "-ffast-math", "-o", program, "-x", "c", filepath.Join(dir, "loops.c.txt"), "-lm").CombinedOutput()
+			out, err := exec.Command("cc", "-O3", "-march=native", "-ffast-math", "-o", program, "-x", "c",
+				filepath.Join(dir, "loops.c.txt"), "-lm").CombinedOutput()
 			if err != nil {
 				return nil, fmt.Errorf("cc: %w %.200s", err, out)
 			}
@@ -119,7 +120,8 @@ func (f *field) of(c Case) []string {
 	return slices.DeleteFunc(slices.Clone(c.Rivals), func(name string) bool { return !slices.Contains(f.asked, name) })
 }
 
-// request asks for the seconds of a run of Op, measured for Budget seconds, or for the bytes resident at most in three runs beyond those before.
+// request asks for the seconds of a run of Op, measured for Budget seconds, or for the bytes resident at most in three
+// runs beyond those before.
 type request struct {
 	Op       string         `json:"op"`
 	Args     map[string]any `json:"args"`

@@ -15,7 +15,8 @@ type Format struct {
 	ID     int    // the number of the type in a GGUF file; −1: GGUF has none
 	Length int    // values in a block
 	Size   int    // bytes of a block
-	Flat   bool   // blocks run over the ends of rows and the last may be short; otherwise a row is a whole number of blocks
+	// blocks run over the ends of rows and the last may be short; otherwise a row is a whole number of blocks
+	Flat bool
 
 	encode func(dst []byte, x []float32) // whole blocks, or all of a flat tensor; nil: the format can only be read
 	decode func(dst []float32, b []byte) // whole blocks
@@ -71,7 +72,8 @@ func (f *Format) CanEncode() bool { return f.encode != nil }
 // whole blocks. NaN and infinite values give blocks of undefined values.
 func (f *Format) Encode(dst []byte, x []float32) {
 	if len(dst) != f.Bytes(len(x)) {
-		panic(misuse.Errorf("blocks", "%d bytes for %d values of %s, which take %d", len(dst), len(x), f.Name, f.Bytes(len(x))))
+		panic(misuse.Errorf("blocks", "%d bytes for %d values of %s, which take %d", len(dst), len(x), f.Name,
+			f.Bytes(len(x))))
 	}
 	f.encode(dst, x)
 }
@@ -79,7 +81,8 @@ func (f *Format) Encode(dst []byte, x []float32) {
 // Decode writes values [from, from+len(dst)) of the tensor of n values that b holds.
 func (f *Format) Decode(dst []float32, b []byte, from, n int) {
 	if from < 0 || from+len(dst) > n || len(b) != f.Bytes(n) {
-		panic(misuse.Errorf("blocks", "values [%d, %d) of %d bytes that hold %d values of %s", from, from+len(dst), len(b), n, f.Name))
+		panic(misuse.Errorf("blocks", "values [%d, %d) of %d bytes that hold %d values of %s", from, from+len(dst), len(b), n,
+			f.Name))
 	}
 	if f.part != nil {
 		f.part(dst, b, from, n)

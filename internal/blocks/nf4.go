@@ -15,8 +15,10 @@ import (
 // bits with a scale of their own. Such a group of 16,384 values is offset, scale, a byte for each block, and the codes;
 // the last group has only the blocks that it needs.
 var (
-	NF4  = &Format{Name: "NF4", ID: -1, Length: flat, Size: 4 + flat/2, Flat: true, encode: encode4(&NormalFloat), decode: decode4(&NormalFloat)}
-	FP4  = &Format{Name: "FP4", ID: -1, Length: flat, Size: 4 + flat/2, Flat: true, encode: encode4(&Float4), decode: decode4(&Float4)}
+	NF4 = &Format{Name: "NF4", ID: -1, Length: flat, Size: 4 + flat/2, Flat: true, encode: encode4(&NormalFloat),
+		decode: decode4(&NormalFloat)}
+	FP4 = &Format{Name: "FP4", ID: -1, Length: flat, Size: 4 + flat/2, Flat: true, encode: encode4(&Float4),
+		decode: decode4(&Float4)}
 	NF4D = &Format{Name: "NF4D", ID: -1, Length: nested, Size: nestedHead + 256 + nested/2, Flat: true,
 		encode: encodeNested(&NormalFloat), part: decodeNested(&NormalFloat)}
 	FP4D = &Format{Name: "FP4D", ID: -1, Length: nested, Size: nestedHead + 256 + nested/2, Flat: true,
@@ -30,12 +32,14 @@ const (
 )
 
 // NormalFloat is the table of NF4: quantiles of a normal distribution.
-var NormalFloat = [16]float32{-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635, -0.18477343022823334,
-	-0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634, 0.33791524171829224, 0.44070982933044434,
+var NormalFloat = [16]float32{-1, -0.6961928009986877, -0.5250730514526367, -0.39491748809814453, -0.28444138169288635,
+	-0.18477343022823334, -0.09105003625154495, 0, 0.07958029955625534, 0.16093020141124725, 0.24611230194568634,
+	0.33791524171829224, 0.44070982933044434,
 	0.5626170039176941, 0.7229568362236023, 1}
 
 // Float4 is the table of FP4. Bit 3 of the index is the sign.
-var Float4 = [16]float32{0, 1. / 192, 2. / 3, 1, 1. / 3, 1. / 2, 1. / 6, 1. / 4, 0, -1. / 192, -2. / 3, -1, -1. / 3, -1. / 2, -1. / 6, -1. / 4}
+var Float4 = [16]float32{0, 1. / 192, 2. / 3, 1, 1. / 3, 1. / 2, 1. / 6, 1. / 4, 0, -1. / 192, -2. / 3, -1, -1. / 3,
+	-1. / 2, -1. / 6, -1. / 4}
 
 // Scale8 is the sorted table of 256 values that double quantisation codes scales with: between powers of ten, the
 // midpoints of 2ⁱ equal steps, of both signs; 0; and 1.

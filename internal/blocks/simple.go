@@ -2,14 +2,16 @@ package blocks
 
 import "encoding/binary"
 
-// The formats of 32 values, each with one scale d and, in some, a minimum m as binary16. q are the stored integers.
+// The formats of 32 values, each with one scale d and, in some, a minimum m as binary16. With stored integers q the
+// values are d·q in Q8_0, d·(q−8) in Q4_0, d·q + m in Q4_1, d·(q−16) in Q5_0, d·q + m in Q5_1, and d·NonLinear[q] in
+// IQ4_NL.
 var (
-	Q8_0   = &Format{Name: "Q8_0", ID: 8, Length: 32, Size: 34, encode: encodeQ8, decode: decodeQ8}                   // d·q
-	Q4_0   = &Format{Name: "Q4_0", ID: 2, Length: 32, Size: 18, encode: symmetric(8, 2), decode: decode32(2, 0, 8)}   // d·(q−8)
-	Q4_1   = &Format{Name: "Q4_1", ID: 3, Length: 32, Size: 20, encode: ranged(15, 4), decode: decode32(4, 0, 0)}     // d·q + m
-	Q5_0   = &Format{Name: "Q5_0", ID: 6, Length: 32, Size: 22, encode: symmetric(16, 6), decode: decode32(6, 2, 16)} // d·(q−16)
-	Q5_1   = &Format{Name: "Q5_1", ID: 7, Length: 32, Size: 24, encode: ranged(31, 8), decode: decode32(8, 4, 0)}     // d·q + m
-	IQ4_NL = &Format{Name: "IQ4_NL", ID: 20, Length: 32, Size: 18, encode: encodeIQ4, decode: decodeIQ4}              // d·NonLinear[q]
+	Q8_0   = &Format{Name: "Q8_0", ID: 8, Length: 32, Size: 34, encode: encodeQ8, decode: decodeQ8}
+	Q4_0   = &Format{Name: "Q4_0", ID: 2, Length: 32, Size: 18, encode: symmetric(8, 2), decode: decode32(2, 0, 8)}
+	Q4_1   = &Format{Name: "Q4_1", ID: 3, Length: 32, Size: 20, encode: ranged(15, 4), decode: decode32(4, 0, 0)}
+	Q5_0   = &Format{Name: "Q5_0", ID: 6, Length: 32, Size: 22, encode: symmetric(16, 6), decode: decode32(6, 2, 16)}
+	Q5_1   = &Format{Name: "Q5_1", ID: 7, Length: 32, Size: 24, encode: ranged(31, 8), decode: decode32(8, 4, 0)}
+	IQ4_NL = &Format{Name: "IQ4_NL", ID: 20, Length: 32, Size: 18, encode: encodeIQ4, decode: decodeIQ4}
 )
 
 // NonLinear is the table of IQ4_NL and IQ4_XS.

@@ -7,7 +7,8 @@ import (
 )
 
 // adamwStep holds the numbers that all elements share, as the kernels read them:
-// p ← decay·p − rate·m/(unbias·√v + eps) with m ← beta1·m + rest1·g, v ← beta2·v + rest2·g², and g the gradient times gradScale.
+// p ← decay·p − rate·m/(unbias·√v + eps) with m ← beta1·m + rest1·g, v ← beta2·v + rest2·g², and g the gradient times
+// gradScale.
 type adamwStep struct {
 	gradScale, beta1, rest1, beta2, rest2, decay, rate, unbias, eps float32
 }

@@ -4,8 +4,8 @@ package cpu
 
 import "syscall"
 
-// mayUseAMX asks Linux for permission to use the tile registers, which every process that wants their larger context needs, and reports
-// whether it was given: https://docs.kernel.org/arch/x86/xstate.html.
+// mayUseAMX asks Linux for permission to use the tile registers, which every process that wants their larger context
+// needs, and reports whether it was given: https://docs.kernel.org/arch/x86/xstate.html.
 func mayUseAMX() bool {
 	const (
 		requestPermission = 0x1023 // ARCH_REQ_XCOMP_PERM

@@ -6,9 +6,9 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// Tiles of scores are at most queryBlock+queryRest by keyBlock: with their gradient, and the keys and values that they belong to, they stay in the
-// second-level cache. Rows lie tileRow apart, which is no power of two so that the elements of a column fall into different sets of the
-// first-level cache.
+// Tiles of scores are at most queryBlock+queryRest by keyBlock: with their gradient, and the keys and values that they
+// belong to, they stay in the second-level cache. Rows lie tileRow apart, which is no power of two so that the elements
+// of a column fall into different sets of the first-level cache.
 const (
 	queryBlock = 48
 	queryRest  = 6 // a shorter rest joins the last block
@@ -51,8 +51,8 @@ func attentionOf(a *backend.Attention) *attention {
 	return at
 }
 
-// sees returns the keys [from, to) that query t of batch row b sees. Both grow with t, so that a block of queries sees no more than from
-// its first one's from to its last one's to. If it sees none, to ≤ from.
+// sees returns the keys [from, to) that query t of batch row b sees. Both grow with t, so that a block of queries sees
+// no more than from its first one's from to its last one's to. If it sees none, to ≤ from.
 func (a *attention) sees(b, t int) (from, to int) {
 	to = a.Keys
 	if a.start != nil {
@@ -80,10 +80,11 @@ func (a *attention) sees(b, t int) (from, to int) {
 func (a *attention) query(b, t, h int) int { return ((b*a.T+t)*a.H + h) * a.D }
 func (a *attention) key(b, s, g int) int   { return ((b*a.S+s)*a.G + g) * a.D }
 
-// Attention goes by tasks of one head and at most a few hundred queries. A task takes the keys block by block, turns a block's
-// scores for each block of its queries into probabilities relative to the largest score so far, and adds their share of the values to
-// the output, which it scales down whenever the largest score grows: Dao et al. 2022, with the keys in the outer loop so that each
-// block of them is packed once. Decoding steps of several sequences go by tasks of them all.
+// Attention goes by tasks of one head and at most a few hundred queries. A task takes the keys block by block, turns a
+// block's scores for each block of its queries into probabilities relative to the largest score so far, and adds their
+// share of the values to the output, which it scales down whenever the largest score grows: Dao et al. 2022, with the
+// keys in the outer loop so that each block of them is packed once. Decoding steps of several sequences go by tasks of
+// them all.
 func (d *Device) Attention(list ...*backend.Attention) {
 	var few []*attention
 	for _, p := range list {
@@ -119,7 +120,8 @@ func split(n, length, unit int) (parts, each int) {
 	return max((n+each-1)/each, 1), each
 }
 
-// block is how many of n queries the next block takes. Short causal attentions waste less on what is hidden with half as many.
+// block is how many of n queries the next block takes. Short causal attentions waste less on what is hidden with half
+// as many.
 func (a *attention) block(n int) int {
 	size := queryBlock
 	if a.Causal && a.T <= 256 {
@@ -185,7 +187,8 @@ var hidden = func() (row [max(keyBlock, fewKeys)]float32) {
 
 func upTo16(n int) int { return (n + 15) &^ 15 }
 
-// overlap is how many of the keys s to s+n the queries [t0, t1) look at: 0, or up to the last one that any of them sees.
+// overlap is how many of the keys s to s+n the queries [t0, t1) look at: 0, or up to the last one that any of them
+// sees.
 func (a *attention) overlap(b, t0, t1, s, n int) int {
 	lo, _ := a.sees(b, t0)
 	_, hi := a.sees(b, t1-1)
@@ -195,8 +198,8 @@ func (a *attention) overlap(b, t0, t1, s, n int) int {
 	return max(n, 0)
 }
 
-// finish makes scores of the products p of queries t to t+m with keys s to s+n, save for the scale that it returns, and hides with −Inf what
-// is not seen, and the columns from n up to a multiple of 16. A cap is part of the scores.
+// finish makes scores of the products p of queries t to t+m with keys s to s+n, save for the scale that it returns, and
+// hides with −Inf what is not seen, and the columns from n up to a multiple of 16. A cap is part of the scores.
 func (a *attention) finish(p []float32, row, b, h, t, m, s, n int) (scale float32) {
 	lo, _ := a.sees(b, t+m-1)
 	_, hi := a.sees(b, t)

@@ -50,8 +50,8 @@ func (a *attention) chunks() int { return max((a.Keys+fewKeys-1)/fewKeys, 1) }
 // part is the number of elements that a task leaves.
 func (a *attention) part() int { return a.T * (a.H / a.G) * (a.D + 2) }
 
-// few leaves in part, for each query t and head of group g, the output over keys s0 to s0+fewKeys, not divided by the sum, and, behind all
-// outputs, the largest scores and the sums.
+// few leaves in part, for each query t and head of group g, the output over keys s0 to s0+fewKeys, not divided by the
+// sum, and, behind all outputs, the largest scores and the sums.
 func (a *attention) few(w *scratch, part []float32, b, g, s0 int) {
 	heads, D := a.H/a.G, a.D
 	rows := a.T * heads

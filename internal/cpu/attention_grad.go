@@ -2,9 +2,9 @@ package cpu
 
 import "github.com/gollava/gollava/internal/backend"
 
-// AttentionGrad goes by tasks of one key head and a chunk of the keys, which alone write that part of dk and dv. The probabilities of a tile
-// come back from the scores and the log-sum-exp. When there are few heads, several chunks contribute to dq: the first one in place,
-// the others in scratch, added up in order.
+// AttentionGrad goes by tasks of one key head and a chunk of the keys, which alone write that part of dk and dv. The
+// probabilities of a tile come back from the scores and the log-sum-exp. When there are few heads, several chunks
+// contribute to dq: the first one in place, the others in scratch, added up in order.
 func (d *Device) AttentionGrad(p *backend.Attention, dq, dk, dv, dOut *backend.Buffer) {
 	a := attentionOf(p)
 	grad := attentionGrad{attention: a, dOut: dOut.Float32(), dq: optional(dq), dk: optional(dk), dv: optional(dv)}
@@ -33,7 +33,8 @@ func (d *Device) AttentionGrad(p *backend.Attention, dq, dk, dv, dOut *backend.B
 	}
 }
 
-// tasksWanted is how many tasks a gradient is cut into if the keys are long enough: it does not depend on the number of processors.
+// tasksWanted is how many tasks a gradient is cut into if the keys are long enough: it does not depend on the number of
+// processors.
 const tasksWanted = 16
 
 func optional(b *backend.Buffer) []float32 {

@@ -86,7 +86,8 @@ func (a *attention) gather(dst, src []float32, row, n int) {
 	}
 }
 
-// packKeys packs n rows of one key head as the transposed right operand of a product, [D, n], and packValues as they are, [n, D].
+// packKeys packs n rows of one key head as the transposed right operand of a product, [D, n], and packValues as they
+// are, [n, D].
 func (a *attention) packKeys(dst, src []float32, n int) {
 	b := operand{full: src, row: 1, col: a.G * a.D}
 	for j := 0; j < n; j += a.cols {
@@ -101,9 +102,10 @@ func (a *attention) packValues(dst, src []float32, n int) {
 	}
 }
 
-// multiply sets C [m, n] = A·B, or adds to it, tile by tile: element i, p of A is a[i·aRow + p·aCol]; element p, j of panel e of B is
-// b[e·bPanel + p·bRow + j], readable for all columns of a tile.
-func (t *tiler) multiply(m, n, k int, a []float32, aRow, aCol int, b []float32, bRow, bPanel int, c []float32, cRow int, add bool) {
+// multiply sets C [m, n] = A·B, or adds to it, tile by tile: element i, p of A is a[i·aRow + p·aCol]; element p, j of
+// panel e of B is b[e·bPanel + p·bRow + j], readable for all columns of a tile.
+func (t *tiler) multiply(m, n, k int, a []float32, aRow, aCol int, b []float32, bRow, bPanel int, c []float32, cRow int,
+	add bool) {
 	bands := t.bands(m)
 	for j := 0; j < n; j += t.cols {
 		i := 0
@@ -115,7 +117,8 @@ func (t *tiler) multiply(m, n, k int, a []float32, aRow, aCol int, b []float32, 
 			if !add {
 				from, fromRow = nil, 0
 			}
-			t.tile[band.rows-1](band.tiles, k, &a[i*aRow], band.rows*aRow, aRow, aCol, &b[j/t.cols*bPanel], bRow, from, fromRow, to, cRow, min(t.cols, n-j))
+			t.tile[band.rows-1](band.tiles, k, &a[i*aRow], band.rows*aRow, aRow, aCol, &b[j/t.cols*bPanel], bRow, from, fromRow,
+				to, cRow, min(t.cols, n-j))
 			i += band.tiles * band.rows
 		}
 	}

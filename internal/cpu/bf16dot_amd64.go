@@ -60,7 +60,8 @@ func bf16DotRight() bool {
 		b[i][1], _ = value(5 * i)
 	}
 	for m := 1; m <= t.rows; m++ {
-		t.tile[m-1](1, k, (*float32)(unsafe.Pointer(&a)), 0, k, 1, (*float32)(unsafe.Pointer(&b)), t.cols, nil, 0, &c[0], t.cols, t.cols)
+		t.tile[m-1](1, k, (*float32)(unsafe.Pointer(&a)), 0, k, 1, (*float32)(unsafe.Pointer(&b)), t.cols, nil, 0, &c[0],
+			t.cols, t.cols)
 		for i := range m {
 			for j := range t.cols {
 				sum := float32(0)

@@ -1,8 +1,9 @@
 package cpu
 
-// A matrix unit multiplies bfloat16, of which a float32 takes three: x = x₀ + x₁ + x₂, each what the ones before it leave, rounded to the
-// eight bits of a bfloat16. Of the nine products of x·y those of x₀y₀, x₀y₁, x₁y₀, x₀y₂, x₁y₁ and x₂y₀ are added, in float32; what is
-// left out is some 2⁻²⁵ of x·y, as much as a rounding of float32. A bfloat16 is its own first part, and the others are 0.
+// A matrix unit multiplies bfloat16, of which a float32 takes three: x = x₀ + x₁ + x₂, each what the ones before it
+// leave, rounded to the eight bits of a bfloat16. Of the nine products of x·y those of x₀y₀, x₀y₁, x₁y₀, x₀y₂, x₁y₁ and
+// x₂y₀ are added, in float32; what is left out is some 2⁻²⁵ of x·y, as much as a rounding of float32. A bfloat16 is its
+// own first part, and the others are 0.
 //
 // Where an element is infinite or no number, or above the largest bfloat16 (3.39e38), what it contributes to is NaN.
 

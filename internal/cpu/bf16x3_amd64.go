@@ -3,23 +3,29 @@
 package cpu
 
 // blocksFunc multiplies blocks of parts; see blocks32x32Parts33AMX.
-type blocksFunc func(shapes *[64]byte, tiles, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
+type blocksFunc func(shapes *[64]byte, tiles, steps int, a *float32, aTile int, b *float32, d *float32, dRow int,
+	c *float32, cRow int)
 
 // bf16x3Tilers are the tilers of the matrix unit, by whether A and B have one part or three.
 var bf16x3Tilers = [2][2]tiler{
 	{
-		bf16x3Tiler(1, 1, [2][2]blocksFunc{{blocks16x16Parts11AMX, blocks16x32Parts11AMX}, {blocks32x16Parts11AMX, blocks32x32Parts11AMX}}),
-		bf16x3Tiler(1, 3, [2][2]blocksFunc{{blocks16x16Parts13AMX, blocks16x32Parts13AMX}, {blocks32x16Parts13AMX, blocks32x32Parts13AMX}}),
+		bf16x3Tiler(1, 1, [2][2]blocksFunc{{blocks16x16Parts11AMX, blocks16x32Parts11AMX},
+			{blocks32x16Parts11AMX, blocks32x32Parts11AMX}}),
+		bf16x3Tiler(1, 3, [2][2]blocksFunc{{blocks16x16Parts13AMX, blocks16x32Parts13AMX},
+			{blocks32x16Parts13AMX, blocks32x32Parts13AMX}}),
 	},
 	{
-		bf16x3Tiler(3, 1, [2][2]blocksFunc{{blocks16x16Parts31AMX, blocks16x32Parts31AMX}, {blocks32x16Parts31AMX, blocks32x32Parts31AMX}}),
-		bf16x3Tiler(3, 3, [2][2]blocksFunc{{blocks16x16Parts33AMX, blocks16x32Parts33AMX}, {blocks32x16Parts33AMX, blocks32x32Parts33AMX}}),
+		bf16x3Tiler(3, 1, [2][2]blocksFunc{{blocks16x16Parts31AMX, blocks16x32Parts31AMX},
+			{blocks32x16Parts31AMX, blocks32x32Parts31AMX}}),
+		bf16x3Tiler(3, 3, [2][2]blocksFunc{{blocks16x16Parts33AMX, blocks16x32Parts33AMX},
+			{blocks32x16Parts33AMX, blocks32x32Parts33AMX}}),
 	},
 }
 
 // bf16x3Tiler is the tiler of the kernels of 16 and 32 rows by 16 and 32 columns.
 func bf16x3Tiler(partsA, partsB int, blocks [2][2]blocksFunc) tiler {
-	wide := tiler{rows: 32, cols: 32, deepest: 3840 / (partsA + partsB), height: 256, width: 2048, parts: [2]int{partsA, partsB}}
+	wide := tiler{rows: 32, cols: 32, deepest: 3840 / (partsA + partsB), height: 256, width: 2048,
+		parts: [2]int{partsA, partsB}}
 	narrow := wide
 	narrow.cols = 16
 	for rows := 1; rows <= wide.rows; rows++ {
@@ -32,7 +38,8 @@ func bf16x3Tiler(partsA, partsB int, blocks [2][2]blocksFunc) tiler {
 }
 
 func bf16x3Tile(rows int, blocks blocksFunc) tileFunc {
-	return func(tiles, k int, a *float32, aTile, _, _ int, b *float32, _ int, d *float32, dRow int, c *float32, cRow, cols int) {
+	return func(tiles, k int, a *float32, aTile, _, _ int, b *float32, _ int, d *float32, dRow int, c *float32, cRow,
+		cols int) {
 		blocks(&tileShapes[rows-1][cols-1], tiles, steps(k), a, aTile, b, d, dRow, c, cRow)
 	}
 }
@@ -135,7 +142,8 @@ func amxRight() bool {
 		for i := range y {
 			y[i] = float32(i*i*6271%(1<<(1+16*large)) - 1)
 		}
-		g := gemm{tiler: &bf16x3Tilers[1][1], depth: bf16x3Step, m: m, n: n, k: k, a: operand{full: x[:], row: k, col: 1}, b: operand{full: y[:], row: 1, col: k}, c: c[:], cRow: n}
+		g := gemm{tiler: &bf16x3Tilers[1][1], depth: bf16x3Step, m: m, n: n, k: k, a: operand{full: x[:], row: k, col: 1},
+			b: operand{full: y[:], row: 1, col: k}, c: c[:], cRow: n}
 		g.region(0, m, 0, n, s)
 		for i := range m {
 			for j := range n {

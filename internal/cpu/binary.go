@@ -2,8 +2,8 @@ package cpu
 
 import "github.com/gollava/gollava/internal/backend"
 
-// axes are the dimensions of an array that operands run through with strides of their own. Neighbouring axes that every operand runs
-// through as through one are one.
+// axes are the dimensions of an array that operands run through with strides of their own. Neighbouring axes that every
+// operand runs through as through one are one.
 type axes struct {
 	n    int
 	dims [maxAxes]int

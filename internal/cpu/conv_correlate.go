@@ -186,8 +186,8 @@ func (c *correlation) packRows(dst []float32, dRow, count, at int, parts []stret
 	if len(parts) == 1 && copyStrip(count, dst, dRow, &src, at+parts[0].from, cols, c.cols) {
 		return
 	}
-	// From right to left: what a short stretch takes along on its left is overwritten. The leftmost takes nothing along, since
-	// another row ends there.
+	// From right to left: what a short stretch takes along on its left is overwritten. The leftmost takes nothing along,
+	// since another row ends there.
 	const strip = 8
 	for i := len(parts) - 1; i >= 0; i-- {
 		r := parts[i]

@@ -5,8 +5,8 @@ import (
 	"os"
 )
 
-// level is a set of instructions that kernels are written for. A kernel that lacks a variant of the active level uses the next lower one;
-// every kernel has a generic one, in plain Go.
+// level is a set of instructions that kernels are written for. A kernel that lacks a variant of the active level uses
+// the next lower one; every kernel has a generic one, in plain Go.
 type level int
 
 const (
@@ -18,7 +18,8 @@ const (
 
 func (l level) String() string { return [...]string{"generic", "avx2", "avx512", "amx"}[l] }
 
-// levelVariable names the environment variable that forces a level below the highest one that the processor has, for tests and comparisons.
+// levelVariable names the environment variable that forces a level below the highest one that the processor has, for
+// tests and comparisons.
 const levelVariable = "GOLLAVA_CPU"
 
 // active is the level in use. It does not change while kernels run; [Use] lowers it, tests use [useLevel].

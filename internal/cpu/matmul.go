@@ -134,11 +134,12 @@ func (g *gemm) spread(s *scratch) {
 	}
 }
 
-// decodes reports whether a row of C may not depend on how many there are: what follows may then depend on n and k, not on m.
+// decodes reports whether a row of C may not depend on how many there are: what follows may then depend on n and k, not
+// on m.
 func (g *gemm) decodes() bool { return g.b.row == 1 && g.m <= backend.DecodeRows }
 
-// A product whose C is small and whose inner length is the longest, as of a weight's gradient, is cut along the inner length: C has up to
-// smallC elements, and a part is at least minDepth long.
+// A product whose C is small and whose inner length is the longest, as of a weight's gradient, is cut along the inner
+// length: C has up to smallC elements, and a part is at least minDepth long.
 const (
 	smallC   = 1 << 15
 	minDepth = 192
@@ -154,7 +155,8 @@ func (g *gemm) splitDepth(s *scratch) {
 	parallel(parts, func(t int) {
 		s := borrow()
 		defer s.giveBack()
-		h := gemm{tiler: g.tiler, depth: g.depth, m: g.m, n: g.n, k: min(depth, g.k-t*depth), a: g.a, b: g.b, c: sums[t*size:][:size], cRow: g.n}
+		h := gemm{tiler: g.tiler, depth: g.depth, m: g.m, n: g.n, k: min(depth, g.k-t*depth), a: g.a, b: g.b,
+			c: sums[t*size:][:size], cRow: g.n}
 		h.a.skip(t * depth * g.a.col)
 		h.b.skip(t * depth * g.b.row)
 		h.region(0, h.m, 0, h.n, s)
@@ -255,8 +257,9 @@ func (h *grid) columns(t int) (from, to int) {
 	return h.j0 + t*h.width, min(h.j1, h.j0+(t+1)*h.width)
 }
 
-// grid cuts rows [i0, i1) and columns [j0, j1) into up to maxTasks tasks of about taskWork multiply-adds or more, given the inner length. Tasks
-// are high before they are wide, since those of one height read the same panels of B one after another.
+// grid cuts rows [i0, i1) and columns [j0, j1) into up to maxTasks tasks of about taskWork multiply-adds or more, given
+// the inner length. Tasks are high before they are wide, since those of one height read the same panels of B one after
+// another.
 func (g *gemm) grid(i0, i1, j0, j1, depth int) grid {
 	const maxTasks = 32
 	m, n := i1-i0, j1-j0

@@ -12,9 +12,10 @@ import (
 // line is the size of a cache line, at which every buffer starts.
 const line = 64
 
-// memory recycles buffers by size class. The first touch of fresh memory is 30 times slower than its reuse, so a freed buffer waits for
-// the next one of about its size, and goes back to Go's heap when a whole window of allocations could do without it. It is memory of
-// Go's heap because a buffer that nobody frees must still be collected, and must outlive the last slice of it.
+// memory recycles buffers by size class. The first touch of fresh memory is 30 times slower than its reuse, so a freed
+// buffer waits for the next one of about its size, and goes back to Go's heap when a whole window of allocations could
+// do without it. It is memory of Go's heap because a buffer that nobody frees must still be collected, and must outlive
+// the last slice of it.
 type memory struct {
 	sync.Mutex
 	classes [512]class
@@ -30,7 +31,8 @@ type class struct {
 // window is how many allocations decide what has become useless: several steps of a deep model.
 const window = 1 << 14
 
-// classOf returns the class of a size in bytes and the bytes of its buffers: whole cache lines, in eight steps from one power of two to the next.
+// classOf returns the class of a size in bytes and the bytes of its buffers: whole cache lines, in eight steps from one
+// power of two to the next.
 func classOf(size int) (k, capacity int) {
 	u := max(size-1, 0) / line
 	n := bits.Len(uint(u))

@@ -88,7 +88,8 @@ func cast[D, S any](dst []D, src []S, f func(dst []D, x []S)) {
 	ranges(len(dst), grain, func(i, j int) { f(dst[i:j], src[i:j]) })
 }
 
-func (d *Device) CopyBlocks(dst *backend.Buffer, dstOff, dstStride int, src *backend.Buffer, srcOff, srcStride int, rows, cols int, add bool) {
+func (d *Device) CopyBlocks(dst *backend.Buffer, dstOff, dstStride int, src *backend.Buffer, srcOff, srcStride int,
+	rows, cols int, add bool) {
 	y, x := dst.Float32(), src.Float32()
 	if rows*cols <= grain {
 		copyBlocks(y, dstOff, dstStride, x, srcOff, srcStride, rows, cols, add)

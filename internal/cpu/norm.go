@@ -78,19 +78,22 @@ type normGrad struct {
 func (d *Device) RMSNormGrad(dx, dw, x, w, rstd, dy *backend.Buffer, rows, cols int) {
 	s := borrow()
 	defer s.giveBack()
-	g := normGrad{dx: optional(dx), dw: optional(dw), x: x.Float32(), w: wide(w, s), rstd: rstd.Float32(), dy: dy.Float32(), cols: cols}
+	g := normGrad{dx: optional(dx), dw: optional(dw), x: x.Float32(), w: wide(w, s), rstd: rstd.Float32(),
+		dy: dy.Float32(), cols: cols}
 	g.run(rows, s)
 }
 
 func (d *Device) LayerNormGrad(dx, dw, db, x, w, mean, rstd, dy *backend.Buffer, rows, cols int) {
 	s := borrow()
 	defer s.giveBack()
-	g := normGrad{dx: optional(dx), dw: optional(dw), db: optional(db), x: x.Float32(), w: wide(w, s), mean: mean.Float32(), rstd: rstd.Float32(),
+	g := normGrad{dx: optional(dx), dw: optional(dw), db: optional(db), x: x.Float32(), w: wide(w, s),
+		mean: mean.Float32(), rstd: rstd.Float32(),
 		dy: dy.Float32(), cols: cols}
 	g.run(rows, s)
 }
 
-// run sums the columns of dw and db over chunks of rows, one after another, and then over the chunks: always in the same order.
+// run sums the columns of dw and db over chunks of rows, one after another, and then over the chunks: always in the
+// same order.
 func (g *normGrad) run(rows int, s *scratch) {
 	clear(g.dw)
 	clear(g.db)
@@ -167,7 +170,9 @@ func (d *Device) L2NormalizeGrad(dx, y, norm, dy *backend.Buffer, rows, cols int
 		l2NormalizeGrad(o, u, n, g, cols)
 		return
 	}
-	ranges(rows, height(cols), func(i, j int) { l2NormalizeGrad(o[i*cols:j*cols], u[i*cols:j*cols], n[i:j], g[i*cols:j*cols], cols) })
+	ranges(rows, height(cols), func(i, j int) {
+		l2NormalizeGrad(o[i*cols:j*cols], u[i*cols:j*cols], n[i:j], g[i*cols:j*cols], cols)
+	})
 }
 
 func l2NormalizeGrad(dx, y, norm, dy []float32, cols int) {

@@ -25,12 +25,15 @@ func index(p *float32, i int) *float32 { return (*float32)(unsafe.Add(unsafe.Poi
 
 func pointer(p *float32, i int) unsafe.Pointer { return unsafe.Add(unsafe.Pointer(p), 4*i) }
 
-// pairs is a matrix of bfloat16 as one of pairs of them, half as many along the dimension in which it is stored, if there is such a view.
+// pairs is a matrix of bfloat16 as one of pairs of them, half as many along the dimension in which it is stored, if
+// there is such a view.
 func (x *operand) pairs() (view operand, ok bool) {
-	if len(x.half) < 2 || min(x.row, x.col) != 1 || max(x.row, x.col)%2 != 0 || uintptr(unsafe.Pointer(&x.half[0]))%4 != 0 {
+	if len(x.half) < 2 || min(x.row, x.col) != 1 || max(x.row, x.col)%2 != 0 ||
+		uintptr(unsafe.Pointer(&x.half[0]))%4 != 0 {
 		return operand{}, false
 	}
-	return operand{full: unsafe.Slice((*float32)(unsafe.Pointer(&x.half[0])), len(x.half)/2), row: (x.row + 1) / 2, col: (x.col + 1) / 2}, true
+	return operand{full: unsafe.Slice((*float32)(unsafe.Pointer(&x.half[0])), len(x.half)/2), row: (x.row + 1) / 2,
+		col: (x.col + 1) / 2}, true
 }
 
 // copyRow sets dst to the len(dst) elements of x from i on, which lie next to each other.
@@ -48,8 +51,8 @@ func (x *operand) copyRow(dst []float32, i int) {
 // spill is how far packPanel may write beyond its panel.
 const spill = 16
 
-// packPanel writes rows [k0, k0+k) of columns [j0, j1) as a panel of width columns: dst [k, width]. What it leaves in columns j1−j0 to
-// width is undefined, and so are up to spill elements after the panel.
+// packPanel writes rows [k0, k0+k) of columns [j0, j1) as a panel of width columns: dst [k, width]. What it leaves in
+// columns j1−j0 to width is undefined, and so are up to spill elements after the panel.
 func packPanel(dst []float32, b *operand, k0, k, j0, j1, width int) {
 	at, cols := k0*b.row+j0*b.col, j1-j0
 	if b.col == 1 {

@@ -2,8 +2,8 @@ package cpu
 
 import "runtime"
 
-// MultiplyAdds runs n rounds of independent multiply-adds of the active level's vectors and returns how many floating-point operations that
-// were: their rate is what a product can reach at best.
+// MultiplyAdds runs n rounds of independent multiply-adds of the active level's vectors and returns how many
+// floating-point operations that were: their rate is what a product can reach at best.
 func MultiplyAdds(n int) (flops int) { return n * multiplyAdds(n) }
 
 // Read loads x once and does nothing with it: its rate is what an operation bound by memory can reach at best.
@@ -11,7 +11,8 @@ func Read(x []float32) { read(x) }
 
 // multiplyAddsGo returns the operations of one round.
 func multiplyAddsGo(n int) int {
-	a, b, c, d, e, f, g, h := float32(1), float32(2), float32(3), float32(4), float32(5), float32(6), float32(7), float32(8)
+	a, b, c, d := float32(1), float32(2), float32(3), float32(4)
+	e, f, g, h := float32(5), float32(6), float32(7), float32(8)
 	for range n {
 		a, b, c, d = a*0.5+1, b*0.5+1, c*0.5+1, d*0.5+1
 		e, f, g, h = e*0.5+1, f*0.5+1, g*0.5+1, h*0.5+1

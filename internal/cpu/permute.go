@@ -17,12 +17,12 @@ func (d *Device) Permute(dst, src *backend.Buffer, shape, perm []int) {
 	}
 }
 
-// permutation is a transposition of axes in which no two neighbours stay neighbours in order, except that of single-element axes nothing
-// remains.
+// permutation is a transposition of axes in which no two neighbours stay neighbours in order, except that of
+// single-element axes nothing remains.
 type permutation struct {
 	outer axes // of dst, without the axes below; a and b are the strides of src and dst
-	// The elements of a task: with rows == 0 a run of cols elements that lie together in both, else rows × cols elements of which columns lie
-	// together in dst, srcCol apart in src, and rows lie together in src, dstRow apart in dst.
+	// The elements of a task: with rows == 0 a run of cols elements that lie together in both, else rows × cols elements
+	// of which columns lie together in dst, srcCol apart in src, and rows lie together in src, dstRow apart in dst.
 	rows, cols     int
 	srcCol, dstRow int
 }
@@ -110,8 +110,9 @@ func (p *permutation) run(y, x []float32, from, to int) {
 	})
 }
 
-// transpose writes x [rows, cols], rows ldx apart, cols ≤ side, as [cols, rows], rows ldy apart. Squares are turned within tile, so that
-// memory is read and written in runs of several cache lines: single ones, a power of two apart, would throw each other out of the cache.
+// transpose writes x [rows, cols], rows ldx apart, cols ≤ side, as [cols, rows], rows ldy apart. Squares are turned
+// within tile, so that memory is read and written in runs of several cache lines: single ones, a power of two apart,
+// would throw each other out of the cache.
 func transpose(y []float32, ldy int, x []float32, ldx, rows, cols int, tile []float32) {
 	f, even := vectors().transpose, cols&^7
 	for r := 0; r < rows; r += side {

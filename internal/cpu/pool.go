@@ -7,16 +7,20 @@ import (
 	"time"
 )
 
-// parallel calls f(0) … f(n−1), each once, in any order, on the caller and on the pool's workers, and returns when all have returned.
+// parallel calls f(0) … f(n−1), each once, in any order, on the caller and on the pool's workers, and returns when all
+// have returned.
 //
-// The caller cuts the work into tasks by its size alone, never by the number of processors, and combines what tasks produced in order of
-// their index: so results are the same bits whoever ran what. A task should take 10 µs or more; forking and joining costs about 1 µs
-// as long as operations follow one another within [spinTime], and a thread's wake-up otherwise.
+// The caller cuts the work into tasks by its size alone, never by the number of processors, and combines what tasks
+// produced in order of their index: so results are the same bits whoever ran what. A task should take 10 µs or more;
+// forking and joining costs about 1 µs as long as operations follow one another within [spinTime], and a thread's
+// wake-up otherwise.
 //
-// The caller takes tasks from the front, workers from the back: so what one operation leaves in a core's cache, the next finds there.
+// The caller takes tasks from the front, workers from the back: so what one operation leaves in a core's cache, the
+// next finds there.
 //
-// With GOMAXPROCS=1, with one task, inside a task, and while another goroutine's tasks run, the tasks run on the caller alone, in order.
-// A task's panic reaches the caller, with its value, after all running tasks have ended; tasks not yet begun are dropped.
+// With GOMAXPROCS=1, with one task, inside a task, and while another goroutine's tasks run, the tasks run on the caller
+// alone, in order. A task's panic reaches the caller, with its value, after all running tasks have ended; tasks not yet
+// begun are dropped.
 //
 // The workers are GOMAXPROCS−1 goroutines that live as long as the program: a leak checker is to ignore (*pool).worker.
 func parallel(n int, f func(i int)) {
@@ -45,8 +49,8 @@ func ranges(n, grain int, f func(from, to int)) {
 	parallel((n+grain-1)/grain, func(i int) { f(i*grain, min(n, (i+1)*grain)) })
 }
 
-// spinTime is how long a worker looks out for the next job before it sleeps. A sleeping one costs its waker a system call, and often
-// wakes on the very processor that its waker runs on, where it is no help.
+// spinTime is how long a worker looks out for the next job before it sleeps. A sleeping one costs its waker a system
+// call, and often wakes on the very processor that its waker runs on, where it is no help.
 const spinTime = 100 * time.Microsecond
 
 // job is one call of parallel.
@@ -117,7 +121,8 @@ func (p *pool) wait(j *job) {
 	}
 }
 
-// spinsPerLook is how often a spinning thread polls before it looks at the clock and lets another goroutine run: about 2 µs.
+// spinsPerLook is how often a spinning thread polls before it looks at the clock and lets another goroutine run: about
+// 2 µs.
 const spinsPerLook = 2000
 
 // worker takes part in one job after another.

@@ -2,8 +2,8 @@ package cpu
 
 import "github.com/gollava/gollava/internal/backend"
 
-// product is one matrix product on slices, for use inside a task: C = A·B, or C += A·B, of M×N elements with inner length K.
-// Rows of a matrix are lda, ldb or ldc elements apart. C overlaps neither A nor B.
+// product is one matrix product on slices, for use inside a task: C = A·B, or C += A·B, of M×N elements with inner
+// length K. Rows of a matrix are lda, ldb or ldc elements apart. C overlaps neither A nor B.
 type product struct {
 	A, B, C       []float32
 	M, N, K       int
@@ -27,8 +27,8 @@ func (p *product) gemm() gemm {
 
 // gemm is one matrix product in progress: c = act(a·b + bias), or c += a·b.
 //
-// C is computed in blocks; every element is, in every block of depth rows of B, one chain of multiply-adds in order of k, and the blocks'
-// sums are added in order of k: the result does not depend on how rows and columns are cut.
+// C is computed in blocks; every element is, in every block of depth rows of B, one chain of multiply-adds in order of
+// k, and the blocks' sums are added in order of k: the result does not depend on how rows and columns are cut.
 type gemm struct {
 	*tiler
 	m, n, k    int
@@ -94,8 +94,8 @@ func (g *gemm) packB(panels []float32, k, depth, j0, j1, from, to int) {
 	}
 }
 
-// packRows is how many of depth rows to pack at once before going on to the next panel: of a matrix whose rows lie next to each other
-// few, since a panel takes only a cache line of each row, and each row may be on another page.
+// packRows is how many of depth rows to pack at once before going on to the next panel: of a matrix whose rows lie next
+// to each other few, since a panel takes only a cache line of each row, and each row may be on another page.
 func packRows(x *operand, depth int) int {
 	if x.col == 1 {
 		return min(depth, 16)
@@ -117,11 +117,12 @@ const directA = 256
 
 // direct reports whether tiles are to read A in place, if C has cols columns.
 func (g *gemm) direct(cols int) bool {
-	return !g.split() && g.a.half == nil && (g.a.col == 1 && cols <= directA || cols <= g.cols) && !(g.collides() && g.rows > ways)
+	return !g.split() && g.a.half == nil && (g.a.col == 1 && cols <= directA || cols <= g.cols) &&
+		!(g.collides() && g.rows > ways)
 }
 
-// collides reports whether the rows of A, read in place side by side, fall into the same set of the first-level cache, which holds as many
-// lines as it has ways: tiles of more rows would evict lines before they are used up.
+// collides reports whether the rows of A, read in place side by side, fall into the same set of the first-level cache,
+// which holds as many lines as it has ways: tiles of more rows would evict lines before they are used up.
 func (g *gemm) collides() bool { return g.a.col == 1 && g.a.row%1024 == 0 }
 
 const ways = 8
@@ -183,8 +184,8 @@ func (g *gemm) packA(packed []float32, from, to, k, depth int) tilesOfA {
 	return t
 }
 
-// block adds the products of a, columns [k, k+depth) of A, and the packed panels of B to columns [j0, j1) of C, and completes them if
-// these are the last columns of A.
+// block adds the products of a, columns [k, k+depth) of A, and the packed panels of B to columns [j0, j1) of C, and
+// completes them if these are the last columns of A.
 func (g *gemm) block(a *tilesOfA, j0, j1, k, depth int, panels []float32) {
 	for j := j0; j < j1; j += g.cols {
 		cols := min(g.cols, j1-j)

@@ -81,8 +81,8 @@ func (d *Device) quantized(p *backend.MatMul) {
 	}
 }
 
-// slabs decodes some rows of B at a time and multiplies with them. If B's rows are columns of C, every slab gives columns of C; else they are
-// terms, which are added slab by slab in order.
+// slabs decodes some rows of B at a time and multiplies with them. If B's rows are columns of C, every slab gives
+// columns of C; else they are terms, which are added slab by slab in order.
 func (g *gemm) slabs(b *backend.Buffer, s *scratch) {
 	length, count := g.n, g.k // of a row of B, and of rows
 	if g.b.row == 1 {

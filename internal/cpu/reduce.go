@@ -23,7 +23,8 @@ func (d *Device) Reduce(op backend.Reduction, dst, x *backend.Buffer, outer, n, 
 	case len(u) <= grain:
 		maxColumns(y, u, outer, n, inner)
 	default:
-		ranges(outer, max(1, grain/max(n*inner, 1)), func(i, j int) { maxColumns(y[i*inner:j*inner], u[i*n*inner:], j-i, n, inner) })
+		ranges(outer, max(1, grain/max(n*inner, 1)),
+			func(i, j int) { maxColumns(y[i*inner:j*inner], u[i*n*inner:], j-i, n, inner) })
 	}
 }
 
@@ -48,7 +49,8 @@ func total(x []float32) float64 {
 	return s
 }
 
-// sumColumns adds up the rows of each of outer matrices [n, inner]: those of a chunk one after another, then the chunks.
+// sumColumns adds up the rows of each of outer matrices [n, inner]: those of a chunk one after another, then the
+// chunks.
 func sumColumns(y, x []float32, outer, n, inner int) {
 	clear(y)
 	chunk := max(32, grain/inner)
@@ -109,7 +111,8 @@ func (d *Device) ArgMax(dst, x *backend.Buffer, outer, n, inner int) {
 		argMax(at, u, outer, n, inner)
 		return
 	}
-	ranges(outer, max(1, grain/(n*inner)), func(i, j int) { argMax(at[i*inner:j*inner], u[i*n*inner:j*n*inner], j-i, n, inner) })
+	ranges(outer, max(1, grain/(n*inner)),
+		func(i, j int) { argMax(at[i*inner:j*inner], u[i*n*inner:j*n*inner], j-i, n, inner) })
 }
 
 func argMax(at []int32, x []float32, outer, n, inner int) {

@@ -6,8 +6,8 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// The functions of one float32 that the vector kernels compute eight or sixteen at a time: the same steps, so that they agree to a few units
-// in the last place.
+// The functions of one float32 that the vector kernels compute eight or sixteen at a time: the same steps, so that they
+// agree to a few units in the last place.
 
 const (
 	log2e   = 1.44269504
@@ -59,8 +59,8 @@ func tanh(x float32) float32 {
 	return 1 - 2/(exp(2*x)+1)
 }
 
-// normal returns Φ(x), the normal distribution function, and e^(−x²/2). For a = |x|, Φ(−a) = e^(−a²/2)·M(a), and M is a polynomial in
-// t = 1/(1+0.3a), fitted to erfcx within 6e-8 relative.
+// normal returns Φ(x), the normal distribution function, and e^(−x²/2). For a = |x|, Φ(−a) = e^(−a²/2)·M(a), and M is a
+// polynomial in t = 1/(1+0.3a), fitted to erfcx within 6e-8 relative.
 func normal(x float32) (phi, e float32) {
 	a := x
 	if a < 0 {

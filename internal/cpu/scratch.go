@@ -11,8 +11,8 @@ type scratch struct {
 	used   int
 }
 
-// take returns n elements of undefined content that start on a cache line. They are the task's until it sets s.used back to what it
-// was before the call, or gives s back.
+// take returns n elements of undefined content that start on a cache line. They are the task's until it sets s.used
+// back to what it was before the call, or gives s back.
 func (s *scratch) take(n int) []float32 {
 	const line = 16
 	end := s.used + (n+line-1)/line*line

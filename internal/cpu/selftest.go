@@ -7,8 +7,8 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// A processor, or an emulator, that announces instructions which it computes wrongly would train nonsense without a sound. So each level
-// tests itself on small products when the program starts, in well under a millisecond, and gives
+// A processor, or an emulator, that announces instructions which it computes wrongly would train nonsense without a
+// sound. So each level tests itself on small products when the program starts, in well under a millisecond, and gives
 // way to the next lower one if it fails.
 func init() {
 	for active > generic && !selfTest() {
@@ -34,7 +34,8 @@ func selfTest() bool {
 	defer s.giveBack()
 	for _, m := range [][3]int{{29, 37, 5}, {2, 35, 29}} { // packed and skinny
 		for form := range 4 {
-			p := product{A: a[:], B: b[:], C: c[:], M: m[0], N: m[1], K: m[2], lda: m[2], ldb: m[1], ldc: m[1], AT: form&1 != 0, BT: form&2 != 0}
+			p := product{A: a[:], B: b[:], C: c[:], M: m[0], N: m[1], K: m[2], lda: m[2], ldb: m[1], ldc: m[1], AT: form&1 != 0,
+				BT: form&2 != 0}
 			if p.AT {
 				p.lda = p.M
 			}

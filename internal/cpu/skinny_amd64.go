@@ -22,13 +22,16 @@ type skinnyKernels struct {
 }
 
 var skinnies = [...]*skinnyKernels{
-	avx2: {8, [3]dotsFunc{dots1x4AVX2, dots2x4AVX2, dots3x4AVX2}, [3]dotsHalfFunc{dots1x4BF16AVX2, dots2x4BF16AVX2, dots3x4BF16AVX2}, dots1x8AVX2, dots1x8BF16AVX2,
+	avx2: {8, [3]dotsFunc{dots1x4AVX2, dots2x4AVX2, dots3x4AVX2},
+		[3]dotsHalfFunc{dots1x4BF16AVX2, dots2x4BF16AVX2, dots3x4BF16AVX2}, dots1x8AVX2, dots1x8BF16AVX2,
 		[3]updateFunc{update1x8AVX2, update2x4AVX2, update3x4AVX2}, [3]int{8, 4, 4}},
-	avx512: {16, [3]dotsFunc{dots1x4AVX512, dots2x4AVX512, dots3x4AVX512}, [3]dotsHalfFunc{dots1x4BF16AVX512, dots2x4BF16AVX512, dots3x4BF16AVX512}, dots1x8AVX512, dots1x8BF16AVX512,
+	avx512: {16, [3]dotsFunc{dots1x4AVX512, dots2x4AVX512, dots3x4AVX512},
+		[3]dotsHalfFunc{dots1x4BF16AVX512, dots2x4BF16AVX512, dots3x4BF16AVX512}, dots1x8AVX512, dots1x8BF16AVX512,
 		[3]updateFunc{update1x8AVX512, update2x4AVX512, update3x4AVX512}, [3]int{8, 4, 4}},
 }
 
-// skinnyRows is the number of rows up to which packing B costs more than it saves. A small B is packed, and read again, in no time.
+// skinnyRows is the number of rows up to which packing B costs more than it saves. A small B is packed, and read again,
+// in no time.
 func skinnyRows(b *operand, elements int) int {
 	switch large := elements >= 1<<16; {
 	case b.row == 1:
@@ -60,8 +63,8 @@ func (g *gemm) dotStep() int {
 	return skinnies[vectorLevel()].floats
 }
 
-// rowsOfA is A as float32 rows of k elements, in scratch if it is not stored so. For a B of bfloat16 every register's worth of whole ones has the
-// elements at even places first, as dots wants them.
+// rowsOfA is A as float32 rows of k elements, in scratch if it is not stored so. For a B of bfloat16 every register's
+// worth of whole ones has the elements at even places first, as dots wants them.
 func (g *gemm) rowsOfA(s *scratch) []float32 {
 	if g.a.half == nil && g.a.col == 1 && g.a.row == g.k && g.b.half == nil {
 		return g.a.full
@@ -135,7 +138,8 @@ func (g *gemm) dots(t *skinnyKernels, a []float32, from, to int, s *scratch) {
 	part := n / parts
 	for j := 0; j < part; j += rows {
 		for i := 0; i < g.m; i += 3 {
-			t.call(min(3, g.m-i), parts, min(rows, part-j), k, &a[i*g.k], g.k, &g.b, (from+j)*g.b.col, part*g.b.col, &c[i*cRow+j], cRow, part)
+			t.call(min(3, g.m-i), parts, min(rows, part-j), k, &a[i*g.k], g.k, &g.b, (from+j)*g.b.col, part*g.b.col,
+				&c[i*cRow+j], cRow, part)
 		}
 	}
 	for j := parts * part; j < n; j++ { // the same row, four times
@@ -169,8 +173,10 @@ func (g *gemm) dots(t *skinnyKernels, a []float32, from, to int, s *scratch) {
 	}
 }
 
-// call multiplies m vectors with n rows from element at of b on, and with as many in each of the other parts, bFar elements apart.
-func (t *skinnyKernels) call(m, parts, n, k int, a *float32, aRow int, b *operand, at, bFar int, c *float32, cRow, cFar int) {
+// call multiplies m vectors with n rows from element at of b on, and with as many in each of the other parts, bFar
+// elements apart.
+func (t *skinnyKernels) call(m, parts, n, k int, a *float32, aRow int, b *operand, at, bFar int, c *float32, cRow,
+	cFar int) {
 	switch {
 	case b.half == nil && parts == 8:
 		t.dots8(n, k, a, aRow, &b.full[at], b.col, bFar, c, cRow, cFar)

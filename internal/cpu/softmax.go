@@ -70,7 +70,9 @@ func (d *Device) LogSoftmaxGrad(dx, y, dy *backend.Buffer, rows, cols int) {
 		logSoftmaxGrad(o, u, g, cols)
 		return
 	}
-	ranges(rows, height(cols), func(i, j int) { logSoftmaxGrad(o[i*cols:j*cols], u[i*cols:j*cols], g[i*cols:j*cols], cols) })
+	ranges(rows, height(cols), func(i, j int) {
+		logSoftmaxGrad(o[i*cols:j*cols], u[i*cols:j*cols], g[i*cols:j*cols], cols)
+	})
 }
 
 func logSoftmaxGrad(dx, y, dy []float32, cols int) {
@@ -110,7 +112,9 @@ func (d *Device) CrossEntropyGrad(dx, logits, lse, labels *backend.Buffer, rows,
 		crossEntropyGrad(o, x, z, t, cols, scale)
 		return
 	}
-	ranges(rows, height(cols), func(i, j int) { crossEntropyGrad(o[i*cols:j*cols], x[i*cols:j*cols], z[i:j], t[i:j], cols, scale) })
+	ranges(rows, height(cols), func(i, j int) {
+		crossEntropyGrad(o[i*cols:j*cols], x[i*cols:j*cols], z[i:j], t[i:j], cols, scale)
+	})
 }
 
 func crossEntropyGrad(dx, x, lse []float32, labels []int32, cols int, scale float32) {

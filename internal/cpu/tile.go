@@ -2,8 +2,10 @@ package cpu
 
 import "sync"
 
-// tileFunc computes blocks of a fixed number of rows by up to a fixed number of columns of C; tile1x4 states what it means.
-type tileFunc func(tiles, k int, a *float32, aTile, aRow, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow, cols int)
+// tileFunc computes blocks of a fixed number of rows by up to a fixed number of columns of C; tile1x4 states what it
+// means.
+type tileFunc func(tiles, k int, a *float32, aTile, aRow, aCol int, b *float32, bRow int, d *float32, dRow int,
+	c *float32, cRow, cols int)
 
 // tiler is the tile kernels of one level and the block sizes that suit its caches.
 type tiler struct {
@@ -13,7 +15,8 @@ type tiler struct {
 	height     int        // rows of a block: height×depth of A in the second-level cache
 	width      int        // columns of a block: depth×width of B in the third-level cache
 	narrow     *tiler     // with at least as many rows and half as many columns, or nil
-	parts      [2]int     // bfloat16 into which an element of A, and of B, is split for the matrix unit; 0 where both are packed as float32
+	// bfloat16 into which an element of A, and of B, is split for the matrix unit; 0 where both are packed as float32
+	parts [2]int
 }
 
 // forColumns is the tiler for products with n columns.
@@ -24,7 +27,9 @@ func (t *tiler) forColumns(n int) *tiler {
 	return t
 }
 
-var genericTiler = tiler{rows: 4, cols: 4, tile: []tileFunc{tileGeneric(1), tileGeneric(2), tileGeneric(3), tileGeneric(4)}, deepest: 256, height: 64, width: 1024}
+var genericTiler = tiler{rows: 4, cols: 4,
+	tile: []tileFunc{tileGeneric(1), tileGeneric(2), tileGeneric(3), tileGeneric(4)}, deepest: 256, height: 64,
+	width: 1024}
 
 // low is the tiler whose tiles have no more rows than a cache has ways.
 func (t *tiler) low() *tiler {
@@ -46,7 +51,8 @@ func (t *tiler) low() *tiler {
 // lowTilers keeps what low returns.
 var lowTilers sync.Map
 
-// bands cuts m rows into tiles, as equal in height as is cheap: a number of tallest ones, and up to two that share what is left.
+// bands cuts m rows into tiles, as equal in height as is cheap: a number of tallest ones, and up to two that share what
+// is left.
 func (t *tiler) bands(m int) [3]band {
 	full, rest := m/t.rows, m%t.rows
 	if rest > 0 && rest <= t.rows/2 && full > 0 {
@@ -63,7 +69,8 @@ type band struct{ rows, tiles int }
 
 // tileGeneric is the kernel of m rows and 4 columns in plain Go.
 func tileGeneric(m int) tileFunc {
-	return func(tiles, k int, a *float32, aTile, aRow, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow, cols int) {
+	return func(tiles, k int, a *float32, aTile, aRow, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32,
+		cRow, cols int) {
 		for t := range tiles {
 			for i := range m {
 				var s0, s1, s2, s3 float32

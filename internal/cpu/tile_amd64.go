@@ -33,8 +33,8 @@ func transposeRows(k int, dst []float32, dRow int, b *operand, at, sRow int) int
 	return k
 }
 
-// copyStrip packs cols ≤ width columns of k rows of b, from element at on, as rows of dRow elements, and reports whether it could. It may
-// write beyond width, up to the end of a register, and zeros follow the columns.
+// copyStrip packs cols ≤ width columns of k rows of b, from element at on, as rows of dRow elements, and reports
+// whether it could. It may write beyond width, up to the end of a register, and zeros follow the columns.
 func copyStrip(k int, dst []float32, dRow int, b *operand, at, cols, width int) bool {
 	switch {
 	case k == 0:

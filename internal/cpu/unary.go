@@ -2,8 +2,8 @@ package cpu
 
 import "github.com/gollava/gollava/internal/backend"
 
-// grain is the number of elements of a task that works element by element: some 5 to 10 µs. An operation on no more runs on its caller, and
-// without a closure, so that small operations take no memory from the heap.
+// grain is the number of elements of a task that works element by element: some 5 to 10 µs. An operation on no more
+// runs on its caller, and without a closure, so that small operations take no memory from the heap.
 const grain = 16 << 10
 
 func (d *Device) Unary(op backend.Unary, dst, x *backend.Buffer) {

@@ -9,8 +9,9 @@ import (
 // functions is the number of backend.Unary functions.
 const functions = int(backend.QuickGELU) + 1
 
-// kernels are the loops over slices that everything but products is made of. All slices of a call are as long as its first, and a
-// destination may be one of the sources but not overlap it otherwise. The Go loops below say what each computes.
+// kernels are the loops over slices that everything but products is made of. All slices of a call are as long as its
+// first, and a destination may be one of the sources but not overlap it otherwise. The Go loops below say what each
+// computes.
 type kernels struct {
 	unary     [functions]func(dst, x []float32)       // by backend.Unary
 	unaryGrad [functions]func(dx, x, y, dy []float32) // dx = dy·f'(x), y being f(x)
@@ -50,7 +51,8 @@ type kernels struct {
 	ropeBack func(dst, x, cos, sin []float32) // turned back
 	adamw    func(p, g, m, v []float32, c adamwStep)
 
-	transpose func(k int, dst *float32, dRow int, src *float32, sRow int) // 8 rows of k elements, a multiple of 8, become columns
+	// 8 rows of k elements, a multiple of 8, become columns
+	transpose func(k int, dst *float32, dRow int, src *float32, sRow int)
 
 	narrow  func(dst []uint16, x []float32) // float32 to bfloat16
 	widen   func(dst []float32, x []uint16) // bfloat16 to float32

@@ -74,9 +74,11 @@ func Imports(repo fs.FS) ([]string, error) {
 			switch {
 			case !ours, strings.HasPrefix(to, from+"/"), format(to):
 			case l < 0:
-				said = append(said, fmt.Sprintf("%s: package %s has no line in the table of internal/repotest/imports.go: add one, or move it", name, from))
+				said = append(said, fmt.Sprintf("%s: package %s has no line in the table of internal/repotest/imports.go: add "+
+					"one, or move it", name, from))
 			case !slices.ContainsFunc(table[l].may, func(p string) bool { return matches(p, to) }):
-				said = append(said, fmt.Sprintf("%s imports %s, but %s may import only %v: imports point downwards; move the code, or pass what is needed as an argument",
+				said = append(said, fmt.Sprintf("%s imports %s, but %s may import only %v: imports point downwards; move the "+
+					"code, or pass what is needed as an argument",
 					name, to, table[l].from, table[l].may))
 			}
 		}
@@ -122,12 +124,14 @@ func Modules(repo fs.FS) ([]string, error) {
 				}
 				known = true
 				if !isTest(name) && !slices.ContainsFunc(where, func(p string) bool { return matches(p, path.Dir(name)) }) {
-					said = append(said, fmt.Sprintf("%s imports %s, which code may use only in %v (tests: anywhere): use the standard library, or argue for it in the commit and extend internal/repotest/imports.go",
+					said = append(said, fmt.Sprintf("%s imports %s, which code may use only in %v (tests: anywhere): use the "+
+						"standard library, or argue for it in the commit and extend internal/repotest/imports.go",
 						name, i, where))
 				}
 			}
 			if !known {
-				said = append(said, fmt.Sprintf("%s imports %s, which is no dependency of this module: use what there is, or argue for it in the commit and extend internal/repotest/imports.go", name, i))
+				said = append(said, fmt.Sprintf("%s imports %s, which is no dependency of this module: use what there is, or "+
+					"argue for it in the commit and extend internal/repotest/imports.go", name, i))
 			}
 		}
 		return said
@@ -137,8 +141,10 @@ func Modules(repo fs.FS) ([]string, error) {
 // timeless are the parts whose results must not depend on a clock, and clocked their files that may look at one, for
 // what changes no bit.
 var (
-	timeless = []string{"tensor/...", "nn/...", "vit/...", "llm/...", "lora/...", "connector/...", "internal/cpu/...", "internal/backend/..."}
-	clocked  = map[string]string{"internal/cpu/pool.go": "how long to spin", "connector/serve": "a server's deadlines"} // files, and folders
+	timeless = []string{"tensor/...", "nn/...", "vit/...", "llm/...", "lora/...", "connector/...", "internal/cpu/...",
+		"internal/backend/..."}
+	// files, and folders
+	clocked = map[string]string{"internal/cpu/pool.go": "how long to spin", "connector/serve": "a server's deadlines"}
 )
 
 // Clocks keeps package time away from everything that computes: a choice made by a measurement gives other bits in
@@ -146,7 +152,8 @@ var (
 func Clocks(repo fs.FS) ([]string, error) {
 	return each(repo, parser.ImportsOnly, code, func(name string, _ []byte, file *ast.File) []string {
 		in := func(p string) bool { return matches(p, path.Dir(name)) }
-		if clocked[name] != "" || clocked[path.Dir(name)] != "" || !slices.Contains(imports(file), "time") || !slices.ContainsFunc(timeless, in) {
+		if clocked[name] != "" || clocked[path.Dir(name)] != "" || !slices.Contains(imports(file), "time") ||
+			!slices.ContainsFunc(timeless, in) {
 			return nil
 		}
 		return []string{name + ` imports "time": choose by CPU identity, size and configuration, never by a clock; what cannot change a bit goes into clocked in internal/repotest/imports.go`}
@@ -167,7 +174,8 @@ func TopLevel(repo fs.FS) ([]string, error) {
 		case !below:
 			said = append(said, name+" lies at the root: put it into one of the packages")
 		case !slices.Contains(top, dir) && !seen[dir]:
-			said = append(said, fmt.Sprintf("%s is a new top-level folder: the layout has %v; put it below one of them", dir, top))
+			said = append(said, fmt.Sprintf("%s is a new top-level folder: the layout has %v; put it below one of them", dir,
+				top))
 		}
 		seen[dir] = true
 	}

@@ -20,8 +20,9 @@ func Panics(repo fs.FS) ([]string, error) {
 				return true
 			}
 			if f, ok := call.Fun.(*ast.Ident); ok && f.Name == "panic" && bare(call.Args[0]) {
-				said = append(said, fmt.Sprintf("%s panics with a string in line %d: return an error about what comes from outside; "+
-					"misuse panics with tensor.Fail, or misuse.Errorf where no tensor is known", name, 1+bytes.Count(src[:call.Pos()-file.FileStart], []byte("\n"))))
+				said = append(said, fmt.Sprintf("%s panics with a string in line %d: return an error about what comes from "+
+					"outside; misuse panics with tensor.Fail, or misuse.Errorf where no tensor is known", name,
+					1+bytes.Count(src[:call.Pos()-file.FileStart], []byte("\n"))))
 			}
 			return true
 		})
@@ -31,7 +32,8 @@ func Panics(repo fs.FS) ([]string, error) {
 
 // library reports whether a file is code of a package that programs import.
 func library(name string) bool {
-	return code(name) && !strings.HasPrefix(name, "cmd/") && !strings.HasPrefix(name, "examples/") && !strings.HasPrefix(name, "internal/")
+	return code(name) && !strings.HasPrefix(name, "cmd/") && !strings.HasPrefix(name, "examples/") &&
+		!strings.HasPrefix(name, "internal/")
 }
 
 // bare reports whether an expression is a string, as far as its form says.

@@ -70,7 +70,8 @@ func isGo(name string) bool   { return strings.HasSuffix(name, ".go") }
 func isTest(name string) bool { return strings.HasSuffix(name, "_test.go") }
 
 // each parses the Go files that accept takes, tests included, and collects what f says about them.
-func each(repo fs.FS, mode parser.Mode, accept func(name string) bool, f func(name string, src []byte, file *ast.File) []string) ([]string, error) {
+func each(repo fs.FS, mode parser.Mode, accept func(name string) bool,
+	f func(name string, src []byte, file *ast.File) []string) ([]string, error) {
 	names, err := files(repo, func(name string) bool { return isGo(name) && accept(name) })
 	if err != nil {
 		return nil, err
@@ -104,12 +105,13 @@ func code(name string) bool { return !isTest(name) }
 
 // Length forbids files of more than 500 lines, except tests and generated code.
 func Length(repo fs.FS) ([]string, error) {
-	return each(repo, parser.PackageClauseOnly|parser.ParseComments, code, func(name string, src []byte, file *ast.File) []string {
-		if n := bytes.Count(src, []byte("\n")); n > 500 && !ast.IsGenerated(file) {
-			return []string{fmt.Sprintf("%s has %d lines: split it by idea; 300 is the aim and 500 the limit", name, n)}
-		}
-		return nil
-	})
+	return each(repo, parser.PackageClauseOnly|parser.ParseComments, code,
+		func(name string, src []byte, file *ast.File) []string {
+			if n := bytes.Count(src, []byte("\n")); n > 500 && !ast.IsGenerated(file) {
+				return []string{fmt.Sprintf("%s has %d lines: split it by idea; 300 is the aim and 500 the limit", name, n)}
+			}
+			return nil
+		})
 }
 
 // NoCgo forbids import "C", C sources, and //export.
@@ -136,14 +138,15 @@ func NoCgo(repo fs.FS) ([]string, error) {
 func Docs(repo fs.FS) ([]string, error) {
 	type pkg struct{ name, doc string }
 	dirs := map[string]pkg{}
-	_, err := each(repo, parser.PackageClauseOnly|parser.ParseComments, code, func(name string, _ []byte, file *ast.File) []string {
-		p := dirs[path.Dir(name)]
-		if p.name = file.Name.Name; file.Doc != nil && p.doc == "" {
-			p.doc = file.Doc.Text()
-		}
-		dirs[path.Dir(name)] = p
-		return nil
-	})
+	_, err := each(repo, parser.PackageClauseOnly|parser.ParseComments, code,
+		func(name string, _ []byte, file *ast.File) []string {
+			p := dirs[path.Dir(name)]
+			if p.name = file.Name.Name; file.Doc != nil && p.doc == "" {
+				p.doc = file.Doc.Text()
+			}
+			dirs[path.Dir(name)] = p
+			return nil
+		})
 	var said []string
 	for dir, p := range dirs {
 		want := "Package " + p.name + " "
@@ -151,7 +154,8 @@ func Docs(repo fs.FS) ([]string, error) {
 			want = "Command " + path.Base(dir) + " "
 		}
 		if !strings.HasPrefix(p.doc, want) {
-			said = append(said, fmt.Sprintf("%s has no package comment that begins with %q: say in one sentence what it is for", dir, want))
+			said = append(said, fmt.Sprintf("%s has no package comment that begins with %q: say in one sentence what it is for",
+				dir, want))
 		}
 	}
 	slices.Sort(said)
@@ -191,7 +195,8 @@ func Assembly(repo fs.FS) ([]string, error) {
 			said = append(said, name+" is written by hand: write the generator in _asm and let it write this file")
 		}
 		if _, err := fs.Stat(repo, path.Join(path.Dir(name), "_asm", "go.mod")); generated && err != nil {
-			said = append(said, name+" is generated, but there is no generator: "+path.Join(path.Dir(name), "_asm")+" must hold it, as a module of its own")
+			said = append(said, name+" is generated, but there is no generator: "+
+				path.Join(path.Dir(name), "_asm")+" must hold it, as a module of its own")
 		}
 		if constraint := buildLine(src); !strings.Contains(constraint, "!purego") {
 			said = append(said, name+` lacks !purego in its //go:build line: "-tags purego" must leave all assembly out`)

@@ -46,7 +46,8 @@ func Snippets(repo fs.FS) ([]string, error) {
 				return false
 			}(); !known {
 				first, _, _ := strings.Cut(code, "\n")
-				said = append(said, fmt.Sprintf("%s: the block that begins with %q is in no Go file: write it as an example that compiles, and copy that", name, first))
+				said = append(said, fmt.Sprintf("%s: the block that begins with %q is in no Go file: write it as an example that "+
+					"compiles, and copy that", name, first))
 			}
 		}
 	}

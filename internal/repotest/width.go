@@ -14,15 +14,10 @@ import (
 // columns are what a line of a document, a script or a program may have.
 const columns = 120
 
-// wide are packages that have wider lines of Go still. No line is to be added to this list.
-var wide = []string{"cmd/gollava", "connector/serve", "internal/backend/conformance", "internal/bench/...",
-	"internal/blocks", "internal/cpu", "internal/repotest", "llm", "train", "train/llava"}
-
 // goWidth looks for wide lines in a Go file that is neither a test nor generated. Struct tags and raw strings, which
 // cannot be broken, may be wide.
 func goWidth(name string, src []byte, file *ast.File) []string {
-	here := func(p string) bool { return matches(p, path.Dir(name)) }
-	if ast.IsGenerated(file) || slices.ContainsFunc(wide, here) {
+	if ast.IsGenerated(file) {
 		return nil
 	}
 	var said []string

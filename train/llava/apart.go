@@ -14,7 +14,8 @@ import (
 // among its files.
 func (c *Config) apart() error {
 	out := real(c.Out)
-	for _, p := range []struct{ key, path string }{{"vision", c.Vision}, {"llm", c.LLM}, {"model", c.Model}, {"projector", c.Projector},
+	for _, p := range []struct{ key, path string }{{"vision", c.Vision}, {"llm", c.LLM}, {"model", c.Model},
+		{"projector", c.Projector},
 		{"data", c.Data}, {"images", c.Images}, {"features", c.Features}} {
 		if p.path == "" {
 			continue
@@ -24,7 +25,8 @@ func (c *Config) apart() error {
 			in = filepath.Dir(in)
 		}
 		if in == out || inside(in, filepath.Join(out, "checkpoints")) || inside(in, filepath.Join(out, "vision_tower")) {
-			return fmt.Errorf("out %s: %s is read from there (%s), and the run would write over it: choose another folder", c.Out, p.key, p.path)
+			return fmt.Errorf("out %s: %s is read from there (%s), and the run would write over it: choose another folder",
+				c.Out, p.key, p.path)
 		}
 	}
 	return nil
@@ -51,10 +53,12 @@ func (c *Config) occupied() error {
 
 // written reports whether a run may write a file of that name into its folder.
 func written(name string) bool {
-	return strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".bin") || slices.Contains([]string{"run.yaml", "config.json",
-		"generation_config.json", "preprocessor_config.json", "processor_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
-		"special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja", "adapter_config.json",
-		"model.safetensors.index.json"}, name)
+	return strings.HasSuffix(name, ".safetensors") || strings.HasSuffix(name, ".bin") ||
+		slices.Contains([]string{"run.yaml", "config.json", "generation_config.json", "preprocessor_config.json",
+			"processor_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
+			"special_tokens_map.json", "added_tokens.json", "vocab.json", "merges.txt", "vocab.txt", "chat_template.jinja",
+			"adapter_config.json",
+			"model.safetensors.index.json"}, name)
 }
 
 // real is where a path leads, links followed as far as it exists.

@@ -116,7 +116,8 @@ func (c Config) Resolve() (Config, error) {
 	c.fill(p)
 	switch {
 	case c.Stage == "align" && c.given["projector_lr"] && c.ProjectorLR != c.LR:
-		return c, fmt.Errorf("projector_lr %v and lr %v: in stage align the projector is all that trains; give lr alone", c.ProjectorLR, c.LR)
+		return c, fmt.Errorf("projector_lr %v and lr %v: in stage align the projector is all that trains; give lr alone",
+			c.ProjectorLR, c.LR)
 	case c.Stage == "align", c.ProjectorLR == 0 && !c.given["projector_lr"]:
 		c.ProjectorLR = c.LR
 	}
@@ -199,7 +200,8 @@ func (c *Config) check() error {
 			continue
 		}
 		if info, err := os.Stat(p.path); (err != nil || !info.IsDir()) && (p.key == "vision" || !gguf.IsFile(p.path)) {
-			return fmt.Errorf("%s: %s is not a folder: download the model first, and give the folder that holds its config.json", p.key, p.path)
+			return fmt.Errorf("%s: %s is not a folder: download the model first, and give the folder that holds its config.json",
+				p.key, p.path)
 		}
 	}
 	if _, err := os.Stat(c.Data); err != nil && !strings.ContainsAny(c.Data, "{}") {
@@ -221,8 +223,9 @@ func (c *Config) checkRanges() error {
 		key         string
 		value       int
 		least, most int
-	}{{"batch", c.Batch, 1, most}, {"micro", c.Micro, 1, 1 << 16}, {"steps", c.Steps, 0, 1 << 30}, {"max_length", c.MaxLength, 0, most},
-		{"every", c.Every, 0, 1 << 30}, {"keep", c.Keep, 1, 1 << 20}, {"evaluate", c.Evaluate, 0, 1 << 30}, {"workers", c.Workers, 1, 1 << 10},
+	}{{"batch", c.Batch, 1, most}, {"micro", c.Micro, 1, 1 << 16}, {"steps", c.Steps, 0, 1 << 30},
+		{"max_length", c.MaxLength, 0, most}, {"every", c.Every, 0, 1 << 30}, {"keep", c.Keep, 1, 1 << 20},
+		{"evaluate", c.Evaluate, 0, 1 << 30}, {"workers", c.Workers, 1, 1 << 10},
 		{"select_layer", c.SelectLayer, -1 << 10, 1 << 10}, {"merge", c.Merge, 0, 1 << 10}} {
 		if n.value < n.least || n.value > n.most {
 			return fmt.Errorf("%s %d is not between %d and %d", n.key, n.value, n.least, n.most)
@@ -232,7 +235,8 @@ func (c *Config) checkRanges() error {
 		key         string
 		value       float64
 		least, most float64
-	}{{"lr", c.LR, 0, 1e9}, {"projector_lr", c.ProjectorLR, 0, 1e9}, {"weight_decay", *c.WeightDecay, 0, 1e9}, {"warmup", *c.Warmup, 0, 1},
+	}{{"lr", c.LR, 0, 1e9}, {"projector_lr", c.ProjectorLR, 0, 1e9}, {"weight_decay", *c.WeightDecay, 0, 1e9},
+		{"warmup", *c.Warmup, 0, 1},
 		{"clip", *c.Clip, 0, 1e30}, {"epochs", c.Epochs, 0, 1e6}} {
 		if !(x.value >= x.least && x.value <= x.most) {
 			return fmt.Errorf("%s %v is not between %v and %v", x.key, x.value, x.least, x.most)

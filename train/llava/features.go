@@ -65,7 +65,8 @@ func (r *Run) key() (data.FeatureKey, error) {
 	}
 	p, err := json.Marshal(r.assistant.Processor)
 	s := r.assistant.Model.Config().Select
-	return data.FeatureKey{Encoder: fmt.Sprintf("%x layers %v %s", h.Sum(nil), s.Layers, s.Class), Preprocessing: string(p)}, err
+	return data.FeatureKey{Encoder: fmt.Sprintf("%x layers %v %s", h.Sum(nil), s.Layers, s.Class),
+		Preprocessing: string(p)}, err
 }
 
 // shard is how many images go into one file of the feature cache, which is in memory until it is written.
@@ -102,7 +103,8 @@ func (r *Run) fillFeatures(ctx context.Context, set data.Set) error {
 	}
 	for _, p := range all {
 		if was := kept[p.name]; was != "" && p.key != "" && was != p.key {
-			return fmt.Errorf("%s keeps the features of another picture called %s: it has changed, or images is another folder; name a new folder for features, or delete this one", r.config.Features, p.name)
+			return fmt.Errorf("%s keeps the features of another picture called %s: it has changed, or images is another "+
+				"folder; name a new folder for features, or delete this one", r.config.Features, p.name)
 		}
 	}
 	var missing []picture

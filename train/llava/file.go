@@ -176,7 +176,8 @@ func find(c reflect.Value, key string) (field reflect.Value, ok bool) {
 // keys are all keys of a struct type.
 func keys(t reflect.Type, prefix string) []string {
 	var out []string
-	fields(reflect.New(t).Elem(), prefix, func(key string, _ reflect.StructField, _ reflect.Value) { out = append(out, key) })
+	fields(reflect.New(t).Elem(), prefix,
+		func(key string, _ reflect.StructField, _ reflect.Value) { out = append(out, key) })
 	return out
 }
 
@@ -199,7 +200,8 @@ func (c Config) yaml() string {
 	fields(reflect.ValueOf(&c).Elem(), "", func(key string, _ reflect.StructField, v reflect.Value) {
 		inner, isInner := strings.CutPrefix(key, "lora.")
 		switch {
-		case v.IsZero() && !c.given[key], isInner && c.LoRA.Rank == 0, key == "steps" && c.Steps == 0, key == "epochs" && c.Steps > 0:
+		case v.IsZero() && !c.given[key], isInner && c.LoRA.Rank == 0, key == "steps" && c.Steps == 0,
+			key == "epochs" && c.Steps > 0:
 			return
 		case isInner && !opened:
 			out.WriteString("lora:\n")
@@ -220,7 +222,8 @@ func (c Config) yaml() string {
 // scalar is a text as YAML has it, in quotes where it could be taken for something else.
 func scalar(s string) string {
 	if regexp.MustCompile(`^[A-Za-z0-9_./][A-Za-z0-9_./ +@-]*$`).MatchString(s) && !strings.HasSuffix(s, " ") {
-		if _, err := strconv.ParseFloat(s, 64); err != nil && !slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "~"}, strings.ToLower(s)) {
+		if _, err := strconv.ParseFloat(s, 64); err != nil &&
+			!slices.Contains([]string{"true", "false", "null", "yes", "no", "on", "off", "~"}, strings.ToLower(s)) {
 			return s
 		}
 	}
@@ -242,7 +245,8 @@ type option struct {
 }
 
 func (o option) IsBoolFlag() bool {
-	return o.v.IsValid() && (o.v.Kind() == reflect.Bool || o.v.Kind() == reflect.Pointer && o.v.Type().Elem().Kind() == reflect.Bool)
+	return o.v.IsValid() && (o.v.Kind() == reflect.Bool || o.v.Kind() == reflect.Pointer &&
+		o.v.Type().Elem().Kind() == reflect.Bool)
 }
 
 func (o option) String() string {

@@ -20,7 +20,8 @@ func (r *Run) inherit() error {
 	case c.given["select_layer"] && (c.SelectLayer != layer || len(m.Select.Layers) > 1):
 		return fmt.Errorf("select_layer %d: the model looks at layers %v; leave the key out", c.SelectLayer, m.Select.Layers)
 	case c.given["select_feature"] && c.SelectFeature != m.Select.Class:
-		return fmt.Errorf("select_feature %s: the model was trained with %s; leave the key out", c.SelectFeature, m.Select.Class)
+		return fmt.Errorf("select_feature %s: the model was trained with %s; leave the key out", c.SelectFeature,
+			m.Select.Class)
 	}
 	c.ProjectorType, c.SelectLayer, c.SelectFeature = m.Projector, layer, m.Select.Class
 	if c.MaxLength == 0 && !c.given["max_length"] {
@@ -72,7 +73,8 @@ func (r *Run) chooseTemplate() (err error) {
 	}
 	c.Template = a.Template.Name
 	llava.Retrain(a.Model, c.Template, system, c.Aspect)
-	r.say("template %s, system text %q, aspect %s, projector %s", c.Template, shorten(a.Template.System, 60), c.Aspect, c.ProjectorType)
+	r.say("template %s, system text %q, aspect %s, projector %s", c.Template, shorten(a.Template.System, 60), c.Aspect,
+		c.ProjectorType)
 	return nil
 }
 

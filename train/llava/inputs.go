@@ -15,7 +15,8 @@ import (
 )
 
 // undecided are the keys that do not decide what the weights become; the paths are decided by what is read from them.
-var undecided = []string{"out", "features", "workers", "every", "keep", "evaluate", "memory", "layout", "recompute", "vision", "llm", "model", "projector",
+var undecided = []string{"out", "features", "workers", "every", "keep", "evaluate", "memory", "layout", "recompute",
+	"vision", "llm", "model", "projector",
 	"data", "images", "zero1"}
 
 // decides is what decides the weights beside those that the run begins with, for a resumed run to be held against: the

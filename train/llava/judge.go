@@ -11,7 +11,8 @@ import (
 // smaller says what would do for n samples.
 func (c *Config) smaller(n int) string {
 	batch := max(1, min(8, n/4))
-	return fmt.Sprintf("batch: %d with epochs: %d would take %d steps", batch, max(1, 100*batch/n), (n+batch-1)/batch*max(1, 100*batch/n))
+	return fmt.Sprintf("batch: %d with epochs: %d would take %d steps", batch, max(1, 100*batch/n),
+		(n+batch-1)/batch*max(1, 100*batch/n))
 }
 
 // warn says if the rates of a run are too small, for too long, to learn anything.
@@ -26,10 +27,12 @@ func (r *Run) warn(s *train.Stage[connector.Batch]) {
 	}
 	switch {
 	case steps > 0 && warm >= steps && steps == 1:
-		r.say("nothing will be learnt: the only step is the first of the warm-up, whose rate is 0. Give more epochs, a smaller batch (%s), or warmup: 0",
+		r.say("nothing will be learnt: the only step is the first of the warm-up, whose rate is 0. Give more epochs, a "+
+			"smaller batch (%s), or warmup: 0",
 			r.config.smaller(r.train.Len()))
 	case steps > 0 && 2*warm > steps:
-		r.say("%d of the %d steps are warm-up, at less than the full rate: give more epochs, a smaller batch, or a smaller warmup", warm, steps)
+		r.say("%d of the %d steps are warm-up, at less than the full rate: give more epochs, a smaller batch, or a smaller "+
+			"warmup", warm, steps)
 	}
 }
 
@@ -41,7 +44,8 @@ func (r *Run) judge(loss []float64) {
 	}
 	first, last := mean(loss[:n]), mean(loss[len(loss)-n:])
 	if !(last < first) {
-		r.say("the loss did not fall: %.4g in the first %d steps, %.4g in the last; look at the data (gollava data show) and at the rates", first, n, last)
+		r.say("the loss did not fall: %.4g in the first %d steps, %.4g in the last; look at the data (gollava data show) "+
+			"and at the rates", first, n, last)
 	}
 }
 

@@ -29,7 +29,8 @@ func Published(recipe, stage string) (Config, error) {
 		c.Batch, c.LR = 256, 1e-3
 	case "v1.5 tune", "v1.5 task": // finetune.sh: the 665K mixture; finetune_task.sh: data of the user's own
 		c.Batch, c.LR = 128, 2e-5
-	case "v1.5 lora", "v1.5 task_lora": // finetune_lora.sh, finetune_task_lora.sh: the projector in full, at a tenth of the rate
+	// finetune_lora.sh, finetune_task_lora.sh: the projector in full, at a tenth of the rate
+	case "v1.5 lora", "v1.5 task_lora":
 		c.Batch, c.LR, c.ProjectorLR = 128, 2e-4, 2e-5
 		c.LoRA = LoRA{Rank: 128, Alpha: 256, Dropout: pointer(0.05)}
 	case "v1 align": // pretrain.sh: 595K captions

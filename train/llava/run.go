@@ -164,7 +164,8 @@ func (r *Run) openModel() (err error) {
 			return fmt.Errorf("projector: %w", err)
 		}
 	} else if c.Model == "" && c.Stage != "align" {
-		r.say("projector: none is given, so that of stage %s starts from random weights; LLaVA aligns one first (stage align)", c.Stage)
+		r.say("projector: none is given, so that of stage %s starts from random weights; LLaVA aligns one first (stage "+
+			"align)", c.Stage)
 	}
 	if c.LoRA.Rank > 0 {
 		return r.wrap()
@@ -203,8 +204,9 @@ func (r *Run) join(o nn.LoadOptions) error {
 		return err
 	}
 	m, err := llava.Join(rand.New(rand.NewPCG(c.Seed, 1)), tower, language, llava.Config{
-		Projector: c.ProjectorType, Select: vit.Select{Layers: []int{c.SelectLayer}, Class: c.SelectFeature}, Aspect: c.Aspect,
-		Merge: c.Merge, MaxLength: c.MaxLength, PaddingSide: "right", Tower: at, Image: int(chat.ImageIndex), Template: c.Template})
+		Projector: c.ProjectorType, Select: vit.Select{Layers: []int{c.SelectLayer}, Class: c.SelectFeature},
+		Aspect: c.Aspect, Merge: c.Merge, MaxLength: c.MaxLength, PaddingSide: "right", Tower: at,
+		Image: int(chat.ImageIndex), Template: c.Template})
 	if err != nil {
 		return err
 	}
@@ -232,7 +234,8 @@ func (r *Run) join(o nn.LoadOptions) error {
 func (r *Run) wrap() (err error) {
 	l, a := r.config.LoRA, lora.LLaVA()
 	a.R, a.Alpha, a.Dropout, a.RSLoRA, a.DoRA, a.BaseModel = l.Rank, l.Alpha, *l.Dropout, l.RSLoRA, l.DoRA, r.config.LLM
-	r.adapter, err = lora.Wrap(r.assistant.Model, a, rand.New(rand.NewPCG(r.config.Seed, 2)), llava.OriginalNames(r.assistant.Model))
+	r.adapter, err = lora.Wrap(r.assistant.Model, a, rand.New(rand.NewPCG(r.config.Seed, 2)),
+		llava.OriginalNames(r.assistant.Model))
 	if err == nil {
 		r.say("%d values of adapters train beside the projector", r.adapter.Trainable())
 	}
@@ -334,7 +337,8 @@ func (r *Run) Stage(ctx context.Context) (train.Stage[connector.Batch], error) {
 		if err != nil {
 			return none, err
 		}
-		s.Evaluate = []train.Evaluation{{Name: "validation", Every: c.Evaluate, Run: r.validate(held), Generate: r.show(r.valid), Best: "-loss"}}
+		s.Evaluate = []train.Evaluation{{Name: "validation", Every: c.Evaluate, Run: r.validate(held),
+			Generate: r.show(r.valid), Best: "-loss"}}
 	}
 	return s, nil
 }
@@ -361,14 +365,16 @@ func (c *Config) groups() []train.Group {
 	still := []string{"**.bias", "**norm**.weight", "**.*norm*.weight"}
 	var groups []train.Group
 	if c.ProjectorLR > 0 {
-		groups = append(groups, train.Group{Params: "multi_modal_projector.**", LR: c.ProjectorLR, WeightDecay: *c.WeightDecay, NoDecay: still})
+		groups = append(groups, train.Group{Params: "multi_modal_projector.**", LR: c.ProjectorLR,
+			WeightDecay: *c.WeightDecay, NoDecay: still})
 	}
 	switch {
 	case c.Stage == "align" || c.LR == 0: // a rate of 0 freezes
 	case c.LoRA.Rank > 0:
 		groups = append(groups, train.Group{Params: "**.lora_*.**", LR: c.LR, WeightDecay: *c.WeightDecay})
 	default:
-		groups = append(groups, train.Group{Params: "language_model.**", LR: c.LR, WeightDecay: *c.WeightDecay, NoDecay: still})
+		groups = append(groups, train.Group{Params: "language_model.**", LR: c.LR, WeightDecay: *c.WeightDecay,
+			NoDecay: still})
 	}
 	return groups
 }

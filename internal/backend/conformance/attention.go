@@ -130,8 +130,9 @@ func (s *suite) attend(a backend.Attention, slopes []float32, start, end []int32
 // attendWithin is attend with a range of keys for each query.
 func (s *suite) attendWithin(a backend.Attention, slopes []float32, start, end, from, to []int32, deviation float64) {
 	c := &attentionCase{a: a, slopes: slopes, start: start, end: end, from: from, to: to}
-	s.start("q [%d %d %d %d], k [%d %d %d %d], %d keys, causal %v, offset %d, window %d, scale %v, cap %v, slopes %v, start %v, end %v, from %v, to %v",
-		a.B, a.T, a.H, a.D, a.B, a.S, a.G, a.D, a.Keys, a.Causal, a.Offset, a.Window, a.Scale, a.Cap, slopes, start, end, from, to)
+	s.start("q [%d %d %d %d], k [%d %d %d %d], %d keys, causal %v, offset %d, window %d, scale %v, cap %v, slopes %v, "+
+		"start %v, end %v, from %v, to %v", a.B, a.T, a.H, a.D, a.B, a.S, a.G, a.D, a.Keys, a.Causal, a.Offset, a.Window,
+		a.Scale, a.Cap, slopes, start, end, from, to)
 	nq, nk := a.B*a.T*a.H*a.D, a.B*a.S*a.G*a.D
 	c.q, c.k, c.v, c.dOut = s.normal(nq, deviation), s.normal(nk, deviation), s.normal(nk, 1), s.normal(nq, 1)
 	if a.G > 0 && a.D > 0 {
@@ -193,8 +194,9 @@ func attention(s *suite) {
 	plain := func(b, t, k, h, g, d int) backend.Attention {
 		return backend.Attention{B: b, T: t, S: k, H: h, G: g, D: d, Keys: k, Offset: k - t, Scale: scale(d)}
 	}
-	for _, c := range [][6]int{{1, 1, 1, 1, 1, 1}, {1, 3, 3, 1, 1, 2}, {2, 17, 17, 2, 2, 3}, {1, 33, 33, 4, 2, 16}, {2, 1, 67, 4, 1, 64}, {1, 65, 67, 2, 1, 80}, {1, 5, 131, 3, 3, 128},
-		{3, 7, 1, 2, 2, 8}, {1, 130, 130, 2, 1, 32}, {1, 257, 300, 1, 1, 24}, {0, 3, 3, 2, 2, 4}, {2, 0, 3, 2, 2, 4}, {1, 2, 0, 2, 2, 4}} {
+	for _, c := range [][6]int{{1, 1, 1, 1, 1, 1}, {1, 3, 3, 1, 1, 2}, {2, 17, 17, 2, 2, 3}, {1, 33, 33, 4, 2, 16},
+		{2, 1, 67, 4, 1, 64}, {1, 65, 67, 2, 1, 80}, {1, 5, 131, 3, 3, 128}, {3, 7, 1, 2, 2, 8}, {1, 130, 130, 2, 1, 32},
+		{1, 257, 300, 1, 1, 24}, {0, 3, 3, 2, 2, 4}, {2, 0, 3, 2, 2, 4}, {1, 2, 0, 2, 2, 4}} {
 		a := plain(c[0], c[1], c[2], c[3], c[4], c[5])
 		s.attend(a, nil, nil, nil, 1)
 		a.Causal = true
@@ -252,7 +254,8 @@ func attention(s *suite) {
 func attentionRandom(s *suite) {
 	for range 60 {
 		g := 1 + s.r.IntN(3)
-		a := backend.Attention{B: 1 + s.r.IntN(3), T: 1 + s.r.IntN(40), S: 1 + s.r.IntN(70), G: g, H: g * (1 + s.r.IntN(3)), D: []int{1, 3, 8, 16, 20, 33, 64}[s.r.IntN(7)],
+		a := backend.Attention{B: 1 + s.r.IntN(3), T: 1 + s.r.IntN(40), S: 1 + s.r.IntN(70), G: g, H: g * (1 + s.r.IntN(3)),
+			D:      []int{1, 3, 8, 16, 20, 33, 64}[s.r.IntN(7)],
 			Causal: s.r.IntN(3) > 0, Scale: 0.3}
 		a.Keys = 1 + s.r.IntN(a.S)
 		a.Offset = a.Keys - a.T

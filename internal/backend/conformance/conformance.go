@@ -26,14 +26,18 @@ func Run(t *testing.T, dev backend.Device) {
 		name string
 		test func(*suite)
 	}{
-		{"Memory", memory}, {"Copy", copies}, {"Cast", casts}, {"CopyBlocks", copyBlocks}, {"Permute", permute}, {"Rows", gatherScatter},
+		{"Memory", memory}, {"Copy", copies}, {"Cast", casts}, {"CopyBlocks", copyBlocks}, {"Permute", permute},
+		{"Rows", gatherScatter},
 		{"Patches", patches}, {"Expand", expand},
-		{"Unary", unary}, {"UnarySpecial", unarySpecial}, {"UnaryGrad", unaryGrad}, {"Affine", affine}, {"Binary", binary}, {"SumTo", sumTo},
+		{"Unary", unary}, {"UnarySpecial", unarySpecial}, {"UnaryGrad", unaryGrad}, {"Affine", affine}, {"Binary", binary},
+		{"SumTo", sumTo},
 		{"Dropout", dropout}, {"SwiGLU", swiglu}, {"Sums", sums},
-		{"Reduce", reduce}, {"Max", maxima}, {"Softmax", softmax}, {"SoftmaxSpecial", softmaxSpecial}, {"CrossEntropy", crossEntropy}, {"RoPE", rope},
+		{"Reduce", reduce}, {"Max", maxima}, {"Softmax", softmax}, {"SoftmaxSpecial", softmaxSpecial},
+		{"CrossEntropy", crossEntropy}, {"RoPE", rope},
 		{"RMSNorm", rmsNorm}, {"LayerNorm", layerNorm}, {"L2Normalize", l2Normalize},
-		{"MatMul", matmul}, {"MatMulBatch", matmulBatch}, {"MatMulEpilogue", matmulEpilogue}, {"MatMulSpecial", matmulSpecial},
-		{"MatMulDecode", decodeRows}, {"BlockCast", blockCasts}, {"BlockMatMul", blockProducts},
+		{"MatMul", matmul}, {"MatMulBatch", matmulBatch}, {"MatMulEpilogue", matmulEpilogue},
+		{"MatMulSpecial", matmulSpecial}, {"MatMulDecode", decodeRows}, {"BlockCast", blockCasts},
+		{"BlockMatMul", blockProducts},
 		{"Attention", attention}, {"AttentionRandom", attentionRandom},
 		{"Conv", conv}, {"ConvSpecial", convSpecial},
 		{"Resample", resample}, {"MaxPool", maxPool}, {"GridSample", gridSample},
@@ -57,7 +61,8 @@ func Run(t *testing.T, dev backend.Device) {
 var sizes = []int{0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 67, 127, 257, 1031, 5003}
 
 // shapes are rows and columns of matrices.
-var shapes = [][2]int{{0, 5}, {1, 1}, {1, 17}, {3, 1}, {2, 3}, {5, 16}, {7, 33}, {4, 67}, {3, 131}, {33, 31}, {2, 1031}, {65, 257}}
+var shapes = [][2]int{{0, 5}, {1, 1}, {1, 17}, {3, 1}, {2, 3}, {5, 16}, {7, 33}, {4, 67}, {3, 131}, {33, 31}, {2, 1031},
+	{65, 257}}
 
 type suite struct {
 	*testing.T
@@ -217,7 +222,8 @@ func (s *suite) within(name string, got *backend.Buffer, want []float64, toleran
 		d, limit := math.Abs(float64(g)-w), tolerance(i)
 		switch {
 		case math.IsNaN(w) && g != g:
-		case math.IsInf(float64(float32(w)), 0) && (float64(g) == float64(float32(w)) || !math.IsInf(w, 0) && math.Abs(float64(g)) > 3.4e38):
+		case math.IsInf(float64(float32(w)), 0) &&
+			(float64(g) == float64(float32(w)) || !math.IsInf(w, 0) && math.Abs(float64(g)) > 3.4e38):
 		case !math.IsInf(w, 0) && d <= limit:
 		default:
 			s.wrong("%s: element %d of %d is %v, want %v (off by %.3g, allowed %.3g)", name, i, len(want), g, w, d, limit)

@@ -26,7 +26,8 @@ var functions = []function{
 	{backend.Exp, "Exp", math.Exp, math.Exp, -20, 20},
 	{backend.Log, "Log", math.Log, func(x float64) float64 { return 1 / x }, 1e-3, 50},
 	{backend.Sqrt, "Sqrt", math.Sqrt, func(x float64) float64 { return 0.5 / math.Sqrt(x) }, 1e-3, 50},
-	{backend.Rsqrt, "Rsqrt", func(x float64) float64 { return 1 / math.Sqrt(x) }, func(x float64) float64 { return -0.5 * math.Pow(x, -1.5) }, 1e-2, 50},
+	{backend.Rsqrt, "Rsqrt", func(x float64) float64 { return 1 / math.Sqrt(x) },
+		func(x float64) float64 { return -0.5 * math.Pow(x, -1.5) }, 1e-2, 50},
 	{backend.Tanh, "Tanh", math.Tanh, func(x float64) float64 { t := math.Tanh(x); return 1 - t*t }, -9, 9},
 	{backend.Sigmoid, "Sigmoid", sigma, func(x float64) float64 { return sigma(x) * sigma(-x) }, -20, 20},
 	{backend.ReLU, "ReLU", func(x float64) float64 { return math.Max(x, 0) }, func(x float64) float64 {
@@ -35,14 +36,16 @@ var functions = []function{
 		}
 		return 0
 	}, -9, 9},
-	{backend.SiLU, "SiLU", func(x float64) float64 { return x * sigma(x) }, func(x float64) float64 { return sigma(x) + x*sigma(x)*sigma(-x) }, -20, 20},
+	{backend.SiLU, "SiLU", func(x float64) float64 { return x * sigma(x) },
+		func(x float64) float64 { return sigma(x) + x*sigma(x)*sigma(-x) }, -20, 20},
 	{backend.GELU, "GELU", func(x float64) float64 { return x * phi(x) }, func(x float64) float64 {
 		return phi(x) + x*math.Exp(-x*x/2)/math.Sqrt(2*math.Pi)
 	}, -9, 9},
-	{backend.GELUTanh, "GELUTanh", func(x float64) float64 { return x / 2 * (1 + math.Tanh(tanhInner(x))) }, func(x float64) float64 {
-		t := math.Tanh(tanhInner(x))
-		return (1+t)/2 + x/2*(1-t*t)*math.Sqrt(2/math.Pi)*(1+3*0.044715*x*x)
-	}, -9, 9},
+	{backend.GELUTanh, "GELUTanh", func(x float64) float64 { return x / 2 * (1 + math.Tanh(tanhInner(x))) },
+		func(x float64) float64 {
+			t := math.Tanh(tanhInner(x))
+			return (1+t)/2 + x/2*(1-t*t)*math.Sqrt(2/math.Pi)*(1+3*0.044715*x*x)
+		}, -9, 9},
 	{backend.QuickGELU, "QuickGELU", func(x float64) float64 { return x * sigma(1.702*x) }, func(x float64) float64 {
 		return sigma(1.702*x) + 1.702*x*sigma(1.702*x)*sigma(-1.702*x)
 	}, -12, 12},
@@ -85,7 +88,8 @@ func unary(s *suite) {
 func unarySpecial(s *suite) {
 	inf := math.Inf(1)
 	for _, f := range functions {
-		for _, special := range []float64{math.NaN(), inf, -inf, 0, 1, -1, 1e4, -1e4, 88, -87, 100, -110, 3e38, -3e38, 1e-38, -1e-30, 1e-7} {
+		for _, special := range []float64{math.NaN(), inf, -inf, 0, 1, -1, 1e4, -1e4, 88, -87, 100, -110, 3e38, -3e38, 1e-38,
+			-1e-30, 1e-7} {
 			y := f.f(float64(float32(special)))
 			if math.IsInf(special, -1) && math.IsNaN(y) && f.op >= backend.SiLU {
 				continue // −∞·0: NaN by the formula, 0 in the limit; either will do
@@ -232,7 +236,8 @@ func binary(s *suite) {
 			a[0] = b[0] // equal to some
 		}
 		for k, c := range binaries {
-			s.start("%s, dims %v, strides %v and %v", []string{"Add", "Sub", "Mul", "Div", "Less", "LessEqual", "Equal"}[k], dims, as, bs)
+			s.start("%s, dims %v, strides %v and %v", []string{"Add", "Sub", "Mul", "Div", "Less", "LessEqual", "Equal"}[k],
+				dims, as, bs)
 			want := make([]float64, n)
 			walk(dims, as, bs, func(o, i, j int) { want[o] = c.f(float64(a[i]), float64(b[j])) })
 			dst, A, B := s.out(n), s.in(a), s.in(b)

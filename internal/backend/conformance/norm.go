@@ -35,7 +35,8 @@ func (c *normCase) compute(centre bool, eps float64) {
 	n := float64(c.cols)
 	c.mean, c.rstd = make([]float64, c.rows), make([]float64, c.rows)
 	c.y, c.dx = make([]float64, len(c.x)), make([]float64, len(c.x))
-	c.dw, c.db, c.dwm, c.dbm = make([]float64, c.cols), make([]float64, c.cols), make([]float64, c.cols), make([]float64, c.cols)
+	c.dw, c.db = make([]float64, c.cols), make([]float64, c.cols)
+	c.dwm, c.dbm = make([]float64, c.cols), make([]float64, c.cols)
 	for r := range c.rows {
 		x, dy := c.x[r*c.cols:(r+1)*c.cols], c.dy[r*c.cols:(r+1)*c.cols]
 		if centre {

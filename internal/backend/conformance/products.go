@@ -132,11 +132,13 @@ func b2f(b bool) float64 {
 }
 
 func matmul(s *suite) {
-	shapes := [][3]int{{1, 1, 1}, {1, 17, 3}, {3, 1, 33}, {17, 33, 1}, {2, 3, 5}, {7, 13, 17}, {16, 16, 16}, {33, 31, 67}, {12, 32, 64}, {13, 33, 65}, {1, 257, 131}, {257, 1, 131},
-		{5, 515, 67}, {67, 129, 257}, {1, 67, 1031}, {17, 33, 1031}, {131, 97, 389}, {4, 1031, 16}, {0, 5, 3}, {5, 0, 3}, {3, 5, 0}}
+	shapes := [][3]int{{1, 1, 1}, {1, 17, 3}, {3, 1, 33}, {17, 33, 1}, {2, 3, 5}, {7, 13, 17}, {16, 16, 16}, {33, 31, 67},
+		{12, 32, 64}, {13, 33, 65}, {1, 257, 131}, {257, 1, 131}, {5, 515, 67}, {67, 129, 257}, {1, 67, 1031}, {17, 33, 1031},
+		{131, 97, 389}, {4, 1031, 16}, {0, 5, 3}, {5, 0, 3}, {3, 5, 0}}
 	for _, m := range shapes {
 		for form := range 16 {
-			c := &matmulCase{p: backend.MatMul{M: m[0], N: m[1], K: m[2], AT: form&1 != 0, BT: form&2 != 0, Batch: 1}, f: functions[0],
+			c := &matmulCase{p: backend.MatMul{M: m[0], N: m[1], K: m[2], AT: form&1 != 0, BT: form&2 != 0, Batch: 1},
+				f:     functions[0],
 				halfA: form&4 != 0, halfB: form&8 != 0}
 			if m[0]*m[1]*m[2] > 1<<20 && form > 3 && form != 10 {
 				continue
@@ -192,7 +194,8 @@ func matmulEpilogue(s *suite) {
 		}
 		for form := range 8 {
 			m := [][3]int{{1, 67, 33}, {17, 33, 31}, {5, 1, 7}, {33, 131, 257}, {3, 2, 0}}[s.r.IntN(5)]
-			c := &matmulCase{p: backend.MatMul{M: m[0], N: m[1], K: m[2], BT: form&4 == 0, Batch: 1}, f: f, halfB: s.r.IntN(4) == 0}
+			c := &matmulCase{p: backend.MatMul{M: m[0], N: m[1], K: m[2], BT: form&4 == 0, Batch: 1}, f: f,
+				halfB: s.r.IntN(4) == 0}
 			if form&1 != 0 {
 				c.p.Pre = &backend.Buffer{}
 			}

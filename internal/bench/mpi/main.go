@@ -1,14 +1,17 @@
 // Command mpi measures what several ranks cost, beside a C program that calls MPI_Allreduce on buffers of the same
 // size, in turns.
 //
-//	go build -o bench-mpi ./internal/bench/mpi && ./bench-mpi [-launcher "mpirun.openmpi --bind-to none"] [-n 2] [-mib 64] [-turns 3]
+//	go build -o bench-mpi ./internal/bench/mpi
+//	./bench-mpi [-launcher "mpirun.openmpi --bind-to none"] [-n 2] [-mib 64] [-turns 3]
 //
 // The C program needs mpicc.openmpi or mpicc.mpich, like the launcher. Values are the least of all turns. Rows:
 //
-//	reduce    sum of the buffer over ranks, in rank order, at every rank: exchange, own addition, all-gather, in buckets of 1 MiB
+//	reduce    sum of the buffer over ranks, in rank order, at every rank: exchange, own addition, all-gather, in buckets
+//	          of 1 MiB
 //	library   MPI_Allreduce of the same buckets, called by us
 //	C         MPI_Allreduce of the C program, whole and in buckets of 1 MiB
-//	step      a training step of a model with as many parameters: computation alone, transfers alone, both; with ZeRO-1 and without
+//	step      a training step of a model with as many parameters: computation alone, transfers alone, both; with ZeRO-1
+//	          and without
 package main
 
 import (

@@ -11,6 +11,7 @@ import (
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/shapes"
+	"github.com/gollava/gollava/train/study"
 )
 
 // write writes the lessons to a folder, each as LLaVA's json with images. Some samples are a text without an image:
@@ -21,11 +22,7 @@ func write(ctx context.Context, dir string, lessons []lesson, w *shapes.World, b
 	if _, err := os.Stat(lessons[len(lessons)-1].file(dir)); err == nil {
 		return nil
 	}
-	requests := make([]string, replayed)
-	for i := range requests {
-		requests[i] = forms[i%len(forms)] + things[i/len(forms)%len(things)] + ". Be brief."
-	}
-	answers, err := ask(ctx, before, requests, nil, 48)
+	requests, answers, err := study.Replay(ctx, before, replayed)
 	if err != nil {
 		return err
 	}
@@ -87,10 +84,3 @@ func draw(path string, s shapes.Scene) error {
 	}
 	return f.Close()
 }
-
-// Requests to the language model are one of each put together.
-var (
-	forms = []string{"Write one sentence about ", "Tell me a fact about ", "Write a short poem about ",
-		"Explain to a child what is special about ", "Write the first line of a story about ", "Why do people like "}
-	things = []string{"rain", "a river", "a bakery", "an old bridge", "winter", "the sea", "a library", "music"}
-)

@@ -8,10 +8,9 @@ import (
 	"strings"
 
 	"github.com/gollava/gollava/connector"
-	"github.com/gollava/gollava/data"
-	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/study"
 )
 
 // lesson is a part of the curriculum. Every image is seen once.
@@ -158,24 +157,11 @@ func (l lesson) file(dir string) string { return filepath.Join(dir, l.Name+".jso
 // stage is the lesson as a stage of training that is otherwise like s.
 func (l lesson) stage(s train.Stage[connector.Batch], a connector.Assistant, dir string) (
 	train.Stage[connector.Batch], error) {
-	set, err := data.OpenMixture(l.file(dir), data.MixtureOptions{})
+	s, err := study.FromFile(s, a, l.file(dir), dir, l.Batch, l.Mix == nil)
 	if err != nil {
 		return s, err
 	}
-	images, err := data.OpenSource(dir)
-	if err != nil {
-		return s, err
-	}
-	if l.Mix == nil {
-		if a.Template, err = chat.Lookup("plain"); err != nil {
-			return s, err
-		}
-	}
-	b, err := a.Batches(set, images, connector.BatchOptions{Batch: l.Batch})
-	if err != nil {
-		return s, err
-	}
-	s.Name, s.Steps, s.Batches, s.Length = l.Name, l.Steps, train.Prefetch(b.Batch, 2), b.Len()
+	s.Name, s.Steps = l.Name, l.Steps
 	s.Schedule = train.Schedule{Kind: l.Schedule, WarmupSteps: min(5, l.Steps)}
 	s.Betas, s.Every = [2]float64{0.9, 0.99}, 25
 	s.Groups = []train.Group{{Params: "multi_modal_projector.**", LR: 3e-4}, {Params: "**.lora_*.**", LR: 1e-3}}

@@ -29,6 +29,7 @@ import (
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
 	"github.com/gollava/gollava/train/llava"
+	"github.com/gollava/gollava/train/study"
 	"github.com/gollava/gollava/vit"
 )
 
@@ -78,7 +79,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	before, err := knows(ctx, a)
+	before, err := study.Knows(ctx, a)
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 		return err
 	}
 	defer r.Close()
-	shrink(r.Assistant().Model)
+	study.Shrink(r.Assistant().Model)
 	like, err := r.Stage(ctx)
 	if err != nil {
 		return err
@@ -131,7 +132,7 @@ func run(ctx context.Context, o options, out io.Writer) error {
 	if err := show(ctx, a, w, o.out, out); err != nil {
 		return err
 	}
-	after, err := knows(ctx, a)
+	after, err := study.Knows(ctx, a)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,9 @@
 // the plots and the report of a run, and the gate that its scores must pass. It is what examples/quickstart trains
 // with; a program that trains otherwise is compared on the same exams.
 //
+// It also holds what programs share that teach a pretrained language model to see: Centre, Shrink, FromFile, Replay,
+// Knows and Ask.
+//
 //	s, err := study.Open(os.Args[1:], os.Stdout, presets, nil)
 //	l := s.Lesson()
 //	…

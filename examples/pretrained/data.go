@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"image/png"
+	"image"
 	"os"
-	"path/filepath"
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/chat"
@@ -22,42 +19,20 @@ func write(ctx context.Context, dir string, lessons []lesson, w *shapes.World, b
 	if _, err := os.Stat(lessons[len(lessons)-1].file(dir)); err == nil {
 		return nil
 	}
-	requests, answers, err := study.Replay(ctx, before, replayed)
+	texts, err := study.Replay(ctx, before, replayed)
 	if err != nil {
 		return err
 	}
 	for _, l := range lessons {
-		if err := os.MkdirAll(filepath.Join(dir, l.Name), 0o755); err != nil {
-			return err
-		}
-		var samples []map[string]any
-		for i := range l.Steps * l.Batch {
+		if err := study.WriteSamples(dir, l.Name, l.Steps*l.Batch, l.Replay, texts, func(i int) (image.Image, []chat.Turn) {
+			r := w.Rand("pretrained/"+l.Name, i)
+			s := w.Scene(shapes.Train, r.IntN(1<<40), l.options(w))
 			var said []chat.Turn
-			sample := map[string]any{"id": fmt.Sprintf("%s-%05d", l.Name, i)}
-			if l.Replay > 0 && i%l.Replay == l.Replay-1 {
-				k := i / l.Replay % replayed
-				said = []chat.Turn{{From: chat.Human, Value: requests[k]}, {From: chat.GPT, Value: answers[k]}}
-			} else {
-				r := w.Rand("pretrained/"+l.Name, i)
-				s := w.Scene(shapes.Train, r.IntN(1<<40), l.options(w))
-				for _, q := range l.about(r, s) {
-					said = append(said, chat.Turn{From: chat.Human, Value: q.Text}, chat.Turn{From: chat.GPT, Value: q.Answer})
-				}
-				said[0].Value = chat.ImageToken + "\n" + said[0].Value
-				image := fmt.Sprintf("%s/%05d.png", l.Name, i)
-				if err := draw(filepath.Join(dir, image), s); err != nil {
-					return err
-				}
-				sample["image"] = image
+			for _, q := range l.about(r, s) {
+				said = append(said, chat.Turn{From: chat.Human, Value: q.Text}, chat.Turn{From: chat.GPT, Value: q.Answer})
 			}
-			sample["conversations"] = said
-			samples = append(samples, sample)
-		}
-		b, err := json.Marshal(samples)
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(l.file(dir), b, 0o644); err != nil {
+			return s.Image(), said
+		}); err != nil {
 			return err
 		}
 	}
@@ -71,16 +46,4 @@ func (l lesson) options(w *shapes.World) shapes.Options {
 		o.Sign = shapes.NoSign
 	}
 	return o
-}
-
-// draw writes a scene's image.
-func draw(path string, s shapes.Scene) error {
-	f, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	if err := png.Encode(f, s.Image()); err != nil {
-		return err
-	}
-	return f.Close()
 }

@@ -1,11 +1,13 @@
 package study
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"encoding/json"
 	"fmt"
 	"image"
+	"image/png"
 	"os"
 	"path/filepath"
 	"slices"
@@ -96,21 +98,60 @@ func FromFile(s train.Stage[connector.Batch], a connector.Assistant, file, image
 	return s, nil
 }
 
-// Replay is n requests without an image, and what the language model answers to each before it is trained: what it is
-// to keep answering.
-func Replay(ctx context.Context, a *connector.Assistant, n int) (requests, answers []string, err error) {
+// Replay is n conversations without an image: a request, and what the language model answers before it is trained, so
+// that it keeps answering that way.
+func Replay(ctx context.Context, a *connector.Assistant, n int) (texts [][]chat.Turn, err error) {
+	var requests []string
 	for i := range n {
 		requests = append(requests, forms[i%len(forms)]+things[i/len(forms)%len(things)]+". Be brief.")
 	}
-	answers, err = Ask(ctx, a, requests, nil, 48)
-	return requests, answers, err
+	answers, err := Ask(ctx, a, requests, nil, 48)
+	for i, answer := range answers {
+		texts = append(texts, []chat.Turn{{From: chat.Human, Value: requests[i]}, {From: chat.GPT, Value: answer}})
+	}
+	return texts, err
+}
+
+// WriteSamples writes n samples as LLaVA's json, dir/name.json, with their images in the folder dir/name. Sample i is
+// the image and the conversation of at(i); every replay-th is one of texts in turn, without an image (0: none).
+func WriteSamples(dir, name string, n, replay int, texts [][]chat.Turn,
+	at func(i int) (image.Image, []chat.Turn)) error {
+	if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+		return err
+	}
+	var samples []map[string]any
+	for i := range n {
+		sample := map[string]any{"id": fmt.Sprintf("%s-%05d", name, i)}
+		if replay > 0 && i%replay == replay-1 {
+			sample["conversations"] = texts[i/replay%len(texts)]
+		} else {
+			m, said := at(i)
+			said[0].Value = chat.ImageToken + "\n" + said[0].Value
+			file := fmt.Sprintf("%s/%05d.png", name, i)
+			var b bytes.Buffer
+			if err := png.Encode(&b, m); err != nil {
+				return err
+			}
+			if err := os.WriteFile(filepath.Join(dir, file), b.Bytes(), 0o644); err != nil {
+				return err
+			}
+			sample["image"], sample["conversations"] = file, said
+		}
+		samples = append(samples, sample)
+	}
+	b, err := json.Marshal(samples)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, name+".json"), b, 0o644)
 }
 
 // Requests to the language model are one of each put together.
 var (
 	forms = []string{"Write one sentence about ", "Tell me a fact about ", "Write a short poem about ",
 		"Explain to a child what is special about ", "Write the first line of a story about ", "Why do people like "}
-	things = []string{"rain", "a river", "a bakery", "an old bridge", "winter", "the sea", "a library", "music"}
+	things = []string{"rain", "a river", "a bakery", "an old bridge", "winter", "the sea", "a library", "music",
+		"trains", "a garden", "bread", "the moon", "a market", "glass", "clocks", "wool"}
 )
 
 // Knowledge is what a language model knows without an image.

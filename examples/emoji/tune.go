@@ -1,0 +1,205 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/gollava/gollava/connector"
+	"github.com/gollava/gollava/data/chat"
+	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/train/llava"
+	"github.com/gollava/gollava/train/study"
+	"github.com/gollava/gollava/vit"
+)
+
+// lesson is a part of the curriculum. Every picture is drawn anew.
+type lesson struct {
+	Name                string
+	Steps, Batch        int
+	Schedule            string  // of the learning rates, after five steps of warm-up
+	Projector, Adapters float64 // learning rates; 0: do not train
+	YesNo               float64 // share of conversations that ask yes or no; the others ask what it is
+	Replay              int     // every so many samples one is a text without a picture; 0: none
+}
+
+// lessons are the curriculum: stage 1, the projector alone on names, as LLaVA's captions are learnt; then stage 2,
+// projector and adapters on conversations, in three parts.
+func (o options) lessons() []lesson {
+	constant := "constant_with_warmup"
+	all := []lesson{
+		{Name: "names", Steps: 600, Batch: 16, Schedule: constant, Projector: 5e-4},
+		{Name: "questions", Steps: 250, Batch: 4, Schedule: constant, Projector: 3e-4, Adapters: 5e-4, Replay: 4},
+		{Name: "yes-no", Steps: 200, Batch: 4, Schedule: constant, Projector: 3e-4, Adapters: 5e-4, YesNo: 0.8,
+			Replay: 4},
+		{Name: "everything", Steps: 250, Batch: 4, Schedule: "cosine", Projector: 3e-4, Adapters: 5e-4, YesNo: 0.4,
+			Replay: 4},
+	}
+	for i, l := range all {
+		all[i].Steps = max(1, int(o.Length*float64(l.Steps)))
+	}
+	return all
+}
+
+// The ways to ask. The exam asks the first.
+var (
+	askName     = []string{"What is this?", "What does the picture show?", "What do you see?", "Name this."}
+	askCategory = []string{"Which category does it belong to?", "What category is this?"}
+	askKind     = []string{"What kind of study.Thing is it?", "What type is it?"}
+	askWhether  = []string{"Is this %s?", "Does the picture show %s?", "Do you see %s?"}
+)
+
+// say is what a lesson says about a thing. No turn answers a later one: category, kind and name each say more than the
+// one before, and after a yes there is nothing left to ask.
+func (l lesson) say(t study.Thing, learnt []study.Thing, r *rand.Rand) (turns []chat.Turn) {
+	add := func(ways []string, answer string) {
+		turns = append(turns, chat.Turn{From: chat.Human, Value: ways[r.IntN(len(ways))]},
+			chat.Turn{From: chat.GPT, Value: answer})
+	}
+	switch {
+	case l.Adapters == 0:
+		text := t.Name
+		if r.IntN(2) == 0 {
+			text = t.Sort() + ": " + t.Name
+		}
+		add([]string{""}, text)
+	case r.Float64() < l.YesNo:
+		for range 4 {
+			if r.IntN(2) == 0 {
+				add(whether(t.Name), "Yes")
+				break
+			}
+			add(whether(other(t, learnt, r.IntN(5) < 3, r).Name), "No")
+		}
+	default:
+		if r.IntN(2) == 0 {
+			add(askCategory, t.Category)
+		}
+		if t.Kind != "" && r.IntN(2) == 0 {
+			add(askKind, t.Kind)
+		}
+		if len(turns) == 0 || r.IntN(4) > 0 {
+			add(askName, t.Name)
+		}
+	}
+	return turns
+}
+
+// whether asks yes or no.
+func whether(name string) (ways []string) {
+	for _, way := range askWhether {
+		ways = append(ways, fmt.Sprintf(way, name))
+	}
+	return ways
+}
+
+// other is another thing, of the same kind if there is one and it is to be like, else of any.
+func other(t study.Thing, learnt []study.Thing, like bool, r *rand.Rand) study.Thing {
+	pool := slices.DeleteFunc(slices.Clone(learnt), func(u study.Thing) bool {
+		return u.Name == t.Name || like && u.Sort() != t.Sort()
+	})
+	if len(pool) == 0 {
+		return other(t, learnt, false, r)
+	}
+	return pool[r.IntN(len(pool))]
+}
+
+// file is the lesson's data in LLaVA's form.
+func (l lesson) file(dir string) string { return filepath.Join(dir, l.Name+".json") }
+
+// write writes the lessons to a folder, each as LLaVA's json with images. Some samples are a text without an image.
+// Data that an earlier call wrote in full is kept.
+func (o options) write(ctx context.Context, dir string, learnt []study.Thing,
+	before *connector.Assistant) error {
+	lessons := o.lessons()
+	if _, err := os.Stat(lessons[len(lessons)-1].file(dir)); err == nil {
+		return nil
+	}
+	texts, err := study.Replay(ctx, before, o.Replayed)
+	if err != nil {
+		return err
+	}
+	for _, l := range lessons {
+		if err := study.WriteSamples(dir, l.Name, l.Steps*l.Batch, l.Replay, texts, func(i int) (image.Image, []chat.Turn) {
+			r := o.rand(l.Name, i)
+			t := learnt[o.rand(l.Name+"/order", i/len(learnt)).Perm(len(learnt))[i%len(learnt)]]
+			return o.drawn(t, r), l.say(t, learnt, r)
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drawn is a varied picture of a thing.
+func (o options) drawn(t study.Thing, r *rand.Rand) *image.RGBA {
+	x := t.Draw(nil, o.Side, true, r) // [3, S, S]
+	m := image.NewRGBA(image.Rect(0, 0, o.Side, o.Side))
+	for i := range o.Side * o.Side {
+		for c := range 3 {
+			m.Pix[4*i+c] = uint8(x[c*o.Side*o.Side+i]*255 + 0.5)
+		}
+		m.Pix[4*i+3] = 255
+	}
+	return m
+}
+
+// tune joins tower and language model and trains them through the lessons.
+func (o options) tune(ctx context.Context, all []study.Thing, clip *vit.CLIP, before *connector.Assistant,
+	out io.Writer) (*connector.Assistant, error) {
+	learnt, data, tower := study.Trained(all), filepath.Join(o.out, "data"), filepath.Join(o.out, "tower")
+	if err := o.write(ctx, data, learnt, before); err != nil {
+		return nil, err
+	}
+	if err := study.Centre(tower, clip.Tower(), o.processor(), len(learnt), func(i int) image.Image {
+		return study.OnWhite(learnt[i].Shown[0])
+	}); err != nil {
+		return nil, err
+	}
+	lessons := o.lessons()
+	c := llava.Config{Stage: "lora", Vision: tower, LLM: o.llm, Data: lessons[0].file(data), Images: data,
+		ProjectorType: "linear", Merge: o.Merge, System: new(string), DType: "float32", Batch: 1, Steps: 1,
+		MaxLength: 512, Seed: o.seed, Out: filepath.Join(o.out, "tune"),
+		LoRA: llava.LoRA{Rank: 16, Alpha: 32, Dropout: new(float64)}}
+	r, err := llava.Open(ctx, c, out)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	study.Shrink(r.Assistant().Model)
+	like, err := r.Stage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var stages []train.Stage[connector.Batch]
+	for _, l := range lessons {
+		s, err := study.FromFile(like, *r.Assistant(), l.file(data), data, l.Batch, l.Adapters == 0)
+		if err != nil {
+			return nil, err
+		}
+		s.Name, s.Steps, s.Betas, s.Every = l.Name, l.Steps, [2]float64{0.9, 0.99}, 50
+		s.Schedule = train.Schedule{Kind: l.Schedule, WarmupSteps: min(5, l.Steps)}
+		s.Groups = []train.Group{{Params: "multi_modal_projector.**", LR: l.Projector}}
+		if l.Adapters > 0 {
+			s.Groups = append(s.Groups, train.Group{Params: "**.lora_*.**", LR: l.Adapters})
+		}
+		s.Config = []any{s.Config, l}
+		stages = append(stages, s)
+	}
+	if _, err := train.Run(ctx, r.Assistant().Model, train.Options{Dir: filepath.Join(c.Out, "checkpoints"),
+		Progress: out, Signals: true, Resume: true}, stages...); err != nil {
+		return nil, err
+	}
+	return r.Assistant(), r.Save()
+}
+
+// same reports whether an answer is the one wanted.
+func same(answer, want string) bool {
+	return strings.EqualFold(strings.Trim(answer, " ."), want)
+}

@@ -69,7 +69,12 @@ func (a *Assistant) Ask(ctx context.Context, question string, files ...string) (
 // written in the turns stay text.
 func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*imaging.RGB,
 	onText func(string) error) (string, error) {
-	x, err := a.Prompt(turns, pictures)
+	return a.reply(ctx, turns, Visuals(pictures), onText)
+}
+
+func (a *Assistant) reply(ctx context.Context, turns []chat.Turn, shown []Visual,
+	onText func(string) error) (string, error) {
+	x, err := a.ask(turns, shown)
 	if err != nil {
 		return "", err
 	}
@@ -79,7 +84,7 @@ func (a *Assistant) Reply(ctx context.Context, turns []chat.Turn, pictures []*im
 // Continue is Reply for a prompt that is no conversation: ids, in which chat.ImageIndex stands for each of the images.
 func (a *Assistant) Continue(ctx context.Context, ids []int32, images []*imaging.RGB,
 	onText func(string) error) (string, error) {
-	x, err := a.sample(ids, images)
+	x, err := a.sample(ids, Visuals(images))
 	if err != nil {
 		return "", err
 	}
@@ -165,18 +170,22 @@ func (a *Assistant) answer(
 
 // Prompt tokenizes a conversation, with an answer to come, and prepares its images, as [Assistant.Reply] does.
 func (a *Assistant) Prompt(turns []chat.Turn, pictures []*imaging.RGB) (Sample, error) {
-	ids, err := a.PromptIDs(turns, len(pictures) > 0)
+	return a.ask(turns, Visuals(pictures))
+}
+
+func (a *Assistant) ask(turns []chat.Turn, shown []Visual) (Sample, error) {
+	ids, err := a.PromptIDs(turns, len(shown) > 0)
 	if err != nil {
 		return Sample{}, err
 	}
-	x, err := a.sample(ids, pictures)
+	x, err := a.sample(ids, shown)
 	x.Instruction = a.InstructionIDs(turns[len(turns)-1].Value)
 	return x, err
 }
 
 // sample is a prompt with its images prepared.
-func (a *Assistant) sample(ids []int32, pictures []*imaging.RGB) (Sample, error) {
-	images, err := a.images(pictures)
+func (a *Assistant) sample(ids []int32, shown []Visual) (Sample, error) {
+	images, err := a.images(shown)
 	if err != nil {
 		err = fmt.Errorf("reply: %w", err)
 	}
@@ -193,7 +202,7 @@ func (a *Assistant) Sample(turns []chat.Turn, pictures []*imaging.RGB) (Sample, 
 	if err != nil {
 		return x, fmt.Errorf("sample: %w", err)
 	}
-	x.Images, err = a.images(pictures)
+	x.Images, err = a.images(Visuals(pictures))
 	return x, err
 }
 
@@ -205,13 +214,10 @@ func (a *Assistant) learnt(name string, turns []chat.Turn, images bool) (Sample,
 	return x, err
 }
 
-// images prepares images for the encoder.
-func (a *Assistant) images(pictures []*imaging.RGB) (list []Image, err error) {
-	for i, m := range pictures {
-		if m == nil {
-			return nil, fmt.Errorf("picture %d is missing", i+1)
-		}
-		p, err := a.image(m)
+// images prepares images and videos for the encoder.
+func (a *Assistant) images(shown []Visual) (list []Image, err error) {
+	for i, v := range shown {
+		p, err := a.visual(v)
 		if err != nil {
 			return nil, fmt.Errorf("picture %d: %w", i+1, err)
 		}

@@ -93,7 +93,7 @@ func (m *VLM) instructions(b Batch) (list [][]int32) {
 			pictures = b.Pictures[row]
 		}
 		for range min(pictures, len(media)) {
-			l, _ := m.mediaLayout(media[0]) // Check has seen them
+			l, _ := m.Layout(media[0]) // Check has seen them
 			list = append(list, slices.Repeat([][]int32{x}, l.Views)...)
 			media = media[1:]
 		}
@@ -197,7 +197,7 @@ func (m *VLM) lengths(b Batch) ([]int, error) {
 	var n []int
 	views := 0
 	for _, x := range m.media(b) {
-		l, err := m.mediaLayout(x)
+		l, err := m.Layout(x)
 		if err != nil {
 			return nil, err
 		}

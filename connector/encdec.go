@@ -3,7 +3,6 @@ package connector
 import (
 	"slices"
 
-	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
 )
@@ -19,19 +18,21 @@ func (m *VLM) encoderDecoder() llm.EncoderDecoder {
 
 // whole reports whether a prompt with such images is to be read as a whole, each time: its images are no positions
 // that a cache could keep, or differ with what is asked or with the images beside them.
-func (m *VLM) whole(images []*imaging.RGB) bool {
+func (m *VLM) whole(shown []Visual) bool {
 	_, attended := m.Connector.(Attended)
 	i, ok := m.Connector.(Instructed)
-	return attended || ok && i.NeedsInstruction() || m.encoderDecoder() != nil || m.config.Prefix || m.otherwise(images)
+	return attended || ok && i.NeedsInstruction() || m.encoderDecoder() != nil || m.config.Prefix || m.otherwise(shown)
 }
 
 // otherwise reports whether one of several images is shown otherwise than alone.
-func (m *VLM) otherwise(images []*imaging.RGB) bool {
+func (m *VLM) otherwise(shown []Visual) bool {
 	c, ok := m.Connector.(MediaConnector)
-	return ok && len(images) > 1 && slices.ContainsFunc(images, func(x *imaging.RGB) bool {
-		size := imaging.Size{W: x.W, H: x.H}
-		alone, err := c.MediaLayout(Media{Size: size})
-		several, err2 := c.MediaLayout(Media{Size: size, Several: true})
+	images := slices.DeleteFunc(slices.Clone(shown), func(v Visual) bool { return v.Video != nil })
+	return ok && len(images) > 1 && slices.ContainsFunc(images, func(v Visual) bool {
+		x := v.Media()
+		alone, err := c.MediaLayout(x)
+		x.Several = true
+		several, err2 := c.MediaLayout(x)
 		return err != nil || err2 != nil || alone != several
 	})
 }

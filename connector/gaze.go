@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -133,8 +132,9 @@ func attention(q, k *tensor.Tensor, t, h int) []float64 {
 }
 
 // Gaze is [VLM.Gaze] for a prompt of [Assistant.PromptIDs] with its images, and the tokens of its answer.
-func (c *ImageCache) Gaze(ctx context.Context, ids []int32, images []*imaging.RGB, answer []int32) (Gaze, error) {
-	keys, tokens, err := c.spread(ctx, ids, images, map[digest]int32{})
+func (c *ImageCache) Gaze(ctx context.Context, ids []int32, shown []Visual,
+	answer []int32) (Gaze, error) {
+	keys, tokens, err := c.spread(ctx, ids, shown, map[digest]int32{})
 	if err != nil {
 		return Gaze{}, err
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// ImageCache keeps what the language model reads of the images that were used last, so that an image is not encoded
+// ImageCache keeps what the language model reads of the images and videos that were used last, so that none is encoded
 // again when it comes again. One image is encoded at a time: that takes all cores, and its memory is bounded so. It is
 // safe for concurrent use.
 type ImageCache struct {
@@ -51,14 +51,14 @@ func (c *ImageCache) Bytes() int {
 	return c.bytes
 }
 
-// Prompts embeds a prompt of [Assistant.PromptIDs], in which chat.ImageIndex stands for each of images, for the
+// Prompts embeds a prompt of [Assistant.PromptIDs], in which chat.ImageIndex stands for each of shown, for the
 // language model to continue: with [llm.Generate] or in an [llm.Engine]. instruction is that of
 // [Assistant.InstructionIDs]. Where the connector is [Attended] or [Instructed], images are a prefix, the language
 // model has an encoder, or several images are shown otherwise than one alone, the cache takes no part.
-func (c *ImageCache) Prompts(ctx context.Context, ids []int32, images []*imaging.RGB,
+func (c *ImageCache) Prompts(ctx context.Context, ids []int32, shown []Visual,
 	instruction []int32) (llm.Prompts, error) {
-	if c.a.Model.whole(images) {
-		x, err := c.a.sample(ids, images)
+	if c.a.Model.whole(shown) {
+		x, err := c.a.sample(ids, shown)
 		if err != nil {
 			return llm.Prompts{}, err
 		}
@@ -69,7 +69,7 @@ func (c *ImageCache) Prompts(ctx context.Context, ids []int32, images []*imaging
 		}
 		return c.a.Model.Prompts(b)
 	}
-	keys, tokens, err := c.spread(ctx, ids, images, map[digest]int32{})
+	keys, tokens, err := c.spread(ctx, ids, shown, map[digest]int32{})
 	if err != nil {
 		return llm.Prompts{}, err
 	}
@@ -78,16 +78,16 @@ func (c *ImageCache) Prompts(ctx context.Context, ids []int32, images []*imaging
 	return p, err
 }
 
-// spread gives images their places: of the result, ids are tokens, and negative numbers are positions of images, the
-// same for all positions of an image and in tokens. numbers are those of images so far; new ones are added.
-func (c *ImageCache) spread(ctx context.Context, ids []int32, images []*imaging.RGB, numbers map[digest]int32) (
+// spread gives what is shown its places: of the result, ids are tokens, and negative numbers are positions of images,
+// the same for all positions of an image and in tokens. numbers are those of images so far; new ones are added.
+func (c *ImageCache) spread(ctx context.Context, ids []int32, shown []Visual, numbers map[digest]int32) (
 	keys []int32, tokens map[int32]*tensor.Tensor, err error) {
-	if c.a.Model.whole(images) {
+	if c.a.Model.whole(shown) {
 		return nil, nil, fmt.Errorf("images of this model are no positions that can be kept from turn to turn, or " +
 			"differ with what is asked: use Assistant.Reply")
 	}
-	if n := count(ids, chat.ImageIndex); n != len(images) {
-		return nil, nil, fmt.Errorf("reply: %d images for %d places in the text", len(images), n)
+	if n := count(ids, chat.ImageIndex); n != len(shown) {
+		return nil, nil, fmt.Errorf("reply: %d images for %d places in the text", len(shown), n)
 	}
 	tokens = map[int32]*tensor.Tensor{}
 	next := 0
@@ -96,7 +96,7 @@ func (c *ImageCache) spread(ctx context.Context, ids []int32, images []*imaging.
 			keys = append(keys, id)
 			continue
 		}
-		sum, x, err := c.tokens(ctx, images[next])
+		sum, x, err := c.tokens(ctx, shown[next])
 		if next++; err != nil {
 			return nil, nil, fmt.Errorf("reply: image %d: %w", next, err)
 		}
@@ -120,8 +120,8 @@ func (c *ImageCache) embed(keys []int32, from int, tokens map[int32]*tensor.Tens
 }
 
 // tokens returns what the language model reads of an image: [N, C].
-func (c *ImageCache) tokens(ctx context.Context, m *imaging.RGB) (digest, *tensor.Tensor, error) {
-	sum := digestOf(m)
+func (c *ImageCache) tokens(ctx context.Context, v Visual) (digest, *tensor.Tensor, error) {
+	sum := digestOf(v)
 	if x := c.get(sum); x != nil {
 		return sum, x, nil
 	}
@@ -137,7 +137,7 @@ func (c *ImageCache) tokens(ctx context.Context, m *imaging.RGB) (digest, *tenso
 	if x := c.get(sum); x != nil { // somebody else encoded it meanwhile
 		return sum, x, nil
 	}
-	image, err := c.a.image(m)
+	image, err := c.a.visual(v)
 	if err != nil {
 		return sum, nil, err
 	}
@@ -181,10 +181,21 @@ func (c *ImageCache) put(sum digest, x *tensor.Tensor) {
 
 func size(x *tensor.Tensor) int { return 4 * x.Len() } // float32
 
-func digestOf(m *imaging.RGB) (sum digest) {
+func digestOf(v Visual) (sum digest) {
 	h := sha256.New()
-	h.Write(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, uint64(m.W)), uint64(m.H)))
-	h.Write(m.Pix)
+	write := func(m *imaging.RGB) {
+		h.Write(binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(nil, uint64(m.W)), uint64(m.H)))
+		h.Write(m.Pix)
+	}
+	if v.Image != nil {
+		write(v.Image)
+	}
+	if v.Video != nil {
+		h.Write([]byte("video"))
+	}
+	for _, m := range v.Video {
+		write(m)
+	}
 	h.Sum(sum[:0])
 	return sum
 }

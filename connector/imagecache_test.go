@@ -15,6 +15,14 @@ import (
 	"github.com/gollava/gollava/llm"
 )
 
+// shown are photos.
+func shown(seeds ...int) (list []connector.Visual) {
+	for _, k := range seeds {
+		list = append(list, connector.Visual{Image: photo(k)})
+	}
+	return list
+}
+
 // Goroutines that ask about the same images at once encode each once and read what Reply does; a small cache forgets
 // the image that was not used for the longest time.
 func TestImageCache(t *testing.T) {
@@ -30,7 +38,7 @@ func TestImageCache(t *testing.T) {
 	var group sync.WaitGroup
 	for range 8 {
 		group.Go(func() {
-			p, err := c.Prompts(t.Context(), ids, []*imaging.RGB{photo(1), photo(2)}, nil)
+			p, err := c.Prompts(t.Context(), ids, shown(1, 2), nil)
 			if err != nil {
 				t.Error(err)
 				return
@@ -45,17 +53,17 @@ func TestImageCache(t *testing.T) {
 	require.Equal(t, 2, tower.views)
 	for _, x := range []struct{ first, second, views int }{{1, 3, 1}, {3, 1, 0}, {2, 1, 1}, {1, 2, 0}} {
 		tower.views = 0
-		_, err := c.Prompts(t.Context(), ids, []*imaging.RGB{photo(x.first), photo(x.second)}, nil)
+		_, err := c.Prompts(t.Context(), ids, shown(x.first, x.second), nil)
 		require.NoError(t, err)
 		require.Equal(t, x.views, tower.views, "%+v", x)
 		require.Equal(t, 2*image, c.Bytes())
 		require.Equal(t, 2, c.Len())
 	}
-	_, err = c.Prompts(t.Context(), ids, []*imaging.RGB{photo(1)}, nil)
+	_, err = c.Prompts(t.Context(), ids, shown(1), nil)
 	require.ErrorContains(t, err, "1 images for 2 places")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = c.Prompts(ctx, ids, []*imaging.RGB{photo(8), photo(9)}, nil)
+	_, err = c.Prompts(ctx, ids, shown(8, 9), nil)
 	require.ErrorIs(t, err, context.Canceled)
 }
 
@@ -83,7 +91,7 @@ func TestImageCacheShowsSeveralAsReplyDoes(t *testing.T) {
 		require.NoError(t, err)
 		ids, err := a.PromptIDs(turns, true)
 		require.NoError(t, err)
-		got, err := a.NewImageCache(0).Prompts(t.Context(), ids, images, nil)
+		got, err := a.NewImageCache(0).Prompts(t.Context(), ids, connector.Visuals(images), nil)
 		require.NoError(t, err)
 		require.Equal(t, want.Embeds.Shape(), got.Embeds.Shape())
 		require.Equal(t, want.Embeds.Data(), got.Embeds.Data())

@@ -31,7 +31,7 @@ func (a *Assistant) LogProbs(ctx context.Context, turns []chat.Turn, images []*i
 	if i := slices.Index(answers, ""); i >= 0 {
 		return nil, fmt.Errorf("log-probabilities: answer %d is empty", i+1)
 	}
-	seen, err := a.images(images)
+	seen, err := a.images(Visuals(images))
 	if err != nil {
 		return nil, err
 	}

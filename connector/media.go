@@ -38,8 +38,8 @@ type Encoder interface {
 	Encode(images vit.Tower, pixels *tensor.Tensor, s vit.Select, media []Media) *tensor.Tensor
 }
 
-// mediaLayout is what x becomes.
-func (m *VLM) mediaLayout(x Media) (Layout, error) {
+// Layout is the views and the tokens that x becomes. It returns an error for media that the model does not take.
+func (m *VLM) Layout(x Media) (Layout, error) {
 	switch c, ok := m.Connector.(MediaConnector); {
 	case m.Connector == nil:
 		return Layout{}, errTextOnly
@@ -111,7 +111,7 @@ func (m *VLM) together(images []Image) []Image {
 
 // baseView leaves an image of which tiles are not shown its first view.
 func (m *VLM) baseView(x Image) Image {
-	l, err := m.mediaLayout(x.media())
+	l, err := m.Layout(x.media())
 	if err != nil || l.Views != 1 {
 		return x
 	}

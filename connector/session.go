@@ -37,14 +37,20 @@ func (a *Assistant) NewSession() *Session {
 // or NoCache, where the connector is [Attended] and where images are a prefix, nothing is kept.
 func (s *Session) Reply(ctx context.Context, turns []chat.Turn, images []*imaging.RGB,
 	onText func(string) error) (string, error) {
-	if s.a.Model.whole(images) || s.a.Options.Beams > 1 || s.a.Options.NoCache {
-		return s.a.Reply(ctx, turns, images, onText)
+	return s.Watch(ctx, turns, Visuals(images), onText)
+}
+
+// Watch is Reply for a conversation about images and videos: shown are those of the turns' <image>s, in order.
+func (s *Session) Watch(ctx context.Context, turns []chat.Turn, shown []Visual,
+	onText func(string) error) (string, error) {
+	if s.a.Model.whole(shown) || s.a.Options.Beams > 1 || s.a.Options.NoCache {
+		return s.a.reply(ctx, turns, shown, onText)
 	}
-	ids, err := s.a.PromptIDs(turns, len(images) > 0)
+	ids, err := s.a.PromptIDs(turns, len(shown) > 0)
 	if err != nil {
 		return "", err
 	}
-	keys, tokens, err := s.images.spread(ctx, ids, images, s.numbers)
+	keys, tokens, err := s.images.spread(ctx, ids, shown, s.numbers)
 	if err != nil {
 		return "", err
 	}

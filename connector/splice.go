@@ -126,7 +126,7 @@ func (m *VLM) layout(x Image) (Layout, error) {
 	if size.W <= 0 || size.H <= 0 {
 		return Layout{}, fmt.Errorf("its size is %d×%d", size.W, size.H)
 	}
-	l, err := m.mediaLayout(Media{Size: size, Frames: x.Frames, Several: x.Several})
+	l, err := m.Layout(Media{Size: size, Frames: x.Frames, Several: x.Several})
 	if err != nil {
 		return l, err
 	}

@@ -10,6 +10,43 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 )
 
+// Visual is what a prompt shows in one place: an image, or a video.
+type Visual struct {
+	Image *imaging.RGB
+	Video []*imaging.RGB // frames, instead of Image
+}
+
+// Visuals are images, each in its place.
+func Visuals(images []*imaging.RGB) []Visual {
+	list := make([]Visual, len(images))
+	for i, m := range images {
+		list[i].Image = m
+	}
+	return list
+}
+
+// Media is what the connector hears of v. A video has the size of its first frame.
+func (v Visual) Media() Media {
+	switch {
+	case len(v.Video) > 0:
+		return Media{Size: imaging.Size{W: v.Video[0].W, H: v.Video[0].H}, Frames: len(v.Video)}
+	case v.Image != nil:
+		return Media{Size: imaging.Size{W: v.Image.W, H: v.Image.H}}
+	}
+	return Media{}
+}
+
+// visual prepares v for the encoder.
+func (a *Assistant) visual(v Visual) (Image, error) {
+	switch {
+	case v.Video != nil:
+		return a.Video(v.Video)
+	case v.Image == nil:
+		return Image{}, fmt.Errorf("it is missing")
+	}
+	return a.image(v.Image)
+}
+
 // videoToken stands for a video in a text of transformers' processors.
 const videoToken = "<video>"
 
@@ -25,15 +62,11 @@ func (a *Assistant) AskVideo(ctx context.Context, question, file string, frames 
 	if !strings.Contains(question, chat.ImageToken) {
 		question = chat.ImageToken + "\n" + question
 	}
-	x, err := a.Video(list)
+	answer, err := a.reply(ctx, []chat.Turn{{From: chat.Human, Value: question}}, []Visual{{Video: list}}, nil)
 	if err != nil {
-		return "", fmt.Errorf("ask: %s: %w", file, err)
+		return answer, fmt.Errorf("ask: %s: %w", file, err)
 	}
-	ids, err := a.PromptIDs([]chat.Turn{{From: chat.Human, Value: question}}, true)
-	if err != nil {
-		return "", err
-	}
-	return a.complete(ctx, Sample{Name: file, IDs: ids, Images: []Image{x}}, nil)
+	return answer, nil
 }
 
 // Video prepares the frames of a video for the encoder: each is one view, whatever the processor does with images.

@@ -54,6 +54,35 @@ func TestAskVideo(t *testing.T) {
 	}
 	require.Contains(t, reply("<image>\nWhat is this?", frames[0], frames[2]), ask("What is this?", 2))
 	require.Contains(t, reply("What is <image>?", frames...), ask("What is <video>?", 9))
+	// a session keeps a video as it keeps an image, and the same frames as images are something else
+	s := a.NewSession()
+	turns := talk("<image>\nWhat is this?")
+	first, err := s.Watch(t.Context(), turns, []connector.Visual{{Video: frames}}, nil)
+	require.NoError(t, err)
+	require.Equal(t, ask("What is this?", 9), first)
+	kept := s.Cached()
+	turns = talk("<image>\nWhat is this?", first, "And that: <image>?")
+	second := []connector.Visual{{Video: frames}, {Image: frames[1]}}
+	again, err := s.Watch(t.Context(), turns, second, nil)
+	require.NoError(t, err)
+	require.Greater(t, s.Cached(), kept)
+	fresh, err := a.NewSession().Watch(t.Context(), turns, second, nil)
+	require.NoError(t, err)
+	require.Equal(t, fresh, again)
+	cache := a.NewImageCache(0)
+	for _, v := range []connector.Visual{{Video: frames[:1]}, {Image: frames[0]}, {Video: frames[:1]}} {
+		ids, err := a.PromptIDs(talk("<image>"), true)
+		require.NoError(t, err)
+		p, err := cache.Prompts(t.Context(), ids, []connector.Visual{v}, nil)
+		require.NoError(t, err)
+		l, err := a.Model.Layout(v.Media())
+		require.NoError(t, err)
+		require.Equal(t, len(ids)-1+l.Tokens, p.Embeds.Dim(1))
+	}
+	require.Equal(t, 2, cache.Len())
+	_, err = s.Watch(t.Context(), talk("<image>"), []connector.Visual{{}}, nil)
+	require.ErrorContains(t, err, "image 1: it is missing")
+
 	_, err = a.Video(nil)
 	require.ErrorContains(t, err, "a video without frames")
 	_, err = a.AskVideo(t.Context(), "What is this?", filepath.Join(dir, "none.gif"), 2)

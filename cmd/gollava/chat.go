@@ -24,8 +24,8 @@ import (
 type chatCommand struct {
 	Source      source   `embed:""`
 	Image       []string `short:"i" help:"A picture to begin with; may be given again."`
-	Video       string   `help:"A video to ask one question about, with --ask: GIF, WebP, MJPEG in AVI, a folder of frames, or what ffmpeg reads."`
-	Frames      int      `default:"8" help:"Frames of the video that the model sees."`
+	Video       []string `help:"A video to begin with: GIF, WebP, MJPEG in AVI, a folder of frames, or what ffmpeg reads; may be given again."`
+	Frames      int      `default:"8" help:"Frames of a video that the model sees."`
 	Ask         *string  `help:"Ask this one question, print the answer and end."`
 	Template    string   `help:"Conversation template, a name such as vicuna_v1; default: what the model was trained with."`
 	MaxTokens   *int     `help:"Tokens of an answer at most; default: what generation_config.json says, else 512."`
@@ -35,7 +35,7 @@ type chatCommand struct {
 }
 
 func (chatCommand) Help() string {
-	return `Pictures of a conversation are given with /image, questions are about those given so far.
+	return `Pictures of a conversation are given with /image and videos with /video, questions are about those given so far.
 
 Example:
 
@@ -44,10 +44,10 @@ Example:
 A plain language model, in a folder or a GGUF file, is talked with as well.`
 }
 
-const chatHelp = "/image FILE shows a picture, /system TEXT sets the system text, /save FILE keeps the conversation, " +
+const chatHelp = "/image FILE shows a picture, /video FILE a video, /system TEXT sets the system text, /save FILE keeps the conversation, " +
 	"/reset forgets it, /quit ends; everything else is said to the model, and Ctrl-C ends its answer"
 
-var chatCommands = []string{"/image", "/system", "/save", "/reset", "/clear", "/quit"}
+var chatCommands = []string{"/image", "/video", "/system", "/save", "/reset", "/clear", "/quit"}
 
 func (v chatCommand) Run(ctx context.Context, c console) error {
 	a, err := v.language(c)
@@ -61,15 +61,13 @@ func (v chatCommand) Run(ctx context.Context, c console) error {
 		return fmt.Errorf("chat: %w", err)
 	}
 	c.ignored(a.Ignored)
-	if v.Video != "" {
-		return v.askVideo(ctx, c, a)
-	}
 	unread := func(question string) {
 		if parts := a.Tokenizer.Unread(question); len(parts) > 0 {
 			c.hint("the tokenizer has no token for %q: the model does not see that", parts)
 		}
 	}
-	return v.talk(ctx, c, talk{session: session{a.NewSession(), a}, out: c.said(), unread: unread})
+	return v.talk(ctx, c, talk{session: session{a.NewSession(), a}, frames: v.Frames, out: c.said(),
+		unread: unread})
 }
 
 // sighted opens a vision-language model.
@@ -81,23 +79,15 @@ func (v chatCommand) sighted(c console) (*connector.Assistant, error) {
 	return a, err
 }
 
-// askVideo asks the one question about the video.
-func (v chatCommand) askVideo(ctx context.Context, c console, a *connector.Assistant) error {
-	if v.Ask == nil || strings.TrimSpace(*v.Ask) == "" || len(v.Image) > 0 {
-		return fmt.Errorf("chat: --video is for one question: give it with --ask, and no --image")
-	}
-	answer, err := a.AskVideo(ctx, *v.Ask, v.Video, v.Frames)
-	if err != nil {
-		return fmt.Errorf("chat: %w", err)
-	}
-	_, err = fmt.Fprintln(c.said(), answer)
-	return err
-}
-
 // talk asks the one question, or as many as there are.
 func (v chatCommand) talk(ctx context.Context, c console, t talk) error {
 	for _, name := range v.Image {
 		if err := t.show(name); err != nil {
+			return fmt.Errorf("chat: %w", err)
+		}
+	}
+	for _, name := range v.Video {
+		if err := t.watch(ctx, name); err != nil {
 			return fmt.Errorf("chat: %w", err)
 		}
 	}
@@ -169,13 +159,14 @@ func (c console) ignored(fields []string) {
 // talk is a conversation.
 type talk struct {
 	session speaker
+	frames  int // that are seen of a video
 	out     io.Writer
 	unread  func(question string) // says what the model cannot read of it; nil: nothing does
 
-	turns    []chat.Turn
-	pictures []*imaging.RGB
-	names    []string // of their files
-	fresh    int      // pictures that no turn names yet
+	turns []chat.Turn
+	shown []connector.Visual
+	names []string // of their files
+	fresh int      // of shown, those that no turn names yet
 }
 
 // show reads a picture for the next question.
@@ -184,7 +175,23 @@ func (t *talk) show(name string) error {
 	if err != nil {
 		return err
 	}
-	t.pictures, t.names = append(t.pictures, m), append(t.names, name)
+	return t.add(connector.Visual{Image: m}, name)
+}
+
+// watch reads a video for the next question.
+func (t *talk) watch(ctx context.Context, name string) error {
+	frames, err := imaging.OpenVideo(ctx, name, t.frames, imaging.Options{Limits: data.DefaultLimits()})
+	if err != nil {
+		return err
+	}
+	return t.add(connector.Visual{Video: frames}, name)
+}
+
+func (t *talk) add(v connector.Visual, name string) error {
+	if err := t.session.takes(v); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	t.shown, t.names = append(t.shown, v), append(t.names, name)
 	t.fresh++
 	return nil
 }
@@ -196,7 +203,7 @@ func (t *talk) say(ctx context.Context, text string) error {
 	}
 	text = strings.Repeat(chat.ImageToken+"\n", t.fresh) + strings.ReplaceAll(text, chat.ImageToken, "image")
 	turns := append(t.turns, chat.Turn{From: chat.Human, Value: text})
-	answer, err := t.session.Reply(ctx, turns, t.pictures, func(s string) error {
+	answer, err := t.session.Watch(ctx, turns, t.shown, func(s string) error {
 		_, err := io.WriteString(t.out, s)
 		return err
 	})
@@ -252,13 +259,15 @@ func (t *talk) loop(ctx context.Context, c console) error {
 		case command == "/quit":
 			return nil
 		case command == "/reset", command == "/clear":
-			t.turns, t.pictures, t.names, t.fresh = nil, nil, nil, 0
+			t.turns, t.shown, t.names, t.fresh = nil, nil, nil, 0
 		case command == "/system":
 			err = t.session.system(strings.TrimSpace(rest))
 		case command == "/save":
 			err = t.save(unquoted(strings.TrimSpace(rest)))
 		case command == "/image":
 			err = t.show(unquoted(strings.TrimSpace(rest)))
+		case command == "/video":
+			err = t.watch(ctx, unquoted(strings.TrimSpace(rest)))
 		case strings.HasPrefix(line, "/"):
 			fmt.Fprintln(c.err, chatHelp)
 		default:

@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"image/png"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -13,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
@@ -52,10 +56,20 @@ func TestChatLanguage(t *testing.T) {
 // echo says what it was asked.
 type echo struct{ text string }
 
-func (e *echo) Reply(_ context.Context, turns []chat.Turn, images []*imaging.RGB,
+func (e *echo) Watch(_ context.Context, turns []chat.Turn, shown []connector.Visual,
 	onText func(string) error) (string, error) {
 	answer := strings.TrimSpace(e.text + strings.ReplaceAll(turns[len(turns)-1].Value, chat.ImageToken, ""))
+	for _, v := range shown {
+		answer += fmt.Sprintf(" [%d frames]", v.Media().Frames)
+	}
 	return answer, onText(answer)
+}
+
+func (e *echo) takes(v connector.Visual) error {
+	if v.Media().Frames == 1 {
+		return errors.New("one frame is no video")
+	}
+	return nil
 }
 
 func (e *echo) system(text string) error { e.text = text + ": "; return nil }
@@ -79,6 +93,30 @@ func TestChatCommands(t *testing.T) {
 	require.NoError(t, json.Unmarshal(b, &samples))
 	require.Equal(t, []chat.Turn{{From: chat.Human, Value: "hello"}, {From: chat.GPT, Value: "Loud: hello"}},
 		samples[0].Conversations)
+}
+
+// A conversation may show videos: what the model cannot be shown is refused at once, and is not in the next question.
+func TestChatVideo(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a clip")
+	require.NoError(t, os.Mkdir(dir, 0o777))
+	for i := range 5 {
+		f, err := os.Create(filepath.Join(dir, fmt.Sprintf("%d.png", i)))
+		require.NoError(t, err)
+		require.NoError(t, png.Encode(f, imaging.New(4, 3)))
+		require.NoError(t, f.Close())
+	}
+	var out, said bytes.Buffer
+	input := "/video '" + dir + "'\nwhat moves?\n/video none.gif\n/image " + filepath.Join(dir, "0.png") + "\nand here?\n"
+	chat := talk{session: &echo{}, frames: 3, out: &out}
+	require.NoError(t, chat.loop(t.Context(), console{in: strings.NewReader(input), out: &out, err: &said}))
+	require.Equal(t, "what moves? [3 frames]\nand here? [3 frames] [0 frames]\n", out.String())
+	require.Contains(t, said.String(), "none.gif")
+	require.Equal(t, "<image>\nand here?", chat.turns[2].Value)
+	out.Reset()
+	chat = talk{session: &echo{}, frames: 1, out: &out}
+	require.NoError(t, chat.loop(t.Context(), console{in: strings.NewReader(input), out: &out, err: &said}))
+	require.Equal(t, "what moves?\nand here? [0 frames]\n", out.String())
+	require.Contains(t, said.String(), "a clip: one frame is no video")
 }
 
 // The tabulator goes on as far as there is one way to.

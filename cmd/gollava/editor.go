@@ -53,7 +53,7 @@ func complete(line string) string {
 	if !named {
 		return line + common(line, chatCommands, func(string) string { return " " })
 	}
-	if command != "/image" && command != "/save" {
+	if command != "/image" && command != "/video" && command != "/save" {
 		return line
 	}
 	dir, stem := filepath.Split(name)

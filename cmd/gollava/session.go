@@ -8,13 +8,14 @@ import (
 
 	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/chat"
-	"github.com/gollava/gollava/data/imaging"
 )
 
 // speaker is who is talked with.
 type speaker interface {
-	// Reply answers the last turn; onText sees the answer as it grows.
-	Reply(ctx context.Context, turns []chat.Turn, images []*imaging.RGB, onText func(string) error) (string, error)
+	// Watch answers the last turn; onText sees the answer as it grows.
+	Watch(ctx context.Context, turns []chat.Turn, shown []connector.Visual, onText func(string) error) (string, error)
+	// takes returns an error if the model cannot be shown v.
+	takes(v connector.Visual) error
 	// system sets the system text.
 	system(text string) error
 }
@@ -23,6 +24,11 @@ type speaker interface {
 type session struct {
 	*connector.Session
 	assistant *connector.Assistant // whose conversation it is
+}
+
+func (s session) takes(v connector.Visual) error {
+	_, err := s.assistant.Model.Layout(v.Media())
+	return err
 }
 
 func (s session) system(text string) error {

@@ -46,14 +46,14 @@ func TestTalk(t *testing.T) {
 	require.NoError(t, png.Encode(f, image.NewRGBA(image.Rect(0, 0, 3, 5))))
 	require.NoError(t, f.Close())
 	var out, said bytes.Buffer
-	k := talk{out: &out}
+	k := talk{session: &echo{}, out: &out}
 	input := "/image none.png\n/image " + picture + "\n/nonsense\n\n/quit\n/image " + picture + "\n"
 	require.NoError(t, k.loop(t.Context(), console{in: strings.NewReader(input), out: &out, err: &said}))
 	require.Contains(t, said.String(), "none.png")
-	require.Len(t, k.pictures, 1)
+	require.Len(t, k.shown, 1)
 	require.Equal(t, 1, k.fresh)
 	require.NoError(t, k.loop(t.Context(), console{in: strings.NewReader("/clear\n"), out: &out, err: &said}))
-	require.Empty(t, k.pictures)
+	require.Empty(t, k.shown)
 
 	var o, e bytes.Buffer
 	require.Equal(t, 1, run(t.Context(), []string{"chat", dir}, &o, &e))

@@ -192,7 +192,7 @@ func (s *Server) unloadAdapter(w http.ResponseWriter, r *http.Request) {
 // for a model that only embeds or draws.
 func (m served) object() map[string]any {
 	o := map[string]any{"id": m.name, "object": "model", "created": m.since.Unix(), "owned_by": "gollava",
-		"chats": chats(m.model)}
+		"chats": chats(m.model), "videos": watches(m.model)}
 	if m.parent != "" {
 		o["parent"] = m.parent
 	}

@@ -32,10 +32,20 @@ type vision struct {
 
 func (m *vision) Images() bool { return true }
 
-// picture is a prompt with images.
+// watches reports whether m takes videos.
+func watches(m Model) bool {
+	v, ok := m.(*vision)
+	if !ok {
+		return false
+	}
+	_, err := v.assistant.Model.Layout(connector.Media{Size: imaging.Size{W: 1, H: 1}, Frames: 1})
+	return err == nil
+}
+
+// picture is a prompt with images or videos.
 type picture struct {
-	ids         []int32 // chat.ImageIndex for each image
-	images      []*imaging.RGB
+	ids         []int32 // chat.ImageIndex for each of shown
+	shown       []connector.Visual
 	instruction []int32 // for the connector, if it reads one
 	tokens      int
 	stop        []string
@@ -48,20 +58,24 @@ func (m *vision) Prepare(ctx context.Context, c Conversation) (Prompt, error) {
 	if c.Messages == nil {
 		return m.prepare(c)
 	}
-	turns, images, t, err := m.turns(c)
+	turns, shown, t, err := m.turns(c)
 	if err != nil {
 		return nil, err
 	}
 	a := *m.assistant
 	a.Template = t
-	ids, err := a.PromptIDs(turns, len(images) > 0)
+	ids, err := a.PromptIDs(turns, len(shown) > 0)
 	if err != nil {
 		return nil, err
 	}
-	p := picture{ids: ids, images: images, tokens: len(ids), stop: m.stops(t),
+	p := picture{ids: ids, shown: shown, tokens: len(ids), stop: m.stops(t),
 		instruction: a.InstructionIDs(turns[len(turns)-1].Value)}
-	for _, x := range images {
-		p.tokens += a.Model.Connector.Layout(imaging.Size{W: x.W, H: x.H}).Tokens - 1
+	for _, v := range shown {
+		l, err := a.Model.Layout(v.Media())
+		if err != nil {
+			return nil, err
+		}
+		p.tokens += l.Tokens - 1
 	}
 	if p.tokens >= m.Context() {
 		return nil, fmt.Errorf("%w: it has %d positions, those of images included", ErrTooLong, p.tokens)
@@ -75,7 +89,7 @@ func (m *vision) Generate(ctx context.Context, p Prompt, s Sampling, each func(T
 	if !ok {
 		return m.language.Generate(ctx, p, s, each)
 	}
-	prompt, err := m.images.Prompts(ctx, x.ids, x.images, x.instruction)
+	prompt, err := m.images.Prompts(ctx, x.ids, x.shown, x.instruction)
 	if err != nil {
 		return Finish{}, err
 	}

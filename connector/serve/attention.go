@@ -33,10 +33,14 @@ const mostGaze = 256
 // Gaze implements gazer, for images of one view.
 func (m *vision) Gaze(ctx context.Context, p Prompt, answer string) (g Gaze, err error) {
 	x, ok := p.(picture)
-	if !ok || len(x.images) == 0 {
+	if !ok || len(x.shown) == 0 {
 		return g, invalid("messages", "there is no image that an answer could attend to")
 	}
-	for _, image := range x.images {
+	for _, v := range x.shown {
+		image := v.Image
+		if image == nil {
+			return g, unsupported("messages", "have a video: attention is shown of images")
+		}
 		l := m.assistant.Model.Connector.Layout(imaging.Size{W: image.W, H: image.H})
 		rows := int(math.Sqrt(float64(l.Tokens)))
 		if l.Views != 1 || rows*rows != l.Tokens {
@@ -54,7 +58,7 @@ func (m *vision) Gaze(ctx context.Context, p Prompt, answer string) (g Gaze, err
 	if len(ids) == 0 {
 		return g, invalid("answer", "is empty")
 	}
-	seen, err := m.images.Gaze(ctx, x.ids, x.images, ids)
+	seen, err := m.images.Gaze(ctx, x.ids, x.shown, ids)
 	if err != nil {
 		return g, err
 	}

@@ -55,12 +55,18 @@ func (s *Server) conversation(ctx context.Context, list []message) (Conversation
 					return c, problem
 				}
 				out.Parts = append(out.Parts, Part{Image: m})
+			case p.Type == "video_url" && p.VideoURL != nil:
+				if role != "user" {
+					return c, invalid(field, "videos belong to messages of the user")
+				}
+				frames, problem := images.watch(ctx, field+".video_url", p.VideoURL.URL, or(p.VideoURL.Frames, 8))
+				if problem != nil {
+					return c, problem
+				}
+				out.Parts = append(out.Parts, Part{Video: frames})
 			default:
-				return c, invalid(
-					field+".type",
-					"%.50q is not text or image_url, or the part has no such field",
-					p.Type,
-				)
+				return c, invalid(field+".type",
+					"%.50q is not text, image_url or video_url, or the part has no such field", p.Type)
 			}
 		}
 		if p := addToolCalls(&out, field, m); p != nil {

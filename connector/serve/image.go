@@ -59,6 +59,32 @@ func (g *images) decode(field string, raw []byte) (*imaging.RGB, *problem) {
 	return m, nil
 }
 
+// watch decodes n frames of the video that a URL holds.
+func (g *images) watch(ctx context.Context, field, address string, n int) ([]*imaging.RGB, *problem) {
+	if most := g.server.config.Limits.Frames; n < 1 || n > most {
+		return nil, invalid(field+".frames", "%d: 1 to %d are possible", n, most)
+	}
+	if g.left--; g.left < 0 {
+		return nil, invalid(field, "more than %d images and videos in a request", g.server.config.Limits.Images)
+	}
+	raw, p := g.bytes(ctx, field+".url", address)
+	if p != nil {
+		return nil, p
+	}
+	l := g.server.config.Limits.Image
+	if l.Pixels = min(l.Pixels, g.pixels/4); l.Pixels <= 0 { // all frames together may have four times as many
+		return nil, invalid(field, "the images of the request before this video have all pixels that are allowed")
+	}
+	frames, err := imaging.DecodeVideo(ctx, raw, n, imaging.Options{Limits: l})
+	if err != nil {
+		return nil, invalid(field+".url", "%v", err)
+	}
+	for _, m := range frames {
+		g.pixels -= int64(m.W) * int64(m.H)
+	}
+	return frames, nil
+}
+
 // hear decodes a sound, a WAV in a URL or in base64. It may have as many bytes as an image.
 func (g *images) hear(ctx context.Context, field, address string) (*audio.Wave, *problem) {
 	if g.left--; g.left < 0 {

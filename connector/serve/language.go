@@ -10,8 +10,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/data/chat"
-	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
@@ -79,11 +79,11 @@ func (m *language) prepare(c Conversation) (Prompt, error) {
 		}
 		return m.checked(words{ids, m.options.StopStrings})
 	}
-	turns, images, t, err := m.turns(c)
+	turns, shown, t, err := m.turns(c)
 	if err != nil {
 		return nil, err
 	}
-	if len(images) > 0 {
+	if len(shown) > 0 {
 		return nil, errors.New("this model reads text only: it cannot see images")
 	}
 	spans, err := t.Spans(append(turns, chat.Turn{From: chat.GPT, Open: true}))
@@ -109,17 +109,17 @@ func (m *language) checked(w words) (Prompt, error) {
 }
 
 // turns brings a conversation into the form of templates: system text, and turns that alternate, in which <image>
-// stands for an image.
-func (m *language) turns(c Conversation) ([]chat.Turn, []*imaging.RGB, chat.Template, error) {
+// stands for an image or a video.
+func (m *language) turns(c Conversation) ([]chat.Turn, []connector.Visual, chat.Template, error) {
 	t := m.template
-	var images []*imaging.RGB
+	var shown []connector.Visual
 	var turns []chat.Turn
 	var system []string
 	for _, x := range c.Messages {
 		var text strings.Builder
 		for _, p := range x.Parts {
-			if p.Image != nil {
-				images = append(images, p.Image)
+			if p.Image != nil || p.Video != nil {
+				shown = append(shown, connector.Visual{Image: p.Image, Video: p.Video})
 				text.WriteString(chat.ImageToken + "\n")
 				continue
 			}
@@ -150,7 +150,7 @@ func (m *language) turns(c Conversation) ([]chat.Turn, []*imaging.RGB, chat.Temp
 			turns[0].Value = said + "\n\n" + turns[0].Value
 		}
 	}
-	return turns, images, t, nil
+	return turns, shown, t, nil
 }
 
 // Generate implements [Model].

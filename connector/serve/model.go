@@ -44,10 +44,11 @@ type Message struct {
 	Parts []Part
 }
 
-// Part is a piece of a message: text, or an image.
+// Part is a piece of a message: text, an image, or a video.
 type Part struct {
 	Text  string
 	Image *imaging.RGB
+	Video []*imaging.RGB // frames
 }
 
 // Sampling sets how tokens are chosen, in the terms of the protocol. What is nil is left to the model's own settings.

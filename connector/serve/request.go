@@ -104,6 +104,10 @@ type part struct {
 		URL    string  `json:"url"`
 		Detail *string `json:"detail"`
 	} `json:"image_url"`
+	VideoURL *struct {
+		URL    string `json:"url"`
+		Frames *int   `json:"frames"`
+	} `json:"video_url"`
 }
 
 func (c *content) UnmarshalJSON(b []byte) error {

@@ -43,7 +43,8 @@ type Config struct {
 type Limits struct {
 	Body     int64          // bytes of a request; 64 MiB
 	Messages int            // 1,000
-	Images   int            // of a request; 16
+	Images   int            // of a request, videos included; 16
+	Frames   int            // of a video; 64
 	Image    imaging.Limits // of each: 20 MiB and 50 million pixels
 	Choices  int            // n; 8
 	Drawn    int            // pixels of an image that is drawn; 1,048,576
@@ -65,6 +66,7 @@ func (l Limits) filled() Limits {
 	fill(&l.Body, 64<<20)
 	fill(&l.Messages, 1000)
 	fill(&l.Images, 16)
+	fill(&l.Frames, 64)
 	fill(&l.Image.Bytes, 20<<20)
 	fill(&l.Image.Pixels, 50_000_000)
 	fill(&l.Image.Aspect, 1000)

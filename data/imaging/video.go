@@ -13,11 +13,12 @@ import (
 	"github.com/gollava/gollava/internal/mapfile"
 )
 
-// maxVideoFrames bounds the frames that are asked for, and videoPixels those of all of them together, in parts of
-// Limits.Pixels.
+// maxVideoFrames bounds the frames that are asked for; videoPixels bounds the pixels of all of them together, and
+// videoWork those of the frames that are decoded on the way to the last, in parts of Limits.Pixels.
 const (
 	maxVideoFrames = 1 << 12
 	videoPixels    = 4
+	videoWork      = 64
 )
 
 // SampleFrames are the indices of n of total frames, evenly spaced from the first on: i·total/n, rounded down; of fewer
@@ -54,18 +55,10 @@ func OpenVideo(ctx context.Context, path string, n int, o Options) ([]*RGB, erro
 	head := make([]byte, 12)
 	k, _ := f.ReadAt(head, 0)
 	head = head[:k]
-	var open func(data []byte, n int, o Options) ([]*RGB, error)
-	var name string
-	switch {
-	case k == 0:
+	name, open := videoFormat(head)
+	if k == 0 {
 		return nil, located(fail(Empty, "no bytes at all"), path, "")
-	case isGIF(head):
-		open, name = animatedGIF, "gif"
-	case isWebP(head):
-		open, name = animatedWebP, "webp"
-	case k == 12 && string(head[:4]) == "RIFF" && string(head[8:]) == "AVI ":
-		open, name = motionJPEG, "avi"
-	default:
+	} else if open == nil {
 		frames, err := extract(ctx, path, n, o)
 		return frames, located(err, path, "")
 	}
@@ -73,11 +66,46 @@ func OpenVideo(ctx context.Context, path string, n int, o Options) ([]*RGB, erro
 	if err != nil {
 		return nil, located(err, path, name)
 	}
-	frames, err := open(data, n, o)
+	frames, err := open(ctx, data, n, o)
 	if errors.Is(err, errOtherCodec) {
 		frames, err = extract(ctx, path, n, o)
 	}
 	return frames, located(err, path, name)
+}
+
+// DecodeVideo is [OpenVideo] for the bytes of a file. It decodes what needs no other program: animated GIF and WebP,
+// and MJPEG in AVI. It returns early with ctx's error.
+func DecodeVideo(ctx context.Context, data []byte, n int, o Options) ([]*RGB, error) {
+	if n < 1 || n > maxVideoFrames {
+		return nil, fmt.Errorf("imaging: %d frames: 1 to %d are possible", n, maxVideoFrames)
+	}
+	name, open := videoFormat(data[:min(len(data), 12)])
+	if len(data) == 0 {
+		return nil, located(fail(Empty, "no bytes at all"), "", "")
+	} else if open == nil {
+		return nil, located(fail(Unsupported, "a video must be an animated GIF or WebP, or MJPEG in AVI"), "", "")
+	}
+	frames, err := open(ctx, data, n, o)
+	if errors.Is(err, errOtherCodec) {
+		err = fail(Unsupported, "of AVIs only those of MJPEG are decoded")
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return frames, located(err, "", name)
+}
+
+// videoFormat is how a file that begins with head, its first 12 bytes, is decoded; nil: otherwise than here.
+func videoFormat(head []byte) (name string, open func(context.Context, []byte, int, Options) ([]*RGB, error)) {
+	switch {
+	case isGIF(head):
+		return "gif", animatedGIF
+	case isWebP(head):
+		return "webp", animatedWebP
+	case len(head) == 12 && string(head[:4]) == "RIFF" && string(head[8:]) == "AVI ":
+		return "avi", motionJPEG
+	}
+	return "", nil
 }
 
 // checkVideo holds n frames of w×h pixels against the limits.
@@ -91,6 +119,15 @@ func (l Limits) checkVideo(n, w, h int) error {
 	if most := videoPixels * l.filled().Pixels; int64(n)*int64(w)*int64(h) > most {
 		return fail(TooLarge, "%d frames of %d×%d pixels: %d pixels are allowed in all: ask for fewer frames", n, w, h,
 			most)
+	}
+	return nil
+}
+
+// checkWork holds what is to be decoded of an animation against the limits: n frames, each on top of those before.
+func (l Limits) checkWork(n, w, h int) error {
+	if most := videoWork * l.filled().Pixels; int64(n)*int64(w)*int64(h) > most {
+		return fail(TooLarge, "%d frames of %d×%d pixels are to be decoded one on top of another: %d pixels are "+
+			"allowed in all", n, w, h, most)
 	}
 	return nil
 }
@@ -148,7 +185,7 @@ func openFolder(ctx context.Context, dir string, n int, o Options) ([]*RGB, erro
 }
 
 // animatedGIF decodes frames up to the last that is wanted, each on top of those before.
-func animatedGIF(data []byte, n int, o Options) ([]*RGB, error) {
+func animatedGIF(ctx context.Context, data []byte, n int, o Options) ([]*RGB, error) {
 	list, err := gifFrames(data)
 	if err != nil {
 		return nil, inFrame(err, len(list))
@@ -161,9 +198,15 @@ func animatedGIF(data []byte, n int, o Options) ([]*RGB, error) {
 		return nil, err
 	}
 	wanted := SampleFrames(len(list), n)
+	if err := o.checkWork(wanted[len(wanted)-1]+1, info.W, info.H); err != nil {
+		return nil, err
+	}
 	var out []*RGB
 	canvas := New(info.W, info.H)
 	for i, f := range list[:wanted[len(wanted)-1]+1] {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		if f.x+f.w > info.W || f.y+f.h > info.H {
 			return nil, inFrame(fail(BadHeader, "%d×%d pixels at (%d, %d) on a screen of %d×%d", f.w, f.h, f.x, f.y,
 				info.W, info.H), i)
@@ -198,7 +241,7 @@ func animatedGIF(data []byte, n int, o Options) ([]*RGB, error) {
 }
 
 // animatedWebP decodes frames up to the last that is wanted, each on top of those before. A still picture is one frame.
-func animatedWebP(data []byte, n int, o Options) ([]*RGB, error) {
+func animatedWebP(ctx context.Context, data []byte, n int, o Options) ([]*RGB, error) {
 	info, err := headerWebP(data)
 	if err != nil {
 		return nil, err
@@ -245,9 +288,15 @@ func animatedWebP(data []byte, n int, o Options) ([]*RGB, error) {
 		return nil, err
 	}
 	wanted := SampleFrames(len(list), n)
+	if err := o.checkWork(wanted[len(wanted)-1]+1, info.W, info.H); err != nil {
+		return nil, err
+	}
 	var out []*RGB
 	canvas := New(info.W, info.H)
 	for i, f := range list[:wanted[len(wanted)-1]+1] {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		m, err := f.within(o.Limits)
 		if err == nil {
 			err = f.layOn(canvas, m, over[i])

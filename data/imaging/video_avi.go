@@ -19,7 +19,7 @@ var errOtherCodec = errors.New("the stream is no MJPEG")
 const maxLists = 8
 
 // motionJPEG decodes the wanted frames of the first video stream of an AVI.
-func motionJPEG(data []byte, n int, o Options) ([]*RGB, error) {
+func motionJPEG(ctx context.Context, data []byte, n int, o Options) ([]*RGB, error) {
 	var list [][]byte
 	stream, streams := -1, 0
 	codec := ""
@@ -64,6 +64,9 @@ func motionJPEG(data []byte, n int, o Options) ([]*RGB, error) {
 	}
 	var out []*RGB
 	for _, i := range SampleFrames(len(list), n) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		frame := withTables(list[i])
 		info, err := Header(frame, o.Limits)
 		if err == nil {

@@ -2,6 +2,7 @@ package imaging_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -97,6 +98,35 @@ func TestAnimatedGIF(t *testing.T) {
 	_, err = imaging.OpenVideo(t.Context(), write(t, "a.gif", moving(t, 5, 0)), 5,
 		imaging.Options{Limits: imaging.Limits{Pixels: 35}})
 	require.ErrorContains(t, err, "5 frames of 7×5 pixels: 140 pixels are allowed in all")
+}
+
+// Bytes in memory are decoded as a file of theirs is; what would need another program is refused, and so is work
+// without end.
+func TestDecodeVideo(t *testing.T) {
+	whole := moving(t, 6, gif.DisposalNone)
+	want, err := imaging.OpenVideo(t.Context(), write(t, "a.gif", whole), 3, imaging.Options{})
+	require.NoError(t, err)
+	got, err := imaging.DecodeVideo(t.Context(), whole, 3, imaging.Options{})
+	require.NoError(t, err)
+	require.Equal(t, want, got)
+	for data, wants := range map[string]string{
+		"": "no bytes at all",
+		"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00": "animated GIF or WebP, or MJPEG in AVI",
+		"GIF89a": "gif",
+	} {
+		_, err := imaging.DecodeVideo(t.Context(), []byte(data), 3, imaging.Options{})
+		require.ErrorContains(t, err, wants)
+	}
+	_, err = imaging.DecodeVideo(t.Context(), whole, 0, imaging.Options{})
+	require.ErrorContains(t, err, "0 frames: 1 to 4096 are possible")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = imaging.DecodeVideo(ctx, whole, 3, imaging.Options{})
+	require.ErrorIs(t, err, context.Canceled)
+	_, err = imaging.DecodeVideo(t.Context(), moving(t, 65, 0), 2, imaging.Options{Limits: imaging.Limits{Pixels: 35}})
+	require.NoError(t, err)
+	_, err = imaging.DecodeVideo(t.Context(), moving(t, 130, 0), 2, imaging.Options{Limits: imaging.Limits{Pixels: 35}})
+	require.ErrorContains(t, err, "66 frames of 7×5 pixels are to be decoded")
 }
 
 // The frames are Pillow's, byte for byte: first digits of their SHA-256.

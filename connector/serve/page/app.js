@@ -34,8 +34,11 @@ function fresh() { return {id: crypto.randomUUID?.() ?? String(Date.now() + Math
 function say(text) { $("status").textContent = text; }
 
 // ---- images
+// watches tells whether the chosen model takes videos: it is sent animations as what they are, others see the first frame.
+const watches = () => $("model").selectedOptions[0]?.dataset.videos === "true";
 // scaled turns an image by its EXIF orientation and makes its longer side 1344 at most, which is more than a model sees.
 async function scaled(file) {
+  if (watches() && file.type === "image/gif") return url(file);
   const m = await createImageBitmap(file, {imageOrientation: "from-image"});
   const by = Math.min(1, 1344 / Math.max(m.width, m.height));
   if (by === 1 && /png|webp|gif|bmp/.test(file.type) && file.size < 4e6) return url(file);
@@ -157,7 +160,8 @@ function headers() {
 // asked are the messages before number n, as the server wants them.
 function asked(n) {
   const messages = chat.messages.slice(0, n).filter(m => m.text || m.images?.length).map(m => ({role: m.role, content: m.images?.length ?
-    [...m.images.map(url => ({type: "image_url", image_url: {url}})), {type: "text", text: m.text}] : m.text}));
+    [...m.images.map(url => watches() && url.startsWith("data:image/gif") ? {type: "video_url", video_url: {url}} :
+      {type: "image_url", image_url: {url}}), {type: "text", text: m.text}] : m.text}));
   if ($("system").value.trim()) messages.unshift({role: "system", content: $("system").value});
   return messages;
 }
@@ -268,7 +272,11 @@ async function models() {
     const r = await fetch("/v1/models", {headers: headers()});
     if (r.status === 401) { $("settings").open = true; return say("This server asks for an API key: see Settings."); }
     const list = (await r.json()).data.filter(m => m.chats); // others embed or draw
-    $("model").replaceChildren(...list.map(m => make("option", {textContent: m.id})));
+    $("model").replaceChildren(...list.map(m => {
+      const o = make("option", {textContent: m.id});
+      o.dataset.videos = m.videos;
+      return o;
+    }));
     say(list.length ? "" : "This server has no model that chats.");
   } catch {
     say("The server cannot be reached.");

@@ -35,7 +35,8 @@ type chatCommand struct {
 }
 
 func (chatCommand) Help() string {
-	return `Pictures of a conversation are given with /image and videos with /video, questions are about those given so far.
+	return `Pictures of a conversation are given with /image and videos with /video; questions are about those given
+so far.
 
 Example:
 

@@ -46,7 +46,8 @@ A plain language model, in a folder or a GGUF file, is talked with as well.`
 }
 
 const chatHelp = "/image FILE shows a picture, /video FILE a video, /system TEXT sets the system text, " +
-	"/save FILE keeps the conversation, /reset forgets it, /quit ends; everything else is said to the model, and Ctrl-C ends its answer"
+	"/save FILE keeps the conversation, /reset forgets it, /quit ends; everything else is said to the model, and " +
+	"Ctrl-C ends its answer"
 
 var chatCommands = []string{"/image", "/video", "/system", "/save", "/reset", "/clear", "/quit"}
 

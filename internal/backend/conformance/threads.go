@@ -35,6 +35,10 @@ func threads(s *suite) {
 		c = s.out(cols * cols)
 		s.dev.MatMul(&backend.MatMul{A: A, B: B, C: c, M: cols, N: cols, K: rows, AT: true, Batch: 1})
 		keep("MatMul of a transposed A", c)
+		c = s.out(rows * 520)
+		s.dev.MatMul(&backend.MatMul{A: A, B: B.Slice(0, 520*128), C: c, M: rows, N: 520, K: 128, BT: true, Batch: 1,
+			Half: true})
+		keep("MatMul of operands rounded to bfloat16", c)
 		c = s.out(rows)
 		s.dev.MatMul(&backend.MatMul{A: W, B: B, C: c, M: 1, N: rows, K: cols, BT: true, Batch: 1})
 		keep("MatMul of a vector", c)

@@ -36,6 +36,17 @@ func TestVerify(t *testing.T) {
 	require.NotEmpty(t, r.Rows)
 }
 
+func TestVerifyAutocast(t *testing.T) {
+	status, out, err := gollava("verify", "--autocast", trainCases+"schedule", "../../vit/testdata/clip_vision-gelu")
+	require.Zero(t, status, out)
+	require.Regexp(t, `(?m)clip_vision-gelu .* 0\.04 rel +pass$`, out)
+	require.NotContains(t, out, "schedule")
+	require.Contains(t, err, "1 of 2 cases agree, the others say nothing about bfloat16")
+	status, _, err = gollava("verify", "--autocast", trainCases+"schedule")
+	require.Equal(t, 1, status)
+	require.Contains(t, err, "no case says anything about bfloat16")
+}
+
 func TestVerifyFails(t *testing.T) {
 	for name, c := range map[string]struct{ text, says string }{
 		"unknown": {`{"format": 1, "task": "telepathy"}`, `task "telepathy" is not supported`},

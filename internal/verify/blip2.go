@@ -174,6 +174,7 @@ func stage1Losses(r *Report, c blip2.Config, path string) {
 		return must(blip2.LoadStage1(c, path, blip2.LoadOptions{DType: nn.As(tensor.Float32)}))
 	}
 	m := load()
+	r.castWeights(m)
 	for name, p := range nn.Params(m) {
 		p.SetTrainable(!strings.HasPrefix(name, "vision_model.") || strings.Contains(name, "post_layernorm"))
 	}

@@ -56,6 +56,33 @@ func TestCases(t *testing.T) {
 	}
 }
 
+// With products in bfloat16 results are off by what that rounds, and not by less.
+func TestAutocast(t *testing.T) {
+	for dir, least := range map[string]int{
+		"testdata/imagebind/imagebind": 60, "testdata/idefics": 110, "testdata/quant/peft-qlora": 5,
+		"testdata/quant/causal_lm-llama_gptq": 3, "../../llm/testdata/mistral": 20, "../../lora/testdata/patterns": 12,
+		"../../vit/testdata/clip": 150, "../../vit/testdata/clip_vision-quickgelu": 40,
+		"../../vit/testdata/siglip_vision": 40, "../../vit/testdata/blip2_vision": 33,
+		"../../vit/testdata/dinov2_vision-registers": 8, "../../vit/testdata/s2_features": 4,
+		"../../connector/llava/testdata/llava": 60, "../../connector/llava/testdata/llava_next": 10,
+		"../../connector/llava/testdata/gguf_f16": 6, "../../connector/llava/testdata/vipllava": 10,
+		"../../connector/llava/testdata/llava_onevision-video": 10, "../../connector/llava/testdata/video_llava": 10,
+		"../../connector/blip2/testdata/blip2_stage1": 120, "../../connector/blip2/testdata/instructblip": 80,
+		"../../connector/blip2/testdata/blip2-t5": 60, "../../connector/flamingo/testdata/flamingo": 60,
+		"../../connector/git/testdata/git-video": 80,
+	} {
+		r := verify.RunAutocast(dir)
+		require.True(t, r.Pass(), "%s: %s", dir, r.Note)
+		require.GreaterOrEqual(t, len(r.Rows), least, dir)
+		require.Greater(t, r.MaxRel, 0.001, dir)
+	}
+	for _, dir := range []string{"testdata/train/schedule", "testdata/seem/losses", "testdata/tokenizer/clip"} {
+		r := verify.RunAutocast(dir)
+		require.True(t, r.LeftOut() && !r.Pass(), dir)
+	}
+	require.Contains(t, verify.RunAutocast(t.TempDir()).Note, "case.json")
+}
+
 func TestDamaged(t *testing.T) {
 	for _, dir := range []string{"testdata/imagebind/imagebind", "testdata/imagebind/melspec", "testdata/seem/losses",
 		"testdata/vision/video_pooling", "../../vit/testdata/clip", "../../vit/testdata/s2_features",

@@ -13,13 +13,15 @@ import (
 // causalLM checks a decoder, for each checkpoint and each spelling of its config: logits, loss, gradients, generated
 // ids and the probabilities of sampling.
 func causalLM(r *Report, c modelCase) {
-	r.modelCase = c
+	r.set(c)
 	for _, config := range append([]string{"config.json"}, c.Configs...) {
 		r.checkpoints(c.Checkpoints, func(checkpoint) {
 			if config != "config.json" {
 				r.Prefix += config + ": "
 			}
-			decoder(r, loadDecoder(r.Checkpoint, config))
+			m := loadDecoder(r.Checkpoint, config)
+			r.castWeights(m)
+			decoder(r, m)
 		})
 	}
 }

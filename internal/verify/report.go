@@ -23,6 +23,8 @@ type Report struct {
 	Checkpoint string    // of tasks about models: the folder at work
 	Tolerance  tolerance // as case.json has it
 	Prefix     string    // put before the names of the rows that are added
+	autocast   bool      // models multiply in bfloat16: see [RunAutocast]
+	cast       bool      // one was made to
 	rows       []Row
 }
 
@@ -66,13 +68,15 @@ func whole[C any](compare func(*Report, C)) task {
 // row says so; the others may still agree.
 func each[M any](read func(*Report) M, compare func(*Report, M)) task {
 	return whole(func(r *Report, c modelCase) {
-		r.modelCase = c
+		r.set(c)
 		r.checkpoints(c.Checkpoints, func(p checkpoint) {
 			r.MMProj = ""
 			if p.MMProj != "" {
 				r.MMProj = inside(r.Dir, p.MMProj)
 			}
-			compare(r, read(r))
+			m := read(r)
+			r.castWeights(m)
+			compare(r, m)
 		})
 	})
 }
@@ -129,7 +133,7 @@ func eachRow[T any](r *Report, name string, wrong func(T) error) {
 
 // near compares numbers with those that are recorded as out.NAME.
 func (r *Report) near(name string, got []float64, tol float64) {
-	r.add(absolute(name, got, r.numbers("out."+name), tol))
+	r.within(name, got, r.numbers("out."+name), tol)
 }
 
 // output compares a result with out.NAME, number by number.
@@ -139,7 +143,7 @@ func (r *Report) output(name string, got *tensor.Tensor) {
 
 // masked compares logits or states [B, T, …] with out.NAME where the mask [B·T] is 1.
 func (r *Report) masked(name string, got *tensor.Tensor, mask []int32) {
-	r.add(absolute(name, pick(widen(got.Data()), mask), pick(r.numbers("out."+name), mask), r.Tolerance.Out))
+	r.within(name, pick(widen(got.Data()), mask), pick(r.numbers("out."+name), mask), r.Tolerance.Out)
 }
 
 // pick keeps the rows of x [len(mask), …] where the mask is 1: all of x if it is no such rows.
@@ -210,7 +214,8 @@ func (r *Report) gradientsUnder(what, prefix string, got func(name string) []flo
 			r.add(failed(what+n, errors.New("it is recorded, and the model has none")))
 			continue
 		}
-		r.add(norm(what+n, have, want, r.Tolerance.Grad, r.Tolerance.GradFloor*math.Sqrt(all)))
+		tol, floor := r.gradient()
+		r.add(norm(what+n, have, want, tol, floor*math.Sqrt(all)))
 	}
 }
 

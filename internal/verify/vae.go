@@ -16,7 +16,7 @@ func autoencoder(r *Report, m *unet.VAE) {
 	image := m.Decode(latents)
 	r.output("image", image)
 	kl := unet.KL(mean, logVar)
-	r.add(relative("kl", widen(kl.Data()), r.numbers("out.kl"), 1e-4)) // a sum, of any size
+	r.add(relative("kl", widen(kl.Data()), r.numbers("out.kl"), r.share(1e-4))) // a sum, of any size
 	loss := meanSquare(image, pixels).Add(kl.Mean().Scale(0.01))
 	r.loss("loss", loss)
 	r.backward(loss, m, nil)

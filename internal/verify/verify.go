@@ -37,13 +37,18 @@ type Result struct {
 	MaxRel  float64 `json:"max_rel"`       // of those with a relative one
 	Abs     float64 `json:"tolerance_abs"` // tolerance of the row that MaxAbs comes from
 	Rel     float64 `json:"tolerance_rel"`
-	Verdict string  `json:"verdict"` // pass or FAIL
+	Verdict string  `json:"verdict"` // pass, FAIL or left out
 	Note    string  `json:"note,omitempty"`
 	Rows    []Row   `json:"rows,omitempty"`
 }
 
 // Pass reports whether everything was within its tolerance.
 func (r *Result) Pass() bool { return r.Verdict == "pass" }
+
+// LeftOut reports whether [RunAutocast] was asked for a task that says nothing about bfloat16.
+func (r *Result) LeftOut() bool { return r.Verdict == leftOut }
+
+const leftOut = "left out"
 
 // Find lists the folders below root, itself included, that hold a case.json.
 func Find(root string) ([]string, error) {
@@ -58,9 +63,14 @@ func Find(root string) ([]string, error) {
 }
 
 // Run checks one case with the task that its case.json names. Whatever goes wrong, a panic included, is in the result.
-func Run(dir string) Result { return run(dir, tasks) }
+func Run(dir string) Result { return run(dir, tasks, false) }
 
-func run(dir string, tasks map[string]task) (res Result) {
+// RunAutocast is [Run] with products of the case's models in bfloat16, as [nn.Autocast] has them. Outputs, losses and
+// gradients may be as far off as that rounds (see autocast.go); generated tokens and training runs, in which a rounding
+// grows, are not compared.
+func RunAutocast(dir string) Result { return run(dir, tasks, true) }
+
+func run(dir string, tasks map[string]task, autocast bool) (res Result) {
 	res = Result{Case: dir, Verdict: "FAIL"}
 	defer func() {
 		if p := recover(); p != nil {
@@ -86,8 +96,12 @@ func run(dir string, tasks map[string]task) (res Result) {
 		res.Note = fmt.Sprintf("task %q is not supported", head.Task)
 		return res
 	}
-	r := &Report{Dir: dir}
+	r := &Report{Dir: dir, autocast: autocast}
 	err := catch(func() { task(r) })
+	if err == nil && autocast && !r.cast {
+		res.Verdict = leftOut
+		return res
+	}
 	if err == nil && len(r.rows) == 0 {
 		err = errors.New("nothing was compared")
 	}

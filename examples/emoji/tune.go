@@ -34,11 +34,11 @@ type lesson struct {
 func (o options) lessons() []lesson {
 	constant := "constant_with_warmup"
 	all := []lesson{
-		{Name: "names", Steps: 600, Batch: 16, Schedule: constant, Projector: 5e-4},
-		{Name: "questions", Steps: 250, Batch: 4, Schedule: constant, Projector: 3e-4, Adapters: 5e-4, Replay: 4},
-		{Name: "yes-no", Steps: 200, Batch: 4, Schedule: constant, Projector: 3e-4, Adapters: 5e-4, YesNo: 0.8,
+		{Name: "names", Steps: 250, Batch: 16, Schedule: "cosine", Projector: 1e-3},
+		{Name: "questions", Steps: 150, Batch: 4, Schedule: constant, Projector: 3e-4, Adapters: 3e-4, Replay: 4},
+		{Name: "yes-no", Steps: 120, Batch: 4, Schedule: constant, Projector: 3e-4, Adapters: 3e-4, YesNo: 0.8,
 			Replay: 4},
-		{Name: "everything", Steps: 250, Batch: 4, Schedule: "cosine", Projector: 3e-4, Adapters: 5e-4, YesNo: 0.4,
+		{Name: "everything", Steps: 150, Batch: 4, Schedule: "cosine", Projector: 3e-4, Adapters: 3e-4, YesNo: 0.4,
 			Replay: 4},
 	}
 	for i, l := range all {
@@ -151,13 +151,13 @@ func (o options) drawn(t study.Thing, r *rand.Rand) *image.RGBA {
 }
 
 // tune joins tower and language model and trains them through the lessons.
-func (o options) tune(ctx context.Context, all []study.Thing, clip *vit.CLIP, before *connector.Assistant,
+func (o options) tune(ctx context.Context, n *study.Naming, clip *vit.CLIP, before *connector.Assistant,
 	out io.Writer) (*connector.Assistant, error) {
-	learnt, data, tower := study.Trained(all), filepath.Join(o.out, "data"), filepath.Join(o.out, "tower")
+	learnt, data, tower := n.Things, filepath.Join(o.out, "data"), filepath.Join(o.out, "tower")
 	if err := o.write(ctx, data, learnt, before); err != nil {
 		return nil, err
 	}
-	if err := study.Centre(tower, clip.Tower(), o.processor(), len(learnt), func(i int) image.Image {
+	if err := study.Centre(tower, clip.Tower(), n.Processor, len(learnt), func(i int) image.Image {
 		return study.OnWhite(learnt[i].Shown[0])
 	}); err != nil {
 		return nil, err

@@ -1,19 +1,21 @@
-package main
+package study
 
 import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 )
 
-// begin makes the folder of a run, or finds that its begun run has the same data, language model, preset and seed.
-func (o options) begin() error {
-	now := map[string]string{"-preset": fmt.Sprint(o.preset), "-seed": fmt.Sprint(o.seed), "-unseen": fmt.Sprint(o.unseen)}
-	for name, file := range map[string]string{"-data": o.data, "-llm": o.llm} {
+// Begin makes the folder of a run, or finds that the run which was begun there is the same: by values, and by the
+// contents of files, both by the flags that name them. An error names the flags that are other.
+func Begin(dir string, resume bool, values, files map[string]string) error {
+	now := maps.Clone(values)
+	for name, file := range files {
 		f, err := os.Open(file)
 		if err != nil {
 			return err
@@ -26,13 +28,13 @@ func (o options) begin() error {
 		}
 		now[name] = fmt.Sprintf("%x", h.Sum(nil))
 	}
-	name := filepath.Join(o.out, "run.json")
+	name := filepath.Join(dir, "run.json")
 	b, err := os.ReadFile(name)
 	if os.IsNotExist(err) {
 		if b, err = json.MarshalIndent(now, "", "  "); err != nil {
 			return err
 		}
-		if err := os.MkdirAll(o.out, 0o755); err != nil {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
 		return os.WriteFile(name, b, 0o644)
@@ -40,8 +42,8 @@ func (o options) begin() error {
 	if err != nil {
 		return err
 	}
-	if !o.resume {
-		return fmt.Errorf("%s holds a run already: go on with -resume, or give another folder with -out", o.out)
+	if !resume {
+		return fmt.Errorf("%s holds a run already: go on with -resume, or give another folder with -out", dir)
 	}
 	var begun map[string]string
 	if err := json.Unmarshal(b, &begun); err != nil {
@@ -55,7 +57,7 @@ func (o options) begin() error {
 	}
 	if slices.Sort(other); other != nil {
 		return fmt.Errorf("%s was begun with another %v, by content: give that again, or another folder with -out",
-			o.out, other)
+			dir, other)
 	}
 	return nil
 }

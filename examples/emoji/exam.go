@@ -216,6 +216,15 @@ func (o options) show(ctx context.Context, a *connector.Assistant, all []study.T
 	return eval.WriteSheet(filepath.Join(o.out, "pictures.png"), 1, [][]image.Image{images[:half], images[half:]})
 }
 
+// short lists the scores below what the default preset reached, less a margin.
+func (r report) short() []string {
+	scores := map[string]float64{"zero-shot": r.ZeroShot.First, "perplexity, after to before": r.After.Perplexity / r.Before.Perplexity}
+	for kind, s := range r.Scores {
+		scores[kind] = s.Right
+	}
+	return study.Short(scores, []study.Limit{{Score: "zero-shot", Least: 0.5}})
+}
+
 // store writes report.json.
 func (r report) store(dir string) error {
 	b, err := json.MarshalIndent(r, "", "  ")

@@ -61,7 +61,7 @@ var presets = map[string]preset{
 type options struct {
 	packages, data, llm, out, chat string
 	unseen                         []string
-	fetch, resume                  bool
+	fetch, resume, gate            bool
 	seed                           uint64
 	preset
 }
@@ -86,6 +86,7 @@ func flags(args []string, out io.Writer) (o options, err error) {
 	f.StringVar(&o.out, "out", "emoji", "`folder` of the run")
 	unseen := f.String("unseen", "", "names of the CSV, with commas between, that are only asked about")
 	f.BoolVar(&o.resume, "resume", false, "go on with the run in -out")
+	f.BoolVar(&o.gate, "gate", false, "fail if the default preset's scores are below what they were")
 	f.StringVar(&o.chat, "chat", "", "talk about a `picture` with the finished run in -out")
 	f.Uint64Var(&o.seed, "seed", 0, "of weights, order and variation")
 	name := f.String("preset", "default", "default, or smoke: a few steps that show that everything works")
@@ -179,10 +180,20 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 	fmt.Fprintf(out, "\nCLIP alone names %.1f %% of the pictures exactly, %.1f %% among five guesses.\n"+
 		"The language model before: %s. After: %s.\n", 100*rep.ZeroShot.First, 100*rep.ZeroShot.Five, rep.Before,
 		rep.After)
+	if err := study.DrawMetrics(o.out, filepath.Join(o.out, "clip-run", "metrics.jsonl"),
+		filepath.Join(o.out, "tune", "checkpoints", "metrics.jsonl")); err != nil {
+		return err
+	}
 	if err := rep.store(o.out); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(o.out, "report.md"), []byte(text.String()), 0o644)
+	if err := os.WriteFile(filepath.Join(o.out, "report.md"), []byte(text.String()), 0o644); err != nil {
+		return err
+	}
+	if short := rep.short(); o.gate && short != nil {
+		return fmt.Errorf("the gate: %s", strings.Join(short, "; "))
+	}
+	return nil
 }
 
 // rand is the source of the n-th draw for a purpose.

@@ -53,7 +53,7 @@ type preset struct {
 
 var presets = map[string]preset{
 	"default": {Side: 32, Patch: 8, Width: 128, Layers: 4, Merge: 2, Clip: length{3000, 64, 1.5e-3}, Length: 1,
-		Replayed: 96, Questions: 120},
+		Replayed: 60, Questions: 100},
 	"smoke": {Side: 32, Patch: 8, Width: 128, Layers: 4, Merge: 2, Clip: length{60, 32, 1.5e-3}, Length: 0.02,
 		Replayed: 2, Questions: 4},
 }
@@ -181,6 +181,7 @@ func run(ctx context.Context, args []string, in io.Reader, out io.Writer) error 
 		"The language model before: %s. After: %s.\n", 100*rep.ZeroShot.First, 100*rep.ZeroShot.Five, rep.Before,
 		rep.After)
 	if err := study.DrawMetrics(o.out, filepath.Join(o.out, "clip-run", "metrics.jsonl"),
+		filepath.Join(o.out, "align", "checkpoints", "metrics.jsonl"),
 		filepath.Join(o.out, "tune", "checkpoints", "metrics.jsonl")); err != nil {
 		return err
 	}

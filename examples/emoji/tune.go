@@ -29,17 +29,20 @@ type lesson struct {
 	Replay              int     // every so many samples one is a text without a picture; 0: none
 }
 
-// lessons are the curriculum: stage 1, the projector alone on names, as LLaVA's captions are learnt; then stage 2,
-// projector and adapters on conversations, in three parts.
+// plain reports whether the lesson's texts follow a picture without a question, as in LLaVA's first stage.
+func (l lesson) plain() bool { return strings.HasPrefix(l.Name, "names") }
+
+// lessons are the curriculum. The first is stage 1: the projector alone. A frozen language model of this size does not
+// learn to say the names by it, so that stage 2 begins with the same texts for the adapters too, before conversations.
 func (o options) lessons() []lesson {
 	constant := "constant_with_warmup"
 	all := []lesson{
 		{Name: "names", Steps: 250, Batch: 16, Schedule: "cosine", Projector: 1e-3},
-		{Name: "questions", Steps: 150, Batch: 4, Schedule: constant, Projector: 3e-4, Adapters: 3e-4, Replay: 4},
-		{Name: "yes-no", Steps: 120, Batch: 4, Schedule: constant, Projector: 3e-4, Adapters: 3e-4, YesNo: 0.8,
-			Replay: 4},
-		{Name: "everything", Steps: 150, Batch: 4, Schedule: "cosine", Projector: 3e-4, Adapters: 3e-4, YesNo: 0.4,
-			Replay: 4},
+		{Name: "names-2", Steps: 150, Batch: 16, Schedule: constant, Projector: 5e-4, Adapters: 8e-4},
+		{Name: "questions", Steps: 80, Batch: 4, Schedule: constant, Projector: 3e-4, Adapters: 4e-4, Replay: 3},
+		{Name: "yes-no", Steps: 70, Batch: 4, Schedule: constant, Projector: 3e-4, Adapters: 4e-4, YesNo: 0.8, Replay: 3},
+		{Name: "everything", Steps: 80, Batch: 4, Schedule: "cosine", Projector: 3e-4, Adapters: 4e-4, YesNo: 0.4,
+			Replay: 3},
 	}
 	for i, l := range all {
 		all[i].Steps = max(1, int(o.Length*float64(l.Steps)))
@@ -63,7 +66,7 @@ func (l lesson) say(t study.Thing, learnt []study.Thing, r *rand.Rand) (turns []
 			chat.Turn{From: chat.GPT, Value: answer})
 	}
 	switch {
-	case l.Adapters == 0:
+	case l.plain():
 		text := t.Name
 		if r.IntN(2) == 0 {
 			text = t.Sort() + ": " + t.Name
@@ -114,18 +117,19 @@ func other(t study.Thing, learnt []study.Thing, like bool, r *rand.Rand) study.T
 func (l lesson) file(dir string) string { return filepath.Join(dir, l.Name+".json") }
 
 // write writes the lessons to a folder, each as LLaVA's json with images. Some samples are a text without an image.
-// Data that an earlier call wrote in full is kept.
-func (o options) write(ctx context.Context, dir string, learnt []study.Thing,
-	before *connector.Assistant) error {
-	lessons := o.lessons()
-	if _, err := os.Stat(lessons[len(lessons)-1].file(dir)); err == nil {
-		return nil
-	}
-	texts, err := study.Replay(ctx, before, o.Replayed)
-	if err != nil {
-		return err
-	}
-	for _, l := range lessons {
+// What an earlier call wrote in full is kept.
+func (o options) write(ctx context.Context, dir string, learnt []study.Thing, before *connector.Assistant) error {
+	var texts [][]chat.Turn
+	for _, l := range o.lessons() {
+		if _, err := os.Stat(l.file(dir)); err == nil {
+			continue
+		}
+		if l.Replay > 0 && texts == nil {
+			var err error
+			if texts, err = study.Replay(ctx, before, o.Replayed); err != nil {
+				return err
+			}
+		}
 		if err := study.WriteSamples(dir, l.Name, l.Steps*l.Batch, l.Replay, texts, func(i int) (image.Image, []chat.Turn) {
 			r := o.rand(l.Name, i)
 			t := learnt[o.rand(l.Name+"/order", i/len(learnt)).Perm(len(learnt))[i%len(learnt)]]
@@ -150,11 +154,11 @@ func (o options) drawn(t study.Thing, r *rand.Rand) *image.RGBA {
 	return m
 }
 
-// tune joins tower and language model and trains them through the lessons.
+// tune joins tower and language model and trains them: stage 1, then stage 2.
 func (o options) tune(ctx context.Context, n *study.Naming, clip *vit.CLIP, before *connector.Assistant,
 	out io.Writer) (*connector.Assistant, error) {
-	learnt, data, tower := n.Things, filepath.Join(o.out, "data"), filepath.Join(o.out, "tower")
-	if err := o.write(ctx, data, learnt, before); err != nil {
+	learnt, tower := n.Things, filepath.Join(o.out, "tower")
+	if err := o.write(ctx, o.lessonDir(), learnt, before); err != nil {
 		return nil, err
 	}
 	if err := study.Centre(tower, clip.Tower(), n.Processor, len(learnt), func(i int) image.Image {
@@ -162,24 +166,42 @@ func (o options) tune(ctx context.Context, n *study.Naming, clip *vit.CLIP, befo
 	}); err != nil {
 		return nil, err
 	}
-	lessons := o.lessons()
-	c := llava.Config{Stage: "lora", Vision: tower, LLM: o.llm, Data: lessons[0].file(data), Images: data,
-		ProjectorType: "linear", Merge: o.Merge, System: new(string), DType: "float32", Batch: 1, Steps: 1,
-		MaxLength: 512, Seed: o.seed, Out: filepath.Join(o.out, "tune"),
-		LoRA: llava.LoRA{Rank: 16, Alpha: 32, Dropout: new(float64)}}
+	lessons, projector := o.lessons(), filepath.Join(o.out, "align")
+	if _, err := os.Stat(filepath.Join(projector, "config.json")); err != nil {
+		if _, err := o.stage(ctx, llava.Config{Stage: "align", Vision: tower, ProjectorType: "linear", Merge: o.Merge,
+			Out: projector}, lessons[:1], out); err != nil {
+			return nil, err
+		}
+	}
+	return o.stage(ctx, llava.Config{Stage: "lora", Vision: tower, ProjectorType: "linear", Merge: o.Merge,
+		Projector: projector, System: new(string), Out: filepath.Join(o.out, "tune"),
+		LoRA: llava.LoRA{Rank: 16, Alpha: 32, Dropout: new(float64)}}, lessons[1:], out)
+}
+
+// lessonDir is the folder of the lessons' data.
+func (o options) lessonDir() string { return filepath.Join(o.out, "data") }
+
+// stage trains what c describes through lessons and saves it.
+func (o options) stage(ctx context.Context, c llava.Config, lessons []lesson, out io.Writer) (
+	*connector.Assistant, error) {
+	dir := o.lessonDir()
+	c.LLM, c.Data, c.Images, c.DType, c.Seed = o.llm, lessons[0].file(dir), dir, "float32", o.seed
+	c.Batch, c.Steps, c.MaxLength = 1, 1, 512 // the lessons have their own
 	r, err := llava.Open(ctx, c, out)
 	if err != nil {
 		return nil, err
 	}
 	defer r.Close()
-	study.Shrink(r.Assistant().Model)
+	if c.Projector == "" {
+		study.Shrink(r.Assistant().Model)
+	}
 	like, err := r.Stage(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var stages []train.Stage[connector.Batch]
 	for _, l := range lessons {
-		s, err := study.FromFile(like, *r.Assistant(), l.file(data), data, l.Batch, l.Adapters == 0)
+		s, err := study.FromFile(like, *r.Assistant(), l.file(dir), dir, l.Batch, l.plain())
 		if err != nil {
 			return nil, err
 		}

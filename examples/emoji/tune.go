@@ -38,7 +38,7 @@ func (o options) lessons() []lesson {
 	constant := "constant_with_warmup"
 	all := []lesson{
 		{Name: "names", Steps: 250, Batch: 16, Schedule: "cosine", Projector: 1e-3},
-		{Name: "names-2", Steps: 150, Batch: 16, Schedule: constant, Projector: 5e-4, Adapters: 8e-4},
+		{Name: "names-2", Steps: 360, Batch: 16, Schedule: constant, Projector: 5e-4, Adapters: 8e-4},
 		{Name: "questions", Steps: 80, Batch: 4, Schedule: constant, Projector: 3e-4, Adapters: 4e-4, Replay: 3},
 		{Name: "yes-no", Steps: 70, Batch: 4, Schedule: constant, Projector: 3e-4, Adapters: 4e-4, YesNo: 0.8, Replay: 3},
 		{Name: "everything", Steps: 80, Batch: 4, Schedule: "cosine", Projector: 3e-4, Adapters: 4e-4, YesNo: 0.4,

@@ -218,7 +218,8 @@ func (o options) show(ctx context.Context, a *connector.Assistant, all []study.T
 
 // short lists the scores below what the default preset reached, less a margin.
 func (r report) short() []string {
-	scores := map[string]float64{"zero-shot": r.ZeroShot.First, "perplexity, after to before": r.After.Perplexity / r.Before.Perplexity}
+	scores := map[string]float64{"zero-shot": r.ZeroShot.First,
+		"perplexity, after to before": r.After.Perplexity / r.Before.Perplexity}
 	for kind, s := range r.Scores {
 		scores[kind] = s.Right
 	}

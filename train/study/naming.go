@@ -50,8 +50,8 @@ func (t Thing) caption(r *rand.Rand) string {
 	return t.Name + ", " + strings.Join(tags[:min(2, len(tags))], ", ")
 }
 
-// Batches makes batch n of the given size, of steps: pictures with their captions, each of another thing, and names that
-// are wrong. Pictures are varied, more from two fifths of the steps on. source is the source of the n-th draw for a
+// Batches makes batch n of the given size, of steps: pictures with their captions, each of another thing, and wrong
+// names. Pictures are varied, more from two fifths of the steps on. source is the source of the n-th draw for a
 // purpose.
 func (n *Naming) Batches(size, steps int, source func(purpose string, n int) *rand.Rand) train.Batches[Pairs] {
 	learnt, p, side := n.Things, n.Processor, n.Processor.Crop.W
@@ -117,7 +117,7 @@ func (n *Naming) ZeroShot(m *vit.CLIP, all []Thing, which func(Thing) *image.RGB
 	tensor.Scope(func(s *tensor.Arena) {
 		texts, ends := n.ids(names)
 		pictures := m.EncodeImage(tensor.Wrap(x, len(all), 3, side, side).NoGrad().In(s))
-		logits := m.Logits(pictures, m.EncodeText(texts.NoGrad(), ends)).Data()
+		logits := m.Logits(pictures, m.EncodeText(texts.NoGrad(), ends)).Host().Data()
 		for i := range all {
 			row, above := logits[i*len(all):][:len(all)], 0
 			for _, v := range row {

@@ -8,7 +8,6 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
-	"github.com/gollava/gollava/vit"
 )
 
 // Batch is what the model learns from or continues. In IDs, every place that a feature takes holds a negative number
@@ -69,10 +68,8 @@ func (b Batch) Reaches(parameter string) bool {
 // Tokens maps pictures to what the language model sees of them, one row each feature: [N, C].
 func (m *VLM) Tokens(b Batch) *tensor.Tensor {
 	x := b.Features
-	if e, ok := m.Connector.(Encoder); x == nil && ok {
-		x = e.Encode(m.Vision, b.Pixels, m.config.Select, m.media(b)) // [V, P, D]
-	} else if x == nil {
-		x = vit.Features(m.Vision, b.Pixels, m.config.Select)
+	if x == nil {
+		x = m.Features(b.Pixels, m.media(b)) // [V, P, D]
 	}
 	c := m.Connector
 	if i, ok := c.(Instructed); ok {

@@ -9,7 +9,6 @@ import (
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/tensor"
-	"github.com/gollava/gollava/vit"
 )
 
 // LogProbs returns how likely each of answers is as the reply to turns, of which the last is the human's: the
@@ -73,7 +72,7 @@ func (a *Assistant) LogProbs(ctx context.Context, turns []chat.Turn, images []*i
 // withFeatures gives images the tower's features in place of their pixels, so that several samples of the same images
 // encode them once. Those that do not fit the model stay as they are, and Splice says why.
 func (m *VLM) withFeatures(images []Image) ([]Image, error) {
-	if _, ok := m.Connector.(Encoder); ok || m.Vision == nil {
+	if m.Vision == nil {
 		return images, nil
 	}
 	out := slices.Clone(images)
@@ -88,7 +87,8 @@ func (m *VLM) withFeatures(images []Image) ([]Image, error) {
 		err := tensor.Catch(func() {
 			tensor.Scope(func(s *tensor.Arena) {
 				pixels := tensor.Wrap(p.Data, p.N, len(p.Data)/(p.N*p.H*p.W), p.H, p.W).In(s).NoGrad()
-				out[i].Features = vit.Features(m.Vision, pixels, m.config.Select).Host().Clone()
+				media := []Media{{Size: x.Size, Frames: x.Frames, Several: x.Several}}
+				out[i].Features = m.Features(pixels, media).Host().Clone()
 			})
 		})
 		if err != nil {

@@ -36,13 +36,14 @@ func directly(t *testing.T, a *connector.Assistant, images []*imaging.RGB, text 
 }
 
 func TestLogProbs(t *testing.T) {
-	a, _, _ := talker(t, 24)
+	a, tower, _ := talker(t, 24)
 	images := []*imaging.RGB{photo(1)}
 	const question = "<image>\nWhat is this?"
 	answers := []string{"A", "A red cat on the mat.", "cat"}
 	got, err := a.LogProbs(t.Context(), talk(question), images, answers)
 	require.NoError(t, err)
 	require.Len(t, got, len(answers))
+	require.Equal(t, 1, tower.views)
 	for i, answer := range answers {
 		want := directly(t, a, images, question, answer)
 		require.InDeltaSlice(t, want, got[i], 1e-4, answer)

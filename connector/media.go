@@ -29,9 +29,14 @@ type MediaConnector interface {
 	MediaForward(features *tensor.Tensor, media []Media) *tensor.Tensor
 }
 
-// Encoder is a [Connector] that looks at some media with a tower of its own, as Video-LLaVA at videos.
+// Encoder is a [Connector] that has the tower look in a way of its own: at videos with another tower (Video-LLaVA), or
+// at several scales (S²).
 type Encoder interface {
 	Connector
+
+	// Encodes is the width and height of the images that Encode takes, and the width D of the features that it
+	// returns, where the model has such a tower.
+	Encodes(tower vit.VisionConfig, s vit.Select) (side, width int)
 
 	// Encode returns the features [V, P, D] that s selects of the views of media, pixels [V, 3, S, S]. images is the
 	// model's tower.
@@ -55,10 +60,34 @@ func (m *VLM) Layout(x Media) (Layout, error) {
 
 // side is the width and height of the images that the encoder takes; 0 where there is no encoder.
 func (m *VLM) side() int {
+	side, _ := m.encodes()
+	return side
+}
+
+// encodes is the width and height of the images that the encoder takes, and the width of its features.
+func (m *VLM) encodes() (side, width int) {
 	if m.Vision == nil {
-		return 0
+		return 0, 0
 	}
-	return m.Vision.Config().ImageSize
+	v := m.Vision.Config()
+	if e, ok := m.Connector.(Encoder); ok {
+		return e.Encodes(v, m.config.Select)
+	}
+	return v.ImageSize, len(m.config.Select.Layers) * v.HiddenSize
+}
+
+// Features is what the connector gets of pixels [V, 3, S, S], the views of media: [V, P, D]. nil media are images of
+// one view.
+func (m *VLM) Features(pixels *tensor.Tensor, media []Media) *tensor.Tensor {
+	e, ok := m.Connector.(Encoder)
+	if !ok {
+		return vit.Features(m.Vision, pixels, m.config.Select)
+	}
+	if media == nil {
+		S := m.side()
+		media = slices.Repeat([]Media{{Size: imaging.Size{W: S, H: S}}}, pixels.Dim(0))
+	}
+	return e.Encode(m.Vision, pixels, m.config.Select, media)
 }
 
 // media are those of the batch.

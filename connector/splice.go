@@ -119,7 +119,8 @@ func (m *VLM) layout(x Image) (Layout, error) {
 		return Layout{}, errTextOnly
 	}
 	v := m.Vision.Config()
-	S, size := v.ImageSize, x.Size
+	S, D := m.encodes()
+	size := x.Size
 	if size == (imaging.Size{}) {
 		size = imaging.Size{W: S, H: S}
 	}
@@ -135,7 +136,6 @@ func (m *VLM) layout(x Image) (Layout, error) {
 	}
 	views := x.Pixels.N
 	if x.Features != nil {
-		D := len(m.config.Select.Layers) * v.HiddenSize
 		if x.Features.Rank() != 3 || x.Features.Dim(2) != D {
 			return l, fmt.Errorf("features %v; [views, patches, %d] are needed", x.Features.Shape(), D)
 		}

@@ -39,13 +39,14 @@ var elsewhere = map[string]string{
 	"gollava segment":               "needs a trained SEEM; TestSegment runs it on a tiny one",
 	"go run ./examples/imagebind":   "a minute; its test runs it",
 	"go run ./examples/seem":        "a minute; its test runs it",
+	"go run ./examples/emoji":       "needs packages of 348 MB; its test runs it on tiny parts",
 }
 
 // pages are run in this order, in one folder.
 var pages = []string{"README.md", "CONTRIBUTING.md", "docs/first-hour.md", "docs/fine-tune.md", "docs/continue.md", "docs/export.md",
 	"docs/evaluate.md", "docs/quantised.md", "docs/serve.md", "docs/embed.md", "docs/embed-and-segment.md",
 	"docs/draw.md",
-	"docs/pretrained.md", "docs/cluster.md", "docs/fidelity.md", "docs/results.md"}
+	"docs/pretrained.md", "docs/your-own-pictures.md", "docs/cluster.md", "docs/fidelity.md", "docs/results.md"}
 
 // TestDocs runs the commands of README and docs as they are printed, with tiny models under the names that they use.
 // Commands of console blocks, after a $, must fail with the messages that are shown.

@@ -19,6 +19,7 @@ type Config struct {
 	NoBias    bool       // Linears without bias (multimodal_projector_bias false)
 	NormEps   float64    // ViP-LLaVA: of the LayerNorm before the projector (projector_layernorm_eps); 0: there is none
 	Select    vit.Select // which vision features
+	Scales    []int      // S² (s2_scales): look at each image in these sizes, see [vit.S2Features]; nil: in the tower's
 	Image     int        // id that stands for one feature in expanded ids (image_token_index)
 	Video     *Video     // how frames become tokens; nil: the model takes no videos
 
@@ -100,7 +101,17 @@ func (c Config) patches() int {
 }
 
 // featureWidth is the width of the features that the projector takes, before it merges patches.
-func (c Config) featureWidth() int { return len(c.Select.Layers) * c.Vision.HiddenSize }
+func (c Config) featureWidth() int {
+	return max(len(c.Scales), 1) * len(c.Select.Layers) * c.Vision.HiddenSize
+}
+
+// side is the width and height of the views that the model looks at.
+func (c Config) side() int {
+	if n := len(c.Scales); n > 0 {
+		return c.Scales[n-1]
+	}
+	return c.Vision.ImageSize
+}
 
 // hasClass reports whether the tower has a class token.
 func (c Config) hasClass() bool { return c.Vision.ModelType != "siglip_vision_model" }
@@ -117,6 +128,21 @@ func (c Config) TowerDir(dir string) string {
 func (c Config) AnyRes() imaging.AnyRes {
 	return imaging.AnyRes{Canvases: c.Canvases, Tile: c.Vision.ImageSize, Side: c.Vision.ImageSize / c.Vision.PatchSize,
 		Max: c.MaxTiles, HF: !c.original}
+}
+
+// validateScales holds S² against what the tower can be shown and the other fields.
+func (c Config) validateScales() error {
+	if c.Scales == nil {
+		return nil
+	}
+	if err := vit.CheckScales(c.Vision, c.Scales); err != nil {
+		return err
+	}
+	if c.Next() || c.Video != nil || c.Kind != "" && c.Kind != LLaVA || c.hasClass() && c.Select.Class != "patch" {
+		return fmt.Errorf("s2_scales %v: scales are for images of one view, without the class token and without tiles",
+			c.Scales)
+	}
+	return nil
 }
 
 // Validate returns an error that names the first field that is wrong.
@@ -137,6 +163,9 @@ func (c Config) Validate() error {
 		return fmt.Errorf("mm_vision_select_feature %q is neither patch nor cls_patch", c.Select.Class)
 	}
 	if err := c.Video.validate(); err != nil {
+		return err
+	}
+	if err := c.validateScales(); err != nil {
 		return err
 	}
 	g := c.Vision.ImageSize / c.Vision.PatchSize

@@ -77,6 +77,7 @@ type originalFile struct {
 	PaddingSide string          `json:"tokenizer_padding_side"`
 	Vision      json.RawMessage `json:"vision_config"`
 	S2          bool            `json:"s2"`
+	Scales      string          `json:"s2_scales"`
 	Resampler   *string         `json:"mm_resampler_type"`
 	StartEnd    bool            `json:"mm_use_im_start_end"`
 	PoolMode    string          `json:"mm_spatial_pool_mode"`
@@ -235,6 +236,10 @@ func (c *Config) unmarshalHub(raw []byte) error {
 		return fmt.Errorf("projector_hidden_act %q is not supported (gelu and linear are)", f.Act)
 	}
 	c.Projector = "mlp2x_" + f.Act
+	if c.Vision.Registers > 0 {
+		return fmt.Errorf("vision_config: num_register_tokens %d is not supported in this layout, in which they would "+
+			"be taken for patches", c.Vision.Registers)
+	}
 	switch *f.Strategy {
 	case "default":
 		if c.Select.Class = "patch"; !c.hasClass() {
@@ -309,7 +314,10 @@ func (c *Config) unmarshalOriginal(raw []byte) error {
 		c.Select.Layers = []int{*f.Layer}
 	}
 	if f.S2 {
-		return fmt.Errorf("s2 true is not supported")
+		var err error
+		if c.Scales, err = ParseScales(cmp.Or(f.Scales, "336,672,1008")); err != nil {
+			return err
+		}
 	}
 	if f.Resampler != nil && *f.Resampler != "" && *f.Resampler != "identity" {
 		return fmt.Errorf("mm_resampler_type %q is not supported", *f.Resampler)
@@ -338,6 +346,18 @@ func (c *Config) unmarshalOriginal(raw []byte) error {
 		return c.readPinpoints(f.Pinpoints)
 	}
 	return nil
+}
+
+// ParseScales reads sizes as s2_scales has them: "336,672,1008".
+func ParseScales(s string) (scales []int, err error) {
+	for part := range strings.SplitSeq(s, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(part))
+		if err != nil {
+			return nil, fmt.Errorf("s2_scales %q: sizes such as 336,672,1008 are needed", s)
+		}
+		scales = append(scales, n)
+	}
+	return scales, nil
 }
 
 // readPinpoints reads lists of width and height, as JSON or as the text of a Python list, or grids such as

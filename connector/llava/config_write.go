@@ -30,6 +30,13 @@ func (c *Config) hub() (map[string]any, error) {
 		return nil,
 			fmt.Errorf("config: the Hub's layout does not know mm_use_im_start_end: save in the original layout")
 	}
+	if c.Vision.Registers > 0 {
+		return nil, fmt.Errorf("config: in the Hub's layout the %d registers of a %s would be taken for patches: save "+
+			"in the original layout", c.Vision.Registers, c.Vision.ModelType)
+	}
+	if c.Scales != nil {
+		return nil, fmt.Errorf("config: the Hub's layout does not know s2_scales: save in the original layout")
+	}
 	text, err := fields(c.Text)
 	if err != nil {
 		return nil, err
@@ -92,7 +99,7 @@ func (c *Config) originalConfig() (map[string]any, error) {
 		side = "right"
 	}
 	for k, v := range map[string]any{"mm_vision_tower": c.Tower,
-		"mm_hidden_size":    c.Vision.HiddenSize * max(c.Merge, 1) * max(c.Merge, 1),
+		"mm_hidden_size":    c.featureWidth() * max(c.Merge, 1) * max(c.Merge, 1),
 		"mm_projector_type": c.Projector, "mm_vision_select_layer": c.Select.Layers[0],
 		"mm_vision_select_feature": class, "mm_use_im_start_end": c.Marks,
 		"mm_use_im_patch_token": false, "image_aspect_ratio": aspect, "tokenizer_padding_side": side,
@@ -123,6 +130,9 @@ func (c *Config) originalConfig() (map[string]any, error) {
 		if c.MaxTiles > 0 {
 			f["image_aspect_ratio"] = fmt.Sprintf("anyres_max_%d", c.MaxTiles)
 		}
+	}
+	if c.Scales != nil {
+		f["s2"], f["s2_scales"] = true, strings.Trim(strings.ReplaceAll(fmt.Sprint(c.Scales), " ", ","), "[]")
 	}
 	if v := c.Video; v != nil {
 		f["mm_spatial_pool_mode"], f["mm_spatial_pool_stride"], f["mm_newline_position"] = v.Pool, v.Stride, v.Newline

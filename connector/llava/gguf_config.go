@@ -242,7 +242,7 @@ func (c *Config) mmprojPixels(k *gguf.Keys) {
 		}
 		c.pixels = p
 	}
-	c.arrange(c.pixels)
+	c.Arrange(c.pixels)
 }
 
 // three is a number for each channel, which float32 has rounded.

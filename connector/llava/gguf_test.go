@@ -111,7 +111,7 @@ func TestGGUFRoundTrip(t *testing.T) {
 				},
 				name,
 			)
-			c.arrange(p)
+			c.Arrange(p)
 			require.Equal(t, p, x.processor(), name)
 			read, err := ReadConfig(from)
 			require.NoError(t, err)

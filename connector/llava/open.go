@@ -66,7 +66,7 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.arrange(a.Processor)
+	c.Arrange(a.Processor)
 	if c.Template == "" {
 		if t, err := chat.FromTokenizer(a.Tokenizer); err == nil {
 			if c.System == nil {

@@ -68,6 +68,9 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 		}
 		plain := *processor // how pictures are laid out is said in config.json
 		plain.Aspect, plain.Canvases = "", nil
+		if c.Scales != nil {
+			enlarge(&plain, c.Vision.ImageSize)
+		}
 		if err := atomicfile.WriteJSON(filepath.Join(tower, "preprocessor_config.json"), &plain); err != nil {
 			return err
 		}
@@ -173,18 +176,21 @@ func (c Config) processor() *imaging.Processor {
 		return &p
 	}
 	p := imaging.CLIP(c.Vision.ImageSize)
-	if !c.hasClass() {
+	switch {
+	case !c.hasClass():
 		p = imaging.SigLIP(c.Vision.ImageSize)
+	case strings.HasPrefix(c.Vision.ModelType, "dinov2"):
+		p = imaging.DINOv2(c.Vision.ImageSize)
 	}
 	if c.Next() && p.CenterCrop { // LlavaNextImageProcessor's views need no scaling
 		p.Crop = imaging.Size{W: c.Vision.ImageSize, H: c.Vision.ImageSize}
 	}
-	c.arrange(p)
+	c.Arrange(p)
 	return p
 }
 
-// arrange makes p show images as the model was trained: padded to a square, or as tiles.
-func (c Config) arrange(p *imaging.Processor) {
+// Arrange makes p show images as the model was trained: padded to a square, as tiles, or in the largest of the scales.
+func (c Config) Arrange(p *imaging.Processor) {
 	switch {
 	case c.Next() && c.MaxTiles > 0:
 		p.Aspect, p.Canvases = fmt.Sprintf("anyres_max_%d", c.MaxTiles), c.Canvases
@@ -192,6 +198,18 @@ func (c Config) arrange(p *imaging.Processor) {
 		p.Aspect, p.Canvases = "anyres", c.Canvases
 	case c.Aspect == "pad":
 		p.Aspect = "pad"
+	}
+	if c.Scales != nil {
+		enlarge(p, c.side())
+	}
+}
+
+// enlarge makes p give images of S×S pixels.
+func enlarge(p *imaging.Processor, S int) {
+	if p.CenterCrop {
+		p.Edge, p.Crop = S, imaging.Size{W: S, H: S}
+	} else {
+		p.Size = imaging.Size{W: S, H: S}
 	}
 }
 

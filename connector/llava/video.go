@@ -163,9 +163,22 @@ func (x *Connector) video(f *tensor.Tensor) *tensor.Tensor {
 	return v.Lines(v.Pooled(x.Projector.Forward(f)), x.Newline)
 }
 
-// Encode implements [connector.Encoder]: Video-LLaVA looks at videos with a tower of their own.
+// Encodes implements [connector.Encoder].
+func (x *Connector) Encodes(tower vit.VisionConfig, s vit.Select) (side, width int) {
+	side, width = tower.ImageSize, len(s.Layers)*tower.HiddenSize
+	if n := len(x.config.Scales); n > 0 {
+		return x.config.Scales[n-1], n * width
+	}
+	return side, width
+}
+
+// Encode implements [connector.Encoder]: Video-LLaVA looks at videos with a tower of their own, a model with scales at
+// all of them.
 func (x *Connector) Encode(images vit.Tower, pixels *tensor.Tensor, s vit.Select,
 	media []connector.Media) *tensor.Tensor {
+	if len(x.config.Scales) > 0 {
+		return vit.S2Features(images, pixels, s, x.config.Scales)
+	}
 	if x.VideoTower == nil {
 		return vit.Features(images, pixels, s)
 	}

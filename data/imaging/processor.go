@@ -36,6 +36,15 @@ func CLIP(size int) *Processor {
 	}
 }
 
+// DINOv2 is the processor of facebook/dinov2-*, for pictures of size×size pixels, which are cut out of larger ones: 224
+// of 256.
+func DINOv2(size int) *Processor {
+	p := CLIP(size)
+	p.Edge = (size*256 + 112) / 224
+	p.Mean, p.Std = [3]float64{0.485, 0.456, 0.406}, [3]float64{0.229, 0.224, 0.225}
+	return p
+}
+
 // SigLIP is the processor of google/siglip-*, for pictures of size×size pixels; it does not keep the aspect.
 func SigLIP(size int) *Processor {
 	half := [3]float64{0.5, 0.5, 0.5}

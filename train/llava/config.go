@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/internal/gguf"
 	"github.com/gollava/gollava/internal/nearest"
@@ -33,6 +34,7 @@ type Config struct {
 	ProjectorType string  `yaml:"projector_type,omitempty" help:"linear, mlpNx_gelu, mlpNx_linear or identity [mm_projector_type]"`
 	SelectLayer   int     `yaml:"select_layer,omitempty" help:"layer of the tower that is looked at [mm_vision_select_layer]"`
 	SelectFeature string  `yaml:"select_feature,omitempty" help:"patch or cls_patch [mm_vision_select_feature]"`
+	S2Scales      string  `yaml:"s2_scales,omitempty" help:"look at each picture in these sizes, multiples of the tower's, such as 336,672,1008; none: in the tower's alone [s2_scales]"`
 	Merge         int     `yaml:"merge,omitempty" help:"the projector takes this many features each way side by side, for fewer tokens; 0 or 1: each feature alone, as LLaVA"`
 	Template      string  `yaml:"template,omitempty" help:"of conversations; none: the model's own, or what fits the language model [version]"`
 	System        *string `yaml:"system,omitempty" help:"the template's system text, without marks; none: the template's own"`
@@ -141,6 +143,14 @@ func (c *Config) fill(p Config) {
 // most bounds counts that a config may ask for.
 const most = 1 << 24
 
+// scales are those of s2_scales; nil: none.
+func (c *Config) scales() ([]int, error) {
+	if c.S2Scales == "" {
+		return nil, nil
+	}
+	return llava.ParseScales(c.S2Scales)
+}
+
 // check returns an error for the first key that cannot be.
 func (c *Config) check() error {
 	if err := c.checkRanges(); err != nil {
@@ -179,6 +189,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("projector_type %q is not supported: linear, mlpNx_gelu, mlpNx_linear (N is a number) and "+
 			"identity are",
 			c.ProjectorType)
+	case c.S2Scales != "" && c.Model != "":
+		return fmt.Errorf("s2_scales %q: a model has its own scales, or none; leave the key out", c.S2Scales)
 	case c.Layout != "hub" && c.Layout != "original":
 		return fmt.Errorf("layout %q is neither hub nor original", c.Layout)
 	case c.Aspect != "square" && c.Aspect != "pad" && (c.Aspect != "" || c.Model == "" || c.given["aspect"]):

@@ -10,12 +10,12 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
-	"github.com/gollava/gollava/vit"
 )
 
 // openFeatures opens the cache of the frozen encoder's outputs and computes what it lacks.
@@ -65,8 +65,11 @@ func (r *Run) key() (data.FeatureKey, error) {
 	}
 	p, err := json.Marshal(r.assistant.Processor)
 	s := r.assistant.Model.Config().Select
-	return data.FeatureKey{Encoder: fmt.Sprintf("%x layers %v %s", h.Sum(nil), s.Layers, s.Class),
-		Preprocessing: string(p)}, err
+	encoder := fmt.Sprintf("%x layers %v %s", h.Sum(nil), s.Layers, s.Class)
+	if scales := llava.ConfigOf(r.assistant.Model).Scales; scales != nil {
+		encoder += fmt.Sprintf(" scales %v", scales)
+	}
+	return data.FeatureKey{Encoder: encoder, Preprocessing: string(p)}, err
 }
 
 // shard is how many images go into one file of the feature cache, which is in memory until it is written.
@@ -173,7 +176,7 @@ func (r *Run) fillShard(ctx context.Context, n int, pictures []picture) error {
 		if caught := tensor.Catch(func() {
 			tensor.Scope(func(s *tensor.Arena) {
 				x := tensor.Wrap(p.Data, p.N, 3, p.H, p.W).NoGrad().In(s)
-				err = w.Add(is.key, vit.Features(m.Vision, x, m.Config().Select))
+				err = w.Add(is.key, m.Features(x, nil))
 			})
 		}); caught != nil {
 			return caught

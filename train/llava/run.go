@@ -203,7 +203,11 @@ func (r *Run) join(o nn.LoadOptions) error {
 	if err != nil {
 		return err
 	}
-	m, err := llava.Join(rand.New(rand.NewPCG(c.Seed, 1)), tower, language, llava.Config{
+	scales, err := c.scales()
+	if err != nil {
+		return err
+	}
+	m, err := llava.Join(rand.New(rand.NewPCG(c.Seed, 1)), tower, language, llava.Config{Scales: scales,
 		Projector: c.ProjectorType, Select: vit.Select{Layers: []int{c.SelectLayer}, Class: c.SelectFeature},
 		Aspect: c.Aspect, Merge: c.Merge, MaxLength: c.MaxLength, PaddingSide: "right", Tower: at,
 		Image: int(chat.ImageIndex), Template: c.Template})
@@ -226,6 +230,7 @@ func (r *Run) join(o nn.LoadOptions) error {
 		return fmt.Errorf("image processor: %w", err)
 	}
 	p.Aspect = c.Aspect
+	llava.ConfigOf(m).Arrange(p)
 	r.assistant.Processor = p
 	return nil
 }

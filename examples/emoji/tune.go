@@ -54,7 +54,7 @@ func (o options) lessons() []lesson {
 var (
 	askName     = []string{"What is this?", "What does the picture show?", "What do you see?", "Name this."}
 	askCategory = []string{"Which category does it belong to?", "What category is this?"}
-	askKind     = []string{"What kind of study.Thing is it?", "What type is it?"}
+	askKind     = []string{"What kind of thing is it?", "What type is it?"}
 	askWhether  = []string{"Is this %s?", "Does the picture show %s?", "Do you see %s?"}
 )
 

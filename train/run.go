@@ -55,6 +55,7 @@ type session struct {
 	known   []string // checkpoints in Dir that look whole, oldest first
 	last    string   // the newest of this state's past
 	writing *writing // one under way
+	old     *removal // of checkpoints that are too old, under way
 	resumed string   // where the run went on from
 	memory  memory
 	heap    heap
@@ -226,6 +227,11 @@ func (r *runner[B]) close() {
 			_ = r.settle(true)
 		}
 	}
+	if r.old != nil && r.comm().Rank() == 0 {
+		if err := r.old.wait(); err != nil {
+			_ = r.note("note", "%v", err)
+		}
+	}
 	r.signal.stop()
 	_ = r.release() // what matters in these files was synced with the last checkpoint
 }
@@ -387,6 +393,9 @@ func (r *runner[B]) runStage(ctx context.Context) error {
 	done.Loss, done.Norm, done.LR = nil, nil, nil
 	r.at = state{Stage: r.at.Stage + 1, Done: append(r.at.Done, done), Best: r.at.Best, Metrics: r.at.Metrics}
 	r.all, r.items, r.blocks, r.own, r.red = nil, nil, nil, nil, nil
+	if err := r.cleared(); err != nil {
+		return err
+	}
 	if err := r.save(); err != nil {
 		return fmt.Errorf("the weights after the last step could not be stored: %w", err)
 	}

@@ -129,9 +129,9 @@ func (s *session) complete(wait bool) (*writing, error) {
 	}
 	s.last = w.name
 	s.known = append(slices.DeleteFunc(s.known, func(n string) bool { return n == w.name }), w.name)
-	err = s.prune(w)
+	s.prune(w)
 	w.stood += s.now().Sub(start)
-	return w, err
+	return w, nil
 }
 
 // ended reports whether the goroutine has ended.
@@ -161,7 +161,7 @@ func (s *session) discard(w *writing, err error) error {
 	return err
 }
 
-// save writes a checkpoint and waits for it.
+// save writes a checkpoint and waits for it. Nothing may be under way.
 func (s *session) save() error {
 	if err := s.begin(); err != nil {
 		return err
@@ -262,8 +262,26 @@ func (s *session) finish(w *writing, files []fileInfo) error {
 	return s.fs.SyncDir(w.tmp)
 }
 
-// prune removes all but the newest checkpoints and the best, now and when w began.
-func (s *session) prune(w *writing) error {
+// removal is old checkpoints that a goroutine of the first rank removes while training goes on.
+type removal struct {
+	names []string
+	done  chan struct{} // closed when the rest is there
+	err   error
+	panic any
+}
+
+// wait waits for the goroutine, and raises its panic again.
+func (r *removal) wait() error {
+	<-r.done
+	if r.panic != nil {
+		panic(r.panic)
+	}
+	return r.err
+}
+
+// prune begins to remove all but the newest checkpoints and the best, now and when w began. Nothing else may be under
+// way.
+func (s *session) prune(w *writing) {
 	keep := map[string]bool{}
 	for _, best := range []map[string]bestOf{s.at.Best, w.at.Best} {
 		for _, b := range best {
@@ -280,16 +298,38 @@ func (s *session) prune(w *writing) error {
 			old = append(old, name)
 		}
 	}
-	_, err := first(s, func() (bool, error) {
+	if len(old) == 0 {
+		return
+	}
+	s.known = slices.DeleteFunc(s.known, func(n string) bool { return slices.Contains(old, n) })
+	r := &removal{names: old, done: make(chan struct{})}
+	s.old = r
+	if s.comm().Rank() > 0 {
+		return
+	}
+	go func() {
+		defer close(r.done)
+		defer func() { r.panic = recover() }()
 		for _, name := range old {
 			if err := s.fs.RemoveAll(filepath.Join(s.o.Dir, name)); err != nil {
-				return false, fmt.Errorf("removing an old checkpoint: %w", err)
+				r.err = fmt.Errorf("removing an old checkpoint: %w", err)
+				return
 			}
 		}
-		return true, nil
-	})
-	if err == nil {
-		s.known = slices.DeleteFunc(s.known, func(n string) bool { return slices.Contains(old, n) })
+	}()
+}
+
+// pruned waits, all ranks together, until the old checkpoints are removed. Those that could not be are tried again
+// with the next.
+func (s *session) pruned() error {
+	r := s.old
+	if r == nil {
+		return nil
+	}
+	s.old = nil
+	_, err := first(s, func() (bool, error) { return true, r.wait() })
+	if err != nil {
+		s.known = append(r.names, s.known...)
 	}
 	return err
 }
@@ -299,8 +339,19 @@ func (r *runner[B]) checkpoint() error {
 	if err := r.settle(true); err != nil {
 		return err
 	}
+	if err := r.cleared(); err != nil {
+		return err
+	}
 	if err := r.begin(); err != nil {
 		return r.unsaved(r.at.Step, err)
+	}
+	return nil
+}
+
+// cleared waits for the removal of old checkpoints, and reports what could not be removed.
+func (r *runner[B]) cleared() error {
+	if err := r.pruned(); err != nil {
+		return r.note("note", "%v", err)
 	}
 	return nil
 }
@@ -311,13 +362,8 @@ func (r *runner[B]) settle(wait bool) error {
 	switch {
 	case w == nil:
 		return err
-	case err != nil && r.last != w.name:
+	case err != nil:
 		return r.unsaved(w.at.Step, err)
-	case err != nil: // it is there, and one before it still is
-		err = r.note("note", "checkpoint of step %d: %v", w.at.Step, err)
-	}
-	if err != nil {
-		return err
 	}
 	return r.emit(Event{Kind: "checkpoint", Stage: r.stage.Name, Step: w.at.Step, Text: w.name,
 		Seconds: w.stood.Seconds()})

@@ -74,6 +74,9 @@ func (r *runner[B]) halt(code int, cause error) error {
 	}
 	err := r.settle(true)
 	if err == nil {
+		err = r.cleared()
+	}
+	if err == nil {
 		err = r.save()
 	}
 	if err != nil {

@@ -223,7 +223,8 @@ func (r report) short() []string {
 	for kind, s := range r.Scores {
 		scores[kind] = s.Right
 	}
-	return study.Short(scores, []study.Limit{{Score: "zero-shot", Least: 0.5}})
+	return study.Short(scores, []study.Limit{{Score: "zero-shot", Least: 0.52}, {Score: "name", Least: 0.03},
+		{Score: "kind", Least: 0.19}, {Score: "category", Least: 0.34}, {Score: "perplexity, after to before", Least: -1.7}})
 }
 
 // store writes report.json.

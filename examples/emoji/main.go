@@ -30,6 +30,7 @@ import (
 	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train/study"
@@ -204,9 +205,20 @@ func (o options) rand(name string, n int) *rand.Rand {
 	return rand.New(rand.NewPCG(o.seed, h.Sum64()))
 }
 
+// finished is what a run has trained: the language model with projector and adapters.
+func (o options) finished() (*connector.Assistant, error) {
+	dir := filepath.Join(o.out, "tune")
+	a, err := llava.Open(dir, llava.LoadOptions{Base: o.llm, DType: nn.As(tensor.Float32)})
+	if err != nil {
+		return nil, err
+	}
+	_, err = lora.Load(a.Model, dir, llava.Namings(a.Model)...)
+	return a, err
+}
+
 // talk answers questions about a picture of any size.
 func (o options) talk(ctx context.Context, in io.Reader, out io.Writer) error {
-	a, err := llava.Open(filepath.Join(o.out, "tune"), llava.LoadOptions{Base: o.llm, DType: nn.As(tensor.Float32)})
+	a, err := o.finished()
 	if err != nil {
 		return fmt.Errorf("-chat needs a finished run in -out: %w", err)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/connector/llava"
+	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/train/study"
 )
 
@@ -144,6 +145,15 @@ func TestRun(t *testing.T) {
 	require.NoError(t, os.WriteFile(picture, drawing(90, color.RGBA{255, 0, 0, 255}, 1), 0o644))
 	require.NoError(t, run(t.Context(), append(args, "-chat", picture), strings.NewReader("What is this?\n"), &said))
 	require.Equal(t, 2, strings.Count(said.String(), "> "))
+	a, err := options{out: out, llm: filepath.Join(dir, "SmolLM2-135M-Instruct.Q4_1.gguf")}.finished()
+	require.NoError(t, err)
+	adapters := 0
+	for name := range nn.Params(a.Model) {
+		if strings.Contains(name, "lora_") {
+			adapters++
+		}
+	}
+	require.Positive(t, adapters, "what was trained takes part")
 	c, err := llava.ReadConfig(filepath.Join(out, "tune"))
 	require.NoError(t, err)
 	require.Equal(t, []any{2, ""}, []any{c.Merge, *c.System})

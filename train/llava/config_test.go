@@ -137,6 +137,9 @@ func TestReadConfigFaults(t *testing.T) {
 	for _, name := range []string{"config.json", "mm_projector.bin"} {
 		require.NoError(t, os.WriteFile(filepath.Join("run", name), []byte("[]"), 0o666))
 	}
+	scaled, err := read(t, parts+"s2_scales: 336,672\n")
+	require.NoError(t, err)
+	require.Equal(t, "336,672", scaled.S2Scales)
 	for _, c := range []struct{ text, want string }{
 		{parts + "bacth: 3\n", `did you mean "batch"?`},
 		{parts + "lora:\n  rnak: 3\n", `did you mean "r"?`},
@@ -210,6 +213,6 @@ func TestReadConfigFaults(t *testing.T) {
 		require.ErrorContains(t, err, c.want, c.text)
 		t.Log(err)
 	}
-	_, err := ReadConfig("none.yaml")
+	_, err = ReadConfig("none.yaml")
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -183,3 +183,47 @@ func TestMergeAndSystem(t *testing.T) {
 	_, err = c.Resolve()
 	require.ErrorContains(t, err, "merge 2: a model is given")
 }
+
+// TestScales: what was aligned at two scales is tuned and asked at two scales; what cannot be kept is refused before
+// anything is trained.
+func TestScales(t *testing.T) {
+	t.Chdir(t.TempDir())
+	tiny("toy")
+	c := llava.Config{Stage: "align", Vision: "toy/vision", LLM: "toy/llm", Data: "toy/pretrain/chat.json",
+		Images: "toy/pretrain/images", Out: "toy/align", Steps: 1, Batch: 2, S2Scales: "32,64", Features: "toy/features"}
+	_, err := llava.Train(t.Context(), c, train.Options{})
+	require.NoError(t, err)
+	c.Stage, c.Projector, c.Data, c.Out = "lora", "toy/align", "toy/instruct/llava_instruct.json", "toy/tune"
+	c.Images, c.Features, c.LoRA = "toy/instruct/images", "", llava.LoRA{Rank: 2, Alpha: 4}
+	_, err = llava.Train(t.Context(), c, train.Options{})
+	require.NoError(t, err)
+	a, err := layout.Open("toy/tune", layout.LoadOptions{Base: "toy/llm"})
+	require.NoError(t, err)
+	require.Equal(t, []int{32, 64}, layout.ConfigOf(a.Model).Scales)
+	require.Equal(t, imaging.Size{W: 64, H: 64}, a.Processor.Crop)
+	require.Equal(t, 16, a.Model.Connector.Layout(imaging.Size{W: 32, H: 32}).Tokens)
+	a.Options.MaxNewTokens = 4
+	_, err = a.Reply(t.Context(), []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}},
+		[]*imaging.RGB{imaging.New(20, 30)}, nil)
+	require.NoError(t, err)
+
+	for _, x := range []struct {
+		edit func(*llava.Config)
+		want string
+	}{
+		{func(c *llava.Config) { c.S2Scales = "32,48" }, "s2_scales [32 48]: multiples of the tower's 32 pixels"},
+		{func(c *llava.Config) { c.S2Scales = "32;64" }, `s2_scales "32;64": sizes such as 336,672,1008`},
+		{func(c *llava.Config) { c.Stage, c.LoRA, c.Layout = "tune", llava.LoRA{}, "hub" }, "save in the original layout"},
+		{func(c *llava.Config) { c.S2Scales = "" }, "misshapen"},
+		{func(c *llava.Config) {
+			c.Stage, c.Vision, c.LLM, c.Model, c.LoRA = "task", "", "", "toy/tune", llava.LoRA{}
+		}, "a model has its own scales"},
+	} {
+		other := c
+		other.Out = "toy/other"
+		x.edit(&other)
+		_, err := llava.Open(t.Context(), other, nil)
+		require.ErrorContains(t, err, x.want)
+		require.NoDirExists(t, "toy/other")
+	}
+}

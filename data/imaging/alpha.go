@@ -27,7 +27,8 @@ func DecodeAlpha(data []byte, l Limits) (*image.RGBA, error) {
 		moves = start > 0 && bytes.Contains(data[:start], []byte("acTL"))
 	case "gif":
 		decode = gif.Decode
-		moves = bytes.Count(data, []byte{0x21, 0xf9, 0x04}) > 1
+		frames, _ := gifFrames(data) // a fault is decode's to report
+		moves = len(frames) > 1
 	case "webp":
 		decode = webp.Decode
 		moves = bytes.Contains(data[:min(len(data), 64)], []byte("ANIM"))

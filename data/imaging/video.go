@@ -80,10 +80,13 @@ func DecodeVideo(ctx context.Context, data []byte, n int, o Options) ([]*RGB, er
 		return nil, fmt.Errorf("imaging: %d frames: 1 to %d are possible", n, maxVideoFrames)
 	}
 	name, open := videoFormat(data[:min(len(data), 12)])
-	if len(data) == 0 {
+	switch most := o.filled().Bytes; {
+	case len(data) == 0:
 		return nil, located(fail(Empty, "no bytes at all"), "", "")
-	} else if open == nil {
+	case open == nil:
 		return nil, located(fail(Unsupported, "a video must be an animated GIF or WebP, or MJPEG in AVI"), "", "")
+	case int64(len(data)) > most:
+		return nil, located(fail(TooLarge, "%d bytes: %d are allowed (Limits.Bytes)", len(data), most), "", name)
 	}
 	frames, err := open(ctx, data, n, o)
 	if errors.Is(err, errOtherCodec) {

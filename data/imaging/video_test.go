@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -12,6 +13,7 @@ import (
 	"image/jpeg"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -29,7 +31,7 @@ var palette = color.Palette{color.RGBA{0, 0, 0, 0}, color.RGBA{255, 0, 0, 255}, 
 	color.RGBA{0, 0, 255, 255}}
 
 // moving is a GIF of 7×5 pixels: red, then a green dot that moves one to the right in each frame.
-func moving(t *testing.T, frames int, disposal byte) []byte {
+func moving(t testing.TB, frames int, disposal byte) []byte {
 	g := &gif.GIF{Config: image.Config{ColorModel: palette, Width: 7, Height: 5}}
 	for i := range frames {
 		m := image.NewPaletted(image.Rect(0, 0, 7, 5), palette)
@@ -123,6 +125,9 @@ func TestDecodeVideo(t *testing.T) {
 	cancel()
 	_, err = imaging.DecodeVideo(ctx, whole, 3, imaging.Options{})
 	require.ErrorIs(t, err, context.Canceled)
+	_, err = imaging.DecodeVideo(t.Context(), whole, 3,
+		imaging.Options{Limits: imaging.Limits{Bytes: int64(len(whole)) - 1}})
+	require.ErrorIs(t, err, imaging.TooLarge)
 	_, err = imaging.DecodeVideo(t.Context(), moving(t, 65, 0), 2, imaging.Options{Limits: imaging.Limits{Pixels: 35}})
 	require.NoError(t, err)
 	_, err = imaging.DecodeVideo(t.Context(), moving(t, 130, 0), 2, imaging.Options{Limits: imaging.Limits{Pixels: 35}})
@@ -232,4 +237,35 @@ func TestOtherContainers(t *testing.T) {
 	require.ErrorContains(t, err, "ffmpeg must be on the path")
 	_, err = imaging.OpenVideo(t.Context(), write(t, "a.mp4", nil), 3, imaging.Options{})
 	require.ErrorIs(t, err, imaging.Empty)
+}
+
+// FuzzDecodeVideo: whatever a client sends as a video becomes frames of one size, or an error of a kind.
+func FuzzDecodeVideo(f *testing.F) {
+	for _, disposal := range []byte{gif.DisposalNone, gif.DisposalBackground, gif.DisposalPrevious} {
+		f.Add(moving(f, 3, disposal), uint8(2))
+	}
+	animated, err := os.ReadFile("testdata/images/webp-animated.webp")
+	require.NoError(f, err)
+	f.Add(animated, uint8(3))
+	var b bytes.Buffer
+	require.NoError(f, jpeg.Encode(&b, image.NewGray(image.Rect(0, 0, 9, 5)), nil))
+	frame := chunk("00dc", b.Bytes())
+	avi := slices.Concat([]byte("AVI "), chunk("LIST", slices.Concat([]byte("hdrl"), chunk("LIST",
+		slices.Concat([]byte("strl"), chunk("strh", []byte("vidsMJPG")))))),
+		chunk("LIST", slices.Concat([]byte("movi"), frame, frame)))
+	f.Add(chunk("RIFF", avi), uint8(2))
+	f.Fuzz(func(t *testing.T, data []byte, n uint8) {
+		frames, err := imaging.DecodeVideo(t.Context(), data, 1+int(n%8),
+			imaging.Options{Limits: imaging.Limits{Pixels: 1 << 12}})
+		var e *imaging.Error
+		if err != nil {
+			require.True(t, errors.As(err, &e), "%v", err)
+			return
+		}
+		require.NotEmpty(t, frames)
+		require.LessOrEqual(t, len(frames), 1+int(n%8))
+		for _, m := range frames {
+			require.Len(t, m.Pix, 3*m.W*m.H)
+		}
+	})
 }

@@ -192,7 +192,9 @@ func (o options) show(ctx context.Context, a *connector.Assistant, all []study.T
 		case 1:
 			q, want = askCategory[0], t.Category
 		case 2:
-			q, want = askKind[0], t.Sort()
+			if t.Kind != "" {
+				q, want = askKind[0], t.Kind
+			}
 		case 3:
 			q, want = fmt.Sprintf(askWhether[0], t.Name), "Yes"
 			if r.IntN(2) == 0 {

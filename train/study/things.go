@@ -120,7 +120,7 @@ func ReadThings(file string, side int, unseen []string) ([]Thing, error) {
 			size = w
 		}
 		if w != h || w != size || w%side != 0 {
-			return fail("picture", "%s has %d×%d pixels, and all must have as many: %[4]d×%[4]d, 128×128 or another multiple; "+
+			return fail("picture", "%s has %d×%d pixels, and all must have as many: %[4]d×%[4]d or a multiple of it; "+
 				"scale them, for example with: magick mogrify -resize '%[4]dx%[4]d!' *.png", row[0], w, h, side)
 		}
 		if t.Held != nil {

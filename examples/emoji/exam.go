@@ -33,12 +33,12 @@ type zeroShot struct {
 
 // share is a kind of question's share of right answers.
 type share struct {
-	Right    float64 `json:"right"`    // about pictures of the style that was never shown
-	Shuffled float64 `json:"shuffled"` // about another thing's picture
-	Trained  float64 `json:"trained"`  // about pictures that were trained on
-	Prior    float64 `json:"prior"`    // of a guesser who knows the questions and not the pictures
-	Yes      float64 `json:"yes"`      // share of yes, of a yes or no question
-	Of       int     `json:"of"`
+	Right    float64  `json:"right"`             // about pictures of the style that was never shown
+	Shuffled float64  `json:"shuffled"`          // about another thing's picture
+	Trained  *float64 `json:"trained,omitempty"` // about pictures that were trained on; nil: there are none
+	Prior    float64  `json:"prior"`             // of a guesser who knows the questions and not the pictures
+	Yes      float64  `json:"yes"`               // share of yes, of a yes or no question
+	Of       int      `json:"of"`
 }
 
 // question is one of the exam.
@@ -129,12 +129,16 @@ func (o options) examine(ctx context.Context, a *connector.Assistant, all []stud
 				shown = append(shown, study.OnWhite(q.about.Shown[0]))
 			}
 		}
-		s := share{Of: len(set), Prior: prior(kind, set, all)}
+		s := share{Of: len(set), Prior: prior(set, all)}
+		trained := "–"
+		if len(shown) == len(set) {
+			s.Trained = new(float64)
+		}
 		for i, sit := range []struct {
 			images []image.Image
 			to     *float64
-		}{{held, &s.Right}, {others, &s.Shuffled}, {shown, &s.Trained}} {
-			if len(sit.images) < len(set) {
+		}{{held, &s.Right}, {others, &s.Shuffled}, {shown, s.Trained}} {
+			if sit.to == nil {
 				continue
 			}
 			key := fmt.Sprint(i, set[0].about.Name, len(set), texts)
@@ -155,14 +159,17 @@ func (o options) examine(ctx context.Context, a *connector.Assistant, all []stud
 			}
 		}
 		scores[kind] = s
-		fmt.Fprintf(out, "| %s | %.1f | %.1f | %.1f | %.1f | %d |\n", kind, 100*s.Right, 100*s.Shuffled, 100*s.Trained,
+		if s.Trained != nil {
+			trained = fmt.Sprintf("%.1f", 100**s.Trained)
+		}
+		fmt.Fprintf(out, "| %s | %.1f | %.1f | %s | %.1f | %d |\n", kind, 100*s.Right, 100*s.Shuffled, trained,
 			100*s.Prior, s.Of)
 	}
 	return scores, nil
 }
 
 // prior is the share of right answers of the best answer that is always the same.
-func prior(kind string, set []question, all []study.Thing) (best float64) {
+func prior(set []question, all []study.Thing) (best float64) {
 	candidates := []string{"Yes", "No"}
 	for _, t := range all {
 		candidates = append(candidates, t.Name, t.Category, t.Kind)
@@ -212,7 +219,8 @@ func (o options) show(ctx context.Context, a *connector.Assistant, all []study.T
 		if !same(answer, wanted[i]) {
 			answer += " (right: " + wanted[i] + ")"
 		}
-		fmt.Fprintf(out, "| %d | %s | %s |\n", i+1, questions[i], answer)
+		cell := strings.NewReplacer("\n", " ", "|", `\|`).Replace(answer)
+		fmt.Fprintf(out, "| %d | %s | %s |\n", i+1, questions[i], cell)
 	}
 	half := (len(images) + 1) / 2
 	return eval.WriteSheet(filepath.Join(o.out, "pictures.png"), 1, [][]image.Image{images[:half], images[half:]})

@@ -131,6 +131,8 @@ func TestRun(t *testing.T) {
 	require.NoError(t, json.Unmarshal(first, &r))
 	require.Equal(t, 4, r.Names)
 	require.Equal(t, 2, r.Scores["unseen: yes or no"].Of)
+	require.Nil(t, r.Scores["unseen: yes or no"].Trained, "there is no picture that was trained on")
+	require.NotNil(t, r.Scores["name"].Trained)
 	require.FileExists(t, filepath.Join(out, "pictures.png"))
 	require.ErrorContains(t, run(t.Context(), args, nil, &said), "holds a run already: go on with -resume")
 	require.NoError(t, run(t.Context(), append(args, "-resume"), nil, &said))

@@ -32,13 +32,14 @@ type vision struct {
 
 func (m *vision) Images() bool { return true }
 
-// watches reports whether m takes videos.
+// watches reports whether m takes videos: models that may have a method Videos() bool.
 func watches(m Model) bool {
-	v, ok := m.(*vision)
-	if !ok {
-		return false
-	}
-	_, err := v.assistant.Model.Layout(connector.Media{Size: imaging.Size{W: 1, H: 1}, Frames: 1})
+	v, ok := m.(interface{ Videos() bool })
+	return ok && v.Videos()
+}
+
+func (m *vision) Videos() bool {
+	_, err := m.assistant.Model.Layout(connector.Media{Size: imaging.Size{W: 1, H: 1}, Frames: 1})
 	return err == nil
 }
 

@@ -23,7 +23,7 @@ type Model interface {
 	Embed(ctx context.Context, inputs []Input) (vectors [][]float32, tokens int, err error)
 
 	Context() int // positions that prompt and answer have together
-	Images() bool // whether it sees images
+	Images() bool // whether it sees images; one that takes videos has a method Videos() bool too
 }
 
 // Prompt is a conversation, or a text, ready to be continued.

@@ -1,5 +1,5 @@
 """Training steps of BLIP-2, InstructBLIP, IDEFICS and GIT on transformers' models, with PyTorch's fused attention where
-these have it."""
+these have it; of GLIGEN's UNet on diffusers', and of SEEM's mask decoder on transformers' Mask2Former's."""
 
 
 def load(torch):
@@ -114,6 +114,44 @@ def load(torch):
         b["pixel_values"] = pixels(batch)
         return training(m, lambda: m(**b, use_cache=False).loss, "")
 
-    return {"system_blip2-stage1": stage1, "system_blip2-opt": blip2("Blip2ForConditionalGeneration", False),
+    def unet(*names):
+        def prepare(config, batch):
+            from diffusers import UNet2DConditionModel
+
+            m, width, side = UNet2DConditionModel(**config), config["cross_attention_dim"], config["sample_size"]
+            x, noise, text = (torch.rand(batch, *s) for s in ((4, side, side), (4, side, side), (77, width)))
+            kw, t = {}, torch.zeros(batch, dtype=torch.long)
+            if config["attention_type"] == "gated":
+                boxes = {"boxes": torch.full((batch, 8, 4), 0.5), "masks": torch.ones(batch, 8),
+                         "positive_embeddings": torch.rand(batch, 8, width)}
+                for module in m.modules():
+                    if module.__class__.__name__ == "GatedSelfAttentionDense":
+                        module.enabled = True
+                kw = {"cross_attention_kwargs": {"gligen": boxes}}
+            chosen = [n for n, _ in m.named_parameters() if any(part in "." + n for part in names)]
+            return training(m, lambda: F.mse_loss(m(x, t, text, **kw).sample, noise), *chosen)
+
+        return prepare
+
+    def mask_decoder(batch, width, heads, queries, layers, side):
+        from transformers import Mask2FormerConfig
+        from transformers.models.mask2former.modeling_mask2former import Mask2FormerTransformerModule
+
+        m = Mask2FormerTransformerModule(width, Mask2FormerConfig(
+            feature_size=width, mask_feature_size=width, hidden_dim=width, num_attention_heads=heads, dropout=0.0,
+            dim_feedforward=4 * width, decoder_layers=layers + 1, num_queries=queries))
+        m.class_embed = torch.nn.Linear(width, width, bias=False)
+        levels, masks = [torch.rand(batch, width, s, s) for s in (side // 8, side // 4, side // 2)], torch.rand(
+            batch, width, side, side)
+
+        def loss():
+            o = m(levels, masks)
+            return sum(p.square().mean() for p in o.masks_queries_logits) + sum(
+                m.class_embed(x).square().mean() for x in o.intermediate_hidden_states)
+
+        return training(m, loss, "")
+
+    return {"system_unet": unet("."), "system_unet-gated": unet(".fuser.", ".position_net."),
+            "system_mask-decoder": mask_decoder, "system_blip2-stage1": stage1, "system_blip2-opt": blip2("Blip2ForConditionalGeneration", False),
             "system_instructblip-llama": blip2("InstructBlipForConditionalGeneration", True),
             "system_idefics": idefics, "system_git": git}

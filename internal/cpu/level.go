@@ -3,6 +3,9 @@ package cpu
 import (
 	"fmt"
 	"os"
+	"runtime"
+	"slices"
+	"strings"
 )
 
 // level is a set of instructions that kernels are written for. A kernel that lacks a variant of the active level uses
@@ -14,9 +17,21 @@ const (
 	avx2          // AVX2 and FMA
 	avx512        // AVX-512 F, BW, DQ and VL, besides avx2
 	amx           // the matrix unit for bfloat16, in large products, besides avx512
+
+	neon = generic + 1 // on arm64, every one of which has it
 )
 
-func (l level) String() string { return [...]string{"generic", "avx2", "avx512", "amx"}[l] }
+// levelNames are the levels of this architecture, the lowest first.
+var levelNames = namesOf(runtime.GOARCH)
+
+func namesOf(architecture string) []string {
+	if architecture == "arm64" {
+		return []string{"generic", "neon"}
+	}
+	return []string{"generic", "avx2", "avx512", "amx"}
+}
+
+func (l level) String() string { return levelNames[l] }
 
 // levelVariable names the environment variable that forces a level below the highest one that the processor has, for
 // tests and comparisons.
@@ -40,16 +55,16 @@ func choose(want string, have level) (level, error) {
 	if want == "" {
 		return have, nil
 	}
-	for l := generic; l <= amx; l++ {
-		switch {
-		case l.String() != want:
-		case l > have:
-			return 0, fmt.Errorf("cpu: %s=%s: this processor or build has no more than %v", levelVariable, want, have)
-		default:
-			return l, nil
-		}
+	switch l := level(slices.Index(levelNames, want)); {
+	case l < generic:
+		last := len(levelNames) - 1
+		return 0, fmt.Errorf("cpu: %s=%s: want %s or %s, or nothing for the best", levelVariable, want,
+			strings.Join(levelNames[:last], ", "), levelNames[last])
+	case l > have:
+		return 0, fmt.Errorf("cpu: %s=%s: this processor or build has no more than %v", levelVariable, want, have)
+	default:
+		return l, nil
 	}
-	return 0, fmt.Errorf("cpu: %s=%s: want generic, avx2, avx512 or amx, or nothing for the best", levelVariable, want)
 }
 
 // vectorLevel is the active level as far as vector instructions go.

@@ -7,6 +7,17 @@ import (
 )
 
 func TestChoose(t *testing.T) {
+	names := levelNames
+	defer func() { levelNames = names }()
+	levelNames = namesOf("arm64")
+	l, err := choose("neon", neon)
+	require.NoError(t, err)
+	require.Equal(t, neon, l)
+	_, err = choose("neon", generic)
+	require.EqualError(t, err, "cpu: GOLLAVA_CPU=neon: this processor or build has no more than generic")
+	_, err = choose("avx2", neon)
+	require.EqualError(t, err, "cpu: GOLLAVA_CPU=avx2: want generic or neon, or nothing for the best")
+	levelNames = namesOf("amd64")
 	for _, c := range []struct {
 		want string
 		have level

@@ -19,6 +19,15 @@ var tilers = [...]*tiler{
 
 func activeTiler() *tiler { return tilers[vectorLevel()] }
 
+var skinnies = [...]*skinnyKernels{
+	avx2: {8, [3]dotsFunc{dots1x4AVX2, dots2x4AVX2, dots3x4AVX2},
+		[3]dotsHalfFunc{dots1x4BF16AVX2, dots2x4BF16AVX2, dots3x4BF16AVX2}, dots1x8AVX2, dots1x8BF16AVX2,
+		[3]updateFunc{update1x8AVX2, update2x4AVX2, update3x4AVX2}, [3]int{8, 4, 4}},
+	avx512: {16, [3]dotsFunc{dots1x4AVX512, dots2x4AVX512, dots3x4AVX512},
+		[3]dotsHalfFunc{dots1x4BF16AVX512, dots2x4BF16AVX512, dots3x4BF16AVX512}, dots1x8AVX512, dots1x8BF16AVX512,
+		[3]updateFunc{update1x8AVX512, update2x4AVX512, update3x4AVX512}, [3]int{8, 4, 4}},
+}
+
 // transposeRows writes 8·⌊k/8⌋ columns of 8 rows, and returns how many it wrote.
 func transposeRows(k int, dst []float32, dRow int, b *operand, at, sRow int) int {
 	k &^= 7

@@ -4,5 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 for dir in */main.go; do
 	name=${dir%/main.go}
-	go run "./$name" -out "../${name}_amd64.s" -stubs "../${name}_amd64.go" -pkg cpu
+	file=${name}_amd64
+	[ "$name" != neon ] || file=neon_arm64
+	go run "./$name" -out "../$file.s" -stubs "../$file.go" -pkg cpu
 done

@@ -164,3 +164,43 @@ func TestQuantizationConfig(t *testing.T) {
 	require.ErrorContains(t, nn.Save(cast(tensor.NF4, tensor.NF4), t.TempDir(),
 		nn.SaveOptions{DType: nn.As(tensor.FP4)}), "only if it is kept so")
 }
+
+// Weights of LLM.int8 stay in blocks, give what widened ones do, and are saved as they came.
+func TestBitsandbytesInt8(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	type model struct{ A, B *nn.Linear }
+	weight := func(rows, cols int) *nn.Linear {
+		codes, scb := make([]byte, rows*cols), make([]float32, rows)
+		blocks.EncodeInt8(codes, scb, tensor.Randn(r, 1, rows, cols).Data())
+		return &nn.Linear{Weight: tensor.WrapBlocks(tensor.INT8, blocks.PackInt8(codes, scb), rows, cols)}
+	}
+	m, dir := &model{weight(17, 96), weight(3, 32)}, t.TempDir()
+	_, q, err := nn.Quantization(m, nn.SaveOptions{})
+	require.NoError(t, err)
+	require.Equal(t, []any{false, true}, []any{q["load_in_4bit"], q["load_in_8bit"]})
+	require.NoError(t, nn.Save(m, dir, nn.SaveOptions{}))
+	file, err := nn.OpenWeights(dir)
+	require.NoError(t, err)
+	defer file.Close()
+	require.Equal(t, "INT8", file.DType("a.weight"))
+
+	load := func(dt tensor.DType) *model {
+		back := &model{}
+		for _, x := range []struct {
+			to   **nn.Linear
+			from *nn.Linear
+		}{{&back.A, m.A}, {&back.B, m.B}} {
+			*x.to = &nn.Linear{Weight: tensor.Meta(tensor.Float32, x.from.Weight.Shape()...).Param()}
+		}
+		require.NoError(t, nn.Load(back, file, nn.LoadOptions{DType: nn.As(dt)}))
+		return back
+	}
+	kept, wide := load(tensor.INT8), load(tensor.Float32)
+	require.Equal(t, m.A.Weight.Bytes(), kept.A.Weight.Bytes())
+	require.Equal(t, m.A.Weight.Cast(tensor.Float32).Data(), wide.A.Weight.Data())
+	x := tensor.Randn(r, 1, 5, 96)
+	require.InDeltaSlice(t, wide.A.Forward(x).Data(), kept.A.Forward(x).Data(), 1e-4)
+
+	kept.A.Weight = tensor.Randn(r, 1, 17, 96).Cast(tensor.INT8) // every block has its scale
+	require.ErrorContains(t, nn.Save(kept, dir, nn.SaveOptions{}), "parameter a.weight [17 96]: LLM.int8 has one scale")
+}

@@ -51,7 +51,7 @@ func LoadAs(c Config, dir string, o nn.LoadOptions, extra ...Family) (Model, err
 	return m, err
 }
 
-// Save writes m's config.json and weights to dir as transformers reads them. Weights that are kept in 4 bits (NF4, FP4)
+// Save writes m's config.json and weights to dir as transformers reads them. Weights that are kept in NF4, FP4 or INT8
 // are written as bitsandbytes does, with the quantization_config that describes them.
 func Save(m Model, dir string, o nn.SaveOptions) error {
 	o, quantization, err := nn.Quantization(m, o)

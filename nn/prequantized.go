@@ -141,7 +141,7 @@ func (s *stored) words() ([]int32, error) {
 	return out, nil
 }
 
-// int8 is a weight of LLM.int8.
+// int8 is a weight of LLM.int8. It stays in blocks if its rows are whole blocks, and is float32 otherwise.
 func (w *Weights) int8(name string) (*stored, error) {
 	s := w.stored[name]
 	if s == nil || s.dtype != "I8" || len(s.shape) != 2 {
@@ -166,12 +166,23 @@ func (w *Weights) int8(name string) (*stored, error) {
 				"save it anew with a newer bitsandbytes", raw[0])
 		}
 	}
-	return widened(s, func(dst []float32) error {
-		scb, err := scales.values()
-		if err != nil {
-			return err
+	read := func() (raw []byte, scb []float32, err error) {
+		if scb, err = scales.values(); err == nil {
+			raw, err = codes.all()
 		}
-		raw, err := codes.all()
+		return raw, scb, err
+	}
+	if tensor.Fits(tensor.INT8, s.shape) {
+		return &stored{file: s.file, dtype: blocks.INT8.Name, shape: s.shape, whole: func() ([]byte, error) {
+			raw, scb, err := read()
+			if err != nil {
+				return nil, err
+			}
+			return blocks.PackInt8(raw, scb), nil
+		}}, nil
+	}
+	return widened(s, func(dst []float32) error {
+		raw, scb, err := read()
 		if err == nil {
 			blocks.DecodeInt8(dst, raw, scb)
 		}

@@ -15,8 +15,9 @@ type SaveOptions struct {
 	Rename func(name string) string
 
 	// DType decides what a parameter is stored as: float32 or bfloat16, to which weights in blocks are widened too;
-	// nil: as it is. Weights that are kept in 4 bits (NF4, FP4, NF4D, FP4D) are stored as bitsandbytes does; those in
-	// other blocks must be widened. See [As].
+	// nil: as it is. Weights that are kept in NF4, FP4, NF4D, FP4D or INT8 are stored as bitsandbytes does, the
+	// last only if each row has one scale, as those that were loaded have; those in other blocks must be widened. See
+	// [As].
 	DType func(name string, kept tensor.DType) tensor.DType
 
 	// MaxShard is the size in bytes above which a folder's weights are divided into several files; 0: never.
@@ -68,12 +69,20 @@ func listed(m any, o SaveOptions) ([]safetensors.Tensor, error) {
 			s.DType = "F32"
 		case tensor.BFloat16:
 			s.DType = "BF16"
-		case tensor.NF4, tensor.NF4D, tensor.FP4, tensor.FP4D:
+		case tensor.NF4, tensor.NF4D, tensor.FP4, tensor.FP4D, tensor.INT8:
 			if dt != t.DType() || t.Rank() != 2 {
 				return nil, fmt.Errorf("parameter %s %v: %v is stored as %v only if it is kept so", name, t.Shape(),
 					t.DType(), dt)
 			}
-			list = append(list, bitsandbytes(file, t)...)
+			if dt != tensor.INT8 {
+				list = append(list, bitsandbytes(file, t)...)
+				continue
+			}
+			parts, err := int8Rows(file, t)
+			if err != nil {
+				return nil, fmt.Errorf("parameter %s %v: %w", name, t.Shape(), err)
+			}
+			list = append(list, parts...)
 			continue
 		default:
 			return nil, fmt.Errorf("parameter %s: cannot be stored as %v", name, dt)

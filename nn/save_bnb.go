@@ -13,9 +13,25 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// bitsandbytesTypes are the dtypes that bitsandbytes' checkpoints of 4 bits have, by its quant_type.
+// bitsandbytesTypes are the dtypes that bitsandbytes' checkpoints have, by its quant_type; that of 8 bits has none.
 var bitsandbytesTypes = map[tensor.DType]string{tensor.NF4: "nf4", tensor.NF4D: "nf4",
-	tensor.FP4: "fp4", tensor.FP4D: "fp4"}
+	tensor.FP4: "fp4", tensor.FP4D: "fp4", tensor.INT8: "int8"}
+
+// int8Rows are the tensors that a checkpoint has for a weight of LLM.int8: codes, the largest magnitude of each row,
+// and the order of the codes. It is an error if blocks of a row differ in their scales.
+func int8Rows(file string, t *tensor.Tensor) ([]safetensors.Tensor, error) {
+	codes, scb, ok := blocks.UnpackInt8(t.Host().Bytes(), t.Dim(0))
+	if !ok {
+		return nil, fmt.Errorf("LLM.int8 has one scale for each row and cannot hold these: widen it, or store it in another type")
+	}
+	stem := strings.TrimSuffix(file, "weight")
+	return []safetensors.Tensor{
+		{Name: file, DType: "I8", Shape: t.Shape(), Write: safetensors.Bytes(codes)},
+		{Name: stem + "SCB", DType: "F32", Shape: []int{len(scb)},
+			Write: safetensors.Bytes(tensor.Wrap(scb, len(scb)).Bytes())},
+		{Name: file + "_format", DType: "U8", Shape: []int{}, Write: safetensors.Bytes([]byte{0})},
+	}, nil
+}
 
 // bitsandbytes are the tensors that a checkpoint has for a weight of 4 bits, as transformers saves it: codes, scales,
 // their tables, and a description in JSON. Source: bitsandbytes' QuantState.as_dict(packed=True).
@@ -59,12 +75,12 @@ func bitsandbytes(file string, t *tensor.Tensor) []safetensors.Tensor {
 		Shape: []int{len(state)}, Write: safetensors.Bytes([]byte(state))})
 }
 
-// Quantization is the quantization_config of config.json for a model that [Save] writes as o says, with weights in 4
-// bits (NF4, NF4D, FP4, FP4D), or nil if it has none. Linear layers in other dtypes are named in llm_int8_skip_modules,
+// Quantization is the quantization_config of config.json for a model that [Save] writes as o says, with weights in
+// NF4, NF4D, FP4, FP4D or INT8, or nil if it has none. Linear layers in other dtypes are named in llm_int8_skip_modules,
 // under each of namings: transformers compares from the beginning of the names that its program has, which have changed
 // with its versions. Save the weights with the options that it returns: they store everything else in one dtype, which
 // transformers does not convert in such a checkpoint: bfloat16 if all matrices are, or float32. More than one of the
-// four dtypes is an error.
+// five dtypes is an error.
 func Quantization(m any, o SaveOptions, namings ...func(name string) string) (SaveOptions, map[string]any, error) {
 	var packed, plain []string
 	var dtype tensor.DType
@@ -118,8 +134,13 @@ func Quantization(m any, o SaveOptions, namings ...func(name string) string) (Sa
 			}
 		}
 	}
-	return o, map[string]any{"quant_method": "bitsandbytes", "load_in_4bit": true, "load_in_8bit": false,
-		"bnb_4bit_quant_type": bitsandbytesTypes[dtype], "bnb_4bit_quant_storage": "uint8",
+	kind := bitsandbytesTypes[dtype]
+	if dtype == tensor.INT8 {
+		kind = "fp4" // transformers' default for what has no meaning here
+	}
+	return o, map[string]any{"quant_method": "bitsandbytes",
+		"load_in_4bit": dtype != tensor.INT8, "load_in_8bit": dtype == tensor.INT8,
+		"bnb_4bit_quant_type": kind, "bnb_4bit_quant_storage": "uint8",
 		"bnb_4bit_use_double_quant":        dtype == tensor.NF4D || dtype == tensor.FP4D,
 		"bnb_4bit_compute_dtype":           others.String(),
 		"llm_int8_threshold":               json.Number("6.0"), // transformers refuses 6

@@ -7,7 +7,7 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// Weights that do not train can be stored in blocks of small integers with common scales, in 2 to 8.5 bits a weight:
+// Weights that do not train can be stored in blocks of small integers with common scales, in 2 to 9 bits a weight:
 // the formats of GGUF files and of bitsandbytes. A block tensor is the right operand of [Tensor.MatMulT],
 // [Tensor.MatMul] and [Linear], the weight of [LinearCrossEntropy] or the table of [Gather]; these compute with its
 // exact values in float32, and pass gradients to their other operand. [Tensor.Cast] quantises a float32 tensor and
@@ -30,6 +30,7 @@ const (
 	Q2_K   = backend.Q2_K   // 2.625 bits
 	Q3_K   = backend.Q3_K   // 3.4375 bits
 	IQ4_XS = backend.IQ4_XS // 4.25 bits
+	INT8   = backend.INT8   // int8 with a float32 scale, of a row in LLM.int8, of 32 weights after Cast: 9 bits
 )
 
 // ParseDType is the dtype of that name, in either case: float32, bfloat16, int32, or a block type such as q4_k.

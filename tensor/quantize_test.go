@@ -9,7 +9,7 @@ import (
 
 // blockTypes are those that can be written, with a length of rows that fits them.
 var blockTypes = map[DType]int{Q8_0: 96, Q4_0: 32, Q4_1: 96, Q5_0: 32, Q5_1: 64, Q4_K: 256, Q5_K: 512, Q6_K: 256, IQ4_NL: 96,
-	NF4: 33, FP4: 100, NF4D: 65, FP4D: 7}
+	NF4: 33, FP4: 100, NF4D: 65, FP4D: 7, INT8: 96}
 
 // A product with weights in blocks, its gradient with respect to the input, and rows of an embedding are those of the
 // widened weights.

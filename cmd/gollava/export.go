@@ -131,13 +131,13 @@ func save(dir, layout string, s source, a *connector.Assistant) error {
 
 // written is what weights that came from s, and a tower in a folder of its own, are stored as. What is kept in float32
 // to compute with, such as scalars and vectors, goes back to bfloat16 if the folders hold nothing else. Weights in
-// blocks are widened to bfloat16, but for those of 4 bits that bitsandbytes has.
+// blocks are widened to bfloat16, but for those of bitsandbytes.
 func (s source) written(tower string) func(name string, kept tensor.DType) tensor.DType {
 	if s.DType != "stored" {
 		return nn.As(s.dtype()("", tensor.Float32))
 	}
 	widened := func(_ string, kept tensor.DType) tensor.DType {
-		if kept.Quantized() && !bitsandbytes(kept) {
+		if kept.Quantized() && kept != tensor.INT8 && !bitsandbytes(kept) {
 			return tensor.BFloat16
 		}
 		return kept
@@ -152,13 +152,13 @@ func (s source) written(tower string) func(name string, kept tensor.DType) tenso
 		}
 		defer w.Close()
 		if slices.ContainsFunc(w.Names(), func(name string) bool { return w.DType(name) != "BF16" }) {
-			return widened // of weights in 4 bits, saving them sees to it
+			return widened // of weights in blocks, saving them sees to it
 		}
 	}
 	return nn.As(tensor.BFloat16)
 }
 
-// bitsandbytes reports whether bitsandbytes' checkpoints have a dtype.
+// bitsandbytes reports whether bitsandbytes' checkpoints of 4 bits have a dtype.
 func bitsandbytes(dt tensor.DType) bool {
 	return slices.Contains([]tensor.DType{tensor.NF4, tensor.NF4D, tensor.FP4, tensor.FP4D}, dt)
 }

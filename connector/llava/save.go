@@ -38,7 +38,8 @@ type SaveOptions struct {
 // Save writes m to dir, with config.json, generation_config.json and preprocessor_config.json. In the Hub's layout a
 // picture needs an id in the vocabulary: a model that came from the original layout gets one behind its last, and, as
 // the conversion of transformers does, a vocabulary filled up to a multiple of 64 with mean embeddings. What the
-// layout cannot express is an error. Weights that are kept in 4 bits (NF4, FP4) are written as bitsandbytes does.
+// layout cannot express is an error. Weights that are kept in NF4, FP4 or INT8 are written as bitsandbytes
+// does.
 func Save(dir string, m *connector.VLM, o SaveOptions) error {
 	so := nn.SaveOptions{DType: o.DType, MaxShard: o.MaxShard}
 	c := ConfigOf(m)

@@ -43,12 +43,14 @@ const (
 	Q2_K
 	Q3_K
 	IQ4_XS
+	INT8 // LLM.int8, whose rows have one scale
 )
 
 var formats = [...]*blocks.Format{Q8_0: blocks.Q8_0, Q4_0: blocks.Q4_0, Q4_1: blocks.Q4_1, Q5_0: blocks.Q5_0,
 	Q5_1: blocks.Q5_1,
 	Q4_K: blocks.Q4_K, Q5_K: blocks.Q5_K, Q6_K: blocks.Q6_K, IQ4_NL: blocks.IQ4_NL, NF4: blocks.NF4, FP4: blocks.FP4,
-	NF4D: blocks.NF4D, FP4D: blocks.FP4D, Q2_K: blocks.Q2_K, Q3_K: blocks.Q3_K, IQ4_XS: blocks.IQ4_XS}
+	NF4D: blocks.NF4D, FP4D: blocks.FP4D, Q2_K: blocks.Q2_K, Q3_K: blocks.Q3_K, IQ4_XS: blocks.IQ4_XS,
+	INT8: blocks.INT8}
 
 // Blocks describes a type that is stored in blocks, and is nil for Float32, BFloat16 and Int32.
 func (d DType) Blocks() *blocks.Format {

@@ -1,5 +1,5 @@
 // Package blocks encodes and decodes weights that are stored as blocks of small integers with common scales: the
-// formats of GGUF files (ggml's names) and the 4-bit formats of bitsandbytes. It knows bytes only; package tensor makes
+// formats of GGUF files (ggml's names) and those of bitsandbytes. It knows bytes only; package tensor makes
 // storage types of them.
 //
 // Every function is the plain loop that the kernels of a device must equal. Decoding is exact: products and sums are
@@ -24,7 +24,7 @@ type Format struct {
 }
 
 // All lists the formats that can be decoded.
-var All = []*Format{Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, IQ4_NL, NF4, FP4, NF4D, FP4D, Q2_K, Q3_K, IQ4_XS}
+var All = []*Format{Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, IQ4_NL, NF4, FP4, NF4D, FP4D, Q2_K, Q3_K, IQ4_XS, INT8}
 
 // ByID is the format that a GGUF file calls by a number, or nil.
 func ByID(id int) *Format {

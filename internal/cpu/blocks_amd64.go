@@ -29,6 +29,31 @@ func packQ8_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahea
 //go:noescape
 func rowQ8_0AVX2(n int, stride int, w *byte, q *int8, d *float32, s *float32, c *float32)
 
+// decodeINT8AVX2 computes:
+//
+//	dst[i] = value i of the n blocks at b, as package blocks decodes it
+//
+//go:noescape
+func decodeINT8AVX2(dst *float32, b *byte, n int)
+
+// packINT8AVX2 computes:
+//
+//	codes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w
+//
+// and prefetches as many bytes of each row, ahead bytes further.
+//
+//go:noescape
+func packINT8AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
+// rowINT8AVX2 computes:
+//
+//	c[j] = the product of row j with a row of rounded activations
+//
+// for eight rows of n blocks, which begin stride bytes apart at w. It has the bits of pack and panel.
+//
+//go:noescape
+func rowINT8AVX2(n int, stride int, w *byte, q *int8, d *float32, s *float32, c *float32)
+
 // decodeQ4_0AVX2 computes:
 //
 //	dst[i] = value i of the n blocks at b, as package blocks decodes it

@@ -267,6 +267,238 @@ DATA ones<>+30(SB)/1, $0x01
 DATA ones<>+31(SB)/1, $0x00
 GLOBL ones<>(SB), RODATA|NOPTR, $32
 
+// func decodeINT8AVX2(dst *float32, b *byte, n int)
+// Requires: AVX, AVX2
+TEXT ·decodeINT8AVX2(SB), NOSPLIT, $0-24
+	MOVQ  dst+0(FP), AX
+	MOVQ  n+16(FP), CX
+	MOVQ  b+8(FP), DX
+	TESTQ CX, CX
+	JZ    done
+
+block:
+	VBROADCASTSS (DX), Y0
+	VMOVDQU      4(DX), Y1
+	VEXTRACTI128 $0x01, Y1, X2
+	VPMOVSXBD    X1, Y3
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       Y0, Y3, Y3
+	VMOVUPS      Y3, (AX)
+	VPSRLDQ      $0x08, X1, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 32(AX)
+	VPMOVSXBD    X2, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 64(AX)
+	VPSRLDQ      $0x08, X2, X1
+	VPMOVSXBD    X1, Y1
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       Y0, Y1, Y1
+	VMOVUPS      Y1, 96(AX)
+	ADDQ         $0x00000024, DX
+	ADDQ         $0x00000080, AX
+	DECQ         CX
+	JNZ          block
+
+done:
+	VZEROUPPER
+	RET
+
+// func packINT8AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·packINT8AVX2(SB), NOSPLIT, $0-48
+	MOVQ  codes+24(FP), AX
+	MOVQ  scales+32(FP), CX
+	MOVQ  n+0(FP), DX
+	MOVQ  stride+8(FP), BX
+	MOVQ  w+16(FP), SI
+	LEAQ  (SI)(BX*4), DI
+	LEAQ  (BX)(BX*2), R8
+	MOVQ  ahead+40(FP), R10
+	LEAQ  (SI)(R10*1), R9
+	LEAQ  (DI)(R10*1), R10
+	TESTQ DX, DX
+	JZ    done
+
+block:
+	PREFETCHT0     (R9)
+	PREFETCHT0     (R9)(BX*1)
+	PREFETCHT0     (R9)(BX*2)
+	PREFETCHT0     (R9)(R8*1)
+	PREFETCHT0     (R10)
+	PREFETCHT0     (R10)(BX*1)
+	PREFETCHT0     (R10)(BX*2)
+	PREFETCHT0     (R10)(R8*1)
+	VBROADCASTI128 (SI), Y0
+	VINSERTI128    $0x01, (DI), Y0, Y0
+	VBROADCASTI128 (SI)(BX*1), Y1
+	VINSERTI128    $0x01, (DI)(BX*1), Y1, Y1
+	VBROADCASTI128 (SI)(BX*2), Y2
+	VINSERTI128    $0x01, (DI)(BX*2), Y2, Y2
+	VBROADCASTI128 (SI)(R8*1), Y3
+	VINSERTI128    $0x01, (DI)(R8*1), Y3, Y3
+	VPUNPCKLDQ     Y1, Y0, Y0
+	VPUNPCKLDQ     Y3, Y2, Y2
+	VPUNPCKLQDQ    Y2, Y0, Y0
+	VMOVUPS        Y0, (CX)
+	VBROADCASTI128 4(SI), Y0
+	VINSERTI128    $0x01, 4(DI), Y0, Y0
+	VBROADCASTI128 4(SI)(BX*1), Y1
+	VINSERTI128    $0x01, 4(DI)(BX*1), Y1, Y1
+	VBROADCASTI128 4(SI)(BX*2), Y2
+	VINSERTI128    $0x01, 4(DI)(BX*2), Y2, Y2
+	VBROADCASTI128 4(SI)(R8*1), Y3
+	VINSERTI128    $0x01, 4(DI)(R8*1), Y3, Y3
+	VPUNPCKLDQ     Y1, Y0, Y4
+	VPUNPCKHDQ     Y1, Y0, Y1
+	VPUNPCKLDQ     Y3, Y2, Y0
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLQDQ    Y0, Y4, Y3
+	VPUNPCKHQDQ    Y0, Y4, Y0
+	VPUNPCKLQDQ    Y2, Y1, Y4
+	VPUNPCKHQDQ    Y2, Y1, Y1
+	VMOVDQU        Y3, (AX)
+	VMOVDQU        Y0, 32(AX)
+	VMOVDQU        Y4, 64(AX)
+	VMOVDQU        Y1, 96(AX)
+	VBROADCASTI128 20(SI), Y0
+	VINSERTI128    $0x01, 20(DI), Y0, Y0
+	VBROADCASTI128 20(SI)(BX*1), Y1
+	VINSERTI128    $0x01, 20(DI)(BX*1), Y1, Y1
+	VBROADCASTI128 20(SI)(BX*2), Y2
+	VINSERTI128    $0x01, 20(DI)(BX*2), Y2, Y2
+	VBROADCASTI128 20(SI)(R8*1), Y3
+	VINSERTI128    $0x01, 20(DI)(R8*1), Y3, Y3
+	VPUNPCKLDQ     Y1, Y0, Y4
+	VPUNPCKHDQ     Y1, Y0, Y1
+	VPUNPCKLDQ     Y3, Y2, Y0
+	VPUNPCKHDQ     Y3, Y2, Y2
+	VPUNPCKLQDQ    Y0, Y4, Y3
+	VPUNPCKHQDQ    Y0, Y4, Y0
+	VPUNPCKLQDQ    Y2, Y1, Y4
+	VPUNPCKHQDQ    Y2, Y1, Y1
+	VMOVDQU        Y3, 128(AX)
+	VMOVDQU        Y0, 160(AX)
+	VMOVDQU        Y4, 192(AX)
+	VMOVDQU        Y1, 224(AX)
+	ADDQ           $0x00000024, SI
+	ADDQ           $0x00000024, DI
+	ADDQ           $0x00000024, R9
+	ADDQ           $0x00000024, R10
+	ADDQ           $0x00000100, AX
+	ADDQ           $0x00000020, CX
+	DECQ           DX
+	JNZ            block
+
+done:
+	VZEROUPPER
+	RET
+
+// func rowINT8AVX2(n int, stride int, w *byte, q *int8, d *float32, s *float32, c *float32)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·rowINT8AVX2(SB), NOSPLIT, $0-56
+	VMOVDQU ones<>+0(SB), Y0
+	VXORPS  Y1, Y1, Y1
+	MOVQ    n+0(FP), AX
+	MOVQ    stride+8(FP), CX
+	MOVQ    w+16(FP), DX
+	MOVQ    q+24(FP), DI
+	MOVQ    d+32(FP), R8
+	LEAQ    (DX)(CX*4), BX
+	LEAQ    (CX)(CX*2), SI
+	TESTQ   AX, AX
+	JZ      done
+
+block:
+	PREFETCHT0     512(DX)
+	PREFETCHT0     512(DX)(CX*1)
+	PREFETCHT0     512(DX)(CX*2)
+	PREFETCHT0     512(DX)(SI*1)
+	PREFETCHT0     512(BX)
+	PREFETCHT0     512(BX)(CX*1)
+	PREFETCHT0     512(BX)(CX*2)
+	PREFETCHT0     512(BX)(SI*1)
+	VMOVDQU        (DI), Y2
+	VMOVDQU        4(DX), Y3
+	VPABSB         Y3, Y4
+	VPSIGNB        Y3, Y2, Y3
+	VPMADDUBSW     Y3, Y4, Y3
+	VPMADDWD       Y0, Y3, Y3
+	VMOVDQU        4(DX)(CX*1), Y4
+	VPABSB         Y4, Y5
+	VPSIGNB        Y4, Y2, Y4
+	VPMADDUBSW     Y4, Y5, Y4
+	VPMADDWD       Y0, Y4, Y4
+	VPHADDD        Y4, Y3, Y3
+	VMOVDQU        4(DX)(CX*2), Y4
+	VPABSB         Y4, Y5
+	VPSIGNB        Y4, Y2, Y4
+	VPMADDUBSW     Y4, Y5, Y4
+	VPMADDWD       Y0, Y4, Y4
+	VMOVDQU        4(DX)(SI*1), Y5
+	VPABSB         Y5, Y6
+	VPSIGNB        Y5, Y2, Y5
+	VPMADDUBSW     Y5, Y6, Y5
+	VPMADDWD       Y0, Y5, Y5
+	VPHADDD        Y5, Y4, Y4
+	VPHADDD        Y4, Y3, Y3
+	VMOVDQU        4(BX), Y4
+	VPABSB         Y4, Y5
+	VPSIGNB        Y4, Y2, Y4
+	VPMADDUBSW     Y4, Y5, Y4
+	VPMADDWD       Y0, Y4, Y4
+	VMOVDQU        4(BX)(CX*1), Y5
+	VPABSB         Y5, Y6
+	VPSIGNB        Y5, Y2, Y5
+	VPMADDUBSW     Y5, Y6, Y5
+	VPMADDWD       Y0, Y5, Y5
+	VPHADDD        Y5, Y4, Y4
+	VMOVDQU        4(BX)(CX*2), Y5
+	VPABSB         Y5, Y6
+	VPSIGNB        Y5, Y2, Y5
+	VPMADDUBSW     Y5, Y6, Y5
+	VPMADDWD       Y0, Y5, Y5
+	VMOVDQU        4(BX)(SI*1), Y6
+	VPABSB         Y6, Y7
+	VPSIGNB        Y6, Y2, Y6
+	VPMADDUBSW     Y6, Y7, Y6
+	VPMADDWD       Y0, Y6, Y6
+	VPHADDD        Y6, Y5, Y5
+	VPHADDD        Y5, Y4, Y4
+	VPERM2I128     $0x31, Y4, Y3, Y2
+	VPERM2I128     $0x20, Y4, Y3, Y3
+	VPADDD         Y2, Y3, Y3
+	VBROADCASTI128 (DX), Y2
+	VINSERTI128    $0x01, (BX), Y2, Y2
+	VBROADCASTI128 (DX)(CX*1), Y4
+	VINSERTI128    $0x01, (BX)(CX*1), Y4, Y4
+	VBROADCASTI128 (DX)(CX*2), Y5
+	VINSERTI128    $0x01, (BX)(CX*2), Y5, Y5
+	VBROADCASTI128 (DX)(SI*1), Y6
+	VINSERTI128    $0x01, (BX)(SI*1), Y6, Y6
+	VPUNPCKLDQ     Y4, Y2, Y2
+	VPUNPCKLDQ     Y6, Y5, Y5
+	VPUNPCKLQDQ    Y5, Y2, Y2
+	VCVTDQ2PS      Y3, Y3
+	VBROADCASTSS   (R8), Y4
+	VMULPS         Y2, Y4, Y4
+	VFMADD231PS    Y3, Y4, Y1
+	ADDQ           $0x00000024, DX
+	ADDQ           $0x00000024, BX
+	ADDQ           $0x00000020, DI
+	ADDQ           $0x00000004, R8
+	DECQ           AX
+	JNZ            block
+
+done:
+	MOVQ    c+48(FP), AX
+	VMOVUPS Y1, (AX)
+	VZEROUPPER
+	RET
+
 // func decodeQ4_0AVX2(dst *float32, b *byte, n int)
 // Requires: AVX, AVX2, F16C
 TEXT ·decodeQ4_0AVX2(SB), NOSPLIT, $0-24

@@ -37,6 +37,7 @@ var blockTable = [...]blockKernels{
 	backend.Q4_K:   {decodeQ4_KAVX2, packQ4_KAVX2, &nibblePanels, 16, rowQ4_KAVX2},
 	backend.Q5_K:   {decodeQ5_KAVX2, packQ5_KAVX2, &fivePanels, 16, nil},
 	backend.Q6_K:   {decodeQ6_KAVX2, packQ6_KAVX2, &sixPanels, 16, nil},
+	backend.INT8:   {decodeINT8AVX2, packINT8AVX2, &bytePanels, 8, rowINT8AVX2},
 	backend.IQ4_NL: {decodeIQ4_NLAVX2, packIQ4_NLAVX2, &bytePanels, 8, nil},
 }
 

@@ -67,7 +67,7 @@ func TestRoundedProducts(t *testing.T) {
 		}
 	}
 	if active != generic {
-		require.Equal(t, 9, tested)
+		require.Equal(t, 10, tested)
 	}
 }
 

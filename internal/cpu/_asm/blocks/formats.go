@@ -17,6 +17,7 @@ type format struct {
 	signed    bool   // codes may be negative
 	six       bool   // Q6_K: a scale for every 16 values
 	fifth     int    // byte at which a word with fifth bits begins; 0: none
+	wide      bool   // the scale is a float32
 	table     bool   // codes are looked up in IQ4_NL's table
 	constants []byte // that codes needs
 
@@ -27,9 +28,14 @@ type format struct {
 }
 
 var formats = []*format{
-	{name: "Q8_0", size: 34, parts: 1, class: bytes, pack: packBytes, row: rowBytes, signed: true, codes: func(k *kernel, _ int) vec {
+	{name: "Q8_0", size: 34, parts: 1, class: bytes, pack: packQ8_0, row: rowQ8_0, signed: true, codes: func(k *kernel, _ int) vec {
 		q := YMM()
 		VMOVDQU(simd.At(k.b, 2), q)
+		return q
+	}},
+	{name: "INT8", size: 36, parts: 1, class: bytes, pack: packInt8, row: rowInt8, signed: true, wide: true, codes: func(k *kernel, _ int) vec {
+		q := YMM()
+		VMOVDQU(simd.At(k.b, 4), q)
 		return q
 	}},
 	{name: "Q4_0", size: 18, parts: 1, class: nibbles, pack: packQ4_0, row: rowQ4_0, signed: true, constants: []byte{15, 8}, codes: func(k *kernel, _ int) vec {

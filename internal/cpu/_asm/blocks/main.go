@@ -126,7 +126,12 @@ func (f *format) decode() {
 	Label("block")
 	var scale, minimum vec
 	if f.parts == 1 {
-		scale = k.halfAt(0)
+		if f.wide {
+			scale = YMM()
+			VBROADCASTSS(simd.At(k.b, 0), scale)
+		} else {
+			scale = k.halfAt(0)
+		}
 		if f.minimum {
 			minimum = k.halfAt(2)
 		}

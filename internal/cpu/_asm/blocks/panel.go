@@ -487,10 +487,15 @@ func (c *class) multiply(m int) {
 	RET()
 }
 
-func packBytes(p *packing) {
-	p.scale(p.rows.halves(0), 0, 0)
+func packQ8_0(p *packing) { p.packBytes(2, p.rows.halves(0)) }
+
+func packInt8(p *packing) { p.packBytes(4, p.rows.word(0, 0)) }
+
+// packBytes stores scales, and codes of eight bits that begin at a place of the block.
+func (p *packing) packBytes(disp int, scale vec) {
+	p.scale(scale, 0, 0)
 	for h := range 2 {
-		for g, x := range p.rows.words(2 + 16*h) {
+		for g, x := range p.rows.words(disp + 16*h) {
 			p.put(x, 0, 4*h+g)
 		}
 	}

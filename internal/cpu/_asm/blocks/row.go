@@ -129,8 +129,18 @@ func rowQ4_1(p *rowing) {
 	p.rowNibbles(4, half(x, false), half(x, true))
 }
 
-// rowBytes multiplies codes of eight bits.
-func rowBytes(p *rowing) {
+func rowQ8_0(p *rowing) {
+	sums := p.rowBytes(2)
+	p.add(sums, 0, p.rows.halves(0), nil)
+}
+
+func rowInt8(p *rowing) {
+	sums := p.rowBytes(4)
+	p.add(sums, 0, p.rows.word(0, 0), nil)
+}
+
+// rowBytes multiplies codes of eight bits, which begin at a place of the block.
+func (p *rowing) rowBytes(disp int) vec {
 	p.prefetch(0)
 	q := YMM()
 	VMOVDQU(simd.At(p.q, 0), q)
@@ -138,7 +148,7 @@ func rowBytes(p *rowing) {
 	for r := range x {
 		x[r] = YMM()
 		magnitude := YMM()
-		VMOVDQU(p.rows.at(r, 2), x[r])
+		VMOVDQU(p.rows.at(r, disp), x[r])
 		VPABSB(x[r], magnitude)
 		VPSIGNB(x[r], q, x[r])
 		VPMADDUBSW(x[r], magnitude, x[r])
@@ -154,7 +164,7 @@ func rowBytes(p *rowing) {
 	VPERM2I128(U8(0x31), x[4], x[0], high)
 	VPERM2I128(U8(0x20), x[4], x[0], x[0])
 	VPADDD(high, x[0], x[0])
-	p.add(x[0], 0, p.rows.halves(0), nil)
+	return x[0]
 }
 
 // rowQ4K multiplies the eight parts of a block of Q4_K.

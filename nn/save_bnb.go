@@ -22,7 +22,8 @@ var bitsandbytesTypes = map[tensor.DType]string{tensor.NF4: "nf4", tensor.NF4D: 
 func int8Rows(file string, t *tensor.Tensor) ([]safetensors.Tensor, error) {
 	codes, scb, ok := blocks.UnpackInt8(t.Host().Bytes(), t.Dim(0))
 	if !ok {
-		return nil, fmt.Errorf("LLM.int8 has one scale for each row and cannot hold these: widen it, or store it in another type")
+		return nil, fmt.Errorf("LLM.int8 has one scale for each row and cannot hold these: widen it, or store it in " +
+			"another type")
 	}
 	stem := strings.TrimSuffix(file, "weight")
 	return []safetensors.Tensor{
@@ -76,8 +77,8 @@ func bitsandbytes(file string, t *tensor.Tensor) []safetensors.Tensor {
 }
 
 // Quantization is the quantization_config of config.json for a model that [Save] writes as o says, with weights in
-// NF4, NF4D, FP4, FP4D or INT8, or nil if it has none. Linear layers in other dtypes are named in llm_int8_skip_modules,
-// under each of namings: transformers compares from the beginning of the names that its program has, which have changed
+// NF4, NF4D, FP4, FP4D or INT8, or nil if it has none. Linear layers in other dtypes are named in
+// llm_int8_skip_modules, under each of namings: transformers compares from the beginning of the names that its program has, which have changed
 // with its versions. Save the weights with the options that it returns: they store everything else in one dtype, which
 // transformers does not convert in such a checkpoint: bfloat16 if all matrices are, or float32. More than one of the
 // five dtypes is an error.

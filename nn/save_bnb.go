@@ -78,10 +78,10 @@ func bitsandbytes(file string, t *tensor.Tensor) []safetensors.Tensor {
 
 // Quantization is the quantization_config of config.json for a model that [Save] writes as o says, with weights in
 // NF4, NF4D, FP4, FP4D or INT8, or nil if it has none. Linear layers in other dtypes are named in
-// llm_int8_skip_modules, under each of namings: transformers compares from the beginning of the names that its program has, which have changed
-// with its versions. Save the weights with the options that it returns: they store everything else in one dtype, which
-// transformers does not convert in such a checkpoint: bfloat16 if all matrices are, or float32. More than one of the
-// five dtypes is an error.
+// llm_int8_skip_modules, under each of namings: transformers compares from the beginning of the names that its program
+// has, which have changed with its versions. Save the weights with the options that it returns: they store everything
+// else in one dtype, which transformers does not convert in such a checkpoint: bfloat16 if all matrices are, or
+// float32. More than one of the five dtypes is an error.
 func Quantization(m any, o SaveOptions, namings ...func(name string) string) (SaveOptions, map[string]any, error) {
 	var packed, plain []string
 	var dtype tensor.DType

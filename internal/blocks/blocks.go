@@ -24,7 +24,8 @@ type Format struct {
 }
 
 // All lists the formats that can be decoded.
-var All = []*Format{Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, IQ4_NL, NF4, FP4, NF4D, FP4D, Q2_K, Q3_K, IQ4_XS, INT8}
+var All = []*Format{Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K, IQ4_NL, NF4, FP4, NF4D, FP4D, Q2_K, Q3_K, IQ4_XS,
+	INT8}
 
 // ByID is the format that a GGUF file calls by a number, or nil.
 func ByID(id int) *Format {

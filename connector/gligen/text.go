@@ -27,6 +27,9 @@ func (p *Pipeline) IDs(texts []string, full bool) *tensor.Tensor {
 	rows, T := make([][]int32, len(texts)), 0
 	for i, text := range texts {
 		row := p.Tokenizer.Wrap(p.Tokenizer.Encode(text))
+		if len(row) == 0 || row[len(row)-1] != p.Tokenizer.EOS() { // CLIP's own tokenizer ends texts, a trained one not
+			row = append(row, p.Tokenizer.EOS())
+		}
 		if len(row) > most {
 			row = append(row[:most-1:most-1], p.Tokenizer.EOS())
 		}

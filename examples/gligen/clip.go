@@ -50,7 +50,8 @@ func (m *contrast) Loss(b pairs) *tensor.Tensor {
 	return vit.ContrastiveLoss(m.CLIP.Logits(images, texts), b.same)
 }
 
-// pairBatches draws images with one object in the first half, then with one or two, half of their prompts with places.
+// pairBatches draws images with one object in the first half, then with up to r.objects, half of their prompts with
+// places.
 func pairBatches(p *gligen.Pipeline, w *shapes.World, r recipe) train.Batches[pairs] {
 	return func(_ context.Context, n int) (pairs, error) {
 		random := rand.New(rand.NewPCG(r.seed+2<<32, uint64(n)))
@@ -58,7 +59,7 @@ func pairBatches(p *gligen.Pipeline, w *shapes.World, r recipe) train.Batches[pa
 		var scenes []shapes.Scene
 		var prompts []string
 		for range B {
-			s := w.Scene(shapes.Train, random.IntN(1<<30), shapes.Options{MaxObjects: 1 + min(2*n/r.clip, 1)})
+			s := w.Scene(shapes.Train, random.IntN(1<<30), shapes.Options{MaxObjects: min(1+2*n/r.clip, r.objects)})
 			scenes = append(scenes, s)
 			prompts = append(prompts, request(random, s, random.IntN(2) == 0, false).Prompt)
 		}

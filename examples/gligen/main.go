@@ -1,7 +1,6 @@
 // Command gligen trains a text-to-image model from nothing on the world of coloured shapes: a small CLIP, and then a
 // UNet which draws what CLIP's text tower says. It then adds boxes as GLIGEN does: new gated layers, which at first
-// change nothing, and only these train. What was reached is in docs/draw.md: the model heeds boxes, but does not draw
-// into them yet.
+// change nothing, and only these train. What was reached is in docs/draw.md.
 //
 //	go run ./examples/gligen            all stages, with scores and contact sheets; goes on where it was stopped
 //	go run ./examples/gligen -smoke     the same in half a minute, which learns nothing
@@ -48,18 +47,20 @@ type recipe struct {
 	clip, base, gated int // steps of the stages
 	batch             int // images of a step, four times as many for CLIP
 	tests, steps      int // images drawn for the scores, steps of the sampler
+	objects           int // of a scene at most, 1 or 2
 	seed              uint64
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("gligen", flag.ContinueOnError)
 	flags.SetOutput(out)
-	r := recipe{widths: []int{24, 32, 64}, clip: 400, batch: 16, tests: 48, steps: 20}
+	r := recipe{widths: []int{24, 32, 64}, clip: 400, batch: 16, tests: 48, steps: 20, objects: 1}
 	smoke := flags.Bool("smoke", false, "half a minute, which learns nothing")
 	dir := flags.String("out", "gligen-shapes", "folder for checkpoints and contact sheets")
 	flags.Uint64Var(&r.seed, "seed", 1, "of the world, the weights and the order")
-	flags.IntVar(&r.base, "base", 1200, "steps of the text-to-image model")
-	flags.IntVar(&r.gated, "gated", 1500, "steps of the gated layers")
+	flags.IntVar(&r.objects, "objects", 1, "of a scene at most, 1 or 2")
+	flags.IntVar(&r.base, "base", 900, "steps of the text-to-image model")
+	flags.IntVar(&r.gated, "gated", 1200, "steps of the gated layers")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 
 func learn(ctx context.Context, r recipe, dir string, out io.Writer) error {
 	c := shapes.Smoke(r.seed) // 32×32 pixels, 2×2 cells
-	c.MinObjects, c.MaxObjects = 1, 2
+	c.MinObjects, c.MaxObjects = 1, r.objects
 	world, err := shapes.New(c)
 	if err != nil {
 		return err
@@ -118,9 +119,9 @@ func learn(ctx context.Context, r recipe, dir string, out io.Writer) error {
 // newPipeline builds the model from nothing: a UNet on pieces of 2×2 pixels, and the text tower of a CLIP that is to
 // be trained before it.
 func newPipeline(w *shapes.World, r recipe) (*gligen.Pipeline, *vit.CLIP, error) {
-	words := shapes.Vocabulary()
-	tok, err := tokenizer.Train(slices.Values(append(words, words...)), tokenizer.TrainConfig{Size: 512, Words: true,
-		Specials: []string{"<|startoftext|>", "<|endoftext|>"}, BOS: "<|startoftext|>", EOS: "<|endoftext|>",
+	words := " " + strings.Join(shapes.Vocabulary(), " ") // a token holds the space before its word
+	tok, err := tokenizer.Train(slices.Values([]string{"an", words, words, "an"}), tokenizer.TrainConfig{Size: 512,
+		Words: true, Specials: []string{"<|startoftext|>", "<|endoftext|>"}, BOS: "<|startoftext|>", EOS: "<|endoftext|>",
 		Pad: "<|endoftext|>"})
 	if err != nil {
 		return nil, nil, err

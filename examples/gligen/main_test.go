@@ -17,7 +17,7 @@ import (
 )
 
 func tiny() recipe {
-	return recipe{widths: []int{8, 8, 8}, clip: 4, base: 6, gated: 4, batch: 2, tests: 2, steps: 2, seed: 1}
+	return recipe{widths: []int{8, 8, 8}, clip: 4, base: 6, gated: 4, batch: 2, tests: 2, steps: 2, objects: 2, seed: 1}
 }
 
 // All stages run at toy size, and are not run again.
@@ -97,6 +97,22 @@ func TestScheduleHidesPlaces(t *testing.T) {
 	}
 	require.Less(t, known(p.Schedule), 45)
 	require.Greater(t, known(stable), 75)
+}
+
+// The text tower reads whole prompts, word by word: none is cut before it has said what is where.
+func TestPromptsFit(t *testing.T) {
+	w, err := shapes.New(shapes.Smoke(1))
+	require.NoError(t, err)
+	p, _, err := newPipeline(w, tiny())
+	require.NoError(t, err)
+	random := rand.New(rand.NewPCG(1, 1))
+	for i := range 50 {
+		s := w.Scene(shapes.Train, i, shapes.Options{MinObjects: 2, MaxObjects: 2})
+		prompt := request(random, s, true, false).Prompt
+		ids := p.IDs([]string{prompt}, false).IntData()
+		require.Len(t, ids, 2+len(strings.Fields(prompt)), prompt)
+		require.Less(t, len(ids), p.Text.Config().MaxPositionEmbeddings)
+	}
 }
 
 // With its gates shut the model heeds no boxes.

@@ -51,7 +51,7 @@ func (s *score) count(scene shapes.Scene, img *image.RGBA) {
 // the images: the scenes, and below them each way of drawing them.
 func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, path string, boxes bool,
 	out io.Writer) error {
-	scenes := unseen(w, shapes.Test, r.tests)
+	scenes := unseen(w, shapes.Test, r.tests, r.objects)
 	var real score
 	rows := [][]image.Image{nil}
 	for _, s := range scenes {
@@ -89,7 +89,7 @@ func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, 
 // it gives the losses of [heeded] too, and how far the widest gate has opened.
 func watch(p *gligen.Pipeline, w *shapes.World, r recipe,
 	boxes bool) func(context.Context) (map[string]float64, error) {
-	scenes := unseen(w, shapes.Validation, min(r.tests, 16))
+	scenes := unseen(w, shapes.Validation, min(r.tests, 16), r.objects)
 	return func(ctx context.Context) (map[string]float64, error) {
 		got, _, err := drawn(ctx, p, scenes, r, !boxes, boxes, 1)
 		if err != nil {
@@ -111,10 +111,12 @@ func watch(p *gligen.Pipeline, w *shapes.World, r recipe,
 	}
 }
 
-// unseen are n scenes with one and two objects in turn. The detector tells objects by colour, so two have two colours.
-func unseen(w *shapes.World, split shapes.Split, n int) (scenes []shapes.Scene) {
+// unseen are scenes with one object, or with one and two in turn. The detector tells objects by colour, so two have two
+// colours.
+func unseen(w *shapes.World, split shapes.Split, n, objects int) (scenes []shapes.Scene) {
 	for i := 0; len(scenes) < n; i++ {
-		s := w.Scene(split, i, shapes.Options{MinObjects: 1 + i%2, MaxObjects: 1 + i%2})
+		k := 1 + i%objects
+		s := w.Scene(split, i, shapes.Options{MinObjects: k, MaxObjects: k})
 		if len(s.Objects) == 1 || s.Objects[0].Color != s.Objects[1].Color {
 			scenes = append(scenes, s)
 		}

@@ -7,7 +7,7 @@
 // Pictures and texts are trained first and frozen; then a tower for sounds learns from picture–sound pairs, and one for
 // depth from picture–depth pairs. The model is written to -out, for `gollava inspect` and package imagebind, with a
 // contact sheet, found.png: sounds and depth maps, and the five texts that each finds first. What was reached is in
-// docs/embed-and-segment.md; the default preset falls short of two of the goals that -gate asks for.
+// docs/embed-and-segment.md.
 package main
 
 import (

@@ -19,7 +19,7 @@ type Batch struct {
 	Mask      []int32        // [B·T], 0 at padding (in one piece at either side); nil: none
 	Positions []int32        // [B·T]; nil: real tokens count from 0
 
-	Pixels   *tensor.Tensor // [V, 3, S, S], the views of all pictures one after another; or
+	Pixels   *tensor.Tensor // [V, 3, S, S] (6 channels for two encoders), the views of all pictures in order; or
 	Features *tensor.Tensor // [V, P, D], what the tower made of them, from a cache; both nil: text only
 	Sizes    []imaging.Size // of the pictures as they came; nil: each is one view of the encoder's size
 	Media    []Media        // what Sizes cannot say of them: videos, and images among others; nil: images of Sizes

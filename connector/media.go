@@ -30,16 +30,16 @@ type MediaConnector interface {
 }
 
 // Encoder is a [Connector] that has the tower look in a way of its own: at videos with another tower (Video-LLaVA), or
-// at several scales (S²).
+// at several scales (S²), or with a second tower beside it (Prismatic).
 type Encoder interface {
 	Connector
 
-	// Encodes is the width and height of the images that Encode takes, and the width D of the features that it
-	// returns, where the model has such a tower.
-	Encodes(tower vit.VisionConfig, s vit.Select) (side, width int)
+	// Encodes is the number of channels of the images that Encode takes, their width and height, and the width D of
+	// the features that it returns, where the model has such a tower.
+	Encodes(tower vit.VisionConfig, s vit.Select) (channels, side, width int)
 
-	// Encode returns the features [V, P, D] that s selects of the views of media, pixels [V, 3, S, S]. images is the
-	// model's tower.
+	// Encode returns the features [V, P, D] that s selects of the views of media, pixels [V, channels, S, S]. images
+	// is the model's tower.
 	Encode(images vit.Tower, pixels *tensor.Tensor, s vit.Select, media []Media) *tensor.Tensor
 }
 
@@ -60,24 +60,25 @@ func (m *VLM) Layout(x Media) (Layout, error) {
 
 // side is the width and height of the images that the encoder takes; 0 where there is no encoder.
 func (m *VLM) side() int {
-	side, _ := m.encodes()
+	_, side, _ := m.encodes()
 	return side
 }
 
-// encodes is the width and height of the images that the encoder takes, and the width of its features.
-func (m *VLM) encodes() (side, width int) {
+// encodes is the number of channels, and the width and height, of the images that the encoder takes, and the width of
+// its features.
+func (m *VLM) encodes() (channels, side, width int) {
 	if m.Vision == nil {
-		return 0, 0
+		return 0, 0, 0
 	}
 	v := m.Vision.Config()
 	if e, ok := m.Connector.(Encoder); ok {
 		return e.Encodes(v, m.config.Select)
 	}
-	return v.ImageSize, len(m.config.Select.Layers) * v.HiddenSize
+	return v.NumChannels, v.ImageSize, len(m.config.Select.Layers) * v.HiddenSize
 }
 
-// Features is what the connector gets of pixels [V, 3, S, S], the views of media: [V, P, D]. nil media are images of
-// one view.
+// Features is what the connector gets of pixels [V, channels, S, S], the views of media: [V, P, D]. nil media are
+// images of one view.
 func (m *VLM) Features(pixels *tensor.Tensor, media []Media) *tensor.Tensor {
 	e, ok := m.Connector.(Encoder)
 	if !ok {

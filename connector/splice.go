@@ -118,8 +118,7 @@ func (m *VLM) layout(x Image) (Layout, error) {
 	if m.Vision == nil {
 		return Layout{}, errTextOnly
 	}
-	v := m.Vision.Config()
-	S, D := m.encodes()
+	channels, S, D := m.encodes()
 	size := x.Size
 	if size == (imaging.Size{}) {
 		size = imaging.Size{W: S, H: S}
@@ -140,9 +139,9 @@ func (m *VLM) layout(x Image) (Layout, error) {
 			return l, fmt.Errorf("features %v; [views, patches, %d] are needed", x.Features.Shape(), D)
 		}
 		views = x.Features.Dim(0)
-	} else if p := x.Pixels; p.W != S || p.H != S || len(p.Data) != p.N*v.NumChannels*S*S {
-		return l, fmt.Errorf("%d views of %d×%d pixels, %d numbers; the encoder needs %d×%d",
-			p.N, p.W, p.H, len(p.Data), S, S)
+	} else if p := x.Pixels; p.W != S || p.H != S || len(p.Data) != p.N*channels*S*S {
+		return l, fmt.Errorf("%d views of %d×%d pixels, %d numbers; the encoder needs %d×%d of %d channels",
+			p.N, p.W, p.H, len(p.Data), S, S, channels)
 	}
 	if views != l.Views {
 		return l, fmt.Errorf("%d views instead of %d", views, l.Views)
@@ -152,7 +151,7 @@ func (m *VLM) layout(x Image) (Layout, error) {
 
 // join pads rows to the longest. It returns an error if some rows bring pixels and some features.
 func (m *VLM) join(rows []row, left bool) (Batch, error) {
-	S := m.side()
+	channels, S, _ := m.encodes()
 	b := Batch{}
 	B, T := len(rows), 0
 	learns, plain := false, true
@@ -218,7 +217,6 @@ func (m *VLM) join(rows []row, left bool) (Batch, error) {
 	case len(features) > 0:
 		b.Features = tensor.Wrap(features, len(features)/(shape[1]*shape[2]), shape[1], shape[2])
 	case len(pixels) > 0:
-		channels := m.Vision.Config().NumChannels
 		b.Pixels = tensor.Wrap(pixels, len(pixels)/(channels*S*S), channels, S, S)
 	}
 	return b, nil

@@ -95,5 +95,8 @@ func (m *VLM) SetRecompute(on bool) {
 	if m.Vision != nil {
 		m.Vision.SetRecompute(on)
 	}
+	if x, ok := m.Connector.(interface{ SetRecompute(bool) }); ok {
+		x.SetRecompute(on)
+	}
 	m.Language.SetRecompute(on)
 }

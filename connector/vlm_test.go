@@ -159,7 +159,8 @@ func TestSpliceRefuses(t *testing.T) {
 		{connector.Sample{Name: "b", IDs: []int32{1, 30}}, "splice: id 30 is outside the vocabulary of 30 (sample b)"},
 		{connector.Sample{Name: "b", IDs: []int32{1, -100}}, "splice: id -100 is outside the vocabulary of 30 (sample b)"},
 		{connector.Sample{Name: "b", IDs: []int32{1, 2}, Labels: []int32{1}}, "splice: 1 labels for 2 ids (sample b)"},
-		{connector.Sample{Name: "b", IDs: []int32{1, -200}, Images: []connector.Image{{Pixels: narrow}}}, "splice: image 0: 1 views of 8×16 pixels, 768 numbers; the encoder needs 16×16 (sample b)"},
+		{connector.Sample{Name: "b", IDs: []int32{1, -200}, Images: []connector.Image{{Pixels: narrow}}},
+			"splice: image 0: 1 views of 8×16 pixels, 768 numbers; the encoder needs 16×16 of 3 channels (sample b)"},
 		{connector.Sample{Name: "b", IDs: []int32{1, -200}, Images: []connector.Image{{Features: tensor.New(1, 16, 13)}}}, "splice: image 0: features [1 16 13]; [views, patches, 12] are needed (sample b)"},
 		{connector.Sample{Name: "b", IDs: append(make([]int32, 20), -200), Images: []connector.Image{{Pixels: picture(1)}}}, "splice: 36 positions; MaxLength 24 cuts an image off (sample b)"},
 	} {

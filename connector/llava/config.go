@@ -20,8 +20,11 @@ type Config struct {
 	NormEps   float64    // ViP-LLaVA: of the LayerNorm before the projector (projector_layernorm_eps); 0: there is none
 	Select    vit.Select // which vision features
 	Scales    []int      // S² (s2_scales): look at each image in these sizes, see [vit.S2Features]; nil: in the tower's
-	Image     int        // id that stands for one feature in expanded ids (image_token_index)
-	Video     *Video     // how frames become tokens; nil: the model takes no videos
+	// Second is a second tower, see [Connector].SecondTower; nil: there is none
+	Second *vit.VisionConfig
+
+	Image int    // id that stands for one feature in expanded ids (image_token_index)
+	Video *Video // how frames become tokens; nil: the model takes no videos
 
 	Canvases    []imaging.Size // LLaVA-NeXT's image_grid_pinpoints; nil: one view per picture
 	MaxTiles    int            // anyres_max_N; 0: none
@@ -30,6 +33,7 @@ type Config struct {
 	PaddingSide string         // right or left
 	Marks       bool           // mm_use_im_start_end: <im_start> and <im_end> stand around pictures in the text
 	Tower       string         // mm_vision_tower of the original layout: where the tower's own folder is
+	SecondTower string         // the second of mm_vision_tower_aux_list: the same of the second tower
 
 	// of conversations, a name of package chat; "": what the language model's family uses. Kept in config.json under
 	// "gollava"
@@ -49,6 +53,7 @@ type Config struct {
 	eos       []int  // of generation_config.json or the whole model's config.json; nil: Text's
 	pad       *int   // the same
 	near      string // the tower, seen from the checkpoint's folder
+	nearby    string // the second tower, the same
 
 	pixels     *imaging.Processor // of an mmproj in GGUF; nil: see processor
 	generation llm.Generation     // what generation_config.json says
@@ -87,7 +92,7 @@ func (c Config) Next() bool { return len(c.Canvases) > 0 }
 
 // FeaturesPerView is the number of tokens that one view becomes.
 func (c Config) FeaturesPerView() int {
-	g := c.Vision.ImageSize / c.Vision.PatchSize
+	g := c.grid()
 	if k := max(c.Merge, 1); c.Select.Class != "cls_patch" || !c.hasClass() {
 		return g * g / (k * k)
 	}
@@ -96,13 +101,23 @@ func (c Config) FeaturesPerView() int {
 
 // patches is the number of patches of a view.
 func (c Config) patches() int {
-	g := c.Vision.ImageSize / c.Vision.PatchSize
+	g := c.grid()
 	return g * g
+}
+
+// grid is the number of patches along a side of a view.
+func (c Config) grid() int {
+	v := c.lead()
+	return v.ImageSize / v.PatchSize
 }
 
 // featureWidth is the width of the features that the projector takes, before it merges patches.
 func (c Config) featureWidth() int {
-	return max(len(c.Scales), 1) * len(c.Select.Layers) * c.Vision.HiddenSize
+	width := c.Vision.HiddenSize
+	if c.Second != nil {
+		width += c.Second.HiddenSize
+	}
+	return max(len(c.Scales), 1) * len(c.Select.Layers) * width
 }
 
 // side is the width and height of the views that the model looks at.
@@ -110,18 +125,21 @@ func (c Config) side() int {
 	if n := len(c.Scales); n > 0 {
 		return c.Scales[n-1]
 	}
-	return c.Vision.ImageSize
+	return c.lead().ImageSize
 }
 
 // hasClass reports whether the tower has a class token.
 func (c Config) hasClass() bool { return c.Vision.ModelType != "siglip_vision_model" }
 
 // TowerDir is where the original layout keeps the vision tower of a model in dir.
-func (c Config) TowerDir(dir string) string {
-	if filepath.IsAbs(c.Tower) {
-		return c.Tower
+func (c Config) TowerDir(dir string) string { return within(dir, c.Tower) }
+
+// within is path seen from dir.
+func within(dir, path string) string {
+	if filepath.IsAbs(path) {
+		return path
 	}
-	return filepath.Join(dir, c.Tower)
+	return filepath.Join(dir, path)
 }
 
 // AnyRes is the tiling of [Config.Canvases].
@@ -168,7 +186,10 @@ func (c Config) Validate() error {
 	if err := c.validateScales(); err != nil {
 		return err
 	}
-	g := c.Vision.ImageSize / c.Vision.PatchSize
+	if err := c.validateSecond(); err != nil {
+		return err
+	}
+	g := c.grid()
 	switch v := c.Video; {
 	case !(c.NormEps >= 0 && c.NormEps < 1):
 		return fmt.Errorf("projector_layernorm_eps %v is out of range", c.NormEps)

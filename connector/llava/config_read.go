@@ -26,7 +26,10 @@ type departures struct {
 	Gain    float64 `json:"gain,omitempty"`
 	SlotStd float64 `json:"slot_std,omitempty"`
 
-	Tower    string  `json:"tower,omitempty"` // where the tower is, seen from the checkpoint's folder, should mm_vision_tower have moved
+	// where the towers are, seen from the checkpoint's folder, should mm_vision_tower have moved
+	Tower  string `json:"tower,omitempty"`
+	Second string `json:"second_tower,omitempty"`
+
 	Template string  `json:"template,omitempty"`
 	System   *string `json:"system,omitempty"`
 }
@@ -66,6 +69,7 @@ type hubFile struct {
 type originalFile struct {
 	ModelType   string          `json:"model_type"`
 	Tower       string          `json:"mm_vision_tower"`
+	Towers      []string        `json:"mm_vision_tower_aux_list"` // Cambrian's name: all of them
 	HiddenSize  int             `json:"mm_hidden_size"`
 	Projector   string          `json:"mm_projector_type"`
 	Layer       *int            `json:"mm_vision_select_layer"`
@@ -131,6 +135,9 @@ func readConfig(dir, tower string) (Config, error) {
 		default:
 			return Config{}, fmt.Errorf("%s: mm_vision_tower %q: %w", path, c.Tower, err)
 		}
+	}
+	if err := c.readSecond(dir); err != nil {
+		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if c.pinpoints != "" {
 		if c.Canvases, err = imaging.ParseCanvases(c.pinpoints, c.Vision.ImageSize); err != nil {
@@ -279,6 +286,7 @@ func (c *Config) unmarshalHub(raw []byte) error {
 
 func (c *Config) depart(d departures) {
 	c.Merge, c.Gain, c.SlotStd, c.near, c.Template, c.System = d.Merge, d.Gain, d.SlotStd, d.Tower, d.Template, d.System
+	c.nearby = d.Second
 }
 
 // withTie adds to a text_config the model_type that it may leave out, and the outer config's tie_word_embeddings where
@@ -317,6 +325,17 @@ func (c *Config) unmarshalOriginal(raw []byte) error {
 		var err error
 		if c.Scales, err = ParseScales(cmp.Or(f.Scales, "336,672,1008")); err != nil {
 			return err
+		}
+	}
+	switch n := len(f.Towers); {
+	case n > 2:
+		return fmt.Errorf("mm_vision_tower_aux_list has %d towers: up to two are supported", n)
+	case n > 0 && f.Tower != "" && f.Towers[0] != f.Tower:
+		return fmt.Errorf("mm_vision_tower %q is not the first of mm_vision_tower_aux_list %q", f.Tower, f.Towers)
+	case n > 0:
+		f.Tower = f.Towers[0]
+		if c.Tower = f.Tower; n == 2 {
+			c.SecondTower = f.Towers[1]
 		}
 	}
 	if f.Resampler != nil && *f.Resampler != "" && *f.Resampler != "identity" {

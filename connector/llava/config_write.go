@@ -23,6 +23,8 @@ func (c Config) MarshalJSON() ([]byte, error) {
 func (c *Config) hub() (map[string]any, error) {
 	act, ok := strings.CutPrefix(c.Projector, "mlp2x_")
 	switch {
+	case c.Second != nil:
+		return nil, fmt.Errorf("config: the Hub's layout does not know two vision towers: save in the original layout")
 	case !ok:
 		return nil, fmt.Errorf("config: the Hub's layout has no name for mm_projector_type %q: it knows mlp2x_gelu "+
 			"and mlp2x_linear; save in the original layout", c.Projector)
@@ -134,6 +136,9 @@ func (c *Config) originalConfig() (map[string]any, error) {
 	if c.Scales != nil {
 		f["s2"], f["s2_scales"] = true, strings.Trim(strings.ReplaceAll(fmt.Sprint(c.Scales), " ", ","), "[]")
 	}
+	if c.Second != nil {
+		f["mm_vision_tower_aux_list"] = []string{c.Tower, c.SecondTower}
+	}
 	if v := c.Video; v != nil {
 		f["mm_spatial_pool_mode"], f["mm_spatial_pool_stride"], f["mm_newline_position"] = v.Pool, v.Stride, v.Newline
 	}
@@ -142,7 +147,7 @@ func (c *Config) originalConfig() (map[string]any, error) {
 }
 
 func (c *Config) putDepartures(f map[string]any) {
-	d := departures{c.Merge, c.Gain, c.SlotStd, c.near, c.Template, c.System}
+	d := departures{c.Merge, c.Gain, c.SlotStd, c.near, c.nearby, c.Template, c.System}
 	if d.Merge <= 1 {
 		d.Merge = 0
 	}

@@ -16,6 +16,9 @@ import (
 // drops the last layer of SigLIP when it builds the tower, whatever mm_vision_select_layer says, and takes what the
 // last of the others returns.
 func (o LoadOptions) cut(c *Config, dir string, w *nn.Weights) error {
+	if c.Second != nil {
+		return nil // layers count from the end of both towers, which have to be whole
+	}
 	inside := w != nil && has(w, "vision_tower.")
 	if !inside {
 		var err error

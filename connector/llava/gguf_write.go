@@ -71,6 +71,8 @@ func (c Config) mmproj(p *imaging.Processor, matrix gguf.Type) (map[string]any, 
 	gelu := map[bool]string{true: "gelu", false: "gelu_pytorch_tanh"}[class]
 	deepest := slices.Max(layers)
 	switch {
+	case c.Second != nil:
+		return nil, fmt.Errorf("two vision towers cannot be expressed in GGUF")
 	case c.Scales != nil:
 		return nil, fmt.Errorf("s2_scales %v cannot be expressed in GGUF", c.Scales)
 	case v.ModelType != "clip_vision_model" && v.ModelType != "siglip_vision_model":

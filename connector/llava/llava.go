@@ -26,6 +26,10 @@ type Connector struct {
 
 	VideoTower vit.Tower `param:"video_tower,optional"` // Video-LLaVA's; nil: frames pass the model's tower
 
+	// SecondTower looks at the views too, and its features are concatenated to those of the model's tower (Prismatic);
+	// nil: there is none
+	SecondTower vit.Tower `param:"second_vision_tower,optional"`
+
 	config Config
 }
 
@@ -46,11 +50,15 @@ func New(r *rand.Rand, c Config) (*connector.VLM, error) {
 	if err != nil {
 		return nil, err
 	}
-	return join(r, v, p, l, c)
+	m, err := join(r, v, p, l, c)
+	if err == nil && c.Second != nil {
+		m.Connector.(*Connector).SecondTower, err = vit.New(r, *c.Second)
+	}
+	return m, err
 }
 
 // Join puts a trained encoder and a trained language model together with a fresh projector: the start of stage 1. c's
-// Text and Vision are taken from the parts.
+// Text and Vision are taken from the parts. With c.Second, the connector's SecondTower is still to be set.
 func Join(r *rand.Rand, v vit.Tower, l llm.Model, c Config) (*connector.VLM, error) {
 	c.Text, c.Vision = l.Config(), v.Config()
 	if err := c.Validate(); err != nil {

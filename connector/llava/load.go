@@ -96,6 +96,9 @@ func (o LoadOptions) loadAs(c Config, dir string, w *nn.Weights) (*connector.VLM
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, "config.json"), err)
 	}
+	if err := o.second(m, dir); err != nil {
+		return nil, err
+	}
 	switch {
 	case w == nil:
 		return m, o.assemble(m, dir)
@@ -103,9 +106,9 @@ func (o LoadOptions) loadAs(c Config, dir string, w *nn.Weights) (*connector.VLM
 		if m.Vision, err = o.tower(c, dir); err != nil {
 			return nil, err
 		}
-		return m, o.fill(m, w, "vision_tower.**")
+		return m, o.fill(m, w, "vision_tower.**", secondTower+".**")
 	}
-	return m, o.fill(m, w)
+	return m, o.fill(m, w, secondTower+".**")
 }
 
 // assemble reads the parts of a model whose folder holds only what was trained.
@@ -184,7 +187,7 @@ func LoadProjector(m *connector.VLM, path string, o LoadOptions) error {
 		return err
 	}
 	o.Alias = false
-	return o.fill(m, w, "language_model.**", "vision_tower.**", "image_newline")
+	return o.fill(m, w, "language_model.**", "vision_tower.**", secondTower+".**", "image_newline")
 }
 
 // fill reads all parameters of m from w.

@@ -66,6 +66,9 @@ func Open(dir string, o LoadOptions) (*connector.Assistant, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := c.pair(dir, a.Processor); err != nil {
+		return nil, err
+	}
 	c.Arrange(a.Processor)
 	if c.Template == "" {
 		if t, err := chat.FromTokenizer(a.Tokenizer); err == nil {

@@ -15,6 +15,7 @@ import (
 // between (v1.5: mlp2x_gelu), "identity" none. Source: LLaVA's multimodal_projector/builder.py. "mlpNx_linear" is N of
 // them with nothing between: how the Hub's layout, whose projector always has two Linears, says a linear connector
 // (mlp2x_linear: projector_hidden_act "linear").
+// [FusedMLP] is Prismatic's for two towers: three Linears, the first four times as wide as what it takes.
 // It is safe for concurrent use while nobody changes its parameters.
 type Projector struct {
 	Norm    nn.Layer       `param:"projector_layernorm,optional"` // ViP-LLaVA's
@@ -25,6 +26,10 @@ type Projector struct {
 	act   tensor.Activation // between the Linears
 }
 
+// FusedMLP is the type of the projector of Prismatic's models with two towers. Source: prismatic-vlms'
+// FusedMLPProjector.
+const FusedMLP = "fused-gelu-mlp"
+
 var mlpType = regexp.MustCompile(`^mlp(\d{1,2})x_(gelu|linear)$`)
 
 // depth is the number of Linears of a projector type.
@@ -34,12 +39,15 @@ func depth(kind string) (int, error) {
 		return 0, nil
 	case kind == "linear":
 		return 1, nil
+	case kind == FusedMLP:
+		return 3, nil
 	case m != nil:
 		if n, _ := strconv.Atoi(m[1]); n > 0 {
 			return n, nil
 		}
 	}
-	return 0, fmt.Errorf("mm_projector_type %q is not supported (linear, mlpNx_gelu, mlpNx_linear, identity are)", kind)
+	return 0, fmt.Errorf("mm_projector_type %q is not supported (linear, mlpNx_gelu, mlpNx_linear, fused-gelu-mlp, "+
+		"identity are)", kind)
 }
 
 // NewProjector builds the projector that c describes, with PyTorch's initial weights; with a nil r they are to be
@@ -61,9 +69,13 @@ func NewProjector(r *rand.Rand, c Config) (*Projector, error) {
 	if c.NormEps > 0 {
 		p.Norm = nn.NewLayerNorm(r, in, c.NormEps, true)
 	}
-	for range n {
-		p.Linears = append(p.Linears, nn.NewLinear(r, in, out, !c.NoBias))
-		in = out
+	for i := range n {
+		width := out
+		if i == 0 && c.Projector == FusedMLP {
+			width = 4 * in
+		}
+		p.Linears = append(p.Linears, nn.NewLinear(r, in, width, !c.NoBias))
+		in = width
 	}
 	if r != nil && n > 0 && c.Gain > 0 {
 		w := p.Linears[n-1].(*nn.Linear).Weight.Host().Data() // a new model's own

@@ -50,7 +50,7 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 	var config map[string]any
 	var err error
 	if o.Layout == Original {
-		c.Tower, c.near = "vision_tower", ""
+		c.Tower, c.near, c.SecondTower, c.nearby = "vision_tower", "", secondTower, ""
 		if processor.Aspect == "pad" { // which the Hub's layout keeps with the processor alone
 			c.Aspect = "pad"
 		}
@@ -58,13 +58,14 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 			return err
 		}
 		so.Rename = func(name string) string {
-			if strings.HasPrefix(name, "vision_tower.") {
+			if strings.HasPrefix(name, "vision_tower.") || strings.HasPrefix(name, secondTower+".") {
 				return ""
 			}
 			return original(name, c.Projector)
 		}
 		tower := filepath.Join(dir, c.Tower)
-		if err := vit.Save(tower, m.Vision, nn.SaveOptions{DType: o.DType, MaxShard: o.MaxShard}); err != nil {
+		alone := nn.SaveOptions{DType: o.DType, MaxShard: o.MaxShard}
+		if err := vit.Save(tower, m.Vision, alone); err != nil {
 			return err
 		}
 		plain := *processor // how pictures are laid out is said in config.json
@@ -72,7 +73,16 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 		if c.Scales != nil {
 			enlarge(&plain, c.Vision.ImageSize)
 		}
-		if err := atomicfile.WriteJSON(filepath.Join(tower, "preprocessor_config.json"), &plain); err != nil {
+		if c.Second != nil {
+			second, two := plain.ForSecond()
+			if plain.Second = (imaging.Normalization{}); !two {
+				second = TowerProcessor(*c.Second)
+			}
+			if err := saveSecond(filepath.Join(dir, secondTower), m, second, alone); err != nil {
+				return err
+			}
+		}
+		if err := saveProcessor(tower, &plain); err != nil {
 			return err
 		}
 	} else {
@@ -90,7 +100,7 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 				return strings.Replace(name, "vision_tower.", "image_tower.", 1)
 			}
 		}
-		if err := atomicfile.WriteJSON(filepath.Join(dir, "preprocessor_config.json"), processor); err != nil {
+		if err := saveProcessor(dir, processor); err != nil {
 			return err
 		}
 	}
@@ -124,6 +134,10 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 	return c.saveTokenizer(dir, o.Tokenizer, o.Layout)
 }
 
+func saveProcessor(dir string, p *imaging.Processor) error {
+	return atomicfile.WriteJSON(filepath.Join(dir, "preprocessor_config.json"), p)
+}
+
 // SaveProjector writes the projector alone, in the original layout's names, to a file that ends in .safetensors, or to
 // a folder, which gets mm_projector.safetensors and config.json: what stage 1 leaves behind. The language model is not
 // in it: see [LoadOptions].
@@ -134,7 +148,13 @@ func SaveProjector(m *connector.VLM, path string, o SaveOptions) error {
 		}
 		return SaveConfig(m, path)
 	}
-	return nn.Save(m.Connector, path, nn.SaveOptions{DType: o.DType, Rename: OriginalNames(m)})
+	rename := OriginalNames(m)
+	return nn.Save(m.Connector, path, nn.SaveOptions{DType: o.DType, Rename: func(name string) string {
+		if strings.HasPrefix(name, secondTower+".") { // which does not train
+			return ""
+		}
+		return rename(name)
+	}})
 }
 
 // Retrain notes in m's config how it is trained from now on: with which template, its system text (nil: as published),
@@ -154,15 +174,18 @@ func Retrain(m *connector.VLM, template string, system *string, aspect string) {
 // projector, or an adapter.
 func SaveConfig(m *connector.VLM, dir string) error {
 	c := ConfigOf(m)
-	if c.near = ""; filepath.IsAbs(c.Tower) {
-		at, err := filepath.Abs(dir)
-		if err != nil {
-			return err
-		}
-		if c.near, err = filepath.Rel(at, c.Tower); err != nil {
-			c.near = ""
-		}
+	at, err := filepath.Abs(dir)
+	if err != nil {
+		return err
 	}
+	near := func(tower string) string {
+		if !filepath.IsAbs(tower) {
+			return ""
+		}
+		rel, _ := filepath.Rel(at, tower) // "" where there is none
+		return rel
+	}
+	c.near, c.nearby = near(c.Tower), near(c.SecondTower)
 	config, err := c.originalConfig()
 	if err != nil {
 		return err
@@ -176,18 +199,26 @@ func (c Config) processor() *imaging.Processor {
 		p := *c.pixels
 		return &p
 	}
-	p := imaging.CLIP(c.Vision.ImageSize)
-	switch {
-	case !c.hasClass():
-		p = imaging.SigLIP(c.Vision.ImageSize)
-	case strings.HasPrefix(c.Vision.ModelType, "dinov2"):
-		p = imaging.DINOv2(c.Vision.ImageSize)
+	p := TowerProcessor(c.Vision)
+	if c.Second != nil {
+		_ = c.Pair(p, TowerProcessor(*c.Second)) // these agree
 	}
 	if c.Next() && p.CenterCrop { // LlavaNextImageProcessor's views need no scaling
 		p.Crop = imaging.Size{W: c.Vision.ImageSize, H: c.Vision.ImageSize}
 	}
 	c.Arrange(p)
 	return p
+}
+
+// TowerProcessor is the image processor that the towers of v's family were trained with.
+func TowerProcessor(v vit.VisionConfig) *imaging.Processor {
+	switch {
+	case v.ModelType == "siglip_vision_model":
+		return imaging.SigLIP(v.ImageSize)
+	case anySize(v):
+		return imaging.DINOv2(v.ImageSize)
+	}
+	return imaging.CLIP(v.ImageSize)
 }
 
 // Arrange makes p show images as the model was trained: padded to a square, as tiles, or in the largest of the scales.

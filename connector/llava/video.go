@@ -164,20 +164,26 @@ func (x *Connector) video(f *tensor.Tensor) *tensor.Tensor {
 }
 
 // Encodes implements [connector.Encoder].
-func (x *Connector) Encodes(tower vit.VisionConfig, s vit.Select) (side, width int) {
-	side, width = tower.ImageSize, len(s.Layers)*tower.HiddenSize
+func (x *Connector) Encodes(tower vit.VisionConfig, s vit.Select) (channels, side, width int) {
+	channels, side, width = tower.NumChannels, tower.ImageSize, len(s.Layers)*tower.HiddenSize
 	if n := len(x.config.Scales); n > 0 {
-		return x.config.Scales[n-1], n * width
+		return channels, x.config.Scales[n-1], n * width
 	}
-	return side, width
+	if x.config.Second != nil {
+		return 2 * channels, x.config.side(), x.config.featureWidth()
+	}
+	return channels, side, width
 }
 
 // Encode implements [connector.Encoder]: Video-LLaVA looks at videos with a tower of their own, a model with scales at
-// all of them.
+// all of them, one with two towers with both.
 func (x *Connector) Encode(images vit.Tower, pixels *tensor.Tensor, s vit.Select,
 	media []connector.Media) *tensor.Tensor {
 	if len(x.config.Scales) > 0 {
 		return vit.S2Features(images, pixels, s, x.config.Scales)
+	}
+	if x.SecondTower != nil {
+		return x.beside(images, pixels, s)
 	}
 	if x.VideoTower == nil {
 		return vit.Features(images, pixels, s)

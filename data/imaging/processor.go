@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"slices"
 )
 
 // Processor turns a picture into what a vision encoder reads, as the CLIPImageProcessor, SiglipImageProcessor and
@@ -24,6 +25,19 @@ type Processor struct {
 	Normalize  bool
 	Mean, Std  [3]float64
 	Canvases   []Size // for anyres
+
+	// Second is how a second encoder, which is shown the same views, wants them normalised; zero: there is none
+	Second Normalization
+}
+
+// Normalization is what is subtracted from each channel and what the difference is divided by.
+type Normalization struct{ Mean, Std [3]float64 }
+
+// ForSecond is p as the second encoder's own, and whether there is one.
+func (p *Processor) ForSecond() (*Processor, bool) {
+	q := *p
+	q.Mean, q.Std, q.Second = p.Second.Mean, p.Second.Std, Normalization{}
+	return &q, p.Second != Normalization{}
 }
 
 // CLIP is the processor of openai/clip-vit-*, for pictures of size×size pixels.
@@ -78,6 +92,8 @@ func (p *Processor) check() error {
 		return errors.New("rescale_factor: with 0 nothing remains of the picture")
 	case p.Normalize && (p.Std[0] == 0 || p.Std[1] == 0 || p.Std[2] == 0):
 		return fmt.Errorf("image_std: %v has a zero", p.Std)
+	case p.Second != (Normalization{}) && (!p.Normalize || slices.Contains(p.Second.Std[:], 0)):
+		return fmt.Errorf("image_std: %v of a second encoder: both normalise, and not by zero", p.Second.Std)
 	case tiles:
 		if s := p.view(); s.W != s.H || p.Resize && p.Edge > 0 && p.Edge != s.W {
 			return fmt.Errorf("size: anyres needs square views of the resized size, not shortest_edge %d, width and "+
@@ -118,7 +134,7 @@ func (p *Processor) Ground() (c [3]byte) {
 // Pixels are views of one picture, ready for the encoder.
 type Pixels struct {
 	N, H, W int
-	Data    []float32 // [N, 3, H, W]
+	Data    []float32 // [N, 3, H, W]; with [Processor].Second [N, 6, H, W], its channels behind the first's
 }
 
 // Process returns the views of a picture: one, or with anyres the base view and the tiles.
@@ -129,8 +145,17 @@ func (p *Processor) Process(m *RGB) (Pixels, error) {
 	}
 	v := views[0]
 	out := Pixels{N: len(views), H: v.H, W: v.W, Data: make([]float32, 0, len(views)*len(v.Pix))}
-	for _, v := range views {
-		out.Data = p.Floats(out.Data, v)
+	second, two := p.ForSecond()
+	others := views
+	if two && p.Aspect == "pad" { // onto its own mean colour
+		if others, err = second.Views(m); err != nil {
+			return Pixels{}, err
+		}
+	}
+	for i, v := range views {
+		if out.Data = p.Floats(out.Data, v); two {
+			out.Data = second.Floats(out.Data, others[i])
+		}
 	}
 	return out, nil
 }

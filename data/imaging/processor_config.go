@@ -12,12 +12,12 @@ import (
 	"github.com/gollava/gollava/internal/jsonfile"
 )
 
-// ParseProcessor reads the contents of a preprocessor_config.json of a CLIPImageProcessor (or CLIPFeatureExtractor),
-// SiglipImageProcessor, LlavaImageProcessor, LlavaNextImageProcessor, LlavaOnevisionImageProcessor (whose anyres_max_N
-// is the model's) or VideoLlavaImageProcessor, with the defaults of its class where a field is missing. A field that it
-// does not know is an error, because it may change the pixels, unless it is null or false; errors begin with the
-// field's name. The "Fast" classes are taken as their originals; they resize with torchvision, whose pixels differ from
-// Pillow's in the last bit.
+// ParseProcessor reads the contents of a preprocessor_config.json of a CLIPImageProcessor (or CLIPFeatureExtractor, or
+// DINOv2's BitImageProcessor), SiglipImageProcessor, LlavaImageProcessor, LlavaNextImageProcessor,
+// LlavaOnevisionImageProcessor (whose anyres_max_N is the model's) or VideoLlavaImageProcessor, with the defaults of
+// its class where a field is missing. A field that it does not know is an error, because it may change the pixels,
+// unless it is null or false; errors begin with the field's name. The "Fast" classes are taken as their originals; they
+// resize with torchvision, whose pixels differ from Pillow's in the last bit.
 func ParseProcessor(data []byte) (*Processor, error) {
 	var fields map[string]json.RawMessage
 	if err := jsonfile.Unmarshal(data, &fields); err != nil {
@@ -29,7 +29,7 @@ func ParseProcessor(data []byte) (*Processor, error) {
 		return nil, err
 	}
 	switch name {
-	case "CLIPImageProcessor", "CLIPFeatureExtractor", "VideoLlavaImageProcessor":
+	case "CLIPImageProcessor", "CLIPFeatureExtractor", "VideoLlavaImageProcessor", "BitImageProcessor":
 	case "LlavaImageProcessor":
 		c.padsSquare = true
 	case "LlavaNextImageProcessor":
@@ -45,7 +45,7 @@ func ParseProcessor(data []byte) (*Processor, error) {
 	case "SiglipImageProcessor":
 		c.Processor, c.exact = SigLIP(224), true
 	default:
-		return nil, fmt.Errorf("image_processor_type: %q is not known: CLIP, Siglip, Llava, LlavaNext, "+
+		return nil, fmt.Errorf("image_processor_type: %q is not known: CLIP, Bit, Siglip, Llava, LlavaNext, "+
 			"LlavaOnevision and VideoLlava image processors are", name)
 	}
 	for _, key := range slices.Sorted(maps.Keys(fields)) {

@@ -13,6 +13,9 @@ func (p *Processor) MarshalJSON() ([]byte, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
 	}
+	if _, two := p.ForSecond(); two {
+		return nil, fmt.Errorf("imaging: transformers has no processor for two encoders: write one for each")
+	}
 	type sides struct {
 		Height int `json:"height"`
 		Width  int `json:"width"`

@@ -14,7 +14,8 @@ import (
 // among its files.
 func (c *Config) apart() error {
 	out := real(c.Out)
-	for _, p := range []struct{ key, path string }{{"vision", c.Vision}, {"llm", c.LLM}, {"model", c.Model},
+	for _, p := range []struct{ key, path string }{{"vision", c.Vision},
+		{"second_vision", c.Second}, {"llm", c.LLM}, {"model", c.Model},
 		{"projector", c.Projector},
 		{"data", c.Data}, {"images", c.Images}, {"features", c.Features}} {
 		if p.path == "" {
@@ -24,7 +25,8 @@ func (c *Config) apart() error {
 		if info, err := os.Stat(in); err == nil && !info.IsDir() && (p.key == "projector" || written(filepath.Base(in))) {
 			in = filepath.Dir(in)
 		}
-		if in == out || inside(in, filepath.Join(out, "checkpoints")) || inside(in, filepath.Join(out, "vision_tower")) {
+		if in == out || inside(in, filepath.Join(out, "checkpoints")) || inside(in, filepath.Join(out, "vision_tower")) ||
+			inside(in, filepath.Join(out, "second_vision_tower")) {
 			return fmt.Errorf("out %s: %s is read from there (%s), and the run would write over it: choose another folder",
 				c.Out, p.key, p.path)
 		}

@@ -21,6 +21,7 @@ type Config struct {
 	Recipe string `yaml:"recipe,omitempty" help:"whose values fill in what is not said: v1.5 or v1"`
 
 	Vision    string `yaml:"vision,omitempty" help:"folder of the vision tower [vision_tower]"`
+	Second    string `yaml:"second_vision,omitempty" help:"folder of a second vision tower, whose features are concatenated to those of the first as in Prismatic: DINOv2 beside CLIP or SigLIP [mm_vision_tower_aux_list]"`
 	LLM       string `yaml:"llm,omitempty" help:"folder of the language model, with its tokenizer [model_name_or_path]"`
 	Model     string `yaml:"model,omitempty" help:"folder of a whole LLaVA to go on from, instead of vision and llm"`
 	Projector string `yaml:"projector,omitempty" help:"what stage align wrote: its folder, or an mm_projector file [pretrain_mm_mlp_adapter]"`
@@ -31,7 +32,7 @@ type Config struct {
 	Skip       bool    `yaml:"skip,omitempty" help:"leave faulty samples out and count them; else the first one ends the run"`
 	Features   string  `yaml:"features,omitempty" help:"folder for the frozen tower's outputs, computed once and kept; none: computed in every step"`
 
-	ProjectorType string  `yaml:"projector_type,omitempty" help:"linear, mlpNx_gelu, mlpNx_linear or identity [mm_projector_type]"`
+	ProjectorType string  `yaml:"projector_type,omitempty" help:"linear, mlpNx_gelu, mlpNx_linear, fused-gelu-mlp or identity [mm_projector_type]"`
 	SelectLayer   int     `yaml:"select_layer,omitempty" help:"layer of the tower that is looked at [mm_vision_select_layer]"`
 	SelectFeature string  `yaml:"select_feature,omitempty" help:"patch or cls_patch [mm_vision_select_feature]"`
 	S2Scales      string  `yaml:"s2_scales,omitempty" help:"look at each picture in these sizes, multiples of the tower's, such as 336,672,1008; none: in the tower's alone [s2_scales]"`
@@ -165,6 +166,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("vision and llm are needed, or model, a folder with a whole LLaVA")
 	case c.Model != "" && (c.Vision != "" || c.LLM != ""):
 		return fmt.Errorf("model is given, and vision or llm too: a whole LLaVA holds both")
+	case c.Model != "" && c.Second != "":
+		return fmt.Errorf("second_vision %s: a model has its own towers; leave the key out", c.Second)
 	case c.Model != "" && c.Merge > 0:
 		return fmt.Errorf("merge %d: a model is given, and its projector says what it takes; leave the key out", c.Merge)
 	case strings.HasPrefix(c.Stage, "task") && c.Model == "":
@@ -186,8 +189,8 @@ func (c *Config) check() error {
 	case c.SelectFeature != "" && c.SelectFeature != "patch" && c.SelectFeature != "cls_patch":
 		return fmt.Errorf("select_feature %q is neither patch nor cls_patch", c.SelectFeature)
 	case c.ProjectorType != "" && !projectorType.MatchString(c.ProjectorType):
-		return fmt.Errorf("projector_type %q is not supported: linear, mlpNx_gelu, mlpNx_linear (N is a number) and "+
-			"identity are",
+		return fmt.Errorf("projector_type %q is not supported: linear, mlpNx_gelu, mlpNx_linear (N is a number), "+
+			"fused-gelu-mlp and identity are",
 			c.ProjectorType)
 	case c.S2Scales != "" && c.Model != "":
 		return fmt.Errorf("s2_scales %q: a model has its own scales, or none; leave the key out", c.S2Scales)
@@ -207,11 +210,13 @@ func (c *Config) check() error {
 	if _, err := c.memory(); err != nil {
 		return err
 	}
-	for _, p := range []struct{ key, path string }{{"vision", c.Vision}, {"llm", c.LLM}, {"model", c.Model}} {
+	for _, p := range []struct{ key, path string }{{"vision", c.Vision},
+		{"second_vision", c.Second}, {"llm", c.LLM}, {"model", c.Model}} {
 		if p.path == "" {
 			continue
 		}
-		if info, err := os.Stat(p.path); (err != nil || !info.IsDir()) && (p.key == "vision" || !gguf.IsFile(p.path)) {
+		info, err := os.Stat(p.path)
+		if (err != nil || !info.IsDir()) && (strings.HasSuffix(p.key, "vision") || !gguf.IsFile(p.path)) {
 			return fmt.Errorf("%s: %s is not a folder: download the model first, and give the folder that holds its config.json",
 				p.key, p.path)
 		}
@@ -227,7 +232,7 @@ func (c *Config) check() error {
 	return c.apart()
 }
 
-var projectorType = regexp.MustCompile(`^(linear|identity|mlp\d+x_(gelu|linear))$`)
+var projectorType = regexp.MustCompile(`^(linear|identity|fused-gelu-mlp|mlp\d+x_(gelu|linear))$`)
 
 // checkRanges returns an error for the first number that is out of range.
 func (c *Config) checkRanges() error {

@@ -3,7 +3,6 @@ package llava
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"strings"
@@ -16,14 +15,13 @@ import (
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 	"github.com/gollava/gollava/train"
+	"github.com/gollava/gollava/vit"
 )
 
 // openFeatures opens the cache of the frozen encoder's outputs and computes what it lacks.
 func (r *Run) openFeatures(ctx context.Context) error {
-	key, err := r.key()
-	if err != nil {
-		return err
-	}
+	key := r.key()
+	var err error
 	if r.features, err = data.OpenFeatures(r.config.Features, key); err != nil {
 		return err
 	}
@@ -57,19 +55,24 @@ type closer func() error
 func (c closer) Close() error { return c() }
 
 // key says what the tower's outputs depend on.
-func (r *Run) key() (data.FeatureKey, error) {
+func (r *Run) key() data.FeatureKey {
 	h := sha256.New()
-	for name, p := range nn.Params(r.assistant.Model.Vision) {
-		fmt.Fprintln(h, name, p.Shape(), p.DType())
-		h.Write(p.Host().Bytes())
+	towers := []vit.Tower{r.assistant.Model.Vision}
+	if second := r.assistant.Model.Connector.(*llava.Connector).SecondTower; second != nil {
+		towers = append(towers, second)
 	}
-	p, err := json.Marshal(r.assistant.Processor)
+	for _, tower := range towers {
+		for name, p := range nn.Params(tower) {
+			fmt.Fprintln(h, name, p.Shape(), p.DType())
+			h.Write(p.Host().Bytes())
+		}
+	}
 	s := r.assistant.Model.Config().Select
 	encoder := fmt.Sprintf("%x layers %v %s", h.Sum(nil), s.Layers, s.Class)
 	if scales := llava.ConfigOf(r.assistant.Model).Scales; scales != nil {
 		encoder += fmt.Sprintf(" scales %v", scales)
 	}
-	return data.FeatureKey{Encoder: encoder, Preprocessing: string(p)}, err
+	return data.FeatureKey{Encoder: encoder, Preprocessing: r.preprocessing()}
 }
 
 // shard is how many images go into one file of the feature cache, which is in memory until it is written.
@@ -175,7 +178,7 @@ func (r *Run) fillShard(ctx context.Context, n int, pictures []picture) error {
 		}
 		if caught := tensor.Catch(func() {
 			tensor.Scope(func(s *tensor.Arena) {
-				x := tensor.Wrap(p.Data, p.N, 3, p.H, p.W).NoGrad().In(s)
+				x := tensor.Wrap(p.Data, p.N, len(p.Data)/(p.N*p.H*p.W), p.H, p.W).NoGrad().In(s)
 				err = w.Add(is.key, m.Features(x, nil))
 			})
 		}); caught != nil {

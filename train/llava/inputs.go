@@ -16,7 +16,7 @@ import (
 
 // undecided are the keys that do not decide what the weights become; the paths are decided by what is read from them.
 var undecided = []string{"out", "features", "workers", "every", "keep", "evaluate", "memory", "layout", "recompute",
-	"vision", "llm", "model", "projector",
+	"vision", "second_vision", "llm", "model", "projector",
 	"data", "images", "zero1"}
 
 // decides is what decides the weights beside those that the run begins with, for a resumed run to be held against: the
@@ -38,13 +38,18 @@ func (r *Run) decides(ctx context.Context) (any, error) {
 	if all["tokenizer"], err = r.digestOfTokens(); err != nil {
 		return nil, err
 	}
+	all["image processor"] = r.preprocessing()
+	all["template's text"] = fmt.Sprintf("%+v", r.assistant.Template)
+	return all, nil
+}
+
+// preprocessing is how images are prepared for the encoder.
+func (r *Run) preprocessing() string {
 	p, err := json.Marshal(r.assistant.Processor)
 	if err != nil { // of what transformers has no word for
 		p = fmt.Appendf(nil, "%+v", *r.assistant.Processor)
 	}
-	all["image processor"] = string(p)
-	all["template's text"] = fmt.Sprintf("%+v", r.assistant.Template)
-	return all, nil
+	return string(p)
 }
 
 // digestOfData is that of the bytes of all data files.

@@ -207,13 +207,19 @@ func (r *Run) join(o nn.LoadOptions) error {
 	if err != nil {
 		return err
 	}
+	second, config, place, err := c.second(o)
+	if err != nil {
+		return fmt.Errorf("second_vision: %w", err)
+	}
 	m, err := llava.Join(rand.New(rand.NewPCG(c.Seed, 1)), tower, language, llava.Config{Scales: scales,
+		Second: config, SecondTower: place,
 		Projector: c.ProjectorType, Select: vit.Select{Layers: []int{c.SelectLayer}, Class: c.SelectFeature},
 		Aspect: c.Aspect, Merge: c.Merge, MaxLength: c.MaxLength, PaddingSide: "right", Tower: at,
 		Image: int(chat.ImageIndex), Template: c.Template})
 	if err != nil {
 		return err
 	}
+	m.Connector.(*llava.Connector).SecondTower = second
 	r.assistant = &connector.Assistant{Model: m, Options: llm.Options{PAD: -1}}
 	if r.assistant.Tokenizer, err = tokenizer.Load(c.LLM); err != nil {
 		return fmt.Errorf("tokenizer: %w", err)
@@ -221,18 +227,47 @@ func (r *Run) join(o nn.LoadOptions) error {
 	if err := r.assistant.Tokenizer.Rows(language.Config().VocabSize); err != nil {
 		return fmt.Errorf("tokenizer: %s: %w", c.LLM, err)
 	}
-	p, err := imaging.ReadProcessor(c.Vision)
-	if errors.Is(err, os.ErrNotExist) {
-		p, err = imaging.CLIP(tower.Config().ImageSize), nil
-		r.say("vision: %s has no preprocessor_config.json: taking CLIP's for %d pixels", c.Vision, p.Crop.W)
-	}
+	p, err := r.processor(c.Vision, tower)
 	if err != nil {
 		return fmt.Errorf("image processor: %w", err)
+	}
+	if second != nil {
+		q, err := r.processor(c.Second, second)
+		if err == nil {
+			err = llava.ConfigOf(m).Pair(p, q)
+		}
+		if err != nil {
+			return fmt.Errorf("image processor: %w", err)
+		}
 	}
 	p.Aspect = c.Aspect
 	llava.ConfigOf(m).Arrange(p)
 	r.assistant.Processor = p
 	return nil
+}
+
+// second loads the second tower, if there is one, and says what and where it is.
+func (c *Config) second(o nn.LoadOptions) (t vit.Tower, v *vit.VisionConfig, at string, err error) {
+	if c.Second == "" {
+		return nil, nil, "", nil
+	}
+	if t, err = vit.Load(c.Second, o); err != nil {
+		return nil, nil, "", err
+	}
+	config := t.Config()
+	at, err = filepath.Abs(c.Second)
+	return t, &config, at, err
+}
+
+// processor is the image processor of the tower in dir.
+func (r *Run) processor(dir string, t vit.Tower) (*imaging.Processor, error) {
+	p, err := imaging.ReadProcessor(dir)
+	if errors.Is(err, os.ErrNotExist) {
+		v := t.Config()
+		p, err = llava.TowerProcessor(v), nil
+		r.say("vision: %s has no preprocessor_config.json: taking that of %s for %d pixels", dir, v.ModelType, v.ImageSize)
+	}
+	return p, err
 }
 
 // wrap puts adapters around the language model's linear layers.

@@ -2,6 +2,7 @@ package llava_test
 
 import (
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -218,6 +219,91 @@ func TestScales(t *testing.T) {
 		{func(c *llava.Config) {
 			c.Stage, c.Vision, c.LLM, c.Model, c.LoRA = "task", "", "", "toy/tune", llava.LoRA{}
 		}, "a model has its own scales"},
+	} {
+		other := c
+		other.Out = "toy/other"
+		x.edit(&other)
+		_, err := llava.Open(t.Context(), other, nil)
+		require.ErrorContains(t, err, x.want)
+		require.NoDirExists(t, "toy/other")
+	}
+}
+
+// TestTwoTowers: a DINOv2 beside the CLIP, from the file to the trained folder and on; cached features are those of
+// both towers.
+func TestTwoTowers(t *testing.T) {
+	t.Chdir(t.TempDir())
+	tiny("toy")
+	dino := func(dir string, seed uint64, patch int) {
+		tower, err := vit.New(rand.New(rand.NewPCG(seed, 1)), vit.VisionConfig{ModelType: "dinov2", HiddenSize: 12,
+			IntermediateSize: 24, MLPRatio: 2, NumHiddenLayers: 2, NumAttentionHeads: 2, NumChannels: 3, ImageSize: 40,
+			PatchSize: patch, HiddenAct: "gelu", LayerNormEps: 1e-6, LayerScale: 1})
+		require.NoError(t, err)
+		require.NoError(t, vit.Save(dir, tower, nn.SaveOptions{}))
+	}
+	dino("toy/dino", 5, 8)
+	dino("toy/other-dino", 6, 8)
+	dino("toy/coarse", 5, 10)
+	c := llava.Config{Stage: "align", Vision: "toy/vision", Second: "toy/dino", LLM: "toy/llm",
+		Data: "toy/pretrain/chat.json", Images: "toy/pretrain/images", Out: "toy/align", Steps: 1, Batch: 2,
+		Features: "toy/features", ProjectorType: layout.FusedMLP}
+	_, err := llava.Train(t.Context(), c, train.Options{})
+	require.NoError(t, err)
+	plain := c
+	plain.Out, plain.Features = "toy/plain", ""
+	_, err = llava.Train(t.Context(), plain, train.Options{})
+	require.NoError(t, err)
+	cached, err := os.ReadFile("toy/align/mm_projector.safetensors")
+	require.NoError(t, err)
+	computed, err := os.ReadFile("toy/plain/mm_projector.safetensors")
+	require.NoError(t, err)
+	require.Equal(t, computed, cached)
+	other := c
+	other.Out, other.Second = "toy/else", "toy/other-dino"
+	run, err := llava.Open(t.Context(), other, nil)
+	require.NoError(t, err)
+	require.NoError(t, run.Close())
+	caches, err := os.ReadDir("toy/features")
+	require.NoError(t, err)
+	require.Len(t, caches, 2, "one for each second tower")
+	again := c
+	again.Second = "toy/other-dino"
+	again.Features = ""
+	_, err = llava.Train(t.Context(), again, train.Options{Resume: true})
+	require.ErrorContains(t, err, "second_vision_tower")
+
+	c.Stage, c.Projector, c.Data, c.Out = "lora", "toy/align", "toy/instruct/llava_instruct.json", "toy/tune"
+	c.Images, c.Features, c.LoRA = "toy/instruct/images", "", llava.LoRA{Rank: 2, Alpha: 4}
+	_, err = llava.Train(t.Context(), c, train.Options{})
+	require.NoError(t, err)
+	c.Stage, c.Out, c.LoRA, c.Layout = "tune", "toy/full", llava.LoRA{}, "original"
+	_, err = llava.Train(t.Context(), c, train.Options{})
+	require.NoError(t, err)
+	next := llava.Config{Stage: "task", Model: "toy/full", Data: c.Data, Images: c.Images, Out: "toy/next", Steps: 1,
+		Batch: 2, Layout: "original"}
+	_, err = llava.Train(t.Context(), next, train.Options{})
+	require.NoError(t, err)
+	for dir, o := range map[string]layout.LoadOptions{"toy/tune": {Base: "toy/llm"}, "toy/full": {}, "toy/next": {}} {
+		a, err := layout.Open(dir, o)
+		require.NoError(t, err)
+		require.Equal(t, 12, layout.ConfigOf(a.Model).Second.HiddenSize)
+		require.Equal(t, 16, a.Model.Connector.Layout(imaging.Size{W: 32, H: 32}).Tokens)
+		a.Options.MaxNewTokens = 4
+		_, err = a.Reply(t.Context(), []chat.Turn{{From: chat.Human, Value: "<image>\nWhat is this?"}},
+			[]*imaging.RGB{imaging.New(20, 30)}, nil)
+		require.NoError(t, err)
+	}
+
+	for _, x := range []struct {
+		edit func(*llava.Config)
+		want string
+	}{
+		{func(c *llava.Config) { c.Second = "toy/coarse" }, "the grids must agree"},
+		{func(c *llava.Config) { c.Second = "toy/none" }, "second_vision: toy/none is not a folder"},
+		{func(c *llava.Config) { c.Layout = "hub" }, "does not know two vision towers: save in the original layout"},
+		{func(c *llava.Config) { c.S2Scales = "32,64" }, "two towers are for images of one view"},
+		{func(c *llava.Config) { c.Out = "toy/dino" }, "second_vision is read from there"},
+		{func(c *llava.Config) { c.Vision, c.LLM, c.Model = "", "", "toy/full" }, "a model has its own towers"},
 	} {
 		other := c
 		other.Out = "toy/other"

@@ -199,6 +199,8 @@ func (c Config) Validate() error {
 		(c.Merge > 1 || c.SlotStd > 0 || c.FeaturesPerView() != g*g):
 		return fmt.Errorf("pooled frames need every patch and no class token: merge %d, slot_std %v, feature "+
 			"selection %q", c.Merge, c.SlotStd, c.Select.Class)
+	case v != nil && v.Pool == "conv" && len(c.Select.Layers) > 1:
+		return fmt.Errorf("spatial_pool_mode conv needs one vision_feature_layer, not %v", c.Select.Layers)
 	case v != nil && v.Newline != "no_token" && !c.Next():
 		return fmt.Errorf("mm_newline_position %q needs tiles, which the newline belongs to", v.Newline)
 	case c.Kind == VideoLLaVA && (c.Next() || !c.hasClass() || len(c.Select.Layers) > 1):

@@ -68,6 +68,10 @@ func (c *Config) readKind(f *hubFile) error {
 		if f.PoolStride != nil {
 			video.Stride = *f.PoolStride
 		}
+		if n := f.PoolOut; n != nil && *n != c.Vision.HiddenSize {
+			return fmt.Errorf("spatial_pool_out_channels %d is not supported: the projector, which reads images too, "+
+				"takes %d", *n, c.Vision.HiddenSize)
+		}
 	case OneVision:
 		video.Pool, video.Stride, video.Newline, video.Token = "bilinear", 2, "one_token", 151647
 	}

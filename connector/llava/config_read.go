@@ -60,6 +60,7 @@ type hubFile struct {
 	VideoTokenID *int            `json:"video_token_id,omitempty"`
 	PoolMode     string          `json:"spatial_pool_mode,omitempty"`
 	PoolStride   *int            `json:"spatial_pool_stride,omitempty"`
+	PoolOut      *int            `json:"spatial_pool_out_channels,omitempty"`
 	Layers       json.RawMessage `json:"vision_feature_layers,omitempty"` // ViP-LLaVA's before transformers 5
 	NormEps      *float64        `json:"projector_layernorm_eps,omitempty"`
 	AspectRatio  string          `json:"vision_aspect_ratio,omitempty"`

@@ -26,6 +26,8 @@ type Connector struct {
 
 	VideoTower vit.Tower `param:"video_tower,optional"` // Video-LLaVA's; nil: frames pass the model's tower
 
+	Resampler *Resampler `param:"vision_resampler,optional"` // of LLaVA-NeXT-Video with spatial_pool_mode conv
+
 	// SecondTower looks at the views too, and its features are concatenated to those of the model's tower (Prismatic);
 	// nil: there is none
 	SecondTower vit.Tower `param:"second_vision_tower,optional"`
@@ -83,6 +85,9 @@ func join(r *rand.Rand, v vit.Tower, p *Projector, l llm.Model, c Config) (*conn
 		}
 		x.VideoTower = t
 		c.Select.Class = "cls_patch"
+	}
+	if c.Video != nil && c.Video.Pool == "conv" {
+		x.Resampler = newResampler(r, c.featureWidth(), c.Video.Stride)
 	}
 	video := 0
 	if c.Video != nil {

@@ -27,7 +27,7 @@ func Canonical(name string) (string, bool) {
 		return "multi_modal_projector.linear_" + strconv.Itoa(k/2+1) + "." + rest, true
 	}
 	for _, part := range []string{"language_model.", "vision_tower.", "image_tower.", "video_tower.",
-		"multi_modal_projector.", "image_newline"} {
+		"multi_modal_projector.", "vision_resampler.", "image_newline"} {
 		if strings.HasPrefix(name, "model."+part) {
 			name = strings.TrimPrefix(name, "model.")
 		}

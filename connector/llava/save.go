@@ -95,9 +95,14 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 		if config, err = c.hub(); err != nil {
 			return err
 		}
-		if c.Kind == VideoLLaVA {
+		switch c.Kind {
+		case VideoLLaVA:
 			so.Rename = func(name string) string {
 				return strings.Replace(name, "vision_tower.", "image_tower.", 1)
+			}
+		case NextVideo: // transformers finds its resampler under the name in the program alone
+			so.Rename = func(name string) string {
+				return strings.Replace(name, "vision_resampler.", "model.vision_resampler.", 1)
 			}
 		}
 		if err := saveProcessor(dir, processor); err != nil {

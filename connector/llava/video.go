@@ -2,6 +2,8 @@ package llava
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"slices"
 
 	"github.com/gollava/gollava/connector"
@@ -13,11 +15,31 @@ import (
 // modeling_llava_next_video and modeling_llava_onevision; LLaVA-NeXT's get_2dPool and
 // prepare_inputs_labels_for_multimodal.
 type Video struct {
-	Pool    string // average, max or bilinear; "": each feature is a token
+	Pool    string // average, max, bilinear or, early, conv; "": each feature is a token
 	Stride  int    // Stride×Stride features become one
 	Early   bool   // pool features, before the projector, rather than tokens
 	Newline string // where image_newline stands: after each row (grid), frame (frame) or video (one_token); no_token
 	Token   int    // id that stands for one token of a video in expanded ids (video_token_index)
+}
+
+// Resampler is the convolution, with a kernel and a stride of Stride patches, that spatial_pool_mode conv pools frames
+// with. Source: transformers' LlavaNextVideoPooler.
+type Resampler struct {
+	Pool *vit.PatchEmbed `param:"pool"` // its channels are features: weight [D, D, Stride, Stride], bias [D]
+}
+
+// newResampler has the initial weights of PyTorch's convolution.
+func newResampler(r *rand.Rand, D, stride int) *Resampler {
+	bound := 1 / math.Sqrt(float64(D*stride*stride))
+	return &Resampler{&vit.PatchEmbed{Weight: tensor.Uniform(r, -bound, bound, D, D, stride, stride).Param(),
+		Bias: tensor.Uniform(r, -bound, bound, D).Param()}}
+}
+
+// Forward maps the features of frames [F, P, D] to fewer: [F, P', D].
+func (p *Resampler) Forward(x *tensor.Tensor) *tensor.Tensor {
+	F, P, D := x.Dims3()
+	g := side(P)
+	return p.Pool.Forward(x.Transpose(0, 2, 1).Reshape(F, D, g, g))
 }
 
 // maxFrames is far more than a language model can read.
@@ -27,8 +49,9 @@ func (v *Video) validate() error {
 	switch {
 	case v == nil:
 		return nil
-	case !slices.Contains([]string{"", "average", "max", "bilinear"}, v.Pool):
-		return fmt.Errorf("spatial_pool_mode %q is not supported (average, max and bilinear are)", v.Pool)
+	case !slices.Contains([]string{"", "average", "max", "bilinear"}, v.Pool) && (v.Pool != "conv" || !v.Early):
+		return fmt.Errorf("spatial_pool_mode %q is not supported (average, max and bilinear are, and, in "+
+			"llava_next_video, conv)", v.Pool)
 	case v.Pool != "" && (v.Stride < 1 || v.Stride > 1<<10):
 		return fmt.Errorf("spatial_pool_stride %d is out of range", v.Stride)
 	case !slices.Contains([]string{"grid", "frame", "one_token", "no_token"}, v.Newline):
@@ -66,7 +89,8 @@ func (v *Video) Tokens(frames, P int) int {
 	return frames*n + newlines
 }
 
-// Pooled makes the tokens or features x [F, P, C] of frames fewer: [F, P', C].
+// Pooled makes the tokens or features x [F, P, C] of frames fewer: [F, P', C]. It does not know conv, whose weights are
+// the connector's.
 func (v *Video) Pooled(x *tensor.Tensor) *tensor.Tensor {
 	if v.Pool == "" {
 		return x
@@ -157,7 +181,10 @@ func (x *Connector) MediaForward(features *tensor.Tensor, media []connector.Medi
 // video maps the features of frames [F, P, D] to tokens [N, C].
 func (x *Connector) video(f *tensor.Tensor) *tensor.Tensor {
 	v := x.config.Video
-	if v.Early {
+	switch {
+	case v.Pool == "conv":
+		return v.Lines(x.Projector.Forward(x.Resampler.Forward(f)), x.Newline)
+	case v.Early:
 		return v.Lines(x.Projector.Forward(v.Pooled(f)), x.Newline)
 	}
 	return v.Lines(v.Pooled(x.Projector.Forward(f)), x.Newline)

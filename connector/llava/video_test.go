@@ -1,6 +1,8 @@
 package llava
 
 import (
+	"encoding/json"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -135,7 +137,7 @@ func TestVideoFaults(t *testing.T) {
 	_, err = m.Splice([]connector.Sample{{IDs: []int32{1, -200}, Images: []connector.Image{clip(1<<14+1, 0)}}}, false)
 	require.ErrorContains(t, err, "a video of 16385 frames; up to 16384 are possible")
 	for says, edit := range map[string]func(v *Video){
-		`spatial_pool_mode "conv" is not supported`:         func(v *Video) { v.Pool = "conv" },
+		`spatial_pool_mode "conv" is not supported`:         func(v *Video) { v.Pool, v.Early = "conv", false },
 		"spatial_pool_stride 0 is out of range":             func(v *Video) { v.Stride = 0 },
 		"spatial_pool_stride 4 leaves nothing of 3×3":       func(v *Video) { v.Stride = 4 },
 		`mm_newline_position "everywhere" is not supported`: func(v *Video) { v.Newline = "everywhere" },
@@ -214,4 +216,42 @@ func TestCutTower(t *testing.T) {
 	}
 	_, err = Load(write(false, 3, 1), LoadOptions{})
 	require.ErrorContains(t, err, "missing")
+}
+
+// A convolution pools frames as transformers' does, and is loaded and saved: see testdata/make_conv_pool.py.
+func TestConvPool(t *testing.T) {
+	r := openReference(t, "conv_pool")
+	dir := filepath.Join("testdata", "conv_pool")
+	for range 2 {
+		m, err := Load(dir, LoadOptions{})
+		require.NoError(t, err)
+		b := connector.Batch{Pixels: r.get("video"),
+			Media: []connector.Media{{Size: imaging.Size{W: 20, H: 20}, Frames: 3}}}
+		near(t, r.get("tokens"), m.Tokens(b).Data(), 1e-5, "tokens")
+		f := m.Features(b.Pixels, b.Media) // [3, 25, 8]: the fifth row and column of patches fill no window
+		near(t, r.get("pooled"), m.Connector.(*Connector).Resampler.Forward(f).Data(), 1e-5, "pooled")
+		dir = t.TempDir()
+		require.NoError(t, Save(dir, m, SaveOptions{}))
+		w, err := nn.OpenWeights(dir)
+		require.NoError(t, err)
+		require.True(t, w.Has("model.vision_resampler.pool.weight"), "as transformers 5 calls it")
+		require.NoError(t, w.Close())
+	}
+	raw, err := os.ReadFile(filepath.Join(dir, "config.json"))
+	require.NoError(t, err)
+	edit := func(key string, value any) error {
+		var f map[string]any
+		require.NoError(t, json.Unmarshal(raw, &f))
+		f[key] = value
+		edited, err := json.Marshal(f)
+		require.NoError(t, err)
+		var c Config
+		if err := json.Unmarshal(edited, &c); err != nil {
+			return err
+		}
+		return c.Validate()
+	}
+	require.NoError(t, edit("spatial_pool_out_channels", 8))
+	require.ErrorContains(t, edit("spatial_pool_out_channels", 9), "spatial_pool_out_channels 9 is not supported")
+	require.ErrorContains(t, edit("vision_feature_layer", []int{-1, -2}), "conv needs one vision_feature_layer")
 }

@@ -535,3 +535,598 @@ func multiplyAddsNEON(n int)
 //
 //go:noescape
 func readNEON(n int, x *float32)
+
+// unaryExpNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = exp(x[i])
+//	}
+//
+//go:noescape
+func unaryExpNEON(dst, x []float32)
+
+// unaryLogNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = log(x[i])
+//	}
+//
+//go:noescape
+func unaryLogNEON(dst, x []float32)
+
+// unarySqrtNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = √x[i]
+//	}
+//
+//go:noescape
+func unarySqrtNEON(dst, x []float32)
+
+// unaryRsqrtNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = 1 / √x[i]
+//	}
+//
+//go:noescape
+func unaryRsqrtNEON(dst, x []float32)
+
+// unaryTanhNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = tanh(x[i])
+//	}
+//
+//go:noescape
+func unaryTanhNEON(dst, x []float32)
+
+// unarySigmoidNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = 1 / (1 + exp(-x[i]))
+//	}
+//
+//go:noescape
+func unarySigmoidNEON(dst, x []float32)
+
+// unaryReLUNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = max(x[i], 0)
+//	}
+//
+//go:noescape
+func unaryReLUNEON(dst, x []float32)
+
+// unarySiLUNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = x[i] / (1 + exp(-x[i]))
+//	}
+//
+//go:noescape
+func unarySiLUNEON(dst, x []float32)
+
+// unaryGELUNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = x[i] * Φ(x[i])
+//	}
+//
+//go:noescape
+func unaryGELUNEON(dst, x []float32)
+
+// unaryGELUTanhNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = x[i] / (1 + exp(-2*tanhA*(x[i]+tanhB*x[i]*x[i]*x[i])))
+//	}
+//
+//go:noescape
+func unaryGELUTanhNEON(dst, x []float32)
+
+// unaryQuickGELUNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = x[i] / (1 + exp(-1.702*x[i]))
+//	}
+//
+//go:noescape
+func unaryQuickGELUNEON(dst, x []float32)
+
+// gradExpNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = dy[i] * slope(backend.Exp, x[i], y[i])
+//	}
+//
+//go:noescape
+func gradExpNEON(dx, x, y, dy []float32)
+
+// gradLogNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = dy[i] * slope(backend.Log, x[i], y[i])
+//	}
+//
+//go:noescape
+func gradLogNEON(dx, x, y, dy []float32)
+
+// gradSqrtNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = dy[i] * slope(backend.Sqrt, x[i], y[i])
+//	}
+//
+//go:noescape
+func gradSqrtNEON(dx, x, y, dy []float32)
+
+// gradRsqrtNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = dy[i] * slope(backend.Rsqrt, x[i], y[i])
+//	}
+//
+//go:noescape
+func gradRsqrtNEON(dx, x, y, dy []float32)
+
+// gradTanhNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = dy[i] * slope(backend.Tanh, x[i], y[i])
+//	}
+//
+//go:noescape
+func gradTanhNEON(dx, x, y, dy []float32)
+
+// gradSigmoidNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = dy[i] * slope(backend.Sigmoid, x[i], y[i])
+//	}
+//
+//go:noescape
+func gradSigmoidNEON(dx, x, y, dy []float32)
+
+// gradReLUNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = dy[i] * slope(backend.ReLU, x[i], y[i])
+//	}
+//
+//go:noescape
+func gradReLUNEON(dx, x, y, dy []float32)
+
+// gradSiLUNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = dy[i] * slope(backend.SiLU, x[i], y[i])
+//	}
+//
+//go:noescape
+func gradSiLUNEON(dx, x, y, dy []float32)
+
+// gradGELUNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = dy[i] * slope(backend.GELU, x[i], y[i])
+//	}
+//
+//go:noescape
+func gradGELUNEON(dx, x, y, dy []float32)
+
+// gradGELUTanhNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = dy[i] * slope(backend.GELUTanh, x[i], y[i])
+//	}
+//
+//go:noescape
+func gradGELUTanhNEON(dx, x, y, dy []float32)
+
+// gradQuickGELUNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = dy[i] * slope(backend.QuickGELU, x[i], y[i])
+//	}
+//
+//go:noescape
+func gradQuickGELUNEON(dx, x, y, dy []float32)
+
+// binaryAddNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a[i] + b[i]
+//	}
+//
+//go:noescape
+func binaryAddNEON(dst, a, b []float32)
+
+// rightAddNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a[i] + b
+//	}
+//
+//go:noescape
+func rightAddNEON(dst, a []float32, b float32)
+
+// leftAddNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a + b[i]
+//	}
+//
+//go:noescape
+func leftAddNEON(dst []float32, a float32, b []float32)
+
+// binarySubNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a[i] - b[i]
+//	}
+//
+//go:noescape
+func binarySubNEON(dst, a, b []float32)
+
+// rightSubNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a[i] - b
+//	}
+//
+//go:noescape
+func rightSubNEON(dst, a []float32, b float32)
+
+// leftSubNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a - b[i]
+//	}
+//
+//go:noescape
+func leftSubNEON(dst []float32, a float32, b []float32)
+
+// binaryMulNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a[i] * b[i]
+//	}
+//
+//go:noescape
+func binaryMulNEON(dst, a, b []float32)
+
+// rightMulNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a[i] * b
+//	}
+//
+//go:noescape
+func rightMulNEON(dst, a []float32, b float32)
+
+// leftMulNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a * b[i]
+//	}
+//
+//go:noescape
+func leftMulNEON(dst []float32, a float32, b []float32)
+
+// binaryDivNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a[i] / b[i]
+//	}
+//
+//go:noescape
+func binaryDivNEON(dst, a, b []float32)
+
+// rightDivNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a[i] / b
+//	}
+//
+//go:noescape
+func rightDivNEON(dst, a []float32, b float32)
+
+// leftDivNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a / b[i]
+//	}
+//
+//go:noescape
+func leftDivNEON(dst []float32, a float32, b []float32)
+
+// affineNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a*x[i] + b
+//	}
+//
+//go:noescape
+func affineNEON(dst, x []float32, a, b float32)
+
+// axpyNEON computes:
+//
+//	for i := range dst {
+//		dst[i] += a * x[i]
+//	}
+//
+//go:noescape
+func axpyNEON(dst, x []float32, a float32)
+
+// axpbyNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = a*x[i] + b*y[i]
+//	}
+//
+//go:noescape
+func axpbyNEON(dst, x, y []float32, a, b float32)
+
+// shiftNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = (x[i] - m) - l
+//	}
+//
+//go:noescape
+func shiftNEON(dst, x []float32, m, l float32)
+
+// swigluNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = gate[i] / (1 + exp(-gate[i])) * up[i]
+//	}
+//
+//go:noescape
+func swigluNEON(dst, gate, up []float32)
+
+// swigluGradNEON computes:
+//
+//	for i := range dGate {
+//		g, y, s := gate[i], dy[i], sigmoid(gate[i])
+//		dGate[i] = y * up[i] * (s + g*s*(1-s))
+//		dUp[i] = y * (g * s)
+//	}
+//
+//go:noescape
+func swigluGradNEON(dGate, dUp, gate, up, dy []float32)
+
+// castIntNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = float32(x[i])
+//	}
+//
+//go:noescape
+func castIntNEON(dst []float32, x []int32)
+
+// sumNEON computes:
+//
+//	var s [16]float32
+//	for i := range x {
+//		s[i%16] += x[i]
+//	}
+//	return the sum of s
+//
+//go:noescape
+func sumNEON(x []float32) float32
+
+// dotNEON computes:
+//
+//	var s [16]float32
+//	for i := range x {
+//		s[i%16] += x[i] * y[i]
+//	}
+//	return the sum of s
+//
+//go:noescape
+func dotNEON(x, y []float32) float32
+
+// deviationNEON computes:
+//
+//	var s [16]float32
+//	for i := range x {
+//		s[i%16] += (x[i] - m) * (x[i] - m)
+//	}
+//	return the sum of s
+//
+//go:noescape
+func deviationNEON(x []float32, m float32) float32
+
+// zerosNEON computes:
+//
+//	var s [16]float32
+//	for i := range x {
+//		s[i%16] += x[i] * 0 // NaN for NaN and Inf
+//	}
+//	return the sum of s
+//
+//go:noescape
+func zerosNEON(x []float32) float32
+
+// expSubNEON computes:
+//
+//	var s [16]float32
+//	for i := range dst {
+//		s[i%16] += exp(x[i] - m) // which dst[i] becomes
+//	}
+//	return the sum of s
+//
+//go:noescape
+func expSubNEON(dst, x []float32, m float32) float32
+
+// expSumNEON computes:
+//
+//	var s [16]float32
+//	for i := range x {
+//		s[i%16] += exp(x[i] - m)
+//	}
+//	return the sum of s
+//
+//go:noescape
+func expSumNEON(x []float32, m float32) float32
+
+// expScoresNEON computes:
+//
+//	var s [16]float32
+//	for i := range x {
+//		s[i%16] += exp(scale*x[i] - shift) // the product rounded; which x[i] becomes
+//	}
+//	return the sum of s
+//
+//go:noescape
+func expScoresNEON(x []float32, scale, shift float32) float32
+
+// maxNEON computes:
+//
+//	m := float32(math.Inf(-1))
+//	for _, v := range x {
+//		m = max(m, v) // NaN wins
+//	}
+//	return m
+//
+//go:noescape
+func maxNEON(x []float32) float32
+
+// sumSquaresNEON computes:
+//
+//	var s [16]float64
+//	for i := range x {
+//		s[i%16] += float64(x[i]) * float64(x[i])
+//	}
+//	return the sum of s
+//
+//go:noescape
+func sumSquaresNEON(x []float32) float64
+
+// normSumsNEON computes:
+//
+//	for i := range x {
+//		sum += dy[i] * w[i]
+//		along += dy[i] * w[i] * (x[i] - m)
+//	}
+//
+//go:noescape
+func normSumsNEON(x, w, dy []float32, m float32) (sum, along float32)
+
+// expScaleNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = exp(x[i]-m) * scale
+//	}
+//
+//go:noescape
+func expScaleNEON(dst, x []float32, m, scale float32)
+
+// softmaxGradNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = y[i] * (dy[i] - s)
+//	}
+//
+//go:noescape
+func softmaxGradNEON(dx, y, dy []float32, s float32)
+
+// logSoftmaxGradNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = dy[i] - s*exp(y[i])
+//	}
+//
+//go:noescape
+func logSoftmaxGradNEON(dx, y, dy []float32, s float32)
+
+// scoreNEON computes:
+//
+//	for i := range p {
+//		p[i] = exp(min(scale*p[i]-l, 0)) // the product rounded
+//		ds[i] = p[i] * out * (ds[i] - delta)
+//	}
+//
+//go:noescape
+func scoreNEON(p, ds []float32, scale, l, delta, out float32)
+
+// scaledNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = (x[i] - m) * r * w[i]
+//	}
+//
+//go:noescape
+func scaledNEON(dst, x, w []float32, m, r float32)
+
+// biasedNEON computes:
+//
+//	for i := range dst {
+//		dst[i] = (x[i]-m)*r*w[i] + b[i]
+//	}
+//
+//go:noescape
+func biasedNEON(dst, x, w, b []float32, m, r float32)
+
+// normGradNEON computes:
+//
+//	for i := range dx {
+//		dx[i] = dy[i]*w[i]*r + (x[i]-m)*along + shift
+//	}
+//
+//go:noescape
+func normGradNEON(dx, x, w, dy []float32, m, r, along, shift float32)
+
+// colsScaleNEON computes:
+//
+//	for i := range dw {
+//		dw[i] += dy[i] * ((x[i] - m) * r)
+//	}
+//
+//go:noescape
+func colsScaleNEON(dw, x, dy []float32, m, r float32)
+
+// ropeNEON computes:
+//
+//	for i := range cos {
+//		dst[i] = x[i]*cos[i] - x[n+i]*sin[i]
+//		dst[n+i] = x[n+i]*cos[i] + x[i]*sin[i]
+//	}
+//
+//go:noescape
+func ropeNEON(dst, x, cos, sin []float32)
+
+// ropeBackNEON computes:
+//
+//	for i := range cos {
+//		dst[i] = x[i]*cos[i] + x[n+i]*sin[i]
+//		dst[n+i] = x[n+i]*cos[i] - x[i]*sin[i]
+//	}
+//
+//go:noescape
+func ropeBackNEON(dst, x, cos, sin []float32)
+
+// adamwNEON computes:
+//
+//	c := (*adamwStep)(unsafe.Pointer(step))
+//	for i := range p {
+//		d := g[i] * c.gradScale
+//		m[i] = c.beta1*m[i] + c.rest1*d
+//		v[i] = c.beta2*v[i] + c.rest2*(d*d)
+//		p[i] = c.decay*p[i] - c.rate*m[i]/(√v[i]*c.unbias+c.eps)
+//	}
+//
+//go:noescape
+func adamwNEON(p, g, m, v []float32, step *float32)
+
+// castNarrowNEON computes:
+//
+//	for i := range dst[:len(dst)/8*8] {
+//		dst[i] = bfloat16 of x[i], rounded to nearest even; NaN becomes quiet
+//	}
+//
+//go:noescape
+func castNarrowNEON(dst []uint16, x []float32)

@@ -4,6 +4,349 @@
 
 #include "textflag.h"
 
+// -104
+DATA neonConstants<>+0(SB)/4, $0xc2d00000
+DATA neonConstants<>+4(SB)/4, $0xc2d00000
+DATA neonConstants<>+8(SB)/4, $0xc2d00000
+DATA neonConstants<>+12(SB)/4, $0xc2d00000
+
+// 89
+DATA neonConstants<>+16(SB)/4, $0x42b20000
+DATA neonConstants<>+20(SB)/4, $0x42b20000
+DATA neonConstants<>+24(SB)/4, $0x42b20000
+DATA neonConstants<>+28(SB)/4, $0x42b20000
+
+// 1.442695
+DATA neonConstants<>+32(SB)/4, $0x3fb8aa3b
+DATA neonConstants<>+36(SB)/4, $0x3fb8aa3b
+DATA neonConstants<>+40(SB)/4, $0x3fb8aa3b
+DATA neonConstants<>+44(SB)/4, $0x3fb8aa3b
+
+// 0.6933594
+DATA neonConstants<>+48(SB)/4, $0x3f318000
+DATA neonConstants<>+52(SB)/4, $0x3f318000
+DATA neonConstants<>+56(SB)/4, $0x3f318000
+DATA neonConstants<>+60(SB)/4, $0x3f318000
+
+// -0.00021219444
+DATA neonConstants<>+64(SB)/4, $0xb95e8083
+DATA neonConstants<>+68(SB)/4, $0xb95e8083
+DATA neonConstants<>+72(SB)/4, $0xb95e8083
+DATA neonConstants<>+76(SB)/4, $0xb95e8083
+
+// 0.00019875691
+DATA neonConstants<>+80(SB)/4, $0x39506967
+DATA neonConstants<>+84(SB)/4, $0x39506967
+DATA neonConstants<>+88(SB)/4, $0x39506967
+DATA neonConstants<>+92(SB)/4, $0x39506967
+
+// 0.0013981999
+DATA neonConstants<>+96(SB)/4, $0x3ab743ce
+DATA neonConstants<>+100(SB)/4, $0x3ab743ce
+DATA neonConstants<>+104(SB)/4, $0x3ab743ce
+DATA neonConstants<>+108(SB)/4, $0x3ab743ce
+
+// 0.008333452
+DATA neonConstants<>+112(SB)/4, $0x3c088908
+DATA neonConstants<>+116(SB)/4, $0x3c088908
+DATA neonConstants<>+120(SB)/4, $0x3c088908
+DATA neonConstants<>+124(SB)/4, $0x3c088908
+
+// 0.041665796
+DATA neonConstants<>+128(SB)/4, $0x3d2aa9c1
+DATA neonConstants<>+132(SB)/4, $0x3d2aa9c1
+DATA neonConstants<>+136(SB)/4, $0x3d2aa9c1
+DATA neonConstants<>+140(SB)/4, $0x3d2aa9c1
+
+// 0.16666666
+DATA neonConstants<>+144(SB)/4, $0x3e2aaaaa
+DATA neonConstants<>+148(SB)/4, $0x3e2aaaaa
+DATA neonConstants<>+152(SB)/4, $0x3e2aaaaa
+DATA neonConstants<>+156(SB)/4, $0x3e2aaaaa
+
+// 0.5
+DATA neonConstants<>+160(SB)/4, $0x3f000000
+DATA neonConstants<>+164(SB)/4, $0x3f000000
+DATA neonConstants<>+168(SB)/4, $0x3f000000
+DATA neonConstants<>+172(SB)/4, $0x3f000000
+
+// 1
+DATA neonConstants<>+176(SB)/4, $0x3f800000
+DATA neonConstants<>+180(SB)/4, $0x3f800000
+DATA neonConstants<>+184(SB)/4, $0x3f800000
+DATA neonConstants<>+188(SB)/4, $0x3f800000
+
+// 3.3554432e+07
+DATA neonConstants<>+192(SB)/4, $0x4c000000
+DATA neonConstants<>+196(SB)/4, $0x4c000000
+DATA neonConstants<>+200(SB)/4, $0x4c000000
+DATA neonConstants<>+204(SB)/4, $0x4c000000
+
+// 1.1754944e-38
+DATA neonConstants<>+208(SB)/4, $0x00800000
+DATA neonConstants<>+212(SB)/4, $0x00800000
+DATA neonConstants<>+216(SB)/4, $0x00800000
+DATA neonConstants<>+220(SB)/4, $0x00800000
+
+// 25
+DATA neonConstants<>+224(SB)/4, $0x41c80000
+DATA neonConstants<>+228(SB)/4, $0x41c80000
+DATA neonConstants<>+232(SB)/4, $0x41c80000
+DATA neonConstants<>+236(SB)/4, $0x41c80000
+
+// 0.70710677
+DATA neonConstants<>+240(SB)/4, $0x3f3504f3
+DATA neonConstants<>+244(SB)/4, $0x3f3504f3
+DATA neonConstants<>+248(SB)/4, $0x3f3504f3
+DATA neonConstants<>+252(SB)/4, $0x3f3504f3
+
+// 0.070376836
+DATA neonConstants<>+256(SB)/4, $0x3d9021bb
+DATA neonConstants<>+260(SB)/4, $0x3d9021bb
+DATA neonConstants<>+264(SB)/4, $0x3d9021bb
+DATA neonConstants<>+268(SB)/4, $0x3d9021bb
+
+// -0.1151461
+DATA neonConstants<>+272(SB)/4, $0xbdebd1b8
+DATA neonConstants<>+276(SB)/4, $0xbdebd1b8
+DATA neonConstants<>+280(SB)/4, $0xbdebd1b8
+DATA neonConstants<>+284(SB)/4, $0xbdebd1b8
+
+// 0.116769984
+DATA neonConstants<>+288(SB)/4, $0x3def251a
+DATA neonConstants<>+292(SB)/4, $0x3def251a
+DATA neonConstants<>+296(SB)/4, $0x3def251a
+DATA neonConstants<>+300(SB)/4, $0x3def251a
+
+// -0.12420141
+DATA neonConstants<>+304(SB)/4, $0xbdfe5d4f
+DATA neonConstants<>+308(SB)/4, $0xbdfe5d4f
+DATA neonConstants<>+312(SB)/4, $0xbdfe5d4f
+DATA neonConstants<>+316(SB)/4, $0xbdfe5d4f
+
+// 0.14249323
+DATA neonConstants<>+320(SB)/4, $0x3e11e9bf
+DATA neonConstants<>+324(SB)/4, $0x3e11e9bf
+DATA neonConstants<>+328(SB)/4, $0x3e11e9bf
+DATA neonConstants<>+332(SB)/4, $0x3e11e9bf
+
+// -0.16668057
+DATA neonConstants<>+336(SB)/4, $0xbe2aae50
+DATA neonConstants<>+340(SB)/4, $0xbe2aae50
+DATA neonConstants<>+344(SB)/4, $0xbe2aae50
+DATA neonConstants<>+348(SB)/4, $0xbe2aae50
+
+// 0.20000714
+DATA neonConstants<>+352(SB)/4, $0x3e4cceac
+DATA neonConstants<>+356(SB)/4, $0x3e4cceac
+DATA neonConstants<>+360(SB)/4, $0x3e4cceac
+DATA neonConstants<>+364(SB)/4, $0x3e4cceac
+
+// -0.24999994
+DATA neonConstants<>+368(SB)/4, $0xbe7ffffc
+DATA neonConstants<>+372(SB)/4, $0xbe7ffffc
+DATA neonConstants<>+376(SB)/4, $0xbe7ffffc
+DATA neonConstants<>+380(SB)/4, $0xbe7ffffc
+
+// 0.3333333
+DATA neonConstants<>+384(SB)/4, $0x3eaaaaaa
+DATA neonConstants<>+388(SB)/4, $0x3eaaaaaa
+DATA neonConstants<>+392(SB)/4, $0x3eaaaaaa
+DATA neonConstants<>+396(SB)/4, $0x3eaaaaaa
+
+// +Inf
+DATA neonConstants<>+400(SB)/4, $0x7f800000
+DATA neonConstants<>+404(SB)/4, $0x7f800000
+DATA neonConstants<>+408(SB)/4, $0x7f800000
+DATA neonConstants<>+412(SB)/4, $0x7f800000
+
+// -Inf
+DATA neonConstants<>+416(SB)/4, $0xff800000
+DATA neonConstants<>+420(SB)/4, $0xff800000
+DATA neonConstants<>+424(SB)/4, $0xff800000
+DATA neonConstants<>+428(SB)/4, $0xff800000
+
+// NaN
+DATA neonConstants<>+432(SB)/4, $0x7fc00000
+DATA neonConstants<>+436(SB)/4, $0x7fc00000
+DATA neonConstants<>+440(SB)/4, $0x7fc00000
+DATA neonConstants<>+444(SB)/4, $0x7fc00000
+
+// -0.0057049887
+DATA neonConstants<>+448(SB)/4, $0xbbbaf0ea
+DATA neonConstants<>+452(SB)/4, $0xbbbaf0ea
+DATA neonConstants<>+456(SB)/4, $0xbbbaf0ea
+DATA neonConstants<>+460(SB)/4, $0xbbbaf0ea
+
+// 0.020639088
+DATA neonConstants<>+464(SB)/4, $0x3ca9134e
+DATA neonConstants<>+468(SB)/4, $0x3ca9134e
+DATA neonConstants<>+472(SB)/4, $0x3ca9134e
+DATA neonConstants<>+476(SB)/4, $0x3ca9134e
+
+// -0.053739715
+DATA neonConstants<>+480(SB)/4, $0xbd5c1e2d
+DATA neonConstants<>+484(SB)/4, $0xbd5c1e2d
+DATA neonConstants<>+488(SB)/4, $0xbd5c1e2d
+DATA neonConstants<>+492(SB)/4, $0xbd5c1e2d
+
+// 0.13331445
+DATA neonConstants<>+496(SB)/4, $0x3e088395
+DATA neonConstants<>+500(SB)/4, $0x3e088395
+DATA neonConstants<>+504(SB)/4, $0x3e088395
+DATA neonConstants<>+508(SB)/4, $0x3e088395
+
+// -0.3333328
+DATA neonConstants<>+512(SB)/4, $0xbeaaaa99
+DATA neonConstants<>+516(SB)/4, $0xbeaaaa99
+DATA neonConstants<>+520(SB)/4, $0xbeaaaa99
+DATA neonConstants<>+524(SB)/4, $0xbeaaaa99
+
+// 2
+DATA neonConstants<>+528(SB)/4, $0x40000000
+DATA neonConstants<>+532(SB)/4, $0x40000000
+DATA neonConstants<>+536(SB)/4, $0x40000000
+DATA neonConstants<>+540(SB)/4, $0x40000000
+
+// 0.390625
+DATA neonConstants<>+544(SB)/4, $0x3ec80000
+DATA neonConstants<>+548(SB)/4, $0x3ec80000
+DATA neonConstants<>+552(SB)/4, $0x3ec80000
+DATA neonConstants<>+556(SB)/4, $0x3ec80000
+
+// -1
+DATA neonConstants<>+560(SB)/4, $0xbf800000
+DATA neonConstants<>+564(SB)/4, $0xbf800000
+DATA neonConstants<>+568(SB)/4, $0xbf800000
+DATA neonConstants<>+572(SB)/4, $0xbf800000
+
+// -0.5
+DATA neonConstants<>+576(SB)/4, $0xbf000000
+DATA neonConstants<>+580(SB)/4, $0xbf000000
+DATA neonConstants<>+584(SB)/4, $0xbf000000
+DATA neonConstants<>+588(SB)/4, $0xbf000000
+
+// 0.3
+DATA neonConstants<>+592(SB)/4, $0x3e99999a
+DATA neonConstants<>+596(SB)/4, $0x3e99999a
+DATA neonConstants<>+600(SB)/4, $0x3e99999a
+DATA neonConstants<>+604(SB)/4, $0x3e99999a
+
+// 0.038407408
+DATA neonConstants<>+608(SB)/4, $0x3d1d5116
+DATA neonConstants<>+612(SB)/4, $0x3d1d5116
+DATA neonConstants<>+616(SB)/4, $0x3d1d5116
+DATA neonConstants<>+620(SB)/4, $0x3d1d5116
+
+// -0.16930756
+DATA neonConstants<>+624(SB)/4, $0xbe2d5ef6
+DATA neonConstants<>+628(SB)/4, $0xbe2d5ef6
+DATA neonConstants<>+632(SB)/4, $0xbe2d5ef6
+DATA neonConstants<>+636(SB)/4, $0xbe2d5ef6
+
+// 0.22895198
+DATA neonConstants<>+640(SB)/4, $0x3e6a7263
+DATA neonConstants<>+644(SB)/4, $0x3e6a7263
+DATA neonConstants<>+648(SB)/4, $0x3e6a7263
+DATA neonConstants<>+652(SB)/4, $0x3e6a7263
+
+// -0.076839864
+DATA neonConstants<>+656(SB)/4, $0xbd9d5e38
+DATA neonConstants<>+660(SB)/4, $0xbd9d5e38
+DATA neonConstants<>+664(SB)/4, $0xbd9d5e38
+DATA neonConstants<>+668(SB)/4, $0xbd9d5e38
+
+// 0.1427654
+DATA neonConstants<>+672(SB)/4, $0x3e123118
+DATA neonConstants<>+676(SB)/4, $0x3e123118
+DATA neonConstants<>+680(SB)/4, $0x3e123118
+DATA neonConstants<>+684(SB)/4, $0x3e123118
+
+// 0.09458581
+DATA neonConstants<>+688(SB)/4, $0x3dc1b635
+DATA neonConstants<>+692(SB)/4, $0x3dc1b635
+DATA neonConstants<>+696(SB)/4, $0x3dc1b635
+DATA neonConstants<>+700(SB)/4, $0x3dc1b635
+
+// 0.12194528
+DATA neonConstants<>+704(SB)/4, $0x3df9be72
+DATA neonConstants<>+708(SB)/4, $0x3df9be72
+DATA neonConstants<>+712(SB)/4, $0x3df9be72
+DATA neonConstants<>+716(SB)/4, $0x3df9be72
+
+// 0.11948421
+DATA neonConstants<>+720(SB)/4, $0x3df4b423
+DATA neonConstants<>+724(SB)/4, $0x3df4b423
+DATA neonConstants<>+728(SB)/4, $0x3df4b423
+DATA neonConstants<>+732(SB)/4, $0x3df4b423
+
+// 7.3724646e-06
+DATA neonConstants<>+736(SB)/4, $0x36f760fd
+DATA neonConstants<>+740(SB)/4, $0x36f760fd
+DATA neonConstants<>+744(SB)/4, $0x36f760fd
+DATA neonConstants<>+748(SB)/4, $0x36f760fd
+
+// -0.071354814
+DATA neonConstants<>+752(SB)/4, $0xbd922279
+DATA neonConstants<>+756(SB)/4, $0xbd922279
+DATA neonConstants<>+760(SB)/4, $0xbd922279
+DATA neonConstants<>+764(SB)/4, $0xbd922279
+
+// -1.5957692
+DATA neonConstants<>+768(SB)/4, $0xbfcc422a
+DATA neonConstants<>+772(SB)/4, $0xbfcc422a
+DATA neonConstants<>+776(SB)/4, $0xbfcc422a
+DATA neonConstants<>+780(SB)/4, $0xbfcc422a
+
+// -1.702
+DATA neonConstants<>+784(SB)/4, $0xbfd9db23
+DATA neonConstants<>+788(SB)/4, $0xbfd9db23
+DATA neonConstants<>+792(SB)/4, $0xbfd9db23
+DATA neonConstants<>+796(SB)/4, $0xbfd9db23
+
+// 0.3989423
+DATA neonConstants<>+800(SB)/4, $0x3ecc422a
+DATA neonConstants<>+804(SB)/4, $0x3ecc422a
+DATA neonConstants<>+808(SB)/4, $0x3ecc422a
+DATA neonConstants<>+812(SB)/4, $0x3ecc422a
+
+// 0.21406445
+DATA neonConstants<>+816(SB)/4, $0x3e5b33b6
+DATA neonConstants<>+820(SB)/4, $0x3e5b33b6
+DATA neonConstants<>+824(SB)/4, $0x3e5b33b6
+DATA neonConstants<>+828(SB)/4, $0x3e5b33b6
+
+// 1.5957692
+DATA neonConstants<>+832(SB)/4, $0x3fcc422a
+DATA neonConstants<>+836(SB)/4, $0x3fcc422a
+DATA neonConstants<>+840(SB)/4, $0x3fcc422a
+DATA neonConstants<>+844(SB)/4, $0x3fcc422a
+
+// 1.702
+DATA neonConstants<>+848(SB)/4, $0x3fd9db23
+DATA neonConstants<>+852(SB)/4, $0x3fd9db23
+DATA neonConstants<>+856(SB)/4, $0x3fd9db23
+DATA neonConstants<>+860(SB)/4, $0x3fd9db23
+
+// 1e-45
+DATA neonConstants<>+864(SB)/4, $0x00000001
+DATA neonConstants<>+868(SB)/4, $0x00000001
+DATA neonConstants<>+872(SB)/4, $0x00000001
+DATA neonConstants<>+876(SB)/4, $0x00000001
+
+// 4.5916e-41
+DATA neonConstants<>+880(SB)/4, $0x00007fff
+DATA neonConstants<>+884(SB)/4, $0x00007fff
+DATA neonConstants<>+888(SB)/4, $0x00007fff
+DATA neonConstants<>+892(SB)/4, $0x00007fff
+
+// 5.877472e-39
+DATA neonConstants<>+896(SB)/4, $0x00400000
+DATA neonConstants<>+900(SB)/4, $0x00400000
+DATA neonConstants<>+904(SB)/4, $0x00400000
+DATA neonConstants<>+908(SB)/4, $0x00400000
+GLOBL neonConstants<>(SB), NOPTR|RODATA, $912
+
 // func tile6x16NEON(tiles, k int, a *float32, aTile, aRow, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow, cols int)
 TEXT ·tile6x16NEON(SB), NOSPLIT, $64-104
 	MOVD tiles+0(FP), R0
@@ -6226,4 +6569,5291 @@ block:
 	WORD $0x4cdf2824 // ld1 {v4.4s-v7.4s}, [x1], #64
 	SUBS $32, R0
 	BGT block
+	RET
+
+// func unaryExpNEON(dst, x []float32)
+TEXT ·unaryExpNEON(SB), NOSPLIT, $0-48
+	MOVD $neonConstants<>(SB), R3
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	WORD $0x3dc00060 // ldr q0, [x3, #0]
+	WORD $0x3dc00461 // ldr q1, [x3, #16]
+	WORD $0x3dc00862 // ldr q2, [x3, #32]
+	WORD $0x3dc00c63 // ldr q3, [x3, #48]
+	WORD $0x3dc01064 // ldr q4, [x3, #64]
+	WORD $0x3dc01465 // ldr q5, [x3, #80]
+	WORD $0x3dc01866 // ldr q6, [x3, #96]
+	WORD $0x3dc01c67 // ldr q7, [x3, #112]
+	WORD $0x3dc02068 // ldr q8, [x3, #128]
+	WORD $0x3dc02469 // ldr q9, [x3, #144]
+	WORD $0x3dc0286a // ldr q10, [x3, #160]
+	WORD $0x3dc02c6b // ldr q11, [x3, #176]
+	SUBS $4, R2
+	BLT registers
+block:
+	WORD $0x3dc0002c // ldr q12, [x1, #0]
+	WORD $0x4e20f58d // fmax v13.4s, v12.4s, v0.4s
+	WORD $0x4ea1f5ac // fmin v12.4s, v13.4s, v1.4s
+	WORD $0x6e22dd8d // fmul v13.4s, v12.4s, v2.4s
+	WORD $0x4e2189ae // frintn v14.4s, v13.4s
+	WORD $0x4e21a9af // fcvtns v15.4s, v13.4s
+	WORD $0x4ea3cdcc // fmls v12.4s, v14.4s, v3.4s
+	WORD $0x4ea4cdcc // fmls v12.4s, v14.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2cccad // fmla v13.4s, v5.4s, v12.4s
+	WORD $0x4ea71cee // mov v14.16b, v7.16b
+	WORD $0x4e2ccdae // fmla v14.4s, v13.4s, v12.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ccdcd // fmla v13.4s, v14.4s, v12.4s
+	WORD $0x4ea91d2e // mov v14.16b, v9.16b
+	WORD $0x4e2ccdae // fmla v14.4s, v13.4s, v12.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ccdcd // fmla v13.4s, v14.4s, v12.4s
+	WORD $0x4eab1d6e // mov v14.16b, v11.16b
+	WORD $0x4e2ccdae // fmla v14.4s, v13.4s, v12.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ccdcd // fmla v13.4s, v14.4s, v12.4s
+	WORD $0x4f3f05ec // sshr v12.4s, v15.4s, #1
+	WORD $0x4f37558e // shl v14.4s, v12.4s, #23
+	WORD $0x4eae85b0 // add v16.4s, v13.4s, v14.4s
+	WORD $0x6eac85ed // sub v13.4s, v15.4s, v12.4s
+	WORD $0x4f3755ac // shl v12.4s, v13.4s, #23
+	WORD $0x4eab858d // add v13.4s, v12.4s, v11.4s
+	WORD $0x6e2dde0c // fmul v12.4s, v16.4s, v13.4s
+	WORD $0x3d80000c // str q12, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE block
+registers:
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd40002c // ldr s12, [x1, #0]
+	WORD $0x4e20f58d // fmax v13.4s, v12.4s, v0.4s
+	WORD $0x4ea1f5ac // fmin v12.4s, v13.4s, v1.4s
+	WORD $0x6e22dd8d // fmul v13.4s, v12.4s, v2.4s
+	WORD $0x4e2189ae // frintn v14.4s, v13.4s
+	WORD $0x4e21a9af // fcvtns v15.4s, v13.4s
+	WORD $0x4ea3cdcc // fmls v12.4s, v14.4s, v3.4s
+	WORD $0x4ea4cdcc // fmls v12.4s, v14.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2cccad // fmla v13.4s, v5.4s, v12.4s
+	WORD $0x4ea71cee // mov v14.16b, v7.16b
+	WORD $0x4e2ccdae // fmla v14.4s, v13.4s, v12.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ccdcd // fmla v13.4s, v14.4s, v12.4s
+	WORD $0x4ea91d2e // mov v14.16b, v9.16b
+	WORD $0x4e2ccdae // fmla v14.4s, v13.4s, v12.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ccdcd // fmla v13.4s, v14.4s, v12.4s
+	WORD $0x4eab1d6e // mov v14.16b, v11.16b
+	WORD $0x4e2ccdae // fmla v14.4s, v13.4s, v12.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ccdcd // fmla v13.4s, v14.4s, v12.4s
+	WORD $0x4f3f05ec // sshr v12.4s, v15.4s, #1
+	WORD $0x4f37558e // shl v14.4s, v12.4s, #23
+	WORD $0x4eae85b0 // add v16.4s, v13.4s, v14.4s
+	WORD $0x6eac85ed // sub v13.4s, v15.4s, v12.4s
+	WORD $0x4f3755ac // shl v12.4s, v13.4s, #23
+	WORD $0x4eab858d // add v13.4s, v12.4s, v11.4s
+	WORD $0x6e2dde0c // fmul v12.4s, v16.4s, v13.4s
+	WORD $0xbd00000c // str s12, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func unaryLogNEON(dst, x []float32)
+TEXT ·unaryLogNEON(SB), NOSPLIT, $0-48
+	MOVD $neonConstants<>(SB), R3
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	SUBS $4, R2
+	BLT registers
+block:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0x3dc03461 // ldr q1, [x3, #208]
+	WORD $0x6ea0e423 // fcmgt v3.4s, v1.4s, v0.4s
+	WORD $0x6e601c43 // bsl v3.16b, v2.16b, v0.16b
+	WORD $0x3dc03461 // ldr q1, [x3, #208]
+	WORD $0x6ea0e422 // fcmgt v2.4s, v1.4s, v0.4s
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x6e241c84 // eor v4.16b, v4.16b, v4.16b
+	WORD $0x6e641c22 // bsl v2.16b, v1.16b, v4.16b
+	WORD $0x3dc03c61 // ldr q1, [x3, #240]
+	WORD $0x6ea18464 // sub v4.4s, v3.4s, v1.4s
+	WORD $0x4f290481 // sshr v1.4s, v4.4s, #23
+	WORD $0x4f375424 // shl v4.4s, v1.4s, #23
+	WORD $0x6ea48465 // sub v5.4s, v3.4s, v4.4s
+	WORD $0x4e21d823 // scvtf v3.4s, v1.4s
+	WORD $0x4ea2d461 // fsub v1.4s, v3.4s, v2.4s
+	WORD $0x3dc02c62 // ldr q2, [x3, #176]
+	WORD $0x4ea2d4a3 // fsub v3.4s, v5.4s, v2.4s
+	WORD $0x6e23dc62 // fmul v2.4s, v3.4s, v3.4s
+	WORD $0x3dc04064 // ldr q4, [x3, #256]
+	WORD $0x3dc04465 // ldr q5, [x3, #272]
+	WORD $0x4e23cc85 // fmla v5.4s, v4.4s, v3.4s
+	WORD $0x3dc04864 // ldr q4, [x3, #288]
+	WORD $0x4e23cca4 // fmla v4.4s, v5.4s, v3.4s
+	WORD $0x3dc04c65 // ldr q5, [x3, #304]
+	WORD $0x4e23cc85 // fmla v5.4s, v4.4s, v3.4s
+	WORD $0x3dc05064 // ldr q4, [x3, #320]
+	WORD $0x4e23cca4 // fmla v4.4s, v5.4s, v3.4s
+	WORD $0x3dc05465 // ldr q5, [x3, #336]
+	WORD $0x4e23cc85 // fmla v5.4s, v4.4s, v3.4s
+	WORD $0x3dc05864 // ldr q4, [x3, #352]
+	WORD $0x4e23cca4 // fmla v4.4s, v5.4s, v3.4s
+	WORD $0x3dc05c65 // ldr q5, [x3, #368]
+	WORD $0x4e23cc85 // fmla v5.4s, v4.4s, v3.4s
+	WORD $0x3dc06064 // ldr q4, [x3, #384]
+	WORD $0x4e23cca4 // fmla v4.4s, v5.4s, v3.4s
+	WORD $0x6e22dc85 // fmul v5.4s, v4.4s, v2.4s
+	WORD $0x6e23dca4 // fmul v4.4s, v5.4s, v3.4s
+	WORD $0x3dc01065 // ldr q5, [x3, #64]
+	WORD $0x4e25cc24 // fmla v4.4s, v1.4s, v5.4s
+	WORD $0x3dc02865 // ldr q5, [x3, #160]
+	WORD $0x4ea5cc44 // fmls v4.4s, v2.4s, v5.4s
+	WORD $0x4e23d482 // fadd v2.4s, v4.4s, v3.4s
+	WORD $0x3dc00c63 // ldr q3, [x3, #48]
+	WORD $0x4e23cc22 // fmla v2.4s, v1.4s, v3.4s
+	WORD $0x3dc06461 // ldr q1, [x3, #400]
+	WORD $0x4e21e403 // fcmeq v3.4s, v0.4s, v1.4s
+	WORD $0x6e621c03 // bsl v3.16b, v0.16b, v2.16b
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x4e21e402 // fcmeq v2.4s, v0.4s, v1.4s
+	WORD $0x3dc06861 // ldr q1, [x3, #416]
+	WORD $0x6e631c22 // bsl v2.16b, v1.16b, v3.16b
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x6ea0e423 // fcmgt v3.4s, v1.4s, v0.4s
+	WORD $0x3dc06c61 // ldr q1, [x3, #432]
+	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	WORD $0x6e601c61 // bsl v1.16b, v3.16b, v0.16b
+	WORD $0x3d800001 // str q1, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE block
+registers:
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400020 // ldr s0, [x1, #0]
+	WORD $0x3dc03061 // ldr q1, [x3, #192]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0x3dc03461 // ldr q1, [x3, #208]
+	WORD $0x6ea0e423 // fcmgt v3.4s, v1.4s, v0.4s
+	WORD $0x6e601c43 // bsl v3.16b, v2.16b, v0.16b
+	WORD $0x3dc03461 // ldr q1, [x3, #208]
+	WORD $0x6ea0e422 // fcmgt v2.4s, v1.4s, v0.4s
+	WORD $0x3dc03861 // ldr q1, [x3, #224]
+	WORD $0x6e241c84 // eor v4.16b, v4.16b, v4.16b
+	WORD $0x6e641c22 // bsl v2.16b, v1.16b, v4.16b
+	WORD $0x3dc03c61 // ldr q1, [x3, #240]
+	WORD $0x6ea18464 // sub v4.4s, v3.4s, v1.4s
+	WORD $0x4f290481 // sshr v1.4s, v4.4s, #23
+	WORD $0x4f375424 // shl v4.4s, v1.4s, #23
+	WORD $0x6ea48465 // sub v5.4s, v3.4s, v4.4s
+	WORD $0x4e21d823 // scvtf v3.4s, v1.4s
+	WORD $0x4ea2d461 // fsub v1.4s, v3.4s, v2.4s
+	WORD $0x3dc02c62 // ldr q2, [x3, #176]
+	WORD $0x4ea2d4a3 // fsub v3.4s, v5.4s, v2.4s
+	WORD $0x6e23dc62 // fmul v2.4s, v3.4s, v3.4s
+	WORD $0x3dc04064 // ldr q4, [x3, #256]
+	WORD $0x3dc04465 // ldr q5, [x3, #272]
+	WORD $0x4e23cc85 // fmla v5.4s, v4.4s, v3.4s
+	WORD $0x3dc04864 // ldr q4, [x3, #288]
+	WORD $0x4e23cca4 // fmla v4.4s, v5.4s, v3.4s
+	WORD $0x3dc04c65 // ldr q5, [x3, #304]
+	WORD $0x4e23cc85 // fmla v5.4s, v4.4s, v3.4s
+	WORD $0x3dc05064 // ldr q4, [x3, #320]
+	WORD $0x4e23cca4 // fmla v4.4s, v5.4s, v3.4s
+	WORD $0x3dc05465 // ldr q5, [x3, #336]
+	WORD $0x4e23cc85 // fmla v5.4s, v4.4s, v3.4s
+	WORD $0x3dc05864 // ldr q4, [x3, #352]
+	WORD $0x4e23cca4 // fmla v4.4s, v5.4s, v3.4s
+	WORD $0x3dc05c65 // ldr q5, [x3, #368]
+	WORD $0x4e23cc85 // fmla v5.4s, v4.4s, v3.4s
+	WORD $0x3dc06064 // ldr q4, [x3, #384]
+	WORD $0x4e23cca4 // fmla v4.4s, v5.4s, v3.4s
+	WORD $0x6e22dc85 // fmul v5.4s, v4.4s, v2.4s
+	WORD $0x6e23dca4 // fmul v4.4s, v5.4s, v3.4s
+	WORD $0x3dc01065 // ldr q5, [x3, #64]
+	WORD $0x4e25cc24 // fmla v4.4s, v1.4s, v5.4s
+	WORD $0x3dc02865 // ldr q5, [x3, #160]
+	WORD $0x4ea5cc44 // fmls v4.4s, v2.4s, v5.4s
+	WORD $0x4e23d482 // fadd v2.4s, v4.4s, v3.4s
+	WORD $0x3dc00c63 // ldr q3, [x3, #48]
+	WORD $0x4e23cc22 // fmla v2.4s, v1.4s, v3.4s
+	WORD $0x3dc06461 // ldr q1, [x3, #400]
+	WORD $0x4e21e403 // fcmeq v3.4s, v0.4s, v1.4s
+	WORD $0x6e621c03 // bsl v3.16b, v0.16b, v2.16b
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x4e21e402 // fcmeq v2.4s, v0.4s, v1.4s
+	WORD $0x3dc06861 // ldr q1, [x3, #416]
+	WORD $0x6e631c22 // bsl v2.16b, v1.16b, v3.16b
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x6ea0e423 // fcmgt v3.4s, v1.4s, v0.4s
+	WORD $0x3dc06c61 // ldr q1, [x3, #432]
+	WORD $0x6e621c23 // bsl v3.16b, v1.16b, v2.16b
+	WORD $0x4e20e401 // fcmeq v1.4s, v0.4s, v0.4s
+	WORD $0x6e601c61 // bsl v1.16b, v3.16b, v0.16b
+	WORD $0xbd000001 // str s1, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func unarySqrtNEON(dst, x []float32)
+TEXT ·unarySqrtNEON(SB), NOSPLIT, $0-48
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	SUBS $4, R2
+	BLT registers
+block:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x6ea1f801 // fsqrt v1.4s, v0.4s
+	WORD $0x3d800001 // str q1, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE block
+registers:
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400020 // ldr s0, [x1, #0]
+	WORD $0x6ea1f801 // fsqrt v1.4s, v0.4s
+	WORD $0xbd000001 // str s1, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func unaryRsqrtNEON(dst, x []float32)
+TEXT ·unaryRsqrtNEON(SB), NOSPLIT, $0-48
+	MOVD $neonConstants<>(SB), R3
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	SUBS $4, R2
+	BLT registers
+block:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x3dc02c61 // ldr q1, [x3, #176]
+	WORD $0x6ea1f802 // fsqrt v2.4s, v0.4s
+	WORD $0x6e22fc20 // fdiv v0.4s, v1.4s, v2.4s
+	WORD $0x3d800000 // str q0, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE block
+registers:
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400020 // ldr s0, [x1, #0]
+	WORD $0x3dc02c61 // ldr q1, [x3, #176]
+	WORD $0x6ea1f802 // fsqrt v2.4s, v0.4s
+	WORD $0x6e22fc20 // fdiv v0.4s, v1.4s, v2.4s
+	WORD $0xbd000000 // str s0, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func unaryTanhNEON(dst, x []float32)
+TEXT ·unaryTanhNEON(SB), NOSPLIT, $0-48
+	MOVD $neonConstants<>(SB), R3
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	WORD $0x3dc00060 // ldr q0, [x3, #0]
+	WORD $0x3dc00461 // ldr q1, [x3, #16]
+	WORD $0x3dc00862 // ldr q2, [x3, #32]
+	WORD $0x3dc00c63 // ldr q3, [x3, #48]
+	WORD $0x3dc01064 // ldr q4, [x3, #64]
+	WORD $0x3dc01465 // ldr q5, [x3, #80]
+	WORD $0x3dc01866 // ldr q6, [x3, #96]
+	WORD $0x3dc01c67 // ldr q7, [x3, #112]
+	WORD $0x3dc02068 // ldr q8, [x3, #128]
+	WORD $0x3dc02469 // ldr q9, [x3, #144]
+	WORD $0x3dc0286a // ldr q10, [x3, #160]
+	WORD $0x3dc02c6b // ldr q11, [x3, #176]
+	SUBS $4, R2
+	BLT registers
+block:
+	WORD $0x3dc0002c // ldr q12, [x1, #0]
+	WORD $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	WORD $0x3dc0706e // ldr q14, [x3, #448]
+	WORD $0x3dc0746f // ldr q15, [x3, #464]
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x3dc0786e // ldr q14, [x3, #480]
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x3dc07c6f // ldr q15, [x3, #496]
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x3dc0806e // ldr q14, [x3, #512]
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x6e2dddcf // fmul v15.4s, v14.4s, v13.4s
+	WORD $0x4eac1d8e // mov v14.16b, v12.16b
+	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
+	WORD $0x3dc0846f // ldr q15, [x3, #528]
+	WORD $0x4e2cd590 // fadd v16.4s, v12.4s, v12.4s
+	WORD $0x4e20f60c // fmax v12.4s, v16.4s, v0.4s
+	WORD $0x4ea1f590 // fmin v16.4s, v12.4s, v1.4s
+	WORD $0x6e22de0c // fmul v12.4s, v16.4s, v2.4s
+	WORD $0x4e218991 // frintn v17.4s, v12.4s
+	WORD $0x4e21a992 // fcvtns v18.4s, v12.4s
+	WORD $0x4ea3ce30 // fmls v16.4s, v17.4s, v3.4s
+	WORD $0x4ea4ce30 // fmls v16.4s, v17.4s, v4.4s
+	WORD $0x4ea61ccc // mov v12.16b, v6.16b
+	WORD $0x4e30ccac // fmla v12.4s, v5.4s, v16.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e30cd91 // fmla v17.4s, v12.4s, v16.4s
+	WORD $0x4ea81d0c // mov v12.16b, v8.16b
+	WORD $0x4e30ce2c // fmla v12.4s, v17.4s, v16.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e30cd91 // fmla v17.4s, v12.4s, v16.4s
+	WORD $0x4eaa1d4c // mov v12.16b, v10.16b
+	WORD $0x4e30ce2c // fmla v12.4s, v17.4s, v16.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e30cd91 // fmla v17.4s, v12.4s, v16.4s
+	WORD $0x4eab1d6c // mov v12.16b, v11.16b
+	WORD $0x4e30ce2c // fmla v12.4s, v17.4s, v16.4s
+	WORD $0x4f3f0650 // sshr v16.4s, v18.4s, #1
+	WORD $0x4f375611 // shl v17.4s, v16.4s, #23
+	WORD $0x4eb18593 // add v19.4s, v12.4s, v17.4s
+	WORD $0x6eb0864c // sub v12.4s, v18.4s, v16.4s
+	WORD $0x4f375590 // shl v16.4s, v12.4s, #23
+	WORD $0x4eab860c // add v12.4s, v16.4s, v11.4s
+	WORD $0x6e2cde70 // fmul v16.4s, v19.4s, v12.4s
+	WORD $0x4e2bd60c // fadd v12.4s, v16.4s, v11.4s
+	WORD $0x6e2cfdf0 // fdiv v16.4s, v15.4s, v12.4s
+	WORD $0x4eb0d56c // fsub v12.4s, v11.4s, v16.4s
+	WORD $0x3dc0886f // ldr q15, [x3, #544]
+	WORD $0x6eade5f0 // fcmgt v16.4s, v15.4s, v13.4s
+	WORD $0x6e6c1dd0 // bsl v16.16b, v14.16b, v12.16b
+	WORD $0x3d800010 // str q16, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE block
+registers:
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd40002c // ldr s12, [x1, #0]
+	WORD $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	WORD $0x3dc0706e // ldr q14, [x3, #448]
+	WORD $0x3dc0746f // ldr q15, [x3, #464]
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x3dc0786e // ldr q14, [x3, #480]
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x3dc07c6f // ldr q15, [x3, #496]
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x3dc0806e // ldr q14, [x3, #512]
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x6e2dddcf // fmul v15.4s, v14.4s, v13.4s
+	WORD $0x4eac1d8e // mov v14.16b, v12.16b
+	WORD $0x4e2ccdee // fmla v14.4s, v15.4s, v12.4s
+	WORD $0x3dc0846f // ldr q15, [x3, #528]
+	WORD $0x4e2cd590 // fadd v16.4s, v12.4s, v12.4s
+	WORD $0x4e20f60c // fmax v12.4s, v16.4s, v0.4s
+	WORD $0x4ea1f590 // fmin v16.4s, v12.4s, v1.4s
+	WORD $0x6e22de0c // fmul v12.4s, v16.4s, v2.4s
+	WORD $0x4e218991 // frintn v17.4s, v12.4s
+	WORD $0x4e21a992 // fcvtns v18.4s, v12.4s
+	WORD $0x4ea3ce30 // fmls v16.4s, v17.4s, v3.4s
+	WORD $0x4ea4ce30 // fmls v16.4s, v17.4s, v4.4s
+	WORD $0x4ea61ccc // mov v12.16b, v6.16b
+	WORD $0x4e30ccac // fmla v12.4s, v5.4s, v16.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e30cd91 // fmla v17.4s, v12.4s, v16.4s
+	WORD $0x4ea81d0c // mov v12.16b, v8.16b
+	WORD $0x4e30ce2c // fmla v12.4s, v17.4s, v16.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e30cd91 // fmla v17.4s, v12.4s, v16.4s
+	WORD $0x4eaa1d4c // mov v12.16b, v10.16b
+	WORD $0x4e30ce2c // fmla v12.4s, v17.4s, v16.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e30cd91 // fmla v17.4s, v12.4s, v16.4s
+	WORD $0x4eab1d6c // mov v12.16b, v11.16b
+	WORD $0x4e30ce2c // fmla v12.4s, v17.4s, v16.4s
+	WORD $0x4f3f0650 // sshr v16.4s, v18.4s, #1
+	WORD $0x4f375611 // shl v17.4s, v16.4s, #23
+	WORD $0x4eb18593 // add v19.4s, v12.4s, v17.4s
+	WORD $0x6eb0864c // sub v12.4s, v18.4s, v16.4s
+	WORD $0x4f375590 // shl v16.4s, v12.4s, #23
+	WORD $0x4eab860c // add v12.4s, v16.4s, v11.4s
+	WORD $0x6e2cde70 // fmul v16.4s, v19.4s, v12.4s
+	WORD $0x4e2bd60c // fadd v12.4s, v16.4s, v11.4s
+	WORD $0x6e2cfdf0 // fdiv v16.4s, v15.4s, v12.4s
+	WORD $0x4eb0d56c // fsub v12.4s, v11.4s, v16.4s
+	WORD $0x3dc0886f // ldr q15, [x3, #544]
+	WORD $0x6eade5f0 // fcmgt v16.4s, v15.4s, v13.4s
+	WORD $0x6e6c1dd0 // bsl v16.16b, v14.16b, v12.16b
+	WORD $0xbd000010 // str s16, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func unarySigmoidNEON(dst, x []float32)
+TEXT ·unarySigmoidNEON(SB), NOSPLIT, $0-48
+	MOVD $neonConstants<>(SB), R3
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	WORD $0x3dc00060 // ldr q0, [x3, #0]
+	WORD $0x3dc00461 // ldr q1, [x3, #16]
+	WORD $0x3dc00862 // ldr q2, [x3, #32]
+	WORD $0x3dc00c63 // ldr q3, [x3, #48]
+	WORD $0x3dc01064 // ldr q4, [x3, #64]
+	WORD $0x3dc01465 // ldr q5, [x3, #80]
+	WORD $0x3dc01866 // ldr q6, [x3, #96]
+	WORD $0x3dc01c67 // ldr q7, [x3, #112]
+	WORD $0x3dc02068 // ldr q8, [x3, #128]
+	WORD $0x3dc02469 // ldr q9, [x3, #144]
+	WORD $0x3dc0286a // ldr q10, [x3, #160]
+	WORD $0x3dc02c6b // ldr q11, [x3, #176]
+	SUBS $4, R2
+	BLT registers
+block:
+	WORD $0x3dc0002c // ldr q12, [x1, #0]
+	WORD $0x3dc08c6d // ldr q13, [x3, #560]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0x4e20f5cc // fmax v12.4s, v14.4s, v0.4s
+	WORD $0x4ea1f58d // fmin v13.4s, v12.4s, v1.4s
+	WORD $0x6e22ddac // fmul v12.4s, v13.4s, v2.4s
+	WORD $0x4e21898e // frintn v14.4s, v12.4s
+	WORD $0x4e21a98f // fcvtns v15.4s, v12.4s
+	WORD $0x4ea3cdcd // fmls v13.4s, v14.4s, v3.4s
+	WORD $0x4ea4cdcd // fmls v13.4s, v14.4s, v4.4s
+	WORD $0x4ea61ccc // mov v12.16b, v6.16b
+	WORD $0x4e2dccac // fmla v12.4s, v5.4s, v13.4s
+	WORD $0x4ea71cee // mov v14.16b, v7.16b
+	WORD $0x4e2dcd8e // fmla v14.4s, v12.4s, v13.4s
+	WORD $0x4ea81d0c // mov v12.16b, v8.16b
+	WORD $0x4e2dcdcc // fmla v12.4s, v14.4s, v13.4s
+	WORD $0x4ea91d2e // mov v14.16b, v9.16b
+	WORD $0x4e2dcd8e // fmla v14.4s, v12.4s, v13.4s
+	WORD $0x4eaa1d4c // mov v12.16b, v10.16b
+	WORD $0x4e2dcdcc // fmla v12.4s, v14.4s, v13.4s
+	WORD $0x4eab1d6e // mov v14.16b, v11.16b
+	WORD $0x4e2dcd8e // fmla v14.4s, v12.4s, v13.4s
+	WORD $0x4eab1d6c // mov v12.16b, v11.16b
+	WORD $0x4e2dcdcc // fmla v12.4s, v14.4s, v13.4s
+	WORD $0x4f3f05ed // sshr v13.4s, v15.4s, #1
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eae8590 // add v16.4s, v12.4s, v14.4s
+	WORD $0x6ead85ec // sub v12.4s, v15.4s, v13.4s
+	WORD $0x4f37558d // shl v13.4s, v12.4s, #23
+	WORD $0x4eab85ac // add v12.4s, v13.4s, v11.4s
+	WORD $0x6e2cde0d // fmul v13.4s, v16.4s, v12.4s
+	WORD $0x4e2bd5ac // fadd v12.4s, v13.4s, v11.4s
+	WORD $0x6e2cfd6d // fdiv v13.4s, v11.4s, v12.4s
+	WORD $0x3d80000d // str q13, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE block
+registers:
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd40002c // ldr s12, [x1, #0]
+	WORD $0x3dc08c6d // ldr q13, [x3, #560]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0x4e20f5cc // fmax v12.4s, v14.4s, v0.4s
+	WORD $0x4ea1f58d // fmin v13.4s, v12.4s, v1.4s
+	WORD $0x6e22ddac // fmul v12.4s, v13.4s, v2.4s
+	WORD $0x4e21898e // frintn v14.4s, v12.4s
+	WORD $0x4e21a98f // fcvtns v15.4s, v12.4s
+	WORD $0x4ea3cdcd // fmls v13.4s, v14.4s, v3.4s
+	WORD $0x4ea4cdcd // fmls v13.4s, v14.4s, v4.4s
+	WORD $0x4ea61ccc // mov v12.16b, v6.16b
+	WORD $0x4e2dccac // fmla v12.4s, v5.4s, v13.4s
+	WORD $0x4ea71cee // mov v14.16b, v7.16b
+	WORD $0x4e2dcd8e // fmla v14.4s, v12.4s, v13.4s
+	WORD $0x4ea81d0c // mov v12.16b, v8.16b
+	WORD $0x4e2dcdcc // fmla v12.4s, v14.4s, v13.4s
+	WORD $0x4ea91d2e // mov v14.16b, v9.16b
+	WORD $0x4e2dcd8e // fmla v14.4s, v12.4s, v13.4s
+	WORD $0x4eaa1d4c // mov v12.16b, v10.16b
+	WORD $0x4e2dcdcc // fmla v12.4s, v14.4s, v13.4s
+	WORD $0x4eab1d6e // mov v14.16b, v11.16b
+	WORD $0x4e2dcd8e // fmla v14.4s, v12.4s, v13.4s
+	WORD $0x4eab1d6c // mov v12.16b, v11.16b
+	WORD $0x4e2dcdcc // fmla v12.4s, v14.4s, v13.4s
+	WORD $0x4f3f05ed // sshr v13.4s, v15.4s, #1
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eae8590 // add v16.4s, v12.4s, v14.4s
+	WORD $0x6ead85ec // sub v12.4s, v15.4s, v13.4s
+	WORD $0x4f37558d // shl v13.4s, v12.4s, #23
+	WORD $0x4eab85ac // add v12.4s, v13.4s, v11.4s
+	WORD $0x6e2cde0d // fmul v13.4s, v16.4s, v12.4s
+	WORD $0x4e2bd5ac // fadd v12.4s, v13.4s, v11.4s
+	WORD $0x6e2cfd6d // fdiv v13.4s, v11.4s, v12.4s
+	WORD $0xbd00000d // str s13, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func unaryReLUNEON(dst, x []float32)
+TEXT ·unaryReLUNEON(SB), NOSPLIT, $0-48
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	SUBS $4, R2
+	BLT registers
+block:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x4e21f402 // fmax v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE block
+registers:
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400020 // ldr s0, [x1, #0]
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x4e21f402 // fmax v2.4s, v0.4s, v1.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func unarySiLUNEON(dst, x []float32)
+TEXT ·unarySiLUNEON(SB), NOSPLIT, $0-48
+	MOVD $neonConstants<>(SB), R3
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	WORD $0x3dc00060 // ldr q0, [x3, #0]
+	WORD $0x3dc00461 // ldr q1, [x3, #16]
+	WORD $0x3dc00862 // ldr q2, [x3, #32]
+	WORD $0x3dc00c63 // ldr q3, [x3, #48]
+	WORD $0x3dc01064 // ldr q4, [x3, #64]
+	WORD $0x3dc01465 // ldr q5, [x3, #80]
+	WORD $0x3dc01866 // ldr q6, [x3, #96]
+	WORD $0x3dc01c67 // ldr q7, [x3, #112]
+	WORD $0x3dc02068 // ldr q8, [x3, #128]
+	WORD $0x3dc02469 // ldr q9, [x3, #144]
+	WORD $0x3dc0286a // ldr q10, [x3, #160]
+	WORD $0x3dc02c6b // ldr q11, [x3, #176]
+	SUBS $4, R2
+	BLT registers
+block:
+	WORD $0x3dc0002c // ldr q12, [x1, #0]
+	WORD $0x3dc08c6d // ldr q13, [x3, #560]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0x4e20f5cd // fmax v13.4s, v14.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4e2bd5cd // fadd v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dfd8e // fdiv v14.4s, v12.4s, v13.4s
+	WORD $0x3d80000e // str q14, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE block
+registers:
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd40002c // ldr s12, [x1, #0]
+	WORD $0x3dc08c6d // ldr q13, [x3, #560]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0x4e20f5cd // fmax v13.4s, v14.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4e2bd5cd // fadd v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dfd8e // fdiv v14.4s, v12.4s, v13.4s
+	WORD $0xbd00000e // str s14, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func unaryGELUNEON(dst, x []float32)
+TEXT ·unaryGELUNEON(SB), NOSPLIT, $0-48
+	MOVD $neonConstants<>(SB), R3
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	WORD $0x3dc00060 // ldr q0, [x3, #0]
+	WORD $0x3dc00461 // ldr q1, [x3, #16]
+	WORD $0x3dc00862 // ldr q2, [x3, #32]
+	WORD $0x3dc00c63 // ldr q3, [x3, #48]
+	WORD $0x3dc01064 // ldr q4, [x3, #64]
+	WORD $0x3dc01465 // ldr q5, [x3, #80]
+	WORD $0x3dc01866 // ldr q6, [x3, #96]
+	WORD $0x3dc01c67 // ldr q7, [x3, #112]
+	WORD $0x3dc02068 // ldr q8, [x3, #128]
+	WORD $0x3dc02469 // ldr q9, [x3, #144]
+	WORD $0x3dc0286a // ldr q10, [x3, #160]
+	WORD $0x3dc02c6b // ldr q11, [x3, #176]
+	SUBS $4, R2
+	BLT registers
+block:
+	WORD $0x3dc0002c // ldr q12, [x1, #0]
+	WORD $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	WORD $0x3dc0906e // ldr q14, [x3, #576]
+	WORD $0x6e2eddaf // fmul v15.4s, v13.4s, v14.4s
+	WORD $0x4e20f5ed // fmax v13.4s, v15.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4ea0f98d // fabs v13.4s, v12.4s
+	WORD $0x3dc0946f // ldr q15, [x3, #592]
+	WORD $0x4eab1d70 // mov v16.16b, v11.16b
+	WORD $0x4e2fcdb0 // fmla v16.4s, v13.4s, v15.4s
+	WORD $0x6e30fd6d // fdiv v13.4s, v11.4s, v16.4s
+	WORD $0x3dc0986f // ldr q15, [x3, #608]
+	WORD $0x3dc09c70 // ldr q16, [x3, #624]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0a06f // ldr q15, [x3, #640]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x3dc0a470 // ldr q16, [x3, #656]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0a86f // ldr q15, [x3, #672]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x3dc0ac70 // ldr q16, [x3, #688]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0b06f // ldr q15, [x3, #704]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x3dc0b470 // ldr q16, [x3, #720]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0b86f // ldr q15, [x3, #736]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x6e2edded // fmul v13.4s, v15.4s, v14.4s
+	WORD $0x6e2e1dce // eor v14.16b, v14.16b, v14.16b
+	WORD $0x6eace5cf // fcmgt v15.4s, v14.4s, v12.4s
+	WORD $0x4eadd56e // fsub v14.4s, v11.4s, v13.4s
+	WORD $0x6e6e1daf // bsl v15.16b, v13.16b, v14.16b
+	WORD $0x6e2fdd8d // fmul v13.4s, v12.4s, v15.4s
+	WORD $0x3d80000d // str q13, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE block
+registers:
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd40002c // ldr s12, [x1, #0]
+	WORD $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	WORD $0x3dc0906e // ldr q14, [x3, #576]
+	WORD $0x6e2eddaf // fmul v15.4s, v13.4s, v14.4s
+	WORD $0x4e20f5ed // fmax v13.4s, v15.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4ea0f98d // fabs v13.4s, v12.4s
+	WORD $0x3dc0946f // ldr q15, [x3, #592]
+	WORD $0x4eab1d70 // mov v16.16b, v11.16b
+	WORD $0x4e2fcdb0 // fmla v16.4s, v13.4s, v15.4s
+	WORD $0x6e30fd6d // fdiv v13.4s, v11.4s, v16.4s
+	WORD $0x3dc0986f // ldr q15, [x3, #608]
+	WORD $0x3dc09c70 // ldr q16, [x3, #624]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0a06f // ldr q15, [x3, #640]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x3dc0a470 // ldr q16, [x3, #656]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0a86f // ldr q15, [x3, #672]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x3dc0ac70 // ldr q16, [x3, #688]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0b06f // ldr q15, [x3, #704]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x3dc0b470 // ldr q16, [x3, #720]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0b86f // ldr q15, [x3, #736]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x6e2edded // fmul v13.4s, v15.4s, v14.4s
+	WORD $0x6e2e1dce // eor v14.16b, v14.16b, v14.16b
+	WORD $0x6eace5cf // fcmgt v15.4s, v14.4s, v12.4s
+	WORD $0x4eadd56e // fsub v14.4s, v11.4s, v13.4s
+	WORD $0x6e6e1daf // bsl v15.16b, v13.16b, v14.16b
+	WORD $0x6e2fdd8d // fmul v13.4s, v12.4s, v15.4s
+	WORD $0xbd00000d // str s13, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func unaryGELUTanhNEON(dst, x []float32)
+TEXT ·unaryGELUTanhNEON(SB), NOSPLIT, $0-48
+	MOVD $neonConstants<>(SB), R3
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	WORD $0x3dc00060 // ldr q0, [x3, #0]
+	WORD $0x3dc00461 // ldr q1, [x3, #16]
+	WORD $0x3dc00862 // ldr q2, [x3, #32]
+	WORD $0x3dc00c63 // ldr q3, [x3, #48]
+	WORD $0x3dc01064 // ldr q4, [x3, #64]
+	WORD $0x3dc01465 // ldr q5, [x3, #80]
+	WORD $0x3dc01866 // ldr q6, [x3, #96]
+	WORD $0x3dc01c67 // ldr q7, [x3, #112]
+	WORD $0x3dc02068 // ldr q8, [x3, #128]
+	WORD $0x3dc02469 // ldr q9, [x3, #144]
+	WORD $0x3dc0286a // ldr q10, [x3, #160]
+	WORD $0x3dc02c6b // ldr q11, [x3, #176]
+	SUBS $4, R2
+	BLT registers
+block:
+	WORD $0x3dc0002c // ldr q12, [x1, #0]
+	WORD $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	WORD $0x3dc0bc6e // ldr q14, [x3, #752]
+	WORD $0x3dc0c06f // ldr q15, [x3, #768]
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x6e2fdd8d // fmul v13.4s, v12.4s, v15.4s
+	WORD $0x4e20f5ae // fmax v14.4s, v13.4s, v0.4s
+	WORD $0x4ea1f5cd // fmin v13.4s, v14.4s, v1.4s
+	WORD $0x6e22ddae // fmul v14.4s, v13.4s, v2.4s
+	WORD $0x4e2189cf // frintn v15.4s, v14.4s
+	WORD $0x4e21a9d0 // fcvtns v16.4s, v14.4s
+	WORD $0x4ea3cded // fmls v13.4s, v15.4s, v3.4s
+	WORD $0x4ea4cded // fmls v13.4s, v15.4s, v4.4s
+	WORD $0x4ea61cce // mov v14.16b, v6.16b
+	WORD $0x4e2dccae // fmla v14.4s, v5.4s, v13.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4ea81d0e // mov v14.16b, v8.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4eaa1d4e // mov v14.16b, v10.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4eab1d6e // mov v14.16b, v11.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4f3f060d // sshr v13.4s, v16.4s, #1
+	WORD $0x4f3755af // shl v15.4s, v13.4s, #23
+	WORD $0x4eaf85d1 // add v17.4s, v14.4s, v15.4s
+	WORD $0x6ead860e // sub v14.4s, v16.4s, v13.4s
+	WORD $0x4f3755cd // shl v13.4s, v14.4s, #23
+	WORD $0x4eab85ae // add v14.4s, v13.4s, v11.4s
+	WORD $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
+	WORD $0x4e2bd5ae // fadd v14.4s, v13.4s, v11.4s
+	WORD $0x6e2efd8d // fdiv v13.4s, v12.4s, v14.4s
+	WORD $0x3d80000d // str q13, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE block
+registers:
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd40002c // ldr s12, [x1, #0]
+	WORD $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	WORD $0x3dc0bc6e // ldr q14, [x3, #752]
+	WORD $0x3dc0c06f // ldr q15, [x3, #768]
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x6e2fdd8d // fmul v13.4s, v12.4s, v15.4s
+	WORD $0x4e20f5ae // fmax v14.4s, v13.4s, v0.4s
+	WORD $0x4ea1f5cd // fmin v13.4s, v14.4s, v1.4s
+	WORD $0x6e22ddae // fmul v14.4s, v13.4s, v2.4s
+	WORD $0x4e2189cf // frintn v15.4s, v14.4s
+	WORD $0x4e21a9d0 // fcvtns v16.4s, v14.4s
+	WORD $0x4ea3cded // fmls v13.4s, v15.4s, v3.4s
+	WORD $0x4ea4cded // fmls v13.4s, v15.4s, v4.4s
+	WORD $0x4ea61cce // mov v14.16b, v6.16b
+	WORD $0x4e2dccae // fmla v14.4s, v5.4s, v13.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4ea81d0e // mov v14.16b, v8.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4eaa1d4e // mov v14.16b, v10.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4eab1d6e // mov v14.16b, v11.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4f3f060d // sshr v13.4s, v16.4s, #1
+	WORD $0x4f3755af // shl v15.4s, v13.4s, #23
+	WORD $0x4eaf85d1 // add v17.4s, v14.4s, v15.4s
+	WORD $0x6ead860e // sub v14.4s, v16.4s, v13.4s
+	WORD $0x4f3755cd // shl v13.4s, v14.4s, #23
+	WORD $0x4eab85ae // add v14.4s, v13.4s, v11.4s
+	WORD $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
+	WORD $0x4e2bd5ae // fadd v14.4s, v13.4s, v11.4s
+	WORD $0x6e2efd8d // fdiv v13.4s, v12.4s, v14.4s
+	WORD $0xbd00000d // str s13, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func unaryQuickGELUNEON(dst, x []float32)
+TEXT ·unaryQuickGELUNEON(SB), NOSPLIT, $0-48
+	MOVD $neonConstants<>(SB), R3
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	WORD $0x3dc00060 // ldr q0, [x3, #0]
+	WORD $0x3dc00461 // ldr q1, [x3, #16]
+	WORD $0x3dc00862 // ldr q2, [x3, #32]
+	WORD $0x3dc00c63 // ldr q3, [x3, #48]
+	WORD $0x3dc01064 // ldr q4, [x3, #64]
+	WORD $0x3dc01465 // ldr q5, [x3, #80]
+	WORD $0x3dc01866 // ldr q6, [x3, #96]
+	WORD $0x3dc01c67 // ldr q7, [x3, #112]
+	WORD $0x3dc02068 // ldr q8, [x3, #128]
+	WORD $0x3dc02469 // ldr q9, [x3, #144]
+	WORD $0x3dc0286a // ldr q10, [x3, #160]
+	WORD $0x3dc02c6b // ldr q11, [x3, #176]
+	SUBS $4, R2
+	BLT registers
+block:
+	WORD $0x3dc0002c // ldr q12, [x1, #0]
+	WORD $0x3dc0c46d // ldr q13, [x3, #784]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0x4e20f5cd // fmax v13.4s, v14.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4e2bd5cd // fadd v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dfd8e // fdiv v14.4s, v12.4s, v13.4s
+	WORD $0x3d80000e // str q14, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE block
+registers:
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd40002c // ldr s12, [x1, #0]
+	WORD $0x3dc0c46d // ldr q13, [x3, #784]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0x4e20f5cd // fmax v13.4s, v14.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4e2bd5cd // fadd v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dfd8e // fdiv v14.4s, v12.4s, v13.4s
+	WORD $0xbd00000e // str s14, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func gradExpNEON(dx, x, y, dy []float32)
+TEXT ·gradExpNEON(SB), NOSPLIT, $0-96
+	MOVD dx_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD y_base+48(FP), R2
+	MOVD dy_base+72(FP), R3
+	MOVD dx_len+8(FP), R4
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc00040 // ldr q0, [x2, #0]
+	WORD $0x3dc00061 // ldr q1, [x3, #0]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd400040 // ldr s0, [x2, #0]
+	WORD $0xbd400061 // ldr s1, [x3, #0]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func gradLogNEON(dx, x, y, dy []float32)
+TEXT ·gradLogNEON(SB), NOSPLIT, $0-96
+	MOVD $neonConstants<>(SB), R5
+	MOVD dx_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD y_base+48(FP), R2
+	MOVD dy_base+72(FP), R3
+	MOVD dx_len+8(FP), R4
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc00060 // ldr q0, [x3, #0]
+	WORD $0x3dc02ca1 // ldr q1, [x5, #176]
+	WORD $0x3dc00022 // ldr q2, [x1, #0]
+	WORD $0x6e22fc23 // fdiv v3.4s, v1.4s, v2.4s
+	WORD $0x6e23dc01 // fmul v1.4s, v0.4s, v3.4s
+	WORD $0x3d800001 // str q1, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd400060 // ldr s0, [x3, #0]
+	WORD $0x3dc02ca1 // ldr q1, [x5, #176]
+	WORD $0xbd400022 // ldr s2, [x1, #0]
+	WORD $0x6e22fc23 // fdiv v3.4s, v1.4s, v2.4s
+	WORD $0x6e23dc01 // fmul v1.4s, v0.4s, v3.4s
+	WORD $0xbd000001 // str s1, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func gradSqrtNEON(dx, x, y, dy []float32)
+TEXT ·gradSqrtNEON(SB), NOSPLIT, $0-96
+	MOVD $neonConstants<>(SB), R5
+	MOVD dx_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD y_base+48(FP), R2
+	MOVD dy_base+72(FP), R3
+	MOVD dx_len+8(FP), R4
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc00060 // ldr q0, [x3, #0]
+	WORD $0x3dc028a1 // ldr q1, [x5, #160]
+	WORD $0x3dc00042 // ldr q2, [x2, #0]
+	WORD $0x6e22fc23 // fdiv v3.4s, v1.4s, v2.4s
+	WORD $0x6e23dc01 // fmul v1.4s, v0.4s, v3.4s
+	WORD $0x3d800001 // str q1, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd400060 // ldr s0, [x3, #0]
+	WORD $0x3dc028a1 // ldr q1, [x5, #160]
+	WORD $0xbd400042 // ldr s2, [x2, #0]
+	WORD $0x6e22fc23 // fdiv v3.4s, v1.4s, v2.4s
+	WORD $0x6e23dc01 // fmul v1.4s, v0.4s, v3.4s
+	WORD $0xbd000001 // str s1, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func gradRsqrtNEON(dx, x, y, dy []float32)
+TEXT ·gradRsqrtNEON(SB), NOSPLIT, $0-96
+	MOVD $neonConstants<>(SB), R5
+	MOVD dx_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD y_base+48(FP), R2
+	MOVD dy_base+72(FP), R3
+	MOVD dx_len+8(FP), R4
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc00060 // ldr q0, [x3, #0]
+	WORD $0x3dc00041 // ldr q1, [x2, #0]
+	WORD $0x3dc090a2 // ldr q2, [x5, #576]
+	WORD $0x6e22dc23 // fmul v3.4s, v1.4s, v2.4s
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
+	WORD $0x6e22dc01 // fmul v1.4s, v0.4s, v2.4s
+	WORD $0x3d800001 // str q1, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd400060 // ldr s0, [x3, #0]
+	WORD $0xbd400041 // ldr s1, [x2, #0]
+	WORD $0x3dc090a2 // ldr q2, [x5, #576]
+	WORD $0x6e22dc23 // fmul v3.4s, v1.4s, v2.4s
+	WORD $0xbd400021 // ldr s1, [x1, #0]
+	WORD $0x6e21fc62 // fdiv v2.4s, v3.4s, v1.4s
+	WORD $0x6e22dc01 // fmul v1.4s, v0.4s, v2.4s
+	WORD $0xbd000001 // str s1, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func gradTanhNEON(dx, x, y, dy []float32)
+TEXT ·gradTanhNEON(SB), NOSPLIT, $0-96
+	MOVD $neonConstants<>(SB), R5
+	MOVD dx_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD y_base+48(FP), R2
+	MOVD dy_base+72(FP), R3
+	MOVD dx_len+8(FP), R4
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc00040 // ldr q0, [x2, #0]
+	WORD $0x3dc00061 // ldr q1, [x3, #0]
+	WORD $0x3dc02ca2 // ldr q2, [x5, #176]
+	WORD $0x4ea0cc02 // fmls v2.4s, v0.4s, v0.4s
+	WORD $0x6e22dc20 // fmul v0.4s, v1.4s, v2.4s
+	WORD $0x3d800000 // str q0, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd400040 // ldr s0, [x2, #0]
+	WORD $0xbd400061 // ldr s1, [x3, #0]
+	WORD $0x3dc02ca2 // ldr q2, [x5, #176]
+	WORD $0x4ea0cc02 // fmls v2.4s, v0.4s, v0.4s
+	WORD $0x6e22dc20 // fmul v0.4s, v1.4s, v2.4s
+	WORD $0xbd000000 // str s0, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func gradSigmoidNEON(dx, x, y, dy []float32)
+TEXT ·gradSigmoidNEON(SB), NOSPLIT, $0-96
+	MOVD $neonConstants<>(SB), R5
+	MOVD dx_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD y_base+48(FP), R2
+	MOVD dy_base+72(FP), R3
+	MOVD dx_len+8(FP), R4
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc00040 // ldr q0, [x2, #0]
+	WORD $0x3dc00061 // ldr q1, [x3, #0]
+	WORD $0x3dc02ca2 // ldr q2, [x5, #176]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e23dc02 // fmul v2.4s, v0.4s, v3.4s
+	WORD $0x6e22dc20 // fmul v0.4s, v1.4s, v2.4s
+	WORD $0x3d800000 // str q0, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd400040 // ldr s0, [x2, #0]
+	WORD $0xbd400061 // ldr s1, [x3, #0]
+	WORD $0x3dc02ca2 // ldr q2, [x5, #176]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e23dc02 // fmul v2.4s, v0.4s, v3.4s
+	WORD $0x6e22dc20 // fmul v0.4s, v1.4s, v2.4s
+	WORD $0xbd000000 // str s0, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func gradReLUNEON(dx, x, y, dy []float32)
+TEXT ·gradReLUNEON(SB), NOSPLIT, $0-96
+	MOVD $neonConstants<>(SB), R5
+	MOVD dx_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD y_base+48(FP), R2
+	MOVD dy_base+72(FP), R3
+	MOVD dx_len+8(FP), R4
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x3dc00062 // ldr q2, [x3, #0]
+	WORD $0x6ea1e403 // fcmgt v3.4s, v0.4s, v1.4s
+	WORD $0x3dc02ca4 // ldr q4, [x5, #176]
+	WORD $0x6e21dc05 // fmul v5.4s, v0.4s, v1.4s
+	WORD $0x6e651c83 // bsl v3.16b, v4.16b, v5.16b
+	WORD $0x6e23dc40 // fmul v0.4s, v2.4s, v3.4s
+	WORD $0x3d800000 // str q0, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd400020 // ldr s0, [x1, #0]
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0xbd400062 // ldr s2, [x3, #0]
+	WORD $0x6ea1e403 // fcmgt v3.4s, v0.4s, v1.4s
+	WORD $0x3dc02ca4 // ldr q4, [x5, #176]
+	WORD $0x6e21dc05 // fmul v5.4s, v0.4s, v1.4s
+	WORD $0x6e651c83 // bsl v3.16b, v4.16b, v5.16b
+	WORD $0x6e23dc40 // fmul v0.4s, v2.4s, v3.4s
+	WORD $0xbd000000 // str s0, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func gradSiLUNEON(dx, x, y, dy []float32)
+TEXT ·gradSiLUNEON(SB), NOSPLIT, $0-96
+	MOVD $neonConstants<>(SB), R5
+	MOVD dx_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD y_base+48(FP), R2
+	MOVD dy_base+72(FP), R3
+	MOVD dx_len+8(FP), R4
+	WORD $0x3dc000a0 // ldr q0, [x5, #0]
+	WORD $0x3dc004a1 // ldr q1, [x5, #16]
+	WORD $0x3dc008a2 // ldr q2, [x5, #32]
+	WORD $0x3dc00ca3 // ldr q3, [x5, #48]
+	WORD $0x3dc010a4 // ldr q4, [x5, #64]
+	WORD $0x3dc014a5 // ldr q5, [x5, #80]
+	WORD $0x3dc018a6 // ldr q6, [x5, #96]
+	WORD $0x3dc01ca7 // ldr q7, [x5, #112]
+	WORD $0x3dc020a8 // ldr q8, [x5, #128]
+	WORD $0x3dc024a9 // ldr q9, [x5, #144]
+	WORD $0x3dc028aa // ldr q10, [x5, #160]
+	WORD $0x3dc02cab // ldr q11, [x5, #176]
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc0002c // ldr q12, [x1, #0]
+	WORD $0x3dc08cad // ldr q13, [x5, #560]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0x4e20f5cd // fmax v13.4s, v14.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4e2bd5cd // fadd v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dfd6e // fdiv v14.4s, v11.4s, v13.4s
+	WORD $0x4eaed56d // fsub v13.4s, v11.4s, v14.4s
+	WORD $0x6e2edd8f // fmul v15.4s, v12.4s, v14.4s
+	WORD $0x4eae1dcc // mov v12.16b, v14.16b
+	WORD $0x4e2dcdec // fmla v12.4s, v15.4s, v13.4s
+	WORD $0x3dc0006d // ldr q13, [x3, #0]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0x3d80000e // str q14, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd40002c // ldr s12, [x1, #0]
+	WORD $0x3dc08cad // ldr q13, [x5, #560]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0x4e20f5cd // fmax v13.4s, v14.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4e2bd5cd // fadd v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dfd6e // fdiv v14.4s, v11.4s, v13.4s
+	WORD $0x4eaed56d // fsub v13.4s, v11.4s, v14.4s
+	WORD $0x6e2edd8f // fmul v15.4s, v12.4s, v14.4s
+	WORD $0x4eae1dcc // mov v12.16b, v14.16b
+	WORD $0x4e2dcdec // fmla v12.4s, v15.4s, v13.4s
+	WORD $0xbd40006d // ldr s13, [x3, #0]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0xbd00000e // str s14, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func gradGELUNEON(dx, x, y, dy []float32)
+TEXT ·gradGELUNEON(SB), NOSPLIT, $0-96
+	MOVD $neonConstants<>(SB), R5
+	MOVD dx_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD y_base+48(FP), R2
+	MOVD dy_base+72(FP), R3
+	MOVD dx_len+8(FP), R4
+	WORD $0x3dc000a0 // ldr q0, [x5, #0]
+	WORD $0x3dc004a1 // ldr q1, [x5, #16]
+	WORD $0x3dc008a2 // ldr q2, [x5, #32]
+	WORD $0x3dc00ca3 // ldr q3, [x5, #48]
+	WORD $0x3dc010a4 // ldr q4, [x5, #64]
+	WORD $0x3dc014a5 // ldr q5, [x5, #80]
+	WORD $0x3dc018a6 // ldr q6, [x5, #96]
+	WORD $0x3dc01ca7 // ldr q7, [x5, #112]
+	WORD $0x3dc020a8 // ldr q8, [x5, #128]
+	WORD $0x3dc024a9 // ldr q9, [x5, #144]
+	WORD $0x3dc028aa // ldr q10, [x5, #160]
+	WORD $0x3dc02cab // ldr q11, [x5, #176]
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc0002c // ldr q12, [x1, #0]
+	WORD $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	WORD $0x3dc090ae // ldr q14, [x5, #576]
+	WORD $0x6e2eddaf // fmul v15.4s, v13.4s, v14.4s
+	WORD $0x4e20f5ed // fmax v13.4s, v15.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4ea0f98d // fabs v13.4s, v12.4s
+	WORD $0x3dc094af // ldr q15, [x5, #592]
+	WORD $0x4eab1d70 // mov v16.16b, v11.16b
+	WORD $0x4e2fcdb0 // fmla v16.4s, v13.4s, v15.4s
+	WORD $0x6e30fd6d // fdiv v13.4s, v11.4s, v16.4s
+	WORD $0x3dc098af // ldr q15, [x5, #608]
+	WORD $0x3dc09cb0 // ldr q16, [x5, #624]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0a0af // ldr q15, [x5, #640]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x3dc0a4b0 // ldr q16, [x5, #656]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0a8af // ldr q15, [x5, #672]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x3dc0acb0 // ldr q16, [x5, #688]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0b0af // ldr q15, [x5, #704]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x3dc0b4b0 // ldr q16, [x5, #720]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0b8af // ldr q15, [x5, #736]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x6e2edded // fmul v13.4s, v15.4s, v14.4s
+	WORD $0x6e2f1def // eor v15.16b, v15.16b, v15.16b
+	WORD $0x6eace5f0 // fcmgt v16.4s, v15.4s, v12.4s
+	WORD $0x4eadd56f // fsub v15.4s, v11.4s, v13.4s
+	WORD $0x6e6f1db0 // bsl v16.16b, v13.16b, v15.16b
+	WORD $0x3dc0c8ad // ldr q13, [x5, #800]
+	WORD $0x6e2dddcf // fmul v15.4s, v14.4s, v13.4s
+	WORD $0x4e2ccdf0 // fmla v16.4s, v15.4s, v12.4s
+	WORD $0x3dc0006c // ldr q12, [x3, #0]
+	WORD $0x6e2cde0d // fmul v13.4s, v16.4s, v12.4s
+	WORD $0x3d80000d // str q13, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd40002c // ldr s12, [x1, #0]
+	WORD $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	WORD $0x3dc090ae // ldr q14, [x5, #576]
+	WORD $0x6e2eddaf // fmul v15.4s, v13.4s, v14.4s
+	WORD $0x4e20f5ed // fmax v13.4s, v15.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4ea0f98d // fabs v13.4s, v12.4s
+	WORD $0x3dc094af // ldr q15, [x5, #592]
+	WORD $0x4eab1d70 // mov v16.16b, v11.16b
+	WORD $0x4e2fcdb0 // fmla v16.4s, v13.4s, v15.4s
+	WORD $0x6e30fd6d // fdiv v13.4s, v11.4s, v16.4s
+	WORD $0x3dc098af // ldr q15, [x5, #608]
+	WORD $0x3dc09cb0 // ldr q16, [x5, #624]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0a0af // ldr q15, [x5, #640]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x3dc0a4b0 // ldr q16, [x5, #656]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0a8af // ldr q15, [x5, #672]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x3dc0acb0 // ldr q16, [x5, #688]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0b0af // ldr q15, [x5, #704]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x3dc0b4b0 // ldr q16, [x5, #720]
+	WORD $0x4e2dcdf0 // fmla v16.4s, v15.4s, v13.4s
+	WORD $0x3dc0b8af // ldr q15, [x5, #736]
+	WORD $0x4e2dce0f // fmla v15.4s, v16.4s, v13.4s
+	WORD $0x6e2edded // fmul v13.4s, v15.4s, v14.4s
+	WORD $0x6e2f1def // eor v15.16b, v15.16b, v15.16b
+	WORD $0x6eace5f0 // fcmgt v16.4s, v15.4s, v12.4s
+	WORD $0x4eadd56f // fsub v15.4s, v11.4s, v13.4s
+	WORD $0x6e6f1db0 // bsl v16.16b, v13.16b, v15.16b
+	WORD $0x3dc0c8ad // ldr q13, [x5, #800]
+	WORD $0x6e2dddcf // fmul v15.4s, v14.4s, v13.4s
+	WORD $0x4e2ccdf0 // fmla v16.4s, v15.4s, v12.4s
+	WORD $0xbd40006c // ldr s12, [x3, #0]
+	WORD $0x6e2cde0d // fmul v13.4s, v16.4s, v12.4s
+	WORD $0xbd00000d // str s13, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func gradGELUTanhNEON(dx, x, y, dy []float32)
+TEXT ·gradGELUTanhNEON(SB), NOSPLIT, $0-96
+	MOVD $neonConstants<>(SB), R5
+	MOVD dx_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD y_base+48(FP), R2
+	MOVD dy_base+72(FP), R3
+	MOVD dx_len+8(FP), R4
+	WORD $0x3dc000a0 // ldr q0, [x5, #0]
+	WORD $0x3dc004a1 // ldr q1, [x5, #16]
+	WORD $0x3dc008a2 // ldr q2, [x5, #32]
+	WORD $0x3dc00ca3 // ldr q3, [x5, #48]
+	WORD $0x3dc010a4 // ldr q4, [x5, #64]
+	WORD $0x3dc014a5 // ldr q5, [x5, #80]
+	WORD $0x3dc018a6 // ldr q6, [x5, #96]
+	WORD $0x3dc01ca7 // ldr q7, [x5, #112]
+	WORD $0x3dc020a8 // ldr q8, [x5, #128]
+	WORD $0x3dc024a9 // ldr q9, [x5, #144]
+	WORD $0x3dc028aa // ldr q10, [x5, #160]
+	WORD $0x3dc02cab // ldr q11, [x5, #176]
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc0002c // ldr q12, [x1, #0]
+	WORD $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	WORD $0x3dc0bcae // ldr q14, [x5, #752]
+	WORD $0x3dc0c0af // ldr q15, [x5, #768]
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x6e2fdd8d // fmul v13.4s, v12.4s, v15.4s
+	WORD $0x4e20f5ae // fmax v14.4s, v13.4s, v0.4s
+	WORD $0x4ea1f5cd // fmin v13.4s, v14.4s, v1.4s
+	WORD $0x6e22ddae // fmul v14.4s, v13.4s, v2.4s
+	WORD $0x4e2189cf // frintn v15.4s, v14.4s
+	WORD $0x4e21a9d0 // fcvtns v16.4s, v14.4s
+	WORD $0x4ea3cded // fmls v13.4s, v15.4s, v3.4s
+	WORD $0x4ea4cded // fmls v13.4s, v15.4s, v4.4s
+	WORD $0x4ea61cce // mov v14.16b, v6.16b
+	WORD $0x4e2dccae // fmla v14.4s, v5.4s, v13.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4ea81d0e // mov v14.16b, v8.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4eaa1d4e // mov v14.16b, v10.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4eab1d6e // mov v14.16b, v11.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4f3f060d // sshr v13.4s, v16.4s, #1
+	WORD $0x4f3755af // shl v15.4s, v13.4s, #23
+	WORD $0x4eaf85d1 // add v17.4s, v14.4s, v15.4s
+	WORD $0x6ead860e // sub v14.4s, v16.4s, v13.4s
+	WORD $0x4f3755cd // shl v13.4s, v14.4s, #23
+	WORD $0x4eab85ae // add v14.4s, v13.4s, v11.4s
+	WORD $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
+	WORD $0x4e2bd5ae // fadd v14.4s, v13.4s, v11.4s
+	WORD $0x6e2efd6d // fdiv v13.4s, v11.4s, v14.4s
+	WORD $0x4eadd56e // fsub v14.4s, v11.4s, v13.4s
+	WORD $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD $0x3dc0ccb0 // ldr q16, [x5, #816]
+	WORD $0x3dc0d0b1 // ldr q17, [x5, #832]
+	WORD $0x4e30cdf1 // fmla v17.4s, v15.4s, v16.4s
+	WORD $0x6e2ddd8f // fmul v15.4s, v12.4s, v13.4s
+	WORD $0x6e2eddec // fmul v12.4s, v15.4s, v14.4s
+	WORD $0x4e31cd8d // fmla v13.4s, v12.4s, v17.4s
+	WORD $0x3dc0006c // ldr q12, [x3, #0]
+	WORD $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
+	WORD $0x3d80000e // str q14, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd40002c // ldr s12, [x1, #0]
+	WORD $0x6e2cdd8d // fmul v13.4s, v12.4s, v12.4s
+	WORD $0x3dc0bcae // ldr q14, [x5, #752]
+	WORD $0x3dc0c0af // ldr q15, [x5, #768]
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x6e2fdd8d // fmul v13.4s, v12.4s, v15.4s
+	WORD $0x4e20f5ae // fmax v14.4s, v13.4s, v0.4s
+	WORD $0x4ea1f5cd // fmin v13.4s, v14.4s, v1.4s
+	WORD $0x6e22ddae // fmul v14.4s, v13.4s, v2.4s
+	WORD $0x4e2189cf // frintn v15.4s, v14.4s
+	WORD $0x4e21a9d0 // fcvtns v16.4s, v14.4s
+	WORD $0x4ea3cded // fmls v13.4s, v15.4s, v3.4s
+	WORD $0x4ea4cded // fmls v13.4s, v15.4s, v4.4s
+	WORD $0x4ea61cce // mov v14.16b, v6.16b
+	WORD $0x4e2dccae // fmla v14.4s, v5.4s, v13.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4ea81d0e // mov v14.16b, v8.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4eaa1d4e // mov v14.16b, v10.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4eab1d6e // mov v14.16b, v11.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4f3f060d // sshr v13.4s, v16.4s, #1
+	WORD $0x4f3755af // shl v15.4s, v13.4s, #23
+	WORD $0x4eaf85d1 // add v17.4s, v14.4s, v15.4s
+	WORD $0x6ead860e // sub v14.4s, v16.4s, v13.4s
+	WORD $0x4f3755cd // shl v13.4s, v14.4s, #23
+	WORD $0x4eab85ae // add v14.4s, v13.4s, v11.4s
+	WORD $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
+	WORD $0x4e2bd5ae // fadd v14.4s, v13.4s, v11.4s
+	WORD $0x6e2efd6d // fdiv v13.4s, v11.4s, v14.4s
+	WORD $0x4eadd56e // fsub v14.4s, v11.4s, v13.4s
+	WORD $0x6e2cdd8f // fmul v15.4s, v12.4s, v12.4s
+	WORD $0x3dc0ccb0 // ldr q16, [x5, #816]
+	WORD $0x3dc0d0b1 // ldr q17, [x5, #832]
+	WORD $0x4e30cdf1 // fmla v17.4s, v15.4s, v16.4s
+	WORD $0x6e2ddd8f // fmul v15.4s, v12.4s, v13.4s
+	WORD $0x6e2eddec // fmul v12.4s, v15.4s, v14.4s
+	WORD $0x4e31cd8d // fmla v13.4s, v12.4s, v17.4s
+	WORD $0xbd40006c // ldr s12, [x3, #0]
+	WORD $0x6e2cddae // fmul v14.4s, v13.4s, v12.4s
+	WORD $0xbd00000e // str s14, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func gradQuickGELUNEON(dx, x, y, dy []float32)
+TEXT ·gradQuickGELUNEON(SB), NOSPLIT, $0-96
+	MOVD $neonConstants<>(SB), R5
+	MOVD dx_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD y_base+48(FP), R2
+	MOVD dy_base+72(FP), R3
+	MOVD dx_len+8(FP), R4
+	WORD $0x3dc000a0 // ldr q0, [x5, #0]
+	WORD $0x3dc004a1 // ldr q1, [x5, #16]
+	WORD $0x3dc008a2 // ldr q2, [x5, #32]
+	WORD $0x3dc00ca3 // ldr q3, [x5, #48]
+	WORD $0x3dc010a4 // ldr q4, [x5, #64]
+	WORD $0x3dc014a5 // ldr q5, [x5, #80]
+	WORD $0x3dc018a6 // ldr q6, [x5, #96]
+	WORD $0x3dc01ca7 // ldr q7, [x5, #112]
+	WORD $0x3dc020a8 // ldr q8, [x5, #128]
+	WORD $0x3dc024a9 // ldr q9, [x5, #144]
+	WORD $0x3dc028aa // ldr q10, [x5, #160]
+	WORD $0x3dc02cab // ldr q11, [x5, #176]
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc0002c // ldr q12, [x1, #0]
+	WORD $0x3dc0c4ad // ldr q13, [x5, #784]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0x4e20f5cd // fmax v13.4s, v14.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4e2bd5cd // fadd v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dfd6e // fdiv v14.4s, v11.4s, v13.4s
+	WORD $0x4eaed56d // fsub v13.4s, v11.4s, v14.4s
+	WORD $0x3dc0d4af // ldr q15, [x5, #848]
+	WORD $0x6e2fdd90 // fmul v16.4s, v12.4s, v15.4s
+	WORD $0x6e2ede0c // fmul v12.4s, v16.4s, v14.4s
+	WORD $0x4eae1dcf // mov v15.16b, v14.16b
+	WORD $0x4e2dcd8f // fmla v15.4s, v12.4s, v13.4s
+	WORD $0x3dc0006c // ldr q12, [x3, #0]
+	WORD $0x6e2cdded // fmul v13.4s, v15.4s, v12.4s
+	WORD $0x3d80000d // str q13, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd40002c // ldr s12, [x1, #0]
+	WORD $0x3dc0c4ad // ldr q13, [x5, #784]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0x4e20f5cd // fmax v13.4s, v14.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4e2bd5cd // fadd v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dfd6e // fdiv v14.4s, v11.4s, v13.4s
+	WORD $0x4eaed56d // fsub v13.4s, v11.4s, v14.4s
+	WORD $0x3dc0d4af // ldr q15, [x5, #848]
+	WORD $0x6e2fdd90 // fmul v16.4s, v12.4s, v15.4s
+	WORD $0x6e2ede0c // fmul v12.4s, v16.4s, v14.4s
+	WORD $0x4eae1dcf // mov v15.16b, v14.16b
+	WORD $0x4e2dcd8f // fmla v15.4s, v12.4s, v13.4s
+	WORD $0xbd40006c // ldr s12, [x3, #0]
+	WORD $0x6e2cdded // fmul v13.4s, v15.4s, v12.4s
+	WORD $0xbd00000d // str s13, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func binaryAddNEON(dst, a, b []float32)
+TEXT ·binaryAddNEON(SB), NOSPLIT, $0-72
+	MOVD dst_base+0(FP), R0
+	MOVD a_base+24(FP), R1
+	MOVD b_base+48(FP), R2
+	MOVD dst_len+8(FP), R3
+	SUBS $16, R3
+	BLT registers
+block:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x3dc00041 // ldr q1, [x2, #0]
+	WORD $0x4e21d402 // fadd v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x4e21d402 // fadd v2.4s, v0.4s, v1.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00820 // ldr q0, [x1, #32]
+	WORD $0x3dc00841 // ldr q1, [x2, #32]
+	WORD $0x4e21d402 // fadd v2.4s, v0.4s, v1.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x3dc00c41 // ldr q1, [x2, #48]
+	WORD $0x4e21d402 // fadd v2.4s, v0.4s, v1.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $16, R3
+	BGE block
+registers:
+	ADDS $12, R3
+	BLT elements
+register:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x3dc00041 // ldr q1, [x2, #0]
+	WORD $0x4e21d402 // fadd v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R3
+	BGE register
+elements:
+	ADDS $4, R3
+	BEQ done
+element:
+	WORD $0xbd400020 // ldr s0, [x1, #0]
+	WORD $0xbd400041 // ldr s1, [x2, #0]
+	WORD $0x4e21d402 // fadd v2.4s, v0.4s, v1.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R3
+	BNE element
+done:
+	RET
+
+// func rightAddNEON(dst, a []float32, b float32)
+TEXT ·rightAddNEON(SB), NOSPLIT, $0-52
+	MOVD dst_base+0(FP), R0
+	MOVD a_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	FMOVS b+48(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x4e20d422 // fadd v2.4s, v1.4s, v0.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	WORD $0x4e20d422 // fadd v2.4s, v1.4s, v0.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x4e20d422 // fadd v2.4s, v1.4s, v0.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x4e20d422 // fadd v2.4s, v1.4s, v0.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x4e20d422 // fadd v2.4s, v1.4s, v0.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400021 // ldr s1, [x1, #0]
+	WORD $0x4e20d422 // fadd v2.4s, v1.4s, v0.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func leftAddNEON(dst []float32, a float32, b []float32)
+TEXT ·leftAddNEON(SB), NOSPLIT, $0-56
+	MOVD dst_base+0(FP), R0
+	MOVD b_base+32(FP), R1
+	MOVD dst_len+8(FP), R2
+	FMOVS a+24(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x4e21d402 // fadd v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	WORD $0x4e21d402 // fadd v2.4s, v0.4s, v1.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x4e21d402 // fadd v2.4s, v0.4s, v1.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x4e21d402 // fadd v2.4s, v0.4s, v1.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x4e21d402 // fadd v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400021 // ldr s1, [x1, #0]
+	WORD $0x4e21d402 // fadd v2.4s, v0.4s, v1.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func binarySubNEON(dst, a, b []float32)
+TEXT ·binarySubNEON(SB), NOSPLIT, $0-72
+	MOVD dst_base+0(FP), R0
+	MOVD a_base+24(FP), R1
+	MOVD b_base+48(FP), R2
+	MOVD dst_len+8(FP), R3
+	SUBS $16, R3
+	BLT registers
+block:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x3dc00041 // ldr q1, [x2, #0]
+	WORD $0x4ea1d402 // fsub v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x4ea1d402 // fsub v2.4s, v0.4s, v1.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00820 // ldr q0, [x1, #32]
+	WORD $0x3dc00841 // ldr q1, [x2, #32]
+	WORD $0x4ea1d402 // fsub v2.4s, v0.4s, v1.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x3dc00c41 // ldr q1, [x2, #48]
+	WORD $0x4ea1d402 // fsub v2.4s, v0.4s, v1.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $16, R3
+	BGE block
+registers:
+	ADDS $12, R3
+	BLT elements
+register:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x3dc00041 // ldr q1, [x2, #0]
+	WORD $0x4ea1d402 // fsub v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R3
+	BGE register
+elements:
+	ADDS $4, R3
+	BEQ done
+element:
+	WORD $0xbd400020 // ldr s0, [x1, #0]
+	WORD $0xbd400041 // ldr s1, [x2, #0]
+	WORD $0x4ea1d402 // fsub v2.4s, v0.4s, v1.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R3
+	BNE element
+done:
+	RET
+
+// func rightSubNEON(dst, a []float32, b float32)
+TEXT ·rightSubNEON(SB), NOSPLIT, $0-52
+	MOVD dst_base+0(FP), R0
+	MOVD a_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	FMOVS b+48(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400021 // ldr s1, [x1, #0]
+	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func leftSubNEON(dst []float32, a float32, b []float32)
+TEXT ·leftSubNEON(SB), NOSPLIT, $0-56
+	MOVD dst_base+0(FP), R0
+	MOVD b_base+32(FP), R1
+	MOVD dst_len+8(FP), R2
+	FMOVS a+24(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x4ea1d402 // fsub v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	WORD $0x4ea1d402 // fsub v2.4s, v0.4s, v1.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x4ea1d402 // fsub v2.4s, v0.4s, v1.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x4ea1d402 // fsub v2.4s, v0.4s, v1.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x4ea1d402 // fsub v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400021 // ldr s1, [x1, #0]
+	WORD $0x4ea1d402 // fsub v2.4s, v0.4s, v1.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func binaryMulNEON(dst, a, b []float32)
+TEXT ·binaryMulNEON(SB), NOSPLIT, $0-72
+	MOVD dst_base+0(FP), R0
+	MOVD a_base+24(FP), R1
+	MOVD b_base+48(FP), R2
+	MOVD dst_len+8(FP), R3
+	SUBS $16, R3
+	BLT registers
+block:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x3dc00041 // ldr q1, [x2, #0]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00820 // ldr q0, [x1, #32]
+	WORD $0x3dc00841 // ldr q1, [x2, #32]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x3dc00c41 // ldr q1, [x2, #48]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $16, R3
+	BGE block
+registers:
+	ADDS $12, R3
+	BLT elements
+register:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x3dc00041 // ldr q1, [x2, #0]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R3
+	BGE register
+elements:
+	ADDS $4, R3
+	BEQ done
+element:
+	WORD $0xbd400020 // ldr s0, [x1, #0]
+	WORD $0xbd400041 // ldr s1, [x2, #0]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R3
+	BNE element
+done:
+	RET
+
+// func rightMulNEON(dst, a []float32, b float32)
+TEXT ·rightMulNEON(SB), NOSPLIT, $0-52
+	MOVD dst_base+0(FP), R0
+	MOVD a_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	FMOVS b+48(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x6e20dc22 // fmul v2.4s, v1.4s, v0.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	WORD $0x6e20dc22 // fmul v2.4s, v1.4s, v0.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x6e20dc22 // fmul v2.4s, v1.4s, v0.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x6e20dc22 // fmul v2.4s, v1.4s, v0.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x6e20dc22 // fmul v2.4s, v1.4s, v0.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400021 // ldr s1, [x1, #0]
+	WORD $0x6e20dc22 // fmul v2.4s, v1.4s, v0.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func leftMulNEON(dst []float32, a float32, b []float32)
+TEXT ·leftMulNEON(SB), NOSPLIT, $0-56
+	MOVD dst_base+0(FP), R0
+	MOVD b_base+32(FP), R1
+	MOVD dst_len+8(FP), R2
+	FMOVS a+24(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400021 // ldr s1, [x1, #0]
+	WORD $0x6e21dc02 // fmul v2.4s, v0.4s, v1.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func binaryDivNEON(dst, a, b []float32)
+TEXT ·binaryDivNEON(SB), NOSPLIT, $0-72
+	MOVD dst_base+0(FP), R0
+	MOVD a_base+24(FP), R1
+	MOVD b_base+48(FP), R2
+	MOVD dst_len+8(FP), R3
+	SUBS $16, R3
+	BLT registers
+block:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x3dc00041 // ldr q1, [x2, #0]
+	WORD $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00820 // ldr q0, [x1, #32]
+	WORD $0x3dc00841 // ldr q1, [x2, #32]
+	WORD $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x3dc00c41 // ldr q1, [x2, #48]
+	WORD $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $16, R3
+	BGE block
+registers:
+	ADDS $12, R3
+	BLT elements
+register:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x3dc00041 // ldr q1, [x2, #0]
+	WORD $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R3
+	BGE register
+elements:
+	ADDS $4, R3
+	BEQ done
+element:
+	WORD $0xbd400020 // ldr s0, [x1, #0]
+	WORD $0xbd400041 // ldr s1, [x2, #0]
+	WORD $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R3
+	BNE element
+done:
+	RET
+
+// func rightDivNEON(dst, a []float32, b float32)
+TEXT ·rightDivNEON(SB), NOSPLIT, $0-52
+	MOVD dst_base+0(FP), R0
+	MOVD a_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	FMOVS b+48(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x6e20fc22 // fdiv v2.4s, v1.4s, v0.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	WORD $0x6e20fc22 // fdiv v2.4s, v1.4s, v0.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x6e20fc22 // fdiv v2.4s, v1.4s, v0.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x6e20fc22 // fdiv v2.4s, v1.4s, v0.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x6e20fc22 // fdiv v2.4s, v1.4s, v0.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400021 // ldr s1, [x1, #0]
+	WORD $0x6e20fc22 // fdiv v2.4s, v1.4s, v0.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func leftDivNEON(dst []float32, a float32, b []float32)
+TEXT ·leftDivNEON(SB), NOSPLIT, $0-56
+	MOVD dst_base+0(FP), R0
+	MOVD b_base+32(FP), R1
+	MOVD dst_len+8(FP), R2
+	FMOVS a+24(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	WORD $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400021 // ldr s1, [x1, #0]
+	WORD $0x6e21fc02 // fdiv v2.4s, v0.4s, v1.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func affineNEON(dst, x []float32, a, b float32)
+TEXT ·affineNEON(SB), NOSPLIT, $0-56
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	FMOVS a+48(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS b+52(FP), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00022 // ldr q2, [x1, #0]
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x3d800003 // str q3, [x0, #0]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3dc00c22 // ldr q2, [x1, #48]
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00022 // ldr q2, [x1, #0]
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0x3d800003 // str q3, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400022 // ldr s2, [x1, #0]
+	WORD $0x4ea11c23 // mov v3.16b, v1.16b
+	WORD $0x4e20cc43 // fmla v3.4s, v2.4s, v0.4s
+	WORD $0xbd000003 // str s3, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func axpyNEON(dst, x []float32, a float32)
+TEXT ·axpyNEON(SB), NOSPLIT, $0-52
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	FMOVS a+48(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x3dc00002 // ldr q2, [x0, #0]
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	WORD $0x3dc00402 // ldr q2, [x0, #16]
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x3dc00802 // ldr q2, [x0, #32]
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x3dc00c02 // ldr q2, [x0, #48]
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x3dc00002 // ldr q2, [x0, #0]
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400021 // ldr s1, [x1, #0]
+	WORD $0xbd400002 // ldr s2, [x0, #0]
+	WORD $0x4e20cc22 // fmla v2.4s, v1.4s, v0.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func axpbyNEON(dst, x, y []float32, a, b float32)
+TEXT ·axpbyNEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD y_base+48(FP), R2
+	MOVD dst_len+8(FP), R3
+	FMOVS a+72(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS b+76(FP), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	SUBS $16, R3
+	BLT registers
+block:
+	WORD $0x3dc00022 // ldr q2, [x1, #0]
+	WORD $0x3dc00043 // ldr q3, [x2, #0]
+	WORD $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3d800004 // str q4, [x0, #0]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	WORD $0x3dc00443 // ldr q3, [x2, #16]
+	WORD $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3d800404 // str q4, [x0, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x3dc00843 // ldr q3, [x2, #32]
+	WORD $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3dc00c22 // ldr q2, [x1, #48]
+	WORD $0x3dc00c43 // ldr q3, [x2, #48]
+	WORD $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3d800c04 // str q4, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $16, R3
+	BGE block
+registers:
+	ADDS $12, R3
+	BLT elements
+register:
+	WORD $0x3dc00022 // ldr q2, [x1, #0]
+	WORD $0x3dc00043 // ldr q3, [x2, #0]
+	WORD $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0x3d800004 // str q4, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R3
+	BGE register
+elements:
+	ADDS $4, R3
+	BEQ done
+element:
+	WORD $0xbd400022 // ldr s2, [x1, #0]
+	WORD $0xbd400043 // ldr s3, [x2, #0]
+	WORD $0x6e21dc64 // fmul v4.4s, v3.4s, v1.4s
+	WORD $0x4e20cc44 // fmla v4.4s, v2.4s, v0.4s
+	WORD $0xbd000004 // str s4, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R3
+	BNE element
+done:
+	RET
+
+// func shiftNEON(dst, x []float32, m, l float32)
+TEXT ·shiftNEON(SB), NOSPLIT, $0-56
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	FMOVS m+48(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS l+52(FP), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00022 // ldr q2, [x1, #0]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x4ea1d462 // fsub v2.4s, v3.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x4ea1d462 // fsub v2.4s, v3.4s, v1.4s
+	WORD $0x3d800402 // str q2, [x0, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x4ea1d462 // fsub v2.4s, v3.4s, v1.4s
+	WORD $0x3d800802 // str q2, [x0, #32]
+	WORD $0x3dc00c22 // ldr q2, [x1, #48]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x4ea1d462 // fsub v2.4s, v3.4s, v1.4s
+	WORD $0x3d800c02 // str q2, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00022 // ldr q2, [x1, #0]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x4ea1d462 // fsub v2.4s, v3.4s, v1.4s
+	WORD $0x3d800002 // str q2, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400022 // ldr s2, [x1, #0]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x4ea1d462 // fsub v2.4s, v3.4s, v1.4s
+	WORD $0xbd000002 // str s2, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func swigluNEON(dst, gate, up []float32)
+TEXT ·swigluNEON(SB), NOSPLIT, $0-72
+	MOVD $neonConstants<>(SB), R4
+	MOVD dst_base+0(FP), R0
+	MOVD gate_base+24(FP), R1
+	MOVD up_base+48(FP), R2
+	MOVD dst_len+8(FP), R3
+	WORD $0x3dc00080 // ldr q0, [x4, #0]
+	WORD $0x3dc00481 // ldr q1, [x4, #16]
+	WORD $0x3dc00882 // ldr q2, [x4, #32]
+	WORD $0x3dc00c83 // ldr q3, [x4, #48]
+	WORD $0x3dc01084 // ldr q4, [x4, #64]
+	WORD $0x3dc01485 // ldr q5, [x4, #80]
+	WORD $0x3dc01886 // ldr q6, [x4, #96]
+	WORD $0x3dc01c87 // ldr q7, [x4, #112]
+	WORD $0x3dc02088 // ldr q8, [x4, #128]
+	WORD $0x3dc02489 // ldr q9, [x4, #144]
+	WORD $0x3dc0288a // ldr q10, [x4, #160]
+	WORD $0x3dc02c8b // ldr q11, [x4, #176]
+	SUBS $4, R3
+	BLT registers
+block:
+	WORD $0x3dc0002c // ldr q12, [x1, #0]
+	WORD $0x3dc08c8d // ldr q13, [x4, #560]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0x4e20f5cd // fmax v13.4s, v14.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4e2bd5cd // fadd v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dfd8e // fdiv v14.4s, v12.4s, v13.4s
+	WORD $0x3dc0004c // ldr q12, [x2, #0]
+	WORD $0x6e2cddcd // fmul v13.4s, v14.4s, v12.4s
+	WORD $0x3d80000d // str q13, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R3
+	BGE block
+registers:
+elements:
+	ADDS $4, R3
+	BEQ done
+element:
+	WORD $0xbd40002c // ldr s12, [x1, #0]
+	WORD $0x3dc08c8d // ldr q13, [x4, #560]
+	WORD $0x6e2ddd8e // fmul v14.4s, v12.4s, v13.4s
+	WORD $0x4e20f5cd // fmax v13.4s, v14.4s, v0.4s
+	WORD $0x4ea1f5ae // fmin v14.4s, v13.4s, v1.4s
+	WORD $0x6e22ddcd // fmul v13.4s, v14.4s, v2.4s
+	WORD $0x4e2189af // frintn v15.4s, v13.4s
+	WORD $0x4e21a9b0 // fcvtns v16.4s, v13.4s
+	WORD $0x4ea3cdee // fmls v14.4s, v15.4s, v3.4s
+	WORD $0x4ea4cdee // fmls v14.4s, v15.4s, v4.4s
+	WORD $0x4ea61ccd // mov v13.16b, v6.16b
+	WORD $0x4e2eccad // fmla v13.4s, v5.4s, v14.4s
+	WORD $0x4ea71cef // mov v15.16b, v7.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4ea81d0d // mov v13.16b, v8.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4ea91d2f // mov v15.16b, v9.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eaa1d4d // mov v13.16b, v10.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e2ecdaf // fmla v15.4s, v13.4s, v14.4s
+	WORD $0x4eab1d6d // mov v13.16b, v11.16b
+	WORD $0x4e2ecded // fmla v13.4s, v15.4s, v14.4s
+	WORD $0x4f3f060e // sshr v14.4s, v16.4s, #1
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4eaf85b1 // add v17.4s, v13.4s, v15.4s
+	WORD $0x6eae860d // sub v13.4s, v16.4s, v14.4s
+	WORD $0x4f3755ae // shl v14.4s, v13.4s, #23
+	WORD $0x4eab85cd // add v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dde2e // fmul v14.4s, v17.4s, v13.4s
+	WORD $0x4e2bd5cd // fadd v13.4s, v14.4s, v11.4s
+	WORD $0x6e2dfd8e // fdiv v14.4s, v12.4s, v13.4s
+	WORD $0xbd40004c // ldr s12, [x2, #0]
+	WORD $0x6e2cddcd // fmul v13.4s, v14.4s, v12.4s
+	WORD $0xbd00000d // str s13, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R3
+	BNE element
+done:
+	RET
+
+// func swigluGradNEON(dGate, dUp, gate, up, dy []float32)
+TEXT ·swigluGradNEON(SB), NOSPLIT, $0-120
+	MOVD $neonConstants<>(SB), R6
+	MOVD dGate_base+0(FP), R0
+	MOVD dUp_base+24(FP), R1
+	MOVD gate_base+48(FP), R2
+	MOVD up_base+72(FP), R3
+	MOVD dy_base+96(FP), R4
+	MOVD dGate_len+8(FP), R5
+	WORD $0x3dc000c0 // ldr q0, [x6, #0]
+	WORD $0x3dc004c1 // ldr q1, [x6, #16]
+	WORD $0x3dc008c2 // ldr q2, [x6, #32]
+	WORD $0x3dc00cc3 // ldr q3, [x6, #48]
+	WORD $0x3dc010c4 // ldr q4, [x6, #64]
+	WORD $0x3dc014c5 // ldr q5, [x6, #80]
+	WORD $0x3dc018c6 // ldr q6, [x6, #96]
+	WORD $0x3dc01cc7 // ldr q7, [x6, #112]
+	WORD $0x3dc020c8 // ldr q8, [x6, #128]
+	WORD $0x3dc024c9 // ldr q9, [x6, #144]
+	WORD $0x3dc028ca // ldr q10, [x6, #160]
+	WORD $0x3dc02ccb // ldr q11, [x6, #176]
+	SUBS $4, R5
+	BLT registers
+block:
+	WORD $0x3dc0004c // ldr q12, [x2, #0]
+	WORD $0x3dc0008d // ldr q13, [x4, #0]
+	WORD $0x3dc0006e // ldr q14, [x3, #0]
+	WORD $0x3dc08ccf // ldr q15, [x6, #560]
+	WORD $0x6e2fdd90 // fmul v16.4s, v12.4s, v15.4s
+	WORD $0x4e20f60f // fmax v15.4s, v16.4s, v0.4s
+	WORD $0x4ea1f5f0 // fmin v16.4s, v15.4s, v1.4s
+	WORD $0x6e22de0f // fmul v15.4s, v16.4s, v2.4s
+	WORD $0x4e2189f1 // frintn v17.4s, v15.4s
+	WORD $0x4e21a9f2 // fcvtns v18.4s, v15.4s
+	WORD $0x4ea3ce30 // fmls v16.4s, v17.4s, v3.4s
+	WORD $0x4ea4ce30 // fmls v16.4s, v17.4s, v4.4s
+	WORD $0x4ea61ccf // mov v15.16b, v6.16b
+	WORD $0x4e30ccaf // fmla v15.4s, v5.4s, v16.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e30cdf1 // fmla v17.4s, v15.4s, v16.4s
+	WORD $0x4ea81d0f // mov v15.16b, v8.16b
+	WORD $0x4e30ce2f // fmla v15.4s, v17.4s, v16.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e30cdf1 // fmla v17.4s, v15.4s, v16.4s
+	WORD $0x4eaa1d4f // mov v15.16b, v10.16b
+	WORD $0x4e30ce2f // fmla v15.4s, v17.4s, v16.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e30cdf1 // fmla v17.4s, v15.4s, v16.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e30ce2f // fmla v15.4s, v17.4s, v16.4s
+	WORD $0x4f3f0650 // sshr v16.4s, v18.4s, #1
+	WORD $0x4f375611 // shl v17.4s, v16.4s, #23
+	WORD $0x4eb185f3 // add v19.4s, v15.4s, v17.4s
+	WORD $0x6eb0864f // sub v15.4s, v18.4s, v16.4s
+	WORD $0x4f3755f0 // shl v16.4s, v15.4s, #23
+	WORD $0x4eab860f // add v15.4s, v16.4s, v11.4s
+	WORD $0x6e2fde70 // fmul v16.4s, v19.4s, v15.4s
+	WORD $0x4e2bd60f // fadd v15.4s, v16.4s, v11.4s
+	WORD $0x6e2ffd70 // fdiv v16.4s, v11.4s, v15.4s
+	WORD $0x4eb0d56f // fsub v15.4s, v11.4s, v16.4s
+	WORD $0x6e30dd91 // fmul v17.4s, v12.4s, v16.4s
+	WORD $0x4eb01e12 // mov v18.16b, v16.16b
+	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
+	WORD $0x6e2eddaf // fmul v15.4s, v13.4s, v14.4s
+	WORD $0x6e32ddee // fmul v14.4s, v15.4s, v18.4s
+	WORD $0x3d80000e // str q14, [x0, #0]
+	WORD $0x6e30dd8e // fmul v14.4s, v12.4s, v16.4s
+	WORD $0x6e2eddac // fmul v12.4s, v13.4s, v14.4s
+	WORD $0x3d80002c // str q12, [x1, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	ADD $16, R4
+	SUBS $4, R5
+	BGE block
+registers:
+elements:
+	ADDS $4, R5
+	BEQ done
+element:
+	WORD $0xbd40004c // ldr s12, [x2, #0]
+	WORD $0xbd40008d // ldr s13, [x4, #0]
+	WORD $0xbd40006e // ldr s14, [x3, #0]
+	WORD $0x3dc08ccf // ldr q15, [x6, #560]
+	WORD $0x6e2fdd90 // fmul v16.4s, v12.4s, v15.4s
+	WORD $0x4e20f60f // fmax v15.4s, v16.4s, v0.4s
+	WORD $0x4ea1f5f0 // fmin v16.4s, v15.4s, v1.4s
+	WORD $0x6e22de0f // fmul v15.4s, v16.4s, v2.4s
+	WORD $0x4e2189f1 // frintn v17.4s, v15.4s
+	WORD $0x4e21a9f2 // fcvtns v18.4s, v15.4s
+	WORD $0x4ea3ce30 // fmls v16.4s, v17.4s, v3.4s
+	WORD $0x4ea4ce30 // fmls v16.4s, v17.4s, v4.4s
+	WORD $0x4ea61ccf // mov v15.16b, v6.16b
+	WORD $0x4e30ccaf // fmla v15.4s, v5.4s, v16.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e30cdf1 // fmla v17.4s, v15.4s, v16.4s
+	WORD $0x4ea81d0f // mov v15.16b, v8.16b
+	WORD $0x4e30ce2f // fmla v15.4s, v17.4s, v16.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e30cdf1 // fmla v17.4s, v15.4s, v16.4s
+	WORD $0x4eaa1d4f // mov v15.16b, v10.16b
+	WORD $0x4e30ce2f // fmla v15.4s, v17.4s, v16.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e30cdf1 // fmla v17.4s, v15.4s, v16.4s
+	WORD $0x4eab1d6f // mov v15.16b, v11.16b
+	WORD $0x4e30ce2f // fmla v15.4s, v17.4s, v16.4s
+	WORD $0x4f3f0650 // sshr v16.4s, v18.4s, #1
+	WORD $0x4f375611 // shl v17.4s, v16.4s, #23
+	WORD $0x4eb185f3 // add v19.4s, v15.4s, v17.4s
+	WORD $0x6eb0864f // sub v15.4s, v18.4s, v16.4s
+	WORD $0x4f3755f0 // shl v16.4s, v15.4s, #23
+	WORD $0x4eab860f // add v15.4s, v16.4s, v11.4s
+	WORD $0x6e2fde70 // fmul v16.4s, v19.4s, v15.4s
+	WORD $0x4e2bd60f // fadd v15.4s, v16.4s, v11.4s
+	WORD $0x6e2ffd70 // fdiv v16.4s, v11.4s, v15.4s
+	WORD $0x4eb0d56f // fsub v15.4s, v11.4s, v16.4s
+	WORD $0x6e30dd91 // fmul v17.4s, v12.4s, v16.4s
+	WORD $0x4eb01e12 // mov v18.16b, v16.16b
+	WORD $0x4e2fce32 // fmla v18.4s, v17.4s, v15.4s
+	WORD $0x6e2eddaf // fmul v15.4s, v13.4s, v14.4s
+	WORD $0x6e32ddee // fmul v14.4s, v15.4s, v18.4s
+	WORD $0xbd00000e // str s14, [x0, #0]
+	WORD $0x6e30dd8e // fmul v14.4s, v12.4s, v16.4s
+	WORD $0x6e2eddac // fmul v12.4s, v13.4s, v14.4s
+	WORD $0xbd00002c // str s12, [x1, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	ADD $4, R4
+	SUBS $1, R5
+	BNE element
+done:
+	RET
+
+// func castIntNEON(dst []float32, x []int32)
+TEXT ·castIntNEON(SB), NOSPLIT, $0-48
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x4e21d801 // scvtf v1.4s, v0.4s
+	WORD $0x3d800001 // str q1, [x0, #0]
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x4e21d801 // scvtf v1.4s, v0.4s
+	WORD $0x3d800401 // str q1, [x0, #16]
+	WORD $0x3dc00820 // ldr q0, [x1, #32]
+	WORD $0x4e21d801 // scvtf v1.4s, v0.4s
+	WORD $0x3d800801 // str q1, [x0, #32]
+	WORD $0x3dc00c20 // ldr q0, [x1, #48]
+	WORD $0x4e21d801 // scvtf v1.4s, v0.4s
+	WORD $0x3d800c01 // str q1, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x4e21d801 // scvtf v1.4s, v0.4s
+	WORD $0x3d800001 // str q1, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400020 // ldr s0, [x1, #0]
+	WORD $0x4e21d801 // scvtf v1.4s, v0.4s
+	WORD $0xbd000001 // str s1, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func sumNEON(x []float32) float32
+TEXT ·sumNEON(SB), NOSPLIT, $0-28
+	MOVD x_base+0(FP), R0
+	MOVD x_len+8(FP), R1
+	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
+	WORD $0x6e231c63 // eor v3.16b, v3.16b, v3.16b
+	SUBS $16, R1
+	BLT registers
+block:
+	WORD $0x3dc00004 // ldr q4, [x0, #0]
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x4e24d421 // fadd v1.4s, v1.4s, v4.4s
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	WORD $0x3dc00c04 // ldr q4, [x0, #48]
+	WORD $0x4e24d463 // fadd v3.4s, v3.4s, v4.4s
+	ADD $64, R0
+	SUBS $16, R1
+	BGE block
+registers:
+	ADDS $12, R1
+	BLT elements
+register:
+	WORD $0x3dc00004 // ldr q4, [x0, #0]
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	ADD $16, R0
+	SUBS $4, R1
+	BGE register
+elements:
+	ADDS $4, R1
+	BEQ done
+element:
+	WORD $0xbd400004 // ldr s4, [x0, #0]
+	WORD $0x4e24d400 // fadd v0.4s, v0.4s, v4.4s
+	ADD $4, R0
+	SUBS $1, R1
+	BNE element
+done:
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	WORD $0x6e20d400 // faddp v0.4s, v0.4s, v0.4s
+	WORD $0x6e20d400 // faddp v0.4s, v0.4s, v0.4s
+	FMOVS F0, ret+24(FP)
+	RET
+
+// func dotNEON(x, y []float32) float32
+TEXT ·dotNEON(SB), NOSPLIT, $0-52
+	MOVD x_base+0(FP), R0
+	MOVD y_base+24(FP), R1
+	MOVD x_len+8(FP), R2
+	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
+	WORD $0x6e231c63 // eor v3.16b, v3.16b, v3.16b
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00004 // ldr q4, [x0, #0]
+	WORD $0x3dc00025 // ldr q5, [x1, #0]
+	WORD $0x4e25cc80 // fmla v0.4s, v4.4s, v5.4s
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x3dc00425 // ldr q5, [x1, #16]
+	WORD $0x4e25cc81 // fmla v1.4s, v4.4s, v5.4s
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x3dc00825 // ldr q5, [x1, #32]
+	WORD $0x4e25cc82 // fmla v2.4s, v4.4s, v5.4s
+	WORD $0x3dc00c04 // ldr q4, [x0, #48]
+	WORD $0x3dc00c25 // ldr q5, [x1, #48]
+	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00004 // ldr q4, [x0, #0]
+	WORD $0x3dc00025 // ldr q5, [x1, #0]
+	WORD $0x4e25cc80 // fmla v0.4s, v4.4s, v5.4s
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400004 // ldr s4, [x0, #0]
+	WORD $0xbd400025 // ldr s5, [x1, #0]
+	WORD $0x4e25cc80 // fmla v0.4s, v4.4s, v5.4s
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	WORD $0x6e20d400 // faddp v0.4s, v0.4s, v0.4s
+	WORD $0x6e20d400 // faddp v0.4s, v0.4s, v0.4s
+	FMOVS F0, ret+48(FP)
+	RET
+
+// func deviationNEON(x []float32, m float32) float32
+TEXT ·deviationNEON(SB), NOSPLIT, $0-36
+	MOVD x_base+0(FP), R0
+	MOVD x_len+8(FP), R1
+	FMOVS m+24(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
+	WORD $0x6e231c63 // eor v3.16b, v3.16b, v3.16b
+	WORD $0x6e241c84 // eor v4.16b, v4.16b, v4.16b
+	SUBS $16, R1
+	BLT registers
+block:
+	WORD $0x3dc00005 // ldr q5, [x0, #0]
+	WORD $0x4ea0d4a6 // fsub v6.4s, v5.4s, v0.4s
+	WORD $0x4e26ccc1 // fmla v1.4s, v6.4s, v6.4s
+	WORD $0x3dc00405 // ldr q5, [x0, #16]
+	WORD $0x4ea0d4a6 // fsub v6.4s, v5.4s, v0.4s
+	WORD $0x4e26ccc2 // fmla v2.4s, v6.4s, v6.4s
+	WORD $0x3dc00805 // ldr q5, [x0, #32]
+	WORD $0x4ea0d4a6 // fsub v6.4s, v5.4s, v0.4s
+	WORD $0x4e26ccc3 // fmla v3.4s, v6.4s, v6.4s
+	WORD $0x3dc00c05 // ldr q5, [x0, #48]
+	WORD $0x4ea0d4a6 // fsub v6.4s, v5.4s, v0.4s
+	WORD $0x4e26ccc4 // fmla v4.4s, v6.4s, v6.4s
+	ADD $64, R0
+	SUBS $16, R1
+	BGE block
+registers:
+	ADDS $12, R1
+	BLT elements
+register:
+	WORD $0x3dc00005 // ldr q5, [x0, #0]
+	WORD $0x4ea0d4a6 // fsub v6.4s, v5.4s, v0.4s
+	WORD $0x4e26ccc1 // fmla v1.4s, v6.4s, v6.4s
+	ADD $16, R0
+	SUBS $4, R1
+	BGE register
+elements:
+	ADDS $4, R1
+	BEQ done
+element:
+	WORD $0xbd400005 // ldr s5, [x0, #0]
+	WORD $0x4ea0d4a6 // fsub v6.4s, v5.4s, v0.4s
+	WORD $0x1e2040c5 // fmov s5, s6
+	WORD $0x4e25cca1 // fmla v1.4s, v5.4s, v5.4s
+	ADD $4, R0
+	SUBS $1, R1
+	BNE element
+done:
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	WORD $0x4e22d421 // fadd v1.4s, v1.4s, v2.4s
+	WORD $0x6e21d421 // faddp v1.4s, v1.4s, v1.4s
+	WORD $0x6e21d421 // faddp v1.4s, v1.4s, v1.4s
+	FMOVS F1, ret+32(FP)
+	RET
+
+// func zerosNEON(x []float32) float32
+TEXT ·zerosNEON(SB), NOSPLIT, $0-28
+	MOVD x_base+0(FP), R0
+	MOVD x_len+8(FP), R1
+	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
+	WORD $0x6e231c63 // eor v3.16b, v3.16b, v3.16b
+	SUBS $16, R1
+	BLT registers
+block:
+	WORD $0x3dc00004 // ldr q4, [x0, #0]
+	WORD $0x6e251ca5 // eor v5.16b, v5.16b, v5.16b
+	WORD $0x4e25cc80 // fmla v0.4s, v4.4s, v5.4s
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x6e251ca5 // eor v5.16b, v5.16b, v5.16b
+	WORD $0x4e25cc81 // fmla v1.4s, v4.4s, v5.4s
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x6e251ca5 // eor v5.16b, v5.16b, v5.16b
+	WORD $0x4e25cc82 // fmla v2.4s, v4.4s, v5.4s
+	WORD $0x3dc00c04 // ldr q4, [x0, #48]
+	WORD $0x6e251ca5 // eor v5.16b, v5.16b, v5.16b
+	WORD $0x4e25cc83 // fmla v3.4s, v4.4s, v5.4s
+	ADD $64, R0
+	SUBS $16, R1
+	BGE block
+registers:
+	ADDS $12, R1
+	BLT elements
+register:
+	WORD $0x3dc00004 // ldr q4, [x0, #0]
+	WORD $0x6e251ca5 // eor v5.16b, v5.16b, v5.16b
+	WORD $0x4e25cc80 // fmla v0.4s, v4.4s, v5.4s
+	ADD $16, R0
+	SUBS $4, R1
+	BGE register
+elements:
+	ADDS $4, R1
+	BEQ done
+element:
+	WORD $0xbd400004 // ldr s4, [x0, #0]
+	WORD $0x6e251ca5 // eor v5.16b, v5.16b, v5.16b
+	WORD $0x4e25cc80 // fmla v0.4s, v4.4s, v5.4s
+	ADD $4, R0
+	SUBS $1, R1
+	BNE element
+done:
+	WORD $0x4e22d400 // fadd v0.4s, v0.4s, v2.4s
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+	WORD $0x4e21d400 // fadd v0.4s, v0.4s, v1.4s
+	WORD $0x6e20d400 // faddp v0.4s, v0.4s, v0.4s
+	WORD $0x6e20d400 // faddp v0.4s, v0.4s, v0.4s
+	FMOVS F0, ret+24(FP)
+	RET
+
+// func expSubNEON(dst, x []float32, m float32) float32
+TEXT ·expSubNEON(SB), NOSPLIT, $0-60
+	MOVD $neonConstants<>(SB), R3
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	FMOVS m+48(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	WORD $0x3dc00061 // ldr q1, [x3, #0]
+	WORD $0x3dc00462 // ldr q2, [x3, #16]
+	WORD $0x3dc00863 // ldr q3, [x3, #32]
+	WORD $0x3dc00c64 // ldr q4, [x3, #48]
+	WORD $0x3dc01065 // ldr q5, [x3, #64]
+	WORD $0x3dc01466 // ldr q6, [x3, #80]
+	WORD $0x3dc01867 // ldr q7, [x3, #96]
+	WORD $0x3dc01c68 // ldr q8, [x3, #112]
+	WORD $0x3dc02069 // ldr q9, [x3, #128]
+	WORD $0x3dc0246a // ldr q10, [x3, #144]
+	WORD $0x3dc0286b // ldr q11, [x3, #160]
+	WORD $0x3dc02c6c // ldr q12, [x3, #176]
+	WORD $0x6e2d1dad // eor v13.16b, v13.16b, v13.16b
+	WORD $0x6e2e1dce // eor v14.16b, v14.16b, v14.16b
+	WORD $0x6e2f1def // eor v15.16b, v15.16b, v15.16b
+	WORD $0x6e301e10 // eor v16.16b, v16.16b, v16.16b
+	SUBS $16, R2
+	BLT registers
+block:
+	WORD $0x3dc00031 // ldr q17, [x1, #0]
+	WORD $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD $0x4e21f651 // fmax v17.4s, v18.4s, v1.4s
+	WORD $0x4ea2f632 // fmin v18.4s, v17.4s, v2.4s
+	WORD $0x6e23de51 // fmul v17.4s, v18.4s, v3.4s
+	WORD $0x4e218a33 // frintn v19.4s, v17.4s
+	WORD $0x4e21aa34 // fcvtns v20.4s, v17.4s
+	WORD $0x4ea4ce72 // fmls v18.4s, v19.4s, v4.4s
+	WORD $0x4ea5ce72 // fmls v18.4s, v19.4s, v5.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e32ccd1 // fmla v17.4s, v6.4s, v18.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eac1d91 // mov v17.16b, v12.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4f3f0692 // sshr v18.4s, v20.4s, #1
+	WORD $0x4f375653 // shl v19.4s, v18.4s, #23
+	WORD $0x4eb38635 // add v21.4s, v17.4s, v19.4s
+	WORD $0x6eb28691 // sub v17.4s, v20.4s, v18.4s
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eac8651 // add v17.4s, v18.4s, v12.4s
+	WORD $0x6e31deb2 // fmul v18.4s, v21.4s, v17.4s
+	WORD $0x3d800012 // str q18, [x0, #0]
+	WORD $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
+	WORD $0x3dc00431 // ldr q17, [x1, #16]
+	WORD $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD $0x4e21f651 // fmax v17.4s, v18.4s, v1.4s
+	WORD $0x4ea2f632 // fmin v18.4s, v17.4s, v2.4s
+	WORD $0x6e23de51 // fmul v17.4s, v18.4s, v3.4s
+	WORD $0x4e218a33 // frintn v19.4s, v17.4s
+	WORD $0x4e21aa34 // fcvtns v20.4s, v17.4s
+	WORD $0x4ea4ce72 // fmls v18.4s, v19.4s, v4.4s
+	WORD $0x4ea5ce72 // fmls v18.4s, v19.4s, v5.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e32ccd1 // fmla v17.4s, v6.4s, v18.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eac1d91 // mov v17.16b, v12.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4f3f0692 // sshr v18.4s, v20.4s, #1
+	WORD $0x4f375653 // shl v19.4s, v18.4s, #23
+	WORD $0x4eb38635 // add v21.4s, v17.4s, v19.4s
+	WORD $0x6eb28691 // sub v17.4s, v20.4s, v18.4s
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eac8651 // add v17.4s, v18.4s, v12.4s
+	WORD $0x6e31deb2 // fmul v18.4s, v21.4s, v17.4s
+	WORD $0x3d800412 // str q18, [x0, #16]
+	WORD $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
+	WORD $0x3dc00831 // ldr q17, [x1, #32]
+	WORD $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD $0x4e21f651 // fmax v17.4s, v18.4s, v1.4s
+	WORD $0x4ea2f632 // fmin v18.4s, v17.4s, v2.4s
+	WORD $0x6e23de51 // fmul v17.4s, v18.4s, v3.4s
+	WORD $0x4e218a33 // frintn v19.4s, v17.4s
+	WORD $0x4e21aa34 // fcvtns v20.4s, v17.4s
+	WORD $0x4ea4ce72 // fmls v18.4s, v19.4s, v4.4s
+	WORD $0x4ea5ce72 // fmls v18.4s, v19.4s, v5.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e32ccd1 // fmla v17.4s, v6.4s, v18.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eac1d91 // mov v17.16b, v12.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4f3f0692 // sshr v18.4s, v20.4s, #1
+	WORD $0x4f375653 // shl v19.4s, v18.4s, #23
+	WORD $0x4eb38635 // add v21.4s, v17.4s, v19.4s
+	WORD $0x6eb28691 // sub v17.4s, v20.4s, v18.4s
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eac8651 // add v17.4s, v18.4s, v12.4s
+	WORD $0x6e31deb2 // fmul v18.4s, v21.4s, v17.4s
+	WORD $0x3d800812 // str q18, [x0, #32]
+	WORD $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
+	WORD $0x3dc00c31 // ldr q17, [x1, #48]
+	WORD $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD $0x4e21f651 // fmax v17.4s, v18.4s, v1.4s
+	WORD $0x4ea2f632 // fmin v18.4s, v17.4s, v2.4s
+	WORD $0x6e23de51 // fmul v17.4s, v18.4s, v3.4s
+	WORD $0x4e218a33 // frintn v19.4s, v17.4s
+	WORD $0x4e21aa34 // fcvtns v20.4s, v17.4s
+	WORD $0x4ea4ce72 // fmls v18.4s, v19.4s, v4.4s
+	WORD $0x4ea5ce72 // fmls v18.4s, v19.4s, v5.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e32ccd1 // fmla v17.4s, v6.4s, v18.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eac1d91 // mov v17.16b, v12.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4f3f0692 // sshr v18.4s, v20.4s, #1
+	WORD $0x4f375653 // shl v19.4s, v18.4s, #23
+	WORD $0x4eb38635 // add v21.4s, v17.4s, v19.4s
+	WORD $0x6eb28691 // sub v17.4s, v20.4s, v18.4s
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eac8651 // add v17.4s, v18.4s, v12.4s
+	WORD $0x6e31deb2 // fmul v18.4s, v21.4s, v17.4s
+	WORD $0x3d800c12 // str q18, [x0, #48]
+	WORD $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
+	ADD $64, R0
+	ADD $64, R1
+	SUBS $16, R2
+	BGE block
+registers:
+	ADDS $12, R2
+	BLT elements
+register:
+	WORD $0x3dc00031 // ldr q17, [x1, #0]
+	WORD $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD $0x4e21f651 // fmax v17.4s, v18.4s, v1.4s
+	WORD $0x4ea2f632 // fmin v18.4s, v17.4s, v2.4s
+	WORD $0x6e23de51 // fmul v17.4s, v18.4s, v3.4s
+	WORD $0x4e218a33 // frintn v19.4s, v17.4s
+	WORD $0x4e21aa34 // fcvtns v20.4s, v17.4s
+	WORD $0x4ea4ce72 // fmls v18.4s, v19.4s, v4.4s
+	WORD $0x4ea5ce72 // fmls v18.4s, v19.4s, v5.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e32ccd1 // fmla v17.4s, v6.4s, v18.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eac1d91 // mov v17.16b, v12.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4f3f0692 // sshr v18.4s, v20.4s, #1
+	WORD $0x4f375653 // shl v19.4s, v18.4s, #23
+	WORD $0x4eb38635 // add v21.4s, v17.4s, v19.4s
+	WORD $0x6eb28691 // sub v17.4s, v20.4s, v18.4s
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eac8651 // add v17.4s, v18.4s, v12.4s
+	WORD $0x6e31deb2 // fmul v18.4s, v21.4s, v17.4s
+	WORD $0x3d800012 // str q18, [x0, #0]
+	WORD $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE register
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400031 // ldr s17, [x1, #0]
+	WORD $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD $0x4e21f651 // fmax v17.4s, v18.4s, v1.4s
+	WORD $0x4ea2f632 // fmin v18.4s, v17.4s, v2.4s
+	WORD $0x6e23de51 // fmul v17.4s, v18.4s, v3.4s
+	WORD $0x4e218a33 // frintn v19.4s, v17.4s
+	WORD $0x4e21aa34 // fcvtns v20.4s, v17.4s
+	WORD $0x4ea4ce72 // fmls v18.4s, v19.4s, v4.4s
+	WORD $0x4ea5ce72 // fmls v18.4s, v19.4s, v5.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e32ccd1 // fmla v17.4s, v6.4s, v18.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eac1d91 // mov v17.16b, v12.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4f3f0692 // sshr v18.4s, v20.4s, #1
+	WORD $0x4f375653 // shl v19.4s, v18.4s, #23
+	WORD $0x4eb38635 // add v21.4s, v17.4s, v19.4s
+	WORD $0x6eb28691 // sub v17.4s, v20.4s, v18.4s
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eac8651 // add v17.4s, v18.4s, v12.4s
+	WORD $0x6e31deb2 // fmul v18.4s, v21.4s, v17.4s
+	WORD $0xbd000012 // str s18, [x0, #0]
+	WORD $0x1e204251 // fmov s17, s18
+	WORD $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	WORD $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
+	WORD $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
+	WORD $0x6e2dd5ad // faddp v13.4s, v13.4s, v13.4s
+	WORD $0x6e2dd5ad // faddp v13.4s, v13.4s, v13.4s
+	FMOVS F13, ret+56(FP)
+	RET
+
+// func expSumNEON(x []float32, m float32) float32
+TEXT ·expSumNEON(SB), NOSPLIT, $0-36
+	MOVD $neonConstants<>(SB), R2
+	MOVD x_base+0(FP), R0
+	MOVD x_len+8(FP), R1
+	FMOVS m+24(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	WORD $0x3dc00041 // ldr q1, [x2, #0]
+	WORD $0x3dc00442 // ldr q2, [x2, #16]
+	WORD $0x3dc00843 // ldr q3, [x2, #32]
+	WORD $0x3dc00c44 // ldr q4, [x2, #48]
+	WORD $0x3dc01045 // ldr q5, [x2, #64]
+	WORD $0x3dc01446 // ldr q6, [x2, #80]
+	WORD $0x3dc01847 // ldr q7, [x2, #96]
+	WORD $0x3dc01c48 // ldr q8, [x2, #112]
+	WORD $0x3dc02049 // ldr q9, [x2, #128]
+	WORD $0x3dc0244a // ldr q10, [x2, #144]
+	WORD $0x3dc0284b // ldr q11, [x2, #160]
+	WORD $0x3dc02c4c // ldr q12, [x2, #176]
+	WORD $0x6e2d1dad // eor v13.16b, v13.16b, v13.16b
+	WORD $0x6e2e1dce // eor v14.16b, v14.16b, v14.16b
+	WORD $0x6e2f1def // eor v15.16b, v15.16b, v15.16b
+	WORD $0x6e301e10 // eor v16.16b, v16.16b, v16.16b
+	SUBS $16, R1
+	BLT registers
+block:
+	WORD $0x3dc00011 // ldr q17, [x0, #0]
+	WORD $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD $0x4e21f651 // fmax v17.4s, v18.4s, v1.4s
+	WORD $0x4ea2f632 // fmin v18.4s, v17.4s, v2.4s
+	WORD $0x6e23de51 // fmul v17.4s, v18.4s, v3.4s
+	WORD $0x4e218a33 // frintn v19.4s, v17.4s
+	WORD $0x4e21aa34 // fcvtns v20.4s, v17.4s
+	WORD $0x4ea4ce72 // fmls v18.4s, v19.4s, v4.4s
+	WORD $0x4ea5ce72 // fmls v18.4s, v19.4s, v5.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e32ccd1 // fmla v17.4s, v6.4s, v18.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eac1d91 // mov v17.16b, v12.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4f3f0692 // sshr v18.4s, v20.4s, #1
+	WORD $0x4f375653 // shl v19.4s, v18.4s, #23
+	WORD $0x4eb38635 // add v21.4s, v17.4s, v19.4s
+	WORD $0x6eb28691 // sub v17.4s, v20.4s, v18.4s
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eac8651 // add v17.4s, v18.4s, v12.4s
+	WORD $0x6e31deb2 // fmul v18.4s, v21.4s, v17.4s
+	WORD $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
+	WORD $0x3dc00411 // ldr q17, [x0, #16]
+	WORD $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD $0x4e21f651 // fmax v17.4s, v18.4s, v1.4s
+	WORD $0x4ea2f632 // fmin v18.4s, v17.4s, v2.4s
+	WORD $0x6e23de51 // fmul v17.4s, v18.4s, v3.4s
+	WORD $0x4e218a33 // frintn v19.4s, v17.4s
+	WORD $0x4e21aa34 // fcvtns v20.4s, v17.4s
+	WORD $0x4ea4ce72 // fmls v18.4s, v19.4s, v4.4s
+	WORD $0x4ea5ce72 // fmls v18.4s, v19.4s, v5.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e32ccd1 // fmla v17.4s, v6.4s, v18.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eac1d91 // mov v17.16b, v12.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4f3f0692 // sshr v18.4s, v20.4s, #1
+	WORD $0x4f375653 // shl v19.4s, v18.4s, #23
+	WORD $0x4eb38635 // add v21.4s, v17.4s, v19.4s
+	WORD $0x6eb28691 // sub v17.4s, v20.4s, v18.4s
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eac8651 // add v17.4s, v18.4s, v12.4s
+	WORD $0x6e31deb2 // fmul v18.4s, v21.4s, v17.4s
+	WORD $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
+	WORD $0x3dc00811 // ldr q17, [x0, #32]
+	WORD $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD $0x4e21f651 // fmax v17.4s, v18.4s, v1.4s
+	WORD $0x4ea2f632 // fmin v18.4s, v17.4s, v2.4s
+	WORD $0x6e23de51 // fmul v17.4s, v18.4s, v3.4s
+	WORD $0x4e218a33 // frintn v19.4s, v17.4s
+	WORD $0x4e21aa34 // fcvtns v20.4s, v17.4s
+	WORD $0x4ea4ce72 // fmls v18.4s, v19.4s, v4.4s
+	WORD $0x4ea5ce72 // fmls v18.4s, v19.4s, v5.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e32ccd1 // fmla v17.4s, v6.4s, v18.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eac1d91 // mov v17.16b, v12.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4f3f0692 // sshr v18.4s, v20.4s, #1
+	WORD $0x4f375653 // shl v19.4s, v18.4s, #23
+	WORD $0x4eb38635 // add v21.4s, v17.4s, v19.4s
+	WORD $0x6eb28691 // sub v17.4s, v20.4s, v18.4s
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eac8651 // add v17.4s, v18.4s, v12.4s
+	WORD $0x6e31deb2 // fmul v18.4s, v21.4s, v17.4s
+	WORD $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
+	WORD $0x3dc00c11 // ldr q17, [x0, #48]
+	WORD $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD $0x4e21f651 // fmax v17.4s, v18.4s, v1.4s
+	WORD $0x4ea2f632 // fmin v18.4s, v17.4s, v2.4s
+	WORD $0x6e23de51 // fmul v17.4s, v18.4s, v3.4s
+	WORD $0x4e218a33 // frintn v19.4s, v17.4s
+	WORD $0x4e21aa34 // fcvtns v20.4s, v17.4s
+	WORD $0x4ea4ce72 // fmls v18.4s, v19.4s, v4.4s
+	WORD $0x4ea5ce72 // fmls v18.4s, v19.4s, v5.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e32ccd1 // fmla v17.4s, v6.4s, v18.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eac1d91 // mov v17.16b, v12.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4f3f0692 // sshr v18.4s, v20.4s, #1
+	WORD $0x4f375653 // shl v19.4s, v18.4s, #23
+	WORD $0x4eb38635 // add v21.4s, v17.4s, v19.4s
+	WORD $0x6eb28691 // sub v17.4s, v20.4s, v18.4s
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eac8651 // add v17.4s, v18.4s, v12.4s
+	WORD $0x6e31deb2 // fmul v18.4s, v21.4s, v17.4s
+	WORD $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
+	ADD $64, R0
+	SUBS $16, R1
+	BGE block
+registers:
+	ADDS $12, R1
+	BLT elements
+register:
+	WORD $0x3dc00011 // ldr q17, [x0, #0]
+	WORD $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD $0x4e21f651 // fmax v17.4s, v18.4s, v1.4s
+	WORD $0x4ea2f632 // fmin v18.4s, v17.4s, v2.4s
+	WORD $0x6e23de51 // fmul v17.4s, v18.4s, v3.4s
+	WORD $0x4e218a33 // frintn v19.4s, v17.4s
+	WORD $0x4e21aa34 // fcvtns v20.4s, v17.4s
+	WORD $0x4ea4ce72 // fmls v18.4s, v19.4s, v4.4s
+	WORD $0x4ea5ce72 // fmls v18.4s, v19.4s, v5.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e32ccd1 // fmla v17.4s, v6.4s, v18.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eac1d91 // mov v17.16b, v12.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4f3f0692 // sshr v18.4s, v20.4s, #1
+	WORD $0x4f375653 // shl v19.4s, v18.4s, #23
+	WORD $0x4eb38635 // add v21.4s, v17.4s, v19.4s
+	WORD $0x6eb28691 // sub v17.4s, v20.4s, v18.4s
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eac8651 // add v17.4s, v18.4s, v12.4s
+	WORD $0x6e31deb2 // fmul v18.4s, v21.4s, v17.4s
+	WORD $0x4e32d5ad // fadd v13.4s, v13.4s, v18.4s
+	ADD $16, R0
+	SUBS $4, R1
+	BGE register
+elements:
+	ADDS $4, R1
+	BEQ done
+element:
+	WORD $0xbd400011 // ldr s17, [x0, #0]
+	WORD $0x4ea0d632 // fsub v18.4s, v17.4s, v0.4s
+	WORD $0x4e21f651 // fmax v17.4s, v18.4s, v1.4s
+	WORD $0x4ea2f632 // fmin v18.4s, v17.4s, v2.4s
+	WORD $0x6e23de51 // fmul v17.4s, v18.4s, v3.4s
+	WORD $0x4e218a33 // frintn v19.4s, v17.4s
+	WORD $0x4e21aa34 // fcvtns v20.4s, v17.4s
+	WORD $0x4ea4ce72 // fmls v18.4s, v19.4s, v4.4s
+	WORD $0x4ea5ce72 // fmls v18.4s, v19.4s, v5.4s
+	WORD $0x4ea71cf1 // mov v17.16b, v7.16b
+	WORD $0x4e32ccd1 // fmla v17.4s, v6.4s, v18.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4ea91d31 // mov v17.16b, v9.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eab1d71 // mov v17.16b, v11.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce33 // fmla v19.4s, v17.4s, v18.4s
+	WORD $0x4eac1d91 // mov v17.16b, v12.16b
+	WORD $0x4e32ce71 // fmla v17.4s, v19.4s, v18.4s
+	WORD $0x4f3f0692 // sshr v18.4s, v20.4s, #1
+	WORD $0x4f375653 // shl v19.4s, v18.4s, #23
+	WORD $0x4eb38635 // add v21.4s, v17.4s, v19.4s
+	WORD $0x6eb28691 // sub v17.4s, v20.4s, v18.4s
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eac8651 // add v17.4s, v18.4s, v12.4s
+	WORD $0x6e31deb2 // fmul v18.4s, v21.4s, v17.4s
+	WORD $0x1e204251 // fmov s17, s18
+	WORD $0x4e31d5ad // fadd v13.4s, v13.4s, v17.4s
+	ADD $4, R0
+	SUBS $1, R1
+	BNE element
+done:
+	WORD $0x4e2fd5ad // fadd v13.4s, v13.4s, v15.4s
+	WORD $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
+	WORD $0x4e2ed5ad // fadd v13.4s, v13.4s, v14.4s
+	WORD $0x6e2dd5ad // faddp v13.4s, v13.4s, v13.4s
+	WORD $0x6e2dd5ad // faddp v13.4s, v13.4s, v13.4s
+	FMOVS F13, ret+32(FP)
+	RET
+
+// func expScoresNEON(x []float32, scale, shift float32) float32
+TEXT ·expScoresNEON(SB), NOSPLIT, $0-36
+	MOVD $neonConstants<>(SB), R2
+	MOVD x_base+0(FP), R0
+	MOVD x_len+8(FP), R1
+	FMOVS scale+24(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS shift+28(FP), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	WORD $0x3dc00042 // ldr q2, [x2, #0]
+	WORD $0x3dc00443 // ldr q3, [x2, #16]
+	WORD $0x3dc00844 // ldr q4, [x2, #32]
+	WORD $0x3dc00c45 // ldr q5, [x2, #48]
+	WORD $0x3dc01046 // ldr q6, [x2, #64]
+	WORD $0x3dc01447 // ldr q7, [x2, #80]
+	WORD $0x3dc01848 // ldr q8, [x2, #96]
+	WORD $0x3dc01c49 // ldr q9, [x2, #112]
+	WORD $0x3dc0204a // ldr q10, [x2, #128]
+	WORD $0x3dc0244b // ldr q11, [x2, #144]
+	WORD $0x3dc0284c // ldr q12, [x2, #160]
+	WORD $0x3dc02c4d // ldr q13, [x2, #176]
+	WORD $0x6e2e1dce // eor v14.16b, v14.16b, v14.16b
+	WORD $0x6e2f1def // eor v15.16b, v15.16b, v15.16b
+	WORD $0x6e301e10 // eor v16.16b, v16.16b, v16.16b
+	WORD $0x6e311e31 // eor v17.16b, v17.16b, v17.16b
+	SUBS $16, R1
+	BLT registers
+block:
+	WORD $0x3dc00012 // ldr q18, [x0, #0]
+	WORD $0x6e20de53 // fmul v19.4s, v18.4s, v0.4s
+	WORD $0x4ea1d672 // fsub v18.4s, v19.4s, v1.4s
+	WORD $0x4e22f653 // fmax v19.4s, v18.4s, v2.4s
+	WORD $0x4ea3f672 // fmin v18.4s, v19.4s, v3.4s
+	WORD $0x6e24de53 // fmul v19.4s, v18.4s, v4.4s
+	WORD $0x4e218a74 // frintn v20.4s, v19.4s
+	WORD $0x4e21aa75 // fcvtns v21.4s, v19.4s
+	WORD $0x4ea5ce92 // fmls v18.4s, v20.4s, v5.4s
+	WORD $0x4ea6ce92 // fmls v18.4s, v20.4s, v6.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ccf3 // fmla v19.4s, v7.4s, v18.4s
+	WORD $0x4ea91d34 // mov v20.16b, v9.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4eab1d74 // mov v20.16b, v11.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4ead1db4 // mov v20.16b, v13.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4ead1db3 // mov v19.16b, v13.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4f3f06b2 // sshr v18.4s, v21.4s, #1
+	WORD $0x4f375654 // shl v20.4s, v18.4s, #23
+	WORD $0x4eb48676 // add v22.4s, v19.4s, v20.4s
+	WORD $0x6eb286b3 // sub v19.4s, v21.4s, v18.4s
+	WORD $0x4f375672 // shl v18.4s, v19.4s, #23
+	WORD $0x4ead8653 // add v19.4s, v18.4s, v13.4s
+	WORD $0x6e33ded2 // fmul v18.4s, v22.4s, v19.4s
+	WORD $0x3d800012 // str q18, [x0, #0]
+	WORD $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
+	WORD $0x3dc00412 // ldr q18, [x0, #16]
+	WORD $0x6e20de53 // fmul v19.4s, v18.4s, v0.4s
+	WORD $0x4ea1d672 // fsub v18.4s, v19.4s, v1.4s
+	WORD $0x4e22f653 // fmax v19.4s, v18.4s, v2.4s
+	WORD $0x4ea3f672 // fmin v18.4s, v19.4s, v3.4s
+	WORD $0x6e24de53 // fmul v19.4s, v18.4s, v4.4s
+	WORD $0x4e218a74 // frintn v20.4s, v19.4s
+	WORD $0x4e21aa75 // fcvtns v21.4s, v19.4s
+	WORD $0x4ea5ce92 // fmls v18.4s, v20.4s, v5.4s
+	WORD $0x4ea6ce92 // fmls v18.4s, v20.4s, v6.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ccf3 // fmla v19.4s, v7.4s, v18.4s
+	WORD $0x4ea91d34 // mov v20.16b, v9.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4eab1d74 // mov v20.16b, v11.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4ead1db4 // mov v20.16b, v13.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4ead1db3 // mov v19.16b, v13.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4f3f06b2 // sshr v18.4s, v21.4s, #1
+	WORD $0x4f375654 // shl v20.4s, v18.4s, #23
+	WORD $0x4eb48676 // add v22.4s, v19.4s, v20.4s
+	WORD $0x6eb286b3 // sub v19.4s, v21.4s, v18.4s
+	WORD $0x4f375672 // shl v18.4s, v19.4s, #23
+	WORD $0x4ead8653 // add v19.4s, v18.4s, v13.4s
+	WORD $0x6e33ded2 // fmul v18.4s, v22.4s, v19.4s
+	WORD $0x3d800412 // str q18, [x0, #16]
+	WORD $0x4e32d5ef // fadd v15.4s, v15.4s, v18.4s
+	WORD $0x3dc00812 // ldr q18, [x0, #32]
+	WORD $0x6e20de53 // fmul v19.4s, v18.4s, v0.4s
+	WORD $0x4ea1d672 // fsub v18.4s, v19.4s, v1.4s
+	WORD $0x4e22f653 // fmax v19.4s, v18.4s, v2.4s
+	WORD $0x4ea3f672 // fmin v18.4s, v19.4s, v3.4s
+	WORD $0x6e24de53 // fmul v19.4s, v18.4s, v4.4s
+	WORD $0x4e218a74 // frintn v20.4s, v19.4s
+	WORD $0x4e21aa75 // fcvtns v21.4s, v19.4s
+	WORD $0x4ea5ce92 // fmls v18.4s, v20.4s, v5.4s
+	WORD $0x4ea6ce92 // fmls v18.4s, v20.4s, v6.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ccf3 // fmla v19.4s, v7.4s, v18.4s
+	WORD $0x4ea91d34 // mov v20.16b, v9.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4eab1d74 // mov v20.16b, v11.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4ead1db4 // mov v20.16b, v13.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4ead1db3 // mov v19.16b, v13.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4f3f06b2 // sshr v18.4s, v21.4s, #1
+	WORD $0x4f375654 // shl v20.4s, v18.4s, #23
+	WORD $0x4eb48676 // add v22.4s, v19.4s, v20.4s
+	WORD $0x6eb286b3 // sub v19.4s, v21.4s, v18.4s
+	WORD $0x4f375672 // shl v18.4s, v19.4s, #23
+	WORD $0x4ead8653 // add v19.4s, v18.4s, v13.4s
+	WORD $0x6e33ded2 // fmul v18.4s, v22.4s, v19.4s
+	WORD $0x3d800812 // str q18, [x0, #32]
+	WORD $0x4e32d610 // fadd v16.4s, v16.4s, v18.4s
+	WORD $0x3dc00c12 // ldr q18, [x0, #48]
+	WORD $0x6e20de53 // fmul v19.4s, v18.4s, v0.4s
+	WORD $0x4ea1d672 // fsub v18.4s, v19.4s, v1.4s
+	WORD $0x4e22f653 // fmax v19.4s, v18.4s, v2.4s
+	WORD $0x4ea3f672 // fmin v18.4s, v19.4s, v3.4s
+	WORD $0x6e24de53 // fmul v19.4s, v18.4s, v4.4s
+	WORD $0x4e218a74 // frintn v20.4s, v19.4s
+	WORD $0x4e21aa75 // fcvtns v21.4s, v19.4s
+	WORD $0x4ea5ce92 // fmls v18.4s, v20.4s, v5.4s
+	WORD $0x4ea6ce92 // fmls v18.4s, v20.4s, v6.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ccf3 // fmla v19.4s, v7.4s, v18.4s
+	WORD $0x4ea91d34 // mov v20.16b, v9.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4eab1d74 // mov v20.16b, v11.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4ead1db4 // mov v20.16b, v13.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4ead1db3 // mov v19.16b, v13.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4f3f06b2 // sshr v18.4s, v21.4s, #1
+	WORD $0x4f375654 // shl v20.4s, v18.4s, #23
+	WORD $0x4eb48676 // add v22.4s, v19.4s, v20.4s
+	WORD $0x6eb286b3 // sub v19.4s, v21.4s, v18.4s
+	WORD $0x4f375672 // shl v18.4s, v19.4s, #23
+	WORD $0x4ead8653 // add v19.4s, v18.4s, v13.4s
+	WORD $0x6e33ded2 // fmul v18.4s, v22.4s, v19.4s
+	WORD $0x3d800c12 // str q18, [x0, #48]
+	WORD $0x4e32d631 // fadd v17.4s, v17.4s, v18.4s
+	ADD $64, R0
+	SUBS $16, R1
+	BGE block
+registers:
+	ADDS $12, R1
+	BLT elements
+register:
+	WORD $0x3dc00012 // ldr q18, [x0, #0]
+	WORD $0x6e20de53 // fmul v19.4s, v18.4s, v0.4s
+	WORD $0x4ea1d672 // fsub v18.4s, v19.4s, v1.4s
+	WORD $0x4e22f653 // fmax v19.4s, v18.4s, v2.4s
+	WORD $0x4ea3f672 // fmin v18.4s, v19.4s, v3.4s
+	WORD $0x6e24de53 // fmul v19.4s, v18.4s, v4.4s
+	WORD $0x4e218a74 // frintn v20.4s, v19.4s
+	WORD $0x4e21aa75 // fcvtns v21.4s, v19.4s
+	WORD $0x4ea5ce92 // fmls v18.4s, v20.4s, v5.4s
+	WORD $0x4ea6ce92 // fmls v18.4s, v20.4s, v6.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ccf3 // fmla v19.4s, v7.4s, v18.4s
+	WORD $0x4ea91d34 // mov v20.16b, v9.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4eab1d74 // mov v20.16b, v11.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4ead1db4 // mov v20.16b, v13.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4ead1db3 // mov v19.16b, v13.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4f3f06b2 // sshr v18.4s, v21.4s, #1
+	WORD $0x4f375654 // shl v20.4s, v18.4s, #23
+	WORD $0x4eb48676 // add v22.4s, v19.4s, v20.4s
+	WORD $0x6eb286b3 // sub v19.4s, v21.4s, v18.4s
+	WORD $0x4f375672 // shl v18.4s, v19.4s, #23
+	WORD $0x4ead8653 // add v19.4s, v18.4s, v13.4s
+	WORD $0x6e33ded2 // fmul v18.4s, v22.4s, v19.4s
+	WORD $0x3d800012 // str q18, [x0, #0]
+	WORD $0x4e32d5ce // fadd v14.4s, v14.4s, v18.4s
+	ADD $16, R0
+	SUBS $4, R1
+	BGE register
+elements:
+	ADDS $4, R1
+	BEQ done
+element:
+	WORD $0xbd400012 // ldr s18, [x0, #0]
+	WORD $0x6e20de53 // fmul v19.4s, v18.4s, v0.4s
+	WORD $0x4ea1d672 // fsub v18.4s, v19.4s, v1.4s
+	WORD $0x4e22f653 // fmax v19.4s, v18.4s, v2.4s
+	WORD $0x4ea3f672 // fmin v18.4s, v19.4s, v3.4s
+	WORD $0x6e24de53 // fmul v19.4s, v18.4s, v4.4s
+	WORD $0x4e218a74 // frintn v20.4s, v19.4s
+	WORD $0x4e21aa75 // fcvtns v21.4s, v19.4s
+	WORD $0x4ea5ce92 // fmls v18.4s, v20.4s, v5.4s
+	WORD $0x4ea6ce92 // fmls v18.4s, v20.4s, v6.4s
+	WORD $0x4ea81d13 // mov v19.16b, v8.16b
+	WORD $0x4e32ccf3 // fmla v19.4s, v7.4s, v18.4s
+	WORD $0x4ea91d34 // mov v20.16b, v9.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4eaa1d53 // mov v19.16b, v10.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4eab1d74 // mov v20.16b, v11.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4eac1d93 // mov v19.16b, v12.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4ead1db4 // mov v20.16b, v13.16b
+	WORD $0x4e32ce74 // fmla v20.4s, v19.4s, v18.4s
+	WORD $0x4ead1db3 // mov v19.16b, v13.16b
+	WORD $0x4e32ce93 // fmla v19.4s, v20.4s, v18.4s
+	WORD $0x4f3f06b2 // sshr v18.4s, v21.4s, #1
+	WORD $0x4f375654 // shl v20.4s, v18.4s, #23
+	WORD $0x4eb48676 // add v22.4s, v19.4s, v20.4s
+	WORD $0x6eb286b3 // sub v19.4s, v21.4s, v18.4s
+	WORD $0x4f375672 // shl v18.4s, v19.4s, #23
+	WORD $0x4ead8653 // add v19.4s, v18.4s, v13.4s
+	WORD $0x6e33ded2 // fmul v18.4s, v22.4s, v19.4s
+	WORD $0xbd000012 // str s18, [x0, #0]
+	WORD $0x1e204253 // fmov s19, s18
+	WORD $0x4e33d5ce // fadd v14.4s, v14.4s, v19.4s
+	ADD $4, R0
+	SUBS $1, R1
+	BNE element
+done:
+	WORD $0x4e30d5ce // fadd v14.4s, v14.4s, v16.4s
+	WORD $0x4e31d5ef // fadd v15.4s, v15.4s, v17.4s
+	WORD $0x4e2fd5ce // fadd v14.4s, v14.4s, v15.4s
+	WORD $0x6e2ed5ce // faddp v14.4s, v14.4s, v14.4s
+	WORD $0x6e2ed5ce // faddp v14.4s, v14.4s, v14.4s
+	FMOVS F14, ret+32(FP)
+	RET
+
+// func maxNEON(x []float32) float32
+TEXT ·maxNEON(SB), NOSPLIT, $0-28
+	MOVD $neonConstants<>(SB), R2
+	MOVD x_base+0(FP), R0
+	MOVD x_len+8(FP), R1
+	WORD $0x3dc06840 // ldr q0, [x2, #416]
+	WORD $0x3dc06841 // ldr q1, [x2, #416]
+	WORD $0x3dc06842 // ldr q2, [x2, #416]
+	WORD $0x3dc06843 // ldr q3, [x2, #416]
+	SUBS $16, R1
+	BLT registers
+block:
+	WORD $0x3dc00004 // ldr q4, [x0, #0]
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x4e24f421 // fmax v1.4s, v1.4s, v4.4s
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x4e24f442 // fmax v2.4s, v2.4s, v4.4s
+	WORD $0x3dc00c04 // ldr q4, [x0, #48]
+	WORD $0x4e24f463 // fmax v3.4s, v3.4s, v4.4s
+	ADD $64, R0
+	SUBS $16, R1
+	BGE block
+registers:
+	ADDS $12, R1
+	BLT elements
+register:
+	WORD $0x3dc00004 // ldr q4, [x0, #0]
+	WORD $0x4e24f400 // fmax v0.4s, v0.4s, v4.4s
+	ADD $16, R0
+	SUBS $4, R1
+	BGE register
+elements:
+	ADDS $4, R1
+	BEQ done
+element:
+	WORD $0xbd400004 // ldr s4, [x0, #0]
+	WORD $0x4e040485 // dup v5.4s, v4.s[0]
+	WORD $0x4e25f400 // fmax v0.4s, v0.4s, v5.4s
+	ADD $4, R0
+	SUBS $1, R1
+	BNE element
+done:
+	WORD $0x4e22f400 // fmax v0.4s, v0.4s, v2.4s
+	WORD $0x4e23f421 // fmax v1.4s, v1.4s, v3.4s
+	WORD $0x4e21f400 // fmax v0.4s, v0.4s, v1.4s
+	WORD $0x6e30f800 // fmaxv s0, v0.4s
+	FMOVS F0, ret+24(FP)
+	RET
+
+// func sumSquaresNEON(x []float32) float64
+TEXT ·sumSquaresNEON(SB), NOSPLIT, $0-32
+	MOVD x_base+0(FP), R0
+	MOVD x_len+8(FP), R1
+	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
+	WORD $0x6e231c63 // eor v3.16b, v3.16b, v3.16b
+	WORD $0x6e241c84 // eor v4.16b, v4.16b, v4.16b
+	WORD $0x6e251ca5 // eor v5.16b, v5.16b, v5.16b
+	WORD $0x6e261cc6 // eor v6.16b, v6.16b, v6.16b
+	WORD $0x6e271ce7 // eor v7.16b, v7.16b, v7.16b
+	SUBS $16, R1
+	BLT registers
+block:
+	WORD $0x3dc00008 // ldr q8, [x0, #0]
+	WORD $0x0e617909 // fcvtl v9.2d, v8.2s
+	WORD $0x4e61790a // fcvtl2 v10.2d, v8.4s
+	WORD $0x4e69cd20 // fmla v0.2d, v9.2d, v9.2d
+	WORD $0x4e6acd41 // fmla v1.2d, v10.2d, v10.2d
+	WORD $0x3dc00408 // ldr q8, [x0, #16]
+	WORD $0x0e617909 // fcvtl v9.2d, v8.2s
+	WORD $0x4e61790a // fcvtl2 v10.2d, v8.4s
+	WORD $0x4e69cd22 // fmla v2.2d, v9.2d, v9.2d
+	WORD $0x4e6acd43 // fmla v3.2d, v10.2d, v10.2d
+	WORD $0x3dc00808 // ldr q8, [x0, #32]
+	WORD $0x0e617909 // fcvtl v9.2d, v8.2s
+	WORD $0x4e61790a // fcvtl2 v10.2d, v8.4s
+	WORD $0x4e69cd24 // fmla v4.2d, v9.2d, v9.2d
+	WORD $0x4e6acd45 // fmla v5.2d, v10.2d, v10.2d
+	WORD $0x3dc00c08 // ldr q8, [x0, #48]
+	WORD $0x0e617909 // fcvtl v9.2d, v8.2s
+	WORD $0x4e61790a // fcvtl2 v10.2d, v8.4s
+	WORD $0x4e69cd26 // fmla v6.2d, v9.2d, v9.2d
+	WORD $0x4e6acd47 // fmla v7.2d, v10.2d, v10.2d
+	ADD $64, R0
+	SUBS $16, R1
+	BGE block
+registers:
+	ADDS $12, R1
+	BLT elements
+register:
+	WORD $0x3dc00008 // ldr q8, [x0, #0]
+	WORD $0x0e617909 // fcvtl v9.2d, v8.2s
+	WORD $0x4e61790a // fcvtl2 v10.2d, v8.4s
+	WORD $0x4e69cd20 // fmla v0.2d, v9.2d, v9.2d
+	WORD $0x4e6acd41 // fmla v1.2d, v10.2d, v10.2d
+	ADD $16, R0
+	SUBS $4, R1
+	BGE register
+elements:
+	ADDS $4, R1
+	BEQ done
+element:
+	WORD $0xbd400008 // ldr s8, [x0, #0]
+	WORD $0x0e617909 // fcvtl v9.2d, v8.2s
+	WORD $0x4e61790a // fcvtl2 v10.2d, v8.4s
+	WORD $0x4e69cd20 // fmla v0.2d, v9.2d, v9.2d
+	WORD $0x4e6acd41 // fmla v1.2d, v10.2d, v10.2d
+	ADD $4, R0
+	SUBS $1, R1
+	BNE element
+done:
+	WORD $0x4e64d400 // fadd v0.2d, v0.2d, v4.2d
+	WORD $0x4e65d421 // fadd v1.2d, v1.2d, v5.2d
+	WORD $0x4e66d442 // fadd v2.2d, v2.2d, v6.2d
+	WORD $0x4e67d463 // fadd v3.2d, v3.2d, v7.2d
+	WORD $0x4e62d400 // fadd v0.2d, v0.2d, v2.2d
+	WORD $0x4e63d421 // fadd v1.2d, v1.2d, v3.2d
+	WORD $0x4e61d400 // fadd v0.2d, v0.2d, v1.2d
+	WORD $0x7e70d800 // faddp d0, v0.2d
+	FMOVD F0, ret+24(FP)
+	RET
+
+// func normSumsNEON(x, w, dy []float32, m float32) (sum, along float32)
+TEXT ·normSumsNEON(SB), NOSPLIT, $0-88
+	MOVD x_base+0(FP), R0
+	MOVD w_base+24(FP), R1
+	MOVD dy_base+48(FP), R2
+	MOVD x_len+8(FP), R3
+	FMOVS m+72(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
+	WORD $0x6e231c63 // eor v3.16b, v3.16b, v3.16b
+	WORD $0x6e241c84 // eor v4.16b, v4.16b, v4.16b
+	WORD $0x6e251ca5 // eor v5.16b, v5.16b, v5.16b
+	WORD $0x6e261cc6 // eor v6.16b, v6.16b, v6.16b
+	WORD $0x6e271ce7 // eor v7.16b, v7.16b, v7.16b
+	WORD $0x6e281d08 // eor v8.16b, v8.16b, v8.16b
+	SUBS $16, R3
+	BLT registers
+block:
+	WORD $0x3dc00049 // ldr q9, [x2, #0]
+	WORD $0x3dc0002a // ldr q10, [x1, #0]
+	WORD $0x6e2add2b // fmul v11.4s, v9.4s, v10.4s
+	WORD $0x4e2bd421 // fadd v1.4s, v1.4s, v11.4s
+	WORD $0x3dc00009 // ldr q9, [x0, #0]
+	WORD $0x4ea0d52a // fsub v10.4s, v9.4s, v0.4s
+	WORD $0x4e2acd65 // fmla v5.4s, v11.4s, v10.4s
+	WORD $0x3dc00449 // ldr q9, [x2, #16]
+	WORD $0x3dc0042a // ldr q10, [x1, #16]
+	WORD $0x6e2add2b // fmul v11.4s, v9.4s, v10.4s
+	WORD $0x4e2bd442 // fadd v2.4s, v2.4s, v11.4s
+	WORD $0x3dc00409 // ldr q9, [x0, #16]
+	WORD $0x4ea0d52a // fsub v10.4s, v9.4s, v0.4s
+	WORD $0x4e2acd66 // fmla v6.4s, v11.4s, v10.4s
+	WORD $0x3dc00849 // ldr q9, [x2, #32]
+	WORD $0x3dc0082a // ldr q10, [x1, #32]
+	WORD $0x6e2add2b // fmul v11.4s, v9.4s, v10.4s
+	WORD $0x4e2bd463 // fadd v3.4s, v3.4s, v11.4s
+	WORD $0x3dc00809 // ldr q9, [x0, #32]
+	WORD $0x4ea0d52a // fsub v10.4s, v9.4s, v0.4s
+	WORD $0x4e2acd67 // fmla v7.4s, v11.4s, v10.4s
+	WORD $0x3dc00c49 // ldr q9, [x2, #48]
+	WORD $0x3dc00c2a // ldr q10, [x1, #48]
+	WORD $0x6e2add2b // fmul v11.4s, v9.4s, v10.4s
+	WORD $0x4e2bd484 // fadd v4.4s, v4.4s, v11.4s
+	WORD $0x3dc00c09 // ldr q9, [x0, #48]
+	WORD $0x4ea0d52a // fsub v10.4s, v9.4s, v0.4s
+	WORD $0x4e2acd68 // fmla v8.4s, v11.4s, v10.4s
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $16, R3
+	BGE block
+registers:
+	ADDS $12, R3
+	BLT elements
+register:
+	WORD $0x3dc00049 // ldr q9, [x2, #0]
+	WORD $0x3dc0002a // ldr q10, [x1, #0]
+	WORD $0x6e2add2b // fmul v11.4s, v9.4s, v10.4s
+	WORD $0x4e2bd421 // fadd v1.4s, v1.4s, v11.4s
+	WORD $0x3dc00009 // ldr q9, [x0, #0]
+	WORD $0x4ea0d52a // fsub v10.4s, v9.4s, v0.4s
+	WORD $0x4e2acd65 // fmla v5.4s, v11.4s, v10.4s
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R3
+	BGE register
+elements:
+	ADDS $4, R3
+	BEQ done
+element:
+	WORD $0xbd400049 // ldr s9, [x2, #0]
+	WORD $0xbd40002a // ldr s10, [x1, #0]
+	WORD $0x6e2add2b // fmul v11.4s, v9.4s, v10.4s
+	WORD $0x4e2bd421 // fadd v1.4s, v1.4s, v11.4s
+	WORD $0xbd400009 // ldr s9, [x0, #0]
+	WORD $0x4ea0d52a // fsub v10.4s, v9.4s, v0.4s
+	WORD $0x4e2acd65 // fmla v5.4s, v11.4s, v10.4s
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R3
+	BNE element
+done:
+	WORD $0x4e23d421 // fadd v1.4s, v1.4s, v3.4s
+	WORD $0x4e24d442 // fadd v2.4s, v2.4s, v4.4s
+	WORD $0x4e22d421 // fadd v1.4s, v1.4s, v2.4s
+	WORD $0x6e21d421 // faddp v1.4s, v1.4s, v1.4s
+	WORD $0x6e21d421 // faddp v1.4s, v1.4s, v1.4s
+	FMOVS F1, sum+80(FP)
+	WORD $0x4e27d4a5 // fadd v5.4s, v5.4s, v7.4s
+	WORD $0x4e28d4c6 // fadd v6.4s, v6.4s, v8.4s
+	WORD $0x4e26d4a5 // fadd v5.4s, v5.4s, v6.4s
+	WORD $0x6e25d4a5 // faddp v5.4s, v5.4s, v5.4s
+	WORD $0x6e25d4a5 // faddp v5.4s, v5.4s, v5.4s
+	FMOVS F5, along+84(FP)
+	RET
+
+// func expScaleNEON(dst, x []float32, m, scale float32)
+TEXT ·expScaleNEON(SB), NOSPLIT, $0-56
+	MOVD $neonConstants<>(SB), R3
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	FMOVS m+48(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS scale+52(FP), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	WORD $0x3dc00062 // ldr q2, [x3, #0]
+	WORD $0x3dc00463 // ldr q3, [x3, #16]
+	WORD $0x3dc00864 // ldr q4, [x3, #32]
+	WORD $0x3dc00c65 // ldr q5, [x3, #48]
+	WORD $0x3dc01066 // ldr q6, [x3, #64]
+	WORD $0x3dc01467 // ldr q7, [x3, #80]
+	WORD $0x3dc01868 // ldr q8, [x3, #96]
+	WORD $0x3dc01c69 // ldr q9, [x3, #112]
+	WORD $0x3dc0206a // ldr q10, [x3, #128]
+	WORD $0x3dc0246b // ldr q11, [x3, #144]
+	WORD $0x3dc0286c // ldr q12, [x3, #160]
+	WORD $0x3dc02c6d // ldr q13, [x3, #176]
+	SUBS $4, R2
+	BLT registers
+block:
+	WORD $0x3dc0002e // ldr q14, [x1, #0]
+	WORD $0x4ea0d5cf // fsub v15.4s, v14.4s, v0.4s
+	WORD $0x4e22f5ee // fmax v14.4s, v15.4s, v2.4s
+	WORD $0x4ea3f5cf // fmin v15.4s, v14.4s, v3.4s
+	WORD $0x6e24ddee // fmul v14.4s, v15.4s, v4.4s
+	WORD $0x4e2189d0 // frintn v16.4s, v14.4s
+	WORD $0x4e21a9d1 // fcvtns v17.4s, v14.4s
+	WORD $0x4ea5ce0f // fmls v15.4s, v16.4s, v5.4s
+	WORD $0x4ea6ce0f // fmls v15.4s, v16.4s, v6.4s
+	WORD $0x4ea81d0e // mov v14.16b, v8.16b
+	WORD $0x4e2fccee // fmla v14.4s, v7.4s, v15.4s
+	WORD $0x4ea91d30 // mov v16.16b, v9.16b
+	WORD $0x4e2fcdd0 // fmla v16.4s, v14.4s, v15.4s
+	WORD $0x4eaa1d4e // mov v14.16b, v10.16b
+	WORD $0x4e2fce0e // fmla v14.4s, v16.4s, v15.4s
+	WORD $0x4eab1d70 // mov v16.16b, v11.16b
+	WORD $0x4e2fcdd0 // fmla v16.4s, v14.4s, v15.4s
+	WORD $0x4eac1d8e // mov v14.16b, v12.16b
+	WORD $0x4e2fce0e // fmla v14.4s, v16.4s, v15.4s
+	WORD $0x4ead1db0 // mov v16.16b, v13.16b
+	WORD $0x4e2fcdd0 // fmla v16.4s, v14.4s, v15.4s
+	WORD $0x4ead1dae // mov v14.16b, v13.16b
+	WORD $0x4e2fce0e // fmla v14.4s, v16.4s, v15.4s
+	WORD $0x4f3f062f // sshr v15.4s, v17.4s, #1
+	WORD $0x4f3755f0 // shl v16.4s, v15.4s, #23
+	WORD $0x4eb085d2 // add v18.4s, v14.4s, v16.4s
+	WORD $0x6eaf862e // sub v14.4s, v17.4s, v15.4s
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4ead85ee // add v14.4s, v15.4s, v13.4s
+	WORD $0x6e2ede4f // fmul v15.4s, v18.4s, v14.4s
+	WORD $0x6e21ddee // fmul v14.4s, v15.4s, v1.4s
+	WORD $0x3d80000e // str q14, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE block
+registers:
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd40002e // ldr s14, [x1, #0]
+	WORD $0x4ea0d5cf // fsub v15.4s, v14.4s, v0.4s
+	WORD $0x4e22f5ee // fmax v14.4s, v15.4s, v2.4s
+	WORD $0x4ea3f5cf // fmin v15.4s, v14.4s, v3.4s
+	WORD $0x6e24ddee // fmul v14.4s, v15.4s, v4.4s
+	WORD $0x4e2189d0 // frintn v16.4s, v14.4s
+	WORD $0x4e21a9d1 // fcvtns v17.4s, v14.4s
+	WORD $0x4ea5ce0f // fmls v15.4s, v16.4s, v5.4s
+	WORD $0x4ea6ce0f // fmls v15.4s, v16.4s, v6.4s
+	WORD $0x4ea81d0e // mov v14.16b, v8.16b
+	WORD $0x4e2fccee // fmla v14.4s, v7.4s, v15.4s
+	WORD $0x4ea91d30 // mov v16.16b, v9.16b
+	WORD $0x4e2fcdd0 // fmla v16.4s, v14.4s, v15.4s
+	WORD $0x4eaa1d4e // mov v14.16b, v10.16b
+	WORD $0x4e2fce0e // fmla v14.4s, v16.4s, v15.4s
+	WORD $0x4eab1d70 // mov v16.16b, v11.16b
+	WORD $0x4e2fcdd0 // fmla v16.4s, v14.4s, v15.4s
+	WORD $0x4eac1d8e // mov v14.16b, v12.16b
+	WORD $0x4e2fce0e // fmla v14.4s, v16.4s, v15.4s
+	WORD $0x4ead1db0 // mov v16.16b, v13.16b
+	WORD $0x4e2fcdd0 // fmla v16.4s, v14.4s, v15.4s
+	WORD $0x4ead1dae // mov v14.16b, v13.16b
+	WORD $0x4e2fce0e // fmla v14.4s, v16.4s, v15.4s
+	WORD $0x4f3f062f // sshr v15.4s, v17.4s, #1
+	WORD $0x4f3755f0 // shl v16.4s, v15.4s, #23
+	WORD $0x4eb085d2 // add v18.4s, v14.4s, v16.4s
+	WORD $0x6eaf862e // sub v14.4s, v17.4s, v15.4s
+	WORD $0x4f3755cf // shl v15.4s, v14.4s, #23
+	WORD $0x4ead85ee // add v14.4s, v15.4s, v13.4s
+	WORD $0x6e2ede4f // fmul v15.4s, v18.4s, v14.4s
+	WORD $0x6e21ddee // fmul v14.4s, v15.4s, v1.4s
+	WORD $0xbd00000e // str s14, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func softmaxGradNEON(dx, y, dy []float32, s float32)
+TEXT ·softmaxGradNEON(SB), NOSPLIT, $0-76
+	MOVD dx_base+0(FP), R0
+	MOVD y_base+24(FP), R1
+	MOVD dy_base+48(FP), R2
+	MOVD dx_len+8(FP), R3
+	FMOVS s+72(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	SUBS $16, R3
+	BLT registers
+block:
+	WORD $0x3dc00041 // ldr q1, [x2, #0]
+	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x6e21dc43 // fmul v3.4s, v2.4s, v1.4s
+	WORD $0x3d800003 // str q3, [x0, #0]
+	WORD $0x3dc00441 // ldr q1, [x2, #16]
+	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
+	WORD $0x3dc00421 // ldr q1, [x1, #16]
+	WORD $0x6e21dc43 // fmul v3.4s, v2.4s, v1.4s
+	WORD $0x3d800403 // str q3, [x0, #16]
+	WORD $0x3dc00841 // ldr q1, [x2, #32]
+	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
+	WORD $0x3dc00821 // ldr q1, [x1, #32]
+	WORD $0x6e21dc43 // fmul v3.4s, v2.4s, v1.4s
+	WORD $0x3d800803 // str q3, [x0, #32]
+	WORD $0x3dc00c41 // ldr q1, [x2, #48]
+	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
+	WORD $0x3dc00c21 // ldr q1, [x1, #48]
+	WORD $0x6e21dc43 // fmul v3.4s, v2.4s, v1.4s
+	WORD $0x3d800c03 // str q3, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $16, R3
+	BGE block
+registers:
+	ADDS $12, R3
+	BLT elements
+register:
+	WORD $0x3dc00041 // ldr q1, [x2, #0]
+	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
+	WORD $0x3dc00021 // ldr q1, [x1, #0]
+	WORD $0x6e21dc43 // fmul v3.4s, v2.4s, v1.4s
+	WORD $0x3d800003 // str q3, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R3
+	BGE register
+elements:
+	ADDS $4, R3
+	BEQ done
+element:
+	WORD $0xbd400041 // ldr s1, [x2, #0]
+	WORD $0x4ea0d422 // fsub v2.4s, v1.4s, v0.4s
+	WORD $0xbd400021 // ldr s1, [x1, #0]
+	WORD $0x6e21dc43 // fmul v3.4s, v2.4s, v1.4s
+	WORD $0xbd000003 // str s3, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R3
+	BNE element
+done:
+	RET
+
+// func logSoftmaxGradNEON(dx, y, dy []float32, s float32)
+TEXT ·logSoftmaxGradNEON(SB), NOSPLIT, $0-76
+	MOVD $neonConstants<>(SB), R4
+	MOVD dx_base+0(FP), R0
+	MOVD y_base+24(FP), R1
+	MOVD dy_base+48(FP), R2
+	MOVD dx_len+8(FP), R3
+	FMOVS s+72(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	WORD $0x3dc00081 // ldr q1, [x4, #0]
+	WORD $0x3dc00482 // ldr q2, [x4, #16]
+	WORD $0x3dc00883 // ldr q3, [x4, #32]
+	WORD $0x3dc00c84 // ldr q4, [x4, #48]
+	WORD $0x3dc01085 // ldr q5, [x4, #64]
+	WORD $0x3dc01486 // ldr q6, [x4, #80]
+	WORD $0x3dc01887 // ldr q7, [x4, #96]
+	WORD $0x3dc01c88 // ldr q8, [x4, #112]
+	WORD $0x3dc02089 // ldr q9, [x4, #128]
+	WORD $0x3dc0248a // ldr q10, [x4, #144]
+	WORD $0x3dc0288b // ldr q11, [x4, #160]
+	WORD $0x3dc02c8c // ldr q12, [x4, #176]
+	SUBS $4, R3
+	BLT registers
+block:
+	WORD $0x3dc0002d // ldr q13, [x1, #0]
+	WORD $0x4e21f5ae // fmax v14.4s, v13.4s, v1.4s
+	WORD $0x4ea2f5cd // fmin v13.4s, v14.4s, v2.4s
+	WORD $0x6e23ddae // fmul v14.4s, v13.4s, v3.4s
+	WORD $0x4e2189cf // frintn v15.4s, v14.4s
+	WORD $0x4e21a9d0 // fcvtns v16.4s, v14.4s
+	WORD $0x4ea4cded // fmls v13.4s, v15.4s, v4.4s
+	WORD $0x4ea5cded // fmls v13.4s, v15.4s, v5.4s
+	WORD $0x4ea71cee // mov v14.16b, v7.16b
+	WORD $0x4e2dccce // fmla v14.4s, v6.4s, v13.4s
+	WORD $0x4ea81d0f // mov v15.16b, v8.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4ea91d2e // mov v14.16b, v9.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4eaa1d4f // mov v15.16b, v10.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4eab1d6e // mov v14.16b, v11.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4eac1d8f // mov v15.16b, v12.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4eac1d8e // mov v14.16b, v12.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4f3f060d // sshr v13.4s, v16.4s, #1
+	WORD $0x4f3755af // shl v15.4s, v13.4s, #23
+	WORD $0x4eaf85d1 // add v17.4s, v14.4s, v15.4s
+	WORD $0x6ead860e // sub v14.4s, v16.4s, v13.4s
+	WORD $0x4f3755cd // shl v13.4s, v14.4s, #23
+	WORD $0x4eac85ae // add v14.4s, v13.4s, v12.4s
+	WORD $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
+	WORD $0x3dc0004e // ldr q14, [x2, #0]
+	WORD $0x4ea0cdae // fmls v14.4s, v13.4s, v0.4s
+	WORD $0x3d80000e // str q14, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R3
+	BGE block
+registers:
+elements:
+	ADDS $4, R3
+	BEQ done
+element:
+	WORD $0xbd40002d // ldr s13, [x1, #0]
+	WORD $0x4e21f5ae // fmax v14.4s, v13.4s, v1.4s
+	WORD $0x4ea2f5cd // fmin v13.4s, v14.4s, v2.4s
+	WORD $0x6e23ddae // fmul v14.4s, v13.4s, v3.4s
+	WORD $0x4e2189cf // frintn v15.4s, v14.4s
+	WORD $0x4e21a9d0 // fcvtns v16.4s, v14.4s
+	WORD $0x4ea4cded // fmls v13.4s, v15.4s, v4.4s
+	WORD $0x4ea5cded // fmls v13.4s, v15.4s, v5.4s
+	WORD $0x4ea71cee // mov v14.16b, v7.16b
+	WORD $0x4e2dccce // fmla v14.4s, v6.4s, v13.4s
+	WORD $0x4ea81d0f // mov v15.16b, v8.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4ea91d2e // mov v14.16b, v9.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4eaa1d4f // mov v15.16b, v10.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4eab1d6e // mov v14.16b, v11.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4eac1d8f // mov v15.16b, v12.16b
+	WORD $0x4e2dcdcf // fmla v15.4s, v14.4s, v13.4s
+	WORD $0x4eac1d8e // mov v14.16b, v12.16b
+	WORD $0x4e2dcdee // fmla v14.4s, v15.4s, v13.4s
+	WORD $0x4f3f060d // sshr v13.4s, v16.4s, #1
+	WORD $0x4f3755af // shl v15.4s, v13.4s, #23
+	WORD $0x4eaf85d1 // add v17.4s, v14.4s, v15.4s
+	WORD $0x6ead860e // sub v14.4s, v16.4s, v13.4s
+	WORD $0x4f3755cd // shl v13.4s, v14.4s, #23
+	WORD $0x4eac85ae // add v14.4s, v13.4s, v12.4s
+	WORD $0x6e2ede2d // fmul v13.4s, v17.4s, v14.4s
+	WORD $0xbd40004e // ldr s14, [x2, #0]
+	WORD $0x4ea0cdae // fmls v14.4s, v13.4s, v0.4s
+	WORD $0xbd00000e // str s14, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R3
+	BNE element
+done:
+	RET
+
+// func scoreNEON(p, ds []float32, scale, l, delta, out float32)
+TEXT ·scoreNEON(SB), NOSPLIT, $0-64
+	MOVD $neonConstants<>(SB), R3
+	MOVD p_base+0(FP), R0
+	MOVD ds_base+24(FP), R1
+	MOVD p_len+8(FP), R2
+	FMOVS scale+48(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS l+52(FP), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	FMOVS delta+56(FP), F2
+	WORD $0x4e040442 // dup v2.4s, v2.s[0]
+	FMOVS out+60(FP), F3
+	WORD $0x4e040463 // dup v3.4s, v3.s[0]
+	WORD $0x3dc00064 // ldr q4, [x3, #0]
+	WORD $0x3dc00465 // ldr q5, [x3, #16]
+	WORD $0x3dc00866 // ldr q6, [x3, #32]
+	WORD $0x3dc00c67 // ldr q7, [x3, #48]
+	WORD $0x3dc01068 // ldr q8, [x3, #64]
+	WORD $0x3dc01469 // ldr q9, [x3, #80]
+	WORD $0x3dc0186a // ldr q10, [x3, #96]
+	WORD $0x3dc01c6b // ldr q11, [x3, #112]
+	WORD $0x3dc0206c // ldr q12, [x3, #128]
+	WORD $0x3dc0246d // ldr q13, [x3, #144]
+	WORD $0x3dc0286e // ldr q14, [x3, #160]
+	WORD $0x3dc02c6f // ldr q15, [x3, #176]
+	SUBS $4, R2
+	BLT registers
+block:
+	WORD $0x3dc00010 // ldr q16, [x0, #0]
+	WORD $0x6e20de11 // fmul v17.4s, v16.4s, v0.4s
+	WORD $0x4ea1d630 // fsub v16.4s, v17.4s, v1.4s
+	WORD $0x6e311e31 // eor v17.16b, v17.16b, v17.16b
+	WORD $0x4eb1f612 // fmin v18.4s, v16.4s, v17.4s
+	WORD $0x4e24f650 // fmax v16.4s, v18.4s, v4.4s
+	WORD $0x4ea5f611 // fmin v17.4s, v16.4s, v5.4s
+	WORD $0x6e26de30 // fmul v16.4s, v17.4s, v6.4s
+	WORD $0x4e218a12 // frintn v18.4s, v16.4s
+	WORD $0x4e21aa13 // fcvtns v19.4s, v16.4s
+	WORD $0x4ea7ce51 // fmls v17.4s, v18.4s, v7.4s
+	WORD $0x4ea8ce51 // fmls v17.4s, v18.4s, v8.4s
+	WORD $0x4eaa1d50 // mov v16.16b, v10.16b
+	WORD $0x4e31cd30 // fmla v16.4s, v9.4s, v17.4s
+	WORD $0x4eab1d72 // mov v18.16b, v11.16b
+	WORD $0x4e31ce12 // fmla v18.4s, v16.4s, v17.4s
+	WORD $0x4eac1d90 // mov v16.16b, v12.16b
+	WORD $0x4e31ce50 // fmla v16.4s, v18.4s, v17.4s
+	WORD $0x4ead1db2 // mov v18.16b, v13.16b
+	WORD $0x4e31ce12 // fmla v18.4s, v16.4s, v17.4s
+	WORD $0x4eae1dd0 // mov v16.16b, v14.16b
+	WORD $0x4e31ce50 // fmla v16.4s, v18.4s, v17.4s
+	WORD $0x4eaf1df2 // mov v18.16b, v15.16b
+	WORD $0x4e31ce12 // fmla v18.4s, v16.4s, v17.4s
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	WORD $0x4e31ce50 // fmla v16.4s, v18.4s, v17.4s
+	WORD $0x4f3f0671 // sshr v17.4s, v19.4s, #1
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eb28614 // add v20.4s, v16.4s, v18.4s
+	WORD $0x6eb18670 // sub v16.4s, v19.4s, v17.4s
+	WORD $0x4f375611 // shl v17.4s, v16.4s, #23
+	WORD $0x4eaf8630 // add v16.4s, v17.4s, v15.4s
+	WORD $0x6e30de91 // fmul v17.4s, v20.4s, v16.4s
+	WORD $0x3d800011 // str q17, [x0, #0]
+	WORD $0x6e23de30 // fmul v16.4s, v17.4s, v3.4s
+	WORD $0x3dc00031 // ldr q17, [x1, #0]
+	WORD $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD $0x6e32de11 // fmul v17.4s, v16.4s, v18.4s
+	WORD $0x3d800031 // str q17, [x1, #0]
+	ADD $16, R0
+	ADD $16, R1
+	SUBS $4, R2
+	BGE block
+registers:
+elements:
+	ADDS $4, R2
+	BEQ done
+element:
+	WORD $0xbd400010 // ldr s16, [x0, #0]
+	WORD $0x6e20de11 // fmul v17.4s, v16.4s, v0.4s
+	WORD $0x4ea1d630 // fsub v16.4s, v17.4s, v1.4s
+	WORD $0x6e311e31 // eor v17.16b, v17.16b, v17.16b
+	WORD $0x4eb1f612 // fmin v18.4s, v16.4s, v17.4s
+	WORD $0x4e24f650 // fmax v16.4s, v18.4s, v4.4s
+	WORD $0x4ea5f611 // fmin v17.4s, v16.4s, v5.4s
+	WORD $0x6e26de30 // fmul v16.4s, v17.4s, v6.4s
+	WORD $0x4e218a12 // frintn v18.4s, v16.4s
+	WORD $0x4e21aa13 // fcvtns v19.4s, v16.4s
+	WORD $0x4ea7ce51 // fmls v17.4s, v18.4s, v7.4s
+	WORD $0x4ea8ce51 // fmls v17.4s, v18.4s, v8.4s
+	WORD $0x4eaa1d50 // mov v16.16b, v10.16b
+	WORD $0x4e31cd30 // fmla v16.4s, v9.4s, v17.4s
+	WORD $0x4eab1d72 // mov v18.16b, v11.16b
+	WORD $0x4e31ce12 // fmla v18.4s, v16.4s, v17.4s
+	WORD $0x4eac1d90 // mov v16.16b, v12.16b
+	WORD $0x4e31ce50 // fmla v16.4s, v18.4s, v17.4s
+	WORD $0x4ead1db2 // mov v18.16b, v13.16b
+	WORD $0x4e31ce12 // fmla v18.4s, v16.4s, v17.4s
+	WORD $0x4eae1dd0 // mov v16.16b, v14.16b
+	WORD $0x4e31ce50 // fmla v16.4s, v18.4s, v17.4s
+	WORD $0x4eaf1df2 // mov v18.16b, v15.16b
+	WORD $0x4e31ce12 // fmla v18.4s, v16.4s, v17.4s
+	WORD $0x4eaf1df0 // mov v16.16b, v15.16b
+	WORD $0x4e31ce50 // fmla v16.4s, v18.4s, v17.4s
+	WORD $0x4f3f0671 // sshr v17.4s, v19.4s, #1
+	WORD $0x4f375632 // shl v18.4s, v17.4s, #23
+	WORD $0x4eb28614 // add v20.4s, v16.4s, v18.4s
+	WORD $0x6eb18670 // sub v16.4s, v19.4s, v17.4s
+	WORD $0x4f375611 // shl v17.4s, v16.4s, #23
+	WORD $0x4eaf8630 // add v16.4s, v17.4s, v15.4s
+	WORD $0x6e30de91 // fmul v17.4s, v20.4s, v16.4s
+	WORD $0xbd000011 // str s17, [x0, #0]
+	WORD $0x6e23de30 // fmul v16.4s, v17.4s, v3.4s
+	WORD $0xbd400031 // ldr s17, [x1, #0]
+	WORD $0x4ea2d632 // fsub v18.4s, v17.4s, v2.4s
+	WORD $0x6e32de11 // fmul v17.4s, v16.4s, v18.4s
+	WORD $0xbd000031 // str s17, [x1, #0]
+	ADD $4, R0
+	ADD $4, R1
+	SUBS $1, R2
+	BNE element
+done:
+	RET
+
+// func scaledNEON(dst, x, w []float32, m, r float32)
+TEXT ·scaledNEON(SB), NOSPLIT, $0-80
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD w_base+48(FP), R2
+	MOVD dst_len+8(FP), R3
+	FMOVS m+72(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS r+76(FP), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	SUBS $16, R3
+	BLT registers
+block:
+	WORD $0x3dc00022 // ldr q2, [x1, #0]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00043 // ldr q3, [x2, #0]
+	WORD $0x6e23dc44 // fmul v4.4s, v2.4s, v3.4s
+	WORD $0x3d800004 // str q4, [x0, #0]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00443 // ldr q3, [x2, #16]
+	WORD $0x6e23dc44 // fmul v4.4s, v2.4s, v3.4s
+	WORD $0x3d800404 // str q4, [x0, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00843 // ldr q3, [x2, #32]
+	WORD $0x6e23dc44 // fmul v4.4s, v2.4s, v3.4s
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3dc00c22 // ldr q2, [x1, #48]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00c43 // ldr q3, [x2, #48]
+	WORD $0x6e23dc44 // fmul v4.4s, v2.4s, v3.4s
+	WORD $0x3d800c04 // str q4, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $16, R3
+	BGE block
+registers:
+	ADDS $12, R3
+	BLT elements
+register:
+	WORD $0x3dc00022 // ldr q2, [x1, #0]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00043 // ldr q3, [x2, #0]
+	WORD $0x6e23dc44 // fmul v4.4s, v2.4s, v3.4s
+	WORD $0x3d800004 // str q4, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R3
+	BGE register
+elements:
+	ADDS $4, R3
+	BEQ done
+element:
+	WORD $0xbd400022 // ldr s2, [x1, #0]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0xbd400043 // ldr s3, [x2, #0]
+	WORD $0x6e23dc44 // fmul v4.4s, v2.4s, v3.4s
+	WORD $0xbd000004 // str s4, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R3
+	BNE element
+done:
+	RET
+
+// func biasedNEON(dst, x, w, b []float32, m, r float32)
+TEXT ·biasedNEON(SB), NOSPLIT, $0-104
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD w_base+48(FP), R2
+	MOVD b_base+72(FP), R3
+	MOVD dst_len+8(FP), R4
+	FMOVS m+96(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS r+100(FP), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	SUBS $16, R4
+	BLT registers
+block:
+	WORD $0x3dc00022 // ldr q2, [x1, #0]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00043 // ldr q3, [x2, #0]
+	WORD $0x3dc00064 // ldr q4, [x3, #0]
+	WORD $0x4e23cc44 // fmla v4.4s, v2.4s, v3.4s
+	WORD $0x3d800004 // str q4, [x0, #0]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00443 // ldr q3, [x2, #16]
+	WORD $0x3dc00464 // ldr q4, [x3, #16]
+	WORD $0x4e23cc44 // fmla v4.4s, v2.4s, v3.4s
+	WORD $0x3d800404 // str q4, [x0, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00843 // ldr q3, [x2, #32]
+	WORD $0x3dc00864 // ldr q4, [x3, #32]
+	WORD $0x4e23cc44 // fmla v4.4s, v2.4s, v3.4s
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3dc00c22 // ldr q2, [x1, #48]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00c43 // ldr q3, [x2, #48]
+	WORD $0x3dc00c64 // ldr q4, [x3, #48]
+	WORD $0x4e23cc44 // fmla v4.4s, v2.4s, v3.4s
+	WORD $0x3d800c04 // str q4, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	ADD $64, R3
+	SUBS $16, R4
+	BGE block
+registers:
+	ADDS $12, R4
+	BLT elements
+register:
+	WORD $0x3dc00022 // ldr q2, [x1, #0]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00043 // ldr q3, [x2, #0]
+	WORD $0x3dc00064 // ldr q4, [x3, #0]
+	WORD $0x4e23cc44 // fmla v4.4s, v2.4s, v3.4s
+	WORD $0x3d800004 // str q4, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE register
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd400022 // ldr s2, [x1, #0]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0xbd400043 // ldr s3, [x2, #0]
+	WORD $0xbd400064 // ldr s4, [x3, #0]
+	WORD $0x4e23cc44 // fmla v4.4s, v2.4s, v3.4s
+	WORD $0xbd000004 // str s4, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func normGradNEON(dx, x, w, dy []float32, m, r, along, shift float32)
+TEXT ·normGradNEON(SB), NOSPLIT, $0-112
+	MOVD dx_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD w_base+48(FP), R2
+	MOVD dy_base+72(FP), R3
+	MOVD dx_len+8(FP), R4
+	FMOVS m+96(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS r+100(FP), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	FMOVS along+104(FP), F2
+	WORD $0x4e040442 // dup v2.4s, v2.s[0]
+	FMOVS shift+108(FP), F3
+	WORD $0x4e040463 // dup v3.4s, v3.s[0]
+	SUBS $16, R4
+	BLT registers
+block:
+	WORD $0x3dc00024 // ldr q4, [x1, #0]
+	WORD $0x4ea0d485 // fsub v5.4s, v4.4s, v0.4s
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x4e22cca4 // fmla v4.4s, v5.4s, v2.4s
+	WORD $0x3dc00065 // ldr q5, [x3, #0]
+	WORD $0x3dc00046 // ldr q6, [x2, #0]
+	WORD $0x6e26dca7 // fmul v7.4s, v5.4s, v6.4s
+	WORD $0x4e21cce4 // fmla v4.4s, v7.4s, v1.4s
+	WORD $0x3d800004 // str q4, [x0, #0]
+	WORD $0x3dc00424 // ldr q4, [x1, #16]
+	WORD $0x4ea0d485 // fsub v5.4s, v4.4s, v0.4s
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x4e22cca4 // fmla v4.4s, v5.4s, v2.4s
+	WORD $0x3dc00465 // ldr q5, [x3, #16]
+	WORD $0x3dc00446 // ldr q6, [x2, #16]
+	WORD $0x6e26dca7 // fmul v7.4s, v5.4s, v6.4s
+	WORD $0x4e21cce4 // fmla v4.4s, v7.4s, v1.4s
+	WORD $0x3d800404 // str q4, [x0, #16]
+	WORD $0x3dc00824 // ldr q4, [x1, #32]
+	WORD $0x4ea0d485 // fsub v5.4s, v4.4s, v0.4s
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x4e22cca4 // fmla v4.4s, v5.4s, v2.4s
+	WORD $0x3dc00865 // ldr q5, [x3, #32]
+	WORD $0x3dc00846 // ldr q6, [x2, #32]
+	WORD $0x6e26dca7 // fmul v7.4s, v5.4s, v6.4s
+	WORD $0x4e21cce4 // fmla v4.4s, v7.4s, v1.4s
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3dc00c24 // ldr q4, [x1, #48]
+	WORD $0x4ea0d485 // fsub v5.4s, v4.4s, v0.4s
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x4e22cca4 // fmla v4.4s, v5.4s, v2.4s
+	WORD $0x3dc00c65 // ldr q5, [x3, #48]
+	WORD $0x3dc00c46 // ldr q6, [x2, #48]
+	WORD $0x6e26dca7 // fmul v7.4s, v5.4s, v6.4s
+	WORD $0x4e21cce4 // fmla v4.4s, v7.4s, v1.4s
+	WORD $0x3d800c04 // str q4, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	ADD $64, R3
+	SUBS $16, R4
+	BGE block
+registers:
+	ADDS $12, R4
+	BLT elements
+register:
+	WORD $0x3dc00024 // ldr q4, [x1, #0]
+	WORD $0x4ea0d485 // fsub v5.4s, v4.4s, v0.4s
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x4e22cca4 // fmla v4.4s, v5.4s, v2.4s
+	WORD $0x3dc00065 // ldr q5, [x3, #0]
+	WORD $0x3dc00046 // ldr q6, [x2, #0]
+	WORD $0x6e26dca7 // fmul v7.4s, v5.4s, v6.4s
+	WORD $0x4e21cce4 // fmla v4.4s, v7.4s, v1.4s
+	WORD $0x3d800004 // str q4, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE register
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd400024 // ldr s4, [x1, #0]
+	WORD $0x4ea0d485 // fsub v5.4s, v4.4s, v0.4s
+	WORD $0x4ea31c64 // mov v4.16b, v3.16b
+	WORD $0x4e22cca4 // fmla v4.4s, v5.4s, v2.4s
+	WORD $0xbd400065 // ldr s5, [x3, #0]
+	WORD $0xbd400046 // ldr s6, [x2, #0]
+	WORD $0x6e26dca7 // fmul v7.4s, v5.4s, v6.4s
+	WORD $0x4e21cce4 // fmla v4.4s, v7.4s, v1.4s
+	WORD $0xbd000004 // str s4, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func colsScaleNEON(dw, x, dy []float32, m, r float32)
+TEXT ·colsScaleNEON(SB), NOSPLIT, $0-80
+	MOVD dw_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dy_base+48(FP), R2
+	MOVD dw_len+8(FP), R3
+	FMOVS m+72(FP), F0
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	FMOVS r+76(FP), F1
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	SUBS $16, R3
+	BLT registers
+block:
+	WORD $0x3dc00022 // ldr q2, [x1, #0]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00043 // ldr q3, [x2, #0]
+	WORD $0x3dc00004 // ldr q4, [x0, #0]
+	WORD $0x4e23cc44 // fmla v4.4s, v2.4s, v3.4s
+	WORD $0x3d800004 // str q4, [x0, #0]
+	WORD $0x3dc00422 // ldr q2, [x1, #16]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00443 // ldr q3, [x2, #16]
+	WORD $0x3dc00404 // ldr q4, [x0, #16]
+	WORD $0x4e23cc44 // fmla v4.4s, v2.4s, v3.4s
+	WORD $0x3d800404 // str q4, [x0, #16]
+	WORD $0x3dc00822 // ldr q2, [x1, #32]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00843 // ldr q3, [x2, #32]
+	WORD $0x3dc00804 // ldr q4, [x0, #32]
+	WORD $0x4e23cc44 // fmla v4.4s, v2.4s, v3.4s
+	WORD $0x3d800804 // str q4, [x0, #32]
+	WORD $0x3dc00c22 // ldr q2, [x1, #48]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00c43 // ldr q3, [x2, #48]
+	WORD $0x3dc00c04 // ldr q4, [x0, #48]
+	WORD $0x4e23cc44 // fmla v4.4s, v2.4s, v3.4s
+	WORD $0x3d800c04 // str q4, [x0, #48]
+	ADD $64, R0
+	ADD $64, R1
+	ADD $64, R2
+	SUBS $16, R3
+	BGE block
+registers:
+	ADDS $12, R3
+	BLT elements
+register:
+	WORD $0x3dc00022 // ldr q2, [x1, #0]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0x3dc00043 // ldr q3, [x2, #0]
+	WORD $0x3dc00004 // ldr q4, [x0, #0]
+	WORD $0x4e23cc44 // fmla v4.4s, v2.4s, v3.4s
+	WORD $0x3d800004 // str q4, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	SUBS $4, R3
+	BGE register
+elements:
+	ADDS $4, R3
+	BEQ done
+element:
+	WORD $0xbd400022 // ldr s2, [x1, #0]
+	WORD $0x4ea0d443 // fsub v3.4s, v2.4s, v0.4s
+	WORD $0x6e21dc62 // fmul v2.4s, v3.4s, v1.4s
+	WORD $0xbd400043 // ldr s3, [x2, #0]
+	WORD $0xbd400004 // ldr s4, [x0, #0]
+	WORD $0x4e23cc44 // fmla v4.4s, v2.4s, v3.4s
+	WORD $0xbd000004 // str s4, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	SUBS $1, R3
+	BNE element
+done:
+	RET
+
+// func ropeNEON(dst, x, cos, sin []float32)
+TEXT ·ropeNEON(SB), NOSPLIT, $0-96
+	MOVD cos_base+48(FP), R0
+	MOVD sin_base+72(FP), R1
+	MOVD dst_base+0(FP), R2
+	MOVD x_base+24(FP), R3
+	MOVD cos_len+56(FP), R4
+	ADD R4<<2, R2, R5
+	ADD R4<<2, R3, R6
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc00060 // ldr q0, [x3, #0]
+	WORD $0x3dc000c1 // ldr q1, [x6, #0]
+	WORD $0x3dc00002 // ldr q2, [x0, #0]
+	WORD $0x3dc00023 // ldr q3, [x1, #0]
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	WORD $0x6e22dc25 // fmul v5.4s, v1.4s, v2.4s
+	WORD $0x4ea3cc24 // fmls v4.4s, v1.4s, v3.4s
+	WORD $0x4e23cc05 // fmla v5.4s, v0.4s, v3.4s
+	WORD $0x3d800044 // str q4, [x2, #0]
+	WORD $0x3d8000a5 // str q5, [x5, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	ADD $16, R5
+	ADD $16, R6
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd400060 // ldr s0, [x3, #0]
+	WORD $0xbd4000c1 // ldr s1, [x6, #0]
+	WORD $0xbd400002 // ldr s2, [x0, #0]
+	WORD $0xbd400023 // ldr s3, [x1, #0]
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	WORD $0x6e22dc25 // fmul v5.4s, v1.4s, v2.4s
+	WORD $0x4ea3cc24 // fmls v4.4s, v1.4s, v3.4s
+	WORD $0x4e23cc05 // fmla v5.4s, v0.4s, v3.4s
+	WORD $0xbd000044 // str s4, [x2, #0]
+	WORD $0xbd0000a5 // str s5, [x5, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	ADD $4, R5
+	ADD $4, R6
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func ropeBackNEON(dst, x, cos, sin []float32)
+TEXT ·ropeBackNEON(SB), NOSPLIT, $0-96
+	MOVD cos_base+48(FP), R0
+	MOVD sin_base+72(FP), R1
+	MOVD dst_base+0(FP), R2
+	MOVD x_base+24(FP), R3
+	MOVD cos_len+56(FP), R4
+	ADD R4<<2, R2, R5
+	ADD R4<<2, R3, R6
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc00060 // ldr q0, [x3, #0]
+	WORD $0x3dc000c1 // ldr q1, [x6, #0]
+	WORD $0x3dc00002 // ldr q2, [x0, #0]
+	WORD $0x3dc00023 // ldr q3, [x1, #0]
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	WORD $0x6e22dc25 // fmul v5.4s, v1.4s, v2.4s
+	WORD $0x4e23cc24 // fmla v4.4s, v1.4s, v3.4s
+	WORD $0x4ea3cc05 // fmls v5.4s, v0.4s, v3.4s
+	WORD $0x3d800044 // str q4, [x2, #0]
+	WORD $0x3d8000a5 // str q5, [x5, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	ADD $16, R5
+	ADD $16, R6
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd400060 // ldr s0, [x3, #0]
+	WORD $0xbd4000c1 // ldr s1, [x6, #0]
+	WORD $0xbd400002 // ldr s2, [x0, #0]
+	WORD $0xbd400023 // ldr s3, [x1, #0]
+	WORD $0x6e22dc04 // fmul v4.4s, v0.4s, v2.4s
+	WORD $0x6e22dc25 // fmul v5.4s, v1.4s, v2.4s
+	WORD $0x4e23cc24 // fmla v4.4s, v1.4s, v3.4s
+	WORD $0x4ea3cc05 // fmls v5.4s, v0.4s, v3.4s
+	WORD $0xbd000044 // str s4, [x2, #0]
+	WORD $0xbd0000a5 // str s5, [x5, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	ADD $4, R5
+	ADD $4, R6
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func adamwNEON(p, g, m, v []float32, step *float32)
+TEXT ·adamwNEON(SB), NOSPLIT, $0-104
+	MOVD p_base+0(FP), R0
+	MOVD g_base+24(FP), R1
+	MOVD m_base+48(FP), R2
+	MOVD v_base+72(FP), R3
+	MOVD p_len+8(FP), R4
+	MOVD step+96(FP), R5
+	WORD $0xbd4000a0 // ldr s0, [x5, #0]
+	WORD $0x4e040400 // dup v0.4s, v0.s[0]
+	WORD $0xbd4004a1 // ldr s1, [x5, #4]
+	WORD $0x4e040421 // dup v1.4s, v1.s[0]
+	WORD $0xbd4008a2 // ldr s2, [x5, #8]
+	WORD $0x4e040442 // dup v2.4s, v2.s[0]
+	WORD $0xbd400ca3 // ldr s3, [x5, #12]
+	WORD $0x4e040463 // dup v3.4s, v3.s[0]
+	WORD $0xbd4010a4 // ldr s4, [x5, #16]
+	WORD $0x4e040484 // dup v4.4s, v4.s[0]
+	WORD $0xbd4014a5 // ldr s5, [x5, #20]
+	WORD $0x4e0404a5 // dup v5.4s, v5.s[0]
+	WORD $0xbd4018a6 // ldr s6, [x5, #24]
+	WORD $0x4e0404c6 // dup v6.4s, v6.s[0]
+	WORD $0xbd401ca7 // ldr s7, [x5, #28]
+	WORD $0x4e0404e7 // dup v7.4s, v7.s[0]
+	WORD $0xbd4020a8 // ldr s8, [x5, #32]
+	WORD $0x4e040508 // dup v8.4s, v8.s[0]
+	SUBS $4, R4
+	BLT registers
+block:
+	WORD $0x3dc00029 // ldr q9, [x1, #0]
+	WORD $0x6e20dd2a // fmul v10.4s, v9.4s, v0.4s
+	WORD $0x3dc00049 // ldr q9, [x2, #0]
+	WORD $0x6e21dd2b // fmul v11.4s, v9.4s, v1.4s
+	WORD $0x4e22cd4b // fmla v11.4s, v10.4s, v2.4s
+	WORD $0x3d80004b // str q11, [x2, #0]
+	WORD $0x6e2add49 // fmul v9.4s, v10.4s, v10.4s
+	WORD $0x3dc0006a // ldr q10, [x3, #0]
+	WORD $0x6e23dd4c // fmul v12.4s, v10.4s, v3.4s
+	WORD $0x4e24cd2c // fmla v12.4s, v9.4s, v4.4s
+	WORD $0x3d80006c // str q12, [x3, #0]
+	WORD $0x6ea1f989 // fsqrt v9.4s, v12.4s
+	WORD $0x4ea81d0a // mov v10.16b, v8.16b
+	WORD $0x4e27cd2a // fmla v10.4s, v9.4s, v7.4s
+	WORD $0x3dc00009 // ldr q9, [x0, #0]
+	WORD $0x6e25dd2c // fmul v12.4s, v9.4s, v5.4s
+	WORD $0x6e26dd69 // fmul v9.4s, v11.4s, v6.4s
+	WORD $0x6e2afd2b // fdiv v11.4s, v9.4s, v10.4s
+	WORD $0x4eabd589 // fsub v9.4s, v12.4s, v11.4s
+	WORD $0x3d800009 // str q9, [x0, #0]
+	ADD $16, R0
+	ADD $16, R1
+	ADD $16, R2
+	ADD $16, R3
+	SUBS $4, R4
+	BGE block
+registers:
+elements:
+	ADDS $4, R4
+	BEQ done
+element:
+	WORD $0xbd400029 // ldr s9, [x1, #0]
+	WORD $0x6e20dd2a // fmul v10.4s, v9.4s, v0.4s
+	WORD $0xbd400049 // ldr s9, [x2, #0]
+	WORD $0x6e21dd2b // fmul v11.4s, v9.4s, v1.4s
+	WORD $0x4e22cd4b // fmla v11.4s, v10.4s, v2.4s
+	WORD $0xbd00004b // str s11, [x2, #0]
+	WORD $0x6e2add49 // fmul v9.4s, v10.4s, v10.4s
+	WORD $0xbd40006a // ldr s10, [x3, #0]
+	WORD $0x6e23dd4c // fmul v12.4s, v10.4s, v3.4s
+	WORD $0x4e24cd2c // fmla v12.4s, v9.4s, v4.4s
+	WORD $0xbd00006c // str s12, [x3, #0]
+	WORD $0x6ea1f989 // fsqrt v9.4s, v12.4s
+	WORD $0x4ea81d0a // mov v10.16b, v8.16b
+	WORD $0x4e27cd2a // fmla v10.4s, v9.4s, v7.4s
+	WORD $0xbd400009 // ldr s9, [x0, #0]
+	WORD $0x6e25dd2c // fmul v12.4s, v9.4s, v5.4s
+	WORD $0x6e26dd69 // fmul v9.4s, v11.4s, v6.4s
+	WORD $0x6e2afd2b // fdiv v11.4s, v9.4s, v10.4s
+	WORD $0x4eabd589 // fsub v9.4s, v12.4s, v11.4s
+	WORD $0xbd000009 // str s9, [x0, #0]
+	ADD $4, R0
+	ADD $4, R1
+	ADD $4, R2
+	ADD $4, R3
+	SUBS $1, R4
+	BNE element
+done:
+	RET
+
+// func castNarrowNEON(dst []uint16, x []float32)
+TEXT ·castNarrowNEON(SB), NOSPLIT, $0-48
+	MOVD $neonConstants<>(SB), R3
+	MOVD dst_base+0(FP), R0
+	MOVD x_base+24(FP), R1
+	MOVD dst_len+8(FP), R2
+	SUBS $8, R2
+	BLT done
+block:
+	WORD $0x3dc00020 // ldr q0, [x1, #0]
+	WORD $0x6f300401 // ushr v1.4s, v0.4s, #16
+	WORD $0x3dc0d862 // ldr q2, [x3, #864]
+	WORD $0x4e221c23 // and v3.16b, v1.16b, v2.16b
+	WORD $0x3dc0dc61 // ldr q1, [x3, #880]
+	WORD $0x4ea18402 // add v2.4s, v0.4s, v1.4s
+	WORD $0x4ea38441 // add v1.4s, v2.4s, v3.4s
+	WORD $0x4e20e402 // fcmeq v2.4s, v0.4s, v0.4s
+	WORD $0x3dc0e063 // ldr q3, [x3, #896]
+	WORD $0x4ea31c04 // orr v4.16b, v0.16b, v3.16b
+	WORD $0x6e641c22 // bsl v2.16b, v1.16b, v4.16b
+	WORD $0x3dc00420 // ldr q0, [x1, #16]
+	WORD $0x6f300401 // ushr v1.4s, v0.4s, #16
+	WORD $0x3dc0d863 // ldr q3, [x3, #864]
+	WORD $0x4e231c24 // and v4.16b, v1.16b, v3.16b
+	WORD $0x3dc0dc61 // ldr q1, [x3, #880]
+	WORD $0x4ea18403 // add v3.4s, v0.4s, v1.4s
+	WORD $0x4ea48461 // add v1.4s, v3.4s, v4.4s
+	WORD $0x4e20e403 // fcmeq v3.4s, v0.4s, v0.4s
+	WORD $0x3dc0e064 // ldr q4, [x3, #896]
+	WORD $0x4ea41c05 // orr v5.16b, v0.16b, v4.16b
+	WORD $0x6e651c23 // bsl v3.16b, v1.16b, v5.16b
+	WORD $0x4e435840 // uzp2 v0.8h, v2.8h, v3.8h
+	WORD $0x3d800000 // str q0, [x0, #0]
+	ADD $16, R0
+	ADD $32, R1
+	SUBS $8, R2
+	BGE block
+done:
 	RET

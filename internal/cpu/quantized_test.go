@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -66,7 +67,7 @@ func TestRoundedProducts(t *testing.T) {
 			}
 		}
 	}
-	if active != generic {
+	if active != generic && runtime.GOARCH == "amd64" {
 		require.Equal(t, 10, tested)
 	}
 }

@@ -12,6 +12,7 @@ func main() {
 	flag.Parse()
 	var f file
 	products(&f)
+	vectors(&f)
 	check(os.WriteFile(*out, f.assembly(), 0o644))
 	check(os.WriteFile(*stubs, f.declarations(), 0o644))
 }

@@ -21,12 +21,15 @@ func New() *Device { return &Device{Device: reference.New()} }
 func (d *Device) Name() string { return "cpu" }
 
 // Unit is the architecture and the level, such as "amd64/avx2"; with "+bf16" where VDPBF16PS multiplies bfloat16
-// matrices, and with "+fma" where the Go compiler has fused multiplications and additions of plain Go code (arm64,
-// and amd64 with GOAMD64=v3 or higher).
+// matrices, with "+dot" where SDOT multiplies block-quantized ones (arm64), and with "+fma" where the Go compiler has
+// fused multiplications and additions of plain Go code (arm64, and amd64 with GOAMD64=v3 or higher).
 func (d *Device) Unit() string {
 	unit := runtime.GOARCH + "/" + active.String()
 	if bf16Dot() {
 		unit += "+bf16"
+	}
+	if dotProducts() {
+		unit += "+dot"
 	}
 	if x := 1 + 1.0/(1<<30); fused(x, x, -1) {
 		unit += "+fma"

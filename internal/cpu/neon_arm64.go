@@ -1130,3 +1130,93 @@ func adamwNEON(p, g, m, v []float32, step *float32)
 //
 //go:noescape
 func castNarrowNEON(dst []uint16, x []float32)
+
+// panel8x1NEON multiplies a panel of n > 0 times 32 values with 1 rows of k rounded activations, of which q, d and
+// s are the first; it adds to c if more is not 0. It needs the instruction SDOT:
+//
+//	for i := range 1 {
+//		for r := range 8 {
+//			x := float32(0) // or c[i*step+r]
+//			for b := range n {
+//				sum := int32(0)
+//				for e := range 32 {
+//					sum += codes[b*256+e/4*32+r*4+e%4] * q[i*k+b*32+e]
+//				}
+//				x = fma(scales[b*16+8+r], s[i*k/32+b], x)
+//				x = fma(float32(sum), scales[b*16+r]*d[i*k/32+b], x)
+//			}
+//			c[i*step+r] = x
+//		}
+//	}
+//
+//go:noescape
+func panel8x1NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
+
+// panel8x2NEON multiplies a panel of n > 0 times 32 values with 2 rows of k rounded activations, of which q, d and
+// s are the first; it adds to c if more is not 0. It needs the instruction SDOT:
+//
+//	for i := range 2 {
+//		for r := range 8 {
+//			x := float32(0) // or c[i*step+r]
+//			for b := range n {
+//				sum := int32(0)
+//				for e := range 32 {
+//					sum += codes[b*256+e/4*32+r*4+e%4] * q[i*k+b*32+e]
+//				}
+//				x = fma(scales[b*16+8+r], s[i*k/32+b], x)
+//				x = fma(float32(sum), scales[b*16+r]*d[i*k/32+b], x)
+//			}
+//			c[i*step+r] = x
+//		}
+//	}
+//
+//go:noescape
+func panel8x2NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
+
+// panel8x4NEON multiplies a panel of n > 0 times 32 values with 4 rows of k rounded activations, of which q, d and
+// s are the first; it adds to c if more is not 0. It needs the instruction SDOT:
+//
+//	for i := range 4 {
+//		for r := range 8 {
+//			x := float32(0) // or c[i*step+r]
+//			for b := range n {
+//				sum := int32(0)
+//				for e := range 32 {
+//					sum += codes[b*256+e/4*32+r*4+e%4] * q[i*k+b*32+e]
+//				}
+//				x = fma(scales[b*16+8+r], s[i*k/32+b], x)
+//				x = fma(float32(sum), scales[b*16+r]*d[i*k/32+b], x)
+//			}
+//			c[i*step+r] = x
+//		}
+//	}
+//
+//go:noescape
+func panel8x4NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
+
+// packBytesNEON unpacks 32 codes of each of eight rows, which lie stride bytes apart from w on:
+//
+//	codes[e/4*32+r*4+e%4] = int8(w[r*stride+e])
+//
+//go:noescape
+func packBytesNEON(stride int, w *byte, codes *int8)
+
+// packNibblesNEON unpacks 32 codes of each of eight rows, which lie stride bytes apart from w on:
+//
+//	codes[e/4*32+r*4+e%4] = int8(w[r*stride+e%16]>>(e/16*4)&15) - less
+//
+//go:noescape
+func packNibblesNEON(stride int, w *byte, codes *int8, less int)
+
+// packNibblePairNEON unpacks 32 codes of each of eight rows, which lie stride bytes apart from w on:
+//
+//	codes[e/4*32+r*4+e%4] = int8(w[r*stride+e]) & 15
+//	codes[256+e/4*32+r*4+e%4] = int8(w[r*stride+e]) >> 4
+//
+//go:noescape
+func packNibblePairNEON(stride int, w *byte, codes *int8)
+
+// halvesNEON sets dst[r], for eight rows, to the binary16 number at w[r*stride].
+//
+//go:noescape
+func halvesNEON(stride int, w *byte, dst *float32)

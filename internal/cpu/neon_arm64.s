@@ -11857,3 +11857,706 @@ block:
 	BGE block
 done:
 	RET
+
+// func panel8x1NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
+TEXT ·panel8x1NEON(SB), NOSPLIT, $0-80
+	MOVD n+0(FP), R0
+	MOVD codes+8(FP), R1
+	MOVD scales+16(FP), R2
+	MOVD c+56(FP), R3
+	MOVD step+64(FP), R4
+	MOVD k+48(FP), R5
+	MOVD q+24(FP), R6
+	MOVD d+32(FP), R7
+	MOVD s+40(FP), R8
+	LSL $2, R4
+	MOVD more+72(FP), R9
+	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	CBZ R9, block
+	MOVD R3, R10
+	WORD $0xad400540 // ldp q0, q1, [x10]
+	ADD R4, R10
+block:
+	WORD $0xacc114c4 // ldp q4, q5, [x6], #32
+	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
+	WORD $0x6e231c63 // eor v3.16b, v3.16b, v3.16b
+	WORD $0xacc11c26 // ldp q6, q7, [x1], #32
+	WORD $0x4f84e0c2 // sdot v2.4s, v6.16b, v4.4b[0]
+	WORD $0x4f84e0e3 // sdot v3.4s, v7.16b, v4.4b[0]
+	WORD $0xacc11c26 // ldp q6, q7, [x1], #32
+	WORD $0x4fa4e0c2 // sdot v2.4s, v6.16b, v4.4b[1]
+	WORD $0x4fa4e0e3 // sdot v3.4s, v7.16b, v4.4b[1]
+	WORD $0xacc11c26 // ldp q6, q7, [x1], #32
+	WORD $0x4f84e8c2 // sdot v2.4s, v6.16b, v4.4b[2]
+	WORD $0x4f84e8e3 // sdot v3.4s, v7.16b, v4.4b[2]
+	WORD $0xacc11c26 // ldp q6, q7, [x1], #32
+	WORD $0x4fa4e8c2 // sdot v2.4s, v6.16b, v4.4b[3]
+	WORD $0x4fa4e8e3 // sdot v3.4s, v7.16b, v4.4b[3]
+	WORD $0xacc11c26 // ldp q6, q7, [x1], #32
+	WORD $0x4f85e0c2 // sdot v2.4s, v6.16b, v5.4b[0]
+	WORD $0x4f85e0e3 // sdot v3.4s, v7.16b, v5.4b[0]
+	WORD $0xacc11c26 // ldp q6, q7, [x1], #32
+	WORD $0x4fa5e0c2 // sdot v2.4s, v6.16b, v5.4b[1]
+	WORD $0x4fa5e0e3 // sdot v3.4s, v7.16b, v5.4b[1]
+	WORD $0xacc11c26 // ldp q6, q7, [x1], #32
+	WORD $0x4f85e8c2 // sdot v2.4s, v6.16b, v5.4b[2]
+	WORD $0x4f85e8e3 // sdot v3.4s, v7.16b, v5.4b[2]
+	WORD $0xacc11c26 // ldp q6, q7, [x1], #32
+	WORD $0x4fa5e8c2 // sdot v2.4s, v6.16b, v5.4b[3]
+	WORD $0x4fa5e8e3 // sdot v3.4s, v7.16b, v5.4b[3]
+	WORD $0xacc11444 // ldp q4, q5, [x2], #32
+	WORD $0xacc11c46 // ldp q6, q7, [x2], #32
+	WORD $0xbd4000e8 // ldr s8, [x7, #0]
+	WORD $0xbd400109 // ldr s9, [x8, #0]
+	ADD $4, R7
+	ADD $4, R8
+	WORD $0x4f8910c0 // fmla v0.4s, v6.4s, v9.s[0]
+	WORD $0x4e21d842 // scvtf v2.4s, v2.4s
+	WORD $0x4f88908a // fmul v10.4s, v4.4s, v8.s[0]
+	WORD $0x4e2acc40 // fmla v0.4s, v2.4s, v10.4s
+	WORD $0x4f8910e1 // fmla v1.4s, v7.4s, v9.s[0]
+	WORD $0x4e21d863 // scvtf v3.4s, v3.4s
+	WORD $0x4f8890aa // fmul v10.4s, v5.4s, v8.s[0]
+	WORD $0x4e2acc61 // fmla v1.4s, v3.4s, v10.4s
+	SUBS $1, R0
+	BNE block
+	WORD $0xad000460 // stp q0, q1, [x3]
+	ADD R4, R3
+	RET
+
+// func panel8x2NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
+TEXT ·panel8x2NEON(SB), NOSPLIT, $0-80
+	MOVD n+0(FP), R0
+	MOVD codes+8(FP), R1
+	MOVD scales+16(FP), R2
+	MOVD c+56(FP), R3
+	MOVD step+64(FP), R4
+	MOVD k+48(FP), R5
+	MOVD q+24(FP), R6
+	MOVD d+32(FP), R7
+	MOVD s+40(FP), R8
+	ADD R5>>0, R6, R9
+	ADD R5>>3, R7, R10
+	ADD R5>>3, R8, R11
+	LSL $2, R4
+	MOVD more+72(FP), R12
+	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
+	WORD $0x6e231c63 // eor v3.16b, v3.16b, v3.16b
+	CBZ R12, block
+	MOVD R3, R13
+	WORD $0xad4005a0 // ldp q0, q1, [x13]
+	ADD R4, R13
+	WORD $0xad400da2 // ldp q2, q3, [x13]
+	ADD R4, R13
+block:
+	WORD $0xacc124c8 // ldp q8, q9, [x6], #32
+	WORD $0x6e241c84 // eor v4.16b, v4.16b, v4.16b
+	WORD $0x6e251ca5 // eor v5.16b, v5.16b, v5.16b
+	WORD $0xacc12d2a // ldp q10, q11, [x9], #32
+	WORD $0x6e261cc6 // eor v6.16b, v6.16b, v6.16b
+	WORD $0x6e271ce7 // eor v7.16b, v7.16b, v7.16b
+	WORD $0xacc1342c // ldp q12, q13, [x1], #32
+	WORD $0x4f88e184 // sdot v4.4s, v12.16b, v8.4b[0]
+	WORD $0x4f88e1a5 // sdot v5.4s, v13.16b, v8.4b[0]
+	WORD $0x4f8ae186 // sdot v6.4s, v12.16b, v10.4b[0]
+	WORD $0x4f8ae1a7 // sdot v7.4s, v13.16b, v10.4b[0]
+	WORD $0xacc1342c // ldp q12, q13, [x1], #32
+	WORD $0x4fa8e184 // sdot v4.4s, v12.16b, v8.4b[1]
+	WORD $0x4fa8e1a5 // sdot v5.4s, v13.16b, v8.4b[1]
+	WORD $0x4faae186 // sdot v6.4s, v12.16b, v10.4b[1]
+	WORD $0x4faae1a7 // sdot v7.4s, v13.16b, v10.4b[1]
+	WORD $0xacc1342c // ldp q12, q13, [x1], #32
+	WORD $0x4f88e984 // sdot v4.4s, v12.16b, v8.4b[2]
+	WORD $0x4f88e9a5 // sdot v5.4s, v13.16b, v8.4b[2]
+	WORD $0x4f8ae986 // sdot v6.4s, v12.16b, v10.4b[2]
+	WORD $0x4f8ae9a7 // sdot v7.4s, v13.16b, v10.4b[2]
+	WORD $0xacc1342c // ldp q12, q13, [x1], #32
+	WORD $0x4fa8e984 // sdot v4.4s, v12.16b, v8.4b[3]
+	WORD $0x4fa8e9a5 // sdot v5.4s, v13.16b, v8.4b[3]
+	WORD $0x4faae986 // sdot v6.4s, v12.16b, v10.4b[3]
+	WORD $0x4faae9a7 // sdot v7.4s, v13.16b, v10.4b[3]
+	WORD $0xacc1342c // ldp q12, q13, [x1], #32
+	WORD $0x4f89e184 // sdot v4.4s, v12.16b, v9.4b[0]
+	WORD $0x4f89e1a5 // sdot v5.4s, v13.16b, v9.4b[0]
+	WORD $0x4f8be186 // sdot v6.4s, v12.16b, v11.4b[0]
+	WORD $0x4f8be1a7 // sdot v7.4s, v13.16b, v11.4b[0]
+	WORD $0xacc1342c // ldp q12, q13, [x1], #32
+	WORD $0x4fa9e184 // sdot v4.4s, v12.16b, v9.4b[1]
+	WORD $0x4fa9e1a5 // sdot v5.4s, v13.16b, v9.4b[1]
+	WORD $0x4fabe186 // sdot v6.4s, v12.16b, v11.4b[1]
+	WORD $0x4fabe1a7 // sdot v7.4s, v13.16b, v11.4b[1]
+	WORD $0xacc1342c // ldp q12, q13, [x1], #32
+	WORD $0x4f89e984 // sdot v4.4s, v12.16b, v9.4b[2]
+	WORD $0x4f89e9a5 // sdot v5.4s, v13.16b, v9.4b[2]
+	WORD $0x4f8be986 // sdot v6.4s, v12.16b, v11.4b[2]
+	WORD $0x4f8be9a7 // sdot v7.4s, v13.16b, v11.4b[2]
+	WORD $0xacc1342c // ldp q12, q13, [x1], #32
+	WORD $0x4fa9e984 // sdot v4.4s, v12.16b, v9.4b[3]
+	WORD $0x4fa9e9a5 // sdot v5.4s, v13.16b, v9.4b[3]
+	WORD $0x4fabe986 // sdot v6.4s, v12.16b, v11.4b[3]
+	WORD $0x4fabe9a7 // sdot v7.4s, v13.16b, v11.4b[3]
+	WORD $0xacc12448 // ldp q8, q9, [x2], #32
+	WORD $0xacc1344c // ldp q12, q13, [x2], #32
+	WORD $0xbd4000ee // ldr s14, [x7, #0]
+	WORD $0xbd40010f // ldr s15, [x8, #0]
+	ADD $4, R7
+	ADD $4, R8
+	WORD $0x4f8f1180 // fmla v0.4s, v12.4s, v15.s[0]
+	WORD $0x4e21d884 // scvtf v4.4s, v4.4s
+	WORD $0x4f8e9110 // fmul v16.4s, v8.4s, v14.s[0]
+	WORD $0x4e30cc80 // fmla v0.4s, v4.4s, v16.4s
+	WORD $0x4f8f11a1 // fmla v1.4s, v13.4s, v15.s[0]
+	WORD $0x4e21d8a5 // scvtf v5.4s, v5.4s
+	WORD $0x4f8e9130 // fmul v16.4s, v9.4s, v14.s[0]
+	WORD $0x4e30cca1 // fmla v1.4s, v5.4s, v16.4s
+	WORD $0xbd40014e // ldr s14, [x10, #0]
+	WORD $0xbd40016f // ldr s15, [x11, #0]
+	ADD $4, R10
+	ADD $4, R11
+	WORD $0x4f8f1182 // fmla v2.4s, v12.4s, v15.s[0]
+	WORD $0x4e21d8c6 // scvtf v6.4s, v6.4s
+	WORD $0x4f8e9110 // fmul v16.4s, v8.4s, v14.s[0]
+	WORD $0x4e30ccc2 // fmla v2.4s, v6.4s, v16.4s
+	WORD $0x4f8f11a3 // fmla v3.4s, v13.4s, v15.s[0]
+	WORD $0x4e21d8e7 // scvtf v7.4s, v7.4s
+	WORD $0x4f8e9130 // fmul v16.4s, v9.4s, v14.s[0]
+	WORD $0x4e30cce3 // fmla v3.4s, v7.4s, v16.4s
+	SUBS $1, R0
+	BNE block
+	WORD $0xad000460 // stp q0, q1, [x3]
+	ADD R4, R3
+	WORD $0xad000c62 // stp q2, q3, [x3]
+	ADD R4, R3
+	RET
+
+// func panel8x4NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
+TEXT ·panel8x4NEON(SB), NOSPLIT, $0-80
+	MOVD n+0(FP), R0
+	MOVD codes+8(FP), R1
+	MOVD scales+16(FP), R2
+	MOVD c+56(FP), R3
+	MOVD step+64(FP), R4
+	MOVD k+48(FP), R5
+	MOVD q+24(FP), R6
+	MOVD d+32(FP), R7
+	MOVD s+40(FP), R8
+	ADD R5>>0, R6, R9
+	ADD R5>>3, R7, R10
+	ADD R5>>3, R8, R11
+	ADD R5>>0, R9, R12
+	ADD R5>>3, R10, R13
+	ADD R5>>3, R11, R14
+	ADD R5>>0, R12, R15
+	ADD R5>>3, R13, R19
+	ADD R5>>3, R14, R20
+	LSL $2, R4
+	MOVD more+72(FP), R21
+	WORD $0x6e201c00 // eor v0.16b, v0.16b, v0.16b
+	WORD $0x6e211c21 // eor v1.16b, v1.16b, v1.16b
+	WORD $0x6e221c42 // eor v2.16b, v2.16b, v2.16b
+	WORD $0x6e231c63 // eor v3.16b, v3.16b, v3.16b
+	WORD $0x6e241c84 // eor v4.16b, v4.16b, v4.16b
+	WORD $0x6e251ca5 // eor v5.16b, v5.16b, v5.16b
+	WORD $0x6e261cc6 // eor v6.16b, v6.16b, v6.16b
+	WORD $0x6e271ce7 // eor v7.16b, v7.16b, v7.16b
+	CBZ R21, block
+	MOVD R3, R22
+	WORD $0xad4006c0 // ldp q0, q1, [x22]
+	ADD R4, R22
+	WORD $0xad400ec2 // ldp q2, q3, [x22]
+	ADD R4, R22
+	WORD $0xad4016c4 // ldp q4, q5, [x22]
+	ADD R4, R22
+	WORD $0xad401ec6 // ldp q6, q7, [x22]
+	ADD R4, R22
+block:
+	WORD $0xacc144d0 // ldp q16, q17, [x6], #32
+	WORD $0x6e281d08 // eor v8.16b, v8.16b, v8.16b
+	WORD $0x6e291d29 // eor v9.16b, v9.16b, v9.16b
+	WORD $0xacc14d32 // ldp q18, q19, [x9], #32
+	WORD $0x6e2a1d4a // eor v10.16b, v10.16b, v10.16b
+	WORD $0x6e2b1d6b // eor v11.16b, v11.16b, v11.16b
+	WORD $0xacc15594 // ldp q20, q21, [x12], #32
+	WORD $0x6e2c1d8c // eor v12.16b, v12.16b, v12.16b
+	WORD $0x6e2d1dad // eor v13.16b, v13.16b, v13.16b
+	WORD $0xacc15df6 // ldp q22, q23, [x15], #32
+	WORD $0x6e2e1dce // eor v14.16b, v14.16b, v14.16b
+	WORD $0x6e2f1def // eor v15.16b, v15.16b, v15.16b
+	WORD $0xacc16438 // ldp q24, q25, [x1], #32
+	WORD $0x4f90e308 // sdot v8.4s, v24.16b, v16.4b[0]
+	WORD $0x4f90e329 // sdot v9.4s, v25.16b, v16.4b[0]
+	WORD $0x4f92e30a // sdot v10.4s, v24.16b, v18.4b[0]
+	WORD $0x4f92e32b // sdot v11.4s, v25.16b, v18.4b[0]
+	WORD $0x4f94e30c // sdot v12.4s, v24.16b, v20.4b[0]
+	WORD $0x4f94e32d // sdot v13.4s, v25.16b, v20.4b[0]
+	WORD $0x4f96e30e // sdot v14.4s, v24.16b, v22.4b[0]
+	WORD $0x4f96e32f // sdot v15.4s, v25.16b, v22.4b[0]
+	WORD $0xacc16438 // ldp q24, q25, [x1], #32
+	WORD $0x4fb0e308 // sdot v8.4s, v24.16b, v16.4b[1]
+	WORD $0x4fb0e329 // sdot v9.4s, v25.16b, v16.4b[1]
+	WORD $0x4fb2e30a // sdot v10.4s, v24.16b, v18.4b[1]
+	WORD $0x4fb2e32b // sdot v11.4s, v25.16b, v18.4b[1]
+	WORD $0x4fb4e30c // sdot v12.4s, v24.16b, v20.4b[1]
+	WORD $0x4fb4e32d // sdot v13.4s, v25.16b, v20.4b[1]
+	WORD $0x4fb6e30e // sdot v14.4s, v24.16b, v22.4b[1]
+	WORD $0x4fb6e32f // sdot v15.4s, v25.16b, v22.4b[1]
+	WORD $0xacc16438 // ldp q24, q25, [x1], #32
+	WORD $0x4f90eb08 // sdot v8.4s, v24.16b, v16.4b[2]
+	WORD $0x4f90eb29 // sdot v9.4s, v25.16b, v16.4b[2]
+	WORD $0x4f92eb0a // sdot v10.4s, v24.16b, v18.4b[2]
+	WORD $0x4f92eb2b // sdot v11.4s, v25.16b, v18.4b[2]
+	WORD $0x4f94eb0c // sdot v12.4s, v24.16b, v20.4b[2]
+	WORD $0x4f94eb2d // sdot v13.4s, v25.16b, v20.4b[2]
+	WORD $0x4f96eb0e // sdot v14.4s, v24.16b, v22.4b[2]
+	WORD $0x4f96eb2f // sdot v15.4s, v25.16b, v22.4b[2]
+	WORD $0xacc16438 // ldp q24, q25, [x1], #32
+	WORD $0x4fb0eb08 // sdot v8.4s, v24.16b, v16.4b[3]
+	WORD $0x4fb0eb29 // sdot v9.4s, v25.16b, v16.4b[3]
+	WORD $0x4fb2eb0a // sdot v10.4s, v24.16b, v18.4b[3]
+	WORD $0x4fb2eb2b // sdot v11.4s, v25.16b, v18.4b[3]
+	WORD $0x4fb4eb0c // sdot v12.4s, v24.16b, v20.4b[3]
+	WORD $0x4fb4eb2d // sdot v13.4s, v25.16b, v20.4b[3]
+	WORD $0x4fb6eb0e // sdot v14.4s, v24.16b, v22.4b[3]
+	WORD $0x4fb6eb2f // sdot v15.4s, v25.16b, v22.4b[3]
+	WORD $0xacc16438 // ldp q24, q25, [x1], #32
+	WORD $0x4f91e308 // sdot v8.4s, v24.16b, v17.4b[0]
+	WORD $0x4f91e329 // sdot v9.4s, v25.16b, v17.4b[0]
+	WORD $0x4f93e30a // sdot v10.4s, v24.16b, v19.4b[0]
+	WORD $0x4f93e32b // sdot v11.4s, v25.16b, v19.4b[0]
+	WORD $0x4f95e30c // sdot v12.4s, v24.16b, v21.4b[0]
+	WORD $0x4f95e32d // sdot v13.4s, v25.16b, v21.4b[0]
+	WORD $0x4f97e30e // sdot v14.4s, v24.16b, v23.4b[0]
+	WORD $0x4f97e32f // sdot v15.4s, v25.16b, v23.4b[0]
+	WORD $0xacc16438 // ldp q24, q25, [x1], #32
+	WORD $0x4fb1e308 // sdot v8.4s, v24.16b, v17.4b[1]
+	WORD $0x4fb1e329 // sdot v9.4s, v25.16b, v17.4b[1]
+	WORD $0x4fb3e30a // sdot v10.4s, v24.16b, v19.4b[1]
+	WORD $0x4fb3e32b // sdot v11.4s, v25.16b, v19.4b[1]
+	WORD $0x4fb5e30c // sdot v12.4s, v24.16b, v21.4b[1]
+	WORD $0x4fb5e32d // sdot v13.4s, v25.16b, v21.4b[1]
+	WORD $0x4fb7e30e // sdot v14.4s, v24.16b, v23.4b[1]
+	WORD $0x4fb7e32f // sdot v15.4s, v25.16b, v23.4b[1]
+	WORD $0xacc16438 // ldp q24, q25, [x1], #32
+	WORD $0x4f91eb08 // sdot v8.4s, v24.16b, v17.4b[2]
+	WORD $0x4f91eb29 // sdot v9.4s, v25.16b, v17.4b[2]
+	WORD $0x4f93eb0a // sdot v10.4s, v24.16b, v19.4b[2]
+	WORD $0x4f93eb2b // sdot v11.4s, v25.16b, v19.4b[2]
+	WORD $0x4f95eb0c // sdot v12.4s, v24.16b, v21.4b[2]
+	WORD $0x4f95eb2d // sdot v13.4s, v25.16b, v21.4b[2]
+	WORD $0x4f97eb0e // sdot v14.4s, v24.16b, v23.4b[2]
+	WORD $0x4f97eb2f // sdot v15.4s, v25.16b, v23.4b[2]
+	WORD $0xacc16438 // ldp q24, q25, [x1], #32
+	WORD $0x4fb1eb08 // sdot v8.4s, v24.16b, v17.4b[3]
+	WORD $0x4fb1eb29 // sdot v9.4s, v25.16b, v17.4b[3]
+	WORD $0x4fb3eb0a // sdot v10.4s, v24.16b, v19.4b[3]
+	WORD $0x4fb3eb2b // sdot v11.4s, v25.16b, v19.4b[3]
+	WORD $0x4fb5eb0c // sdot v12.4s, v24.16b, v21.4b[3]
+	WORD $0x4fb5eb2d // sdot v13.4s, v25.16b, v21.4b[3]
+	WORD $0x4fb7eb0e // sdot v14.4s, v24.16b, v23.4b[3]
+	WORD $0x4fb7eb2f // sdot v15.4s, v25.16b, v23.4b[3]
+	WORD $0xacc14450 // ldp q16, q17, [x2], #32
+	WORD $0xacc16458 // ldp q24, q25, [x2], #32
+	WORD $0xbd4000fa // ldr s26, [x7, #0]
+	WORD $0xbd40011b // ldr s27, [x8, #0]
+	ADD $4, R7
+	ADD $4, R8
+	WORD $0x4f9b1300 // fmla v0.4s, v24.4s, v27.s[0]
+	WORD $0x4e21d908 // scvtf v8.4s, v8.4s
+	WORD $0x4f9a921c // fmul v28.4s, v16.4s, v26.s[0]
+	WORD $0x4e3ccd00 // fmla v0.4s, v8.4s, v28.4s
+	WORD $0x4f9b1321 // fmla v1.4s, v25.4s, v27.s[0]
+	WORD $0x4e21d929 // scvtf v9.4s, v9.4s
+	WORD $0x4f9a923c // fmul v28.4s, v17.4s, v26.s[0]
+	WORD $0x4e3ccd21 // fmla v1.4s, v9.4s, v28.4s
+	WORD $0xbd40015a // ldr s26, [x10, #0]
+	WORD $0xbd40017b // ldr s27, [x11, #0]
+	ADD $4, R10
+	ADD $4, R11
+	WORD $0x4f9b1302 // fmla v2.4s, v24.4s, v27.s[0]
+	WORD $0x4e21d94a // scvtf v10.4s, v10.4s
+	WORD $0x4f9a921c // fmul v28.4s, v16.4s, v26.s[0]
+	WORD $0x4e3ccd42 // fmla v2.4s, v10.4s, v28.4s
+	WORD $0x4f9b1323 // fmla v3.4s, v25.4s, v27.s[0]
+	WORD $0x4e21d96b // scvtf v11.4s, v11.4s
+	WORD $0x4f9a923c // fmul v28.4s, v17.4s, v26.s[0]
+	WORD $0x4e3ccd63 // fmla v3.4s, v11.4s, v28.4s
+	WORD $0xbd4001ba // ldr s26, [x13, #0]
+	WORD $0xbd4001db // ldr s27, [x14, #0]
+	ADD $4, R13
+	ADD $4, R14
+	WORD $0x4f9b1304 // fmla v4.4s, v24.4s, v27.s[0]
+	WORD $0x4e21d98c // scvtf v12.4s, v12.4s
+	WORD $0x4f9a921c // fmul v28.4s, v16.4s, v26.s[0]
+	WORD $0x4e3ccd84 // fmla v4.4s, v12.4s, v28.4s
+	WORD $0x4f9b1325 // fmla v5.4s, v25.4s, v27.s[0]
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x4f9a923c // fmul v28.4s, v17.4s, v26.s[0]
+	WORD $0x4e3ccda5 // fmla v5.4s, v13.4s, v28.4s
+	WORD $0xbd40027a // ldr s26, [x19, #0]
+	WORD $0xbd40029b // ldr s27, [x20, #0]
+	ADD $4, R19
+	ADD $4, R20
+	WORD $0x4f9b1306 // fmla v6.4s, v24.4s, v27.s[0]
+	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
+	WORD $0x4f9a921c // fmul v28.4s, v16.4s, v26.s[0]
+	WORD $0x4e3ccdc6 // fmla v6.4s, v14.4s, v28.4s
+	WORD $0x4f9b1327 // fmla v7.4s, v25.4s, v27.s[0]
+	WORD $0x4e21d9ef // scvtf v15.4s, v15.4s
+	WORD $0x4f9a923c // fmul v28.4s, v17.4s, v26.s[0]
+	WORD $0x4e3ccde7 // fmla v7.4s, v15.4s, v28.4s
+	SUBS $1, R0
+	BNE block
+	WORD $0xad000460 // stp q0, q1, [x3]
+	ADD R4, R3
+	WORD $0xad000c62 // stp q2, q3, [x3]
+	ADD R4, R3
+	WORD $0xad001464 // stp q4, q5, [x3]
+	ADD R4, R3
+	WORD $0xad001c66 // stp q6, q7, [x3]
+	ADD R4, R3
+	RET
+
+// func packBytesNEON(stride int, w *byte, codes *int8)
+TEXT ·packBytesNEON(SB), NOSPLIT, $0-24
+	MOVD stride+0(FP), R0
+	MOVD w+8(FP), R1
+	ADD R0, R1, R2
+	ADD R0, R2, R3
+	ADD R0, R3, R4
+	ADD R0, R4, R5
+	ADD R0, R5, R6
+	ADD R0, R6, R7
+	ADD R0, R7, R8
+	WORD $0xad400420 // ldp q0, q1, [x1]
+	WORD $0xad400c42 // ldp q2, q3, [x2]
+	WORD $0xad401464 // ldp q4, q5, [x3]
+	WORD $0xad401c86 // ldp q6, q7, [x4]
+	WORD $0xad4024a8 // ldp q8, q9, [x5]
+	WORD $0xad402cca // ldp q10, q11, [x6]
+	WORD $0xad4034ec // ldp q12, q13, [x7]
+	WORD $0xad403d0e // ldp q14, q15, [x8]
+	MOVD codes+16(FP), R9
+	WORD $0x4e843818 // zip1 v24.4s, v0.4s, v4.4s
+	WORD $0x4e863859 // zip1 v25.4s, v2.4s, v6.4s
+	WORD $0x4e84781a // zip2 v26.4s, v0.4s, v4.4s
+	WORD $0x4e86785b // zip2 v27.4s, v2.4s, v6.4s
+	WORD $0x4e993b00 // zip1 v0.4s, v24.4s, v25.4s
+	WORD $0x4e997b02 // zip2 v2.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b44 // zip1 v4.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b46 // zip2 v6.4s, v26.4s, v27.4s
+	WORD $0x4e853838 // zip1 v24.4s, v1.4s, v5.4s
+	WORD $0x4e873879 // zip1 v25.4s, v3.4s, v7.4s
+	WORD $0x4e85783a // zip2 v26.4s, v1.4s, v5.4s
+	WORD $0x4e87787b // zip2 v27.4s, v3.4s, v7.4s
+	WORD $0x4e993b01 // zip1 v1.4s, v24.4s, v25.4s
+	WORD $0x4e997b03 // zip2 v3.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b45 // zip1 v5.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b47 // zip2 v7.4s, v26.4s, v27.4s
+	WORD $0x4e8c3918 // zip1 v24.4s, v8.4s, v12.4s
+	WORD $0x4e8e3959 // zip1 v25.4s, v10.4s, v14.4s
+	WORD $0x4e8c791a // zip2 v26.4s, v8.4s, v12.4s
+	WORD $0x4e8e795b // zip2 v27.4s, v10.4s, v14.4s
+	WORD $0x4e993b08 // zip1 v8.4s, v24.4s, v25.4s
+	WORD $0x4e997b0a // zip2 v10.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b4c // zip1 v12.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b4e // zip2 v14.4s, v26.4s, v27.4s
+	WORD $0x4e8d3938 // zip1 v24.4s, v9.4s, v13.4s
+	WORD $0x4e8f3979 // zip1 v25.4s, v11.4s, v15.4s
+	WORD $0x4e8d793a // zip2 v26.4s, v9.4s, v13.4s
+	WORD $0x4e8f797b // zip2 v27.4s, v11.4s, v15.4s
+	WORD $0x4e993b09 // zip1 v9.4s, v24.4s, v25.4s
+	WORD $0x4e997b0b // zip2 v11.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b4d // zip1 v13.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b4f // zip2 v15.4s, v26.4s, v27.4s
+	WORD $0xac812120 // stp q0, q8, [x9], #32
+	WORD $0xac812922 // stp q2, q10, [x9], #32
+	WORD $0xac813124 // stp q4, q12, [x9], #32
+	WORD $0xac813926 // stp q6, q14, [x9], #32
+	WORD $0xac812521 // stp q1, q9, [x9], #32
+	WORD $0xac812d23 // stp q3, q11, [x9], #32
+	WORD $0xac813525 // stp q5, q13, [x9], #32
+	WORD $0xac813d27 // stp q7, q15, [x9], #32
+	RET
+
+// func packNibblesNEON(stride int, w *byte, codes *int8, less int)
+TEXT ·packNibblesNEON(SB), NOSPLIT, $0-32
+	MOVD stride+0(FP), R0
+	MOVD w+8(FP), R1
+	ADD R0, R1, R2
+	ADD R0, R2, R3
+	ADD R0, R3, R4
+	ADD R0, R4, R5
+	ADD R0, R5, R6
+	ADD R0, R6, R7
+	ADD R0, R7, R8
+	MOVD codes+16(FP), R9
+	MOVD $0x0f0f0f0f, R10
+	WORD $0x4e040d5e // dup v30.4s, w10
+	MOVD less+24(FP), R10
+	WORD $0x4e010d5f // dup v31.16b, w10
+	WORD $0x3dc00030 // ldr q16, [x1, #0]
+	WORD $0x4e3e1e00 // and v0.16b, v16.16b, v30.16b
+	WORD $0x6f0c0601 // ushr v1.16b, v16.16b, #4
+	WORD $0x6e3f8400 // sub v0.16b, v0.16b, v31.16b
+	WORD $0x6e3f8421 // sub v1.16b, v1.16b, v31.16b
+	WORD $0x3dc00050 // ldr q16, [x2, #0]
+	WORD $0x4e3e1e02 // and v2.16b, v16.16b, v30.16b
+	WORD $0x6f0c0603 // ushr v3.16b, v16.16b, #4
+	WORD $0x6e3f8442 // sub v2.16b, v2.16b, v31.16b
+	WORD $0x6e3f8463 // sub v3.16b, v3.16b, v31.16b
+	WORD $0x3dc00070 // ldr q16, [x3, #0]
+	WORD $0x4e3e1e04 // and v4.16b, v16.16b, v30.16b
+	WORD $0x6f0c0605 // ushr v5.16b, v16.16b, #4
+	WORD $0x6e3f8484 // sub v4.16b, v4.16b, v31.16b
+	WORD $0x6e3f84a5 // sub v5.16b, v5.16b, v31.16b
+	WORD $0x3dc00090 // ldr q16, [x4, #0]
+	WORD $0x4e3e1e06 // and v6.16b, v16.16b, v30.16b
+	WORD $0x6f0c0607 // ushr v7.16b, v16.16b, #4
+	WORD $0x6e3f84c6 // sub v6.16b, v6.16b, v31.16b
+	WORD $0x6e3f84e7 // sub v7.16b, v7.16b, v31.16b
+	WORD $0x3dc000b0 // ldr q16, [x5, #0]
+	WORD $0x4e3e1e08 // and v8.16b, v16.16b, v30.16b
+	WORD $0x6f0c0609 // ushr v9.16b, v16.16b, #4
+	WORD $0x6e3f8508 // sub v8.16b, v8.16b, v31.16b
+	WORD $0x6e3f8529 // sub v9.16b, v9.16b, v31.16b
+	WORD $0x3dc000d0 // ldr q16, [x6, #0]
+	WORD $0x4e3e1e0a // and v10.16b, v16.16b, v30.16b
+	WORD $0x6f0c060b // ushr v11.16b, v16.16b, #4
+	WORD $0x6e3f854a // sub v10.16b, v10.16b, v31.16b
+	WORD $0x6e3f856b // sub v11.16b, v11.16b, v31.16b
+	WORD $0x3dc000f0 // ldr q16, [x7, #0]
+	WORD $0x4e3e1e0c // and v12.16b, v16.16b, v30.16b
+	WORD $0x6f0c060d // ushr v13.16b, v16.16b, #4
+	WORD $0x6e3f858c // sub v12.16b, v12.16b, v31.16b
+	WORD $0x6e3f85ad // sub v13.16b, v13.16b, v31.16b
+	WORD $0x3dc00110 // ldr q16, [x8, #0]
+	WORD $0x4e3e1e0e // and v14.16b, v16.16b, v30.16b
+	WORD $0x6f0c060f // ushr v15.16b, v16.16b, #4
+	WORD $0x6e3f85ce // sub v14.16b, v14.16b, v31.16b
+	WORD $0x6e3f85ef // sub v15.16b, v15.16b, v31.16b
+	WORD $0x4e843818 // zip1 v24.4s, v0.4s, v4.4s
+	WORD $0x4e863859 // zip1 v25.4s, v2.4s, v6.4s
+	WORD $0x4e84781a // zip2 v26.4s, v0.4s, v4.4s
+	WORD $0x4e86785b // zip2 v27.4s, v2.4s, v6.4s
+	WORD $0x4e993b00 // zip1 v0.4s, v24.4s, v25.4s
+	WORD $0x4e997b02 // zip2 v2.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b44 // zip1 v4.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b46 // zip2 v6.4s, v26.4s, v27.4s
+	WORD $0x4e853838 // zip1 v24.4s, v1.4s, v5.4s
+	WORD $0x4e873879 // zip1 v25.4s, v3.4s, v7.4s
+	WORD $0x4e85783a // zip2 v26.4s, v1.4s, v5.4s
+	WORD $0x4e87787b // zip2 v27.4s, v3.4s, v7.4s
+	WORD $0x4e993b01 // zip1 v1.4s, v24.4s, v25.4s
+	WORD $0x4e997b03 // zip2 v3.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b45 // zip1 v5.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b47 // zip2 v7.4s, v26.4s, v27.4s
+	WORD $0x4e8c3918 // zip1 v24.4s, v8.4s, v12.4s
+	WORD $0x4e8e3959 // zip1 v25.4s, v10.4s, v14.4s
+	WORD $0x4e8c791a // zip2 v26.4s, v8.4s, v12.4s
+	WORD $0x4e8e795b // zip2 v27.4s, v10.4s, v14.4s
+	WORD $0x4e993b08 // zip1 v8.4s, v24.4s, v25.4s
+	WORD $0x4e997b0a // zip2 v10.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b4c // zip1 v12.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b4e // zip2 v14.4s, v26.4s, v27.4s
+	WORD $0x4e8d3938 // zip1 v24.4s, v9.4s, v13.4s
+	WORD $0x4e8f3979 // zip1 v25.4s, v11.4s, v15.4s
+	WORD $0x4e8d793a // zip2 v26.4s, v9.4s, v13.4s
+	WORD $0x4e8f797b // zip2 v27.4s, v11.4s, v15.4s
+	WORD $0x4e993b09 // zip1 v9.4s, v24.4s, v25.4s
+	WORD $0x4e997b0b // zip2 v11.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b4d // zip1 v13.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b4f // zip2 v15.4s, v26.4s, v27.4s
+	WORD $0xac812120 // stp q0, q8, [x9], #32
+	WORD $0xac812922 // stp q2, q10, [x9], #32
+	WORD $0xac813124 // stp q4, q12, [x9], #32
+	WORD $0xac813926 // stp q6, q14, [x9], #32
+	WORD $0xac812521 // stp q1, q9, [x9], #32
+	WORD $0xac812d23 // stp q3, q11, [x9], #32
+	WORD $0xac813525 // stp q5, q13, [x9], #32
+	WORD $0xac813d27 // stp q7, q15, [x9], #32
+	RET
+
+// func packNibblePairNEON(stride int, w *byte, codes *int8)
+TEXT ·packNibblePairNEON(SB), NOSPLIT, $0-24
+	MOVD stride+0(FP), R0
+	MOVD w+8(FP), R1
+	ADD R0, R1, R2
+	ADD R0, R2, R3
+	ADD R0, R3, R4
+	ADD R0, R4, R5
+	ADD R0, R5, R6
+	ADD R0, R6, R7
+	ADD R0, R7, R8
+	MOVD codes+16(FP), R9
+	MOVD $0x0f0f0f0f, R10
+	WORD $0x4e040d5e // dup v30.4s, w10
+	WORD $0xad400420 // ldp q0, q1, [x1]
+	WORD $0x4e3e1c00 // and v0.16b, v0.16b, v30.16b
+	WORD $0x4e3e1c21 // and v1.16b, v1.16b, v30.16b
+	WORD $0xad400c42 // ldp q2, q3, [x2]
+	WORD $0x4e3e1c42 // and v2.16b, v2.16b, v30.16b
+	WORD $0x4e3e1c63 // and v3.16b, v3.16b, v30.16b
+	WORD $0xad401464 // ldp q4, q5, [x3]
+	WORD $0x4e3e1c84 // and v4.16b, v4.16b, v30.16b
+	WORD $0x4e3e1ca5 // and v5.16b, v5.16b, v30.16b
+	WORD $0xad401c86 // ldp q6, q7, [x4]
+	WORD $0x4e3e1cc6 // and v6.16b, v6.16b, v30.16b
+	WORD $0x4e3e1ce7 // and v7.16b, v7.16b, v30.16b
+	WORD $0xad4024a8 // ldp q8, q9, [x5]
+	WORD $0x4e3e1d08 // and v8.16b, v8.16b, v30.16b
+	WORD $0x4e3e1d29 // and v9.16b, v9.16b, v30.16b
+	WORD $0xad402cca // ldp q10, q11, [x6]
+	WORD $0x4e3e1d4a // and v10.16b, v10.16b, v30.16b
+	WORD $0x4e3e1d6b // and v11.16b, v11.16b, v30.16b
+	WORD $0xad4034ec // ldp q12, q13, [x7]
+	WORD $0x4e3e1d8c // and v12.16b, v12.16b, v30.16b
+	WORD $0x4e3e1dad // and v13.16b, v13.16b, v30.16b
+	WORD $0xad403d0e // ldp q14, q15, [x8]
+	WORD $0x4e3e1dce // and v14.16b, v14.16b, v30.16b
+	WORD $0x4e3e1def // and v15.16b, v15.16b, v30.16b
+	WORD $0x4e843818 // zip1 v24.4s, v0.4s, v4.4s
+	WORD $0x4e863859 // zip1 v25.4s, v2.4s, v6.4s
+	WORD $0x4e84781a // zip2 v26.4s, v0.4s, v4.4s
+	WORD $0x4e86785b // zip2 v27.4s, v2.4s, v6.4s
+	WORD $0x4e993b00 // zip1 v0.4s, v24.4s, v25.4s
+	WORD $0x4e997b02 // zip2 v2.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b44 // zip1 v4.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b46 // zip2 v6.4s, v26.4s, v27.4s
+	WORD $0x4e853838 // zip1 v24.4s, v1.4s, v5.4s
+	WORD $0x4e873879 // zip1 v25.4s, v3.4s, v7.4s
+	WORD $0x4e85783a // zip2 v26.4s, v1.4s, v5.4s
+	WORD $0x4e87787b // zip2 v27.4s, v3.4s, v7.4s
+	WORD $0x4e993b01 // zip1 v1.4s, v24.4s, v25.4s
+	WORD $0x4e997b03 // zip2 v3.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b45 // zip1 v5.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b47 // zip2 v7.4s, v26.4s, v27.4s
+	WORD $0x4e8c3918 // zip1 v24.4s, v8.4s, v12.4s
+	WORD $0x4e8e3959 // zip1 v25.4s, v10.4s, v14.4s
+	WORD $0x4e8c791a // zip2 v26.4s, v8.4s, v12.4s
+	WORD $0x4e8e795b // zip2 v27.4s, v10.4s, v14.4s
+	WORD $0x4e993b08 // zip1 v8.4s, v24.4s, v25.4s
+	WORD $0x4e997b0a // zip2 v10.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b4c // zip1 v12.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b4e // zip2 v14.4s, v26.4s, v27.4s
+	WORD $0x4e8d3938 // zip1 v24.4s, v9.4s, v13.4s
+	WORD $0x4e8f3979 // zip1 v25.4s, v11.4s, v15.4s
+	WORD $0x4e8d793a // zip2 v26.4s, v9.4s, v13.4s
+	WORD $0x4e8f797b // zip2 v27.4s, v11.4s, v15.4s
+	WORD $0x4e993b09 // zip1 v9.4s, v24.4s, v25.4s
+	WORD $0x4e997b0b // zip2 v11.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b4d // zip1 v13.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b4f // zip2 v15.4s, v26.4s, v27.4s
+	WORD $0xac812120 // stp q0, q8, [x9], #32
+	WORD $0xac812922 // stp q2, q10, [x9], #32
+	WORD $0xac813124 // stp q4, q12, [x9], #32
+	WORD $0xac813926 // stp q6, q14, [x9], #32
+	WORD $0xac812521 // stp q1, q9, [x9], #32
+	WORD $0xac812d23 // stp q3, q11, [x9], #32
+	WORD $0xac813525 // stp q5, q13, [x9], #32
+	WORD $0xac813d27 // stp q7, q15, [x9], #32
+	WORD $0xad400420 // ldp q0, q1, [x1]
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	WORD $0xad400c42 // ldp q2, q3, [x2]
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	WORD $0xad401464 // ldp q4, q5, [x3]
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	WORD $0xad401c86 // ldp q6, q7, [x4]
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	WORD $0xad4024a8 // ldp q8, q9, [x5]
+	WORD $0x6f0c0508 // ushr v8.16b, v8.16b, #4
+	WORD $0x6f0c0529 // ushr v9.16b, v9.16b, #4
+	WORD $0xad402cca // ldp q10, q11, [x6]
+	WORD $0x6f0c054a // ushr v10.16b, v10.16b, #4
+	WORD $0x6f0c056b // ushr v11.16b, v11.16b, #4
+	WORD $0xad4034ec // ldp q12, q13, [x7]
+	WORD $0x6f0c058c // ushr v12.16b, v12.16b, #4
+	WORD $0x6f0c05ad // ushr v13.16b, v13.16b, #4
+	WORD $0xad403d0e // ldp q14, q15, [x8]
+	WORD $0x6f0c05ce // ushr v14.16b, v14.16b, #4
+	WORD $0x6f0c05ef // ushr v15.16b, v15.16b, #4
+	WORD $0x4e843818 // zip1 v24.4s, v0.4s, v4.4s
+	WORD $0x4e863859 // zip1 v25.4s, v2.4s, v6.4s
+	WORD $0x4e84781a // zip2 v26.4s, v0.4s, v4.4s
+	WORD $0x4e86785b // zip2 v27.4s, v2.4s, v6.4s
+	WORD $0x4e993b00 // zip1 v0.4s, v24.4s, v25.4s
+	WORD $0x4e997b02 // zip2 v2.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b44 // zip1 v4.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b46 // zip2 v6.4s, v26.4s, v27.4s
+	WORD $0x4e853838 // zip1 v24.4s, v1.4s, v5.4s
+	WORD $0x4e873879 // zip1 v25.4s, v3.4s, v7.4s
+	WORD $0x4e85783a // zip2 v26.4s, v1.4s, v5.4s
+	WORD $0x4e87787b // zip2 v27.4s, v3.4s, v7.4s
+	WORD $0x4e993b01 // zip1 v1.4s, v24.4s, v25.4s
+	WORD $0x4e997b03 // zip2 v3.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b45 // zip1 v5.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b47 // zip2 v7.4s, v26.4s, v27.4s
+	WORD $0x4e8c3918 // zip1 v24.4s, v8.4s, v12.4s
+	WORD $0x4e8e3959 // zip1 v25.4s, v10.4s, v14.4s
+	WORD $0x4e8c791a // zip2 v26.4s, v8.4s, v12.4s
+	WORD $0x4e8e795b // zip2 v27.4s, v10.4s, v14.4s
+	WORD $0x4e993b08 // zip1 v8.4s, v24.4s, v25.4s
+	WORD $0x4e997b0a // zip2 v10.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b4c // zip1 v12.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b4e // zip2 v14.4s, v26.4s, v27.4s
+	WORD $0x4e8d3938 // zip1 v24.4s, v9.4s, v13.4s
+	WORD $0x4e8f3979 // zip1 v25.4s, v11.4s, v15.4s
+	WORD $0x4e8d793a // zip2 v26.4s, v9.4s, v13.4s
+	WORD $0x4e8f797b // zip2 v27.4s, v11.4s, v15.4s
+	WORD $0x4e993b09 // zip1 v9.4s, v24.4s, v25.4s
+	WORD $0x4e997b0b // zip2 v11.4s, v24.4s, v25.4s
+	WORD $0x4e9b3b4d // zip1 v13.4s, v26.4s, v27.4s
+	WORD $0x4e9b7b4f // zip2 v15.4s, v26.4s, v27.4s
+	WORD $0xac812120 // stp q0, q8, [x9], #32
+	WORD $0xac812922 // stp q2, q10, [x9], #32
+	WORD $0xac813124 // stp q4, q12, [x9], #32
+	WORD $0xac813926 // stp q6, q14, [x9], #32
+	WORD $0xac812521 // stp q1, q9, [x9], #32
+	WORD $0xac812d23 // stp q3, q11, [x9], #32
+	WORD $0xac813525 // stp q5, q13, [x9], #32
+	WORD $0xac813d27 // stp q7, q15, [x9], #32
+	RET
+
+// func halvesNEON(stride int, w *byte, dst *float32)
+TEXT ·halvesNEON(SB), NOSPLIT, $0-24
+	MOVD stride+0(FP), R0
+	MOVD w+8(FP), R1
+	ADD R0, R1, R2
+	ADD R0, R2, R3
+	ADD R0, R3, R4
+	ADD R0, R4, R5
+	ADD R0, R5, R6
+	ADD R0, R6, R7
+	ADD R0, R7, R8
+	MOVD dst+16(FP), R9
+	WORD $0x7d400020 // ldr h0, [x1]
+	WORD $0x1ee24000 // fcvt s0, h0
+	WORD $0xbd000120 // str s0, [x9, #0]
+	WORD $0x7d400041 // ldr h1, [x2]
+	WORD $0x1ee24021 // fcvt s1, h1
+	WORD $0xbd000521 // str s1, [x9, #4]
+	WORD $0x7d400062 // ldr h2, [x3]
+	WORD $0x1ee24042 // fcvt s2, h2
+	WORD $0xbd000922 // str s2, [x9, #8]
+	WORD $0x7d400083 // ldr h3, [x4]
+	WORD $0x1ee24063 // fcvt s3, h3
+	WORD $0xbd000d23 // str s3, [x9, #12]
+	WORD $0x7d4000a4 // ldr h4, [x5]
+	WORD $0x1ee24084 // fcvt s4, h4
+	WORD $0xbd001124 // str s4, [x9, #16]
+	WORD $0x7d4000c5 // ldr h5, [x6]
+	WORD $0x1ee240a5 // fcvt s5, h5
+	WORD $0xbd001525 // str s5, [x9, #20]
+	WORD $0x7d4000e6 // ldr h6, [x7]
+	WORD $0x1ee240c6 // fcvt s6, h6
+	WORD $0xbd001926 // str s6, [x9, #24]
+	WORD $0x7d400107 // ldr h7, [x8]
+	WORD $0x1ee240e7 // fcvt s7, h7
+	WORD $0xbd001d27 // str s7, [x9, #28]
+	RET

@@ -51,3 +51,5 @@ func kernelsOf(dt backend.DType) *blockKernels {
 
 // roundBlocks rounds n blocks of x as [roundRow] does.
 func roundBlocks(n int, q []int8, d, s, x []float32) { roundBlocksAVX2(n, &q[0], &d[0], &s[0], &x[0]) }
+
+func dotProducts() bool { return false }

@@ -1,4 +1,4 @@
-//go:build !amd64 || purego
+//go:build !(amd64 || arm64) || purego
 
 package cpu
 
@@ -15,3 +15,5 @@ type blockKernels struct {
 func kernelsOf(backend.DType) *blockKernels { return nil }
 
 func roundBlocks(n int, q []int8, d, s, x []float32) { roundRow(q, d, s, x[:32*n]) }
+
+func dotProducts() bool { return false }

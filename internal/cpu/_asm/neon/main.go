@@ -13,6 +13,7 @@ func main() {
 	var f file
 	products(&f)
 	vectors(&f)
+	panels(&f)
 	check(os.WriteFile(*out, f.assembly(), 0o644))
 	check(os.WriteFile(*stubs, f.declarations(), 0o644))
 }

@@ -70,7 +70,6 @@ func transpose(f *file, bfloat16 bool) {
 		src = append(src, fn.new())
 		fn.do("ADD %v, %v, %v", sRow, src[i-1], src[i])
 	}
-	// Row i is in registers 2i and 2i+1, which then take the columns: register h of column p, 4 of its rows, is at(p, h).
 	at := func(p, h int) v { return v(8*h + p%4*2 + p/4) }
 	const zero, spare = 31, 16
 	if bfloat16 {
@@ -86,6 +85,19 @@ func transpose(f *file, bfloat16 bool) {
 		fn.widenLow(2*i, zero, spare)
 		fn.widenHigh(2*i+1, zero, spare)
 	}
+	fn.words(spare)
+	for p := range 8 {
+		fn.stp(at(p, 0), at(p, 1), dst)
+		fn.do("ADD %v, %v", dRow, dst)
+	}
+	fn.do("SUBS $8, %v", k)
+	fn.do("BGT block")
+	fn.ret()
+}
+
+// words transposes eight rows of eight words, row i in registers 2i and 2i+1: rows 4h to 4h+3 of column p are then in
+// register 8h + p%4·2 + p/4. It spoils four registers from spare on.
+func (fn *function) words(spare v) {
 	for h := range v(2) { // rows 4h to 4h+3
 		for e := range v(2) { // columns 4e to 4e+3
 			r := func(i v) v { return 8*h + 2*i + e }
@@ -99,13 +111,6 @@ func transpose(f *file, bfloat16 bool) {
 			fn.zip2(r(3), spare+2, spare+3)
 		}
 	}
-	for p := range 8 {
-		fn.stp(at(p, 0), at(p, 1), dst)
-		fn.do("ADD %v, %v", dRow, dst)
-	}
-	fn.do("SUBS $8, %v", k)
-	fn.do("BGT block")
-	fn.ret()
 }
 
 // multiplyAdds writes what measures the rate of multiply-adds.

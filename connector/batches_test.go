@@ -232,6 +232,13 @@ func TestBatchesRefuse(t *testing.T) {
 		_, err = b.Batch(context.Background(), 0)
 		require.ErrorContains(t, err, "every sample of batch 0 is faulty")
 	}
+	video := about("v", "", "<image>\nWhat moves?", "A cat.")
+	video.Videos = []string{"cat.gif"}
+	b, err = a.Batches(data.Memory{video}, squares{}, connector.BatchOptions{Batch: 1})
+	require.NoError(t, err)
+	_, err = b.Batch(context.Background(), 0)
+	require.ErrorContains(t, err, "it has the video cat.gif: videos in data files are not supported")
+	require.ErrorContains(t, err, "record 0 (v)")
 	_, err = a.Batches(set, squares{}, connector.BatchOptions{Batch: 1, MaxLength: -1})
 	require.ErrorContains(t, err, "MaxLength is -1")
 	_, err = a.Batches(set, squares{}, connector.BatchOptions{})

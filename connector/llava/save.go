@@ -100,7 +100,7 @@ func Save(dir string, m *connector.VLM, o SaveOptions) error {
 			so.Rename = func(name string) string {
 				return strings.Replace(name, "vision_tower.", "image_tower.", 1)
 			}
-		case NextVideo: // transformers finds its resampler under the name in the program alone
+		case NextVideo: // as transformers 5 writes it; it reads either name
 			so.Rename = func(name string) string {
 				return strings.Replace(name, "vision_resampler.", "model.vision_resampler.", 1)
 			}

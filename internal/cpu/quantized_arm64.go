@@ -28,6 +28,7 @@ var blockTable = [...]blockKernels{
 	backend.Q4_0: {decoderOf(backend.Q4_0), packQ4_0, &panelsNEON, 16, nil},
 	backend.Q4_1: {decoderOf(backend.Q4_1), packQ4_1, &panelsNEON, 16, nil},
 	backend.Q4_K: {decoderOf(backend.Q4_K), packQ4_K, &panelsNEON, 16, nil},
+	backend.INT8: {decoderOf(backend.INT8), packInt8, &panelsNEON, 16, nil},
 }
 
 // dotProducts reports whether the processor has SDOT, as all but the first of arm64 have.
@@ -69,6 +70,19 @@ func packQ8_0(n, stride int, w *byte, codes *int8, scales *float32, _ int) {
 		*added = [8]float32{}
 		halvesNEON(stride, b, &scale[0])
 		packBytesNEON(stride, byteAt(b, 2), c)
+	}
+}
+
+// packInt8 unpacks a float32 d and 32 codes: d·q.
+func packInt8(n, stride int, w *byte, codes *int8, scales *float32, _ int) {
+	for i := range n {
+		b := byteAt(w, 36*i)
+		c, scale, added := part(codes, scales, i)
+		*added = [8]float32{}
+		for r := range scale {
+			scale[r] = *(*float32)(unsafe.Pointer(byteAt(b, r*stride)))
+		}
+		packBytesNEON(stride, byteAt(b, 4), c)
 	}
 }
 

@@ -15,7 +15,7 @@ type Config struct {
 	Text      llm.Config
 	Vision    vit.VisionConfig
 	Kind      string     // model_type of the Hub's layout: a constant here; "": LLaVA, or LLaVANext with Canvases
-	Projector string     // linear, mlpNx_gelu, mlpNx_linear, identity: see [Projector]
+	Projector string     // linear, mlpNx_gelu, mlpNx_linear, fused-gelu-mlp, identity: see [Projector]
 	NoBias    bool       // Linears without bias (multimodal_projector_bias false)
 	NormEps   float64    // ViP-LLaVA: of the LayerNorm before the projector (projector_layernorm_eps); 0: there is none
 	Select    vit.Select // which vision features

@@ -199,7 +199,7 @@ func TestProjectors(t *testing.T) {
 		same(t, m, other)
 	}
 	_, err := NewProjector(nil, Config{Projector: "mlp2x_res2x_gelu"})
-	require.EqualError(t, err, `mm_projector_type "mlp2x_res2x_gelu" is not supported (linear, mlpNx_gelu, mlpNx_linear, identity are)`)
+	require.EqualError(t, err, `mm_projector_type "mlp2x_res2x_gelu" is not supported (linear, mlpNx_gelu, mlpNx_linear, fused-gelu-mlp, identity are)`)
 	_, err = NewProjector(nil, Config{Projector: "mlp0x_gelu"})
 	require.Error(t, err)
 }

@@ -37,8 +37,14 @@ type checkpoint struct {
 	load  nn.LoadOptions // how names in the files become the model's
 	talks bool           // gollava chat opens it
 
-	tower    any // part of model whose weights may lie in towerDir; nil: none
-	towerDir string
+	towers []towerPart // whose weights may be in folders of their own
+}
+
+// towerPart is a tower whose parameters' names begin with its own in a model.
+type towerPart struct {
+	name string
+	vit.Tower
+	dir string
 }
 
 func (i inspectCommand) Run(c console) error {
@@ -174,7 +180,11 @@ func describe(dir string) (*checkpoint, error) {
 			cfg.Projector, cfg.FeaturesPerView(), decoder(cfg.Text))
 		k := &checkpoint{says: says, model: m, load: renamed(llava.Canonical), talks: true}
 		if head.Tower != "" {
-			k.tower, k.towerDir = m.Vision, cfg.TowerDir(dir)
+			k.towers = []towerPart{{"vision_tower.", m.Vision, cfg.TowerDir(dir)}}
+			if at := cfg.SecondTowerDir(dir); at != "" {
+				k.towers = append(k.towers,
+					towerPart{"second_vision_tower.", m.Connector.(*llava.Connector).SecondTower, at})
+			}
 		}
 		return k, nil
 	}
@@ -230,25 +240,36 @@ func (k *checkpoint) fit(dir string) (map[string]string, error) {
 	if w.Has("visual.conv1.weight") {
 		return nil, nil // OpenAI's names, which vit.LoadCLIP translates
 	}
-	inside := k.tower == nil || slices.ContainsFunc(w.Names(),
-		func(n string) bool { return strings.Contains(n, "vision_tower.") })
-	if inside {
-		return nn.Fit(k.model, w, k.load)
-	}
 	o := k.load
-	o.Optional = []string{"vision_tower.**"}
+	var apart []towerPart
+	for _, t := range k.towers {
+		if !slices.ContainsFunc(w.Names(), func(name string) bool {
+			at := strings.Index(name, t.name)
+			return at == 0 || at > 0 && name[at-1] == '.'
+		}) {
+			apart, o.Optional = append(apart, t), append(o.Optional, t.name+"**")
+		}
+	}
 	stored, err := nn.Fit(k.model, w, o)
-	if err != nil {
-		return stored, err
-	}
-	t, err := nn.OpenWeights(k.towerDir)
-	if err != nil {
-		return stored, fmt.Errorf("mm_vision_tower: %w", err)
-	}
-	defer t.Close()
-	more, err := nn.Fit(k.tower, t, renamed(towerNames))
-	for n, dtype := range more {
-		stored["vision_tower."+n] = dtype
+	for _, t := range apart {
+		if err != nil {
+			return stored, err
+		}
+		err = t.fit(stored)
 	}
 	return stored, err
+}
+
+// fit adds the dtypes of the tower's parameters in its folder.
+func (t towerPart) fit(stored map[string]string) error {
+	w, err := nn.OpenWeights(t.dir)
+	if err != nil {
+		return fmt.Errorf("%s: %w", strings.TrimSuffix(t.name, "."), err)
+	}
+	defer w.Close()
+	dtypes, err := nn.Fit(t.Tower, w, renamed(towerNames))
+	for name, dtype := range dtypes {
+		stored[t.name+name] = dtype
+	}
+	return err
 }

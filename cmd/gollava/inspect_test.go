@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
@@ -61,4 +62,25 @@ func TestInspect(t *testing.T) {
 	status, _, err = gollava("inspect", filepath.Join(dir, "nowhere"))
 	require.Equal(t, 1, status)
 	require.Contains(t, err, "nowhere")
+}
+
+// Towers that are in folders of their own are shown with the dtypes that they have there, both of them.
+func TestInspectTwoTowers(t *testing.T) {
+	c, err := llava.ReadConfig("../../connector/llava/testdata/two_towers")
+	require.NoError(t, err)
+	m, err := llava.New(rand.New(rand.NewPCG(1, 2)), c)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, llava.Save(dir, m, llava.SaveOptions{Layout: llava.Original, DType: nn.As(tensor.BFloat16)}))
+	status, out, says := gollava("inspect", dir)
+	require.Zero(t, status, says)
+	require.NotContains(t, out, "Not all weights are here")
+	for _, tower := range []string{`(?m)^vision_tower\.`, `(?m)^second_vision_tower\.`, `linear_3`} {
+		require.Regexp(t, tower, out)
+	}
+	require.NotContains(t, out, "F32")
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "second_vision_tower", "model.safetensors")))
+	status, out, says = gollava("inspect", dir)
+	require.Zero(t, status, says)
+	require.Contains(t, out, "Not all weights are here (second_vision_tower: ")
 }

@@ -134,6 +134,14 @@ func (c Config) hasClass() bool { return c.Vision.ModelType != "siglip_vision_mo
 // TowerDir is where the original layout keeps the vision tower of a model in dir.
 func (c Config) TowerDir(dir string) string { return within(dir, c.Tower) }
 
+// SecondTowerDir is where it keeps the second tower; "" if there is none.
+func (c Config) SecondTowerDir(dir string) string {
+	if c.SecondTower == "" {
+		return ""
+	}
+	return within(dir, c.SecondTower)
+}
+
 // within is path seen from dir.
 func within(dir, path string) string {
 	if filepath.IsAbs(path) {

@@ -26,7 +26,7 @@ type Sample struct {
 // Image is an image as the encoder gets it, or what the encoder made of it.
 type Image struct {
 	Size     imaging.Size   // as it came; zero: one view, of the encoder's size
-	Pixels   imaging.Pixels // its views, [Layout.Views, 3, S, S]; or
+	Pixels   imaging.Pixels // its views, [Layout.Views, 3 or with two towers 6, S, S]; or
 	Features *tensor.Tensor // float32 [Layout.Views, P, D], of these views
 
 	Frames  int  // of a video, whose views they are; 0: an image

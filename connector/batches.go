@@ -83,8 +83,7 @@ func (b *Batches) Batch(ctx context.Context, n int) (Batch, error) {
 func (b *Batches) prepare(_ context.Context, s data.Sample) (row, error) {
 	a := b.assistant
 	if len(s.Videos) > 0 {
-		return row{}, data.NewFault(data.ImageMissing, "it has the video %s: videos in data files are not supported; name "+
-			"some of its frames as images, with an <image> for each", s.Videos[0])
+		return row{}, s.VideoFault()
 	}
 	x, err := a.learnt(s.ID, s.Turns, len(s.Images) > 0)
 	if err != nil {

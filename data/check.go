@@ -242,6 +242,12 @@ func (s *Sample) judgeTurns(add func(*Fault, int)) {
 	}
 }
 
+// VideoFault says that the sample's videos are not trained on: an error to whoever trains, a warning to who reads.
+func (s *Sample) VideoFault() *Fault {
+	return NewFault(VideoUnsupported, "it has the video %s: videos in data files are not supported; name some of its "+
+		"frames as images, with an %s for each", s.Videos[0], chat.ImageToken)
+}
+
 func (s *Sample) judgeImages(add func(*Fault, int)) {
 	tokens, answers := 0, 0
 	for i, t := range s.Turns {
@@ -254,6 +260,9 @@ func (s *Sample) judgeImages(add func(*Fault, int)) {
 			}
 			answers += n
 		}
+	}
+	if len(s.Videos) > 0 {
+		add(s.VideoFault().warning(), -1)
 	}
 	named := len(s.Images) + len(s.Videos)
 	empty := slices.Contains(s.Images, "")

@@ -61,7 +61,7 @@ func TestCheckFindsFaults(t *testing.T) {
 		with(`"a.png"`, `["a.png",7]`):            {"image_wrong_type"},
 		with(`"a.png"`, `{"path":"a.png"}`):       {"image_wrong_type"},
 		with(`"a.png"`, `["a.png",""]`):           {"image_missing"},
-		with(`"image"`, `"video"`):                nil,
+		with(`"image"`, `"video"`):                {"video_unsupported"},
 		with(`"gpt"`, `null`):                     {"role_unknown"},
 		with(`"from":"gpt",`, ``):                 {"role_unknown"},
 		with(`"A cat."`, `null`):                  {"value_wrong_type"},

@@ -38,6 +38,7 @@ const (
 	ImageWrongType         Kind = "image_wrong_type"         // neither string nor list of strings
 	ImageTokenMissing      Kind = "image_token_missing"      // a picture but no <image> in the text
 	ImageTokenCount        Kind = "image_token_count"        // not one <image> for each picture
+	VideoUnsupported       Kind = "video_unsupported"        // a video: models here are not trained on those yet
 	ImageTokenInAnswer     Kind = "image_token_in_answer"    // <image> in a turn of the assistant
 	ConversationsMissing   Kind = "conversations_missing"    // no turns
 	ConversationsWrongType Kind = "conversations_wrong_type" // not a list of objects

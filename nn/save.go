@@ -64,21 +64,17 @@ func listed(m any, o SaveOptions) ([]safetensors.Tensor, error) {
 			dt = o.DType(name, dt)
 		}
 		s := safetensors.Tensor{Name: file, Shape: t.Shape()}
-		switch dt {
-		case tensor.Float32:
+		switch {
+		case dt == tensor.Float32:
 			s.DType = "F32"
-		case tensor.BFloat16:
+		case dt == tensor.BFloat16:
 			s.DType = "BF16"
-		case tensor.NF4, tensor.NF4D, tensor.FP4, tensor.FP4D, tensor.INT8:
+		case bitsandbytesTypes[dt] != "":
 			if dt != t.DType() || t.Rank() != 2 {
 				return nil, fmt.Errorf("parameter %s %v: %v is stored as %v only if it is kept so", name, t.Shape(),
 					t.DType(), dt)
 			}
-			if dt != tensor.INT8 {
-				list = append(list, bitsandbytes(file, t)...)
-				continue
-			}
-			parts, err := int8Rows(file, t)
+			parts, err := bitsandbytes(file, t)
 			if err != nil {
 				return nil, fmt.Errorf("parameter %s %v: %w", name, t.Shape(), err)
 			}

@@ -34,9 +34,12 @@ func int8Rows(file string, t *tensor.Tensor) ([]safetensors.Tensor, error) {
 	}, nil
 }
 
-// bitsandbytes are the tensors that a checkpoint has for a weight of 4 bits, as transformers saves it: codes, scales,
-// their tables, and a description in JSON. Source: bitsandbytes' QuantState.as_dict(packed=True).
-func bitsandbytes(file string, t *tensor.Tensor) []safetensors.Tensor {
+// bitsandbytes are the tensors that a checkpoint has for a weight, as transformers saves it: of one of 4 bits codes,
+// scales, their tables, and a description in JSON. Source: bitsandbytes' QuantState.as_dict(packed=True).
+func bitsandbytes(file string, t *tensor.Tensor) ([]safetensors.Tensor, error) {
+	if t.DType() == tensor.INT8 {
+		return int8Rows(file, t)
+	}
 	kind, f, n := bitsandbytesTypes[t.DType()], t.DType().Blocks(), t.Len()
 	count := (n + 63) / 64 // blocks
 	// the tensors are written one after another; what is taken apart is not kept in between
@@ -73,7 +76,7 @@ func bitsandbytes(file string, t *tensor.Tensor) []safetensors.Tensor {
 	}
 	state += "}"
 	return append(list, safetensors.Tensor{Name: file + ".quant_state.bitsandbytes__" + kind, DType: "U8",
-		Shape: []int{len(state)}, Write: safetensors.Bytes([]byte(state))})
+		Shape: []int{len(state)}, Write: safetensors.Bytes([]byte(state))}), nil
 }
 
 // Quantization is the quantization_config of config.json for a model that [Save] writes as o says, with weights in

@@ -137,7 +137,7 @@ func (s source) written(tower string) func(name string, kept tensor.DType) tenso
 		return nn.As(s.dtype()("", tensor.Float32))
 	}
 	widened := func(_ string, kept tensor.DType) tensor.DType {
-		if kept.Quantized() && kept != tensor.INT8 && !bitsandbytes(kept) {
+		if kept.Quantized() && kept != tensor.INT8 && !inFourBits(kept) {
 			return tensor.BFloat16
 		}
 		return kept
@@ -158,8 +158,8 @@ func (s source) written(tower string) func(name string, kept tensor.DType) tenso
 	return nn.As(tensor.BFloat16)
 }
 
-// bitsandbytes reports whether bitsandbytes' checkpoints of 4 bits have a dtype.
-func bitsandbytes(dt tensor.DType) bool {
+// inFourBits reports whether bitsandbytes' checkpoints of 4 bits have a dtype.
+func inFourBits(dt tensor.DType) bool {
 	return slices.Contains([]tensor.DType{tensor.NF4, tensor.NF4D, tensor.FP4, tensor.FP4D}, dt)
 }
 

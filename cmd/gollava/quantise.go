@@ -46,7 +46,7 @@ func (v quantiseCommand) Run(c console) error {
 }
 
 func (v quantiseCommand) run(c console) error {
-	if dt, ok := tensor.ParseDType(strings.ToUpper(v.Type)); ok && bitsandbytes(dt) {
+	if dt, ok := tensor.ParseDType(strings.ToUpper(v.Type)); ok && inFourBits(dt) {
 		return v.bitsandbytes(c, dt)
 	}
 	if llava.Describes(v.Model) {

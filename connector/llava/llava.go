@@ -7,6 +7,7 @@
 package llava
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 
@@ -52,17 +53,29 @@ func New(r *rand.Rand, c Config) (*connector.VLM, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, err := join(r, v, p, l, c)
-	if err == nil && c.Second != nil {
-		m.Connector.(*Connector).SecondTower, err = vit.New(r, *c.Second)
+	var second vit.Tower
+	if c.Second != nil {
+		if second, err = vit.New(r, *c.Second); err != nil {
+			return nil, err
+		}
 	}
-	return m, err
+	return join(r, v, second, p, l, c)
 }
 
 // Join puts a trained encoder and a trained language model together with a fresh projector: the start of stage 1. c's
-// Text and Vision are taken from the parts. With c.Second, the connector's SecondTower is still to be set.
-func Join(r *rand.Rand, v vit.Tower, l llm.Model, c Config) (*connector.VLM, error) {
-	c.Text, c.Vision = l.Config(), v.Config()
+// Text, Vision and Second are taken from the parts; second is one tower that stands beside v, or none.
+func Join(r *rand.Rand, v vit.Tower, l llm.Model, c Config, second ...vit.Tower) (*connector.VLM, error) {
+	c.Text, c.Vision, c.Second = l.Config(), v.Config(), nil
+	var beside vit.Tower
+	switch len(second) {
+	case 0:
+	case 1:
+		beside = second[0]
+		config := beside.Config()
+		c.Second = &config
+	default:
+		return nil, fmt.Errorf("%d towers beside the first: one is possible", len(second))
+	}
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -70,11 +83,11 @@ func Join(r *rand.Rand, v vit.Tower, l llm.Model, c Config) (*connector.VLM, err
 	if err != nil {
 		return nil, err
 	}
-	return join(r, v, p, l, c)
+	return join(r, v, beside, p, l, c)
 }
 
-func join(r *rand.Rand, v vit.Tower, p *Projector, l llm.Model, c Config) (*connector.VLM, error) {
-	x := &Connector{Projector: p, config: c}
+func join(r *rand.Rand, v, second vit.Tower, p *Projector, l llm.Model, c Config) (*connector.VLM, error) {
+	x := &Connector{Projector: p, SecondTower: second, config: c}
 	if c.Next() {
 		x.Newline = tensor.Randn(r, 1/math.Sqrt(float64(c.Text.HiddenSize)), c.Text.HiddenSize).Param()
 	}

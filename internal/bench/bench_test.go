@@ -163,7 +163,7 @@ func TestSteps(t *testing.T) {
 
 // A step of each system around LLaVA trains all that it names.
 func TestSystems(t *testing.T) {
-	for _, c := range append(systemCases(2), talkCases(1)...) {
+	for _, c := range append(systemCases(2), denseCases(1)...) {
 		before := counted
 		c.Setup()()
 		require.Greater(t, counted, before, c.Name)

@@ -207,19 +207,18 @@ func (r *Run) join(o nn.LoadOptions) error {
 	if err != nil {
 		return err
 	}
-	second, config, place, err := c.second(o)
+	second, place, err := c.second(o)
 	if err != nil {
 		return fmt.Errorf("second_vision: %w", err)
 	}
 	m, err := llava.Join(rand.New(rand.NewPCG(c.Seed, 1)), tower, language, llava.Config{Scales: scales,
-		Second: config, SecondTower: place,
-		Projector: c.ProjectorType, Select: vit.Select{Layers: []int{c.SelectLayer}, Class: c.SelectFeature},
+		SecondTower: place, Projector: c.ProjectorType,
+		Select: vit.Select{Layers: []int{c.SelectLayer}, Class: c.SelectFeature},
 		Aspect: c.Aspect, Merge: c.Merge, MaxLength: c.MaxLength, PaddingSide: "right", Tower: at,
-		Image: int(chat.ImageIndex), Template: c.Template})
+		Image: int(chat.ImageIndex), Template: c.Template}, second...)
 	if err != nil {
 		return err
 	}
-	m.Connector.(*llava.Connector).SecondTower = second
 	r.assistant = &connector.Assistant{Model: m, Options: llm.Options{PAD: -1}}
 	if r.assistant.Tokenizer, err = tokenizer.Load(c.LLM); err != nil {
 		return fmt.Errorf("tokenizer: %w", err)
@@ -231,8 +230,8 @@ func (r *Run) join(o nn.LoadOptions) error {
 	if err != nil {
 		return fmt.Errorf("image processor: %w", err)
 	}
-	if second != nil {
-		q, err := r.processor(c.Second, second)
+	for _, t := range second {
+		q, err := r.processor(c.Second, t)
 		if err == nil {
 			err = llava.ConfigOf(m).Pair(p, q)
 		}
@@ -246,17 +245,17 @@ func (r *Run) join(o nn.LoadOptions) error {
 	return nil
 }
 
-// second loads the second tower, if there is one, and says what and where it is.
-func (c *Config) second(o nn.LoadOptions) (t vit.Tower, v *vit.VisionConfig, at string, err error) {
+// second loads the second tower, if there is one, and says where it is.
+func (c *Config) second(o nn.LoadOptions) (towers []vit.Tower, at string, err error) {
 	if c.Second == "" {
-		return nil, nil, "", nil
+		return nil, "", nil
 	}
-	if t, err = vit.Load(c.Second, o); err != nil {
-		return nil, nil, "", err
+	t, err := vit.Load(c.Second, o)
+	if err != nil {
+		return nil, "", err
 	}
-	config := t.Config()
 	at, err = filepath.Abs(c.Second)
-	return t, &config, at, err
+	return []vit.Tower{t}, at, err
 }
 
 // processor is the image processor of the tower in dir.

@@ -152,6 +152,7 @@ def load(torch):
         return training(m, loss, "")
 
     return {"system_unet": unet("."), "system_unet-gated": unet(".fuser.", ".position_net."),
-            "system_mask-decoder": mask_decoder, "system_blip2-stage1": stage1, "system_blip2-opt": blip2("Blip2ForConditionalGeneration", False),
+            "system_mask-decoder": mask_decoder, "system_blip2-stage1": stage1,
+            "system_blip2-opt": blip2("Blip2ForConditionalGeneration", False),
             "system_instructblip-llama": blip2("InstructBlipForConditionalGeneration", True),
             "system_idefics": idefics, "system_git": git}

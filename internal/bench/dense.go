@@ -7,11 +7,11 @@ import (
 	"github.com/gollava/gollava/vit/unet"
 )
 
-// talkCases are training steps of the parts that draw and that segment: GLIGEN's UNet, all of it and its gated layers
+// denseCases are training steps of the parts that draw and that segment: GLIGEN's UNet, all of it and its gated layers
 // alone, beside diffusers' UNet2DConditionModel of the same configuration, and SEEM's mask decoder on features that do
 // not train beside transformers' Mask2FormerTransformerModule, which computes the same: masked cross-attention,
 // self-attention and feed-forward in nine layers, with masks and classes behind each.
-func talkCases(batch int) []Case {
+func denseCases(batch int) []Case {
 	var all []Case
 	for _, s := range []struct {
 		name  string

@@ -57,8 +57,8 @@ func (g *gemm) pairsA(t *tilesOfA, k, depth int) {
 // rowGap is the number of pairs between rows, so that those of a tile do not fall into the same set of the cache.
 const rowGap = 16
 
-// pairsOfRows writes depth elements, at least one, of rows of x, the first of which is element first, as pairs. Rows lie
-// row elements apart, and gap pairs in dst; the last pair of an odd number has a zero.
+// pairsOfRows writes depth elements, at least one, of rows of x, the first of which is element first, as pairs. Rows
+// lie row elements apart, and gap pairs in dst; the last pair of an odd number has a zero.
 func (g *gemm) pairsOfRows(dst []float32, gap, first, row, rows, depth int, x *operand) {
 	whole := 0
 	if x.half == nil && depth >= 32 {

@@ -87,6 +87,13 @@ func (g *gemm) pairsB(panels []float32, k, depth, j0, j1, from, to int) {
 		}
 		return
 	}
+	if pairs, ok := g.b.pairs(); ok && k%2 == 0 && depth%2 == 0 {
+		for p := from; p < to; p++ {
+			j := j0 + p*g.cols
+			packPanel(panels[p*g.panel(depth):], &pairs, k/2, depth/2, j, min(j1, j+g.cols), g.cols)
+		}
+		return
+	}
 	const step = 128 // elements of 32 columns that stay in the first-level cache
 	var block [32 * (step/2 + rowGap)]float32
 	for p := from; p < to; p++ {

@@ -14,19 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestBF16Dot checks products of pairs of bfloat16 in all forms, with kernels in plain Go where the processor has none.
+// TestBF16Dot checks products of pairs of bfloat16 in all forms, with tiles in plain Go where the processor has none.
 func TestBF16Dot(t *testing.T) {
-	before, pay, narrow, pair, pairHalf := bf16DotTiler, bf16Dot, narrowRows, pairRows, pairHalfRows
-	defer func() {
-		bf16DotTiler, bf16Dot, narrowRows, pairRows, pairHalfRows = before, pay, narrow, pair, pairHalf
-	}()
-	defer useLevel(vectorLevel())() // a matrix unit would come before
 	used := 0
-	bf16Dot = func() bool { used++; return true }
-	if !cpu.X86.HasAVX512BF16 || supported() < avx512 {
-		bf16DotTiler.tile, narrowRows, pairRows = plainBF16Dot(), plainNarrowRows, plainPairRows
-		pairHalfRows, bf16DotTiler.narrow = plainPairHalfRows, nil
-	}
+	defer usePairs(&used)()
 	d := New()
 	r := rand.New(rand.NewPCG(7, 8))
 	types := []backend.DType{backend.Float32, backend.BFloat16}
@@ -67,37 +58,55 @@ func TestBF16Dot(t *testing.T) {
 	}
 }
 
+// usePairs makes products go by pairs, by tiles in plain Go where the processor has none, and counts how often this was
+// asked for.
+func usePairs(used *int) (restore func()) {
+	before, pay, level := bf16DotTiler, bf16Dot, useLevel(vectorLevel()) // a matrix unit would come before
+	bf16Dot = func() bool { *used++; return true }
+	if !cpu.X86.HasAVX512BF16 || supported() < avx512 {
+		bf16DotTiler.tile, bf16DotTiler.narrow = plainBF16Dot(), nil
+	}
+	return func() {
+		bf16DotTiler, bf16Dot = before, pay
+		level()
+	}
+}
+
+// TestAttentionOfPairs holds attention by pairs, and its gradients, against that in float32.
+func TestAttentionOfPairs(t *testing.T) {
+	used := 0
+	defer usePairs(&used)()
+	d := New()
+	for _, n := range [][5]int{{67, 67, 2, 1, 64}, {130, 131, 2, 2, 20}, {17, 300, 1, 1, 34}, {33, 33, 3, 3, 2}} {
+		T, S, H, G, D := n[0], n[1], n[2], n[3], n[4]
+		var results [2][]*backend.Buffer
+		q, k, v := normals(d, backend.Float32, T*H*D), normals(d, backend.Float32, S*G*D), normals(d, backend.Float32, S*G*D)
+		dOut := normals(d, backend.Float32, T*H*D)
+		for i, half := range []bool{false, true} {
+			a := backend.Attention{Q: q, K: k, V: v, B: 1, T: T, S: S, H: H, G: G, D: D, Keys: S, Causal: true, Offset: S - T,
+				Scale: float32(1 / math.Sqrt(float64(D))), Half: half,
+				Out: d.Alloc(backend.Float32, T*H*D), LSE: d.Alloc(backend.Float32, T*H)}
+			before := used
+			d.Attention(&a)
+			require.Equal(t, half, used > before)
+			dq, dk, dv := d.Alloc(backend.Float32, T*H*D), d.Alloc(backend.Float32, S*G*D), d.Alloc(backend.Float32, S*G*D)
+			d.AttentionGrad(&a, dq, dk, dv, dOut)
+			results[i] = []*backend.Buffer{a.Out, a.LSE, dq, dk, dv}
+		}
+		for i, want := range results[0] {
+			far, square := 0.0, 0.0
+			for j, x := range want.Float32() {
+				diff := float64(x - results[1][i].Float32()[j])
+				far, square = far+diff*diff, square+float64(x)*float64(x)
+			}
+			require.Less(t, math.Sqrt(far/square), 0.01, "%v: result %d", n, i)
+			require.Positive(t, far, "%v: result %d is rounded", n, i)
+		}
+	}
+}
+
 // rounded is x as a bfloat16.
-func rounded(x float32) float64 {
-	var half [1]uint16
-	levels[generic].narrow(half[:], []float32{x})
-	return float64(math.Float32frombits(uint32(half[0]) << 16))
-}
-
-func plainNarrowRows(rows, steps int, dst *float32, dRow int, src *float32, sRow int) {
-	for i := range rows {
-		to := unsafe.Slice((*uint16)(pointer(dst, i*dRow)), 32*steps)
-		levels[generic].narrow(to, unsafe.Slice(index(src, i*sRow), 32*steps))
-	}
-}
-
-func plainPairRows(pairs int, dst, src []float32, row, width int) {
-	to := unsafe.Slice((*uint16)(unsafe.Pointer(&dst[0])), 2*pairs*width)
-	for p := range 2 * pairs {
-		for j := range width {
-			levels[generic].narrow(to[p/2*2*width+2*j+p%2:][:1], src[p*row+j:][:1])
-		}
-	}
-}
-
-func plainPairHalfRows(pairs int, dst []float32, src []uint16, row, width int) {
-	to := unsafe.Slice((*uint16)(unsafe.Pointer(&dst[0])), 2*pairs*width)
-	for p := range 2 * pairs {
-		for j := range width {
-			to[p/2*2*width+2*j+p%2] = src[p*row+j]
-		}
-	}
-}
+func rounded(x float32) float64 { return float64(math.Float32frombits(uint32(narrowed(x)) << 16)) }
 
 // TestMakingPairs checks the kernels against those in plain Go.
 func TestMakingPairs(t *testing.T) {
@@ -109,18 +118,18 @@ func TestMakingPairs(t *testing.T) {
 	for steps := 1; steps <= 3; steps++ {
 		got, want := make([]float32, 17*60), make([]float32, 17*60)
 		narrowRowsBF16(17, steps, &got[0], 60, &src[0], 96)
-		plainNarrowRows(17, steps, &want[0], 60, &src[0], 96)
+		narrowRowsGo(17, steps, &want[0], 60, &src[0], 96)
 		require.Equal(t, bitsOf(want), bitsOf(got))
 	}
 	for _, width := range []int{16, 32} {
 		for pairs := 1; pairs <= 17; pairs += 4 {
-			got, want := make([]float32, pairs*width), make([]float32, pairs*width)
-			pairRows(pairs, got, src, 96, width)
-			plainPairRows(pairs, want, src, 96, width)
+			got, want := make([]float32, pairs*40), make([]float32, pairs*40)
+			pairRows(pairs, got, 40, src, 96, width)
+			pairRowsGo(pairs, want, 40, src, 96, width)
 			require.Equal(t, bitsOf(want), bitsOf(got))
 			half := unsafe.Slice((*uint16)(unsafe.Pointer(&src[0])), 2*len(src))
-			pairHalfRows(pairs, got, half, 97, width)
-			plainPairHalfRows(pairs, want, half, 97, width)
+			pairHalfRows(pairs, got, 40, half, 97, width)
+			pairHalfRowsGo(pairs, want, 40, half, 97, width)
 			require.Equal(t, bitsOf(want), bitsOf(got))
 		}
 	}

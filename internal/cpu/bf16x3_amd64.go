@@ -74,7 +74,7 @@ func (g *gemm) chooseUnit(s *scratch, spread bool) {
 	switch {
 	case g.decodes():
 		g.halve(s, spread)
-	case !g.useBF16Dot():
+	case !g.usePairs():
 		g.halve(s, spread)
 		g.useAMX()
 	}

@@ -4,9 +4,7 @@ package cpu
 
 func (g *gemm) chooseUnit(s *scratch, spread bool) { g.halve(s, spread) }
 
-func (g *gemm) pairsA(*tilesOfA, int, int) { panic("cpu: no products of pairs") }
-
-func (g *gemm) pairsB([]float32, int, int, int, int, int, int) { panic("cpu: no products of pairs") }
+func pairsTiler() *tiler { panic("cpu: no products of pairs") }
 
 func amxRight() bool { return false }
 

@@ -1070,31 +1070,31 @@ func narrowRowsBF16(rows int, steps int, dst *float32, dRow int, src *float32, s
 
 // pairRows16BF16 rounds 16 columns of 2·pairs rows, at least two and sRow elements apart, to bfloat16, those of two rows side by side:
 //
-//	dst [pairs][16][2]bfloat16
+//	dst [pairs, dRow apart][16][2]bfloat16
 //
 //go:noescape
-func pairRows16BF16(pairs int, dst *float32, src *float32, sRow int)
+func pairRows16BF16(pairs int, dst *float32, dRow int, src *float32, sRow int)
 
 // pairHalfRows16 brings 16 columns of 2·pairs rows, at least two and sRow elements apart, to bfloat16, those of two rows side by side:
 //
-//	dst [pairs][16][2]bfloat16
+//	dst [pairs, dRow apart][16][2]bfloat16
 //
 //go:noescape
-func pairHalfRows16(pairs int, dst *float32, src *uint16, sRow int)
+func pairHalfRows16(pairs int, dst *float32, dRow int, src *uint16, sRow int)
 
 // pairRows32BF16 rounds 32 columns of 2·pairs rows, at least two and sRow elements apart, to bfloat16, those of two rows side by side:
 //
-//	dst [pairs][32][2]bfloat16
+//	dst [pairs, dRow apart][32][2]bfloat16
 //
 //go:noescape
-func pairRows32BF16(pairs int, dst *float32, src *float32, sRow int)
+func pairRows32BF16(pairs int, dst *float32, dRow int, src *float32, sRow int)
 
 // pairHalfRows32 brings 32 columns of 2·pairs rows, at least two and sRow elements apart, to bfloat16, those of two rows side by side:
 //
-//	dst [pairs][32][2]bfloat16
+//	dst [pairs, dRow apart][32][2]bfloat16
 //
 //go:noescape
-func pairHalfRows32(pairs int, dst *float32, src *uint16, sRow int)
+func pairHalfRows32(pairs int, dst *float32, dRow int, src *uint16, sRow int)
 
 // dots1x4AVX2 multiplies 1 vectors with 4 times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
 // added in another order, which depends on k only and is the same for any number of vectors and rows:

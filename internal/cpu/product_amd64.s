@@ -18605,25 +18605,27 @@ step:
 	VZEROUPPER
 	RET
 
-// func pairRows16BF16(pairs int, dst *float32, src *float32, sRow int)
+// func pairRows16BF16(pairs int, dst *float32, dRow int, src *float32, sRow int)
 // Requires: AVX, AVX512BW, AVX512F
-TEXT ·pairRows16BF16(SB), NOSPLIT, $0-32
+TEXT ·pairRows16BF16(SB), NOSPLIT, $0-40
 	MOVQ      pairs+0(FP), AX
 	MOVQ      dst+8(FP), CX
-	MOVQ      src+16(FP), DX
-	MOVQ      sRow+24(FP), BX
-	SHLQ      $0x02, BX
+	MOVQ      dRow+16(FP), DX
+	MOVQ      src+24(FP), BX
+	MOVQ      sRow+32(FP), SI
+	SHLQ      $0x02, DX
+	SHLQ      $0x02, SI
 	VMOVDQU16 interleaved<>+0(SB), Z31
 
 pair:
-	VMOVUPS   (DX), Z0
-	VMOVUPS   (DX)(BX*1), Z1
+	VMOVUPS   (BX), Z0
+	VMOVUPS   (BX)(SI*1), Z1
 	LONG      $0x4877f262
 	WORD      $0xd072
 	VPERMW    Z2, Z31, Z2
 	VMOVDQU32 Z2, (CX)
-	LEAQ      (DX)(BX*2), DX
-	ADDQ      $0x00000040, CX
+	LEAQ      (BX)(SI*2), BX
+	ADDQ      DX, CX
 	DECQ      AX
 	JNZ       pair
 	VZEROUPPER
@@ -18663,79 +18665,85 @@ DATA interleaved<>+60(SB)/2, $0x000f
 DATA interleaved<>+62(SB)/2, $0x001f
 GLOBL interleaved<>(SB), RODATA|NOPTR, $64
 
-// func pairHalfRows16(pairs int, dst *float32, src *uint16, sRow int)
+// func pairHalfRows16(pairs int, dst *float32, dRow int, src *uint16, sRow int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·pairHalfRows16(SB), NOSPLIT, $0-32
+TEXT ·pairHalfRows16(SB), NOSPLIT, $0-40
 	MOVQ      pairs+0(FP), AX
 	MOVQ      dst+8(FP), CX
-	MOVQ      src+16(FP), DX
-	MOVQ      sRow+24(FP), BX
-	SHLQ      $0x01, BX
+	MOVQ      dRow+16(FP), DX
+	MOVQ      src+24(FP), BX
+	MOVQ      sRow+32(FP), SI
+	SHLQ      $0x02, DX
+	SHLQ      $0x01, SI
 	VMOVDQU16 interleaved<>+0(SB), Z31
 
 pair:
-	VMOVDQU16    (DX), Y2
-	VINSERTI64X4 $0x01, (DX)(BX*1), Z2, Z2
+	VMOVDQU16    (BX), Y2
+	VINSERTI64X4 $0x01, (BX)(SI*1), Z2, Z2
 	VPERMW       Z2, Z31, Z2
 	VMOVDQU32    Z2, (CX)
-	LEAQ         (DX)(BX*2), DX
-	ADDQ         $0x00000040, CX
+	LEAQ         (BX)(SI*2), BX
+	ADDQ         DX, CX
 	DECQ         AX
 	JNZ          pair
 	VZEROUPPER
 	RET
 
-// func pairRows32BF16(pairs int, dst *float32, src *float32, sRow int)
+// func pairRows32BF16(pairs int, dst *float32, dRow int, src *float32, sRow int)
 // Requires: AVX, AVX512BW, AVX512F
-TEXT ·pairRows32BF16(SB), NOSPLIT, $0-32
+TEXT ·pairRows32BF16(SB), NOSPLIT, $0-40
 	MOVQ      pairs+0(FP), AX
 	MOVQ      dst+8(FP), CX
-	MOVQ      src+16(FP), DX
-	MOVQ      sRow+24(FP), BX
-	SHLQ      $0x02, BX
+	MOVQ      dRow+16(FP), DX
+	MOVQ      src+24(FP), BX
+	MOVQ      sRow+32(FP), SI
+	SHLQ      $0x02, DX
+	SHLQ      $0x02, SI
 	VMOVDQU16 interleaved<>+0(SB), Z31
 
 pair:
-	VMOVUPS   (DX), Z0
-	VMOVUPS   (DX)(BX*1), Z1
+	VMOVUPS   (BX), Z0
+	VMOVUPS   (BX)(SI*1), Z1
 	LONG      $0x4877f262
 	WORD      $0xd072
 	VPERMW    Z2, Z31, Z2
 	VMOVDQU32 Z2, (CX)
-	VMOVUPS   64(DX), Z3
-	VMOVUPS   64(DX)(BX*1), Z4
+	VMOVUPS   64(BX), Z3
+	VMOVUPS   64(BX)(SI*1), Z4
 	LONG      $0x485ff262
 	WORD      $0xeb72
 	VPERMW    Z5, Z31, Z5
 	VMOVDQU32 Z5, 64(CX)
-	LEAQ      (DX)(BX*2), DX
-	ADDQ      $0x00000080, CX
+	LEAQ      (BX)(SI*2), BX
+	ADDQ      DX, CX
 	DECQ      AX
 	JNZ       pair
 	VZEROUPPER
 	RET
 
-// func pairHalfRows32(pairs int, dst *float32, src *uint16, sRow int)
+// func pairHalfRows32(pairs int, dst *float32, dRow int, src *uint16, sRow int)
 // Requires: AVX, AVX512BW, AVX512F, AVX512VL
-TEXT ·pairHalfRows32(SB), NOSPLIT, $0-32
+TEXT ·pairHalfRows32(SB), NOSPLIT, $0-40
 	MOVQ      pairs+0(FP), AX
 	MOVQ      dst+8(FP), CX
-	MOVQ      src+16(FP), DX
-	MOVQ      sRow+24(FP), BX
-	SHLQ      $0x01, BX
+	MOVQ      dRow+16(FP), DX
+	MOVQ      src+24(FP), BX
+	MOVQ      sRow+32(FP), SI
+	SHLQ      $0x02, DX
+	SHLQ      $0x01, SI
 	VMOVDQU16 interleaved<>+0(SB), Z31
 
 pair:
-	VMOVDQU16    (DX), Y2
-	VINSERTI64X4 $0x01, (DX)(BX*1), Z2, Z2
+	VMOVDQU16    (BX), Y2
+	VINSERTI64X4 $0x01, (BX)(SI*1), Z2, Z2
 	VPERMW       Z2, Z31, Z2
 	VMOVDQU32    Z2, (CX)
-	VMOVDQU16    32(DX), Y5
-	VINSERTI64X4 $0x01, 32(DX)(BX*1), Z5, Z5
+	VMOVDQU16    32(BX), Y5
+	VINSERTI64X4 $0x01, 32(BX)(SI*1), Z5, Z5
 	VPERMW       Z5, Z31, Z5
 	VMOVDQU32    Z5, 64(CX)
-	LEAQ         (DX)(BX*2), DX
-	ADDQ         $0x00000080, CX
+	LEAQ         (BX)(SI*2), BX
+	ADDQ         DX, CX
 	DECQ         AX
 	JNZ          pair
 	VZEROUPPER

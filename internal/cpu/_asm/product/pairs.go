@@ -66,11 +66,13 @@ func pairRows(across int, half bool) {
 	if half {
 		name, of, size, does = fmt.Sprintf("pairHalfRows%d", 16*across), "uint16", 2, "brings"
 	}
-	TEXT(name, NOSPLIT, "func(pairs int, dst *float32, src *"+of+", sRow int)")
+	TEXT(name, NOSPLIT, "func(pairs int, dst *float32, dRow int, src *"+of+", sRow int)")
 	Doc(fmt.Sprintf("%s %s %d columns of 2·pairs rows, at least two and sRow elements apart, to bfloat16, those of two rows side by side:", name, does, 16*across),
-		fmt.Sprintf("\tdst [pairs][%d][2]bfloat16", 16*across))
+		fmt.Sprintf("\tdst [pairs, dRow apart][%d][2]bfloat16", 16*across))
 	Pragma("noescape")
-	pairs, dst, src, sRow := simd.Arg("pairs"), simd.Arg("dst"), simd.Arg("src"), simd.Arg("sRow")
+	pairs, dst, dRow := simd.Arg("pairs"), simd.Arg("dst"), simd.Arg("dRow")
+	src, sRow := simd.Arg("src"), simd.Arg("sRow")
+	SHLQ(U8(2), dRow)
 	SHLQ(U8(uint8(size/2)), sRow)
 	VMOVDQU16(interleaved(), reg.Z31)
 	r := simd.AVX512.R
@@ -90,7 +92,7 @@ func pairRows(across int, half bool) {
 		VMOVDQU32(both, simd.At(dst, 64*j))
 	}
 	LEAQ(Mem{Base: src, Index: sRow, Scale: 2}, src)
-	ADDQ(U32(uint32(64*across)), dst)
+	ADDQ(dRow, dst)
 	DECQ(pairs)
 	JNZ(LabelRef("pair"))
 	VZEROUPPER()

@@ -60,9 +60,15 @@ func (b Batch) Supervised() int {
 func (b Batch) Samples() []string { return b.Names }
 
 // Reaches reports whether the loss of b can depend on a parameter: of a batch of text alone only on the language
-// model's.
+// model's, of one without videos not on what pools their frames (LLaVA-NeXT-Video's vision_resampler).
 func (b Batch) Reaches(parameter string) bool {
-	return b.Pixels != nil || b.Features != nil || strings.HasPrefix(parameter, "language_model.")
+	switch {
+	case strings.HasPrefix(parameter, "language_model."):
+		return true
+	case strings.HasPrefix(parameter, "vision_resampler."):
+		return slices.ContainsFunc(b.Media, func(m Media) bool { return m.Frames > 0 })
+	}
+	return b.Pixels != nil || b.Features != nil
 }
 
 // Tokens maps pictures to what the language model sees of them, one row each feature: [N, C].

@@ -1,7 +1,9 @@
 package connector
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/gollava/gollava/data"
@@ -13,12 +15,16 @@ type BatchOptions struct {
 	Batch     int        // samples in a batch; the last of an epoch may have fewer
 	Order     data.Order // of the samples in each epoch; nil: that of the set
 	MaxLength int        // positions that are kept of a sample, its images' included; 0: the model's limit
-	// the frozen encoder's output for every image, by its data.ImageKey; nil: images are decoded and encoded in each
-	// step
+	Frames    int        // of a video that the model sees, as [Assistant.AskVideo] samples them; 0: 8
+	// the frozen encoder's output for every image and video, by its data.ImageKey or data.VideoKey; nil: they are
+	// decoded and encoded in each step
 	Features *data.Features
 	Orient   bool // turn images by their EXIF orientation, which LLaVA does not
 	Skip     bool // leave faulty samples out and count them; else the first one is an error
 }
+
+// mostFrames is what imaging samples of a video at most.
+const mostFrames = 1 << 12
 
 // Batches makes training batches of a data set. It is safe for concurrent use.
 type Batches struct {
@@ -28,9 +34,10 @@ type Batches struct {
 	loader    *data.Loader[row]
 }
 
-// Batches makes training batches of a set whose images are in a source (nil: it has none). Tokenizer, template, marks,
-// image processor, the layout of images and padding are the assistant's, so that the model is trained on what
-// [Assistant.Reply] will show it. It returns an error if the processor's images do not fit the model.
+// Batches makes training batches of a set whose images and videos are in a source (nil: it has none). Tokenizer,
+// template, marks, image processor, the layout of images and of frames and padding are the assistant's, so that the
+// model is trained on what [Assistant.Reply] and [Assistant.AskVideo] will show it. A sample with a video is a fault
+// where the model takes none. It returns an error if the processor's images do not fit the model.
 //
 //	b, err := a.Batches(set, images, connector.BatchOptions{Batch: 16, Order: data.Shuffled(set.Len(), seed)})
 //	stage := train.Stage[connector.Batch]{Batches: train.Prefetch(b.Batch, 4), Length: b.Len(), …}
@@ -40,6 +47,9 @@ func (a *Assistant) Batches(set data.Set, images data.Source, o BatchOptions) (*
 	}
 	if o.MaxLength < 0 {
 		return nil, fmt.Errorf("batches: MaxLength is %d", o.MaxLength)
+	}
+	if o.Frames = cmp.Or(o.Frames, 8); o.Frames < 1 || o.Frames > mostFrames {
+		return nil, fmt.Errorf("batches: Frames is %d: 1 to %d are possible", o.Frames, mostFrames)
 	}
 	if images != nil && o.Features == nil {
 		x, err := a.image(imaging.New(48, 32))
@@ -79,31 +89,61 @@ func (b *Batches) Batch(ctx context.Context, n int) (Batch, error) {
 	return b.assistant.Model.join(rows, false)
 }
 
-// prepare tokenizes a sample, with its labels, and reads its images.
-func (b *Batches) prepare(_ context.Context, s data.Sample) (row, error) {
+// prepare tokenizes a sample, with its labels, and reads its images and videos.
+func (b *Batches) prepare(ctx context.Context, s data.Sample) (row, error) {
 	a := b.assistant
-	if len(s.Videos) > 0 {
-		return row{}, s.VideoFault()
-	}
-	x, err := a.learnt(s.ID, s.Turns, len(s.Images) > 0)
+	shown := s.Visuals()
+	x, err := a.learnt(s.ID, s.Places(), len(shown) > 0)
 	if err != nil {
 		return row{}, err
 	}
-	for _, name := range s.Images {
-		m, err := b.image(name)
+	for _, v := range shown {
+		var m Image
+		if v.Video {
+			m, err = b.video(ctx, v.Name)
+		} else {
+			m, err = b.image(v.Name)
+		}
 		if err != nil {
 			f := data.AsFault(err, data.FileUnreadable)
-			f.Image = name
+			f.Image = v.Name
 			return row{}, f
 		}
 		x.Images = append(x.Images, m)
 	}
 	r, err := a.Model.row(x, b.options.MaxLength)
+	if f := (*data.Fault)(nil); errors.As(err, &f) && f.Kind == data.ImageCutOff && len(s.Videos) > 0 {
+		f.Note += fmt.Sprintf("; show fewer than %d frames of a video", b.options.Frames)
+	}
 	if err == nil && r.supervised == 0 {
 		err = data.NewFault(data.NothingToLearn, "no label among %d positions (MaxLength %d)", len(r.ids),
 			b.options.MaxLength)
 	}
 	return r, err
+}
+
+// video reads the frames of a video, or their features from the cache.
+func (b *Batches) video(ctx context.Context, name string) (Image, error) {
+	a, o := b.assistant, imaging.Options{Orient: b.options.Orient}
+	if _, err := a.Model.Layout(Media{Size: imaging.Size{W: 1, H: 1}, Frames: 1}); err != nil {
+		return Image{}, data.NewFault(data.VideoUnsupported, "%v", err)
+	}
+	if b.options.Features == nil {
+		frames, err := data.LoadVideo(ctx, b.images, name, b.options.Frames, o)
+		if err != nil {
+			return Image{}, err
+		}
+		return a.Video(frames)
+	}
+	key, err := data.VideoKey(ctx, b.images, name, b.options.Frames)
+	if err != nil {
+		return Image{}, err
+	}
+	x, err := b.options.Features.Load(key)
+	if err != nil {
+		return Image{}, err
+	}
+	return Image{Features: x, Frames: x.Shape()[0]}, nil // how many tokens they are does not depend on their size
 }
 
 // image reads an image, or its features from the cache.

@@ -237,7 +237,7 @@ func TestBatchesRefuse(t *testing.T) {
 	b, err = a.Batches(data.Memory{video}, squares{}, connector.BatchOptions{Batch: 1})
 	require.NoError(t, err)
 	_, err = b.Batch(context.Background(), 0)
-	require.ErrorContains(t, err, "it has the video cat.gif: videos in data files are not supported")
+	require.ErrorContains(t, err, `"cat.gif": video_unsupported: a video: a model of type llava takes images`)
 	require.ErrorContains(t, err, "record 0 (v)")
 	_, err = a.Batches(set, squares{}, connector.BatchOptions{Batch: 1, MaxLength: -1})
 	require.ErrorContains(t, err, "MaxLength is -1")

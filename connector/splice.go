@@ -76,7 +76,7 @@ func (m *VLM) row(s Sample, max int) (row, error) {
 		return r, data.NewFault(data.ImageTokenCount, "%d images for %d places in the text", len(s.Images), n)
 	}
 	images := r.images
-	last := 0 // the end of the last image
+	last, what := 0, "an image" // the end of the last one
 	for i, id := range s.IDs {
 		label := int32(tensor.IgnoreIndex)
 		if s.Labels != nil {
@@ -87,6 +87,9 @@ func (m *VLM) row(s Sample, max int) (row, error) {
 			l, err := m.layout(images[0])
 			if err != nil {
 				return r, fmt.Errorf("image %d: %w", len(s.Images)-len(images), err)
+			}
+			if what = "an image"; images[0].Frames > 0 {
+				what = "a video"
 			}
 			n, label, images = l.Tokens, tensor.IgnoreIndex, images[1:]
 			last = len(r.ids) + n
@@ -99,7 +102,7 @@ func (m *VLM) row(s Sample, max int) (row, error) {
 	}
 	if max > 0 && len(r.ids) > max {
 		if last > max {
-			return r, data.NewFault(data.ImageCutOff, "%d positions; MaxLength %d cuts an image off", len(r.ids), max)
+			return r, data.NewFault(data.ImageCutOff, "%d positions; MaxLength %d cuts %s off", len(r.ids), max, what)
 		}
 		r.ids, r.labels = r.ids[:max], r.labels[:max]
 	}

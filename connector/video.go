@@ -47,9 +47,6 @@ func (a *Assistant) visual(v Visual) (Image, error) {
 	return a.image(v.Image)
 }
 
-// videoToken stands for a video in a text of transformers' processors.
-const videoToken = "<video>"
-
 // AskVideo answers a question about the video in file, a folder of frames included, of which the model sees up to the
 // given number of frames: see [imaging.OpenVideo]. Where the question has no <image> or <video> of its own, it goes
 // before it. A model that takes no videos is an error, which says so.
@@ -58,7 +55,7 @@ func (a *Assistant) AskVideo(ctx context.Context, question, file string, frames 
 	if err != nil {
 		return "", fmt.Errorf("ask: %w", err)
 	}
-	question = strings.ReplaceAll(question, videoToken, chat.ImageToken)
+	question = strings.ReplaceAll(question, chat.VideoToken, chat.ImageToken)
 	if !strings.Contains(question, chat.ImageToken) {
 		question = chat.ImageToken + "\n" + question
 	}

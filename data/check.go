@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -22,14 +23,15 @@ import (
 type CheckOptions struct {
 	Options
 	Limits  imaging.Limits // for pictures; zero: DefaultLimits
-	Headers bool           // read only the headers of pictures, not their pixels
+	Headers bool           // read only the headers of pictures, not their pixels, and only the first frame of videos
+	Frames  int            // of a video that are decoded, as many as training shows; 0: 8
 	Most    int            // stop after so many faults; 0: 10,000
 }
 
 // Check reads a data file and lists what would spoil a training run with it, in the file's order: broken JSON, records
 // that are not of LLaVA's form, and those that LLaVA would train on wrongly without a word. With images it looks at
-// every picture too, those of many records at a time. An empty list means that all is well. The error is for what is no
-// fault of the data: ctx, the disk.
+// every picture and video too, those of many records at a time. An empty list means that all is well. The error is for
+// what is no fault of the data: ctx, the disk.
 func Check(ctx context.Context, path string, images Source, o CheckOptions) ([]Fault, error) {
 	file, err := os.Open(path)
 	if err != nil {
@@ -40,7 +42,10 @@ func Check(ctx context.Context, path string, images Source, o CheckOptions) ([]F
 	if c.o.Limits == (imaging.Limits{}) {
 		c.o.Limits = DefaultLimits()
 	}
-	c.o.Most = cmp.Or(o.Most, 10_000)
+	c.o.Most, c.o.Frames = cmp.Or(o.Most, 10_000), cmp.Or(o.Frames, 8)
+	if c.o.Headers {
+		c.o.Frames = 1
+	}
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0) + 1)
 	sc := newScanner(file, path, o.forPath(path))
@@ -70,9 +75,8 @@ func Check(ctx context.Context, path string, images Source, o CheckOptions) ([]F
 			p.locate(f, b)
 			c.add(f)
 		}
-		names, at := c.record(b, p, sc.n-1)
-		if names != nil {
-			group.Go(func() error { c.pictures(ctx, names, at); return nil })
+		if shown := c.record(b, p, sc.n-1); len(shown) > 0 {
+			group.Go(func() error { c.look(ctx, shown); return nil })
 		}
 	}
 	_ = group.Wait() // the tasks return no errors
@@ -115,8 +119,14 @@ func (c *checker) result(records int) ([]Fault, error) {
 	return c.faults, nil
 }
 
-// record looks at one record and returns the pictures that are to be looked at, with the place to report them at.
-func (c *checker) record(b []byte, p place, i int) ([]string, Fault) {
+// seen is an image or a video of a record that is to be looked at, with the place to report it at.
+type seen struct {
+	Visual
+	at Fault
+}
+
+// record looks at one record and returns what is to be looked at of it.
+func (c *checker) record(b []byte, p place, i int) (list []seen) {
 	s, at, faults := parse(b)
 	if len(faults) == 0 || faults[0].Kind != RecordWrongType {
 		faults = append(faults, s.judge(at, faults)...)
@@ -140,27 +150,40 @@ func (c *checker) record(b []byte, p place, i int) ([]string, Fault) {
 			c.ids[h] = int32(i)
 		}
 	}
-	if c.images == nil || len(s.Images) == 0 {
-		return nil, Fault{}
+	if c.images == nil {
+		return nil
 	}
-	f := Fault{Turn: -1, Offset: int64(at.image)}
-	where(&f)
-	return s.Images, f
+	for _, v := range s.Visuals() {
+		f := Fault{Turn: -1, Offset: int64(at.image)}
+		if v.Video {
+			f.Offset = int64(at.video)
+		}
+		if where(&f); v.Name != "" { // else it has been judged
+			list = append(list, seen{v, f})
+		}
+	}
+	return list
 }
 
-// pictures looks at the pictures of one record.
-func (c *checker) pictures(ctx context.Context, names []string, at Fault) {
-	for _, name := range names {
+// look looks at the images and videos of one record.
+func (c *checker) look(ctx context.Context, shown []seen) {
+	for _, v := range shown {
 		if ctx.Err() != nil || c.full() {
 			return
 		}
-		if name == "" {
-			continue // has been judged
+		var f *Fault
+		if v.Video {
+			_, err := LoadVideo(ctx, c.images, v.Name, c.o.Frames, imaging.Options{Limits: c.o.Limits})
+			if err != nil {
+				f = AsFault(err, FileUnreadable)
+			}
+		} else {
+			f = inspect(c.images, v.Name, c.o.Limits, !c.o.Headers)
 		}
-		f := inspect(c.images, name, c.o.Limits, !c.o.Headers)
-		if f == nil {
+		if f == nil || ctx.Err() != nil {
 			continue
 		}
+		at := &v.at
 		f.File, f.Record, f.ID, f.Line, f.Column, f.Offset = at.File, at.Record, at.ID, at.Line, at.Column, at.Offset
 		c.add(f)
 	}
@@ -195,14 +218,14 @@ func (s *Sample) judge(at spots, known []*Fault) []*Fault {
 	if !has(ConversationsWrongType, ValueMissing, ValueWrongType) {
 		s.judgeTurns(add)
 	}
-	if !has(ImageWrongType, ValueMissing, ValueWrongType) {
+	if !has(ImageWrongType, VideoWrongType, ValueMissing, ValueWrongType) {
 		s.judgeImages(add)
 	}
 	for _, f := range out {
 		if f.Turn >= 0 {
 			f.Offset = int64(at.turns[f.Turn])
 		} else {
-			f.Offset = int64(cmp.Or(at.image, at.conversations))
+			f.Offset = int64(cmp.Or(at.image, at.video, at.conversations))
 		}
 	}
 	return out
@@ -242,16 +265,10 @@ func (s *Sample) judgeTurns(add func(*Fault, int)) {
 	}
 }
 
-// VideoFault says that the sample's videos are not trained on: an error to whoever trains, a warning to who reads.
-func (s *Sample) VideoFault() *Fault {
-	return NewFault(VideoUnsupported, "it has the video %s: videos in data files are not supported; name some of its "+
-		"frames as images, with an %s for each", s.Videos[0], chat.ImageToken)
-}
-
 func (s *Sample) judgeImages(add func(*Fault, int)) {
 	tokens, answers := 0, 0
 	for i, t := range s.Turns {
-		n := (&Sample{Turns: s.Turns[i : i+1]}).ImageTokens()
+		n := s.places(t.Value)
 		tokens += n
 		if t.From == "gpt" && n > 0 {
 			if answers == 0 {
@@ -261,19 +278,30 @@ func (s *Sample) judgeImages(add func(*Fault, int)) {
 			answers += n
 		}
 	}
-	if len(s.Videos) > 0 {
-		add(s.VideoFault().warning(), -1)
-	}
 	named := len(s.Images) + len(s.Videos)
-	empty := slices.Contains(s.Images, "")
+	empty := slices.Contains(s.Images, "") || slices.Contains(s.Videos, "")
+	clips := 0 // places that can only be a video's
+	for _, t := range s.Turns {
+		clips += strings.Count(t.Value, chat.VideoToken)
+	}
 	switch {
 	case answers > 0:
 	case empty:
 		add(NewFault(ImageMissing, "an empty name; leave the key out where there is no picture"), -1)
 	case tokens > 0 && named == 0:
 		add(NewFault(ImageMissing, "%d %s in the text, but no picture is named", tokens, chat.ImageToken), -1)
+	case tokens == 0 && len(s.Videos) > 0:
+		add(NewFault(ImageTokenMissing, "the video has no %s and no %s in the text: the model would never see it",
+			chat.VideoToken, chat.ImageToken), -1)
 	case tokens == 0 && named > 0:
 		add(NewFault(ImageTokenMissing, "the picture has no %s in the text: the model would never see it",
+			chat.ImageToken), -1)
+	case len(s.Images) > 0 && len(s.Videos) > 0 && (clips != len(s.Videos) || tokens != named):
+		add(NewFault(ImageTokenCount, "%d pictures and %d videos, %d %s and %d %s: a record with both needs an %s for "+
+			"each picture and a %s for each video", len(s.Images), len(s.Videos), tokens-clips, chat.ImageToken, clips,
+			chat.VideoToken, chat.ImageToken, chat.VideoToken), -1)
+	case tokens != named && len(s.Videos) > 0:
+		add(NewFault(ImageTokenCount, "%d videos, %d places (%s or %s)", named, tokens, chat.VideoToken,
 			chat.ImageToken), -1)
 	case tokens != named:
 		add(NewFault(ImageTokenCount, "%d pictures, %d %s", named, tokens, chat.ImageToken), -1)

@@ -34,11 +34,12 @@ const (
 	IDMissing              Kind = "id_missing"               // no id, or null
 	IDWrongType            Kind = "id_wrong_type"            // neither string nor number
 	DuplicateID            Kind = "duplicate_id"             // an earlier record has the same
-	ImageMissing           Kind = "image_missing"            // <image> in the text but no picture named
+	ImageMissing           Kind = "image_missing"            // <image> in the text but no image or video named
 	ImageWrongType         Kind = "image_wrong_type"         // neither string nor list of strings
-	ImageTokenMissing      Kind = "image_token_missing"      // a picture but no <image> in the text
-	ImageTokenCount        Kind = "image_token_count"        // not one <image> for each picture
-	VideoUnsupported       Kind = "video_unsupported"        // a video: models here are not trained on those yet
+	ImageTokenMissing      Kind = "image_token_missing"      // an image or a video without a place in the text
+	ImageTokenCount        Kind = "image_token_count"        // not one place for each image and video
+	VideoWrongType         Kind = "video_wrong_type"         // neither string nor list of strings
+	VideoUnsupported       Kind = "video_unsupported"        // the model that trains takes no videos
 	ImageTokenInAnswer     Kind = "image_token_in_answer"    // <image> in a turn of the assistant
 	ConversationsMissing   Kind = "conversations_missing"    // no turns
 	ConversationsWrongType Kind = "conversations_wrong_type" // not a list of objects
@@ -89,7 +90,7 @@ type Fault struct {
 	Line     int    // from 1; 0 where there is no place
 	Column   int    // from 1, in bytes
 	Offset   int64  // from 0, in bytes
-	Image    string // the picture's path as the record has it, or the archive's member
+	Image    string // path of the image or video as the record has it, or the archive's member
 	Note     string // what was found and what to do
 
 	cause error

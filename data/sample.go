@@ -3,6 +3,7 @@ package data
 import (
 	"cmp"
 	"encoding/json"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -13,7 +14,7 @@ import (
 type Sample struct {
 	ID     string   // a number's digits where the file has a number; empty where it has none
 	Images []string // paths under the image folder, with forward slashes
-	Videos []string
+	Videos []string // likewise; each a file, or a folder with a picture for each frame
 	Turns  []chat.Turn
 	Extra  map[string]json.RawMessage // every other key, as it is: "model", "data_source", boxes…
 }
@@ -27,7 +28,8 @@ func (s *Sample) Words() int {
 	return n
 }
 
-// ModalityLength is Words, negative where there is no picture: what the modality-grouped sampler goes by.
+// ModalityLength is Words, negative where there is no image: what the modality-grouped sampler goes by. LLaVA knows no
+// videos; for a trainer that does, a sample with one belongs among those with images.
 func (s *Sample) ModalityLength() int {
 	if len(s.Images) == 0 {
 		return -s.Words()
@@ -35,13 +37,79 @@ func (s *Sample) ModalityLength() int {
 	return s.Words()
 }
 
-// ImageTokens counts the places for pictures in the text.
+// ImageTokens counts the places for images and videos in the text.
 func (s *Sample) ImageTokens() int {
 	n := 0
 	for _, t := range s.Turns {
-		n += strings.Count(t.Value, chat.ImageToken)
+		n += s.places(t.Value)
 	}
 	return n
+}
+
+// places counts those of one text: in a sample without videos <video> is a word like any other.
+func (s *Sample) places(text string) int {
+	n := strings.Count(text, chat.ImageToken)
+	if len(s.Videos) > 0 {
+		n += strings.Count(text, chat.VideoToken)
+	}
+	return n
+}
+
+// Visual is an image or a video, by its path under the image folder.
+type Visual struct {
+	Name  string
+	Video bool
+}
+
+// Visuals are the images and videos of s in the order of their places in the text. The place of a video is a <video>
+// or, in a sample without images, an <image>, as LLaVA-Video's files have it. What has no place comes last.
+func (s *Sample) Visuals() []Visual {
+	list := make([]Visual, 0, len(s.Images)+len(s.Videos))
+	images, videos := s.Images, s.Videos
+	take := func(names *[]string, video bool) {
+		if len(*names) > 0 {
+			list = append(list, Visual{(*names)[0], video})
+			*names = (*names)[1:]
+		}
+	}
+	for _, t := range s.Turns {
+		for text := t.Value; len(videos) > 0; {
+			i, j := strings.Index(text, chat.ImageToken), strings.Index(text, chat.VideoToken)
+			if i < 0 && j < 0 {
+				break
+			}
+			if j >= 0 && (i < 0 || j < i) {
+				take(&videos, true)
+				text = text[j+len(chat.VideoToken):]
+				continue
+			}
+			if len(s.Images) == 0 {
+				take(&videos, true)
+			} else {
+				take(&images, false)
+			}
+			text = text[i+len(chat.ImageToken):]
+		}
+	}
+	for len(images) > 0 {
+		take(&images, false)
+	}
+	for len(videos) > 0 {
+		take(&videos, true)
+	}
+	return list
+}
+
+// Places are the turns of s with an <image> for each <video> of its videos.
+func (s *Sample) Places() []chat.Turn {
+	if len(s.Videos) == 0 {
+		return s.Turns
+	}
+	turns := slices.Clone(s.Turns)
+	for i := range turns {
+		turns[i].Value = strings.ReplaceAll(turns[i].Value, chat.VideoToken, chat.ImageToken)
+	}
+	return turns
 }
 
 func words(s string) int {
@@ -61,8 +129,8 @@ func blank(s string) bool { return words(s) == 0 }
 
 // spots are where the parts of a record begin, from its own beginning.
 type spots struct {
-	id, image, conversations int
-	turns                    []int // the values
+	id, image, video, conversations int
+	turns                           []int // the values
 }
 
 // parse reads the bytes of a record, which are well-formed. Faults that leave nothing to read end it; those of a single
@@ -85,7 +153,7 @@ func parse(b []byte) (Sample, spots, []*Fault) {
 		case "image":
 			hasImage, imageValue, at.image = true, v, from
 		case "video":
-			videoValue = v
+			videoValue, at.video = v, from
 		case "conversations":
 			hasTurns, turnsValue, at.conversations = true, v, from
 		default:
@@ -114,7 +182,12 @@ func parse(b []byte) (Sample, spots, []*Fault) {
 		}
 	}
 	if videoValue != nil {
-		s.Videos, _ = paths(videoValue)
+		var ok bool
+		if s.Videos, ok = paths(videoValue); !ok {
+			add(NewFault(VideoWrongType,
+				"%s, neither string nor list of strings; leave the key out where there is no video",
+				shape(videoValue)), at.video)
+		}
 	}
 	if !hasTurns {
 		add(NewFault(ConversationsMissing, "no key conversations"), 0)

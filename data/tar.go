@@ -34,6 +34,8 @@ type Tar struct {
 	groups []Group
 	files  map[string]Member
 	limit  int64
+
+	folders folders
 }
 
 // OpenTar reads the headers of a tar file (USTAR, PAX or GNU) without its contents. For one that ends early it returns

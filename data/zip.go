@@ -17,6 +17,8 @@ type Zip struct {
 	f     *os.File
 	files map[string]*zip.File
 	limit int64
+
+	folders folders
 }
 
 // OpenZip reads the directory of a zip file. A member whose name leads out of the archive's folder is a fault.

@@ -8,6 +8,7 @@ import (
 // How pictures are written in text.
 const (
 	ImageToken       = "<image>"
+	VideoToken       = "<video>" // where a video goes, which may be an ImageToken too
 	ImageStart       = "<im_start>"
 	ImageEnd         = "<im_end>"
 	ImagePatch       = "<im_patch>"

@@ -147,6 +147,48 @@ func inFrame(err error, i int) error {
 	return fmt.Errorf("frame %d: %w", i, err)
 }
 
+// FrameNames are those of the names of files that end as pictures do, sorted: the frames of a video that is a folder of
+// pictures, in their order.
+func FrameNames(names []string) []string {
+	var frames []string
+	for _, name := range names {
+		switch strings.ToLower(filepath.Ext(name)) {
+		case ".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp":
+			frames = append(frames, name)
+		}
+	}
+	slices.Sort(frames)
+	return frames
+}
+
+// DecodeFrames is [OpenVideo] for a video each frame of which is a picture by itself: it decodes n of total frames,
+// chosen by [SampleFrames], from the bytes that load returns. It returns early with ctx's error, and with load's.
+func DecodeFrames(ctx context.Context, total, n int, o Options, load func(i int) ([]byte, error)) ([]*RGB, error) {
+	var frames []*RGB
+	for _, i := range SampleFrames(total, n) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		b, err := load(i)
+		if err != nil {
+			return nil, err
+		}
+		info, err := Header(b, o.Limits)
+		if err == nil {
+			err = o.checkVideo(min(n, total), info.W, info.H)
+		}
+		var m *RGB
+		if err == nil {
+			m, err = Decode(b, o)
+		}
+		if err != nil {
+			return nil, inFrame(err, i)
+		}
+		frames = append(frames, m)
+	}
+	return frames, nil
+}
+
 // openFolder reads pictures in the order of their names. Other files are passed over.
 func openFolder(ctx context.Context, dir string, n int, o Options) ([]*RGB, error) {
 	entries, err := os.ReadDir(dir)
@@ -155,36 +197,21 @@ func openFolder(ctx context.Context, dir string, n int, o Options) ([]*RGB, erro
 	}
 	var names []string
 	for _, e := range entries {
-		switch strings.ToLower(filepath.Ext(e.Name())) {
-		case ".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp":
-			names = append(names, e.Name())
-		}
+		names = append(names, e.Name())
 	}
-	slices.Sort(names)
-	if len(names) == 0 {
+	if names = FrameNames(names); len(names) == 0 {
 		return nil, &Error{Kind: NotImage, File: dir, Err: errors.New("the folder holds no picture: a frame each is " +
 			"needed, named in order")}
 	}
-	var frames []*RGB
-	for _, i := range SampleFrames(len(names), n) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		path := filepath.Join(dir, names[i])
-		info, err := Stat(path, o.Limits)
-		if err == nil {
-			err = located(o.checkVideo(min(n, len(names)), info.W, info.H), path, "")
-		}
-		if err != nil {
-			return nil, err
-		}
-		m, err := Open(path, o)
-		if err != nil {
-			return nil, err
-		}
-		frames = append(frames, m)
+	path := ""
+	frames, err := DecodeFrames(ctx, len(names), n, o, func(i int) ([]byte, error) {
+		path = filepath.Join(dir, names[i])
+		return readFile(path, o.Limits)
+	})
+	if err == nil || ctx.Err() != nil {
+		return frames, err
 	}
-	return frames, nil
+	return nil, located(err, path, "")
 }
 
 // animatedGIF decodes frames up to the last that is wanted, each on top of those before.

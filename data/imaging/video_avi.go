@@ -62,26 +62,7 @@ func motionJPEG(ctx context.Context, data []byte, n int, o Options) ([]*RGB, err
 	if len(list) == 0 {
 		return nil, fail(Corrupt, "it holds no frame")
 	}
-	var out []*RGB
-	for _, i := range SampleFrames(len(list), n) {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		frame := withTables(list[i])
-		info, err := Header(frame, o.Limits)
-		if err == nil {
-			err = o.checkVideo(min(n, len(list)), info.W, info.H)
-		}
-		var m *RGB
-		if err == nil {
-			m, err = Decode(frame, o)
-		}
-		if err != nil {
-			return nil, inFrame(err, i)
-		}
-		out = append(out, m)
-	}
-	return out, nil
+	return DecodeFrames(ctx, len(list), n, o, func(i int) ([]byte, error) { return withTables(list[i]), nil })
 }
 
 // withTables puts the Huffman tables of the JPEG standard (ITU T.81, K.3) into a frame that has none, as most cameras

@@ -339,8 +339,12 @@ func (c *Config) unmarshalOriginal(raw []byte) error {
 			c.SecondTower = f.Towers[1]
 		}
 	}
-	if f.Resampler != nil && *f.Resampler != "" && *f.Resampler != "identity" {
-		return fmt.Errorf("mm_resampler_type %q is not supported", *f.Resampler)
+	resampler := ""
+	if f.Resampler != nil {
+		resampler = *f.Resampler
+	}
+	if !slices.Contains([]string{"", "identity", spatialPool}, resampler) {
+		return fmt.Errorf("mm_resampler_type %q is not supported", resampler)
 	}
 	if f.Departures != nil {
 		c.depart(*f.Departures)
@@ -353,7 +357,12 @@ func (c *Config) unmarshalOriginal(raw []byte) error {
 	} else if f.Tower == "" {
 		return fmt.Errorf("mm_vision_tower is missing: which vision tower does the model look with?")
 	}
-	if strings.HasPrefix(f.Aspect, "anyres_max") || f.PoolMode != "" || f.Newline != "" { // of LLaVA-NeXT's repository
+	if resampler == spatialPool { // LLaVA-NeXT-Video
+		c.Kind = NextVideo
+		c.Video = &Video{Pool: cmp.Or(f.PoolMode, "average"), Stride: cmp.Or(f.PoolStride, 2), Early: true,
+			Newline: cmp.Or(f.Newline, "no_token"), Token: -200}
+	} else if strings.HasPrefix(f.Aspect, "anyres_max") || f.PoolMode != "" || f.Newline != "" {
+		// LLaVA-NeXT's repository
 		c.Video = &Video{Pool: cmp.Or(f.PoolMode, "bilinear"), Stride: cmp.Or(f.PoolStride, 2),
 			Newline: cmp.Or(f.Newline, "one_token"), Token: -200}
 	}

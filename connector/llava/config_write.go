@@ -112,7 +112,7 @@ func (c *Config) originalConfig() (map[string]any, error) {
 	switch {
 	case c.NoBias:
 		return nil, fmt.Errorf("config: the original layout has no projector without bias")
-	case c.Kind == ViPLLaVA || c.Kind == VideoLLaVA || c.Kind == NextVideo:
+	case c.Kind == ViPLLaVA || c.Kind == VideoLLaVA:
 		return nil, fmt.Errorf("config: the original layout has no name for a model of type %s: save in the Hub's "+
 			"layout", c.Kind)
 	case len(c.Select.Layers) > 1:
@@ -141,6 +141,9 @@ func (c *Config) originalConfig() (map[string]any, error) {
 	}
 	if v := c.Video; v != nil {
 		f["mm_spatial_pool_mode"], f["mm_spatial_pool_stride"], f["mm_newline_position"] = v.Pool, v.Stride, v.Newline
+		if v.Early {
+			f["mm_resampler_type"] = spatialPool
+		}
 	}
 	c.putDepartures(f)
 	return f, nil

@@ -22,6 +22,9 @@ type Video struct {
 	Token   int    // id that stands for one token of a video in expanded ids (video_token_index)
 }
 
+// spatialPool is the original repository's mm_resampler_type of a model that pools features before the projector.
+const spatialPool = "spatial_pool"
+
 // Resampler is the convolution, with a kernel and a stride of Stride patches, that spatial_pool_mode conv pools frames
 // with. Source: transformers' LlavaNextVideoPooler.
 type Resampler struct {

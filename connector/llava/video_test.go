@@ -56,10 +56,28 @@ func TestKindsSurviveTheirLayout(t *testing.T) {
 		got := ConfigOf(again)
 		require.Equal(t, []any{c.Kind, c.Video, c.NormEps, c.Select, c.Canvases, c.MaxTiles, c.Image},
 			[]any{got.Kind, got.Video, got.NormEps, got.Select, got.Canvases, got.MaxTiles, got.Image}, kind)
-		if kind == OneVision {
-			continue
+		if kind == ViPLLaVA || kind == VideoLLaVA {
+			require.ErrorContains(t, Save(dir, m, SaveOptions{Layout: Original}), "model of type "+kind, kind)
 		}
-		require.ErrorContains(t, Save(dir, m, SaveOptions{Layout: Original}), "model of type "+kind, kind)
+	}
+	for _, pool := range []string{"average", "max", "conv"} { // mm_resampler_type spatial_pool
+		c := kinds()[NextVideo]
+		v := *c.Video
+		v.Pool, c.Video = pool, &v
+		m := newModel(t, c)
+		dir := t.TempDir()
+		require.NoError(t, Save(dir, m, SaveOptions{Layout: Original}))
+		again, err := Load(dir, LoadOptions{})
+		require.NoError(t, err)
+		same(t, m, again)
+		got := ConfigOf(again)
+		v.Token = -200
+		require.Equal(t, []any{NextVideo, &v, c.Canvases}, []any{got.Kind, got.Video, got.Canvases})
+		back := t.TempDir()
+		require.NoError(t, Save(back, again, SaveOptions{}))
+		hub, err := Load(back, LoadOptions{})
+		require.NoError(t, err)
+		require.Equal(t, pool, ConfigOf(hub).Video.Pool)
 	}
 	m := newModel(t, kinds()[OneVision])
 	dir := t.TempDir()

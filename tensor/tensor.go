@@ -52,17 +52,9 @@ type Tensor struct {
 	trainable atomic.Bool // Backward fills grad
 	dtype     DType
 	noGrad    bool // contagious: results are never recorded
-	casts     casts
+	autocast  bool // products with this weight are those of bfloat16
 	rounds    bool // products with these blocks may round the other operand
 }
-
-// casts says what products round to bfloat16.
-type casts uint8
-
-const (
-	castWeight casts = 1 << iota // products with this weight
-	castResult                   // contagious: it comes of such a product, and so attention multiplies it likewise
-)
 
 // Number is what [From] and [Ints] convert from.
 type Number interface {

@@ -9,8 +9,9 @@ import (
 )
 
 type checkCommand struct {
-	Images  string   `short:"i" placeholder:"PATH" help:"Look at the pictures too: a folder, a .zip or a .tar file."`
-	Headers bool     `help:"Read only the headers of pictures: much faster, but misses truncated ones."`
+	Images  string   `short:"i" placeholder:"PATH" help:"Look at the pictures and videos too: a folder, a .zip or a .tar file."`
+	Headers bool     `help:"Read only the headers of pictures, and one frame of videos: much faster, but misses truncated ones."`
+	Frames  int      `default:"8" help:"Frames of a video that are looked at: as many as training shows."`
 	JSON    bool     `help:"Print one JSON object a fault."`
 	Most    int      `default:"1000" help:"Stop after so many faults in a file."`
 	Files   []string `arg:"" name:"file" help:"Data files: .json, .jsonl, a .yaml mixture, .tar shards, .zip archives."`
@@ -49,6 +50,9 @@ func (v checkCommand) Run(ctx context.Context, c console) error {
 		}
 		defer src.Close()
 		images = src
+	}
+	if v.Frames < 1 {
+		return fmt.Errorf("data check: --frames %d: at least one", v.Frames)
 	}
 	files, err := v.files()
 	if err != nil {
@@ -112,7 +116,7 @@ func (v checkCommand) check(ctx context.Context, path string, images data.Source
 	if e := ext(path); e == ".tar" || e == ".zip" {
 		return data.CheckArchive(path)
 	}
-	return data.Check(ctx, path, images, data.CheckOptions{Headers: v.Headers, Most: v.Most})
+	return data.Check(ctx, path, images, data.CheckOptions{Headers: v.Headers, Frames: v.Frames, Most: v.Most})
 }
 
 func (v checkCommand) print(c console, f data.Fault) {

@@ -23,7 +23,8 @@ import (
 )
 
 type showCommand struct {
-	Images    string `short:"i" placeholder:"PATH" help:"Where the pictures are: a folder, a .zip or a .tar file."`
+	Images    string `short:"i" placeholder:"PATH" help:"Where the pictures and videos are: a folder, a .zip or a .tar file."`
+	Frames    int    `default:"8" help:"Frames of a video that are shown."`
 	Tokenizer string `short:"t" placeholder:"DIR" help:"A model's folder, whose tokenizer cuts the text; without, text is not cut."`
 	Template  string `default:"vicuna_v1" help:"How conversations are written; an unknown name lists those there are."`
 	Vision    string `placeholder:"DIR" help:"A model's folder, whose preprocessor_config.json says how pictures are cut."`
@@ -57,6 +58,7 @@ type card struct {
 	Record   int
 	ID       string
 	Images   []template.URL
+	Strips   [][]template.URL // the frames of each video
 	Pieces   []piece
 	Tokens   string
 	Problems []string
@@ -116,8 +118,8 @@ func (v showCommand) Run(ctx context.Context, c console) error {
 			return fmt.Errorf("data show: --vision: %w", err)
 		}
 	}
-	if v.Patch < 1 {
-		return fmt.Errorf("data show: -patch %d", v.Patch)
+	if v.Patch < 1 || v.Frames < 1 {
+		return fmt.Errorf("data show: --patch %d --frames %d: at least 1", v.Patch, v.Frames)
 	}
 	if err := s.processor.Validate(); err != nil {
 		return fmt.Errorf("data show: %w", err)
@@ -136,7 +138,7 @@ func (v showCommand) Run(ctx context.Context, c console) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		cards = append(cards, s.card(set, i))
+		cards = append(cards, s.card(ctx, set, i))
 	}
 	err = atomicfile.Write(v.Out, func(w io.Writer) error {
 		return page.Execute(w, map[string]any{"File": v.File, "Of": set.Len(), "Cards": cards,
@@ -174,7 +176,7 @@ type sheet struct {
 	processor *imaging.Processor
 }
 
-func (s *sheet) card(set data.Set, i int) card {
+func (s *sheet) card(ctx context.Context, set data.Set, i int) card {
 	sample, err := set.Sample(i)
 	x := card{Record: i, ID: sample.ID}
 	problem := func(err error) { x.Problems = append(x.Problems, err.Error()) }
@@ -185,8 +187,10 @@ func (s *sheet) card(set data.Set, i int) card {
 	for _, f := range sample.Faults() {
 		problem(&f)
 	}
-	positions := s.pictures(&x, sample.Images, problem)
-	o := chat.Options{Pictures: len(sample.Images) > 0, Marks: s.v.Marks, MaxLength: s.v.MaxLength}
+	shown := sample.Visuals()
+	positions := s.pictures(ctx, &x, shown, problem)
+	o := chat.Options{Pictures: len(shown) > 0, Marks: s.v.Marks, MaxLength: s.v.MaxLength}
+	sample.Turns = sample.Places()
 	turns := sample.Turns
 	if o.Pictures {
 		turns = s.template.Multimodal(turns, o.Marks)
@@ -210,6 +214,9 @@ func (s *sheet) card(set data.Set, i int) card {
 	x.Tokens = fmt.Sprintf("%d tokens, %d of them train", len(ids.IDs), ids.Supervised())
 	if n := sum(positions); n > 0 {
 		x.Tokens += fmt.Sprintf("; %d positions with pictures", len(ids.IDs)-len(positions)+n)
+		if len(sample.Videos) > 0 {
+			x.Tokens += ", fewer where the model pools frames"
+		}
 	}
 	if ids.Cut > 0 {
 		x.Tokens += fmt.Sprintf("; %d tokens cut off", ids.Cut)
@@ -217,41 +224,62 @@ func (s *sheet) card(set data.Set, i int) card {
 	return x
 }
 
-// pictures puts the views of a sample's pictures on the card, and returns how many positions each picture takes.
-func (s *sheet) pictures(x *card, names []string, problem func(error)) (positions []int) {
-	for _, name := range names {
+// pictures puts what a sample shows on the card, the views of images and the frames of videos, and returns how many
+// positions each takes, before any pooling of frames.
+func (s *sheet) pictures(ctx context.Context, x *card, shown []data.Visual, problem func(error)) (positions []int) {
+	for _, v := range shown {
 		positions = append(positions, 0)
 		if s.images == nil {
-			problem(errors.New("no place to look for " + name + ": say it with -images"))
+			problem(errors.New("no place to look for " + v.Name + ": say it with -images"))
 			continue
 		}
-		b, err := s.images.Load(name)
+		views, err := s.views(ctx, v)
 		if err != nil {
 			problem(err)
 			continue
 		}
-		m, err := imaging.Decode(b, imaging.Options{Limits: data.DefaultLimits()})
-		if err != nil {
-			problem(fmt.Errorf("%s: %w", name, err))
-			continue
-		}
-		views, err := s.processor.Views(m)
-		if err != nil {
-			problem(fmt.Errorf("%s: %w", name, err))
-			continue
-		}
+		var list []template.URL
 		for _, view := range views {
 			var buf bytes.Buffer
 			if err := png.Encode(&buf, view); err != nil {
 				problem(err)
 				continue
 			}
-			x.Images = append(x.Images,
-				template.URL("data:image/png;base64,"+base64.StdEncoding.EncodeToString(buf.Bytes())))
+			list = append(list, template.URL("data:image/png;base64,"+base64.StdEncoding.EncodeToString(buf.Bytes())))
 			positions[len(positions)-1] += (view.W / s.v.Patch) * (view.H / s.v.Patch)
+		}
+		if v.Video {
+			x.Strips = append(x.Strips, list)
+		} else {
+			x.Images = append(x.Images, list...)
 		}
 	}
 	return positions
+}
+
+// views are an image as the encoder gets it, or the frames of a video, each as one view.
+func (s *sheet) views(ctx context.Context, v data.Visual) (views []*imaging.RGB, err error) {
+	if !v.Video {
+		m, err := data.LoadImage(s.images, v.Name, imaging.Options{})
+		if err != nil {
+			return nil, err
+		}
+		if views, err = s.processor.Views(m); err != nil {
+			return nil, fmt.Errorf("%s: %w", v.Name, err)
+		}
+		return views, nil
+	}
+	frames, err := data.LoadVideo(ctx, s.images, v.Name, s.v.Frames, imaging.Options{})
+	plain := *s.processor
+	plain.Aspect, plain.Canvases = "", nil
+	for _, m := range frames {
+		one, err := plain.Views(m)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", v.Name, err)
+		}
+		views = append(views, one...)
+	}
+	return views, err
 }
 
 // tokens cuts a text as its tokens do. Bytes that are behind no token belong to the one before.
@@ -308,6 +336,7 @@ var page = template.Must(template.New("page").Parse(`<!DOCTYPE html>
 body { font: 15px/1.6 system-ui, sans-serif; margin: 2em auto; max-width: 70em; color: #222; background: #fff }
 .card { border-top: 1px solid #ccc; padding: 1em 0; display: grid; grid-template-columns: minmax(0, 22em) 1fr; gap: 1.5em }
 .card img { width: 100%; max-width: 336px; image-rendering: pixelated; margin-bottom: .5em }
+.strip { display: grid; grid-template-columns: repeat(4, 1fr); gap: 2px }
 .text { font: 14px/1.9 ui-monospace, monospace; white-space: pre-wrap; overflow-wrap: anywhere }
 .text span { border-radius: 3px; padding: 1px 0; box-shadow: inset -1px 0 0 #fff }
 .trains { background: #bfe8c4 } .image { background: #b9d7ff } .rest { background: #ececec; color: #555 }
@@ -316,7 +345,7 @@ body { font: 15px/1.6 system-ui, sans-serif; margin: 2em auto; max-width: 70em; 
 <h1>{{.File}}</h1>
 <p>{{len .Cards}} of {{.Of}} samples, template {{.Template}}. {{if .Cut}}Each box is a token, its number shows under the pointer.{{else}}The text is not cut into tokens.{{end}}
 <span class="trains">trains</span> <span class="image">place of a picture</span> <span class="rest">does not train</span></p>
-{{range .Cards}}<div class="card"><div>{{range .Images}}<img src="{{.}}" alt="">{{end}}<div class="note">record {{.Record}}{{if .ID}}, {{.ID}}{{end}}<br>{{.Tokens}}</div></div>
+{{range .Cards}}<div class="card"><div>{{range .Images}}<img src="{{.}}" alt="">{{end}}{{range .Strips}}<div class="strip">{{range .}}<img src="{{.}}" alt="">{{end}}</div>{{end}}<div class="note">record {{.Record}}{{if .ID}}, {{.ID}}{{end}}<br>{{.Tokens}}</div></div>
 <div>{{range .Problems}}<p class="problem">{{.}}</p>{{end}}<div class="text">{{range .Pieces}}<span class="{{.Class}}"{{if .Title}} title="{{.Title}}"{{end}}>{{.Text}}</span>{{end}}</div></div></div>
 {{end}}</body></html>
 `))

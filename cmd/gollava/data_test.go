@@ -88,6 +88,36 @@ func TestDataShow(t *testing.T) {
 	require.Contains(t, err, "with --tokenizer FOLDER")
 }
 
+// Videos are looked at, and shown as strips of frames.
+func TestDataVideos(t *testing.T) {
+	seen := strings.NewReplacer(`"image"`, `"video"`, "rgb-2x3.png", "webp-animated.webp").Replace(good)
+	missed := strings.NewReplacer(`"image"`, `"video"`, "rgb-2x3.png", "none.gif", `"a"`, `"d"`, "<image>", "<video>").Replace(good)
+	set := dataFile(t, "v.json", seen, missed, strings.Replace(good, `"a"`, `"e"`, 1))
+	status, out, err := gollava("data", "check", set, "-images", pictures)
+	require.Equal(t, 1, status)
+	require.Contains(t, out, `record 1 (d): "none.gif": file_missing: video: there is no such file in the image folder`)
+	require.Contains(t, err, "1 error, 0 warnings")
+	status, _, err = gollava("data", "check", set, "-frames", "0")
+	require.Equal(t, 1, status)
+	require.Contains(t, err, "--frames 0: at least one")
+
+	page := filepath.Join(t.TempDir(), "page.html")
+	status, out, err = gollava("data", "show", set, "-images", pictures, "-tokenizer",
+		"../../data/tokenizer/testdata/cases/llama", "-size", "28", "-frames", "2", "-o", page)
+	require.Zero(t, status, err)
+	require.Contains(t, out, "3 samples of 3, 1 of them with problems")
+	b, e := os.ReadFile(page)
+	require.NoError(t, e)
+	html := string(b)
+	require.Equal(t, 3, strings.Count(html, "<img src=\"data:image/png;base64,"))
+	strip := html[strings.Index(html, `<div class="strip"><img`):]
+	require.Equal(t, 2, strings.Count(strip[:strings.Index(strip, "</div>")], "<img"))
+	require.Contains(t, html, `title="picture 1: 8 positions"`)
+	require.Contains(t, html, "positions with pictures, fewer where the model pools frames")
+	require.Contains(t, html, "file_missing")
+	require.NotContains(t, html, "&lt;video&gt;", "its place is shown as that of a picture")
+}
+
 func TestDataCommandsSayWhatIsWrong(t *testing.T) {
 	set := dataFile(t, "a.json", good)
 	for _, c := range []struct {

@@ -23,6 +23,7 @@ func published(stage string) (map[string]string, error) {
 	if stage != "align" {
 		p.Template = "" // the language model's
 	}
+	p.VideoStride = 0                     // without a video_pool there is none
 	if strings.HasPrefix(stage, "task") { // as the model was trained
 		p.Aspect, p.ProjectorType, p.SelectLayer, p.SelectFeature, p.MaxLength = "", "", 0, "", 0
 	}

@@ -2,9 +2,7 @@
 
 package cpu
 
-func (g *gemm) chooseUnit(s *scratch, spread bool) { g.halve(s, spread) }
-
-func pairsTiler() *tiler { panic("cpu: no products of pairs") }
+func (g *gemm) chooseUnit() {}
 
 func amxRight() bool { return false }
 

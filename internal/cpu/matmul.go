@@ -100,9 +100,13 @@ const taskWork = 1 << 19
 // serial computes the product on the calling goroutine.
 func (g *gemm) serial(s *scratch) {
 	mark := s.used
-	if g.chooseUnit(s, false); g.isSkinny() {
+	g.halve(s, false)
+	if g.isSkinny() {
 		g.skinnyPart(g.rowsOfA(s), 0, g.n, s)
 	} else {
+		if !g.decodes() {
+			g.chooseUnit()
+		}
 		g.region(0, g.m, 0, g.n, s)
 	}
 	s.used = mark
@@ -118,12 +122,14 @@ func run(q *backend.MatMul, n int, bias []float32, s *scratch) {
 
 // spread computes the product with tasks for several processors.
 func (g *gemm) spread(s *scratch) {
-	switch g.chooseUnit(s, true); {
-	case g.isSkinny():
+	g.halve(s, true)
+	if g.isSkinny() {
 		g.skinny(s)
-	case !g.decodes() && g.m*g.n <= smallC && g.k >= 2*minDepth && g.k > max(g.m, g.n):
+	} else if g.decodes() {
+		g.shared(s)
+	} else if g.chooseUnit(); g.m*g.n <= smallC && g.k >= 2*minDepth && g.k > max(g.m, g.n) {
 		g.splitDepth(s)
-	default:
+	} else {
 		g.shared(s)
 	}
 }

@@ -4,6 +4,4 @@ package cpu
 
 func multiplyAdds(n int) int { return multiplyAddsGo(n) }
 
-func halfMultiplyAdds(n int) int { return multiplyAdds(n) }
-
 func read(x []float32) { readGo(x) }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/gollava/gollava/connector/llava"
@@ -27,7 +28,8 @@ type Config struct {
 	Projector string `yaml:"projector,omitempty" help:"what stage align wrote: its folder, or an mm_projector file [pretrain_mm_mlp_adapter]"`
 
 	Data       string  `yaml:"data" help:"LLaVA's json, or jsonl, or a yaml mixture of several [data_path]"`
-	Images     string  `yaml:"images,omitempty" help:"folder, zip or tar of pictures; none for text alone [image_folder]"`
+	Images     string  `yaml:"images,omitempty" help:"folder, zip or tar of pictures and videos; none for text alone [image_folder]"`
+	Frames     int     `yaml:"frames,omitempty" help:"of a video that the model sees, evenly spaced; ask with as many [frames_upbound]"`
 	Validation float64 `yaml:"validation,omitempty" help:"share of the samples held out for evaluation"`
 	Skip       bool    `yaml:"skip,omitempty" help:"leave faulty samples out and count them; else the first one ends the run"`
 	Features   string  `yaml:"features,omitempty" help:"folder for the frozen tower's outputs, computed once and kept; none: computed in every step"`
@@ -37,6 +39,8 @@ type Config struct {
 	SelectFeature string  `yaml:"select_feature,omitempty" help:"patch or cls_patch [mm_vision_select_feature]"`
 	S2Scales      string  `yaml:"s2_scales,omitempty" help:"look at each picture in these sizes, multiples of the tower's, such as 336,672,1008; none: in the tower's alone [s2_scales]"`
 	Merge         int     `yaml:"merge,omitempty" help:"the projector takes this many features each way side by side, for fewer tokens; 0 or 1: each feature alone, as LLaVA"`
+	VideoPool     string  `yaml:"video_pool,omitempty" help:"average, max or bilinear: the model takes videos too, and this makes the tokens of their frames fewer; none: with a model as it is, else no videos [mm_spatial_pool_mode]"`
+	VideoStride   int     `yaml:"video_stride,omitempty" help:"this many tokens each way become one [mm_spatial_pool_stride]"`
 	Template      string  `yaml:"template,omitempty" help:"of conversations; none: the model's own, or what fits the language model [version]"`
 	System        *string `yaml:"system,omitempty" help:"the template's system text, without marks; none: the template's own"`
 	Aspect        string  `yaml:"aspect,omitempty" help:"square or pad; none, with a model: as it was trained [image_aspect_ratio]"`
@@ -89,7 +93,7 @@ type LoRA struct {
 // to say: with a model those keys stay open until [Open], and so does the template of every stage but align, which has
 // to fit the tokenizer.
 func (c Config) Resolve() (Config, error) {
-	for _, key := range []string{"recipe", "schedule", "memory", "projector_type", "select_feature"} {
+	for _, key := range []string{"recipe", "schedule", "memory", "projector_type", "select_feature", "video_pool"} {
 		if v, _ := find(reflect.ValueOf(&c).Elem(), key); c.given[key] && v.Len() == 0 {
 			return c, fmt.Errorf("%s \"\" is no value: leave the key out", key)
 		}
@@ -115,6 +119,9 @@ func (c Config) Resolve() (Config, error) {
 	}
 	if c.Model != "" {
 		p.Aspect, p.ProjectorType, p.SelectLayer, p.SelectFeature, p.MaxLength = "", "", 0, "", 0
+	}
+	if c.VideoPool == "" {
+		p.VideoStride = 0
 	}
 	c.fill(p)
 	switch {
@@ -170,6 +177,15 @@ func (c *Config) check() error {
 		return fmt.Errorf("second_vision %s: a model has its own towers; leave the key out", c.Second)
 	case c.Model != "" && c.Merge > 0:
 		return fmt.Errorf("merge %d: a model is given, and its projector says what it takes; leave the key out", c.Merge)
+	case c.Model != "" && (c.VideoPool != "" || c.given["video_stride"]):
+		return fmt.Errorf("video_pool %q, video_stride %d: a model has its own way with videos; leave the keys out",
+			c.VideoPool, c.VideoStride)
+	case c.VideoPool == "" && c.given["video_stride"]:
+		return fmt.Errorf("video_stride %d is given, and no video_pool: give average, max or bilinear", c.VideoStride)
+	case c.VideoPool != "" && c.VideoStride == 0:
+		return fmt.Errorf("video_stride 0: 1 keeps all tokens of a frame, 2 makes four of them one")
+	case c.VideoPool != "" && !slices.Contains([]string{"average", "max", "bilinear"}, c.VideoPool):
+		return fmt.Errorf("video_pool %q is not supported: average, max and bilinear are", c.VideoPool)
 	case strings.HasPrefix(c.Stage, "task") && c.Model == "":
 		return fmt.Errorf("stage %s needs model: it goes on from a finished LLaVA", c.Stage)
 	case c.Batch%c.Micro != 0:
@@ -243,7 +259,8 @@ func (c *Config) checkRanges() error {
 	}{{"batch", c.Batch, 1, most}, {"micro", c.Micro, 1, 1 << 16}, {"steps", c.Steps, 0, 1 << 30},
 		{"max_length", c.MaxLength, 0, most}, {"every", c.Every, 0, 1 << 30}, {"keep", c.Keep, 1, 1 << 20},
 		{"evaluate", c.Evaluate, 0, 1 << 30}, {"workers", c.Workers, 1, 1 << 10},
-		{"select_layer", c.SelectLayer, -1 << 10, 1 << 10}, {"merge", c.Merge, 0, 1 << 10}} {
+		{"select_layer", c.SelectLayer, -1 << 10, 1 << 10}, {"merge", c.Merge, 0, 1 << 10},
+		{"frames", c.Frames, 1, 1 << 12}, {"video_stride", c.VideoStride, 0, 1 << 10}} {
 		if n.value < n.least || n.value > n.most {
 			return fmt.Errorf("%s %d is not between %d and %d", n.key, n.value, n.least, n.most)
 		}

@@ -65,8 +65,8 @@ func (r *Run) show(set data.Set) func(ctx context.Context) ([]string, error) {
 		return train.Map(ctx, r.comm, len(samples), func(ctx context.Context, i int) (string, error) {
 			s := samples[i]
 			got, err := r.answer(ctx, s)
-			if err == nil && keep && len(s.Images) > 0 {
-				err = r.keepProbe(i, s.Images[0])
+			if shown := s.Visuals(); err == nil && keep && len(shown) > 0 {
+				err = r.keepProbe(ctx, i, shown[0])
 			}
 			if err != nil {
 				return "", fmt.Errorf("sample %s: %w", s.ID, err)
@@ -76,14 +76,19 @@ func (r *Run) show(set data.Set) func(ctx context.Context) ([]string, error) {
 	}
 }
 
-// keepProbe writes the image of a probe, of at most probeSide pixels a side, to the run's folder.
-func (r *Run) keepProbe(i int, name string) error {
+// keepProbe writes the image of a probe, of at most probeSide pixels a side, to the run's folder, or the frames of its
+// video, side by side.
+func (r *Run) keepProbe(ctx context.Context, i int, v data.Visual) error {
 	const probeSide = 160
-	m, err := data.LoadImage(r.images, name, imaging.Options{})
+	shown, err := r.decode(ctx, v)
 	if err != nil {
 		return err
 	}
-	if long := max(m.W, m.H); long > probeSide {
+	m := shown.Image
+	if v.Video {
+		m = strip(shown.Video)
+	}
+	if long := max(m.W/max(len(shown.Video), 1), m.H); long > probeSide {
 		m = imaging.Resize(m, max(1, m.W*probeSide/long), max(1, m.H*probeSide/long), imaging.Bicubic)
 	}
 	path := train.ProbeFile(r.config.Out, i)
@@ -97,17 +102,21 @@ func (r *Run) keepProbe(i int, name string) error {
 func (r *Run) answer(ctx context.Context, s data.Sample) (string, error) {
 	a := *r.assistant
 	a.Options.MaxNewTokens = 64
-	var images []*imaging.RGB
-	for _, name := range s.Images {
-		m, err := data.LoadImage(r.images, name, imaging.Options{})
+	question := s.Places()[:1]
+	places := (&data.Sample{Turns: question}).ImageTokens()
+	var shown []connector.Visual
+	for i, v := range s.Visuals() {
+		if i == places {
+			break // of later questions
+		}
+		x, err := r.decode(ctx, v)
 		if err != nil {
 			return "", err
 		}
-		images = append(images, m)
+		shown = append(shown, x)
 	}
-	question := s.Turns[:1]
-	if len(images) > 0 {
+	if len(shown) > 0 {
 		question = a.Template.Multimodal(question, false)
 	}
-	return a.Reply(ctx, question, images, nil)
+	return a.NewSession().Watch(ctx, question, shown, nil)
 }

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/imaging"
@@ -58,8 +59,11 @@ func (c closer) Close() error { return c() }
 func (r *Run) key() data.FeatureKey {
 	h := sha256.New()
 	towers := []vit.Tower{r.assistant.Model.Vision}
-	if second := r.assistant.Model.Connector.(*llava.Connector).SecondTower; second != nil {
-		towers = append(towers, second)
+	x := r.assistant.Model.Connector.(*llava.Connector)
+	for _, other := range []vit.Tower{x.SecondTower, x.VideoTower} {
+		if other != nil {
+			towers = append(towers, other)
+		}
 	}
 	for _, tower := range towers {
 		for name, p := range nn.Params(tower) {
@@ -75,84 +79,108 @@ func (r *Run) key() data.FeatureKey {
 	return data.FeatureKey{Encoder: encoder, Preprocessing: r.preprocessing()}
 }
 
-// shard is how many images go into one file of the feature cache, which is in memory until it is written.
+// shard is how many images, or frames of videos, go into one file of the feature cache, which is in memory until it is
+// written.
 const shard = 128
 
-// picture is an image with the key of its features.
-type picture struct{ name, key string }
+// visual is an image or a video with the key of its features.
+type visual struct {
+	data.Visual
+	key string
+}
 
-// fillFeatures computes what the cache lacks of a set's pictures. The processes of a run take turns at its files.
+// fillFeatures computes what the cache lacks of a set's images and videos. The processes of a run take turns at its
+// files.
 func (r *Run) fillFeatures(ctx context.Context, set data.Set) error {
-	var names []string
-	seen := map[string]bool{}
-	for i := range set.Len() {
-		s, err := set.Sample(i)
-		if err != nil && !r.config.Skip {
-			return err
+	images, videos, err := r.visuals(func(err error) error {
+		if r.config.Skip {
+			return nil
 		}
-		for _, name := range s.Images {
-			if !seen[name] {
-				names = append(names, name)
-			}
-			seen[name] = true
-		}
-	}
-	all, err := r.identify(ctx, names, r.config.Skip)
+		return err
+	}, set)
 	if err != nil {
 		return err
 	}
-	kept := map[string]string{} // keys of what is there, by the pictures' names
+	all, err := r.identify(ctx, append(images, videos...), r.config.Skip)
+	if err != nil {
+		return err
+	}
+	name := func(key string) string { return key[:max(0, strings.LastIndexByte(key, '@'))] }
+	kept := map[string]string{} // keys of what is there, by the names in them
 	for _, key := range r.features.Names() {
-		if i := strings.LastIndexByte(key, '@'); i >= 0 {
-			kept[key[:i]] = key
-		}
+		kept[name(key)] = key
 	}
 	for _, p := range all {
-		if was := kept[p.name]; was != "" && p.key != "" && was != p.key {
-			return fmt.Errorf("%s keeps the features of another picture called %s: it has changed, or images is another "+
-				"folder; name a new folder for features, or delete this one", r.config.Features, p.name)
+		if was := kept[name(p.key)]; was != "" && p.key != "" && was != p.key {
+			return fmt.Errorf("%s keeps the features of another %s called %s: it has changed, or images is another "+
+				"folder; name a new folder for features, or delete this one", r.config.Features, p.kind(), p.Name)
 		}
 	}
-	var missing []picture
+	var missing [][]visual // by the files that they go into
+	n, full := 0, shard
+	seen := map[string]bool{}
 	for _, p := range all {
-		if p.key != "" && !seen["key "+p.key] && !r.features.Has(p.key) {
-			missing = append(missing, p)
+		if p.key != "" && !seen[p.key] && !r.features.Has(p.key) {
+			if full >= shard {
+				missing, full = append(missing, nil), 0
+			}
+			last := &missing[len(missing)-1]
+			*last = append(*last, p)
+			if n, full = n+1, full+1; p.Video {
+				full += r.config.Frames - 1
+			}
 		}
-		seen["key "+p.key] = true
+		seen[p.key] = true
 	}
-	if len(missing) == 0 {
+	if n == 0 {
 		return nil
 	}
-	r.say("computing the features of %d pictures once; %d are there already", len(missing), r.features.Len())
+	r.say("computing the features of %d pictures once; %d are there already", n, r.features.Len())
 	next := r.features.Next()
 	if r.comm != nil {
 		if _, err := r.comm.Share(nil); err != nil { // none writes before all have seen what is missing
 			return err
 		}
 	}
-	_, err = train.Map(ctx, r.comm, (len(missing)+shard-1)/shard, func(ctx context.Context, i int) (bool, error) {
-		to := min((i+1)*shard, len(missing))
-		err := r.fillShard(ctx, next+i, missing[i*shard:to])
-		r.say("features %d/%d", to, len(missing))
+	_, err = train.Map(ctx, r.comm, len(missing), func(ctx context.Context, i int) (bool, error) {
+		err := r.fillShard(ctx, next+i, missing[i])
+		to := 0
+		for _, list := range missing[:i+1] {
+			to += len(list)
+		}
+		r.say("features %d/%d", to, n)
 		return true, err
 	})
 	return err
 }
 
-// identify reads every picture for its key, on all processors. That of a faulty one is empty, if faults are skipped,
-// else an error.
-func (r *Run) identify(ctx context.Context, names []string, skip bool) ([]picture, error) {
-	out := make([]picture, len(names))
+func (v visual) kind() string {
+	if v.Video {
+		return "video"
+	}
+	return "picture"
+}
+
+// identify reads every image and video for its key, on all processors. That of a faulty one is empty, if faults are
+// skipped, else an error.
+func (r *Run) identify(ctx context.Context, list []data.Visual, skip bool) ([]visual, error) {
+	out := make([]visual, len(list))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(runtime.GOMAXPROCS(0))
-	for i, name := range names {
+	for i, v := range list {
 		g.Go(func() error {
-			if err := ctx.Err(); err != nil {
+			err := ctx.Err()
+			if err != nil {
 				return err
 			}
-			key, _, err := data.ImageKey(r.images, name, imaging.Options{})
-			if out[i] = (picture{name, key}); err != nil && skip {
-				out[i].key, err = "", nil
+			out[i].Visual = v
+			if v.Video {
+				out[i].key, err = data.VideoKey(ctx, r.images, v.Name, r.config.Frames)
+			} else {
+				out[i].key, _, err = data.ImageKey(r.images, v.Name, imaging.Options{})
+			}
+			if err != nil && skip {
+				out[i].key, err = "", ctx.Err()
 			}
 			return err
 		})
@@ -160,26 +188,31 @@ func (r *Run) identify(ctx context.Context, names []string, skip bool) ([]pictur
 	return out, g.Wait()
 }
 
-// fillShard computes and stores the features of some images; of a faulty one there are none, which its sample's batch
-// reports.
-func (r *Run) fillShard(ctx context.Context, n int, pictures []picture) error {
+// fillShard computes and stores the features of some images and videos; of a faulty one there are none, which its
+// sample's batch reports.
+func (r *Run) fillShard(ctx context.Context, n int, list []visual) error {
 	m := r.assistant.Model
 	w := r.features.Shard(n)
-	for _, is := range pictures {
+	for _, v := range list {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		p, err := r.pixels(is.name)
-		if err != nil && r.config.Skip {
+		is, err := r.look(ctx, v.Visual)
+		if err != nil && r.config.Skip && ctx.Err() == nil {
 			continue
 		}
 		if err != nil {
 			return err
 		}
+		var media []connector.Media // nil: every view is an image
+		if is.Frames > 0 {
+			media = []connector.Media{{Size: is.Size, Frames: is.Frames}}
+		}
 		if caught := tensor.Catch(func() {
 			tensor.Scope(func(s *tensor.Arena) {
+				p := is.Pixels
 				x := tensor.Wrap(p.Data, p.N, len(p.Data)/(p.N*p.H*p.W), p.H, p.W).NoGrad().In(s)
-				err = w.Add(is.key, m.Features(x, nil))
+				err = w.Add(v.key, m.Features(x, media))
 			})
 		}); caught != nil {
 			return caught
@@ -189,13 +222,4 @@ func (r *Run) fillShard(ctx context.Context, n int, pictures []picture) error {
 		}
 	}
 	return w.Commit()
-}
-
-// pixels reads an image as the encoder gets it.
-func (r *Run) pixels(name string) (imaging.Pixels, error) {
-	m, err := data.LoadImage(r.images, name, imaging.Options{})
-	if err != nil {
-		return imaging.Pixels{}, err
-	}
-	return r.assistant.Processor.Process(m)
 }

@@ -11,13 +11,15 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data"
 )
 
 // undecided are the keys that do not decide what the weights become; the paths are decided by what is read from them.
 var undecided = []string{"out", "features", "workers", "every", "keep", "evaluate", "memory", "layout", "recompute",
 	"vision", "second_vision", "llm", "model", "projector",
-	"data", "images", "zero1"}
+	"data", "images", "zero1",
+	"frames", "video_pool", "video_stride"} // these decide where a model takes videos
 
 // decides is what decides the weights beside those that the run begins with, for a resumed run to be held against: the
 // config, and digests of everything that is read.
@@ -39,6 +41,9 @@ func (r *Run) decides(ctx context.Context) (any, error) {
 		return nil, err
 	}
 	all["image processor"] = r.preprocessing()
+	if v := llava.ConfigOf(r.assistant.Model).Video; v != nil {
+		all["as videos are seen"] = fmt.Sprintf("%d frames, %+v", r.config.Frames, *v)
+	}
 	all["template's text"] = fmt.Sprintf("%+v", r.assistant.Template)
 	return all, nil
 }
@@ -74,50 +79,72 @@ func digestOfData(path string) (string, error) {
 	return fmt.Sprintf("%.16x", h.Sum(nil)), nil
 }
 
-// mostImages is how many images are read for the digest; of larger sets, as many spread over all.
-const mostImages = 20000
+// mostImages and mostVideos are how many are read for the digest; of larger sets, as many spread over all.
+const (
+	mostImages = 20000
+	mostVideos = 500
+)
 
-// digestOfImages is that of the images that the samples name. What cannot be read is the loader's to report.
+// digestOfImages is that of the images and videos that the samples name. What cannot be read is the loader's to report.
 func (r *Run) digestOfImages(ctx context.Context) (string, error) {
 	if r.images == nil {
 		return "none", nil
 	}
-	var names []string
-	seen := map[string]bool{}
-	for _, set := range []data.Set{r.train, r.valid} {
+	images, videos, err := r.visuals(func(error) error { return nil }, r.train, r.valid)
+	if err != nil {
+		return "", err
+	}
+	keys, err := r.identify(ctx, append(spread(images, mostImages), spread(videos, mostVideos)...), true)
+	if err != nil {
+		return "", err
+	}
+	h := sha256.New()
+	for _, p := range keys {
+		fmt.Fprintln(h, p.Name, p.key)
+	}
+	return fmt.Sprintf("%.16x", h.Sum(nil)), nil
+}
+
+// visuals are the images and videos that the samples of sets name, each once, in order. What a sample that cannot be
+// read means is for unread to say.
+func (r *Run) visuals(unread func(error) error, sets ...data.Set) (images, videos []data.Visual, err error) {
+	seen := map[data.Visual]bool{}
+	for _, set := range sets {
 		if set == nil {
 			continue
 		}
 		for i := range set.Len() {
 			s, err := set.Sample(i)
 			if err != nil {
-				continue
-			}
-			for _, name := range s.Images {
-				if !seen[name] {
-					names = append(names, name)
+				if err = unread(err); err != nil {
+					return nil, nil, err
 				}
-				seen[name] = true
+			}
+			for _, v := range s.Visuals() {
+				if !seen[v] && v.Video {
+					videos = append(videos, v)
+				} else if !seen[v] {
+					images = append(images, v)
+				}
+				seen[v] = true
 			}
 		}
 	}
-	slices.Sort(names)
-	if every := (len(names) + mostImages - 1) / mostImages; every > 1 {
-		some := names[:0]
-		for i := 0; i < len(names); i += every {
-			some = append(some, names[i])
-		}
-		names = some
+	return images, videos, nil
+}
+
+// spread is a list, sorted by name, or n of it.
+func spread(list []data.Visual, n int) []data.Visual {
+	slices.SortFunc(list, func(a, b data.Visual) int { return strings.Compare(a.Name, b.Name) })
+	every := (len(list) + n - 1) / n
+	if every <= 1 {
+		return list
 	}
-	keys, err := r.identify(ctx, names, true)
-	if err != nil {
-		return "", err
+	some := list[:0]
+	for i := 0; i < len(list); i += every {
+		some = append(some, list[i])
 	}
-	h := sha256.New()
-	for _, p := range keys {
-		fmt.Fprintln(h, p.name, p.key)
-	}
-	return fmt.Sprintf("%.16x", h.Sum(nil)), nil
+	return some
 }
 
 // digestOfTokens is that of the vocabulary and of how the tokenizer cuts some text.

@@ -11,6 +11,7 @@ func Published(recipe, stage string) (Config, error) {
 		Stage: stage, Recipe: recipe, SelectLayer: -2, SelectFeature: "patch", MaxLength: 2048,
 		Epochs: 1, Schedule: "cosine", Warmup: pointer(0.03), Clip: pointer(1.0), WeightDecay: pointer(0.0),
 		DType: "float32", Workers: 4, Keep: 2,
+		Frames: 8, VideoStride: 2, // of LLaVA-NeXT's repository; chat shows 8 frames too
 	}
 	switch recipe {
 	case "v1.5":

@@ -211,7 +211,7 @@ func (r *Run) join(o nn.LoadOptions) error {
 	if err != nil {
 		return fmt.Errorf("second_vision: %w", err)
 	}
-	m, err := llava.Join(rand.New(rand.NewPCG(c.Seed, 1)), tower, language, llava.Config{Scales: scales,
+	m, err := llava.Join(rand.New(rand.NewPCG(c.Seed, 1)), tower, language, llava.Config{Scales: scales, Video: c.video(),
 		SecondTower: place, Projector: c.ProjectorType,
 		Select: vit.Select{Layers: []int{c.SelectLayer}, Class: c.SelectFeature},
 		Aspect: c.Aspect, Merge: c.Merge, MaxLength: c.MaxLength, PaddingSide: "right", Tower: at,
@@ -362,7 +362,7 @@ func (r *Run) Stage(ctx context.Context) (train.Stage[connector.Batch], error) {
 		return none, err
 	}
 	s := train.Stage[connector.Batch]{Name: c.Stage, Batches: train.Prefetch(batches.Batch, c.Workers),
-		Steps: c.Steps, Epochs: c.Epochs, Length: batches.Len(), Groups: c.groups(),
+		Steps: c.Steps, Epochs: c.Epochs, Length: batches.Len(), Groups: r.groups(),
 		Schedule: train.Schedule{Kind: c.Schedule, WarmupRatio: *c.Warmup}, Clip: *c.Clip,
 		Accumulate: c.Batch / c.Micro, TokenWeighted: c.TokenWeighted, Autocast: c.Autocast, Recompute: c.Recompute,
 		Every: c.Every, Seed: c.Seed}
@@ -385,12 +385,13 @@ func (r *Run) Stage(ctx context.Context) (train.Stage[connector.Batch], error) {
 // batches makes batches of a set in the recipe's order.
 func (r *Run) batches(ctx context.Context, set data.Set, shuffle bool) (*connector.Batches, error) {
 	c := &r.config
-	o := connector.BatchOptions{Batch: c.Micro, MaxLength: c.MaxLength, Features: r.features, Skip: c.Skip}
+	o := connector.BatchOptions{Batch: c.Micro, MaxLength: c.MaxLength, Frames: c.Frames, Features: r.features,
+		Skip: c.Skip}
 	if shuffle {
 		o.Order = data.Shuffled(set.Len(), c.Seed)
 	}
 	if shuffle && *c.GroupByLength {
-		lengths, err := data.Lengths(ctx, set)
+		lengths, err := r.lengths(ctx, set)
 		if err != nil {
 			return nil, err
 		}

@@ -31,7 +31,7 @@ func (r *Run) Save() error {
 	if err := llava.Save(out, r.assistant.Model, o); err != nil {
 		return fmt.Errorf("saving the model: %w", err)
 	}
-	r.say("the model is in %s\nnext: gollava chat %s", out, quoted(place(out)))
+	r.say("the model is in %s\nnext: gollava chat %s%s", out, quoted(place(out)), r.asks())
 	return nil
 }
 
@@ -39,14 +39,19 @@ func (r *Run) Save() error {
 // and the config.
 func (r *Run) saveAdapter() error {
 	out := r.config.Out
-	if err := r.adapter.Save(out, lora.SaveOptions{Others: []string{"multi_modal_projector.**"}}); err != nil {
+	others := []string{"multi_modal_projector.**"}
+	if r.assistant.Model.Connector.(*llava.Connector).Resampler != nil {
+		others = append(others, resampler)
+	}
+	if err := r.adapter.Save(out, lora.SaveOptions{Others: others}); err != nil {
 		return fmt.Errorf("saving the adapter: %w", err)
 	}
 	if err := llava.SaveConfig(r.assistant.Model, out); err != nil {
 		return fmt.Errorf("saving the config: %w", err)
 	}
 	base := r.config.LLM + r.config.Model
-	r.say("the adapter is in %s\nnext: gollava chat %s --base %s", out, quoted(place(out)), quoted(place(base)))
+	r.say("the adapter is in %s\nnext: gollava chat %s --base %s%s", out, quoted(place(out)), quoted(place(base)),
+		r.asks())
 	return nil
 }
 

@@ -20,6 +20,15 @@ func decodeQ8_0AVX2(dst *float32, b *byte, n int)
 //go:noescape
 func packQ8_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
+// packQ8_0AVX512 computes:
+//
+//	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
+//
+// and prefetches as many bytes of each row, ahead bytes further.
+//
+//go:noescape
+func packQ8_0AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
 // rowQ8_0AVX2 computes:
 //
 //	c[j] = the product of row j with a row of rounded activations
@@ -44,6 +53,15 @@ func decodeINT8AVX2(dst *float32, b *byte, n int)
 //
 //go:noescape
 func packINT8AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
+// packINT8AVX512 computes:
+//
+//	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
+//
+// and prefetches as many bytes of each row, ahead bytes further.
+//
+//go:noescape
+func packINT8AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // rowINT8AVX2 computes:
 //
@@ -70,6 +88,15 @@ func decodeQ4_0AVX2(dst *float32, b *byte, n int)
 //go:noescape
 func packQ4_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
+// packQ4_0AVX512 computes:
+//
+//	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
+//
+// and prefetches as many bytes of each row, ahead bytes further.
+//
+//go:noescape
+func packQ4_0AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
 // rowQ4_0AVX2 computes:
 //
 //	c[j] = the product of row j with a row of rounded activations
@@ -94,6 +121,15 @@ func decodeQ4_1AVX2(dst *float32, b *byte, n int)
 //
 //go:noescape
 func packQ4_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
+// packQ4_1AVX512 computes:
+//
+//	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
+//
+// and prefetches as many bytes of each row, ahead bytes further.
+//
+//go:noescape
+func packQ4_1AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // rowQ4_1AVX2 computes:
 //
@@ -120,6 +156,15 @@ func decodeQ5_0AVX2(dst *float32, b *byte, n int)
 //go:noescape
 func packQ5_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
+// packQ5_0AVX512 computes:
+//
+//	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
+//
+// and prefetches as many bytes of each row, ahead bytes further.
+//
+//go:noescape
+func packQ5_0AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
 // decodeQ5_1AVX2 computes:
 //
 //	dst[i] = value i of the n blocks at b, as package blocks decodes it
@@ -135,6 +180,15 @@ func decodeQ5_1AVX2(dst *float32, b *byte, n int)
 //
 //go:noescape
 func packQ5_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
+// packQ5_1AVX512 computes:
+//
+//	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
+//
+// and prefetches as many bytes of each row, ahead bytes further.
+//
+//go:noescape
+func packQ5_1AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // decodeIQ4_NLAVX2 computes:
 //
@@ -152,6 +206,15 @@ func decodeIQ4_NLAVX2(dst *float32, b *byte, n int)
 //go:noescape
 func packIQ4_NLAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
+// packIQ4_NLAVX512 computes:
+//
+//	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
+//
+// and prefetches as many bytes of each row, ahead bytes further.
+//
+//go:noescape
+func packIQ4_NLAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
 // decodeQ4_KAVX2 computes:
 //
 //	dst[i] = value i of the n blocks at b, as package blocks decodes it
@@ -167,6 +230,15 @@ func decodeQ4_KAVX2(dst *float32, b *byte, n int)
 //
 //go:noescape
 func packQ4_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
+// packQ4_KAVX512 computes:
+//
+//	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
+//
+// and prefetches as many bytes of each row, ahead bytes further.
+//
+//go:noescape
+func packQ4_KAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // rowQ4_KAVX2 computes:
 //
@@ -193,6 +265,15 @@ func decodeQ5_KAVX2(dst *float32, b *byte, n int)
 //go:noescape
 func packQ5_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
+// packQ5_KAVX512 computes:
+//
+//	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
+//
+// and prefetches as many bytes of each row, ahead bytes further.
+//
+//go:noescape
+func packQ5_KAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
 // decodeQ6_KAVX2 computes:
 //
 //	dst[i] = value i of the n blocks at b, as package blocks decodes it
@@ -208,6 +289,15 @@ func decodeQ6_KAVX2(dst *float32, b *byte, n int)
 //
 //go:noescape
 func packQ6_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+
+// packQ6_KAVX512 computes:
+//
+//	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
+//
+// and prefetches as many bytes of each row, ahead bytes further.
+//
+//go:noescape
+func packQ6_KAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
 // panel4x1AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -249,6 +339,13 @@ func panel4x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 //go:noescape
 func panel5x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
 
+// panel5x1VNNI multiplies a panel of sixteen rows as panel5x1AVX2 does one of eight, to the bit,
+//
+// for 1 rows r, of which q has k and d and s have k/32 elements.
+//
+//go:noescape
+func panel5x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
 // panel5x2AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
 //	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r]) + minimum·s[r][i]
@@ -258,6 +355,13 @@ func panel5x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 //
 //go:noescape
 func panel5x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel5x2VNNI multiplies a panel of sixteen rows as panel5x2AVX2 does one of eight, to the bit,
+//
+// for 2 rows r, of which q has k and d and s have k/32 elements.
+//
+//go:noescape
+func panel5x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
 
 // panel5x4AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -269,6 +373,13 @@ func panel5x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 //go:noescape
 func panel5x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
 
+// panel5x4VNNI multiplies a panel of sixteen rows as panel5x4AVX2 does one of eight, to the bit,
+//
+// for 4 rows r, of which q has k and d and s have k/32 elements.
+//
+//go:noescape
+func panel5x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
 // panel6x1AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
 //	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r])
@@ -278,6 +389,13 @@ func panel5x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 //
 //go:noescape
 func panel6x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel6x1VNNI multiplies a panel of sixteen rows as panel6x1AVX2 does one of eight, to the bit,
+//
+// for 1 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements.
+//
+//go:noescape
+func panel6x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
 
 // panel6x2AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -289,6 +407,13 @@ func panel6x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 //go:noescape
 func panel6x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
 
+// panel6x2VNNI multiplies a panel of sixteen rows as panel6x2AVX2 does one of eight, to the bit,
+//
+// for 2 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements.
+//
+//go:noescape
+func panel6x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
 // panel6x4AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
 //	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r])
@@ -298,6 +423,13 @@ func panel6x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 //
 //go:noescape
 func panel6x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel6x4VNNI multiplies a panel of sixteen rows as panel6x4AVX2 does one of eight, to the bit,
+//
+// for 4 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements.
+//
+//go:noescape
+func panel6x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
 
 // panel8x1AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -309,6 +441,13 @@ func panel6x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 //go:noescape
 func panel8x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
 
+// panel8x1VNNI multiplies a panel of sixteen rows as panel8x1AVX2 does one of eight, to the bit,
+//
+// for 1 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements.
+//
+//go:noescape
+func panel8x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
 // panel8x2AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
 //	c[step·r+j] = Σ over the n blocks i of 32 of row j: scale·d[r][i]·(Σ codes·q[r])
@@ -318,6 +457,13 @@ func panel8x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 //
 //go:noescape
 func panel8x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
+// panel8x2VNNI multiplies a panel of sixteen rows as panel8x2AVX2 does one of eight, to the bit,
+//
+// for 2 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements.
+//
+//go:noescape
+func panel8x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
 
 // panel8x4AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -329,6 +475,13 @@ func panel8x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 //go:noescape
 func panel8x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
 
+// panel8x4VNNI multiplies a panel of sixteen rows as panel8x4AVX2 does one of eight, to the bit,
+//
+// for 4 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements.
+//
+//go:noescape
+func panel8x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+
 // roundBlocksAVX2 rounds n blocks of 32 of x as roundRow does:
 //
 //	d = max|x|/127, q = round(x/d), s = d·Σq
@@ -337,3 +490,12 @@ func panel8x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 //
 //go:noescape
 func roundBlocksAVX2(n int, q *int8, d *float32, s *float32, x *float32)
+
+// roundOffsetAVX2 rounds n blocks of 32 of x as roundRow does:
+//
+//	d = max|x|/127, q = round(x/d), s = −128·Σq of each 16, two int32
+//
+// to the bit for finite x; d is not finite where x is not.
+//
+//go:noescape
+func roundOffsetAVX2(n int, q *int8, d *float32, s *float32, x *float32)

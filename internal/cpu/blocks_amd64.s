@@ -53,41 +53,41 @@ TEXT ·packQ8_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ  n+0(FP), DX
 	MOVQ  stride+8(FP), BX
 	MOVQ  w+16(FP), SI
-	LEAQ  (SI)(BX*4), DI
-	LEAQ  (BX)(BX*2), R8
-	MOVQ  ahead+40(FP), R10
-	LEAQ  (SI)(R10*1), R9
-	LEAQ  (DI)(R10*1), R10
+	LEAQ  (BX)(BX*2), DI
+	LEAQ  (SI)(BX*4), R8
+	MOVQ  ahead+40(FP), R9
+	LEAQ  (SI)(R9*1), R10
+	LEAQ  (R8)(R9*1), R9
 	TESTQ DX, DX
 	JZ    done
 
 block:
-	PREFETCHT0     (R9)
-	PREFETCHT0     (R9)(BX*1)
-	PREFETCHT0     (R9)(BX*2)
-	PREFETCHT0     (R9)(R8*1)
 	PREFETCHT0     (R10)
 	PREFETCHT0     (R10)(BX*1)
 	PREFETCHT0     (R10)(BX*2)
-	PREFETCHT0     (R10)(R8*1)
+	PREFETCHT0     (R10)(DI*1)
+	PREFETCHT0     (R9)
+	PREFETCHT0     (R9)(BX*1)
+	PREFETCHT0     (R9)(BX*2)
+	PREFETCHT0     (R9)(DI*1)
 	VMOVDQU        (SI), X0
 	VPBLENDW       $0x02, -2(SI)(BX*1), X0, X0
 	VPBLENDW       $0x04, -4(SI)(BX*2), X0, X0
-	VPBLENDW       $0x08, -6(SI)(R8*1), X0, X0
-	VPBLENDW       $0x10, -8(DI), X0, X0
-	VPBLENDW       $0x20, -10(DI)(BX*1), X0, X0
-	VPBLENDW       $0x40, -12(DI)(BX*2), X0, X0
-	VPBLENDW       $0x80, -14(DI)(R8*1), X0, X0
+	VPBLENDW       $0x08, -6(SI)(DI*1), X0, X0
+	VPBLENDW       $0x10, -8(R8), X0, X0
+	VPBLENDW       $0x20, -10(R8)(BX*1), X0, X0
+	VPBLENDW       $0x40, -12(R8)(BX*2), X0, X0
+	VPBLENDW       $0x80, -14(R8)(DI*1), X0, X0
 	VCVTPH2PS      X0, Y0
 	VMOVUPS        Y0, (CX)
 	VBROADCASTI128 2(SI), Y0
-	VINSERTI128    $0x01, 2(DI), Y0, Y0
+	VINSERTI128    $0x01, 2(R8), Y0, Y0
 	VBROADCASTI128 2(SI)(BX*1), Y1
-	VINSERTI128    $0x01, 2(DI)(BX*1), Y1, Y1
+	VINSERTI128    $0x01, 2(R8)(BX*1), Y1, Y1
 	VBROADCASTI128 2(SI)(BX*2), Y2
-	VINSERTI128    $0x01, 2(DI)(BX*2), Y2, Y2
-	VBROADCASTI128 2(SI)(R8*1), Y3
-	VINSERTI128    $0x01, 2(DI)(R8*1), Y3, Y3
+	VINSERTI128    $0x01, 2(R8)(BX*2), Y2, Y2
+	VBROADCASTI128 2(SI)(DI*1), Y3
+	VINSERTI128    $0x01, 2(R8)(DI*1), Y3, Y3
 	VPUNPCKLDQ     Y1, Y0, Y4
 	VPUNPCKHDQ     Y1, Y0, Y1
 	VPUNPCKLDQ     Y3, Y2, Y0
@@ -101,13 +101,13 @@ block:
 	VMOVDQU        Y4, 64(AX)
 	VMOVDQU        Y1, 96(AX)
 	VBROADCASTI128 18(SI), Y0
-	VINSERTI128    $0x01, 18(DI), Y0, Y0
+	VINSERTI128    $0x01, 18(R8), Y0, Y0
 	VBROADCASTI128 18(SI)(BX*1), Y1
-	VINSERTI128    $0x01, 18(DI)(BX*1), Y1, Y1
+	VINSERTI128    $0x01, 18(R8)(BX*1), Y1, Y1
 	VBROADCASTI128 18(SI)(BX*2), Y2
-	VINSERTI128    $0x01, 18(DI)(BX*2), Y2, Y2
-	VBROADCASTI128 18(SI)(R8*1), Y3
-	VINSERTI128    $0x01, 18(DI)(R8*1), Y3, Y3
+	VINSERTI128    $0x01, 18(R8)(BX*2), Y2, Y2
+	VBROADCASTI128 18(SI)(DI*1), Y3
+	VINSERTI128    $0x01, 18(R8)(DI*1), Y3, Y3
 	VPUNPCKLDQ     Y1, Y0, Y4
 	VPUNPCKHDQ     Y1, Y0, Y1
 	VPUNPCKLDQ     Y3, Y2, Y0
@@ -121,9 +121,9 @@ block:
 	VMOVDQU        Y4, 192(AX)
 	VMOVDQU        Y1, 224(AX)
 	ADDQ           $0x00000022, SI
-	ADDQ           $0x00000022, DI
-	ADDQ           $0x00000022, R9
+	ADDQ           $0x00000022, R8
 	ADDQ           $0x00000022, R10
+	ADDQ           $0x00000022, R9
 	ADDQ           $0x00000100, AX
 	ADDQ           $0x00000020, CX
 	DECQ           DX
@@ -133,6 +133,210 @@ done:
 	VZEROUPPER
 	RET
 
+// func packQ8_0AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, AVX512F, MMX+
+TEXT ·packQ8_0AVX512(SB), NOSPLIT, $0-48
+	VMOVDQU32 byte80<>+0(SB), Z0
+	MOVQ      codes+24(FP), AX
+	MOVQ      scales+32(FP), CX
+	MOVQ      n+0(FP), DX
+	MOVQ      stride+8(FP), BX
+	MOVQ      w+16(FP), SI
+	LEAQ      (BX)(BX*2), DI
+	LEAQ      (SI)(BX*4), R8
+	LEAQ      (R8)(BX*4), R9
+	LEAQ      (R9)(BX*4), R10
+	MOVQ      ahead+40(FP), R11
+	LEAQ      (SI)(R11*1), R12
+	LEAQ      (R8)(R11*1), R13
+	LEAQ      (R9)(R11*1), R14
+	LEAQ      (R10)(R11*1), R11
+	TESTQ     DX, DX
+	JZ        done
+
+block:
+	PREFETCHT0      (R12)
+	PREFETCHT0      (R12)(BX*1)
+	PREFETCHT0      (R12)(BX*2)
+	PREFETCHT0      (R12)(DI*1)
+	PREFETCHT0      (R13)
+	PREFETCHT0      (R13)(BX*1)
+	PREFETCHT0      (R13)(BX*2)
+	PREFETCHT0      (R13)(DI*1)
+	PREFETCHT0      (R14)
+	PREFETCHT0      (R14)(BX*1)
+	PREFETCHT0      (R14)(BX*2)
+	PREFETCHT0      (R14)(DI*1)
+	PREFETCHT0      (R11)
+	PREFETCHT0      (R11)(BX*1)
+	PREFETCHT0      (R11)(BX*2)
+	PREFETCHT0      (R11)(DI*1)
+	VMOVDQU         (SI), X1
+	VPBLENDW        $0x02, -2(SI)(BX*1), X1, X1
+	VPBLENDW        $0x04, -4(SI)(BX*2), X1, X1
+	VPBLENDW        $0x08, -6(SI)(DI*1), X1, X1
+	VPBLENDW        $0x10, -8(R8), X1, X1
+	VPBLENDW        $0x20, -10(R8)(BX*1), X1, X1
+	VPBLENDW        $0x40, -12(R8)(BX*2), X1, X1
+	VPBLENDW        $0x80, -14(R8)(DI*1), X1, X1
+	VMOVDQU         (R9), X2
+	VPBLENDW        $0x02, -2(R9)(BX*1), X2, X2
+	VPBLENDW        $0x04, -4(R9)(BX*2), X2, X2
+	VPBLENDW        $0x08, -6(R9)(DI*1), X2, X2
+	VPBLENDW        $0x10, -8(R10), X2, X2
+	VPBLENDW        $0x20, -10(R10)(BX*1), X2, X2
+	VPBLENDW        $0x40, -12(R10)(BX*2), X2, X2
+	VPBLENDW        $0x80, -14(R10)(DI*1), X2, X2
+	VINSERTI128     $0x01, X2, Y1, Y1
+	VCVTPH2PS       Y1, Z2
+	VMOVUPS         Z2, (CX)
+	VBROADCASTI32X4 2(SI), Z2
+	VINSERTI32X4    $0x01, 2(R8), Z2, Z2
+	VINSERTI32X4    $0x02, 2(R9), Z2, Z2
+	VINSERTI32X4    $0x03, 2(R10), Z2, Z2
+	VBROADCASTI32X4 2(SI)(BX*1), Z3
+	VINSERTI32X4    $0x01, 2(R8)(BX*1), Z3, Z3
+	VINSERTI32X4    $0x02, 2(R9)(BX*1), Z3, Z3
+	VINSERTI32X4    $0x03, 2(R10)(BX*1), Z3, Z3
+	VBROADCASTI32X4 2(SI)(BX*2), Z4
+	VINSERTI32X4    $0x01, 2(R8)(BX*2), Z4, Z4
+	VINSERTI32X4    $0x02, 2(R9)(BX*2), Z4, Z4
+	VINSERTI32X4    $0x03, 2(R10)(BX*2), Z4, Z4
+	VBROADCASTI32X4 2(SI)(DI*1), Z5
+	VINSERTI32X4    $0x01, 2(R8)(DI*1), Z5, Z5
+	VINSERTI32X4    $0x02, 2(R9)(DI*1), Z5, Z5
+	VINSERTI32X4    $0x03, 2(R10)(DI*1), Z5, Z5
+	VPUNPCKLDQ      Z3, Z2, Z6
+	VPUNPCKHDQ      Z3, Z2, Z3
+	VPUNPCKLDQ      Z5, Z4, Z2
+	VPUNPCKHDQ      Z5, Z4, Z4
+	VPUNPCKLQDQ     Z2, Z6, Z5
+	VPUNPCKHQDQ     Z2, Z6, Z2
+	VPUNPCKLQDQ     Z4, Z3, Z6
+	VPUNPCKHQDQ     Z4, Z3, Z3
+	VPXORD          Z0, Z5, Z5
+	VMOVDQU32       Z5, (AX)
+	VPXORD          Z0, Z2, Z2
+	VMOVDQU32       Z2, 64(AX)
+	VPXORD          Z0, Z6, Z6
+	VMOVDQU32       Z6, 128(AX)
+	VPXORD          Z0, Z3, Z3
+	VMOVDQU32       Z3, 192(AX)
+	VBROADCASTI32X4 18(SI), Z2
+	VINSERTI32X4    $0x01, 18(R8), Z2, Z2
+	VINSERTI32X4    $0x02, 18(R9), Z2, Z2
+	VINSERTI32X4    $0x03, 18(R10), Z2, Z2
+	VBROADCASTI32X4 18(SI)(BX*1), Z3
+	VINSERTI32X4    $0x01, 18(R8)(BX*1), Z3, Z3
+	VINSERTI32X4    $0x02, 18(R9)(BX*1), Z3, Z3
+	VINSERTI32X4    $0x03, 18(R10)(BX*1), Z3, Z3
+	VBROADCASTI32X4 18(SI)(BX*2), Z4
+	VINSERTI32X4    $0x01, 18(R8)(BX*2), Z4, Z4
+	VINSERTI32X4    $0x02, 18(R9)(BX*2), Z4, Z4
+	VINSERTI32X4    $0x03, 18(R10)(BX*2), Z4, Z4
+	VBROADCASTI32X4 18(SI)(DI*1), Z5
+	VINSERTI32X4    $0x01, 18(R8)(DI*1), Z5, Z5
+	VINSERTI32X4    $0x02, 18(R9)(DI*1), Z5, Z5
+	VINSERTI32X4    $0x03, 18(R10)(DI*1), Z5, Z5
+	VPUNPCKLDQ      Z3, Z2, Z6
+	VPUNPCKHDQ      Z3, Z2, Z3
+	VPUNPCKLDQ      Z5, Z4, Z2
+	VPUNPCKHDQ      Z5, Z4, Z4
+	VPUNPCKLQDQ     Z2, Z6, Z5
+	VPUNPCKHQDQ     Z2, Z6, Z2
+	VPUNPCKLQDQ     Z4, Z3, Z6
+	VPUNPCKHQDQ     Z4, Z3, Z3
+	VPXORD          Z0, Z5, Z5
+	VMOVDQU32       Z5, 256(AX)
+	VPXORD          Z0, Z2, Z2
+	VMOVDQU32       Z2, 320(AX)
+	VPXORD          Z0, Z6, Z6
+	VMOVDQU32       Z6, 384(AX)
+	VPXORD          Z0, Z3, Z3
+	VMOVDQU32       Z3, 448(AX)
+	ADDQ            $0x00000022, SI
+	ADDQ            $0x00000022, R8
+	ADDQ            $0x00000022, R9
+	ADDQ            $0x00000022, R10
+	ADDQ            $0x00000022, R12
+	ADDQ            $0x00000022, R13
+	ADDQ            $0x00000022, R14
+	ADDQ            $0x00000022, R11
+	ADDQ            $0x00000200, AX
+	ADDQ            $0x00000040, CX
+	DECQ            DX
+	JNZ             block
+
+done:
+	VZEROUPPER
+	RET
+
+DATA byte80<>+0(SB)/1, $0x80
+DATA byte80<>+1(SB)/1, $0x80
+DATA byte80<>+2(SB)/1, $0x80
+DATA byte80<>+3(SB)/1, $0x80
+DATA byte80<>+4(SB)/1, $0x80
+DATA byte80<>+5(SB)/1, $0x80
+DATA byte80<>+6(SB)/1, $0x80
+DATA byte80<>+7(SB)/1, $0x80
+DATA byte80<>+8(SB)/1, $0x80
+DATA byte80<>+9(SB)/1, $0x80
+DATA byte80<>+10(SB)/1, $0x80
+DATA byte80<>+11(SB)/1, $0x80
+DATA byte80<>+12(SB)/1, $0x80
+DATA byte80<>+13(SB)/1, $0x80
+DATA byte80<>+14(SB)/1, $0x80
+DATA byte80<>+15(SB)/1, $0x80
+DATA byte80<>+16(SB)/1, $0x80
+DATA byte80<>+17(SB)/1, $0x80
+DATA byte80<>+18(SB)/1, $0x80
+DATA byte80<>+19(SB)/1, $0x80
+DATA byte80<>+20(SB)/1, $0x80
+DATA byte80<>+21(SB)/1, $0x80
+DATA byte80<>+22(SB)/1, $0x80
+DATA byte80<>+23(SB)/1, $0x80
+DATA byte80<>+24(SB)/1, $0x80
+DATA byte80<>+25(SB)/1, $0x80
+DATA byte80<>+26(SB)/1, $0x80
+DATA byte80<>+27(SB)/1, $0x80
+DATA byte80<>+28(SB)/1, $0x80
+DATA byte80<>+29(SB)/1, $0x80
+DATA byte80<>+30(SB)/1, $0x80
+DATA byte80<>+31(SB)/1, $0x80
+DATA byte80<>+32(SB)/1, $0x80
+DATA byte80<>+33(SB)/1, $0x80
+DATA byte80<>+34(SB)/1, $0x80
+DATA byte80<>+35(SB)/1, $0x80
+DATA byte80<>+36(SB)/1, $0x80
+DATA byte80<>+37(SB)/1, $0x80
+DATA byte80<>+38(SB)/1, $0x80
+DATA byte80<>+39(SB)/1, $0x80
+DATA byte80<>+40(SB)/1, $0x80
+DATA byte80<>+41(SB)/1, $0x80
+DATA byte80<>+42(SB)/1, $0x80
+DATA byte80<>+43(SB)/1, $0x80
+DATA byte80<>+44(SB)/1, $0x80
+DATA byte80<>+45(SB)/1, $0x80
+DATA byte80<>+46(SB)/1, $0x80
+DATA byte80<>+47(SB)/1, $0x80
+DATA byte80<>+48(SB)/1, $0x80
+DATA byte80<>+49(SB)/1, $0x80
+DATA byte80<>+50(SB)/1, $0x80
+DATA byte80<>+51(SB)/1, $0x80
+DATA byte80<>+52(SB)/1, $0x80
+DATA byte80<>+53(SB)/1, $0x80
+DATA byte80<>+54(SB)/1, $0x80
+DATA byte80<>+55(SB)/1, $0x80
+DATA byte80<>+56(SB)/1, $0x80
+DATA byte80<>+57(SB)/1, $0x80
+DATA byte80<>+58(SB)/1, $0x80
+DATA byte80<>+59(SB)/1, $0x80
+DATA byte80<>+60(SB)/1, $0x80
+DATA byte80<>+61(SB)/1, $0x80
+DATA byte80<>+62(SB)/1, $0x80
+DATA byte80<>+63(SB)/1, $0x80
+GLOBL byte80<>(SB), RODATA|NOPTR, $64
+
 // func rowQ8_0AVX2(n int, stride int, w *byte, q *int8, d *float32, s *float32, c *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·rowQ8_0AVX2(SB), NOSPLIT, $0-56
@@ -141,10 +345,10 @@ TEXT ·rowQ8_0AVX2(SB), NOSPLIT, $0-56
 	MOVQ    n+0(FP), AX
 	MOVQ    stride+8(FP), CX
 	MOVQ    w+16(FP), DX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (DX)(CX*4), SI
 	MOVQ    q+24(FP), DI
 	MOVQ    d+32(FP), R8
-	LEAQ    (DX)(CX*4), BX
-	LEAQ    (CX)(CX*2), SI
 	TESTQ   AX, AX
 	JZ      done
 
@@ -152,11 +356,11 @@ block:
 	PREFETCHT0   512(DX)
 	PREFETCHT0   512(DX)(CX*1)
 	PREFETCHT0   512(DX)(CX*2)
-	PREFETCHT0   512(DX)(SI*1)
-	PREFETCHT0   512(BX)
-	PREFETCHT0   512(BX)(CX*1)
-	PREFETCHT0   512(BX)(CX*2)
-	PREFETCHT0   512(BX)(SI*1)
+	PREFETCHT0   512(DX)(BX*1)
+	PREFETCHT0   512(SI)
+	PREFETCHT0   512(SI)(CX*1)
+	PREFETCHT0   512(SI)(CX*2)
+	PREFETCHT0   512(SI)(BX*1)
 	VMOVDQU      (DI), Y2
 	VMOVDQU      2(DX), Y3
 	VPABSB       Y3, Y4
@@ -174,30 +378,30 @@ block:
 	VPSIGNB      Y4, Y2, Y4
 	VPMADDUBSW   Y4, Y5, Y4
 	VPMADDWD     Y0, Y4, Y4
-	VMOVDQU      2(DX)(SI*1), Y5
+	VMOVDQU      2(DX)(BX*1), Y5
 	VPABSB       Y5, Y6
 	VPSIGNB      Y5, Y2, Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPMADDWD     Y0, Y5, Y5
 	VPHADDD      Y5, Y4, Y4
 	VPHADDD      Y4, Y3, Y3
-	VMOVDQU      2(BX), Y4
+	VMOVDQU      2(SI), Y4
 	VPABSB       Y4, Y5
 	VPSIGNB      Y4, Y2, Y4
 	VPMADDUBSW   Y4, Y5, Y4
 	VPMADDWD     Y0, Y4, Y4
-	VMOVDQU      2(BX)(CX*1), Y5
+	VMOVDQU      2(SI)(CX*1), Y5
 	VPABSB       Y5, Y6
 	VPSIGNB      Y5, Y2, Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPMADDWD     Y0, Y5, Y5
 	VPHADDD      Y5, Y4, Y4
-	VMOVDQU      2(BX)(CX*2), Y5
+	VMOVDQU      2(SI)(CX*2), Y5
 	VPABSB       Y5, Y6
 	VPSIGNB      Y5, Y2, Y5
 	VPMADDUBSW   Y5, Y6, Y5
 	VPMADDWD     Y0, Y5, Y5
-	VMOVDQU      2(BX)(SI*1), Y6
+	VMOVDQU      2(SI)(BX*1), Y6
 	VPABSB       Y6, Y7
 	VPSIGNB      Y6, Y2, Y6
 	VPMADDUBSW   Y6, Y7, Y6
@@ -210,18 +414,18 @@ block:
 	VMOVDQU      (DX), X2
 	VPBLENDW     $0x02, -2(DX)(CX*1), X2, X2
 	VPBLENDW     $0x04, -4(DX)(CX*2), X2, X2
-	VPBLENDW     $0x08, -6(DX)(SI*1), X2, X2
-	VPBLENDW     $0x10, -8(BX), X2, X2
-	VPBLENDW     $0x20, -10(BX)(CX*1), X2, X2
-	VPBLENDW     $0x40, -12(BX)(CX*2), X2, X2
-	VPBLENDW     $0x80, -14(BX)(SI*1), X2, X2
+	VPBLENDW     $0x08, -6(DX)(BX*1), X2, X2
+	VPBLENDW     $0x10, -8(SI), X2, X2
+	VPBLENDW     $0x20, -10(SI)(CX*1), X2, X2
+	VPBLENDW     $0x40, -12(SI)(CX*2), X2, X2
+	VPBLENDW     $0x80, -14(SI)(BX*1), X2, X2
 	VCVTPH2PS    X2, Y2
 	VCVTDQ2PS    Y3, Y3
 	VBROADCASTSS (R8), Y4
 	VMULPS       Y2, Y4, Y4
 	VFMADD231PS  Y3, Y4, Y1
 	ADDQ         $0x00000022, DX
-	ADDQ         $0x00000022, BX
+	ADDQ         $0x00000022, SI
 	ADDQ         $0x00000020, DI
 	ADDQ         $0x00000004, R8
 	DECQ         AX
@@ -265,7 +469,39 @@ DATA ones<>+28(SB)/1, $0x01
 DATA ones<>+29(SB)/1, $0x00
 DATA ones<>+30(SB)/1, $0x01
 DATA ones<>+31(SB)/1, $0x00
-GLOBL ones<>(SB), RODATA|NOPTR, $32
+DATA ones<>+32(SB)/1, $0x01
+DATA ones<>+33(SB)/1, $0x00
+DATA ones<>+34(SB)/1, $0x01
+DATA ones<>+35(SB)/1, $0x00
+DATA ones<>+36(SB)/1, $0x01
+DATA ones<>+37(SB)/1, $0x00
+DATA ones<>+38(SB)/1, $0x01
+DATA ones<>+39(SB)/1, $0x00
+DATA ones<>+40(SB)/1, $0x01
+DATA ones<>+41(SB)/1, $0x00
+DATA ones<>+42(SB)/1, $0x01
+DATA ones<>+43(SB)/1, $0x00
+DATA ones<>+44(SB)/1, $0x01
+DATA ones<>+45(SB)/1, $0x00
+DATA ones<>+46(SB)/1, $0x01
+DATA ones<>+47(SB)/1, $0x00
+DATA ones<>+48(SB)/1, $0x01
+DATA ones<>+49(SB)/1, $0x00
+DATA ones<>+50(SB)/1, $0x01
+DATA ones<>+51(SB)/1, $0x00
+DATA ones<>+52(SB)/1, $0x01
+DATA ones<>+53(SB)/1, $0x00
+DATA ones<>+54(SB)/1, $0x01
+DATA ones<>+55(SB)/1, $0x00
+DATA ones<>+56(SB)/1, $0x01
+DATA ones<>+57(SB)/1, $0x00
+DATA ones<>+58(SB)/1, $0x01
+DATA ones<>+59(SB)/1, $0x00
+DATA ones<>+60(SB)/1, $0x01
+DATA ones<>+61(SB)/1, $0x00
+DATA ones<>+62(SB)/1, $0x01
+DATA ones<>+63(SB)/1, $0x00
+GLOBL ones<>(SB), RODATA|NOPTR, $64
 
 // func decodeINT8AVX2(dst *float32, b *byte, n int)
 // Requires: AVX, AVX2
@@ -315,43 +551,43 @@ TEXT ·packINT8AVX2(SB), NOSPLIT, $0-48
 	MOVQ  n+0(FP), DX
 	MOVQ  stride+8(FP), BX
 	MOVQ  w+16(FP), SI
-	LEAQ  (SI)(BX*4), DI
-	LEAQ  (BX)(BX*2), R8
-	MOVQ  ahead+40(FP), R10
-	LEAQ  (SI)(R10*1), R9
-	LEAQ  (DI)(R10*1), R10
+	LEAQ  (BX)(BX*2), DI
+	LEAQ  (SI)(BX*4), R8
+	MOVQ  ahead+40(FP), R9
+	LEAQ  (SI)(R9*1), R10
+	LEAQ  (R8)(R9*1), R9
 	TESTQ DX, DX
 	JZ    done
 
 block:
-	PREFETCHT0     (R9)
-	PREFETCHT0     (R9)(BX*1)
-	PREFETCHT0     (R9)(BX*2)
-	PREFETCHT0     (R9)(R8*1)
 	PREFETCHT0     (R10)
 	PREFETCHT0     (R10)(BX*1)
 	PREFETCHT0     (R10)(BX*2)
-	PREFETCHT0     (R10)(R8*1)
+	PREFETCHT0     (R10)(DI*1)
+	PREFETCHT0     (R9)
+	PREFETCHT0     (R9)(BX*1)
+	PREFETCHT0     (R9)(BX*2)
+	PREFETCHT0     (R9)(DI*1)
 	VBROADCASTI128 (SI), Y0
-	VINSERTI128    $0x01, (DI), Y0, Y0
+	VINSERTI128    $0x01, (R8), Y0, Y0
 	VBROADCASTI128 (SI)(BX*1), Y1
-	VINSERTI128    $0x01, (DI)(BX*1), Y1, Y1
+	VINSERTI128    $0x01, (R8)(BX*1), Y1, Y1
 	VBROADCASTI128 (SI)(BX*2), Y2
-	VINSERTI128    $0x01, (DI)(BX*2), Y2, Y2
-	VBROADCASTI128 (SI)(R8*1), Y3
-	VINSERTI128    $0x01, (DI)(R8*1), Y3, Y3
+	VINSERTI128    $0x01, (R8)(BX*2), Y2, Y2
+	VBROADCASTI128 (SI)(DI*1), Y3
+	VINSERTI128    $0x01, (R8)(DI*1), Y3, Y3
 	VPUNPCKLDQ     Y1, Y0, Y0
 	VPUNPCKLDQ     Y3, Y2, Y2
 	VPUNPCKLQDQ    Y2, Y0, Y0
 	VMOVUPS        Y0, (CX)
 	VBROADCASTI128 4(SI), Y0
-	VINSERTI128    $0x01, 4(DI), Y0, Y0
+	VINSERTI128    $0x01, 4(R8), Y0, Y0
 	VBROADCASTI128 4(SI)(BX*1), Y1
-	VINSERTI128    $0x01, 4(DI)(BX*1), Y1, Y1
+	VINSERTI128    $0x01, 4(R8)(BX*1), Y1, Y1
 	VBROADCASTI128 4(SI)(BX*2), Y2
-	VINSERTI128    $0x01, 4(DI)(BX*2), Y2, Y2
-	VBROADCASTI128 4(SI)(R8*1), Y3
-	VINSERTI128    $0x01, 4(DI)(R8*1), Y3, Y3
+	VINSERTI128    $0x01, 4(R8)(BX*2), Y2, Y2
+	VBROADCASTI128 4(SI)(DI*1), Y3
+	VINSERTI128    $0x01, 4(R8)(DI*1), Y3, Y3
 	VPUNPCKLDQ     Y1, Y0, Y4
 	VPUNPCKHDQ     Y1, Y0, Y1
 	VPUNPCKLDQ     Y3, Y2, Y0
@@ -365,13 +601,13 @@ block:
 	VMOVDQU        Y4, 64(AX)
 	VMOVDQU        Y1, 96(AX)
 	VBROADCASTI128 20(SI), Y0
-	VINSERTI128    $0x01, 20(DI), Y0, Y0
+	VINSERTI128    $0x01, 20(R8), Y0, Y0
 	VBROADCASTI128 20(SI)(BX*1), Y1
-	VINSERTI128    $0x01, 20(DI)(BX*1), Y1, Y1
+	VINSERTI128    $0x01, 20(R8)(BX*1), Y1, Y1
 	VBROADCASTI128 20(SI)(BX*2), Y2
-	VINSERTI128    $0x01, 20(DI)(BX*2), Y2, Y2
-	VBROADCASTI128 20(SI)(R8*1), Y3
-	VINSERTI128    $0x01, 20(DI)(R8*1), Y3, Y3
+	VINSERTI128    $0x01, 20(R8)(BX*2), Y2, Y2
+	VBROADCASTI128 20(SI)(DI*1), Y3
+	VINSERTI128    $0x01, 20(R8)(DI*1), Y3, Y3
 	VPUNPCKLDQ     Y1, Y0, Y4
 	VPUNPCKHDQ     Y1, Y0, Y1
 	VPUNPCKLDQ     Y3, Y2, Y0
@@ -385,13 +621,152 @@ block:
 	VMOVDQU        Y4, 192(AX)
 	VMOVDQU        Y1, 224(AX)
 	ADDQ           $0x00000024, SI
-	ADDQ           $0x00000024, DI
-	ADDQ           $0x00000024, R9
+	ADDQ           $0x00000024, R8
 	ADDQ           $0x00000024, R10
+	ADDQ           $0x00000024, R9
 	ADDQ           $0x00000100, AX
 	ADDQ           $0x00000020, CX
 	DECQ           DX
 	JNZ            block
+
+done:
+	VZEROUPPER
+	RET
+
+// func packINT8AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·packINT8AVX512(SB), NOSPLIT, $0-48
+	VMOVDQU32 byte80<>+0(SB), Z0
+	MOVQ      codes+24(FP), AX
+	MOVQ      scales+32(FP), CX
+	MOVQ      n+0(FP), DX
+	MOVQ      stride+8(FP), BX
+	MOVQ      w+16(FP), SI
+	LEAQ      (BX)(BX*2), DI
+	LEAQ      (SI)(BX*4), R8
+	LEAQ      (R8)(BX*4), R9
+	LEAQ      (R9)(BX*4), R10
+	MOVQ      ahead+40(FP), R11
+	LEAQ      (SI)(R11*1), R12
+	LEAQ      (R8)(R11*1), R13
+	LEAQ      (R9)(R11*1), R14
+	LEAQ      (R10)(R11*1), R11
+	TESTQ     DX, DX
+	JZ        done
+
+block:
+	PREFETCHT0      (R12)
+	PREFETCHT0      (R12)(BX*1)
+	PREFETCHT0      (R12)(BX*2)
+	PREFETCHT0      (R12)(DI*1)
+	PREFETCHT0      (R13)
+	PREFETCHT0      (R13)(BX*1)
+	PREFETCHT0      (R13)(BX*2)
+	PREFETCHT0      (R13)(DI*1)
+	PREFETCHT0      (R14)
+	PREFETCHT0      (R14)(BX*1)
+	PREFETCHT0      (R14)(BX*2)
+	PREFETCHT0      (R14)(DI*1)
+	PREFETCHT0      (R11)
+	PREFETCHT0      (R11)(BX*1)
+	PREFETCHT0      (R11)(BX*2)
+	PREFETCHT0      (R11)(DI*1)
+	VBROADCASTI32X4 (SI), Z1
+	VINSERTI32X4    $0x01, (R8), Z1, Z1
+	VINSERTI32X4    $0x02, (R9), Z1, Z1
+	VINSERTI32X4    $0x03, (R10), Z1, Z1
+	VBROADCASTI32X4 (SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, (R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, (R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, (R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 (SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, (R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, (R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, (R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 (SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, (R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, (R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, (R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z1
+	VPUNPCKLDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z3, Z1, Z1
+	VMOVUPS         Z1, (CX)
+	VBROADCASTI32X4 4(SI), Z1
+	VINSERTI32X4    $0x01, 4(R8), Z1, Z1
+	VINSERTI32X4    $0x02, 4(R9), Z1, Z1
+	VINSERTI32X4    $0x03, 4(R10), Z1, Z1
+	VBROADCASTI32X4 4(SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, 4(R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, 4(R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, 4(R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 4(SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, 4(R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, 4(R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, 4(R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 4(SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, 4(R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, 4(R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, 4(R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z5
+	VPUNPCKHDQ      Z2, Z1, Z2
+	VPUNPCKLDQ      Z4, Z3, Z1
+	VPUNPCKHDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z1, Z5, Z4
+	VPUNPCKHQDQ     Z1, Z5, Z1
+	VPUNPCKLQDQ     Z3, Z2, Z5
+	VPUNPCKHQDQ     Z3, Z2, Z2
+	VPXORD          Z0, Z4, Z4
+	VMOVDQU32       Z4, (AX)
+	VPXORD          Z0, Z1, Z1
+	VMOVDQU32       Z1, 64(AX)
+	VPXORD          Z0, Z5, Z5
+	VMOVDQU32       Z5, 128(AX)
+	VPXORD          Z0, Z2, Z2
+	VMOVDQU32       Z2, 192(AX)
+	VBROADCASTI32X4 20(SI), Z1
+	VINSERTI32X4    $0x01, 20(R8), Z1, Z1
+	VINSERTI32X4    $0x02, 20(R9), Z1, Z1
+	VINSERTI32X4    $0x03, 20(R10), Z1, Z1
+	VBROADCASTI32X4 20(SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, 20(R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, 20(R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, 20(R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 20(SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, 20(R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, 20(R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, 20(R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 20(SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, 20(R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, 20(R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, 20(R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z5
+	VPUNPCKHDQ      Z2, Z1, Z2
+	VPUNPCKLDQ      Z4, Z3, Z1
+	VPUNPCKHDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z1, Z5, Z4
+	VPUNPCKHQDQ     Z1, Z5, Z1
+	VPUNPCKLQDQ     Z3, Z2, Z5
+	VPUNPCKHQDQ     Z3, Z2, Z2
+	VPXORD          Z0, Z4, Z4
+	VMOVDQU32       Z4, 256(AX)
+	VPXORD          Z0, Z1, Z1
+	VMOVDQU32       Z1, 320(AX)
+	VPXORD          Z0, Z5, Z5
+	VMOVDQU32       Z5, 384(AX)
+	VPXORD          Z0, Z2, Z2
+	VMOVDQU32       Z2, 448(AX)
+	ADDQ            $0x00000024, SI
+	ADDQ            $0x00000024, R8
+	ADDQ            $0x00000024, R9
+	ADDQ            $0x00000024, R10
+	ADDQ            $0x00000024, R12
+	ADDQ            $0x00000024, R13
+	ADDQ            $0x00000024, R14
+	ADDQ            $0x00000024, R11
+	ADDQ            $0x00000200, AX
+	ADDQ            $0x00000040, CX
+	DECQ            DX
+	JNZ             block
 
 done:
 	VZEROUPPER
@@ -405,10 +780,10 @@ TEXT ·rowINT8AVX2(SB), NOSPLIT, $0-56
 	MOVQ    n+0(FP), AX
 	MOVQ    stride+8(FP), CX
 	MOVQ    w+16(FP), DX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (DX)(CX*4), SI
 	MOVQ    q+24(FP), DI
 	MOVQ    d+32(FP), R8
-	LEAQ    (DX)(CX*4), BX
-	LEAQ    (CX)(CX*2), SI
 	TESTQ   AX, AX
 	JZ      done
 
@@ -416,11 +791,11 @@ block:
 	PREFETCHT0     512(DX)
 	PREFETCHT0     512(DX)(CX*1)
 	PREFETCHT0     512(DX)(CX*2)
-	PREFETCHT0     512(DX)(SI*1)
-	PREFETCHT0     512(BX)
-	PREFETCHT0     512(BX)(CX*1)
-	PREFETCHT0     512(BX)(CX*2)
-	PREFETCHT0     512(BX)(SI*1)
+	PREFETCHT0     512(DX)(BX*1)
+	PREFETCHT0     512(SI)
+	PREFETCHT0     512(SI)(CX*1)
+	PREFETCHT0     512(SI)(CX*2)
+	PREFETCHT0     512(SI)(BX*1)
 	VMOVDQU        (DI), Y2
 	VMOVDQU        4(DX), Y3
 	VPABSB         Y3, Y4
@@ -438,30 +813,30 @@ block:
 	VPSIGNB        Y4, Y2, Y4
 	VPMADDUBSW     Y4, Y5, Y4
 	VPMADDWD       Y0, Y4, Y4
-	VMOVDQU        4(DX)(SI*1), Y5
+	VMOVDQU        4(DX)(BX*1), Y5
 	VPABSB         Y5, Y6
 	VPSIGNB        Y5, Y2, Y5
 	VPMADDUBSW     Y5, Y6, Y5
 	VPMADDWD       Y0, Y5, Y5
 	VPHADDD        Y5, Y4, Y4
 	VPHADDD        Y4, Y3, Y3
-	VMOVDQU        4(BX), Y4
+	VMOVDQU        4(SI), Y4
 	VPABSB         Y4, Y5
 	VPSIGNB        Y4, Y2, Y4
 	VPMADDUBSW     Y4, Y5, Y4
 	VPMADDWD       Y0, Y4, Y4
-	VMOVDQU        4(BX)(CX*1), Y5
+	VMOVDQU        4(SI)(CX*1), Y5
 	VPABSB         Y5, Y6
 	VPSIGNB        Y5, Y2, Y5
 	VPMADDUBSW     Y5, Y6, Y5
 	VPMADDWD       Y0, Y5, Y5
 	VPHADDD        Y5, Y4, Y4
-	VMOVDQU        4(BX)(CX*2), Y5
+	VMOVDQU        4(SI)(CX*2), Y5
 	VPABSB         Y5, Y6
 	VPSIGNB        Y5, Y2, Y5
 	VPMADDUBSW     Y5, Y6, Y5
 	VPMADDWD       Y0, Y5, Y5
-	VMOVDQU        4(BX)(SI*1), Y6
+	VMOVDQU        4(SI)(BX*1), Y6
 	VPABSB         Y6, Y7
 	VPSIGNB        Y6, Y2, Y6
 	VPMADDUBSW     Y6, Y7, Y6
@@ -472,13 +847,13 @@ block:
 	VPERM2I128     $0x20, Y4, Y3, Y3
 	VPADDD         Y2, Y3, Y3
 	VBROADCASTI128 (DX), Y2
-	VINSERTI128    $0x01, (BX), Y2, Y2
+	VINSERTI128    $0x01, (SI), Y2, Y2
 	VBROADCASTI128 (DX)(CX*1), Y4
-	VINSERTI128    $0x01, (BX)(CX*1), Y4, Y4
+	VINSERTI128    $0x01, (SI)(CX*1), Y4, Y4
 	VBROADCASTI128 (DX)(CX*2), Y5
-	VINSERTI128    $0x01, (BX)(CX*2), Y5, Y5
-	VBROADCASTI128 (DX)(SI*1), Y6
-	VINSERTI128    $0x01, (BX)(SI*1), Y6, Y6
+	VINSERTI128    $0x01, (SI)(CX*2), Y5, Y5
+	VBROADCASTI128 (DX)(BX*1), Y6
+	VINSERTI128    $0x01, (SI)(BX*1), Y6, Y6
 	VPUNPCKLDQ     Y4, Y2, Y2
 	VPUNPCKLDQ     Y6, Y5, Y5
 	VPUNPCKLQDQ    Y5, Y2, Y2
@@ -487,7 +862,7 @@ block:
 	VMULPS         Y2, Y4, Y4
 	VFMADD231PS    Y3, Y4, Y1
 	ADDQ           $0x00000024, DX
-	ADDQ           $0x00000024, BX
+	ADDQ           $0x00000024, SI
 	ADDQ           $0x00000020, DI
 	ADDQ           $0x00000004, R8
 	DECQ           AX
@@ -578,7 +953,39 @@ DATA byte0f<>+28(SB)/1, $0x0f
 DATA byte0f<>+29(SB)/1, $0x0f
 DATA byte0f<>+30(SB)/1, $0x0f
 DATA byte0f<>+31(SB)/1, $0x0f
-GLOBL byte0f<>(SB), RODATA|NOPTR, $32
+DATA byte0f<>+32(SB)/1, $0x0f
+DATA byte0f<>+33(SB)/1, $0x0f
+DATA byte0f<>+34(SB)/1, $0x0f
+DATA byte0f<>+35(SB)/1, $0x0f
+DATA byte0f<>+36(SB)/1, $0x0f
+DATA byte0f<>+37(SB)/1, $0x0f
+DATA byte0f<>+38(SB)/1, $0x0f
+DATA byte0f<>+39(SB)/1, $0x0f
+DATA byte0f<>+40(SB)/1, $0x0f
+DATA byte0f<>+41(SB)/1, $0x0f
+DATA byte0f<>+42(SB)/1, $0x0f
+DATA byte0f<>+43(SB)/1, $0x0f
+DATA byte0f<>+44(SB)/1, $0x0f
+DATA byte0f<>+45(SB)/1, $0x0f
+DATA byte0f<>+46(SB)/1, $0x0f
+DATA byte0f<>+47(SB)/1, $0x0f
+DATA byte0f<>+48(SB)/1, $0x0f
+DATA byte0f<>+49(SB)/1, $0x0f
+DATA byte0f<>+50(SB)/1, $0x0f
+DATA byte0f<>+51(SB)/1, $0x0f
+DATA byte0f<>+52(SB)/1, $0x0f
+DATA byte0f<>+53(SB)/1, $0x0f
+DATA byte0f<>+54(SB)/1, $0x0f
+DATA byte0f<>+55(SB)/1, $0x0f
+DATA byte0f<>+56(SB)/1, $0x0f
+DATA byte0f<>+57(SB)/1, $0x0f
+DATA byte0f<>+58(SB)/1, $0x0f
+DATA byte0f<>+59(SB)/1, $0x0f
+DATA byte0f<>+60(SB)/1, $0x0f
+DATA byte0f<>+61(SB)/1, $0x0f
+DATA byte0f<>+62(SB)/1, $0x0f
+DATA byte0f<>+63(SB)/1, $0x0f
+GLOBL byte0f<>(SB), RODATA|NOPTR, $64
 
 DATA byte08<>+0(SB)/1, $0x08
 DATA byte08<>+1(SB)/1, $0x08
@@ -612,7 +1019,39 @@ DATA byte08<>+28(SB)/1, $0x08
 DATA byte08<>+29(SB)/1, $0x08
 DATA byte08<>+30(SB)/1, $0x08
 DATA byte08<>+31(SB)/1, $0x08
-GLOBL byte08<>(SB), RODATA|NOPTR, $32
+DATA byte08<>+32(SB)/1, $0x08
+DATA byte08<>+33(SB)/1, $0x08
+DATA byte08<>+34(SB)/1, $0x08
+DATA byte08<>+35(SB)/1, $0x08
+DATA byte08<>+36(SB)/1, $0x08
+DATA byte08<>+37(SB)/1, $0x08
+DATA byte08<>+38(SB)/1, $0x08
+DATA byte08<>+39(SB)/1, $0x08
+DATA byte08<>+40(SB)/1, $0x08
+DATA byte08<>+41(SB)/1, $0x08
+DATA byte08<>+42(SB)/1, $0x08
+DATA byte08<>+43(SB)/1, $0x08
+DATA byte08<>+44(SB)/1, $0x08
+DATA byte08<>+45(SB)/1, $0x08
+DATA byte08<>+46(SB)/1, $0x08
+DATA byte08<>+47(SB)/1, $0x08
+DATA byte08<>+48(SB)/1, $0x08
+DATA byte08<>+49(SB)/1, $0x08
+DATA byte08<>+50(SB)/1, $0x08
+DATA byte08<>+51(SB)/1, $0x08
+DATA byte08<>+52(SB)/1, $0x08
+DATA byte08<>+53(SB)/1, $0x08
+DATA byte08<>+54(SB)/1, $0x08
+DATA byte08<>+55(SB)/1, $0x08
+DATA byte08<>+56(SB)/1, $0x08
+DATA byte08<>+57(SB)/1, $0x08
+DATA byte08<>+58(SB)/1, $0x08
+DATA byte08<>+59(SB)/1, $0x08
+DATA byte08<>+60(SB)/1, $0x08
+DATA byte08<>+61(SB)/1, $0x08
+DATA byte08<>+62(SB)/1, $0x08
+DATA byte08<>+63(SB)/1, $0x08
+GLOBL byte08<>(SB), RODATA|NOPTR, $64
 
 // func packQ4_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 // Requires: AVX, AVX2, F16C, MMX+
@@ -624,43 +1063,43 @@ TEXT ·packQ4_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ    n+0(FP), DX
 	MOVQ    stride+8(FP), BX
 	MOVQ    w+16(FP), SI
-	LEAQ    (SI)(BX*4), DI
-	LEAQ    (BX)(BX*2), R8
-	MOVQ    ahead+40(FP), R10
-	LEAQ    (SI)(R10*1), R9
-	LEAQ    (DI)(R10*1), R10
+	LEAQ    (BX)(BX*2), DI
+	LEAQ    (SI)(BX*4), R8
+	MOVQ    ahead+40(FP), R9
+	LEAQ    (SI)(R9*1), R10
+	LEAQ    (R8)(R9*1), R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
-	PREFETCHT0     (R9)
-	PREFETCHT0     (R9)(BX*1)
-	PREFETCHT0     (R9)(BX*2)
-	PREFETCHT0     (R9)(R8*1)
 	PREFETCHT0     (R10)
 	PREFETCHT0     (R10)(BX*1)
 	PREFETCHT0     (R10)(BX*2)
-	PREFETCHT0     (R10)(R8*1)
+	PREFETCHT0     (R10)(DI*1)
+	PREFETCHT0     (R9)
+	PREFETCHT0     (R9)(BX*1)
+	PREFETCHT0     (R9)(BX*2)
+	PREFETCHT0     (R9)(DI*1)
 	VMOVDQU        (SI), X1
 	VPBLENDW       $0x02, -2(SI)(BX*1), X1, X1
 	VPBLENDW       $0x04, -4(SI)(BX*2), X1, X1
-	VPBLENDW       $0x08, -6(SI)(R8*1), X1, X1
-	VPBLENDW       $0x10, -8(DI), X1, X1
-	VPBLENDW       $0x20, -10(DI)(BX*1), X1, X1
-	VPBLENDW       $0x40, -12(DI)(BX*2), X1, X1
-	VPBLENDW       $0x80, -14(DI)(R8*1), X1, X1
+	VPBLENDW       $0x08, -6(SI)(DI*1), X1, X1
+	VPBLENDW       $0x10, -8(R8), X1, X1
+	VPBLENDW       $0x20, -10(R8)(BX*1), X1, X1
+	VPBLENDW       $0x40, -12(R8)(BX*2), X1, X1
+	VPBLENDW       $0x80, -14(R8)(DI*1), X1, X1
 	VCVTPH2PS      X1, Y1
 	VMOVUPS        Y1, (CX)
 	VMULPS         minus8<>+0(SB), Y1, Y1
 	VMOVUPS        Y1, 32(CX)
 	VBROADCASTI128 2(SI), Y1
-	VINSERTI128    $0x01, 2(DI), Y1, Y1
+	VINSERTI128    $0x01, 2(R8), Y1, Y1
 	VBROADCASTI128 2(SI)(BX*1), Y2
-	VINSERTI128    $0x01, 2(DI)(BX*1), Y2, Y2
+	VINSERTI128    $0x01, 2(R8)(BX*1), Y2, Y2
 	VBROADCASTI128 2(SI)(BX*2), Y3
-	VINSERTI128    $0x01, 2(DI)(BX*2), Y3, Y3
-	VBROADCASTI128 2(SI)(R8*1), Y4
-	VINSERTI128    $0x01, 2(DI)(R8*1), Y4, Y4
+	VINSERTI128    $0x01, 2(R8)(BX*2), Y3, Y3
+	VBROADCASTI128 2(SI)(DI*1), Y4
+	VINSERTI128    $0x01, 2(R8)(DI*1), Y4, Y4
 	VPUNPCKLDQ     Y2, Y1, Y5
 	VPUNPCKHDQ     Y2, Y1, Y2
 	VPUNPCKLDQ     Y4, Y3, Y1
@@ -690,9 +1129,9 @@ block:
 	VMOVDQU        Y1, 96(AX)
 	VMOVDQU        Y2, 224(AX)
 	ADDQ           $0x00000012, SI
-	ADDQ           $0x00000012, DI
-	ADDQ           $0x00000012, R9
+	ADDQ           $0x00000012, R8
 	ADDQ           $0x00000012, R10
+	ADDQ           $0x00000012, R9
 	ADDQ           $0x00000100, AX
 	ADDQ           $0x00000040, CX
 	DECQ           DX
@@ -734,7 +1173,160 @@ DATA minus8<>+28(SB)/1, $0x00
 DATA minus8<>+29(SB)/1, $0x00
 DATA minus8<>+30(SB)/1, $0x00
 DATA minus8<>+31(SB)/1, $0xc1
-GLOBL minus8<>(SB), RODATA|NOPTR, $32
+DATA minus8<>+32(SB)/1, $0x00
+DATA minus8<>+33(SB)/1, $0x00
+DATA minus8<>+34(SB)/1, $0x00
+DATA minus8<>+35(SB)/1, $0xc1
+DATA minus8<>+36(SB)/1, $0x00
+DATA minus8<>+37(SB)/1, $0x00
+DATA minus8<>+38(SB)/1, $0x00
+DATA minus8<>+39(SB)/1, $0xc1
+DATA minus8<>+40(SB)/1, $0x00
+DATA minus8<>+41(SB)/1, $0x00
+DATA minus8<>+42(SB)/1, $0x00
+DATA minus8<>+43(SB)/1, $0xc1
+DATA minus8<>+44(SB)/1, $0x00
+DATA minus8<>+45(SB)/1, $0x00
+DATA minus8<>+46(SB)/1, $0x00
+DATA minus8<>+47(SB)/1, $0xc1
+DATA minus8<>+48(SB)/1, $0x00
+DATA minus8<>+49(SB)/1, $0x00
+DATA minus8<>+50(SB)/1, $0x00
+DATA minus8<>+51(SB)/1, $0xc1
+DATA minus8<>+52(SB)/1, $0x00
+DATA minus8<>+53(SB)/1, $0x00
+DATA minus8<>+54(SB)/1, $0x00
+DATA minus8<>+55(SB)/1, $0xc1
+DATA minus8<>+56(SB)/1, $0x00
+DATA minus8<>+57(SB)/1, $0x00
+DATA minus8<>+58(SB)/1, $0x00
+DATA minus8<>+59(SB)/1, $0xc1
+DATA minus8<>+60(SB)/1, $0x00
+DATA minus8<>+61(SB)/1, $0x00
+DATA minus8<>+62(SB)/1, $0x00
+DATA minus8<>+63(SB)/1, $0xc1
+GLOBL minus8<>(SB), RODATA|NOPTR, $64
+
+// func packQ4_0AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, MMX+
+TEXT ·packQ4_0AVX512(SB), NOSPLIT, $0-48
+	VMOVDQU32 byte0f<>+0(SB), Z0
+	VMOVDQU32 byte08<>+0(SB), Z1
+	MOVQ      codes+24(FP), AX
+	MOVQ      scales+32(FP), CX
+	MOVQ      n+0(FP), DX
+	MOVQ      stride+8(FP), BX
+	MOVQ      w+16(FP), SI
+	LEAQ      (BX)(BX*2), DI
+	LEAQ      (SI)(BX*4), R8
+	LEAQ      (R8)(BX*4), R9
+	LEAQ      (R9)(BX*4), R10
+	MOVQ      ahead+40(FP), R11
+	LEAQ      (SI)(R11*1), R12
+	LEAQ      (R8)(R11*1), R13
+	LEAQ      (R9)(R11*1), R14
+	LEAQ      (R10)(R11*1), R11
+	TESTQ     DX, DX
+	JZ        done
+
+block:
+	PREFETCHT0      (R12)
+	PREFETCHT0      (R12)(BX*1)
+	PREFETCHT0      (R12)(BX*2)
+	PREFETCHT0      (R12)(DI*1)
+	PREFETCHT0      (R13)
+	PREFETCHT0      (R13)(BX*1)
+	PREFETCHT0      (R13)(BX*2)
+	PREFETCHT0      (R13)(DI*1)
+	PREFETCHT0      (R14)
+	PREFETCHT0      (R14)(BX*1)
+	PREFETCHT0      (R14)(BX*2)
+	PREFETCHT0      (R14)(DI*1)
+	PREFETCHT0      (R11)
+	PREFETCHT0      (R11)(BX*1)
+	PREFETCHT0      (R11)(BX*2)
+	PREFETCHT0      (R11)(DI*1)
+	VMOVDQU         (SI), X2
+	VPBLENDW        $0x02, -2(SI)(BX*1), X2, X2
+	VPBLENDW        $0x04, -4(SI)(BX*2), X2, X2
+	VPBLENDW        $0x08, -6(SI)(DI*1), X2, X2
+	VPBLENDW        $0x10, -8(R8), X2, X2
+	VPBLENDW        $0x20, -10(R8)(BX*1), X2, X2
+	VPBLENDW        $0x40, -12(R8)(BX*2), X2, X2
+	VPBLENDW        $0x80, -14(R8)(DI*1), X2, X2
+	VMOVDQU         (R9), X1
+	VPBLENDW        $0x02, -2(R9)(BX*1), X1, X1
+	VPBLENDW        $0x04, -4(R9)(BX*2), X1, X1
+	VPBLENDW        $0x08, -6(R9)(DI*1), X1, X1
+	VPBLENDW        $0x10, -8(R10), X1, X1
+	VPBLENDW        $0x20, -10(R10)(BX*1), X1, X1
+	VPBLENDW        $0x40, -12(R10)(BX*2), X1, X1
+	VPBLENDW        $0x80, -14(R10)(DI*1), X1, X1
+	VINSERTI128     $0x01, X1, Y2, Y2
+	VCVTPH2PS       Y2, Z1
+	VMOVUPS         Z1, (CX)
+	VMULPS          minus8<>+0(SB), Z1, Z1
+	VMOVUPS         Z1, 64(CX)
+	VBROADCASTI32X4 2(SI), Z1
+	VINSERTI32X4    $0x01, 2(R8), Z1, Z1
+	VINSERTI32X4    $0x02, 2(R9), Z1, Z1
+	VINSERTI32X4    $0x03, 2(R10), Z1, Z1
+	VBROADCASTI32X4 2(SI)(BX*1), Z3
+	VINSERTI32X4    $0x01, 2(R8)(BX*1), Z3, Z3
+	VINSERTI32X4    $0x02, 2(R9)(BX*1), Z3, Z3
+	VINSERTI32X4    $0x03, 2(R10)(BX*1), Z3, Z3
+	VBROADCASTI32X4 2(SI)(BX*2), Z4
+	VINSERTI32X4    $0x01, 2(R8)(BX*2), Z4, Z4
+	VINSERTI32X4    $0x02, 2(R9)(BX*2), Z4, Z4
+	VINSERTI32X4    $0x03, 2(R10)(BX*2), Z4, Z4
+	VBROADCASTI32X4 2(SI)(DI*1), Z5
+	VINSERTI32X4    $0x01, 2(R8)(DI*1), Z5, Z5
+	VINSERTI32X4    $0x02, 2(R9)(DI*1), Z5, Z5
+	VINSERTI32X4    $0x03, 2(R10)(DI*1), Z5, Z5
+	VPUNPCKLDQ      Z3, Z1, Z6
+	VPUNPCKHDQ      Z3, Z1, Z3
+	VPUNPCKLDQ      Z5, Z4, Z1
+	VPUNPCKHDQ      Z5, Z4, Z4
+	VPUNPCKLQDQ     Z1, Z6, Z5
+	VPUNPCKHQDQ     Z1, Z6, Z1
+	VPUNPCKLQDQ     Z4, Z3, Z6
+	VPUNPCKHQDQ     Z4, Z3, Z3
+	VPANDD          Z0, Z5, Z4
+	VPSRLW          $0x04, Z5, Z5
+	VPANDD          Z0, Z5, Z5
+	VMOVDQU32       Z4, (AX)
+	VMOVDQU32       Z5, 256(AX)
+	VPANDD          Z0, Z1, Z4
+	VPSRLW          $0x04, Z1, Z1
+	VPANDD          Z0, Z1, Z1
+	VMOVDQU32       Z4, 64(AX)
+	VMOVDQU32       Z1, 320(AX)
+	VPANDD          Z0, Z6, Z1
+	VPSRLW          $0x04, Z6, Z4
+	VPANDD          Z0, Z4, Z4
+	VMOVDQU32       Z1, 128(AX)
+	VMOVDQU32       Z4, 384(AX)
+	VPANDD          Z0, Z3, Z1
+	VPSRLW          $0x04, Z3, Z3
+	VPANDD          Z0, Z3, Z3
+	VMOVDQU32       Z1, 192(AX)
+	VMOVDQU32       Z3, 448(AX)
+	ADDQ            $0x00000012, SI
+	ADDQ            $0x00000012, R8
+	ADDQ            $0x00000012, R9
+	ADDQ            $0x00000012, R10
+	ADDQ            $0x00000012, R12
+	ADDQ            $0x00000012, R13
+	ADDQ            $0x00000012, R14
+	ADDQ            $0x00000012, R11
+	ADDQ            $0x00000200, AX
+	ADDQ            $0x00000080, CX
+	DECQ            DX
+	JNZ             block
+
+done:
+	VZEROUPPER
+	RET
 
 // func rowQ4_0AVX2(n int, stride int, w *byte, q *int8, d *float32, s *float32, c *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -746,11 +1338,11 @@ TEXT ·rowQ4_0AVX2(SB), NOSPLIT, $0-56
 	MOVQ    n+0(FP), AX
 	MOVQ    stride+8(FP), CX
 	MOVQ    w+16(FP), DX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (DX)(CX*4), SI
 	MOVQ    q+24(FP), DI
 	MOVQ    d+32(FP), R8
 	MOVQ    s+40(FP), R9
-	LEAQ    (DX)(CX*4), BX
-	LEAQ    (CX)(CX*2), SI
 	TESTQ   AX, AX
 	JZ      done
 
@@ -758,31 +1350,31 @@ block:
 	VMOVDQU        (DX), X3
 	VPBLENDW       $0x02, -2(DX)(CX*1), X3, X3
 	VPBLENDW       $0x04, -4(DX)(CX*2), X3, X3
-	VPBLENDW       $0x08, -6(DX)(SI*1), X3, X3
-	VPBLENDW       $0x10, -8(BX), X3, X3
-	VPBLENDW       $0x20, -10(BX)(CX*1), X3, X3
-	VPBLENDW       $0x40, -12(BX)(CX*2), X3, X3
-	VPBLENDW       $0x80, -14(BX)(SI*1), X3, X3
+	VPBLENDW       $0x08, -6(DX)(BX*1), X3, X3
+	VPBLENDW       $0x10, -8(SI), X3, X3
+	VPBLENDW       $0x20, -10(SI)(CX*1), X3, X3
+	VPBLENDW       $0x40, -12(SI)(CX*2), X3, X3
+	VPBLENDW       $0x80, -14(SI)(BX*1), X3, X3
 	VCVTPH2PS      X3, Y3
 	VMULPS         minus8<>+0(SB), Y3, Y4
 	PREFETCHT0     512(DX)
 	PREFETCHT0     512(DX)(CX*1)
 	PREFETCHT0     512(DX)(CX*2)
-	PREFETCHT0     512(DX)(SI*1)
-	PREFETCHT0     512(BX)
-	PREFETCHT0     512(BX)(CX*1)
-	PREFETCHT0     512(BX)(CX*2)
-	PREFETCHT0     512(BX)(SI*1)
+	PREFETCHT0     512(DX)(BX*1)
+	PREFETCHT0     512(SI)
+	PREFETCHT0     512(SI)(CX*1)
+	PREFETCHT0     512(SI)(CX*2)
+	PREFETCHT0     512(SI)(BX*1)
 	VBROADCASTI128 (DI), Y5
 	VBROADCASTI128 16(DI), Y6
 	VBROADCASTI128 2(DX), Y7
-	VINSERTI128    $0x01, 2(BX), Y7, Y7
+	VINSERTI128    $0x01, 2(SI), Y7, Y7
 	VBROADCASTI128 2(DX)(CX*1), Y8
-	VINSERTI128    $0x01, 2(BX)(CX*1), Y8, Y8
+	VINSERTI128    $0x01, 2(SI)(CX*1), Y8, Y8
 	VBROADCASTI128 2(DX)(CX*2), Y9
-	VINSERTI128    $0x01, 2(BX)(CX*2), Y9, Y9
-	VBROADCASTI128 2(DX)(SI*1), Y10
-	VINSERTI128    $0x01, 2(BX)(SI*1), Y10, Y10
+	VINSERTI128    $0x01, 2(SI)(CX*2), Y9, Y9
+	VBROADCASTI128 2(DX)(BX*1), Y10
+	VINSERTI128    $0x01, 2(SI)(BX*1), Y10, Y10
 	VPSRLW         $0x04, Y7, Y11
 	VPAND          Y0, Y11, Y11
 	VPAND          Y0, Y7, Y7
@@ -818,7 +1410,7 @@ block:
 	VFMADD231PS    Y4, Y3, Y2
 	VFMADD231PS    Y7, Y5, Y2
 	ADDQ           $0x00000012, DX
-	ADDQ           $0x00000012, BX
+	ADDQ           $0x00000012, SI
 	ADDQ           $0x00000020, DI
 	ADDQ           $0x00000004, R8
 	ADDQ           $0x00000004, R9
@@ -891,31 +1483,31 @@ TEXT ·packQ4_1AVX2(SB), NOSPLIT, $0-48
 	MOVQ    n+0(FP), DX
 	MOVQ    stride+8(FP), BX
 	MOVQ    w+16(FP), SI
-	LEAQ    (SI)(BX*4), DI
-	LEAQ    (BX)(BX*2), R8
-	MOVQ    ahead+40(FP), R10
-	LEAQ    (SI)(R10*1), R9
-	LEAQ    (DI)(R10*1), R10
+	LEAQ    (BX)(BX*2), DI
+	LEAQ    (SI)(BX*4), R8
+	MOVQ    ahead+40(FP), R9
+	LEAQ    (SI)(R9*1), R10
+	LEAQ    (R8)(R9*1), R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
-	PREFETCHT0     (R9)
-	PREFETCHT0     (R9)(BX*1)
-	PREFETCHT0     (R9)(BX*2)
-	PREFETCHT0     (R9)(R8*1)
 	PREFETCHT0     (R10)
 	PREFETCHT0     (R10)(BX*1)
 	PREFETCHT0     (R10)(BX*2)
-	PREFETCHT0     (R10)(R8*1)
+	PREFETCHT0     (R10)(DI*1)
+	PREFETCHT0     (R9)
+	PREFETCHT0     (R9)(BX*1)
+	PREFETCHT0     (R9)(BX*2)
+	PREFETCHT0     (R9)(DI*1)
 	VBROADCASTI128 (SI), Y1
-	VINSERTI128    $0x01, (DI), Y1, Y1
+	VINSERTI128    $0x01, (R8), Y1, Y1
 	VBROADCASTI128 (SI)(BX*1), Y2
-	VINSERTI128    $0x01, (DI)(BX*1), Y2, Y2
+	VINSERTI128    $0x01, (R8)(BX*1), Y2, Y2
 	VBROADCASTI128 (SI)(BX*2), Y3
-	VINSERTI128    $0x01, (DI)(BX*2), Y3, Y3
-	VBROADCASTI128 (SI)(R8*1), Y4
-	VINSERTI128    $0x01, (DI)(R8*1), Y4, Y4
+	VINSERTI128    $0x01, (R8)(BX*2), Y3, Y3
+	VBROADCASTI128 (SI)(DI*1), Y4
+	VINSERTI128    $0x01, (R8)(DI*1), Y4, Y4
 	VPUNPCKLDQ     Y2, Y1, Y1
 	VPUNPCKLDQ     Y4, Y3, Y3
 	VPUNPCKLQDQ    Y3, Y1, Y1
@@ -931,13 +1523,13 @@ block:
 	VCVTPH2PS      X1, Y1
 	VMOVUPS        Y1, 32(CX)
 	VBROADCASTI128 4(SI), Y1
-	VINSERTI128    $0x01, 4(DI), Y1, Y1
+	VINSERTI128    $0x01, 4(R8), Y1, Y1
 	VBROADCASTI128 4(SI)(BX*1), Y2
-	VINSERTI128    $0x01, 4(DI)(BX*1), Y2, Y2
+	VINSERTI128    $0x01, 4(R8)(BX*1), Y2, Y2
 	VBROADCASTI128 4(SI)(BX*2), Y3
-	VINSERTI128    $0x01, 4(DI)(BX*2), Y3, Y3
-	VBROADCASTI128 4(SI)(R8*1), Y4
-	VINSERTI128    $0x01, 4(DI)(R8*1), Y4, Y4
+	VINSERTI128    $0x01, 4(R8)(BX*2), Y3, Y3
+	VBROADCASTI128 4(SI)(DI*1), Y4
+	VINSERTI128    $0x01, 4(R8)(DI*1), Y4, Y4
 	VPUNPCKLDQ     Y2, Y1, Y5
 	VPUNPCKHDQ     Y2, Y1, Y2
 	VPUNPCKLDQ     Y4, Y3, Y1
@@ -967,13 +1559,138 @@ block:
 	VMOVDQU        Y1, 96(AX)
 	VMOVDQU        Y2, 224(AX)
 	ADDQ           $0x00000014, SI
-	ADDQ           $0x00000014, DI
-	ADDQ           $0x00000014, R9
+	ADDQ           $0x00000014, R8
 	ADDQ           $0x00000014, R10
+	ADDQ           $0x00000014, R9
 	ADDQ           $0x00000100, AX
 	ADDQ           $0x00000040, CX
 	DECQ           DX
 	JNZ            block
+
+done:
+	VZEROUPPER
+	RET
+
+// func packQ4_1AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·packQ4_1AVX512(SB), NOSPLIT, $0-48
+	VMOVDQU32 byte0f<>+0(SB), Z0
+	MOVQ      codes+24(FP), AX
+	MOVQ      scales+32(FP), CX
+	MOVQ      n+0(FP), DX
+	MOVQ      stride+8(FP), BX
+	MOVQ      w+16(FP), SI
+	LEAQ      (BX)(BX*2), DI
+	LEAQ      (SI)(BX*4), R8
+	LEAQ      (R8)(BX*4), R9
+	LEAQ      (R9)(BX*4), R10
+	MOVQ      ahead+40(FP), R11
+	LEAQ      (SI)(R11*1), R12
+	LEAQ      (R8)(R11*1), R13
+	LEAQ      (R9)(R11*1), R14
+	LEAQ      (R10)(R11*1), R11
+	TESTQ     DX, DX
+	JZ        done
+
+block:
+	PREFETCHT0      (R12)
+	PREFETCHT0      (R12)(BX*1)
+	PREFETCHT0      (R12)(BX*2)
+	PREFETCHT0      (R12)(DI*1)
+	PREFETCHT0      (R13)
+	PREFETCHT0      (R13)(BX*1)
+	PREFETCHT0      (R13)(BX*2)
+	PREFETCHT0      (R13)(DI*1)
+	PREFETCHT0      (R14)
+	PREFETCHT0      (R14)(BX*1)
+	PREFETCHT0      (R14)(BX*2)
+	PREFETCHT0      (R14)(DI*1)
+	PREFETCHT0      (R11)
+	PREFETCHT0      (R11)(BX*1)
+	PREFETCHT0      (R11)(BX*2)
+	PREFETCHT0      (R11)(DI*1)
+	VBROADCASTI32X4 (SI), Z1
+	VINSERTI32X4    $0x01, (R8), Z1, Z1
+	VINSERTI32X4    $0x02, (R9), Z1, Z1
+	VINSERTI32X4    $0x03, (R10), Z1, Z1
+	VBROADCASTI32X4 (SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, (R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, (R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, (R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 (SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, (R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, (R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, (R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 (SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, (R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, (R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, (R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z1
+	VPUNPCKLDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z3, Z1, Z1
+	VPMOVDW         Z1, Y2
+	VCVTPH2PS       Y2, Z2
+	VMOVUPS         Z2, (CX)
+	VPSRLD          $0x10, Z1, Z1
+	VPMOVDW         Z1, Y1
+	VCVTPH2PS       Y1, Z1
+	VMOVUPS         Z1, 64(CX)
+	VBROADCASTI32X4 4(SI), Z1
+	VINSERTI32X4    $0x01, 4(R8), Z1, Z1
+	VINSERTI32X4    $0x02, 4(R9), Z1, Z1
+	VINSERTI32X4    $0x03, 4(R10), Z1, Z1
+	VBROADCASTI32X4 4(SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, 4(R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, 4(R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, 4(R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 4(SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, 4(R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, 4(R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, 4(R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 4(SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, 4(R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, 4(R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, 4(R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z5
+	VPUNPCKHDQ      Z2, Z1, Z2
+	VPUNPCKLDQ      Z4, Z3, Z1
+	VPUNPCKHDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z1, Z5, Z4
+	VPUNPCKHQDQ     Z1, Z5, Z1
+	VPUNPCKLQDQ     Z3, Z2, Z5
+	VPUNPCKHQDQ     Z3, Z2, Z2
+	VPANDD          Z0, Z4, Z3
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VMOVDQU32       Z3, (AX)
+	VMOVDQU32       Z4, 256(AX)
+	VPANDD          Z0, Z1, Z3
+	VPSRLW          $0x04, Z1, Z1
+	VPANDD          Z0, Z1, Z1
+	VMOVDQU32       Z3, 64(AX)
+	VMOVDQU32       Z1, 320(AX)
+	VPANDD          Z0, Z5, Z1
+	VPSRLW          $0x04, Z5, Z3
+	VPANDD          Z0, Z3, Z3
+	VMOVDQU32       Z1, 128(AX)
+	VMOVDQU32       Z3, 384(AX)
+	VPANDD          Z0, Z2, Z1
+	VPSRLW          $0x04, Z2, Z2
+	VPANDD          Z0, Z2, Z2
+	VMOVDQU32       Z1, 192(AX)
+	VMOVDQU32       Z2, 448(AX)
+	ADDQ            $0x00000014, SI
+	ADDQ            $0x00000014, R8
+	ADDQ            $0x00000014, R9
+	ADDQ            $0x00000014, R10
+	ADDQ            $0x00000014, R12
+	ADDQ            $0x00000014, R13
+	ADDQ            $0x00000014, R14
+	ADDQ            $0x00000014, R11
+	ADDQ            $0x00000200, AX
+	ADDQ            $0x00000080, CX
+	DECQ            DX
+	JNZ             block
 
 done:
 	VZEROUPPER
@@ -988,23 +1705,23 @@ TEXT ·rowQ4_1AVX2(SB), NOSPLIT, $0-56
 	MOVQ    n+0(FP), AX
 	MOVQ    stride+8(FP), CX
 	MOVQ    w+16(FP), DX
+	LEAQ    (CX)(CX*2), BX
+	LEAQ    (DX)(CX*4), SI
 	MOVQ    q+24(FP), DI
 	MOVQ    d+32(FP), R8
 	MOVQ    s+40(FP), R9
-	LEAQ    (DX)(CX*4), BX
-	LEAQ    (CX)(CX*2), SI
 	TESTQ   AX, AX
 	JZ      done
 
 block:
 	VBROADCASTI128 (DX), Y3
-	VINSERTI128    $0x01, (BX), Y3, Y3
+	VINSERTI128    $0x01, (SI), Y3, Y3
 	VBROADCASTI128 (DX)(CX*1), Y4
-	VINSERTI128    $0x01, (BX)(CX*1), Y4, Y4
+	VINSERTI128    $0x01, (SI)(CX*1), Y4, Y4
 	VBROADCASTI128 (DX)(CX*2), Y5
-	VINSERTI128    $0x01, (BX)(CX*2), Y5, Y5
-	VBROADCASTI128 (DX)(SI*1), Y6
-	VINSERTI128    $0x01, (BX)(SI*1), Y6, Y6
+	VINSERTI128    $0x01, (SI)(CX*2), Y5, Y5
+	VBROADCASTI128 (DX)(BX*1), Y6
+	VINSERTI128    $0x01, (SI)(BX*1), Y6, Y6
 	VPUNPCKLDQ     Y4, Y3, Y3
 	VPUNPCKLDQ     Y6, Y5, Y5
 	VPUNPCKLQDQ    Y5, Y3, Y3
@@ -1020,21 +1737,21 @@ block:
 	PREFETCHT0     512(DX)
 	PREFETCHT0     512(DX)(CX*1)
 	PREFETCHT0     512(DX)(CX*2)
-	PREFETCHT0     512(DX)(SI*1)
-	PREFETCHT0     512(BX)
-	PREFETCHT0     512(BX)(CX*1)
-	PREFETCHT0     512(BX)(CX*2)
-	PREFETCHT0     512(BX)(SI*1)
+	PREFETCHT0     512(DX)(BX*1)
+	PREFETCHT0     512(SI)
+	PREFETCHT0     512(SI)(CX*1)
+	PREFETCHT0     512(SI)(CX*2)
+	PREFETCHT0     512(SI)(BX*1)
 	VBROADCASTI128 (DI), Y5
 	VBROADCASTI128 16(DI), Y6
 	VBROADCASTI128 4(DX), Y7
-	VINSERTI128    $0x01, 4(BX), Y7, Y7
+	VINSERTI128    $0x01, 4(SI), Y7, Y7
 	VBROADCASTI128 4(DX)(CX*1), Y8
-	VINSERTI128    $0x01, 4(BX)(CX*1), Y8, Y8
+	VINSERTI128    $0x01, 4(SI)(CX*1), Y8, Y8
 	VBROADCASTI128 4(DX)(CX*2), Y9
-	VINSERTI128    $0x01, 4(BX)(CX*2), Y9, Y9
-	VBROADCASTI128 4(DX)(SI*1), Y10
-	VINSERTI128    $0x01, 4(BX)(SI*1), Y10, Y10
+	VINSERTI128    $0x01, 4(SI)(CX*2), Y9, Y9
+	VBROADCASTI128 4(DX)(BX*1), Y10
+	VINSERTI128    $0x01, 4(SI)(BX*1), Y10, Y10
 	VPSRLW         $0x04, Y7, Y11
 	VPAND          Y0, Y11, Y11
 	VPAND          Y0, Y7, Y7
@@ -1070,7 +1787,7 @@ block:
 	VFMADD231PS    Y3, Y4, Y2
 	VFMADD231PS    Y7, Y5, Y2
 	ADDQ           $0x00000014, DX
-	ADDQ           $0x00000014, BX
+	ADDQ           $0x00000014, SI
 	ADDQ           $0x00000020, DI
 	ADDQ           $0x00000004, R8
 	ADDQ           $0x00000004, R9
@@ -1170,7 +1887,39 @@ DATA byte10<>+28(SB)/1, $0x10
 DATA byte10<>+29(SB)/1, $0x10
 DATA byte10<>+30(SB)/1, $0x10
 DATA byte10<>+31(SB)/1, $0x10
-GLOBL byte10<>(SB), RODATA|NOPTR, $32
+DATA byte10<>+32(SB)/1, $0x10
+DATA byte10<>+33(SB)/1, $0x10
+DATA byte10<>+34(SB)/1, $0x10
+DATA byte10<>+35(SB)/1, $0x10
+DATA byte10<>+36(SB)/1, $0x10
+DATA byte10<>+37(SB)/1, $0x10
+DATA byte10<>+38(SB)/1, $0x10
+DATA byte10<>+39(SB)/1, $0x10
+DATA byte10<>+40(SB)/1, $0x10
+DATA byte10<>+41(SB)/1, $0x10
+DATA byte10<>+42(SB)/1, $0x10
+DATA byte10<>+43(SB)/1, $0x10
+DATA byte10<>+44(SB)/1, $0x10
+DATA byte10<>+45(SB)/1, $0x10
+DATA byte10<>+46(SB)/1, $0x10
+DATA byte10<>+47(SB)/1, $0x10
+DATA byte10<>+48(SB)/1, $0x10
+DATA byte10<>+49(SB)/1, $0x10
+DATA byte10<>+50(SB)/1, $0x10
+DATA byte10<>+51(SB)/1, $0x10
+DATA byte10<>+52(SB)/1, $0x10
+DATA byte10<>+53(SB)/1, $0x10
+DATA byte10<>+54(SB)/1, $0x10
+DATA byte10<>+55(SB)/1, $0x10
+DATA byte10<>+56(SB)/1, $0x10
+DATA byte10<>+57(SB)/1, $0x10
+DATA byte10<>+58(SB)/1, $0x10
+DATA byte10<>+59(SB)/1, $0x10
+DATA byte10<>+60(SB)/1, $0x10
+DATA byte10<>+61(SB)/1, $0x10
+DATA byte10<>+62(SB)/1, $0x10
+DATA byte10<>+63(SB)/1, $0x10
+GLOBL byte10<>(SB), RODATA|NOPTR, $64
 
 DATA fifthByte<>+0(SB)/1, $0x00
 DATA fifthByte<>+1(SB)/1, $0x00
@@ -1204,7 +1953,39 @@ DATA fifthByte<>+28(SB)/1, $0x03
 DATA fifthByte<>+29(SB)/1, $0x03
 DATA fifthByte<>+30(SB)/1, $0x03
 DATA fifthByte<>+31(SB)/1, $0x03
-GLOBL fifthByte<>(SB), RODATA|NOPTR, $32
+DATA fifthByte<>+32(SB)/1, $0x00
+DATA fifthByte<>+33(SB)/1, $0x00
+DATA fifthByte<>+34(SB)/1, $0x00
+DATA fifthByte<>+35(SB)/1, $0x00
+DATA fifthByte<>+36(SB)/1, $0x00
+DATA fifthByte<>+37(SB)/1, $0x00
+DATA fifthByte<>+38(SB)/1, $0x00
+DATA fifthByte<>+39(SB)/1, $0x00
+DATA fifthByte<>+40(SB)/1, $0x01
+DATA fifthByte<>+41(SB)/1, $0x01
+DATA fifthByte<>+42(SB)/1, $0x01
+DATA fifthByte<>+43(SB)/1, $0x01
+DATA fifthByte<>+44(SB)/1, $0x01
+DATA fifthByte<>+45(SB)/1, $0x01
+DATA fifthByte<>+46(SB)/1, $0x01
+DATA fifthByte<>+47(SB)/1, $0x01
+DATA fifthByte<>+48(SB)/1, $0x02
+DATA fifthByte<>+49(SB)/1, $0x02
+DATA fifthByte<>+50(SB)/1, $0x02
+DATA fifthByte<>+51(SB)/1, $0x02
+DATA fifthByte<>+52(SB)/1, $0x02
+DATA fifthByte<>+53(SB)/1, $0x02
+DATA fifthByte<>+54(SB)/1, $0x02
+DATA fifthByte<>+55(SB)/1, $0x02
+DATA fifthByte<>+56(SB)/1, $0x03
+DATA fifthByte<>+57(SB)/1, $0x03
+DATA fifthByte<>+58(SB)/1, $0x03
+DATA fifthByte<>+59(SB)/1, $0x03
+DATA fifthByte<>+60(SB)/1, $0x03
+DATA fifthByte<>+61(SB)/1, $0x03
+DATA fifthByte<>+62(SB)/1, $0x03
+DATA fifthByte<>+63(SB)/1, $0x03
+GLOBL fifthByte<>(SB), RODATA|NOPTR, $64
 
 DATA fifthBit<>+0(SB)/1, $0x01
 DATA fifthBit<>+1(SB)/1, $0x02
@@ -1238,7 +2019,39 @@ DATA fifthBit<>+28(SB)/1, $0x10
 DATA fifthBit<>+29(SB)/1, $0x20
 DATA fifthBit<>+30(SB)/1, $0x40
 DATA fifthBit<>+31(SB)/1, $0x80
-GLOBL fifthBit<>(SB), RODATA|NOPTR, $32
+DATA fifthBit<>+32(SB)/1, $0x01
+DATA fifthBit<>+33(SB)/1, $0x02
+DATA fifthBit<>+34(SB)/1, $0x04
+DATA fifthBit<>+35(SB)/1, $0x08
+DATA fifthBit<>+36(SB)/1, $0x10
+DATA fifthBit<>+37(SB)/1, $0x20
+DATA fifthBit<>+38(SB)/1, $0x40
+DATA fifthBit<>+39(SB)/1, $0x80
+DATA fifthBit<>+40(SB)/1, $0x01
+DATA fifthBit<>+41(SB)/1, $0x02
+DATA fifthBit<>+42(SB)/1, $0x04
+DATA fifthBit<>+43(SB)/1, $0x08
+DATA fifthBit<>+44(SB)/1, $0x10
+DATA fifthBit<>+45(SB)/1, $0x20
+DATA fifthBit<>+46(SB)/1, $0x40
+DATA fifthBit<>+47(SB)/1, $0x80
+DATA fifthBit<>+48(SB)/1, $0x01
+DATA fifthBit<>+49(SB)/1, $0x02
+DATA fifthBit<>+50(SB)/1, $0x04
+DATA fifthBit<>+51(SB)/1, $0x08
+DATA fifthBit<>+52(SB)/1, $0x10
+DATA fifthBit<>+53(SB)/1, $0x20
+DATA fifthBit<>+54(SB)/1, $0x40
+DATA fifthBit<>+55(SB)/1, $0x80
+DATA fifthBit<>+56(SB)/1, $0x01
+DATA fifthBit<>+57(SB)/1, $0x02
+DATA fifthBit<>+58(SB)/1, $0x04
+DATA fifthBit<>+59(SB)/1, $0x08
+DATA fifthBit<>+60(SB)/1, $0x10
+DATA fifthBit<>+61(SB)/1, $0x20
+DATA fifthBit<>+62(SB)/1, $0x40
+DATA fifthBit<>+63(SB)/1, $0x80
+GLOBL fifthBit<>(SB), RODATA|NOPTR, $64
 
 // func packQ5_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 // Requires: AVX, AVX2, F16C, MMX+
@@ -1252,54 +2065,54 @@ TEXT ·packQ5_0AVX2(SB), NOSPLIT, $0-48
 	MOVQ    n+0(FP), DX
 	MOVQ    stride+8(FP), BX
 	MOVQ    w+16(FP), SI
-	LEAQ    (SI)(BX*4), DI
-	LEAQ    (BX)(BX*2), R8
-	MOVQ    ahead+40(FP), R10
-	LEAQ    (SI)(R10*1), R9
-	LEAQ    (DI)(R10*1), R10
+	LEAQ    (BX)(BX*2), DI
+	LEAQ    (SI)(BX*4), R8
+	MOVQ    ahead+40(FP), R9
+	LEAQ    (SI)(R9*1), R10
+	LEAQ    (R8)(R9*1), R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
-	PREFETCHT0     (R9)
-	PREFETCHT0     (R9)(BX*1)
-	PREFETCHT0     (R9)(BX*2)
-	PREFETCHT0     (R9)(R8*1)
 	PREFETCHT0     (R10)
 	PREFETCHT0     (R10)(BX*1)
 	PREFETCHT0     (R10)(BX*2)
-	PREFETCHT0     (R10)(R8*1)
+	PREFETCHT0     (R10)(DI*1)
+	PREFETCHT0     (R9)
+	PREFETCHT0     (R9)(BX*1)
+	PREFETCHT0     (R9)(BX*2)
+	PREFETCHT0     (R9)(DI*1)
 	VMOVDQU        (SI), X4
 	VPBLENDW       $0x02, -2(SI)(BX*1), X4, X4
 	VPBLENDW       $0x04, -4(SI)(BX*2), X4, X4
-	VPBLENDW       $0x08, -6(SI)(R8*1), X4, X4
-	VPBLENDW       $0x10, -8(DI), X4, X4
-	VPBLENDW       $0x20, -10(DI)(BX*1), X4, X4
-	VPBLENDW       $0x40, -12(DI)(BX*2), X4, X4
-	VPBLENDW       $0x80, -14(DI)(R8*1), X4, X4
+	VPBLENDW       $0x08, -6(SI)(DI*1), X4, X4
+	VPBLENDW       $0x10, -8(R8), X4, X4
+	VPBLENDW       $0x20, -10(R8)(BX*1), X4, X4
+	VPBLENDW       $0x40, -12(R8)(BX*2), X4, X4
+	VPBLENDW       $0x80, -14(R8)(DI*1), X4, X4
 	VCVTPH2PS      X4, Y4
 	VMOVUPS        Y4, (CX)
 	VMULPS         minus16<>+0(SB), Y4, Y4
 	VMOVUPS        Y4, 32(CX)
 	VBROADCASTI128 2(SI), Y4
-	VINSERTI128    $0x01, 2(DI), Y4, Y4
+	VINSERTI128    $0x01, 2(R8), Y4, Y4
 	VBROADCASTI128 2(SI)(BX*1), Y5
-	VINSERTI128    $0x01, 2(DI)(BX*1), Y5, Y5
+	VINSERTI128    $0x01, 2(R8)(BX*1), Y5, Y5
 	VBROADCASTI128 2(SI)(BX*2), Y6
-	VINSERTI128    $0x01, 2(DI)(BX*2), Y6, Y6
-	VBROADCASTI128 2(SI)(R8*1), Y7
-	VINSERTI128    $0x01, 2(DI)(R8*1), Y7, Y7
+	VINSERTI128    $0x01, 2(R8)(BX*2), Y6, Y6
+	VBROADCASTI128 2(SI)(DI*1), Y7
+	VINSERTI128    $0x01, 2(R8)(DI*1), Y7, Y7
 	VPUNPCKLDQ     Y5, Y4, Y4
 	VPUNPCKLDQ     Y7, Y6, Y6
 	VPUNPCKLQDQ    Y6, Y4, Y4
 	VBROADCASTI128 6(SI), Y5
-	VINSERTI128    $0x01, 6(DI), Y5, Y5
+	VINSERTI128    $0x01, 6(R8), Y5, Y5
 	VBROADCASTI128 6(SI)(BX*1), Y6
-	VINSERTI128    $0x01, 6(DI)(BX*1), Y6, Y6
+	VINSERTI128    $0x01, 6(R8)(BX*1), Y6, Y6
 	VBROADCASTI128 6(SI)(BX*2), Y7
-	VINSERTI128    $0x01, 6(DI)(BX*2), Y7, Y7
-	VBROADCASTI128 6(SI)(R8*1), Y8
-	VINSERTI128    $0x01, 6(DI)(R8*1), Y8, Y8
+	VINSERTI128    $0x01, 6(R8)(BX*2), Y7, Y7
+	VBROADCASTI128 6(SI)(DI*1), Y8
+	VINSERTI128    $0x01, 6(R8)(DI*1), Y8, Y8
 	VPUNPCKLDQ     Y6, Y5, Y9
 	VPUNPCKHDQ     Y6, Y5, Y6
 	VPUNPCKLDQ     Y8, Y7, Y5
@@ -1376,9 +2189,9 @@ block:
 	VPOR           Y4, Y6, Y6
 	VMOVDQU        Y6, 224(AX)
 	ADDQ           $0x00000016, SI
-	ADDQ           $0x00000016, DI
-	ADDQ           $0x00000016, R9
+	ADDQ           $0x00000016, R8
 	ADDQ           $0x00000016, R10
+	ADDQ           $0x00000016, R9
 	ADDQ           $0x00000100, AX
 	ADDQ           $0x00000040, CX
 	DECQ           DX
@@ -1420,7 +2233,39 @@ DATA groupByte<>+28(SB)/1, $0x0c
 DATA groupByte<>+29(SB)/1, $0x0c
 DATA groupByte<>+30(SB)/1, $0x0c
 DATA groupByte<>+31(SB)/1, $0x0c
-GLOBL groupByte<>(SB), RODATA|NOPTR, $32
+DATA groupByte<>+32(SB)/1, $0x00
+DATA groupByte<>+33(SB)/1, $0x00
+DATA groupByte<>+34(SB)/1, $0x00
+DATA groupByte<>+35(SB)/1, $0x00
+DATA groupByte<>+36(SB)/1, $0x04
+DATA groupByte<>+37(SB)/1, $0x04
+DATA groupByte<>+38(SB)/1, $0x04
+DATA groupByte<>+39(SB)/1, $0x04
+DATA groupByte<>+40(SB)/1, $0x08
+DATA groupByte<>+41(SB)/1, $0x08
+DATA groupByte<>+42(SB)/1, $0x08
+DATA groupByte<>+43(SB)/1, $0x08
+DATA groupByte<>+44(SB)/1, $0x0c
+DATA groupByte<>+45(SB)/1, $0x0c
+DATA groupByte<>+46(SB)/1, $0x0c
+DATA groupByte<>+47(SB)/1, $0x0c
+DATA groupByte<>+48(SB)/1, $0x00
+DATA groupByte<>+49(SB)/1, $0x00
+DATA groupByte<>+50(SB)/1, $0x00
+DATA groupByte<>+51(SB)/1, $0x00
+DATA groupByte<>+52(SB)/1, $0x04
+DATA groupByte<>+53(SB)/1, $0x04
+DATA groupByte<>+54(SB)/1, $0x04
+DATA groupByte<>+55(SB)/1, $0x04
+DATA groupByte<>+56(SB)/1, $0x08
+DATA groupByte<>+57(SB)/1, $0x08
+DATA groupByte<>+58(SB)/1, $0x08
+DATA groupByte<>+59(SB)/1, $0x08
+DATA groupByte<>+60(SB)/1, $0x0c
+DATA groupByte<>+61(SB)/1, $0x0c
+DATA groupByte<>+62(SB)/1, $0x0c
+DATA groupByte<>+63(SB)/1, $0x0c
+GLOBL groupByte<>(SB), RODATA|NOPTR, $64
 
 DATA groupBit<>+0(SB)/1, $0x01
 DATA groupBit<>+1(SB)/1, $0x02
@@ -1454,7 +2299,39 @@ DATA groupBit<>+28(SB)/1, $0x01
 DATA groupBit<>+29(SB)/1, $0x02
 DATA groupBit<>+30(SB)/1, $0x04
 DATA groupBit<>+31(SB)/1, $0x08
-GLOBL groupBit<>(SB), RODATA|NOPTR, $32
+DATA groupBit<>+32(SB)/1, $0x01
+DATA groupBit<>+33(SB)/1, $0x02
+DATA groupBit<>+34(SB)/1, $0x04
+DATA groupBit<>+35(SB)/1, $0x08
+DATA groupBit<>+36(SB)/1, $0x01
+DATA groupBit<>+37(SB)/1, $0x02
+DATA groupBit<>+38(SB)/1, $0x04
+DATA groupBit<>+39(SB)/1, $0x08
+DATA groupBit<>+40(SB)/1, $0x01
+DATA groupBit<>+41(SB)/1, $0x02
+DATA groupBit<>+42(SB)/1, $0x04
+DATA groupBit<>+43(SB)/1, $0x08
+DATA groupBit<>+44(SB)/1, $0x01
+DATA groupBit<>+45(SB)/1, $0x02
+DATA groupBit<>+46(SB)/1, $0x04
+DATA groupBit<>+47(SB)/1, $0x08
+DATA groupBit<>+48(SB)/1, $0x01
+DATA groupBit<>+49(SB)/1, $0x02
+DATA groupBit<>+50(SB)/1, $0x04
+DATA groupBit<>+51(SB)/1, $0x08
+DATA groupBit<>+52(SB)/1, $0x01
+DATA groupBit<>+53(SB)/1, $0x02
+DATA groupBit<>+54(SB)/1, $0x04
+DATA groupBit<>+55(SB)/1, $0x08
+DATA groupBit<>+56(SB)/1, $0x01
+DATA groupBit<>+57(SB)/1, $0x02
+DATA groupBit<>+58(SB)/1, $0x04
+DATA groupBit<>+59(SB)/1, $0x08
+DATA groupBit<>+60(SB)/1, $0x01
+DATA groupBit<>+61(SB)/1, $0x02
+DATA groupBit<>+62(SB)/1, $0x04
+DATA groupBit<>+63(SB)/1, $0x08
+GLOBL groupBit<>(SB), RODATA|NOPTR, $64
 
 DATA minus16<>+0(SB)/1, $0x00
 DATA minus16<>+1(SB)/1, $0x00
@@ -1488,7 +2365,220 @@ DATA minus16<>+28(SB)/1, $0x00
 DATA minus16<>+29(SB)/1, $0x00
 DATA minus16<>+30(SB)/1, $0x80
 DATA minus16<>+31(SB)/1, $0xc1
-GLOBL minus16<>(SB), RODATA|NOPTR, $32
+DATA minus16<>+32(SB)/1, $0x00
+DATA minus16<>+33(SB)/1, $0x00
+DATA minus16<>+34(SB)/1, $0x80
+DATA minus16<>+35(SB)/1, $0xc1
+DATA minus16<>+36(SB)/1, $0x00
+DATA minus16<>+37(SB)/1, $0x00
+DATA minus16<>+38(SB)/1, $0x80
+DATA minus16<>+39(SB)/1, $0xc1
+DATA minus16<>+40(SB)/1, $0x00
+DATA minus16<>+41(SB)/1, $0x00
+DATA minus16<>+42(SB)/1, $0x80
+DATA minus16<>+43(SB)/1, $0xc1
+DATA minus16<>+44(SB)/1, $0x00
+DATA minus16<>+45(SB)/1, $0x00
+DATA minus16<>+46(SB)/1, $0x80
+DATA minus16<>+47(SB)/1, $0xc1
+DATA minus16<>+48(SB)/1, $0x00
+DATA minus16<>+49(SB)/1, $0x00
+DATA minus16<>+50(SB)/1, $0x80
+DATA minus16<>+51(SB)/1, $0xc1
+DATA minus16<>+52(SB)/1, $0x00
+DATA minus16<>+53(SB)/1, $0x00
+DATA minus16<>+54(SB)/1, $0x80
+DATA minus16<>+55(SB)/1, $0xc1
+DATA minus16<>+56(SB)/1, $0x00
+DATA minus16<>+57(SB)/1, $0x00
+DATA minus16<>+58(SB)/1, $0x80
+DATA minus16<>+59(SB)/1, $0xc1
+DATA minus16<>+60(SB)/1, $0x00
+DATA minus16<>+61(SB)/1, $0x00
+DATA minus16<>+62(SB)/1, $0x80
+DATA minus16<>+63(SB)/1, $0xc1
+GLOBL minus16<>(SB), RODATA|NOPTR, $64
+
+// func packQ5_0AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, MMX+
+TEXT ·packQ5_0AVX512(SB), NOSPLIT, $0-48
+	VMOVDQU32 byte0f<>+0(SB), Z0
+	VMOVDQU32 byte10<>+0(SB), Z1
+	MOVQ      codes+24(FP), AX
+	MOVQ      scales+32(FP), CX
+	VMOVDQU32 groupByte<>+0(SB), Z2
+	VMOVDQU32 groupBit<>+0(SB), Z3
+	MOVQ      n+0(FP), DX
+	MOVQ      stride+8(FP), BX
+	MOVQ      w+16(FP), SI
+	LEAQ      (BX)(BX*2), DI
+	LEAQ      (SI)(BX*4), R8
+	LEAQ      (R8)(BX*4), R9
+	LEAQ      (R9)(BX*4), R10
+	MOVQ      ahead+40(FP), R11
+	LEAQ      (SI)(R11*1), R12
+	LEAQ      (R8)(R11*1), R13
+	LEAQ      (R9)(R11*1), R14
+	LEAQ      (R10)(R11*1), R11
+	TESTQ     DX, DX
+	JZ        done
+
+block:
+	PREFETCHT0      (R12)
+	PREFETCHT0      (R12)(BX*1)
+	PREFETCHT0      (R12)(BX*2)
+	PREFETCHT0      (R12)(DI*1)
+	PREFETCHT0      (R13)
+	PREFETCHT0      (R13)(BX*1)
+	PREFETCHT0      (R13)(BX*2)
+	PREFETCHT0      (R13)(DI*1)
+	PREFETCHT0      (R14)
+	PREFETCHT0      (R14)(BX*1)
+	PREFETCHT0      (R14)(BX*2)
+	PREFETCHT0      (R14)(DI*1)
+	PREFETCHT0      (R11)
+	PREFETCHT0      (R11)(BX*1)
+	PREFETCHT0      (R11)(BX*2)
+	PREFETCHT0      (R11)(DI*1)
+	VMOVDQU         (SI), X4
+	VPBLENDW        $0x02, -2(SI)(BX*1), X4, X4
+	VPBLENDW        $0x04, -4(SI)(BX*2), X4, X4
+	VPBLENDW        $0x08, -6(SI)(DI*1), X4, X4
+	VPBLENDW        $0x10, -8(R8), X4, X4
+	VPBLENDW        $0x20, -10(R8)(BX*1), X4, X4
+	VPBLENDW        $0x40, -12(R8)(BX*2), X4, X4
+	VPBLENDW        $0x80, -14(R8)(DI*1), X4, X4
+	VMOVDQU         (R9), X5
+	VPBLENDW        $0x02, -2(R9)(BX*1), X5, X5
+	VPBLENDW        $0x04, -4(R9)(BX*2), X5, X5
+	VPBLENDW        $0x08, -6(R9)(DI*1), X5, X5
+	VPBLENDW        $0x10, -8(R10), X5, X5
+	VPBLENDW        $0x20, -10(R10)(BX*1), X5, X5
+	VPBLENDW        $0x40, -12(R10)(BX*2), X5, X5
+	VPBLENDW        $0x80, -14(R10)(DI*1), X5, X5
+	VINSERTI128     $0x01, X5, Y4, Y4
+	VCVTPH2PS       Y4, Z5
+	VMOVUPS         Z5, (CX)
+	VMULPS          minus16<>+0(SB), Z5, Z5
+	VMOVUPS         Z5, 64(CX)
+	VBROADCASTI32X4 2(SI), Z5
+	VINSERTI32X4    $0x01, 2(R8), Z5, Z5
+	VINSERTI32X4    $0x02, 2(R9), Z5, Z5
+	VINSERTI32X4    $0x03, 2(R10), Z5, Z5
+	VBROADCASTI32X4 2(SI)(BX*1), Z6
+	VINSERTI32X4    $0x01, 2(R8)(BX*1), Z6, Z6
+	VINSERTI32X4    $0x02, 2(R9)(BX*1), Z6, Z6
+	VINSERTI32X4    $0x03, 2(R10)(BX*1), Z6, Z6
+	VBROADCASTI32X4 2(SI)(BX*2), Z7
+	VINSERTI32X4    $0x01, 2(R8)(BX*2), Z7, Z7
+	VINSERTI32X4    $0x02, 2(R9)(BX*2), Z7, Z7
+	VINSERTI32X4    $0x03, 2(R10)(BX*2), Z7, Z7
+	VBROADCASTI32X4 2(SI)(DI*1), Z8
+	VINSERTI32X4    $0x01, 2(R8)(DI*1), Z8, Z8
+	VINSERTI32X4    $0x02, 2(R9)(DI*1), Z8, Z8
+	VINSERTI32X4    $0x03, 2(R10)(DI*1), Z8, Z8
+	VPUNPCKLDQ      Z6, Z5, Z5
+	VPUNPCKLDQ      Z8, Z7, Z7
+	VPUNPCKLQDQ     Z7, Z5, Z5
+	VBROADCASTI32X4 6(SI), Z6
+	VINSERTI32X4    $0x01, 6(R8), Z6, Z6
+	VINSERTI32X4    $0x02, 6(R9), Z6, Z6
+	VINSERTI32X4    $0x03, 6(R10), Z6, Z6
+	VBROADCASTI32X4 6(SI)(BX*1), Z7
+	VINSERTI32X4    $0x01, 6(R8)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x02, 6(R9)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x03, 6(R10)(BX*1), Z7, Z7
+	VBROADCASTI32X4 6(SI)(BX*2), Z8
+	VINSERTI32X4    $0x01, 6(R8)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x02, 6(R9)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x03, 6(R10)(BX*2), Z8, Z8
+	VBROADCASTI32X4 6(SI)(DI*1), Z9
+	VINSERTI32X4    $0x01, 6(R8)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x02, 6(R9)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x03, 6(R10)(DI*1), Z9, Z9
+	VPUNPCKLDQ      Z7, Z6, Z10
+	VPUNPCKHDQ      Z7, Z6, Z7
+	VPUNPCKLDQ      Z9, Z8, Z6
+	VPUNPCKHDQ      Z9, Z8, Z8
+	VPUNPCKLQDQ     Z6, Z10, Z9
+	VPUNPCKHQDQ     Z6, Z10, Z6
+	VPUNPCKLQDQ     Z8, Z7, Z10
+	VPUNPCKHQDQ     Z8, Z7, Z7
+	VPANDD          Z0, Z9, Z8
+	VPSRLW          $0x04, Z9, Z9
+	VPANDD          Z0, Z9, Z9
+	VPSHUFB         Z2, Z5, Z11
+	VPTESTMB        Z3, Z11, K1
+	VMOVDQU8.Z      Z1, K1, Z11
+	VPORD           Z11, Z8, Z8
+	VMOVDQU32       Z8, (AX)
+	VPSRLD          $0x10, Z5, Z8
+	VPSHUFB         Z2, Z8, Z8
+	VPTESTMB        Z3, Z8, K1
+	VMOVDQU8.Z      Z1, K1, Z8
+	VPORD           Z8, Z9, Z9
+	VMOVDQU32       Z9, 256(AX)
+	VPANDD          Z0, Z6, Z8
+	VPSRLW          $0x04, Z6, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSRLD          $0x04, Z5, Z9
+	VPSHUFB         Z2, Z9, Z9
+	VPTESTMB        Z3, Z9, K1
+	VMOVDQU8.Z      Z1, K1, Z9
+	VPORD           Z9, Z8, Z8
+	VMOVDQU32       Z8, 64(AX)
+	VPSRLD          $0x14, Z5, Z8
+	VPSHUFB         Z2, Z8, Z8
+	VPTESTMB        Z3, Z8, K1
+	VMOVDQU8.Z      Z1, K1, Z8
+	VPORD           Z8, Z6, Z6
+	VMOVDQU32       Z6, 320(AX)
+	VPANDD          Z0, Z10, Z6
+	VPSRLW          $0x04, Z10, Z8
+	VPANDD          Z0, Z8, Z8
+	VPSRLD          $0x08, Z5, Z9
+	VPSHUFB         Z2, Z9, Z9
+	VPTESTMB        Z3, Z9, K1
+	VMOVDQU8.Z      Z1, K1, Z9
+	VPORD           Z9, Z6, Z6
+	VMOVDQU32       Z6, 128(AX)
+	VPSRLD          $0x18, Z5, Z6
+	VPSHUFB         Z2, Z6, Z6
+	VPTESTMB        Z3, Z6, K1
+	VMOVDQU8.Z      Z1, K1, Z6
+	VPORD           Z6, Z8, Z8
+	VMOVDQU32       Z8, 384(AX)
+	VPANDD          Z0, Z7, Z6
+	VPSRLW          $0x04, Z7, Z7
+	VPANDD          Z0, Z7, Z7
+	VPSRLD          $0x0c, Z5, Z8
+	VPSHUFB         Z2, Z8, Z8
+	VPTESTMB        Z3, Z8, K1
+	VMOVDQU8.Z      Z1, K1, Z8
+	VPORD           Z8, Z6, Z6
+	VMOVDQU32       Z6, 192(AX)
+	VPSRLD          $0x1c, Z5, Z5
+	VPSHUFB         Z2, Z5, Z5
+	VPTESTMB        Z3, Z5, K1
+	VMOVDQU8.Z      Z1, K1, Z5
+	VPORD           Z5, Z7, Z7
+	VMOVDQU32       Z7, 448(AX)
+	ADDQ            $0x00000016, SI
+	ADDQ            $0x00000016, R8
+	ADDQ            $0x00000016, R9
+	ADDQ            $0x00000016, R10
+	ADDQ            $0x00000016, R12
+	ADDQ            $0x00000016, R13
+	ADDQ            $0x00000016, R14
+	ADDQ            $0x00000016, R11
+	ADDQ            $0x00000200, AX
+	ADDQ            $0x00000080, CX
+	DECQ            DX
+	JNZ             block
+
+done:
+	VZEROUPPER
+	RET
 
 // func decodeQ5_1AVX2(dst *float32, b *byte, n int)
 // Requires: AVX, AVX2, F16C
@@ -1562,31 +2652,31 @@ TEXT ·packQ5_1AVX2(SB), NOSPLIT, $0-48
 	MOVQ    n+0(FP), DX
 	MOVQ    stride+8(FP), BX
 	MOVQ    w+16(FP), SI
-	LEAQ    (SI)(BX*4), DI
-	LEAQ    (BX)(BX*2), R8
-	MOVQ    ahead+40(FP), R10
-	LEAQ    (SI)(R10*1), R9
-	LEAQ    (DI)(R10*1), R10
+	LEAQ    (BX)(BX*2), DI
+	LEAQ    (SI)(BX*4), R8
+	MOVQ    ahead+40(FP), R9
+	LEAQ    (SI)(R9*1), R10
+	LEAQ    (R8)(R9*1), R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
-	PREFETCHT0     (R9)
-	PREFETCHT0     (R9)(BX*1)
-	PREFETCHT0     (R9)(BX*2)
-	PREFETCHT0     (R9)(R8*1)
 	PREFETCHT0     (R10)
 	PREFETCHT0     (R10)(BX*1)
 	PREFETCHT0     (R10)(BX*2)
-	PREFETCHT0     (R10)(R8*1)
+	PREFETCHT0     (R10)(DI*1)
+	PREFETCHT0     (R9)
+	PREFETCHT0     (R9)(BX*1)
+	PREFETCHT0     (R9)(BX*2)
+	PREFETCHT0     (R9)(DI*1)
 	VBROADCASTI128 (SI), Y4
-	VINSERTI128    $0x01, (DI), Y4, Y4
+	VINSERTI128    $0x01, (R8), Y4, Y4
 	VBROADCASTI128 (SI)(BX*1), Y5
-	VINSERTI128    $0x01, (DI)(BX*1), Y5, Y5
+	VINSERTI128    $0x01, (R8)(BX*1), Y5, Y5
 	VBROADCASTI128 (SI)(BX*2), Y6
-	VINSERTI128    $0x01, (DI)(BX*2), Y6, Y6
-	VBROADCASTI128 (SI)(R8*1), Y7
-	VINSERTI128    $0x01, (DI)(R8*1), Y7, Y7
+	VINSERTI128    $0x01, (R8)(BX*2), Y6, Y6
+	VBROADCASTI128 (SI)(DI*1), Y7
+	VINSERTI128    $0x01, (R8)(DI*1), Y7, Y7
 	VPUNPCKLDQ     Y5, Y4, Y4
 	VPUNPCKLDQ     Y7, Y6, Y6
 	VPUNPCKLQDQ    Y6, Y4, Y4
@@ -1602,24 +2692,24 @@ block:
 	VCVTPH2PS      X4, Y4
 	VMOVUPS        Y4, 32(CX)
 	VBROADCASTI128 4(SI), Y4
-	VINSERTI128    $0x01, 4(DI), Y4, Y4
+	VINSERTI128    $0x01, 4(R8), Y4, Y4
 	VBROADCASTI128 4(SI)(BX*1), Y5
-	VINSERTI128    $0x01, 4(DI)(BX*1), Y5, Y5
+	VINSERTI128    $0x01, 4(R8)(BX*1), Y5, Y5
 	VBROADCASTI128 4(SI)(BX*2), Y6
-	VINSERTI128    $0x01, 4(DI)(BX*2), Y6, Y6
-	VBROADCASTI128 4(SI)(R8*1), Y7
-	VINSERTI128    $0x01, 4(DI)(R8*1), Y7, Y7
+	VINSERTI128    $0x01, 4(R8)(BX*2), Y6, Y6
+	VBROADCASTI128 4(SI)(DI*1), Y7
+	VINSERTI128    $0x01, 4(R8)(DI*1), Y7, Y7
 	VPUNPCKLDQ     Y5, Y4, Y4
 	VPUNPCKLDQ     Y7, Y6, Y6
 	VPUNPCKLQDQ    Y6, Y4, Y4
 	VBROADCASTI128 8(SI), Y5
-	VINSERTI128    $0x01, 8(DI), Y5, Y5
+	VINSERTI128    $0x01, 8(R8), Y5, Y5
 	VBROADCASTI128 8(SI)(BX*1), Y6
-	VINSERTI128    $0x01, 8(DI)(BX*1), Y6, Y6
+	VINSERTI128    $0x01, 8(R8)(BX*1), Y6, Y6
 	VBROADCASTI128 8(SI)(BX*2), Y7
-	VINSERTI128    $0x01, 8(DI)(BX*2), Y7, Y7
-	VBROADCASTI128 8(SI)(R8*1), Y8
-	VINSERTI128    $0x01, 8(DI)(R8*1), Y8, Y8
+	VINSERTI128    $0x01, 8(R8)(BX*2), Y7, Y7
+	VBROADCASTI128 8(SI)(DI*1), Y8
+	VINSERTI128    $0x01, 8(R8)(DI*1), Y8, Y8
 	VPUNPCKLDQ     Y6, Y5, Y9
 	VPUNPCKHDQ     Y6, Y5, Y6
 	VPUNPCKLDQ     Y8, Y7, Y5
@@ -1696,13 +2786,199 @@ block:
 	VPOR           Y4, Y6, Y6
 	VMOVDQU        Y6, 224(AX)
 	ADDQ           $0x00000018, SI
-	ADDQ           $0x00000018, DI
-	ADDQ           $0x00000018, R9
+	ADDQ           $0x00000018, R8
 	ADDQ           $0x00000018, R10
+	ADDQ           $0x00000018, R9
 	ADDQ           $0x00000100, AX
 	ADDQ           $0x00000040, CX
 	DECQ           DX
 	JNZ            block
+
+done:
+	VZEROUPPER
+	RET
+
+// func packQ5_1AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·packQ5_1AVX512(SB), NOSPLIT, $0-48
+	VMOVDQU32 byte0f<>+0(SB), Z0
+	VMOVDQU32 byte10<>+0(SB), Z1
+	MOVQ      codes+24(FP), AX
+	MOVQ      scales+32(FP), CX
+	VMOVDQU32 groupByte<>+0(SB), Z2
+	VMOVDQU32 groupBit<>+0(SB), Z3
+	MOVQ      n+0(FP), DX
+	MOVQ      stride+8(FP), BX
+	MOVQ      w+16(FP), SI
+	LEAQ      (BX)(BX*2), DI
+	LEAQ      (SI)(BX*4), R8
+	LEAQ      (R8)(BX*4), R9
+	LEAQ      (R9)(BX*4), R10
+	MOVQ      ahead+40(FP), R11
+	LEAQ      (SI)(R11*1), R12
+	LEAQ      (R8)(R11*1), R13
+	LEAQ      (R9)(R11*1), R14
+	LEAQ      (R10)(R11*1), R11
+	TESTQ     DX, DX
+	JZ        done
+
+block:
+	PREFETCHT0      (R12)
+	PREFETCHT0      (R12)(BX*1)
+	PREFETCHT0      (R12)(BX*2)
+	PREFETCHT0      (R12)(DI*1)
+	PREFETCHT0      (R13)
+	PREFETCHT0      (R13)(BX*1)
+	PREFETCHT0      (R13)(BX*2)
+	PREFETCHT0      (R13)(DI*1)
+	PREFETCHT0      (R14)
+	PREFETCHT0      (R14)(BX*1)
+	PREFETCHT0      (R14)(BX*2)
+	PREFETCHT0      (R14)(DI*1)
+	PREFETCHT0      (R11)
+	PREFETCHT0      (R11)(BX*1)
+	PREFETCHT0      (R11)(BX*2)
+	PREFETCHT0      (R11)(DI*1)
+	VBROADCASTI32X4 (SI), Z4
+	VINSERTI32X4    $0x01, (R8), Z4, Z4
+	VINSERTI32X4    $0x02, (R9), Z4, Z4
+	VINSERTI32X4    $0x03, (R10), Z4, Z4
+	VBROADCASTI32X4 (SI)(BX*1), Z5
+	VINSERTI32X4    $0x01, (R8)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x02, (R9)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x03, (R10)(BX*1), Z5, Z5
+	VBROADCASTI32X4 (SI)(BX*2), Z6
+	VINSERTI32X4    $0x01, (R8)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x02, (R9)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x03, (R10)(BX*2), Z6, Z6
+	VBROADCASTI32X4 (SI)(DI*1), Z7
+	VINSERTI32X4    $0x01, (R8)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x02, (R9)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x03, (R10)(DI*1), Z7, Z7
+	VPUNPCKLDQ      Z5, Z4, Z4
+	VPUNPCKLDQ      Z7, Z6, Z6
+	VPUNPCKLQDQ     Z6, Z4, Z4
+	VPMOVDW         Z4, Y5
+	VCVTPH2PS       Y5, Z5
+	VMOVUPS         Z5, (CX)
+	VPSRLD          $0x10, Z4, Z4
+	VPMOVDW         Z4, Y4
+	VCVTPH2PS       Y4, Z4
+	VMOVUPS         Z4, 64(CX)
+	VBROADCASTI32X4 4(SI), Z4
+	VINSERTI32X4    $0x01, 4(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 4(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 4(R10), Z4, Z4
+	VBROADCASTI32X4 4(SI)(BX*1), Z5
+	VINSERTI32X4    $0x01, 4(R8)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x02, 4(R9)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x03, 4(R10)(BX*1), Z5, Z5
+	VBROADCASTI32X4 4(SI)(BX*2), Z6
+	VINSERTI32X4    $0x01, 4(R8)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x02, 4(R9)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x03, 4(R10)(BX*2), Z6, Z6
+	VBROADCASTI32X4 4(SI)(DI*1), Z7
+	VINSERTI32X4    $0x01, 4(R8)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x02, 4(R9)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x03, 4(R10)(DI*1), Z7, Z7
+	VPUNPCKLDQ      Z5, Z4, Z4
+	VPUNPCKLDQ      Z7, Z6, Z6
+	VPUNPCKLQDQ     Z6, Z4, Z4
+	VBROADCASTI32X4 8(SI), Z5
+	VINSERTI32X4    $0x01, 8(R8), Z5, Z5
+	VINSERTI32X4    $0x02, 8(R9), Z5, Z5
+	VINSERTI32X4    $0x03, 8(R10), Z5, Z5
+	VBROADCASTI32X4 8(SI)(BX*1), Z6
+	VINSERTI32X4    $0x01, 8(R8)(BX*1), Z6, Z6
+	VINSERTI32X4    $0x02, 8(R9)(BX*1), Z6, Z6
+	VINSERTI32X4    $0x03, 8(R10)(BX*1), Z6, Z6
+	VBROADCASTI32X4 8(SI)(BX*2), Z7
+	VINSERTI32X4    $0x01, 8(R8)(BX*2), Z7, Z7
+	VINSERTI32X4    $0x02, 8(R9)(BX*2), Z7, Z7
+	VINSERTI32X4    $0x03, 8(R10)(BX*2), Z7, Z7
+	VBROADCASTI32X4 8(SI)(DI*1), Z8
+	VINSERTI32X4    $0x01, 8(R8)(DI*1), Z8, Z8
+	VINSERTI32X4    $0x02, 8(R9)(DI*1), Z8, Z8
+	VINSERTI32X4    $0x03, 8(R10)(DI*1), Z8, Z8
+	VPUNPCKLDQ      Z6, Z5, Z9
+	VPUNPCKHDQ      Z6, Z5, Z6
+	VPUNPCKLDQ      Z8, Z7, Z5
+	VPUNPCKHDQ      Z8, Z7, Z7
+	VPUNPCKLQDQ     Z5, Z9, Z8
+	VPUNPCKHQDQ     Z5, Z9, Z5
+	VPUNPCKLQDQ     Z7, Z6, Z9
+	VPUNPCKHQDQ     Z7, Z6, Z6
+	VPANDD          Z0, Z8, Z7
+	VPSRLW          $0x04, Z8, Z8
+	VPANDD          Z0, Z8, Z8
+	VPSHUFB         Z2, Z4, Z10
+	VPTESTMB        Z3, Z10, K1
+	VMOVDQU8.Z      Z1, K1, Z10
+	VPORD           Z10, Z7, Z7
+	VMOVDQU32       Z7, (AX)
+	VPSRLD          $0x10, Z4, Z7
+	VPSHUFB         Z2, Z7, Z7
+	VPTESTMB        Z3, Z7, K1
+	VMOVDQU8.Z      Z1, K1, Z7
+	VPORD           Z7, Z8, Z8
+	VMOVDQU32       Z8, 256(AX)
+	VPANDD          Z0, Z5, Z7
+	VPSRLW          $0x04, Z5, Z5
+	VPANDD          Z0, Z5, Z5
+	VPSRLD          $0x04, Z4, Z8
+	VPSHUFB         Z2, Z8, Z8
+	VPTESTMB        Z3, Z8, K1
+	VMOVDQU8.Z      Z1, K1, Z8
+	VPORD           Z8, Z7, Z7
+	VMOVDQU32       Z7, 64(AX)
+	VPSRLD          $0x14, Z4, Z7
+	VPSHUFB         Z2, Z7, Z7
+	VPTESTMB        Z3, Z7, K1
+	VMOVDQU8.Z      Z1, K1, Z7
+	VPORD           Z7, Z5, Z5
+	VMOVDQU32       Z5, 320(AX)
+	VPANDD          Z0, Z9, Z5
+	VPSRLW          $0x04, Z9, Z7
+	VPANDD          Z0, Z7, Z7
+	VPSRLD          $0x08, Z4, Z8
+	VPSHUFB         Z2, Z8, Z8
+	VPTESTMB        Z3, Z8, K1
+	VMOVDQU8.Z      Z1, K1, Z8
+	VPORD           Z8, Z5, Z5
+	VMOVDQU32       Z5, 128(AX)
+	VPSRLD          $0x18, Z4, Z5
+	VPSHUFB         Z2, Z5, Z5
+	VPTESTMB        Z3, Z5, K1
+	VMOVDQU8.Z      Z1, K1, Z5
+	VPORD           Z5, Z7, Z7
+	VMOVDQU32       Z7, 384(AX)
+	VPANDD          Z0, Z6, Z5
+	VPSRLW          $0x04, Z6, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSRLD          $0x0c, Z4, Z7
+	VPSHUFB         Z2, Z7, Z7
+	VPTESTMB        Z3, Z7, K1
+	VMOVDQU8.Z      Z1, K1, Z7
+	VPORD           Z7, Z5, Z5
+	VMOVDQU32       Z5, 192(AX)
+	VPSRLD          $0x1c, Z4, Z4
+	VPSHUFB         Z2, Z4, Z4
+	VPTESTMB        Z3, Z4, K1
+	VMOVDQU8.Z      Z1, K1, Z4
+	VPORD           Z4, Z6, Z6
+	VMOVDQU32       Z6, 448(AX)
+	ADDQ            $0x00000018, SI
+	ADDQ            $0x00000018, R8
+	ADDQ            $0x00000018, R9
+	ADDQ            $0x00000018, R10
+	ADDQ            $0x00000018, R12
+	ADDQ            $0x00000018, R13
+	ADDQ            $0x00000018, R14
+	ADDQ            $0x00000018, R11
+	ADDQ            $0x00000200, AX
+	ADDQ            $0x00000080, CX
+	DECQ            DX
+	JNZ             block
 
 done:
 	VZEROUPPER
@@ -1787,7 +3063,39 @@ DATA nonLinear<>+28(SB)/1, $0x35
 DATA nonLinear<>+29(SB)/1, $0x45
 DATA nonLinear<>+30(SB)/1, $0x59
 DATA nonLinear<>+31(SB)/1, $0x71
-GLOBL nonLinear<>(SB), RODATA|NOPTR, $32
+DATA nonLinear<>+32(SB)/1, $0x81
+DATA nonLinear<>+33(SB)/1, $0x98
+DATA nonLinear<>+34(SB)/1, $0xad
+DATA nonLinear<>+35(SB)/1, $0xbf
+DATA nonLinear<>+36(SB)/1, $0xcf
+DATA nonLinear<>+37(SB)/1, $0xdd
+DATA nonLinear<>+38(SB)/1, $0xea
+DATA nonLinear<>+39(SB)/1, $0xf6
+DATA nonLinear<>+40(SB)/1, $0x01
+DATA nonLinear<>+41(SB)/1, $0x0d
+DATA nonLinear<>+42(SB)/1, $0x19
+DATA nonLinear<>+43(SB)/1, $0x26
+DATA nonLinear<>+44(SB)/1, $0x35
+DATA nonLinear<>+45(SB)/1, $0x45
+DATA nonLinear<>+46(SB)/1, $0x59
+DATA nonLinear<>+47(SB)/1, $0x71
+DATA nonLinear<>+48(SB)/1, $0x81
+DATA nonLinear<>+49(SB)/1, $0x98
+DATA nonLinear<>+50(SB)/1, $0xad
+DATA nonLinear<>+51(SB)/1, $0xbf
+DATA nonLinear<>+52(SB)/1, $0xcf
+DATA nonLinear<>+53(SB)/1, $0xdd
+DATA nonLinear<>+54(SB)/1, $0xea
+DATA nonLinear<>+55(SB)/1, $0xf6
+DATA nonLinear<>+56(SB)/1, $0x01
+DATA nonLinear<>+57(SB)/1, $0x0d
+DATA nonLinear<>+58(SB)/1, $0x19
+DATA nonLinear<>+59(SB)/1, $0x26
+DATA nonLinear<>+60(SB)/1, $0x35
+DATA nonLinear<>+61(SB)/1, $0x45
+DATA nonLinear<>+62(SB)/1, $0x59
+DATA nonLinear<>+63(SB)/1, $0x71
+GLOBL nonLinear<>(SB), RODATA|NOPTR, $64
 
 // func packIQ4_NLAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 // Requires: AVX, AVX2, F16C, MMX+
@@ -1799,41 +3107,41 @@ TEXT ·packIQ4_NLAVX2(SB), NOSPLIT, $0-48
 	MOVQ    n+0(FP), DX
 	MOVQ    stride+8(FP), BX
 	MOVQ    w+16(FP), SI
-	LEAQ    (SI)(BX*4), DI
-	LEAQ    (BX)(BX*2), R8
-	MOVQ    ahead+40(FP), R10
-	LEAQ    (SI)(R10*1), R9
-	LEAQ    (DI)(R10*1), R10
+	LEAQ    (BX)(BX*2), DI
+	LEAQ    (SI)(BX*4), R8
+	MOVQ    ahead+40(FP), R9
+	LEAQ    (SI)(R9*1), R10
+	LEAQ    (R8)(R9*1), R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
-	PREFETCHT0     (R9)
-	PREFETCHT0     (R9)(BX*1)
-	PREFETCHT0     (R9)(BX*2)
-	PREFETCHT0     (R9)(R8*1)
 	PREFETCHT0     (R10)
 	PREFETCHT0     (R10)(BX*1)
 	PREFETCHT0     (R10)(BX*2)
-	PREFETCHT0     (R10)(R8*1)
+	PREFETCHT0     (R10)(DI*1)
+	PREFETCHT0     (R9)
+	PREFETCHT0     (R9)(BX*1)
+	PREFETCHT0     (R9)(BX*2)
+	PREFETCHT0     (R9)(DI*1)
 	VMOVDQU        (SI), X2
 	VPBLENDW       $0x02, -2(SI)(BX*1), X2, X2
 	VPBLENDW       $0x04, -4(SI)(BX*2), X2, X2
-	VPBLENDW       $0x08, -6(SI)(R8*1), X2, X2
-	VPBLENDW       $0x10, -8(DI), X2, X2
-	VPBLENDW       $0x20, -10(DI)(BX*1), X2, X2
-	VPBLENDW       $0x40, -12(DI)(BX*2), X2, X2
-	VPBLENDW       $0x80, -14(DI)(R8*1), X2, X2
+	VPBLENDW       $0x08, -6(SI)(DI*1), X2, X2
+	VPBLENDW       $0x10, -8(R8), X2, X2
+	VPBLENDW       $0x20, -10(R8)(BX*1), X2, X2
+	VPBLENDW       $0x40, -12(R8)(BX*2), X2, X2
+	VPBLENDW       $0x80, -14(R8)(DI*1), X2, X2
 	VCVTPH2PS      X2, Y2
 	VMOVUPS        Y2, (CX)
 	VBROADCASTI128 2(SI), Y2
-	VINSERTI128    $0x01, 2(DI), Y2, Y2
+	VINSERTI128    $0x01, 2(R8), Y2, Y2
 	VBROADCASTI128 2(SI)(BX*1), Y3
-	VINSERTI128    $0x01, 2(DI)(BX*1), Y3, Y3
+	VINSERTI128    $0x01, 2(R8)(BX*1), Y3, Y3
 	VBROADCASTI128 2(SI)(BX*2), Y4
-	VINSERTI128    $0x01, 2(DI)(BX*2), Y4, Y4
-	VBROADCASTI128 2(SI)(R8*1), Y5
-	VINSERTI128    $0x01, 2(DI)(R8*1), Y5, Y5
+	VINSERTI128    $0x01, 2(R8)(BX*2), Y4, Y4
+	VBROADCASTI128 2(SI)(DI*1), Y5
+	VINSERTI128    $0x01, 2(R8)(DI*1), Y5, Y5
 	VPUNPCKLDQ     Y3, Y2, Y6
 	VPUNPCKHDQ     Y3, Y2, Y3
 	VPUNPCKLDQ     Y5, Y4, Y2
@@ -1871,13 +3179,149 @@ block:
 	VPSHUFB        Y3, Y1, Y3
 	VMOVDQU        Y3, 224(AX)
 	ADDQ           $0x00000012, SI
-	ADDQ           $0x00000012, DI
-	ADDQ           $0x00000012, R9
+	ADDQ           $0x00000012, R8
 	ADDQ           $0x00000012, R10
+	ADDQ           $0x00000012, R9
 	ADDQ           $0x00000100, AX
 	ADDQ           $0x00000020, CX
 	DECQ           DX
 	JNZ            block
+
+done:
+	VZEROUPPER
+	RET
+
+// func packIQ4_NLAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX2, AVX512BW, AVX512F, MMX+
+TEXT ·packIQ4_NLAVX512(SB), NOSPLIT, $0-48
+	VMOVDQU32 byte0f<>+0(SB), Z0
+	VMOVDQU32 nonLinear<>+0(SB), Z1
+	VMOVDQU32 byte80<>+0(SB), Z2
+	MOVQ      codes+24(FP), AX
+	MOVQ      scales+32(FP), CX
+	MOVQ      n+0(FP), DX
+	MOVQ      stride+8(FP), BX
+	MOVQ      w+16(FP), SI
+	LEAQ      (BX)(BX*2), DI
+	LEAQ      (SI)(BX*4), R8
+	LEAQ      (R8)(BX*4), R9
+	LEAQ      (R9)(BX*4), R10
+	MOVQ      ahead+40(FP), R11
+	LEAQ      (SI)(R11*1), R12
+	LEAQ      (R8)(R11*1), R13
+	LEAQ      (R9)(R11*1), R14
+	LEAQ      (R10)(R11*1), R11
+	TESTQ     DX, DX
+	JZ        done
+
+block:
+	PREFETCHT0      (R12)
+	PREFETCHT0      (R12)(BX*1)
+	PREFETCHT0      (R12)(BX*2)
+	PREFETCHT0      (R12)(DI*1)
+	PREFETCHT0      (R13)
+	PREFETCHT0      (R13)(BX*1)
+	PREFETCHT0      (R13)(BX*2)
+	PREFETCHT0      (R13)(DI*1)
+	PREFETCHT0      (R14)
+	PREFETCHT0      (R14)(BX*1)
+	PREFETCHT0      (R14)(BX*2)
+	PREFETCHT0      (R14)(DI*1)
+	PREFETCHT0      (R11)
+	PREFETCHT0      (R11)(BX*1)
+	PREFETCHT0      (R11)(BX*2)
+	PREFETCHT0      (R11)(DI*1)
+	VMOVDQU         (SI), X3
+	VPBLENDW        $0x02, -2(SI)(BX*1), X3, X3
+	VPBLENDW        $0x04, -4(SI)(BX*2), X3, X3
+	VPBLENDW        $0x08, -6(SI)(DI*1), X3, X3
+	VPBLENDW        $0x10, -8(R8), X3, X3
+	VPBLENDW        $0x20, -10(R8)(BX*1), X3, X3
+	VPBLENDW        $0x40, -12(R8)(BX*2), X3, X3
+	VPBLENDW        $0x80, -14(R8)(DI*1), X3, X3
+	VMOVDQU         (R9), X4
+	VPBLENDW        $0x02, -2(R9)(BX*1), X4, X4
+	VPBLENDW        $0x04, -4(R9)(BX*2), X4, X4
+	VPBLENDW        $0x08, -6(R9)(DI*1), X4, X4
+	VPBLENDW        $0x10, -8(R10), X4, X4
+	VPBLENDW        $0x20, -10(R10)(BX*1), X4, X4
+	VPBLENDW        $0x40, -12(R10)(BX*2), X4, X4
+	VPBLENDW        $0x80, -14(R10)(DI*1), X4, X4
+	VINSERTI128     $0x01, X4, Y3, Y3
+	VCVTPH2PS       Y3, Z4
+	VMOVUPS         Z4, (CX)
+	VBROADCASTI32X4 2(SI), Z4
+	VINSERTI32X4    $0x01, 2(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 2(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 2(R10), Z4, Z4
+	VBROADCASTI32X4 2(SI)(BX*1), Z5
+	VINSERTI32X4    $0x01, 2(R8)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x02, 2(R9)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x03, 2(R10)(BX*1), Z5, Z5
+	VBROADCASTI32X4 2(SI)(BX*2), Z6
+	VINSERTI32X4    $0x01, 2(R8)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x02, 2(R9)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x03, 2(R10)(BX*2), Z6, Z6
+	VBROADCASTI32X4 2(SI)(DI*1), Z7
+	VINSERTI32X4    $0x01, 2(R8)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x02, 2(R9)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x03, 2(R10)(DI*1), Z7, Z7
+	VPUNPCKLDQ      Z5, Z4, Z8
+	VPUNPCKHDQ      Z5, Z4, Z5
+	VPUNPCKLDQ      Z7, Z6, Z4
+	VPUNPCKHDQ      Z7, Z6, Z6
+	VPUNPCKLQDQ     Z4, Z8, Z7
+	VPUNPCKHQDQ     Z4, Z8, Z4
+	VPUNPCKLQDQ     Z6, Z5, Z8
+	VPUNPCKHQDQ     Z6, Z5, Z5
+	VPANDD          Z0, Z7, Z6
+	VPSRLW          $0x04, Z7, Z7
+	VPANDD          Z0, Z7, Z7
+	VPSHUFB         Z6, Z1, Z6
+	VPXORD          Z2, Z6, Z6
+	VMOVDQU32       Z6, (AX)
+	VPSHUFB         Z7, Z1, Z7
+	VPXORD          Z2, Z7, Z7
+	VMOVDQU32       Z7, 256(AX)
+	VPANDD          Z0, Z4, Z6
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VPSHUFB         Z6, Z1, Z6
+	VPXORD          Z2, Z6, Z6
+	VMOVDQU32       Z6, 64(AX)
+	VPSHUFB         Z4, Z1, Z4
+	VPXORD          Z2, Z4, Z4
+	VMOVDQU32       Z4, 320(AX)
+	VPANDD          Z0, Z8, Z4
+	VPSRLW          $0x04, Z8, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSHUFB         Z4, Z1, Z4
+	VPXORD          Z2, Z4, Z4
+	VMOVDQU32       Z4, 128(AX)
+	VPSHUFB         Z6, Z1, Z6
+	VPXORD          Z2, Z6, Z6
+	VMOVDQU32       Z6, 384(AX)
+	VPANDD          Z0, Z5, Z4
+	VPSRLW          $0x04, Z5, Z5
+	VPANDD          Z0, Z5, Z5
+	VPSHUFB         Z4, Z1, Z4
+	VPXORD          Z2, Z4, Z4
+	VMOVDQU32       Z4, 192(AX)
+	VPSHUFB         Z5, Z1, Z5
+	VPXORD          Z2, Z5, Z5
+	VMOVDQU32       Z5, 448(AX)
+	ADDQ            $0x00000012, SI
+	ADDQ            $0x00000012, R8
+	ADDQ            $0x00000012, R9
+	ADDQ            $0x00000012, R10
+	ADDQ            $0x00000012, R12
+	ADDQ            $0x00000012, R13
+	ADDQ            $0x00000012, R14
+	ADDQ            $0x00000012, R11
+	ADDQ            $0x00000200, AX
+	ADDQ            $0x00000040, CX
+	DECQ            DX
+	JNZ             block
 
 done:
 	VZEROUPPER
@@ -2168,27 +3612,15 @@ TEXT ·packQ4_KAVX2(SB), NOSPLIT, $0-48
 	MOVQ    n+0(FP), DX
 	MOVQ    stride+8(FP), BX
 	MOVQ    w+16(FP), SI
-	LEAQ    (SI)(BX*4), DI
-	LEAQ    (BX)(BX*2), R8
-	MOVQ    ahead+40(FP), R10
-	LEAQ    (SI)(R10*1), R9
-	LEAQ    (DI)(R10*1), R10
+	LEAQ    (BX)(BX*2), DI
+	LEAQ    (SI)(BX*4), R8
+	MOVQ    ahead+40(FP), R9
+	LEAQ    (SI)(R9*1), R10
+	LEAQ    (R8)(R9*1), R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
-	PREFETCHT0     (R9)
-	PREFETCHT0     64(R9)
-	PREFETCHT0     128(R9)
-	PREFETCHT0     (R9)(BX*1)
-	PREFETCHT0     64(R9)(BX*1)
-	PREFETCHT0     128(R9)(BX*1)
-	PREFETCHT0     (R9)(BX*2)
-	PREFETCHT0     64(R9)(BX*2)
-	PREFETCHT0     128(R9)(BX*2)
-	PREFETCHT0     (R9)(R8*1)
-	PREFETCHT0     64(R9)(R8*1)
-	PREFETCHT0     128(R9)(R8*1)
 	PREFETCHT0     (R10)
 	PREFETCHT0     64(R10)
 	PREFETCHT0     128(R10)
@@ -2198,17 +3630,29 @@ block:
 	PREFETCHT0     (R10)(BX*2)
 	PREFETCHT0     64(R10)(BX*2)
 	PREFETCHT0     128(R10)(BX*2)
-	PREFETCHT0     (R10)(R8*1)
-	PREFETCHT0     64(R10)(R8*1)
-	PREFETCHT0     128(R10)(R8*1)
+	PREFETCHT0     (R10)(DI*1)
+	PREFETCHT0     64(R10)(DI*1)
+	PREFETCHT0     128(R10)(DI*1)
+	PREFETCHT0     (R9)
+	PREFETCHT0     64(R9)
+	PREFETCHT0     128(R9)
+	PREFETCHT0     (R9)(BX*1)
+	PREFETCHT0     64(R9)(BX*1)
+	PREFETCHT0     128(R9)(BX*1)
+	PREFETCHT0     (R9)(BX*2)
+	PREFETCHT0     64(R9)(BX*2)
+	PREFETCHT0     128(R9)(BX*2)
+	PREFETCHT0     (R9)(DI*1)
+	PREFETCHT0     64(R9)(DI*1)
+	PREFETCHT0     128(R9)(DI*1)
 	VBROADCASTI128 (SI), Y1
-	VINSERTI128    $0x01, (DI), Y1, Y1
+	VINSERTI128    $0x01, (R8), Y1, Y1
 	VBROADCASTI128 (SI)(BX*1), Y2
-	VINSERTI128    $0x01, (DI)(BX*1), Y2, Y2
+	VINSERTI128    $0x01, (R8)(BX*1), Y2, Y2
 	VBROADCASTI128 (SI)(BX*2), Y3
-	VINSERTI128    $0x01, (DI)(BX*2), Y3, Y3
-	VBROADCASTI128 (SI)(R8*1), Y4
-	VINSERTI128    $0x01, (DI)(R8*1), Y4, Y4
+	VINSERTI128    $0x01, (R8)(BX*2), Y3, Y3
+	VBROADCASTI128 (SI)(DI*1), Y4
+	VINSERTI128    $0x01, (R8)(DI*1), Y4, Y4
 	VPUNPCKLDQ     Y2, Y1, Y5
 	VPUNPCKHDQ     Y2, Y1, Y2
 	VPUNPCKLDQ     Y4, Y3, Y1
@@ -2315,13 +3759,13 @@ block:
 	VMULPS         Y4, Y1, Y1
 	VMOVUPS        Y1, 480(CX)
 	VBROADCASTI128 16(SI), Y1
-	VINSERTI128    $0x01, 16(DI), Y1, Y1
+	VINSERTI128    $0x01, 16(R8), Y1, Y1
 	VBROADCASTI128 16(SI)(BX*1), Y2
-	VINSERTI128    $0x01, 16(DI)(BX*1), Y2, Y2
+	VINSERTI128    $0x01, 16(R8)(BX*1), Y2, Y2
 	VBROADCASTI128 16(SI)(BX*2), Y3
-	VINSERTI128    $0x01, 16(DI)(BX*2), Y3, Y3
-	VBROADCASTI128 16(SI)(R8*1), Y4
-	VINSERTI128    $0x01, 16(DI)(R8*1), Y4, Y4
+	VINSERTI128    $0x01, 16(R8)(BX*2), Y3, Y3
+	VBROADCASTI128 16(SI)(DI*1), Y4
+	VINSERTI128    $0x01, 16(R8)(DI*1), Y4, Y4
 	VPUNPCKLDQ     Y2, Y1, Y5
 	VPUNPCKHDQ     Y2, Y1, Y2
 	VPUNPCKLDQ     Y4, Y3, Y1
@@ -2351,13 +3795,13 @@ block:
 	VMOVDQU        Y1, 96(AX)
 	VMOVDQU        Y2, 352(AX)
 	VBROADCASTI128 48(SI), Y1
-	VINSERTI128    $0x01, 48(DI), Y1, Y1
+	VINSERTI128    $0x01, 48(R8), Y1, Y1
 	VBROADCASTI128 48(SI)(BX*1), Y2
-	VINSERTI128    $0x01, 48(DI)(BX*1), Y2, Y2
+	VINSERTI128    $0x01, 48(R8)(BX*1), Y2, Y2
 	VBROADCASTI128 48(SI)(BX*2), Y3
-	VINSERTI128    $0x01, 48(DI)(BX*2), Y3, Y3
-	VBROADCASTI128 48(SI)(R8*1), Y4
-	VINSERTI128    $0x01, 48(DI)(R8*1), Y4, Y4
+	VINSERTI128    $0x01, 48(R8)(BX*2), Y3, Y3
+	VBROADCASTI128 48(SI)(DI*1), Y4
+	VINSERTI128    $0x01, 48(R8)(DI*1), Y4, Y4
 	VPUNPCKLDQ     Y2, Y1, Y5
 	VPUNPCKHDQ     Y2, Y1, Y2
 	VPUNPCKLDQ     Y4, Y3, Y1
@@ -2387,13 +3831,13 @@ block:
 	VMOVDQU        Y1, 608(AX)
 	VMOVDQU        Y2, 864(AX)
 	VBROADCASTI128 80(SI), Y1
-	VINSERTI128    $0x01, 80(DI), Y1, Y1
+	VINSERTI128    $0x01, 80(R8), Y1, Y1
 	VBROADCASTI128 80(SI)(BX*1), Y2
-	VINSERTI128    $0x01, 80(DI)(BX*1), Y2, Y2
+	VINSERTI128    $0x01, 80(R8)(BX*1), Y2, Y2
 	VBROADCASTI128 80(SI)(BX*2), Y3
-	VINSERTI128    $0x01, 80(DI)(BX*2), Y3, Y3
-	VBROADCASTI128 80(SI)(R8*1), Y4
-	VINSERTI128    $0x01, 80(DI)(R8*1), Y4, Y4
+	VINSERTI128    $0x01, 80(R8)(BX*2), Y3, Y3
+	VBROADCASTI128 80(SI)(DI*1), Y4
+	VINSERTI128    $0x01, 80(R8)(DI*1), Y4, Y4
 	VPUNPCKLDQ     Y2, Y1, Y5
 	VPUNPCKHDQ     Y2, Y1, Y2
 	VPUNPCKLDQ     Y4, Y3, Y1
@@ -2423,13 +3867,13 @@ block:
 	VMOVDQU        Y1, 1120(AX)
 	VMOVDQU        Y2, 1376(AX)
 	VBROADCASTI128 112(SI), Y1
-	VINSERTI128    $0x01, 112(DI), Y1, Y1
+	VINSERTI128    $0x01, 112(R8), Y1, Y1
 	VBROADCASTI128 112(SI)(BX*1), Y2
-	VINSERTI128    $0x01, 112(DI)(BX*1), Y2, Y2
+	VINSERTI128    $0x01, 112(R8)(BX*1), Y2, Y2
 	VBROADCASTI128 112(SI)(BX*2), Y3
-	VINSERTI128    $0x01, 112(DI)(BX*2), Y3, Y3
-	VBROADCASTI128 112(SI)(R8*1), Y4
-	VINSERTI128    $0x01, 112(DI)(R8*1), Y4, Y4
+	VINSERTI128    $0x01, 112(R8)(BX*2), Y3, Y3
+	VBROADCASTI128 112(SI)(DI*1), Y4
+	VINSERTI128    $0x01, 112(R8)(DI*1), Y4, Y4
 	VPUNPCKLDQ     Y2, Y1, Y5
 	VPUNPCKHDQ     Y2, Y1, Y2
 	VPUNPCKLDQ     Y4, Y3, Y1
@@ -2459,13 +3903,13 @@ block:
 	VMOVDQU        Y1, 1632(AX)
 	VMOVDQU        Y2, 1888(AX)
 	VBROADCASTI128 32(SI), Y1
-	VINSERTI128    $0x01, 32(DI), Y1, Y1
+	VINSERTI128    $0x01, 32(R8), Y1, Y1
 	VBROADCASTI128 32(SI)(BX*1), Y2
-	VINSERTI128    $0x01, 32(DI)(BX*1), Y2, Y2
+	VINSERTI128    $0x01, 32(R8)(BX*1), Y2, Y2
 	VBROADCASTI128 32(SI)(BX*2), Y3
-	VINSERTI128    $0x01, 32(DI)(BX*2), Y3, Y3
-	VBROADCASTI128 32(SI)(R8*1), Y4
-	VINSERTI128    $0x01, 32(DI)(R8*1), Y4, Y4
+	VINSERTI128    $0x01, 32(R8)(BX*2), Y3, Y3
+	VBROADCASTI128 32(SI)(DI*1), Y4
+	VINSERTI128    $0x01, 32(R8)(DI*1), Y4, Y4
 	VPUNPCKLDQ     Y2, Y1, Y5
 	VPUNPCKHDQ     Y2, Y1, Y2
 	VPUNPCKLDQ     Y4, Y3, Y1
@@ -2495,13 +3939,13 @@ block:
 	VMOVDQU        Y1, 224(AX)
 	VMOVDQU        Y2, 480(AX)
 	VBROADCASTI128 64(SI), Y1
-	VINSERTI128    $0x01, 64(DI), Y1, Y1
+	VINSERTI128    $0x01, 64(R8), Y1, Y1
 	VBROADCASTI128 64(SI)(BX*1), Y2
-	VINSERTI128    $0x01, 64(DI)(BX*1), Y2, Y2
+	VINSERTI128    $0x01, 64(R8)(BX*1), Y2, Y2
 	VBROADCASTI128 64(SI)(BX*2), Y3
-	VINSERTI128    $0x01, 64(DI)(BX*2), Y3, Y3
-	VBROADCASTI128 64(SI)(R8*1), Y4
-	VINSERTI128    $0x01, 64(DI)(R8*1), Y4, Y4
+	VINSERTI128    $0x01, 64(R8)(BX*2), Y3, Y3
+	VBROADCASTI128 64(SI)(DI*1), Y4
+	VINSERTI128    $0x01, 64(R8)(DI*1), Y4, Y4
 	VPUNPCKLDQ     Y2, Y1, Y5
 	VPUNPCKHDQ     Y2, Y1, Y2
 	VPUNPCKLDQ     Y4, Y3, Y1
@@ -2531,13 +3975,13 @@ block:
 	VMOVDQU        Y1, 736(AX)
 	VMOVDQU        Y2, 992(AX)
 	VBROADCASTI128 96(SI), Y1
-	VINSERTI128    $0x01, 96(DI), Y1, Y1
+	VINSERTI128    $0x01, 96(R8), Y1, Y1
 	VBROADCASTI128 96(SI)(BX*1), Y2
-	VINSERTI128    $0x01, 96(DI)(BX*1), Y2, Y2
+	VINSERTI128    $0x01, 96(R8)(BX*1), Y2, Y2
 	VBROADCASTI128 96(SI)(BX*2), Y3
-	VINSERTI128    $0x01, 96(DI)(BX*2), Y3, Y3
-	VBROADCASTI128 96(SI)(R8*1), Y4
-	VINSERTI128    $0x01, 96(DI)(R8*1), Y4, Y4
+	VINSERTI128    $0x01, 96(R8)(BX*2), Y3, Y3
+	VBROADCASTI128 96(SI)(DI*1), Y4
+	VINSERTI128    $0x01, 96(R8)(DI*1), Y4, Y4
 	VPUNPCKLDQ     Y2, Y1, Y5
 	VPUNPCKHDQ     Y2, Y1, Y2
 	VPUNPCKLDQ     Y4, Y3, Y1
@@ -2567,13 +4011,13 @@ block:
 	VMOVDQU        Y1, 1248(AX)
 	VMOVDQU        Y2, 1504(AX)
 	VBROADCASTI128 128(SI), Y1
-	VINSERTI128    $0x01, 128(DI), Y1, Y1
+	VINSERTI128    $0x01, 128(R8), Y1, Y1
 	VBROADCASTI128 128(SI)(BX*1), Y2
-	VINSERTI128    $0x01, 128(DI)(BX*1), Y2, Y2
+	VINSERTI128    $0x01, 128(R8)(BX*1), Y2, Y2
 	VBROADCASTI128 128(SI)(BX*2), Y3
-	VINSERTI128    $0x01, 128(DI)(BX*2), Y3, Y3
-	VBROADCASTI128 128(SI)(R8*1), Y4
-	VINSERTI128    $0x01, 128(DI)(R8*1), Y4, Y4
+	VINSERTI128    $0x01, 128(R8)(BX*2), Y3, Y3
+	VBROADCASTI128 128(SI)(DI*1), Y4
+	VINSERTI128    $0x01, 128(R8)(DI*1), Y4, Y4
 	VPUNPCKLDQ     Y2, Y1, Y5
 	VPUNPCKHDQ     Y2, Y1, Y2
 	VPUNPCKLDQ     Y4, Y3, Y1
@@ -2603,9 +4047,9 @@ block:
 	VMOVDQU        Y1, 1760(AX)
 	VMOVDQU        Y2, 2016(AX)
 	ADDQ           $0x00000090, SI
-	ADDQ           $0x00000090, DI
-	ADDQ           $0x00000090, R9
+	ADDQ           $0x00000090, R8
 	ADDQ           $0x00000090, R10
+	ADDQ           $0x00000090, R9
 	ADDQ           $0x00000800, AX
 	ADDQ           $0x00000200, CX
 	DECQ           DX
@@ -2647,7 +4091,39 @@ DATA sign<>+28(SB)/1, $0x00
 DATA sign<>+29(SB)/1, $0x00
 DATA sign<>+30(SB)/1, $0x00
 DATA sign<>+31(SB)/1, $0x80
-GLOBL sign<>(SB), RODATA|NOPTR, $32
+DATA sign<>+32(SB)/1, $0x00
+DATA sign<>+33(SB)/1, $0x00
+DATA sign<>+34(SB)/1, $0x00
+DATA sign<>+35(SB)/1, $0x80
+DATA sign<>+36(SB)/1, $0x00
+DATA sign<>+37(SB)/1, $0x00
+DATA sign<>+38(SB)/1, $0x00
+DATA sign<>+39(SB)/1, $0x80
+DATA sign<>+40(SB)/1, $0x00
+DATA sign<>+41(SB)/1, $0x00
+DATA sign<>+42(SB)/1, $0x00
+DATA sign<>+43(SB)/1, $0x80
+DATA sign<>+44(SB)/1, $0x00
+DATA sign<>+45(SB)/1, $0x00
+DATA sign<>+46(SB)/1, $0x00
+DATA sign<>+47(SB)/1, $0x80
+DATA sign<>+48(SB)/1, $0x00
+DATA sign<>+49(SB)/1, $0x00
+DATA sign<>+50(SB)/1, $0x00
+DATA sign<>+51(SB)/1, $0x80
+DATA sign<>+52(SB)/1, $0x00
+DATA sign<>+53(SB)/1, $0x00
+DATA sign<>+54(SB)/1, $0x00
+DATA sign<>+55(SB)/1, $0x80
+DATA sign<>+56(SB)/1, $0x00
+DATA sign<>+57(SB)/1, $0x00
+DATA sign<>+58(SB)/1, $0x00
+DATA sign<>+59(SB)/1, $0x80
+DATA sign<>+60(SB)/1, $0x00
+DATA sign<>+61(SB)/1, $0x00
+DATA sign<>+62(SB)/1, $0x00
+DATA sign<>+63(SB)/1, $0x80
+GLOBL sign<>(SB), RODATA|NOPTR, $64
 
 DATA byte3f<>+0(SB)/1, $0x3f
 DATA byte3f<>+1(SB)/1, $0x3f
@@ -2681,7 +4157,39 @@ DATA byte3f<>+28(SB)/1, $0x3f
 DATA byte3f<>+29(SB)/1, $0x3f
 DATA byte3f<>+30(SB)/1, $0x3f
 DATA byte3f<>+31(SB)/1, $0x3f
-GLOBL byte3f<>(SB), RODATA|NOPTR, $32
+DATA byte3f<>+32(SB)/1, $0x3f
+DATA byte3f<>+33(SB)/1, $0x3f
+DATA byte3f<>+34(SB)/1, $0x3f
+DATA byte3f<>+35(SB)/1, $0x3f
+DATA byte3f<>+36(SB)/1, $0x3f
+DATA byte3f<>+37(SB)/1, $0x3f
+DATA byte3f<>+38(SB)/1, $0x3f
+DATA byte3f<>+39(SB)/1, $0x3f
+DATA byte3f<>+40(SB)/1, $0x3f
+DATA byte3f<>+41(SB)/1, $0x3f
+DATA byte3f<>+42(SB)/1, $0x3f
+DATA byte3f<>+43(SB)/1, $0x3f
+DATA byte3f<>+44(SB)/1, $0x3f
+DATA byte3f<>+45(SB)/1, $0x3f
+DATA byte3f<>+46(SB)/1, $0x3f
+DATA byte3f<>+47(SB)/1, $0x3f
+DATA byte3f<>+48(SB)/1, $0x3f
+DATA byte3f<>+49(SB)/1, $0x3f
+DATA byte3f<>+50(SB)/1, $0x3f
+DATA byte3f<>+51(SB)/1, $0x3f
+DATA byte3f<>+52(SB)/1, $0x3f
+DATA byte3f<>+53(SB)/1, $0x3f
+DATA byte3f<>+54(SB)/1, $0x3f
+DATA byte3f<>+55(SB)/1, $0x3f
+DATA byte3f<>+56(SB)/1, $0x3f
+DATA byte3f<>+57(SB)/1, $0x3f
+DATA byte3f<>+58(SB)/1, $0x3f
+DATA byte3f<>+59(SB)/1, $0x3f
+DATA byte3f<>+60(SB)/1, $0x3f
+DATA byte3f<>+61(SB)/1, $0x3f
+DATA byte3f<>+62(SB)/1, $0x3f
+DATA byte3f<>+63(SB)/1, $0x3f
+GLOBL byte3f<>(SB), RODATA|NOPTR, $64
 
 DATA byte30<>+0(SB)/1, $0x30
 DATA byte30<>+1(SB)/1, $0x30
@@ -2715,7 +4223,595 @@ DATA byte30<>+28(SB)/1, $0x30
 DATA byte30<>+29(SB)/1, $0x30
 DATA byte30<>+30(SB)/1, $0x30
 DATA byte30<>+31(SB)/1, $0x30
-GLOBL byte30<>(SB), RODATA|NOPTR, $32
+DATA byte30<>+32(SB)/1, $0x30
+DATA byte30<>+33(SB)/1, $0x30
+DATA byte30<>+34(SB)/1, $0x30
+DATA byte30<>+35(SB)/1, $0x30
+DATA byte30<>+36(SB)/1, $0x30
+DATA byte30<>+37(SB)/1, $0x30
+DATA byte30<>+38(SB)/1, $0x30
+DATA byte30<>+39(SB)/1, $0x30
+DATA byte30<>+40(SB)/1, $0x30
+DATA byte30<>+41(SB)/1, $0x30
+DATA byte30<>+42(SB)/1, $0x30
+DATA byte30<>+43(SB)/1, $0x30
+DATA byte30<>+44(SB)/1, $0x30
+DATA byte30<>+45(SB)/1, $0x30
+DATA byte30<>+46(SB)/1, $0x30
+DATA byte30<>+47(SB)/1, $0x30
+DATA byte30<>+48(SB)/1, $0x30
+DATA byte30<>+49(SB)/1, $0x30
+DATA byte30<>+50(SB)/1, $0x30
+DATA byte30<>+51(SB)/1, $0x30
+DATA byte30<>+52(SB)/1, $0x30
+DATA byte30<>+53(SB)/1, $0x30
+DATA byte30<>+54(SB)/1, $0x30
+DATA byte30<>+55(SB)/1, $0x30
+DATA byte30<>+56(SB)/1, $0x30
+DATA byte30<>+57(SB)/1, $0x30
+DATA byte30<>+58(SB)/1, $0x30
+DATA byte30<>+59(SB)/1, $0x30
+DATA byte30<>+60(SB)/1, $0x30
+DATA byte30<>+61(SB)/1, $0x30
+DATA byte30<>+62(SB)/1, $0x30
+DATA byte30<>+63(SB)/1, $0x30
+GLOBL byte30<>(SB), RODATA|NOPTR, $64
+
+// func packQ4_KAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·packQ4_KAVX512(SB), NOSPLIT, $0-48
+	VMOVDQU32 byte0f<>+0(SB), Z0
+	MOVQ      codes+24(FP), AX
+	MOVQ      scales+32(FP), CX
+	MOVQ      n+0(FP), DX
+	MOVQ      stride+8(FP), BX
+	MOVQ      w+16(FP), SI
+	LEAQ      (BX)(BX*2), DI
+	LEAQ      (SI)(BX*4), R8
+	LEAQ      (R8)(BX*4), R9
+	LEAQ      (R9)(BX*4), R10
+	MOVQ      ahead+40(FP), R11
+	LEAQ      (SI)(R11*1), R12
+	LEAQ      (R8)(R11*1), R13
+	LEAQ      (R9)(R11*1), R14
+	LEAQ      (R10)(R11*1), R11
+	TESTQ     DX, DX
+	JZ        done
+
+block:
+	PREFETCHT0      (R12)
+	PREFETCHT0      64(R12)
+	PREFETCHT0      128(R12)
+	PREFETCHT0      (R12)(BX*1)
+	PREFETCHT0      64(R12)(BX*1)
+	PREFETCHT0      128(R12)(BX*1)
+	PREFETCHT0      (R12)(BX*2)
+	PREFETCHT0      64(R12)(BX*2)
+	PREFETCHT0      128(R12)(BX*2)
+	PREFETCHT0      (R12)(DI*1)
+	PREFETCHT0      64(R12)(DI*1)
+	PREFETCHT0      128(R12)(DI*1)
+	PREFETCHT0      (R13)
+	PREFETCHT0      64(R13)
+	PREFETCHT0      128(R13)
+	PREFETCHT0      (R13)(BX*1)
+	PREFETCHT0      64(R13)(BX*1)
+	PREFETCHT0      128(R13)(BX*1)
+	PREFETCHT0      (R13)(BX*2)
+	PREFETCHT0      64(R13)(BX*2)
+	PREFETCHT0      128(R13)(BX*2)
+	PREFETCHT0      (R13)(DI*1)
+	PREFETCHT0      64(R13)(DI*1)
+	PREFETCHT0      128(R13)(DI*1)
+	PREFETCHT0      (R14)
+	PREFETCHT0      64(R14)
+	PREFETCHT0      128(R14)
+	PREFETCHT0      (R14)(BX*1)
+	PREFETCHT0      64(R14)(BX*1)
+	PREFETCHT0      128(R14)(BX*1)
+	PREFETCHT0      (R14)(BX*2)
+	PREFETCHT0      64(R14)(BX*2)
+	PREFETCHT0      128(R14)(BX*2)
+	PREFETCHT0      (R14)(DI*1)
+	PREFETCHT0      64(R14)(DI*1)
+	PREFETCHT0      128(R14)(DI*1)
+	PREFETCHT0      (R11)
+	PREFETCHT0      64(R11)
+	PREFETCHT0      128(R11)
+	PREFETCHT0      (R11)(BX*1)
+	PREFETCHT0      64(R11)(BX*1)
+	PREFETCHT0      128(R11)(BX*1)
+	PREFETCHT0      (R11)(BX*2)
+	PREFETCHT0      64(R11)(BX*2)
+	PREFETCHT0      128(R11)(BX*2)
+	PREFETCHT0      (R11)(DI*1)
+	PREFETCHT0      64(R11)(DI*1)
+	PREFETCHT0      128(R11)(DI*1)
+	VBROADCASTI32X4 (SI), Z1
+	VINSERTI32X4    $0x01, (R8), Z1, Z1
+	VINSERTI32X4    $0x02, (R9), Z1, Z1
+	VINSERTI32X4    $0x03, (R10), Z1, Z1
+	VBROADCASTI32X4 (SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, (R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, (R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, (R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 (SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, (R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, (R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, (R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 (SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, (R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, (R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, (R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z5
+	VPUNPCKHDQ      Z2, Z1, Z2
+	VPUNPCKLDQ      Z4, Z3, Z1
+	VPUNPCKHDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z1, Z5, Z4
+	VPUNPCKHQDQ     Z1, Z5, Z1
+	VPUNPCKLQDQ     Z3, Z2, Z5
+	VPUNPCKHQDQ     Z3, Z2, Z2
+	VPMOVDW         Z4, Y3
+	VCVTPH2PS       Y3, Z3
+	VPSRLD          $0x10, Z4, Z4
+	VPMOVDW         Z4, Y4
+	VCVTPH2PS       Y4, Z4
+	VXORPS          sign<>+0(SB), Z4, Z4
+	VPANDD          Z0, Z2, Z6
+	VPANDD          byte3f<>+0(SB), Z1, Z7
+	VPSRLD          $0x02, Z1, Z1
+	VPANDD          byte30<>+0(SB), Z1, Z1
+	VPORD           Z6, Z1, Z1
+	VPSLLD          $0x18, Z7, Z6
+	VPSRLD          $0x18, Z6, Z6
+	VCVTDQ2PS       Z6, Z6
+	VMULPS          Z3, Z6, Z6
+	VMOVUPS         Z6, (CX)
+	VPSLLD          $0x10, Z7, Z6
+	VPSRLD          $0x18, Z6, Z6
+	VCVTDQ2PS       Z6, Z6
+	VMULPS          Z3, Z6, Z6
+	VMOVUPS         Z6, 128(CX)
+	VPSLLD          $0x08, Z7, Z6
+	VPSRLD          $0x18, Z6, Z6
+	VCVTDQ2PS       Z6, Z6
+	VMULPS          Z3, Z6, Z6
+	VMOVUPS         Z6, 256(CX)
+	VPSRLD          $0x18, Z7, Z6
+	VCVTDQ2PS       Z6, Z6
+	VMULPS          Z3, Z6, Z6
+	VMOVUPS         Z6, 384(CX)
+	VPSLLD          $0x18, Z1, Z6
+	VPSRLD          $0x18, Z6, Z6
+	VCVTDQ2PS       Z6, Z6
+	VMULPS          Z3, Z6, Z6
+	VMOVUPS         Z6, 512(CX)
+	VPSLLD          $0x10, Z1, Z6
+	VPSRLD          $0x18, Z6, Z6
+	VCVTDQ2PS       Z6, Z6
+	VMULPS          Z3, Z6, Z6
+	VMOVUPS         Z6, 640(CX)
+	VPSLLD          $0x08, Z1, Z6
+	VPSRLD          $0x18, Z6, Z6
+	VCVTDQ2PS       Z6, Z6
+	VMULPS          Z3, Z6, Z6
+	VMOVUPS         Z6, 768(CX)
+	VPSRLD          $0x18, Z1, Z1
+	VCVTDQ2PS       Z1, Z1
+	VMULPS          Z3, Z1, Z1
+	VMOVUPS         Z1, 896(CX)
+	VPSRLW          $0x04, Z2, Z1
+	VPANDD          Z0, Z1, Z1
+	VPANDD          byte3f<>+0(SB), Z5, Z2
+	VPSRLD          $0x02, Z5, Z3
+	VPANDD          byte30<>+0(SB), Z3, Z3
+	VPORD           Z1, Z3, Z3
+	VPSLLD          $0x18, Z2, Z1
+	VPSRLD          $0x18, Z1, Z1
+	VCVTDQ2PS       Z1, Z1
+	VMULPS          Z4, Z1, Z1
+	VMOVUPS         Z1, 64(CX)
+	VPSLLD          $0x10, Z2, Z1
+	VPSRLD          $0x18, Z1, Z1
+	VCVTDQ2PS       Z1, Z1
+	VMULPS          Z4, Z1, Z1
+	VMOVUPS         Z1, 192(CX)
+	VPSLLD          $0x08, Z2, Z1
+	VPSRLD          $0x18, Z1, Z1
+	VCVTDQ2PS       Z1, Z1
+	VMULPS          Z4, Z1, Z1
+	VMOVUPS         Z1, 320(CX)
+	VPSRLD          $0x18, Z2, Z1
+	VCVTDQ2PS       Z1, Z1
+	VMULPS          Z4, Z1, Z1
+	VMOVUPS         Z1, 448(CX)
+	VPSLLD          $0x18, Z3, Z1
+	VPSRLD          $0x18, Z1, Z1
+	VCVTDQ2PS       Z1, Z1
+	VMULPS          Z4, Z1, Z1
+	VMOVUPS         Z1, 576(CX)
+	VPSLLD          $0x10, Z3, Z1
+	VPSRLD          $0x18, Z1, Z1
+	VCVTDQ2PS       Z1, Z1
+	VMULPS          Z4, Z1, Z1
+	VMOVUPS         Z1, 704(CX)
+	VPSLLD          $0x08, Z3, Z1
+	VPSRLD          $0x18, Z1, Z1
+	VCVTDQ2PS       Z1, Z1
+	VMULPS          Z4, Z1, Z1
+	VMOVUPS         Z1, 832(CX)
+	VPSRLD          $0x18, Z3, Z1
+	VCVTDQ2PS       Z1, Z1
+	VMULPS          Z4, Z1, Z1
+	VMOVUPS         Z1, 960(CX)
+	VBROADCASTI32X4 16(SI), Z1
+	VINSERTI32X4    $0x01, 16(R8), Z1, Z1
+	VINSERTI32X4    $0x02, 16(R9), Z1, Z1
+	VINSERTI32X4    $0x03, 16(R10), Z1, Z1
+	VBROADCASTI32X4 16(SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, 16(R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, 16(R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, 16(R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 16(SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, 16(R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, 16(R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, 16(R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 16(SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, 16(R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, 16(R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, 16(R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z5
+	VPUNPCKHDQ      Z2, Z1, Z2
+	VPUNPCKLDQ      Z4, Z3, Z1
+	VPUNPCKHDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z1, Z5, Z4
+	VPUNPCKHQDQ     Z1, Z5, Z1
+	VPUNPCKLQDQ     Z3, Z2, Z5
+	VPUNPCKHQDQ     Z3, Z2, Z2
+	VPANDD          Z0, Z4, Z3
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VMOVDQU32       Z3, (AX)
+	VMOVDQU32       Z4, 512(AX)
+	VPANDD          Z0, Z1, Z3
+	VPSRLW          $0x04, Z1, Z1
+	VPANDD          Z0, Z1, Z1
+	VMOVDQU32       Z3, 64(AX)
+	VMOVDQU32       Z1, 576(AX)
+	VPANDD          Z0, Z5, Z1
+	VPSRLW          $0x04, Z5, Z3
+	VPANDD          Z0, Z3, Z3
+	VMOVDQU32       Z1, 128(AX)
+	VMOVDQU32       Z3, 640(AX)
+	VPANDD          Z0, Z2, Z1
+	VPSRLW          $0x04, Z2, Z2
+	VPANDD          Z0, Z2, Z2
+	VMOVDQU32       Z1, 192(AX)
+	VMOVDQU32       Z2, 704(AX)
+	VBROADCASTI32X4 48(SI), Z1
+	VINSERTI32X4    $0x01, 48(R8), Z1, Z1
+	VINSERTI32X4    $0x02, 48(R9), Z1, Z1
+	VINSERTI32X4    $0x03, 48(R10), Z1, Z1
+	VBROADCASTI32X4 48(SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, 48(R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, 48(R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, 48(R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 48(SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, 48(R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, 48(R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, 48(R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 48(SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, 48(R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, 48(R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, 48(R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z5
+	VPUNPCKHDQ      Z2, Z1, Z2
+	VPUNPCKLDQ      Z4, Z3, Z1
+	VPUNPCKHDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z1, Z5, Z4
+	VPUNPCKHQDQ     Z1, Z5, Z1
+	VPUNPCKLQDQ     Z3, Z2, Z5
+	VPUNPCKHQDQ     Z3, Z2, Z2
+	VPANDD          Z0, Z4, Z3
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VMOVDQU32       Z3, 1024(AX)
+	VMOVDQU32       Z4, 1536(AX)
+	VPANDD          Z0, Z1, Z3
+	VPSRLW          $0x04, Z1, Z1
+	VPANDD          Z0, Z1, Z1
+	VMOVDQU32       Z3, 1088(AX)
+	VMOVDQU32       Z1, 1600(AX)
+	VPANDD          Z0, Z5, Z1
+	VPSRLW          $0x04, Z5, Z3
+	VPANDD          Z0, Z3, Z3
+	VMOVDQU32       Z1, 1152(AX)
+	VMOVDQU32       Z3, 1664(AX)
+	VPANDD          Z0, Z2, Z1
+	VPSRLW          $0x04, Z2, Z2
+	VPANDD          Z0, Z2, Z2
+	VMOVDQU32       Z1, 1216(AX)
+	VMOVDQU32       Z2, 1728(AX)
+	VBROADCASTI32X4 80(SI), Z1
+	VINSERTI32X4    $0x01, 80(R8), Z1, Z1
+	VINSERTI32X4    $0x02, 80(R9), Z1, Z1
+	VINSERTI32X4    $0x03, 80(R10), Z1, Z1
+	VBROADCASTI32X4 80(SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, 80(R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, 80(R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, 80(R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 80(SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, 80(R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, 80(R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, 80(R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 80(SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, 80(R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, 80(R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, 80(R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z5
+	VPUNPCKHDQ      Z2, Z1, Z2
+	VPUNPCKLDQ      Z4, Z3, Z1
+	VPUNPCKHDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z1, Z5, Z4
+	VPUNPCKHQDQ     Z1, Z5, Z1
+	VPUNPCKLQDQ     Z3, Z2, Z5
+	VPUNPCKHQDQ     Z3, Z2, Z2
+	VPANDD          Z0, Z4, Z3
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VMOVDQU32       Z3, 2048(AX)
+	VMOVDQU32       Z4, 2560(AX)
+	VPANDD          Z0, Z1, Z3
+	VPSRLW          $0x04, Z1, Z1
+	VPANDD          Z0, Z1, Z1
+	VMOVDQU32       Z3, 2112(AX)
+	VMOVDQU32       Z1, 2624(AX)
+	VPANDD          Z0, Z5, Z1
+	VPSRLW          $0x04, Z5, Z3
+	VPANDD          Z0, Z3, Z3
+	VMOVDQU32       Z1, 2176(AX)
+	VMOVDQU32       Z3, 2688(AX)
+	VPANDD          Z0, Z2, Z1
+	VPSRLW          $0x04, Z2, Z2
+	VPANDD          Z0, Z2, Z2
+	VMOVDQU32       Z1, 2240(AX)
+	VMOVDQU32       Z2, 2752(AX)
+	VBROADCASTI32X4 112(SI), Z1
+	VINSERTI32X4    $0x01, 112(R8), Z1, Z1
+	VINSERTI32X4    $0x02, 112(R9), Z1, Z1
+	VINSERTI32X4    $0x03, 112(R10), Z1, Z1
+	VBROADCASTI32X4 112(SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, 112(R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, 112(R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, 112(R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 112(SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, 112(R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, 112(R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, 112(R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 112(SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, 112(R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, 112(R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, 112(R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z5
+	VPUNPCKHDQ      Z2, Z1, Z2
+	VPUNPCKLDQ      Z4, Z3, Z1
+	VPUNPCKHDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z1, Z5, Z4
+	VPUNPCKHQDQ     Z1, Z5, Z1
+	VPUNPCKLQDQ     Z3, Z2, Z5
+	VPUNPCKHQDQ     Z3, Z2, Z2
+	VPANDD          Z0, Z4, Z3
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VMOVDQU32       Z3, 3072(AX)
+	VMOVDQU32       Z4, 3584(AX)
+	VPANDD          Z0, Z1, Z3
+	VPSRLW          $0x04, Z1, Z1
+	VPANDD          Z0, Z1, Z1
+	VMOVDQU32       Z3, 3136(AX)
+	VMOVDQU32       Z1, 3648(AX)
+	VPANDD          Z0, Z5, Z1
+	VPSRLW          $0x04, Z5, Z3
+	VPANDD          Z0, Z3, Z3
+	VMOVDQU32       Z1, 3200(AX)
+	VMOVDQU32       Z3, 3712(AX)
+	VPANDD          Z0, Z2, Z1
+	VPSRLW          $0x04, Z2, Z2
+	VPANDD          Z0, Z2, Z2
+	VMOVDQU32       Z1, 3264(AX)
+	VMOVDQU32       Z2, 3776(AX)
+	VBROADCASTI32X4 32(SI), Z1
+	VINSERTI32X4    $0x01, 32(R8), Z1, Z1
+	VINSERTI32X4    $0x02, 32(R9), Z1, Z1
+	VINSERTI32X4    $0x03, 32(R10), Z1, Z1
+	VBROADCASTI32X4 32(SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, 32(R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, 32(R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, 32(R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 32(SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, 32(R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, 32(R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, 32(R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 32(SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, 32(R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, 32(R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, 32(R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z5
+	VPUNPCKHDQ      Z2, Z1, Z2
+	VPUNPCKLDQ      Z4, Z3, Z1
+	VPUNPCKHDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z1, Z5, Z4
+	VPUNPCKHQDQ     Z1, Z5, Z1
+	VPUNPCKLQDQ     Z3, Z2, Z5
+	VPUNPCKHQDQ     Z3, Z2, Z2
+	VPANDD          Z0, Z4, Z3
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VMOVDQU32       Z3, 256(AX)
+	VMOVDQU32       Z4, 768(AX)
+	VPANDD          Z0, Z1, Z3
+	VPSRLW          $0x04, Z1, Z1
+	VPANDD          Z0, Z1, Z1
+	VMOVDQU32       Z3, 320(AX)
+	VMOVDQU32       Z1, 832(AX)
+	VPANDD          Z0, Z5, Z1
+	VPSRLW          $0x04, Z5, Z3
+	VPANDD          Z0, Z3, Z3
+	VMOVDQU32       Z1, 384(AX)
+	VMOVDQU32       Z3, 896(AX)
+	VPANDD          Z0, Z2, Z1
+	VPSRLW          $0x04, Z2, Z2
+	VPANDD          Z0, Z2, Z2
+	VMOVDQU32       Z1, 448(AX)
+	VMOVDQU32       Z2, 960(AX)
+	VBROADCASTI32X4 64(SI), Z1
+	VINSERTI32X4    $0x01, 64(R8), Z1, Z1
+	VINSERTI32X4    $0x02, 64(R9), Z1, Z1
+	VINSERTI32X4    $0x03, 64(R10), Z1, Z1
+	VBROADCASTI32X4 64(SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, 64(R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, 64(R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, 64(R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 64(SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, 64(R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, 64(R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, 64(R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 64(SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, 64(R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, 64(R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, 64(R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z5
+	VPUNPCKHDQ      Z2, Z1, Z2
+	VPUNPCKLDQ      Z4, Z3, Z1
+	VPUNPCKHDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z1, Z5, Z4
+	VPUNPCKHQDQ     Z1, Z5, Z1
+	VPUNPCKLQDQ     Z3, Z2, Z5
+	VPUNPCKHQDQ     Z3, Z2, Z2
+	VPANDD          Z0, Z4, Z3
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VMOVDQU32       Z3, 1280(AX)
+	VMOVDQU32       Z4, 1792(AX)
+	VPANDD          Z0, Z1, Z3
+	VPSRLW          $0x04, Z1, Z1
+	VPANDD          Z0, Z1, Z1
+	VMOVDQU32       Z3, 1344(AX)
+	VMOVDQU32       Z1, 1856(AX)
+	VPANDD          Z0, Z5, Z1
+	VPSRLW          $0x04, Z5, Z3
+	VPANDD          Z0, Z3, Z3
+	VMOVDQU32       Z1, 1408(AX)
+	VMOVDQU32       Z3, 1920(AX)
+	VPANDD          Z0, Z2, Z1
+	VPSRLW          $0x04, Z2, Z2
+	VPANDD          Z0, Z2, Z2
+	VMOVDQU32       Z1, 1472(AX)
+	VMOVDQU32       Z2, 1984(AX)
+	VBROADCASTI32X4 96(SI), Z1
+	VINSERTI32X4    $0x01, 96(R8), Z1, Z1
+	VINSERTI32X4    $0x02, 96(R9), Z1, Z1
+	VINSERTI32X4    $0x03, 96(R10), Z1, Z1
+	VBROADCASTI32X4 96(SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, 96(R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, 96(R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, 96(R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 96(SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, 96(R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, 96(R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, 96(R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 96(SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, 96(R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, 96(R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, 96(R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z5
+	VPUNPCKHDQ      Z2, Z1, Z2
+	VPUNPCKLDQ      Z4, Z3, Z1
+	VPUNPCKHDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z1, Z5, Z4
+	VPUNPCKHQDQ     Z1, Z5, Z1
+	VPUNPCKLQDQ     Z3, Z2, Z5
+	VPUNPCKHQDQ     Z3, Z2, Z2
+	VPANDD          Z0, Z4, Z3
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VMOVDQU32       Z3, 2304(AX)
+	VMOVDQU32       Z4, 2816(AX)
+	VPANDD          Z0, Z1, Z3
+	VPSRLW          $0x04, Z1, Z1
+	VPANDD          Z0, Z1, Z1
+	VMOVDQU32       Z3, 2368(AX)
+	VMOVDQU32       Z1, 2880(AX)
+	VPANDD          Z0, Z5, Z1
+	VPSRLW          $0x04, Z5, Z3
+	VPANDD          Z0, Z3, Z3
+	VMOVDQU32       Z1, 2432(AX)
+	VMOVDQU32       Z3, 2944(AX)
+	VPANDD          Z0, Z2, Z1
+	VPSRLW          $0x04, Z2, Z2
+	VPANDD          Z0, Z2, Z2
+	VMOVDQU32       Z1, 2496(AX)
+	VMOVDQU32       Z2, 3008(AX)
+	VBROADCASTI32X4 128(SI), Z1
+	VINSERTI32X4    $0x01, 128(R8), Z1, Z1
+	VINSERTI32X4    $0x02, 128(R9), Z1, Z1
+	VINSERTI32X4    $0x03, 128(R10), Z1, Z1
+	VBROADCASTI32X4 128(SI)(BX*1), Z2
+	VINSERTI32X4    $0x01, 128(R8)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x02, 128(R9)(BX*1), Z2, Z2
+	VINSERTI32X4    $0x03, 128(R10)(BX*1), Z2, Z2
+	VBROADCASTI32X4 128(SI)(BX*2), Z3
+	VINSERTI32X4    $0x01, 128(R8)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x02, 128(R9)(BX*2), Z3, Z3
+	VINSERTI32X4    $0x03, 128(R10)(BX*2), Z3, Z3
+	VBROADCASTI32X4 128(SI)(DI*1), Z4
+	VINSERTI32X4    $0x01, 128(R8)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x02, 128(R9)(DI*1), Z4, Z4
+	VINSERTI32X4    $0x03, 128(R10)(DI*1), Z4, Z4
+	VPUNPCKLDQ      Z2, Z1, Z5
+	VPUNPCKHDQ      Z2, Z1, Z2
+	VPUNPCKLDQ      Z4, Z3, Z1
+	VPUNPCKHDQ      Z4, Z3, Z3
+	VPUNPCKLQDQ     Z1, Z5, Z4
+	VPUNPCKHQDQ     Z1, Z5, Z1
+	VPUNPCKLQDQ     Z3, Z2, Z5
+	VPUNPCKHQDQ     Z3, Z2, Z2
+	VPANDD          Z0, Z4, Z3
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VMOVDQU32       Z3, 3328(AX)
+	VMOVDQU32       Z4, 3840(AX)
+	VPANDD          Z0, Z1, Z3
+	VPSRLW          $0x04, Z1, Z1
+	VPANDD          Z0, Z1, Z1
+	VMOVDQU32       Z3, 3392(AX)
+	VMOVDQU32       Z1, 3904(AX)
+	VPANDD          Z0, Z5, Z1
+	VPSRLW          $0x04, Z5, Z3
+	VPANDD          Z0, Z3, Z3
+	VMOVDQU32       Z1, 3456(AX)
+	VMOVDQU32       Z3, 3968(AX)
+	VPANDD          Z0, Z2, Z1
+	VPSRLW          $0x04, Z2, Z2
+	VPANDD          Z0, Z2, Z2
+	VMOVDQU32       Z1, 3520(AX)
+	VMOVDQU32       Z2, 4032(AX)
+	ADDQ            $0x00000090, SI
+	ADDQ            $0x00000090, R8
+	ADDQ            $0x00000090, R9
+	ADDQ            $0x00000090, R10
+	ADDQ            $0x00000090, R12
+	ADDQ            $0x00000090, R13
+	ADDQ            $0x00000090, R14
+	ADDQ            $0x00000090, R11
+	ADDQ            $0x00001000, AX
+	ADDQ            $0x00000400, CX
+	DECQ            DX
+	JNZ             block
+
+done:
+	VZEROUPPER
+	RET
 
 // func rowQ4_KAVX2(n int, stride int, w *byte, q *int8, d *float32, s *float32, c *float32)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
@@ -2727,23 +4823,23 @@ TEXT ·rowQ4_KAVX2(SB), NOSPLIT, $512-56
 	MOVQ    n+0(FP), CX
 	MOVQ    stride+8(FP), DX
 	MOVQ    w+16(FP), BX
+	LEAQ    (DX)(DX*2), SI
+	LEAQ    (BX)(DX*4), DI
 	MOVQ    q+24(FP), R8
 	MOVQ    d+32(FP), R9
 	MOVQ    s+40(FP), R10
-	LEAQ    (BX)(DX*4), SI
-	LEAQ    (DX)(DX*2), DI
 	TESTQ   CX, CX
 	JZ      done
 
 block:
 	VBROADCASTI128 (BX), Y3
-	VINSERTI128    $0x01, (SI), Y3, Y3
+	VINSERTI128    $0x01, (DI), Y3, Y3
 	VBROADCASTI128 (BX)(DX*1), Y4
-	VINSERTI128    $0x01, (SI)(DX*1), Y4, Y4
+	VINSERTI128    $0x01, (DI)(DX*1), Y4, Y4
 	VBROADCASTI128 (BX)(DX*2), Y5
-	VINSERTI128    $0x01, (SI)(DX*2), Y5, Y5
-	VBROADCASTI128 (BX)(DI*1), Y6
-	VINSERTI128    $0x01, (SI)(DI*1), Y6, Y6
+	VINSERTI128    $0x01, (DI)(DX*2), Y5, Y5
+	VBROADCASTI128 (BX)(SI*1), Y6
+	VINSERTI128    $0x01, (DI)(SI*1), Y6, Y6
 	VPUNPCKLDQ     Y4, Y3, Y7
 	VPUNPCKHDQ     Y4, Y3, Y4
 	VPUNPCKLDQ     Y6, Y5, Y3
@@ -2852,24 +4948,24 @@ block:
 	PREFETCHT0     512(BX)
 	PREFETCHT0     512(BX)(DX*1)
 	PREFETCHT0     512(BX)(DX*2)
-	PREFETCHT0     512(BX)(DI*1)
-	PREFETCHT0     512(SI)
-	PREFETCHT0     512(SI)(DX*1)
-	PREFETCHT0     512(SI)(DX*2)
-	PREFETCHT0     512(SI)(DI*1)
+	PREFETCHT0     512(BX)(SI*1)
+	PREFETCHT0     512(DI)
+	PREFETCHT0     512(DI)(DX*1)
+	PREFETCHT0     512(DI)(DX*2)
+	PREFETCHT0     512(DI)(SI*1)
 	VBROADCASTI128 (R8), Y3
 	VBROADCASTI128 16(R8), Y4
 	VBROADCASTI128 32(R8), Y5
 	VBROADCASTI128 48(R8), Y6
 	VBROADCASTI128 16(BX), Y7
-	VINSERTI128    $0x01, 16(SI), Y7, Y7
+	VINSERTI128    $0x01, 16(DI), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y8, Y8
 	VPAND          Y0, Y7, Y7
 	VPMADDUBSW     Y3, Y7, Y7
 	VPMADDUBSW     Y5, Y8, Y8
 	VBROADCASTI128 32(BX), Y9
-	VINSERTI128    $0x01, 32(SI), Y9, Y9
+	VINSERTI128    $0x01, 32(DI), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y10, Y10
 	VPAND          Y0, Y9, Y9
@@ -2878,14 +4974,14 @@ block:
 	VPADDW         Y9, Y7, Y7
 	VPADDW         Y10, Y8, Y8
 	VBROADCASTI128 16(BX)(DX*1), Y9
-	VINSERTI128    $0x01, 16(SI)(DX*1), Y9, Y9
+	VINSERTI128    $0x01, 16(DI)(DX*1), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y10, Y10
 	VPAND          Y0, Y9, Y9
 	VPMADDUBSW     Y3, Y9, Y9
 	VPMADDUBSW     Y5, Y10, Y10
 	VBROADCASTI128 32(BX)(DX*1), Y11
-	VINSERTI128    $0x01, 32(SI)(DX*1), Y11, Y11
+	VINSERTI128    $0x01, 32(DI)(DX*1), Y11, Y11
 	VPSRLW         $0x04, Y11, Y12
 	VPAND          Y0, Y12, Y12
 	VPAND          Y0, Y11, Y11
@@ -2896,14 +4992,14 @@ block:
 	VPHADDW        Y9, Y7, Y7
 	VPHADDW        Y10, Y8, Y8
 	VBROADCASTI128 16(BX)(DX*2), Y9
-	VINSERTI128    $0x01, 16(SI)(DX*2), Y9, Y9
+	VINSERTI128    $0x01, 16(DI)(DX*2), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y10, Y10
 	VPAND          Y0, Y9, Y9
 	VPMADDUBSW     Y3, Y9, Y9
 	VPMADDUBSW     Y5, Y10, Y10
 	VBROADCASTI128 32(BX)(DX*2), Y11
-	VINSERTI128    $0x01, 32(SI)(DX*2), Y11, Y11
+	VINSERTI128    $0x01, 32(DI)(DX*2), Y11, Y11
 	VPSRLW         $0x04, Y11, Y12
 	VPAND          Y0, Y12, Y12
 	VPAND          Y0, Y11, Y11
@@ -2911,15 +5007,15 @@ block:
 	VPMADDUBSW     Y6, Y12, Y12
 	VPADDW         Y11, Y9, Y9
 	VPADDW         Y12, Y10, Y10
-	VBROADCASTI128 16(BX)(DI*1), Y11
-	VINSERTI128    $0x01, 16(SI)(DI*1), Y11, Y11
+	VBROADCASTI128 16(BX)(SI*1), Y11
+	VINSERTI128    $0x01, 16(DI)(SI*1), Y11, Y11
 	VPSRLW         $0x04, Y11, Y12
 	VPAND          Y0, Y12, Y12
 	VPAND          Y0, Y11, Y11
 	VPMADDUBSW     Y3, Y11, Y11
 	VPMADDUBSW     Y5, Y12, Y12
-	VBROADCASTI128 32(BX)(DI*1), Y3
-	VINSERTI128    $0x01, 32(SI)(DI*1), Y3, Y3
+	VBROADCASTI128 32(BX)(SI*1), Y3
+	VINSERTI128    $0x01, 32(DI)(SI*1), Y3, Y3
 	VPSRLW         $0x04, Y3, Y5
 	VPAND          Y0, Y5, Y5
 	VPAND          Y0, Y3, Y3
@@ -2948,24 +5044,24 @@ block:
 	PREFETCHT0     544(BX)
 	PREFETCHT0     544(BX)(DX*1)
 	PREFETCHT0     544(BX)(DX*2)
-	PREFETCHT0     544(BX)(DI*1)
-	PREFETCHT0     544(SI)
-	PREFETCHT0     544(SI)(DX*1)
-	PREFETCHT0     544(SI)(DX*2)
-	PREFETCHT0     544(SI)(DI*1)
+	PREFETCHT0     544(BX)(SI*1)
+	PREFETCHT0     544(DI)
+	PREFETCHT0     544(DI)(DX*1)
+	PREFETCHT0     544(DI)(DX*2)
+	PREFETCHT0     544(DI)(SI*1)
 	VBROADCASTI128 64(R8), Y3
 	VBROADCASTI128 80(R8), Y4
 	VBROADCASTI128 96(R8), Y5
 	VBROADCASTI128 112(R8), Y6
 	VBROADCASTI128 48(BX), Y7
-	VINSERTI128    $0x01, 48(SI), Y7, Y7
+	VINSERTI128    $0x01, 48(DI), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y8, Y8
 	VPAND          Y0, Y7, Y7
 	VPMADDUBSW     Y3, Y7, Y7
 	VPMADDUBSW     Y5, Y8, Y8
 	VBROADCASTI128 64(BX), Y9
-	VINSERTI128    $0x01, 64(SI), Y9, Y9
+	VINSERTI128    $0x01, 64(DI), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y10, Y10
 	VPAND          Y0, Y9, Y9
@@ -2974,14 +5070,14 @@ block:
 	VPADDW         Y9, Y7, Y7
 	VPADDW         Y10, Y8, Y8
 	VBROADCASTI128 48(BX)(DX*1), Y9
-	VINSERTI128    $0x01, 48(SI)(DX*1), Y9, Y9
+	VINSERTI128    $0x01, 48(DI)(DX*1), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y10, Y10
 	VPAND          Y0, Y9, Y9
 	VPMADDUBSW     Y3, Y9, Y9
 	VPMADDUBSW     Y5, Y10, Y10
 	VBROADCASTI128 64(BX)(DX*1), Y11
-	VINSERTI128    $0x01, 64(SI)(DX*1), Y11, Y11
+	VINSERTI128    $0x01, 64(DI)(DX*1), Y11, Y11
 	VPSRLW         $0x04, Y11, Y12
 	VPAND          Y0, Y12, Y12
 	VPAND          Y0, Y11, Y11
@@ -2992,14 +5088,14 @@ block:
 	VPHADDW        Y9, Y7, Y7
 	VPHADDW        Y10, Y8, Y8
 	VBROADCASTI128 48(BX)(DX*2), Y9
-	VINSERTI128    $0x01, 48(SI)(DX*2), Y9, Y9
+	VINSERTI128    $0x01, 48(DI)(DX*2), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y10, Y10
 	VPAND          Y0, Y9, Y9
 	VPMADDUBSW     Y3, Y9, Y9
 	VPMADDUBSW     Y5, Y10, Y10
 	VBROADCASTI128 64(BX)(DX*2), Y11
-	VINSERTI128    $0x01, 64(SI)(DX*2), Y11, Y11
+	VINSERTI128    $0x01, 64(DI)(DX*2), Y11, Y11
 	VPSRLW         $0x04, Y11, Y12
 	VPAND          Y0, Y12, Y12
 	VPAND          Y0, Y11, Y11
@@ -3007,15 +5103,15 @@ block:
 	VPMADDUBSW     Y6, Y12, Y12
 	VPADDW         Y11, Y9, Y9
 	VPADDW         Y12, Y10, Y10
-	VBROADCASTI128 48(BX)(DI*1), Y11
-	VINSERTI128    $0x01, 48(SI)(DI*1), Y11, Y11
+	VBROADCASTI128 48(BX)(SI*1), Y11
+	VINSERTI128    $0x01, 48(DI)(SI*1), Y11, Y11
 	VPSRLW         $0x04, Y11, Y12
 	VPAND          Y0, Y12, Y12
 	VPAND          Y0, Y11, Y11
 	VPMADDUBSW     Y3, Y11, Y11
 	VPMADDUBSW     Y5, Y12, Y12
-	VBROADCASTI128 64(BX)(DI*1), Y3
-	VINSERTI128    $0x01, 64(SI)(DI*1), Y3, Y3
+	VBROADCASTI128 64(BX)(SI*1), Y3
+	VINSERTI128    $0x01, 64(DI)(SI*1), Y3, Y3
 	VPSRLW         $0x04, Y3, Y5
 	VPAND          Y0, Y5, Y5
 	VPAND          Y0, Y3, Y3
@@ -3044,24 +5140,24 @@ block:
 	PREFETCHT0     576(BX)
 	PREFETCHT0     576(BX)(DX*1)
 	PREFETCHT0     576(BX)(DX*2)
-	PREFETCHT0     576(BX)(DI*1)
-	PREFETCHT0     576(SI)
-	PREFETCHT0     576(SI)(DX*1)
-	PREFETCHT0     576(SI)(DX*2)
-	PREFETCHT0     576(SI)(DI*1)
+	PREFETCHT0     576(BX)(SI*1)
+	PREFETCHT0     576(DI)
+	PREFETCHT0     576(DI)(DX*1)
+	PREFETCHT0     576(DI)(DX*2)
+	PREFETCHT0     576(DI)(SI*1)
 	VBROADCASTI128 128(R8), Y3
 	VBROADCASTI128 144(R8), Y4
 	VBROADCASTI128 160(R8), Y5
 	VBROADCASTI128 176(R8), Y6
 	VBROADCASTI128 80(BX), Y7
-	VINSERTI128    $0x01, 80(SI), Y7, Y7
+	VINSERTI128    $0x01, 80(DI), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y8, Y8
 	VPAND          Y0, Y7, Y7
 	VPMADDUBSW     Y3, Y7, Y7
 	VPMADDUBSW     Y5, Y8, Y8
 	VBROADCASTI128 96(BX), Y9
-	VINSERTI128    $0x01, 96(SI), Y9, Y9
+	VINSERTI128    $0x01, 96(DI), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y10, Y10
 	VPAND          Y0, Y9, Y9
@@ -3070,14 +5166,14 @@ block:
 	VPADDW         Y9, Y7, Y7
 	VPADDW         Y10, Y8, Y8
 	VBROADCASTI128 80(BX)(DX*1), Y9
-	VINSERTI128    $0x01, 80(SI)(DX*1), Y9, Y9
+	VINSERTI128    $0x01, 80(DI)(DX*1), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y10, Y10
 	VPAND          Y0, Y9, Y9
 	VPMADDUBSW     Y3, Y9, Y9
 	VPMADDUBSW     Y5, Y10, Y10
 	VBROADCASTI128 96(BX)(DX*1), Y11
-	VINSERTI128    $0x01, 96(SI)(DX*1), Y11, Y11
+	VINSERTI128    $0x01, 96(DI)(DX*1), Y11, Y11
 	VPSRLW         $0x04, Y11, Y12
 	VPAND          Y0, Y12, Y12
 	VPAND          Y0, Y11, Y11
@@ -3088,14 +5184,14 @@ block:
 	VPHADDW        Y9, Y7, Y7
 	VPHADDW        Y10, Y8, Y8
 	VBROADCASTI128 80(BX)(DX*2), Y9
-	VINSERTI128    $0x01, 80(SI)(DX*2), Y9, Y9
+	VINSERTI128    $0x01, 80(DI)(DX*2), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y10, Y10
 	VPAND          Y0, Y9, Y9
 	VPMADDUBSW     Y3, Y9, Y9
 	VPMADDUBSW     Y5, Y10, Y10
 	VBROADCASTI128 96(BX)(DX*2), Y11
-	VINSERTI128    $0x01, 96(SI)(DX*2), Y11, Y11
+	VINSERTI128    $0x01, 96(DI)(DX*2), Y11, Y11
 	VPSRLW         $0x04, Y11, Y12
 	VPAND          Y0, Y12, Y12
 	VPAND          Y0, Y11, Y11
@@ -3103,15 +5199,15 @@ block:
 	VPMADDUBSW     Y6, Y12, Y12
 	VPADDW         Y11, Y9, Y9
 	VPADDW         Y12, Y10, Y10
-	VBROADCASTI128 80(BX)(DI*1), Y11
-	VINSERTI128    $0x01, 80(SI)(DI*1), Y11, Y11
+	VBROADCASTI128 80(BX)(SI*1), Y11
+	VINSERTI128    $0x01, 80(DI)(SI*1), Y11, Y11
 	VPSRLW         $0x04, Y11, Y12
 	VPAND          Y0, Y12, Y12
 	VPAND          Y0, Y11, Y11
 	VPMADDUBSW     Y3, Y11, Y11
 	VPMADDUBSW     Y5, Y12, Y12
-	VBROADCASTI128 96(BX)(DI*1), Y3
-	VINSERTI128    $0x01, 96(SI)(DI*1), Y3, Y3
+	VBROADCASTI128 96(BX)(SI*1), Y3
+	VINSERTI128    $0x01, 96(DI)(SI*1), Y3, Y3
 	VPSRLW         $0x04, Y3, Y5
 	VPAND          Y0, Y5, Y5
 	VPAND          Y0, Y3, Y3
@@ -3140,24 +5236,24 @@ block:
 	PREFETCHT0     608(BX)
 	PREFETCHT0     608(BX)(DX*1)
 	PREFETCHT0     608(BX)(DX*2)
-	PREFETCHT0     608(BX)(DI*1)
-	PREFETCHT0     608(SI)
-	PREFETCHT0     608(SI)(DX*1)
-	PREFETCHT0     608(SI)(DX*2)
-	PREFETCHT0     608(SI)(DI*1)
+	PREFETCHT0     608(BX)(SI*1)
+	PREFETCHT0     608(DI)
+	PREFETCHT0     608(DI)(DX*1)
+	PREFETCHT0     608(DI)(DX*2)
+	PREFETCHT0     608(DI)(SI*1)
 	VBROADCASTI128 192(R8), Y3
 	VBROADCASTI128 208(R8), Y4
 	VBROADCASTI128 224(R8), Y5
 	VBROADCASTI128 240(R8), Y6
 	VBROADCASTI128 112(BX), Y7
-	VINSERTI128    $0x01, 112(SI), Y7, Y7
+	VINSERTI128    $0x01, 112(DI), Y7, Y7
 	VPSRLW         $0x04, Y7, Y8
 	VPAND          Y0, Y8, Y8
 	VPAND          Y0, Y7, Y7
 	VPMADDUBSW     Y3, Y7, Y7
 	VPMADDUBSW     Y5, Y8, Y8
 	VBROADCASTI128 128(BX), Y9
-	VINSERTI128    $0x01, 128(SI), Y9, Y9
+	VINSERTI128    $0x01, 128(DI), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y10, Y10
 	VPAND          Y0, Y9, Y9
@@ -3166,14 +5262,14 @@ block:
 	VPADDW         Y9, Y7, Y7
 	VPADDW         Y10, Y8, Y8
 	VBROADCASTI128 112(BX)(DX*1), Y9
-	VINSERTI128    $0x01, 112(SI)(DX*1), Y9, Y9
+	VINSERTI128    $0x01, 112(DI)(DX*1), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y10, Y10
 	VPAND          Y0, Y9, Y9
 	VPMADDUBSW     Y3, Y9, Y9
 	VPMADDUBSW     Y5, Y10, Y10
 	VBROADCASTI128 128(BX)(DX*1), Y11
-	VINSERTI128    $0x01, 128(SI)(DX*1), Y11, Y11
+	VINSERTI128    $0x01, 128(DI)(DX*1), Y11, Y11
 	VPSRLW         $0x04, Y11, Y12
 	VPAND          Y0, Y12, Y12
 	VPAND          Y0, Y11, Y11
@@ -3184,14 +5280,14 @@ block:
 	VPHADDW        Y9, Y7, Y7
 	VPHADDW        Y10, Y8, Y8
 	VBROADCASTI128 112(BX)(DX*2), Y9
-	VINSERTI128    $0x01, 112(SI)(DX*2), Y9, Y9
+	VINSERTI128    $0x01, 112(DI)(DX*2), Y9, Y9
 	VPSRLW         $0x04, Y9, Y10
 	VPAND          Y0, Y10, Y10
 	VPAND          Y0, Y9, Y9
 	VPMADDUBSW     Y3, Y9, Y9
 	VPMADDUBSW     Y5, Y10, Y10
 	VBROADCASTI128 128(BX)(DX*2), Y11
-	VINSERTI128    $0x01, 128(SI)(DX*2), Y11, Y11
+	VINSERTI128    $0x01, 128(DI)(DX*2), Y11, Y11
 	VPSRLW         $0x04, Y11, Y12
 	VPAND          Y0, Y12, Y12
 	VPAND          Y0, Y11, Y11
@@ -3199,15 +5295,15 @@ block:
 	VPMADDUBSW     Y6, Y12, Y12
 	VPADDW         Y11, Y9, Y9
 	VPADDW         Y12, Y10, Y10
-	VBROADCASTI128 112(BX)(DI*1), Y11
-	VINSERTI128    $0x01, 112(SI)(DI*1), Y11, Y11
+	VBROADCASTI128 112(BX)(SI*1), Y11
+	VINSERTI128    $0x01, 112(DI)(SI*1), Y11, Y11
 	VPSRLW         $0x04, Y11, Y12
 	VPAND          Y0, Y12, Y12
 	VPAND          Y0, Y11, Y11
 	VPMADDUBSW     Y3, Y11, Y11
 	VPMADDUBSW     Y5, Y12, Y12
-	VBROADCASTI128 128(BX)(DI*1), Y3
-	VINSERTI128    $0x01, 128(SI)(DI*1), Y3, Y3
+	VBROADCASTI128 128(BX)(SI*1), Y3
+	VINSERTI128    $0x01, 128(DI)(SI*1), Y3, Y3
 	VPSRLW         $0x04, Y3, Y5
 	VPAND          Y0, Y5, Y5
 	VPAND          Y0, Y3, Y3
@@ -3234,7 +5330,7 @@ block:
 	VFMADD231PS    480(AX), Y4, Y2
 	VFMADD231PS    Y8, Y3, Y2
 	ADDQ           $0x00000090, BX
-	ADDQ           $0x00000090, SI
+	ADDQ           $0x00000090, DI
 	ADDQ           $0x00000100, R8
 	ADDQ           $0x00000020, R9
 	ADDQ           $0x00000020, R10
@@ -3565,27 +5661,15 @@ TEXT ·packQ5_KAVX2(SB), NOSPLIT, $0-48
 	MOVQ    n+0(FP), DX
 	MOVQ    stride+8(FP), BX
 	MOVQ    w+16(FP), SI
-	LEAQ    (SI)(BX*4), DI
-	LEAQ    (BX)(BX*2), R8
-	MOVQ    ahead+40(FP), R10
-	LEAQ    (SI)(R10*1), R9
-	LEAQ    (DI)(R10*1), R10
+	LEAQ    (BX)(BX*2), DI
+	LEAQ    (SI)(BX*4), R8
+	MOVQ    ahead+40(FP), R9
+	LEAQ    (SI)(R9*1), R10
+	LEAQ    (R8)(R9*1), R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
-	PREFETCHT0     (R9)
-	PREFETCHT0     64(R9)
-	PREFETCHT0     128(R9)
-	PREFETCHT0     (R9)(BX*1)
-	PREFETCHT0     64(R9)(BX*1)
-	PREFETCHT0     128(R9)(BX*1)
-	PREFETCHT0     (R9)(BX*2)
-	PREFETCHT0     64(R9)(BX*2)
-	PREFETCHT0     128(R9)(BX*2)
-	PREFETCHT0     (R9)(R8*1)
-	PREFETCHT0     64(R9)(R8*1)
-	PREFETCHT0     128(R9)(R8*1)
 	PREFETCHT0     (R10)
 	PREFETCHT0     64(R10)
 	PREFETCHT0     128(R10)
@@ -3595,17 +5679,29 @@ block:
 	PREFETCHT0     (R10)(BX*2)
 	PREFETCHT0     64(R10)(BX*2)
 	PREFETCHT0     128(R10)(BX*2)
-	PREFETCHT0     (R10)(R8*1)
-	PREFETCHT0     64(R10)(R8*1)
-	PREFETCHT0     128(R10)(R8*1)
+	PREFETCHT0     (R10)(DI*1)
+	PREFETCHT0     64(R10)(DI*1)
+	PREFETCHT0     128(R10)(DI*1)
+	PREFETCHT0     (R9)
+	PREFETCHT0     64(R9)
+	PREFETCHT0     128(R9)
+	PREFETCHT0     (R9)(BX*1)
+	PREFETCHT0     64(R9)(BX*1)
+	PREFETCHT0     128(R9)(BX*1)
+	PREFETCHT0     (R9)(BX*2)
+	PREFETCHT0     64(R9)(BX*2)
+	PREFETCHT0     128(R9)(BX*2)
+	PREFETCHT0     (R9)(DI*1)
+	PREFETCHT0     64(R9)(DI*1)
+	PREFETCHT0     128(R9)(DI*1)
 	VBROADCASTI128 (SI), Y2
-	VINSERTI128    $0x01, (DI), Y2, Y2
+	VINSERTI128    $0x01, (R8), Y2, Y2
 	VBROADCASTI128 (SI)(BX*1), Y3
-	VINSERTI128    $0x01, (DI)(BX*1), Y3, Y3
+	VINSERTI128    $0x01, (R8)(BX*1), Y3, Y3
 	VBROADCASTI128 (SI)(BX*2), Y4
-	VINSERTI128    $0x01, (DI)(BX*2), Y4, Y4
-	VBROADCASTI128 (SI)(R8*1), Y5
-	VINSERTI128    $0x01, (DI)(R8*1), Y5, Y5
+	VINSERTI128    $0x01, (R8)(BX*2), Y4, Y4
+	VBROADCASTI128 (SI)(DI*1), Y5
+	VINSERTI128    $0x01, (R8)(DI*1), Y5, Y5
 	VPUNPCKLDQ     Y3, Y2, Y6
 	VPUNPCKHDQ     Y3, Y2, Y3
 	VPUNPCKLDQ     Y5, Y4, Y2
@@ -3712,13 +5808,13 @@ block:
 	VMULPS         Y5, Y2, Y2
 	VMOVUPS        Y2, 480(CX)
 	VBROADCASTI128 16(SI), Y2
-	VINSERTI128    $0x01, 16(DI), Y2, Y2
+	VINSERTI128    $0x01, 16(R8), Y2, Y2
 	VBROADCASTI128 16(SI)(BX*1), Y3
-	VINSERTI128    $0x01, 16(DI)(BX*1), Y3, Y3
+	VINSERTI128    $0x01, 16(R8)(BX*1), Y3, Y3
 	VBROADCASTI128 16(SI)(BX*2), Y4
-	VINSERTI128    $0x01, 16(DI)(BX*2), Y4, Y4
-	VBROADCASTI128 16(SI)(R8*1), Y5
-	VINSERTI128    $0x01, 16(DI)(R8*1), Y5, Y5
+	VINSERTI128    $0x01, 16(R8)(BX*2), Y4, Y4
+	VBROADCASTI128 16(SI)(DI*1), Y5
+	VINSERTI128    $0x01, 16(R8)(DI*1), Y5, Y5
 	VPUNPCKLDQ     Y3, Y2, Y6
 	VPUNPCKHDQ     Y3, Y2, Y3
 	VPUNPCKLDQ     Y5, Y4, Y2
@@ -3728,13 +5824,13 @@ block:
 	VPUNPCKLQDQ    Y4, Y3, Y6
 	VPUNPCKHQDQ    Y4, Y3, Y3
 	VBROADCASTI128 48(SI), Y4
-	VINSERTI128    $0x01, 48(DI), Y4, Y4
+	VINSERTI128    $0x01, 48(R8), Y4, Y4
 	VBROADCASTI128 48(SI)(BX*1), Y7
-	VINSERTI128    $0x01, 48(DI)(BX*1), Y7, Y7
+	VINSERTI128    $0x01, 48(R8)(BX*1), Y7, Y7
 	VBROADCASTI128 48(SI)(BX*2), Y8
-	VINSERTI128    $0x01, 48(DI)(BX*2), Y8, Y8
-	VBROADCASTI128 48(SI)(R8*1), Y9
-	VINSERTI128    $0x01, 48(DI)(R8*1), Y9, Y9
+	VINSERTI128    $0x01, 48(R8)(BX*2), Y8, Y8
+	VBROADCASTI128 48(SI)(DI*1), Y9
+	VINSERTI128    $0x01, 48(R8)(DI*1), Y9, Y9
 	VPUNPCKLDQ     Y7, Y4, Y10
 	VPUNPCKHDQ     Y7, Y4, Y7
 	VPUNPCKLDQ     Y9, Y8, Y4
@@ -3788,13 +5884,13 @@ block:
 	VPOR           Y4, Y7, Y7
 	VMOVDQU        Y7, 352(AX)
 	VBROADCASTI128 80(SI), Y4
-	VINSERTI128    $0x01, 80(DI), Y4, Y4
+	VINSERTI128    $0x01, 80(R8), Y4, Y4
 	VBROADCASTI128 80(SI)(BX*1), Y7
-	VINSERTI128    $0x01, 80(DI)(BX*1), Y7, Y7
+	VINSERTI128    $0x01, 80(R8)(BX*1), Y7, Y7
 	VBROADCASTI128 80(SI)(BX*2), Y8
-	VINSERTI128    $0x01, 80(DI)(BX*2), Y8, Y8
-	VBROADCASTI128 80(SI)(R8*1), Y9
-	VINSERTI128    $0x01, 80(DI)(R8*1), Y9, Y9
+	VINSERTI128    $0x01, 80(R8)(BX*2), Y8, Y8
+	VBROADCASTI128 80(SI)(DI*1), Y9
+	VINSERTI128    $0x01, 80(R8)(DI*1), Y9, Y9
 	VPUNPCKLDQ     Y7, Y4, Y10
 	VPUNPCKHDQ     Y7, Y4, Y7
 	VPUNPCKLDQ     Y9, Y8, Y4
@@ -3848,13 +5944,13 @@ block:
 	VPOR           Y4, Y7, Y7
 	VMOVDQU        Y7, 864(AX)
 	VBROADCASTI128 112(SI), Y4
-	VINSERTI128    $0x01, 112(DI), Y4, Y4
+	VINSERTI128    $0x01, 112(R8), Y4, Y4
 	VBROADCASTI128 112(SI)(BX*1), Y7
-	VINSERTI128    $0x01, 112(DI)(BX*1), Y7, Y7
+	VINSERTI128    $0x01, 112(R8)(BX*1), Y7, Y7
 	VBROADCASTI128 112(SI)(BX*2), Y8
-	VINSERTI128    $0x01, 112(DI)(BX*2), Y8, Y8
-	VBROADCASTI128 112(SI)(R8*1), Y9
-	VINSERTI128    $0x01, 112(DI)(R8*1), Y9, Y9
+	VINSERTI128    $0x01, 112(R8)(BX*2), Y8, Y8
+	VBROADCASTI128 112(SI)(DI*1), Y9
+	VINSERTI128    $0x01, 112(R8)(DI*1), Y9, Y9
 	VPUNPCKLDQ     Y7, Y4, Y10
 	VPUNPCKHDQ     Y7, Y4, Y7
 	VPUNPCKLDQ     Y9, Y8, Y4
@@ -3866,8 +5962,7 @@ block:
 	VPAND          Y0, Y9, Y8
 	VPSRLW         $0x04, Y9, Y9
 	VPAND          Y0, Y9, Y9
-	VMOVDQA        Y5, Y11
-	VPAND          Y1, Y11, Y11
+	VPAND          Y1, Y5, Y11
 	VPOR           Y11, Y8, Y8
 	VMOVDQU        Y8, 1024(AX)
 	VPSRLW         $0x01, Y5, Y8
@@ -3877,8 +5972,7 @@ block:
 	VPAND          Y0, Y4, Y8
 	VPSRLW         $0x04, Y4, Y4
 	VPAND          Y0, Y4, Y4
-	VMOVDQA        Y2, Y9
-	VPAND          Y1, Y9, Y9
+	VPAND          Y1, Y2, Y9
 	VPOR           Y9, Y8, Y8
 	VMOVDQU        Y8, 1056(AX)
 	VPSRLW         $0x01, Y2, Y8
@@ -3888,8 +5982,7 @@ block:
 	VPAND          Y0, Y10, Y4
 	VPSRLW         $0x04, Y10, Y8
 	VPAND          Y0, Y8, Y8
-	VMOVDQA        Y6, Y9
-	VPAND          Y1, Y9, Y9
+	VPAND          Y1, Y6, Y9
 	VPOR           Y9, Y4, Y4
 	VMOVDQU        Y4, 1088(AX)
 	VPSRLW         $0x01, Y6, Y4
@@ -3899,8 +5992,7 @@ block:
 	VPAND          Y0, Y7, Y4
 	VPSRLW         $0x04, Y7, Y7
 	VPAND          Y0, Y7, Y7
-	VMOVDQA        Y3, Y8
-	VPAND          Y1, Y8, Y8
+	VPAND          Y1, Y3, Y8
 	VPOR           Y8, Y4, Y4
 	VMOVDQU        Y4, 1120(AX)
 	VPSRLW         $0x01, Y3, Y4
@@ -3908,13 +6000,13 @@ block:
 	VPOR           Y4, Y7, Y7
 	VMOVDQU        Y7, 1376(AX)
 	VBROADCASTI128 144(SI), Y4
-	VINSERTI128    $0x01, 144(DI), Y4, Y4
+	VINSERTI128    $0x01, 144(R8), Y4, Y4
 	VBROADCASTI128 144(SI)(BX*1), Y7
-	VINSERTI128    $0x01, 144(DI)(BX*1), Y7, Y7
+	VINSERTI128    $0x01, 144(R8)(BX*1), Y7, Y7
 	VBROADCASTI128 144(SI)(BX*2), Y8
-	VINSERTI128    $0x01, 144(DI)(BX*2), Y8, Y8
-	VBROADCASTI128 144(SI)(R8*1), Y9
-	VINSERTI128    $0x01, 144(DI)(R8*1), Y9, Y9
+	VINSERTI128    $0x01, 144(R8)(BX*2), Y8, Y8
+	VBROADCASTI128 144(SI)(DI*1), Y9
+	VINSERTI128    $0x01, 144(R8)(DI*1), Y9, Y9
 	VPUNPCKLDQ     Y7, Y4, Y10
 	VPUNPCKHDQ     Y7, Y4, Y7
 	VPUNPCKLDQ     Y9, Y8, Y4
@@ -3968,13 +6060,13 @@ block:
 	VPOR           Y2, Y4, Y4
 	VMOVDQU        Y4, 1888(AX)
 	VBROADCASTI128 32(SI), Y2
-	VINSERTI128    $0x01, 32(DI), Y2, Y2
+	VINSERTI128    $0x01, 32(R8), Y2, Y2
 	VBROADCASTI128 32(SI)(BX*1), Y3
-	VINSERTI128    $0x01, 32(DI)(BX*1), Y3, Y3
+	VINSERTI128    $0x01, 32(R8)(BX*1), Y3, Y3
 	VBROADCASTI128 32(SI)(BX*2), Y4
-	VINSERTI128    $0x01, 32(DI)(BX*2), Y4, Y4
-	VBROADCASTI128 32(SI)(R8*1), Y5
-	VINSERTI128    $0x01, 32(DI)(R8*1), Y5, Y5
+	VINSERTI128    $0x01, 32(R8)(BX*2), Y4, Y4
+	VBROADCASTI128 32(SI)(DI*1), Y5
+	VINSERTI128    $0x01, 32(R8)(DI*1), Y5, Y5
 	VPUNPCKLDQ     Y3, Y2, Y6
 	VPUNPCKHDQ     Y3, Y2, Y3
 	VPUNPCKLDQ     Y5, Y4, Y2
@@ -3984,13 +6076,13 @@ block:
 	VPUNPCKLQDQ    Y4, Y3, Y6
 	VPUNPCKHQDQ    Y4, Y3, Y3
 	VBROADCASTI128 64(SI), Y4
-	VINSERTI128    $0x01, 64(DI), Y4, Y4
+	VINSERTI128    $0x01, 64(R8), Y4, Y4
 	VBROADCASTI128 64(SI)(BX*1), Y7
-	VINSERTI128    $0x01, 64(DI)(BX*1), Y7, Y7
+	VINSERTI128    $0x01, 64(R8)(BX*1), Y7, Y7
 	VBROADCASTI128 64(SI)(BX*2), Y8
-	VINSERTI128    $0x01, 64(DI)(BX*2), Y8, Y8
-	VBROADCASTI128 64(SI)(R8*1), Y9
-	VINSERTI128    $0x01, 64(DI)(R8*1), Y9, Y9
+	VINSERTI128    $0x01, 64(R8)(BX*2), Y8, Y8
+	VBROADCASTI128 64(SI)(DI*1), Y9
+	VINSERTI128    $0x01, 64(R8)(DI*1), Y9, Y9
 	VPUNPCKLDQ     Y7, Y4, Y10
 	VPUNPCKHDQ     Y7, Y4, Y7
 	VPUNPCKLDQ     Y9, Y8, Y4
@@ -4044,13 +6136,13 @@ block:
 	VPOR           Y4, Y7, Y7
 	VMOVDQU        Y7, 480(AX)
 	VBROADCASTI128 96(SI), Y4
-	VINSERTI128    $0x01, 96(DI), Y4, Y4
+	VINSERTI128    $0x01, 96(R8), Y4, Y4
 	VBROADCASTI128 96(SI)(BX*1), Y7
-	VINSERTI128    $0x01, 96(DI)(BX*1), Y7, Y7
+	VINSERTI128    $0x01, 96(R8)(BX*1), Y7, Y7
 	VBROADCASTI128 96(SI)(BX*2), Y8
-	VINSERTI128    $0x01, 96(DI)(BX*2), Y8, Y8
-	VBROADCASTI128 96(SI)(R8*1), Y9
-	VINSERTI128    $0x01, 96(DI)(R8*1), Y9, Y9
+	VINSERTI128    $0x01, 96(R8)(BX*2), Y8, Y8
+	VBROADCASTI128 96(SI)(DI*1), Y9
+	VINSERTI128    $0x01, 96(R8)(DI*1), Y9, Y9
 	VPUNPCKLDQ     Y7, Y4, Y10
 	VPUNPCKHDQ     Y7, Y4, Y7
 	VPUNPCKLDQ     Y9, Y8, Y4
@@ -4104,13 +6196,13 @@ block:
 	VPOR           Y4, Y7, Y7
 	VMOVDQU        Y7, 992(AX)
 	VBROADCASTI128 128(SI), Y4
-	VINSERTI128    $0x01, 128(DI), Y4, Y4
+	VINSERTI128    $0x01, 128(R8), Y4, Y4
 	VBROADCASTI128 128(SI)(BX*1), Y7
-	VINSERTI128    $0x01, 128(DI)(BX*1), Y7, Y7
+	VINSERTI128    $0x01, 128(R8)(BX*1), Y7, Y7
 	VBROADCASTI128 128(SI)(BX*2), Y8
-	VINSERTI128    $0x01, 128(DI)(BX*2), Y8, Y8
-	VBROADCASTI128 128(SI)(R8*1), Y9
-	VINSERTI128    $0x01, 128(DI)(R8*1), Y9, Y9
+	VINSERTI128    $0x01, 128(R8)(BX*2), Y8, Y8
+	VBROADCASTI128 128(SI)(DI*1), Y9
+	VINSERTI128    $0x01, 128(R8)(DI*1), Y9, Y9
 	VPUNPCKLDQ     Y7, Y4, Y10
 	VPUNPCKHDQ     Y7, Y4, Y7
 	VPUNPCKLDQ     Y9, Y8, Y4
@@ -4122,8 +6214,7 @@ block:
 	VPAND          Y0, Y9, Y8
 	VPSRLW         $0x04, Y9, Y9
 	VPAND          Y0, Y9, Y9
-	VMOVDQA        Y5, Y11
-	VPAND          Y1, Y11, Y11
+	VPAND          Y1, Y5, Y11
 	VPOR           Y11, Y8, Y8
 	VMOVDQU        Y8, 1152(AX)
 	VPSRLW         $0x01, Y5, Y8
@@ -4133,8 +6224,7 @@ block:
 	VPAND          Y0, Y4, Y8
 	VPSRLW         $0x04, Y4, Y4
 	VPAND          Y0, Y4, Y4
-	VMOVDQA        Y2, Y9
-	VPAND          Y1, Y9, Y9
+	VPAND          Y1, Y2, Y9
 	VPOR           Y9, Y8, Y8
 	VMOVDQU        Y8, 1184(AX)
 	VPSRLW         $0x01, Y2, Y8
@@ -4144,8 +6234,7 @@ block:
 	VPAND          Y0, Y10, Y4
 	VPSRLW         $0x04, Y10, Y8
 	VPAND          Y0, Y8, Y8
-	VMOVDQA        Y6, Y9
-	VPAND          Y1, Y9, Y9
+	VPAND          Y1, Y6, Y9
 	VPOR           Y9, Y4, Y4
 	VMOVDQU        Y4, 1216(AX)
 	VPSRLW         $0x01, Y6, Y4
@@ -4155,8 +6244,7 @@ block:
 	VPAND          Y0, Y7, Y4
 	VPSRLW         $0x04, Y7, Y7
 	VPAND          Y0, Y7, Y7
-	VMOVDQA        Y3, Y8
-	VPAND          Y1, Y8, Y8
+	VPAND          Y1, Y3, Y8
 	VPOR           Y8, Y4, Y4
 	VMOVDQU        Y4, 1248(AX)
 	VPSRLW         $0x01, Y3, Y4
@@ -4164,13 +6252,13 @@ block:
 	VPOR           Y4, Y7, Y7
 	VMOVDQU        Y7, 1504(AX)
 	VBROADCASTI128 160(SI), Y4
-	VINSERTI128    $0x01, 160(DI), Y4, Y4
+	VINSERTI128    $0x01, 160(R8), Y4, Y4
 	VBROADCASTI128 160(SI)(BX*1), Y7
-	VINSERTI128    $0x01, 160(DI)(BX*1), Y7, Y7
+	VINSERTI128    $0x01, 160(R8)(BX*1), Y7, Y7
 	VBROADCASTI128 160(SI)(BX*2), Y8
-	VINSERTI128    $0x01, 160(DI)(BX*2), Y8, Y8
-	VBROADCASTI128 160(SI)(R8*1), Y9
-	VINSERTI128    $0x01, 160(DI)(R8*1), Y9, Y9
+	VINSERTI128    $0x01, 160(R8)(BX*2), Y8, Y8
+	VBROADCASTI128 160(SI)(DI*1), Y9
+	VINSERTI128    $0x01, 160(R8)(DI*1), Y9, Y9
 	VPUNPCKLDQ     Y7, Y4, Y10
 	VPUNPCKHDQ     Y7, Y4, Y7
 	VPUNPCKLDQ     Y9, Y8, Y4
@@ -4224,13 +6312,802 @@ block:
 	VPOR           Y2, Y4, Y4
 	VMOVDQU        Y4, 2016(AX)
 	ADDQ           $0x000000b0, SI
-	ADDQ           $0x000000b0, DI
-	ADDQ           $0x000000b0, R9
+	ADDQ           $0x000000b0, R8
 	ADDQ           $0x000000b0, R10
+	ADDQ           $0x000000b0, R9
 	ADDQ           $0x00000800, AX
 	ADDQ           $0x00000200, CX
 	DECQ           DX
 	JNZ            block
+
+done:
+	VZEROUPPER
+	RET
+
+// func packQ5_KAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+TEXT ·packQ5_KAVX512(SB), NOSPLIT, $0-48
+	VMOVDQU32 byte0f<>+0(SB), Z0
+	VMOVDQU32 byte10<>+0(SB), Z1
+	MOVQ      codes+24(FP), AX
+	MOVQ      scales+32(FP), CX
+	MOVQ      n+0(FP), DX
+	MOVQ      stride+8(FP), BX
+	MOVQ      w+16(FP), SI
+	LEAQ      (BX)(BX*2), DI
+	LEAQ      (SI)(BX*4), R8
+	LEAQ      (R8)(BX*4), R9
+	LEAQ      (R9)(BX*4), R10
+	MOVQ      ahead+40(FP), R11
+	LEAQ      (SI)(R11*1), R12
+	LEAQ      (R8)(R11*1), R13
+	LEAQ      (R9)(R11*1), R14
+	LEAQ      (R10)(R11*1), R11
+	TESTQ     DX, DX
+	JZ        done
+
+block:
+	PREFETCHT0      (R12)
+	PREFETCHT0      64(R12)
+	PREFETCHT0      128(R12)
+	PREFETCHT0      (R12)(BX*1)
+	PREFETCHT0      64(R12)(BX*1)
+	PREFETCHT0      128(R12)(BX*1)
+	PREFETCHT0      (R12)(BX*2)
+	PREFETCHT0      64(R12)(BX*2)
+	PREFETCHT0      128(R12)(BX*2)
+	PREFETCHT0      (R12)(DI*1)
+	PREFETCHT0      64(R12)(DI*1)
+	PREFETCHT0      128(R12)(DI*1)
+	PREFETCHT0      (R13)
+	PREFETCHT0      64(R13)
+	PREFETCHT0      128(R13)
+	PREFETCHT0      (R13)(BX*1)
+	PREFETCHT0      64(R13)(BX*1)
+	PREFETCHT0      128(R13)(BX*1)
+	PREFETCHT0      (R13)(BX*2)
+	PREFETCHT0      64(R13)(BX*2)
+	PREFETCHT0      128(R13)(BX*2)
+	PREFETCHT0      (R13)(DI*1)
+	PREFETCHT0      64(R13)(DI*1)
+	PREFETCHT0      128(R13)(DI*1)
+	PREFETCHT0      (R14)
+	PREFETCHT0      64(R14)
+	PREFETCHT0      128(R14)
+	PREFETCHT0      (R14)(BX*1)
+	PREFETCHT0      64(R14)(BX*1)
+	PREFETCHT0      128(R14)(BX*1)
+	PREFETCHT0      (R14)(BX*2)
+	PREFETCHT0      64(R14)(BX*2)
+	PREFETCHT0      128(R14)(BX*2)
+	PREFETCHT0      (R14)(DI*1)
+	PREFETCHT0      64(R14)(DI*1)
+	PREFETCHT0      128(R14)(DI*1)
+	PREFETCHT0      (R11)
+	PREFETCHT0      64(R11)
+	PREFETCHT0      128(R11)
+	PREFETCHT0      (R11)(BX*1)
+	PREFETCHT0      64(R11)(BX*1)
+	PREFETCHT0      128(R11)(BX*1)
+	PREFETCHT0      (R11)(BX*2)
+	PREFETCHT0      64(R11)(BX*2)
+	PREFETCHT0      128(R11)(BX*2)
+	PREFETCHT0      (R11)(DI*1)
+	PREFETCHT0      64(R11)(DI*1)
+	PREFETCHT0      128(R11)(DI*1)
+	VBROADCASTI32X4 (SI), Z2
+	VINSERTI32X4    $0x01, (R8), Z2, Z2
+	VINSERTI32X4    $0x02, (R9), Z2, Z2
+	VINSERTI32X4    $0x03, (R10), Z2, Z2
+	VBROADCASTI32X4 (SI)(BX*1), Z3
+	VINSERTI32X4    $0x01, (R8)(BX*1), Z3, Z3
+	VINSERTI32X4    $0x02, (R9)(BX*1), Z3, Z3
+	VINSERTI32X4    $0x03, (R10)(BX*1), Z3, Z3
+	VBROADCASTI32X4 (SI)(BX*2), Z4
+	VINSERTI32X4    $0x01, (R8)(BX*2), Z4, Z4
+	VINSERTI32X4    $0x02, (R9)(BX*2), Z4, Z4
+	VINSERTI32X4    $0x03, (R10)(BX*2), Z4, Z4
+	VBROADCASTI32X4 (SI)(DI*1), Z5
+	VINSERTI32X4    $0x01, (R8)(DI*1), Z5, Z5
+	VINSERTI32X4    $0x02, (R9)(DI*1), Z5, Z5
+	VINSERTI32X4    $0x03, (R10)(DI*1), Z5, Z5
+	VPUNPCKLDQ      Z3, Z2, Z6
+	VPUNPCKHDQ      Z3, Z2, Z3
+	VPUNPCKLDQ      Z5, Z4, Z2
+	VPUNPCKHDQ      Z5, Z4, Z4
+	VPUNPCKLQDQ     Z2, Z6, Z5
+	VPUNPCKHQDQ     Z2, Z6, Z2
+	VPUNPCKLQDQ     Z4, Z3, Z6
+	VPUNPCKHQDQ     Z4, Z3, Z3
+	VPMOVDW         Z5, Y4
+	VCVTPH2PS       Y4, Z4
+	VPSRLD          $0x10, Z5, Z5
+	VPMOVDW         Z5, Y5
+	VCVTPH2PS       Y5, Z5
+	VXORPS          sign<>+0(SB), Z5, Z5
+	VPANDD          Z0, Z3, Z7
+	VPANDD          byte3f<>+0(SB), Z2, Z8
+	VPSRLD          $0x02, Z2, Z2
+	VPANDD          byte30<>+0(SB), Z2, Z2
+	VPORD           Z7, Z2, Z2
+	VPSLLD          $0x18, Z8, Z7
+	VPSRLD          $0x18, Z7, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, (CX)
+	VPSLLD          $0x10, Z8, Z7
+	VPSRLD          $0x18, Z7, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, 128(CX)
+	VPSLLD          $0x08, Z8, Z7
+	VPSRLD          $0x18, Z7, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, 256(CX)
+	VPSRLD          $0x18, Z8, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, 384(CX)
+	VPSLLD          $0x18, Z2, Z7
+	VPSRLD          $0x18, Z7, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, 512(CX)
+	VPSLLD          $0x10, Z2, Z7
+	VPSRLD          $0x18, Z7, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, 640(CX)
+	VPSLLD          $0x08, Z2, Z7
+	VPSRLD          $0x18, Z7, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, 768(CX)
+	VPSRLD          $0x18, Z2, Z2
+	VCVTDQ2PS       Z2, Z2
+	VMULPS          Z4, Z2, Z2
+	VMOVUPS         Z2, 896(CX)
+	VPSRLW          $0x04, Z3, Z2
+	VPANDD          Z0, Z2, Z2
+	VPANDD          byte3f<>+0(SB), Z6, Z3
+	VPSRLD          $0x02, Z6, Z4
+	VPANDD          byte30<>+0(SB), Z4, Z4
+	VPORD           Z2, Z4, Z4
+	VPSLLD          $0x18, Z3, Z2
+	VPSRLD          $0x18, Z2, Z2
+	VCVTDQ2PS       Z2, Z2
+	VMULPS          Z5, Z2, Z2
+	VMOVUPS         Z2, 64(CX)
+	VPSLLD          $0x10, Z3, Z2
+	VPSRLD          $0x18, Z2, Z2
+	VCVTDQ2PS       Z2, Z2
+	VMULPS          Z5, Z2, Z2
+	VMOVUPS         Z2, 192(CX)
+	VPSLLD          $0x08, Z3, Z2
+	VPSRLD          $0x18, Z2, Z2
+	VCVTDQ2PS       Z2, Z2
+	VMULPS          Z5, Z2, Z2
+	VMOVUPS         Z2, 320(CX)
+	VPSRLD          $0x18, Z3, Z2
+	VCVTDQ2PS       Z2, Z2
+	VMULPS          Z5, Z2, Z2
+	VMOVUPS         Z2, 448(CX)
+	VPSLLD          $0x18, Z4, Z2
+	VPSRLD          $0x18, Z2, Z2
+	VCVTDQ2PS       Z2, Z2
+	VMULPS          Z5, Z2, Z2
+	VMOVUPS         Z2, 576(CX)
+	VPSLLD          $0x10, Z4, Z2
+	VPSRLD          $0x18, Z2, Z2
+	VCVTDQ2PS       Z2, Z2
+	VMULPS          Z5, Z2, Z2
+	VMOVUPS         Z2, 704(CX)
+	VPSLLD          $0x08, Z4, Z2
+	VPSRLD          $0x18, Z2, Z2
+	VCVTDQ2PS       Z2, Z2
+	VMULPS          Z5, Z2, Z2
+	VMOVUPS         Z2, 832(CX)
+	VPSRLD          $0x18, Z4, Z2
+	VCVTDQ2PS       Z2, Z2
+	VMULPS          Z5, Z2, Z2
+	VMOVUPS         Z2, 960(CX)
+	VBROADCASTI32X4 16(SI), Z2
+	VINSERTI32X4    $0x01, 16(R8), Z2, Z2
+	VINSERTI32X4    $0x02, 16(R9), Z2, Z2
+	VINSERTI32X4    $0x03, 16(R10), Z2, Z2
+	VBROADCASTI32X4 16(SI)(BX*1), Z3
+	VINSERTI32X4    $0x01, 16(R8)(BX*1), Z3, Z3
+	VINSERTI32X4    $0x02, 16(R9)(BX*1), Z3, Z3
+	VINSERTI32X4    $0x03, 16(R10)(BX*1), Z3, Z3
+	VBROADCASTI32X4 16(SI)(BX*2), Z4
+	VINSERTI32X4    $0x01, 16(R8)(BX*2), Z4, Z4
+	VINSERTI32X4    $0x02, 16(R9)(BX*2), Z4, Z4
+	VINSERTI32X4    $0x03, 16(R10)(BX*2), Z4, Z4
+	VBROADCASTI32X4 16(SI)(DI*1), Z5
+	VINSERTI32X4    $0x01, 16(R8)(DI*1), Z5, Z5
+	VINSERTI32X4    $0x02, 16(R9)(DI*1), Z5, Z5
+	VINSERTI32X4    $0x03, 16(R10)(DI*1), Z5, Z5
+	VPUNPCKLDQ      Z3, Z2, Z6
+	VPUNPCKHDQ      Z3, Z2, Z3
+	VPUNPCKLDQ      Z5, Z4, Z2
+	VPUNPCKHDQ      Z5, Z4, Z4
+	VPUNPCKLQDQ     Z2, Z6, Z5
+	VPUNPCKHQDQ     Z2, Z6, Z2
+	VPUNPCKLQDQ     Z4, Z3, Z6
+	VPUNPCKHQDQ     Z4, Z3, Z3
+	VBROADCASTI32X4 48(SI), Z4
+	VINSERTI32X4    $0x01, 48(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 48(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 48(R10), Z4, Z4
+	VBROADCASTI32X4 48(SI)(BX*1), Z7
+	VINSERTI32X4    $0x01, 48(R8)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x02, 48(R9)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x03, 48(R10)(BX*1), Z7, Z7
+	VBROADCASTI32X4 48(SI)(BX*2), Z8
+	VINSERTI32X4    $0x01, 48(R8)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x02, 48(R9)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x03, 48(R10)(BX*2), Z8, Z8
+	VBROADCASTI32X4 48(SI)(DI*1), Z9
+	VINSERTI32X4    $0x01, 48(R8)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x02, 48(R9)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x03, 48(R10)(DI*1), Z9, Z9
+	VPUNPCKLDQ      Z7, Z4, Z10
+	VPUNPCKHDQ      Z7, Z4, Z7
+	VPUNPCKLDQ      Z9, Z8, Z4
+	VPUNPCKHDQ      Z9, Z8, Z8
+	VPUNPCKLQDQ     Z4, Z10, Z9
+	VPUNPCKHQDQ     Z4, Z10, Z4
+	VPUNPCKLQDQ     Z8, Z7, Z10
+	VPUNPCKHQDQ     Z8, Z7, Z7
+	VPANDD          Z0, Z9, Z8
+	VPSRLW          $0x04, Z9, Z9
+	VPANDD          Z0, Z9, Z9
+	VPSLLW          $0x04, Z5, Z11
+	VPANDD          Z1, Z11, Z11
+	VPORD           Z11, Z8, Z8
+	VMOVDQU32       Z8, (AX)
+	VPSLLW          $0x03, Z5, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z9, Z9
+	VMOVDQU32       Z9, 512(AX)
+	VPANDD          Z0, Z4, Z8
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VPSLLW          $0x04, Z2, Z9
+	VPANDD          Z1, Z9, Z9
+	VPORD           Z9, Z8, Z8
+	VMOVDQU32       Z8, 64(AX)
+	VPSLLW          $0x03, Z2, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z4, Z4
+	VMOVDQU32       Z4, 576(AX)
+	VPANDD          Z0, Z10, Z4
+	VPSRLW          $0x04, Z10, Z8
+	VPANDD          Z0, Z8, Z8
+	VPSLLW          $0x04, Z6, Z9
+	VPANDD          Z1, Z9, Z9
+	VPORD           Z9, Z4, Z4
+	VMOVDQU32       Z4, 128(AX)
+	VPSLLW          $0x03, Z6, Z4
+	VPANDD          Z1, Z4, Z4
+	VPORD           Z4, Z8, Z8
+	VMOVDQU32       Z8, 640(AX)
+	VPANDD          Z0, Z7, Z4
+	VPSRLW          $0x04, Z7, Z7
+	VPANDD          Z0, Z7, Z7
+	VPSLLW          $0x04, Z3, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z4, Z4
+	VMOVDQU32       Z4, 192(AX)
+	VPSLLW          $0x03, Z3, Z4
+	VPANDD          Z1, Z4, Z4
+	VPORD           Z4, Z7, Z7
+	VMOVDQU32       Z7, 704(AX)
+	VBROADCASTI32X4 80(SI), Z4
+	VINSERTI32X4    $0x01, 80(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 80(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 80(R10), Z4, Z4
+	VBROADCASTI32X4 80(SI)(BX*1), Z7
+	VINSERTI32X4    $0x01, 80(R8)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x02, 80(R9)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x03, 80(R10)(BX*1), Z7, Z7
+	VBROADCASTI32X4 80(SI)(BX*2), Z8
+	VINSERTI32X4    $0x01, 80(R8)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x02, 80(R9)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x03, 80(R10)(BX*2), Z8, Z8
+	VBROADCASTI32X4 80(SI)(DI*1), Z9
+	VINSERTI32X4    $0x01, 80(R8)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x02, 80(R9)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x03, 80(R10)(DI*1), Z9, Z9
+	VPUNPCKLDQ      Z7, Z4, Z10
+	VPUNPCKHDQ      Z7, Z4, Z7
+	VPUNPCKLDQ      Z9, Z8, Z4
+	VPUNPCKHDQ      Z9, Z8, Z8
+	VPUNPCKLQDQ     Z4, Z10, Z9
+	VPUNPCKHQDQ     Z4, Z10, Z4
+	VPUNPCKLQDQ     Z8, Z7, Z10
+	VPUNPCKHQDQ     Z8, Z7, Z7
+	VPANDD          Z0, Z9, Z8
+	VPSRLW          $0x04, Z9, Z9
+	VPANDD          Z0, Z9, Z9
+	VPSLLW          $0x02, Z5, Z11
+	VPANDD          Z1, Z11, Z11
+	VPORD           Z11, Z8, Z8
+	VMOVDQU32       Z8, 1024(AX)
+	VPSLLW          $0x01, Z5, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z9, Z9
+	VMOVDQU32       Z9, 1536(AX)
+	VPANDD          Z0, Z4, Z8
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VPSLLW          $0x02, Z2, Z9
+	VPANDD          Z1, Z9, Z9
+	VPORD           Z9, Z8, Z8
+	VMOVDQU32       Z8, 1088(AX)
+	VPSLLW          $0x01, Z2, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z4, Z4
+	VMOVDQU32       Z4, 1600(AX)
+	VPANDD          Z0, Z10, Z4
+	VPSRLW          $0x04, Z10, Z8
+	VPANDD          Z0, Z8, Z8
+	VPSLLW          $0x02, Z6, Z9
+	VPANDD          Z1, Z9, Z9
+	VPORD           Z9, Z4, Z4
+	VMOVDQU32       Z4, 1152(AX)
+	VPSLLW          $0x01, Z6, Z4
+	VPANDD          Z1, Z4, Z4
+	VPORD           Z4, Z8, Z8
+	VMOVDQU32       Z8, 1664(AX)
+	VPANDD          Z0, Z7, Z4
+	VPSRLW          $0x04, Z7, Z7
+	VPANDD          Z0, Z7, Z7
+	VPSLLW          $0x02, Z3, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z4, Z4
+	VMOVDQU32       Z4, 1216(AX)
+	VPSLLW          $0x01, Z3, Z4
+	VPANDD          Z1, Z4, Z4
+	VPORD           Z4, Z7, Z7
+	VMOVDQU32       Z7, 1728(AX)
+	VBROADCASTI32X4 112(SI), Z4
+	VINSERTI32X4    $0x01, 112(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 112(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 112(R10), Z4, Z4
+	VBROADCASTI32X4 112(SI)(BX*1), Z7
+	VINSERTI32X4    $0x01, 112(R8)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x02, 112(R9)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x03, 112(R10)(BX*1), Z7, Z7
+	VBROADCASTI32X4 112(SI)(BX*2), Z8
+	VINSERTI32X4    $0x01, 112(R8)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x02, 112(R9)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x03, 112(R10)(BX*2), Z8, Z8
+	VBROADCASTI32X4 112(SI)(DI*1), Z9
+	VINSERTI32X4    $0x01, 112(R8)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x02, 112(R9)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x03, 112(R10)(DI*1), Z9, Z9
+	VPUNPCKLDQ      Z7, Z4, Z10
+	VPUNPCKHDQ      Z7, Z4, Z7
+	VPUNPCKLDQ      Z9, Z8, Z4
+	VPUNPCKHDQ      Z9, Z8, Z8
+	VPUNPCKLQDQ     Z4, Z10, Z9
+	VPUNPCKHQDQ     Z4, Z10, Z4
+	VPUNPCKLQDQ     Z8, Z7, Z10
+	VPUNPCKHQDQ     Z8, Z7, Z7
+	VPANDD          Z0, Z9, Z8
+	VPSRLW          $0x04, Z9, Z9
+	VPANDD          Z0, Z9, Z9
+	VPANDD          Z1, Z5, Z11
+	VPORD           Z11, Z8, Z8
+	VMOVDQU32       Z8, 2048(AX)
+	VPSRLW          $0x01, Z5, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z9, Z9
+	VMOVDQU32       Z9, 2560(AX)
+	VPANDD          Z0, Z4, Z8
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VPANDD          Z1, Z2, Z9
+	VPORD           Z9, Z8, Z8
+	VMOVDQU32       Z8, 2112(AX)
+	VPSRLW          $0x01, Z2, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z4, Z4
+	VMOVDQU32       Z4, 2624(AX)
+	VPANDD          Z0, Z10, Z4
+	VPSRLW          $0x04, Z10, Z8
+	VPANDD          Z0, Z8, Z8
+	VPANDD          Z1, Z6, Z9
+	VPORD           Z9, Z4, Z4
+	VMOVDQU32       Z4, 2176(AX)
+	VPSRLW          $0x01, Z6, Z4
+	VPANDD          Z1, Z4, Z4
+	VPORD           Z4, Z8, Z8
+	VMOVDQU32       Z8, 2688(AX)
+	VPANDD          Z0, Z7, Z4
+	VPSRLW          $0x04, Z7, Z7
+	VPANDD          Z0, Z7, Z7
+	VPANDD          Z1, Z3, Z8
+	VPORD           Z8, Z4, Z4
+	VMOVDQU32       Z4, 2240(AX)
+	VPSRLW          $0x01, Z3, Z4
+	VPANDD          Z1, Z4, Z4
+	VPORD           Z4, Z7, Z7
+	VMOVDQU32       Z7, 2752(AX)
+	VBROADCASTI32X4 144(SI), Z4
+	VINSERTI32X4    $0x01, 144(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 144(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 144(R10), Z4, Z4
+	VBROADCASTI32X4 144(SI)(BX*1), Z7
+	VINSERTI32X4    $0x01, 144(R8)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x02, 144(R9)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x03, 144(R10)(BX*1), Z7, Z7
+	VBROADCASTI32X4 144(SI)(BX*2), Z8
+	VINSERTI32X4    $0x01, 144(R8)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x02, 144(R9)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x03, 144(R10)(BX*2), Z8, Z8
+	VBROADCASTI32X4 144(SI)(DI*1), Z9
+	VINSERTI32X4    $0x01, 144(R8)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x02, 144(R9)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x03, 144(R10)(DI*1), Z9, Z9
+	VPUNPCKLDQ      Z7, Z4, Z10
+	VPUNPCKHDQ      Z7, Z4, Z7
+	VPUNPCKLDQ      Z9, Z8, Z4
+	VPUNPCKHDQ      Z9, Z8, Z8
+	VPUNPCKLQDQ     Z4, Z10, Z9
+	VPUNPCKHQDQ     Z4, Z10, Z4
+	VPUNPCKLQDQ     Z8, Z7, Z10
+	VPUNPCKHQDQ     Z8, Z7, Z7
+	VPANDD          Z0, Z9, Z8
+	VPSRLW          $0x04, Z9, Z9
+	VPANDD          Z0, Z9, Z9
+	VPSRLW          $0x02, Z5, Z11
+	VPANDD          Z1, Z11, Z11
+	VPORD           Z11, Z8, Z8
+	VMOVDQU32       Z8, 3072(AX)
+	VPSRLW          $0x03, Z5, Z5
+	VPANDD          Z1, Z5, Z5
+	VPORD           Z5, Z9, Z9
+	VMOVDQU32       Z9, 3584(AX)
+	VPANDD          Z0, Z4, Z5
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VPSRLW          $0x02, Z2, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z5, Z5
+	VMOVDQU32       Z5, 3136(AX)
+	VPSRLW          $0x03, Z2, Z2
+	VPANDD          Z1, Z2, Z2
+	VPORD           Z2, Z4, Z4
+	VMOVDQU32       Z4, 3648(AX)
+	VPANDD          Z0, Z10, Z2
+	VPSRLW          $0x04, Z10, Z4
+	VPANDD          Z0, Z4, Z4
+	VPSRLW          $0x02, Z6, Z5
+	VPANDD          Z1, Z5, Z5
+	VPORD           Z5, Z2, Z2
+	VMOVDQU32       Z2, 3200(AX)
+	VPSRLW          $0x03, Z6, Z2
+	VPANDD          Z1, Z2, Z2
+	VPORD           Z2, Z4, Z4
+	VMOVDQU32       Z4, 3712(AX)
+	VPANDD          Z0, Z7, Z2
+	VPSRLW          $0x04, Z7, Z4
+	VPANDD          Z0, Z4, Z4
+	VPSRLW          $0x02, Z3, Z5
+	VPANDD          Z1, Z5, Z5
+	VPORD           Z5, Z2, Z2
+	VMOVDQU32       Z2, 3264(AX)
+	VPSRLW          $0x03, Z3, Z2
+	VPANDD          Z1, Z2, Z2
+	VPORD           Z2, Z4, Z4
+	VMOVDQU32       Z4, 3776(AX)
+	VBROADCASTI32X4 32(SI), Z2
+	VINSERTI32X4    $0x01, 32(R8), Z2, Z2
+	VINSERTI32X4    $0x02, 32(R9), Z2, Z2
+	VINSERTI32X4    $0x03, 32(R10), Z2, Z2
+	VBROADCASTI32X4 32(SI)(BX*1), Z3
+	VINSERTI32X4    $0x01, 32(R8)(BX*1), Z3, Z3
+	VINSERTI32X4    $0x02, 32(R9)(BX*1), Z3, Z3
+	VINSERTI32X4    $0x03, 32(R10)(BX*1), Z3, Z3
+	VBROADCASTI32X4 32(SI)(BX*2), Z4
+	VINSERTI32X4    $0x01, 32(R8)(BX*2), Z4, Z4
+	VINSERTI32X4    $0x02, 32(R9)(BX*2), Z4, Z4
+	VINSERTI32X4    $0x03, 32(R10)(BX*2), Z4, Z4
+	VBROADCASTI32X4 32(SI)(DI*1), Z5
+	VINSERTI32X4    $0x01, 32(R8)(DI*1), Z5, Z5
+	VINSERTI32X4    $0x02, 32(R9)(DI*1), Z5, Z5
+	VINSERTI32X4    $0x03, 32(R10)(DI*1), Z5, Z5
+	VPUNPCKLDQ      Z3, Z2, Z6
+	VPUNPCKHDQ      Z3, Z2, Z3
+	VPUNPCKLDQ      Z5, Z4, Z2
+	VPUNPCKHDQ      Z5, Z4, Z4
+	VPUNPCKLQDQ     Z2, Z6, Z5
+	VPUNPCKHQDQ     Z2, Z6, Z2
+	VPUNPCKLQDQ     Z4, Z3, Z6
+	VPUNPCKHQDQ     Z4, Z3, Z3
+	VBROADCASTI32X4 64(SI), Z4
+	VINSERTI32X4    $0x01, 64(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 64(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 64(R10), Z4, Z4
+	VBROADCASTI32X4 64(SI)(BX*1), Z7
+	VINSERTI32X4    $0x01, 64(R8)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x02, 64(R9)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x03, 64(R10)(BX*1), Z7, Z7
+	VBROADCASTI32X4 64(SI)(BX*2), Z8
+	VINSERTI32X4    $0x01, 64(R8)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x02, 64(R9)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x03, 64(R10)(BX*2), Z8, Z8
+	VBROADCASTI32X4 64(SI)(DI*1), Z9
+	VINSERTI32X4    $0x01, 64(R8)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x02, 64(R9)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x03, 64(R10)(DI*1), Z9, Z9
+	VPUNPCKLDQ      Z7, Z4, Z10
+	VPUNPCKHDQ      Z7, Z4, Z7
+	VPUNPCKLDQ      Z9, Z8, Z4
+	VPUNPCKHDQ      Z9, Z8, Z8
+	VPUNPCKLQDQ     Z4, Z10, Z9
+	VPUNPCKHQDQ     Z4, Z10, Z4
+	VPUNPCKLQDQ     Z8, Z7, Z10
+	VPUNPCKHQDQ     Z8, Z7, Z7
+	VPANDD          Z0, Z9, Z8
+	VPSRLW          $0x04, Z9, Z9
+	VPANDD          Z0, Z9, Z9
+	VPSLLW          $0x04, Z5, Z11
+	VPANDD          Z1, Z11, Z11
+	VPORD           Z11, Z8, Z8
+	VMOVDQU32       Z8, 256(AX)
+	VPSLLW          $0x03, Z5, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z9, Z9
+	VMOVDQU32       Z9, 768(AX)
+	VPANDD          Z0, Z4, Z8
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VPSLLW          $0x04, Z2, Z9
+	VPANDD          Z1, Z9, Z9
+	VPORD           Z9, Z8, Z8
+	VMOVDQU32       Z8, 320(AX)
+	VPSLLW          $0x03, Z2, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z4, Z4
+	VMOVDQU32       Z4, 832(AX)
+	VPANDD          Z0, Z10, Z4
+	VPSRLW          $0x04, Z10, Z8
+	VPANDD          Z0, Z8, Z8
+	VPSLLW          $0x04, Z6, Z9
+	VPANDD          Z1, Z9, Z9
+	VPORD           Z9, Z4, Z4
+	VMOVDQU32       Z4, 384(AX)
+	VPSLLW          $0x03, Z6, Z4
+	VPANDD          Z1, Z4, Z4
+	VPORD           Z4, Z8, Z8
+	VMOVDQU32       Z8, 896(AX)
+	VPANDD          Z0, Z7, Z4
+	VPSRLW          $0x04, Z7, Z7
+	VPANDD          Z0, Z7, Z7
+	VPSLLW          $0x04, Z3, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z4, Z4
+	VMOVDQU32       Z4, 448(AX)
+	VPSLLW          $0x03, Z3, Z4
+	VPANDD          Z1, Z4, Z4
+	VPORD           Z4, Z7, Z7
+	VMOVDQU32       Z7, 960(AX)
+	VBROADCASTI32X4 96(SI), Z4
+	VINSERTI32X4    $0x01, 96(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 96(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 96(R10), Z4, Z4
+	VBROADCASTI32X4 96(SI)(BX*1), Z7
+	VINSERTI32X4    $0x01, 96(R8)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x02, 96(R9)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x03, 96(R10)(BX*1), Z7, Z7
+	VBROADCASTI32X4 96(SI)(BX*2), Z8
+	VINSERTI32X4    $0x01, 96(R8)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x02, 96(R9)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x03, 96(R10)(BX*2), Z8, Z8
+	VBROADCASTI32X4 96(SI)(DI*1), Z9
+	VINSERTI32X4    $0x01, 96(R8)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x02, 96(R9)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x03, 96(R10)(DI*1), Z9, Z9
+	VPUNPCKLDQ      Z7, Z4, Z10
+	VPUNPCKHDQ      Z7, Z4, Z7
+	VPUNPCKLDQ      Z9, Z8, Z4
+	VPUNPCKHDQ      Z9, Z8, Z8
+	VPUNPCKLQDQ     Z4, Z10, Z9
+	VPUNPCKHQDQ     Z4, Z10, Z4
+	VPUNPCKLQDQ     Z8, Z7, Z10
+	VPUNPCKHQDQ     Z8, Z7, Z7
+	VPANDD          Z0, Z9, Z8
+	VPSRLW          $0x04, Z9, Z9
+	VPANDD          Z0, Z9, Z9
+	VPSLLW          $0x02, Z5, Z11
+	VPANDD          Z1, Z11, Z11
+	VPORD           Z11, Z8, Z8
+	VMOVDQU32       Z8, 1280(AX)
+	VPSLLW          $0x01, Z5, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z9, Z9
+	VMOVDQU32       Z9, 1792(AX)
+	VPANDD          Z0, Z4, Z8
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VPSLLW          $0x02, Z2, Z9
+	VPANDD          Z1, Z9, Z9
+	VPORD           Z9, Z8, Z8
+	VMOVDQU32       Z8, 1344(AX)
+	VPSLLW          $0x01, Z2, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z4, Z4
+	VMOVDQU32       Z4, 1856(AX)
+	VPANDD          Z0, Z10, Z4
+	VPSRLW          $0x04, Z10, Z8
+	VPANDD          Z0, Z8, Z8
+	VPSLLW          $0x02, Z6, Z9
+	VPANDD          Z1, Z9, Z9
+	VPORD           Z9, Z4, Z4
+	VMOVDQU32       Z4, 1408(AX)
+	VPSLLW          $0x01, Z6, Z4
+	VPANDD          Z1, Z4, Z4
+	VPORD           Z4, Z8, Z8
+	VMOVDQU32       Z8, 1920(AX)
+	VPANDD          Z0, Z7, Z4
+	VPSRLW          $0x04, Z7, Z7
+	VPANDD          Z0, Z7, Z7
+	VPSLLW          $0x02, Z3, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z4, Z4
+	VMOVDQU32       Z4, 1472(AX)
+	VPSLLW          $0x01, Z3, Z4
+	VPANDD          Z1, Z4, Z4
+	VPORD           Z4, Z7, Z7
+	VMOVDQU32       Z7, 1984(AX)
+	VBROADCASTI32X4 128(SI), Z4
+	VINSERTI32X4    $0x01, 128(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 128(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 128(R10), Z4, Z4
+	VBROADCASTI32X4 128(SI)(BX*1), Z7
+	VINSERTI32X4    $0x01, 128(R8)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x02, 128(R9)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x03, 128(R10)(BX*1), Z7, Z7
+	VBROADCASTI32X4 128(SI)(BX*2), Z8
+	VINSERTI32X4    $0x01, 128(R8)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x02, 128(R9)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x03, 128(R10)(BX*2), Z8, Z8
+	VBROADCASTI32X4 128(SI)(DI*1), Z9
+	VINSERTI32X4    $0x01, 128(R8)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x02, 128(R9)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x03, 128(R10)(DI*1), Z9, Z9
+	VPUNPCKLDQ      Z7, Z4, Z10
+	VPUNPCKHDQ      Z7, Z4, Z7
+	VPUNPCKLDQ      Z9, Z8, Z4
+	VPUNPCKHDQ      Z9, Z8, Z8
+	VPUNPCKLQDQ     Z4, Z10, Z9
+	VPUNPCKHQDQ     Z4, Z10, Z4
+	VPUNPCKLQDQ     Z8, Z7, Z10
+	VPUNPCKHQDQ     Z8, Z7, Z7
+	VPANDD          Z0, Z9, Z8
+	VPSRLW          $0x04, Z9, Z9
+	VPANDD          Z0, Z9, Z9
+	VPANDD          Z1, Z5, Z11
+	VPORD           Z11, Z8, Z8
+	VMOVDQU32       Z8, 2304(AX)
+	VPSRLW          $0x01, Z5, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z9, Z9
+	VMOVDQU32       Z9, 2816(AX)
+	VPANDD          Z0, Z4, Z8
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VPANDD          Z1, Z2, Z9
+	VPORD           Z9, Z8, Z8
+	VMOVDQU32       Z8, 2368(AX)
+	VPSRLW          $0x01, Z2, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z4, Z4
+	VMOVDQU32       Z4, 2880(AX)
+	VPANDD          Z0, Z10, Z4
+	VPSRLW          $0x04, Z10, Z8
+	VPANDD          Z0, Z8, Z8
+	VPANDD          Z1, Z6, Z9
+	VPORD           Z9, Z4, Z4
+	VMOVDQU32       Z4, 2432(AX)
+	VPSRLW          $0x01, Z6, Z4
+	VPANDD          Z1, Z4, Z4
+	VPORD           Z4, Z8, Z8
+	VMOVDQU32       Z8, 2944(AX)
+	VPANDD          Z0, Z7, Z4
+	VPSRLW          $0x04, Z7, Z7
+	VPANDD          Z0, Z7, Z7
+	VPANDD          Z1, Z3, Z8
+	VPORD           Z8, Z4, Z4
+	VMOVDQU32       Z4, 2496(AX)
+	VPSRLW          $0x01, Z3, Z4
+	VPANDD          Z1, Z4, Z4
+	VPORD           Z4, Z7, Z7
+	VMOVDQU32       Z7, 3008(AX)
+	VBROADCASTI32X4 160(SI), Z4
+	VINSERTI32X4    $0x01, 160(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 160(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 160(R10), Z4, Z4
+	VBROADCASTI32X4 160(SI)(BX*1), Z7
+	VINSERTI32X4    $0x01, 160(R8)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x02, 160(R9)(BX*1), Z7, Z7
+	VINSERTI32X4    $0x03, 160(R10)(BX*1), Z7, Z7
+	VBROADCASTI32X4 160(SI)(BX*2), Z8
+	VINSERTI32X4    $0x01, 160(R8)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x02, 160(R9)(BX*2), Z8, Z8
+	VINSERTI32X4    $0x03, 160(R10)(BX*2), Z8, Z8
+	VBROADCASTI32X4 160(SI)(DI*1), Z9
+	VINSERTI32X4    $0x01, 160(R8)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x02, 160(R9)(DI*1), Z9, Z9
+	VINSERTI32X4    $0x03, 160(R10)(DI*1), Z9, Z9
+	VPUNPCKLDQ      Z7, Z4, Z10
+	VPUNPCKHDQ      Z7, Z4, Z7
+	VPUNPCKLDQ      Z9, Z8, Z4
+	VPUNPCKHDQ      Z9, Z8, Z8
+	VPUNPCKLQDQ     Z4, Z10, Z9
+	VPUNPCKHQDQ     Z4, Z10, Z4
+	VPUNPCKLQDQ     Z8, Z7, Z10
+	VPUNPCKHQDQ     Z8, Z7, Z7
+	VPANDD          Z0, Z9, Z8
+	VPSRLW          $0x04, Z9, Z9
+	VPANDD          Z0, Z9, Z9
+	VPSRLW          $0x02, Z5, Z11
+	VPANDD          Z1, Z11, Z11
+	VPORD           Z11, Z8, Z8
+	VMOVDQU32       Z8, 3328(AX)
+	VPSRLW          $0x03, Z5, Z5
+	VPANDD          Z1, Z5, Z5
+	VPORD           Z5, Z9, Z9
+	VMOVDQU32       Z9, 3840(AX)
+	VPANDD          Z0, Z4, Z5
+	VPSRLW          $0x04, Z4, Z4
+	VPANDD          Z0, Z4, Z4
+	VPSRLW          $0x02, Z2, Z8
+	VPANDD          Z1, Z8, Z8
+	VPORD           Z8, Z5, Z5
+	VMOVDQU32       Z5, 3392(AX)
+	VPSRLW          $0x03, Z2, Z2
+	VPANDD          Z1, Z2, Z2
+	VPORD           Z2, Z4, Z4
+	VMOVDQU32       Z4, 3904(AX)
+	VPANDD          Z0, Z10, Z2
+	VPSRLW          $0x04, Z10, Z4
+	VPANDD          Z0, Z4, Z4
+	VPSRLW          $0x02, Z6, Z5
+	VPANDD          Z1, Z5, Z5
+	VPORD           Z5, Z2, Z2
+	VMOVDQU32       Z2, 3456(AX)
+	VPSRLW          $0x03, Z6, Z2
+	VPANDD          Z1, Z2, Z2
+	VPORD           Z2, Z4, Z4
+	VMOVDQU32       Z4, 3968(AX)
+	VPANDD          Z0, Z7, Z2
+	VPSRLW          $0x04, Z7, Z4
+	VPANDD          Z0, Z4, Z4
+	VPSRLW          $0x02, Z3, Z5
+	VPANDD          Z1, Z5, Z5
+	VPORD           Z5, Z2, Z2
+	VMOVDQU32       Z2, 3520(AX)
+	VPSRLW          $0x03, Z3, Z2
+	VPANDD          Z1, Z2, Z2
+	VPORD           Z2, Z4, Z4
+	VMOVDQU32       Z4, 4032(AX)
+	ADDQ            $0x000000b0, SI
+	ADDQ            $0x000000b0, R8
+	ADDQ            $0x000000b0, R9
+	ADDQ            $0x000000b0, R10
+	ADDQ            $0x000000b0, R12
+	ADDQ            $0x000000b0, R13
+	ADDQ            $0x000000b0, R14
+	ADDQ            $0x000000b0, R11
+	ADDQ            $0x00001000, AX
+	ADDQ            $0x00000400, CX
+	DECQ            DX
+	JNZ             block
 
 done:
 	VZEROUPPER
@@ -4526,7 +7403,39 @@ DATA byte20<>+28(SB)/1, $0x20
 DATA byte20<>+29(SB)/1, $0x20
 DATA byte20<>+30(SB)/1, $0x20
 DATA byte20<>+31(SB)/1, $0x20
-GLOBL byte20<>(SB), RODATA|NOPTR, $32
+DATA byte20<>+32(SB)/1, $0x20
+DATA byte20<>+33(SB)/1, $0x20
+DATA byte20<>+34(SB)/1, $0x20
+DATA byte20<>+35(SB)/1, $0x20
+DATA byte20<>+36(SB)/1, $0x20
+DATA byte20<>+37(SB)/1, $0x20
+DATA byte20<>+38(SB)/1, $0x20
+DATA byte20<>+39(SB)/1, $0x20
+DATA byte20<>+40(SB)/1, $0x20
+DATA byte20<>+41(SB)/1, $0x20
+DATA byte20<>+42(SB)/1, $0x20
+DATA byte20<>+43(SB)/1, $0x20
+DATA byte20<>+44(SB)/1, $0x20
+DATA byte20<>+45(SB)/1, $0x20
+DATA byte20<>+46(SB)/1, $0x20
+DATA byte20<>+47(SB)/1, $0x20
+DATA byte20<>+48(SB)/1, $0x20
+DATA byte20<>+49(SB)/1, $0x20
+DATA byte20<>+50(SB)/1, $0x20
+DATA byte20<>+51(SB)/1, $0x20
+DATA byte20<>+52(SB)/1, $0x20
+DATA byte20<>+53(SB)/1, $0x20
+DATA byte20<>+54(SB)/1, $0x20
+DATA byte20<>+55(SB)/1, $0x20
+DATA byte20<>+56(SB)/1, $0x20
+DATA byte20<>+57(SB)/1, $0x20
+DATA byte20<>+58(SB)/1, $0x20
+DATA byte20<>+59(SB)/1, $0x20
+DATA byte20<>+60(SB)/1, $0x20
+DATA byte20<>+61(SB)/1, $0x20
+DATA byte20<>+62(SB)/1, $0x20
+DATA byte20<>+63(SB)/1, $0x20
+GLOBL byte20<>(SB), RODATA|NOPTR, $64
 
 // func packQ6_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 // Requires: AVX, AVX2, F16C, MMX+
@@ -4539,31 +7448,15 @@ TEXT ·packQ6_KAVX2(SB), NOSPLIT, $0-48
 	MOVQ    n+0(FP), DX
 	MOVQ    stride+8(FP), BX
 	MOVQ    w+16(FP), SI
-	LEAQ    (SI)(BX*4), DI
-	LEAQ    (BX)(BX*2), R8
-	MOVQ    ahead+40(FP), R10
-	LEAQ    (SI)(R10*1), R9
-	LEAQ    (DI)(R10*1), R10
+	LEAQ    (BX)(BX*2), DI
+	LEAQ    (SI)(BX*4), R8
+	MOVQ    ahead+40(FP), R9
+	LEAQ    (SI)(R9*1), R10
+	LEAQ    (R8)(R9*1), R9
 	TESTQ   DX, DX
 	JZ      done
 
 block:
-	PREFETCHT0     (R9)
-	PREFETCHT0     64(R9)
-	PREFETCHT0     128(R9)
-	PREFETCHT0     192(R9)
-	PREFETCHT0     (R9)(BX*1)
-	PREFETCHT0     64(R9)(BX*1)
-	PREFETCHT0     128(R9)(BX*1)
-	PREFETCHT0     192(R9)(BX*1)
-	PREFETCHT0     (R9)(BX*2)
-	PREFETCHT0     64(R9)(BX*2)
-	PREFETCHT0     128(R9)(BX*2)
-	PREFETCHT0     192(R9)(BX*2)
-	PREFETCHT0     (R9)(R8*1)
-	PREFETCHT0     64(R9)(R8*1)
-	PREFETCHT0     128(R9)(R8*1)
-	PREFETCHT0     192(R9)(R8*1)
 	PREFETCHT0     (R10)
 	PREFETCHT0     64(R10)
 	PREFETCHT0     128(R10)
@@ -4576,18 +7469,34 @@ block:
 	PREFETCHT0     64(R10)(BX*2)
 	PREFETCHT0     128(R10)(BX*2)
 	PREFETCHT0     192(R10)(BX*2)
-	PREFETCHT0     (R10)(R8*1)
-	PREFETCHT0     64(R10)(R8*1)
-	PREFETCHT0     128(R10)(R8*1)
-	PREFETCHT0     192(R10)(R8*1)
+	PREFETCHT0     (R10)(DI*1)
+	PREFETCHT0     64(R10)(DI*1)
+	PREFETCHT0     128(R10)(DI*1)
+	PREFETCHT0     192(R10)(DI*1)
+	PREFETCHT0     (R9)
+	PREFETCHT0     64(R9)
+	PREFETCHT0     128(R9)
+	PREFETCHT0     192(R9)
+	PREFETCHT0     (R9)(BX*1)
+	PREFETCHT0     64(R9)(BX*1)
+	PREFETCHT0     128(R9)(BX*1)
+	PREFETCHT0     192(R9)(BX*1)
+	PREFETCHT0     (R9)(BX*2)
+	PREFETCHT0     64(R9)(BX*2)
+	PREFETCHT0     128(R9)(BX*2)
+	PREFETCHT0     192(R9)(BX*2)
+	PREFETCHT0     (R9)(DI*1)
+	PREFETCHT0     64(R9)(DI*1)
+	PREFETCHT0     128(R9)(DI*1)
+	PREFETCHT0     192(R9)(DI*1)
 	VBROADCASTI128 194(SI), Y3
-	VINSERTI128    $0x01, 194(DI), Y3, Y3
+	VINSERTI128    $0x01, 194(R8), Y3, Y3
 	VBROADCASTI128 194(SI)(BX*1), Y4
-	VINSERTI128    $0x01, 194(DI)(BX*1), Y4, Y4
+	VINSERTI128    $0x01, 194(R8)(BX*1), Y4, Y4
 	VBROADCASTI128 194(SI)(BX*2), Y5
-	VINSERTI128    $0x01, 194(DI)(BX*2), Y5, Y5
-	VBROADCASTI128 194(SI)(R8*1), Y6
-	VINSERTI128    $0x01, 194(DI)(R8*1), Y6, Y6
+	VINSERTI128    $0x01, 194(R8)(BX*2), Y5, Y5
+	VBROADCASTI128 194(SI)(DI*1), Y6
+	VINSERTI128    $0x01, 194(R8)(DI*1), Y6, Y6
 	VPUNPCKHDQ     Y4, Y3, Y3
 	VPUNPCKHDQ     Y6, Y5, Y5
 	VPUNPCKHQDQ    Y5, Y3, Y3
@@ -4596,13 +7505,13 @@ block:
 	VPERMQ         $0x08, Y3, Y3
 	VCVTPH2PS      X3, Y3
 	VBROADCASTI128 192(SI), Y4
-	VINSERTI128    $0x01, 192(DI), Y4, Y4
+	VINSERTI128    $0x01, 192(R8), Y4, Y4
 	VBROADCASTI128 192(SI)(BX*1), Y5
-	VINSERTI128    $0x01, 192(DI)(BX*1), Y5, Y5
+	VINSERTI128    $0x01, 192(R8)(BX*1), Y5, Y5
 	VBROADCASTI128 192(SI)(BX*2), Y6
-	VINSERTI128    $0x01, 192(DI)(BX*2), Y6, Y6
-	VBROADCASTI128 192(SI)(R8*1), Y7
-	VINSERTI128    $0x01, 192(DI)(R8*1), Y7, Y7
+	VINSERTI128    $0x01, 192(R8)(BX*2), Y6, Y6
+	VBROADCASTI128 192(SI)(DI*1), Y7
+	VINSERTI128    $0x01, 192(R8)(DI*1), Y7, Y7
 	VPUNPCKLDQ     Y5, Y4, Y8
 	VPUNPCKHDQ     Y5, Y4, Y5
 	VPUNPCKLDQ     Y7, Y6, Y4
@@ -4688,13 +7597,13 @@ block:
 	VMULPS         Y3, Y4, Y4
 	VMOVUPS        Y4, 480(CX)
 	VBROADCASTI128 128(SI), Y3
-	VINSERTI128    $0x01, 128(DI), Y3, Y3
+	VINSERTI128    $0x01, 128(R8), Y3, Y3
 	VBROADCASTI128 128(SI)(BX*1), Y4
-	VINSERTI128    $0x01, 128(DI)(BX*1), Y4, Y4
+	VINSERTI128    $0x01, 128(R8)(BX*1), Y4, Y4
 	VBROADCASTI128 128(SI)(BX*2), Y5
-	VINSERTI128    $0x01, 128(DI)(BX*2), Y5, Y5
-	VBROADCASTI128 128(SI)(R8*1), Y6
-	VINSERTI128    $0x01, 128(DI)(R8*1), Y6, Y6
+	VINSERTI128    $0x01, 128(R8)(BX*2), Y5, Y5
+	VBROADCASTI128 128(SI)(DI*1), Y6
+	VINSERTI128    $0x01, 128(R8)(DI*1), Y6, Y6
 	VPUNPCKLDQ     Y4, Y3, Y7
 	VPUNPCKHDQ     Y4, Y3, Y4
 	VPUNPCKLDQ     Y6, Y5, Y3
@@ -4704,13 +7613,13 @@ block:
 	VPUNPCKLQDQ    Y5, Y4, Y7
 	VPUNPCKHQDQ    Y5, Y4, Y4
 	VBROADCASTI128 (SI), Y5
-	VINSERTI128    $0x01, (DI), Y5, Y5
+	VINSERTI128    $0x01, (R8), Y5, Y5
 	VBROADCASTI128 (SI)(BX*1), Y8
-	VINSERTI128    $0x01, (DI)(BX*1), Y8, Y8
+	VINSERTI128    $0x01, (R8)(BX*1), Y8, Y8
 	VBROADCASTI128 (SI)(BX*2), Y9
-	VINSERTI128    $0x01, (DI)(BX*2), Y9, Y9
-	VBROADCASTI128 (SI)(R8*1), Y10
-	VINSERTI128    $0x01, (DI)(R8*1), Y10, Y10
+	VINSERTI128    $0x01, (R8)(BX*2), Y9, Y9
+	VBROADCASTI128 (SI)(DI*1), Y10
+	VINSERTI128    $0x01, (R8)(DI*1), Y10, Y10
 	VPUNPCKLDQ     Y8, Y5, Y11
 	VPUNPCKHDQ     Y8, Y5, Y8
 	VPUNPCKLDQ     Y10, Y9, Y5
@@ -4727,8 +7636,7 @@ block:
 	VPOR           Y12, Y9, Y9
 	VPSUBB         Y1, Y9, Y9
 	VMOVDQU        Y9, (AX)
-	VMOVDQA        Y6, Y9
-	VPAND          Y2, Y9, Y9
+	VPAND          Y2, Y6, Y9
 	VPOR           Y9, Y10, Y10
 	VPSUBB         Y1, Y10, Y10
 	VMOVDQU        Y10, 512(AX)
@@ -4740,8 +7648,7 @@ block:
 	VPOR           Y10, Y9, Y9
 	VPSUBB         Y1, Y9, Y9
 	VMOVDQU        Y9, 32(AX)
-	VMOVDQA        Y3, Y9
-	VPAND          Y2, Y9, Y9
+	VPAND          Y2, Y3, Y9
 	VPOR           Y9, Y5, Y5
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 544(AX)
@@ -4753,8 +7660,7 @@ block:
 	VPOR           Y10, Y5, Y5
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 64(AX)
-	VMOVDQA        Y7, Y5
-	VPAND          Y2, Y5, Y5
+	VPAND          Y2, Y7, Y5
 	VPOR           Y5, Y9, Y9
 	VPSUBB         Y1, Y9, Y9
 	VMOVDQU        Y9, 576(AX)
@@ -4766,19 +7672,18 @@ block:
 	VPOR           Y9, Y5, Y5
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 96(AX)
-	VMOVDQA        Y4, Y5
-	VPAND          Y2, Y5, Y5
+	VPAND          Y2, Y4, Y5
 	VPOR           Y5, Y8, Y8
 	VPSUBB         Y1, Y8, Y8
 	VMOVDQU        Y8, 608(AX)
 	VBROADCASTI128 32(SI), Y5
-	VINSERTI128    $0x01, 32(DI), Y5, Y5
+	VINSERTI128    $0x01, 32(R8), Y5, Y5
 	VBROADCASTI128 32(SI)(BX*1), Y8
-	VINSERTI128    $0x01, 32(DI)(BX*1), Y8, Y8
+	VINSERTI128    $0x01, 32(R8)(BX*1), Y8, Y8
 	VBROADCASTI128 32(SI)(BX*2), Y9
-	VINSERTI128    $0x01, 32(DI)(BX*2), Y9, Y9
-	VBROADCASTI128 32(SI)(R8*1), Y10
-	VINSERTI128    $0x01, 32(DI)(R8*1), Y10, Y10
+	VINSERTI128    $0x01, 32(R8)(BX*2), Y9, Y9
+	VBROADCASTI128 32(SI)(DI*1), Y10
+	VINSERTI128    $0x01, 32(R8)(DI*1), Y10, Y10
 	VPUNPCKLDQ     Y8, Y5, Y11
 	VPUNPCKHDQ     Y8, Y5, Y8
 	VPUNPCKLDQ     Y10, Y9, Y5
@@ -4840,13 +7745,13 @@ block:
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 864(AX)
 	VBROADCASTI128 144(SI), Y3
-	VINSERTI128    $0x01, 144(DI), Y3, Y3
+	VINSERTI128    $0x01, 144(R8), Y3, Y3
 	VBROADCASTI128 144(SI)(BX*1), Y4
-	VINSERTI128    $0x01, 144(DI)(BX*1), Y4, Y4
+	VINSERTI128    $0x01, 144(R8)(BX*1), Y4, Y4
 	VBROADCASTI128 144(SI)(BX*2), Y5
-	VINSERTI128    $0x01, 144(DI)(BX*2), Y5, Y5
-	VBROADCASTI128 144(SI)(R8*1), Y6
-	VINSERTI128    $0x01, 144(DI)(R8*1), Y6, Y6
+	VINSERTI128    $0x01, 144(R8)(BX*2), Y5, Y5
+	VBROADCASTI128 144(SI)(DI*1), Y6
+	VINSERTI128    $0x01, 144(R8)(DI*1), Y6, Y6
 	VPUNPCKLDQ     Y4, Y3, Y7
 	VPUNPCKHDQ     Y4, Y3, Y4
 	VPUNPCKLDQ     Y6, Y5, Y3
@@ -4856,13 +7761,13 @@ block:
 	VPUNPCKLQDQ    Y5, Y4, Y7
 	VPUNPCKHQDQ    Y5, Y4, Y4
 	VBROADCASTI128 16(SI), Y5
-	VINSERTI128    $0x01, 16(DI), Y5, Y5
+	VINSERTI128    $0x01, 16(R8), Y5, Y5
 	VBROADCASTI128 16(SI)(BX*1), Y8
-	VINSERTI128    $0x01, 16(DI)(BX*1), Y8, Y8
+	VINSERTI128    $0x01, 16(R8)(BX*1), Y8, Y8
 	VBROADCASTI128 16(SI)(BX*2), Y9
-	VINSERTI128    $0x01, 16(DI)(BX*2), Y9, Y9
-	VBROADCASTI128 16(SI)(R8*1), Y10
-	VINSERTI128    $0x01, 16(DI)(R8*1), Y10, Y10
+	VINSERTI128    $0x01, 16(R8)(BX*2), Y9, Y9
+	VBROADCASTI128 16(SI)(DI*1), Y10
+	VINSERTI128    $0x01, 16(R8)(DI*1), Y10, Y10
 	VPUNPCKLDQ     Y8, Y5, Y11
 	VPUNPCKHDQ     Y8, Y5, Y8
 	VPUNPCKLDQ     Y10, Y9, Y5
@@ -4879,8 +7784,7 @@ block:
 	VPOR           Y12, Y9, Y9
 	VPSUBB         Y1, Y9, Y9
 	VMOVDQU        Y9, 128(AX)
-	VMOVDQA        Y6, Y9
-	VPAND          Y2, Y9, Y9
+	VPAND          Y2, Y6, Y9
 	VPOR           Y9, Y10, Y10
 	VPSUBB         Y1, Y10, Y10
 	VMOVDQU        Y10, 640(AX)
@@ -4892,8 +7796,7 @@ block:
 	VPOR           Y10, Y9, Y9
 	VPSUBB         Y1, Y9, Y9
 	VMOVDQU        Y9, 160(AX)
-	VMOVDQA        Y3, Y9
-	VPAND          Y2, Y9, Y9
+	VPAND          Y2, Y3, Y9
 	VPOR           Y9, Y5, Y5
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 672(AX)
@@ -4905,8 +7808,7 @@ block:
 	VPOR           Y10, Y5, Y5
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 192(AX)
-	VMOVDQA        Y7, Y5
-	VPAND          Y2, Y5, Y5
+	VPAND          Y2, Y7, Y5
 	VPOR           Y5, Y9, Y9
 	VPSUBB         Y1, Y9, Y9
 	VMOVDQU        Y9, 704(AX)
@@ -4918,19 +7820,18 @@ block:
 	VPOR           Y9, Y5, Y5
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 224(AX)
-	VMOVDQA        Y4, Y5
-	VPAND          Y2, Y5, Y5
+	VPAND          Y2, Y4, Y5
 	VPOR           Y5, Y8, Y8
 	VPSUBB         Y1, Y8, Y8
 	VMOVDQU        Y8, 736(AX)
 	VBROADCASTI128 48(SI), Y5
-	VINSERTI128    $0x01, 48(DI), Y5, Y5
+	VINSERTI128    $0x01, 48(R8), Y5, Y5
 	VBROADCASTI128 48(SI)(BX*1), Y8
-	VINSERTI128    $0x01, 48(DI)(BX*1), Y8, Y8
+	VINSERTI128    $0x01, 48(R8)(BX*1), Y8, Y8
 	VBROADCASTI128 48(SI)(BX*2), Y9
-	VINSERTI128    $0x01, 48(DI)(BX*2), Y9, Y9
-	VBROADCASTI128 48(SI)(R8*1), Y10
-	VINSERTI128    $0x01, 48(DI)(R8*1), Y10, Y10
+	VINSERTI128    $0x01, 48(R8)(BX*2), Y9, Y9
+	VBROADCASTI128 48(SI)(DI*1), Y10
+	VINSERTI128    $0x01, 48(R8)(DI*1), Y10, Y10
 	VPUNPCKLDQ     Y8, Y5, Y11
 	VPUNPCKHDQ     Y8, Y5, Y8
 	VPUNPCKLDQ     Y10, Y9, Y5
@@ -4992,13 +7893,13 @@ block:
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 992(AX)
 	VBROADCASTI128 160(SI), Y3
-	VINSERTI128    $0x01, 160(DI), Y3, Y3
+	VINSERTI128    $0x01, 160(R8), Y3, Y3
 	VBROADCASTI128 160(SI)(BX*1), Y4
-	VINSERTI128    $0x01, 160(DI)(BX*1), Y4, Y4
+	VINSERTI128    $0x01, 160(R8)(BX*1), Y4, Y4
 	VBROADCASTI128 160(SI)(BX*2), Y5
-	VINSERTI128    $0x01, 160(DI)(BX*2), Y5, Y5
-	VBROADCASTI128 160(SI)(R8*1), Y6
-	VINSERTI128    $0x01, 160(DI)(R8*1), Y6, Y6
+	VINSERTI128    $0x01, 160(R8)(BX*2), Y5, Y5
+	VBROADCASTI128 160(SI)(DI*1), Y6
+	VINSERTI128    $0x01, 160(R8)(DI*1), Y6, Y6
 	VPUNPCKLDQ     Y4, Y3, Y7
 	VPUNPCKHDQ     Y4, Y3, Y4
 	VPUNPCKLDQ     Y6, Y5, Y3
@@ -5008,13 +7909,13 @@ block:
 	VPUNPCKLQDQ    Y5, Y4, Y7
 	VPUNPCKHQDQ    Y5, Y4, Y4
 	VBROADCASTI128 64(SI), Y5
-	VINSERTI128    $0x01, 64(DI), Y5, Y5
+	VINSERTI128    $0x01, 64(R8), Y5, Y5
 	VBROADCASTI128 64(SI)(BX*1), Y8
-	VINSERTI128    $0x01, 64(DI)(BX*1), Y8, Y8
+	VINSERTI128    $0x01, 64(R8)(BX*1), Y8, Y8
 	VBROADCASTI128 64(SI)(BX*2), Y9
-	VINSERTI128    $0x01, 64(DI)(BX*2), Y9, Y9
-	VBROADCASTI128 64(SI)(R8*1), Y10
-	VINSERTI128    $0x01, 64(DI)(R8*1), Y10, Y10
+	VINSERTI128    $0x01, 64(R8)(BX*2), Y9, Y9
+	VBROADCASTI128 64(SI)(DI*1), Y10
+	VINSERTI128    $0x01, 64(R8)(DI*1), Y10, Y10
 	VPUNPCKLDQ     Y8, Y5, Y11
 	VPUNPCKHDQ     Y8, Y5, Y8
 	VPUNPCKLDQ     Y10, Y9, Y5
@@ -5031,8 +7932,7 @@ block:
 	VPOR           Y12, Y9, Y9
 	VPSUBB         Y1, Y9, Y9
 	VMOVDQU        Y9, 1024(AX)
-	VMOVDQA        Y6, Y9
-	VPAND          Y2, Y9, Y9
+	VPAND          Y2, Y6, Y9
 	VPOR           Y9, Y10, Y10
 	VPSUBB         Y1, Y10, Y10
 	VMOVDQU        Y10, 1536(AX)
@@ -5044,8 +7944,7 @@ block:
 	VPOR           Y10, Y9, Y9
 	VPSUBB         Y1, Y9, Y9
 	VMOVDQU        Y9, 1056(AX)
-	VMOVDQA        Y3, Y9
-	VPAND          Y2, Y9, Y9
+	VPAND          Y2, Y3, Y9
 	VPOR           Y9, Y5, Y5
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 1568(AX)
@@ -5057,8 +7956,7 @@ block:
 	VPOR           Y10, Y5, Y5
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 1088(AX)
-	VMOVDQA        Y7, Y5
-	VPAND          Y2, Y5, Y5
+	VPAND          Y2, Y7, Y5
 	VPOR           Y5, Y9, Y9
 	VPSUBB         Y1, Y9, Y9
 	VMOVDQU        Y9, 1600(AX)
@@ -5070,19 +7968,18 @@ block:
 	VPOR           Y9, Y5, Y5
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 1120(AX)
-	VMOVDQA        Y4, Y5
-	VPAND          Y2, Y5, Y5
+	VPAND          Y2, Y4, Y5
 	VPOR           Y5, Y8, Y8
 	VPSUBB         Y1, Y8, Y8
 	VMOVDQU        Y8, 1632(AX)
 	VBROADCASTI128 96(SI), Y5
-	VINSERTI128    $0x01, 96(DI), Y5, Y5
+	VINSERTI128    $0x01, 96(R8), Y5, Y5
 	VBROADCASTI128 96(SI)(BX*1), Y8
-	VINSERTI128    $0x01, 96(DI)(BX*1), Y8, Y8
+	VINSERTI128    $0x01, 96(R8)(BX*1), Y8, Y8
 	VBROADCASTI128 96(SI)(BX*2), Y9
-	VINSERTI128    $0x01, 96(DI)(BX*2), Y9, Y9
-	VBROADCASTI128 96(SI)(R8*1), Y10
-	VINSERTI128    $0x01, 96(DI)(R8*1), Y10, Y10
+	VINSERTI128    $0x01, 96(R8)(BX*2), Y9, Y9
+	VBROADCASTI128 96(SI)(DI*1), Y10
+	VINSERTI128    $0x01, 96(R8)(DI*1), Y10, Y10
 	VPUNPCKLDQ     Y8, Y5, Y11
 	VPUNPCKHDQ     Y8, Y5, Y8
 	VPUNPCKLDQ     Y10, Y9, Y5
@@ -5144,13 +8041,13 @@ block:
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 1888(AX)
 	VBROADCASTI128 176(SI), Y3
-	VINSERTI128    $0x01, 176(DI), Y3, Y3
+	VINSERTI128    $0x01, 176(R8), Y3, Y3
 	VBROADCASTI128 176(SI)(BX*1), Y4
-	VINSERTI128    $0x01, 176(DI)(BX*1), Y4, Y4
+	VINSERTI128    $0x01, 176(R8)(BX*1), Y4, Y4
 	VBROADCASTI128 176(SI)(BX*2), Y5
-	VINSERTI128    $0x01, 176(DI)(BX*2), Y5, Y5
-	VBROADCASTI128 176(SI)(R8*1), Y6
-	VINSERTI128    $0x01, 176(DI)(R8*1), Y6, Y6
+	VINSERTI128    $0x01, 176(R8)(BX*2), Y5, Y5
+	VBROADCASTI128 176(SI)(DI*1), Y6
+	VINSERTI128    $0x01, 176(R8)(DI*1), Y6, Y6
 	VPUNPCKLDQ     Y4, Y3, Y7
 	VPUNPCKHDQ     Y4, Y3, Y4
 	VPUNPCKLDQ     Y6, Y5, Y3
@@ -5160,13 +8057,13 @@ block:
 	VPUNPCKLQDQ    Y5, Y4, Y7
 	VPUNPCKHQDQ    Y5, Y4, Y4
 	VBROADCASTI128 80(SI), Y5
-	VINSERTI128    $0x01, 80(DI), Y5, Y5
+	VINSERTI128    $0x01, 80(R8), Y5, Y5
 	VBROADCASTI128 80(SI)(BX*1), Y8
-	VINSERTI128    $0x01, 80(DI)(BX*1), Y8, Y8
+	VINSERTI128    $0x01, 80(R8)(BX*1), Y8, Y8
 	VBROADCASTI128 80(SI)(BX*2), Y9
-	VINSERTI128    $0x01, 80(DI)(BX*2), Y9, Y9
-	VBROADCASTI128 80(SI)(R8*1), Y10
-	VINSERTI128    $0x01, 80(DI)(R8*1), Y10, Y10
+	VINSERTI128    $0x01, 80(R8)(BX*2), Y9, Y9
+	VBROADCASTI128 80(SI)(DI*1), Y10
+	VINSERTI128    $0x01, 80(R8)(DI*1), Y10, Y10
 	VPUNPCKLDQ     Y8, Y5, Y11
 	VPUNPCKHDQ     Y8, Y5, Y8
 	VPUNPCKLDQ     Y10, Y9, Y5
@@ -5183,8 +8080,7 @@ block:
 	VPOR           Y12, Y9, Y9
 	VPSUBB         Y1, Y9, Y9
 	VMOVDQU        Y9, 1152(AX)
-	VMOVDQA        Y6, Y9
-	VPAND          Y2, Y9, Y9
+	VPAND          Y2, Y6, Y9
 	VPOR           Y9, Y10, Y10
 	VPSUBB         Y1, Y10, Y10
 	VMOVDQU        Y10, 1664(AX)
@@ -5196,8 +8092,7 @@ block:
 	VPOR           Y10, Y9, Y9
 	VPSUBB         Y1, Y9, Y9
 	VMOVDQU        Y9, 1184(AX)
-	VMOVDQA        Y3, Y9
-	VPAND          Y2, Y9, Y9
+	VPAND          Y2, Y3, Y9
 	VPOR           Y9, Y5, Y5
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 1696(AX)
@@ -5209,8 +8104,7 @@ block:
 	VPOR           Y10, Y5, Y5
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 1216(AX)
-	VMOVDQA        Y7, Y5
-	VPAND          Y2, Y5, Y5
+	VPAND          Y2, Y7, Y5
 	VPOR           Y5, Y9, Y9
 	VPSUBB         Y1, Y9, Y9
 	VMOVDQU        Y9, 1728(AX)
@@ -5222,19 +8116,18 @@ block:
 	VPOR           Y9, Y5, Y5
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 1248(AX)
-	VMOVDQA        Y4, Y5
-	VPAND          Y2, Y5, Y5
+	VPAND          Y2, Y4, Y5
 	VPOR           Y5, Y8, Y8
 	VPSUBB         Y1, Y8, Y8
 	VMOVDQU        Y8, 1760(AX)
 	VBROADCASTI128 112(SI), Y5
-	VINSERTI128    $0x01, 112(DI), Y5, Y5
+	VINSERTI128    $0x01, 112(R8), Y5, Y5
 	VBROADCASTI128 112(SI)(BX*1), Y8
-	VINSERTI128    $0x01, 112(DI)(BX*1), Y8, Y8
+	VINSERTI128    $0x01, 112(R8)(BX*1), Y8, Y8
 	VBROADCASTI128 112(SI)(BX*2), Y9
-	VINSERTI128    $0x01, 112(DI)(BX*2), Y9, Y9
-	VBROADCASTI128 112(SI)(R8*1), Y10
-	VINSERTI128    $0x01, 112(DI)(R8*1), Y10, Y10
+	VINSERTI128    $0x01, 112(R8)(BX*2), Y9, Y9
+	VBROADCASTI128 112(SI)(DI*1), Y10
+	VINSERTI128    $0x01, 112(R8)(DI*1), Y10, Y10
 	VPUNPCKLDQ     Y8, Y5, Y11
 	VPUNPCKHDQ     Y8, Y5, Y8
 	VPUNPCKLDQ     Y10, Y9, Y5
@@ -5296,13 +8189,993 @@ block:
 	VPSUBB         Y1, Y5, Y5
 	VMOVDQU        Y5, 2016(AX)
 	ADDQ           $0x000000d2, SI
-	ADDQ           $0x000000d2, DI
-	ADDQ           $0x000000d2, R9
+	ADDQ           $0x000000d2, R8
 	ADDQ           $0x000000d2, R10
+	ADDQ           $0x000000d2, R9
 	ADDQ           $0x00000800, AX
 	ADDQ           $0x00000200, CX
 	DECQ           DX
 	JNZ            block
+
+done:
+	VZEROUPPER
+	RET
+
+// func packQ6_KAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
+// Requires: AVX, AVX512BW, AVX512F, MMX+
+TEXT ·packQ6_KAVX512(SB), NOSPLIT, $0-48
+	VMOVDQU32 byte0f<>+0(SB), Z0
+	VMOVDQU32 byte20<>+0(SB), Z1
+	VMOVDQU32 byte30<>+0(SB), Z2
+	VMOVDQU32 byte80<>+0(SB), Z3
+	MOVQ      codes+24(FP), AX
+	MOVQ      scales+32(FP), CX
+	MOVQ      n+0(FP), DX
+	MOVQ      stride+8(FP), BX
+	MOVQ      w+16(FP), SI
+	LEAQ      (BX)(BX*2), DI
+	LEAQ      (SI)(BX*4), R8
+	LEAQ      (R8)(BX*4), R9
+	LEAQ      (R9)(BX*4), R10
+	MOVQ      ahead+40(FP), R11
+	LEAQ      (SI)(R11*1), R12
+	LEAQ      (R8)(R11*1), R13
+	LEAQ      (R9)(R11*1), R14
+	LEAQ      (R10)(R11*1), R11
+	TESTQ     DX, DX
+	JZ        done
+
+block:
+	PREFETCHT0      (R12)
+	PREFETCHT0      64(R12)
+	PREFETCHT0      128(R12)
+	PREFETCHT0      192(R12)
+	PREFETCHT0      (R12)(BX*1)
+	PREFETCHT0      64(R12)(BX*1)
+	PREFETCHT0      128(R12)(BX*1)
+	PREFETCHT0      192(R12)(BX*1)
+	PREFETCHT0      (R12)(BX*2)
+	PREFETCHT0      64(R12)(BX*2)
+	PREFETCHT0      128(R12)(BX*2)
+	PREFETCHT0      192(R12)(BX*2)
+	PREFETCHT0      (R12)(DI*1)
+	PREFETCHT0      64(R12)(DI*1)
+	PREFETCHT0      128(R12)(DI*1)
+	PREFETCHT0      192(R12)(DI*1)
+	PREFETCHT0      (R13)
+	PREFETCHT0      64(R13)
+	PREFETCHT0      128(R13)
+	PREFETCHT0      192(R13)
+	PREFETCHT0      (R13)(BX*1)
+	PREFETCHT0      64(R13)(BX*1)
+	PREFETCHT0      128(R13)(BX*1)
+	PREFETCHT0      192(R13)(BX*1)
+	PREFETCHT0      (R13)(BX*2)
+	PREFETCHT0      64(R13)(BX*2)
+	PREFETCHT0      128(R13)(BX*2)
+	PREFETCHT0      192(R13)(BX*2)
+	PREFETCHT0      (R13)(DI*1)
+	PREFETCHT0      64(R13)(DI*1)
+	PREFETCHT0      128(R13)(DI*1)
+	PREFETCHT0      192(R13)(DI*1)
+	PREFETCHT0      (R14)
+	PREFETCHT0      64(R14)
+	PREFETCHT0      128(R14)
+	PREFETCHT0      192(R14)
+	PREFETCHT0      (R14)(BX*1)
+	PREFETCHT0      64(R14)(BX*1)
+	PREFETCHT0      128(R14)(BX*1)
+	PREFETCHT0      192(R14)(BX*1)
+	PREFETCHT0      (R14)(BX*2)
+	PREFETCHT0      64(R14)(BX*2)
+	PREFETCHT0      128(R14)(BX*2)
+	PREFETCHT0      192(R14)(BX*2)
+	PREFETCHT0      (R14)(DI*1)
+	PREFETCHT0      64(R14)(DI*1)
+	PREFETCHT0      128(R14)(DI*1)
+	PREFETCHT0      192(R14)(DI*1)
+	PREFETCHT0      (R11)
+	PREFETCHT0      64(R11)
+	PREFETCHT0      128(R11)
+	PREFETCHT0      192(R11)
+	PREFETCHT0      (R11)(BX*1)
+	PREFETCHT0      64(R11)(BX*1)
+	PREFETCHT0      128(R11)(BX*1)
+	PREFETCHT0      192(R11)(BX*1)
+	PREFETCHT0      (R11)(BX*2)
+	PREFETCHT0      64(R11)(BX*2)
+	PREFETCHT0      128(R11)(BX*2)
+	PREFETCHT0      192(R11)(BX*2)
+	PREFETCHT0      (R11)(DI*1)
+	PREFETCHT0      64(R11)(DI*1)
+	PREFETCHT0      128(R11)(DI*1)
+	PREFETCHT0      192(R11)(DI*1)
+	VBROADCASTI32X4 194(SI), Z4
+	VINSERTI32X4    $0x01, 194(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 194(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 194(R10), Z4, Z4
+	VBROADCASTI32X4 194(SI)(BX*1), Z5
+	VINSERTI32X4    $0x01, 194(R8)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x02, 194(R9)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x03, 194(R10)(BX*1), Z5, Z5
+	VBROADCASTI32X4 194(SI)(BX*2), Z6
+	VINSERTI32X4    $0x01, 194(R8)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x02, 194(R9)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x03, 194(R10)(BX*2), Z6, Z6
+	VBROADCASTI32X4 194(SI)(DI*1), Z7
+	VINSERTI32X4    $0x01, 194(R8)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x02, 194(R9)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x03, 194(R10)(DI*1), Z7, Z7
+	VPUNPCKHDQ      Z5, Z4, Z4
+	VPUNPCKHDQ      Z7, Z6, Z6
+	VPUNPCKHQDQ     Z6, Z4, Z4
+	VPSRLD          $0x10, Z4, Z4
+	VPMOVDW         Z4, Y4
+	VCVTPH2PS       Y4, Z4
+	VBROADCASTI32X4 192(SI), Z5
+	VINSERTI32X4    $0x01, 192(R8), Z5, Z5
+	VINSERTI32X4    $0x02, 192(R9), Z5, Z5
+	VINSERTI32X4    $0x03, 192(R10), Z5, Z5
+	VBROADCASTI32X4 192(SI)(BX*1), Z6
+	VINSERTI32X4    $0x01, 192(R8)(BX*1), Z6, Z6
+	VINSERTI32X4    $0x02, 192(R9)(BX*1), Z6, Z6
+	VINSERTI32X4    $0x03, 192(R10)(BX*1), Z6, Z6
+	VBROADCASTI32X4 192(SI)(BX*2), Z7
+	VINSERTI32X4    $0x01, 192(R8)(BX*2), Z7, Z7
+	VINSERTI32X4    $0x02, 192(R9)(BX*2), Z7, Z7
+	VINSERTI32X4    $0x03, 192(R10)(BX*2), Z7, Z7
+	VBROADCASTI32X4 192(SI)(DI*1), Z8
+	VINSERTI32X4    $0x01, 192(R8)(DI*1), Z8, Z8
+	VINSERTI32X4    $0x02, 192(R9)(DI*1), Z8, Z8
+	VINSERTI32X4    $0x03, 192(R10)(DI*1), Z8, Z8
+	VPUNPCKLDQ      Z6, Z5, Z9
+	VPUNPCKHDQ      Z6, Z5, Z6
+	VPUNPCKLDQ      Z8, Z7, Z5
+	VPUNPCKHDQ      Z8, Z7, Z7
+	VPUNPCKLQDQ     Z5, Z9, Z8
+	VPUNPCKHQDQ     Z5, Z9, Z5
+	VPUNPCKLQDQ     Z7, Z6, Z9
+	VPUNPCKHQDQ     Z7, Z6, Z6
+	VPSLLD          $0x18, Z8, Z7
+	VPSRAD          $0x18, Z7, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, (CX)
+	VPSLLD          $0x10, Z8, Z7
+	VPSRAD          $0x18, Z7, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, 64(CX)
+	VPSLLD          $0x08, Z8, Z7
+	VPSRAD          $0x18, Z7, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, 128(CX)
+	VPSRAD          $0x18, Z8, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, 192(CX)
+	VPSLLD          $0x18, Z5, Z7
+	VPSRAD          $0x18, Z7, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, 256(CX)
+	VPSLLD          $0x10, Z5, Z7
+	VPSRAD          $0x18, Z7, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, 320(CX)
+	VPSLLD          $0x08, Z5, Z7
+	VPSRAD          $0x18, Z7, Z7
+	VCVTDQ2PS       Z7, Z7
+	VMULPS          Z4, Z7, Z7
+	VMOVUPS         Z7, 384(CX)
+	VPSRAD          $0x18, Z5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS          Z4, Z5, Z5
+	VMOVUPS         Z5, 448(CX)
+	VPSLLD          $0x18, Z9, Z5
+	VPSRAD          $0x18, Z5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS          Z4, Z5, Z5
+	VMOVUPS         Z5, 512(CX)
+	VPSLLD          $0x10, Z9, Z5
+	VPSRAD          $0x18, Z5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS          Z4, Z5, Z5
+	VMOVUPS         Z5, 576(CX)
+	VPSLLD          $0x08, Z9, Z5
+	VPSRAD          $0x18, Z5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS          Z4, Z5, Z5
+	VMOVUPS         Z5, 640(CX)
+	VPSRAD          $0x18, Z9, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS          Z4, Z5, Z5
+	VMOVUPS         Z5, 704(CX)
+	VPSLLD          $0x18, Z6, Z5
+	VPSRAD          $0x18, Z5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS          Z4, Z5, Z5
+	VMOVUPS         Z5, 768(CX)
+	VPSLLD          $0x10, Z6, Z5
+	VPSRAD          $0x18, Z5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS          Z4, Z5, Z5
+	VMOVUPS         Z5, 832(CX)
+	VPSLLD          $0x08, Z6, Z5
+	VPSRAD          $0x18, Z5, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS          Z4, Z5, Z5
+	VMOVUPS         Z5, 896(CX)
+	VPSRAD          $0x18, Z6, Z5
+	VCVTDQ2PS       Z5, Z5
+	VMULPS          Z4, Z5, Z5
+	VMOVUPS         Z5, 960(CX)
+	VBROADCASTI32X4 128(SI), Z4
+	VINSERTI32X4    $0x01, 128(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 128(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 128(R10), Z4, Z4
+	VBROADCASTI32X4 128(SI)(BX*1), Z5
+	VINSERTI32X4    $0x01, 128(R8)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x02, 128(R9)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x03, 128(R10)(BX*1), Z5, Z5
+	VBROADCASTI32X4 128(SI)(BX*2), Z6
+	VINSERTI32X4    $0x01, 128(R8)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x02, 128(R9)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x03, 128(R10)(BX*2), Z6, Z6
+	VBROADCASTI32X4 128(SI)(DI*1), Z7
+	VINSERTI32X4    $0x01, 128(R8)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x02, 128(R9)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x03, 128(R10)(DI*1), Z7, Z7
+	VPUNPCKLDQ      Z5, Z4, Z8
+	VPUNPCKHDQ      Z5, Z4, Z5
+	VPUNPCKLDQ      Z7, Z6, Z4
+	VPUNPCKHDQ      Z7, Z6, Z6
+	VPUNPCKLQDQ     Z4, Z8, Z7
+	VPUNPCKHQDQ     Z4, Z8, Z4
+	VPUNPCKLQDQ     Z6, Z5, Z8
+	VPUNPCKHQDQ     Z6, Z5, Z5
+	VBROADCASTI32X4 (SI), Z6
+	VINSERTI32X4    $0x01, (R8), Z6, Z6
+	VINSERTI32X4    $0x02, (R9), Z6, Z6
+	VINSERTI32X4    $0x03, (R10), Z6, Z6
+	VBROADCASTI32X4 (SI)(BX*1), Z9
+	VINSERTI32X4    $0x01, (R8)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x02, (R9)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x03, (R10)(BX*1), Z9, Z9
+	VBROADCASTI32X4 (SI)(BX*2), Z10
+	VINSERTI32X4    $0x01, (R8)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x02, (R9)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x03, (R10)(BX*2), Z10, Z10
+	VBROADCASTI32X4 (SI)(DI*1), Z11
+	VINSERTI32X4    $0x01, (R8)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x02, (R9)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x03, (R10)(DI*1), Z11, Z11
+	VPUNPCKLDQ      Z9, Z6, Z12
+	VPUNPCKHDQ      Z9, Z6, Z9
+	VPUNPCKLDQ      Z11, Z10, Z6
+	VPUNPCKHDQ      Z11, Z10, Z10
+	VPUNPCKLQDQ     Z6, Z12, Z11
+	VPUNPCKHQDQ     Z6, Z12, Z6
+	VPUNPCKLQDQ     Z10, Z9, Z12
+	VPUNPCKHQDQ     Z10, Z9, Z9
+	VPANDD          Z0, Z11, Z10
+	VPSRLW          $0x04, Z11, Z11
+	VPANDD          Z0, Z11, Z11
+	VPSLLW          $0x04, Z7, Z13
+	VPANDD          Z2, Z13, Z13
+	VPORD           Z13, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, (AX)
+	VPANDD          Z2, Z7, Z10
+	VPORD           Z10, Z11, Z11
+	VPSUBB          Z1, Z11, Z11
+	VPXORD          Z3, Z11, Z11
+	VMOVDQU32       Z11, 1024(AX)
+	VPANDD          Z0, Z6, Z10
+	VPSRLW          $0x04, Z6, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x04, Z4, Z11
+	VPANDD          Z2, Z11, Z11
+	VPORD           Z11, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 64(AX)
+	VPANDD          Z2, Z4, Z10
+	VPORD           Z10, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 1088(AX)
+	VPANDD          Z0, Z12, Z6
+	VPSRLW          $0x04, Z12, Z10
+	VPANDD          Z0, Z10, Z10
+	VPSLLW          $0x04, Z8, Z11
+	VPANDD          Z2, Z11, Z11
+	VPORD           Z11, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 128(AX)
+	VPANDD          Z2, Z8, Z6
+	VPORD           Z6, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 1152(AX)
+	VPANDD          Z0, Z9, Z6
+	VPSRLW          $0x04, Z9, Z9
+	VPANDD          Z0, Z9, Z9
+	VPSLLW          $0x04, Z5, Z10
+	VPANDD          Z2, Z10, Z10
+	VPORD           Z10, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 192(AX)
+	VPANDD          Z2, Z5, Z6
+	VPORD           Z6, Z9, Z9
+	VPSUBB          Z1, Z9, Z9
+	VPXORD          Z3, Z9, Z9
+	VMOVDQU32       Z9, 1216(AX)
+	VBROADCASTI32X4 32(SI), Z6
+	VINSERTI32X4    $0x01, 32(R8), Z6, Z6
+	VINSERTI32X4    $0x02, 32(R9), Z6, Z6
+	VINSERTI32X4    $0x03, 32(R10), Z6, Z6
+	VBROADCASTI32X4 32(SI)(BX*1), Z9
+	VINSERTI32X4    $0x01, 32(R8)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x02, 32(R9)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x03, 32(R10)(BX*1), Z9, Z9
+	VBROADCASTI32X4 32(SI)(BX*2), Z10
+	VINSERTI32X4    $0x01, 32(R8)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x02, 32(R9)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x03, 32(R10)(BX*2), Z10, Z10
+	VBROADCASTI32X4 32(SI)(DI*1), Z11
+	VINSERTI32X4    $0x01, 32(R8)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x02, 32(R9)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x03, 32(R10)(DI*1), Z11, Z11
+	VPUNPCKLDQ      Z9, Z6, Z12
+	VPUNPCKHDQ      Z9, Z6, Z9
+	VPUNPCKLDQ      Z11, Z10, Z6
+	VPUNPCKHDQ      Z11, Z10, Z10
+	VPUNPCKLQDQ     Z6, Z12, Z11
+	VPUNPCKHQDQ     Z6, Z12, Z6
+	VPUNPCKLQDQ     Z10, Z9, Z12
+	VPUNPCKHQDQ     Z10, Z9, Z9
+	VPANDD          Z0, Z11, Z10
+	VPSRLW          $0x04, Z11, Z11
+	VPANDD          Z0, Z11, Z11
+	VPSLLW          $0x02, Z7, Z13
+	VPANDD          Z2, Z13, Z13
+	VPORD           Z13, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 512(AX)
+	VPSRLW          $0x02, Z7, Z7
+	VPANDD          Z2, Z7, Z7
+	VPORD           Z7, Z11, Z11
+	VPSUBB          Z1, Z11, Z11
+	VPXORD          Z3, Z11, Z11
+	VMOVDQU32       Z11, 1536(AX)
+	VPANDD          Z0, Z6, Z7
+	VPSRLW          $0x04, Z6, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x02, Z4, Z10
+	VPANDD          Z2, Z10, Z10
+	VPORD           Z10, Z7, Z7
+	VPSUBB          Z1, Z7, Z7
+	VPXORD          Z3, Z7, Z7
+	VMOVDQU32       Z7, 576(AX)
+	VPSRLW          $0x02, Z4, Z4
+	VPANDD          Z2, Z4, Z4
+	VPORD           Z4, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 1600(AX)
+	VPANDD          Z0, Z12, Z4
+	VPSRLW          $0x04, Z12, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x02, Z8, Z7
+	VPANDD          Z2, Z7, Z7
+	VPORD           Z7, Z4, Z4
+	VPSUBB          Z1, Z4, Z4
+	VPXORD          Z3, Z4, Z4
+	VMOVDQU32       Z4, 640(AX)
+	VPSRLW          $0x02, Z8, Z4
+	VPANDD          Z2, Z4, Z4
+	VPORD           Z4, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 1664(AX)
+	VPANDD          Z0, Z9, Z4
+	VPSRLW          $0x04, Z9, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x02, Z5, Z7
+	VPANDD          Z2, Z7, Z7
+	VPORD           Z7, Z4, Z4
+	VPSUBB          Z1, Z4, Z4
+	VPXORD          Z3, Z4, Z4
+	VMOVDQU32       Z4, 704(AX)
+	VPSRLW          $0x02, Z5, Z4
+	VPANDD          Z2, Z4, Z4
+	VPORD           Z4, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 1728(AX)
+	VBROADCASTI32X4 144(SI), Z4
+	VINSERTI32X4    $0x01, 144(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 144(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 144(R10), Z4, Z4
+	VBROADCASTI32X4 144(SI)(BX*1), Z5
+	VINSERTI32X4    $0x01, 144(R8)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x02, 144(R9)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x03, 144(R10)(BX*1), Z5, Z5
+	VBROADCASTI32X4 144(SI)(BX*2), Z6
+	VINSERTI32X4    $0x01, 144(R8)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x02, 144(R9)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x03, 144(R10)(BX*2), Z6, Z6
+	VBROADCASTI32X4 144(SI)(DI*1), Z7
+	VINSERTI32X4    $0x01, 144(R8)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x02, 144(R9)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x03, 144(R10)(DI*1), Z7, Z7
+	VPUNPCKLDQ      Z5, Z4, Z8
+	VPUNPCKHDQ      Z5, Z4, Z5
+	VPUNPCKLDQ      Z7, Z6, Z4
+	VPUNPCKHDQ      Z7, Z6, Z6
+	VPUNPCKLQDQ     Z4, Z8, Z7
+	VPUNPCKHQDQ     Z4, Z8, Z4
+	VPUNPCKLQDQ     Z6, Z5, Z8
+	VPUNPCKHQDQ     Z6, Z5, Z5
+	VBROADCASTI32X4 16(SI), Z6
+	VINSERTI32X4    $0x01, 16(R8), Z6, Z6
+	VINSERTI32X4    $0x02, 16(R9), Z6, Z6
+	VINSERTI32X4    $0x03, 16(R10), Z6, Z6
+	VBROADCASTI32X4 16(SI)(BX*1), Z9
+	VINSERTI32X4    $0x01, 16(R8)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x02, 16(R9)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x03, 16(R10)(BX*1), Z9, Z9
+	VBROADCASTI32X4 16(SI)(BX*2), Z10
+	VINSERTI32X4    $0x01, 16(R8)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x02, 16(R9)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x03, 16(R10)(BX*2), Z10, Z10
+	VBROADCASTI32X4 16(SI)(DI*1), Z11
+	VINSERTI32X4    $0x01, 16(R8)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x02, 16(R9)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x03, 16(R10)(DI*1), Z11, Z11
+	VPUNPCKLDQ      Z9, Z6, Z12
+	VPUNPCKHDQ      Z9, Z6, Z9
+	VPUNPCKLDQ      Z11, Z10, Z6
+	VPUNPCKHDQ      Z11, Z10, Z10
+	VPUNPCKLQDQ     Z6, Z12, Z11
+	VPUNPCKHQDQ     Z6, Z12, Z6
+	VPUNPCKLQDQ     Z10, Z9, Z12
+	VPUNPCKHQDQ     Z10, Z9, Z9
+	VPANDD          Z0, Z11, Z10
+	VPSRLW          $0x04, Z11, Z11
+	VPANDD          Z0, Z11, Z11
+	VPSLLW          $0x04, Z7, Z13
+	VPANDD          Z2, Z13, Z13
+	VPORD           Z13, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 256(AX)
+	VPANDD          Z2, Z7, Z10
+	VPORD           Z10, Z11, Z11
+	VPSUBB          Z1, Z11, Z11
+	VPXORD          Z3, Z11, Z11
+	VMOVDQU32       Z11, 1280(AX)
+	VPANDD          Z0, Z6, Z10
+	VPSRLW          $0x04, Z6, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x04, Z4, Z11
+	VPANDD          Z2, Z11, Z11
+	VPORD           Z11, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 320(AX)
+	VPANDD          Z2, Z4, Z10
+	VPORD           Z10, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 1344(AX)
+	VPANDD          Z0, Z12, Z6
+	VPSRLW          $0x04, Z12, Z10
+	VPANDD          Z0, Z10, Z10
+	VPSLLW          $0x04, Z8, Z11
+	VPANDD          Z2, Z11, Z11
+	VPORD           Z11, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 384(AX)
+	VPANDD          Z2, Z8, Z6
+	VPORD           Z6, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 1408(AX)
+	VPANDD          Z0, Z9, Z6
+	VPSRLW          $0x04, Z9, Z9
+	VPANDD          Z0, Z9, Z9
+	VPSLLW          $0x04, Z5, Z10
+	VPANDD          Z2, Z10, Z10
+	VPORD           Z10, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 448(AX)
+	VPANDD          Z2, Z5, Z6
+	VPORD           Z6, Z9, Z9
+	VPSUBB          Z1, Z9, Z9
+	VPXORD          Z3, Z9, Z9
+	VMOVDQU32       Z9, 1472(AX)
+	VBROADCASTI32X4 48(SI), Z6
+	VINSERTI32X4    $0x01, 48(R8), Z6, Z6
+	VINSERTI32X4    $0x02, 48(R9), Z6, Z6
+	VINSERTI32X4    $0x03, 48(R10), Z6, Z6
+	VBROADCASTI32X4 48(SI)(BX*1), Z9
+	VINSERTI32X4    $0x01, 48(R8)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x02, 48(R9)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x03, 48(R10)(BX*1), Z9, Z9
+	VBROADCASTI32X4 48(SI)(BX*2), Z10
+	VINSERTI32X4    $0x01, 48(R8)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x02, 48(R9)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x03, 48(R10)(BX*2), Z10, Z10
+	VBROADCASTI32X4 48(SI)(DI*1), Z11
+	VINSERTI32X4    $0x01, 48(R8)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x02, 48(R9)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x03, 48(R10)(DI*1), Z11, Z11
+	VPUNPCKLDQ      Z9, Z6, Z12
+	VPUNPCKHDQ      Z9, Z6, Z9
+	VPUNPCKLDQ      Z11, Z10, Z6
+	VPUNPCKHDQ      Z11, Z10, Z10
+	VPUNPCKLQDQ     Z6, Z12, Z11
+	VPUNPCKHQDQ     Z6, Z12, Z6
+	VPUNPCKLQDQ     Z10, Z9, Z12
+	VPUNPCKHQDQ     Z10, Z9, Z9
+	VPANDD          Z0, Z11, Z10
+	VPSRLW          $0x04, Z11, Z11
+	VPANDD          Z0, Z11, Z11
+	VPSLLW          $0x02, Z7, Z13
+	VPANDD          Z2, Z13, Z13
+	VPORD           Z13, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 768(AX)
+	VPSRLW          $0x02, Z7, Z7
+	VPANDD          Z2, Z7, Z7
+	VPORD           Z7, Z11, Z11
+	VPSUBB          Z1, Z11, Z11
+	VPXORD          Z3, Z11, Z11
+	VMOVDQU32       Z11, 1792(AX)
+	VPANDD          Z0, Z6, Z7
+	VPSRLW          $0x04, Z6, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x02, Z4, Z10
+	VPANDD          Z2, Z10, Z10
+	VPORD           Z10, Z7, Z7
+	VPSUBB          Z1, Z7, Z7
+	VPXORD          Z3, Z7, Z7
+	VMOVDQU32       Z7, 832(AX)
+	VPSRLW          $0x02, Z4, Z4
+	VPANDD          Z2, Z4, Z4
+	VPORD           Z4, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 1856(AX)
+	VPANDD          Z0, Z12, Z4
+	VPSRLW          $0x04, Z12, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x02, Z8, Z7
+	VPANDD          Z2, Z7, Z7
+	VPORD           Z7, Z4, Z4
+	VPSUBB          Z1, Z4, Z4
+	VPXORD          Z3, Z4, Z4
+	VMOVDQU32       Z4, 896(AX)
+	VPSRLW          $0x02, Z8, Z4
+	VPANDD          Z2, Z4, Z4
+	VPORD           Z4, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 1920(AX)
+	VPANDD          Z0, Z9, Z4
+	VPSRLW          $0x04, Z9, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x02, Z5, Z7
+	VPANDD          Z2, Z7, Z7
+	VPORD           Z7, Z4, Z4
+	VPSUBB          Z1, Z4, Z4
+	VPXORD          Z3, Z4, Z4
+	VMOVDQU32       Z4, 960(AX)
+	VPSRLW          $0x02, Z5, Z4
+	VPANDD          Z2, Z4, Z4
+	VPORD           Z4, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 1984(AX)
+	VBROADCASTI32X4 160(SI), Z4
+	VINSERTI32X4    $0x01, 160(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 160(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 160(R10), Z4, Z4
+	VBROADCASTI32X4 160(SI)(BX*1), Z5
+	VINSERTI32X4    $0x01, 160(R8)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x02, 160(R9)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x03, 160(R10)(BX*1), Z5, Z5
+	VBROADCASTI32X4 160(SI)(BX*2), Z6
+	VINSERTI32X4    $0x01, 160(R8)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x02, 160(R9)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x03, 160(R10)(BX*2), Z6, Z6
+	VBROADCASTI32X4 160(SI)(DI*1), Z7
+	VINSERTI32X4    $0x01, 160(R8)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x02, 160(R9)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x03, 160(R10)(DI*1), Z7, Z7
+	VPUNPCKLDQ      Z5, Z4, Z8
+	VPUNPCKHDQ      Z5, Z4, Z5
+	VPUNPCKLDQ      Z7, Z6, Z4
+	VPUNPCKHDQ      Z7, Z6, Z6
+	VPUNPCKLQDQ     Z4, Z8, Z7
+	VPUNPCKHQDQ     Z4, Z8, Z4
+	VPUNPCKLQDQ     Z6, Z5, Z8
+	VPUNPCKHQDQ     Z6, Z5, Z5
+	VBROADCASTI32X4 64(SI), Z6
+	VINSERTI32X4    $0x01, 64(R8), Z6, Z6
+	VINSERTI32X4    $0x02, 64(R9), Z6, Z6
+	VINSERTI32X4    $0x03, 64(R10), Z6, Z6
+	VBROADCASTI32X4 64(SI)(BX*1), Z9
+	VINSERTI32X4    $0x01, 64(R8)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x02, 64(R9)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x03, 64(R10)(BX*1), Z9, Z9
+	VBROADCASTI32X4 64(SI)(BX*2), Z10
+	VINSERTI32X4    $0x01, 64(R8)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x02, 64(R9)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x03, 64(R10)(BX*2), Z10, Z10
+	VBROADCASTI32X4 64(SI)(DI*1), Z11
+	VINSERTI32X4    $0x01, 64(R8)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x02, 64(R9)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x03, 64(R10)(DI*1), Z11, Z11
+	VPUNPCKLDQ      Z9, Z6, Z12
+	VPUNPCKHDQ      Z9, Z6, Z9
+	VPUNPCKLDQ      Z11, Z10, Z6
+	VPUNPCKHDQ      Z11, Z10, Z10
+	VPUNPCKLQDQ     Z6, Z12, Z11
+	VPUNPCKHQDQ     Z6, Z12, Z6
+	VPUNPCKLQDQ     Z10, Z9, Z12
+	VPUNPCKHQDQ     Z10, Z9, Z9
+	VPANDD          Z0, Z11, Z10
+	VPSRLW          $0x04, Z11, Z11
+	VPANDD          Z0, Z11, Z11
+	VPSLLW          $0x04, Z7, Z13
+	VPANDD          Z2, Z13, Z13
+	VPORD           Z13, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 2048(AX)
+	VPANDD          Z2, Z7, Z10
+	VPORD           Z10, Z11, Z11
+	VPSUBB          Z1, Z11, Z11
+	VPXORD          Z3, Z11, Z11
+	VMOVDQU32       Z11, 3072(AX)
+	VPANDD          Z0, Z6, Z10
+	VPSRLW          $0x04, Z6, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x04, Z4, Z11
+	VPANDD          Z2, Z11, Z11
+	VPORD           Z11, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 2112(AX)
+	VPANDD          Z2, Z4, Z10
+	VPORD           Z10, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 3136(AX)
+	VPANDD          Z0, Z12, Z6
+	VPSRLW          $0x04, Z12, Z10
+	VPANDD          Z0, Z10, Z10
+	VPSLLW          $0x04, Z8, Z11
+	VPANDD          Z2, Z11, Z11
+	VPORD           Z11, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 2176(AX)
+	VPANDD          Z2, Z8, Z6
+	VPORD           Z6, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 3200(AX)
+	VPANDD          Z0, Z9, Z6
+	VPSRLW          $0x04, Z9, Z9
+	VPANDD          Z0, Z9, Z9
+	VPSLLW          $0x04, Z5, Z10
+	VPANDD          Z2, Z10, Z10
+	VPORD           Z10, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 2240(AX)
+	VPANDD          Z2, Z5, Z6
+	VPORD           Z6, Z9, Z9
+	VPSUBB          Z1, Z9, Z9
+	VPXORD          Z3, Z9, Z9
+	VMOVDQU32       Z9, 3264(AX)
+	VBROADCASTI32X4 96(SI), Z6
+	VINSERTI32X4    $0x01, 96(R8), Z6, Z6
+	VINSERTI32X4    $0x02, 96(R9), Z6, Z6
+	VINSERTI32X4    $0x03, 96(R10), Z6, Z6
+	VBROADCASTI32X4 96(SI)(BX*1), Z9
+	VINSERTI32X4    $0x01, 96(R8)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x02, 96(R9)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x03, 96(R10)(BX*1), Z9, Z9
+	VBROADCASTI32X4 96(SI)(BX*2), Z10
+	VINSERTI32X4    $0x01, 96(R8)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x02, 96(R9)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x03, 96(R10)(BX*2), Z10, Z10
+	VBROADCASTI32X4 96(SI)(DI*1), Z11
+	VINSERTI32X4    $0x01, 96(R8)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x02, 96(R9)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x03, 96(R10)(DI*1), Z11, Z11
+	VPUNPCKLDQ      Z9, Z6, Z12
+	VPUNPCKHDQ      Z9, Z6, Z9
+	VPUNPCKLDQ      Z11, Z10, Z6
+	VPUNPCKHDQ      Z11, Z10, Z10
+	VPUNPCKLQDQ     Z6, Z12, Z11
+	VPUNPCKHQDQ     Z6, Z12, Z6
+	VPUNPCKLQDQ     Z10, Z9, Z12
+	VPUNPCKHQDQ     Z10, Z9, Z9
+	VPANDD          Z0, Z11, Z10
+	VPSRLW          $0x04, Z11, Z11
+	VPANDD          Z0, Z11, Z11
+	VPSLLW          $0x02, Z7, Z13
+	VPANDD          Z2, Z13, Z13
+	VPORD           Z13, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 2560(AX)
+	VPSRLW          $0x02, Z7, Z7
+	VPANDD          Z2, Z7, Z7
+	VPORD           Z7, Z11, Z11
+	VPSUBB          Z1, Z11, Z11
+	VPXORD          Z3, Z11, Z11
+	VMOVDQU32       Z11, 3584(AX)
+	VPANDD          Z0, Z6, Z7
+	VPSRLW          $0x04, Z6, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x02, Z4, Z10
+	VPANDD          Z2, Z10, Z10
+	VPORD           Z10, Z7, Z7
+	VPSUBB          Z1, Z7, Z7
+	VPXORD          Z3, Z7, Z7
+	VMOVDQU32       Z7, 2624(AX)
+	VPSRLW          $0x02, Z4, Z4
+	VPANDD          Z2, Z4, Z4
+	VPORD           Z4, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 3648(AX)
+	VPANDD          Z0, Z12, Z4
+	VPSRLW          $0x04, Z12, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x02, Z8, Z7
+	VPANDD          Z2, Z7, Z7
+	VPORD           Z7, Z4, Z4
+	VPSUBB          Z1, Z4, Z4
+	VPXORD          Z3, Z4, Z4
+	VMOVDQU32       Z4, 2688(AX)
+	VPSRLW          $0x02, Z8, Z4
+	VPANDD          Z2, Z4, Z4
+	VPORD           Z4, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 3712(AX)
+	VPANDD          Z0, Z9, Z4
+	VPSRLW          $0x04, Z9, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x02, Z5, Z7
+	VPANDD          Z2, Z7, Z7
+	VPORD           Z7, Z4, Z4
+	VPSUBB          Z1, Z4, Z4
+	VPXORD          Z3, Z4, Z4
+	VMOVDQU32       Z4, 2752(AX)
+	VPSRLW          $0x02, Z5, Z4
+	VPANDD          Z2, Z4, Z4
+	VPORD           Z4, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 3776(AX)
+	VBROADCASTI32X4 176(SI), Z4
+	VINSERTI32X4    $0x01, 176(R8), Z4, Z4
+	VINSERTI32X4    $0x02, 176(R9), Z4, Z4
+	VINSERTI32X4    $0x03, 176(R10), Z4, Z4
+	VBROADCASTI32X4 176(SI)(BX*1), Z5
+	VINSERTI32X4    $0x01, 176(R8)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x02, 176(R9)(BX*1), Z5, Z5
+	VINSERTI32X4    $0x03, 176(R10)(BX*1), Z5, Z5
+	VBROADCASTI32X4 176(SI)(BX*2), Z6
+	VINSERTI32X4    $0x01, 176(R8)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x02, 176(R9)(BX*2), Z6, Z6
+	VINSERTI32X4    $0x03, 176(R10)(BX*2), Z6, Z6
+	VBROADCASTI32X4 176(SI)(DI*1), Z7
+	VINSERTI32X4    $0x01, 176(R8)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x02, 176(R9)(DI*1), Z7, Z7
+	VINSERTI32X4    $0x03, 176(R10)(DI*1), Z7, Z7
+	VPUNPCKLDQ      Z5, Z4, Z8
+	VPUNPCKHDQ      Z5, Z4, Z5
+	VPUNPCKLDQ      Z7, Z6, Z4
+	VPUNPCKHDQ      Z7, Z6, Z6
+	VPUNPCKLQDQ     Z4, Z8, Z7
+	VPUNPCKHQDQ     Z4, Z8, Z4
+	VPUNPCKLQDQ     Z6, Z5, Z8
+	VPUNPCKHQDQ     Z6, Z5, Z5
+	VBROADCASTI32X4 80(SI), Z6
+	VINSERTI32X4    $0x01, 80(R8), Z6, Z6
+	VINSERTI32X4    $0x02, 80(R9), Z6, Z6
+	VINSERTI32X4    $0x03, 80(R10), Z6, Z6
+	VBROADCASTI32X4 80(SI)(BX*1), Z9
+	VINSERTI32X4    $0x01, 80(R8)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x02, 80(R9)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x03, 80(R10)(BX*1), Z9, Z9
+	VBROADCASTI32X4 80(SI)(BX*2), Z10
+	VINSERTI32X4    $0x01, 80(R8)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x02, 80(R9)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x03, 80(R10)(BX*2), Z10, Z10
+	VBROADCASTI32X4 80(SI)(DI*1), Z11
+	VINSERTI32X4    $0x01, 80(R8)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x02, 80(R9)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x03, 80(R10)(DI*1), Z11, Z11
+	VPUNPCKLDQ      Z9, Z6, Z12
+	VPUNPCKHDQ      Z9, Z6, Z9
+	VPUNPCKLDQ      Z11, Z10, Z6
+	VPUNPCKHDQ      Z11, Z10, Z10
+	VPUNPCKLQDQ     Z6, Z12, Z11
+	VPUNPCKHQDQ     Z6, Z12, Z6
+	VPUNPCKLQDQ     Z10, Z9, Z12
+	VPUNPCKHQDQ     Z10, Z9, Z9
+	VPANDD          Z0, Z11, Z10
+	VPSRLW          $0x04, Z11, Z11
+	VPANDD          Z0, Z11, Z11
+	VPSLLW          $0x04, Z7, Z13
+	VPANDD          Z2, Z13, Z13
+	VPORD           Z13, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 2304(AX)
+	VPANDD          Z2, Z7, Z10
+	VPORD           Z10, Z11, Z11
+	VPSUBB          Z1, Z11, Z11
+	VPXORD          Z3, Z11, Z11
+	VMOVDQU32       Z11, 3328(AX)
+	VPANDD          Z0, Z6, Z10
+	VPSRLW          $0x04, Z6, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x04, Z4, Z11
+	VPANDD          Z2, Z11, Z11
+	VPORD           Z11, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 2368(AX)
+	VPANDD          Z2, Z4, Z10
+	VPORD           Z10, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 3392(AX)
+	VPANDD          Z0, Z12, Z6
+	VPSRLW          $0x04, Z12, Z10
+	VPANDD          Z0, Z10, Z10
+	VPSLLW          $0x04, Z8, Z11
+	VPANDD          Z2, Z11, Z11
+	VPORD           Z11, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 2432(AX)
+	VPANDD          Z2, Z8, Z6
+	VPORD           Z6, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 3456(AX)
+	VPANDD          Z0, Z9, Z6
+	VPSRLW          $0x04, Z9, Z9
+	VPANDD          Z0, Z9, Z9
+	VPSLLW          $0x04, Z5, Z10
+	VPANDD          Z2, Z10, Z10
+	VPORD           Z10, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 2496(AX)
+	VPANDD          Z2, Z5, Z6
+	VPORD           Z6, Z9, Z9
+	VPSUBB          Z1, Z9, Z9
+	VPXORD          Z3, Z9, Z9
+	VMOVDQU32       Z9, 3520(AX)
+	VBROADCASTI32X4 112(SI), Z6
+	VINSERTI32X4    $0x01, 112(R8), Z6, Z6
+	VINSERTI32X4    $0x02, 112(R9), Z6, Z6
+	VINSERTI32X4    $0x03, 112(R10), Z6, Z6
+	VBROADCASTI32X4 112(SI)(BX*1), Z9
+	VINSERTI32X4    $0x01, 112(R8)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x02, 112(R9)(BX*1), Z9, Z9
+	VINSERTI32X4    $0x03, 112(R10)(BX*1), Z9, Z9
+	VBROADCASTI32X4 112(SI)(BX*2), Z10
+	VINSERTI32X4    $0x01, 112(R8)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x02, 112(R9)(BX*2), Z10, Z10
+	VINSERTI32X4    $0x03, 112(R10)(BX*2), Z10, Z10
+	VBROADCASTI32X4 112(SI)(DI*1), Z11
+	VINSERTI32X4    $0x01, 112(R8)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x02, 112(R9)(DI*1), Z11, Z11
+	VINSERTI32X4    $0x03, 112(R10)(DI*1), Z11, Z11
+	VPUNPCKLDQ      Z9, Z6, Z12
+	VPUNPCKHDQ      Z9, Z6, Z9
+	VPUNPCKLDQ      Z11, Z10, Z6
+	VPUNPCKHDQ      Z11, Z10, Z10
+	VPUNPCKLQDQ     Z6, Z12, Z11
+	VPUNPCKHQDQ     Z6, Z12, Z6
+	VPUNPCKLQDQ     Z10, Z9, Z12
+	VPUNPCKHQDQ     Z10, Z9, Z9
+	VPANDD          Z0, Z11, Z10
+	VPSRLW          $0x04, Z11, Z11
+	VPANDD          Z0, Z11, Z11
+	VPSLLW          $0x02, Z7, Z13
+	VPANDD          Z2, Z13, Z13
+	VPORD           Z13, Z10, Z10
+	VPSUBB          Z1, Z10, Z10
+	VPXORD          Z3, Z10, Z10
+	VMOVDQU32       Z10, 2816(AX)
+	VPSRLW          $0x02, Z7, Z7
+	VPANDD          Z2, Z7, Z7
+	VPORD           Z7, Z11, Z11
+	VPSUBB          Z1, Z11, Z11
+	VPXORD          Z3, Z11, Z11
+	VMOVDQU32       Z11, 3840(AX)
+	VPANDD          Z0, Z6, Z7
+	VPSRLW          $0x04, Z6, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x02, Z4, Z10
+	VPANDD          Z2, Z10, Z10
+	VPORD           Z10, Z7, Z7
+	VPSUBB          Z1, Z7, Z7
+	VPXORD          Z3, Z7, Z7
+	VMOVDQU32       Z7, 2880(AX)
+	VPSRLW          $0x02, Z4, Z4
+	VPANDD          Z2, Z4, Z4
+	VPORD           Z4, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 3904(AX)
+	VPANDD          Z0, Z12, Z4
+	VPSRLW          $0x04, Z12, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x02, Z8, Z7
+	VPANDD          Z2, Z7, Z7
+	VPORD           Z7, Z4, Z4
+	VPSUBB          Z1, Z4, Z4
+	VPXORD          Z3, Z4, Z4
+	VMOVDQU32       Z4, 2944(AX)
+	VPSRLW          $0x02, Z8, Z4
+	VPANDD          Z2, Z4, Z4
+	VPORD           Z4, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 3968(AX)
+	VPANDD          Z0, Z9, Z4
+	VPSRLW          $0x04, Z9, Z6
+	VPANDD          Z0, Z6, Z6
+	VPSLLW          $0x02, Z5, Z7
+	VPANDD          Z2, Z7, Z7
+	VPORD           Z7, Z4, Z4
+	VPSUBB          Z1, Z4, Z4
+	VPXORD          Z3, Z4, Z4
+	VMOVDQU32       Z4, 3008(AX)
+	VPSRLW          $0x02, Z5, Z4
+	VPANDD          Z2, Z4, Z4
+	VPORD           Z4, Z6, Z6
+	VPSUBB          Z1, Z6, Z6
+	VPXORD          Z3, Z6, Z6
+	VMOVDQU32       Z6, 4032(AX)
+	ADDQ            $0x000000d2, SI
+	ADDQ            $0x000000d2, R8
+	ADDQ            $0x000000d2, R9
+	ADDQ            $0x000000d2, R10
+	ADDQ            $0x000000d2, R12
+	ADDQ            $0x000000d2, R13
+	ADDQ            $0x000000d2, R14
+	ADDQ            $0x000000d2, R11
+	ADDQ            $0x00001000, AX
+	ADDQ            $0x00000400, CX
+	DECQ            DX
+	JNZ             block
 
 done:
 	VZEROUPPER
@@ -5755,6 +9628,65 @@ done:
 	VZEROUPPER
 	RET
 
+// func panel5x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·panel5x1VNNI(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	VPXORD  Z0, Z0, Z0
+	MOVQ    more+72(FP), R8
+	TESTQ   R8, R8
+	JZ      start
+	MOVQ    c+56(FP), R8
+	VMOVUPS (R8), Z0
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVUPS          (DX), Z1
+	VMOVUPS          64(DX), Z2
+	VPXORD           Z3, Z3, Z3
+	VMOVDQU32        (CX), Z4
+	VPDPBUSD.BCST    (BX), Z4, Z3
+	VMOVDQU32        64(CX), Z4
+	VPDPBUSD.BCST    4(BX), Z4, Z3
+	VMOVDQU32        128(CX), Z4
+	VPDPBUSD.BCST    8(BX), Z4, Z3
+	VMOVDQU32        192(CX), Z4
+	VPDPBUSD.BCST    12(BX), Z4, Z3
+	VMOVDQU32        256(CX), Z4
+	VPDPBUSD.BCST    16(BX), Z4, Z3
+	VMOVDQU32        320(CX), Z4
+	VPDPBUSD.BCST    20(BX), Z4, Z3
+	VMOVDQU32        384(CX), Z4
+	VPDPBUSD.BCST    24(BX), Z4, Z3
+	VMOVDQU32        448(CX), Z4
+	VPDPBUSD.BCST    28(BX), Z4, Z3
+	VCVTDQ2PS        Z3, Z3
+	VBROADCASTSS     (SI), Z4
+	VMULPS           Z1, Z4, Z4
+	VFMADD231PS.BCST (DI), Z2, Z0
+	VFMADD231PS      Z3, Z4, Z0
+	ADDQ             $0x00000200, CX
+	ADDQ             $0x00000080, DX
+	ADDQ             $0x00000020, BX
+	ADDQ             $0x00000004, SI
+	ADDQ             $0x00000004, DI
+	DECQ             AX
+	JNZ              block
+
+done:
+	MOVQ    c+56(FP), AX
+	VMOVUPS Z0, (AX)
+	VZEROUPPER
+	RET
+
 // func panel5x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·panel5x2AVX2(SB), NOSPLIT, $0-80
@@ -5868,6 +9800,89 @@ done:
 	SHLQ    $0x02, CX
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y2, (AX)(CX*1)
+	VZEROUPPER
+	RET
+
+// func panel5x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·panel5x2VNNI(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	MOVQ    k+48(FP), R8
+	MOVQ    R8, R9
+	SHRQ    $0x03, R9
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	MOVQ    more+72(FP), R10
+	TESTQ   R10, R10
+	JZ      start
+	MOVQ    c+56(FP), R10
+	MOVQ    step+64(FP), R11
+	SHLQ    $0x02, R11
+	VMOVUPS (R10), Z0
+	VMOVUPS (R10)(R11*1), Z1
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVUPS          (DX), Z2
+	VMOVUPS          64(DX), Z3
+	VPXORD           Z4, Z4, Z4
+	VPXORD           Z5, Z5, Z5
+	VMOVDQU32        (CX), Z6
+	VPDPBUSD.BCST    (BX), Z6, Z4
+	VPDPBUSD.BCST    (BX)(R8*1), Z6, Z5
+	VMOVDQU32        64(CX), Z6
+	VPDPBUSD.BCST    4(BX), Z6, Z4
+	VPDPBUSD.BCST    4(BX)(R8*1), Z6, Z5
+	VMOVDQU32        128(CX), Z6
+	VPDPBUSD.BCST    8(BX), Z6, Z4
+	VPDPBUSD.BCST    8(BX)(R8*1), Z6, Z5
+	VMOVDQU32        192(CX), Z6
+	VPDPBUSD.BCST    12(BX), Z6, Z4
+	VPDPBUSD.BCST    12(BX)(R8*1), Z6, Z5
+	VMOVDQU32        256(CX), Z6
+	VPDPBUSD.BCST    16(BX), Z6, Z4
+	VPDPBUSD.BCST    16(BX)(R8*1), Z6, Z5
+	VMOVDQU32        320(CX), Z6
+	VPDPBUSD.BCST    20(BX), Z6, Z4
+	VPDPBUSD.BCST    20(BX)(R8*1), Z6, Z5
+	VMOVDQU32        384(CX), Z6
+	VPDPBUSD.BCST    24(BX), Z6, Z4
+	VPDPBUSD.BCST    24(BX)(R8*1), Z6, Z5
+	VMOVDQU32        448(CX), Z6
+	VPDPBUSD.BCST    28(BX), Z6, Z4
+	VPDPBUSD.BCST    28(BX)(R8*1), Z6, Z5
+	VCVTDQ2PS        Z4, Z4
+	VBROADCASTSS     (SI), Z6
+	VMULPS           Z2, Z6, Z6
+	VFMADD231PS.BCST (DI), Z3, Z0
+	VFMADD231PS      Z4, Z6, Z0
+	VCVTDQ2PS        Z5, Z5
+	VBROADCASTSS     (SI)(R9*1), Z6
+	VMULPS           Z2, Z6, Z6
+	VFMADD231PS.BCST (DI)(R9*1), Z3, Z1
+	VFMADD231PS      Z5, Z6, Z1
+	ADDQ             $0x00000200, CX
+	ADDQ             $0x00000080, DX
+	ADDQ             $0x00000020, BX
+	ADDQ             $0x00000004, SI
+	ADDQ             $0x00000004, DI
+	DECQ             AX
+	JNZ              block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(CX*1)
 	VZEROUPPER
 	RET
 
@@ -6059,6 +10074,127 @@ done:
 	VZEROUPPER
 	RET
 
+// func panel5x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·panel5x4VNNI(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	MOVQ    k+48(FP), R8
+	MOVQ    R8, R9
+	SHRQ    $0x03, R9
+	LEAQ    (R8)(R8*2), R10
+	LEAQ    (R9)(R9*2), R11
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	MOVQ    more+72(FP), R12
+	TESTQ   R12, R12
+	JZ      start
+	MOVQ    c+56(FP), R12
+	MOVQ    step+64(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R14
+	VMOVUPS (R12), Z0
+	VMOVUPS (R12)(R13*1), Z1
+	VMOVUPS (R12)(R13*2), Z2
+	VMOVUPS (R12)(R14*1), Z3
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVUPS          (DX), Z4
+	VMOVUPS          64(DX), Z5
+	VPXORD           Z6, Z6, Z6
+	VPXORD           Z7, Z7, Z7
+	VPXORD           Z8, Z8, Z8
+	VPXORD           Z9, Z9, Z9
+	VMOVDQU32        (CX), Z10
+	VPDPBUSD.BCST    (BX), Z10, Z6
+	VPDPBUSD.BCST    (BX)(R8*1), Z10, Z7
+	VPDPBUSD.BCST    (BX)(R8*2), Z10, Z8
+	VPDPBUSD.BCST    (BX)(R10*1), Z10, Z9
+	VMOVDQU32        64(CX), Z10
+	VPDPBUSD.BCST    4(BX), Z10, Z6
+	VPDPBUSD.BCST    4(BX)(R8*1), Z10, Z7
+	VPDPBUSD.BCST    4(BX)(R8*2), Z10, Z8
+	VPDPBUSD.BCST    4(BX)(R10*1), Z10, Z9
+	VMOVDQU32        128(CX), Z10
+	VPDPBUSD.BCST    8(BX), Z10, Z6
+	VPDPBUSD.BCST    8(BX)(R8*1), Z10, Z7
+	VPDPBUSD.BCST    8(BX)(R8*2), Z10, Z8
+	VPDPBUSD.BCST    8(BX)(R10*1), Z10, Z9
+	VMOVDQU32        192(CX), Z10
+	VPDPBUSD.BCST    12(BX), Z10, Z6
+	VPDPBUSD.BCST    12(BX)(R8*1), Z10, Z7
+	VPDPBUSD.BCST    12(BX)(R8*2), Z10, Z8
+	VPDPBUSD.BCST    12(BX)(R10*1), Z10, Z9
+	VMOVDQU32        256(CX), Z10
+	VPDPBUSD.BCST    16(BX), Z10, Z6
+	VPDPBUSD.BCST    16(BX)(R8*1), Z10, Z7
+	VPDPBUSD.BCST    16(BX)(R8*2), Z10, Z8
+	VPDPBUSD.BCST    16(BX)(R10*1), Z10, Z9
+	VMOVDQU32        320(CX), Z10
+	VPDPBUSD.BCST    20(BX), Z10, Z6
+	VPDPBUSD.BCST    20(BX)(R8*1), Z10, Z7
+	VPDPBUSD.BCST    20(BX)(R8*2), Z10, Z8
+	VPDPBUSD.BCST    20(BX)(R10*1), Z10, Z9
+	VMOVDQU32        384(CX), Z10
+	VPDPBUSD.BCST    24(BX), Z10, Z6
+	VPDPBUSD.BCST    24(BX)(R8*1), Z10, Z7
+	VPDPBUSD.BCST    24(BX)(R8*2), Z10, Z8
+	VPDPBUSD.BCST    24(BX)(R10*1), Z10, Z9
+	VMOVDQU32        448(CX), Z10
+	VPDPBUSD.BCST    28(BX), Z10, Z6
+	VPDPBUSD.BCST    28(BX)(R8*1), Z10, Z7
+	VPDPBUSD.BCST    28(BX)(R8*2), Z10, Z8
+	VPDPBUSD.BCST    28(BX)(R10*1), Z10, Z9
+	VCVTDQ2PS        Z6, Z6
+	VBROADCASTSS     (SI), Z10
+	VMULPS           Z4, Z10, Z10
+	VFMADD231PS.BCST (DI), Z5, Z0
+	VFMADD231PS      Z6, Z10, Z0
+	VCVTDQ2PS        Z7, Z7
+	VBROADCASTSS     (SI)(R9*1), Z10
+	VMULPS           Z4, Z10, Z10
+	VFMADD231PS.BCST (DI)(R9*1), Z5, Z1
+	VFMADD231PS      Z7, Z10, Z1
+	VCVTDQ2PS        Z8, Z8
+	VBROADCASTSS     (SI)(R9*2), Z10
+	VMULPS           Z4, Z10, Z10
+	VFMADD231PS.BCST (DI)(R9*2), Z5, Z2
+	VFMADD231PS      Z8, Z10, Z2
+	VCVTDQ2PS        Z9, Z9
+	VBROADCASTSS     (SI)(R11*1), Z10
+	VMULPS           Z4, Z10, Z10
+	VFMADD231PS.BCST (DI)(R11*1), Z5, Z3
+	VFMADD231PS      Z9, Z10, Z3
+	ADDQ             $0x00000200, CX
+	ADDQ             $0x00000080, DX
+	ADDQ             $0x00000020, BX
+	ADDQ             $0x00000004, SI
+	ADDQ             $0x00000004, DI
+	DECQ             AX
+	JNZ              block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(CX*1)
+	VMOVUPS Z2, (AX)(CX*2)
+	VMOVUPS Z3, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
 // func panel6x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·panel6x1AVX2(SB), NOSPLIT, $0-80
@@ -6146,6 +10282,69 @@ block:
 done:
 	MOVQ    c+56(FP), AX
 	VMOVUPS Y1, (AX)
+	VZEROUPPER
+	RET
+
+// func panel6x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·panel6x1VNNI(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	VPXORD  Z0, Z0, Z0
+	MOVQ    more+72(FP), R8
+	TESTQ   R8, R8
+	JZ      start
+	MOVQ    c+56(FP), R8
+	VMOVUPS (R8), Z0
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVUPS       (DX), Z1
+	VMOVUPS       64(DX), Z2
+	VPBROADCASTD  (DI), Z3
+	VPBROADCASTD  4(DI), Z4
+	VMOVDQU32     (CX), Z5
+	VPDPBUSD.BCST (BX), Z5, Z3
+	VMOVDQU32     64(CX), Z5
+	VPDPBUSD.BCST 4(BX), Z5, Z3
+	VMOVDQU32     128(CX), Z5
+	VPDPBUSD.BCST 8(BX), Z5, Z3
+	VMOVDQU32     192(CX), Z5
+	VPDPBUSD.BCST 12(BX), Z5, Z3
+	VMOVDQU32     256(CX), Z5
+	VPDPBUSD.BCST 16(BX), Z5, Z4
+	VMOVDQU32     320(CX), Z5
+	VPDPBUSD.BCST 20(BX), Z5, Z4
+	VMOVDQU32     384(CX), Z5
+	VPDPBUSD.BCST 24(BX), Z5, Z4
+	VMOVDQU32     448(CX), Z5
+	VPDPBUSD.BCST 28(BX), Z5, Z4
+	VCVTDQ2PS     Z3, Z3
+	VBROADCASTSS  (SI), Z5
+	VMULPS        Z1, Z5, Z5
+	VFMADD231PS   Z3, Z5, Z0
+	VCVTDQ2PS     Z4, Z4
+	VBROADCASTSS  (SI), Z1
+	VMULPS        Z2, Z1, Z1
+	VFMADD231PS   Z4, Z1, Z0
+	ADDQ          $0x00000200, CX
+	ADDQ          $0x00000080, DX
+	ADDQ          $0x00000020, BX
+	ADDQ          $0x00000004, SI
+	ADDQ          $0x00000008, DI
+	DECQ          AX
+	JNZ           block
+
+done:
+	MOVQ    c+56(FP), AX
+	VMOVUPS Z0, (AX)
 	VZEROUPPER
 	RET
 
@@ -6286,6 +10485,97 @@ done:
 	SHLQ    $0x02, CX
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y2, (AX)(CX*1)
+	VZEROUPPER
+	RET
+
+// func panel6x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·panel6x2VNNI(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	MOVQ    k+48(FP), R8
+	MOVQ    R8, R9
+	SHRQ    $0x03, R9
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	MOVQ    more+72(FP), R10
+	TESTQ   R10, R10
+	JZ      start
+	MOVQ    c+56(FP), R10
+	MOVQ    step+64(FP), R11
+	SHLQ    $0x02, R11
+	VMOVUPS (R10), Z0
+	VMOVUPS (R10)(R11*1), Z1
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVUPS       (DX), Z2
+	VMOVUPS       64(DX), Z3
+	VPBROADCASTD  (DI), Z4
+	VPBROADCASTD  4(DI), Z5
+	VPBROADCASTD  (DI)(R9*2), Z6
+	VPBROADCASTD  4(DI)(R9*2), Z7
+	VMOVDQU32     (CX), Z8
+	VPDPBUSD.BCST (BX), Z8, Z4
+	VPDPBUSD.BCST (BX)(R8*1), Z8, Z6
+	VMOVDQU32     64(CX), Z8
+	VPDPBUSD.BCST 4(BX), Z8, Z4
+	VPDPBUSD.BCST 4(BX)(R8*1), Z8, Z6
+	VMOVDQU32     128(CX), Z8
+	VPDPBUSD.BCST 8(BX), Z8, Z4
+	VPDPBUSD.BCST 8(BX)(R8*1), Z8, Z6
+	VMOVDQU32     192(CX), Z8
+	VPDPBUSD.BCST 12(BX), Z8, Z4
+	VPDPBUSD.BCST 12(BX)(R8*1), Z8, Z6
+	VMOVDQU32     256(CX), Z8
+	VPDPBUSD.BCST 16(BX), Z8, Z5
+	VPDPBUSD.BCST 16(BX)(R8*1), Z8, Z7
+	VMOVDQU32     320(CX), Z8
+	VPDPBUSD.BCST 20(BX), Z8, Z5
+	VPDPBUSD.BCST 20(BX)(R8*1), Z8, Z7
+	VMOVDQU32     384(CX), Z8
+	VPDPBUSD.BCST 24(BX), Z8, Z5
+	VPDPBUSD.BCST 24(BX)(R8*1), Z8, Z7
+	VMOVDQU32     448(CX), Z8
+	VPDPBUSD.BCST 28(BX), Z8, Z5
+	VPDPBUSD.BCST 28(BX)(R8*1), Z8, Z7
+	VCVTDQ2PS     Z4, Z4
+	VBROADCASTSS  (SI), Z8
+	VMULPS        Z2, Z8, Z8
+	VFMADD231PS   Z4, Z8, Z0
+	VCVTDQ2PS     Z5, Z5
+	VBROADCASTSS  (SI), Z4
+	VMULPS        Z3, Z4, Z4
+	VFMADD231PS   Z5, Z4, Z0
+	VCVTDQ2PS     Z6, Z6
+	VBROADCASTSS  (SI)(R9*1), Z4
+	VMULPS        Z2, Z4, Z4
+	VFMADD231PS   Z6, Z4, Z1
+	VCVTDQ2PS     Z7, Z7
+	VBROADCASTSS  (SI)(R9*1), Z2
+	VMULPS        Z3, Z2, Z2
+	VFMADD231PS   Z7, Z2, Z1
+	ADDQ          $0x00000200, CX
+	ADDQ          $0x00000080, DX
+	ADDQ          $0x00000020, BX
+	ADDQ          $0x00000004, SI
+	ADDQ          $0x00000008, DI
+	DECQ          AX
+	JNZ           block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(CX*1)
 	VZEROUPPER
 	RET
 
@@ -6519,6 +10809,143 @@ done:
 	VZEROUPPER
 	RET
 
+// func panel6x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·panel6x4VNNI(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	MOVQ    k+48(FP), R8
+	MOVQ    R8, R9
+	SHRQ    $0x03, R9
+	LEAQ    (R8)(R8*2), R10
+	LEAQ    (R9)(R9*2), R11
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	MOVQ    more+72(FP), R12
+	TESTQ   R12, R12
+	JZ      start
+	MOVQ    c+56(FP), R12
+	MOVQ    step+64(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R14
+	VMOVUPS (R12), Z0
+	VMOVUPS (R12)(R13*1), Z1
+	VMOVUPS (R12)(R13*2), Z2
+	VMOVUPS (R12)(R14*1), Z3
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVUPS       (DX), Z4
+	VMOVUPS       64(DX), Z5
+	VPBROADCASTD  (DI), Z6
+	VPBROADCASTD  4(DI), Z7
+	VPBROADCASTD  (DI)(R9*2), Z8
+	VPBROADCASTD  4(DI)(R9*2), Z9
+	VPBROADCASTD  (DI)(R9*4), Z10
+	VPBROADCASTD  4(DI)(R9*4), Z11
+	VPBROADCASTD  (DI)(R11*2), Z12
+	VPBROADCASTD  4(DI)(R11*2), Z13
+	VMOVDQU32     (CX), Z14
+	VPDPBUSD.BCST (BX), Z14, Z6
+	VPDPBUSD.BCST (BX)(R8*1), Z14, Z8
+	VPDPBUSD.BCST (BX)(R8*2), Z14, Z10
+	VPDPBUSD.BCST (BX)(R10*1), Z14, Z12
+	VMOVDQU32     64(CX), Z14
+	VPDPBUSD.BCST 4(BX), Z14, Z6
+	VPDPBUSD.BCST 4(BX)(R8*1), Z14, Z8
+	VPDPBUSD.BCST 4(BX)(R8*2), Z14, Z10
+	VPDPBUSD.BCST 4(BX)(R10*1), Z14, Z12
+	VMOVDQU32     128(CX), Z14
+	VPDPBUSD.BCST 8(BX), Z14, Z6
+	VPDPBUSD.BCST 8(BX)(R8*1), Z14, Z8
+	VPDPBUSD.BCST 8(BX)(R8*2), Z14, Z10
+	VPDPBUSD.BCST 8(BX)(R10*1), Z14, Z12
+	VMOVDQU32     192(CX), Z14
+	VPDPBUSD.BCST 12(BX), Z14, Z6
+	VPDPBUSD.BCST 12(BX)(R8*1), Z14, Z8
+	VPDPBUSD.BCST 12(BX)(R8*2), Z14, Z10
+	VPDPBUSD.BCST 12(BX)(R10*1), Z14, Z12
+	VMOVDQU32     256(CX), Z14
+	VPDPBUSD.BCST 16(BX), Z14, Z7
+	VPDPBUSD.BCST 16(BX)(R8*1), Z14, Z9
+	VPDPBUSD.BCST 16(BX)(R8*2), Z14, Z11
+	VPDPBUSD.BCST 16(BX)(R10*1), Z14, Z13
+	VMOVDQU32     320(CX), Z14
+	VPDPBUSD.BCST 20(BX), Z14, Z7
+	VPDPBUSD.BCST 20(BX)(R8*1), Z14, Z9
+	VPDPBUSD.BCST 20(BX)(R8*2), Z14, Z11
+	VPDPBUSD.BCST 20(BX)(R10*1), Z14, Z13
+	VMOVDQU32     384(CX), Z14
+	VPDPBUSD.BCST 24(BX), Z14, Z7
+	VPDPBUSD.BCST 24(BX)(R8*1), Z14, Z9
+	VPDPBUSD.BCST 24(BX)(R8*2), Z14, Z11
+	VPDPBUSD.BCST 24(BX)(R10*1), Z14, Z13
+	VMOVDQU32     448(CX), Z14
+	VPDPBUSD.BCST 28(BX), Z14, Z7
+	VPDPBUSD.BCST 28(BX)(R8*1), Z14, Z9
+	VPDPBUSD.BCST 28(BX)(R8*2), Z14, Z11
+	VPDPBUSD.BCST 28(BX)(R10*1), Z14, Z13
+	VCVTDQ2PS     Z6, Z6
+	VBROADCASTSS  (SI), Z14
+	VMULPS        Z4, Z14, Z14
+	VFMADD231PS   Z6, Z14, Z0
+	VCVTDQ2PS     Z7, Z7
+	VBROADCASTSS  (SI), Z6
+	VMULPS        Z5, Z6, Z6
+	VFMADD231PS   Z7, Z6, Z0
+	VCVTDQ2PS     Z8, Z8
+	VBROADCASTSS  (SI)(R9*1), Z6
+	VMULPS        Z4, Z6, Z6
+	VFMADD231PS   Z8, Z6, Z1
+	VCVTDQ2PS     Z9, Z9
+	VBROADCASTSS  (SI)(R9*1), Z6
+	VMULPS        Z5, Z6, Z6
+	VFMADD231PS   Z9, Z6, Z1
+	VCVTDQ2PS     Z10, Z10
+	VBROADCASTSS  (SI)(R9*2), Z6
+	VMULPS        Z4, Z6, Z6
+	VFMADD231PS   Z10, Z6, Z2
+	VCVTDQ2PS     Z11, Z11
+	VBROADCASTSS  (SI)(R9*2), Z6
+	VMULPS        Z5, Z6, Z6
+	VFMADD231PS   Z11, Z6, Z2
+	VCVTDQ2PS     Z12, Z12
+	VBROADCASTSS  (SI)(R11*1), Z6
+	VMULPS        Z4, Z6, Z6
+	VFMADD231PS   Z12, Z6, Z3
+	VCVTDQ2PS     Z13, Z13
+	VBROADCASTSS  (SI)(R11*1), Z4
+	VMULPS        Z5, Z4, Z4
+	VFMADD231PS   Z13, Z4, Z3
+	ADDQ          $0x00000200, CX
+	ADDQ          $0x00000080, DX
+	ADDQ          $0x00000020, BX
+	ADDQ          $0x00000004, SI
+	ADDQ          $0x00000008, DI
+	DECQ          AX
+	JNZ           block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(CX*1)
+	VMOVUPS Z2, (AX)(CX*2)
+	VMOVUPS Z3, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
 // func panel8x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
 // Requires: AVX, AVX2, FMA3
 TEXT ·panel8x1AVX2(SB), NOSPLIT, $0-80
@@ -6609,6 +11036,65 @@ block:
 done:
 	MOVQ    c+56(FP), AX
 	VMOVUPS Y1, (AX)
+	VZEROUPPER
+	RET
+
+// func panel8x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·panel8x1VNNI(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	VPXORD  Z0, Z0, Z0
+	MOVQ    more+72(FP), R8
+	TESTQ   R8, R8
+	JZ      start
+	MOVQ    c+56(FP), R8
+	VMOVUPS (R8), Z0
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVUPS       (DX), Z1
+	VPBROADCASTD  (DI), Z2
+	VPBROADCASTD  4(DI), Z3
+	VMOVDQU32     (CX), Z4
+	VPDPBUSD.BCST (BX), Z4, Z2
+	VMOVDQU32     64(CX), Z4
+	VPDPBUSD.BCST 4(BX), Z4, Z2
+	VMOVDQU32     128(CX), Z4
+	VPDPBUSD.BCST 8(BX), Z4, Z2
+	VMOVDQU32     192(CX), Z4
+	VPDPBUSD.BCST 12(BX), Z4, Z2
+	VMOVDQU32     256(CX), Z4
+	VPDPBUSD.BCST 16(BX), Z4, Z3
+	VMOVDQU32     320(CX), Z4
+	VPDPBUSD.BCST 20(BX), Z4, Z3
+	VMOVDQU32     384(CX), Z4
+	VPDPBUSD.BCST 24(BX), Z4, Z3
+	VMOVDQU32     448(CX), Z4
+	VPDPBUSD.BCST 28(BX), Z4, Z3
+	VPADDD        Z3, Z2, Z2
+	VCVTDQ2PS     Z2, Z2
+	VBROADCASTSS  (SI), Z3
+	VMULPS        Z1, Z3, Z3
+	VFMADD231PS   Z2, Z3, Z0
+	ADDQ          $0x00000200, CX
+	ADDQ          $0x00000040, DX
+	ADDQ          $0x00000020, BX
+	ADDQ          $0x00000004, SI
+	ADDQ          $0x00000008, DI
+	DECQ          AX
+	JNZ           block
+
+done:
+	MOVQ    c+56(FP), AX
+	VMOVUPS Z0, (AX)
 	VZEROUPPER
 	RET
 
@@ -6755,6 +11241,90 @@ done:
 	SHLQ    $0x02, CX
 	VMOVUPS Y1, (AX)
 	VMOVUPS Y2, (AX)(CX*1)
+	VZEROUPPER
+	RET
+
+// func panel8x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·panel8x2VNNI(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	MOVQ    k+48(FP), R8
+	MOVQ    R8, R9
+	SHRQ    $0x03, R9
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	MOVQ    more+72(FP), R10
+	TESTQ   R10, R10
+	JZ      start
+	MOVQ    c+56(FP), R10
+	MOVQ    step+64(FP), R11
+	SHLQ    $0x02, R11
+	VMOVUPS (R10), Z0
+	VMOVUPS (R10)(R11*1), Z1
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVUPS       (DX), Z2
+	VPBROADCASTD  (DI), Z3
+	VPBROADCASTD  4(DI), Z4
+	VPBROADCASTD  (DI)(R9*2), Z5
+	VPBROADCASTD  4(DI)(R9*2), Z6
+	VMOVDQU32     (CX), Z7
+	VPDPBUSD.BCST (BX), Z7, Z3
+	VPDPBUSD.BCST (BX)(R8*1), Z7, Z5
+	VMOVDQU32     64(CX), Z7
+	VPDPBUSD.BCST 4(BX), Z7, Z3
+	VPDPBUSD.BCST 4(BX)(R8*1), Z7, Z5
+	VMOVDQU32     128(CX), Z7
+	VPDPBUSD.BCST 8(BX), Z7, Z3
+	VPDPBUSD.BCST 8(BX)(R8*1), Z7, Z5
+	VMOVDQU32     192(CX), Z7
+	VPDPBUSD.BCST 12(BX), Z7, Z3
+	VPDPBUSD.BCST 12(BX)(R8*1), Z7, Z5
+	VMOVDQU32     256(CX), Z7
+	VPDPBUSD.BCST 16(BX), Z7, Z4
+	VPDPBUSD.BCST 16(BX)(R8*1), Z7, Z6
+	VMOVDQU32     320(CX), Z7
+	VPDPBUSD.BCST 20(BX), Z7, Z4
+	VPDPBUSD.BCST 20(BX)(R8*1), Z7, Z6
+	VMOVDQU32     384(CX), Z7
+	VPDPBUSD.BCST 24(BX), Z7, Z4
+	VPDPBUSD.BCST 24(BX)(R8*1), Z7, Z6
+	VMOVDQU32     448(CX), Z7
+	VPDPBUSD.BCST 28(BX), Z7, Z4
+	VPDPBUSD.BCST 28(BX)(R8*1), Z7, Z6
+	VPADDD        Z4, Z3, Z3
+	VCVTDQ2PS     Z3, Z3
+	VBROADCASTSS  (SI), Z4
+	VMULPS        Z2, Z4, Z4
+	VFMADD231PS   Z3, Z4, Z0
+	VPADDD        Z6, Z5, Z5
+	VCVTDQ2PS     Z5, Z5
+	VBROADCASTSS  (SI)(R9*1), Z3
+	VMULPS        Z2, Z3, Z3
+	VFMADD231PS   Z5, Z3, Z1
+	ADDQ          $0x00000200, CX
+	ADDQ          $0x00000040, DX
+	ADDQ          $0x00000020, BX
+	ADDQ          $0x00000004, SI
+	ADDQ          $0x00000008, DI
+	DECQ          AX
+	JNZ           block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(CX*1)
 	VZEROUPPER
 	RET
 
@@ -7000,6 +11570,130 @@ done:
 	VZEROUPPER
 	RET
 
+// func panel8x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// Requires: AVX, AVX512F, AVX512VNNI
+TEXT ·panel8x4VNNI(SB), NOSPLIT, $0-80
+	MOVQ    n+0(FP), AX
+	MOVQ    codes+8(FP), CX
+	MOVQ    scales+16(FP), DX
+	MOVQ    q+24(FP), BX
+	MOVQ    d+32(FP), SI
+	MOVQ    s+40(FP), DI
+	MOVQ    k+48(FP), R8
+	MOVQ    R8, R9
+	SHRQ    $0x03, R9
+	LEAQ    (R8)(R8*2), R10
+	LEAQ    (R9)(R9*2), R11
+	VPXORD  Z0, Z0, Z0
+	VPXORD  Z1, Z1, Z1
+	VPXORD  Z2, Z2, Z2
+	VPXORD  Z3, Z3, Z3
+	MOVQ    more+72(FP), R12
+	TESTQ   R12, R12
+	JZ      start
+	MOVQ    c+56(FP), R12
+	MOVQ    step+64(FP), R13
+	SHLQ    $0x02, R13
+	LEAQ    (R13)(R13*2), R14
+	VMOVUPS (R12), Z0
+	VMOVUPS (R12)(R13*1), Z1
+	VMOVUPS (R12)(R13*2), Z2
+	VMOVUPS (R12)(R14*1), Z3
+
+start:
+	TESTQ AX, AX
+	JZ    done
+
+block:
+	VMOVUPS       (DX), Z4
+	VPBROADCASTD  (DI), Z5
+	VPBROADCASTD  4(DI), Z6
+	VPBROADCASTD  (DI)(R9*2), Z7
+	VPBROADCASTD  4(DI)(R9*2), Z8
+	VPBROADCASTD  (DI)(R9*4), Z9
+	VPBROADCASTD  4(DI)(R9*4), Z10
+	VPBROADCASTD  (DI)(R11*2), Z11
+	VPBROADCASTD  4(DI)(R11*2), Z12
+	VMOVDQU32     (CX), Z13
+	VPDPBUSD.BCST (BX), Z13, Z5
+	VPDPBUSD.BCST (BX)(R8*1), Z13, Z7
+	VPDPBUSD.BCST (BX)(R8*2), Z13, Z9
+	VPDPBUSD.BCST (BX)(R10*1), Z13, Z11
+	VMOVDQU32     64(CX), Z13
+	VPDPBUSD.BCST 4(BX), Z13, Z5
+	VPDPBUSD.BCST 4(BX)(R8*1), Z13, Z7
+	VPDPBUSD.BCST 4(BX)(R8*2), Z13, Z9
+	VPDPBUSD.BCST 4(BX)(R10*1), Z13, Z11
+	VMOVDQU32     128(CX), Z13
+	VPDPBUSD.BCST 8(BX), Z13, Z5
+	VPDPBUSD.BCST 8(BX)(R8*1), Z13, Z7
+	VPDPBUSD.BCST 8(BX)(R8*2), Z13, Z9
+	VPDPBUSD.BCST 8(BX)(R10*1), Z13, Z11
+	VMOVDQU32     192(CX), Z13
+	VPDPBUSD.BCST 12(BX), Z13, Z5
+	VPDPBUSD.BCST 12(BX)(R8*1), Z13, Z7
+	VPDPBUSD.BCST 12(BX)(R8*2), Z13, Z9
+	VPDPBUSD.BCST 12(BX)(R10*1), Z13, Z11
+	VMOVDQU32     256(CX), Z13
+	VPDPBUSD.BCST 16(BX), Z13, Z6
+	VPDPBUSD.BCST 16(BX)(R8*1), Z13, Z8
+	VPDPBUSD.BCST 16(BX)(R8*2), Z13, Z10
+	VPDPBUSD.BCST 16(BX)(R10*1), Z13, Z12
+	VMOVDQU32     320(CX), Z13
+	VPDPBUSD.BCST 20(BX), Z13, Z6
+	VPDPBUSD.BCST 20(BX)(R8*1), Z13, Z8
+	VPDPBUSD.BCST 20(BX)(R8*2), Z13, Z10
+	VPDPBUSD.BCST 20(BX)(R10*1), Z13, Z12
+	VMOVDQU32     384(CX), Z13
+	VPDPBUSD.BCST 24(BX), Z13, Z6
+	VPDPBUSD.BCST 24(BX)(R8*1), Z13, Z8
+	VPDPBUSD.BCST 24(BX)(R8*2), Z13, Z10
+	VPDPBUSD.BCST 24(BX)(R10*1), Z13, Z12
+	VMOVDQU32     448(CX), Z13
+	VPDPBUSD.BCST 28(BX), Z13, Z6
+	VPDPBUSD.BCST 28(BX)(R8*1), Z13, Z8
+	VPDPBUSD.BCST 28(BX)(R8*2), Z13, Z10
+	VPDPBUSD.BCST 28(BX)(R10*1), Z13, Z12
+	VPADDD        Z6, Z5, Z5
+	VCVTDQ2PS     Z5, Z5
+	VBROADCASTSS  (SI), Z6
+	VMULPS        Z4, Z6, Z6
+	VFMADD231PS   Z5, Z6, Z0
+	VPADDD        Z8, Z7, Z7
+	VCVTDQ2PS     Z7, Z7
+	VBROADCASTSS  (SI)(R9*1), Z5
+	VMULPS        Z4, Z5, Z5
+	VFMADD231PS   Z7, Z5, Z1
+	VPADDD        Z10, Z9, Z9
+	VCVTDQ2PS     Z9, Z9
+	VBROADCASTSS  (SI)(R9*2), Z5
+	VMULPS        Z4, Z5, Z5
+	VFMADD231PS   Z9, Z5, Z2
+	VPADDD        Z12, Z11, Z11
+	VCVTDQ2PS     Z11, Z11
+	VBROADCASTSS  (SI)(R11*1), Z5
+	VMULPS        Z4, Z5, Z5
+	VFMADD231PS   Z11, Z5, Z3
+	ADDQ          $0x00000200, CX
+	ADDQ          $0x00000040, DX
+	ADDQ          $0x00000020, BX
+	ADDQ          $0x00000004, SI
+	ADDQ          $0x00000008, DI
+	DECQ          AX
+	JNZ           block
+
+done:
+	MOVQ    c+56(FP), AX
+	MOVQ    step+64(FP), CX
+	SHLQ    $0x02, CX
+	LEAQ    (CX)(CX*2), DX
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z1, (AX)(CX*1)
+	VMOVUPS Z2, (AX)(CX*2)
+	VMOVUPS Z3, (AX)(DX*1)
+	VZEROUPPER
+	RET
+
 // func roundBlocksAVX2(n int, q *int8, d *float32, s *float32, x *float32)
 // Requires: AVX, AVX2
 TEXT ·roundBlocksAVX2(SB), NOSPLIT, $0-40
@@ -7104,7 +11798,39 @@ DATA dwords<>+28(SB)/1, $0x07
 DATA dwords<>+29(SB)/1, $0x00
 DATA dwords<>+30(SB)/1, $0x00
 DATA dwords<>+31(SB)/1, $0x00
-GLOBL dwords<>(SB), RODATA|NOPTR, $32
+DATA dwords<>+32(SB)/1, $0x00
+DATA dwords<>+33(SB)/1, $0x00
+DATA dwords<>+34(SB)/1, $0x00
+DATA dwords<>+35(SB)/1, $0x00
+DATA dwords<>+36(SB)/1, $0x04
+DATA dwords<>+37(SB)/1, $0x00
+DATA dwords<>+38(SB)/1, $0x00
+DATA dwords<>+39(SB)/1, $0x00
+DATA dwords<>+40(SB)/1, $0x01
+DATA dwords<>+41(SB)/1, $0x00
+DATA dwords<>+42(SB)/1, $0x00
+DATA dwords<>+43(SB)/1, $0x00
+DATA dwords<>+44(SB)/1, $0x05
+DATA dwords<>+45(SB)/1, $0x00
+DATA dwords<>+46(SB)/1, $0x00
+DATA dwords<>+47(SB)/1, $0x00
+DATA dwords<>+48(SB)/1, $0x02
+DATA dwords<>+49(SB)/1, $0x00
+DATA dwords<>+50(SB)/1, $0x00
+DATA dwords<>+51(SB)/1, $0x00
+DATA dwords<>+52(SB)/1, $0x06
+DATA dwords<>+53(SB)/1, $0x00
+DATA dwords<>+54(SB)/1, $0x00
+DATA dwords<>+55(SB)/1, $0x00
+DATA dwords<>+56(SB)/1, $0x03
+DATA dwords<>+57(SB)/1, $0x00
+DATA dwords<>+58(SB)/1, $0x00
+DATA dwords<>+59(SB)/1, $0x00
+DATA dwords<>+60(SB)/1, $0x07
+DATA dwords<>+61(SB)/1, $0x00
+DATA dwords<>+62(SB)/1, $0x00
+DATA dwords<>+63(SB)/1, $0x00
+GLOBL dwords<>(SB), RODATA|NOPTR, $64
 
 DATA largest<>+0(SB)/1, $0x00
 DATA largest<>+1(SB)/1, $0x00
@@ -7138,7 +11864,39 @@ DATA largest<>+28(SB)/1, $0x00
 DATA largest<>+29(SB)/1, $0x00
 DATA largest<>+30(SB)/1, $0xfe
 DATA largest<>+31(SB)/1, $0x42
-GLOBL largest<>(SB), RODATA|NOPTR, $32
+DATA largest<>+32(SB)/1, $0x00
+DATA largest<>+33(SB)/1, $0x00
+DATA largest<>+34(SB)/1, $0xfe
+DATA largest<>+35(SB)/1, $0x42
+DATA largest<>+36(SB)/1, $0x00
+DATA largest<>+37(SB)/1, $0x00
+DATA largest<>+38(SB)/1, $0xfe
+DATA largest<>+39(SB)/1, $0x42
+DATA largest<>+40(SB)/1, $0x00
+DATA largest<>+41(SB)/1, $0x00
+DATA largest<>+42(SB)/1, $0xfe
+DATA largest<>+43(SB)/1, $0x42
+DATA largest<>+44(SB)/1, $0x00
+DATA largest<>+45(SB)/1, $0x00
+DATA largest<>+46(SB)/1, $0xfe
+DATA largest<>+47(SB)/1, $0x42
+DATA largest<>+48(SB)/1, $0x00
+DATA largest<>+49(SB)/1, $0x00
+DATA largest<>+50(SB)/1, $0xfe
+DATA largest<>+51(SB)/1, $0x42
+DATA largest<>+52(SB)/1, $0x00
+DATA largest<>+53(SB)/1, $0x00
+DATA largest<>+54(SB)/1, $0xfe
+DATA largest<>+55(SB)/1, $0x42
+DATA largest<>+56(SB)/1, $0x00
+DATA largest<>+57(SB)/1, $0x00
+DATA largest<>+58(SB)/1, $0xfe
+DATA largest<>+59(SB)/1, $0x42
+DATA largest<>+60(SB)/1, $0x00
+DATA largest<>+61(SB)/1, $0x00
+DATA largest<>+62(SB)/1, $0xfe
+DATA largest<>+63(SB)/1, $0x42
+GLOBL largest<>(SB), RODATA|NOPTR, $64
 
 DATA smallest<>+0(SB)/1, $0x00
 DATA smallest<>+1(SB)/1, $0x00
@@ -7172,4 +11930,106 @@ DATA smallest<>+28(SB)/1, $0x00
 DATA smallest<>+29(SB)/1, $0x00
 DATA smallest<>+30(SB)/1, $0x80
 DATA smallest<>+31(SB)/1, $0x03
-GLOBL smallest<>(SB), RODATA|NOPTR, $32
+DATA smallest<>+32(SB)/1, $0x00
+DATA smallest<>+33(SB)/1, $0x00
+DATA smallest<>+34(SB)/1, $0x80
+DATA smallest<>+35(SB)/1, $0x03
+DATA smallest<>+36(SB)/1, $0x00
+DATA smallest<>+37(SB)/1, $0x00
+DATA smallest<>+38(SB)/1, $0x80
+DATA smallest<>+39(SB)/1, $0x03
+DATA smallest<>+40(SB)/1, $0x00
+DATA smallest<>+41(SB)/1, $0x00
+DATA smallest<>+42(SB)/1, $0x80
+DATA smallest<>+43(SB)/1, $0x03
+DATA smallest<>+44(SB)/1, $0x00
+DATA smallest<>+45(SB)/1, $0x00
+DATA smallest<>+46(SB)/1, $0x80
+DATA smallest<>+47(SB)/1, $0x03
+DATA smallest<>+48(SB)/1, $0x00
+DATA smallest<>+49(SB)/1, $0x00
+DATA smallest<>+50(SB)/1, $0x80
+DATA smallest<>+51(SB)/1, $0x03
+DATA smallest<>+52(SB)/1, $0x00
+DATA smallest<>+53(SB)/1, $0x00
+DATA smallest<>+54(SB)/1, $0x80
+DATA smallest<>+55(SB)/1, $0x03
+DATA smallest<>+56(SB)/1, $0x00
+DATA smallest<>+57(SB)/1, $0x00
+DATA smallest<>+58(SB)/1, $0x80
+DATA smallest<>+59(SB)/1, $0x03
+DATA smallest<>+60(SB)/1, $0x00
+DATA smallest<>+61(SB)/1, $0x00
+DATA smallest<>+62(SB)/1, $0x80
+DATA smallest<>+63(SB)/1, $0x03
+GLOBL smallest<>(SB), RODATA|NOPTR, $64
+
+// func roundOffsetAVX2(n int, q *int8, d *float32, s *float32, x *float32)
+// Requires: AVX, AVX2
+TEXT ·roundOffsetAVX2(SB), NOSPLIT, $0-40
+	MOVQ     q+8(FP), AX
+	MOVQ     d+16(FP), CX
+	MOVQ     s+24(FP), DX
+	MOVQ     x+32(FP), BX
+	MOVQ     n+0(FP), SI
+	VPCMPEQD Y0, Y0, Y0
+	VPSRLD   $0x01, Y0, Y0
+	VMOVDQU  dwords<>+0(SB), Y1
+	TESTQ    SI, SI
+	JZ       done
+
+block:
+	VANDPS       (BX), Y0, Y2
+	VANDPS       32(BX), Y0, Y3
+	VPMAXSD      Y3, Y2, Y2
+	VANDPS       64(BX), Y0, Y3
+	VPMAXSD      Y3, Y2, Y2
+	VANDPS       96(BX), Y0, Y3
+	VPMAXSD      Y3, Y2, Y2
+	VEXTRACTI128 $0x01, Y2, X3
+	VPMAXSD      X3, X2, X3
+	VPSHUFD      $0x4e, X3, X2
+	VPMAXSD      X2, X3, X3
+	VPSHUFD      $0xb1, X3, X2
+	VPMAXSD      X2, X3, X3
+	VMOVUPS      largest<>+0(SB), X4
+	VDIVPS       X4, X3, X2
+	VDIVPS       X3, X4, X3
+	VMOVUPS      smallest<>+0(SB), X4
+	VCMPPS       $0x1e, X4, X2, X4
+	VANDPS       X4, X3, X3
+	VMOVSS       X2, (CX)
+	VBROADCASTSS X3, Y2
+	VMULPS       (BX), Y2, Y3
+	VCVTPS2DQ    Y3, Y3
+	VMULPS       32(BX), Y2, Y4
+	VCVTPS2DQ    Y4, Y4
+	VMULPS       64(BX), Y2, Y5
+	VCVTPS2DQ    Y5, Y5
+	VMULPS       96(BX), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPADDD       Y4, Y3, Y6
+	VPADDD       Y2, Y5, Y7
+	VPHADDD      Y7, Y6, Y6
+	VPHADDD      Y6, Y6, Y6
+	VEXTRACTI128 $0x01, Y6, X7
+	VPADDD       X7, X6, X7
+	VPSLLD       $0x07, X7, X7
+	VPXOR        X6, X6, X6
+	VPSUBD       X7, X6, X7
+	VMOVQ        X7, (DX)
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKSSDW    Y2, Y5, Y5
+	VPACKSSWB    Y5, Y3, Y3
+	VPERMD       Y3, Y1, Y3
+	VMOVDQU      Y3, (AX)
+	ADDQ         $0x00000080, BX
+	ADDQ         $0x20, AX
+	ADDQ         $0x04, CX
+	ADDQ         $0x08, DX
+	DECQ         SI
+	JNZ          block
+
+done:
+	VZEROUPPER
+	RET

@@ -10,25 +10,14 @@ import (
 	"github.com/gollava/gollava/internal/backend"
 )
 
-// blockKernels are those of one format: decode widens n blocks, pack unpacks a panel of eight rows, and multiply
-// multiplies it with 1, 2 or 4 rows of [roundedRows].
-type blockKernels struct {
-	decode   func(dst *float32, b *byte, n int)
-	pack     func(n, stride int, w *byte, codes *int8, scales *float32, ahead int)
-	multiply *[3]func(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
-	scales   int // float32s in a panel for every 32 elements of a row
-	row      func(n, stride int, w *byte, q *int8, d, s, c *float32)
-}
-
-var panelsNEON = [3]func(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32,
-	step, more int){panel8x1NEON, panel8x2NEON, panel8x4NEON}
+var panelsNEON = [3]panelFunc{panel8x1NEON, panel8x2NEON, panel8x4NEON}
 
 var blockTable = [...]blockKernels{
-	backend.Q8_0: {decoderOf(backend.Q8_0), packQ8_0, &panelsNEON, 16, nil},
-	backend.Q4_0: {decoderOf(backend.Q4_0), packQ4_0, &panelsNEON, 16, nil},
-	backend.Q4_1: {decoderOf(backend.Q4_1), packQ4_1, &panelsNEON, 16, nil},
-	backend.Q4_K: {decoderOf(backend.Q4_K), packQ4_K, &panelsNEON, 16, nil},
-	backend.INT8: {decoderOf(backend.INT8), packInt8, &panelsNEON, 16, nil},
+	backend.Q8_0: {decode: decoderOf(backend.Q8_0), panels: panels{8, packQ8_0, &panelsNEON, 16, false}},
+	backend.Q4_0: {decode: decoderOf(backend.Q4_0), panels: panels{8, packQ4_0, &panelsNEON, 16, false}},
+	backend.Q4_1: {decode: decoderOf(backend.Q4_1), panels: panels{8, packQ4_1, &panelsNEON, 16, false}},
+	backend.Q4_K: {decode: decoderOf(backend.Q4_K), panels: panels{8, packQ4_K, &panelsNEON, 16, false}},
+	backend.INT8: {decode: decoderOf(backend.INT8), panels: panels{8, packInt8, &panelsNEON, 16, false}},
 }
 
 // dotProducts reports whether the processor has SDOT, as all but the first of arm64 have.
@@ -44,6 +33,8 @@ func kernelsOf(dt backend.DType) *blockKernels {
 
 // roundBlocks rounds n blocks of x as [roundRow] does.
 func roundBlocks(n int, q []int8, d, s, x []float32) { roundRow(q, d, s, x[:32*n]) }
+
+func roundOffset(int, []int8, []float32, []float32, []float32) { panic("no kernel adds 128 to codes") }
 
 // decoderOf decodes blocks in plain Go.
 func decoderOf(dt backend.DType) func(dst *float32, b *byte, n int) {

@@ -119,6 +119,48 @@ func TestRoundedProductsOfExtremes(t *testing.T) {
 	}
 }
 
+// Panels of sixteen rows for VPDPBUSD give the bits of those of eight.
+func TestRoundedProductsOfLevels(t *testing.T) {
+	if kernelsOf(backend.Q8_0) == nil || kernelsOf(backend.Q8_0).wide == nil {
+		t.Skip("the active level has no panels of sixteen rows")
+	}
+	dev, r := New(), rand.New(rand.NewPCG(7, 8))
+	for dt := backend.DType(0); dt < 64; dt++ {
+		if dt.Blocks() == nil || kernelsOf(dt) == nil {
+			continue
+		}
+		for _, m := range []int{3, 4, 7, 33} {
+			for _, n := range []int{1, 3, 15, 16, 17, 33, 100} {
+				k := dt.Blocks().Length * (1 + r.IntN(2400/dt.Blocks().Length))
+				x, wide := dev.Alloc(backend.Float32, m*k), dev.Alloc(backend.Float32, n*k)
+				for i, b := range []*backend.Buffer{x, wide} {
+					for e := range b.Float32() {
+						if b.Float32()[e] = float32(r.NormFloat64()); r.IntN(1+m/2) == i { // at the ends of the range
+							b.Float32()[e] = float32(4 - 8*r.IntN(2))
+						}
+					}
+				}
+				w, bias := dev.Alloc(dt, n*k), dev.Alloc(backend.Float32, n)
+				dev.Cast(w, wide)
+				product := func() []float32 {
+					p := backend.MatMul{A: x, B: w, C: dev.Alloc(backend.Float32, m*n), M: m, N: n, K: k, BT: true, Batch: 1,
+						Rounded: true}
+					if m%2 == 1 {
+						p.Bias = bias
+					}
+					dev.MatMul(&p)
+					return p.C.Float32()
+				}
+				got := product()
+				restore := useLevel(avx2)
+				want := product()
+				restore()
+				require.Equal(t, want, got, "%v [%d %d %d]", dt, m, n, k)
+			}
+		}
+	}
+}
+
 // Rounding takes the largest magnitude to 127, ties to even, and zeros to zeros.
 func TestRoundRow(t *testing.T) {
 	x := make([]float32, 64)
@@ -168,8 +210,8 @@ func TestRoundBlocks(t *testing.T) {
 
 func BenchmarkBlocks(b *testing.B) {
 	dev, r := New(), rand.New(rand.NewPCG(3, 4))
-	const n, k = 4096, 4096
-	x, c, wide := dev.Alloc(backend.Float32, 16*k), dev.Alloc(backend.Float32, 16*n), dev.Alloc(backend.Float32, n*k)
+	const n, k = 2048, 2048
+	x, c, wide := dev.Alloc(backend.Float32, 128*k), dev.Alloc(backend.Float32, 128*n), dev.Alloc(backend.Float32, n*k)
 	for i := range wide.Float32() {
 		wide.Float32()[i] = float32(r.NormFloat64())
 	}
@@ -177,7 +219,7 @@ func BenchmarkBlocks(b *testing.B) {
 	for _, dt := range []backend.DType{backend.Q8_0, backend.Q4_0, backend.Q4_1, backend.Q4_K, backend.Q6_K} {
 		w := dev.Alloc(dt, n*k)
 		dev.Cast(w, wide)
-		for _, m := range []int{0, 1, 4, 16} { // rows; 0: one that is not rounded
+		for _, m := range []int{0, 1, 4, 16, 128} { // rows; 0: one that is not rounded
 			name, rows, rounded := fmt.Sprintf("%v/rounded-%d", dt, m), m, true
 			if m == 0 {
 				name, rows, rounded = dt.String(), 1, false

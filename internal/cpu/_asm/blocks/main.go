@@ -11,25 +11,34 @@ import (
 
 type vec = reg.VecVirtual
 
+// counts are the rows of a panel.
+var counts = map[*simd.Width]string{simd.AVX2: "eight", simd.AVX512: "sixteen"}
+
 func main() {
 	simd.Header()
 	for _, f := range formats {
 		f.decode()
-		f.packKernel()
+		f.packKernel(simd.AVX2)
+		f.packKernel(simd.AVX512)
 		f.rowKernel()
 	}
 	for _, c := range classes {
 		for _, m := range []int{1, 2, 4} {
 			c.multiply(m)
+			if c != nibbles { // which those of fives serve too
+				c.multiplyVNNI(m)
+			}
 		}
 	}
-	round()
+	round(false)
+	round(true)
 	Generate()
 }
 
 // kernel is what a kernel of one format has at hand.
 type kernel struct {
 	*format
+	width   *simd.Width
 	b       reg.GPVirtual // the block
 	held    map[byte]vec  // constants: a byte in all places
 	shuffle vec           // Q5: the byte of the word with the fifth bits that a value finds its own in
@@ -44,10 +53,20 @@ func (k *kernel) fill(v byte) vec { return k.held[v] }
 // hold prepares constants outside of the loop.
 func (k *kernel) hold(values ...byte) {
 	for _, v := range values {
-		r := YMM()
-		VMOVDQU(every(v), r)
-		k.held[v] = r
+		k.held[v] = k.constant(every(v))
 	}
+}
+
+// constant is a register with m in it.
+func (k *kernel) constant(m Mem) vec {
+	if k.width == simd.AVX2 {
+		r := YMM()
+		VMOVDQU(m, r)
+		return r
+	}
+	r := ZMM()
+	VMOVDQU32(m, r)
+	return r
 }
 
 // holdFifth prepares what finds the bit of each value: the byte of a word, and its bit there.
@@ -55,34 +74,23 @@ func (k *kernel) holdFifth(name string, word, bit func(i int) byte) {
 	if k.fifth == 0 {
 		return
 	}
-	k.shuffle, k.bits = YMM(), YMM()
-	VMOVDQU(bytes32(name+"Byte", word), k.shuffle)
-	VMOVDQU(bytes32(name+"Bit", bit), k.bits)
+	k.shuffle, k.bits = k.constant(bytes32(name+"Byte", word)), k.constant(bytes32(name+"Bit", bit))
 }
 
-// every is 32 bytes of v.
+// every is v in every byte.
 func every(v byte) Mem {
-	name := "byte" + string("0123456789abcdef"[v>>4]) + string("0123456789abcdef"[v&15])
-	m, ok := constants[name]
-	if !ok {
-		m = GLOBL(name, RODATA|NOPTR)
-		for i := range 32 {
-			DATA(i, U8(v))
-		}
-		constants[name] = m
-	}
-	return m
+	return bytes32("byte"+string("0123456789abcdef"[v>>4])+string("0123456789abcdef"[v&15]), func(int) byte { return v })
 }
 
 var constants = map[string]Mem{}
 
-// bytes32 is a constant of 32 bytes.
+// bytes32 is a constant of 32 bytes, twice.
 func bytes32(name string, f func(i int) byte) Mem {
 	m, ok := constants[name]
 	if !ok {
 		m = GLOBL(name, RODATA|NOPTR)
-		for i := range 32 {
-			DATA(i, U8(f(i)))
+		for i := range 64 {
+			DATA(i, U8(f(i%32)))
 		}
 		constants[name] = m
 	}
@@ -98,23 +106,23 @@ func (k *kernel) halfAt(at int) vec {
 }
 
 // begin starts a function.
-func (f *format) begin(name, signature string, doc ...string) *kernel {
-	TEXT(name+f.name+"AVX2", NOSPLIT, "func"+signature)
-	Doc(append([]string{name + f.name + "AVX2 computes:", ""}, doc...)...)
+func (f *format) begin(name string, width *simd.Width, signature string, doc ...string) *kernel {
+	name += f.name + width.Name
+	TEXT(name, NOSPLIT, "func"+signature)
+	Doc(append([]string{name + " computes:", ""}, doc...)...)
 	Pragma("noescape")
-	k := &kernel{format: f, held: map[byte]vec{}}
+	k := &kernel{format: f, width: width, held: map[byte]vec{}}
 	k.hold(f.constants...)
 	if f.table {
-		k.table = YMM()
 		table := [16]int8{-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113}
-		VMOVDQU(bytes32("nonLinear", func(i int) byte { return byte(table[i%16]) }), k.table)
+		k.table = k.constant(bytes32("nonLinear", func(i int) byte { return byte(table[i%16]) }))
 	}
 	return k
 }
 
 // decode writes the kernel that widens whole blocks.
 func (f *format) decode() {
-	k := f.begin("decode", "(dst *float32, b *byte, n int)", "\tdst[i] = value i of the n blocks at b, as package blocks decodes it")
+	k := f.begin("decode", simd.AVX2, "(dst *float32, b *byte, n int)", "\tdst[i] = value i of the n blocks at b, as package blocks decodes it")
 	if f.parts > 1 {
 		k.scales = AllocLocal(64)
 	}

@@ -8,14 +8,15 @@ import (
 	"github.com/gollava/gollava/internal/cpu/_asm/simd"
 )
 
-// A panel is eight rows of weights, unpacked for products with rows of rounded activations. For every 32 values of a
-// row it holds
+// A panel is R rows of weights, eight with AVX2 and sixteen with AVX-512, unpacked for products with rows of rounded
+// activations. For every 32 values of a row it holds
 //
-//	codes  [8][8][4] bytes: the group of four values g, of row r, value 4·g+i
-//	scales [1 or 2][8] float32: those of the rows, and then their minima, or, of Q6_K, those of the first and of the
+//	codes  [8][R][4] bytes: the group of four values g, of row r, value 4·g+i
+//	scales [1 or 2][R] float32: those of the rows, and then their minima, or, of Q6_K, those of the first and of the
 //	       second 16 values
 //
-// so that the lanes of a register are rows, and every sum over codes stays in its lane.
+// so that the lanes of a register are rows, and every sum over codes stays in its lane. With AVX-512, codes that may be
+// negative are stored with 128 added, since VPDPBUSD takes them without sign.
 
 // class is how codes of some formats are multiplied and added up.
 type class struct {
@@ -34,25 +35,50 @@ var (
 
 var classes = []*class{nibbles, fives, sixes, bytes}
 
-// floats is the number of scales and minima of 32 values of eight rows.
-func (c *class) floats() int {
+// scales is the number of scales and minima of 32 values of a row.
+func (c *class) scales() int {
 	if c.signed && !c.halves {
-		return 8
+		return 1
 	}
-	return 16
+	return 2
 }
 
-// rows are eight rows of blocks.
+// rows are as many rows of blocks as a register has float32s.
 type rows struct {
-	first, fifth, stride, three reg.Register // addresses of rows 0 and 4, and bytes from row to row, once and three times
+	first         []reg.Register // addresses of rows 0, 4, …
+	stride, three reg.Register   // bytes from row to row, once and three times
+}
+
+// rowsAt are rows of which the first begins at an address, and are stride bytes apart.
+func rowsAt(width *simd.Width, first, stride reg.Register) rows {
+	w := rows{[]reg.Register{first}, stride, GP64()}
+	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, w.three)
+	for len(w.first) < width.Floats/4 {
+		x := GP64()
+		LEAQ(Mem{Base: w.first[len(w.first)-1], Index: stride, Scale: 4}, x)
+		w.first = append(w.first, x)
+	}
+	return w
+}
+
+// next goes to the blocks after those at hand.
+func (w *rows) next(size int) {
+	for _, x := range w.first {
+		ADDQ(U32(size), x)
+	}
+}
+
+// register is a fresh register for something of each row.
+func (w *rows) register() vec {
+	if len(w.first) == 4 {
+		return ZMM()
+	}
+	return YMM()
 }
 
 // at is byte disp of row r's block.
 func (w *rows) at(r, disp int) Mem {
-	m := Mem{Base: w.first, Disp: disp}
-	if r >= 4 {
-		m.Base = w.fifth
-	}
+	m := Mem{Base: w.first[r/4], Disp: disp}
 	switch r % 4 {
 	case 1:
 		m.Index, m.Scale = w.stride, 1
@@ -64,12 +90,19 @@ func (w *rows) at(r, disp int) Mem {
 	return m
 }
 
-// load reads 16 bytes of each row's block: register i has those of rows i and 4+i.
+// load reads 16 bytes of each row's block: register i has those of rows i, 4+i, ….
 func (w *rows) load(disp int) (x [4]vec) {
 	for i := range x {
-		x[i] = YMM()
-		VBROADCASTI128(w.at(i, disp), x[i]) // all of the register, or avo keeps its upper half
-		VINSERTI128(U8(1), w.at(4+i, disp), x[i], x[i])
+		x[i] = w.register()
+		if len(w.first) == 2 {
+			VBROADCASTI128(w.at(i, disp), x[i]) // all of the register, or avo keeps its upper half
+			VINSERTI128(U8(1), w.at(4+i, disp), x[i], x[i])
+			continue
+		}
+		VBROADCASTI32X4(w.at(i, disp), x[i])
+		for lane := 1; lane < 4; lane++ {
+			VINSERTI32X4(U8(lane), w.at(4*lane+i, disp), x[i], x[i])
+		}
 	}
 	return x
 }
@@ -77,13 +110,13 @@ func (w *rows) load(disp int) (x [4]vec) {
 // words are 16 bytes of each row's block as four words: register i has word i of each row.
 func (w *rows) words(disp int) (x [4]vec) {
 	v := w.load(disp)
-	low, high := [2]vec{YMM(), YMM()}, [2]vec{YMM(), YMM()}
+	low, high := [2]vec{w.register(), w.register()}, [2]vec{w.register(), w.register()}
 	for i := range 2 {
 		VPUNPCKLDQ(v[2*i+1], v[2*i], low[i])
 		VPUNPCKHDQ(v[2*i+1], v[2*i], high[i])
 	}
 	for i, pair := range [][2]vec{low, high} {
-		x[2*i], x[2*i+1] = YMM(), YMM()
+		x[2*i], x[2*i+1] = w.register(), w.register()
 		VPUNPCKLQDQ(pair[1], pair[0], x[2*i])
 		VPUNPCKHQDQ(pair[1], pair[0], x[2*i+1])
 	}
@@ -92,7 +125,7 @@ func (w *rows) words(disp int) (x [4]vec) {
 
 // word is word i of [rows.words].
 func (w *rows) word(disp, i int) vec {
-	v, x := w.load(disp), YMM()
+	v, x := w.load(disp), w.register()
 	for j := range 2 {
 		if i < 2 {
 			VPUNPCKLDQ(v[2*j+1], v[2*j], v[2*j])
@@ -111,18 +144,58 @@ func (w *rows) word(disp, i int) vec {
 // halves are the binary16 numbers at a place of each row's block, as float32. Row r's is read as word r of 16 bytes, so
 // that none before row 0 or after row 7 is.
 func (w *rows) halves(disp int) vec {
-	x, y := XMM(), YMM()
-	VMOVDQU(w.at(0, disp), x)
-	for r := 1; r < 8; r++ {
-		VPBLENDW(U8(1<<r), w.at(r, disp-2*r), x, x)
+	eight := func(first int) vec {
+		x := YMM()
+		VMOVDQU(w.at(first, disp), x.AsX())
+		for r := 1; r < 8; r++ {
+			VPBLENDW(U8(1<<r), w.at(first+r, disp-2*r), x.AsX(), x.AsX())
+		}
+		return x
 	}
-	VCVTPH2PS(x, y)
+	x, y := eight(0), w.register()
+	if len(w.first) == 4 {
+		VINSERTI128(U8(1), eight(8).AsX(), x, x)
+		VCVTPH2PS(x, y)
+	} else {
+		VCVTPH2PS(x.AsX(), y)
+	}
 	return y
+}
+
+// like is a fresh register of the size of x.
+func like(x vec) vec {
+	if x.Size() == 64 {
+		return ZMM()
+	}
+	return YMM()
+}
+
+// and, or and xor write x AND y, and so on, to z.
+func and(x Op, y, z vec) { pick(z, VPAND, VPANDD)(x, y, z) }
+func or(x Op, y, z vec)  { pick(z, VPOR, VPORD)(x, y, z) }
+func xor(x Op, y, z vec) { pick(z, VPXOR, VPXORD)(x, y, z) }
+
+// pick is the instruction of the size of x.
+func pick(x vec, narrow func(x, y, z Op), wide func(ops ...Op)) func(x, y, z Op) {
+	if x.Size() == 64 {
+		return func(x, y, z Op) { wide(x, y, z) }
+	}
+	return narrow
 }
 
 // half is a binary16 number in the low or high half of each word of x, as float32.
 func half(x vec, high bool) vec {
-	y := YMM()
+	y := like(x)
+	if x.Size() == 64 {
+		if high {
+			VPSRLD(U8(16), x, y)
+			x = y
+		}
+		narrow := YMM()
+		VPMOVDW(x, narrow)
+		VCVTPH2PS(narrow, y)
+		return y
+	}
 	if high {
 		VPSRLD(U8(16), x, y)
 	} else {
@@ -137,7 +210,7 @@ func half(x vec, high bool) vec {
 
 // byteOf is byte i of each word of x as float32, signed or not.
 func byteOf(x vec, i int, signed bool) vec {
-	y := YMM()
+	y := like(x)
 	from := x
 	if i < 3 {
 		VPSLLD(U8(24-8*i), from, y)
@@ -160,39 +233,49 @@ type packing struct {
 }
 
 // put stores group g of a part's codes.
-func (p *packing) put(x vec, part, g int) { VMOVDQU(x, simd.At(p.codes, 256*part+32*g)) }
+func (p *packing) put(x vec, part, g int) {
+	to := simd.At(p.codes, (8*part+g)*p.width.Bytes())
+	if p.width == simd.AVX2 {
+		VMOVDQU(x, to)
+		return
+	}
+	if p.class.signed {
+		xor(p.fill(128), x, x)
+	}
+	VMOVDQU32(x, to)
+}
 
 // scale stores the scales (0), or minima or second scales (1), of a part.
 func (p *packing) scale(x vec, part, which int) {
-	VMOVUPS(x, simd.At(p.scales, 4*p.class.floats()*part+32*which))
+	VMOVUPS(x, simd.At(p.scales, (p.class.scales()*part+which)*p.width.Bytes()))
 }
 
 // low and high are the lower and upper halves of bytes.
 func (p *packing) low(x vec) vec {
-	y := YMM()
-	VPAND(p.fill(15), x, y)
+	y := like(x)
+	and(p.fill(15), x, y)
 	return y
 }
 
 func (p *packing) high(x vec) vec {
-	y := YMM()
+	y := like(x)
 	VPSRLW(U8(4), x, y)
-	VPAND(p.fill(15), y, y)
+	and(p.fill(15), y, y)
 	return y
 }
 
 // bits are the bits mask of the bytes of x, shifted left or, if negative, right.
 func (p *packing) bitsOf(x vec, left int, mask byte) vec {
-	y := YMM()
+	y := like(x)
 	switch {
 	case left > 0:
 		VPSLLW(U8(left), x, y)
+		x = y
 	case left < 0:
 		VPSRLW(U8(-left), x, y)
-	default:
-		VMOVDQA(x, y)
+		x = y
 	}
-	VPAND(p.fill(mask), y, y)
+	and(p.fill(mask), x, y)
 	return y
 }
 
@@ -212,17 +295,23 @@ func (p *packing) nibblesAt(disp int, change func(x vec, g int)) {
 // fifth adds to codes of group g the bits of words x.
 func (p *packing) fifth(x vec) func(codes vec, g int) {
 	return func(codes vec, g int) {
-		y := YMM()
+		y := like(x)
 		if g == 0 {
 			VPSHUFB(p.shuffle, x, y)
 		} else {
 			VPSRLD(U8(4*g), x, y)
 			VPSHUFB(p.shuffle, y, y)
 		}
-		VPAND(p.bits, y, y)
-		VPCMPEQB(p.bits, y, y)
-		VPAND(p.fill(16), y, y)
-		VPOR(y, codes, codes)
+		if p.width == simd.AVX2 {
+			VPAND(p.bits, y, y)
+			VPCMPEQB(p.bits, y, y)
+			VPAND(p.fill(16), y, y)
+		} else {
+			set := K()
+			VPTESTMB(p.bits, y, set)
+			VMOVDQU8_Z(p.fill(16), set, y)
+		}
+		or(y, codes, codes)
 	}
 }
 
@@ -245,12 +334,12 @@ func (p *packing) scalesOfK() {
 	d, m := half(x[0], false), half(x[0], true)
 	VXORPS(words32("sign", []uint32{1 << 31}), m, m)
 	store := func(low, high, nibbles, by vec, which int) {
-		six := YMM()
-		VPAND(words32("byte3f", []uint32{0x3f3f3f3f}), low, six)
-		upper := YMM()
+		six := like(low)
+		and(words32("byte3f", []uint32{0x3f3f3f3f}), low, six)
+		upper := like(low)
 		VPSRLD(U8(2), high, upper)
-		VPAND(words32("byte30", []uint32{0x30303030}), upper, upper)
-		VPOR(nibbles, upper, upper)
+		and(words32("byte30", []uint32{0x30303030}), upper, upper)
+		or(nibbles, upper, upper)
 		for part := range 8 {
 			y := byteOf([]vec{six, upper}[part/4], part%4, false)
 			VMULPS(by, y, y)
@@ -273,7 +362,7 @@ func (p *packing) packK(codes int, five bool) {
 			for g, x := range p.rows.words(codes + 32*j + 16*h) {
 				for i, y := range []vec{p.low(x), p.high(x)} {
 					if five {
-						VPOR(p.bitsOf(bits[g], 4-2*j-i, 16), y, y)
+						or(p.bitsOf(bits[g], 4-2*j-i, 16), y, y)
 					}
 					p.put(y, 2*j+i, 4*h+g)
 				}
@@ -299,7 +388,7 @@ func (p *packing) packSix() {
 				for g, x := range p.rows.words(64*n + 32*j + 16*h) {
 					for i, y := range []vec{p.low(x), p.high(x)} {
 						part := j + 2*i
-						VPOR(p.bitsOf(upper[g], 4-2*part, 0x30), y, y)
+						or(p.bitsOf(upper[g], 4-2*part, 0x30), y, y)
 						VPSUBB(p.fill(32), y, y)
 						p.put(y, 4*n+part, 4*h+g)
 					}
@@ -309,36 +398,37 @@ func (p *packing) packSix() {
 	}
 }
 
-// pack writes the kernel that unpacks eight rows of blocks.
-func (f *format) packKernel() {
-	k := f.begin("pack", "(n, stride int, w *byte, codes *int8, scales *float32, ahead int)",
-		"\tcodes, scales = the panel of n blocks of each of eight rows, which begin stride bytes apart at w", "",
+// pack writes the kernel that unpacks rows of blocks.
+func (f *format) packKernel(width *simd.Width) {
+	k := f.begin("pack", width, "(n, stride int, w *byte, codes *int8, scales *float32, ahead int)",
+		"\tcodes, scales = the panel of n blocks of each of "+counts[width]+" rows, which begin stride bytes apart at w", "",
 		"and prefetches as many bytes of each row, ahead bytes further.")
+	if width == simd.AVX512 && f.class.signed {
+		k.hold(128)
+	}
 	p := &packing{kernel: k, codes: simd.Arg("codes"), scales: simd.Arg("scales")}
 	p.holdFifth("group", func(i int) byte { return byte(i / 4 * 4 % 16) }, func(i int) byte { return 1 << (i % 4) })
 	n, stride := simd.Arg("n"), simd.Arg("stride")
-	first, fifth, three := simd.Arg("w"), GP64(), GP64()
-	LEAQ(Mem{Base: first, Index: stride, Scale: 4}, fifth)
-	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, three)
-	p.rows = rows{first, fifth, stride, three}
-	ahead := rows{GP64(), GP64(), stride, three}
-	distance := simd.Arg("ahead")
-	LEAQ(Mem{Base: first, Index: distance, Scale: 1}, ahead.first)
-	LEAQ(Mem{Base: fifth, Index: distance, Scale: 1}, ahead.fifth)
+	p.rows = rowsAt(width, simd.Arg("w"), stride)
+	ahead, distance := p.rows, simd.Arg("ahead")
+	ahead.first = make([]reg.Register, len(p.rows.first))
+	for i, x := range p.rows.first {
+		ahead.first[i] = GP64()
+		LEAQ(Mem{Base: x, Index: distance, Scale: 1}, ahead.first[i])
+	}
 	TESTQ(n, n)
 	JZ(LabelRef("done"))
 	Label("block")
-	for r := range 8 {
+	for r := range width.Floats {
 		for line := 0; line < f.size; line += 64 {
 			PREFETCHT0(ahead.at(r, line))
 		}
 	}
 	f.pack(p)
-	for _, x := range []reg.Register{first, fifth, ahead.first, ahead.fifth} {
-		ADDQ(U32(f.size), x)
-	}
-	ADDQ(U32(256*f.parts), p.codes)
-	ADDQ(U32(4*f.class.floats()*f.parts), p.scales)
+	p.rows.next(f.size)
+	ahead.next(f.size)
+	ADDQ(U32(8*width.Bytes()*f.parts), p.codes)
+	ADDQ(U32(f.class.scales()*width.Bytes()*f.parts), p.scales)
 	DECQ(n)
 	JNZ(LabelRef("block"))
 	Label("done")
@@ -470,7 +560,7 @@ func (c *class) multiply(m int) {
 		finish(0)
 	}
 	ADDQ(U32(256), codes)
-	ADDQ(U32(4*c.floats()), scales)
+	ADDQ(U32(32*c.scales()), scales)
 	ADDQ(U32(32), q)
 	ADDQ(U32(4), d)
 	if !c.signed {

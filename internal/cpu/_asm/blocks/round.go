@@ -7,11 +7,15 @@ import (
 	"github.com/gollava/gollava/internal/cpu/_asm/simd"
 )
 
-// round writes the kernel that rounds activations.
-func round() {
-	TEXT("roundBlocksAVX2", NOSPLIT, "func(n int, q *int8, d, s, x *float32)")
-	Doc("roundBlocksAVX2 rounds n blocks of 32 of x as roundRow does:", "",
-		"\td = max|x|/127, q = round(x/d), s = d·Σq", "",
+// round writes the kernel that rounds activations, for codes of weights with or without 128 added.
+func round(offset bool) {
+	name, sums, size := "roundBlocksAVX2", "s = d·Σq", 4
+	if offset {
+		name, sums, size = "roundOffsetAVX2", "s = −128·Σq of each 16, two int32", 8
+	}
+	TEXT(name, NOSPLIT, "func(n int, q *int8, d, s, x *float32)")
+	Doc(name+" rounds n blocks of 32 of x as roundRow does:", "",
+		"\td = max|x|/127, q = round(x/d), "+sums, "",
 		"to the bit for finite x; d is not finite where x is not.")
 	Pragma("noescape")
 	q, d, s, x, n := simd.Arg("q"), simd.Arg("d"), simd.Arg("s"), simd.Arg("x"), simd.Arg("n")
@@ -60,18 +64,30 @@ func round() {
 	sum, right := YMM(), YMM()
 	VPADDD(v[1], v[0], sum)
 	VPADDD(v[3], v[2], right)
-	VPADDD(right, sum, sum)
 	total := XMM()
-	VEXTRACTI128(U8(1), sum, total)
-	VPADDD(total, sum.AsX(), total)
-	for _, swap := range []int{0x4e, 0xb1} {
-		other := XMM()
-		VPSHUFD(U8(swap), total, other)
-		VPADDD(other, total, total)
+	if offset {
+		VPHADDD(right, sum, sum)
+		VPHADDD(sum, sum, sum)
+		VEXTRACTI128(U8(1), sum, total)
+		VPADDD(total, sum.AsX(), total)
+		VPSLLD(U8(7), total, total)
+		negative := XMM()
+		VPXOR(negative, negative, negative)
+		VPSUBD(total, negative, total)
+		VMOVQ(total, simd.At(s, 0))
+	} else {
+		VPADDD(right, sum, sum)
+		VEXTRACTI128(U8(1), sum, total)
+		VPADDD(total, sum.AsX(), total)
+		for _, swap := range []int{0x4e, 0xb1} {
+			other := XMM()
+			VPSHUFD(U8(swap), total, other)
+			VPADDD(other, total, total)
+		}
+		VCVTDQ2PS(total, total)
+		VMULSS(total, scale, total)
+		VMOVSS(total, simd.At(s, 0))
 	}
-	VCVTDQ2PS(total, total)
-	VMULSS(total, scale, total)
-	VMOVSS(total, simd.At(s, 0))
 	VPACKSSDW(v[1], v[0], v[0])
 	VPACKSSDW(v[3], v[2], v[2])
 	VPACKSSWB(v[2], v[0], v[0])
@@ -80,7 +96,7 @@ func round() {
 	ADDQ(U32(128), x)
 	ADDQ(Imm(32), q)
 	ADDQ(Imm(4), d)
-	ADDQ(Imm(4), s)
+	ADDQ(Imm(uint64(size)), s)
 	DECQ(n)
 	JNZ(LabelRef("block"))
 	Label("done")

@@ -25,7 +25,7 @@ func (f *format) rowKernel() {
 	if f.row == nil {
 		return
 	}
-	k := f.begin("row", "(n, stride int, w *byte, q *int8, d, s, c *float32)",
+	k := f.begin("row", simd.AVX2, "(n, stride int, w *byte, q *int8, d, s, c *float32)",
 		"\tc[j] = the product of row j with a row of rounded activations", "",
 		"for eight rows of n blocks, which begin stride bytes apart at w. It has the bits of pack and panel.")
 	p := &rowing{packing: &packing{kernel: k}, ones: YMM(), acc: YMM()}
@@ -38,20 +38,16 @@ func (f *format) rowKernel() {
 		p.packing.scales = scales
 	}
 	n, stride := simd.Arg("n"), simd.Arg("stride")
-	first, fifth, three := simd.Arg("w"), GP64(), GP64()
+	p.rows = rowsAt(simd.AVX2, simd.Arg("w"), stride)
 	p.q, p.d = simd.Arg("q"), simd.Arg("d")
 	if !f.class.signed {
 		p.s = simd.Arg("s")
 	}
-	LEAQ(Mem{Base: first, Index: stride, Scale: 4}, fifth)
-	LEAQ(Mem{Base: stride, Index: stride, Scale: 2}, three)
-	p.rows = rows{first, fifth, stride, three}
 	TESTQ(n, n)
 	JZ(LabelRef("done"))
 	Label("block")
 	f.row(p)
-	ADDQ(U32(f.size), first)
-	ADDQ(U32(f.size), fifth)
+	p.rows.next(f.size)
 	ADDQ(U32(32*f.parts), p.q)
 	ADDQ(U32(4*f.parts), p.d)
 	if !f.class.signed {

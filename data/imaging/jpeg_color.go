@@ -63,7 +63,14 @@ func stretchSums(dst, near, far []byte) {
 	far = far[:len(near)]
 	a := 3*int(near[0]) + int(far[0])
 	dst[0] = byte((4*a + 8) >> 4)
-	for i := 1; i < len(near); i++ {
+	from := 1
+	if n := (len(near) - 2) &^ 15; hasAVX2 && n > 0 {
+		b := 3*int(near[1]) + int(far[1])
+		dst[1] = byte((3*a + b + 7) >> 4)
+		stretchAVX2(&dst[2], &near[1], &far[1], n)
+		a, from = 3*int(near[n])+int(far[n]), n+1
+	}
+	for i := from; i < len(near); i++ {
 		b := 3*int(near[i]) + int(far[i])
 		p := dst[2*i-1 : 2*i+1 : 2*i+1]
 		p[0], p[1] = byte((3*a+b+7)>>4), byte((3*b+a+8)>>4)
@@ -87,6 +94,15 @@ var ofCb, ofCr = func() (cb, cr [256]uint64) {
 
 // fromYCC converts a row of luma and chroma, as JFIF defines them, to RGB.
 func fromYCC(dst, luma, cb, cr []byte) {
+	if n := (len(dst)/3 - 2) &^ 7; hasAVX2 && n > 0 { // two pixels are left for what the kernel writes too many
+		fromYCCAVX2(&dst[0], &luma[0], &cb[0], &cr[0], n)
+		dst, luma, cb, cr = dst[3*n:], luma[n:], cb[n:], cr[n:]
+	}
+	fromYCCLoop(dst, luma, cb, cr)
+}
+
+// fromYCCLoop is fromYCC.
+func fromYCCLoop(dst, luma, cb, cr []byte) {
 	const (
 		one   = 1<<16 | 1<<26 | 1<<36
 		above = 3<<24 | 3<<34 | 3<<44 // the bits above 255

@@ -40,7 +40,7 @@ func (c *component) reconstruct() {
 
 // inverseDCT writes the 8×8 samples of the coefficients b to dst, rows stride bytes apart, with every rounding where
 // libjpeg's "islow" method has it: columns first, keeping two bits after the point. Bit i of used is clear only where
-// b[i] is zero. b is overwritten.
+// b[i] is zero. b may be overwritten.
 func inverseDCT(b *[64]int32, used uint64, dst []byte, stride int) {
 	if used&^1 == 0 {
 		v := uint64(clip8((b[0]+4)>>3+128)) * 0x0101010101010101
@@ -50,6 +50,15 @@ func inverseDCT(b *[64]int32, used uint64, dst []byte, stride int) {
 		}
 		return
 	}
+	if hasAVX2 {
+		inverseDCTAVX2(b, &dst[0], stride)
+		return
+	}
+	inverseDCTLoop(b, used, dst, stride)
+}
+
+// inverseDCTLoop is inverseDCT where more than the first coefficient is used.
+func inverseDCTLoop(b *[64]int32, used uint64, dst []byte, stride int) {
 	const column, upper, left = 0x0101010101010101, 1<<32 - 1, 0x0f0f0f0f0f0f0f0f
 	for x := range 8 {
 		col := used >> x & column
@@ -57,7 +66,7 @@ func inverseDCT(b *[64]int32, used uint64, dst []byte, stride int) {
 			continue
 		}
 		if col == 1 {
-			v := b[x] << 2
+			v := (b[x]<<13 + 1<<10) >> 11 // b[x] << 2, and where that overflows what the longer way would give
 			for y := x; y < 64; y += 8 {
 				b[y] = v
 			}

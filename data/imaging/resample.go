@@ -111,8 +111,35 @@ func sinc(x float64) float64 {
 // inputs, some with weight 0: a loop of constant length is what processors predict well.
 type axis struct {
 	first  []int   // first input of each output, ascending
-	weight []lanes // taps for each output; signed, fixed point of 22 bits
+	weight []int32 // taps for each output; fixed point of 22 bits
 	taps   int
+
+	at    []int32 // as acrossAVX2 takes them: the byte of the first input
+	split []int16 // weights in groups of four, in low and high bits
+}
+
+// groups is how many groups of four weights each output has in split.
+func (x *axis) groups() int { return (x.taps + 3) / 4 }
+
+// prepare fills in what acrossAVX2 takes.
+func (x *axis) prepare() {
+	x.at, x.split = make([]int32, len(x.first)), make([]int16, 8*x.groups()*len(x.first))
+	for o, first := range x.first {
+		x.at[o] = int32(3 * first)
+		for t, w := range x.weight[o*x.taps : (o+1)*x.taps] {
+			to := x.split[8*(o*x.groups()+t/4)+t%4:]
+			to[0], to[4] = int16(w&(1<<15-1)), int16(w>>15)
+		}
+	}
+}
+
+// part is the axis of the outputs from lo to hi-1.
+func (x *axis) part(lo, hi int) axis {
+	p := axis{first: x.first[lo:hi], weight: x.weight[lo*x.taps : hi*x.taps], taps: x.taps}
+	if x.at != nil {
+		p.at, p.split = x.at[lo:hi], x.split[8*x.groups()*lo:8*x.groups()*hi]
+	}
+	return p
 }
 
 // weights computes the mixing of in pixels to out pixels for the outputs [lo, hi), in the order of operations of
@@ -135,7 +162,7 @@ func (f Filter) weights(in, out, lo, hi int) axis {
 		_, from, to := inputs(o)
 		a.taps = max(a.taps, to-from)
 	}
-	a.weight = make([]lanes, (hi-lo)*a.taps)
+	a.weight = make([]int32, (hi-lo)*a.taps)
 	w := make([]float64, a.taps)
 	for o := lo; o < hi; o++ {
 		center, from, to := inputs(o)
@@ -154,7 +181,7 @@ func (f Filter) weights(in, out, lo, hi int) axis {
 			if sum != 0 {
 				v /= sum
 			}
-			fixed[i] = lanes(int64(math.Copysign(0.5, v) + float64(v*(1<<22))))
+			fixed[i] = int32(math.Copysign(0.5, v) + float64(v*(1<<22)))
 		}
 	}
 	return a
@@ -184,11 +211,8 @@ type canvas struct {
 // row returns row y of the canvas, or nil where it is nothing but ground. line is a row of ground to put the picture's
 // row into.
 func (c *canvas) row(y int, line []byte) []byte {
-	switch {
-	case y < c.y || y >= c.y+c.m.H:
+	if y < c.y || y >= c.y+c.m.H {
 		return nil
-	case c.w == c.m.W:
-		return c.m.row(y - c.y)
 	}
 	copy(line[3*c.x:], c.m.row(y-c.y))
 	return line

@@ -1,6 +1,7 @@
 package imaging
 
 import (
+	"encoding/binary"
 	"image"
 
 	"github.com/gollava/gollava/internal/misuse"
@@ -24,8 +25,11 @@ var clipped, clippedLow = func() (high, low [1024]byte) {
 	return high, low
 }()
 
-// pixels is two pixels: one below the other on their way through mixAcross, one beside the other through mixDown.
+// pixels is two pixels, one below the other.
 type pixels struct{ r, g, b lanes }
+
+// slack is how many bytes the kernels may read or write past the end of a row.
+const slack = 32
 
 // resample computes window of the w×h picture that c scales to. Rows of c are mixed along their length two at a time,
 // and kept in a ring just long enough for mixing them downwards.
@@ -39,44 +43,48 @@ func resample(c canvas, w, h int, window image.Rectangle, f Filter) *RGB {
 	out := New(window.Dx(), window.Dy())
 	across := f.weights(c.w, w, window.Min.X, window.Max.X)
 	down := f.weights(c.h, h, window.Min.Y, window.Max.Y)
+	if hasAVX2 {
+		across.prepare()
+	}
 
-	var lines [3]*RGB // rows of ground: one to stay so, two to put rows of the picture into
+	var lines [3][]byte // rows of ground: one to stay so, two to put rows of the picture into
 	for i := range lines {
-		lines[i] = New(c.w, 1)
-		lines[i].Fill(c.ground)
+		line := New(c.w+slack/3, 1)
+		line.Fill(c.ground)
+		lines[i] = line.Pix
 	}
 	scratch := make([]pixels, across.first[out.W-1]+across.taps-across.first[0])
-	pairs := (out.W + 1) / 2
-	slab := make([]pixels, (down.taps+3)*pairs)
-	ground, slab := slab[:pairs:pairs], slab[pairs:]
-	across.mixAcross(ground, ground, lines[2].Pix, lines[2].Pix, scratch)
+	wide := 3*out.W + slack
+	slab := make([]byte, (down.taps+3)*wide)
+	ground, slab := slab[:wide:wide], slab[wide:]
+	across.mixAcross(ground, ground, lines[2], lines[2], scratch)
 	// From here on only what the picture has a share in is computed; the rest stays ground.
 	lo, hi := across.touching(c.x, c.x+c.m.W)
-	across = axis{across.first[lo:hi], across.weight[lo*across.taps : hi*across.taps], across.taps}
-	ring := make([][]pixels, down.taps+2)
+	across = across.part(lo, hi)
+	ring := make([][]byte, down.taps+2)
 	for i := range ring {
-		ring[i], slab = slab[:pairs:pairs], slab[pairs:]
+		ring[i], slab = slab[:wide:wide], slab[wide:]
 		copy(ring[i], ground)
 	}
 
-	rows := make([][]pixels, down.taps)
+	rows := make([][]byte, down.taps)
 	next := down.first[0] // row of c to be mixed along its length
 	for o, first := range down.first {
 		for ; next < first+down.taps; next += 2 {
 			outA, outB := ring[next%len(ring)], ring[(next+1)%len(ring)]
-			a, b := c.row(next, lines[0].Pix), c.row(next+1, lines[1].Pix)
+			a, b := c.row(next, lines[0]), c.row(next+1, lines[1])
 			switch {
 			case a == nil && b == nil:
 				copy(outA, ground)
 				copy(outB, ground)
 				continue
 			case a == nil:
-				a = lines[2].Pix
+				a = lines[2]
 			case b == nil:
-				b = lines[2].Pix
+				b = lines[2]
 			}
 			if hi > lo {
-				across.mixAcross(outA[lo/2:(hi+1)/2], outB[lo/2:(hi+1)/2], a, b, scratch)
+				across.mixAcross(outA[3*lo:], outB[3*lo:], a, b, scratch)
 			}
 		}
 		for i := range rows {
@@ -87,7 +95,7 @@ func resample(c canvas, w, h int, window image.Rectangle, f Filter) *RGB {
 	return out
 }
 
-// touching is the range of outputs, in whole pairs, that mix any of the inputs [from, to).
+// touching is the range of outputs that mix any of the inputs [from, to).
 func (x *axis) touching(from, to int) (lo, hi int) {
 	hi = len(x.first)
 	for hi > 0 && x.first[hi-1] >= to {
@@ -96,11 +104,26 @@ func (x *axis) touching(from, to int) (lo, hi int) {
 	for lo < hi && x.first[lo]+x.taps <= from {
 		lo++
 	}
-	return lo &^ 1, min(hi+hi&1, len(x.first))
+	return lo, hi
 }
 
-// mixAcross mixes the rows a and b along their length; scratch holds the part of both that is needed.
-func (x *axis) mixAcross(outA, outB []pixels, a, b []byte, scratch []pixels) {
+// mixAcross mixes the rows a and b along their length; scratch has room for the part of both that is needed. All rows
+// go on for slack bytes.
+func (x *axis) mixAcross(outA, outB, a, b []byte, scratch []pixels) {
+	if !hasAVX2 {
+		x.mixAcrossLoop(outA, outB, a, b, scratch)
+		return
+	}
+	n := len(x.first)
+	for _, row := range [2]struct{ out, in []byte }{{outA, a}, {outB, b}} {
+		behind := row.out[3*n]
+		acrossAVX2(&row.out[0], n, &row.in[0], &x.at[0], &x.split[0], x.groups())
+		row.out[3*n] = behind
+	}
+}
+
+// mixAcrossLoop is mixAcross.
+func (x *axis) mixAcrossLoop(outA, outB, a, b []byte, scratch []pixels) {
 	lo := x.first[0]
 	scratch = scratch[:x.first[len(x.first)-1]+x.taps-lo]
 	a = a[3*lo : 3*(lo+len(scratch))]
@@ -109,45 +132,43 @@ func (x *axis) mixAcross(outA, outB []pixels, a, b []byte, scratch []pixels) {
 		p, q := a[3*i:3*i+3:3*i+3], b[3*i:3*i+3:3*i+3]
 		scratch[i] = pixels{lanes(p[0]) | lanes(q[0])<<32, lanes(p[1]) | lanes(q[1])<<32, lanes(p[2]) | lanes(q[2])<<32}
 	}
-	for i := range outA {
-		o := 2 * i
-		r, g, b := dot(scratch[x.first[o]-lo:], x.weight[o*x.taps:(o+1)*x.taps])
-		p := pixels{lanes(clippedLow[uint32(r)>>22]), lanes(clippedLow[uint32(g)>>22]),
-			lanes(clippedLow[uint32(b)>>22])}
-		q := pixels{lanes(clipped[r>>54]), lanes(clipped[g>>54]), lanes(clipped[b>>54])}
-		if o++; o < len(x.first) {
-			r, g, b := dot(scratch[x.first[o]-lo:], x.weight[o*x.taps:(o+1)*x.taps])
-			p.r |= lanes(clippedLow[uint32(r)>>22]) << 32
-			p.g |= lanes(clippedLow[uint32(g)>>22]) << 32
-			p.b |= lanes(clippedLow[uint32(b)>>22]) << 32
-			q.r |= lanes(clipped[r>>54]) << 32
-			q.g |= lanes(clipped[g>>54]) << 32
-			q.b |= lanes(clipped[b>>54]) << 32
-		}
-		outA[i], outB[i] = p, q
+	for o, first := range x.first {
+		r, g, b := dot(scratch[first-lo:], x.weight[o*x.taps:(o+1)*x.taps])
+		p, q := outA[3*o:3*o+3:3*o+3], outB[3*o:3*o+3:3*o+3]
+		p[0], p[1], p[2] = clippedLow[uint32(r)>>22], clippedLow[uint32(g)>>22], clippedLow[uint32(b)>>22]
+		q[0], q[1], q[2] = clipped[r>>54], clipped[g>>54], clipped[b>>54]
 	}
 }
 
-// mixDown mixes rows, as mixAcross leaves them, into a row of a picture.
-func mixDown(out []byte, rows [][]pixels, weight []lanes) {
-	for i := range rows[0] {
-		r, g, b := dotDown(rows, i, weight)
-		p := out[6*i:]
-		p[2], p[1], p[0] = clippedLow[uint32(b)>>22], clippedLow[uint32(g)>>22], clippedLow[uint32(r)>>22]
-		if len(p) >= 6 {
-			p[5], p[4], p[3] = clipped[b>>54], clipped[g>>54], clipped[r>>54]
+// mixDown mixes rows, as mixAcross leaves them, into a row of a picture. They go on for slack bytes.
+func mixDown(dst []byte, rows [][]byte, weight []int32) {
+	if hasAVX2 && len(dst) >= 32 {
+		downAVX2(&dst[0], len(dst), &rows[0], &weight[0], len(weight))
+		return
+	}
+	mixDownLoop(dst, rows, weight)
+}
+
+// mixDownLoop is mixDown.
+func mixDownLoop(dst []byte, rows [][]byte, weight []int32) {
+	for i := 0; i < len(dst); i += 8 {
+		var p [8]byte
+		v := dotDown(rows, i, weight)
+		for k, sum := range v {
+			p[k], p[k+4] = clippedLow[uint32(sum)>>22], clipped[sum>>54]
 		}
+		copy(dst[i:], p[:])
 	}
 }
 
 // dot is a function of its own so that its sums stay in registers; dotDown likewise.
 //
 //go:noinline
-func dot(pix []pixels, weight []lanes) (r, g, b lanes) {
+func dot(pix []pixels, weight []int32) (r, g, b lanes) {
 	r, g, b = begin, begin, begin
 	pix = pix[:len(weight)]
 	for i, w := range weight {
-		p := &pix[i]
+		p, w := &pix[i], lanes(w)
 		r += p.r * w
 		g += p.g * w
 		b += p.b * w
@@ -155,15 +176,19 @@ func dot(pix []pixels, weight []lanes) (r, g, b lanes) {
 	return r, g, b
 }
 
+// dotDown mixes the bytes from i to i+7 of rows; lane k of the result is of bytes k and k+4.
+//
 //go:noinline
-func dotDown(rows [][]pixels, i int, weight []lanes) (r, g, b lanes) {
-	r, g, b = begin, begin, begin
+func dotDown(rows [][]byte, i int, weight []int32) [4]lanes {
+	const ends = 0xff | 0xff<<32
+	s, t, u, v := begin, begin, begin, begin
 	rows = rows[:len(weight)]
-	for t, w := range weight {
-		p := &rows[t][i]
-		r += p.r * w
-		g += p.g * w
-		b += p.b * w
+	for k, w := range weight {
+		p, w := binary.LittleEndian.Uint64(rows[k][i:]), lanes(w)
+		s += p & ends * w
+		t += p >> 8 & ends * w
+		u += p >> 16 & ends * w
+		v += p >> 24 & ends * w
 	}
-	return r, g, b
+	return [4]lanes{s, t, u, v}
 }

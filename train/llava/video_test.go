@@ -234,6 +234,18 @@ func TestVideoRuns(t *testing.T) {
 	text, err = said("toy/i", func(c *llava.Config) { c.Features = "toy/other" })
 	require.NoError(t, err)
 	require.Contains(t, text, all)
+
+	// the adapter's folder says how videos are seen
+	require.NoError(t, run("toy/lora", func(c *llava.Config) {
+		c.Stage, c.Projector, c.Template = "lora", "toy/a", ""
+	}, train.Options{}))
+	a, err := layout.Open("toy/lora", layout.LoadOptions{Base: "toy/llm"})
+	require.NoError(t, err)
+	_, err = lora.Load(a.Model, "toy/lora", layout.Namings(a.Model)...)
+	require.NoError(t, err)
+	a.Options.MaxNewTokens = 4
+	_, err = a.AskVideo(t.Context(), "what comes first?", "toy/films/blue-red.gif", 4)
+	require.NoError(t, err)
 }
 
 // TestVideoFaults: what cannot be shown or trained says so, with record and file, or is left out and counted.

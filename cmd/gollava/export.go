@@ -37,7 +37,7 @@ func (v mergeCommand) Run(c console) error {
 	if !v.Source.adapted() {
 		return fmt.Errorf("merge: %s has no adapter_config.json: which folder holds the adapter?", v.Source.Dir)
 	}
-	if err := v.output.check(v.Source.Dir, v.Source.Base, v.Source.Tower); err != nil {
+	if err := v.output.check(v.Source.Dir, v.Source.Base, v.Source.Tower, v.Source.Second); err != nil {
 		return fmt.Errorf("merge: %w", err)
 	}
 	// of a language model alone
@@ -200,7 +200,7 @@ Examples:
 }
 
 func (v exportCommand) Run(c console) error {
-	if err := v.output.check(v.Source.Dir, v.Source.Base, v.Source.Tower); err != nil {
+	if err := v.output.check(v.Source.Dir, v.Source.Base, v.Source.Tower, v.Source.Second); err != nil {
 		return fmt.Errorf("export: %w", err)
 	}
 	if v.Layout == "gguf" {
@@ -216,7 +216,7 @@ func (v exportCommand) Run(c console) error {
 // gguf writes a language model, or a vision-language model in two files.
 func (v exportCommand) gguf(c console) error {
 	q := quantiseCommand{Model: v.Source.Dir, Out: v.Out, Type: v.Type, Quiet: true}
-	if !v.Source.adapted() && v.Source.Base == "" && v.Source.Tower == "" {
+	if !v.Source.adapted() && v.Source.Base == "" && v.Source.Tower == "" && v.Source.Second == "" {
 		if err := q.run(c); err != nil {
 			return fmt.Errorf("export: %w", err)
 		}

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/connector/llava"
+	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/lora"
 	"github.com/gollava/gollava/nn"
@@ -83,4 +85,38 @@ func TestInspectTwoTowers(t *testing.T) {
 	status, out, says = gollava("inspect", dir)
 	require.Zero(t, status, says)
 	require.Contains(t, out, "Not all weights are here (second_vision_tower: ")
+}
+
+// Both towers of a model may be in other folders than it says.
+func TestTowersElsewhere(t *testing.T) {
+	tok, err := tokenizer.Train(slices.Values([]string{"What is this?"}), tokenizer.TrainConfig{Size: 270,
+		Specials: []string{"<s>", "</s>"}, BOS: "<s>", EOS: "</s>"})
+	require.NoError(t, err)
+	c, err := llava.ReadConfig("../../connector/llava/testdata/two_towers")
+	require.NoError(t, err)
+	c.Text.VocabSize, c.Text.MaxPositionEmbeddings, c.MaxLength = tok.Size(), 512, 512
+	m, err := llava.New(rand.New(rand.NewPCG(1, 2)), c)
+	require.NoError(t, err)
+	dir, away := t.TempDir(), t.TempDir()
+	require.NoError(t, llava.Save(dir, m, llava.SaveOptions{Layout: llava.Original, Tokenizer: tok}))
+	asked := []string{"chat", dir, "--image", filepath.Join(pictures, "rgb-2x3.png"), "--ask", "What is this?",
+		"--max-tokens", "3"}
+	status, want, says := gollava(asked...)
+	require.Zero(t, status, says)
+	for _, tower := range []string{"vision_tower", "second_vision_tower"} {
+		require.NoError(t, os.Rename(filepath.Join(dir, tower), filepath.Join(away, tower)))
+	}
+	asked = append(asked, "--tower", filepath.Join(away, "vision_tower"))
+	status, _, says = gollava(asked...)
+	require.Equal(t, 1, status)
+	require.Contains(t, says, "mm_vision_tower_aux_list")
+	status, out, says := gollava(append(asked, "--second-tower", filepath.Join(away, "second_vision_tower"))...)
+	require.Zero(t, status, says)
+	require.Equal(t, want, out)
+	status, _, says = gollava(append(asked, "--second-tower", "nowhere")...)
+	require.Equal(t, 1, status)
+	require.Contains(t, says, "--second-tower ")
+	status, _, says = gollava("chat", "../../connector/git/testdata/git-video", "--second-tower", away, "--ask", "what?")
+	require.Equal(t, 1, status)
+	require.Contains(t, says, "has no second tower")
 }

@@ -19,10 +19,11 @@ import (
 
 // source says where a vision-language model is: arguments of every command that runs one.
 type source struct {
-	Dir   string `arg:"" help:"Folder of a vision-language model, in any of LLaVA's layouts or in GGUF, or the GGUF file of its language model, or of a BLIP-2, InstructBLIP, IDEFICS, OpenFlamingo or GIT; or folder of a projector or an adapter on top of --base."`
-	Base  string `help:"Folder of the plain language model, where DIR holds only what was trained: a projector, or an adapter."`
-	Tower string `aliases:"mmproj" help:"Folder of the vision tower, where DIR does not hold it; of a model in GGUF: the file of its vision part (mmproj)."`
-	DType string `name:"dtype" enum:"float32,bfloat16,stored" default:"${dtype}" help:"What weights are kept as: ${enum}, in which float16 counts as float32. Weights in blocks of small integers stay in them, unless it is float32."`
+	Dir    string `arg:"" help:"Folder of a vision-language model, in any of LLaVA's layouts or in GGUF, or the GGUF file of its language model, or of a BLIP-2, InstructBLIP, IDEFICS, OpenFlamingo or GIT; or folder of a projector or an adapter on top of --base."`
+	Base   string `help:"Folder of the plain language model, where DIR holds only what was trained: a projector, or an adapter."`
+	Tower  string `aliases:"mmproj" help:"Folder of the vision tower, where DIR does not hold it; of a model in GGUF: the file of its vision part (mmproj)."`
+	Second string `name:"second-tower" help:"Folder of the second vision tower of a model that has two, where DIR does not hold it."`
+	DType  string `name:"dtype" enum:"float32,bfloat16,stored" default:"${dtype}" help:"What weights are kept as: ${enum}, in which float16 counts as float32. Weights in blocks of small integers stay in them, unless it is float32."`
 
 	rounding bool // of products with weights in blocks, for speed
 }
@@ -73,6 +74,9 @@ func (s source) assistant(template string) (*connector.Assistant, error) {
 func (s source) openAny() (*connector.Assistant, error) {
 	for _, x := range systems {
 		if !s.adapted() && x.describes(s.Dir) {
+			if s.Second != "" {
+				return nil, fmt.Errorf("--second-tower %s: %s has no second tower", s.Second, s.Dir)
+			}
 			return x.open(s)
 		}
 	}
@@ -82,7 +86,7 @@ func (s source) openAny() (*connector.Assistant, error) {
 
 // sees reports whether DIR is, or says that it is, a vision-language model or a part of one.
 func (s source) sees() bool {
-	if s.adapted() || s.Base != "" || s.Tower != "" || llava.Describes(s.Dir) {
+	if s.adapted() || s.Base != "" || s.Tower != "" || s.Second != "" || llava.Describes(s.Dir) {
 		return true
 	}
 	for _, x := range systems {
@@ -108,6 +112,9 @@ func (s source) asked(template string) []string {
 	if s.Tower != "" {
 		args = append(args, "--tower", place(s.Tower))
 	}
+	if s.Second != "" {
+		args = append(args, "--second-tower", place(s.Second))
+	}
 	if s.DType == "float32" {
 		args = append(args, "--dtype", s.DType)
 	}
@@ -119,7 +126,8 @@ func (s source) asked(template string) []string {
 
 // there returns an error if a folder is not, or holds the model in a folder of its own.
 func (s source) there() error {
-	for _, x := range [][2]string{{"", s.Dir}, {"--base ", s.Base}, {"--tower ", s.Tower}} {
+	for _, x := range [][2]string{{"", s.Dir}, {"--base ", s.Base}, {"--tower ", s.Tower},
+		{"--second-tower ", s.Second}} {
 		if x[1] == "" {
 			continue
 		}
@@ -144,7 +152,7 @@ func (s source) open() (*connector.Assistant, *lora.Adapter, error) {
 	if err := s.there(); err != nil {
 		return nil, nil, err
 	}
-	o := llava.LoadOptions{Base: s.Base, Tower: s.Tower, DType: s.dtype(), Rounding: s.rounding}
+	o := llava.LoadOptions{Base: s.Base, Tower: s.Tower, SecondTower: s.Second, DType: s.dtype(), Rounding: s.rounding}
 	dir := s.Dir
 	if s.adapted() {
 		if s.Base == "" {

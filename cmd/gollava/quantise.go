@@ -75,7 +75,7 @@ func (v quantiseCommand) run(c console) error {
 
 // vision writes a vision-language model, with its adapter folded in if it has one.
 func (v quantiseCommand) vision(c console, from source) error {
-	if err := v.check(from.Dir, from.Base, from.Tower); err != nil {
+	if err := v.check(from.Dir, from.Base, from.Tower, from.Second); err != nil {
 		return err
 	}
 	a, _, err := from.open()

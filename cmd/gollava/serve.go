@@ -28,6 +28,7 @@ type serveCommand struct {
 	Models   []string `arg:"" help:"Models, as FOLDER or NAME=FOLDER: vision-language models in any layout that chat opens, plain language models, GGUF files of those, CLIP and ImageBind models, for embeddings, and Stable Diffusion with or without GLIGEN, which draw. The name is what clients ask for; default: that of the folder or file."`
 	Base     string   `help:"Folder of the language model, or of the whole model, that projectors and adapters belong to."`
 	Tower    string   `aliases:"mmproj" help:"Folder of the vision tower, where a model's folder does not hold it; of a model in GGUF: the file of its vision part (mmproj)."`
+	Second   string   `name:"second-tower" help:"Folder of the second vision tower of a model that has two, where a model's folder does not hold it."`
 	Template string   `help:"Conversation template of plain language models, where theirs is not known."`
 	Exact    bool     `help:"Compute with weights in blocks (GGUF) as they are; otherwise activations are rounded to 8 bits where that is faster."`
 	DType    string   `name:"dtype" enum:"float32,bfloat16,stored" default:"${dtype}" help:"What weights are kept as: ${enum}, in which float16 counts as float32."`
@@ -70,7 +71,7 @@ func (v serveCommand) open(dir string, c console) (opened, error) {
 	if m, ok, err := v.openSilent(dir); ok {
 		return m, err
 	}
-	from := source{Dir: dir, Base: v.Base, Tower: v.Tower, DType: v.DType, rounding: !v.Exact}
+	from := source{Dir: dir, Base: v.Base, Tower: v.Tower, Second: v.Second, DType: v.DType, rounding: !v.Exact}
 	if from.sees() {
 		return v.openVision(from, c)
 	}

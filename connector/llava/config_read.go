@@ -94,10 +94,11 @@ type originalFile struct {
 // ReadConfig reads dir/config.json, and for the original layout that of the vision tower beside it; where that is not
 // there, the names of OpenAI's and Google's towers are known. Of a model in GGUF (see [Load]) it reads the metadata.
 // Its errors name the file and the field.
-func ReadConfig(dir string) (Config, error) { return readConfig(dir, "") }
+func ReadConfig(dir string) (Config, error) { return readConfig(dir, "", "") }
 
-// readConfig takes the tower from another folder than mm_vision_tower says, if that is given.
-func readConfig(dir, tower string) (Config, error) {
+// readConfig takes the towers from other folders than mm_vision_tower and mm_vision_tower_aux_list say, if those are
+// given.
+func readConfig(dir, tower, second string) (Config, error) {
 	if pair, err := findGGUF(dir, tower); err != nil || pair.model != "" {
 		if err != nil {
 			return Config{}, err
@@ -137,7 +138,7 @@ func readConfig(dir, tower string) (Config, error) {
 			return Config{}, fmt.Errorf("%s: mm_vision_tower %q: %w", path, c.Tower, err)
 		}
 	}
-	if err := c.readSecond(dir); err != nil {
+	if err := c.readSecond(dir, second); err != nil {
 		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if c.pinpoints != "" {

@@ -27,6 +27,10 @@ type LoadOptions struct {
 	// part (mmproj); "": mmproj-NAME.gguf beside NAME.gguf, or the only one in a folder with one language model.
 	Tower string
 
+	// SecondTower is the folder of the tower beside the first, of a model with two; "": what mm_vision_tower_aux_list
+	// says. For a model with one tower it is an error.
+	SecondTower string
+
 	// DType, Alias and Rounding are those of [nn.LoadOptions].
 	DType    func(name string, stored tensor.DType) tensor.DType
 	Alias    bool
@@ -47,6 +51,9 @@ func Load(dir string, o LoadOptions) (*connector.VLM, error) {
 		if pair, err := findGGUF(dir, o.Tower); err != nil || pair.model != "" {
 			if err != nil {
 				return nil, err
+			}
+			if o.SecondTower != "" {
+				return nil, fmt.Errorf("second tower %s: a model in GGUF has one tower", o.SecondTower)
 			}
 			return o.loadGGUF(pair)
 		}
@@ -71,7 +78,7 @@ func Load(dir string, o LoadOptions) (*connector.VLM, error) {
 
 // load reads a model from w, or from its parts if w is nil.
 func (o LoadOptions) load(dir string, w *nn.Weights) (*connector.VLM, error) {
-	c, err := readConfig(dir, o.Tower)
+	c, err := readConfig(dir, o.Tower, o.SecondTower)
 	if err != nil {
 		return nil, err
 	}

@@ -86,10 +86,18 @@ func (x *Connector) SetRecompute(on bool) {
 	}
 }
 
-// readSecond describes the second tower of a checkpoint in dir.
-func (c *Config) readSecond(dir string) (err error) {
-	if c.SecondTower == "" {
+// readSecond describes the second tower of a checkpoint in dir, or the one in the folder at, if that is given.
+func (c *Config) readSecond(dir, at string) (err error) {
+	switch {
+	case c.SecondTower == "" && at != "":
+		return fmt.Errorf("second tower %s: the model has one tower (no mm_vision_tower_aux_list)", at)
+	case c.SecondTower == "":
 		return nil
+	case at != "":
+		if c.SecondTower, err = filepath.Abs(at); err != nil {
+			return err
+		}
+		c.nearby = ""
 	}
 	for _, at := range []string{filepath.Join(dir, c.nearby), within(dir, c.SecondTower)} { // as the first's
 		if _, err := os.Stat(filepath.Join(at, "config.json")); err == nil && at != filepath.Clean(dir) {

@@ -1,7 +1,6 @@
 package data
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -205,73 +204,32 @@ func Records(r io.Reader, name string, o Options) iter.Seq2[Sample, error] {
 	}
 }
 
-// Lengths returns the ModalityLength of every record of a set, in order, for the samplers. Of a File it reads each byte
-// once, on all processors.
+// Lengths returns the ModalityLength of every record of a set, in order, for the samplers. It reads on all processors.
+// The error is that of the first record that has one, or ctx's.
 func Lengths(ctx context.Context, set Set) ([]int, error) {
 	out := make([]int, set.Len())
-	if d, ok := set.(*File); ok {
-		return out, d.lengthsInto(ctx, out)
-	}
-	for i := range out {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		s, err := set.Sample(i)
-		if err != nil {
-			return nil, err
-		}
-		out[i] = s.ModalityLength()
-	}
-	return out, nil
-}
-
-// lengthsInto computes the lengths of all records, parts of the file side by side. The error is that of the first
-// record that has one.
-func (d *File) lengthsInto(ctx context.Context, out []int) error {
 	parts := min(len(out), 8*runtime.GOMAXPROCS(0))
 	errs := make([]error, parts)
 	var g errgroup.Group
 	g.SetLimit(runtime.GOMAXPROCS(0))
 	for k := range parts {
 		g.Go(func() error {
-			errs[k] = d.lengthsOf(ctx, out, k*len(out)/parts, (k+1)*len(out)/parts)
+			for i := k * len(out) / parts; i < (k+1)*len(out)/parts; i++ {
+				if errs[k] = ctx.Err(); errs[k] != nil {
+					return nil
+				}
+				var s Sample
+				if s, errs[k] = set.Sample(i); errs[k] != nil {
+					return nil
+				}
+				out[i] = s.ModalityLength()
+			}
 			return nil
 		})
 	}
 	_ = g.Wait()
-	return cmp.Or(errs...)
-}
-
-// lengthsOf computes the lengths of records from, …, to−1.
-func (d *File) lengthsOf(ctx context.Context, out []int, from, to int) error {
-	at := d.offsets[from]
-	r := bufio.NewReaderSize(io.NewSectionReader(d.f, at, math.MaxInt64-at), 1<<20)
-	var b []byte
-	for i := from; i < to; i++ {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		gap, _ := r.Discard(int(d.offsets[i] - at))
-		b = append(b[:0], make([]byte, d.lengths[i])...)
-		n, err := io.ReadFull(r, b)
-		at += int64(gap + n)
-		if err != nil {
-			f := AsFault(err, FileUnreadable)
-			f.File, f.Record = d.path, i
-			return f
-		}
-		if wellFormed(b) != nil {
-			_, err := d.Sample(i)
-			return err
-		}
-		s, _, faults := parse(b)
-		for _, f := range faults {
-			if f.Severity == Error && f.Kind != ConversationsMissing {
-				_, err := d.Sample(i)
-				return err
-			}
-		}
-		out[i] = s.ModalityLength()
+	if err := cmp.Or(errs...); err != nil {
+		return nil, err
 	}
-	return nil
+	return out, nil
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/gollava/gollava/data/chat"
 )
@@ -112,17 +113,36 @@ func (s *Sample) Places() []chat.Turn {
 	return turns
 }
 
+// words counts what is between blanks, as Python's str.split has them.
 func words(s string) int {
-	n, in := 0, false
-	for _, r := range s {
-		blank := r == ' ' || r >= '\t' && r <= '\r' || r >= 0x1c && r <= 0x1f || r >= 0x80 && unicode.IsSpace(r)
-		if !blank && !in {
-			n++
+	n, before := 0, byte(1)
+	for i := 0; i < len(s); {
+		if c := s[i]; c < utf8.RuneSelf {
+			b := blanks[c]
+			n += int(before &^ b)
+			before = b
+			i++
+			continue
 		}
-		in = !blank
+		r, size := utf8.DecodeRuneInString(s[i:])
+		b := byte(0)
+		if unicode.IsSpace(r) {
+			b = 1
+		}
+		n += int(before &^ b)
+		before = b
+		i += size
 	}
 	return n
 }
+
+// blanks holds 1 for the ASCII characters that are blank.
+var blanks = func() (t [utf8.RuneSelf]byte) {
+	for _, c := range "\t\n\v\f\r\x1c\x1d\x1e\x1f " {
+		t[c] = 1
+	}
+	return t
+}()
 
 // blank reports whether Python's str.strip would leave nothing.
 func blank(s string) bool { return words(s) == 0 }

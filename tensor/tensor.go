@@ -17,9 +17,12 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"unsafe"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/gollava/gollava/internal/backend"
 )
@@ -161,18 +164,35 @@ func Full(v float32, shape ...int) *Tensor {
 }
 
 // Randn returns normal samples with mean 0 and the given standard deviation. A nil r returns a [Meta] tensor, to be
-// loaded.
+// loaded. Of more than 2²⁰ elements, every 2²⁰ have a generator of their own, which r seeds: all processors draw them,
+// and their number changes no bit.
 func Randn(r *rand.Rand, std float64, shape ...int) *Tensor {
 	if r == nil {
 		return Meta(Float32, shape...)
 	}
 	t := New(shape...)
-	d := t.Data()
-	for i := range d {
-		d[i] = float32(r.NormFloat64() * std)
+	normal := func(r *rand.Rand, d []float32) {
+		for i := range d {
+			d[i] = float32(r.NormFloat64() * std)
+		}
 	}
+	d := t.Data()
+	if len(d) <= drawn {
+		normal(r, d)
+		return t
+	}
+	var g errgroup.Group
+	g.SetLimit(runtime.GOMAXPROCS(0))
+	for part := range slices.Chunk(d, drawn) {
+		own := rand.New(rand.NewPCG(r.Uint64(), r.Uint64()))
+		g.Go(func() error { normal(own, part); return nil })
+	}
+	_ = g.Wait()
 	return t
 }
+
+// drawn is how many elements one generator draws.
+const drawn = 1 << 20
 
 // Uniform returns samples from [lo, hi). A nil r returns a [Meta] tensor, to be loaded.
 func Uniform(r *rand.Rand, lo, hi float64, shape ...int) *Tensor {

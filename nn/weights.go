@@ -301,6 +301,46 @@ func (w *Weights) Transpose(name string) error {
 	return nil
 }
 
+// Reshape gives a tensor another shape of as many elements.
+func (w *Weights) Reshape(name string, shape ...int) error {
+	s := w.stored[name]
+	if s == nil {
+		return fmt.Errorf("%s: no tensor %q", w.path, name)
+	}
+	if slices.ContainsFunc(shape, func(n int) bool { return n < 0 }) || elements(shape) != elements(s.shape) ||
+		blocks.ByName(s.dtype) != nil {
+		return fmt.Errorf("%s: tensor %q, %s %v, has no shape %v", s.file, name, s.dtype, s.shape, shape)
+	}
+	p := *s
+	p.shape = slices.Clone(shape)
+	w.stored[name] = &p
+	return nil
+}
+
+// ZeroRows puts n rows of zeros before the first of a matrix.
+func (w *Weights) ZeroRows(name string, n int) error {
+	s := w.stored[name]
+	if s == nil {
+		return fmt.Errorf("%s: no tensor %q", w.path, name)
+	}
+	if len(s.shape) != 2 || s.shape[0] == 0 || s.read == nil || blocks.ByName(s.dtype) != nil {
+		return fmt.Errorf("%s: tensor %q, %s %v, is no matrix that rows can be put before", s.file, name, s.dtype, s.shape)
+	}
+	zeros := s.size() / int64(s.shape[0]) * int64(n) // bytes
+	p := *s
+	p.shape, p.mapped = []int{s.shape[0] + n, s.shape[1]}, nil
+	p.read = func(b []byte, off int64) error {
+		k := min(max(zeros-off, 0), int64(len(b)))
+		clear(b[:k])
+		if b = b[k:]; len(b) == 0 {
+			return nil
+		}
+		return s.read(b, off+k-zeros)
+	}
+	w.stored[name] = &p
+	return nil
+}
+
 // all reads a whole tensor.
 func (s *stored) all() ([]byte, error) {
 	if s.whole != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/gollava/gollava/tensor"
 )
 
-// ReadVisionConfig reads dir/config.json of a vision tower, or the vision part of a whole CLIP, SigLIP or BLIP-2. Its
-// errors name the file and the field.
+// ReadVisionConfig reads dir/config.json of a vision tower, timm's included, or the vision part of a whole CLIP, SigLIP
+// or BLIP-2. Its errors name the file and the field.
 func ReadVisionConfig(dir string) (VisionConfig, error) {
 	path := filepath.Join(dir, "config.json")
 	raw, err := jsonfile.Bytes(path, jsonfile.Max)
@@ -20,11 +20,19 @@ func ReadVisionConfig(dir string) (VisionConfig, error) {
 		return VisionConfig{}, err
 	}
 	var both struct {
-		ModelType string          `json:"model_type"`
-		Vision    json.RawMessage `json:"vision_config"`
+		ModelType    string          `json:"model_type"`
+		Vision       json.RawMessage `json:"vision_config"`
+		Architecture string          `json:"architecture"` // timm's
 	}
 	if err := jsonfile.Unmarshal(raw, &both); err != nil {
 		return VisionConfig{}, fmt.Errorf("%s: %w", path, err)
+	}
+	if both.Architecture != "" && both.ModelType == "" {
+		c, err := timmConfig(raw)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", path, err)
+		}
+		return c, err
 	}
 	if !jsonfile.IsNull(both.Vision) {
 		raw = both.Vision
@@ -48,9 +56,9 @@ func ReadCLIPConfig(dir string) (CLIPConfig, error) {
 	return c, nil
 }
 
-// Load reads the vision tower in dir: a tower of its own, as transformers 4 or 5 writes it, or that of a whole CLIP,
-// SigLIP or BLIP-2, OpenAI's names included. Of o, DType and Alias are used. Its errors name the file, and list all
-// tensors that are missing, unexpected or misshapen.
+// Load reads the vision tower in dir: a tower of its own, as transformers 4 or 5 or timm writes it (see [TimmConfig]),
+// or that of a whole CLIP, SigLIP or BLIP-2, OpenAI's names included. Of o, DType and Alias are used. Its errors name
+// the file, and list all tensors that are missing, unexpected or misshapen.
 func Load(dir string, o nn.LoadOptions) (Tower, error) {
 	c, err := ReadVisionConfig(dir)
 	if err != nil {
@@ -65,7 +73,7 @@ func LoadAs(c VisionConfig, dir string, o nn.LoadOptions) (Tower, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t, fill(dir, t, o, func(name string) string {
+	return t, fill(dir, t, c, o, func(name string) string {
 		name, ok := Canonical(name)
 		if !ok || !strings.HasPrefix(name, "vision_model.") && partOfWhole(name) {
 			return ""
@@ -87,7 +95,7 @@ func LoadCLIP(dir string, o nn.LoadOptions) (*CLIP, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, fill(dir, m, o, func(name string) string {
+	return m, fill(dir, m, c.Vision, o, func(name string) string {
 		if name, ok := Canonical(name); ok {
 			return name
 		}
@@ -95,9 +103,12 @@ func LoadCLIP(dir string, o nn.LoadOptions) (*CLIP, error) {
 	})
 }
 
-func fill(dir string, m any, o nn.LoadOptions, rename func(string) string) error {
+func fill(dir string, m any, c VisionConfig, o nn.LoadOptions, rename func(string) string) error {
 	return nn.WithWeights(dir, o.Alias, func(w *nn.Weights) error {
 		if err := fromOpenAI(w); err != nil {
+			return err
+		}
+		if err := fromTimm(w, c); err != nil {
 			return err
 		}
 		return nn.Load(m, w, nn.LoadOptions{Rename: rename, DType: Keep(o.DType), Alias: o.Alias, Device: o.Device})

@@ -128,7 +128,7 @@ func LoadCLIPText(dir string, o nn.LoadOptions) (*CLIPText, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, fill(dir, m, o, func(name string) string {
+	return m, fill(dir, m, VisionConfig{}, o, func(name string) string {
 		switch {
 		case strings.HasSuffix(name, ".position_ids"), strings.HasPrefix(name, "text_projection."):
 			return ""

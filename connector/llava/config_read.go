@@ -128,12 +128,12 @@ func readConfig(dir, tower, second string) (Config, error) {
 		}
 	}
 	if c.original && !c.tower {
-		known := towers[filepath.Base(c.Tower)]
+		known, ok := knownTower(c.Tower)
 		switch v, err := vit.ReadVisionConfig(c.TowerDir(dir)); {
 		case err == nil:
 			c.Vision = v
-		case errors.Is(err, fs.ErrNotExist) && tower == "" && known != nil:
-			c.Vision = known()
+		case errors.Is(err, fs.ErrNotExist) && tower == "" && ok:
+			c.Vision = known
 		default:
 			return Config{}, fmt.Errorf("%s: mm_vision_tower %q: %w", path, c.Tower, err)
 		}
@@ -173,6 +173,15 @@ var towers = map[string]func() vit.VisionConfig{"clip-vit-large-patch14-336": vi
 	"clip-vit-large-patch14": vit.CLIPLarge,
 	"clip-vit-base-patch32":  vit.CLIPBase32, "clip-vit-base-patch16": vit.CLIPBase16,
 	"siglip-so400m-patch14-384": vit.SigLIPSo400m384}
+
+// knownTower describes a tower by its name alone: one of towers, or timm's name.
+func knownTower(path string) (vit.VisionConfig, bool) {
+	name := filepath.Base(path)
+	if c := towers[name]; c != nil {
+		return c(), true
+	}
+	return vit.TimmConfig(name)
+}
 
 // UnmarshalJSON reads either layout's config.json. Validate it when the vision tower is known.
 func (c *Config) UnmarshalJSON(raw []byte) error {

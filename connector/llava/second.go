@@ -108,8 +108,8 @@ func (c *Config) readSecond(dir, at string) (err error) {
 		}
 	}
 	v, err := vit.ReadVisionConfig(within(dir, c.SecondTower))
-	if known := towers[filepath.Base(c.SecondTower)]; errors.Is(err, fs.ErrNotExist) && known != nil {
-		v, err = known(), nil
+	if known, ok := knownTower(c.SecondTower); errors.Is(err, fs.ErrNotExist) && ok {
+		v, err = known, nil
 	}
 	if err != nil {
 		return fmt.Errorf("mm_vision_tower_aux_list: %q: %w", c.SecondTower, err)

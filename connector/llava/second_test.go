@@ -12,6 +12,7 @@ import (
 	"github.com/gollava/gollava/data"
 	"github.com/gollava/gollava/data/chat"
 	"github.com/gollava/gollava/data/imaging"
+	"github.com/gollava/gollava/internal/atomicfile"
 	"github.com/gollava/gollava/llm"
 	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
@@ -145,6 +146,50 @@ func TestTwoTowersAreSaved(t *testing.T) {
 		require.ErrorContains(t, err, "config.json: mm_vision_tower_aux_list: ")
 		require.ErrorIs(t, err, os.ErrNotExist)
 	}
+}
+
+// Towers in the folders of timm that Prismatic names are those of the same weights in transformers' layout; a name that is
+// known says what an absent config would.
+func TestTwoTowersOfTimm(t *testing.T) {
+	const dino, clip = "vit_large_patch14_reg4_dinov2.lvd142m", "vit_large_patch14_clip_336.openai"
+	read := func(name string) vit.Tower {
+		tower, err := vit.Load(filepath.Join("..", "..", "vit", "testdata", name), nn.LoadOptions{})
+		require.NoError(t, err)
+		return tower
+	}
+	c := small()
+	language, err := llm.New(rng(), c.Text)
+	require.NoError(t, err)
+	m, err := Join(rng(), read("timm_dinov2_reg4"), language, Config{Projector: FusedMLP, Select: c.Select, Image: -200},
+		read("timm_clip"))
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, Save(dir, m, SaveOptions{Layout: Original}))
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "vision_tower")))
+	require.NoError(t, os.RemoveAll(filepath.Join(dir, "second_vision_tower")))
+	for to, from := range map[string]string{dino: "timm_dinov2_reg4", clip: "timm_clip"} {
+		require.NoError(t, os.CopyFS(filepath.Join(dir, to), os.DirFS(filepath.Join("..", "..", "vit", "testdata", from))))
+		require.NoError(t, os.Remove(filepath.Join(dir, to, "expected.safetensors")))
+	}
+	path := filepath.Join(dir, "config.json")
+	raw, err := os.ReadFile(path)
+	require.NoError(t, err)
+	var f map[string]any
+	require.NoError(t, json.Unmarshal(raw, &f))
+	f["mm_vision_tower"], f["mm_vision_tower_aux_list"] = dino, []string{dino, clip}
+	require.NoError(t, atomicfile.WriteJSON(path, f))
+	again, err := Load(dir, LoadOptions{})
+	require.NoError(t, err)
+	same(t, m, again)
+
+	for _, name := range []string{dino, clip} {
+		require.NoError(t, os.Remove(filepath.Join(dir, name, "config.json")))
+	}
+	big, err := ReadConfig(dir)
+	require.NoError(t, err)
+	require.Equal(t, []int{1024, 4, 336, 24}, []int{big.Vision.HiddenSize, big.Vision.Registers, big.Second.ImageSize, big.grid()})
+	_, err = Load(dir, LoadOptions{})
+	require.ErrorContains(t, err, "misshapen")
 }
 
 func TestTwoTowersRefuse(t *testing.T) {

@@ -31,8 +31,9 @@ type LoadOptions struct {
 	// Q5_1 for Q5_K, Q8_0 for Q6_K and float32 for the rest. Weights in blocks do not train. See [As].
 	DType func(name string, stored tensor.DType) tensor.DType
 
-	// Rounding lets products with weights in blocks round their inputs where that is faster
-	// ([tensor.Tensor.SetRounding]): for generating text.
+	// Rounding lets products round their inputs where that is faster: with weights in blocks to eight bits
+	// ([tensor.Tensor.SetRounding]), with weights kept in bfloat16 to bfloat16 ([tensor.Tensor.SetAutocast]). It is for
+	// generating text.
 	Rounding bool
 
 	// Device is where the parameters are kept; the zero value is the host.
@@ -82,6 +83,7 @@ func Load(m any, w *Weights, o LoadOptions) error {
 	for _, d := range done {
 		d.param.SetStorage(d.with.To(o.Device))
 		d.param.SetRounding(o.Rounding)
+		d.param.SetAutocast(o.Rounding && d.with.DType() == tensor.BFloat16 && tensor.FastBFloat16())
 	}
 	return nil
 }

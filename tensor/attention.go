@@ -36,7 +36,9 @@ type AttentionConfig struct {
 
 // Attention returns softmax(scale·q·kᵀ + bias)·v for queries [B, T, H, D] and keys and values [B, S, G, D], where G
 // divides H and query head h reads key head h·G/H. A query that sees no key yields zeros. Scores are never formed as
-// a whole: memory grows with T, not T·S. Source: Vaswani et al. 2017; Dao et al. 2022 for the tiling.
+// a whole: memory grows with T, not T·S. If q comes of products under [Tensor.SetAutocast], what is multiplied,
+// gradients included, may be rounded to bfloat16; scores, probabilities and sums are float32. Source: Vaswani et al.
+// 2017; Dao et al. 2022 for the tiling.
 func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 	for _, t := range []*Tensor{q, k, v} {
 		t.want("Attention", Float32)
@@ -80,7 +82,8 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 		return c.composed(q, k, v, keys)
 	}
 	a := backend.Attention{Q: q.buf(), K: k.buf(), V: v.buf(), B: B, T: T, S: S, H: H, G: G, D: D,
-		Keys: keys, Causal: c.Causal, Offset: keys - T, Window: c.Window, Scale: c.Scale, Cap: c.Cap}
+		Keys: keys, Causal: c.Causal, Offset: keys - T, Window: c.Window, Scale: c.Scale, Cap: c.Cap,
+		Half: q.casts&castResult != 0}
 	if a.Scale == 0 {
 		a.Scale = float32(1 / math.Sqrt(float64(D)))
 	}

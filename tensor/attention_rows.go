@@ -19,7 +19,8 @@ func AttentionRows(q *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *
 	}
 	at := placeOf(q)
 	out := at.like(q)
-	a := backend.Attention{B: 1, T: T, H: H, D: D, Causal: true, Window: c.Window, Scale: c.Scale, Cap: c.Cap}
+	a := backend.Attention{B: 1, T: T, H: H, D: D, Causal: true, Window: c.Window, Scale: c.Scale, Cap: c.Cap,
+		Half: q.casts&castResult != 0}
 	if a.Scale == 0 {
 		a.Scale = float32(1 / math.Sqrt(float64(D)))
 	}

@@ -56,6 +56,37 @@ func TestAutocast(t *testing.T) {
 	}
 }
 
+// Attention of what comes of products under autocast is under autocast, too, also behind RoPE and Reshape.
+func TestAutocastAttention(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	const T, H, D = 67, 2, 16
+	x, w := tensor.Randn(r, 1, 1, T, H*D), tensor.Randn(r, 0.3, H*D, H*D).Param()
+	cos, sin := tensor.Randn(r, 1, T, D/2), tensor.Randn(r, 1, T, D/2)
+	norm := tensor.Randn(r, 1, D).Param()
+	norm.SetAutocast(true) // it takes part in no product
+	attend := func(half bool) []float32 {
+		w.SetAutocast(half)
+		q := tensor.Linear(x, w, nil, tensor.Identity).Reshape(1, T, H, D)
+		w.SetAutocast(false)
+		k := tensor.Linear(x, w, nil, tensor.Identity).Reshape(1, T, H, D)
+		if !half { // the operands are the same: only attention differs
+			w.SetAutocast(true)
+			q = tensor.Linear(x, w, nil, tensor.Identity).Reshape(1, T, H, D)
+			q = tensor.From(q.Data(), q.Shape()...)
+		}
+		return tensor.Attention(tensor.RoPE(q, cos, sin).Mul(norm), k, k, tensor.AttentionConfig{Causal: true}).Data()
+	}
+	full, half := attend(false), attend(true)
+	for i, v := range full {
+		require.InDelta(t, v, half[i], 0.1)
+	}
+	if tensor.FastBFloat16() && !strings.Contains(tensor.Unit(), "amx") {
+		require.NotEqual(t, full, half)
+	} else {
+		require.Equal(t, full, half, "nothing is faster in bfloat16")
+	}
+}
+
 // The loss from the last layer is what it is of logits under autocast.
 func TestAutocastLoss(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))

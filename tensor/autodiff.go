@@ -40,6 +40,7 @@ func record(out *Tensor, op string, back func(dy *gradient), saved []*Tensor, in
 		if t.noGrad {
 			out.noGrad = true
 		}
+		out.casts |= t.casts & castResult
 		need = need || t.needs()
 	}
 	if !need || out.noGrad {
@@ -112,13 +113,13 @@ func (t *Tensor) Recorded() bool { return t.node != nil && t.node.back != nil }
 // NoGrad returns a view of t from which no operation is recorded, nor from anything computed of it.
 func (t *Tensor) NoGrad() *Tensor {
 	return &Tensor{shape: t.shape, n: t.n, dtype: t.dtype, st: t.st, arena: t.arena, noGrad: true,
-		autocast: t.autocast, rounds: t.rounds}
+		casts: t.casts, rounds: t.rounds}
 }
 
 // Detach returns a view of t without history: a constant. Its memory is recycled together with t's.
 func (t *Tensor) Detach() *Tensor {
 	return &Tensor{shape: t.shape, n: t.n, dtype: t.dtype, st: t.st, arena: t.arena,
-		autocast: t.autocast, rounds: t.rounds}
+		casts: t.casts, rounds: t.rounds}
 }
 
 // Grad is the float32 gradient that Backward has added up since the last [Tensor.ZeroGrad], or nil.

@@ -138,7 +138,7 @@ func LinearCrossEntropy(x, w, labels *Tensor) *Tensor {
 		n := min(step, R-from)
 		part, label, z := xs.Slice(from*cols, n*cols), ids.buf().Slice(from, n), lse.Slice(0, n)
 		y := logits.Slice(0, n*V) // [n, V]
-		d.matMul(&backend.MatMul{A: part, B: w.buf(), C: y, M: n, N: V, K: cols, BT: true, Batch: 1, Half: w.autocast})
+		d.matMul(&backend.MatMul{A: part, B: w.buf(), C: y, M: n, N: V, K: cols, BT: true, Batch: 1, Half: w.Autocast()})
 		d.CrossEntropy(losses.Slice(from, n), z, y, label, n, V)
 		if dxs == nil && dw == nil {
 			continue
@@ -146,11 +146,11 @@ func LinearCrossEntropy(x, w, labels *Tensor) *Tensor {
 		d.CrossEntropyGrad(y, y, z, label, n, V, scale)
 		if dxs != nil {
 			d.matMul(&backend.MatMul{A: y, B: w.buf(), C: dxs.buf().Slice(from*cols, n*cols), M: n, N: cols,
-				K: V, Batch: 1, Half: w.autocast})
+				K: V, Batch: 1, Half: w.Autocast()})
 		}
 		if dw != nil {
 			d.matMul(&backend.MatMul{A: y, B: part, C: dw.buf(), M: V, N: cols, K: n, AT: true, Batch: 1,
-				Accumulate: from > 0, Half: w.autocast})
+				Accumulate: from > 0, Half: w.Autocast()})
 		}
 	}
 	out := d.alloc(Float32)

@@ -84,7 +84,7 @@ func (t *Tensor) on(at place) *Tensor {
 		return t
 	}
 	out := at.alloc(t.dtype, t.shape...)
-	out.rounds, out.autocast = t.rounds, t.autocast
+	out.rounds, out.casts = t.rounds, t.casts
 	transfer(out.buf(), t.buf())
 	recorded := record(out, "To", func(dy *gradient) {
 		t.into(func(dst *backend.Buffer) { transfer(dst, dy.buf()) })

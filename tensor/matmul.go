@@ -73,6 +73,7 @@ func (t *Tensor) product(op string, u *Tensor, transposed bool) *Tensor {
 	out := at.alloc(Float32, append(slices.Clone(t.shape[:len(t.shape)-1]), p.n)...)
 	p.forward(at, out, t, u, nil, Identity, nil)
 	record(out, op, func(dy *gradient) { p.backward(dy, t, u) }, nil, t, u)
+	out.cast(u)
 	return out
 }
 
@@ -80,7 +81,7 @@ func (p products) forward(at place, out, x, w, bias *Tensor, act Activation, pre
 	g := backend.MatMul{A: x.buf(), B: w.buf(), C: out.buf(), M: p.m, N: p.n, K: p.k, BT: p.transposed,
 		Batch: p.batch, AStride: p.m * p.k, BStride: p.bStride, CStride: p.m * p.n,
 		Bias: optional(bias), Act: act, Pre: optional(pre), Accumulate: p.add,
-		Half: w.autocast, Rounded: w.rounds && !recording(x, w, bias)}
+		Half: w.Autocast(), Rounded: w.rounds && !recording(x, w, bias)}
 	at.matMul(&g)
 }
 
@@ -91,13 +92,13 @@ func (p products) backward(dy *gradient, x, w *Tensor) {
 		dst, fresh := x.accumulator()
 		at.matMul(&backend.MatMul{A: dy.buf(), B: w.buf(), C: dst, M: p.m, N: p.k, K: p.n, BT: !p.transposed,
 			Batch: p.batch, AStride: p.m * p.n, BStride: p.bStride, CStride: p.m * p.k,
-			Accumulate: !fresh, Half: w.autocast})
+			Accumulate: !fresh, Half: w.Autocast()})
 	}
 	if w.needs() {
 		dst, fresh := w.accumulator()
 		g := backend.MatMul{A: x.buf(), B: dy.buf(), C: dst, M: p.k, N: p.n, K: p.m, AT: true,
 			Batch: p.batch, AStride: p.m * p.k, BStride: p.m * p.n, CStride: p.bStride,
-			Accumulate: !fresh, Half: w.autocast}
+			Accumulate: !fresh, Half: w.Autocast()}
 		if p.transposed {
 			g.A, g.B, g.M, g.N, g.AStride, g.BStride = g.B, g.A, g.N, g.M, g.BStride, g.AStride
 		}
@@ -106,13 +107,24 @@ func (p products) backward(dy *gradient, x, w *Tensor) {
 }
 
 // SetAutocast says whether products with the weight t round their operands that are float32 to bfloat16 and add up in
-// float32, as under torch.autocast(dtype=torch.bfloat16), and the products of their gradients too. Norms, softmax,
-// attention, convolutions and losses stay float32, and so do t itself, its gradient and its optimizer state. It is off
-// by default, and without effect on a block type. See [FastBFloat16].
-func (t *Tensor) SetAutocast(on bool) { t.autocast = on }
+// float32, as under torch.autocast(dtype=torch.bfloat16), and the products of their gradients too. So does [Attention]
+// of what comes of them. Norms, softmax, convolutions and losses stay float32, and so do t itself, its gradient and its
+// optimizer state. It is off by default, and without effect on a block type. See [FastBFloat16].
+func (t *Tensor) SetAutocast(on bool) {
+	if t.casts &^= castWeight; on {
+		t.casts |= castWeight
+	}
+}
 
 // Autocast reports what [Tensor.SetAutocast] has set.
-func (t *Tensor) Autocast() bool { return t.autocast }
+func (t *Tensor) Autocast() bool { return t.casts&castWeight != 0 }
+
+// cast says of t, the result of a product with w, whether that was one of bfloat16.
+func (t *Tensor) cast(w *Tensor) {
+	if t.casts &^= castResult; w.Autocast() {
+		t.casts |= castResult
+	}
+}
 
 // DecodeRows is a number of rows x [M, K] up to which Linear and MatMulT with a matrix give each row the same bits
 // whatever the other rows are, and however many: what a server needs, whose answers may not depend on its load.
@@ -149,6 +161,7 @@ func Linear(x, w, b *Tensor, act Activation) *Tensor {
 		b.sumRows(dy, p.m, p.n)
 		p.backward(dy, x, w)
 	}, []*Tensor{pre}, x, w, b)
+	out.cast(w)
 	return out
 }
 

@@ -36,7 +36,7 @@ func (t *Tensor) Reshape(shape ...int) *Tensor {
 // view returns t's elements under a shape of as many.
 func (t *Tensor) view(op string, shape []int) *Tensor {
 	out := &Tensor{shape: shape, n: t.n, dtype: t.dtype, st: t.st, arena: t.arena, noGrad: t.noGrad,
-		autocast: t.autocast, rounds: t.rounds}
+		casts: t.casts, rounds: t.rounds}
 	if !recording(t) {
 		return out
 	}
@@ -154,6 +154,7 @@ func (t *Tensor) Slice(axis, from, to int) *Tensor {
 		}
 		dx.Device.CopyBlocks(dx, from*inner, n*inner, dy.buf(), 0, width, outer, width, true)
 	}, nil, t)
+	out.casts = t.casts // a part of a weight is one
 	return out
 }
 

@@ -55,9 +55,17 @@ type Tensor struct {
 	trainable atomic.Bool // Backward fills grad
 	dtype     DType
 	noGrad    bool // contagious: results are never recorded
-	autocast  bool // products with this weight are those of bfloat16
+	casts     casts
 	rounds    bool // products with these blocks may round the other operand
 }
+
+// casts says what products round to bfloat16.
+type casts uint8
+
+const (
+	castWeight casts = 1 << iota // products with this weight
+	castResult                   // contagious: it comes of such a product, and so attention multiplies it likewise
+)
 
 // Number is what [From] and [Ints] convert from.
 type Number interface {

@@ -97,8 +97,8 @@ func (r *recorder) curves(e Event) (err error) {
 	return err
 }
 
-// sync makes the metrics durable and returns their size.
-func (r *recorder) sync() (int64, error) { return r.size, r.f.Sync() }
+// sync makes durable what is written of the metrics; another goroutine may go on writing.
+func (r *recorder) sync() error { return r.f.Sync() }
 
 func (r *recorder) close() error {
 	err := r.f.Close()

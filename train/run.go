@@ -211,14 +211,6 @@ func (s *session) release() (err error) {
 	return err
 }
 
-// metricsSync makes the metrics durable before a checkpoint counts on them.
-func (s *session) metricsSync() (err error) {
-	if s.metrics != nil {
-		s.at.Metrics, err = s.metrics.sync()
-	}
-	return err
-}
-
 // close gives back what open took.
 func (r *runner[B]) close() {
 	nn.Eval(r.model)

@@ -15,8 +15,8 @@ import (
 )
 
 // writing is a checkpoint under way. A goroutine writes this rank's files while the next step computes its gradients,
-// which changes no tensor of a checkpoint; [session.hold] is called before something does. It becomes a checkpoint in
-// [session.complete].
+// which changes no tensor of a checkpoint; [session.hold] is called before something does. Once all ranks have written
+// theirs, another makes it a checkpoint, both started by [session.begin] and [session.complete].
 type writing struct {
 	name, tmp string
 	at        state             // that it is of
@@ -25,11 +25,22 @@ type writing struct {
 	was       map[string]bestOf // state.Best before
 	stood     time.Duration     // how long training has waited for it
 
-	from  *source
-	done  chan struct{} // closed when the rest is there
-	files []fileInfo
-	err   error
-	panic any
+	from   *source
+	files  []fileInfo // of this rank
+	shared bool       // all ranks' files are written, and what is under way makes it a checkpoint
+	done   chan struct{}
+	err    error // once done is closed; panic too
+	panic  any
+}
+
+// behind runs f on a goroutine of its own, and closes done at its end.
+func (w *writing) behind(f func() error) {
+	w.done = make(chan struct{})
+	go func() {
+		defer close(w.done)
+		defer func() { w.panic = recover() }() // raised again where the run waits for it
+		w.err = f()
+	}()
 }
 
 // begin begins to write a checkpoint, all ranks together; nothing else may be under way. There is none of a run without
@@ -44,11 +55,8 @@ func (s *session) begin() error {
 		return nil
 	}
 	start := s.now()
-	if err := s.allFinite(); err != nil {
-		return err
-	}
 	w := &writing{name: name, tmp: filepath.Join(s.o.Dir, ".new-"+name), improved: s.improved,
-		was: maps.Clone(s.at.Best), done: make(chan struct{})}
+		was: maps.Clone(s.at.Best)}
 	for _, key := range w.improved {
 		b := s.at.Best[key]
 		b.Checkpoint = name
@@ -56,8 +64,8 @@ func (s *session) begin() error {
 	}
 	s.improved = nil
 	_, err := first(s, func() (ok bool, err error) {
-		if err := s.metricsSync(); err != nil {
-			return false, err
+		if s.metrics != nil {
+			s.at.Metrics = s.metrics.size
 		}
 		if w.state, err = s.describeState(); err != nil {
 			return false, err
@@ -76,14 +84,14 @@ func (s *session) begin() error {
 	if err != nil {
 		return s.discard(w, err)
 	}
-	w.from = newSource(files)
+	w.from = newSource(files, behind)
 	s.writing = w
-	go func() {
-		defer close(w.done)
+	go w.from.copyOn()
+	w.behind(func() (err error) {
 		defer w.from.end()
-		defer func() { w.panic = recover() }() // raised again where the run waits for it
-		w.files, w.err = s.write(w.tmp, files, w.from)
-	}()
+		w.files, err = s.write(w.tmp, files, w.from)
+		return err
+	})
 	w.stood = s.now().Sub(start)
 	return nil
 }
@@ -92,7 +100,7 @@ func (s *session) begin() error {
 func (s *session) hold() {
 	if w := s.writing; w != nil {
 		start := s.now()
-		w.from.release(behind)
+		w.from.release()
 		w.stood += s.now().Sub(start)
 	}
 }
@@ -105,32 +113,43 @@ func (s *session) complete(wait bool) (*writing, error) {
 		return nil, nil
 	}
 	start := s.now()
-	if !wait {
-		all, err := share(s.comm(), w.ended())
-		if err != nil || slices.Contains(all, false) {
-			return nil, err
+	defer func() { w.stood += s.now().Sub(start) }()
+	for {
+		if !wait {
+			all, err := share(s.comm(), w.ended())
+			if err != nil || slices.Contains(all, false) {
+				return nil, err
+			}
 		}
+		<-w.done
+		if w.panic != nil {
+			s.writing = nil
+			panic(w.panic)
+		}
+		err := s.agree(w.err)
+		var all [][]fileInfo
+		if err == nil && !w.shared {
+			all, err = share(s.comm(), w.files)
+		}
+		if err != nil {
+			s.writing = nil
+			return w, s.discard(w, err)
+		}
+		if w.shared {
+			break
+		}
+		w.shared = true
+		w.behind(func() error {
+			if s.comm().Rank() > 0 {
+				return nil
+			}
+			return s.publish(w, slices.Concat(all...))
+		})
 	}
-	<-w.done
 	s.writing = nil
-	if w.panic != nil {
-		panic(w.panic)
-	}
-	var all [][]fileInfo
-	err := s.agree(w.err)
-	if err == nil {
-		all, err = share(s.comm(), w.files)
-	}
-	if err == nil {
-		_, err = first(s, func() (bool, error) { return true, s.publish(w, slices.Concat(all...)) })
-	}
-	if err != nil {
-		return w, s.discard(w, err)
-	}
 	s.last = w.name
 	s.known = append(slices.DeleteFunc(s.known, func(n string) bool { return n == w.name }), w.name)
 	s.prune(w)
-	w.stood += s.now().Sub(start)
 	return w, nil
 }
 
@@ -244,8 +263,14 @@ func (s *session) publish(w *writing, files []fileInfo) error {
 	return s.fs.SyncDir(s.o.Dir)
 }
 
-// finish writes state and manifest beside the files of all ranks.
+// finish writes state and manifest beside the files of all ranks, once the metrics that the state counts on are
+// durable.
 func (s *session) finish(w *writing, files []fileInfo) error {
+	if s.metrics != nil {
+		if err := s.metrics.sync(); err != nil {
+			return err
+		}
+	}
 	f, err := s.put(w.tmp, stateFile, func(to io.Writer) error { _, err := to.Write(w.state); return err })
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package train_test
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -105,6 +106,36 @@ func TestStopBehind(t *testing.T) {
 	names, err := filepath.Glob(filepath.Join(dir, "checkpoint-*"))
 	require.NoError(t, err)
 	require.Equal(t, []string{filepath.Join(dir, "checkpoint-01-00000004"), stop.Dir}, names)
+}
+
+// TestCheckpointNotFinite: weights that are not finite become no checkpoint, which is said, and the run goes back to the
+// one before.
+func TestCheckpointNotFinite(t *testing.T) {
+	for _, m := range []*net{newNet(1), mixed()} {
+		s := stage(9)
+		s.Every, s.EMA = 2, 0
+		spoil := true
+		s.After = func(step int) {
+			if step == 4 && spoil {
+				spoil = false
+				m.Norm.Weight.Data()[3] = float32(math.Inf(1))
+			}
+		}
+		said := map[string]string{}
+		o := train.Options{Dir: t.TempDir(), Keep: 10, Observe: func(e train.Event) error {
+			said[e.Kind] += e.Text + "\n"
+			return nil
+		}}
+		_, err := train.Run(t.Context(), m, o, s)
+		require.NoError(t, err)
+		require.Contains(t, said["note"], "checkpoint of step 4 not written, the ones before stay: parameter norm.weight is not finite")
+		require.NotContains(t, said["checkpoint"], "-00000004")
+		require.NoDirExists(t, filepath.Join(o.Dir, "checkpoint-01-00000004"))
+		require.Contains(t, said["rollback"], "those of step 2 again")
+		names, err := filepath.Glob(filepath.Join(o.Dir, ".new-*"))
+		require.NoError(t, err)
+		require.Empty(t, names)
+	}
 }
 
 // keeping is a file system that fails to remove a checkpoint, once.

@@ -2,12 +2,21 @@ package train
 
 import (
 	"bytes"
+	"encoding/binary"
+	"fmt"
 	"io"
+	"runtime"
+	"strings"
 	"sync"
+
+	"github.com/gollava/gollava/tensor"
 )
 
 // behind is how many bytes of a checkpoint under way are copied at most so that the tensors may change.
 const behind = 512 << 20
+
+// portion is how many bytes are copied, checked and written at a time: few enough to stay in a core's cache.
+const portion = 1 << 20
 
 // contents is a file of tensors.
 type contents struct {
@@ -16,15 +25,22 @@ type contents struct {
 	ps   []piece
 }
 
-// write writes the file; from is what its tensors are read through.
+// write writes the file; from is what its tensors are read through. It returns an error that names a parameter, or the
+// float32 value of one, that holds NaN or Inf.
 func (c contents) write(w io.Writer, from *source) error {
 	if _, err := w.Write(c.head); err != nil {
 		return err
 	}
-	buf := make([]byte, 4<<20)
+	buf := make([]byte, portion)
 	for _, p := range c.ps {
+		name, isValue := strings.CutPrefix(p.name, "master/")
+		isValue = isValue || c.name == weightsFile
 		for left := p.t.DType().Bytes(p.t.Len()); left > 0; {
-			b := from.next(buf[:min(left, len(buf))])
+			b := from.next(buf)
+			if isValue && !finiteBits(p.t.DType(), b) {
+				name, _ = position(name)
+				return fmt.Errorf("parameter %s is not finite", name)
+			}
 			if _, err := w.Write(b); err != nil {
 				return err
 			}
@@ -34,63 +50,115 @@ func (c contents) write(w io.Writer, from *source) error {
 	return nil
 }
 
-// source hands out the bytes of tensors, one after another, to a goroutine that writes them. Another may ask for the
-// tensors back at any time. It is safe for use by these two at once.
-type source struct {
-	mu     sync.Mutex
-	less   sync.Cond
-	parts  [][]byte // not handed out yet
-	left   int      // bytes of them
-	copied bool     // parts are copies
+// finiteBits reports whether none of the numbers in b is NaN or Inf, which have all bits of the exponent set: adding
+// the lowest of them then carries into the sign.
+func finiteBits(dt tensor.DType, b []byte) bool {
+	exponent, lowest, sign := uint64(0x7f800000_7f800000), uint64(0x00800000_00800000), uint64(0x80000000_80000000)
+	if dt == tensor.BFloat16 {
+		exponent, lowest, sign = 0x7f80_7f80_7f80_7f80, 0x0080_0080_0080_0080, 0x8000_8000_8000_8000
+	}
+	bad := uint64(0)
+	for ; len(b) >= 8; b = b[8:] {
+		bad |= (binary.LittleEndian.Uint64(b) & exponent) + lowest
+	}
+	var rest [8]byte
+	copy(rest[:], b)
+	bad |= (binary.LittleEndian.Uint64(rest[:]) & exponent) + lowest
+	return bad&sign == 0
 }
 
-// newSource is a source of all tensors of some files.
-func newSource(files []contents) *source {
-	s := &source{}
-	s.less.L = &s.mu
+// source hands out the bytes of tensors, portion by portion, to one goroutine that writes them, while others copy them
+// from the end on; what both have gone through is no longer read. It is safe for concurrent use.
+type source struct {
+	mu     sync.Mutex
+	moved  sync.Cond
+	parts  [][]byte // portions of the tensors, each of one tensor
+	copies [][]byte // beside parts: nil until there is one
+	read   int      // portions handed out
+	held   int      // portions from here on are copied, or are being
+	room   int      // bytes that may still be copied
+	busy   int      // portions that are being copied out of a tensor
+}
+
+// newSource is a source of all tensors of some files, of which at most so many bytes are copied.
+func newSource(files []contents, most int) *source {
+	s := &source{room: most}
+	s.moved.L = &s.mu
 	for _, f := range files {
 		for _, p := range f.ps {
-			b := p.t.Host().Bytes()
-			s.parts, s.left = append(s.parts, b), s.left+len(b)
+			for b := p.t.Host().Bytes(); len(b) > 0; {
+				n := min(len(b), portion)
+				s.parts, b = append(s.parts, b[:n:n]), b[n:]
+			}
 		}
 	}
+	s.held, s.copies = len(s.parts), make([][]byte, len(s.parts))
 	return s
 }
 
-// next fills the beginning of buf, and returns it: up to the end of a tensor.
+// next returns the next portion, which may be in buf.
 func (s *source) next(buf []byte) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.parts[0]) == 0 { // a tensor without elements
-		s.parts = s.parts[1:]
+	i := s.read
+	s.read++
+	s.moved.Broadcast()
+	if i >= s.held {
+		for s.copies[i] == nil {
+			s.moved.Wait()
+		}
+		b := s.copies[i]
+		s.copies[i] = nil // memory for the next
+		return b
 	}
-	n := copy(buf, s.parts[0])
-	s.parts[0], s.left = s.parts[0][n:], s.left-n
-	s.less.Broadcast()
-	return buf[:n]
+	b := s.parts[i]
+	s.busy++
+	s.mu.Unlock()
+	buf = buf[:copy(buf, b)]
+	s.mu.Lock()
+	s.busy--
+	s.moved.Broadcast()
+	return buf
 }
 
-// release returns when the tensors are no longer read: it copies what is left of them, and waits before that until it
-// is at most so many bytes.
-func (s *source) release(most int) {
+// copyOn copies portions, the last first, until none is left or there is no room.
+func (s *source) copyOn() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.copied {
-		return
+	for s.held > s.read && s.room >= len(s.parts[s.held-1]) {
+		s.held--
+		i := s.held
+		b := s.parts[i]
+		s.room, s.busy = s.room-len(b), s.busy+1
+		s.mu.Unlock()
+		c := bytes.Clone(b)
+		s.mu.Lock()
+		s.copies[i], s.busy = c, s.busy-1
+		s.moved.Broadcast()
 	}
-	for s.left > most {
-		s.less.Wait()
+}
+
+// release returns when the tensors are no longer read: it copies what there is room for, with all processors, and waits
+// until the rest is handed out.
+func (s *source) release() {
+	var helpers sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) - 1 {
+		helpers.Go(s.copyOn)
 	}
-	for i, b := range s.parts {
-		s.parts[i] = bytes.Clone(b)
+	s.copyOn()
+	helpers.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for s.read < s.held || s.busy > 0 {
+		s.moved.Wait()
 	}
-	s.copied = true
 }
 
 // end says that nothing will be read any more.
 func (s *source) end() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.parts, s.left = nil, 0
-	s.less.Broadcast()
+	s.read = len(s.parts)
+	clear(s.copies)
+	s.moved.Broadcast()
 }

@@ -217,6 +217,10 @@ type Attention struct {
 	End     *Buffer // Int32 [B] or nil
 	From    *Buffer // Int32 [B, T] or nil; does not decrease along a row
 	To      *Buffer // Int32 [B, T] or nil; does not decrease along a row
+
+	// Half lets a device round what it multiplies to bfloat16, where that is faster: queries, keys, values,
+	// probabilities, and their gradients. Sums, scores and probabilities themselves are float32.
+	Half bool
 }
 
 // Products are what most of the time goes into.

@@ -134,6 +134,7 @@ func TestOthersBusy(t *testing.T) {
 func TestPeaks(t *testing.T) {
 	p := measurePeaks(1)
 	require.Positive(t, p.flops)
+	require.Positive(t, p.half)
 	require.Positive(t, p.bytes)
 }
 
@@ -142,9 +143,9 @@ func TestSteps(t *testing.T) {
 	small := llamaConfig(2, 32, 2, 48, 64)
 	for name, setup := range map[string]func() func(){
 		"mlp":         func() func() { return mlpStep(4, 8, 16, 8, true) },
-		"llama block": func() func() { return llamaBlock(small, 8) },
-		"llama loss":  func() func() { return llamaLoss(small, 2, 8, true) },
-		"llava":       func() func() { return llavaStep(small, 1, 400, false) },
+		"llama block": func() func() { return llamaBlock(small, 8, false) },
+		"llama loss":  func() func() { return llamaStep(small, 2, 8, true) },
+		"llava":       func() func() { return llavaStep(false)(small, 1, 400, true) },
 		"f32":         func() func() { return generate(small, tensor.Float32, 4, 3) },
 		"bf16":        func() func() { return generate(small, tensor.BFloat16, 4, 3) },
 		"attention":   attentionCase("causal", 1, 9, 2, 8, true).Setup,

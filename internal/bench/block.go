@@ -10,26 +10,28 @@ import (
 	"github.com/gollava/gollava/vit"
 )
 
-// blockCases are forward and backward of transformer blocks, gradients of weights and input alike.
+// blockCases are forward and backward of transformer blocks, gradients of weights and input alike, in float32 and under
+// autocast.
 func blockCases() []Case {
 	var list []Case
 	for _, n := range []int{1, 4} {
-		list = append(list, Case{Name: fmt.Sprintf("block/vit-l/%d×577", n), Op: "vit_blocks", Args: size{"layers": n},
-			Rivals: torchModes,
-			Unit:   "ms", Share: byArithmetic, RSS: true, Setup: func() func() { return vitBlocks(n) }})
+		list = append(list, inBoth(Case{Name: fmt.Sprintf("block/vit-l/%d×577", n), Op: "vit_blocks",
+			Args: size{"layers": n}, Rivals: torchModes, Unit: "ms", Share: byArithmetic, RSS: true},
+			func(half bool) func() { return vitBlocks(n, half) })...)
 	}
 	c := llamaConfig(1, 2048, 16, 5632, 32)
-	return append(list, Case{Name: "block/llama/2048×5632×1024", Op: "llama_blocks", Args: llamaArgs(c, 1, 1024),
-		Rivals: torchModes, Unit: "ms", Share: byArithmetic, RSS: true,
-		Setup: func() func() { return llamaBlock(c, 1024) }})
+	return append(list, inBoth(Case{Name: "block/llama/2048×5632×1024", Op: "llama_blocks", Args: llamaArgs(c, 1, 1024),
+		Rivals: torchModes, Unit: "ms", Share: byArithmetic, RSS: true},
+		func(half bool) func() { return llamaBlock(c, 1024, half) })...)
 }
 
 func seeded() *rand.Rand { return rand.New(rand.NewPCG(1, 2)) }
 
-func vitBlocks(layers int) func() {
+func vitBlocks(layers int, half bool) func() {
 	c := vit.CLIPLarge336()
 	c.NumHiddenLayers = layers
 	encoder := must(vit.NewCLIPVision(seeded(), c)).Model.Encoder
+	nn.Autocast(encoder, half)
 	x := uniform(1, 577, c.HiddenSize).Param()
 	step := optimizer(append(params(encoder), x), false)
 	dy := uniform(1, 577, c.HiddenSize)
@@ -64,8 +66,9 @@ func llamaArgs(c llm.Config, batch, length int) size {
 }
 
 // llamaBlock is a block and the final norm.
-func llamaBlock(c llm.Config, length int) func() {
+func llamaBlock(c llm.Config, length int, half bool) func() {
 	m := must(llm.New(seeded(), c)).(*llm.Llama)
+	nn.Autocast(m, half)
 	x := uniform(1, length, c.HiddenSize).Param()
 	trained := append(params(m.Decoder.Layers), params(m.Decoder.Norm)...)
 	step := optimizer(append(trained, x), false)

@@ -15,6 +15,7 @@ type Case struct {
 	// what the share counts of one run, in GFLOP or GB; 0: Work, or for times the products that the library counted
 	Load float64
 	RSS  bool // measure the peak resident memory too, of processes that run nothing else
+	Half bool // products are of bfloat16, and the share is of their peak
 
 	// Setup prepares our side and returns what one run does. What it needs it keeps alive by itself.
 	Setup func() (run func())
@@ -37,6 +38,14 @@ func cases() []Case {
 		all = append(all, family...)
 	}
 	return all
+}
+
+// inBoth is a case in float32, and the same with products in bfloat16.
+func inBoth(c Case, setup func(half bool) func()) []Case {
+	full, half := c, c
+	full.Setup = func() func() { return setup(false) }
+	half.Name, half.Half, half.Setup = c.Name+"/bf16", true, func() func() { return setup(true) }
+	return []Case{full, half}
 }
 
 // counted is how many FLOPs the scopes of all cases have done so far.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/gollava/gollava/llm"
+	"github.com/gollava/gollava/nn"
 	"github.com/gollava/gollava/tensor"
 )
 
@@ -31,6 +32,7 @@ func decoderCases() []Case {
 			Case{Name: fmt.Sprintf("decoder/prefill-%d/%s", prefill, name), Op: "generate", Args: args(prefill, 0),
 				Rivals: []string{"llama"},
 				Unit:   "tokens/s", Work: prefill, Share: byArithmetic, Load: 2 * (blocks*prefill + head),
+				Half:  dt == tensor.BFloat16,
 				Setup: func() func() { return generate(c, dt, prefill, 0) }},
 			Case{Name: fmt.Sprintf("decoder/decode-%d/%s", decode, name), Op: "generate", Args: args(1, decode),
 				Rivals: []string{"llama"}, Unit: "tokens/s", Work: decode + 1, Share: byMemory,
@@ -43,6 +45,7 @@ func decoderCases() []Case {
 // generate reads a prompt and then n tokens, one at a time, and computes the logits of each last one.
 func generate(c llm.Config, dt tensor.DType, prompt, n int) func() {
 	m := must(llm.New(seeded(), c))
+	nn.Autocast(m, dt == tensor.BFloat16)
 	for _, p := range params(m) {
 		p.SetTrainable(false)
 		if p.Rank() == 2 && dt != tensor.Float32 {

@@ -19,8 +19,11 @@ func gemmCases() []Case {
 			list = append(list, gemmCase(op, s[0], s[1], s[2], backend.Float32))
 		}
 	}
-	list = append(list, gemmCase("x·Wᵀ", 1024, 1024, 1024, backend.BFloat16),
-		gemmCase("x·Wᵀ", 577, 4096, 1024, backend.BFloat16))
+	for _, s := range [][3]int{{1024, 1024, 1024}, {577, 4096, 1024}, {128, 4096, 4096}, {1024, 16, 2048}} {
+		for _, op := range []string{"x·Wᵀ", "dy·W", "dyᵀ·x"} {
+			list = append(list, gemmCase(op, s[0], s[1], s[2], backend.BFloat16))
+		}
+	}
 	for _, dt := range []backend.DType{backend.Float32, backend.BFloat16} {
 		for _, s := range [][2]int{{4096, 4096}, {11008, 4096}, {32000, 768}} {
 			c := gemmCase("x·Wᵀ", 1, s[0], s[1], dt)
@@ -32,7 +35,7 @@ func gemmCases() []Case {
 	return list
 }
 
-// gemmCase multiplies matrices of one type; what comes of x·Wᵀ is float32.
+// gemmCase multiplies matrices of one type; what comes of them is float32, the rival's of the same type.
 func gemmCase(op string, m, n, k int, dt backend.DType) Case {
 	name, rivals := op, []string{"openblas", "torch"}
 	if dt == backend.BFloat16 {
@@ -42,18 +45,19 @@ func gemmCase(op string, m, n, k int, dt backend.DType) Case {
 		Name: fmt.Sprintf("gemm/%s/%d×%d×%d", name, m, n, k), Op: "gemm",
 		Args: size{"which": op, "m": m, "n": n, "k": k, "dtype": dt.String()}, Rivals: rivals,
 		Unit: "GFLOP/s", Work: 2e-9 * float64(m) * float64(n) * float64(k), Share: byArithmetic,
+		Half: dt == backend.BFloat16,
 		Setup: func() func() {
 			d := cpu.New()
 			x, w, y := random(d, m*k), random(d, n*k), random(d, m*n)
-			if dt == backend.BFloat16 {
-				x, w = narrow(d, x), narrow(d, w)
-			}
 			p := &backend.MatMul{A: x, B: w, C: y, M: m, N: n, K: k, BT: true, Batch: 1}
 			switch op {
 			case "dy·W":
 				p = &backend.MatMul{A: y, B: w, C: x, M: m, N: k, K: n, Batch: 1}
 			case "dyᵀ·x":
 				p = &backend.MatMul{A: y, B: x, C: w, M: n, N: k, K: m, AT: true, Batch: 1}
+			}
+			if dt == backend.BFloat16 {
+				p.A, p.B = narrow(d, p.A), narrow(d, p.B)
 			}
 			return func() { d.MatMul(p) }
 		},

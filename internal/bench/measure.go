@@ -25,6 +25,7 @@ type Row struct {
 	Ratio   *float64 `json:"ratio"`      // above 1: ours is better
 	Share   *float64 `json:"peak_share"` // of ours, 0 to 1; nil where no peak applies
 	Level   string   `json:"processor"`  // what our products were computed on: tensor.Unit
+	Of      string   `json:"precision"`  // that they were computed in, of which the peak is: float32 or bfloat16
 	Busy    float64  `json:"busy"`       // processors that other programs used before the case's best attempt, on average
 
 	absent string // why there is no value of the rival
@@ -47,8 +48,8 @@ func (m *meter) all(list []Case, threads []int, done func(Row)) ([]Row, error) {
 		}
 		runtime.GOMAXPROCS(n)
 		peaks := measurePeaks(n)
-		fmt.Fprintf(m.log, "bench: %d threads of %s: peak %.0f GFLOP/s of float32, %.1f GB/s read\n", n, tensor.Unit(),
-			peaks.flops/1e9, peaks.bytes/1e9)
+		fmt.Fprintf(m.log, "bench: %d threads of %s: peak %.0f GFLOP/s of float32, %.0f of bfloat16, %.1f GB/s read\n",
+			n, tensor.Unit(), peaks.flops/1e9, peaks.half/1e9, peaks.bytes/1e9)
 		field := newField(m.asked, n)
 		for _, c := range list {
 			some, err := m.one(c, n, peaks, field)
@@ -130,7 +131,7 @@ func (m *meter) one(c Case, threads int, p peaks, f *field) ([]Row, error) {
 	var rows []Row
 	for i, name := range names {
 		r := Row{Case: c.Name, Threads: threads, Unit: c.Unit, Ours: c.value(ours), Rival: name, absent: why[i],
-			Level: tensor.Unit(), Busy: busy}
+			Level: tensor.Unit(), Of: c.precision(), Busy: busy}
 		if why[i] == "" {
 			v, ratio := c.value(theirs[i]), theirs[i]/ours
 			r.Theirs, r.Ratio = &v, &ratio
@@ -151,6 +152,14 @@ func (m *meter) one(c Case, threads int, p peaks, f *field) ([]Row, error) {
 
 // settle is how long the threads of a rival go on spinning after its answer, at most: ours must not compete with them.
 const settle = 60 * time.Millisecond
+
+// precision is what products are computed in.
+func (c *Case) precision() string {
+	if c.Half {
+		return "bfloat16"
+	}
+	return "float32"
+}
 
 // value converts the seconds of one run into the case's unit.
 func (c *Case) value(seconds float64) float64 {
@@ -179,7 +188,7 @@ func fastest(f func(), budget time.Duration) float64 {
 // memory compares the peak resident memory of fresh processes that run the case alone, each beyond what it held before
 // it built the case: the libraries that a rival has imported are not counted.
 func (m *meter) memory(c Case, threads int, rival, absent string) (Row, error) {
-	r := Row{Case: c.Name + "/memory", Threads: threads, Unit: "MB", Rival: rival, absent: absent}
+	r := Row{Case: c.Name + "/memory", Of: c.precision(), Threads: threads, Unit: "MB", Rival: rival, absent: absent}
 	self, err := os.Executable()
 	if err != nil {
 		return r, err

@@ -13,9 +13,9 @@ import (
 
 // peaks are what this machine can do at best, as measured.
 type peaks struct {
-	flops, bytes float64 // per second
-	memory       [][]float32
-	at           int // where the next reading begins
+	flops, half, bytes float64 // per second; half: of bfloat16
+	memory             [][]float32
+	at                 int // where the next reading begins
 }
 
 // share is the part of the peak that a run of the given seconds reaches.
@@ -27,7 +27,9 @@ func (p peaks) share(c Case, seconds float64) *float64 {
 	switch {
 	case s == 0:
 		return nil
-	case c.Share == byArithmetic && p.flops > 0:
+	case c.Share == byArithmetic && c.Half && p.half > 0:
+		s /= p.half
+	case c.Share == byArithmetic && !c.Half && p.flops > 0:
 		s /= p.flops
 	case c.Share == byMemory && p.bytes > 0:
 		s /= p.bytes
@@ -37,8 +39,8 @@ func (p peaks) share(c Case, seconds float64) *float64 {
 	return &s
 }
 
-// measurePeaks runs loops of independent fused multiply-adds, and of reads of more memory than any cache holds, on n
-// threads.
+// measurePeaks runs loops of independent multiply-adds of float32, of those of bfloat16, and of reads of more memory
+// than any cache holds, on n threads.
 func measurePeaks(n int) peaks {
 	const reads = 512 << 20 / 4 // elements a thread: a server's third-level cache may hold 480 MiB
 	var p peaks
@@ -53,6 +55,8 @@ func measurePeaks(n int) peaks {
 		flops := make([]int, n)
 		seconds := together(n, func(i int) { flops[i] = cpu.MultiplyAdds(1 << 18) })
 		p.flops = max(p.flops, float64(n*flops[0])/seconds)
+		seconds = together(n, func(i int) { flops[i] = cpu.HalfMultiplyAdds(1 << 16) })
+		p.half = max(p.half, float64(n*flops[0])/seconds)
 		p.read()
 	}
 	return p

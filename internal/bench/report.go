@@ -13,7 +13,8 @@ type table struct{ out io.Writer }
 var columns = []struct {
 	title string
 	width int // negative: flush left
-}{{"case", -44}, {"threads", 7}, {"unit", -8}, {"ours", 9}, {"rival", -16}, {"theirs", 9}, {"ratio", 7}, {"of peak", 7}}
+}{{"case", -44}, {"threads", 7}, {"products", -8}, {"unit", -8}, {"ours", 9}, {"rival", -16},
+	{"theirs", 9}, {"ratio", 7}, {"of peak", 7}}
 
 func newTable(out io.Writer) *table {
 	t := &table{out}
@@ -33,7 +34,7 @@ func (t *table) row(r Row) {
 	if r.Share != nil {
 		share = fmt.Sprintf("%.0f %%", 100**r.Share)
 	}
-	cells := []string{r.Case, fmt.Sprint(r.Threads), r.Unit, number(r.Ours), r.Rival, theirs, ratio, share}
+	cells := []string{r.Case, fmt.Sprint(r.Threads), r.Of, r.Unit, number(r.Ours), r.Rival, theirs, ratio, share}
 	if r.Theirs == nil && r.absent != "" {
 		cells = append(cells, "("+r.absent+")")
 	}

@@ -180,6 +180,11 @@ func blocks16x32Parts11AMX(shapes *[64]byte, tiles int, steps int, a *float32, a
 //go:noescape
 func blocks16x16Parts11AMX(shapes *[64]byte, tiles int, steps int, a *float32, aTile int, b *float32, d *float32, dRow int, c *float32, cRow int)
 
+// multiplyAddsAMX runs n rounds of four products of tiles, as shapes has them, that do not wait for one another.
+//
+//go:noescape
+func multiplyAddsAMX(shapes *[64]byte, n int)
+
 // splitRows3AMX splits rows of 32 float32 into 3 bfloat16 each; strides count float32s:
 //
 //	dst [3 parts, dPart apart][rows][32]bfloat16

@@ -1712,6 +1712,28 @@ step:
 	BYTE       $0xc0
 	RET
 
+// func multiplyAddsAMX(shapes *[64]byte, n int)
+TEXT ·multiplyAddsAMX(SB), NOSPLIT, $0-16
+	MOVQ shapes+0(FP), AX
+	LONG $0x4978e2c4
+	BYTE $0x00
+	MOVQ n+8(FP), CX
+
+loop:
+	LONG $0x5c4ae2c4
+	BYTE $0xc4
+	LONG $0x5c42e2c4
+	BYTE $0xcc
+	LONG $0x5c4ae2c4
+	BYTE $0xd5
+	LONG $0x5c42e2c4
+	BYTE $0xdd
+	DECQ CX
+	JNZ  loop
+	LONG $0x4978e2c4
+	BYTE $0xc0
+	RET
+
 // func splitRows3AMX(rows int, dst *float32, dPart int, src *float32, sRow int)
 // Requires: AVX, AVX512BW, AVX512F
 TEXT ·splitRows3AMX(SB), NOSPLIT, $0-40

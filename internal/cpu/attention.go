@@ -22,6 +22,7 @@ type attention struct {
 	*backend.Attention
 	*tiler
 	*attentionKernels
+	pairs                     bool // products are of pairs of bfloat16
 	q, k, v, out, lse, slopes []float32
 	start, end                []int32
 	from, to                  []int32
@@ -30,6 +31,9 @@ type attention struct {
 func attentionOf(a *backend.Attention) *attention {
 	at := &attention{Attention: a, tiler: activeTiler(), attentionKernels: activeAttention(),
 		q: a.Q.Float32(), k: a.K.Float32(), v: a.V.Float32(), out: a.Out.Float32()}
+	if a.Half && a.D%2 == 0 && bf16Dot() {
+		at.tiler, at.pairs = pairsTiler(), true
+	}
 	if a.LSE != nil {
 		at.lse = a.LSE.Float32()
 	}
@@ -136,8 +140,9 @@ func (a *attention) block(n int) int {
 func (a *attention) forward(w *scratch, b, h, t0, t1 int) {
 	D, g, T := a.D, h*a.G/a.H, t1-t0
 	p, fade := w.take(tileSize), w.take(queryBlock+queryRest)
-	keys, values := w.take(a.panels(keyBlock)*a.cols*D), w.take(a.panels(D)*a.cols*keyBlock)
+	keys, values := w.take(a.panels(keyBlock)*a.panel(D)), w.take(a.panels(D)*a.panel(keyBlock))
 	q, out := w.take(T*D), w.take(T*D)
+	inner := a.inner(D)
 	top, sum := w.take(T), w.take(T)
 	a.gather(q, a.q[a.query(b, t0, h):], a.H*D, T)
 	clear(out)
@@ -154,11 +159,12 @@ func (a *attention) forward(w *scratch, b, h, t0, t1 int) {
 		for t := 0; t < T; {
 			m := a.block(T - t)
 			if c := a.overlap(b, t0+t, t0+t+m, s, n); c > 0 {
-				a.multiply(m, c, D, q[t*D:], D, 1, keys, a.cols, a.cols*D, p, tileRow, false)
+				a.multiply(m, c, inner, q[t*inner:], inner, 1, keys, a.cols, a.panel(D), p, tileRow, false)
 				scale := a.finish(p, tileRow, b, h, t0+t, m, s, c)
 				a.softmax(m, upTo16(c), &p[0], tileRow, scale, &top[t], &sum[t], &fade[0])
 				a.scale(m, D, &out[t*D], D, &out[t*D], D, &fade[0])
-				a.multiply(m, D, c, p, tileRow, 1, values, a.cols, a.cols*n, out[t*D:], D, true)
+				a.halve(p, m, c)
+				a.multiply(m, D, a.inner(c), p, tileRow, 1, values, a.cols, a.panel(n), out[t*D:], D, true)
 			}
 			t += m
 		}

@@ -78,11 +78,17 @@ func (a *attentionGrad) backward(w *scratch, b, g, chunk, s0, s1 int) {
 	if a.Cap > 0 {
 		tanh = w.take(tileSize)
 	}
-	keysT, valuesT := w.take(a.panels(keyBlock)*a.cols*D), w.take(a.panels(keyBlock)*a.cols*D)
-	keys := w.take(a.panels(D) * a.cols * keyBlock)
+	keysT, valuesT := w.take(a.panels(keyBlock)*a.panel(D)), w.take(a.panels(keyBlock)*a.panel(D))
+	keys := w.take(a.panels(D) * a.panel(keyBlock))
 	dk, dv := w.take(keyBlock*D), w.take(keyBlock*D)
 	q, dOut, dq := w.take(T*D+a.cols), w.take(T*D+a.cols), w.take(T*D) // read up to a whole tile's columns
+	right := rights{q, dOut, nil}
+	if a.pairs {
+		size := (T+1)/2*D + a.cols
+		right = rights{w.take(size), w.take(size), w.take(tileSize)}
+	}
 	delta := w.take(T)
+	inner := a.inner(D)
 	heads := a.H / a.G
 	for j := range heads {
 		h := g*heads + j
@@ -90,7 +96,11 @@ func (a *attentionGrad) backward(w *scratch, b, g, chunk, s0, s1 int) {
 		lse := a.lse[(b*a.H+h)*T:]
 		a.gather(q, a.q[at:], a.H*D, T)
 		a.gather(dOut, a.dOut[at:], a.H*D, T)
-		a.dot(T, D, &dOut[0], D, &a.out[at], a.H*D, &delta[0])
+		a.dot(T, D, &a.dOut[at], a.H*D, &a.out[at], a.H*D, &delta[0])
+		if a.pairs {
+			pairsOfAll(right.q, a.q[at:], a.H*D, T, D)
+			pairsOfAll(right.dOut, a.dOut[at:], a.H*D, T, D)
+		}
 		clear(dq)
 		for s := lo; s < hi; s += keyBlock {
 			n := min(keyBlock, hi-s)
@@ -103,20 +113,24 @@ func (a *attentionGrad) backward(w *scratch, b, g, chunk, s0, s1 int) {
 			for t := 0; t < T; {
 				m := a.block(T - t)
 				if c := a.overlap(b, t, t+m, s, n); c > 0 {
-					a.multiply(m, c, D, q[t*D:], D, 1, keysT, a.cols, a.cols*D, p, tileRow, false)
-					a.multiply(m, c, D, dOut[t*D:], D, 1, valuesT, a.cols, a.cols*D, ds, tileRow, false)
+					a.multiply(m, c, inner, q[t*inner:], inner, 1, keysT, a.cols, a.panel(D), p, tileRow, false)
+					a.multiply(m, c, inner, dOut[t*inner:], inner, 1, valuesT, a.cols, a.panel(D), ds, tileRow, false)
 					a.capped(tanh, p, m, c)
 					scale := a.finish(p, tileRow, b, h, t, m, s, c)
 					a.score(m, upTo16(c), &p[0], &ds[0], tileRow, scale, a.Scale, &lse[t], &delta[t])
 					a.through(ds, tanh, m, c)
+					below := a.inner(t) * D // t is even, but for the last block's end
 					if a.dv != nil {
-						a.multiply(c, D, m, p, 1, tileRow, dOut[t*D:], D, a.cols, dv, D, true)
+						pT := a.transposed(right.tile, p, m, c)
+						a.multiply(c, D, a.inner(m), pT, 1, tileRow, right.dOut[below:], D, a.cols, dv, D, true)
 					}
 					if a.dk != nil {
-						a.multiply(c, D, m, ds, 1, tileRow, q[t*D:], D, a.cols, dk, D, true)
+						dsT := a.transposed(right.tile, ds, m, c)
+						a.multiply(c, D, a.inner(m), dsT, 1, tileRow, right.q[below:], D, a.cols, dk, D, true)
 					}
 					if dqOut != nil {
-						a.multiply(m, D, c, ds, tileRow, 1, keys, a.cols, a.cols*n, dq[t*D:], D, true)
+						a.halve(ds, m, c)
+						a.multiply(m, D, a.inner(c), ds, tileRow, 1, keys, a.cols, a.panel(n), dq[t*D:], D, true)
 					}
 				}
 				t += m
@@ -131,6 +145,10 @@ func (a *attentionGrad) backward(w *scratch, b, g, chunk, s0, s1 int) {
 		}
 	}
 }
+
+// rights are all queries of a head and their outputs' gradients as right operands of products, and a tile for what is
+// transposed.
+type rights struct{ q, dOut, tile []float32 }
 
 // capped sets y, which is nil without a cap, to tanh(scale·p/cap) for m rows of n products.
 func (a *attentionGrad) capped(y, p []float32, m, n int) {

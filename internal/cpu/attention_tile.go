@@ -79,8 +79,20 @@ func finite(x float32) float32 {
 // elements are n elements from the i-th after p.
 func elements(p *float32, i, n int) []float32 { return unsafe.Slice(index(p, i), n) }
 
-// gather copies n rows of one head, row elements apart, to where they lie side by side.
+// inner is what a product takes for n elements along its inner dimension.
+func (a *attention) inner(n int) int {
+	if a.pairs {
+		return (n + 1) / 2
+	}
+	return n
+}
+
+// gather copies n rows of one head, row elements apart, to where they lie side by side, as products take them.
 func (a *attention) gather(dst, src []float32, row, n int) {
+	if a.pairs {
+		pairsOfRows(dst, a.D/2, &operand{full: src}, 0, row, n, a.D)
+		return
+	}
 	for i := range n {
 		copy(dst[i*a.D:][:a.D], src[i*row:])
 	}
@@ -89,17 +101,43 @@ func (a *attention) gather(dst, src []float32, row, n int) {
 // packKeys packs n rows of one key head as the transposed right operand of a product, [D, n], and packValues as they
 // are, [n, D].
 func (a *attention) packKeys(dst, src []float32, n int) {
-	b := operand{full: src, row: 1, col: a.G * a.D}
-	for j := 0; j < n; j += a.cols {
-		packPanel(dst[j*a.D:][:a.D*a.cols], &b, 0, a.D, j, min(j+a.cols, n), a.cols)
-	}
+	g := gemm{tiler: a.tiler, b: operand{full: src, row: 1, col: a.G * a.D}}
+	g.packB(dst, 0, a.D, 0, n, 0, a.panels(n))
 }
 
 func (a *attention) packValues(dst, src []float32, n int) {
-	b := operand{full: src, row: a.G * a.D, col: 1}
-	for j := 0; j < a.D; j += a.cols {
-		packPanel(dst[j*n:][:n*a.cols], &b, 0, n, j, min(j+a.cols, a.D), a.cols)
+	g := gemm{tiler: a.tiler, b: operand{full: src, row: a.G * a.D, col: 1}}
+	g.packB(dst, 0, n, 0, a.D, 0, a.panels(a.D))
+}
+
+// halve rounds m rows of n probabilities, or their gradients, in place if products are of pairs. What follows the last
+// of an odd number is 0.
+func (a *attention) halve(p []float32, m, n int) {
+	if a.pairs {
+		a.even(p, m, n)
+		narrowRows(m, (n+31)/32, &p[0], tileRow, &p[0], tileRow)
 	}
+}
+
+// even sets the element after the last of an odd number to 0 in m rows.
+func (a *attention) even(p []float32, m, n int) {
+	for i := 0; n%2 != 0 && i < m; i++ {
+		p[i*tileRow+n] = 0
+	}
+}
+
+// transposed is m rows of n elements as the transposed left operand of a product, in dst if they have to be changed.
+func (a *attention) transposed(dst, p []float32, m, n int) []float32 {
+	if !a.pairs {
+		return p
+	}
+	if m%2 != 0 {
+		clear(p[m*tileRow:][:tileRow])
+	}
+	for j := 0; j < n; j += 32 {
+		pairRows((m+1)/2, dst[j:], tileRow, p[j:], tileRow, 32)
+	}
+	return dst
 }
 
 // multiply sets C [m, n] = A·B, or adds to it, tile by tile: element i, p of A is a[i·aRow + p·aCol]; element p, j of

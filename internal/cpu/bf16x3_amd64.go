@@ -69,23 +69,27 @@ var tileShapes = func() (all [32][32][64]byte) {
 	return all
 }()
 
-// chooseUnit decides which instructions multiply.
-func (g *gemm) chooseUnit() {
-	if !g.useAMX() {
-		g.useBF16Dot()
+// chooseUnit decides which instructions multiply, and rounds operands first that are to be rounded, unless these do it.
+func (g *gemm) chooseUnit(s *scratch, spread bool) {
+	switch {
+	case g.decodes():
+		g.halve(s, spread)
+	case !g.usePairs():
+		g.halve(s, spread)
+		g.useAMX()
 	}
 }
 
 // useAMX turns a product that is large enough to be worth splitting into one for the matrix unit, where there is
 // one: between the small products of a small model its use costs more than it gains, as if the processor had to
 // change gear.
-func (g *gemm) useAMX() bool {
+func (g *gemm) useAMX() {
 	least := 32
 	if g.a.row == 1 { // splitting is slower against the order of memory
 		least = 128
 	}
 	if active < amx || g.k < bf16x3Step || g.m < least || g.n < least/2 || min(g.n*g.k, g.m*g.n) < worthBF16x3 {
-		return false
+		return
 	}
 	three := func(x *operand) int {
 		if x.half != nil {
@@ -97,7 +101,6 @@ func (g *gemm) useAMX() bool {
 	g.tiler = t.forColumns(g.n)
 	blocks := (g.k + g.deepest - 1) / g.deepest
 	g.depth = steps((g.k+blocks-1)/blocks) * bf16x3Step
-	return true
 }
 
 // worthBF16x3 is the size of B, and of C, from which on the matrix unit is used. Only tests change it.

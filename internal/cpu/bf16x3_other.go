@@ -2,7 +2,9 @@
 
 package cpu
 
-func (g *gemm) chooseUnit() {}
+func (g *gemm) chooseUnit(s *scratch, spread bool) { g.halve(s, spread) }
+
+func pairsTiler() *tiler { panic("cpu: no products of pairs") }
 
 func amxRight() bool { return false }
 

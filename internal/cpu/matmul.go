@@ -100,13 +100,9 @@ const taskWork = 1 << 19
 // serial computes the product on the calling goroutine.
 func (g *gemm) serial(s *scratch) {
 	mark := s.used
-	g.halve(s, false)
-	if g.isSkinny() {
+	if g.chooseUnit(s, false); g.isSkinny() {
 		g.skinnyPart(g.rowsOfA(s), 0, g.n, s)
 	} else {
-		if !g.decodes() {
-			g.chooseUnit()
-		}
 		g.region(0, g.m, 0, g.n, s)
 	}
 	s.used = mark
@@ -122,14 +118,12 @@ func run(q *backend.MatMul, n int, bias []float32, s *scratch) {
 
 // spread computes the product with tasks for several processors.
 func (g *gemm) spread(s *scratch) {
-	g.halve(s, true)
-	if g.isSkinny() {
+	switch g.chooseUnit(s, true); {
+	case g.isSkinny():
 		g.skinny(s)
-	} else if g.decodes() {
-		g.shared(s)
-	} else if g.chooseUnit(); g.m*g.n <= smallC && g.k >= 2*minDepth && g.k > max(g.m, g.n) {
+	case !g.decodes() && g.m*g.n <= smallC && g.k >= 2*minDepth && g.k > max(g.m, g.n):
 		g.splitDepth(s)
-	} else {
+	default:
 		g.shared(s)
 	}
 }

@@ -6,6 +6,10 @@ import "runtime"
 // floating-point operations that were: their rate is what a product can reach at best.
 func MultiplyAdds(n int) (flops int) { return n * multiplyAdds(n) }
 
+// HalfMultiplyAdds is [MultiplyAdds] for bfloat16 with float32 sums, of what multiplies them fastest: a matrix unit, or
+// VDPBF16PS, or else what multiplies float32.
+func HalfMultiplyAdds(n int) (flops int) { return n * halfMultiplyAdds(n) }
+
 // Read loads x once and does nothing with it: its rate is what an operation bound by memory can reach at best.
 func Read(x []float32) { read(x) }
 

@@ -10,6 +10,9 @@ func multiplyAddsAVX2(n int)
 // multiplyAddsAVX512 runs n rounds of 12 vector multiply-adds that do not wait for one another.
 func multiplyAddsAVX512(n int)
 
+// multiplyAddsBF16 runs n rounds of 12 vector multiply-adds of pairs of bfloat16 that do not wait for one another.
+func multiplyAddsBF16(n int)
+
 // readAVX2 loads n elements, a multiple of 64, from x on, and as many from x[far] on: two streams keep more loads in flight than one.
 //
 //go:noescape

@@ -73,16 +73,23 @@ func (t *tiler) panels(n int) int { return (n + t.cols - 1) / t.cols }
 
 // panel is the size of a packed panel of depth rows.
 func (t *tiler) panel(depth int) int {
-	if t.split() {
+	switch {
+	case t.split():
 		return steps(depth) * t.stepB(t.cols)
+	case t.pairs:
+		depth = (depth + 1) / 2
 	}
 	return depth * t.cols
 }
 
 // packB writes the panels from to to of columns [j0, j1) and rows [k, k+depth) of B.
 func (g *gemm) packB(panels []float32, k, depth, j0, j1, from, to int) {
-	if g.split() {
+	switch {
+	case g.split():
 		g.splitB(panels, k, depth, j0, j1, from, to)
+		return
+	case g.pairs:
+		g.pairsB(panels, k, depth, j0, j1, from, to)
 		return
 	}
 	step := packRows(&g.b, depth)
@@ -117,7 +124,7 @@ const directA = 256
 
 // direct reports whether tiles are to read A in place, if C has cols columns.
 func (g *gemm) direct(cols int) bool {
-	return !g.split() && g.a.half == nil && (g.a.col == 1 && cols <= directA || cols <= g.cols) &&
+	return !g.split() && !g.pairs && g.a.half == nil && (g.a.col == 1 && cols <= directA || cols <= g.cols) &&
 		!(g.collides() && g.rows > ways)
 }
 
@@ -154,8 +161,11 @@ func (t *tiler) sizeA(rows, depth int) int {
 
 // sizeTile is the same for a tile of rows.
 func (t *tiler) sizeTile(rows, depth int) int {
-	if t.split() {
+	switch {
+	case t.split():
 		return steps(depth) * t.stepA(rows)
+	case t.pairs:
+		return 16 * ((depth+1)/2 + 16) // of tiles of 16 columns, or of rows of which each is followed by a gap
 	}
 	return t.rows*depth + spill
 }
@@ -166,8 +176,12 @@ func (g *gemm) packA(packed []float32, from, to, k, depth int) tilesOfA {
 	for n, band := range t.bands {
 		t.tile[n] = g.sizeTile(band.rows, depth)
 	}
-	if g.split() {
+	switch {
+	case g.split():
 		g.splitA(&t, k, depth)
+		return t
+	case g.pairs:
+		g.pairsA(&t, k, depth)
 		return t
 	}
 	columns := operand{full: g.a.full, half: g.a.half, row: g.a.col, col: g.a.row}
@@ -187,6 +201,10 @@ func (g *gemm) packA(packed []float32, from, to, k, depth int) tilesOfA {
 // block adds the products of a, columns [k, k+depth) of A, and the packed panels of B to columns [j0, j1) of C, and
 // completes them if these are the last columns of A.
 func (g *gemm) block(a *tilesOfA, j0, j1, k, depth int, panels []float32) {
+	inner := depth
+	if g.pairs {
+		inner = (depth + 1) / 2
+	}
 	for j := j0; j < j1; j += g.cols {
 		cols := min(g.cols, j1-j)
 		tile := g.forColumns(cols).tile
@@ -204,7 +222,7 @@ func (g *gemm) block(a *tilesOfA, j0, j1, k, depth int, panels []float32) {
 					d = at(g.bias, j)
 				}
 			}
-			tile[band.rows-1](band.tiles, depth, at(a.full, from), a.tile[n], a.row, a.col, b, g.cols, d, dRow, c, g.cRow, cols)
+			tile[band.rows-1](band.tiles, inner, at(a.full, from), a.tile[n], a.row, a.col, b, g.cols, d, dRow, c, g.cRow, cols)
 			i += band.tiles * band.rows
 			from += band.tiles * a.tile[n]
 		}

@@ -692,6 +692,22 @@ func tile1x16AVX512(tiles int, k int, a *float32, aTile int, aRow int, aCol int,
 //go:noescape
 func tile12x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
+// tile12x16BF16 computes tiles blocks of 12 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*12 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s += first(a[i/12*aTile+i%12*aRow+p*aCol])*first(b[p*bRow+j]) + second(a[i/12*aTile+i%12*aRow+p*aCol])*second(b[p*bRow+j])
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile12x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
 // tile11x32BF16 computes tiles blocks of 11 rows and cols ≤ 32 columns, one below the other; strides count elements.
 // d may be nil, for 0, or c. b must be readable for all columns of the tile:
 //
@@ -707,6 +723,22 @@ func tile12x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, 
 //
 //go:noescape
 func tile11x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile11x16BF16 computes tiles blocks of 11 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*11 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s += first(a[i/11*aTile+i%11*aRow+p*aCol])*first(b[p*bRow+j]) + second(a[i/11*aTile+i%11*aRow+p*aCol])*second(b[p*bRow+j])
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile11x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
 // tile10x32BF16 computes tiles blocks of 10 rows and cols ≤ 32 columns, one below the other; strides count elements.
 // d may be nil, for 0, or c. b must be readable for all columns of the tile:
@@ -724,6 +756,22 @@ func tile11x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, 
 //go:noescape
 func tile10x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
+// tile10x16BF16 computes tiles blocks of 10 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*10 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s += first(a[i/10*aTile+i%10*aRow+p*aCol])*first(b[p*bRow+j]) + second(a[i/10*aTile+i%10*aRow+p*aCol])*second(b[p*bRow+j])
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile10x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
 // tile9x32BF16 computes tiles blocks of 9 rows and cols ≤ 32 columns, one below the other; strides count elements.
 // d may be nil, for 0, or c. b must be readable for all columns of the tile:
 //
@@ -739,6 +787,22 @@ func tile10x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, 
 //
 //go:noescape
 func tile9x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile9x16BF16 computes tiles blocks of 9 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*9 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s += first(a[i/9*aTile+i%9*aRow+p*aCol])*first(b[p*bRow+j]) + second(a[i/9*aTile+i%9*aRow+p*aCol])*second(b[p*bRow+j])
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile9x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
 // tile8x32BF16 computes tiles blocks of 8 rows and cols ≤ 32 columns, one below the other; strides count elements.
 // d may be nil, for 0, or c. b must be readable for all columns of the tile:
@@ -756,6 +820,22 @@ func tile9x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 //go:noescape
 func tile8x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
+// tile8x16BF16 computes tiles blocks of 8 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*8 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s += first(a[i/8*aTile+i%8*aRow+p*aCol])*first(b[p*bRow+j]) + second(a[i/8*aTile+i%8*aRow+p*aCol])*second(b[p*bRow+j])
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile8x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
 // tile7x32BF16 computes tiles blocks of 7 rows and cols ≤ 32 columns, one below the other; strides count elements.
 // d may be nil, for 0, or c. b must be readable for all columns of the tile:
 //
@@ -771,6 +851,22 @@ func tile8x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 //
 //go:noescape
 func tile7x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile7x16BF16 computes tiles blocks of 7 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*7 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s += first(a[i/7*aTile+i%7*aRow+p*aCol])*first(b[p*bRow+j]) + second(a[i/7*aTile+i%7*aRow+p*aCol])*second(b[p*bRow+j])
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile7x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
 // tile6x32BF16 computes tiles blocks of 6 rows and cols ≤ 32 columns, one below the other; strides count elements.
 // d may be nil, for 0, or c. b must be readable for all columns of the tile:
@@ -788,6 +884,22 @@ func tile7x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 //go:noescape
 func tile6x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
+// tile6x16BF16 computes tiles blocks of 6 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*6 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s += first(a[i/6*aTile+i%6*aRow+p*aCol])*first(b[p*bRow+j]) + second(a[i/6*aTile+i%6*aRow+p*aCol])*second(b[p*bRow+j])
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile6x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
 // tile5x32BF16 computes tiles blocks of 5 rows and cols ≤ 32 columns, one below the other; strides count elements.
 // d may be nil, for 0, or c. b must be readable for all columns of the tile:
 //
@@ -803,6 +915,22 @@ func tile6x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 //
 //go:noescape
 func tile5x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile5x16BF16 computes tiles blocks of 5 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*5 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s += first(a[i/5*aTile+i%5*aRow+p*aCol])*first(b[p*bRow+j]) + second(a[i/5*aTile+i%5*aRow+p*aCol])*second(b[p*bRow+j])
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile5x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
 // tile4x32BF16 computes tiles blocks of 4 rows and cols ≤ 32 columns, one below the other; strides count elements.
 // d may be nil, for 0, or c. b must be readable for all columns of the tile:
@@ -820,6 +948,22 @@ func tile5x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 //go:noescape
 func tile4x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
+// tile4x16BF16 computes tiles blocks of 4 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*4 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s += first(a[i/4*aTile+i%4*aRow+p*aCol])*first(b[p*bRow+j]) + second(a[i/4*aTile+i%4*aRow+p*aCol])*second(b[p*bRow+j])
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile4x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
 // tile3x32BF16 computes tiles blocks of 3 rows and cols ≤ 32 columns, one below the other; strides count elements.
 // d may be nil, for 0, or c. b must be readable for all columns of the tile:
 //
@@ -835,6 +979,22 @@ func tile4x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 //
 //go:noescape
 func tile3x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile3x16BF16 computes tiles blocks of 3 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*3 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s += first(a[i/3*aTile+i%3*aRow+p*aCol])*first(b[p*bRow+j]) + second(a[i/3*aTile+i%3*aRow+p*aCol])*second(b[p*bRow+j])
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile3x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
 // tile2x32BF16 computes tiles blocks of 2 rows and cols ≤ 32 columns, one below the other; strides count elements.
 // d may be nil, for 0, or c. b must be readable for all columns of the tile:
@@ -852,6 +1012,22 @@ func tile3x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 //go:noescape
 func tile2x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 
+// tile2x16BF16 computes tiles blocks of 2 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*2 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s += first(a[i/2*aTile+i%2*aRow+p*aCol])*first(b[p*bRow+j]) + second(a[i/2*aTile+i%2*aRow+p*aCol])*second(b[p*bRow+j])
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile2x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
 // tile1x32BF16 computes tiles blocks of 1 rows and cols ≤ 32 columns, one below the other; strides count elements.
 // d may be nil, for 0, or c. b must be readable for all columns of the tile:
 //
@@ -867,6 +1043,58 @@ func tile2x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b
 //
 //go:noescape
 func tile1x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// tile1x16BF16 computes tiles blocks of 1 rows and cols ≤ 16 columns, one below the other; strides count elements.
+// d may be nil, for 0, or c. b must be readable for all columns of the tile:
+//
+//	for i := range tiles*1 {
+//		for j := range cols {
+//			s := float32(0)
+//			for p := range k {
+//				s += first(a[i/1*aTile+i%1*aRow+p*aCol])*first(b[p*bRow+j]) + second(a[i/1*aTile+i%1*aRow+p*aCol])*second(b[p*bRow+j])
+//			}
+//			c[i*cRow+j] = s + d[i*dRow+j]
+//		}
+//	}
+//
+//go:noescape
+func tile1x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+
+// narrowRowsBF16 rounds the first 32·steps elements of rows, at least one of each, to bfloat16, and fetches what follows them in each
+// row; strides count float32s:
+//
+//	dst [rows, dRow apart][16·steps][2]bfloat16
+//
+//go:noescape
+func narrowRowsBF16(rows int, steps int, dst *float32, dRow int, src *float32, sRow int)
+
+// pairRows16BF16 rounds 16 columns of 2·pairs rows, at least two and sRow elements apart, to bfloat16, those of two rows side by side:
+//
+//	dst [pairs, dRow apart][16][2]bfloat16
+//
+//go:noescape
+func pairRows16BF16(pairs int, dst *float32, dRow int, src *float32, sRow int)
+
+// pairHalfRows16 brings 16 columns of 2·pairs rows, at least two and sRow elements apart, to bfloat16, those of two rows side by side:
+//
+//	dst [pairs, dRow apart][16][2]bfloat16
+//
+//go:noescape
+func pairHalfRows16(pairs int, dst *float32, dRow int, src *uint16, sRow int)
+
+// pairRows32BF16 rounds 32 columns of 2·pairs rows, at least two and sRow elements apart, to bfloat16, those of two rows side by side:
+//
+//	dst [pairs, dRow apart][32][2]bfloat16
+//
+//go:noescape
+func pairRows32BF16(pairs int, dst *float32, dRow int, src *float32, sRow int)
+
+// pairHalfRows32 brings 32 columns of 2·pairs rows, at least two and sRow elements apart, to bfloat16, those of two rows side by side:
+//
+//	dst [pairs, dRow apart][32][2]bfloat16
+//
+//go:noescape
+func pairHalfRows32(pairs int, dst *float32, dRow int, src *uint16, sRow int)
 
 // dots1x4AVX2 multiplies 1 vectors with 4 times n > 0 rows; k is a multiple of 8, above 0; strides count elements. The terms are
 // added in another order, which depends on k only and is the same for any number of vectors and rows:

@@ -11387,6 +11387,432 @@ narrowStore:
 	ADDQ    R9, BX
 	JMP     next
 
+// func tile12x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile12x16BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z11, Z11, Z11
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	LEAQ       (R10)(SI*2), R11
+	ADDQ       SI, R11
+	LEAQ       (R11)(SI*2), R12
+	ADDQ       SI, R12
+	MOVQ       BX, R13
+	MOVQ       cRow+88(FP), R14
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       b+48(FP), R13
+	MOVQ       k+8(FP), R14
+	SUBQ       $0x04, R14
+	JL         rest
+
+four:
+	VMOVUPS      (R13), Z12
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z13
+	LONG         $0x481ed262
+	WORD         $0xc552
+	VBROADCASTSS (R9)(SI*1), Z14
+	LONG         $0x481ed262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*2), Z15
+	LONG         $0x481ed262
+	WORD         $0xd752
+	VBROADCASTSS (R10), Z16
+	LONG         $0x481eb262
+	WORD         $0xd852
+	VBROADCASTSS (R10)(SI*1), Z13
+	LONG         $0x481ed262
+	WORD         $0xe552
+	VBROADCASTSS (R10)(SI*2), Z14
+	LONG         $0x481ed262
+	WORD         $0xee52
+	VBROADCASTSS (R11), Z15
+	LONG         $0x481ed262
+	WORD         $0xf752
+	VBROADCASTSS (R11)(SI*1), Z16
+	LONG         $0x481eb262
+	WORD         $0xf852
+	VBROADCASTSS (R11)(SI*2), Z13
+	LONG         $0x481e5262
+	WORD         $0xc552
+	VBROADCASTSS (R12), Z14
+	LONG         $0x481e5262
+	WORD         $0xce52
+	VBROADCASTSS (R12)(SI*1), Z15
+	LONG         $0x481e5262
+	WORD         $0xd752
+	VBROADCASTSS (R12)(SI*2), Z16
+	LONG         $0x481e3262
+	WORD         $0xd852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z12
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z13
+	LONG         $0x481ed262
+	WORD         $0xc552
+	VBROADCASTSS (R9)(SI*1), Z14
+	LONG         $0x481ed262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*2), Z15
+	LONG         $0x481ed262
+	WORD         $0xd752
+	VBROADCASTSS (R10), Z16
+	LONG         $0x481eb262
+	WORD         $0xd852
+	VBROADCASTSS (R10)(SI*1), Z13
+	LONG         $0x481ed262
+	WORD         $0xe552
+	VBROADCASTSS (R10)(SI*2), Z14
+	LONG         $0x481ed262
+	WORD         $0xee52
+	VBROADCASTSS (R11), Z15
+	LONG         $0x481ed262
+	WORD         $0xf752
+	VBROADCASTSS (R11)(SI*1), Z16
+	LONG         $0x481eb262
+	WORD         $0xf852
+	VBROADCASTSS (R11)(SI*2), Z13
+	LONG         $0x481e5262
+	WORD         $0xc552
+	VBROADCASTSS (R12), Z14
+	LONG         $0x481e5262
+	WORD         $0xce52
+	VBROADCASTSS (R12)(SI*1), Z15
+	LONG         $0x481e5262
+	WORD         $0xd752
+	VBROADCASTSS (R12)(SI*2), Z16
+	LONG         $0x481e3262
+	WORD         $0xd852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z12
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z13
+	LONG         $0x481ed262
+	WORD         $0xc552
+	VBROADCASTSS (R9)(SI*1), Z14
+	LONG         $0x481ed262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*2), Z15
+	LONG         $0x481ed262
+	WORD         $0xd752
+	VBROADCASTSS (R10), Z16
+	LONG         $0x481eb262
+	WORD         $0xd852
+	VBROADCASTSS (R10)(SI*1), Z13
+	LONG         $0x481ed262
+	WORD         $0xe552
+	VBROADCASTSS (R10)(SI*2), Z14
+	LONG         $0x481ed262
+	WORD         $0xee52
+	VBROADCASTSS (R11), Z15
+	LONG         $0x481ed262
+	WORD         $0xf752
+	VBROADCASTSS (R11)(SI*1), Z16
+	LONG         $0x481eb262
+	WORD         $0xf852
+	VBROADCASTSS (R11)(SI*2), Z13
+	LONG         $0x481e5262
+	WORD         $0xc552
+	VBROADCASTSS (R12), Z14
+	LONG         $0x481e5262
+	WORD         $0xce52
+	VBROADCASTSS (R12)(SI*1), Z15
+	LONG         $0x481e5262
+	WORD         $0xd752
+	VBROADCASTSS (R12)(SI*2), Z16
+	LONG         $0x481e3262
+	WORD         $0xd852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z12
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z13
+	LONG         $0x481ed262
+	WORD         $0xc552
+	VBROADCASTSS (R9)(SI*1), Z14
+	LONG         $0x481ed262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*2), Z15
+	LONG         $0x481ed262
+	WORD         $0xd752
+	VBROADCASTSS (R10), Z16
+	LONG         $0x481eb262
+	WORD         $0xd852
+	VBROADCASTSS (R10)(SI*1), Z13
+	LONG         $0x481ed262
+	WORD         $0xe552
+	VBROADCASTSS (R10)(SI*2), Z14
+	LONG         $0x481ed262
+	WORD         $0xee52
+	VBROADCASTSS (R11), Z15
+	LONG         $0x481ed262
+	WORD         $0xf752
+	VBROADCASTSS (R11)(SI*1), Z16
+	LONG         $0x481eb262
+	WORD         $0xf852
+	VBROADCASTSS (R11)(SI*2), Z13
+	LONG         $0x481e5262
+	WORD         $0xc552
+	VBROADCASTSS (R12), Z14
+	LONG         $0x481e5262
+	WORD         $0xce52
+	VBROADCASTSS (R12)(SI*1), Z15
+	LONG         $0x481e5262
+	WORD         $0xd752
+	VBROADCASTSS (R12)(SI*2), Z16
+	LONG         $0x481e3262
+	WORD         $0xd852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	SUBQ         $0x04, R14
+	JGE          four
+
+rest:
+	ADDQ $0x04, R14
+	JZ   add
+
+one:
+	VMOVUPS      (R13), Z12
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z13
+	LONG         $0x481ed262
+	WORD         $0xc552
+	VBROADCASTSS (R9)(SI*1), Z14
+	LONG         $0x481ed262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*2), Z15
+	LONG         $0x481ed262
+	WORD         $0xd752
+	VBROADCASTSS (R10), Z16
+	LONG         $0x481eb262
+	WORD         $0xd852
+	VBROADCASTSS (R10)(SI*1), Z13
+	LONG         $0x481ed262
+	WORD         $0xe552
+	VBROADCASTSS (R10)(SI*2), Z14
+	LONG         $0x481ed262
+	WORD         $0xee52
+	VBROADCASTSS (R11), Z15
+	LONG         $0x481ed262
+	WORD         $0xf752
+	VBROADCASTSS (R11)(SI*1), Z16
+	LONG         $0x481eb262
+	WORD         $0xf852
+	VBROADCASTSS (R11)(SI*2), Z13
+	LONG         $0x481e5262
+	WORD         $0xc552
+	VBROADCASTSS (R12), Z14
+	LONG         $0x481e5262
+	WORD         $0xce52
+	VBROADCASTSS (R12)(SI*1), Z15
+	LONG         $0x481e5262
+	WORD         $0xd752
+	VBROADCASTSS (R12)(SI*2), Z16
+	LONG         $0x481e3262
+	WORD         $0xd852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	DECQ         R14
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x10
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	ADDQ   R10, DX
+	VADDPS (DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	ADDQ   R10, DX
+	VADDPS (DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	ADDQ   R10, DX
+	VADDPS (DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	ADDQ   R10, DX
+	VADDPS (DX), Z7, Z7
+	ADDQ   R10, DX
+	VADDPS (DX), Z8, Z8
+	ADDQ   R10, DX
+	VADDPS (DX), Z9, Z9
+	ADDQ   R10, DX
+	VADDPS (DX), Z10, Z10
+	ADDQ   R10, DX
+	VADDPS (DX), Z11, Z11
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z7, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z9, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z11, (BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z13
+	VADDPS    Z13, Z0, Z0
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z13
+	VADDPS    Z13, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z13
+	VADDPS    Z13, Z2, Z2
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z13
+	VADDPS    Z13, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z13
+	VADDPS    Z13, Z4, Z4
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z13
+	VADDPS    Z13, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z13
+	VADDPS    Z13, Z6, Z6
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z13
+	VADDPS    Z13, Z7, Z7
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z13
+	VADDPS    Z13, Z8, Z8
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z13
+	VADDPS    Z13, Z9, Z9
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z13
+	VADDPS    Z13, Z10, Z10
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z13
+	VADDPS    Z13, Z11, Z11
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z7, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z9, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z11, K1, (BX)
+	ADDQ    R9, BX
+	JMP     next
+
 // func tile11x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tile11x32BF16(SB), NOSPLIT, $0-104
@@ -11980,6 +12406,405 @@ narrowStore:
 	ADDQ    R9, BX
 	JMP     next
 
+// func tile11x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile11x16BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z10, Z10, Z10
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	LEAQ       (R10)(SI*2), R11
+	ADDQ       SI, R11
+	LEAQ       (R11)(SI*2), R12
+	ADDQ       SI, R12
+	MOVQ       BX, R13
+	MOVQ       cRow+88(FP), R14
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       b+48(FP), R13
+	MOVQ       k+8(FP), R14
+	SUBQ       $0x04, R14
+	JL         rest
+
+four:
+	VMOVUPS      (R13), Z11
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z12
+	LONG         $0x4826d262
+	WORD         $0xc452
+	VBROADCASTSS (R9)(SI*1), Z13
+	LONG         $0x4826d262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(SI*2), Z14
+	LONG         $0x4826d262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z15
+	LONG         $0x4826d262
+	WORD         $0xdf52
+	VBROADCASTSS (R10)(SI*1), Z12
+	LONG         $0x4826d262
+	WORD         $0xe452
+	VBROADCASTSS (R10)(SI*2), Z13
+	LONG         $0x4826d262
+	WORD         $0xed52
+	VBROADCASTSS (R11), Z14
+	LONG         $0x4826d262
+	WORD         $0xf652
+	VBROADCASTSS (R11)(SI*1), Z15
+	LONG         $0x4826d262
+	WORD         $0xff52
+	VBROADCASTSS (R11)(SI*2), Z12
+	LONG         $0x48265262
+	WORD         $0xc452
+	VBROADCASTSS (R12), Z13
+	LONG         $0x48265262
+	WORD         $0xcd52
+	VBROADCASTSS (R12)(SI*1), Z14
+	LONG         $0x48265262
+	WORD         $0xd652
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z11
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z12
+	LONG         $0x4826d262
+	WORD         $0xc452
+	VBROADCASTSS (R9)(SI*1), Z13
+	LONG         $0x4826d262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(SI*2), Z14
+	LONG         $0x4826d262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z15
+	LONG         $0x4826d262
+	WORD         $0xdf52
+	VBROADCASTSS (R10)(SI*1), Z12
+	LONG         $0x4826d262
+	WORD         $0xe452
+	VBROADCASTSS (R10)(SI*2), Z13
+	LONG         $0x4826d262
+	WORD         $0xed52
+	VBROADCASTSS (R11), Z14
+	LONG         $0x4826d262
+	WORD         $0xf652
+	VBROADCASTSS (R11)(SI*1), Z15
+	LONG         $0x4826d262
+	WORD         $0xff52
+	VBROADCASTSS (R11)(SI*2), Z12
+	LONG         $0x48265262
+	WORD         $0xc452
+	VBROADCASTSS (R12), Z13
+	LONG         $0x48265262
+	WORD         $0xcd52
+	VBROADCASTSS (R12)(SI*1), Z14
+	LONG         $0x48265262
+	WORD         $0xd652
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z11
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z12
+	LONG         $0x4826d262
+	WORD         $0xc452
+	VBROADCASTSS (R9)(SI*1), Z13
+	LONG         $0x4826d262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(SI*2), Z14
+	LONG         $0x4826d262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z15
+	LONG         $0x4826d262
+	WORD         $0xdf52
+	VBROADCASTSS (R10)(SI*1), Z12
+	LONG         $0x4826d262
+	WORD         $0xe452
+	VBROADCASTSS (R10)(SI*2), Z13
+	LONG         $0x4826d262
+	WORD         $0xed52
+	VBROADCASTSS (R11), Z14
+	LONG         $0x4826d262
+	WORD         $0xf652
+	VBROADCASTSS (R11)(SI*1), Z15
+	LONG         $0x4826d262
+	WORD         $0xff52
+	VBROADCASTSS (R11)(SI*2), Z12
+	LONG         $0x48265262
+	WORD         $0xc452
+	VBROADCASTSS (R12), Z13
+	LONG         $0x48265262
+	WORD         $0xcd52
+	VBROADCASTSS (R12)(SI*1), Z14
+	LONG         $0x48265262
+	WORD         $0xd652
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z11
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z12
+	LONG         $0x4826d262
+	WORD         $0xc452
+	VBROADCASTSS (R9)(SI*1), Z13
+	LONG         $0x4826d262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(SI*2), Z14
+	LONG         $0x4826d262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z15
+	LONG         $0x4826d262
+	WORD         $0xdf52
+	VBROADCASTSS (R10)(SI*1), Z12
+	LONG         $0x4826d262
+	WORD         $0xe452
+	VBROADCASTSS (R10)(SI*2), Z13
+	LONG         $0x4826d262
+	WORD         $0xed52
+	VBROADCASTSS (R11), Z14
+	LONG         $0x4826d262
+	WORD         $0xf652
+	VBROADCASTSS (R11)(SI*1), Z15
+	LONG         $0x4826d262
+	WORD         $0xff52
+	VBROADCASTSS (R11)(SI*2), Z12
+	LONG         $0x48265262
+	WORD         $0xc452
+	VBROADCASTSS (R12), Z13
+	LONG         $0x48265262
+	WORD         $0xcd52
+	VBROADCASTSS (R12)(SI*1), Z14
+	LONG         $0x48265262
+	WORD         $0xd652
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	SUBQ         $0x04, R14
+	JGE          four
+
+rest:
+	ADDQ $0x04, R14
+	JZ   add
+
+one:
+	VMOVUPS      (R13), Z11
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z12
+	LONG         $0x4826d262
+	WORD         $0xc452
+	VBROADCASTSS (R9)(SI*1), Z13
+	LONG         $0x4826d262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(SI*2), Z14
+	LONG         $0x4826d262
+	WORD         $0xd652
+	VBROADCASTSS (R10), Z15
+	LONG         $0x4826d262
+	WORD         $0xdf52
+	VBROADCASTSS (R10)(SI*1), Z12
+	LONG         $0x4826d262
+	WORD         $0xe452
+	VBROADCASTSS (R10)(SI*2), Z13
+	LONG         $0x4826d262
+	WORD         $0xed52
+	VBROADCASTSS (R11), Z14
+	LONG         $0x4826d262
+	WORD         $0xf652
+	VBROADCASTSS (R11)(SI*1), Z15
+	LONG         $0x4826d262
+	WORD         $0xff52
+	VBROADCASTSS (R11)(SI*2), Z12
+	LONG         $0x48265262
+	WORD         $0xc452
+	VBROADCASTSS (R12), Z13
+	LONG         $0x48265262
+	WORD         $0xcd52
+	VBROADCASTSS (R12)(SI*1), Z14
+	LONG         $0x48265262
+	WORD         $0xd652
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	DECQ         R14
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x10
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	ADDQ   R10, DX
+	VADDPS (DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	ADDQ   R10, DX
+	VADDPS (DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	ADDQ   R10, DX
+	VADDPS (DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	ADDQ   R10, DX
+	VADDPS (DX), Z7, Z7
+	ADDQ   R10, DX
+	VADDPS (DX), Z8, Z8
+	ADDQ   R10, DX
+	VADDPS (DX), Z9, Z9
+	ADDQ   R10, DX
+	VADDPS (DX), Z10, Z10
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z7, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z9, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, (BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z0, Z0
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z2, Z2
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z4, Z4
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z6, Z6
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z7, Z7
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z8, Z8
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z9, Z9
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z12
+	VADDPS    Z12, Z10, Z10
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z7, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z9, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z10, K1, (BX)
+	ADDQ    R9, BX
+	JMP     next
+
 // func tile10x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tile10x32BF16(SB), NOSPLIT, $0-104
@@ -12529,6 +13354,378 @@ narrowStore:
 	ADDQ    R9, BX
 	JMP     next
 
+// func tile10x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile10x16BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z9, Z9, Z9
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	LEAQ       (R10)(SI*2), R11
+	ADDQ       SI, R11
+	LEAQ       (R11)(SI*2), R12
+	ADDQ       SI, R12
+	MOVQ       BX, R13
+	MOVQ       cRow+88(FP), R14
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	LEAQ       (R13)(R14*4), R13
+	PREFETCHT0 (R13)
+	MOVQ       b+48(FP), R13
+	MOVQ       k+8(FP), R14
+	SUBQ       $0x04, R14
+	JL         rest
+
+four:
+	VMOVUPS      (R13), Z10
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z11
+	LONG         $0x482ed262
+	WORD         $0xc352
+	VBROADCASTSS (R9)(SI*1), Z12
+	LONG         $0x482ed262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*2), Z13
+	LONG         $0x482ed262
+	WORD         $0xd552
+	VBROADCASTSS (R10), Z14
+	LONG         $0x482ed262
+	WORD         $0xde52
+	VBROADCASTSS (R10)(SI*1), Z11
+	LONG         $0x482ed262
+	WORD         $0xe352
+	VBROADCASTSS (R10)(SI*2), Z12
+	LONG         $0x482ed262
+	WORD         $0xec52
+	VBROADCASTSS (R11), Z13
+	LONG         $0x482ed262
+	WORD         $0xf552
+	VBROADCASTSS (R11)(SI*1), Z14
+	LONG         $0x482ed262
+	WORD         $0xfe52
+	VBROADCASTSS (R11)(SI*2), Z11
+	LONG         $0x482e5262
+	WORD         $0xc352
+	VBROADCASTSS (R12), Z12
+	LONG         $0x482e5262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z10
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z11
+	LONG         $0x482ed262
+	WORD         $0xc352
+	VBROADCASTSS (R9)(SI*1), Z12
+	LONG         $0x482ed262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*2), Z13
+	LONG         $0x482ed262
+	WORD         $0xd552
+	VBROADCASTSS (R10), Z14
+	LONG         $0x482ed262
+	WORD         $0xde52
+	VBROADCASTSS (R10)(SI*1), Z11
+	LONG         $0x482ed262
+	WORD         $0xe352
+	VBROADCASTSS (R10)(SI*2), Z12
+	LONG         $0x482ed262
+	WORD         $0xec52
+	VBROADCASTSS (R11), Z13
+	LONG         $0x482ed262
+	WORD         $0xf552
+	VBROADCASTSS (R11)(SI*1), Z14
+	LONG         $0x482ed262
+	WORD         $0xfe52
+	VBROADCASTSS (R11)(SI*2), Z11
+	LONG         $0x482e5262
+	WORD         $0xc352
+	VBROADCASTSS (R12), Z12
+	LONG         $0x482e5262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z10
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z11
+	LONG         $0x482ed262
+	WORD         $0xc352
+	VBROADCASTSS (R9)(SI*1), Z12
+	LONG         $0x482ed262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*2), Z13
+	LONG         $0x482ed262
+	WORD         $0xd552
+	VBROADCASTSS (R10), Z14
+	LONG         $0x482ed262
+	WORD         $0xde52
+	VBROADCASTSS (R10)(SI*1), Z11
+	LONG         $0x482ed262
+	WORD         $0xe352
+	VBROADCASTSS (R10)(SI*2), Z12
+	LONG         $0x482ed262
+	WORD         $0xec52
+	VBROADCASTSS (R11), Z13
+	LONG         $0x482ed262
+	WORD         $0xf552
+	VBROADCASTSS (R11)(SI*1), Z14
+	LONG         $0x482ed262
+	WORD         $0xfe52
+	VBROADCASTSS (R11)(SI*2), Z11
+	LONG         $0x482e5262
+	WORD         $0xc352
+	VBROADCASTSS (R12), Z12
+	LONG         $0x482e5262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	VMOVUPS      (R13), Z10
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z11
+	LONG         $0x482ed262
+	WORD         $0xc352
+	VBROADCASTSS (R9)(SI*1), Z12
+	LONG         $0x482ed262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*2), Z13
+	LONG         $0x482ed262
+	WORD         $0xd552
+	VBROADCASTSS (R10), Z14
+	LONG         $0x482ed262
+	WORD         $0xde52
+	VBROADCASTSS (R10)(SI*1), Z11
+	LONG         $0x482ed262
+	WORD         $0xe352
+	VBROADCASTSS (R10)(SI*2), Z12
+	LONG         $0x482ed262
+	WORD         $0xec52
+	VBROADCASTSS (R11), Z13
+	LONG         $0x482ed262
+	WORD         $0xf552
+	VBROADCASTSS (R11)(SI*1), Z14
+	LONG         $0x482ed262
+	WORD         $0xfe52
+	VBROADCASTSS (R11)(SI*2), Z11
+	LONG         $0x482e5262
+	WORD         $0xc352
+	VBROADCASTSS (R12), Z12
+	LONG         $0x482e5262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	SUBQ         $0x04, R14
+	JGE          four
+
+rest:
+	ADDQ $0x04, R14
+	JZ   add
+
+one:
+	VMOVUPS      (R13), Z10
+	ADDQ         R8, R13
+	VBROADCASTSS (R9), Z11
+	LONG         $0x482ed262
+	WORD         $0xc352
+	VBROADCASTSS (R9)(SI*1), Z12
+	LONG         $0x482ed262
+	WORD         $0xcc52
+	VBROADCASTSS (R9)(SI*2), Z13
+	LONG         $0x482ed262
+	WORD         $0xd552
+	VBROADCASTSS (R10), Z14
+	LONG         $0x482ed262
+	WORD         $0xde52
+	VBROADCASTSS (R10)(SI*1), Z11
+	LONG         $0x482ed262
+	WORD         $0xe352
+	VBROADCASTSS (R10)(SI*2), Z12
+	LONG         $0x482ed262
+	WORD         $0xec52
+	VBROADCASTSS (R11), Z13
+	LONG         $0x482ed262
+	WORD         $0xf552
+	VBROADCASTSS (R11)(SI*1), Z14
+	LONG         $0x482ed262
+	WORD         $0xfe52
+	VBROADCASTSS (R11)(SI*2), Z11
+	LONG         $0x482e5262
+	WORD         $0xc352
+	VBROADCASTSS (R12), Z12
+	LONG         $0x482e5262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	ADDQ         DI, R12
+	DECQ         R14
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x10
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	ADDQ   R10, DX
+	VADDPS (DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	ADDQ   R10, DX
+	VADDPS (DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	ADDQ   R10, DX
+	VADDPS (DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	ADDQ   R10, DX
+	VADDPS (DX), Z7, Z7
+	ADDQ   R10, DX
+	VADDPS (DX), Z8, Z8
+	ADDQ   R10, DX
+	VADDPS (DX), Z9, Z9
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z7, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z9, (BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z11
+	VADDPS    Z11, Z0, Z0
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z11
+	VADDPS    Z11, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z11
+	VADDPS    Z11, Z2, Z2
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z11
+	VADDPS    Z11, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z11
+	VADDPS    Z11, Z4, Z4
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z11
+	VADDPS    Z11, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z11
+	VADDPS    Z11, Z6, Z6
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z11
+	VADDPS    Z11, Z7, Z7
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z11
+	VADDPS    Z11, Z8, Z8
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z11
+	VADDPS    Z11, Z9, Z9
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z7, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z9, K1, (BX)
+	ADDQ    R9, BX
+	JMP     next
+
 // func tile9x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tile9x32BF16(SB), NOSPLIT, $0-104
@@ -13027,6 +14224,344 @@ narrowStore:
 	ADDQ    R9, BX
 	JMP     next
 
+// func tile9x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile9x16BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z8, Z8, Z8
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	LEAQ       (R10)(SI*2), R11
+	ADDQ       SI, R11
+	MOVQ       BX, R12
+	MOVQ       cRow+88(FP), R13
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	MOVQ       b+48(FP), R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest
+
+four:
+	VMOVUPS      (R12), Z9
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z10
+	LONG         $0x4836d262
+	WORD         $0xc252
+	VBROADCASTSS (R9)(SI*1), Z11
+	LONG         $0x4836d262
+	WORD         $0xcb52
+	VBROADCASTSS (R9)(SI*2), Z12
+	LONG         $0x4836d262
+	WORD         $0xd452
+	VBROADCASTSS (R10), Z13
+	LONG         $0x4836d262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(SI*1), Z10
+	LONG         $0x4836d262
+	WORD         $0xe252
+	VBROADCASTSS (R10)(SI*2), Z11
+	LONG         $0x4836d262
+	WORD         $0xeb52
+	VBROADCASTSS (R11), Z12
+	LONG         $0x4836d262
+	WORD         $0xf452
+	VBROADCASTSS (R11)(SI*1), Z13
+	LONG         $0x4836d262
+	WORD         $0xfd52
+	VBROADCASTSS (R11)(SI*2), Z10
+	LONG         $0x48365262
+	WORD         $0xc252
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z9
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z10
+	LONG         $0x4836d262
+	WORD         $0xc252
+	VBROADCASTSS (R9)(SI*1), Z11
+	LONG         $0x4836d262
+	WORD         $0xcb52
+	VBROADCASTSS (R9)(SI*2), Z12
+	LONG         $0x4836d262
+	WORD         $0xd452
+	VBROADCASTSS (R10), Z13
+	LONG         $0x4836d262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(SI*1), Z10
+	LONG         $0x4836d262
+	WORD         $0xe252
+	VBROADCASTSS (R10)(SI*2), Z11
+	LONG         $0x4836d262
+	WORD         $0xeb52
+	VBROADCASTSS (R11), Z12
+	LONG         $0x4836d262
+	WORD         $0xf452
+	VBROADCASTSS (R11)(SI*1), Z13
+	LONG         $0x4836d262
+	WORD         $0xfd52
+	VBROADCASTSS (R11)(SI*2), Z10
+	LONG         $0x48365262
+	WORD         $0xc252
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z9
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z10
+	LONG         $0x4836d262
+	WORD         $0xc252
+	VBROADCASTSS (R9)(SI*1), Z11
+	LONG         $0x4836d262
+	WORD         $0xcb52
+	VBROADCASTSS (R9)(SI*2), Z12
+	LONG         $0x4836d262
+	WORD         $0xd452
+	VBROADCASTSS (R10), Z13
+	LONG         $0x4836d262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(SI*1), Z10
+	LONG         $0x4836d262
+	WORD         $0xe252
+	VBROADCASTSS (R10)(SI*2), Z11
+	LONG         $0x4836d262
+	WORD         $0xeb52
+	VBROADCASTSS (R11), Z12
+	LONG         $0x4836d262
+	WORD         $0xf452
+	VBROADCASTSS (R11)(SI*1), Z13
+	LONG         $0x4836d262
+	WORD         $0xfd52
+	VBROADCASTSS (R11)(SI*2), Z10
+	LONG         $0x48365262
+	WORD         $0xc252
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z9
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z10
+	LONG         $0x4836d262
+	WORD         $0xc252
+	VBROADCASTSS (R9)(SI*1), Z11
+	LONG         $0x4836d262
+	WORD         $0xcb52
+	VBROADCASTSS (R9)(SI*2), Z12
+	LONG         $0x4836d262
+	WORD         $0xd452
+	VBROADCASTSS (R10), Z13
+	LONG         $0x4836d262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(SI*1), Z10
+	LONG         $0x4836d262
+	WORD         $0xe252
+	VBROADCASTSS (R10)(SI*2), Z11
+	LONG         $0x4836d262
+	WORD         $0xeb52
+	VBROADCASTSS (R11), Z12
+	LONG         $0x4836d262
+	WORD         $0xf452
+	VBROADCASTSS (R11)(SI*1), Z13
+	LONG         $0x4836d262
+	WORD         $0xfd52
+	VBROADCASTSS (R11)(SI*2), Z10
+	LONG         $0x48365262
+	WORD         $0xc252
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	SUBQ         $0x04, R13
+	JGE          four
+
+rest:
+	ADDQ $0x04, R13
+	JZ   add
+
+one:
+	VMOVUPS      (R12), Z9
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z10
+	LONG         $0x4836d262
+	WORD         $0xc252
+	VBROADCASTSS (R9)(SI*1), Z11
+	LONG         $0x4836d262
+	WORD         $0xcb52
+	VBROADCASTSS (R9)(SI*2), Z12
+	LONG         $0x4836d262
+	WORD         $0xd452
+	VBROADCASTSS (R10), Z13
+	LONG         $0x4836d262
+	WORD         $0xdd52
+	VBROADCASTSS (R10)(SI*1), Z10
+	LONG         $0x4836d262
+	WORD         $0xe252
+	VBROADCASTSS (R10)(SI*2), Z11
+	LONG         $0x4836d262
+	WORD         $0xeb52
+	VBROADCASTSS (R11), Z12
+	LONG         $0x4836d262
+	WORD         $0xf452
+	VBROADCASTSS (R11)(SI*1), Z13
+	LONG         $0x4836d262
+	WORD         $0xfd52
+	VBROADCASTSS (R11)(SI*2), Z10
+	LONG         $0x48365262
+	WORD         $0xc252
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	DECQ         R13
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x10
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	ADDQ   R10, DX
+	VADDPS (DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	ADDQ   R10, DX
+	VADDPS (DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	ADDQ   R10, DX
+	VADDPS (DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	ADDQ   R10, DX
+	VADDPS (DX), Z7, Z7
+	ADDQ   R10, DX
+	VADDPS (DX), Z8, Z8
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z7, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, (BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z0, Z0
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z2, Z2
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z4, Z4
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z6, Z6
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z7, Z7
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z10
+	VADDPS    Z10, Z8, Z8
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z7, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z8, K1, (BX)
+	ADDQ    R9, BX
+	JMP     next
+
 // func tile8x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tile8x32BF16(SB), NOSPLIT, $0-104
@@ -13481,6 +15016,317 @@ narrowStore:
 	ADDQ    R9, BX
 	JMP     next
 
+// func tile8x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile8x16BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	LEAQ       (R10)(SI*2), R11
+	ADDQ       SI, R11
+	MOVQ       BX, R12
+	MOVQ       cRow+88(FP), R13
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	MOVQ       b+48(FP), R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest
+
+four:
+	VMOVUPS      (R12), Z8
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z9
+	LONG         $0x483ed262
+	WORD         $0xc152
+	VBROADCASTSS (R9)(SI*1), Z10
+	LONG         $0x483ed262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*2), Z11
+	LONG         $0x483ed262
+	WORD         $0xd352
+	VBROADCASTSS (R10), Z12
+	LONG         $0x483ed262
+	WORD         $0xdc52
+	VBROADCASTSS (R10)(SI*1), Z9
+	LONG         $0x483ed262
+	WORD         $0xe152
+	VBROADCASTSS (R10)(SI*2), Z10
+	LONG         $0x483ed262
+	WORD         $0xea52
+	VBROADCASTSS (R11), Z11
+	LONG         $0x483ed262
+	WORD         $0xf352
+	VBROADCASTSS (R11)(SI*1), Z12
+	LONG         $0x483ed262
+	WORD         $0xfc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z8
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z9
+	LONG         $0x483ed262
+	WORD         $0xc152
+	VBROADCASTSS (R9)(SI*1), Z10
+	LONG         $0x483ed262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*2), Z11
+	LONG         $0x483ed262
+	WORD         $0xd352
+	VBROADCASTSS (R10), Z12
+	LONG         $0x483ed262
+	WORD         $0xdc52
+	VBROADCASTSS (R10)(SI*1), Z9
+	LONG         $0x483ed262
+	WORD         $0xe152
+	VBROADCASTSS (R10)(SI*2), Z10
+	LONG         $0x483ed262
+	WORD         $0xea52
+	VBROADCASTSS (R11), Z11
+	LONG         $0x483ed262
+	WORD         $0xf352
+	VBROADCASTSS (R11)(SI*1), Z12
+	LONG         $0x483ed262
+	WORD         $0xfc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z8
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z9
+	LONG         $0x483ed262
+	WORD         $0xc152
+	VBROADCASTSS (R9)(SI*1), Z10
+	LONG         $0x483ed262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*2), Z11
+	LONG         $0x483ed262
+	WORD         $0xd352
+	VBROADCASTSS (R10), Z12
+	LONG         $0x483ed262
+	WORD         $0xdc52
+	VBROADCASTSS (R10)(SI*1), Z9
+	LONG         $0x483ed262
+	WORD         $0xe152
+	VBROADCASTSS (R10)(SI*2), Z10
+	LONG         $0x483ed262
+	WORD         $0xea52
+	VBROADCASTSS (R11), Z11
+	LONG         $0x483ed262
+	WORD         $0xf352
+	VBROADCASTSS (R11)(SI*1), Z12
+	LONG         $0x483ed262
+	WORD         $0xfc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z8
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z9
+	LONG         $0x483ed262
+	WORD         $0xc152
+	VBROADCASTSS (R9)(SI*1), Z10
+	LONG         $0x483ed262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*2), Z11
+	LONG         $0x483ed262
+	WORD         $0xd352
+	VBROADCASTSS (R10), Z12
+	LONG         $0x483ed262
+	WORD         $0xdc52
+	VBROADCASTSS (R10)(SI*1), Z9
+	LONG         $0x483ed262
+	WORD         $0xe152
+	VBROADCASTSS (R10)(SI*2), Z10
+	LONG         $0x483ed262
+	WORD         $0xea52
+	VBROADCASTSS (R11), Z11
+	LONG         $0x483ed262
+	WORD         $0xf352
+	VBROADCASTSS (R11)(SI*1), Z12
+	LONG         $0x483ed262
+	WORD         $0xfc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	SUBQ         $0x04, R13
+	JGE          four
+
+rest:
+	ADDQ $0x04, R13
+	JZ   add
+
+one:
+	VMOVUPS      (R12), Z8
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z9
+	LONG         $0x483ed262
+	WORD         $0xc152
+	VBROADCASTSS (R9)(SI*1), Z10
+	LONG         $0x483ed262
+	WORD         $0xca52
+	VBROADCASTSS (R9)(SI*2), Z11
+	LONG         $0x483ed262
+	WORD         $0xd352
+	VBROADCASTSS (R10), Z12
+	LONG         $0x483ed262
+	WORD         $0xdc52
+	VBROADCASTSS (R10)(SI*1), Z9
+	LONG         $0x483ed262
+	WORD         $0xe152
+	VBROADCASTSS (R10)(SI*2), Z10
+	LONG         $0x483ed262
+	WORD         $0xea52
+	VBROADCASTSS (R11), Z11
+	LONG         $0x483ed262
+	WORD         $0xf352
+	VBROADCASTSS (R11)(SI*1), Z12
+	LONG         $0x483ed262
+	WORD         $0xfc52
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	DECQ         R13
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x10
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	ADDQ   R10, DX
+	VADDPS (DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	ADDQ   R10, DX
+	VADDPS (DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	ADDQ   R10, DX
+	VADDPS (DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	ADDQ   R10, DX
+	VADDPS (DX), Z7, Z7
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z7, (BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z9
+	VADDPS    Z9, Z0, Z0
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z9
+	VADDPS    Z9, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z9
+	VADDPS    Z9, Z2, Z2
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z9
+	VADDPS    Z9, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z9
+	VADDPS    Z9, Z4, Z4
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z9
+	VADDPS    Z9, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z9
+	VADDPS    Z9, Z6, Z6
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z9
+	VADDPS    Z9, Z7, Z7
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z7, K1, (BX)
+	ADDQ    R9, BX
+	JMP     next
+
 // func tile7x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tile7x32BF16(SB), NOSPLIT, $0-104
@@ -13891,6 +15737,290 @@ narrowStore:
 	ADDQ    R9, BX
 	JMP     next
 
+// func tile7x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile7x16BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	LEAQ       (R10)(SI*2), R11
+	ADDQ       SI, R11
+	MOVQ       BX, R12
+	MOVQ       cRow+88(FP), R13
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	LEAQ       (R12)(R13*4), R12
+	PREFETCHT0 (R12)
+	MOVQ       b+48(FP), R12
+	MOVQ       k+8(FP), R13
+	SUBQ       $0x04, R13
+	JL         rest
+
+four:
+	VMOVUPS      (R12), Z7
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z8
+	LONG         $0x4846d262
+	WORD         $0xc052
+	VBROADCASTSS (R9)(SI*1), Z9
+	LONG         $0x4846d262
+	WORD         $0xc952
+	VBROADCASTSS (R9)(SI*2), Z10
+	LONG         $0x4846d262
+	WORD         $0xd252
+	VBROADCASTSS (R10), Z11
+	LONG         $0x4846d262
+	WORD         $0xdb52
+	VBROADCASTSS (R10)(SI*1), Z8
+	LONG         $0x4846d262
+	WORD         $0xe052
+	VBROADCASTSS (R10)(SI*2), Z9
+	LONG         $0x4846d262
+	WORD         $0xe952
+	VBROADCASTSS (R11), Z10
+	LONG         $0x4846d262
+	WORD         $0xf252
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z7
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z8
+	LONG         $0x4846d262
+	WORD         $0xc052
+	VBROADCASTSS (R9)(SI*1), Z9
+	LONG         $0x4846d262
+	WORD         $0xc952
+	VBROADCASTSS (R9)(SI*2), Z10
+	LONG         $0x4846d262
+	WORD         $0xd252
+	VBROADCASTSS (R10), Z11
+	LONG         $0x4846d262
+	WORD         $0xdb52
+	VBROADCASTSS (R10)(SI*1), Z8
+	LONG         $0x4846d262
+	WORD         $0xe052
+	VBROADCASTSS (R10)(SI*2), Z9
+	LONG         $0x4846d262
+	WORD         $0xe952
+	VBROADCASTSS (R11), Z10
+	LONG         $0x4846d262
+	WORD         $0xf252
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z7
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z8
+	LONG         $0x4846d262
+	WORD         $0xc052
+	VBROADCASTSS (R9)(SI*1), Z9
+	LONG         $0x4846d262
+	WORD         $0xc952
+	VBROADCASTSS (R9)(SI*2), Z10
+	LONG         $0x4846d262
+	WORD         $0xd252
+	VBROADCASTSS (R10), Z11
+	LONG         $0x4846d262
+	WORD         $0xdb52
+	VBROADCASTSS (R10)(SI*1), Z8
+	LONG         $0x4846d262
+	WORD         $0xe052
+	VBROADCASTSS (R10)(SI*2), Z9
+	LONG         $0x4846d262
+	WORD         $0xe952
+	VBROADCASTSS (R11), Z10
+	LONG         $0x4846d262
+	WORD         $0xf252
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	VMOVUPS      (R12), Z7
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z8
+	LONG         $0x4846d262
+	WORD         $0xc052
+	VBROADCASTSS (R9)(SI*1), Z9
+	LONG         $0x4846d262
+	WORD         $0xc952
+	VBROADCASTSS (R9)(SI*2), Z10
+	LONG         $0x4846d262
+	WORD         $0xd252
+	VBROADCASTSS (R10), Z11
+	LONG         $0x4846d262
+	WORD         $0xdb52
+	VBROADCASTSS (R10)(SI*1), Z8
+	LONG         $0x4846d262
+	WORD         $0xe052
+	VBROADCASTSS (R10)(SI*2), Z9
+	LONG         $0x4846d262
+	WORD         $0xe952
+	VBROADCASTSS (R11), Z10
+	LONG         $0x4846d262
+	WORD         $0xf252
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	SUBQ         $0x04, R13
+	JGE          four
+
+rest:
+	ADDQ $0x04, R13
+	JZ   add
+
+one:
+	VMOVUPS      (R12), Z7
+	ADDQ         R8, R12
+	VBROADCASTSS (R9), Z8
+	LONG         $0x4846d262
+	WORD         $0xc052
+	VBROADCASTSS (R9)(SI*1), Z9
+	LONG         $0x4846d262
+	WORD         $0xc952
+	VBROADCASTSS (R9)(SI*2), Z10
+	LONG         $0x4846d262
+	WORD         $0xd252
+	VBROADCASTSS (R10), Z11
+	LONG         $0x4846d262
+	WORD         $0xdb52
+	VBROADCASTSS (R10)(SI*1), Z8
+	LONG         $0x4846d262
+	WORD         $0xe052
+	VBROADCASTSS (R10)(SI*2), Z9
+	LONG         $0x4846d262
+	WORD         $0xe952
+	VBROADCASTSS (R11), Z10
+	LONG         $0x4846d262
+	WORD         $0xf252
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	ADDQ         DI, R11
+	DECQ         R13
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x10
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	ADDQ   R10, DX
+	VADDPS (DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	ADDQ   R10, DX
+	VADDPS (DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	ADDQ   R10, DX
+	VADDPS (DX), Z5, Z5
+	ADDQ   R10, DX
+	VADDPS (DX), Z6, Z6
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, (BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z0, Z0
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z2, Z2
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z4, Z4
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z5, Z5
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z8
+	VADDPS    Z8, Z6, Z6
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z6, K1, (BX)
+	ADDQ    R9, BX
+	JMP     next
+
 // func tile6x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tile6x32BF16(SB), NOSPLIT, $0-104
@@ -14250,6 +16380,256 @@ narrowStore:
 	ADDQ    R9, BX
 	JMP     next
 
+// func tile6x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile6x16BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	MOVQ       BX, R11
+	MOVQ       cRow+88(FP), R12
+	PREFETCHT0 (R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       b+48(FP), R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest
+
+four:
+	VMOVUPS      (R11), Z6
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z7
+	LONG         $0x484ef262
+	WORD         $0xc752
+	VBROADCASTSS (R9)(SI*1), Z8
+	LONG         $0x484ed262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*2), Z9
+	LONG         $0x484ed262
+	WORD         $0xd152
+	VBROADCASTSS (R10), Z10
+	LONG         $0x484ed262
+	WORD         $0xda52
+	VBROADCASTSS (R10)(SI*1), Z7
+	LONG         $0x484ef262
+	WORD         $0xe752
+	VBROADCASTSS (R10)(SI*2), Z8
+	LONG         $0x484ed262
+	WORD         $0xe852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z6
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z7
+	LONG         $0x484ef262
+	WORD         $0xc752
+	VBROADCASTSS (R9)(SI*1), Z8
+	LONG         $0x484ed262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*2), Z9
+	LONG         $0x484ed262
+	WORD         $0xd152
+	VBROADCASTSS (R10), Z10
+	LONG         $0x484ed262
+	WORD         $0xda52
+	VBROADCASTSS (R10)(SI*1), Z7
+	LONG         $0x484ef262
+	WORD         $0xe752
+	VBROADCASTSS (R10)(SI*2), Z8
+	LONG         $0x484ed262
+	WORD         $0xe852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z6
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z7
+	LONG         $0x484ef262
+	WORD         $0xc752
+	VBROADCASTSS (R9)(SI*1), Z8
+	LONG         $0x484ed262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*2), Z9
+	LONG         $0x484ed262
+	WORD         $0xd152
+	VBROADCASTSS (R10), Z10
+	LONG         $0x484ed262
+	WORD         $0xda52
+	VBROADCASTSS (R10)(SI*1), Z7
+	LONG         $0x484ef262
+	WORD         $0xe752
+	VBROADCASTSS (R10)(SI*2), Z8
+	LONG         $0x484ed262
+	WORD         $0xe852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z6
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z7
+	LONG         $0x484ef262
+	WORD         $0xc752
+	VBROADCASTSS (R9)(SI*1), Z8
+	LONG         $0x484ed262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*2), Z9
+	LONG         $0x484ed262
+	WORD         $0xd152
+	VBROADCASTSS (R10), Z10
+	LONG         $0x484ed262
+	WORD         $0xda52
+	VBROADCASTSS (R10)(SI*1), Z7
+	LONG         $0x484ef262
+	WORD         $0xe752
+	VBROADCASTSS (R10)(SI*2), Z8
+	LONG         $0x484ed262
+	WORD         $0xe852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   add
+
+one:
+	VMOVUPS      (R11), Z6
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z7
+	LONG         $0x484ef262
+	WORD         $0xc752
+	VBROADCASTSS (R9)(SI*1), Z8
+	LONG         $0x484ed262
+	WORD         $0xc852
+	VBROADCASTSS (R9)(SI*2), Z9
+	LONG         $0x484ed262
+	WORD         $0xd152
+	VBROADCASTSS (R10), Z10
+	LONG         $0x484ed262
+	WORD         $0xda52
+	VBROADCASTSS (R10)(SI*1), Z7
+	LONG         $0x484ef262
+	WORD         $0xe752
+	VBROADCASTSS (R10)(SI*2), Z8
+	LONG         $0x484ed262
+	WORD         $0xe852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	DECQ         R12
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x10
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	ADDQ   R10, DX
+	VADDPS (DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	ADDQ   R10, DX
+	VADDPS (DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	ADDQ   R10, DX
+	VADDPS (DX), Z5, Z5
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, (BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z7
+	VADDPS    Z7, Z0, Z0
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z7
+	VADDPS    Z7, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z7
+	VADDPS    Z7, Z2, Z2
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z7
+	VADDPS    Z7, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z7
+	VADDPS    Z7, Z4, Z4
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z7
+	VADDPS    Z7, Z5, Z5
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z5, K1, (BX)
+	ADDQ    R9, BX
+	JMP     next
+
 // func tile5x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tile5x32BF16(SB), NOSPLIT, $0-104
@@ -14565,6 +16945,229 @@ narrowStore:
 	ADDQ    R9, BX
 	JMP     next
 
+// func tile5x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile5x16BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	VPXORD     Z4, Z4, Z4
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	MOVQ       BX, R11
+	MOVQ       cRow+88(FP), R12
+	PREFETCHT0 (R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       b+48(FP), R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest
+
+four:
+	VMOVUPS      (R11), Z5
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z6
+	LONG         $0x4856f262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(SI*1), Z7
+	LONG         $0x4856f262
+	WORD         $0xcf52
+	VBROADCASTSS (R9)(SI*2), Z8
+	LONG         $0x4856d262
+	WORD         $0xd052
+	VBROADCASTSS (R10), Z9
+	LONG         $0x4856d262
+	WORD         $0xd952
+	VBROADCASTSS (R10)(SI*1), Z6
+	LONG         $0x4856f262
+	WORD         $0xe652
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z5
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z6
+	LONG         $0x4856f262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(SI*1), Z7
+	LONG         $0x4856f262
+	WORD         $0xcf52
+	VBROADCASTSS (R9)(SI*2), Z8
+	LONG         $0x4856d262
+	WORD         $0xd052
+	VBROADCASTSS (R10), Z9
+	LONG         $0x4856d262
+	WORD         $0xd952
+	VBROADCASTSS (R10)(SI*1), Z6
+	LONG         $0x4856f262
+	WORD         $0xe652
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z5
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z6
+	LONG         $0x4856f262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(SI*1), Z7
+	LONG         $0x4856f262
+	WORD         $0xcf52
+	VBROADCASTSS (R9)(SI*2), Z8
+	LONG         $0x4856d262
+	WORD         $0xd052
+	VBROADCASTSS (R10), Z9
+	LONG         $0x4856d262
+	WORD         $0xd952
+	VBROADCASTSS (R10)(SI*1), Z6
+	LONG         $0x4856f262
+	WORD         $0xe652
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z5
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z6
+	LONG         $0x4856f262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(SI*1), Z7
+	LONG         $0x4856f262
+	WORD         $0xcf52
+	VBROADCASTSS (R9)(SI*2), Z8
+	LONG         $0x4856d262
+	WORD         $0xd052
+	VBROADCASTSS (R10), Z9
+	LONG         $0x4856d262
+	WORD         $0xd952
+	VBROADCASTSS (R10)(SI*1), Z6
+	LONG         $0x4856f262
+	WORD         $0xe652
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   add
+
+one:
+	VMOVUPS      (R11), Z5
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z6
+	LONG         $0x4856f262
+	WORD         $0xc652
+	VBROADCASTSS (R9)(SI*1), Z7
+	LONG         $0x4856f262
+	WORD         $0xcf52
+	VBROADCASTSS (R9)(SI*2), Z8
+	LONG         $0x4856d262
+	WORD         $0xd052
+	VBROADCASTSS (R10), Z9
+	LONG         $0x4856d262
+	WORD         $0xd952
+	VBROADCASTSS (R10)(SI*1), Z6
+	LONG         $0x4856f262
+	WORD         $0xe652
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	DECQ         R12
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x10
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	ADDQ   R10, DX
+	VADDPS (DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	ADDQ   R10, DX
+	VADDPS (DX), Z3, Z3
+	ADDQ   R10, DX
+	VADDPS (DX), Z4, Z4
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, (BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z6
+	VADDPS    Z6, Z0, Z0
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z6
+	VADDPS    Z6, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z6
+	VADDPS    Z6, Z2, Z2
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z6
+	VADDPS    Z6, Z3, Z3
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z6
+	VADDPS    Z6, Z4, Z4
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z4, K1, (BX)
+	ADDQ    R9, BX
+	JMP     next
+
 // func tile4x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tile4x32BF16(SB), NOSPLIT, $0-104
@@ -14836,6 +17439,202 @@ narrowStore:
 	ADDQ    R9, BX
 	JMP     next
 
+// func tile4x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile4x16BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	VPXORD     Z3, Z3, Z3
+	MOVQ       CX, R9
+	LEAQ       (R9)(SI*2), R10
+	ADDQ       SI, R10
+	MOVQ       BX, R11
+	MOVQ       cRow+88(FP), R12
+	PREFETCHT0 (R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	LEAQ       (R11)(R12*4), R11
+	PREFETCHT0 (R11)
+	MOVQ       b+48(FP), R11
+	MOVQ       k+8(FP), R12
+	SUBQ       $0x04, R12
+	JL         rest
+
+four:
+	VMOVUPS      (R11), Z4
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z5
+	LONG         $0x485ef262
+	WORD         $0xc552
+	VBROADCASTSS (R9)(SI*1), Z6
+	LONG         $0x485ef262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*2), Z7
+	LONG         $0x485ef262
+	WORD         $0xd752
+	VBROADCASTSS (R10), Z8
+	LONG         $0x485ed262
+	WORD         $0xd852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z4
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z5
+	LONG         $0x485ef262
+	WORD         $0xc552
+	VBROADCASTSS (R9)(SI*1), Z6
+	LONG         $0x485ef262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*2), Z7
+	LONG         $0x485ef262
+	WORD         $0xd752
+	VBROADCASTSS (R10), Z8
+	LONG         $0x485ed262
+	WORD         $0xd852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z4
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z5
+	LONG         $0x485ef262
+	WORD         $0xc552
+	VBROADCASTSS (R9)(SI*1), Z6
+	LONG         $0x485ef262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*2), Z7
+	LONG         $0x485ef262
+	WORD         $0xd752
+	VBROADCASTSS (R10), Z8
+	LONG         $0x485ed262
+	WORD         $0xd852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	VMOVUPS      (R11), Z4
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z5
+	LONG         $0x485ef262
+	WORD         $0xc552
+	VBROADCASTSS (R9)(SI*1), Z6
+	LONG         $0x485ef262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*2), Z7
+	LONG         $0x485ef262
+	WORD         $0xd752
+	VBROADCASTSS (R10), Z8
+	LONG         $0x485ed262
+	WORD         $0xd852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	SUBQ         $0x04, R12
+	JGE          four
+
+rest:
+	ADDQ $0x04, R12
+	JZ   add
+
+one:
+	VMOVUPS      (R11), Z4
+	ADDQ         R8, R11
+	VBROADCASTSS (R9), Z5
+	LONG         $0x485ef262
+	WORD         $0xc552
+	VBROADCASTSS (R9)(SI*1), Z6
+	LONG         $0x485ef262
+	WORD         $0xce52
+	VBROADCASTSS (R9)(SI*2), Z7
+	LONG         $0x485ef262
+	WORD         $0xd752
+	VBROADCASTSS (R10), Z8
+	LONG         $0x485ed262
+	WORD         $0xd852
+	ADDQ         DI, R9
+	ADDQ         DI, R10
+	DECQ         R12
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x10
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	ADDQ   R10, DX
+	VADDPS (DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	ADDQ   R10, DX
+	VADDPS (DX), Z3, Z3
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, (BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z5
+	VADDPS    Z5, Z0, Z0
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z5
+	VADDPS    Z5, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z5
+	VADDPS    Z5, Z2, Z2
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z5
+	VADDPS    Z5, Z3, Z3
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z3, K1, (BX)
+	ADDQ    R9, BX
+	JMP     next
+
 // func tile3x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tile3x32BF16(SB), NOSPLIT, $0-104
@@ -15056,6 +17855,168 @@ narrowStore:
 	ADDQ    R9, BX
 	JMP     next
 
+// func tile3x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile3x16BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	VPXORD     Z2, Z2, Z2
+	MOVQ       CX, R9
+	MOVQ       BX, R10
+	MOVQ       cRow+88(FP), R11
+	PREFETCHT0 (R10)
+	LEAQ       (R10)(R11*4), R10
+	PREFETCHT0 (R10)
+	LEAQ       (R10)(R11*4), R10
+	PREFETCHT0 (R10)
+	MOVQ       b+48(FP), R10
+	MOVQ       k+8(FP), R11
+	SUBQ       $0x04, R11
+	JL         rest
+
+four:
+	VMOVUPS      (R10), Z3
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z4
+	LONG         $0x4866f262
+	WORD         $0xc452
+	VBROADCASTSS (R9)(SI*1), Z5
+	LONG         $0x4866f262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(SI*2), Z6
+	LONG         $0x4866f262
+	WORD         $0xd652
+	ADDQ         DI, R9
+	VMOVUPS      (R10), Z3
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z4
+	LONG         $0x4866f262
+	WORD         $0xc452
+	VBROADCASTSS (R9)(SI*1), Z5
+	LONG         $0x4866f262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(SI*2), Z6
+	LONG         $0x4866f262
+	WORD         $0xd652
+	ADDQ         DI, R9
+	VMOVUPS      (R10), Z3
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z4
+	LONG         $0x4866f262
+	WORD         $0xc452
+	VBROADCASTSS (R9)(SI*1), Z5
+	LONG         $0x4866f262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(SI*2), Z6
+	LONG         $0x4866f262
+	WORD         $0xd652
+	ADDQ         DI, R9
+	VMOVUPS      (R10), Z3
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z4
+	LONG         $0x4866f262
+	WORD         $0xc452
+	VBROADCASTSS (R9)(SI*1), Z5
+	LONG         $0x4866f262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(SI*2), Z6
+	LONG         $0x4866f262
+	WORD         $0xd652
+	ADDQ         DI, R9
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JZ   add
+
+one:
+	VMOVUPS      (R10), Z3
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z4
+	LONG         $0x4866f262
+	WORD         $0xc452
+	VBROADCASTSS (R9)(SI*1), Z5
+	LONG         $0x4866f262
+	WORD         $0xcd52
+	VBROADCASTSS (R9)(SI*2), Z6
+	LONG         $0x4866f262
+	WORD         $0xd652
+	ADDQ         DI, R9
+	DECQ         R11
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x10
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	ADDQ   R10, DX
+	VADDPS (DX), Z1, Z1
+	ADDQ   R10, DX
+	VADDPS (DX), Z2, Z2
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, (BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z4
+	VADDPS    Z4, Z0, Z0
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z4
+	VADDPS    Z4, Z1, Z1
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z4
+	VADDPS    Z4, Z2, Z2
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z2, K1, (BX)
+	ADDQ    R9, BX
+	JMP     next
+
 // func tile2x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tile2x32BF16(SB), NOSPLIT, $0-104
@@ -15232,6 +18193,141 @@ narrowStore:
 	ADDQ    R9, BX
 	JMP     next
 
+// func tile2x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile2x16BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	VPXORD     Z1, Z1, Z1
+	MOVQ       CX, R9
+	MOVQ       BX, R10
+	MOVQ       cRow+88(FP), R11
+	PREFETCHT0 (R10)
+	LEAQ       (R10)(R11*4), R10
+	PREFETCHT0 (R10)
+	MOVQ       b+48(FP), R10
+	MOVQ       k+8(FP), R11
+	SUBQ       $0x04, R11
+	JL         rest
+
+four:
+	VMOVUPS      (R10), Z2
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z3
+	LONG         $0x486ef262
+	WORD         $0xc352
+	VBROADCASTSS (R9)(SI*1), Z4
+	LONG         $0x486ef262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	VMOVUPS      (R10), Z2
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z3
+	LONG         $0x486ef262
+	WORD         $0xc352
+	VBROADCASTSS (R9)(SI*1), Z4
+	LONG         $0x486ef262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	VMOVUPS      (R10), Z2
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z3
+	LONG         $0x486ef262
+	WORD         $0xc352
+	VBROADCASTSS (R9)(SI*1), Z4
+	LONG         $0x486ef262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	VMOVUPS      (R10), Z2
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z3
+	LONG         $0x486ef262
+	WORD         $0xc352
+	VBROADCASTSS (R9)(SI*1), Z4
+	LONG         $0x486ef262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	SUBQ         $0x04, R11
+	JGE          four
+
+rest:
+	ADDQ $0x04, R11
+	JZ   add
+
+one:
+	VMOVUPS      (R10), Z2
+	ADDQ         R8, R10
+	VBROADCASTSS (R9), Z3
+	LONG         $0x486ef262
+	WORD         $0xc352
+	VBROADCASTSS (R9)(SI*1), Z4
+	LONG         $0x486ef262
+	WORD         $0xcc52
+	ADDQ         DI, R9
+	DECQ         R11
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), R9
+	MOVQ   dRow+72(FP), R10
+	MOVQ   cols+96(FP), R11
+	SHLQ   $0x02, R9
+	SHLQ   $0x02, R10
+	CMPQ   R11, $0x10
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	ADDQ   R10, DX
+	VADDPS (DX), Z1, Z1
+	ADDQ   R10, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, (BX)
+	ADDQ    R9, BX
+
+next:
+	MOVQ aTile+24(FP), R9
+	LEAQ (CX)(R9*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R12
+	SHLXQ     R11, R12, R11
+	DECQ      R11
+	KMOVW     R11, K1
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z3
+	VADDPS    Z3, Z0, Z0
+	ADDQ      R10, DX
+	VMOVUPS.Z (DX), K1, Z3
+	VADDPS    Z3, Z1, Z1
+	ADDQ      R10, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    R9, BX
+	VMOVUPS Z1, K1, (BX)
+	ADDQ    R9, BX
+	JMP     next
+
 // func tile1x32BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
 // Requires: AVX, AVX512F, BMI2, MMX+
 TEXT ·tile1x32BF16(SB), NOSPLIT, $0-104
@@ -15363,6 +18459,295 @@ narrowStore:
 	VMOVUPS Z1, K2, 64(BX)
 	ADDQ    SI, BX
 	JMP     next
+
+// func tile1x16BF16(tiles int, k int, a *float32, aTile int, aRow int, aCol int, b *float32, bRow int, d *float32, dRow int, c *float32, cRow int, cols int)
+// Requires: AVX, AVX512F, BMI2, MMX+
+TEXT ·tile1x16BF16(SB), NOSPLIT, $0-104
+	MOVQ tiles+0(FP), AX
+	MOVQ a+16(FP), CX
+	MOVQ d+64(FP), DX
+	MOVQ c+80(FP), BX
+	MOVQ aRow+32(FP), SI
+	MOVQ aCol+40(FP), DI
+	MOVQ bRow+56(FP), R8
+	SHLQ $0x02, SI
+	SHLQ $0x02, DI
+	SHLQ $0x02, R8
+
+tile:
+	VPXORD     Z0, Z0, Z0
+	MOVQ       CX, SI
+	MOVQ       BX, R9
+	MOVQ       cRow+88(FP), R10
+	PREFETCHT0 (R9)
+	MOVQ       b+48(FP), R9
+	MOVQ       k+8(FP), R10
+	SUBQ       $0x04, R10
+	JL         rest
+
+four:
+	VMOVUPS      (R9), Z1
+	ADDQ         R8, R9
+	VBROADCASTSS (SI), Z2
+	LONG         $0x4876f262
+	WORD         $0xc252
+	ADDQ         DI, SI
+	VMOVUPS      (R9), Z1
+	ADDQ         R8, R9
+	VBROADCASTSS (SI), Z2
+	LONG         $0x4876f262
+	WORD         $0xc252
+	ADDQ         DI, SI
+	VMOVUPS      (R9), Z1
+	ADDQ         R8, R9
+	VBROADCASTSS (SI), Z2
+	LONG         $0x4876f262
+	WORD         $0xc252
+	ADDQ         DI, SI
+	VMOVUPS      (R9), Z1
+	ADDQ         R8, R9
+	VBROADCASTSS (SI), Z2
+	LONG         $0x4876f262
+	WORD         $0xc252
+	ADDQ         DI, SI
+	SUBQ         $0x04, R10
+	JGE          four
+
+rest:
+	ADDQ $0x04, R10
+	JZ   add
+
+one:
+	VMOVUPS      (R9), Z1
+	ADDQ         R8, R9
+	VBROADCASTSS (SI), Z2
+	LONG         $0x4876f262
+	WORD         $0xc252
+	ADDQ         DI, SI
+	DECQ         R10
+	JNZ          one
+
+add:
+	MOVQ   cRow+88(FP), SI
+	MOVQ   dRow+72(FP), R9
+	MOVQ   cols+96(FP), R10
+	SHLQ   $0x02, SI
+	SHLQ   $0x02, R9
+	CMPQ   R10, $0x10
+	JL     narrow
+	TESTQ  DX, DX
+	JZ     store
+	VADDPS (DX), Z0, Z0
+	ADDQ   R9, DX
+
+store:
+	VMOVUPS Z0, (BX)
+	ADDQ    SI, BX
+
+next:
+	MOVQ aTile+24(FP), SI
+	LEAQ (CX)(SI*4), CX
+	DECQ AX
+	JNZ  tile
+	VZEROUPPER
+	RET
+
+narrow:
+	MOVQ      $0x0000000000000001, R11
+	SHLXQ     R10, R11, R10
+	DECQ      R10
+	KMOVW     R10, K1
+	TESTQ     DX, DX
+	JZ        narrowStore
+	VMOVUPS.Z (DX), K1, Z2
+	VADDPS    Z2, Z0, Z0
+	ADDQ      R9, DX
+
+narrowStore:
+	VMOVUPS Z0, K1, (BX)
+	ADDQ    SI, BX
+	JMP     next
+
+// func narrowRowsBF16(rows int, steps int, dst *float32, dRow int, src *float32, sRow int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·narrowRowsBF16(SB), NOSPLIT, $0-48
+	MOVQ rows+0(FP), AX
+	MOVQ dst+16(FP), CX
+	MOVQ dRow+24(FP), DX
+	MOVQ src+32(FP), BX
+	MOVQ sRow+40(FP), SI
+	SHLQ $0x02, DX
+	SHLQ $0x02, SI
+
+row:
+	MOVQ BX, DI
+	MOVQ CX, R8
+	MOVQ steps+8(FP), R9
+	MOVQ R9, R10
+	SHLQ $0x07, R10
+
+step:
+	PREFETCHT0 (DI)(R10*1)
+	PREFETCHT0 64(DI)(R10*1)
+	VMOVUPS    (DI), Z0
+	VMOVUPS    64(DI), Z1
+	LONG       $0x4877f262
+	WORD       $0xd072
+	VMOVUPS    Z2, (R8)
+	ADDQ       $0x80, DI
+	ADDQ       $0x40, R8
+	DECQ       R9
+	JNZ        step
+	ADDQ       SI, BX
+	ADDQ       DX, CX
+	DECQ       AX
+	JNZ        row
+	VZEROUPPER
+	RET
+
+// func pairRows16BF16(pairs int, dst *float32, dRow int, src *float32, sRow int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·pairRows16BF16(SB), NOSPLIT, $0-40
+	MOVQ      pairs+0(FP), AX
+	MOVQ      dst+8(FP), CX
+	MOVQ      dRow+16(FP), DX
+	MOVQ      src+24(FP), BX
+	MOVQ      sRow+32(FP), SI
+	SHLQ      $0x02, DX
+	SHLQ      $0x02, SI
+	VMOVDQU16 interleaved<>+0(SB), Z31
+
+pair:
+	VMOVUPS   (BX), Z0
+	VMOVUPS   (BX)(SI*1), Z1
+	LONG      $0x4877f262
+	WORD      $0xd072
+	VPERMW    Z2, Z31, Z2
+	VMOVDQU32 Z2, (CX)
+	LEAQ      (BX)(SI*2), BX
+	ADDQ      DX, CX
+	DECQ      AX
+	JNZ       pair
+	VZEROUPPER
+	RET
+
+DATA interleaved<>+0(SB)/2, $0x0000
+DATA interleaved<>+2(SB)/2, $0x0010
+DATA interleaved<>+4(SB)/2, $0x0001
+DATA interleaved<>+6(SB)/2, $0x0011
+DATA interleaved<>+8(SB)/2, $0x0002
+DATA interleaved<>+10(SB)/2, $0x0012
+DATA interleaved<>+12(SB)/2, $0x0003
+DATA interleaved<>+14(SB)/2, $0x0013
+DATA interleaved<>+16(SB)/2, $0x0004
+DATA interleaved<>+18(SB)/2, $0x0014
+DATA interleaved<>+20(SB)/2, $0x0005
+DATA interleaved<>+22(SB)/2, $0x0015
+DATA interleaved<>+24(SB)/2, $0x0006
+DATA interleaved<>+26(SB)/2, $0x0016
+DATA interleaved<>+28(SB)/2, $0x0007
+DATA interleaved<>+30(SB)/2, $0x0017
+DATA interleaved<>+32(SB)/2, $0x0008
+DATA interleaved<>+34(SB)/2, $0x0018
+DATA interleaved<>+36(SB)/2, $0x0009
+DATA interleaved<>+38(SB)/2, $0x0019
+DATA interleaved<>+40(SB)/2, $0x000a
+DATA interleaved<>+42(SB)/2, $0x001a
+DATA interleaved<>+44(SB)/2, $0x000b
+DATA interleaved<>+46(SB)/2, $0x001b
+DATA interleaved<>+48(SB)/2, $0x000c
+DATA interleaved<>+50(SB)/2, $0x001c
+DATA interleaved<>+52(SB)/2, $0x000d
+DATA interleaved<>+54(SB)/2, $0x001d
+DATA interleaved<>+56(SB)/2, $0x000e
+DATA interleaved<>+58(SB)/2, $0x001e
+DATA interleaved<>+60(SB)/2, $0x000f
+DATA interleaved<>+62(SB)/2, $0x001f
+GLOBL interleaved<>(SB), RODATA|NOPTR, $64
+
+// func pairHalfRows16(pairs int, dst *float32, dRow int, src *uint16, sRow int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL
+TEXT ·pairHalfRows16(SB), NOSPLIT, $0-40
+	MOVQ      pairs+0(FP), AX
+	MOVQ      dst+8(FP), CX
+	MOVQ      dRow+16(FP), DX
+	MOVQ      src+24(FP), BX
+	MOVQ      sRow+32(FP), SI
+	SHLQ      $0x02, DX
+	SHLQ      $0x01, SI
+	VMOVDQU16 interleaved<>+0(SB), Z31
+
+pair:
+	VMOVDQU16    (BX), Y2
+	VINSERTI64X4 $0x01, (BX)(SI*1), Z2, Z2
+	VPERMW       Z2, Z31, Z2
+	VMOVDQU32    Z2, (CX)
+	LEAQ         (BX)(SI*2), BX
+	ADDQ         DX, CX
+	DECQ         AX
+	JNZ          pair
+	VZEROUPPER
+	RET
+
+// func pairRows32BF16(pairs int, dst *float32, dRow int, src *float32, sRow int)
+// Requires: AVX, AVX512BW, AVX512F
+TEXT ·pairRows32BF16(SB), NOSPLIT, $0-40
+	MOVQ      pairs+0(FP), AX
+	MOVQ      dst+8(FP), CX
+	MOVQ      dRow+16(FP), DX
+	MOVQ      src+24(FP), BX
+	MOVQ      sRow+32(FP), SI
+	SHLQ      $0x02, DX
+	SHLQ      $0x02, SI
+	VMOVDQU16 interleaved<>+0(SB), Z31
+
+pair:
+	VMOVUPS   (BX), Z0
+	VMOVUPS   (BX)(SI*1), Z1
+	LONG      $0x4877f262
+	WORD      $0xd072
+	VPERMW    Z2, Z31, Z2
+	VMOVDQU32 Z2, (CX)
+	VMOVUPS   64(BX), Z3
+	VMOVUPS   64(BX)(SI*1), Z4
+	LONG      $0x485ff262
+	WORD      $0xeb72
+	VPERMW    Z5, Z31, Z5
+	VMOVDQU32 Z5, 64(CX)
+	LEAQ      (BX)(SI*2), BX
+	ADDQ      DX, CX
+	DECQ      AX
+	JNZ       pair
+	VZEROUPPER
+	RET
+
+// func pairHalfRows32(pairs int, dst *float32, dRow int, src *uint16, sRow int)
+// Requires: AVX, AVX512BW, AVX512F, AVX512VL
+TEXT ·pairHalfRows32(SB), NOSPLIT, $0-40
+	MOVQ      pairs+0(FP), AX
+	MOVQ      dst+8(FP), CX
+	MOVQ      dRow+16(FP), DX
+	MOVQ      src+24(FP), BX
+	MOVQ      sRow+32(FP), SI
+	SHLQ      $0x02, DX
+	SHLQ      $0x01, SI
+	VMOVDQU16 interleaved<>+0(SB), Z31
+
+pair:
+	VMOVDQU16    (BX), Y2
+	VINSERTI64X4 $0x01, (BX)(SI*1), Z2, Z2
+	VPERMW       Z2, Z31, Z2
+	VMOVDQU32    Z2, (CX)
+	VMOVDQU16    32(BX), Y5
+	VINSERTI64X4 $0x01, 32(BX)(SI*1), Z5, Z5
+	VPERMW       Z5, Z31, Z5
+	VMOVDQU32    Z5, 64(CX)
+	LEAQ         (BX)(SI*2), BX
+	ADDQ         DX, CX
+	DECQ         AX
+	JNZ          pair
+	VZEROUPPER
+	RET
 
 // func dots1x4AVX2(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
 // Requires: AVX, FMA3

@@ -37,7 +37,7 @@ func skinnyRows(b *operand, elements int) int {
 
 // isSkinny reports whether the product is to be computed without packing B, as one of few rows.
 func (g *gemm) isSkinny() bool {
-	if active == generic || g.m > skinnyRows(&g.b, g.n*g.k) {
+	if active == generic || g.tiler != nil && g.pairs || g.m > skinnyRows(&g.b, g.n*g.k) {
 		return false
 	}
 	if g.b.row == 1 {

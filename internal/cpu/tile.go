@@ -15,6 +15,8 @@ type tiler struct {
 	height     int        // rows of a block: height×depth of A in the second-level cache
 	width      int        // columns of a block: depth×width of B in the third-level cache
 	narrow     *tiler     // with at least as many rows and half as many columns, or nil
+	// whether an element of A and B is a pair of bfloat16, and deepest and a tile's k count pairs: see pairs.go
+	pairs bool
 	// bfloat16 into which an element of A, and of B, is split for the matrix unit; 0 where both are packed as float32
 	parts [2]int
 }

@@ -7,11 +7,12 @@ import "github.com/gollava/gollava/nn"
 // a sum of many products by as much in parts of its norm. Products one after another add their shares as independent
 // errors do, n of them √n times one share: 1.1 % after 50 of them, as in a model of a few layers. Where large numbers
 // cancel, as in a norm, in logits and most of all in the gradients of attention, a share grows: in the cases recorded
-// so far outputs are up to 2.5 % off and gradients, which come back through as many products, up to 9.4 %. A wrong
-// product is off by about as much as its result.
+// so far outputs are up to 2.5 % off and gradients, which come back through as many products, up to 9.4 %, or 15.2 %
+// where attention multiplies in bfloat16, too: that one, of the keys' projection in testdata/llava_next, is 22 % off
+// under torch.autocast. A wrong product is off by about as much as its result.
 const (
 	castOut      = 0.04
-	castGradient = 0.15
+	castGradient = 0.2
 	castFloor    = 0.01 // of the norm of all gradients together
 )
 

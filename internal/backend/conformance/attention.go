@@ -127,12 +127,19 @@ func (s *suite) attend(a backend.Attention, slopes []float32, start, end []int32
 	s.attendWithin(a, slopes, start, end, nil, nil, deviation)
 }
 
-// attendWithin is attend with a range of keys for each query.
+// attendWithin is attend with a range of keys for each query. What may be rounded is checked too: rounding moves a
+// factor by up to 2⁻⁹ of it.
 func (s *suite) attendWithin(a backend.Attention, slopes []float32, start, end, from, to []int32, deviation float64) {
+	for _, a.Half = range []bool{false, true} {
+		s.attendOnce(a, slopes, start, end, from, to, deviation)
+	}
+}
+
+func (s *suite) attendOnce(a backend.Attention, slopes []float32, start, end, from, to []int32, deviation float64) {
 	c := &attentionCase{a: a, slopes: slopes, start: start, end: end, from: from, to: to}
 	s.start("q [%d %d %d %d], k [%d %d %d %d], %d keys, causal %v, offset %d, window %d, scale %v, cap %v, slopes %v, "+
-		"start %v, end %v, from %v, to %v", a.B, a.T, a.H, a.D, a.B, a.S, a.G, a.D, a.Keys, a.Causal, a.Offset, a.Window,
-		a.Scale, a.Cap, slopes, start, end, from, to)
+		"start %v, end %v, from %v, to %v, half %v", a.B, a.T, a.H, a.D, a.B, a.S, a.G, a.D, a.Keys, a.Causal, a.Offset,
+		a.Window, a.Scale, a.Cap, slopes, start, end, from, to, a.Half)
 	nq, nk := a.B*a.T*a.H*a.D, a.B*a.S*a.G*a.D
 	c.q, c.k, c.v, c.dOut = s.normal(nq, deviation), s.normal(nk, deviation), s.normal(nk, 1), s.normal(nq, 1)
 	if a.G > 0 && a.D > 0 {
@@ -161,6 +168,9 @@ func (s *suite) attendWithin(a backend.Attention, slopes []float32, start, end, 
 	}
 	// An error in a score moves its probability by as much, relatively.
 	e := 4e-6 + 1e-6*c.scoreMagnitude
+	if a.Half {
+		e += 0x1p-8 + 0x1p-8*c.scoreMagnitude
+	}
 	c.a.Out = s.out(nq)
 	s.dev.Attention(&c.a)
 	s.near("Out without LSE", c.a.Out, c.out, e, e*(0.5+c.largest))

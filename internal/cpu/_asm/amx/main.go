@@ -20,6 +20,7 @@ func main() {
 			}
 		}
 	}
+	multiplyAdds()
 	for _, parts := range []int{3, 1} {
 		splitRows(parts)
 		for across := 2; across > 0; across-- {
@@ -127,6 +128,25 @@ func blocks(partsA, partsB, down, across int) {
 	LEAQ(Mem{Base: a, Index: atA, Scale: 4}, a)
 	DECQ(count)
 	JNZ(LabelRef("block"))
+	simd.TileRelease()
+	RET()
+}
+
+// multiplyAdds writes the loop that measures what the unit can do at best.
+func multiplyAdds() {
+	TEXT("multiplyAddsAMX", NOSPLIT, "func(shapes *[64]byte, n int)")
+	Doc("multiplyAddsAMX runs n rounds of four products of tiles, as shapes has them, that do not wait for one another.")
+	Pragma("noescape")
+	n := reg.RCX
+	Load(Param("shapes"), reg.RAX)
+	simd.TileConfig(reg.RAX)
+	Load(Param("n"), n)
+	Label("loop")
+	for acc := range 4 {
+		simd.TileMultiply(6+acc%2, 4+acc/2, acc)
+	}
+	DECQ(n)
+	JNZ(LabelRef("loop"))
 	simd.TileRelease()
 	RET()
 }

@@ -11,22 +11,31 @@ import (
 func main() {
 	simd.Header()
 	for _, w := range simd.Widths {
-		multiplyAdds(w)
+		multiplyAdds(w, false)
 	}
+	multiplyAdds(simd.AVX512, true)
 	read()
 	Generate()
 }
 
-func multiplyAdds(w *simd.Width) {
-	TEXT("multiplyAdds"+w.Name, NOSPLIT, "func(n int)")
-	Doc("multiplyAdds" + w.Name + " runs n rounds of 12 vector multiply-adds that do not wait for one another.")
+func multiplyAdds(w *simd.Width, pairs bool) {
+	name, of := "multiplyAdds"+w.Name, ""
+	if pairs {
+		name, of = "multiplyAddsBF16", " of pairs of bfloat16"
+	}
+	TEXT(name, NOSPLIT, "func(n int)")
+	Doc(name + " runs n rounds of 12 vector multiply-adds" + of + " that do not wait for one another.")
 	n := simd.Arg("n")
 	for i := range 14 {
 		w.Zero(i)
 	}
 	Label("loop")
 	for i := range 12 {
-		VFMADD231PS(w.R[12], w.R[13], w.R[i])
+		if pairs {
+			simd.AddPairs(w.R[12], w.R[13], w.R[i])
+		} else {
+			VFMADD231PS(w.R[12], w.R[13], w.R[i])
+		}
 	}
 	DECQ(n)
 	JNZ(LabelRef("loop"))

@@ -20,6 +20,12 @@ func main() {
 	}
 	for m := 12; m > 0; m-- {
 		tile(simd.AVX512, m, 2, true)
+		tile(simd.AVX512, m, 1, true)
+	}
+	narrowRows()
+	for across := 1; across <= 2; across++ {
+		pairRows(across, false)
+		pairRows(across, true)
 	}
 	for _, w := range simd.Widths {
 		for m := 1; m <= 3; m++ {

@@ -143,6 +143,9 @@ func (s *asker) line(i int, text string) ([]byte, error) {
 	if s.Likelihood {
 		metadata["likelihood"] = true
 	}
+	if q.Video != "" {
+		metadata["frames"] = s.Frames
+	}
 	return json.Marshal(reply{ID: id, Prompt: q.Text, Text: text, AnswerID: fmt.Sprintf("%x", i),
 		Model:    s.Source.name(),
 		Metadata: metadata})
@@ -179,6 +182,7 @@ func (s *asker) answered(path string) (map[int]string, error) {
 		id := string(v.ID)
 		at := slices.IndexFunc(open[id], func(i int) bool { return v.Prompt == "" || v.Prompt == s.questions[i].Text })
 		wrong := ""
+		frames := v.Metadata["frames"]
 		switch tokens, template := v.Metadata["max_tokens"], v.Metadata["template"]; {
 		case v.Model != "" && v.Model != s.Source.name():
 			wrong = fmt.Sprintf("is of the model %s, and this is %s", v.Model, s.Source.name())
@@ -189,6 +193,8 @@ func (s *asker) answered(path string) (map[int]string, error) {
 			if s.Likelihood {
 				wrong = "was made without --likelihood, and this run is with it"
 			}
+		case frames != nil && fmt.Sprint(frames) != fmt.Sprint(s.Frames):
+			wrong = fmt.Sprintf("was made with --frames %v, and this run has %d", frames, s.Frames)
 		case template != nil && s.Template != "" && template != s.Template:
 			wrong = fmt.Sprintf("was made with --template %v, and this run has %s", template, s.Template)
 		case at < 0:
@@ -244,6 +250,10 @@ func (s *asker) open() error {
 // ask asks question i about the picture that the baseline gives it.
 func (s *asker) ask(ctx context.Context, i int, k baseline) (string, error) {
 	q := s.questions[i]
+	if q.Video != "" {
+		said, err := s.watch(ctx, q)
+		return strings.TrimSpace(said), err
+	}
 	text := strings.TrimSpace(strings.ReplaceAll(q.Text, chat.ImageToken, ""))
 	from := q
 	if k == shuffled && (q.Image != "" || q.Inline != nil) {
@@ -285,6 +295,17 @@ func (s *asker) ask(ctx context.Context, i int, k baseline) (string, error) {
 	}
 	said, err := s.model.Reply(ctx, turns, pictures, nil)
 	return strings.TrimSpace(said), err
+}
+
+// watch asks a question about its video, as [connector.Assistant.AskVideo] does.
+func (s *asker) watch(ctx context.Context, q score.Question) (string, error) {
+	frames, err := data.LoadVideo(ctx, s.pictures, q.Video, s.Frames, imaging.Options{})
+	if err != nil {
+		return "", err
+	}
+	text := strings.NewReplacer(chat.ImageToken, "", chat.VideoToken, "").Replace(q.Text)
+	turns := []chat.Turn{{From: chat.Human, Value: chat.ImageToken + "\n" + strings.TrimSpace(text)}}
+	return s.model.NewSession().Watch(ctx, turns, []connector.Visual{{Video: frames}}, nil)
 }
 
 // likeliest is the answer that the model finds most likely, of several equally likely ones the first.

@@ -18,8 +18,9 @@ import (
 
 type evalCommand struct {
 	Source    source `embed:""`
-	Questions string `placeholder:"FILE" help:"Questions in LLaVA's form, one JSON object a line: question_id, image, text; label or answer and category, if there are any."`
-	Images    string `help:"Folder, zip or tar of the pictures; default: images beside the questions, then their folder."`
+	Questions string `placeholder:"FILE" help:"Questions in LLaVA's form, one JSON object a line: question_id, image or video, text; label or answer and category, if there are any."`
+	Images    string `help:"Folder, zip or tar of the pictures and videos; default: images beside the questions, then their folder."`
+	Frames    int    `default:"8" help:"Frames of a video that the model sees: as many as it was trained with."`
 	Answers   string `required:"" placeholder:"FILE" help:"Where answers go, in LLaVA's form; those that are there already are kept. With --suite: the folder for them."`
 	Template  string `help:"Conversation template; default: what the model was trained with."`
 	MaxTokens int    `default:"128" help:"Tokens of an answer at most."`
@@ -51,6 +52,7 @@ Example:
 type question struct {
 	ID       writtenID `json:"question_id"`
 	Image    string    `json:"image"`
+	Video    string    `json:"video"`
 	Text     string    `json:"text"`
 	Label    words     `json:"label"`
 	Answer   words     `json:"answer"`
@@ -101,6 +103,9 @@ func (v evalCommand) Run(ctx context.Context, c console) error {
 }
 
 func (v evalCommand) run(ctx context.Context, c console, comm train.Comm) error {
+	if v.Frames < 1 {
+		return fmt.Errorf("--frames %d: at least one", v.Frames)
+	}
 	if v.Suite.Suite != "" {
 		return v.suite(ctx, c, comm)
 	}
@@ -120,9 +125,12 @@ func (v evalCommand) run(ctx context.Context, c console, comm train.Comm) error 
 		if strings.TrimSpace(q.Text) == "" {
 			return fmt.Errorf("%s: question %s: text is missing or empty: what is to be asked?", r.At(), q.ID.ID)
 		}
+		if q.Image != "" && q.Video != "" {
+			return fmt.Errorf("%s: question %s is about image %s and video %s: name one", r.At(), q.ID.ID, q.Image, q.Video)
+		}
 		questions = append(questions, q)
 		session.questions = append(session.questions,
-			score.Question{ID: string(q.ID.ID), Numeric: q.ID.numeric, Image: q.Image, Text: q.Text})
+			score.Question{ID: string(q.ID.ID), Numeric: q.ID.numeric, Image: q.Image, Video: q.Video, Text: q.Text})
 		return nil
 	})
 	if err != nil {

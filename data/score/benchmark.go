@@ -46,6 +46,7 @@ type Question struct {
 	ID       string
 	Numeric  bool   // the question file has the id as a number, and answer files must too
 	Image    string // under the benchmark's image folder; empty: none
+	Video    string // likewise, instead of Image
 	Inline   []byte // the encoded picture itself, where the question file holds it
 	Text     string // without the image token
 	Category string

@@ -34,7 +34,8 @@ const (
 func cases() []Case {
 	var all []Case
 	for _, family := range [][]Case{gemmCases(), convCases(), attentionCases(), elementwiseCases(), mlpCases(),
-		blockCases(), modelCases(), systemCases(4), denseCases(4), recipeCases(), decoderCases(), dataCases()} {
+		blockCases(), modelCases(), systemCases(4), denseCases(4), recipeCases(), decoderCases(), dataCases(),
+		growthCases()} {
 		all = append(all, family...)
 	}
 	return all

@@ -1,14 +1,19 @@
 // Command bench measures this library and its rivals, interleaved in one run: the source of every speed claim.
 //
 //	go run ./internal/bench [-run REGEXP] [-rival NAME,…] [-threads 1|2|both] [-json]
+//	go run ./internal/bench -docs docs/speed.md RESULT.json…
+//
+// The second writes the table of a page from what -json printed.
 //
 // A rival runs in a process of its own and is asked case by case, in turns with ours, so that both meet the same
 // machine. OpenBLAS (through NumPy), PyTorch, llama.cpp (through llama-cpp-python or xllamacpp) and, for what loads
 // data, tokenizers and Pillow need a python3 that can import them, C needs a compiler called cc, and Gorgonia is always
-// there. One that is not installed is reported as absent. PyTorch is asked for blocks and large models in five modes. A
-// case's value is its fastest run, and while other programs use the machine it is measured up to three times, and its
-// row says so. A ratio above 1 means that ours is better; the share of the peak is ours, of the fused multiply-adds of
-// float32 or of the bytes read per second that the same run measured.
+// there. One that is not installed is reported as absent. PyTorch is asked for blocks and large models in five modes,
+// OpenVINO for the vision tower in float32 and bfloat16. Cases of the family growth differ in one size, and the
+// exponents with which their times grow follow the rows. A case's value is its fastest run, and while other programs
+// use the machine it is measured up to three times, and its row says so. A ratio above 1 means that ours is better;
+// the share of the peak is ours, of the fused multiply-adds of float32 or of the bytes read per second that the same
+// run measured.
 package main
 
 import (
@@ -44,8 +49,12 @@ func run(args []string, stdout, stderr io.Writer) error {
 	list := flags.Bool("list", false, "print the names of the cases and stop")
 	serve := flags.String("serve", "", "answer requests as this `rival` (how bench runs Gorgonia)")
 	resident := flags.String("resident", "", "run this `case` alone and print the bytes resident at most (how bench measures memory)")
+	docs := flags.String("docs", "", "write the table of this `page` from the files named, which -json wrote, and stop")
 	if err := flags.Parse(args); err != nil {
 		return err
+	}
+	if *docs != "" {
+		return writeDocs(*docs, flags.Args())
 	}
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
@@ -104,6 +113,9 @@ func run(args []string, stdout, stderr io.Writer) error {
 		return writeJSON(stdout, rows)
 	}
 	t := newTable(stdout)
-	_, err = m.all(chosen, counts, t.row)
+	rows, err := m.all(chosen, counts, t.row)
+	for _, g := range growths(rows) {
+		fmt.Fprintln(stdout, g)
+	}
 	return err
 }

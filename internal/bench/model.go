@@ -21,8 +21,8 @@ func modelCases() []Case {
 			Share: byArithmetic, RSS: true}, func(half bool) func() { return setup(c, batch, length, half) })
 	}
 	return slices.Concat(
-		inBoth(Case{Name: "model/vit-l-336/forward", Op: "vit_forward", Args: size{}, Rivals: torchModes, Unit: "ms",
-			Share: byArithmetic, RSS: true}, vitForward),
+		inBoth(Case{Name: "model/vit-l-336/forward", Op: "vit_forward", Args: size{}, Unit: "ms",
+			Rivals: slices.Concat(torchModes, openvinoModes), Share: byArithmetic, RSS: true}, vitForward),
 		step("model/llama/4×2048×1024", "llama_loss", four, 1, 1024, torchModes, llamaLoss),
 		step("model/llama/steady-4×256×128", "llama_step", small, 4, 128, torchModes, llamaStep),
 		step("model/llava/8×512×400", "llava_step", llava, 4, 400, torchModes, llavaStep(false)),

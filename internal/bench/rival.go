@@ -37,6 +37,8 @@ var rivals = []struct {
 	{"torch-autocast", torch("autocast")},
 	{"torch-bf16", torch("bf16")},
 	{"torch-compile", torch("compile")},
+	{"openvino", openvino("f32")},
+	{"openvino-bf16", openvino("bf16")},
 	{"gorgonia", self("gorgonia")},
 	{"gorgonia+interop", self("gorgonia+interop")},
 	{"c", func(dir string, threads int) (*exec.Cmd, error) {

@@ -9,12 +9,12 @@ package imaging
 //go:noescape
 func downAVX2(dst *byte, n int, rows *[]byte, weight *int32, taps int)
 
-// acrossAVX2 mixes n pixels of a row: pixel o from those of src at byte at[o] and after, four at a time, whose weights are
-// weight[8·(o·groups+g):]: the low 15 bits of four, and then the bits above these. It writes one byte more than 3n,
-// and reads 16 bytes from the first of every four pixels on.
+// acrossAVX2 mixes n pixels of the rows A and B: pixel o from those of the source at byte at[o] and after, four at a
+// time, whose weights are weight[8·(o·groups+g):]: the low 15 bits of four, and then the bits above these. It writes
+// one byte more than 3n, and reads 16 bytes from the first of every four pixels on.
 //
 //go:noescape
-func acrossAVX2(dst *byte, n int, src *byte, at *int32, weight *int16, groups int)
+func acrossAVX2(dstA *byte, dstB *byte, n int, srcA *byte, srcB *byte, at *int32, weight *int16, groups int)
 
 // fromYCCAVX2 is fromYCC for n pixels, a multiple of 8. It writes four bytes more than 3n.
 //

@@ -85,51 +85,71 @@ DATA packed<>+24(SB)/4, $0x00000003
 DATA packed<>+28(SB)/4, $0x00000007
 GLOBL packed<>(SB), RODATA|NOPTR, $32
 
-// func acrossAVX2(dst *byte, n int, src *byte, at *int32, weight *int16, groups int)
+// func acrossAVX2(dstA *byte, dstB *byte, n int, srcA *byte, srcB *byte, at *int32, weight *int16, groups int)
 // Requires: AVX, AVX2
-TEXT ·acrossAVX2(SB), NOSPLIT, $0-48
-	MOVQ    dst+0(FP), AX
-	MOVQ    n+8(FP), CX
-	MOVQ    src+16(FP), DX
-	MOVQ    at+24(FP), BX
-	MOVQ    weight+32(FP), SI
-	MOVQ    groups+40(FP), DI
+TEXT ·acrossAVX2(SB), NOSPLIT, $0-64
+	MOVQ    dstA+0(FP), AX
+	MOVQ    dstB+8(FP), CX
+	MOVQ    n+16(FP), DX
+	MOVQ    at+40(FP), BX
+	MOVQ    weight+48(FP), SI
+	MOVQ    groups+56(FP), DI
+	MOVQ    srcA+24(FP), R8
+	MOVQ    srcB+32(FP), R9
 	VMOVDQU pairs<>+0(SB), Y0
-	VMOVDQU half22x<>+0(SB), Y1
+	VMOVDQU half22x<>+0(SB), X1
+	VMOVDQU pixels<>+0(SB), X2
 
 pixel:
-	MOVLQSX (BX), R8
-	ADDQ    DX, R8
-	MOVQ    DI, R9
-	VPXOR   Y2, Y2, Y2
+	MOVLQSX (BX), R10
+	MOVQ    R10, R11
+	ADDQ    R8, R10
+	ADDQ    R9, R11
+	MOVQ    DI, R12
 	VPXOR   Y3, Y3, Y3
+	VPXOR   Y5, Y5, Y5
+	VPXOR   Y4, Y4, Y4
+	VPXOR   Y6, Y6, Y6
 
 group:
-	VBROADCASTI128 (R8), Y4
-	VPSHUFB        Y0, Y4, Y4
-	VPBROADCASTQ   (SI), Y5
-	VPBROADCASTQ   8(SI), Y6
-	VPMADDWD       Y4, Y5, Y5
-	VPMADDWD       Y4, Y6, Y6
-	VPADDD         Y5, Y2, Y2
-	VPADDD         Y6, Y3, Y3
-	ADDQ           $0x0c, R8
+	VPBROADCASTQ   (SI), Y7
+	VPBROADCASTQ   8(SI), Y8
+	VBROADCASTI128 (R10), Y9
+	VPSHUFB        Y0, Y9, Y9
+	VPMADDWD       Y9, Y7, Y10
+	VPMADDWD       Y9, Y8, Y9
+	VPADDD         Y10, Y3, Y3
+	VPADDD         Y9, Y5, Y5
+	ADDQ           $0x0c, R10
+	VBROADCASTI128 (R11), Y9
+	VPSHUFB        Y0, Y9, Y9
+	VPMADDWD       Y9, Y7, Y7
+	VPMADDWD       Y9, Y8, Y9
+	VPADDD         Y7, Y4, Y4
+	VPADDD         Y9, Y6, Y6
+	ADDQ           $0x0c, R11
 	ADDQ           $0x10, SI
-	DECQ           R9
+	DECQ           R12
 	JNZ            group
-	VPSLLD         $0x0f, Y3, Y3
-	VPADDD         Y3, Y2, Y2
-	VPHADDD        Y2, Y2, Y2
-	VEXTRACTI128   $0x01, Y2, X3
-	VPUNPCKLQDQ    X3, X2, X3
+	VPSLLD         $0x0f, Y5, Y5
+	VPADDD         Y5, Y3, Y3
+	VPSLLD         $0x0f, Y6, Y6
+	VPADDD         Y6, Y4, Y4
+	VPHADDD        Y4, Y3, Y3
+	VEXTRACTI128   $0x01, Y3, X4
 	VPADDD         X1, X3, X3
 	VPSRAD         $0x16, X3, X3
-	VPACKSSDW      X3, X3, X3
+	VPADDD         X1, X4, X4
+	VPSRAD         $0x16, X4, X4
+	VPACKSSDW      X4, X3, X3
 	VPACKUSWB      X3, X3, X3
+	VPSHUFB        X2, X3, X3
 	VMOVD          X3, (AX)
+	VPEXTRD        $0x01, X3, (CX)
 	ADDQ           $0x03, AX
+	ADDQ           $0x03, CX
 	ADDQ           $0x04, BX
-	DECQ           CX
+	DECQ           DX
 	JNZ            pixel
 	VZEROUPPER
 	RET
@@ -177,6 +197,40 @@ DATA half22x<>+20(SB)/4, $0x00200000
 DATA half22x<>+24(SB)/4, $0x00200000
 DATA half22x<>+28(SB)/4, $0x00200000
 GLOBL half22x<>(SB), RODATA|NOPTR, $32
+
+DATA pixels<>+0(SB)/1, $0x00
+DATA pixels<>+1(SB)/1, $0x01
+DATA pixels<>+2(SB)/1, $0x04
+DATA pixels<>+3(SB)/1, $0xff
+DATA pixels<>+4(SB)/1, $0x02
+DATA pixels<>+5(SB)/1, $0x03
+DATA pixels<>+6(SB)/1, $0x06
+DATA pixels<>+7(SB)/1, $0xff
+DATA pixels<>+8(SB)/1, $0x00
+DATA pixels<>+9(SB)/1, $0x00
+DATA pixels<>+10(SB)/1, $0x00
+DATA pixels<>+11(SB)/1, $0x00
+DATA pixels<>+12(SB)/1, $0x00
+DATA pixels<>+13(SB)/1, $0x00
+DATA pixels<>+14(SB)/1, $0x00
+DATA pixels<>+15(SB)/1, $0x00
+DATA pixels<>+16(SB)/1, $0x00
+DATA pixels<>+17(SB)/1, $0x00
+DATA pixels<>+18(SB)/1, $0x00
+DATA pixels<>+19(SB)/1, $0x00
+DATA pixels<>+20(SB)/1, $0x00
+DATA pixels<>+21(SB)/1, $0x00
+DATA pixels<>+22(SB)/1, $0x00
+DATA pixels<>+23(SB)/1, $0x00
+DATA pixels<>+24(SB)/1, $0x00
+DATA pixels<>+25(SB)/1, $0x00
+DATA pixels<>+26(SB)/1, $0x00
+DATA pixels<>+27(SB)/1, $0x00
+DATA pixels<>+28(SB)/1, $0x00
+DATA pixels<>+29(SB)/1, $0x00
+DATA pixels<>+30(SB)/1, $0x00
+DATA pixels<>+31(SB)/1, $0x00
+GLOBL pixels<>(SB), RODATA|NOPTR, $32
 
 // func fromYCCAVX2(dst *byte, luma *byte, cb *byte, cr *byte, n int)
 // Requires: AVX, AVX2

@@ -115,11 +115,9 @@ func (x *axis) mixAcross(outA, outB, a, b []byte, scratch []pixels) {
 		return
 	}
 	n := len(x.first)
-	for _, row := range [2]struct{ out, in []byte }{{outA, a}, {outB, b}} {
-		behind := row.out[3*n]
-		acrossAVX2(&row.out[0], n, &row.in[0], &x.at[0], &x.split[0], x.groups())
-		row.out[3*n] = behind
-	}
+	behindA, behindB := outA[3*n], outB[3*n]
+	acrossAVX2(&outA[0], &outB[0], n, &a[0], &b[0], &x.at[0], &x.split[0], x.groups())
+	outA[3*n], outB[3*n] = behindA, behindB
 }
 
 // mixAcrossLoop is mixAcross.

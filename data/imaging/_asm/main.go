@@ -109,52 +109,70 @@ func down() {
 }
 
 func across() {
-	TEXT("acrossAVX2", NOSPLIT, "func(dst *byte, n int, src *byte, at *int32, weight *int16, groups int)")
-	Doc("acrossAVX2 mixes n pixels of a row: pixel o from those of src at byte at[o] and after, four at a time, whose weights are",
-		"weight[8·(o·groups+g):]: the low 15 bits of four, and then the bits above these. It writes one byte more than 3n,",
-		"and reads 16 bytes from the first of every four pixels on.")
+	TEXT("acrossAVX2", NOSPLIT, "func(dstA, dstB *byte, n int, srcA, srcB *byte, at *int32, weight *int16, groups int)")
+	Doc("acrossAVX2 mixes n pixels of the rows A and B: pixel o from those of the source at byte at[o] and after, four at a",
+		"time, whose weights are weight[8·(o·groups+g):]: the low 15 bits of four, and then the bits above these. It writes",
+		"one byte more than 3n, and reads 16 bytes from the first of every four pixels on.")
 	Pragma("noescape")
-	dst, n, src, from, weight, groups := arg("dst"), arg("n"), arg("src"), arg("at"), arg("weight"), arg("groups")
-	pick, half := YMM(), YMM()
+	dst := [2]reg.GPVirtual{arg("dstA"), arg("dstB")}
+	n, from, weight, groups := arg("n"), arg("at"), arg("weight"), arg("groups")
+	src := [2]reg.GPVirtual{arg("srcA"), arg("srcB")}
+	pick, half, order := YMM(), XMM(), XMM()
 	// In one lane red of the pixels 0 and 1, 2 and 3, then green; in the other blue.
 	VMOVDQU(table("pairs", [32]int{
 		0, -1, 3, -1, 6, -1, 9, -1, 1, -1, 4, -1, 7, -1, 10, -1,
 		2, -1, 5, -1, 8, -1, 11, -1, -1, -1, -1, -1, -1, -1, -1, -1}), pick)
 	VMOVDQU(dwords("half22x", 1<<21), half)
+	// Of the bytes red and green of A and then of B, and blue of A and then, two further, of B.
+	VMOVDQU(table("pixels", [32]int{0, 1, 4, -1, 2, 3, 6, -1}), order)
 	Label("pixel")
-	p, g := GP64(), GP64()
-	MOVLQSX(at(from, 0), p)
-	ADDQ(src, p)
+	p, g := [2]reg.GPVirtual{GP64(), GP64()}, GP64()
+	MOVLQSX(at(from, 0), p[0])
+	MOVQ(p[0], p[1])
+	ADDQ(src[0], p[0])
+	ADDQ(src[1], p[1])
 	MOVQ(groups, g)
-	low, high := YMM(), YMM()
-	VPXOR(low, low, low)
-	VPXOR(high, high, high)
+	low, high := [2]reg.VecVirtual{YMM(), YMM()}, [2]reg.VecVirtual{YMM(), YMM()}
+	for i := range 2 {
+		VPXOR(low[i], low[i], low[i])
+		VPXOR(high[i], high[i], high[i])
+	}
 	Label("group")
-	x, w, v := YMM(), YMM(), YMM()
-	VBROADCASTI128(at(p, 0), x)
-	VPSHUFB(pick, x, x)
+	w, v := YMM(), YMM()
 	VPBROADCASTQ(at(weight, 0), w)
 	VPBROADCASTQ(at(weight, 8), v)
-	VPMADDWD(x, w, w)
-	VPMADDWD(x, v, v)
-	VPADDD(w, low, low)
-	VPADDD(v, high, high)
-	ADDQ(Imm(12), p)
+	for i := range 2 {
+		x, y := YMM(), YMM()
+		VBROADCASTI128(at(p[i], 0), x)
+		VPSHUFB(pick, x, x)
+		VPMADDWD(x, w, y)
+		VPMADDWD(x, v, x)
+		VPADDD(y, low[i], low[i])
+		VPADDD(x, high[i], high[i])
+		ADDQ(Imm(12), p[i])
+	}
 	ADDQ(Imm(16), weight)
 	DECQ(g)
 	JNZ(LabelRef("group"))
-	VPSLLD(Imm(15), high, high)
-	VPADDD(high, low, low)
-	VPHADDD(low, low, low)
+	for i := range 2 {
+		VPSLLD(Imm(15), high[i], high[i])
+		VPADDD(high[i], low[i], low[i])
+	}
+	VPHADDD(low[1], low[0], low[0]) // red, green of A, then of B; in the other lane blue and nothing
 	blue := XMM()
-	VEXTRACTI128(Imm(1), low, blue)
-	VPUNPCKLQDQ(blue, low.AsX(), blue)
-	VPADDD(half.AsX(), blue, blue)
-	VPSRAD(Imm(22), blue, blue)
-	VPACKSSDW(blue, blue, blue)
-	VPACKUSWB(blue, blue, blue)
-	VMOVD(blue, at(dst, 0))
-	ADDQ(Imm(3), dst)
+	VEXTRACTI128(Imm(1), low[0], blue)
+	sums := low[0].AsX()
+	for _, r := range []reg.Register{sums, blue} {
+		VPADDD(half, r, r)
+		VPSRAD(Imm(22), r, r)
+	}
+	VPACKSSDW(blue, sums, sums)
+	VPACKUSWB(sums, sums, sums)
+	VPSHUFB(order, sums, sums)
+	VMOVD(sums, at(dst[0], 0))
+	VPEXTRD(Imm(1), sums, at(dst[1], 0))
+	ADDQ(Imm(3), dst[0])
+	ADDQ(Imm(3), dst[1])
 	ADDQ(Imm(4), from)
 	DECQ(n)
 	JNZ(LabelRef("pixel"))

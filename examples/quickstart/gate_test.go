@@ -17,6 +17,7 @@ import (
 var (
 	seeds      = flag.String("seeds", "", "seeds on which TestGate trains and examines -preset, such as 1,2,3")
 	gatePreset = flag.String("preset", "default", "preset of TestGate and of the benchmarks")
+	autocast   = flag.Bool("autocast", false, "TestGate trains with products in bfloat16")
 	gateRuns   = flag.String("runs", "", "where TestGate keeps its runs, one directory a seed; what is there already "+
 		"goes on (default: they are thrown away)")
 )
@@ -38,6 +39,9 @@ func TestGate(t *testing.T) {
 		report := filepath.Join(runs, seed, "report.json")
 		if _, err := os.Stat(report); err != nil { // else it is finished
 			args := []string{"-preset", *gatePreset, "-seed", seed, "-out", filepath.Dir(report), "-resume"}
+			if *autocast {
+				args = append(args, "-autocast")
+			}
 			require.NoError(t, run(context.Background(), args, strings.NewReader(""), os.Stderr, nil))
 		}
 		b, err := os.ReadFile(report)

@@ -33,6 +33,7 @@ type Flags struct {
 
 	accumulate int  // micro-batches of a step
 	zero1      bool // ranks share the optimizer's state out
+	autocast   bool // products in bfloat16
 }
 
 // Study is a run: its directory, its world, and what it has found out so far. It serves one goroutine at a time.
@@ -55,6 +56,8 @@ type settings struct {
 	Full   bool   `json:"full"`
 	Made   bool   `json:"made,omitempty"`
 	Preset Preset `json:"preset"`
+
+	Autocast bool `json:"autocast,omitempty"`
 }
 
 const settingsFile = "quickstart.json"
@@ -81,9 +84,10 @@ func Open(args []string, out io.Writer, presets []Preset, c train.Comm) (*Study,
 	set.IntVar(&f.accumulate, "accumulate", 1, "micro-batches that each step's batch is cut into; several ranks need "+
 		"at least one each")
 	set.BoolVar(&f.zero1, "zero1", false, "each rank keeps its share of the optimizer's state")
+	set.BoolVar(&f.autocast, "autocast", false, "train with products in bfloat16: train.Stage's Autocast")
 	set.Usage = func() {
 		fmt.Fprintln(j.Out, "usage: go run ./examples/quickstart [-preset smoke] [-out DIR] [-seed N] [-resume] "+
-			"[-full] [-made] [-gate] [-chat] [-accumulate N] [-zero1]")
+			"[-full] [-made] [-gate] [-chat] [-accumulate N] [-zero1] [-autocast]")
 		set.PrintDefaults()
 	}
 	if err := set.Parse(args); err != nil {
@@ -140,7 +144,7 @@ func (j *Study) take() error {
 			return fmt.Errorf("%s is not empty and not a run of this program: choose another directory with -out",
 				j.Flags.Out)
 		}
-		mine, err := json.MarshalIndent(settings{j.Flags.seed, j.Flags.Full, j.Flags.Made, j.Preset}, "", " ")
+		mine, err := json.MarshalIndent(j.settings(), "", " ")
 		if err != nil {
 			return err
 		}
@@ -160,7 +164,7 @@ func (j *Study) take() error {
 		j.Flags.seed, j.Preset = was.Seed, was.Preset
 		return nil
 	}
-	if d := differences(was, settings{j.Flags.seed, j.Flags.Full, j.Flags.Made, j.Preset}); d != "" {
+	if d := differences(was, j.settings()); d != "" {
 		return fmt.Errorf("%s holds another run: %s. Go on with that one by its own flags and -resume, or choose "+
 			"another directory with -out", j.Flags.Out, d)
 	}
@@ -169,6 +173,12 @@ func (j *Study) take() error {
 			"with -out", j.Flags.Out)
 	}
 	return nil
+}
+
+// settings are this run's.
+func (j *Study) settings() settings {
+	f := j.Flags
+	return settings{Seed: f.seed, Full: f.Full, Made: f.Made, Preset: j.Preset, Autocast: f.autocast}
 }
 
 // differences names the settings that differ.
@@ -182,6 +192,7 @@ func differences(was, is settings) string {
 	note("-seed", was.Seed, is.Seed)
 	note("-full", was.Full, is.Full)
 	note("-made", was.Made, is.Made)
+	note("-autocast", was.Autocast, is.Autocast)
 	note("-preset", was.Preset.Name, is.Preset.Name)
 	note("-accumulate", max(1, was.Preset.Clip.Accumulate), max(1, is.Preset.Clip.Accumulate))
 	if len(d) == 0 && was.Preset != is.Preset {
@@ -218,6 +229,9 @@ func (j *Study) Command(more string) string {
 	if j.Flags.zero1 {
 		c += " -zero1"
 	}
+	if j.Flags.autocast {
+		c += " -autocast"
+	}
 	return strings.TrimSpace(c + " -out " + j.Flags.Out + " " + more)
 }
 
@@ -242,6 +256,7 @@ func Fit[B any](ctx context.Context, j *Study, name string, m train.Model[B], st
 		stages[i].Accumulate = j.Flags.accumulate
 		stages[i].Config = j.Preset
 		stages[i].Seed = j.Flags.seed
+		stages[i].Autocast = j.Flags.autocast
 	}
 	_, err := train.Run(ctx, m, train.Options{Dir: filepath.Join(j.Flags.Out, name), Resume: true, Keep: 1,
 		Progress: j.Out,

@@ -11,6 +11,7 @@ import (
 	"image/gif"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -126,6 +127,28 @@ func TestLoadVideo(t *testing.T) {
 	}
 	_, err := data.LoadVideo(t.Context(), nil, "a.gif", 8, imaging.Options{})
 	require.ErrorContains(t, err, "no folder, zip or tar is given for it (images)")
+}
+
+// What is decoded nowhere here goes to the user's ffmpeg, from a folder.
+func TestVideoOfOtherFormats(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the ffmpeg of this test is a shell script")
+	}
+	bin := t.TempDir()
+	script := "#!/bin/sh\nprintf 'P6\\n1 1\\n255\\nabcP6\\n1 1\\n255\\ndefP6\\n1 1\\n255\\nghi'\n"
+	require.NoError(t, os.WriteFile(filepath.Join(bin, "ffmpeg"), []byte(script), 0o777))
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	for kind, s := range sources(t) {
+		frames, err := data.LoadVideo(t.Context(), s, "clip.mp4", 2, imaging.Options{})
+		if kind != "files" {
+			require.ErrorContains(t, err, "not from an archive")
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, []byte("abcdef"), append(slices.Clone(frames[0].Pix), frames[1].Pix...))
+		_, err = data.VideoKey(t.Context(), s, "clip.mp4", 2)
+		require.NoError(t, err)
+	}
 }
 
 // The key of a video changes with what is shown of it, and with nothing else.

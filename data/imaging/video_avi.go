@@ -1,7 +1,9 @@
 package imaging
 
 import (
+	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -155,9 +157,9 @@ type bytesPPM struct {
 
 // decoded calls each for the frames of the first video stream, until it wants no more.
 func decoded(ctx context.Context, program, path string, l Limits, each func(*bytesPPM) (bool, error)) error {
-	ctx, stop := context.WithCancel(ctx)
+	running, stop := context.WithCancel(ctx)
 	defer stop()
-	c := exec.CommandContext(ctx, program, "-nostdin", "-v", "error", "-i", "file:"+path, "-map", "0:v:0",
+	c := exec.CommandContext(running, program, "-nostdin", "-v", "error", "-i", "file:"+path, "-map", "0:v:0",
 		"-fps_mode", "passthrough", "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "-")
 	var said bytes.Buffer
 	c.Stderr = &said
@@ -168,33 +170,41 @@ func decoded(ctx context.Context, program, path string, l Limits, each func(*byt
 	if err != nil {
 		return &Error{Kind: Unreadable, Err: fmt.Errorf("ffmpeg: %w", err)}
 	}
+	r := bufio.NewReaderSize(pipe, 1<<16)
 	var p bytesPPM
 	frames := 0
+	done := false
 	for more := true; more && err == nil; frames++ {
-		var depth int
-		if _, err = fmt.Fscanf(pipe, "P6\n%d %d\n%d\n", &p.w, &p.h, &depth); err != nil {
+		if _, err = r.Peek(1); err != nil { // after the last frame
+			done = errors.Is(err, io.EOF)
 			break
 		}
-		if err = l.check(p.w, p.h); err == nil && frames == maxDecoded {
+		var depth int
+		if _, err = fmt.Fscanf(r, "P6\n%d %d\n%d\n", &p.w, &p.h, &depth); err == nil {
+			err = l.check(p.w, p.h)
+		}
+		if err == nil && frames == maxDecoded {
 			err = fail(TooLarge, "more than %d frames", maxDecoded)
 		}
 		if err == nil {
 			p.pix = slices.Grow(p.pix[:0], 3*p.w*p.h)[:3*p.w*p.h]
-			if _, err = io.ReadFull(pipe, p.pix); err == nil {
+			if _, err = io.ReadFull(r, p.pix); err == nil {
 				more, err = each(&p)
 			}
 		}
-		if !more {
-			stop()
+		if errors.Is(err, io.EOF) { // within a frame
+			err = io.ErrUnexpectedEOF
 		}
 	}
-	done := errors.Is(err, io.EOF)
-	stopped := err == nil
-	stop()
-	if wait := c.Wait(); done && wait != nil && ctx.Err() == nil || done && said.Len() > 0 {
-		return fail(Corrupt, "ffmpeg: %.300s", strings.TrimSpace(said.String()))
+	if !done { // it has more to write, which nobody wants
+		stop()
 	}
-	if done || stopped {
+	switch wait := c.Wait(); {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case done && (wait != nil || said.Len() > 0):
+		return fail(Corrupt, "ffmpeg: %.300s", cmp.Or(strings.TrimSpace(said.String()), fmt.Sprint(wait)))
+	case done:
 		return nil
 	}
 	return err

@@ -13,7 +13,9 @@ import (
 	"image/jpeg"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -237,6 +239,57 @@ func TestOtherContainers(t *testing.T) {
 	require.ErrorContains(t, err, "ffmpeg must be on the path")
 	_, err = imaging.OpenVideo(t.Context(), write(t, "a.mp4", nil), 3, imaging.Options{})
 	require.ErrorIs(t, err, imaging.Empty)
+}
+
+// The frames of another container are those that ffmpeg writes, sampled; what it says is in the error.
+func TestFFmpeg(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the ffmpeg of this test is a shell script")
+	}
+	bin := t.TempDir()
+	t.Setenv("PATH", bin+string(os.PathListSeparator)+os.Getenv("PATH"))
+	open := func(n int, script string) ([]*imaging.RGB, error) {
+		require.NoError(t, os.WriteFile(filepath.Join(bin, "ffmpeg"), []byte("#!/bin/sh\n"+script), 0o777))
+		return imaging.OpenVideo(t.Context(), write(t, "a.mp4", []byte("\x00\x00\x00\x18ftypmp42....")), n,
+			imaging.Options{Limits: imaging.Limits{Pixels: 12}})
+	}
+	writes := func(frames ...string) string { // of 2×1 pixels, 6 letters each
+		return "printf 'P6\\n2 1\\n255\\n" + strings.Join(frames, "P6\\n2 1\\n255\\n") + "'\n"
+	}
+	for n, want := range map[int][]string{1: {"abcdef"}, 2: {"abcdef", " \t\nxyz"}, 3: {"abcdef", "ghijkl", "mnopqr"},
+		9: {"abcdef", "ghijkl", " \t\nxyz", "mnopqr"}} {
+		script := writes("abcdef", "ghijkl", " \\t\\nxyz", "mnopqr")
+		if n == 3 {
+			script = writes("abcdef", "ghijkl", "mnopqr")
+		}
+		frames, err := open(n, script)
+		require.NoError(t, err)
+		var got []string
+		for _, m := range frames {
+			require.Equal(t, [2]int{2, 1}, [2]int{m.W, m.H})
+			got = append(got, string(m.Pix))
+		}
+		require.Equal(t, want, got)
+	}
+	for script, want := range map[string]string{
+		"":              "ffmpeg finds no frame in it",
+		"exit 3\n":      "ffmpeg: exit status 3",
+		"echo no >&2\n": "ffmpeg: no",
+		writes("abcdef") + "echo moov atom not found >&2\nexit 1\n": "ffmpeg: moov atom not found",
+		writes("abc"):                "unexpected EOF",
+		"printf 'P6'":                "unexpected EOF",
+		"printf 'Q6'":                "input does not match format",
+		"printf 'P6\\n7 2\\n255\\n'": "7×2 pixels: 12 are allowed",
+	} {
+		_, err := open(2, script)
+		require.ErrorContains(t, err, want, script)
+		var e *imaging.Error
+		require.ErrorAs(t, err, &e)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	_, err := imaging.OpenVideo(ctx, write(t, "a.mp4", []byte("\x00\x00\x00\x18ftypmp42....")), 2, imaging.Options{})
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 // FuzzDecodeVideo: whatever a client sends as a video becomes frames of one size, or an error of a kind.

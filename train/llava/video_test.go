@@ -122,7 +122,7 @@ func TestLearnsVideos(t *testing.T) {
 	tiny("toy")
 	list := films(t)
 	c := filming("tune", "toy/out")
-	c.Steps, c.Features = 260, "toy/features"
+	c.Steps, c.Features = 180, "toy/features"
 	report, err := llava.Train(t.Context(), c, train.Options{})
 	require.NoError(t, err)
 	loss := report.Stages[0].Loss

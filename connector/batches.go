@@ -140,10 +140,13 @@ func (b *Batches) video(ctx context.Context, name string) (Image, error) {
 		return Image{}, err
 	}
 	x, err := b.options.Features.Load(key)
-	if err != nil {
+	switch {
+	case err != nil:
 		return Image{}, err
+	case x.Rank() != 3:
+		return Image{}, fmt.Errorf("features %v in the cache; [frames, patches, width] are needed", x.Shape())
 	}
-	return Image{Features: x, Frames: x.Shape()[0]}, nil // how many tokens they are does not depend on their size
+	return Image{Features: x, Frames: x.Dim(0)}, nil // how many tokens they are does not depend on their size
 }
 
 // image reads an image, or its features from the cache.

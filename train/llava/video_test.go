@@ -352,3 +352,37 @@ func TestVideoModels(t *testing.T) {
 		}
 	}
 }
+
+// TestVideoLLaVA: a model that looks at videos with a tower of their own is trained on both, from a cache too, which is
+// another once that tower is another.
+func TestVideoLLaVA(t *testing.T) {
+	t.Chdir(t.TempDir())
+	tiny("toy")
+	films(t)
+	tok, err := tokenizer.Load("toy/llm")
+	require.NoError(t, err)
+	tower, err := vit.Load("toy/vision", nn.LoadOptions{})
+	require.NoError(t, err)
+	language, err := llm.Load("toy/llm", nn.LoadOptions{})
+	require.NoError(t, err)
+	for seed := range uint64(2) { // of the videos' tower
+		m, err := layout.Join(rand.New(rand.NewPCG(seed, 3)), tower, language, layout.Config{Kind: layout.VideoLLaVA,
+			Projector: "mlp2x_gelu", Select: vit.Select{Layers: []int{-2}, Class: "patch"}, Image: -200,
+			Video: &layout.Video{Newline: "no_token", Token: -200}})
+		require.NoError(t, err)
+		model := fmt.Sprint("toy/model", seed)
+		require.NoError(t, layout.Save(model, m, layout.SaveOptions{Tokenizer: tok}))
+		var loss []float64
+		for _, features := range []string{"", "toy/features"} {
+			c := filming("task", model+"-run"+filepath.Base(features))
+			c.Vision, c.LLM, c.VideoPool, c.Model, c.Layout, c.Features = "", "", "", model, "", features
+			report, err := llava.Train(t.Context(), c, train.Options{})
+			require.NoError(t, err)
+			loss = append(loss, report.Stages[0].Loss[0])
+		}
+		require.InDelta(t, loss[0], loss[1], 1e-2, "bfloat16 in the cache")
+		caches, err := os.ReadDir("toy/features")
+		require.NoError(t, err)
+		require.Len(t, caches, int(seed)+1)
+	}
+}

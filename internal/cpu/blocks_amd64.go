@@ -24,8 +24,6 @@ func packQ8_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahea
 //
 //	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes of each row, ahead bytes further.
-//
 //go:noescape
 func packQ8_0AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
@@ -57,8 +55,6 @@ func packINT8AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahea
 // packINT8AVX512 computes:
 //
 //	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
-//
-// and prefetches as many bytes of each row, ahead bytes further.
 //
 //go:noescape
 func packINT8AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
@@ -92,8 +88,6 @@ func packQ4_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahea
 //
 //	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes of each row, ahead bytes further.
-//
 //go:noescape
 func packQ4_0AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
@@ -125,8 +119,6 @@ func packQ4_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahea
 // packQ4_1AVX512 computes:
 //
 //	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
-//
-// and prefetches as many bytes of each row, ahead bytes further.
 //
 //go:noescape
 func packQ4_1AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
@@ -160,8 +152,6 @@ func packQ5_0AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahea
 //
 //	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes of each row, ahead bytes further.
-//
 //go:noescape
 func packQ5_0AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
@@ -184,8 +174,6 @@ func packQ5_1AVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahea
 // packQ5_1AVX512 computes:
 //
 //	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
-//
-// and prefetches as many bytes of each row, ahead bytes further.
 //
 //go:noescape
 func packQ5_1AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
@@ -210,8 +198,6 @@ func packIQ4_NLAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ah
 //
 //	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes of each row, ahead bytes further.
-//
 //go:noescape
 func packIQ4_NLAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
@@ -234,8 +220,6 @@ func packQ4_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahea
 // packQ4_KAVX512 computes:
 //
 //	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
-//
-// and prefetches as many bytes of each row, ahead bytes further.
 //
 //go:noescape
 func packQ4_KAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
@@ -269,8 +253,6 @@ func packQ5_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahea
 //
 //	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes of each row, ahead bytes further.
-//
 //go:noescape
 func packQ5_KAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
@@ -294,8 +276,6 @@ func packQ6_KAVX2(n int, stride int, w *byte, codes *int8, scales *float32, ahea
 //
 //	codes, scales = the panel of n blocks of each of sixteen rows, which begin stride bytes apart at w
 //
-// and prefetches as many bytes of each row, ahead bytes further.
-//
 //go:noescape
 func packQ6_KAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
 
@@ -307,7 +287,7 @@ func packQ6_KAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ah
 // block by block.
 //
 //go:noescape
-func panel4x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel4x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel4x2AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -317,7 +297,7 @@ func panel4x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 // block by block.
 //
 //go:noescape
-func panel4x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel4x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel4x4AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -327,7 +307,7 @@ func panel4x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 // block by block.
 //
 //go:noescape
-func panel4x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel4x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel5x1AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -337,14 +317,15 @@ func panel4x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 // block by block.
 //
 //go:noescape
-func panel5x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel5x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel5x1VNNI multiplies a panel of sixteen rows as panel5x1AVX2 does one of eight, to the bit,
 //
-// for 1 rows r, of which q has k and d and s have k/32 elements.
+// for 1 rows r, of which q has k and d and s have k/32 elements. It prefetches 2 lines a block from next on, among the products:
+// the processor waits if more are on their way than it can note.
 //
 //go:noescape
-func panel5x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel5x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel5x2AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -354,14 +335,15 @@ func panel5x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 // block by block.
 //
 //go:noescape
-func panel5x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel5x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel5x2VNNI multiplies a panel of sixteen rows as panel5x2AVX2 does one of eight, to the bit,
 //
-// for 2 rows r, of which q has k and d and s have k/32 elements.
+// for 2 rows r, of which q has k and d and s have k/32 elements. It prefetches 2 lines a block from next on, among the products:
+// the processor waits if more are on their way than it can note.
 //
 //go:noescape
-func panel5x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel5x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel5x4AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -371,14 +353,15 @@ func panel5x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 // block by block.
 //
 //go:noescape
-func panel5x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel5x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel5x4VNNI multiplies a panel of sixteen rows as panel5x4AVX2 does one of eight, to the bit,
 //
-// for 4 rows r, of which q has k and d and s have k/32 elements.
+// for 4 rows r, of which q has k and d and s have k/32 elements. It prefetches 2 lines a block from next on, among the products:
+// the processor waits if more are on their way than it can note.
 //
 //go:noescape
-func panel5x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel5x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel6x1AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -388,14 +371,15 @@ func panel5x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 // block by block.
 //
 //go:noescape
-func panel6x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel6x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel6x1VNNI multiplies a panel of sixteen rows as panel6x1AVX2 does one of eight, to the bit,
 //
-// for 1 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements.
+// for 1 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements. It prefetches 2 lines a block from next on, among the products:
+// the processor waits if more are on their way than it can note.
 //
 //go:noescape
-func panel6x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel6x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel6x2AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -405,14 +389,15 @@ func panel6x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 // block by block.
 //
 //go:noescape
-func panel6x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel6x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel6x2VNNI multiplies a panel of sixteen rows as panel6x2AVX2 does one of eight, to the bit,
 //
-// for 2 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements.
+// for 2 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements. It prefetches 2 lines a block from next on, among the products:
+// the processor waits if more are on their way than it can note.
 //
 //go:noescape
-func panel6x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel6x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel6x4AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -422,14 +407,15 @@ func panel6x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 // block by block.
 //
 //go:noescape
-func panel6x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel6x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel6x4VNNI multiplies a panel of sixteen rows as panel6x4AVX2 does one of eight, to the bit,
 //
-// for 4 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements.
+// for 4 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements. It prefetches 2 lines a block from next on, among the products:
+// the processor waits if more are on their way than it can note.
 //
 //go:noescape
-func panel6x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel6x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel8x1AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -439,14 +425,15 @@ func panel6x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 // block by block.
 //
 //go:noescape
-func panel8x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel8x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel8x1VNNI multiplies a panel of sixteen rows as panel8x1AVX2 does one of eight, to the bit,
 //
-// for 1 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements.
+// for 1 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements. It prefetches 2 lines a block from next on, among the products:
+// the processor waits if more are on their way than it can note.
 //
 //go:noescape
-func panel8x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel8x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel8x2AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -456,14 +443,15 @@ func panel8x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 // block by block.
 //
 //go:noescape
-func panel8x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel8x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel8x2VNNI multiplies a panel of sixteen rows as panel8x2AVX2 does one of eight, to the bit,
 //
-// for 2 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements.
+// for 2 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements. It prefetches 2 lines a block from next on, among the products:
+// the processor waits if more are on their way than it can note.
 //
 //go:noescape
-func panel8x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel8x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel8x4AVX2 multiplies a panel with rows of rounded activations, and adds to c if more is not 0:
 //
@@ -473,14 +461,15 @@ func panel8x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *f
 // block by block.
 //
 //go:noescape
-func panel8x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel8x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // panel8x4VNNI multiplies a panel of sixteen rows as panel8x4AVX2 does one of eight, to the bit,
 //
-// for 4 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements.
+// for 4 rows r, of which q has k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements. It prefetches 2 lines a block from next on, among the products:
+// the processor waits if more are on their way than it can note.
 //
 //go:noescape
-func panel8x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+func panel8x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 
 // roundBlocksAVX2 rounds n blocks of 32 of x as roundRow does:
 //

@@ -134,7 +134,7 @@ done:
 	RET
 
 // func packQ8_0AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
-// Requires: AVX, AVX2, AVX512F, MMX+
+// Requires: AVX, AVX2, AVX512F
 TEXT ·packQ8_0AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU32 byte80<>+0(SB), Z0
 	MOVQ      codes+24(FP), AX
@@ -146,31 +146,10 @@ TEXT ·packQ8_0AVX512(SB), NOSPLIT, $0-48
 	LEAQ      (SI)(BX*4), R8
 	LEAQ      (R8)(BX*4), R9
 	LEAQ      (R9)(BX*4), R10
-	MOVQ      ahead+40(FP), R11
-	LEAQ      (SI)(R11*1), R12
-	LEAQ      (R8)(R11*1), R13
-	LEAQ      (R9)(R11*1), R14
-	LEAQ      (R10)(R11*1), R11
 	TESTQ     DX, DX
 	JZ        done
 
 block:
-	PREFETCHT0      (R12)
-	PREFETCHT0      (R12)(BX*1)
-	PREFETCHT0      (R12)(BX*2)
-	PREFETCHT0      (R12)(DI*1)
-	PREFETCHT0      (R13)
-	PREFETCHT0      (R13)(BX*1)
-	PREFETCHT0      (R13)(BX*2)
-	PREFETCHT0      (R13)(DI*1)
-	PREFETCHT0      (R14)
-	PREFETCHT0      (R14)(BX*1)
-	PREFETCHT0      (R14)(BX*2)
-	PREFETCHT0      (R14)(DI*1)
-	PREFETCHT0      (R11)
-	PREFETCHT0      (R11)(BX*1)
-	PREFETCHT0      (R11)(BX*2)
-	PREFETCHT0      (R11)(DI*1)
 	VMOVDQU         (SI), X1
 	VPBLENDW        $0x02, -2(SI)(BX*1), X1, X1
 	VPBLENDW        $0x04, -4(SI)(BX*2), X1, X1
@@ -258,10 +237,6 @@ block:
 	ADDQ            $0x00000022, R8
 	ADDQ            $0x00000022, R9
 	ADDQ            $0x00000022, R10
-	ADDQ            $0x00000022, R12
-	ADDQ            $0x00000022, R13
-	ADDQ            $0x00000022, R14
-	ADDQ            $0x00000022, R11
 	ADDQ            $0x00000200, AX
 	ADDQ            $0x00000040, CX
 	DECQ            DX
@@ -634,7 +609,7 @@ done:
 	RET
 
 // func packINT8AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
-// Requires: AVX, AVX512F, MMX+
+// Requires: AVX, AVX512F
 TEXT ·packINT8AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU32 byte80<>+0(SB), Z0
 	MOVQ      codes+24(FP), AX
@@ -646,31 +621,10 @@ TEXT ·packINT8AVX512(SB), NOSPLIT, $0-48
 	LEAQ      (SI)(BX*4), R8
 	LEAQ      (R8)(BX*4), R9
 	LEAQ      (R9)(BX*4), R10
-	MOVQ      ahead+40(FP), R11
-	LEAQ      (SI)(R11*1), R12
-	LEAQ      (R8)(R11*1), R13
-	LEAQ      (R9)(R11*1), R14
-	LEAQ      (R10)(R11*1), R11
 	TESTQ     DX, DX
 	JZ        done
 
 block:
-	PREFETCHT0      (R12)
-	PREFETCHT0      (R12)(BX*1)
-	PREFETCHT0      (R12)(BX*2)
-	PREFETCHT0      (R12)(DI*1)
-	PREFETCHT0      (R13)
-	PREFETCHT0      (R13)(BX*1)
-	PREFETCHT0      (R13)(BX*2)
-	PREFETCHT0      (R13)(DI*1)
-	PREFETCHT0      (R14)
-	PREFETCHT0      (R14)(BX*1)
-	PREFETCHT0      (R14)(BX*2)
-	PREFETCHT0      (R14)(DI*1)
-	PREFETCHT0      (R11)
-	PREFETCHT0      (R11)(BX*1)
-	PREFETCHT0      (R11)(BX*2)
-	PREFETCHT0      (R11)(DI*1)
 	VBROADCASTI32X4 (SI), Z1
 	VINSERTI32X4    $0x01, (R8), Z1, Z1
 	VINSERTI32X4    $0x02, (R9), Z1, Z1
@@ -759,10 +713,6 @@ block:
 	ADDQ            $0x00000024, R8
 	ADDQ            $0x00000024, R9
 	ADDQ            $0x00000024, R10
-	ADDQ            $0x00000024, R12
-	ADDQ            $0x00000024, R13
-	ADDQ            $0x00000024, R14
-	ADDQ            $0x00000024, R11
 	ADDQ            $0x00000200, AX
 	ADDQ            $0x00000040, CX
 	DECQ            DX
@@ -1208,7 +1158,7 @@ DATA minus8<>+63(SB)/1, $0xc1
 GLOBL minus8<>(SB), RODATA|NOPTR, $64
 
 // func packQ4_0AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX2, AVX512BW, AVX512F
 TEXT ·packQ4_0AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU32 byte0f<>+0(SB), Z0
 	VMOVDQU32 byte08<>+0(SB), Z1
@@ -1221,31 +1171,10 @@ TEXT ·packQ4_0AVX512(SB), NOSPLIT, $0-48
 	LEAQ      (SI)(BX*4), R8
 	LEAQ      (R8)(BX*4), R9
 	LEAQ      (R9)(BX*4), R10
-	MOVQ      ahead+40(FP), R11
-	LEAQ      (SI)(R11*1), R12
-	LEAQ      (R8)(R11*1), R13
-	LEAQ      (R9)(R11*1), R14
-	LEAQ      (R10)(R11*1), R11
 	TESTQ     DX, DX
 	JZ        done
 
 block:
-	PREFETCHT0      (R12)
-	PREFETCHT0      (R12)(BX*1)
-	PREFETCHT0      (R12)(BX*2)
-	PREFETCHT0      (R12)(DI*1)
-	PREFETCHT0      (R13)
-	PREFETCHT0      (R13)(BX*1)
-	PREFETCHT0      (R13)(BX*2)
-	PREFETCHT0      (R13)(DI*1)
-	PREFETCHT0      (R14)
-	PREFETCHT0      (R14)(BX*1)
-	PREFETCHT0      (R14)(BX*2)
-	PREFETCHT0      (R14)(DI*1)
-	PREFETCHT0      (R11)
-	PREFETCHT0      (R11)(BX*1)
-	PREFETCHT0      (R11)(BX*2)
-	PREFETCHT0      (R11)(DI*1)
 	VMOVDQU         (SI), X2
 	VPBLENDW        $0x02, -2(SI)(BX*1), X2, X2
 	VPBLENDW        $0x04, -4(SI)(BX*2), X2, X2
@@ -1315,10 +1244,6 @@ block:
 	ADDQ            $0x00000012, R8
 	ADDQ            $0x00000012, R9
 	ADDQ            $0x00000012, R10
-	ADDQ            $0x00000012, R12
-	ADDQ            $0x00000012, R13
-	ADDQ            $0x00000012, R14
-	ADDQ            $0x00000012, R11
 	ADDQ            $0x00000200, AX
 	ADDQ            $0x00000080, CX
 	DECQ            DX
@@ -1572,7 +1497,7 @@ done:
 	RET
 
 // func packQ4_1AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F
 TEXT ·packQ4_1AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU32 byte0f<>+0(SB), Z0
 	MOVQ      codes+24(FP), AX
@@ -1584,31 +1509,10 @@ TEXT ·packQ4_1AVX512(SB), NOSPLIT, $0-48
 	LEAQ      (SI)(BX*4), R8
 	LEAQ      (R8)(BX*4), R9
 	LEAQ      (R9)(BX*4), R10
-	MOVQ      ahead+40(FP), R11
-	LEAQ      (SI)(R11*1), R12
-	LEAQ      (R8)(R11*1), R13
-	LEAQ      (R9)(R11*1), R14
-	LEAQ      (R10)(R11*1), R11
 	TESTQ     DX, DX
 	JZ        done
 
 block:
-	PREFETCHT0      (R12)
-	PREFETCHT0      (R12)(BX*1)
-	PREFETCHT0      (R12)(BX*2)
-	PREFETCHT0      (R12)(DI*1)
-	PREFETCHT0      (R13)
-	PREFETCHT0      (R13)(BX*1)
-	PREFETCHT0      (R13)(BX*2)
-	PREFETCHT0      (R13)(DI*1)
-	PREFETCHT0      (R14)
-	PREFETCHT0      (R14)(BX*1)
-	PREFETCHT0      (R14)(BX*2)
-	PREFETCHT0      (R14)(DI*1)
-	PREFETCHT0      (R11)
-	PREFETCHT0      (R11)(BX*1)
-	PREFETCHT0      (R11)(BX*2)
-	PREFETCHT0      (R11)(DI*1)
 	VBROADCASTI32X4 (SI), Z1
 	VINSERTI32X4    $0x01, (R8), Z1, Z1
 	VINSERTI32X4    $0x02, (R9), Z1, Z1
@@ -1683,10 +1587,6 @@ block:
 	ADDQ            $0x00000014, R8
 	ADDQ            $0x00000014, R9
 	ADDQ            $0x00000014, R10
-	ADDQ            $0x00000014, R12
-	ADDQ            $0x00000014, R13
-	ADDQ            $0x00000014, R14
-	ADDQ            $0x00000014, R11
 	ADDQ            $0x00000200, AX
 	ADDQ            $0x00000080, CX
 	DECQ            DX
@@ -2400,7 +2300,7 @@ DATA minus16<>+63(SB)/1, $0xc1
 GLOBL minus16<>(SB), RODATA|NOPTR, $64
 
 // func packQ5_0AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX2, AVX512BW, AVX512F
 TEXT ·packQ5_0AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU32 byte0f<>+0(SB), Z0
 	VMOVDQU32 byte10<>+0(SB), Z1
@@ -2415,31 +2315,10 @@ TEXT ·packQ5_0AVX512(SB), NOSPLIT, $0-48
 	LEAQ      (SI)(BX*4), R8
 	LEAQ      (R8)(BX*4), R9
 	LEAQ      (R9)(BX*4), R10
-	MOVQ      ahead+40(FP), R11
-	LEAQ      (SI)(R11*1), R12
-	LEAQ      (R8)(R11*1), R13
-	LEAQ      (R9)(R11*1), R14
-	LEAQ      (R10)(R11*1), R11
 	TESTQ     DX, DX
 	JZ        done
 
 block:
-	PREFETCHT0      (R12)
-	PREFETCHT0      (R12)(BX*1)
-	PREFETCHT0      (R12)(BX*2)
-	PREFETCHT0      (R12)(DI*1)
-	PREFETCHT0      (R13)
-	PREFETCHT0      (R13)(BX*1)
-	PREFETCHT0      (R13)(BX*2)
-	PREFETCHT0      (R13)(DI*1)
-	PREFETCHT0      (R14)
-	PREFETCHT0      (R14)(BX*1)
-	PREFETCHT0      (R14)(BX*2)
-	PREFETCHT0      (R14)(DI*1)
-	PREFETCHT0      (R11)
-	PREFETCHT0      (R11)(BX*1)
-	PREFETCHT0      (R11)(BX*2)
-	PREFETCHT0      (R11)(DI*1)
 	VMOVDQU         (SI), X4
 	VPBLENDW        $0x02, -2(SI)(BX*1), X4, X4
 	VPBLENDW        $0x04, -4(SI)(BX*2), X4, X4
@@ -2567,10 +2446,6 @@ block:
 	ADDQ            $0x00000016, R8
 	ADDQ            $0x00000016, R9
 	ADDQ            $0x00000016, R10
-	ADDQ            $0x00000016, R12
-	ADDQ            $0x00000016, R13
-	ADDQ            $0x00000016, R14
-	ADDQ            $0x00000016, R11
 	ADDQ            $0x00000200, AX
 	ADDQ            $0x00000080, CX
 	DECQ            DX
@@ -2799,7 +2674,7 @@ done:
 	RET
 
 // func packQ5_1AVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F
 TEXT ·packQ5_1AVX512(SB), NOSPLIT, $0-48
 	VMOVDQU32 byte0f<>+0(SB), Z0
 	VMOVDQU32 byte10<>+0(SB), Z1
@@ -2814,31 +2689,10 @@ TEXT ·packQ5_1AVX512(SB), NOSPLIT, $0-48
 	LEAQ      (SI)(BX*4), R8
 	LEAQ      (R8)(BX*4), R9
 	LEAQ      (R9)(BX*4), R10
-	MOVQ      ahead+40(FP), R11
-	LEAQ      (SI)(R11*1), R12
-	LEAQ      (R8)(R11*1), R13
-	LEAQ      (R9)(R11*1), R14
-	LEAQ      (R10)(R11*1), R11
 	TESTQ     DX, DX
 	JZ        done
 
 block:
-	PREFETCHT0      (R12)
-	PREFETCHT0      (R12)(BX*1)
-	PREFETCHT0      (R12)(BX*2)
-	PREFETCHT0      (R12)(DI*1)
-	PREFETCHT0      (R13)
-	PREFETCHT0      (R13)(BX*1)
-	PREFETCHT0      (R13)(BX*2)
-	PREFETCHT0      (R13)(DI*1)
-	PREFETCHT0      (R14)
-	PREFETCHT0      (R14)(BX*1)
-	PREFETCHT0      (R14)(BX*2)
-	PREFETCHT0      (R14)(DI*1)
-	PREFETCHT0      (R11)
-	PREFETCHT0      (R11)(BX*1)
-	PREFETCHT0      (R11)(BX*2)
-	PREFETCHT0      (R11)(DI*1)
 	VBROADCASTI32X4 (SI), Z4
 	VINSERTI32X4    $0x01, (R8), Z4, Z4
 	VINSERTI32X4    $0x02, (R9), Z4, Z4
@@ -2971,10 +2825,6 @@ block:
 	ADDQ            $0x00000018, R8
 	ADDQ            $0x00000018, R9
 	ADDQ            $0x00000018, R10
-	ADDQ            $0x00000018, R12
-	ADDQ            $0x00000018, R13
-	ADDQ            $0x00000018, R14
-	ADDQ            $0x00000018, R11
 	ADDQ            $0x00000200, AX
 	ADDQ            $0x00000080, CX
 	DECQ            DX
@@ -3192,7 +3042,7 @@ done:
 	RET
 
 // func packIQ4_NLAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
-// Requires: AVX, AVX2, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX2, AVX512BW, AVX512F
 TEXT ·packIQ4_NLAVX512(SB), NOSPLIT, $0-48
 	VMOVDQU32 byte0f<>+0(SB), Z0
 	VMOVDQU32 nonLinear<>+0(SB), Z1
@@ -3206,31 +3056,10 @@ TEXT ·packIQ4_NLAVX512(SB), NOSPLIT, $0-48
 	LEAQ      (SI)(BX*4), R8
 	LEAQ      (R8)(BX*4), R9
 	LEAQ      (R9)(BX*4), R10
-	MOVQ      ahead+40(FP), R11
-	LEAQ      (SI)(R11*1), R12
-	LEAQ      (R8)(R11*1), R13
-	LEAQ      (R9)(R11*1), R14
-	LEAQ      (R10)(R11*1), R11
 	TESTQ     DX, DX
 	JZ        done
 
 block:
-	PREFETCHT0      (R12)
-	PREFETCHT0      (R12)(BX*1)
-	PREFETCHT0      (R12)(BX*2)
-	PREFETCHT0      (R12)(DI*1)
-	PREFETCHT0      (R13)
-	PREFETCHT0      (R13)(BX*1)
-	PREFETCHT0      (R13)(BX*2)
-	PREFETCHT0      (R13)(DI*1)
-	PREFETCHT0      (R14)
-	PREFETCHT0      (R14)(BX*1)
-	PREFETCHT0      (R14)(BX*2)
-	PREFETCHT0      (R14)(DI*1)
-	PREFETCHT0      (R11)
-	PREFETCHT0      (R11)(BX*1)
-	PREFETCHT0      (R11)(BX*2)
-	PREFETCHT0      (R11)(DI*1)
 	VMOVDQU         (SI), X3
 	VPBLENDW        $0x02, -2(SI)(BX*1), X3, X3
 	VPBLENDW        $0x04, -4(SI)(BX*2), X3, X3
@@ -3314,10 +3143,6 @@ block:
 	ADDQ            $0x00000012, R8
 	ADDQ            $0x00000012, R9
 	ADDQ            $0x00000012, R10
-	ADDQ            $0x00000012, R12
-	ADDQ            $0x00000012, R13
-	ADDQ            $0x00000012, R14
-	ADDQ            $0x00000012, R11
 	ADDQ            $0x00000200, AX
 	ADDQ            $0x00000040, CX
 	DECQ            DX
@@ -4258,7 +4083,7 @@ DATA byte30<>+63(SB)/1, $0x30
 GLOBL byte30<>(SB), RODATA|NOPTR, $64
 
 // func packQ4_KAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·packQ4_KAVX512(SB), NOSPLIT, $0-48
 	VMOVDQU32 byte0f<>+0(SB), Z0
 	MOVQ      codes+24(FP), AX
@@ -4270,63 +4095,10 @@ TEXT ·packQ4_KAVX512(SB), NOSPLIT, $0-48
 	LEAQ      (SI)(BX*4), R8
 	LEAQ      (R8)(BX*4), R9
 	LEAQ      (R9)(BX*4), R10
-	MOVQ      ahead+40(FP), R11
-	LEAQ      (SI)(R11*1), R12
-	LEAQ      (R8)(R11*1), R13
-	LEAQ      (R9)(R11*1), R14
-	LEAQ      (R10)(R11*1), R11
 	TESTQ     DX, DX
 	JZ        done
 
 block:
-	PREFETCHT0      (R12)
-	PREFETCHT0      64(R12)
-	PREFETCHT0      128(R12)
-	PREFETCHT0      (R12)(BX*1)
-	PREFETCHT0      64(R12)(BX*1)
-	PREFETCHT0      128(R12)(BX*1)
-	PREFETCHT0      (R12)(BX*2)
-	PREFETCHT0      64(R12)(BX*2)
-	PREFETCHT0      128(R12)(BX*2)
-	PREFETCHT0      (R12)(DI*1)
-	PREFETCHT0      64(R12)(DI*1)
-	PREFETCHT0      128(R12)(DI*1)
-	PREFETCHT0      (R13)
-	PREFETCHT0      64(R13)
-	PREFETCHT0      128(R13)
-	PREFETCHT0      (R13)(BX*1)
-	PREFETCHT0      64(R13)(BX*1)
-	PREFETCHT0      128(R13)(BX*1)
-	PREFETCHT0      (R13)(BX*2)
-	PREFETCHT0      64(R13)(BX*2)
-	PREFETCHT0      128(R13)(BX*2)
-	PREFETCHT0      (R13)(DI*1)
-	PREFETCHT0      64(R13)(DI*1)
-	PREFETCHT0      128(R13)(DI*1)
-	PREFETCHT0      (R14)
-	PREFETCHT0      64(R14)
-	PREFETCHT0      128(R14)
-	PREFETCHT0      (R14)(BX*1)
-	PREFETCHT0      64(R14)(BX*1)
-	PREFETCHT0      128(R14)(BX*1)
-	PREFETCHT0      (R14)(BX*2)
-	PREFETCHT0      64(R14)(BX*2)
-	PREFETCHT0      128(R14)(BX*2)
-	PREFETCHT0      (R14)(DI*1)
-	PREFETCHT0      64(R14)(DI*1)
-	PREFETCHT0      128(R14)(DI*1)
-	PREFETCHT0      (R11)
-	PREFETCHT0      64(R11)
-	PREFETCHT0      128(R11)
-	PREFETCHT0      (R11)(BX*1)
-	PREFETCHT0      64(R11)(BX*1)
-	PREFETCHT0      128(R11)(BX*1)
-	PREFETCHT0      (R11)(BX*2)
-	PREFETCHT0      64(R11)(BX*2)
-	PREFETCHT0      128(R11)(BX*2)
-	PREFETCHT0      (R11)(DI*1)
-	PREFETCHT0      64(R11)(DI*1)
-	PREFETCHT0      128(R11)(DI*1)
 	VBROADCASTI32X4 (SI), Z1
 	VINSERTI32X4    $0x01, (R8), Z1, Z1
 	VINSERTI32X4    $0x02, (R9), Z1, Z1
@@ -4800,10 +4572,6 @@ block:
 	ADDQ            $0x00000090, R8
 	ADDQ            $0x00000090, R9
 	ADDQ            $0x00000090, R10
-	ADDQ            $0x00000090, R12
-	ADDQ            $0x00000090, R13
-	ADDQ            $0x00000090, R14
-	ADDQ            $0x00000090, R11
 	ADDQ            $0x00001000, AX
 	ADDQ            $0x00000400, CX
 	DECQ            DX
@@ -6325,7 +6093,7 @@ done:
 	RET
 
 // func packQ5_KAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
-// Requires: AVX, AVX512BW, AVX512DQ, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512DQ, AVX512F
 TEXT ·packQ5_KAVX512(SB), NOSPLIT, $0-48
 	VMOVDQU32 byte0f<>+0(SB), Z0
 	VMOVDQU32 byte10<>+0(SB), Z1
@@ -6338,63 +6106,10 @@ TEXT ·packQ5_KAVX512(SB), NOSPLIT, $0-48
 	LEAQ      (SI)(BX*4), R8
 	LEAQ      (R8)(BX*4), R9
 	LEAQ      (R9)(BX*4), R10
-	MOVQ      ahead+40(FP), R11
-	LEAQ      (SI)(R11*1), R12
-	LEAQ      (R8)(R11*1), R13
-	LEAQ      (R9)(R11*1), R14
-	LEAQ      (R10)(R11*1), R11
 	TESTQ     DX, DX
 	JZ        done
 
 block:
-	PREFETCHT0      (R12)
-	PREFETCHT0      64(R12)
-	PREFETCHT0      128(R12)
-	PREFETCHT0      (R12)(BX*1)
-	PREFETCHT0      64(R12)(BX*1)
-	PREFETCHT0      128(R12)(BX*1)
-	PREFETCHT0      (R12)(BX*2)
-	PREFETCHT0      64(R12)(BX*2)
-	PREFETCHT0      128(R12)(BX*2)
-	PREFETCHT0      (R12)(DI*1)
-	PREFETCHT0      64(R12)(DI*1)
-	PREFETCHT0      128(R12)(DI*1)
-	PREFETCHT0      (R13)
-	PREFETCHT0      64(R13)
-	PREFETCHT0      128(R13)
-	PREFETCHT0      (R13)(BX*1)
-	PREFETCHT0      64(R13)(BX*1)
-	PREFETCHT0      128(R13)(BX*1)
-	PREFETCHT0      (R13)(BX*2)
-	PREFETCHT0      64(R13)(BX*2)
-	PREFETCHT0      128(R13)(BX*2)
-	PREFETCHT0      (R13)(DI*1)
-	PREFETCHT0      64(R13)(DI*1)
-	PREFETCHT0      128(R13)(DI*1)
-	PREFETCHT0      (R14)
-	PREFETCHT0      64(R14)
-	PREFETCHT0      128(R14)
-	PREFETCHT0      (R14)(BX*1)
-	PREFETCHT0      64(R14)(BX*1)
-	PREFETCHT0      128(R14)(BX*1)
-	PREFETCHT0      (R14)(BX*2)
-	PREFETCHT0      64(R14)(BX*2)
-	PREFETCHT0      128(R14)(BX*2)
-	PREFETCHT0      (R14)(DI*1)
-	PREFETCHT0      64(R14)(DI*1)
-	PREFETCHT0      128(R14)(DI*1)
-	PREFETCHT0      (R11)
-	PREFETCHT0      64(R11)
-	PREFETCHT0      128(R11)
-	PREFETCHT0      (R11)(BX*1)
-	PREFETCHT0      64(R11)(BX*1)
-	PREFETCHT0      128(R11)(BX*1)
-	PREFETCHT0      (R11)(BX*2)
-	PREFETCHT0      64(R11)(BX*2)
-	PREFETCHT0      128(R11)(BX*2)
-	PREFETCHT0      (R11)(DI*1)
-	PREFETCHT0      64(R11)(DI*1)
-	PREFETCHT0      128(R11)(DI*1)
 	VBROADCASTI32X4 (SI), Z2
 	VINSERTI32X4    $0x01, (R8), Z2, Z2
 	VINSERTI32X4    $0x02, (R9), Z2, Z2
@@ -7100,10 +6815,6 @@ block:
 	ADDQ            $0x000000b0, R8
 	ADDQ            $0x000000b0, R9
 	ADDQ            $0x000000b0, R10
-	ADDQ            $0x000000b0, R12
-	ADDQ            $0x000000b0, R13
-	ADDQ            $0x000000b0, R14
-	ADDQ            $0x000000b0, R11
 	ADDQ            $0x00001000, AX
 	ADDQ            $0x00000400, CX
 	DECQ            DX
@@ -8202,7 +7913,7 @@ done:
 	RET
 
 // func packQ6_KAVX512(n int, stride int, w *byte, codes *int8, scales *float32, ahead int)
-// Requires: AVX, AVX512BW, AVX512F, MMX+
+// Requires: AVX, AVX512BW, AVX512F
 TEXT ·packQ6_KAVX512(SB), NOSPLIT, $0-48
 	VMOVDQU32 byte0f<>+0(SB), Z0
 	VMOVDQU32 byte20<>+0(SB), Z1
@@ -8217,79 +7928,10 @@ TEXT ·packQ6_KAVX512(SB), NOSPLIT, $0-48
 	LEAQ      (SI)(BX*4), R8
 	LEAQ      (R8)(BX*4), R9
 	LEAQ      (R9)(BX*4), R10
-	MOVQ      ahead+40(FP), R11
-	LEAQ      (SI)(R11*1), R12
-	LEAQ      (R8)(R11*1), R13
-	LEAQ      (R9)(R11*1), R14
-	LEAQ      (R10)(R11*1), R11
 	TESTQ     DX, DX
 	JZ        done
 
 block:
-	PREFETCHT0      (R12)
-	PREFETCHT0      64(R12)
-	PREFETCHT0      128(R12)
-	PREFETCHT0      192(R12)
-	PREFETCHT0      (R12)(BX*1)
-	PREFETCHT0      64(R12)(BX*1)
-	PREFETCHT0      128(R12)(BX*1)
-	PREFETCHT0      192(R12)(BX*1)
-	PREFETCHT0      (R12)(BX*2)
-	PREFETCHT0      64(R12)(BX*2)
-	PREFETCHT0      128(R12)(BX*2)
-	PREFETCHT0      192(R12)(BX*2)
-	PREFETCHT0      (R12)(DI*1)
-	PREFETCHT0      64(R12)(DI*1)
-	PREFETCHT0      128(R12)(DI*1)
-	PREFETCHT0      192(R12)(DI*1)
-	PREFETCHT0      (R13)
-	PREFETCHT0      64(R13)
-	PREFETCHT0      128(R13)
-	PREFETCHT0      192(R13)
-	PREFETCHT0      (R13)(BX*1)
-	PREFETCHT0      64(R13)(BX*1)
-	PREFETCHT0      128(R13)(BX*1)
-	PREFETCHT0      192(R13)(BX*1)
-	PREFETCHT0      (R13)(BX*2)
-	PREFETCHT0      64(R13)(BX*2)
-	PREFETCHT0      128(R13)(BX*2)
-	PREFETCHT0      192(R13)(BX*2)
-	PREFETCHT0      (R13)(DI*1)
-	PREFETCHT0      64(R13)(DI*1)
-	PREFETCHT0      128(R13)(DI*1)
-	PREFETCHT0      192(R13)(DI*1)
-	PREFETCHT0      (R14)
-	PREFETCHT0      64(R14)
-	PREFETCHT0      128(R14)
-	PREFETCHT0      192(R14)
-	PREFETCHT0      (R14)(BX*1)
-	PREFETCHT0      64(R14)(BX*1)
-	PREFETCHT0      128(R14)(BX*1)
-	PREFETCHT0      192(R14)(BX*1)
-	PREFETCHT0      (R14)(BX*2)
-	PREFETCHT0      64(R14)(BX*2)
-	PREFETCHT0      128(R14)(BX*2)
-	PREFETCHT0      192(R14)(BX*2)
-	PREFETCHT0      (R14)(DI*1)
-	PREFETCHT0      64(R14)(DI*1)
-	PREFETCHT0      128(R14)(DI*1)
-	PREFETCHT0      192(R14)(DI*1)
-	PREFETCHT0      (R11)
-	PREFETCHT0      64(R11)
-	PREFETCHT0      128(R11)
-	PREFETCHT0      192(R11)
-	PREFETCHT0      (R11)(BX*1)
-	PREFETCHT0      64(R11)(BX*1)
-	PREFETCHT0      128(R11)(BX*1)
-	PREFETCHT0      192(R11)(BX*1)
-	PREFETCHT0      (R11)(BX*2)
-	PREFETCHT0      64(R11)(BX*2)
-	PREFETCHT0      128(R11)(BX*2)
-	PREFETCHT0      192(R11)(BX*2)
-	PREFETCHT0      (R11)(DI*1)
-	PREFETCHT0      64(R11)(DI*1)
-	PREFETCHT0      128(R11)(DI*1)
-	PREFETCHT0      192(R11)(DI*1)
 	VBROADCASTI32X4 194(SI), Z4
 	VINSERTI32X4    $0x01, 194(R8), Z4, Z4
 	VINSERTI32X4    $0x02, 194(R9), Z4, Z4
@@ -9168,10 +8810,6 @@ block:
 	ADDQ            $0x000000d2, R8
 	ADDQ            $0x000000d2, R9
 	ADDQ            $0x000000d2, R10
-	ADDQ            $0x000000d2, R12
-	ADDQ            $0x000000d2, R13
-	ADDQ            $0x000000d2, R14
-	ADDQ            $0x000000d2, R11
 	ADDQ            $0x00001000, AX
 	ADDQ            $0x00000400, CX
 	DECQ            DX
@@ -9181,9 +8819,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel4x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// func panel4x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 // Requires: AVX, AVX2, FMA3
-TEXT ·panel4x1AVX2(SB), NOSPLIT, $0-80
+TEXT ·panel4x1AVX2(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
@@ -9255,9 +8893,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel4x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// func panel4x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 // Requires: AVX, AVX2, FMA3
-TEXT ·panel4x2AVX2(SB), NOSPLIT, $0-80
+TEXT ·panel4x2AVX2(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
@@ -9369,9 +9007,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel4x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// func panel4x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 // Requires: AVX, AVX2, FMA3
-TEXT ·panel4x4AVX2(SB), NOSPLIT, $0-80
+TEXT ·panel4x4AVX2(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
@@ -9553,9 +9191,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel5x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// func panel5x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 // Requires: AVX, AVX2, FMA3
-TEXT ·panel5x1AVX2(SB), NOSPLIT, $0-80
+TEXT ·panel5x1AVX2(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
@@ -9628,21 +9266,22 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel5x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·panel5x1VNNI(SB), NOSPLIT, $0-80
+// func panel5x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·panel5x1VNNI(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
 	MOVQ    q+24(FP), BX
 	MOVQ    d+32(FP), SI
 	MOVQ    s+40(FP), DI
+	MOVQ    next+80(FP), R8
 	VPXORD  Z0, Z0, Z0
-	MOVQ    more+72(FP), R8
-	TESTQ   R8, R8
+	MOVQ    more+72(FP), R9
+	TESTQ   R9, R9
 	JZ      start
-	MOVQ    c+56(FP), R8
-	VMOVUPS (R8), Z0
+	MOVQ    c+56(FP), R9
+	VMOVUPS (R9), Z0
 
 start:
 	TESTQ AX, AX
@@ -9655,6 +9294,7 @@ block:
 	VMOVDQU32        (CX), Z4
 	VPDPBUSD.BCST    (BX), Z4, Z3
 	VMOVDQU32        64(CX), Z4
+	PREFETCHT0       (R8)
 	VPDPBUSD.BCST    4(BX), Z4, Z3
 	VMOVDQU32        128(CX), Z4
 	VPDPBUSD.BCST    8(BX), Z4, Z3
@@ -9663,6 +9303,7 @@ block:
 	VMOVDQU32        256(CX), Z4
 	VPDPBUSD.BCST    16(BX), Z4, Z3
 	VMOVDQU32        320(CX), Z4
+	PREFETCHT0       64(R8)
 	VPDPBUSD.BCST    20(BX), Z4, Z3
 	VMOVDQU32        384(CX), Z4
 	VPDPBUSD.BCST    24(BX), Z4, Z3
@@ -9673,6 +9314,7 @@ block:
 	VMULPS           Z1, Z4, Z4
 	VFMADD231PS.BCST (DI), Z2, Z0
 	VFMADD231PS      Z3, Z4, Z0
+	ADDQ             $0x80, R8
 	ADDQ             $0x00000200, CX
 	ADDQ             $0x00000080, DX
 	ADDQ             $0x00000020, BX
@@ -9687,9 +9329,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel5x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// func panel5x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 // Requires: AVX, AVX2, FMA3
-TEXT ·panel5x2AVX2(SB), NOSPLIT, $0-80
+TEXT ·panel5x2AVX2(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
@@ -9803,28 +9445,29 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel5x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·panel5x2VNNI(SB), NOSPLIT, $0-80
+// func panel5x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·panel5x2VNNI(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
 	MOVQ    q+24(FP), BX
 	MOVQ    d+32(FP), SI
 	MOVQ    s+40(FP), DI
-	MOVQ    k+48(FP), R8
-	MOVQ    R8, R9
-	SHRQ    $0x03, R9
+	MOVQ    next+80(FP), R8
+	MOVQ    k+48(FP), R9
+	MOVQ    R9, R10
+	SHRQ    $0x03, R10
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
-	MOVQ    more+72(FP), R10
-	TESTQ   R10, R10
+	MOVQ    more+72(FP), R11
+	TESTQ   R11, R11
 	JZ      start
-	MOVQ    c+56(FP), R10
-	MOVQ    step+64(FP), R11
-	SHLQ    $0x02, R11
-	VMOVUPS (R10), Z0
-	VMOVUPS (R10)(R11*1), Z1
+	MOVQ    c+56(FP), R11
+	MOVQ    step+64(FP), R12
+	SHLQ    $0x02, R12
+	VMOVUPS (R11), Z0
+	VMOVUPS (R11)(R12*1), Z1
 
 start:
 	TESTQ AX, AX
@@ -9837,38 +9480,41 @@ block:
 	VPXORD           Z5, Z5, Z5
 	VMOVDQU32        (CX), Z6
 	VPDPBUSD.BCST    (BX), Z6, Z4
-	VPDPBUSD.BCST    (BX)(R8*1), Z6, Z5
+	VPDPBUSD.BCST    (BX)(R9*1), Z6, Z5
 	VMOVDQU32        64(CX), Z6
+	PREFETCHT0       (R8)
 	VPDPBUSD.BCST    4(BX), Z6, Z4
-	VPDPBUSD.BCST    4(BX)(R8*1), Z6, Z5
+	VPDPBUSD.BCST    4(BX)(R9*1), Z6, Z5
 	VMOVDQU32        128(CX), Z6
 	VPDPBUSD.BCST    8(BX), Z6, Z4
-	VPDPBUSD.BCST    8(BX)(R8*1), Z6, Z5
+	VPDPBUSD.BCST    8(BX)(R9*1), Z6, Z5
 	VMOVDQU32        192(CX), Z6
 	VPDPBUSD.BCST    12(BX), Z6, Z4
-	VPDPBUSD.BCST    12(BX)(R8*1), Z6, Z5
+	VPDPBUSD.BCST    12(BX)(R9*1), Z6, Z5
 	VMOVDQU32        256(CX), Z6
 	VPDPBUSD.BCST    16(BX), Z6, Z4
-	VPDPBUSD.BCST    16(BX)(R8*1), Z6, Z5
+	VPDPBUSD.BCST    16(BX)(R9*1), Z6, Z5
 	VMOVDQU32        320(CX), Z6
+	PREFETCHT0       64(R8)
 	VPDPBUSD.BCST    20(BX), Z6, Z4
-	VPDPBUSD.BCST    20(BX)(R8*1), Z6, Z5
+	VPDPBUSD.BCST    20(BX)(R9*1), Z6, Z5
 	VMOVDQU32        384(CX), Z6
 	VPDPBUSD.BCST    24(BX), Z6, Z4
-	VPDPBUSD.BCST    24(BX)(R8*1), Z6, Z5
+	VPDPBUSD.BCST    24(BX)(R9*1), Z6, Z5
 	VMOVDQU32        448(CX), Z6
 	VPDPBUSD.BCST    28(BX), Z6, Z4
-	VPDPBUSD.BCST    28(BX)(R8*1), Z6, Z5
+	VPDPBUSD.BCST    28(BX)(R9*1), Z6, Z5
 	VCVTDQ2PS        Z4, Z4
 	VBROADCASTSS     (SI), Z6
 	VMULPS           Z2, Z6, Z6
 	VFMADD231PS.BCST (DI), Z3, Z0
 	VFMADD231PS      Z4, Z6, Z0
 	VCVTDQ2PS        Z5, Z5
-	VBROADCASTSS     (SI)(R9*1), Z6
+	VBROADCASTSS     (SI)(R10*1), Z6
 	VMULPS           Z2, Z6, Z6
-	VFMADD231PS.BCST (DI)(R9*1), Z3, Z1
+	VFMADD231PS.BCST (DI)(R10*1), Z3, Z1
 	VFMADD231PS      Z5, Z6, Z1
+	ADDQ             $0x80, R8
 	ADDQ             $0x00000200, CX
 	ADDQ             $0x00000080, DX
 	ADDQ             $0x00000020, BX
@@ -9886,9 +9532,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel5x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// func panel5x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 // Requires: AVX, AVX2, FMA3
-TEXT ·panel5x4AVX2(SB), NOSPLIT, $0-80
+TEXT ·panel5x4AVX2(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
@@ -10074,35 +9720,36 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel5x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·panel5x4VNNI(SB), NOSPLIT, $0-80
+// func panel5x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·panel5x4VNNI(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
 	MOVQ    q+24(FP), BX
 	MOVQ    d+32(FP), SI
 	MOVQ    s+40(FP), DI
-	MOVQ    k+48(FP), R8
-	MOVQ    R8, R9
-	SHRQ    $0x03, R9
-	LEAQ    (R8)(R8*2), R10
+	MOVQ    next+80(FP), R8
+	MOVQ    k+48(FP), R9
+	MOVQ    R9, R10
+	SHRQ    $0x03, R10
 	LEAQ    (R9)(R9*2), R11
+	LEAQ    (R10)(R10*2), R12
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
-	MOVQ    more+72(FP), R12
-	TESTQ   R12, R12
+	MOVQ    more+72(FP), R13
+	TESTQ   R13, R13
 	JZ      start
-	MOVQ    c+56(FP), R12
-	MOVQ    step+64(FP), R13
-	SHLQ    $0x02, R13
-	LEAQ    (R13)(R13*2), R14
-	VMOVUPS (R12), Z0
-	VMOVUPS (R12)(R13*1), Z1
-	VMOVUPS (R12)(R13*2), Z2
-	VMOVUPS (R12)(R14*1), Z3
+	MOVQ    c+56(FP), R13
+	MOVQ    step+64(FP), R14
+	SHLQ    $0x02, R14
+	LEAQ    (R14)(R14*2), R15
+	VMOVUPS (R13), Z0
+	VMOVUPS (R13)(R14*1), Z1
+	VMOVUPS (R13)(R14*2), Z2
+	VMOVUPS (R13)(R15*1), Z3
 
 start:
 	TESTQ AX, AX
@@ -10117,64 +9764,67 @@ block:
 	VPXORD           Z9, Z9, Z9
 	VMOVDQU32        (CX), Z10
 	VPDPBUSD.BCST    (BX), Z10, Z6
-	VPDPBUSD.BCST    (BX)(R8*1), Z10, Z7
-	VPDPBUSD.BCST    (BX)(R8*2), Z10, Z8
-	VPDPBUSD.BCST    (BX)(R10*1), Z10, Z9
+	VPDPBUSD.BCST    (BX)(R9*1), Z10, Z7
+	VPDPBUSD.BCST    (BX)(R9*2), Z10, Z8
+	VPDPBUSD.BCST    (BX)(R11*1), Z10, Z9
 	VMOVDQU32        64(CX), Z10
+	PREFETCHT0       (R8)
 	VPDPBUSD.BCST    4(BX), Z10, Z6
-	VPDPBUSD.BCST    4(BX)(R8*1), Z10, Z7
-	VPDPBUSD.BCST    4(BX)(R8*2), Z10, Z8
-	VPDPBUSD.BCST    4(BX)(R10*1), Z10, Z9
+	VPDPBUSD.BCST    4(BX)(R9*1), Z10, Z7
+	VPDPBUSD.BCST    4(BX)(R9*2), Z10, Z8
+	VPDPBUSD.BCST    4(BX)(R11*1), Z10, Z9
 	VMOVDQU32        128(CX), Z10
 	VPDPBUSD.BCST    8(BX), Z10, Z6
-	VPDPBUSD.BCST    8(BX)(R8*1), Z10, Z7
-	VPDPBUSD.BCST    8(BX)(R8*2), Z10, Z8
-	VPDPBUSD.BCST    8(BX)(R10*1), Z10, Z9
+	VPDPBUSD.BCST    8(BX)(R9*1), Z10, Z7
+	VPDPBUSD.BCST    8(BX)(R9*2), Z10, Z8
+	VPDPBUSD.BCST    8(BX)(R11*1), Z10, Z9
 	VMOVDQU32        192(CX), Z10
 	VPDPBUSD.BCST    12(BX), Z10, Z6
-	VPDPBUSD.BCST    12(BX)(R8*1), Z10, Z7
-	VPDPBUSD.BCST    12(BX)(R8*2), Z10, Z8
-	VPDPBUSD.BCST    12(BX)(R10*1), Z10, Z9
+	VPDPBUSD.BCST    12(BX)(R9*1), Z10, Z7
+	VPDPBUSD.BCST    12(BX)(R9*2), Z10, Z8
+	VPDPBUSD.BCST    12(BX)(R11*1), Z10, Z9
 	VMOVDQU32        256(CX), Z10
 	VPDPBUSD.BCST    16(BX), Z10, Z6
-	VPDPBUSD.BCST    16(BX)(R8*1), Z10, Z7
-	VPDPBUSD.BCST    16(BX)(R8*2), Z10, Z8
-	VPDPBUSD.BCST    16(BX)(R10*1), Z10, Z9
+	VPDPBUSD.BCST    16(BX)(R9*1), Z10, Z7
+	VPDPBUSD.BCST    16(BX)(R9*2), Z10, Z8
+	VPDPBUSD.BCST    16(BX)(R11*1), Z10, Z9
 	VMOVDQU32        320(CX), Z10
+	PREFETCHT0       64(R8)
 	VPDPBUSD.BCST    20(BX), Z10, Z6
-	VPDPBUSD.BCST    20(BX)(R8*1), Z10, Z7
-	VPDPBUSD.BCST    20(BX)(R8*2), Z10, Z8
-	VPDPBUSD.BCST    20(BX)(R10*1), Z10, Z9
+	VPDPBUSD.BCST    20(BX)(R9*1), Z10, Z7
+	VPDPBUSD.BCST    20(BX)(R9*2), Z10, Z8
+	VPDPBUSD.BCST    20(BX)(R11*1), Z10, Z9
 	VMOVDQU32        384(CX), Z10
 	VPDPBUSD.BCST    24(BX), Z10, Z6
-	VPDPBUSD.BCST    24(BX)(R8*1), Z10, Z7
-	VPDPBUSD.BCST    24(BX)(R8*2), Z10, Z8
-	VPDPBUSD.BCST    24(BX)(R10*1), Z10, Z9
+	VPDPBUSD.BCST    24(BX)(R9*1), Z10, Z7
+	VPDPBUSD.BCST    24(BX)(R9*2), Z10, Z8
+	VPDPBUSD.BCST    24(BX)(R11*1), Z10, Z9
 	VMOVDQU32        448(CX), Z10
 	VPDPBUSD.BCST    28(BX), Z10, Z6
-	VPDPBUSD.BCST    28(BX)(R8*1), Z10, Z7
-	VPDPBUSD.BCST    28(BX)(R8*2), Z10, Z8
-	VPDPBUSD.BCST    28(BX)(R10*1), Z10, Z9
+	VPDPBUSD.BCST    28(BX)(R9*1), Z10, Z7
+	VPDPBUSD.BCST    28(BX)(R9*2), Z10, Z8
+	VPDPBUSD.BCST    28(BX)(R11*1), Z10, Z9
 	VCVTDQ2PS        Z6, Z6
 	VBROADCASTSS     (SI), Z10
 	VMULPS           Z4, Z10, Z10
 	VFMADD231PS.BCST (DI), Z5, Z0
 	VFMADD231PS      Z6, Z10, Z0
 	VCVTDQ2PS        Z7, Z7
-	VBROADCASTSS     (SI)(R9*1), Z10
+	VBROADCASTSS     (SI)(R10*1), Z10
 	VMULPS           Z4, Z10, Z10
-	VFMADD231PS.BCST (DI)(R9*1), Z5, Z1
+	VFMADD231PS.BCST (DI)(R10*1), Z5, Z1
 	VFMADD231PS      Z7, Z10, Z1
 	VCVTDQ2PS        Z8, Z8
-	VBROADCASTSS     (SI)(R9*2), Z10
+	VBROADCASTSS     (SI)(R10*2), Z10
 	VMULPS           Z4, Z10, Z10
-	VFMADD231PS.BCST (DI)(R9*2), Z5, Z2
+	VFMADD231PS.BCST (DI)(R10*2), Z5, Z2
 	VFMADD231PS      Z8, Z10, Z2
 	VCVTDQ2PS        Z9, Z9
-	VBROADCASTSS     (SI)(R11*1), Z10
+	VBROADCASTSS     (SI)(R12*1), Z10
 	VMULPS           Z4, Z10, Z10
-	VFMADD231PS.BCST (DI)(R11*1), Z5, Z3
+	VFMADD231PS.BCST (DI)(R12*1), Z5, Z3
 	VFMADD231PS      Z9, Z10, Z3
+	ADDQ             $0x80, R8
 	ADDQ             $0x00000200, CX
 	ADDQ             $0x00000080, DX
 	ADDQ             $0x00000020, BX
@@ -10195,9 +9845,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel6x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// func panel6x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 // Requires: AVX, AVX2, FMA3
-TEXT ·panel6x1AVX2(SB), NOSPLIT, $0-80
+TEXT ·panel6x1AVX2(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
@@ -10285,21 +9935,22 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel6x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·panel6x1VNNI(SB), NOSPLIT, $0-80
+// func panel6x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·panel6x1VNNI(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
 	MOVQ    q+24(FP), BX
 	MOVQ    d+32(FP), SI
 	MOVQ    s+40(FP), DI
+	MOVQ    next+80(FP), R8
 	VPXORD  Z0, Z0, Z0
-	MOVQ    more+72(FP), R8
-	TESTQ   R8, R8
+	MOVQ    more+72(FP), R9
+	TESTQ   R9, R9
 	JZ      start
-	MOVQ    c+56(FP), R8
-	VMOVUPS (R8), Z0
+	MOVQ    c+56(FP), R9
+	VMOVUPS (R9), Z0
 
 start:
 	TESTQ AX, AX
@@ -10313,6 +9964,7 @@ block:
 	VMOVDQU32     (CX), Z5
 	VPDPBUSD.BCST (BX), Z5, Z3
 	VMOVDQU32     64(CX), Z5
+	PREFETCHT0    (R8)
 	VPDPBUSD.BCST 4(BX), Z5, Z3
 	VMOVDQU32     128(CX), Z5
 	VPDPBUSD.BCST 8(BX), Z5, Z3
@@ -10321,6 +9973,7 @@ block:
 	VMOVDQU32     256(CX), Z5
 	VPDPBUSD.BCST 16(BX), Z5, Z4
 	VMOVDQU32     320(CX), Z5
+	PREFETCHT0    64(R8)
 	VPDPBUSD.BCST 20(BX), Z5, Z4
 	VMOVDQU32     384(CX), Z5
 	VPDPBUSD.BCST 24(BX), Z5, Z4
@@ -10334,6 +9987,7 @@ block:
 	VBROADCASTSS  (SI), Z1
 	VMULPS        Z2, Z1, Z1
 	VFMADD231PS   Z4, Z1, Z0
+	ADDQ          $0x80, R8
 	ADDQ          $0x00000200, CX
 	ADDQ          $0x00000080, DX
 	ADDQ          $0x00000020, BX
@@ -10348,9 +10002,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel6x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// func panel6x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 // Requires: AVX, AVX2, FMA3
-TEXT ·panel6x2AVX2(SB), NOSPLIT, $0-80
+TEXT ·panel6x2AVX2(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
@@ -10488,28 +10142,29 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel6x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·panel6x2VNNI(SB), NOSPLIT, $0-80
+// func panel6x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·panel6x2VNNI(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
 	MOVQ    q+24(FP), BX
 	MOVQ    d+32(FP), SI
 	MOVQ    s+40(FP), DI
-	MOVQ    k+48(FP), R8
-	MOVQ    R8, R9
-	SHRQ    $0x03, R9
+	MOVQ    next+80(FP), R8
+	MOVQ    k+48(FP), R9
+	MOVQ    R9, R10
+	SHRQ    $0x03, R10
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
-	MOVQ    more+72(FP), R10
-	TESTQ   R10, R10
+	MOVQ    more+72(FP), R11
+	TESTQ   R11, R11
 	JZ      start
-	MOVQ    c+56(FP), R10
-	MOVQ    step+64(FP), R11
-	SHLQ    $0x02, R11
-	VMOVUPS (R10), Z0
-	VMOVUPS (R10)(R11*1), Z1
+	MOVQ    c+56(FP), R11
+	MOVQ    step+64(FP), R12
+	SHLQ    $0x02, R12
+	VMOVUPS (R11), Z0
+	VMOVUPS (R11)(R12*1), Z1
 
 start:
 	TESTQ AX, AX
@@ -10520,32 +10175,34 @@ block:
 	VMOVUPS       64(DX), Z3
 	VPBROADCASTD  (DI), Z4
 	VPBROADCASTD  4(DI), Z5
-	VPBROADCASTD  (DI)(R9*2), Z6
-	VPBROADCASTD  4(DI)(R9*2), Z7
+	VPBROADCASTD  (DI)(R10*2), Z6
+	VPBROADCASTD  4(DI)(R10*2), Z7
 	VMOVDQU32     (CX), Z8
 	VPDPBUSD.BCST (BX), Z8, Z4
-	VPDPBUSD.BCST (BX)(R8*1), Z8, Z6
+	VPDPBUSD.BCST (BX)(R9*1), Z8, Z6
 	VMOVDQU32     64(CX), Z8
+	PREFETCHT0    (R8)
 	VPDPBUSD.BCST 4(BX), Z8, Z4
-	VPDPBUSD.BCST 4(BX)(R8*1), Z8, Z6
+	VPDPBUSD.BCST 4(BX)(R9*1), Z8, Z6
 	VMOVDQU32     128(CX), Z8
 	VPDPBUSD.BCST 8(BX), Z8, Z4
-	VPDPBUSD.BCST 8(BX)(R8*1), Z8, Z6
+	VPDPBUSD.BCST 8(BX)(R9*1), Z8, Z6
 	VMOVDQU32     192(CX), Z8
 	VPDPBUSD.BCST 12(BX), Z8, Z4
-	VPDPBUSD.BCST 12(BX)(R8*1), Z8, Z6
+	VPDPBUSD.BCST 12(BX)(R9*1), Z8, Z6
 	VMOVDQU32     256(CX), Z8
 	VPDPBUSD.BCST 16(BX), Z8, Z5
-	VPDPBUSD.BCST 16(BX)(R8*1), Z8, Z7
+	VPDPBUSD.BCST 16(BX)(R9*1), Z8, Z7
 	VMOVDQU32     320(CX), Z8
+	PREFETCHT0    64(R8)
 	VPDPBUSD.BCST 20(BX), Z8, Z5
-	VPDPBUSD.BCST 20(BX)(R8*1), Z8, Z7
+	VPDPBUSD.BCST 20(BX)(R9*1), Z8, Z7
 	VMOVDQU32     384(CX), Z8
 	VPDPBUSD.BCST 24(BX), Z8, Z5
-	VPDPBUSD.BCST 24(BX)(R8*1), Z8, Z7
+	VPDPBUSD.BCST 24(BX)(R9*1), Z8, Z7
 	VMOVDQU32     448(CX), Z8
 	VPDPBUSD.BCST 28(BX), Z8, Z5
-	VPDPBUSD.BCST 28(BX)(R8*1), Z8, Z7
+	VPDPBUSD.BCST 28(BX)(R9*1), Z8, Z7
 	VCVTDQ2PS     Z4, Z4
 	VBROADCASTSS  (SI), Z8
 	VMULPS        Z2, Z8, Z8
@@ -10555,13 +10212,14 @@ block:
 	VMULPS        Z3, Z4, Z4
 	VFMADD231PS   Z5, Z4, Z0
 	VCVTDQ2PS     Z6, Z6
-	VBROADCASTSS  (SI)(R9*1), Z4
+	VBROADCASTSS  (SI)(R10*1), Z4
 	VMULPS        Z2, Z4, Z4
 	VFMADD231PS   Z6, Z4, Z1
 	VCVTDQ2PS     Z7, Z7
-	VBROADCASTSS  (SI)(R9*1), Z2
+	VBROADCASTSS  (SI)(R10*1), Z2
 	VMULPS        Z3, Z2, Z2
 	VFMADD231PS   Z7, Z2, Z1
+	ADDQ          $0x80, R8
 	ADDQ          $0x00000200, CX
 	ADDQ          $0x00000080, DX
 	ADDQ          $0x00000020, BX
@@ -10579,9 +10237,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel6x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// func panel6x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 // Requires: AVX, AVX2, FMA3
-TEXT ·panel6x4AVX2(SB), NOSPLIT, $0-80
+TEXT ·panel6x4AVX2(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
@@ -10809,35 +10467,36 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel6x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·panel6x4VNNI(SB), NOSPLIT, $0-80
+// func panel6x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·panel6x4VNNI(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
 	MOVQ    q+24(FP), BX
 	MOVQ    d+32(FP), SI
 	MOVQ    s+40(FP), DI
-	MOVQ    k+48(FP), R8
-	MOVQ    R8, R9
-	SHRQ    $0x03, R9
-	LEAQ    (R8)(R8*2), R10
+	MOVQ    next+80(FP), R8
+	MOVQ    k+48(FP), R9
+	MOVQ    R9, R10
+	SHRQ    $0x03, R10
 	LEAQ    (R9)(R9*2), R11
+	LEAQ    (R10)(R10*2), R12
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
-	MOVQ    more+72(FP), R12
-	TESTQ   R12, R12
+	MOVQ    more+72(FP), R13
+	TESTQ   R13, R13
 	JZ      start
-	MOVQ    c+56(FP), R12
-	MOVQ    step+64(FP), R13
-	SHLQ    $0x02, R13
-	LEAQ    (R13)(R13*2), R14
-	VMOVUPS (R12), Z0
-	VMOVUPS (R12)(R13*1), Z1
-	VMOVUPS (R12)(R13*2), Z2
-	VMOVUPS (R12)(R14*1), Z3
+	MOVQ    c+56(FP), R13
+	MOVQ    step+64(FP), R14
+	SHLQ    $0x02, R14
+	LEAQ    (R14)(R14*2), R15
+	VMOVUPS (R13), Z0
+	VMOVUPS (R13)(R14*1), Z1
+	VMOVUPS (R13)(R14*2), Z2
+	VMOVUPS (R13)(R15*1), Z3
 
 start:
 	TESTQ AX, AX
@@ -10848,52 +10507,54 @@ block:
 	VMOVUPS       64(DX), Z5
 	VPBROADCASTD  (DI), Z6
 	VPBROADCASTD  4(DI), Z7
-	VPBROADCASTD  (DI)(R9*2), Z8
-	VPBROADCASTD  4(DI)(R9*2), Z9
-	VPBROADCASTD  (DI)(R9*4), Z10
-	VPBROADCASTD  4(DI)(R9*4), Z11
-	VPBROADCASTD  (DI)(R11*2), Z12
-	VPBROADCASTD  4(DI)(R11*2), Z13
+	VPBROADCASTD  (DI)(R10*2), Z8
+	VPBROADCASTD  4(DI)(R10*2), Z9
+	VPBROADCASTD  (DI)(R10*4), Z10
+	VPBROADCASTD  4(DI)(R10*4), Z11
+	VPBROADCASTD  (DI)(R12*2), Z12
+	VPBROADCASTD  4(DI)(R12*2), Z13
 	VMOVDQU32     (CX), Z14
 	VPDPBUSD.BCST (BX), Z14, Z6
-	VPDPBUSD.BCST (BX)(R8*1), Z14, Z8
-	VPDPBUSD.BCST (BX)(R8*2), Z14, Z10
-	VPDPBUSD.BCST (BX)(R10*1), Z14, Z12
+	VPDPBUSD.BCST (BX)(R9*1), Z14, Z8
+	VPDPBUSD.BCST (BX)(R9*2), Z14, Z10
+	VPDPBUSD.BCST (BX)(R11*1), Z14, Z12
 	VMOVDQU32     64(CX), Z14
+	PREFETCHT0    (R8)
 	VPDPBUSD.BCST 4(BX), Z14, Z6
-	VPDPBUSD.BCST 4(BX)(R8*1), Z14, Z8
-	VPDPBUSD.BCST 4(BX)(R8*2), Z14, Z10
-	VPDPBUSD.BCST 4(BX)(R10*1), Z14, Z12
+	VPDPBUSD.BCST 4(BX)(R9*1), Z14, Z8
+	VPDPBUSD.BCST 4(BX)(R9*2), Z14, Z10
+	VPDPBUSD.BCST 4(BX)(R11*1), Z14, Z12
 	VMOVDQU32     128(CX), Z14
 	VPDPBUSD.BCST 8(BX), Z14, Z6
-	VPDPBUSD.BCST 8(BX)(R8*1), Z14, Z8
-	VPDPBUSD.BCST 8(BX)(R8*2), Z14, Z10
-	VPDPBUSD.BCST 8(BX)(R10*1), Z14, Z12
+	VPDPBUSD.BCST 8(BX)(R9*1), Z14, Z8
+	VPDPBUSD.BCST 8(BX)(R9*2), Z14, Z10
+	VPDPBUSD.BCST 8(BX)(R11*1), Z14, Z12
 	VMOVDQU32     192(CX), Z14
 	VPDPBUSD.BCST 12(BX), Z14, Z6
-	VPDPBUSD.BCST 12(BX)(R8*1), Z14, Z8
-	VPDPBUSD.BCST 12(BX)(R8*2), Z14, Z10
-	VPDPBUSD.BCST 12(BX)(R10*1), Z14, Z12
+	VPDPBUSD.BCST 12(BX)(R9*1), Z14, Z8
+	VPDPBUSD.BCST 12(BX)(R9*2), Z14, Z10
+	VPDPBUSD.BCST 12(BX)(R11*1), Z14, Z12
 	VMOVDQU32     256(CX), Z14
 	VPDPBUSD.BCST 16(BX), Z14, Z7
-	VPDPBUSD.BCST 16(BX)(R8*1), Z14, Z9
-	VPDPBUSD.BCST 16(BX)(R8*2), Z14, Z11
-	VPDPBUSD.BCST 16(BX)(R10*1), Z14, Z13
+	VPDPBUSD.BCST 16(BX)(R9*1), Z14, Z9
+	VPDPBUSD.BCST 16(BX)(R9*2), Z14, Z11
+	VPDPBUSD.BCST 16(BX)(R11*1), Z14, Z13
 	VMOVDQU32     320(CX), Z14
+	PREFETCHT0    64(R8)
 	VPDPBUSD.BCST 20(BX), Z14, Z7
-	VPDPBUSD.BCST 20(BX)(R8*1), Z14, Z9
-	VPDPBUSD.BCST 20(BX)(R8*2), Z14, Z11
-	VPDPBUSD.BCST 20(BX)(R10*1), Z14, Z13
+	VPDPBUSD.BCST 20(BX)(R9*1), Z14, Z9
+	VPDPBUSD.BCST 20(BX)(R9*2), Z14, Z11
+	VPDPBUSD.BCST 20(BX)(R11*1), Z14, Z13
 	VMOVDQU32     384(CX), Z14
 	VPDPBUSD.BCST 24(BX), Z14, Z7
-	VPDPBUSD.BCST 24(BX)(R8*1), Z14, Z9
-	VPDPBUSD.BCST 24(BX)(R8*2), Z14, Z11
-	VPDPBUSD.BCST 24(BX)(R10*1), Z14, Z13
+	VPDPBUSD.BCST 24(BX)(R9*1), Z14, Z9
+	VPDPBUSD.BCST 24(BX)(R9*2), Z14, Z11
+	VPDPBUSD.BCST 24(BX)(R11*1), Z14, Z13
 	VMOVDQU32     448(CX), Z14
 	VPDPBUSD.BCST 28(BX), Z14, Z7
-	VPDPBUSD.BCST 28(BX)(R8*1), Z14, Z9
-	VPDPBUSD.BCST 28(BX)(R8*2), Z14, Z11
-	VPDPBUSD.BCST 28(BX)(R10*1), Z14, Z13
+	VPDPBUSD.BCST 28(BX)(R9*1), Z14, Z9
+	VPDPBUSD.BCST 28(BX)(R9*2), Z14, Z11
+	VPDPBUSD.BCST 28(BX)(R11*1), Z14, Z13
 	VCVTDQ2PS     Z6, Z6
 	VBROADCASTSS  (SI), Z14
 	VMULPS        Z4, Z14, Z14
@@ -10903,29 +10564,30 @@ block:
 	VMULPS        Z5, Z6, Z6
 	VFMADD231PS   Z7, Z6, Z0
 	VCVTDQ2PS     Z8, Z8
-	VBROADCASTSS  (SI)(R9*1), Z6
+	VBROADCASTSS  (SI)(R10*1), Z6
 	VMULPS        Z4, Z6, Z6
 	VFMADD231PS   Z8, Z6, Z1
 	VCVTDQ2PS     Z9, Z9
-	VBROADCASTSS  (SI)(R9*1), Z6
+	VBROADCASTSS  (SI)(R10*1), Z6
 	VMULPS        Z5, Z6, Z6
 	VFMADD231PS   Z9, Z6, Z1
 	VCVTDQ2PS     Z10, Z10
-	VBROADCASTSS  (SI)(R9*2), Z6
+	VBROADCASTSS  (SI)(R10*2), Z6
 	VMULPS        Z4, Z6, Z6
 	VFMADD231PS   Z10, Z6, Z2
 	VCVTDQ2PS     Z11, Z11
-	VBROADCASTSS  (SI)(R9*2), Z6
+	VBROADCASTSS  (SI)(R10*2), Z6
 	VMULPS        Z5, Z6, Z6
 	VFMADD231PS   Z11, Z6, Z2
 	VCVTDQ2PS     Z12, Z12
-	VBROADCASTSS  (SI)(R11*1), Z6
+	VBROADCASTSS  (SI)(R12*1), Z6
 	VMULPS        Z4, Z6, Z6
 	VFMADD231PS   Z12, Z6, Z3
 	VCVTDQ2PS     Z13, Z13
-	VBROADCASTSS  (SI)(R11*1), Z4
+	VBROADCASTSS  (SI)(R12*1), Z4
 	VMULPS        Z5, Z4, Z4
 	VFMADD231PS   Z13, Z4, Z3
+	ADDQ          $0x80, R8
 	ADDQ          $0x00000200, CX
 	ADDQ          $0x00000080, DX
 	ADDQ          $0x00000020, BX
@@ -10946,9 +10608,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel8x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// func panel8x1AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 // Requires: AVX, AVX2, FMA3
-TEXT ·panel8x1AVX2(SB), NOSPLIT, $0-80
+TEXT ·panel8x1AVX2(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
@@ -11039,21 +10701,22 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel8x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·panel8x1VNNI(SB), NOSPLIT, $0-80
+// func panel8x1VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·panel8x1VNNI(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
 	MOVQ    q+24(FP), BX
 	MOVQ    d+32(FP), SI
 	MOVQ    s+40(FP), DI
+	MOVQ    next+80(FP), R8
 	VPXORD  Z0, Z0, Z0
-	MOVQ    more+72(FP), R8
-	TESTQ   R8, R8
+	MOVQ    more+72(FP), R9
+	TESTQ   R9, R9
 	JZ      start
-	MOVQ    c+56(FP), R8
-	VMOVUPS (R8), Z0
+	MOVQ    c+56(FP), R9
+	VMOVUPS (R9), Z0
 
 start:
 	TESTQ AX, AX
@@ -11066,6 +10729,7 @@ block:
 	VMOVDQU32     (CX), Z4
 	VPDPBUSD.BCST (BX), Z4, Z2
 	VMOVDQU32     64(CX), Z4
+	PREFETCHT0    (R8)
 	VPDPBUSD.BCST 4(BX), Z4, Z2
 	VMOVDQU32     128(CX), Z4
 	VPDPBUSD.BCST 8(BX), Z4, Z2
@@ -11074,6 +10738,7 @@ block:
 	VMOVDQU32     256(CX), Z4
 	VPDPBUSD.BCST 16(BX), Z4, Z3
 	VMOVDQU32     320(CX), Z4
+	PREFETCHT0    64(R8)
 	VPDPBUSD.BCST 20(BX), Z4, Z3
 	VMOVDQU32     384(CX), Z4
 	VPDPBUSD.BCST 24(BX), Z4, Z3
@@ -11084,6 +10749,7 @@ block:
 	VBROADCASTSS  (SI), Z3
 	VMULPS        Z1, Z3, Z3
 	VFMADD231PS   Z2, Z3, Z0
+	ADDQ          $0x80, R8
 	ADDQ          $0x00000200, CX
 	ADDQ          $0x00000040, DX
 	ADDQ          $0x00000020, BX
@@ -11098,9 +10764,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel8x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// func panel8x2AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 // Requires: AVX, AVX2, FMA3
-TEXT ·panel8x2AVX2(SB), NOSPLIT, $0-80
+TEXT ·panel8x2AVX2(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
@@ -11244,28 +10910,29 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel8x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·panel8x2VNNI(SB), NOSPLIT, $0-80
+// func panel8x2VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·panel8x2VNNI(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
 	MOVQ    q+24(FP), BX
 	MOVQ    d+32(FP), SI
 	MOVQ    s+40(FP), DI
-	MOVQ    k+48(FP), R8
-	MOVQ    R8, R9
-	SHRQ    $0x03, R9
+	MOVQ    next+80(FP), R8
+	MOVQ    k+48(FP), R9
+	MOVQ    R9, R10
+	SHRQ    $0x03, R10
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
-	MOVQ    more+72(FP), R10
-	TESTQ   R10, R10
+	MOVQ    more+72(FP), R11
+	TESTQ   R11, R11
 	JZ      start
-	MOVQ    c+56(FP), R10
-	MOVQ    step+64(FP), R11
-	SHLQ    $0x02, R11
-	VMOVUPS (R10), Z0
-	VMOVUPS (R10)(R11*1), Z1
+	MOVQ    c+56(FP), R11
+	MOVQ    step+64(FP), R12
+	SHLQ    $0x02, R12
+	VMOVUPS (R11), Z0
+	VMOVUPS (R11)(R12*1), Z1
 
 start:
 	TESTQ AX, AX
@@ -11275,32 +10942,34 @@ block:
 	VMOVUPS       (DX), Z2
 	VPBROADCASTD  (DI), Z3
 	VPBROADCASTD  4(DI), Z4
-	VPBROADCASTD  (DI)(R9*2), Z5
-	VPBROADCASTD  4(DI)(R9*2), Z6
+	VPBROADCASTD  (DI)(R10*2), Z5
+	VPBROADCASTD  4(DI)(R10*2), Z6
 	VMOVDQU32     (CX), Z7
 	VPDPBUSD.BCST (BX), Z7, Z3
-	VPDPBUSD.BCST (BX)(R8*1), Z7, Z5
+	VPDPBUSD.BCST (BX)(R9*1), Z7, Z5
 	VMOVDQU32     64(CX), Z7
+	PREFETCHT0    (R8)
 	VPDPBUSD.BCST 4(BX), Z7, Z3
-	VPDPBUSD.BCST 4(BX)(R8*1), Z7, Z5
+	VPDPBUSD.BCST 4(BX)(R9*1), Z7, Z5
 	VMOVDQU32     128(CX), Z7
 	VPDPBUSD.BCST 8(BX), Z7, Z3
-	VPDPBUSD.BCST 8(BX)(R8*1), Z7, Z5
+	VPDPBUSD.BCST 8(BX)(R9*1), Z7, Z5
 	VMOVDQU32     192(CX), Z7
 	VPDPBUSD.BCST 12(BX), Z7, Z3
-	VPDPBUSD.BCST 12(BX)(R8*1), Z7, Z5
+	VPDPBUSD.BCST 12(BX)(R9*1), Z7, Z5
 	VMOVDQU32     256(CX), Z7
 	VPDPBUSD.BCST 16(BX), Z7, Z4
-	VPDPBUSD.BCST 16(BX)(R8*1), Z7, Z6
+	VPDPBUSD.BCST 16(BX)(R9*1), Z7, Z6
 	VMOVDQU32     320(CX), Z7
+	PREFETCHT0    64(R8)
 	VPDPBUSD.BCST 20(BX), Z7, Z4
-	VPDPBUSD.BCST 20(BX)(R8*1), Z7, Z6
+	VPDPBUSD.BCST 20(BX)(R9*1), Z7, Z6
 	VMOVDQU32     384(CX), Z7
 	VPDPBUSD.BCST 24(BX), Z7, Z4
-	VPDPBUSD.BCST 24(BX)(R8*1), Z7, Z6
+	VPDPBUSD.BCST 24(BX)(R9*1), Z7, Z6
 	VMOVDQU32     448(CX), Z7
 	VPDPBUSD.BCST 28(BX), Z7, Z4
-	VPDPBUSD.BCST 28(BX)(R8*1), Z7, Z6
+	VPDPBUSD.BCST 28(BX)(R9*1), Z7, Z6
 	VPADDD        Z4, Z3, Z3
 	VCVTDQ2PS     Z3, Z3
 	VBROADCASTSS  (SI), Z4
@@ -11308,9 +10977,10 @@ block:
 	VFMADD231PS   Z3, Z4, Z0
 	VPADDD        Z6, Z5, Z5
 	VCVTDQ2PS     Z5, Z5
-	VBROADCASTSS  (SI)(R9*1), Z3
+	VBROADCASTSS  (SI)(R10*1), Z3
 	VMULPS        Z2, Z3, Z3
 	VFMADD231PS   Z5, Z3, Z1
+	ADDQ          $0x80, R8
 	ADDQ          $0x00000200, CX
 	ADDQ          $0x00000040, DX
 	ADDQ          $0x00000020, BX
@@ -11328,9 +10998,9 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel8x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
+// func panel8x4AVX2(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
 // Requires: AVX, AVX2, FMA3
-TEXT ·panel8x4AVX2(SB), NOSPLIT, $0-80
+TEXT ·panel8x4AVX2(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
@@ -11570,35 +11240,36 @@ done:
 	VZEROUPPER
 	RET
 
-// func panel8x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int)
-// Requires: AVX, AVX512F, AVX512VNNI
-TEXT ·panel8x4VNNI(SB), NOSPLIT, $0-80
+// func panel8x4VNNI(n int, codes *int8, scales *float32, q *int8, d *float32, s *float32, k int, c *float32, step int, more int, next uintptr)
+// Requires: AVX, AVX512F, AVX512VNNI, MMX+
+TEXT ·panel8x4VNNI(SB), NOSPLIT, $0-88
 	MOVQ    n+0(FP), AX
 	MOVQ    codes+8(FP), CX
 	MOVQ    scales+16(FP), DX
 	MOVQ    q+24(FP), BX
 	MOVQ    d+32(FP), SI
 	MOVQ    s+40(FP), DI
-	MOVQ    k+48(FP), R8
-	MOVQ    R8, R9
-	SHRQ    $0x03, R9
-	LEAQ    (R8)(R8*2), R10
+	MOVQ    next+80(FP), R8
+	MOVQ    k+48(FP), R9
+	MOVQ    R9, R10
+	SHRQ    $0x03, R10
 	LEAQ    (R9)(R9*2), R11
+	LEAQ    (R10)(R10*2), R12
 	VPXORD  Z0, Z0, Z0
 	VPXORD  Z1, Z1, Z1
 	VPXORD  Z2, Z2, Z2
 	VPXORD  Z3, Z3, Z3
-	MOVQ    more+72(FP), R12
-	TESTQ   R12, R12
+	MOVQ    more+72(FP), R13
+	TESTQ   R13, R13
 	JZ      start
-	MOVQ    c+56(FP), R12
-	MOVQ    step+64(FP), R13
-	SHLQ    $0x02, R13
-	LEAQ    (R13)(R13*2), R14
-	VMOVUPS (R12), Z0
-	VMOVUPS (R12)(R13*1), Z1
-	VMOVUPS (R12)(R13*2), Z2
-	VMOVUPS (R12)(R14*1), Z3
+	MOVQ    c+56(FP), R13
+	MOVQ    step+64(FP), R14
+	SHLQ    $0x02, R14
+	LEAQ    (R14)(R14*2), R15
+	VMOVUPS (R13), Z0
+	VMOVUPS (R13)(R14*1), Z1
+	VMOVUPS (R13)(R14*2), Z2
+	VMOVUPS (R13)(R15*1), Z3
 
 start:
 	TESTQ AX, AX
@@ -11608,52 +11279,54 @@ block:
 	VMOVUPS       (DX), Z4
 	VPBROADCASTD  (DI), Z5
 	VPBROADCASTD  4(DI), Z6
-	VPBROADCASTD  (DI)(R9*2), Z7
-	VPBROADCASTD  4(DI)(R9*2), Z8
-	VPBROADCASTD  (DI)(R9*4), Z9
-	VPBROADCASTD  4(DI)(R9*4), Z10
-	VPBROADCASTD  (DI)(R11*2), Z11
-	VPBROADCASTD  4(DI)(R11*2), Z12
+	VPBROADCASTD  (DI)(R10*2), Z7
+	VPBROADCASTD  4(DI)(R10*2), Z8
+	VPBROADCASTD  (DI)(R10*4), Z9
+	VPBROADCASTD  4(DI)(R10*4), Z10
+	VPBROADCASTD  (DI)(R12*2), Z11
+	VPBROADCASTD  4(DI)(R12*2), Z12
 	VMOVDQU32     (CX), Z13
 	VPDPBUSD.BCST (BX), Z13, Z5
-	VPDPBUSD.BCST (BX)(R8*1), Z13, Z7
-	VPDPBUSD.BCST (BX)(R8*2), Z13, Z9
-	VPDPBUSD.BCST (BX)(R10*1), Z13, Z11
+	VPDPBUSD.BCST (BX)(R9*1), Z13, Z7
+	VPDPBUSD.BCST (BX)(R9*2), Z13, Z9
+	VPDPBUSD.BCST (BX)(R11*1), Z13, Z11
 	VMOVDQU32     64(CX), Z13
+	PREFETCHT0    (R8)
 	VPDPBUSD.BCST 4(BX), Z13, Z5
-	VPDPBUSD.BCST 4(BX)(R8*1), Z13, Z7
-	VPDPBUSD.BCST 4(BX)(R8*2), Z13, Z9
-	VPDPBUSD.BCST 4(BX)(R10*1), Z13, Z11
+	VPDPBUSD.BCST 4(BX)(R9*1), Z13, Z7
+	VPDPBUSD.BCST 4(BX)(R9*2), Z13, Z9
+	VPDPBUSD.BCST 4(BX)(R11*1), Z13, Z11
 	VMOVDQU32     128(CX), Z13
 	VPDPBUSD.BCST 8(BX), Z13, Z5
-	VPDPBUSD.BCST 8(BX)(R8*1), Z13, Z7
-	VPDPBUSD.BCST 8(BX)(R8*2), Z13, Z9
-	VPDPBUSD.BCST 8(BX)(R10*1), Z13, Z11
+	VPDPBUSD.BCST 8(BX)(R9*1), Z13, Z7
+	VPDPBUSD.BCST 8(BX)(R9*2), Z13, Z9
+	VPDPBUSD.BCST 8(BX)(R11*1), Z13, Z11
 	VMOVDQU32     192(CX), Z13
 	VPDPBUSD.BCST 12(BX), Z13, Z5
-	VPDPBUSD.BCST 12(BX)(R8*1), Z13, Z7
-	VPDPBUSD.BCST 12(BX)(R8*2), Z13, Z9
-	VPDPBUSD.BCST 12(BX)(R10*1), Z13, Z11
+	VPDPBUSD.BCST 12(BX)(R9*1), Z13, Z7
+	VPDPBUSD.BCST 12(BX)(R9*2), Z13, Z9
+	VPDPBUSD.BCST 12(BX)(R11*1), Z13, Z11
 	VMOVDQU32     256(CX), Z13
 	VPDPBUSD.BCST 16(BX), Z13, Z6
-	VPDPBUSD.BCST 16(BX)(R8*1), Z13, Z8
-	VPDPBUSD.BCST 16(BX)(R8*2), Z13, Z10
-	VPDPBUSD.BCST 16(BX)(R10*1), Z13, Z12
+	VPDPBUSD.BCST 16(BX)(R9*1), Z13, Z8
+	VPDPBUSD.BCST 16(BX)(R9*2), Z13, Z10
+	VPDPBUSD.BCST 16(BX)(R11*1), Z13, Z12
 	VMOVDQU32     320(CX), Z13
+	PREFETCHT0    64(R8)
 	VPDPBUSD.BCST 20(BX), Z13, Z6
-	VPDPBUSD.BCST 20(BX)(R8*1), Z13, Z8
-	VPDPBUSD.BCST 20(BX)(R8*2), Z13, Z10
-	VPDPBUSD.BCST 20(BX)(R10*1), Z13, Z12
+	VPDPBUSD.BCST 20(BX)(R9*1), Z13, Z8
+	VPDPBUSD.BCST 20(BX)(R9*2), Z13, Z10
+	VPDPBUSD.BCST 20(BX)(R11*1), Z13, Z12
 	VMOVDQU32     384(CX), Z13
 	VPDPBUSD.BCST 24(BX), Z13, Z6
-	VPDPBUSD.BCST 24(BX)(R8*1), Z13, Z8
-	VPDPBUSD.BCST 24(BX)(R8*2), Z13, Z10
-	VPDPBUSD.BCST 24(BX)(R10*1), Z13, Z12
+	VPDPBUSD.BCST 24(BX)(R9*1), Z13, Z8
+	VPDPBUSD.BCST 24(BX)(R9*2), Z13, Z10
+	VPDPBUSD.BCST 24(BX)(R11*1), Z13, Z12
 	VMOVDQU32     448(CX), Z13
 	VPDPBUSD.BCST 28(BX), Z13, Z6
-	VPDPBUSD.BCST 28(BX)(R8*1), Z13, Z8
-	VPDPBUSD.BCST 28(BX)(R8*2), Z13, Z10
-	VPDPBUSD.BCST 28(BX)(R10*1), Z13, Z12
+	VPDPBUSD.BCST 28(BX)(R9*1), Z13, Z8
+	VPDPBUSD.BCST 28(BX)(R9*2), Z13, Z10
+	VPDPBUSD.BCST 28(BX)(R11*1), Z13, Z12
 	VPADDD        Z6, Z5, Z5
 	VCVTDQ2PS     Z5, Z5
 	VBROADCASTSS  (SI), Z6
@@ -11661,19 +11334,20 @@ block:
 	VFMADD231PS   Z5, Z6, Z0
 	VPADDD        Z8, Z7, Z7
 	VCVTDQ2PS     Z7, Z7
-	VBROADCASTSS  (SI)(R9*1), Z5
+	VBROADCASTSS  (SI)(R10*1), Z5
 	VMULPS        Z4, Z5, Z5
 	VFMADD231PS   Z7, Z5, Z1
 	VPADDD        Z10, Z9, Z9
 	VCVTDQ2PS     Z9, Z9
-	VBROADCASTSS  (SI)(R9*2), Z5
+	VBROADCASTSS  (SI)(R10*2), Z5
 	VMULPS        Z4, Z5, Z5
 	VFMADD231PS   Z9, Z5, Z2
 	VPADDD        Z12, Z11, Z11
 	VCVTDQ2PS     Z11, Z11
-	VBROADCASTSS  (SI)(R11*1), Z5
+	VBROADCASTSS  (SI)(R12*1), Z5
 	VMULPS        Z4, Z5, Z5
 	VFMADD231PS   Z11, Z5, Z3
+	ADDQ          $0x80, R8
 	ADDQ          $0x00000200, CX
 	ADDQ          $0x00000040, DX
 	ADDQ          $0x00000020, BX

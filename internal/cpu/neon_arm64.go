@@ -1150,7 +1150,7 @@ func castNarrowNEON(dst []uint16, x []float32)
 //	}
 //
 //go:noescape
-func panel8x1NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
+func panel8x1NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int, next uintptr)
 
 // panel8x2NEON multiplies a panel of n > 0 times 32 values with 2 rows of k rounded activations, of which q, d and
 // s are the first; it adds to c if more is not 0. It needs the instruction SDOT:
@@ -1171,7 +1171,7 @@ func panel8x1NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k
 //	}
 //
 //go:noescape
-func panel8x2NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
+func panel8x2NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int, next uintptr)
 
 // panel8x4NEON multiplies a panel of n > 0 times 32 values with 4 rows of k rounded activations, of which q, d and
 // s are the first; it adds to c if more is not 0. It needs the instruction SDOT:
@@ -1192,7 +1192,7 @@ func panel8x2NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k
 //	}
 //
 //go:noescape
-func panel8x4NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
+func panel8x4NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int, next uintptr)
 
 // packBytesNEON unpacks 32 codes of each of eight rows, which lie stride bytes apart from w on:
 //

@@ -11858,8 +11858,8 @@ block:
 done:
 	RET
 
-// func panel8x1NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
-TEXT ·panel8x1NEON(SB), NOSPLIT, $0-80
+// func panel8x1NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int, next uintptr)
+TEXT ·panel8x1NEON(SB), NOSPLIT, $0-88
 	MOVD n+0(FP), R0
 	MOVD codes+8(FP), R1
 	MOVD scales+16(FP), R2
@@ -11925,8 +11925,8 @@ block:
 	ADD R4, R3
 	RET
 
-// func panel8x2NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
-TEXT ·panel8x2NEON(SB), NOSPLIT, $0-80
+// func panel8x2NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int, next uintptr)
+TEXT ·panel8x2NEON(SB), NOSPLIT, $0-88
 	MOVD n+0(FP), R0
 	MOVD codes+8(FP), R1
 	MOVD scales+16(FP), R2
@@ -12032,8 +12032,8 @@ block:
 	ADD R4, R3
 	RET
 
-// func panel8x4NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
-TEXT ·panel8x4NEON(SB), NOSPLIT, $0-80
+// func panel8x4NEON(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int, next uintptr)
+TEXT ·panel8x4NEON(SB), NOSPLIT, $0-88
 	MOVD n+0(FP), R0
 	MOVD codes+8(FP), R1
 	MOVD scales+16(FP), R2

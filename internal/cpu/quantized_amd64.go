@@ -20,30 +20,30 @@ var (
 )
 
 var blockTable = [...]blockKernels{
-	backend.Q8_0:   {decodeQ8_0AVX2, panels{8, packQ8_0AVX2, &bytePanels, 8, false}, rowQ8_0AVX2, nil},
-	backend.Q4_0:   {decodeQ4_0AVX2, panels{8, packQ4_0AVX2, &nibblePanels, 16, false}, rowQ4_0AVX2, nil},
-	backend.Q4_1:   {decodeQ4_1AVX2, panels{8, packQ4_1AVX2, &nibblePanels, 16, false}, rowQ4_1AVX2, nil},
-	backend.Q5_0:   {decodeQ5_0AVX2, panels{8, packQ5_0AVX2, &fivePanels, 16, false}, nil, nil},
-	backend.Q5_1:   {decodeQ5_1AVX2, panels{8, packQ5_1AVX2, &fivePanels, 16, false}, nil, nil},
-	backend.Q4_K:   {decodeQ4_KAVX2, panels{8, packQ4_KAVX2, &nibblePanels, 16, false}, rowQ4_KAVX2, nil},
-	backend.Q5_K:   {decodeQ5_KAVX2, panels{8, packQ5_KAVX2, &fivePanels, 16, false}, nil, nil},
-	backend.Q6_K:   {decodeQ6_KAVX2, panels{8, packQ6_KAVX2, &sixPanels, 16, false}, nil, nil},
-	backend.INT8:   {decodeINT8AVX2, panels{8, packINT8AVX2, &bytePanels, 8, false}, rowINT8AVX2, nil},
-	backend.IQ4_NL: {decodeIQ4_NLAVX2, panels{8, packIQ4_NLAVX2, &bytePanels, 8, false}, nil, nil},
+	backend.Q8_0:   {decodeQ8_0AVX2, panels{8, packQ8_0AVX2, &bytePanels, 8, false, 0}, rowQ8_0AVX2, nil},
+	backend.Q4_0:   {decodeQ4_0AVX2, panels{8, packQ4_0AVX2, &nibblePanels, 16, false, 0}, rowQ4_0AVX2, nil},
+	backend.Q4_1:   {decodeQ4_1AVX2, panels{8, packQ4_1AVX2, &nibblePanels, 16, false, 0}, rowQ4_1AVX2, nil},
+	backend.Q5_0:   {decodeQ5_0AVX2, panels{8, packQ5_0AVX2, &fivePanels, 16, false, 0}, nil, nil},
+	backend.Q5_1:   {decodeQ5_1AVX2, panels{8, packQ5_1AVX2, &fivePanels, 16, false, 0}, nil, nil},
+	backend.Q4_K:   {decodeQ4_KAVX2, panels{8, packQ4_KAVX2, &nibblePanels, 16, false, 0}, rowQ4_KAVX2, nil},
+	backend.Q5_K:   {decodeQ5_KAVX2, panels{8, packQ5_KAVX2, &fivePanels, 16, false, 0}, nil, nil},
+	backend.Q6_K:   {decodeQ6_KAVX2, panels{8, packQ6_KAVX2, &sixPanels, 16, false, 0}, nil, nil},
+	backend.INT8:   {decodeINT8AVX2, panels{8, packINT8AVX2, &bytePanels, 8, false, 0}, rowINT8AVX2, nil},
+	backend.IQ4_NL: {decodeIQ4_NLAVX2, panels{8, packIQ4_NLAVX2, &bytePanels, 8, false, 0}, nil, nil},
 }
 
 // vnniTable has, besides, panels of sixteen rows for VPDPBUSD.
 var vnniTable = withPanels(map[backend.DType]panels{
-	backend.Q8_0:   {16, packQ8_0AVX512, &bytesVNNI, 16, true},
-	backend.Q4_0:   {16, packQ4_0AVX512, &unsignedVNNI, 32, false},
-	backend.Q4_1:   {16, packQ4_1AVX512, &unsignedVNNI, 32, false},
-	backend.Q5_0:   {16, packQ5_0AVX512, &unsignedVNNI, 32, false},
-	backend.Q5_1:   {16, packQ5_1AVX512, &unsignedVNNI, 32, false},
-	backend.Q4_K:   {16, packQ4_KAVX512, &unsignedVNNI, 32, false},
-	backend.Q5_K:   {16, packQ5_KAVX512, &unsignedVNNI, 32, false},
-	backend.Q6_K:   {16, packQ6_KAVX512, &sixesVNNI, 32, true},
-	backend.INT8:   {16, packINT8AVX512, &bytesVNNI, 16, true},
-	backend.IQ4_NL: {16, packIQ4_NLAVX512, &bytesVNNI, 16, true},
+	backend.Q8_0:   {16, packQ8_0AVX512, &bytesVNNI, 16, true, 2},
+	backend.Q4_0:   {16, packQ4_0AVX512, &unsignedVNNI, 32, false, 2},
+	backend.Q4_1:   {16, packQ4_1AVX512, &unsignedVNNI, 32, false, 2},
+	backend.Q5_0:   {16, packQ5_0AVX512, &unsignedVNNI, 32, false, 2},
+	backend.Q5_1:   {16, packQ5_1AVX512, &unsignedVNNI, 32, false, 2},
+	backend.Q4_K:   {16, packQ4_KAVX512, &unsignedVNNI, 32, false, 2},
+	backend.Q5_K:   {16, packQ5_KAVX512, &unsignedVNNI, 32, false, 2},
+	backend.Q6_K:   {16, packQ6_KAVX512, &sixesVNNI, 32, true, 2},
+	backend.INT8:   {16, packINT8AVX512, &bytesVNNI, 16, true, 2},
+	backend.IQ4_NL: {16, packIQ4_NLAVX512, &bytesVNNI, 16, true, 2},
 })
 
 // withPanels is blockTable with wide panels.

@@ -13,11 +13,11 @@ import (
 var panelsNEON = [3]panelFunc{panel8x1NEON, panel8x2NEON, panel8x4NEON}
 
 var blockTable = [...]blockKernels{
-	backend.Q8_0: {decode: decoderOf(backend.Q8_0), panels: panels{8, packQ8_0, &panelsNEON, 16, false}},
-	backend.Q4_0: {decode: decoderOf(backend.Q4_0), panels: panels{8, packQ4_0, &panelsNEON, 16, false}},
-	backend.Q4_1: {decode: decoderOf(backend.Q4_1), panels: panels{8, packQ4_1, &panelsNEON, 16, false}},
-	backend.Q4_K: {decode: decoderOf(backend.Q4_K), panels: panels{8, packQ4_K, &panelsNEON, 16, false}},
-	backend.INT8: {decode: decoderOf(backend.INT8), panels: panels{8, packInt8, &panelsNEON, 16, false}},
+	backend.Q8_0: {decode: decoderOf(backend.Q8_0), panels: panels{8, packQ8_0, &panelsNEON, 16, false, 0}},
+	backend.Q4_0: {decode: decoderOf(backend.Q4_0), panels: panels{8, packQ4_0, &panelsNEON, 16, false, 0}},
+	backend.Q4_1: {decode: decoderOf(backend.Q4_1), panels: panels{8, packQ4_1, &panelsNEON, 16, false, 0}},
+	backend.Q4_K: {decode: decoderOf(backend.Q4_K), panels: panels{8, packQ4_K, &panelsNEON, 16, false, 0}},
+	backend.INT8: {decode: decoderOf(backend.INT8), panels: panels{8, packInt8, &panelsNEON, 16, false, 0}},
 }
 
 // dotProducts reports whether the processor has SDOT, as all but the first of arm64 have.

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"math"
+	"unsafe"
 
 	"github.com/gollava/gollava/internal/backend"
 )
@@ -22,12 +23,14 @@ type panels struct {
 	multiply *[3]panelFunc
 	scales   int  // float32s in a panel for every 32 elements of a row
 	offset   bool // codes have 128 added, and what that adds to sums is in [roundedRows]
+	lines    int  // of 64 bytes that multiply prefetches for every 32 elements; 0: pack does it
 }
 
 type (
 	packFunc  func(n, stride int, w *byte, codes *int8, scales *float32, ahead int)
-	panelFunc func(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)
-	rowFunc   func(n, stride int, w *byte, q *int8, d, s, c *float32)
+	panelFunc func(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int,
+		next uintptr)
+	rowFunc func(n, stride int, w *byte, q *int8, d, s, c *float32)
 )
 
 // fewRows is the number of rows of B that are multiplied together with few of A.
@@ -177,6 +180,7 @@ func (p *panel) compute(raw []byte, a *roundedRows, first, rows int, c []float32
 		return
 	}
 	blocks, depth := a.k/32, panelSize/p.rows // of a row
+	ahead, end := p.ahead, p.ahead+p.rows*p.bytes
 	for at := 0; at < a.k; at += depth {
 		n := min(depth, a.k-at)
 		from := at / p.length * p.block
@@ -191,8 +195,11 @@ func (p *panel) compute(raw []byte, a *roundedRows, first, rows int, c []float32
 			row := first + i
 			scale := row*blocks + at/32
 			p.multiply[which](n/32, &p.codes[0], &p.factors[0], &a.q[row*a.k+at], &a.d[scale], &a.s[scale*a.sums], a.k,
-				&c[i*step], step, at)
+				&c[i*step], step, at, uintptr(unsafe.Pointer(&raw[0]))+uintptr(ahead))
 			i += m
+			if ahead += n / 32 * p.lines * 64; ahead >= end {
+				ahead = 0 // what is here already
+			}
 		}
 	}
 }

@@ -400,9 +400,11 @@ func (p *packing) packSix() {
 
 // pack writes the kernel that unpacks rows of blocks.
 func (f *format) packKernel(width *simd.Width) {
-	k := f.begin("pack", width, "(n, stride int, w *byte, codes *int8, scales *float32, ahead int)",
-		"\tcodes, scales = the panel of n blocks of each of "+counts[width]+" rows, which begin stride bytes apart at w", "",
-		"and prefetches as many bytes of each row, ahead bytes further.")
+	what := []string{"\tcodes, scales = the panel of n blocks of each of " + counts[width] + " rows, which begin stride bytes apart at w"}
+	if width == simd.AVX2 {
+		what = append(what, "", "and prefetches as many bytes of each row, ahead bytes further.")
+	}
+	k := f.begin("pack", width, "(n, stride int, w *byte, codes *int8, scales *float32, ahead int)", what...)
 	if width == simd.AVX512 && f.class.signed {
 		k.hold(128)
 	}
@@ -410,16 +412,19 @@ func (f *format) packKernel(width *simd.Width) {
 	p.holdFifth("group", func(i int) byte { return byte(i / 4 * 4 % 16) }, func(i int) byte { return 1 << (i % 4) })
 	n, stride := simd.Arg("n"), simd.Arg("stride")
 	p.rows = rowsAt(width, simd.Arg("w"), stride)
-	ahead, distance := p.rows, simd.Arg("ahead")
-	ahead.first = make([]reg.Register, len(p.rows.first))
-	for i, x := range p.rows.first {
-		ahead.first[i] = GP64()
-		LEAQ(Mem{Base: x, Index: distance, Scale: 1}, ahead.first[i])
+	ahead := rows{stride: stride, three: p.rows.three}
+	if width == simd.AVX2 {
+		distance := simd.Arg("ahead")
+		for _, x := range p.rows.first {
+			y := GP64()
+			LEAQ(Mem{Base: x, Index: distance, Scale: 1}, y)
+			ahead.first = append(ahead.first, y)
+		}
 	}
 	TESTQ(n, n)
 	JZ(LabelRef("done"))
 	Label("block")
-	for r := range width.Floats {
+	for r := range 4 * len(ahead.first) {
 		for line := 0; line < f.size; line += 64 {
 			PREFETCHT0(ahead.at(r, line))
 		}
@@ -439,7 +444,7 @@ func (f *format) packKernel(width *simd.Width) {
 // multiply writes the kernel that multiplies a panel with m rows of activations.
 func (c *class) multiply(m int) {
 	name := "panel" + c.digits + "x" + itoa(m) + "AVX2"
-	TEXT(name, NOSPLIT, "func(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)")
+	TEXT(name, NOSPLIT, "func(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int, next uintptr)")
 	sums := "scale·d[r][i]·(Σ codes·q[r])"
 	if !c.signed {
 		sums += " + minimum·s[r][i]"

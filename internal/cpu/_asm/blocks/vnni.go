@@ -8,21 +8,26 @@ import (
 	"github.com/gollava/gollava/internal/cpu/_asm/simd"
 )
 
+// lines is the number of lines of memory that a block's products read in advance.
+const lines = 2
+
 // multiplyVNNI writes the kernel that multiplies a panel of sixteen rows with m rows of activations. VPDPBUSD adds four
 // products to each lane, of which one factor has no sign: the codes of weights. Those of signed classes have 128 added,
 // and what that adds to the sums, 128·Σq, is where they begin, with the other sign.
 func (c *class) multiplyVNNI(m int) {
 	name := "panel" + c.digits + "x" + itoa(m) + "VNNI"
-	TEXT(name, NOSPLIT, "func(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)")
+	TEXT(name, NOSPLIT, "func(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int, next uintptr)")
 	what := "k and d and s have k/32 elements"
 	if c.signed {
 		what = "k, d has k/32 and s, int32s as roundOffsetAVX2 writes them, k/16 elements"
 	}
 	Doc(name+" multiplies a panel of sixteen rows as panel"+c.digits+"x"+itoa(m)+"AVX2 does one of eight, to the bit,", "",
-		"for "+itoa(m)+" rows r, of which q has "+what+".")
+		"for "+itoa(m)+" rows r, of which q has "+what+". It prefetches "+itoa(lines)+" lines a block from next on, among the products:",
+		"the processor waits if more are on their way than it can note.")
 	Pragma("noescape")
 	n, codes, scales, q := simd.Arg("n"), simd.Arg("codes"), simd.Arg("scales"), simd.Arg("q")
 	d, s := simd.Arg("d"), simd.Arg("s")
+	next := simd.Arg("next")
 	var k, k3, floats, floats3 reg.Register
 	if m > 1 {
 		k, floats = simd.Arg("k"), GP64()
@@ -91,6 +96,9 @@ func (c *class) multiplyVNNI(m int) {
 	for g := range 8 {
 		w := ZMM()
 		VMOVDQU32(simd.At(codes, 64*g), w)
+		if g%4 == 1 {
+			PREFETCHT0(simd.At(next, 64*(g/4)))
+		}
 		for r := range m {
 			VPDPBUSD_BCST(row(q, k, k3, 1, r, 4*g), w, sums[r][g/4])
 		}
@@ -117,6 +125,7 @@ func (c *class) multiplyVNNI(m int) {
 			add(r, 0)
 		}
 	}
+	ADDQ(Imm(64*lines), next)
 	ADDQ(U32(512), codes)
 	ADDQ(U32(64*c.scales()), scales)
 	ADDQ(U32(32), q)

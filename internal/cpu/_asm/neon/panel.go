@@ -38,7 +38,7 @@ func (fn *function) scvtf(d, a v) {
 // panel writes the product of a panel with m rows of rounded activations.
 func panel(f *file, m int) {
 	fn := f.begin(fmt.Sprintf("panel8x%dNEON", m),
-		"(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int)", 0,
+		"(n int, codes *int8, scales *float32, q *int8, d, s *float32, k int, c *float32, step, more int, next uintptr)", 0,
 		fmt.Sprintf("multiplies a panel of n > 0 times 32 values with %d rows of k rounded activations, of which q, d and", m),
 		"s are the first; it adds to c if more is not 0. It needs the instruction SDOT:",
 		"",

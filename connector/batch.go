@@ -60,13 +60,16 @@ func (b Batch) Supervised() int {
 func (b Batch) Samples() []string { return b.Names }
 
 // Reaches reports whether the loss of b can depend on a parameter: of a batch of text alone only on the language
-// model's, of one without videos not on what pools their frames (LLaVA-NeXT-Video's vision_resampler).
+// model's, of one without videos not on what pools their frames (LLaVA-NeXT-Video's vision_resampler), of videos alone
+// not surely on the end of a row of an image's tiles (image_newline).
 func (b Batch) Reaches(parameter string) bool {
 	switch {
 	case strings.HasPrefix(parameter, "language_model."):
 		return true
 	case strings.HasPrefix(parameter, "vision_resampler."):
 		return slices.ContainsFunc(b.Media, func(m Media) bool { return m.Frames > 0 })
+	case parameter == "image_newline" && len(b.Media) > 0:
+		return slices.ContainsFunc(b.Media, func(m Media) bool { return m.Frames == 0 })
 	}
 	return b.Pixels != nil || b.Features != nil
 }

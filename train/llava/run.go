@@ -413,11 +413,14 @@ func (c *Config) groups() []train.Group {
 	case c.LoRA.Rank > 0:
 		groups = append(groups, train.Group{Params: "**.lora_*.**", LR: c.LR, WeightDecay: *c.WeightDecay})
 	default:
-		groups = append(groups, train.Group{Params: "language_model.**", LR: c.LR, WeightDecay: *c.WeightDecay,
+		groups = append(groups, train.Group{Params: languageModel, LR: c.LR, WeightDecay: *c.WeightDecay,
 			NoDecay: still})
 	}
 	return groups
 }
+
+// languageModel is what trains of it without LoRA.
+const languageModel = "language_model.**"
 
 // Plan says what training will need, after three steps that move nothing.
 func (r *Run) Plan(ctx context.Context) (train.Estimate, error) {

@@ -68,6 +68,26 @@ func TestTaskKeepsTheModelsWays(t *testing.T) {
 	again, err := layout.ReadConfig(filepath.Join("toy", "task"))
 	require.NoError(t, err)
 	require.Equal(t, []any{true, 1}, []any{again.Marks, again.MaxTiles})
+
+	// The end of a row of tiles learns where all of the language model does, at its rate.
+	newline := func(dir string) []float32 {
+		m, err := layout.Load(dir, layout.LoadOptions{})
+		require.NoError(t, err)
+		return m.Connector.(*layout.Connector).Newline.Data()
+	}
+	was := newline("toy/model")
+	c.Steps, c.Out = 3, "toy/longer" // the first step of a warm-up moves nothing
+	_, err = llava.Train(t.Context(), c, train.Options{})
+	require.NoError(t, err)
+	for i, x := range newline("toy/longer") {
+		require.NotEqual(t, was[i], x)
+	}
+	c.Out = "toy/frozen"
+	require.NoError(t, c.Set("lr", "0")) // the projector alone
+	require.NoError(t, c.Set("projector_lr", "0.001"))
+	_, err = llava.Train(t.Context(), c, train.Options{})
+	require.NoError(t, err)
+	require.Equal(t, was, newline("toy/frozen"))
 }
 
 // TestQLoRA: with bits 4 the blocks of the language model are frozen in NF4, everything else is as it was, and adapters

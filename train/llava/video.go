@@ -43,13 +43,19 @@ func (r *Run) lengths(ctx context.Context, set data.Set) ([]int, error) {
 	return lengths, nil
 }
 
-// groups are the config's, and what pools frames beside the projector, if that has weights.
+// groups are the config's, and where the model has them what pools frames, beside the projector, and the end of a row
+// of tiles, which LLaVA-NeXT's mm_tunable_parts count to the language model when all of that trains.
 func (r *Run) groups() []train.Group {
 	groups := r.config.groups()
-	if r.config.ProjectorLR > 0 && r.assistant.Model.Connector.(*llava.Connector).Resampler != nil {
+	x := r.assistant.Model.Connector.(*llava.Connector)
+	if r.config.ProjectorLR > 0 && x.Resampler != nil {
 		pool := groups[0]
 		pool.Params = resampler
 		groups = append(groups, pool)
+	}
+	if last := groups[len(groups)-1]; last.Params == languageModel && x.Newline != nil {
+		last.Params = "image_newline"
+		groups = append(groups, last)
 	}
 	return groups
 }

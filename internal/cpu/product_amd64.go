@@ -1423,6 +1423,150 @@ func dots1x8AVX512(n int, k int, a *float32, aRow int, b *float32, bRow int, bFa
 //go:noescape
 func dots1x8BF16AVX512(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
 
+// dots1x4AVX512Near multiplies 1 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
+//
+//	for i := range 1 {
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p], b[q*bFar+j*bRow+p], s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
+//			}
+//		}
+//	}
+//
+//go:noescape
+func dots1x4AVX512Near(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+
+// dots1x4BF16AVX512Near multiplies 1 vectors with 4 times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
+//
+//	for i := range 1 {
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p/32*32+p%2*16+p%32/2], widen(b[q*bFar+j*bRow+p]), s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
+//			}
+//		}
+//	}
+//
+//go:noescape
+func dots1x4BF16AVX512Near(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+
+// dots2x4AVX512Near multiplies 2 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
+//
+//	for i := range 2 {
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p], b[q*bFar+j*bRow+p], s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
+//			}
+//		}
+//	}
+//
+//go:noescape
+func dots2x4AVX512Near(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+
+// dots2x4BF16AVX512Near multiplies 2 vectors with 4 times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
+//
+//	for i := range 2 {
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p/32*32+p%2*16+p%32/2], widen(b[q*bFar+j*bRow+p]), s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
+//			}
+//		}
+//	}
+//
+//go:noescape
+func dots2x4BF16AVX512Near(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+
+// dots3x4AVX512Near multiplies 3 vectors with 4 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
+//
+//	for i := range 3 {
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p], b[q*bFar+j*bRow+p], s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
+//			}
+//		}
+//	}
+//
+//go:noescape
+func dots3x4AVX512Near(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+
+// dots3x4BF16AVX512Near multiplies 3 vectors with 4 times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
+//
+//	for i := range 3 {
+//		for q := range 4 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p/32*32+p%2*16+p%32/2], widen(b[q*bFar+j*bRow+p]), s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
+//			}
+//		}
+//	}
+//
+//go:noescape
+func dots3x4BF16AVX512Near(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+
+// dots1x8AVX512Near multiplies 1 vectors with 8 times n > 0 rows; k is a multiple of 16, above 0; strides count elements. The terms are
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
+//
+//	for i := range 1 {
+//		for q := range 8 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p], b[q*bFar+j*bRow+p], s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
+//			}
+//		}
+//	}
+//
+//go:noescape
+func dots1x8AVX512Near(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+
+// dots1x8BF16AVX512Near multiplies 1 vectors with 8 times n > 0 rows; k is a multiple of 32, above 0; strides count elements. The terms are
+// added in another order, which depends on k only and is the same for any number of vectors and rows:
+//
+//	for i := range 1 {
+//		for q := range 8 {
+//			for j := range n {
+//				s := float32(0)
+//				for p := range k {
+//					s = fma(a[i*aRow+p/32*32+p%2*16+p%32/2], widen(b[q*bFar+j*bRow+p]), s)
+//				}
+//				c[i*cRow+q*cFar+j] = s
+//			}
+//		}
+//	}
+//
+//go:noescape
+func dots1x8BF16AVX512Near(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+
 // update1x8AVX512 adds k rows of n columns to 1 rows; n is a multiple of 16, and k one of 8; strides count elements. The sum is one chain in order of p:
 //
 //	for i := range 1 {

@@ -20697,6 +20697,961 @@ one:
 	VZEROUPPER
 	RET
 
+// func dots1x4AVX512Near(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dots1x4AVX512Near(SB), NOSPLIT, $0-80
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bFar+48(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+56(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x02, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   a+16(FP), CX
+	MOVQ   k+8(FP), DI
+	MOVQ   BX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+
+one:
+	VMOVUPS       (CX), Z5
+	VMOVUPS       (R8), Z4
+	PREFETCHT0    256(R8)
+	VFMADD231PS   Z4, Z5, Z0
+	VMOVUPS       (R8)(DX*1), Z4
+	PREFETCHT0    256(R8)(DX*1)
+	VFMADD231PS   Z4, Z5, Z1
+	VMOVUPS       (R8)(DX*2), Z4
+	PREFETCHT0    256(R8)(DX*2)
+	VFMADD231PS   Z4, Z5, Z2
+	VMOVUPS       (R9), Z4
+	PREFETCHT0    256(R9)
+	VFMADD231PS   Z4, Z5, Z3
+	ADDQ          $0x00000040, CX
+	ADDQ          $0x00000040, R8
+	ADDQ          $0x00000040, R9
+	SUBQ          $0x10, DI
+	JG            one
+	MOVQ          cRow+64(FP), R8
+	MOVQ          cFar+72(FP), R9
+	MOVQ          SI, DI
+	SHLQ          $0x02, R8
+	SHLQ          $0x02, R9
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y4
+	VADDPS        Y4, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VADDPS        Y4, Y3, Y3
+	MOVQ          DI, CX
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (CX)
+	VEXTRACTPS    $0x01, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VEXTRACTPS    $0x02, X0, (CX)
+	VEXTRACTPS    $0x03, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	ADDQ          R8, DI
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), CX
+	SHLQ          $0x02, CX
+	ADDQ          CX, BX
+	DECQ          AX
+	JNZ           rows
+	VZEROUPPER
+	RET
+
+// func dots1x4BF16AVX512Near(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dots1x4BF16AVX512Near(SB), NOSPLIT, $0-80
+	MOVQ         $0x00000000ffff0000, AX
+	VMOVD        AX, X6
+	VPBROADCASTD X6, Z6
+	MOVQ         n+0(FP), AX
+	MOVQ         aRow+24(FP), CX
+	MOVQ         bFar+48(FP), DX
+	MOVQ         b+32(FP), BX
+	MOVQ         c+56(FP), SI
+	SHLQ         $0x02, CX
+	SHLQ         $0x01, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   a+16(FP), CX
+	MOVQ   k+8(FP), DI
+	MOVQ   BX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+
+one:
+	VMOVUPS       (CX), Z7
+	VMOVUPS       64(CX), Z8
+	VMOVUPS       (R8), Z4
+	PREFETCHT0    256(R8)
+	VPANDD        Z6, Z4, Z5
+	VPSLLD        $0x10, Z4, Z4
+	VFMADD231PS   Z7, Z4, Z0
+	VFMADD231PS   Z8, Z5, Z0
+	VMOVUPS       (R8)(DX*1), Z4
+	PREFETCHT0    256(R8)(DX*1)
+	VPANDD        Z6, Z4, Z5
+	VPSLLD        $0x10, Z4, Z4
+	VFMADD231PS   Z7, Z4, Z1
+	VFMADD231PS   Z8, Z5, Z1
+	VMOVUPS       (R8)(DX*2), Z4
+	PREFETCHT0    256(R8)(DX*2)
+	VPANDD        Z6, Z4, Z5
+	VPSLLD        $0x10, Z4, Z4
+	VFMADD231PS   Z7, Z4, Z2
+	VFMADD231PS   Z8, Z5, Z2
+	VMOVUPS       (R9), Z4
+	PREFETCHT0    256(R9)
+	VPANDD        Z6, Z4, Z5
+	VPSLLD        $0x10, Z4, Z4
+	VFMADD231PS   Z7, Z4, Z3
+	VFMADD231PS   Z8, Z5, Z3
+	ADDQ          $0x00000080, CX
+	ADDQ          $0x00000040, R8
+	ADDQ          $0x00000040, R9
+	SUBQ          $0x20, DI
+	JG            one
+	MOVQ          cRow+64(FP), R8
+	MOVQ          cFar+72(FP), R9
+	MOVQ          SI, DI
+	SHLQ          $0x02, R8
+	SHLQ          $0x02, R9
+	VEXTRACTF64X4 $0x01, Z0, Y4
+	VADDPS        Y4, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y4
+	VADDPS        Y4, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y4
+	VADDPS        Y4, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y4
+	VADDPS        Y4, Y3, Y3
+	MOVQ          DI, CX
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (CX)
+	VEXTRACTPS    $0x01, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VEXTRACTPS    $0x02, X0, (CX)
+	VEXTRACTPS    $0x03, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	ADDQ          R8, DI
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), CX
+	SHLQ          $0x01, CX
+	ADDQ          CX, BX
+	DECQ          AX
+	JNZ           rows
+	VZEROUPPER
+	RET
+
+// func dots2x4AVX512Near(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dots2x4AVX512Near(SB), NOSPLIT, $0-80
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bFar+48(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+56(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x02, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), DI
+	MOVQ   k+8(FP), R8
+	MOVQ   BX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+
+one:
+	VMOVUPS       (DI), Z9
+	VMOVUPS       (DI)(CX*1), Z10
+	VMOVUPS       (R9), Z8
+	PREFETCHT0    256(R9)
+	VFMADD231PS   Z8, Z9, Z0
+	VFMADD231PS   Z8, Z10, Z4
+	VMOVUPS       (R9)(DX*1), Z8
+	PREFETCHT0    256(R9)(DX*1)
+	VFMADD231PS   Z8, Z9, Z1
+	VFMADD231PS   Z8, Z10, Z5
+	VMOVUPS       (R9)(DX*2), Z8
+	PREFETCHT0    256(R9)(DX*2)
+	VFMADD231PS   Z8, Z9, Z2
+	VFMADD231PS   Z8, Z10, Z6
+	VMOVUPS       (R10), Z8
+	PREFETCHT0    256(R10)
+	VFMADD231PS   Z8, Z9, Z3
+	VFMADD231PS   Z8, Z10, Z7
+	ADDQ          $0x00000040, DI
+	ADDQ          $0x00000040, R9
+	ADDQ          $0x00000040, R10
+	SUBQ          $0x10, R8
+	JG            one
+	MOVQ          cRow+64(FP), R9
+	MOVQ          cFar+72(FP), R10
+	MOVQ          SI, R8
+	SHLQ          $0x02, R9
+	SHLQ          $0x02, R10
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y8
+	VADDPS        Y8, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y8
+	VADDPS        Y8, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y8
+	VADDPS        Y8, Y3, Y3
+	MOVQ          R8, DI
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (DI)
+	VEXTRACTPS    $0x01, X0, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X0, (DI)
+	VEXTRACTPS    $0x03, X0, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VADDPS        Y8, Y4, Y4
+	VEXTRACTF64X4 $0x01, Z5, Y8
+	VADDPS        Y8, Y5, Y5
+	VEXTRACTF64X4 $0x01, Z6, Y8
+	VADDPS        Y8, Y6, Y6
+	VEXTRACTF64X4 $0x01, Z7, Y8
+	VADDPS        Y8, Y7, Y7
+	MOVQ          R8, DI
+	VHADDPS       Y5, Y4, Y4
+	VHADDPS       Y7, Y6, Y6
+	VHADDPS       Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VMOVSS        X4, (DI)
+	VEXTRACTPS    $0x01, X4, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X4, (DI)
+	VEXTRACTPS    $0x03, X4, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), DI
+	SHLQ          $0x02, DI
+	ADDQ          DI, BX
+	DECQ          AX
+	JNZ           rows
+	VZEROUPPER
+	RET
+
+// func dots2x4BF16AVX512Near(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dots2x4BF16AVX512Near(SB), NOSPLIT, $0-80
+	MOVQ         $0x00000000ffff0000, AX
+	VMOVD        AX, X10
+	VPBROADCASTD X10, Z10
+	MOVQ         n+0(FP), AX
+	MOVQ         aRow+24(FP), CX
+	MOVQ         bFar+48(FP), DX
+	MOVQ         b+32(FP), BX
+	MOVQ         c+56(FP), SI
+	SHLQ         $0x02, CX
+	SHLQ         $0x01, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), DI
+	MOVQ   k+8(FP), R8
+	MOVQ   BX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+
+one:
+	VMOVUPS       (DI), Z11
+	VMOVUPS       64(DI), Z12
+	VMOVUPS       (DI)(CX*1), Z13
+	VMOVUPS       64(DI)(CX*1), Z14
+	VMOVUPS       (R9), Z8
+	PREFETCHT0    256(R9)
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z0
+	VFMADD231PS   Z12, Z9, Z0
+	VFMADD231PS   Z13, Z8, Z4
+	VFMADD231PS   Z14, Z9, Z4
+	VMOVUPS       (R9)(DX*1), Z8
+	PREFETCHT0    256(R9)(DX*1)
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z1
+	VFMADD231PS   Z12, Z9, Z1
+	VFMADD231PS   Z13, Z8, Z5
+	VFMADD231PS   Z14, Z9, Z5
+	VMOVUPS       (R9)(DX*2), Z8
+	PREFETCHT0    256(R9)(DX*2)
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z2
+	VFMADD231PS   Z12, Z9, Z2
+	VFMADD231PS   Z13, Z8, Z6
+	VFMADD231PS   Z14, Z9, Z6
+	VMOVUPS       (R10), Z8
+	PREFETCHT0    256(R10)
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z3
+	VFMADD231PS   Z12, Z9, Z3
+	VFMADD231PS   Z13, Z8, Z7
+	VFMADD231PS   Z14, Z9, Z7
+	ADDQ          $0x00000080, DI
+	ADDQ          $0x00000040, R9
+	ADDQ          $0x00000040, R10
+	SUBQ          $0x20, R8
+	JG            one
+	MOVQ          cRow+64(FP), R9
+	MOVQ          cFar+72(FP), R10
+	MOVQ          SI, R8
+	SHLQ          $0x02, R9
+	SHLQ          $0x02, R10
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y8
+	VADDPS        Y8, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y8
+	VADDPS        Y8, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y8
+	VADDPS        Y8, Y3, Y3
+	MOVQ          R8, DI
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (DI)
+	VEXTRACTPS    $0x01, X0, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X0, (DI)
+	VEXTRACTPS    $0x03, X0, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VADDPS        Y8, Y4, Y4
+	VEXTRACTF64X4 $0x01, Z5, Y8
+	VADDPS        Y8, Y5, Y5
+	VEXTRACTF64X4 $0x01, Z6, Y8
+	VADDPS        Y8, Y6, Y6
+	VEXTRACTF64X4 $0x01, Z7, Y8
+	VADDPS        Y8, Y7, Y7
+	MOVQ          R8, DI
+	VHADDPS       Y5, Y4, Y4
+	VHADDPS       Y7, Y6, Y6
+	VHADDPS       Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VMOVSS        X4, (DI)
+	VEXTRACTPS    $0x01, X4, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X4, (DI)
+	VEXTRACTPS    $0x03, X4, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), DI
+	SHLQ          $0x01, DI
+	ADDQ          DI, BX
+	DECQ          AX
+	JNZ           rows
+	VZEROUPPER
+	RET
+
+// func dots3x4AVX512Near(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dots3x4AVX512Near(SB), NOSPLIT, $0-80
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bFar+48(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+56(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x02, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   a+16(FP), DI
+	MOVQ   k+8(FP), R8
+	MOVQ   BX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+
+one:
+	VMOVUPS       (DI), Z13
+	VMOVUPS       (DI)(CX*1), Z14
+	VMOVUPS       (DI)(CX*2), Z15
+	VMOVUPS       (R9), Z12
+	PREFETCHT0    256(R9)
+	VFMADD231PS   Z12, Z13, Z0
+	VFMADD231PS   Z12, Z14, Z4
+	VFMADD231PS   Z12, Z15, Z8
+	VMOVUPS       (R9)(DX*1), Z12
+	PREFETCHT0    256(R9)(DX*1)
+	VFMADD231PS   Z12, Z13, Z1
+	VFMADD231PS   Z12, Z14, Z5
+	VFMADD231PS   Z12, Z15, Z9
+	VMOVUPS       (R9)(DX*2), Z12
+	PREFETCHT0    256(R9)(DX*2)
+	VFMADD231PS   Z12, Z13, Z2
+	VFMADD231PS   Z12, Z14, Z6
+	VFMADD231PS   Z12, Z15, Z10
+	VMOVUPS       (R10), Z12
+	PREFETCHT0    256(R10)
+	VFMADD231PS   Z12, Z13, Z3
+	VFMADD231PS   Z12, Z14, Z7
+	VFMADD231PS   Z12, Z15, Z11
+	ADDQ          $0x00000040, DI
+	ADDQ          $0x00000040, R9
+	ADDQ          $0x00000040, R10
+	SUBQ          $0x10, R8
+	JG            one
+	MOVQ          cRow+64(FP), R9
+	MOVQ          cFar+72(FP), R10
+	MOVQ          SI, R8
+	SHLQ          $0x02, R9
+	SHLQ          $0x02, R10
+	VEXTRACTF64X4 $0x01, Z0, Y12
+	VADDPS        Y12, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y12
+	VADDPS        Y12, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y12
+	VADDPS        Y12, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y12
+	VADDPS        Y12, Y3, Y3
+	MOVQ          R8, DI
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (DI)
+	VEXTRACTPS    $0x01, X0, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X0, (DI)
+	VEXTRACTPS    $0x03, X0, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
+	VEXTRACTF64X4 $0x01, Z4, Y12
+	VADDPS        Y12, Y4, Y4
+	VEXTRACTF64X4 $0x01, Z5, Y12
+	VADDPS        Y12, Y5, Y5
+	VEXTRACTF64X4 $0x01, Z6, Y12
+	VADDPS        Y12, Y6, Y6
+	VEXTRACTF64X4 $0x01, Z7, Y12
+	VADDPS        Y12, Y7, Y7
+	MOVQ          R8, DI
+	VHADDPS       Y5, Y4, Y4
+	VHADDPS       Y7, Y6, Y6
+	VHADDPS       Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VMOVSS        X4, (DI)
+	VEXTRACTPS    $0x01, X4, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X4, (DI)
+	VEXTRACTPS    $0x03, X4, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
+	VEXTRACTF64X4 $0x01, Z8, Y12
+	VADDPS        Y12, Y8, Y8
+	VEXTRACTF64X4 $0x01, Z9, Y12
+	VADDPS        Y12, Y9, Y9
+	VEXTRACTF64X4 $0x01, Z10, Y12
+	VADDPS        Y12, Y10, Y10
+	VEXTRACTF64X4 $0x01, Z11, Y12
+	VADDPS        Y12, Y11, Y11
+	MOVQ          R8, DI
+	VHADDPS       Y9, Y8, Y8
+	VHADDPS       Y11, Y10, Y10
+	VHADDPS       Y10, Y8, Y8
+	VEXTRACTF128  $0x01, Y8, X9
+	VADDPS        X9, X8, X8
+	VMOVSS        X8, (DI)
+	VEXTRACTPS    $0x01, X8, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X8, (DI)
+	VEXTRACTPS    $0x03, X8, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), DI
+	SHLQ          $0x02, DI
+	ADDQ          DI, BX
+	DECQ          AX
+	JNZ           rows
+	VZEROUPPER
+	RET
+
+// func dots3x4BF16AVX512Near(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dots3x4BF16AVX512Near(SB), NOSPLIT, $0-80
+	MOVQ         $0x00000000ffff0000, AX
+	VMOVD        AX, X14
+	VPBROADCASTD X14, Z14
+	MOVQ         n+0(FP), AX
+	MOVQ         aRow+24(FP), CX
+	MOVQ         bFar+48(FP), DX
+	MOVQ         b+32(FP), BX
+	MOVQ         c+56(FP), SI
+	SHLQ         $0x02, CX
+	SHLQ         $0x01, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	VPXORD Z8, Z8, Z8
+	VPXORD Z9, Z9, Z9
+	VPXORD Z10, Z10, Z10
+	VPXORD Z11, Z11, Z11
+	MOVQ   a+16(FP), DI
+	MOVQ   k+8(FP), R8
+	MOVQ   BX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+
+one:
+	VMOVUPS       (DI), Z15
+	VMOVUPS       64(DI), Z16
+	VMOVUPS       (DI)(CX*1), Z17
+	VMOVUPS       64(DI)(CX*1), Z18
+	VMOVUPS       (DI)(CX*2), Z19
+	VMOVUPS       64(DI)(CX*2), Z20
+	VMOVUPS       (R9), Z12
+	PREFETCHT0    256(R9)
+	VPANDD        Z14, Z12, Z13
+	VPSLLD        $0x10, Z12, Z12
+	VFMADD231PS   Z15, Z12, Z0
+	VFMADD231PS   Z16, Z13, Z0
+	VFMADD231PS   Z17, Z12, Z4
+	VFMADD231PS   Z18, Z13, Z4
+	VFMADD231PS   Z19, Z12, Z8
+	VFMADD231PS   Z20, Z13, Z8
+	VMOVUPS       (R9)(DX*1), Z12
+	PREFETCHT0    256(R9)(DX*1)
+	VPANDD        Z14, Z12, Z13
+	VPSLLD        $0x10, Z12, Z12
+	VFMADD231PS   Z15, Z12, Z1
+	VFMADD231PS   Z16, Z13, Z1
+	VFMADD231PS   Z17, Z12, Z5
+	VFMADD231PS   Z18, Z13, Z5
+	VFMADD231PS   Z19, Z12, Z9
+	VFMADD231PS   Z20, Z13, Z9
+	VMOVUPS       (R9)(DX*2), Z12
+	PREFETCHT0    256(R9)(DX*2)
+	VPANDD        Z14, Z12, Z13
+	VPSLLD        $0x10, Z12, Z12
+	VFMADD231PS   Z15, Z12, Z2
+	VFMADD231PS   Z16, Z13, Z2
+	VFMADD231PS   Z17, Z12, Z6
+	VFMADD231PS   Z18, Z13, Z6
+	VFMADD231PS   Z19, Z12, Z10
+	VFMADD231PS   Z20, Z13, Z10
+	VMOVUPS       (R10), Z12
+	PREFETCHT0    256(R10)
+	VPANDD        Z14, Z12, Z13
+	VPSLLD        $0x10, Z12, Z12
+	VFMADD231PS   Z15, Z12, Z3
+	VFMADD231PS   Z16, Z13, Z3
+	VFMADD231PS   Z17, Z12, Z7
+	VFMADD231PS   Z18, Z13, Z7
+	VFMADD231PS   Z19, Z12, Z11
+	VFMADD231PS   Z20, Z13, Z11
+	ADDQ          $0x00000080, DI
+	ADDQ          $0x00000040, R9
+	ADDQ          $0x00000040, R10
+	SUBQ          $0x20, R8
+	JG            one
+	MOVQ          cRow+64(FP), R9
+	MOVQ          cFar+72(FP), R10
+	MOVQ          SI, R8
+	SHLQ          $0x02, R9
+	SHLQ          $0x02, R10
+	VEXTRACTF64X4 $0x01, Z0, Y12
+	VADDPS        Y12, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y12
+	VADDPS        Y12, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y12
+	VADDPS        Y12, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y12
+	VADDPS        Y12, Y3, Y3
+	MOVQ          R8, DI
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (DI)
+	VEXTRACTPS    $0x01, X0, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X0, (DI)
+	VEXTRACTPS    $0x03, X0, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
+	VEXTRACTF64X4 $0x01, Z4, Y12
+	VADDPS        Y12, Y4, Y4
+	VEXTRACTF64X4 $0x01, Z5, Y12
+	VADDPS        Y12, Y5, Y5
+	VEXTRACTF64X4 $0x01, Z6, Y12
+	VADDPS        Y12, Y6, Y6
+	VEXTRACTF64X4 $0x01, Z7, Y12
+	VADDPS        Y12, Y7, Y7
+	MOVQ          R8, DI
+	VHADDPS       Y5, Y4, Y4
+	VHADDPS       Y7, Y6, Y6
+	VHADDPS       Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VMOVSS        X4, (DI)
+	VEXTRACTPS    $0x01, X4, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X4, (DI)
+	VEXTRACTPS    $0x03, X4, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
+	VEXTRACTF64X4 $0x01, Z8, Y12
+	VADDPS        Y12, Y8, Y8
+	VEXTRACTF64X4 $0x01, Z9, Y12
+	VADDPS        Y12, Y9, Y9
+	VEXTRACTF64X4 $0x01, Z10, Y12
+	VADDPS        Y12, Y10, Y10
+	VEXTRACTF64X4 $0x01, Z11, Y12
+	VADDPS        Y12, Y11, Y11
+	MOVQ          R8, DI
+	VHADDPS       Y9, Y8, Y8
+	VHADDPS       Y11, Y10, Y10
+	VHADDPS       Y10, Y8, Y8
+	VEXTRACTF128  $0x01, Y8, X9
+	VADDPS        X9, X8, X8
+	VMOVSS        X8, (DI)
+	VEXTRACTPS    $0x01, X8, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	VEXTRACTPS    $0x02, X8, (DI)
+	VEXTRACTPS    $0x03, X8, (DI)(R10*1)
+	LEAQ          (DI)(R10*2), DI
+	ADDQ          R9, R8
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), DI
+	SHLQ          $0x01, DI
+	ADDQ          DI, BX
+	DECQ          AX
+	JNZ           rows
+	VZEROUPPER
+	RET
+
+// func dots1x8AVX512Near(n int, k int, a *float32, aRow int, b *float32, bRow int, bFar int, c *float32, cRow int, cFar int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dots1x8AVX512Near(SB), NOSPLIT, $0-80
+	MOVQ n+0(FP), AX
+	MOVQ aRow+24(FP), CX
+	MOVQ bFar+48(FP), DX
+	MOVQ b+32(FP), BX
+	MOVQ c+56(FP), SI
+	SHLQ $0x02, CX
+	SHLQ $0x02, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), CX
+	MOVQ   k+8(FP), DI
+	MOVQ   BX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+
+one:
+	VMOVUPS       (CX), Z9
+	VMOVUPS       (R8), Z8
+	PREFETCHT0    256(R8)
+	VFMADD231PS   Z8, Z9, Z0
+	VMOVUPS       (R8)(DX*1), Z8
+	PREFETCHT0    256(R8)(DX*1)
+	VFMADD231PS   Z8, Z9, Z1
+	VMOVUPS       (R8)(DX*2), Z8
+	PREFETCHT0    256(R8)(DX*2)
+	VFMADD231PS   Z8, Z9, Z2
+	VMOVUPS       (R9), Z8
+	PREFETCHT0    256(R9)
+	VFMADD231PS   Z8, Z9, Z3
+	VMOVUPS       (R9)(DX*1), Z8
+	PREFETCHT0    256(R9)(DX*1)
+	VFMADD231PS   Z8, Z9, Z4
+	VMOVUPS       (R9)(DX*2), Z8
+	PREFETCHT0    256(R9)(DX*2)
+	VFMADD231PS   Z8, Z9, Z5
+	VMOVUPS       (R10), Z8
+	PREFETCHT0    256(R10)
+	VFMADD231PS   Z8, Z9, Z6
+	VMOVUPS       (R10)(DX*1), Z8
+	PREFETCHT0    256(R10)(DX*1)
+	VFMADD231PS   Z8, Z9, Z7
+	ADDQ          $0x00000040, CX
+	ADDQ          $0x00000040, R8
+	ADDQ          $0x00000040, R9
+	ADDQ          $0x00000040, R10
+	SUBQ          $0x10, DI
+	JG            one
+	MOVQ          cRow+64(FP), R8
+	MOVQ          cFar+72(FP), R9
+	MOVQ          SI, DI
+	SHLQ          $0x02, R8
+	SHLQ          $0x02, R9
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y8
+	VADDPS        Y8, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y8
+	VADDPS        Y8, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y8
+	VADDPS        Y8, Y3, Y3
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VADDPS        Y8, Y4, Y4
+	VEXTRACTF64X4 $0x01, Z5, Y8
+	VADDPS        Y8, Y5, Y5
+	VEXTRACTF64X4 $0x01, Z6, Y8
+	VADDPS        Y8, Y6, Y6
+	VEXTRACTF64X4 $0x01, Z7, Y8
+	VADDPS        Y8, Y7, Y7
+	MOVQ          DI, CX
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (CX)
+	VEXTRACTPS    $0x01, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VEXTRACTPS    $0x02, X0, (CX)
+	VEXTRACTPS    $0x03, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VHADDPS       Y5, Y4, Y4
+	VHADDPS       Y7, Y6, Y6
+	VHADDPS       Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VMOVSS        X4, (CX)
+	VEXTRACTPS    $0x01, X4, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VEXTRACTPS    $0x02, X4, (CX)
+	VEXTRACTPS    $0x03, X4, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	ADDQ          R8, DI
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), CX
+	SHLQ          $0x02, CX
+	ADDQ          CX, BX
+	DECQ          AX
+	JNZ           rows
+	VZEROUPPER
+	RET
+
+// func dots1x8BF16AVX512Near(n int, k int, a *float32, aRow int, b *uint16, bRow int, bFar int, c *float32, cRow int, cFar int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·dots1x8BF16AVX512Near(SB), NOSPLIT, $0-80
+	MOVQ         $0x00000000ffff0000, AX
+	VMOVD        AX, X10
+	VPBROADCASTD X10, Z10
+	MOVQ         n+0(FP), AX
+	MOVQ         aRow+24(FP), CX
+	MOVQ         bFar+48(FP), DX
+	MOVQ         b+32(FP), BX
+	MOVQ         c+56(FP), SI
+	SHLQ         $0x02, CX
+	SHLQ         $0x01, DX
+
+rows:
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
+	MOVQ   a+16(FP), CX
+	MOVQ   k+8(FP), DI
+	MOVQ   BX, R8
+	LEAQ   (R8)(DX*2), R9
+	ADDQ   DX, R9
+	LEAQ   (R9)(DX*2), R10
+	ADDQ   DX, R10
+
+one:
+	VMOVUPS       (CX), Z11
+	VMOVUPS       64(CX), Z12
+	VMOVUPS       (R8), Z8
+	PREFETCHT0    256(R8)
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z0
+	VFMADD231PS   Z12, Z9, Z0
+	VMOVUPS       (R8)(DX*1), Z8
+	PREFETCHT0    256(R8)(DX*1)
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z1
+	VFMADD231PS   Z12, Z9, Z1
+	VMOVUPS       (R8)(DX*2), Z8
+	PREFETCHT0    256(R8)(DX*2)
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z2
+	VFMADD231PS   Z12, Z9, Z2
+	VMOVUPS       (R9), Z8
+	PREFETCHT0    256(R9)
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z3
+	VFMADD231PS   Z12, Z9, Z3
+	VMOVUPS       (R9)(DX*1), Z8
+	PREFETCHT0    256(R9)(DX*1)
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z4
+	VFMADD231PS   Z12, Z9, Z4
+	VMOVUPS       (R9)(DX*2), Z8
+	PREFETCHT0    256(R9)(DX*2)
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z5
+	VFMADD231PS   Z12, Z9, Z5
+	VMOVUPS       (R10), Z8
+	PREFETCHT0    256(R10)
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z6
+	VFMADD231PS   Z12, Z9, Z6
+	VMOVUPS       (R10)(DX*1), Z8
+	PREFETCHT0    256(R10)(DX*1)
+	VPANDD        Z10, Z8, Z9
+	VPSLLD        $0x10, Z8, Z8
+	VFMADD231PS   Z11, Z8, Z7
+	VFMADD231PS   Z12, Z9, Z7
+	ADDQ          $0x00000080, CX
+	ADDQ          $0x00000040, R8
+	ADDQ          $0x00000040, R9
+	ADDQ          $0x00000040, R10
+	SUBQ          $0x20, DI
+	JG            one
+	MOVQ          cRow+64(FP), R8
+	MOVQ          cFar+72(FP), R9
+	MOVQ          SI, DI
+	SHLQ          $0x02, R8
+	SHLQ          $0x02, R9
+	VEXTRACTF64X4 $0x01, Z0, Y8
+	VADDPS        Y8, Y0, Y0
+	VEXTRACTF64X4 $0x01, Z1, Y8
+	VADDPS        Y8, Y1, Y1
+	VEXTRACTF64X4 $0x01, Z2, Y8
+	VADDPS        Y8, Y2, Y2
+	VEXTRACTF64X4 $0x01, Z3, Y8
+	VADDPS        Y8, Y3, Y3
+	VEXTRACTF64X4 $0x01, Z4, Y8
+	VADDPS        Y8, Y4, Y4
+	VEXTRACTF64X4 $0x01, Z5, Y8
+	VADDPS        Y8, Y5, Y5
+	VEXTRACTF64X4 $0x01, Z6, Y8
+	VADDPS        Y8, Y6, Y6
+	VEXTRACTF64X4 $0x01, Z7, Y8
+	VADDPS        Y8, Y7, Y7
+	MOVQ          DI, CX
+	VHADDPS       Y1, Y0, Y0
+	VHADDPS       Y3, Y2, Y2
+	VHADDPS       Y2, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPS        X1, X0, X0
+	VMOVSS        X0, (CX)
+	VEXTRACTPS    $0x01, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VEXTRACTPS    $0x02, X0, (CX)
+	VEXTRACTPS    $0x03, X0, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VHADDPS       Y5, Y4, Y4
+	VHADDPS       Y7, Y6, Y6
+	VHADDPS       Y6, Y4, Y4
+	VEXTRACTF128  $0x01, Y4, X5
+	VADDPS        X5, X4, X4
+	VMOVSS        X4, (CX)
+	VEXTRACTPS    $0x01, X4, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	VEXTRACTPS    $0x02, X4, (CX)
+	VEXTRACTPS    $0x03, X4, (CX)(R9*1)
+	LEAQ          (CX)(R9*2), CX
+	ADDQ          R8, DI
+	ADDQ          $0x04, SI
+	MOVQ          bRow+40(FP), CX
+	SHLQ          $0x01, CX
+	ADDQ          CX, BX
+	DECQ          AX
+	JNZ           rows
+	VZEROUPPER
+	RET
+
 // func update1x8AVX512(n int, k int, a *float32, aRow int, aCol int, b *float32, bRow int, c *float32, cRow int)
 // Requires: AVX, AVX512F
 TEXT ·update1x8AVX512(SB), NOSPLIT, $0-72

@@ -2,6 +2,8 @@
 
 package cpu
 
+import "github.com/klauspost/cpuid/v2"
+
 var tilers = [...]*tiler{
 	generic: &genericTiler,
 	avx2: {rows: 6, cols: 16, deepest: 384, height: 192, width: 2048, tile: []tileFunc{
@@ -23,9 +25,21 @@ var skinnies = [...]*skinnyKernels{
 	avx2: {8, [3]dotsFunc{dots1x4AVX2, dots2x4AVX2, dots3x4AVX2},
 		[3]dotsHalfFunc{dots1x4BF16AVX2, dots2x4BF16AVX2, dots3x4BF16AVX2}, dots1x8AVX2, dots1x8BF16AVX2,
 		[3]updateFunc{update1x8AVX2, update2x4AVX2, update3x4AVX2}, [3]int{8, 4, 4}},
-	avx512: {16, [3]dotsFunc{dots1x4AVX512, dots2x4AVX512, dots3x4AVX512},
+	avx512: skinnyAVX512(),
+}
+
+// skinnyAVX512 fetches memory far ahead of its use, or near on AMD's processors, whose maker decides: the bits are the
+// same.
+func skinnyAVX512() *skinnyKernels {
+	k := skinnyKernels{16, [3]dotsFunc{dots1x4AVX512, dots2x4AVX512, dots3x4AVX512},
 		[3]dotsHalfFunc{dots1x4BF16AVX512, dots2x4BF16AVX512, dots3x4BF16AVX512}, dots1x8AVX512, dots1x8BF16AVX512,
-		[3]updateFunc{update1x8AVX512, update2x4AVX512, update3x4AVX512}, [3]int{8, 4, 4}},
+		[3]updateFunc{update1x8AVX512, update2x4AVX512, update3x4AVX512}, [3]int{8, 4, 4}}
+	if cpuid.CPU.IsVendor(cpuid.AMD) {
+		k.dots = [3]dotsFunc{dots1x4AVX512Near, dots2x4AVX512Near, dots3x4AVX512Near}
+		k.dotsHalf = [3]dotsHalfFunc{dots1x4BF16AVX512Near, dots2x4BF16AVX512Near, dots3x4BF16AVX512Near}
+		k.dots8, k.dotsHalf8 = dots1x8AVX512Near, dots1x8BF16AVX512Near
+	}
+	return &k
 }
 
 // transposeRows writes 8·⌊k/8⌋ columns of 8 rows, and returns how many it wrote.

@@ -28,12 +28,18 @@ func main() {
 		pairRows(across, true)
 	}
 	for _, w := range simd.Widths {
-		for m := 1; m <= 3; m++ {
-			dots(w, m, 4, false)
-			dots(w, m, 4, true)
+		distances := []int{far}
+		if w == simd.AVX512 {
+			distances = append(distances, near)
 		}
-		dots(w, 1, 8, false)
-		dots(w, 1, 8, true)
+		for _, d := range distances {
+			for m := 1; m <= 3; m++ {
+				dots(w, m, 4, false, d)
+				dots(w, m, 4, true, d)
+			}
+			dots(w, 1, 8, false, d)
+			dots(w, 1, 8, true, d)
+		}
 		update(w, 1, 8)
 		update(w, 2, 4)
 		update(w, 3, 4)

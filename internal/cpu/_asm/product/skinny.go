@@ -10,18 +10,25 @@ import (
 	"github.com/gollava/gollava/internal/cpu/_asm/simd"
 )
 
+// How many bytes ahead of its use memory is fetched. With rows of one or two pages the streams break off too often for Xeons to see them; on
+// Zen 4, which sees them, what is far ahead is in the way: a Llama of 110M decodes 1.25 to 1.4 times as many tokens with the near distance.
+const far, near = 1536, 256
+
 // dots writes the kernel of m vectors times the rows of a matrix, which it reads once, rows (4 or 8) at a time. These lie apart, and each
 // is followed by the next of its part: so many streams that never leave off, which the processor fetches ahead of their use at the rate of
 // the memory, where rows that lie side by side begin a new one at each row.
 //
 // A register holds twice as many bfloat16 as float32: those at even places become float32 by a shift, those at odd places by a mask. So
 // that they meet their partners, the vectors hold the even places first.
-func dots(w *simd.Width, m, rows int, bfloat16 bool) {
+func dots(w *simd.Width, m, rows int, bfloat16 bool, distance int) {
 	name, of, read, size, step := fmt.Sprintf("dots%dx%d%s", m, rows, w.Name), "float32", "a[i*aRow+p], b[q*bFar+j*bRow+p]", 4, w.Floats
 	if bfloat16 {
 		step = 2 * w.Floats
 		name, of, size = fmt.Sprintf("dots%dx%dBF16%s", m, rows, w.Name), "uint16", 2
 		read = fmt.Sprintf("a[i*aRow+p/%[1]d*%[1]d+p%%2*%[2]d+p%%%[1]d/2], widen(b[q*bFar+j*bRow+p])", step, w.Floats)
+	}
+	if distance == near {
+		name += "Near"
 	}
 	TEXT(name, NOSPLIT, "func(n, k int, a *float32, aRow int, b *"+of+", bRow, bFar int, c *float32, cRow, cFar int)")
 	Doc(fmt.Sprintf("%s multiplies %d vectors with %d times n > 0 rows; k is a multiple of %d, above 0; strides count elements. The terms are", name, m, rows, step),
@@ -86,10 +93,9 @@ func dots(w *simd.Width, m, rows int, bfloat16 bool) {
 		}
 		return at
 	}
-	// With rows of one or two pages the streams break off too often for Xeons to see them, and every register of AVX-512 is a cache line.
-	ahead := func(j int) {
+	ahead := func(j int) { // every register of AVX-512 is a cache line
 		if at := row(j); w == simd.AVX512 {
-			at.Disp += 1536
+			at.Disp += distance
 			PREFETCHT0(at)
 		}
 	}

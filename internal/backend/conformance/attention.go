@@ -127,10 +127,11 @@ func (s *suite) attend(a backend.Attention, slopes []float32, start, end []int32
 	s.attendWithin(a, slopes, start, end, nil, nil, deviation)
 }
 
-// attendWithin is attend with a range of keys for each query. What may be rounded is checked too: rounding moves a
-// factor by up to 2⁻⁹ of it.
+// attendWithin is attend with a range of keys for each query. In a third of the cases what may be rounded is checked
+// too: rounding moves a factor by up to 2⁻⁹ of it.
 func (s *suite) attendWithin(a backend.Attention, slopes []float32, start, end, from, to []int32, deviation float64) {
-	for _, a.Half = range []bool{false, true} {
+	s.attendOnce(a, slopes, start, end, from, to, deviation)
+	if a.Half = s.r.IntN(3) == 0; a.Half {
 		s.attendOnce(a, slopes, start, end, from, to, deviation)
 	}
 }

@@ -204,9 +204,14 @@ func Records(r io.Reader, name string, o Options) iter.Seq2[Sample, error] {
 	}
 }
 
-// Lengths returns the ModalityLength of every record of a set, in order, for the samplers. It reads on all processors.
-// The error is that of the first record that has one, or ctx's.
+// Lengths returns the ModalityLength of every record of a set, in order, for the samplers: see [Measure].
 func Lengths(ctx context.Context, set Set) ([]int, error) {
+	return Measure(ctx, set, (*Sample).ModalityLength)
+}
+
+// Measure returns what length says of every record of a set, in order. It reads on all processors, and length is called
+// from several goroutines. The error is that of the first record that has one, or ctx's.
+func Measure(ctx context.Context, set Set, length func(s *Sample) int) ([]int, error) {
 	out := make([]int, set.Len())
 	parts := min(len(out), 8*runtime.GOMAXPROCS(0))
 	errs := make([]error, parts)
@@ -222,7 +227,7 @@ func Lengths(ctx context.Context, set Set) ([]int, error) {
 				if s, errs[k] = set.Sample(i); errs[k] != nil {
 					return nil
 				}
-				out[i] = s.ModalityLength()
+				out[i] = length(&s)
 			}
 			return nil
 		})

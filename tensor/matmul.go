@@ -121,7 +121,7 @@ func (t *Tensor) Autocast() bool { return t.casts&castWeight != 0 }
 
 // cast says of t, the result of a product with w, whether that was one of bfloat16.
 func (t *Tensor) cast(w *Tensor) {
-	if t.casts &^= castResult; w.Autocast() {
+	if t.casts &^= castResult; w.Autocast() && !w.dtype.Quantized() {
 		t.casts |= castResult
 	}
 }

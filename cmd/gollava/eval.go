@@ -106,6 +106,10 @@ func (v evalCommand) run(ctx context.Context, c console, comm train.Comm) error 
 	if v.Frames < 1 {
 		return fmt.Errorf("--frames %d: at least one", v.Frames)
 	}
+	if v.Baselines && v.Benchmark == "" || v.Likelihood && v.Benchmark == "" && v.Suite.Suite == "" {
+		return errors.New("--baselines and --likelihood are for the questions of a --benchmark (--likelihood for those of " +
+			"a --suite, too): leave them out")
+	}
 	if v.Suite.Suite != "" {
 		return v.suite(ctx, c, comm)
 	}

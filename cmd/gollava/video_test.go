@@ -80,6 +80,11 @@ func TestVideos(t *testing.T) {
 	code, said = command(t, dir, eval+"0")
 	require.Equal(t, 1, code)
 	require.Contains(t, said, "--frames 0: at least one")
+	for _, flag := range []string{"--likelihood", "--baselines"} {
+		code, said = command(t, dir, eval+"2 "+flag)
+		require.Equal(t, 1, code)
+		require.Contains(t, said, "are for the questions of a --benchmark")
+	}
 	for text, want := range map[string]string{
 		`{"question_id": 1, "video": "none.gif", "text": "what ?"}`:                  `"none.gif": file_missing: video: `,
 		`{"question_id": 1, "video": "red.gif", "image": "red.gif", "text": "wh ?"}`: "is about image red.gif and video red.gif",

@@ -9,7 +9,8 @@ package backend
 // NaN and Inf pass through as in IEEE arithmetic, with one exception: a product may run on a matrix unit that computes
 // in bfloat16 (Intel's AMX). There every sum that an infinite element contributes to is NaN, one above 3.39e38 in
 // magnitude counts as infinite, and subnormal numbers count as 0. So a result is never finite where it should not be.
-// Subnormal numbers count as 0, too, where VDPBF16PS multiplies two matrices of bfloat16 (a Unit with "+bf16").
+// Subnormal numbers count as 0, too, where VDPBF16PS multiplies what is bfloat16 or is rounded to it (a Unit with
+// "+bf16").
 type Device interface {
 	Name() string
 

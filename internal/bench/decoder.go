@@ -36,6 +36,7 @@ func decoderCases() []Case {
 				Setup: func() func() { return generate(c, dt, prefill, 0) }},
 			Case{Name: fmt.Sprintf("decoder/decode-%d/%s", decode, name), Op: "generate", Args: args(1, decode),
 				Rivals: []string{"llama"}, Unit: "tokens/s", Work: decode + 1, Share: byMemory,
+				Half:  dt == tensor.BFloat16,
 				Load:  (blocks + head) * bytes * (decode + 1),
 				Setup: func() func() { return generate(c, dt, 1, decode) }})
 	}

@@ -22,7 +22,6 @@ type attention struct {
 	*backend.Attention
 	*tiler
 	*attentionKernels
-	pairs                     bool // products are of pairs of bfloat16
 	q, k, v, out, lse, slopes []float32
 	start, end                []int32
 	from, to                  []int32
@@ -32,7 +31,7 @@ func attentionOf(a *backend.Attention) *attention {
 	at := &attention{Attention: a, tiler: activeTiler(), attentionKernels: activeAttention(),
 		q: a.Q.Float32(), k: a.K.Float32(), v: a.V.Float32(), out: a.Out.Float32()}
 	if a.Half && a.D%2 == 0 && bf16Dot() {
-		at.tiler, at.pairs = pairsTiler(), true
+		at.tiler = pairsTiler()
 	}
 	if a.LSE != nil {
 		at.lse = a.LSE.Float32()

@@ -82,10 +82,11 @@ func (a *attentionGrad) backward(w *scratch, b, g, chunk, s0, s1 int) {
 	keys := w.take(a.panels(D) * a.panel(keyBlock))
 	dk, dv := w.take(keyBlock*D), w.take(keyBlock*D)
 	q, dOut, dq := w.take(T*D+a.cols), w.take(T*D+a.cols), w.take(T*D) // read up to a whole tile's columns
-	right := rights{q, dOut, nil}
+	right := rights{q: q, dOut: dOut, row: D}
 	if a.pairs {
-		size := (T+1)/2*D + a.cols
-		right = rights{w.take(size), w.take(size), w.take(tileSize)}
+		right.row = a.panels(D) * a.cols
+		size := a.inner(T) * right.row
+		right.q, right.dOut, right.tile = w.take(size), w.take(size), w.take(tileSize)
 	}
 	delta := w.take(T)
 	inner := a.inner(D)
@@ -98,8 +99,12 @@ func (a *attentionGrad) backward(w *scratch, b, g, chunk, s0, s1 int) {
 		a.gather(dOut, a.dOut[at:], a.H*D, T)
 		a.dot(T, D, &a.dOut[at], a.H*D, &a.out[at], a.H*D, &delta[0])
 		if a.pairs {
-			pairsOfAll(right.q, a.q[at:], a.H*D, T, D)
-			pairsOfAll(right.dOut, a.dOut[at:], a.H*D, T, D)
+			for j := 0; j < D; j += a.cols {
+				end := min(j+a.cols, D)
+				pairsOfColumns(right.q[j:], right.row, &operand{full: a.q[at:], row: a.H * D, col: 1}, 0, T, j, end, a.cols)
+				pairsOfColumns(right.dOut[j:], right.row, &operand{full: a.dOut[at:], row: a.H * D, col: 1}, 0, T, j, end,
+					a.cols)
+			}
 		}
 		clear(dq)
 		for s := lo; s < hi; s += keyBlock {
@@ -119,14 +124,14 @@ func (a *attentionGrad) backward(w *scratch, b, g, chunk, s0, s1 int) {
 					scale := a.finish(p, tileRow, b, h, t, m, s, c)
 					a.score(m, upTo16(c), &p[0], &ds[0], tileRow, scale, a.Scale, &lse[t], &delta[t])
 					a.through(ds, tanh, m, c)
-					below := a.inner(t) * D // t is even, but for the last block's end
+					below := a.inner(t) * right.row // t is even
 					if a.dv != nil {
 						pT := a.transposed(right.tile, p, m, c)
-						a.multiply(c, D, a.inner(m), pT, 1, tileRow, right.dOut[below:], D, a.cols, dv, D, true)
+						a.multiply(c, D, a.inner(m), pT, 1, tileRow, right.dOut[below:], right.row, a.cols, dv, D, true)
 					}
 					if a.dk != nil {
 						dsT := a.transposed(right.tile, ds, m, c)
-						a.multiply(c, D, a.inner(m), dsT, 1, tileRow, right.q[below:], D, a.cols, dk, D, true)
+						a.multiply(c, D, a.inner(m), dsT, 1, tileRow, right.q[below:], right.row, a.cols, dk, D, true)
 					}
 					if dqOut != nil {
 						a.halve(ds, m, c)
@@ -146,9 +151,12 @@ func (a *attentionGrad) backward(w *scratch, b, g, chunk, s0, s1 int) {
 	}
 }
 
-// rights are all queries of a head and their outputs' gradients as right operands of products, and a tile for what is
-// transposed.
-type rights struct{ q, dOut, tile []float32 }
+// rights are all queries of a head and their outputs' gradients as right operands of products, with rows row elements
+// apart, and a tile for what is transposed.
+type rights struct {
+	q, dOut, tile []float32
+	row           int
+}
 
 // capped sets y, which is nil without a cap, to tanh(scale·p/cap) for m rows of n products.
 func (a *attentionGrad) capped(y, p []float32, m, n int) {

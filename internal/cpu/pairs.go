@@ -37,7 +37,7 @@ func (g *gemm) pairsA(t *tilesOfA, k, depth int) {
 	for n, band := range t.bands {
 		t.tile[n] = (depth + 1) / 2 * t.col
 		for range band.tiles {
-			pairsOfColumns(t.full[at:], &columns, k, depth, i, i+band.rows, 16)
+			pairsOfColumns(t.full[at:], 16, &columns, k, depth, i, i+band.rows, 16)
 			i, at = i+band.rows, at+t.tile[n]
 		}
 	}
@@ -72,7 +72,7 @@ func (g *gemm) pairsB(panels []float32, k, depth, j0, j1, from, to int) {
 	if g.b.row != 1 {
 		for p := from; p < to; p++ {
 			j := j0 + p*g.cols
-			pairsOfColumns(panels[p*g.panel(depth):], &g.b, k, depth, j, min(j1, j+g.cols), g.cols)
+			pairsOfColumns(panels[p*g.panel(depth):], g.cols, &g.b, k, depth, j, min(j1, j+g.cols), g.cols)
 		}
 		return
 	}
@@ -97,25 +97,26 @@ func (g *gemm) pairsB(panels []float32, k, depth, j0, j1, from, to int) {
 	}
 }
 
-// pairsOfColumns writes rows [k, k+depth) of columns [j0, j1) of x as pairs of rows: dst [depth/2][width][2]bfloat16,
-// where width is 16 or 32. What it leaves in columns j1−j0 to width is undefined.
-func pairsOfColumns(dst []float32, x *operand, k, depth, j0, j1, width int) {
+// pairsOfColumns writes rows [k, k+depth) of columns [j0, j1) of x as pairs of rows: dst [depth/2, dRow
+// apart][width][2]bfloat16, where width is 16 or 32. An odd depth ends with zeros. What it leaves in columns j1−j0 to
+// width is undefined.
+func pairsOfColumns(dst []float32, dRow int, x *operand, k, depth, j0, j1, width int) {
 	whole := 0
 	if depth >= 2 && x.col == 1 && x.holds((k+depth-1)*x.row+j0+width) {
 		whole = depth / 2
 		if x.half != nil {
-			pairHalfRows(whole, dst, width, x.half[k*x.row+j0:], x.row, width)
+			pairHalfRows(whole, dst, dRow, x.half[k*x.row+j0:], x.row, width)
 		} else {
-			pairRows(whole, dst, width, x.full[k*x.row+j0:], x.row, width)
+			pairRows(whole, dst, dRow, x.full[k*x.row+j0:], x.row, width)
 		}
 	}
 	if 2*whole < depth {
-		restOfColumns(dst[whole*width:], x, k+2*whole, depth-2*whole, j0, j1, width)
+		restOfColumns(dst[whole*dRow:], dRow, x, k+2*whole, depth-2*whole, j0, j1, width)
 	}
 }
 
 // restOfColumns is pairsOfColumns for any operand.
-func restOfColumns(dst []float32, x *operand, k, depth, j0, j1, width int) {
+func restOfColumns(dst []float32, dRow int, x *operand, k, depth, j0, j1, width int) {
 	var block [32*32 + spill]float32
 	for r := 0; r < depth; r += 32 {
 		n := min(32, depth-r)
@@ -123,36 +124,7 @@ func restOfColumns(dst []float32, x *operand, k, depth, j0, j1, width int) {
 		if n%2 != 0 {
 			clear(block[n*width:][:width])
 		}
-		pairRows((n+1)/2, dst[r/2*width:], width, block[:], width, width)
-	}
-}
-
-// pairsOfAll writes all of rows of cols elements, row elements apart, as pairs of rows: dst
-// [rows/2][cols][2]bfloat16. An odd number of rows is followed by zeros.
-func pairsOfAll(dst, src []float32, row, rows, cols int) {
-	x := operand{full: src, row: row, col: 1}
-	j := 0
-	for ; j+16 <= cols && rows >= 2; j += 16 {
-		pairRows(rows/2, dst[j:], cols, src[j:], row, 16)
-	}
-	done := 0
-	if j > 0 {
-		done = rows / 2 * 2
-	}
-	to := unsafe.Slice((*uint16)(unsafe.Pointer(&dst[0])), (rows+1)/2*2*cols)
-	for i := range (rows + 1) &^ 1 {
-		from := j
-		if i >= done {
-			from = 0
-		}
-		for e := from; e < cols; e++ {
-			at := i/2*2*cols + 2*e + i%2
-			if i == rows {
-				to[at] = 0
-			} else {
-				to[at] = narrowed(x.at(i*row + e))
-			}
-		}
+		pairRows((n+1)/2, dst[r/2*dRow:], dRow, block[:], width, width)
 	}
 }
 

@@ -25,16 +25,15 @@ var skinnies = [...]*skinnyKernels{
 	avx2: {8, [3]dotsFunc{dots1x4AVX2, dots2x4AVX2, dots3x4AVX2},
 		[3]dotsHalfFunc{dots1x4BF16AVX2, dots2x4BF16AVX2, dots3x4BF16AVX2}, dots1x8AVX2, dots1x8BF16AVX2,
 		[3]updateFunc{update1x8AVX2, update2x4AVX2, update3x4AVX2}, [3]int{8, 4, 4}},
-	avx512: skinnyAVX512(),
+	avx512: skinnyAVX512(cpuid.CPU.IsVendor(cpuid.AMD)),
 }
 
-// skinnyAVX512 fetches memory far ahead of its use, or near on AMD's processors, whose maker decides: the bits are the
-// same.
-func skinnyAVX512() *skinnyKernels {
+// skinnyAVX512 fetches memory far ahead of its use, or near. The maker of the processor decides; the bits are the same.
+func skinnyAVX512(near bool) *skinnyKernels {
 	k := skinnyKernels{16, [3]dotsFunc{dots1x4AVX512, dots2x4AVX512, dots3x4AVX512},
 		[3]dotsHalfFunc{dots1x4BF16AVX512, dots2x4BF16AVX512, dots3x4BF16AVX512}, dots1x8AVX512, dots1x8BF16AVX512,
 		[3]updateFunc{update1x8AVX512, update2x4AVX512, update3x4AVX512}, [3]int{8, 4, 4}}
-	if cpuid.CPU.IsVendor(cpuid.AMD) {
+	if near {
 		k.dots = [3]dotsFunc{dots1x4AVX512Near, dots2x4AVX512Near, dots3x4AVX512Near}
 		k.dotsHalf = [3]dotsHalfFunc{dots1x4BF16AVX512Near, dots2x4BF16AVX512Near, dots3x4BF16AVX512Near}
 		k.dots8, k.dotsHalf8 = dots1x8AVX512Near, dots1x8BF16AVX512Near

@@ -23,24 +23,19 @@ func (c *Config) video() *llava.Video {
 // lengths are those of a set's samples for the sampler that groups them: words, as LLaVA counts, and for each video the
 // positions that its frames may take, which are many more than an image's.
 func (r *Run) lengths(ctx context.Context, set data.Set) ([]int, error) {
-	lengths, err := data.Lengths(ctx, set)
-	if err != nil || llava.ConfigOf(r.assistant.Model).Video == nil {
-		return lengths, err
+	if llava.ConfigOf(r.assistant.Model).Video == nil {
+		return data.Lengths(ctx, set)
 	}
 	l, err := r.assistant.Model.Layout(connector.Media{Size: imaging.Size{W: 1, H: 1}, Frames: r.config.Frames})
 	if err != nil {
 		return nil, err
 	}
-	for i := range lengths {
-		s, err := set.Sample(i)
-		if err != nil {
-			return nil, err
-		}
+	return data.Measure(ctx, set, func(s *data.Sample) int {
 		if n := len(s.Videos); n > 0 {
-			lengths[i] = s.Words() + n*l.Tokens
+			return s.Words() + n*l.Tokens
 		}
-	}
-	return lengths, nil
+		return s.ModalityLength()
+	})
 }
 
 // groups are the config's, and where the model has them what pools frames, beside the projector, and the end of a row

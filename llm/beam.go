@@ -126,7 +126,7 @@ func advance(r *row, running []beam, z [][]float32, h *hypotheses, step int, pen
 			zi[j] = float32(v)
 		}
 		for id, lp := range r.choice.scores(zi, r.prompt, hyp.ids, r.choice.allow != nil) {
-			all = append(all, candidate{i, int32(id), hyp.score + lp})
+			all = append(all, candidate{i, int32(id), hyp.score + float64(lp)})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b candidate) int { return cmp.Compare(b.score, a.score) })

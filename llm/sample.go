@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+
+	"github.com/gollava/gollava/tensor"
 )
 
 // Sampling sets how the next token is chosen from the logits. The zero value is greedy: the most likely token. Names
@@ -79,8 +81,24 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 // padding, and those generated so far. logits is not changed. With a Temperature of 0 it is the softmax after penalties
 // and bans. It panics if logits is empty.
 func (s Sampling) Probabilities(logits []float32, prompt, generated []int32) []float64 {
-	c := choice{Sampling: s, prompt: len(prompt)}
-	return softmax(c.scores(logits, prompt, generated, false))
+	if s.Temperature == 0 {
+		s.Temperature, s.TopK, s.TopP, s.MinP, s.TypicalP = 1, 0, 0, 0, 0
+	}
+	return (&choice{Sampling: s, prompt: len(prompt)}).probabilities(logits, prompt, generated)
+}
+
+// probabilities are those that the next token is drawn with.
+func (c *choice) probabilities(logits []float32, prompt, generated []int32) []float64 {
+	z := c.scores(logits, prompt, generated, false)
+	p, sum := make([]float64, len(logits)), 0.0
+	list := c.candidates(z[argmax(z)])
+	for _, one := range list {
+		sum += one.p
+	}
+	for _, one := range list {
+		p[one.id] = one.p / sum
+	}
+	return p
 }
 
 // choice is Sampling with what ends a sequence.
@@ -92,32 +110,31 @@ type choice struct {
 	maxNew               int
 	prompt               int // positions of the prompt, images included
 	allow                func(generated []int32, id int32) bool
-	z, p                 []float64 // memory for scores and probabilities
-	live                 []int     // and for the tokens that may be chosen
+	z                    *tensor.Tensor // scores, [V]
+	list                 []candidate    // memory for those that may be drawn
 }
 
-// scores applies transformers' logits processors in their order; what may not be chosen is −Inf. The next call
-// overwrites the result.
-func (c *choice) scores(logits []float32, prompt, generated []int32, masked bool) []float64 {
-	if len(c.z) != len(logits) {
-		c.z, c.p = make([]float64, len(logits)), make([]float64, len(logits))
+// scores applies transformers' logits processors in their order, up to temperature; what may not be chosen is −Inf. The
+// next call overwrites the result.
+func (c *choice) scores(logits []float32, prompt, generated []int32, masked bool) []float32 {
+	if c.z == nil || c.z.Dim(0) != len(logits) {
+		c.z = tensor.New(len(logits))
 	}
-	z := c.z
-	for i, v := range logits {
-		z[i] = float64(v)
-	}
+	z := c.z.Host().Data()
+	copy(z, logits)
 	c.penalise(z, prompt, generated)
+	hidden := float32(math.Inf(-1))
 	hide := func(ids ...int32) {
 		for _, id := range ids {
 			if id >= 0 && int(id) < len(z) {
-				z[id] = math.Inf(-1)
+				z[id] = hidden
 			}
 		}
 	}
 	if len(generated) < c.minNew || c.prompt+len(generated) < c.minLength {
 		for _, id := range c.eos {
 			if id >= 0 && id < len(z) { // −1 in a checkpoint is no token
-				z[id] = math.Inf(-1)
+				z[id] = hidden
 			}
 		}
 	}
@@ -133,26 +150,20 @@ func (c *choice) scores(logits []float32, prompt, generated []int32, masked bool
 	}
 	if masked {
 		for i, v := range z {
-			if !math.IsInf(v, -1) && !c.allow(generated, int32(i)) {
-				z[i] = math.Inf(-1)
+			if v > hidden && !c.allow(generated, int32(i)) {
+				z[i] = hidden
 			}
 		}
-	}
-	if c.Temperature > 0 {
-		for i := range z {
-			z[i] /= c.Temperature
-		}
-		c.truncate(z, c.p)
 	}
 	return z
 }
 
 // penalise adds the bias, applies the penalties and hides what would complete a repeated n-gram or a bad word.
-func (c *choice) penalise(z []float64, prompt, generated []int32) {
+func (c *choice) penalise(z []float32, prompt, generated []int32) {
 	for id, v := range c.LogitBias {
-		z[id] += v
+		z[id] += float32(v)
 	}
-	if p := c.RepetitionPenalty; p != 0 && p != 1 {
+	if p := float32(c.RepetitionPenalty); p != 0 && p != 1 {
 		done := map[int32]bool{}
 		for _, ids := range [2][]int32{prompt, generated} {
 			for _, id := range ids {
@@ -174,7 +185,7 @@ func (c *choice) penalise(z []float64, prompt, generated []int32) {
 		}
 		for id, n := range count {
 			if int(id) < len(z) {
-				z[id] -= n*c.FrequencyPenalty + c.PresencePenalty
+				z[id] -= float32(n*c.FrequencyPenalty + c.PresencePenalty)
 			}
 		}
 	}
@@ -183,7 +194,7 @@ func (c *choice) penalise(z []float64, prompt, generated []int32) {
 		for i := 0; i+n <= len(seen); i++ {
 			if gram := seen[i : i+n]; slices.Equal(gram[:n-1], seen[len(seen)-n+1:]) && gram[n-1] >= 0 &&
 				int(gram[n-1]) < len(z) {
-				z[gram[n-1]] = math.Inf(-1)
+				z[gram[n-1]] = float32(math.Inf(-1))
 			}
 		}
 	}
@@ -193,7 +204,7 @@ func (c *choice) penalise(z []float64, prompt, generated []int32) {
 			continue // an end token alone is no bad word
 		}
 		if n == 0 || ends(prompt, generated, word[:n]) {
-			z[word[n]] = math.Inf(-1)
+			z[word[n]] = float32(math.Inf(-1))
 		}
 	}
 }
@@ -208,12 +219,12 @@ func ends(prompt, generated, tail []int32) bool {
 }
 
 // force leaves ids alone, all equally likely; without any it changes nothing.
-func force(z []float64, ids []int) {
+func force(z []float32, ids []int) {
 	if len(ids) == 0 {
 		return
 	}
 	for i := range z {
-		z[i] = math.Inf(-1)
+		z[i] = float32(math.Inf(-1))
 	}
 	for _, id := range ids {
 		z[id] = 0
@@ -236,26 +247,22 @@ func (c *choice) next(logits []float32, prompt, generated []int32, r *rand.Rand)
 var ErrNoToken = errors.New("penalties, bans and what is allowed leave no token to choose")
 
 // draw picks a token from scores, of which −Inf is never picked.
-func (c *choice) draw(z []float64, n int, r *rand.Rand) (int32, error) {
+func (c *choice) draw(z []float32, n int, r *rand.Rand) (int32, error) {
 	best := argmax(z)
-	if math.IsInf(z[best], -1) {
+	if math.IsInf(float64(z[best]), -1) {
 		return 0, fmt.Errorf("llm: new token %d: %w", n, ErrNoToken)
 	}
 	if c.Temperature <= 0 {
 		return int32(best), nil
 	}
-	live, p := c.live[:0], c.p[:0] // truncation leaves few
-	for i, v := range z {
-		if v > math.Inf(-1) {
-			live, p = append(live, i), append(p, v)
-		}
+	list, sum := c.candidates(z[best]), 0.0
+	for _, one := range list {
+		sum += one.p
 	}
-	c.live = live
-	softmaxTo(p, p)
-	u := r.Float64()
-	for i, v := range p {
-		if u -= v; u < 0 {
-			return int32(live[i]), nil
+	u := r.Float64() * sum
+	for _, one := range list {
+		if u -= one.p; u < 0 {
+			return int32(one.id), nil
 		}
 	}
 	return int32(best), nil
@@ -283,7 +290,7 @@ func checkFinite(logits []float32, n int) error {
 	return nil
 }
 
-func argmax(z []float64) int {
+func argmax(z []float32) int {
 	best, top := 0, z[0]
 	for i, v := range z {
 		if v > top {
@@ -291,25 +298,6 @@ func argmax(z []float64) int {
 		}
 	}
 	return best
-}
-
-func softmax(z []float64) []float64 {
-	p := make([]float64, len(z))
-	softmaxTo(p, z)
-	return p
-}
-
-// softmaxTo writes the softmax of z to p, which may be z.
-func softmaxTo(p, z []float64) {
-	top, sum := z[argmax(z)], 0.0
-	for i, v := range z {
-		p[i] = exp(v - top)
-		sum += p[i]
-	}
-	inverse := 1 / sum
-	for i := range p {
-		p[i] *= inverse
-	}
 }
 
 func logSoftmax(z []float32) []float64 {

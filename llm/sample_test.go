@@ -1,6 +1,7 @@
 package llm
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"math/rand/v2"
@@ -36,7 +37,7 @@ func TestSamplingEqualsTransformers(t *testing.T) {
 		choice := choice{Sampling: o.Sampling, eos: f.EOS, forcedBOS: o.ForcedBOS, forcedEOS: o.ForcedEOS,
 			minLength: o.MinLength, minNew: o.MinNewTokens,
 			maxNew: o.MaxNewTokens, prompt: len(c.Prompt)}
-		got := softmax(choice.scores(c.Logits, c.Prompt, c.Generated, false))
+		got := choice.probabilities(c.Logits, c.Prompt, c.Generated)
 		s, _ := json.Marshal(c.Settings)
 		require.InDeltaSlice(t, c.Probabilities, got, 2e-6, "case %d: %s, prompt %v, generated %v", i, s, c.Prompt,
 			c.Generated)
@@ -48,8 +49,7 @@ func TestWrittenZeros(t *testing.T) {
 	g, err := parseGeneration(map[string]json.RawMessage{"do_sample": json.RawMessage("true"),
 		"top_p": json.RawMessage("0"), "length_penalty": json.RawMessage("0")})
 	require.NoError(t, err)
-	c := choice{Sampling: g.Options.Sampling}
-	require.Equal(t, []float64{0, 1, 0}, softmax(c.scores([]float32{1, 1.1, 1}, nil, nil, false)))
+	require.Equal(t, []float64{0, 1, 0}, g.Options.Sampling.Probabilities([]float32{1, 1.1, 1}, nil, nil))
 	require.Equal(t, 1.0, math.Pow(17, g.Options.LengthPenalty))
 }
 
@@ -108,22 +108,30 @@ func TestNucleusEqualsSorting(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 17, 33, 1031, 20000} {
 		for _, spread := range []float64{0, 1e-3, 1, 5, 60, 400} {
 			for _, least := range []float64{1e-9, 0.1, 0.5, 0.9, 0.95, 1 - 1e-9} {
-				z := make([]float64, n)
+				z := make([]float32, n)
 				for i := range z {
-					if z[i] = spread * r.NormFloat64(); i%3 == 1 {
+					if z[i] = float32(spread * r.NormFloat64()); i%3 == 1 {
 						z[i] = z[i-1]
 					}
 				}
-				p := softmax(z)
-				sorted := ascending(p)
-				want := slices.Repeat([]float64{math.Inf(-1)}, n)
-				for sum := 0.0; len(sorted) > 0 && sum < least; sorted = sorted[:len(sorted)-1] {
-					at := sorted[len(sorted)-1]
-					sum += p[at]
-					want[at] = z[at]
+				order := make([]int, n)
+				p, top, sum, likely := make([]float64, n), slices.Max(z), 0.0, 0.0
+				for i := range order {
+					order[i], p[i] = i, math.Exp(float64(z[i]-top))
+					sum += p[i]
 				}
-				(&Sampling{TopP: least}).nucleus(z, p)
-				require.Equal(t, want, z, "%d tokens, spread %v, top-p %v", n, spread, least)
+				slices.SortFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(z[b], z[a]), b-a) })
+				got := Sampling{Temperature: 1, TopP: least}.Probabilities(z, nil, nil)
+				const rounding = 1e-6 // of float32: up to so much from the bound, one token more or less is as good
+				for _, i := range order {
+					switch {
+					case likely < least-rounding && p[i]/sum > 1e-37:
+						require.Positive(t, got[i], "%d tokens, spread %v, top-p %v", n, spread, least)
+					case likely > least+rounding:
+						require.Zero(t, got[i], "%d tokens, spread %v, top-p %v", n, spread, least)
+					}
+					likely += p[i] / sum
+				}
 			}
 		}
 	}
@@ -148,10 +156,10 @@ func TestLargest(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 5))
 	for _, n := range []int{2, 3, 17, 33, 1031} {
 		for k := 1; k < n; k += 1 + k/7 {
-			x := make([]float64, n)
+			x := make([]float32, n)
 			for i := range x {
-				if x[i] = float64(r.IntN(n)); r.IntN(5) == 0 {
-					x[i] = math.Inf(-1)
+				if x[i] = float32(r.IntN(n)); r.IntN(5) == 0 {
+					x[i] = float32(math.Inf(-1))
 				}
 			}
 			require.Equal(t, slices.Sorted(slices.Values(x))[n-k], largest(x, k), "%d of %v", k, x)

@@ -4,59 +4,71 @@ import (
 	"cmp"
 	"math"
 	"slices"
+
+	"github.com/gollava/gollava/tensor"
 )
 
-// truncate hides what top-k, top-p, min-p and typical-p leave out, in this order. p is memory for as many
-// probabilities.
-func (s *Sampling) truncate(z, p []float64) {
-	hidden := math.Inf(-1)
-	if s.TopK > 0 && s.TopK < len(z) {
-		least := largest(z, s.TopK)
-		for i, v := range z {
-			if v < least {
-				z[i] = hidden
-			}
-		}
-	}
-	if s.TopP > 0 && s.TopP < 1 {
-		s.nucleus(z, p)
-	}
-	if s.MinP > 0 {
-		softmaxTo(p, z)
-		least := s.MinP * slices.Max(p)
-		for i, v := range p {
-			if v < least {
-				z[i] = hidden
-			}
-		}
-	}
-	if s.TypicalP > 0 && s.TypicalP < 1 {
-		s.typical(z, p)
-	}
+// candidate is a token that may be drawn, with its probability, or a multiple of it that is the same for all.
+type candidate struct {
+	id int
+	p  float64
 }
 
-// nucleus keeps the most likely tokens, of equal ones the last, until they reach TopP. Source: Holtzman et al. 2020.
-func (s *Sampling) nucleus(z, p []float64) {
-	softmaxTo(p, z)
-	kept, sum := 0, 0.0
-	likely := mostLikely(p, s.TopP)
-	for ; kept < len(likely) && sum < s.TopP; kept++ {
-		sum += p[likely[kept]]
+// candidates are the tokens that temperature, top-k, top-p, min-p and typical-p, applied in this order to the scores,
+// of which top is the largest, leave, by id. The next call overwrites them. Probabilities are float32, as in
+// transformers.
+func (c *choice) candidates(top float32) []candidate {
+	const small = 1e-5 // most tokens of a large vocabulary are less likely
+	nucleus := c.TopP > 0 && c.TopP < 1
+	list, sum := c.list[:0], 0.0
+	tensor.Scope(func(s *tensor.Arena) {
+		p := c.z.In(s).Affine(1, -top).Scale(float32(min(1/c.Temperature, 1e30))).Softmax().Host().Data()
+		if z := c.z.Host().Data(); c.TopK > 0 && c.TopK < len(z) {
+			least := largest(z, c.TopK)
+			for i, v := range z {
+				if v >= least && p[i] > 0 {
+					list, sum = append(list, candidate{i, float64(p[i])}), sum+float64(p[i])
+				}
+			}
+			return
+		}
+		if nucleus {
+			for i, v := range p {
+				if v > small {
+					list, sum = append(list, candidate{i, float64(v)}), sum+float64(v)
+				}
+			}
+			if sum > c.TopP+margin {
+				sum = 1
+				return
+			}
+			list, sum = list[:0], 0
+		}
+		for i, v := range p {
+			if v > 0 {
+				list, sum = append(list, candidate{i, float64(v)}), sum+float64(v)
+			}
+		}
+	})
+	c.list = list
+	if nucleus {
+		list = mostLikely(list, c.TopP*sum)
 	}
-	keep := make([]float64, kept)
-	for i, at := range likely[:kept] {
-		keep[i] = z[at]
+	if c.MinP > 0 {
+		likeliest := 0.0
+		for _, one := range list {
+			likeliest = max(likeliest, one.p)
+		}
+		list = slices.DeleteFunc(list, func(one candidate) bool { return one.p < c.MinP*likeliest })
 	}
-	for i := range z {
-		z[i] = math.Inf(-1)
+	if c.TypicalP > 0 && c.TypicalP < 1 {
+		list = typical(list, c.TypicalP)
 	}
-	for i, at := range likely[:kept] {
-		z[at] = keep[i]
-	}
+	return list
 }
 
 // largest is the k-th largest of x, which has more elements.
-func largest(x []float64, k int) float64 {
+func largest(x []float32, k int) float32 {
 	heap := slices.Sorted(slices.Values(x[:k])) // no element is larger than its two children
 	for _, v := range x[k:] {
 		if !(v > heap[0]) {
@@ -78,80 +90,72 @@ func largest(x []float64, k int) float64 {
 	return heap[0]
 }
 
-// mostLikely are indices of probabilities that together reach least, and maybe more, by value from the top, of equal
-// ones the last first. Those far down are not sorted: what remains is chosen by the leading bits.
-func mostLikely(p []float64, least float64) []int {
+// margin is more than what sums of probabilities in another order differ by.
+const margin = 1e-6
+
+// mostLikely are the candidates that together reach least, most likely first, of equal ones the last, returned by id.
+// Those far down are not sorted: what remains is chosen by the leading bits. Source: Holtzman et al. 2020.
+func mostLikely(list []candidate, least float64) []candidate {
 	const buckets, shift = 1024, 48 // 16 to a power of two
-	const margin = 1e-9             // sums in another order differ by less
-	const small = 1e-5              // most tokens of a large vocabulary are less likely
-	var all []int
-	sum := 0.0
-	for i, v := range p {
-		if v > small {
-			all, sum = append(all, i), sum+v
-		}
+	top := uint64(0)
+	for _, one := range list {
+		top = max(top, math.Float64bits(one.p)>>shift)
 	}
-	if sum < least+margin {
-		all = all[:0]
-		for i := range p {
-			all = append(all, i)
-		}
-	}
-	top := math.Float64bits(p[argmax(p)]) >> shift
 	bucket := func(v float64) uint64 { return min(top-math.Float64bits(v)>>shift, buckets-1) }
 	var sums [buckets]float64
-	for _, i := range all {
-		sums[bucket(p[i])] += p[i]
+	for _, one := range list {
+		sums[bucket(one.p)] += one.p
 	}
-	last := uint64(0)
-	for sum = sums[0]; last < buckets-1 && sum < least+margin; sum += sums[last] {
+	last, sum := uint64(0), sums[0]
+	for ; last < buckets-1 && sum < least+margin; sum += sums[last] {
 		last++
 	}
-	var order []int
-	for _, i := range all {
-		if bucket(p[i]) <= last {
-			order = append(order, i)
+	var order []candidate
+	for _, one := range list {
+		if bucket(one.p) <= last {
+			order = append(order, one)
 		}
 	}
-	slices.SortFunc(order, func(a, b int) int { return cmp.Or(cmp.Compare(p[b], p[a]), b-a) })
+	slices.SortFunc(order, func(a, b candidate) int { return cmp.Or(cmp.Compare(b.p, a.p), b.id-a.id) })
+	kept := 0
+	for sum = 0; kept < len(order) && sum < least; kept++ {
+		sum += order[kept].p
+	}
+	order = order[:kept]
+	slices.SortFunc(order, byID)
 	return order
 }
 
-// typical keeps the tokens whose surprise −log p is nearest to the entropy, until they reach TypicalP. Source: Meister
-// et al. 2022.
-func (s *Sampling) typical(z, p []float64) {
-	softmaxTo(p, z)
-	entropy := 0.0
-	for _, v := range p {
-		if v > 0 {
-			entropy -= v * math.Log(v)
-		}
+func byID(a, b candidate) int { return a.id - b.id }
+
+// typical are the candidates whose surprise −log p is nearest to the entropy, until they reach least of the sum.
+// Source: Meister et al. 2022.
+func typical(list []candidate, least float64) []candidate {
+	sum, entropy := 0.0, 0.0
+	for _, one := range list {
+		sum += one.p
 	}
-	distance := make([]float64, len(p))
-	for i, v := range p {
-		distance[i] = math.Abs(-math.Log(v) - entropy)
+	for _, one := range list {
+		entropy -= one.p / sum * math.Log(one.p/sum)
 	}
-	order := ascending(distance)
-	sum, last := 0.0, distance[order[len(order)-1]]
-	for _, i := range order {
-		if sum += p[i]; sum >= s.TypicalP {
-			last = distance[i]
+	type surprise struct {
+		candidate
+		distance float64
+	}
+	order := make([]surprise, len(list))
+	for i, one := range list {
+		order[i] = surprise{one, math.Abs(-math.Log(one.p/sum) - entropy)}
+	}
+	slices.SortStableFunc(order, func(a, b surprise) int { return cmp.Compare(a.distance, b.distance) })
+	least *= sum
+	kept := list[:0]
+	sum = 0
+	for i, one := range order {
+		if sum >= least && one.distance > order[i-1].distance {
 			break
 		}
+		kept, sum = append(kept, one.candidate), sum+one.p
 	}
-	for i, d := range distance {
-		if d > last {
-			z[i] = math.Inf(-1)
-		}
-	}
-}
-
-// ascending returns the indices of x by value, equal ones in order.
-func ascending(x []float64) []int {
-	order := make([]int, len(x))
-	for i := range order {
-		order[i] = i
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(x[a], x[b]) })
-	return order
+	slices.SortFunc(kept, byID)
+	return kept
 }

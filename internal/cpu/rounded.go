@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"math"
+	"math/bits"
 	"unsafe"
 
 	"github.com/gollava/gollava/internal/backend"
@@ -40,6 +41,14 @@ const fewRows = 8
 // of A.
 func panelGrain(rows, k, m int) int {
 	return max(rows, 1<<19/max(k*max(m, 8), 1)&^(rows-1))
+}
+
+// evenGrain is panelGrain for n rows of B of which every task reads many panels: a power of two of tasks, of 2²⁰ to
+// 2²¹ multiplications each. The last panels of a task read in advance what another thread may be at.
+func evenGrain(rows, n, k, m int) int {
+	tasks := 1 << max(1, bits.Len(uint(n*k*m>>20))-1)
+	each := (n + tasks - 1) / tasks
+	return max(panelGrain(rows, k, m), (each+rows-1)/rows*rows)
 }
 
 // spreadRows is the number of rows of A up to which a panel's rows of B are far apart. Memory limits the speed of
@@ -128,7 +137,7 @@ func collides(apart int) bool {
 
 // roundedMany is rounded for many rows of A, of which some are multiplied with a panel after another.
 func (g *gemm) roundedMany(raw []byte, a *roundedRows, p panel) {
-	ranges(g.n, panelGrain(p.rows, g.k, g.m), func(from, to int) {
+	ranges(g.n, evenGrain(p.rows, g.n, g.k, g.m), func(from, to int) {
 		s := borrow()
 		defer s.giveBack()
 		p, out := p.with(s), s.take(p.rows*g.m)
@@ -241,7 +250,7 @@ func (g *gemm) roundA(offset bool, s *scratch) *roundedRows {
 		a.sums, round = 2, roundOffset
 	}
 	a.s = s.take(g.m * blocks * a.sums)
-	ranges(g.m, max(1, 1<<16/g.k), func(from, to int) {
+	ranges(g.m, max(1, 1<<12/g.k), func(from, to int) {
 		s := borrow()
 		defer s.giveBack()
 		row := s.take(g.k)

@@ -13,6 +13,7 @@ type Batch struct {
 	Noise     *tensor.Tensor // the same shape, N(0, 1)
 	Timesteps []int32        // of each image
 	Requests  []Request      // Prompt and Objects of each image
+	Weights   []float32      // of each image's loss; nil: 1
 	Grounded  bool           // the gated layers see the objects, or null tokens where a request has none
 }
 
@@ -46,10 +47,10 @@ func (p *Pipeline) Batch(r *rand.Rand, latents *tensor.Tensor, rs []Request, gro
 	return b
 }
 
-// Loss is the mean square error of what the UNet predicts, the noise or the velocity as the schedule says. It trains
-// the whole model, or with parameter groups [NewLayers] only what GLIGEN adds: then the first loss is that of the model
-// without. It panics if there are more objects than Slots. Source: Ho et al. 2020, equation 14; Li et al. 2023,
-// equation 9.
+// Loss is the mean square error of what the UNet predicts, the noise, the velocity or the sample as the schedule says,
+// each image's times its weight. It trains the whole model, or with parameter groups [NewLayers] only what GLIGEN adds:
+// then the first loss is that of the model without. It panics if there are more objects than Slots, or weights for
+// another number of images. Source: Ho et al. 2020, equation 14; Li et al. 2023, equation 9.
 func (p *Pipeline) Loss(b Batch) *tensor.Tensor {
 	s := b.Latents.Arena()
 	x := p.Schedule.AddNoise(b.Latents, b.Noise, b.Timesteps) // [B, Z, h, w]
@@ -59,7 +60,14 @@ func (p *Pipeline) Loss(b Batch) *tensor.Tensor {
 	}
 	d := p.UNet.Forward(x, b.Timesteps, p.embed(prompts(b.Requests, false), s), g)
 	d = d.Sub(p.Schedule.Target(b.Latents, b.Noise, b.Timesteps))
-	return d.Mul(d).Mean()
+	d = d.Mul(d)
+	if b.Weights != nil {
+		if len(b.Weights) != d.Dim(0) {
+			tensor.Fail("gligen.Pipeline.Loss", "%d weights for %d images", len(b.Weights), d.Dim(0))
+		}
+		d = d.Mul(tensor.Wrap(b.Weights, len(b.Weights), 1, 1, 1).In(s))
+	}
+	return d.Mean()
 }
 
 // NewLayers are patterns of the parameters that GLIGEN trains: the gated layers and the net that makes grounding

@@ -54,13 +54,13 @@ type recipe struct {
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("gligen", flag.ContinueOnError)
 	flags.SetOutput(out)
-	r := recipe{widths: []int{24, 32, 64}, clip: 400, batch: 16, tests: 48, steps: 20, objects: 1}
+	r := recipe{widths: []int{32, 48, 64}, clip: 400, batch: 16, tests: 48, steps: 20, objects: 1}
 	smoke := flags.Bool("smoke", false, "half a minute, which learns nothing")
 	dir := flags.String("out", "gligen-shapes", "folder for checkpoints and contact sheets")
 	flags.Uint64Var(&r.seed, "seed", 1, "of the world, the weights and the order")
 	flags.IntVar(&r.objects, "objects", 1, "of a scene at most, 1 or 2")
-	flags.IntVar(&r.base, "base", 900, "steps of the text-to-image model")
-	flags.IntVar(&r.gated, "gated", 1200, "steps of the gated layers")
+	flags.IntVar(&r.base, "base", 600, "steps of the text-to-image model")
+	flags.IntVar(&r.gated, "gated", 600, "steps of the gated layers")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -245,8 +245,17 @@ func batches(p *gligen.Pipeline, w *shapes.World, r recipe, boxes bool) train.Ba
 			scenes, rs = append(scenes, s), append(rs, request(random, s, !boxes && random.IntN(2) == 0, boxes))
 		}
 		b := p.Batch(random, latents(p, scenes), rs, boxes, drop)
-		for i, t := range b.Timesteps { // t with a probability as t: what is to be where is decided under much noise
-			b.Timesteps[i] = int32(math.Sqrt(float64(t) * float64(p.Schedule.Config().NumTrainTimesteps)))
+		T, bars := float64(p.Schedule.Config().NumTrainTimesteps), p.Schedule.AlphasCumprod()
+		for i, t := range b.Timesteps {
+			if boxes { // t with a probability as t: what is to be where is decided under much noise
+				b.Timesteps[i] = int32(math.Sqrt(float64(t) * T))
+				continue
+			}
+			// Edges are decided under little noise, where a sample's error counts as that of the velocity, 1/(1−ᾱ)
+			// times, but at most 5 times.
+			t := int32(T * math.Pow(float64(t)/T, 0.7))
+			b.Timesteps[i] = t
+			b.Weights = append(b.Weights, float32(min(1/(1-bars[t]), 5)))
 		}
 		return b, nil
 	}

@@ -30,6 +30,9 @@ type EncoderConfig struct {
 	MaskDim int    `json:"MASK_DIM"`
 	Layers  int    `json:"TRANSFORMER_ENC_LAYERS"`
 	Norm    string `json:"NORM"` // GN
+
+	// Groups are those of each norm; 0: 32, as in all released models. A departure for few channels.
+	Groups int `json:"gollava_groups,omitempty"`
 }
 
 // DecoderConfig describes the mask decoder.
@@ -197,6 +200,5 @@ func (c *Config) checkArchitecture() error {
 func (c *Config) pixelDecoder() pixeldecoder.Config {
 	e, d := c.Encoder, c.Focal.EmbedDim
 	return pixeldecoder.Config{Channels: [4]int{d, 2 * d, 4 * d, 8 * d}, Dim: e.ConvDim, MaskDim: e.MaskDim,
-		Layers: e.Layers, Heads: c.Decoder.Heads,
-		FeedForward: c.Decoder.FeedForward}
+		Layers: e.Layers, Heads: c.Decoder.Heads, FeedForward: c.Decoder.FeedForward, Groups: e.Groups}
 }

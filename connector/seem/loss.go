@@ -256,6 +256,9 @@ func crossEntropy(z, y *tensor.Tensor) *tensor.Tensor {
 // uncertain draws the points that a loss of M masks [M, h, w] is taken at: [M, K, 2].
 func (c Criterion) uncertain(x *tensor.Tensor, M int) *tensor.Tensor {
 	drawn, sure := int(float64(c.Points)*c.Oversample), int(c.Importance*float64(c.Points))
+	if sure == 0 {
+		return tensor.Wrap(c.Rand(M, c.Points), M, c.Points, 2)
+	}
 	candidates := tensor.Wrap(c.Rand(M, drawn), M, drawn, 2)
 	z := sampleEach(x, candidates).Host().Data()
 	for i, v := range z {

@@ -20,7 +20,7 @@ type Criterion struct {
 	// BCE.
 	FocalGamma int
 
-	// Rand draws points of n masks: 2·points·n numbers in [0, 1), (x, y) each. See [Uniform].
+	// Rand draws points of n masks: 2·points·n numbers in [0, 1), (x, y) each. See [Uniform] and [Cells].
 	Rand func(n, points int) []float32
 }
 
@@ -36,6 +36,22 @@ func Uniform(r interface{ Float32() float32 }) func(n, points int) []float32 {
 		out := make([]float32, 2*n*points)
 		for i := range out {
 			out[i] = r.Float32()
+		}
+		return out
+	}
+}
+
+// Cells draws points with r, one in each cell of a grid of so many columns, row by row: with as many rows, all of a
+// mask counts.
+func Cells(r interface{ Float32() float32 }, columns int) func(n, points int) []float32 {
+	return func(n, points int) []float32 {
+		rows := (points + columns - 1) / columns
+		out := make([]float32, 0, 2*n*points)
+		for range n {
+			for i := range points {
+				out = append(out, (float32(i%columns)+r.Float32())/float32(columns),
+					(float32(i/columns)+r.Float32())/float32(rows))
+			}
 		}
 		return out
 	}
@@ -61,19 +77,23 @@ func (c Criterion) match(logits, masks *tensor.Tensor, class [][]float64) Match 
 	x64, t64 := x.Host().Data(), t.Host().Data()
 	K := c.Points
 	m := Match{Cost: make([][]float64, Q)}
+	p := make([]float64, K)
 	for q := range Q {
 		m.Cost[q] = make([]float64, n)
 		row := x64[q*K : (q+1)*K]
+		soft, sum := 0.0, 0.0
+		for k, z := range row {
+			soft, p[k] = soft+softplus(float64(z)), 1/(1+math.Exp(-float64(z)))
+			sum += p[k]
+		}
 		for j := range n {
 			if class[q][j] >= forbidden {
 				m.Cost[q][j] = forbidden
 				continue
 			}
-			bce, both, all := 0.0, 0.0, 0.0
-			for k, z := range row {
-				p, target := 1/(1+math.Exp(-float64(z))), float64(t64[j*K+k])
-				bce += softplus(float64(z)) - float64(z)*target
-				both, all = both+p*target, all+p+target
+			bce, both, all := soft, 0.0, sum
+			for k, y := range t64[j*K : (j+1)*K] {
+				bce, both, all = bce-float64(row[k])*float64(y), both+p[k]*float64(y), all+float64(y)
 			}
 			dice := 1 - (2*both+1)/(all+1)
 			m.Cost[q][j] = c.MaskCost*bce/float64(K) + c.ClassCost*class[q][j] + c.DiceCost*dice

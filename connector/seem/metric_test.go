@@ -169,3 +169,15 @@ func TestCrossEntropy(t *testing.T) {
 	require.Less(t, dice.Item(), float32(0.3)) // points at the edge are read as if there were zeros outside
 	require.Less(t, focal.Item(), 0.25*bce.Item())
 }
+
+// Cells has one point in each cell of the grid, for every mask.
+func TestCells(t *testing.T) {
+	const n, columns, rows = 3, 5, 7
+	got := Cells(rand.New(rand.NewPCG(1, 2)), columns)(n, columns*rows)
+	require.Len(t, got, 2*n*columns*rows)
+	seen := map[[3]int]bool{}
+	for i := range n * columns * rows {
+		seen[[3]int{i / (columns * rows), int(got[2*i] * columns), int(got[2*i+1] * rows)}] = true
+	}
+	require.Len(t, seen, n*columns*rows)
+}

@@ -57,7 +57,7 @@ func (s *Segmenter) Look(m *imaging.RGB) (*Picture, error) {
 	if m == nil || m.W < 1 || m.H < 1 {
 		return nil, errors.New("segment: the picture has no pixels")
 	}
-	size, step := s.Model.config.Input.size(), 8*s.Model.config.Focal.Stride()
+	size, step := s.Model.config.Input.size(), s.Model.config.Focal.Stride()
 	short := min(m.W, m.H)
 	p := &Picture{W: m.W, H: m.H, s: s, w: max(m.W*size/short, 1), h: max(m.H*size/short, 1)}
 	if p.w > maxSide || p.h > maxSide {

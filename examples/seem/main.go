@@ -14,6 +14,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -30,7 +31,7 @@ import (
 // preset is how long everything takes.
 type preset struct{ steps, batch, test int }
 
-var presets = map[string]preset{"default": {1200, 16, 200}, "smoke": {6, 4, 6}}
+var presets = map[string]preset{"default": {1600, 16, 200}, "smoke": {6, 4, 6}}
 
 // sets is the share of spatial prompts that mean two or three objects, of which the first click shows one.
 const sets = 0.35
@@ -114,7 +115,9 @@ type student struct {
 func newStudent(w *shapes.World, seed uint64) (*student, error) {
 	s := &student{world: w, words: study.NewVocabulary(), seed: seed}
 	c := seem.FocalLarge()
-	c.Focal.EmbedDim, c.Focal.StemStride = 24, 2 // features for every second pixel
+	// masks of every second pixel; levels of 6×6, 12×12 and 24×24, and group norms that leave colour
+	c.Focal.EmbedDim, c.Focal.StemStride, c.Focal.Downsample = 24, 2, [3]int{1, 2, 2}
+	c.Encoder.Groups = 8
 	c.Focal.Depths, c.Focal.Levels = [4]int{1, 1, 1, 1}, [4]int{2, 2, 2, 2}
 	c.Encoder.ConvDim, c.Encoder.MaskDim, c.Encoder.Layers, c.DimProj = 64, 64, 1, 64
 	d := &c.Decoder
@@ -130,7 +133,7 @@ func newStudent(w *shapes.World, seed uint64) (*student, error) {
 		factor := float32(1)
 		switch {
 		case strings.Contains(name, "gamma_"):
-			p.Fill(1)
+			p.Fill(0.3)
 		case strings.HasSuffix(name, "mask_embed.layers.2.weight"):
 			factor = 0.15 // mask logits begin at the size of 1
 		case strings.HasSuffix(name, "mask_sptial_embed.0"), strings.HasSuffix(name, "mask_sptial_embed.1"),
@@ -138,6 +141,10 @@ func newStudent(w *shapes.World, seed uint64) (*student, error) {
 			strings.HasSuffix(name, "lang_proj"),
 			strings.HasSuffix(name, "token_embedding.weight"):
 			factor = 6 // N(0, 0.02²) is too little
+		case p.Rank() == 2 && strings.HasPrefix(name, "backbone."):
+			factor = 50 / float32(math.Sqrt(float64(p.Dim(1)))) // a step is small against N(0, 1/n)
+		case p.Rank() == 2 && strings.Contains(name, ".resblocks."):
+			factor = 35 / float32(math.Sqrt(float64(p.Dim(1))))
 		}
 		for i, v := range p.Data() {
 			p.Data()[i] = v * factor
@@ -233,8 +240,8 @@ func each(masks []seem.Mask) (list []*tensor.Tensor) {
 func (s *student) Loss(b batch) *tensor.Tensor {
 	d := s.Model.Decoder
 	v := s.Model.View(s.Model.Normalize(b.pixels))
-	c := seem.NewCriterion(seem.Uniform(rand.New(rand.NewPCG(s.seed, b.draw))))
-	c.Points = 200
+	c := seem.NewCriterion(seem.Cells(rand.New(rand.NewPCG(s.seed, b.draw)), 24))
+	c.Points, c.Importance, c.None = 24*24, 0, 0.2 // all of a mask, for most of it is never uncertain
 	in := b.pixels.Arena()
 	classes := d.Language.Classes(s.classes.In(in))
 	words := d.Language.Words(b.ids)

@@ -59,8 +59,8 @@ func TestGate(t *testing.T) {
 		s[l.Score] = [2]float64{l.Least, 0}
 	}
 	require.NoError(t, s.gate())
-	s["a stroke"] = [2]float64{87, 99}
-	require.EqualError(t, s.gate(), "the gate: a stroke 87.000, wanted at least 88.000")
+	s["a stroke"] = [2]float64{75, 99}
+	require.EqualError(t, s.gate(), "the gate: a stroke 75.000, wanted at least 76.000")
 	delete(s, "all objects: PQ")
 	require.ErrorContains(t, s.gate(), "all objects: PQ was not measured")
 }

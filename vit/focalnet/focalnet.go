@@ -19,8 +19,10 @@ type Config struct {
 	Levels   [4]int `json:"FOCAL_LEVELS"`  // depthwise convolutions of a block
 	Windows  [4]int `json:"FOCAL_WINDOWS"` // kernel of the first of them; each next one is larger by 2
 
-	// StemStride is the step of the first convolution; 0: 4, as in all released models. A departure for small pictures.
-	StemStride int `json:"gollava_stem_stride,omitempty"`
+	// StemStride is the step of the first convolution, 0: 4, and Downsample are those between the stages, 0: 2, as in all
+	// released models. Departures for small pictures.
+	StemStride int    `json:"gollava_stem_stride,omitempty"`
+	Downsample [3]int `json:"gollava_downsample,omitzero"`
 }
 
 // Large is the backbone of SEEM's Focal-L.
@@ -28,12 +30,21 @@ func Large() Config {
 	return Config{EmbedDim: 192, Depths: [4]int{2, 2, 18, 2}, Levels: [4]int{4, 4, 4, 4}, Windows: [4]int{3, 3, 3, 3}}
 }
 
-// Stride is how many pixels lie between the features of the first stage.
-func (c Config) Stride() int {
-	if c.StemStride == 0 {
-		return 4
+// strides are the steps of the stem and of what lies between the stages.
+func (c Config) strides() [4]int {
+	s := [4]int{4, 2, 2, 2}
+	for i, n := range [4]int{c.StemStride, c.Downsample[0], c.Downsample[1], c.Downsample[2]} {
+		if n != 0 {
+			s[i] = n
+		}
 	}
-	return c.StemStride
+	return s
+}
+
+// Stride is how many pixels lie between the features of the last stage.
+func (c Config) Stride() int {
+	s := c.strides()
+	return s[0] * s[1] * s[2] * s[3]
 }
 
 // What configs may ask for, far above any real model: a hostile file must not exhaust the memory.
@@ -42,13 +53,25 @@ const (
 	maxBlocks = 1 << 10
 )
 
+// Kernels of the convolutions of overlapping patches.
+const (
+	stemKernel = 7
+	kernel     = 3
+)
+
 // Validate returns an error that names the first field with a value that no backbone can have.
 func (c Config) Validate() error {
 	if c.EmbedDim < 1 || c.EmbedDim > maxWidth {
 		return fmt.Errorf("EMBED_DIM is %d, and must be at least 1 and at most %d", c.EmbedDim, maxWidth)
 	}
-	if s := c.Stride(); s < 1 || s > 7 {
-		return fmt.Errorf("gollava_stem_stride is %d, and must be in 1 to 7, the kernel", s)
+	s := c.strides()
+	if s[0] < 1 || s[0] > stemKernel {
+		return fmt.Errorf("gollava_stem_stride is %d, and must be in 1 to %d, the kernel", s[0], stemKernel)
+	}
+	for i, n := range s[1:] {
+		if n < 1 || n > kernel {
+			return fmt.Errorf("gollava_downsample[%d] is %d, and must be in 1 to %d, the kernel", i, n, kernel)
+		}
 	}
 	for i := range c.Depths {
 		if c.Depths[i] < 1 || c.Levels[i] < 1 || c.Windows[i] < 1 || c.Windows[i]%2 == 0 {
@@ -75,7 +98,7 @@ type Backbone struct {
 	Norm3  nn.Layer `param:"norm3"`
 }
 
-// Stage is blocks and, but for the last stage, a convolution that halves the size.
+// Stage is blocks and, but for the last stage, a convolution that halves the size (see [Config]'s Downsample).
 type Stage struct {
 	Blocks     []*Block `param:"blocks"`
 	Downsample *Patches `param:"downsample,optional"`
@@ -85,8 +108,6 @@ type Stage struct {
 type Patches struct {
 	Proj *nn.Conv `param:"proj"`
 	Norm nn.Layer `param:"norm"`
-
-	size int // pictures are padded to a multiple of it
 }
 
 // Block is x + γ₁·LN₁(modulation(x)), then x + γ₂·LN₂(MLP(x)).
@@ -122,8 +143,8 @@ func New(r *rand.Rand, c Config) (*Backbone, error) {
 		return nil, err
 	}
 	norm := func(stage int) nn.Layer { return nn.NewLayerNorm(r, c.EmbedDim<<stage, 1e-5, true) }
-	s := c.Stride()
-	b := &Backbone{Stem: patches(r, 3, c.EmbedDim, 7, s, 2, s), Norm0: norm(0), Norm1: norm(1), Norm2: norm(2),
+	s := c.strides()
+	b := &Backbone{Stem: patches(r, 3, c.EmbedDim, stemKernel, s[0]), Norm0: norm(0), Norm1: norm(1), Norm2: norm(2),
 		Norm3: norm(3)}
 	for i := range c.Depths {
 		C := c.EmbedDim << i
@@ -132,17 +153,17 @@ func New(r *rand.Rand, c Config) (*Backbone, error) {
 			stage.Blocks = append(stage.Blocks, newBlock(r, C, c.Levels[i], c.Windows[i]))
 		}
 		if i < 3 {
-			stage.Downsample = patches(r, C, 2*C, 3, 2, 1, 2)
+			stage.Downsample = patches(r, C, 2*C, kernel, s[i+1])
 		}
 		b.Stages = append(b.Stages, stage)
 	}
 	return b, nil
 }
 
-func patches(r *rand.Rand, in, out, kernel, stride, padding, size int) *Patches {
-	c := tensor.ConvConfig{Stride: []int{stride}, Padding: []int{padding}}
+func patches(r *rand.Rand, in, out, kernel, stride int) *Patches {
+	c := tensor.ConvConfig{Stride: []int{stride}, Padding: []int{(kernel - stride + 1) / 2}}
 	return &Patches{Proj: nn.NewConv(r, in, out, []int{kernel, kernel}, c, true), Norm: nn.NewLayerNorm(r, out, 1e-5,
-		true), size: size}
+		true)}
 }
 
 func newBlock(r *rand.Rand, C, levels, window int) *Block {
@@ -199,12 +220,13 @@ func tokens(x *tensor.Tensor) *tensor.Tensor {
 	return x.Reshape(B, C, h*w).Transpose()
 }
 
-// Forward maps [B, C, H, W] to tokens [B, h·w, D] and their grid.
+// Forward maps [B, C, H, W] to tokens [B, h·w, D] and their grid, which is H/stride × W/stride, rounded up.
 func (p *Patches) Forward(x *tensor.Tensor) (y *tensor.Tensor, h, w int) {
 	c := p.Proj.Config
-	side := c.Padding[0]
+	side, step, k := c.Padding[0], c.Stride[0], p.Proj.Weight.Dim(3)
 	_, _, H, W := x.Dims4()
-	c.Padding = []int{side, side + (p.size-H%p.size)%p.size, side, side + (p.size-W%p.size)%p.size}
+	behind := func(n int) int { return max((n+step-1)/step*step-step+k-side-n, 0) }
+	c.Padding = []int{side, behind(H), side, behind(W)}
 	x = (&nn.Conv{Weight: p.Proj.Weight, Bias: p.Proj.Bias, Config: c}).Forward(x) // [B, D, h, w]
 	return p.Norm.Forward(tokens(x)), x.Dim(2), x.Dim(3)
 }

@@ -62,6 +62,23 @@ func TestBackbone(t *testing.T) {
 		"pixels [1 1 8 8]: needs [B 3 H W]")
 }
 
+// Steps between the stages are the configuration's, and every place of a picture is seen at any of them.
+func TestStrides(t *testing.T) {
+	for _, steps := range [][4]int{{2, 1, 2, 2}, {1, 3, 1, 2}, {7, 2, 1, 1}} {
+		c := tiny()
+		c.StemStride, c.Downsample = steps[0], [3]int(steps[1:])
+		b, err := New(rand.New(rand.NewPCG(1, 2)), c)
+		require.NoError(t, err)
+		require.Equal(t, steps[0]*steps[1]*steps[2]*steps[3], c.Stride())
+		h, w := 17, 33
+		for i, y := range b.Forward(tensor.New(1, 3, h, w)) {
+			h, w = (h+steps[i]-1)/steps[i], (w+steps[i]-1)/steps[i]
+			require.Equal(t, []int{1, c.EmbedDim << i, h, w}, y.Shape())
+		}
+	}
+	require.Equal(t, 32, Large().Stride())
+}
+
 func TestValidate(t *testing.T) {
 	require.NoError(t, Large().Validate())
 	for want, change := range map[string]func(*Config){
@@ -71,6 +88,7 @@ func TestValidate(t *testing.T) {
 		"EMBED_DIM is 1099511627776": func(c *Config) { c.EmbedDim = 1 << 40 },
 		"DEPTHS 1099511627776":       func(c *Config) { c.Depths[3] = 1 << 40 },
 		"gollava_stem_stride is 8":   func(c *Config) { c.StemStride = 8 },
+		"gollava_downsample[1] is 4": func(c *Config) { c.Downsample[1] = 4 },
 	} {
 		c := tiny()
 		change(&c)

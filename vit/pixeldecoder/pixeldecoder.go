@@ -19,10 +19,15 @@ type Config struct {
 	Layers      int    // of the transformer on the coarsest features
 	Heads       int
 	FeedForward int
+	Groups      int // of every group norm; 0: 32
 }
 
-// groups are those of every group norm.
-const groups = 32
+func (c Config) groups() int {
+	if c.Groups == 0 {
+		return 32
+	}
+	return c.Groups
+}
 
 // What configs may ask for, far above any real model: a hostile file must not exhaust the memory.
 const (
@@ -32,9 +37,12 @@ const (
 
 // Validate returns an error that names the first field with a value that no decoder can have.
 func (c Config) Validate() error {
+	groups := c.groups()
 	switch {
+	case groups < 1:
+		return fmt.Errorf("gollava_groups is %d, and must be at least 1", groups)
 	case c.Dim < 1 || c.Dim%groups != 0 || c.Dim%4 != 0:
-		return fmt.Errorf("CONVS_DIM is %d, and must be a multiple of the %d groups of its norms", c.Dim, groups)
+		return fmt.Errorf("CONVS_DIM is %d, and must be a multiple of 4 and of the %d groups of its norms", c.Dim, groups)
 	case c.Heads < 1 || c.Dim%c.Heads != 0:
 		return fmt.Errorf("NHEADS is %d, and must divide CONVS_DIM %d", c.Heads, c.Dim)
 	case c.MaskDim < 1 || c.Layers < 0 || c.FeedForward < 1:
@@ -83,7 +91,7 @@ func New(r *rand.Rand, c Config) (*Decoder, error) {
 	conv := func(in, kernel int) *Conv {
 		return &Conv{Conv: nn.NewConv(r, in, D, []int{kernel, kernel}, tensor.ConvConfig{Padding: []int{kernel / 2}},
 			false),
-			Norm: nn.NewGroupNorm(r, groups, D, 1e-5)}
+			Norm: nn.NewGroupNorm(r, c.groups(), D, 1e-5)}
 	}
 	d := &Decoder{InputProj: nn.NewConv(r, c.Channels[3], D, []int{1, 1}, tensor.ConvConfig{}, true),
 		MaskFeatures: nn.NewConv(r, D, c.MaskDim, []int{3, 3}, tensor.ConvConfig{Padding: []int{1}}, true)}

@@ -59,7 +59,9 @@ func TestValidate(t *testing.T) {
 		"CONVS_DIM is 33": func(c *Config) { c.Dim = 33 },
 		"NHEADS is 3":     func(c *Config) { c.Heads = 3 },
 		"TRANSFORMER_ENC_LAYERS 1099511627776 at most": func(c *Config) { c.Layers = 1 << 40 },
-		"MASK_DIM 0": func(c *Config) { c.MaskDim = 0 },
+		"MASK_DIM 0":           func(c *Config) { c.MaskDim = 0 },
+		"gollava_groups is -1": func(c *Config) { c.Groups = -1 },
+		"CONVS_DIM is 32, and must be a multiple of 4 and of the 5": func(c *Config) { c.Groups = 5 },
 	} {
 		c := tiny()
 		change(&c)

@@ -1,6 +1,6 @@
 // Command seem trains a SEEM from nothing on the built-in world of coloured shapes: one model that is to find what
 // words, clicks, strokes and boxes mean, to improve its answer click by click, and to find all objects without being
-// asked. What was reached is in docs/embed-and-segment.md: not yet what -gate asks for.
+// asked. docs/embed-and-segment.md has what was reached, on which -gate insists, beside the goals.
 //
 //	go run ./examples/seem                  -out run
 //	go run ./examples/seem -preset smoke    under a minute

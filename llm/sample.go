@@ -114,8 +114,8 @@ type choice struct {
 	list                 []candidate    // memory for those that may be drawn
 }
 
-// scores applies transformers' logits processors in their order, up to temperature; what may not be chosen is −Inf. The
-// next call overwrites the result.
+// scores applies transformers' logits processors in their order, up to temperature; what may not be chosen is −Inf.
+// The next call overwrites the result.
 func (c *choice) scores(logits []float32, prompt, generated []int32, masked bool) []float32 {
 	if c.z == nil || c.z.Dim(0) != len(logits) {
 		c.z = tensor.New(len(logits))
@@ -158,12 +158,20 @@ func (c *choice) scores(logits []float32, prompt, generated []int32, masked bool
 	return z
 }
 
+// score is x as a score: finite, but for −Inf.
+func score(x float64) float32 {
+	if math.IsInf(x, -1) {
+		return float32(x)
+	}
+	return float32(min(max(x, -math.MaxFloat32), math.MaxFloat32))
+}
+
 // penalise adds the bias, applies the penalties and hides what would complete a repeated n-gram or a bad word.
 func (c *choice) penalise(z []float32, prompt, generated []int32) {
 	for id, v := range c.LogitBias {
-		z[id] += float32(v)
+		z[id] = score(float64(z[id]) + v)
 	}
-	if p := float32(c.RepetitionPenalty); p != 0 && p != 1 {
+	if p := c.RepetitionPenalty; p != 0 && p != 1 {
 		done := map[int32]bool{}
 		for _, ids := range [2][]int32{prompt, generated} {
 			for _, id := range ids {
@@ -171,9 +179,9 @@ func (c *choice) penalise(z []float32, prompt, generated []int32) {
 					continue
 				}
 				if done[id] = true; z[id] > 0 {
-					z[id] /= p
+					z[id] = score(float64(z[id]) / p)
 				} else {
-					z[id] *= p
+					z[id] = score(float64(z[id]) * p)
 				}
 			}
 		}
@@ -185,7 +193,7 @@ func (c *choice) penalise(z []float32, prompt, generated []int32) {
 		}
 		for id, n := range count {
 			if int(id) < len(z) {
-				z[id] -= float32(n*c.FrequencyPenalty + c.PresencePenalty)
+				z[id] = score(float64(z[id]) - n*c.FrequencyPenalty - c.PresencePenalty)
 			}
 		}
 	}

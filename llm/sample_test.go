@@ -102,6 +102,25 @@ func TestTopCandidates(t *testing.T) {
 	require.Nil(t, scoredToken(3, []float32{1, 5, 3, 2}, 0).Top)
 }
 
+// Settings at the ends of what is allowed leave a distribution, as the numbers of which they are made are float32's.
+func TestExtremeSettings(t *testing.T) {
+	z, seen := []float32{0, 2, -1, 1}, []int32{0, 1, 2}
+	for _, c := range []struct {
+		Sampling
+		want []float64
+	}{
+		{Sampling{Temperature: 1e-300}, []float64{0, 1, 0, 0}},
+		{Sampling{Temperature: 1e300, Suppress: []int32{1}}, []float64{1. / 3, 0, 1. / 3, 1. / 3}},
+		{Sampling{Temperature: 1, LogitBias: map[int32]float64{3: 1e300}}, []float64{0, 0, 0, 1}},
+		{Sampling{Temperature: 1, LogitBias: map[int32]float64{1: -1e300, 3: math.Inf(-1)}}, []float64{0.731059, 0, 0.268941, 0}},
+		{Sampling{Temperature: 1, RepetitionPenalty: 1e300}, []float64{0.211942, 0.211942, 0, 0.576117}},
+		{Sampling{Temperature: 1, PresencePenalty: -1e300}, []float64{1. / 3, 1. / 3, 1. / 3, 0}},
+		{Sampling{Temperature: 1, FrequencyPenalty: 1e300}, []float64{0, 0, 0, 1}},
+	} {
+		require.InDeltaSlice(t, c.want, c.Probabilities(z, nil, seen), 1e-6, "%+v", c.Sampling)
+	}
+}
+
 // Top-p keeps what sorting all probabilities keeps, in steep, flat and tied distributions.
 func TestNucleusEqualsSorting(t *testing.T) {
 	r := rand.New(rand.NewPCG(2, 3))

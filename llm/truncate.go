@@ -18,11 +18,12 @@ type candidate struct {
 // of which top is the largest, leave, by id. The next call overwrites them. Probabilities are float32, as in
 // transformers.
 func (c *choice) candidates(top float32) []candidate {
-	const small = 1e-5 // most tokens of a large vocabulary are less likely
+	const small = 1e-5                                // most tokens of a large vocabulary are less likely
+	inverse := max(min(1/c.Temperature, 1e30), 1e-30) // neither makes a number out of −Inf nor scores of it
 	nucleus := c.TopP > 0 && c.TopP < 1
 	list, sum := c.list[:0], 0.0
 	tensor.Scope(func(s *tensor.Arena) {
-		p := c.z.In(s).Affine(1, -top).Scale(float32(min(1/c.Temperature, 1e30))).Softmax().Host().Data()
+		p := c.z.In(s).Affine(1, -top).Scale(float32(inverse)).Softmax().Host().Data()
 		if z := c.z.Host().Data(); c.TopK > 0 && c.TopK < len(z) {
 			least := largest(z, c.TopK)
 			for i, v := range z {

@@ -102,8 +102,8 @@ func TestOnlyNewLayersTrain(t *testing.T) {
 func TestWeights(t *testing.T) {
 	p := pipeline(t, nil)
 	random := rand.New(rand.NewPCG(1, 1))
-	b := p.Batch(random, tensor.Randn(random, 1, 2, 4, 8, 8), []gligen.Request{{Prompt: "a cat"}, {Prompt: "a mat"}}, false,
-		gligen.Drop{})
+	b := p.Batch(random, tensor.Randn(random, 1, 2, 4, 8, 8), []gligen.Request{{Prompt: "a cat"}, {Prompt: "a mat"}},
+		false, gligen.Drop{})
 	loss := func(w ...float32) float32 { b.Weights = w; return p.Loss(b).Item() }
 	require.InEpsilon(t, loss(), loss(1, 1), 1e-5)
 	require.InEpsilon(t, 3*loss(1, 0)+0.5*loss(0, 1), loss(3, 0.5), 1e-5)

@@ -21,9 +21,10 @@ type EngineConfig struct {
 	MaxRows   int
 	MaxTokens int // positions, prompts and MaxNewTokens together, of the sequences that grow; 0: no limit
 
-	// KeepTokens is the number of positions of finished prompts whose keys and values stay, the latest used, for
-	// prompts that begin alike: an image or instructions asked about again. Prompts share whole chunks of 512
-	// positions. 0: none stay.
+	// KeepTokens is the number of positions of finished prompts whose keys and values stay, the latest used, for the
+	// same prompt, which is not computed again, and for prompts that begin alike: an image or instructions asked about
+	// again. These share whole chunks of 512 positions. Logits, which stay too, count as the positions that need as
+	// much memory. 0: none stay.
 	KeepTokens int
 }
 
@@ -288,9 +289,6 @@ func (e *Engine) admit() bool {
 			break
 		}
 		s.row.cache.reserve(s.size)
-		if s.r.Session == nil {
-			e.kept.begin(s.row)
-		}
 		e.rows, e.waiting = append(e.rows, s), e.waiting[1:]
 	}
 	e.running = len(e.rows) > 0
@@ -310,16 +308,22 @@ func (e *Engine) step() {
 		if len(s.row.ids) > 0 {
 			continue
 		}
+		if s.r.Session == nil {
+			e.kept.begin(s.row)
+		}
+		known := s.row.logits != nil
 		var z []float32
 		if err := tensor.Catch(func() { z = s.row.prefill(e.m) }); err != nil {
 			s.finish(nil, err)
 		} else if z != nil {
 			if s.r.Session == nil && rope(e.m) == nil {
-				e.kept.add(s.row, e.c.KeepTokens)
+				e.kept.add(s.row, z, e.c.KeepTokens)
 			}
 			s.choose(z)
 		}
-		break
+		if !known { // it took time
+			break
+		}
 	}
 	if len(rows) == 0 {
 		return

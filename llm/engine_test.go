@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/gollava/gollava/llm"
@@ -197,8 +199,8 @@ func TestEngineBounds(t *testing.T) {
 	}
 }
 
-// Prompts that begin alike share the keys and values of whole chunks; answers stay those of each alone, and no more
-// is kept than allowed.
+// The same prompt is not computed again, and prompts that begin alike share the keys and values of whole chunks;
+// answers stay those of each alone, and no more is kept than allowed.
 func TestEngineKeepsBeginnings(t *testing.T) {
 	m := &counting{Model: served(t, "llama", nil)}
 	e := llm.NewEngine(m, llm.EngineConfig{KeepTokens: 1100})
@@ -217,10 +219,10 @@ func TestEngineKeepsBeginnings(t *testing.T) {
 		passed []int // by the prompt
 		kept   int
 	}{
-		{ids[:700], []int{512, 188}, 512}, {ids[:700], []int{188}, 512}, {ids[:513], []int{1}, 512}, {ids[:512],
-			[]int{512}, 512},
-		{ids, []int{512, 276}, 1024}, {changed, []int{512, 276}, 1024}, {ids[:1200], []int{512, 176},
-			1024}, {other[:600], []int{512, 88}, 512}, {other[:650], []int{138}, 512},
+		{ids[:700], []int{512, 188}, 700}, {ids[:700], nil, 700}, {ids[:513], []int{1}, 513},
+		{ids[:512], []int{512}, 512}, {ids, []int{512, 276}, 1024}, {changed, []int{512, 276}, 1024},
+		{ids[:1200], []int{512, 176}, 1024}, {other[:600], []int{512, 88}, 600}, {other[:650], []int{138}, 650},
+		{other[:3], []int{3}, 653}, {other[:4], []int{4}, 657}, {other[:3], nil, 657}, {other[:650], nil, 657},
 	} {
 		p := llm.Prompts{IDs: [][]int32{c.ids}}
 		want, err := llm.Generate(t.Context(), m.Model, p, o)
@@ -232,4 +234,25 @@ func TestEngineKeepsBeginnings(t *testing.T) {
 		require.Equal(t, append(c.passed, 1, 1, 1), m.passed, "prompt %d", i)
 		require.Equal(t, c.kept, e.Stats().Kept, "prompt %d", i)
 	}
+}
+
+// Requests for several answers to one prompt compute it once, though they come together.
+func TestEngineSharesOnePrompt(t *testing.T) {
+	m := &counting{Model: served(t, "llama", nil)}
+	e := llm.NewEngine(m, llm.EngineConfig{KeepTokens: 200})
+	p := llm.Prompts{IDs: [][]int32{slices.Repeat([]int32{3, 1, 4, 1, 5}, 10)}}
+	var all sync.WaitGroup
+	for i := range 6 {
+		o := llm.Options{MaxNewTokens: 9, EOS: []int{}, Sampling: llm.Sampling{Temperature: 1, Seed: uint64(i)}}
+		want, err := llm.Generate(t.Context(), m.Model, p, o)
+		require.NoError(t, err)
+		all.Go(func() {
+			got, err := e.Generate(t.Context(), llm.Request{Prompt: p, Options: o})
+			assert.NoError(t, err)
+			assert.Equal(t, want, got, "seed %d", i)
+		})
+	}
+	all.Wait()
+	prompts := slices.DeleteFunc(m.passed, func(n int) bool { return n != 50 })
+	require.Len(t, prompts, 1)
 }

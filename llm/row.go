@@ -21,6 +21,7 @@ type row struct {
 	cache   *Cache         // of one row
 	fresh   *tensor.Tensor // [1, T, C], the prompt
 	at      int            // so much of fresh is in the cache
+	logits  []float32      // after the prompt, if that is known already
 	history *tensor.Tensor // [1, ·, C], what came before fresh, if the cache may have to be computed again
 	lead    int            // so much longer is the longest sequence of the batch
 	prefix  int32
@@ -186,6 +187,9 @@ func prefill(ctx context.Context, m Model, rows []*row) (z [][]float32, err erro
 
 // prefill computes the next chunk of the prompt. After the last it returns the logits, else nil.
 func (r *row) prefill(m Model) (z []float32) {
+	if r.logits != nil {
+		return r.logits
+	}
 	tensor.Scope(func(s *tensor.Arena) {
 		if r.o.NoCache {
 			z = r.anew(s, m)

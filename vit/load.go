@@ -73,16 +73,7 @@ func LoadAs(c VisionConfig, dir string, o nn.LoadOptions) (Tower, error) {
 	if err != nil {
 		return nil, err
 	}
-	return t, fill(dir, t, c, o, func(name string) string {
-		name, ok := Canonical(name)
-		if !ok || !strings.HasPrefix(name, "vision_model.") && partOfWhole(name) {
-			return ""
-		}
-		if _, bare := t.(*EVAVision); bare {
-			name = strings.TrimPrefix(name, "vision_model.")
-		}
-		return name
-	})
+	return t, fill(dir, t, o)
 }
 
 // LoadCLIP reads both towers of a CLIP in dir, as transformers or OpenAI names them; see [Load].
@@ -95,24 +86,55 @@ func LoadCLIP(dir string, o nn.LoadOptions) (*CLIP, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, fill(dir, m, c.Vision, o, func(name string) string {
-		if name, ok := Canonical(name); ok {
-			return name
-		}
-		return ""
+	return m, fill(dir, m, o)
+}
+
+// Fit tells what [Load], [LoadCLIP] or [LoadCLIPText] would do with the weights in dir for m, a [Tower], [*CLIP] or
+// [*CLIPText], without reading a tensor: see [nn.Fit].
+func Fit(m any, dir string) (dtypes map[string]string, err error) {
+	err = translated(dir, m, false, func(w *nn.Weights, rename func(string) string) error {
+		dtypes, err = nn.Fit(m, w, nn.LoadOptions{Rename: rename})
+		return err
+	})
+	return dtypes, err
+}
+
+func fill(dir string, m any, o nn.LoadOptions) error {
+	return translated(dir, m, o.Alias, func(w *nn.Weights, rename func(string) string) error {
+		return nn.Load(m, w, nn.LoadOptions{Rename: rename, DType: Keep(o.DType), Alias: o.Alias, Device: o.Device})
 	})
 }
 
-func fill(dir string, m any, c VisionConfig, o nn.LoadOptions, rename func(string) string) error {
-	return nn.WithWeights(dir, o.Alias, func(w *nn.Weights) error {
+// translated opens the weights in dir, gives them the names and shapes of transformers, and says which are m's.
+func translated(dir string, m any, alias bool, use func(w *nn.Weights, rename func(string) string) error) error {
+	return nn.WithWeights(dir, alias, func(w *nn.Weights) error {
 		if err := fromOpenAI(w); err != nil {
 			return err
 		}
-		if err := fromTimm(w, c); err != nil {
-			return err
+		if t, ok := m.(Tower); ok {
+			if err := fromTimm(w, t.Config()); err != nil {
+				return err
+			}
 		}
-		return nn.Load(m, w, nn.LoadOptions{Rename: rename, DType: Keep(o.DType), Alias: o.Alias, Device: o.Device})
+		return use(w, func(name string) string { return parameter(m, name) })
 	})
+}
+
+// parameter is what m, a [Tower], [*CLIP] or [*CLIPText], calls a tensor of transformers' files; "" for what is none of
+// its parameters.
+func parameter(m any, name string) string {
+	if text, ok := m.(*CLIPText); ok {
+		return text.parameter(name)
+	}
+	name, ok := Canonical(name)
+	_, alone := m.(Tower)
+	if !ok || alone && !strings.HasPrefix(name, "vision_model.") && partOfWhole(name) {
+		return ""
+	}
+	if _, bare := m.(*EVAVision); bare {
+		return strings.TrimPrefix(name, "vision_model.")
+	}
+	return name
 }
 
 // Keep wraps a choice of dtypes ([nn.LoadOptions]) so that tables that are added, not multiplied, stay float32:

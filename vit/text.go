@@ -128,17 +128,19 @@ func LoadCLIPText(dir string, o nn.LoadOptions) (*CLIPText, error) {
 	if err != nil {
 		return nil, err
 	}
-	return m, fill(dir, m, VisionConfig{}, o, func(name string) string {
-		switch {
-		case strings.HasSuffix(name, ".position_ids"), strings.HasPrefix(name, "text_projection."):
-			return ""
-		case strings.HasPrefix(name, "text_model."):
-			return name
-		case strings.HasPrefix(name, "vision_model.") || partOfWhole(name):
-			return ""
-		}
-		return "text_model." + name // transformers 5 leaves it out where it built the tower itself
-	})
+	return m, fill(dir, m, o)
+}
+
+func (*CLIPText) parameter(name string) string {
+	switch {
+	case strings.HasSuffix(name, ".position_ids"), strings.HasPrefix(name, "text_projection."):
+		return ""
+	case strings.HasPrefix(name, "text_model."):
+		return name
+	case strings.HasPrefix(name, "vision_model.") || partOfWhole(name):
+		return ""
+	}
+	return "text_model." + name // transformers 5 leaves it out where it built the tower itself
 }
 
 // SaveCLIPText writes a text tower to dir as transformers 4 and 5 load it; see [Save].

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -22,8 +23,9 @@ type inspectCommand struct {
 }
 
 func (inspectCommand) Help() string {
-	return `Prints the parameters of a language model, a vision tower, a CLIP, a vision-language model or an adapter as a tree, computed from
-config.json and from the headers of the weights, which are not loaded; what is missing or too much is listed, and fails.
+	return `Prints the parameters of a language model, a vision tower, a CLIP, a vision-language model or an
+adapter as a tree, computed from config.json and from the headers of the weights, which are not loaded; what is missing
+or too much is listed, and fails.
 
 Example:
 
@@ -33,8 +35,8 @@ Example:
 // checkpoint is what a folder's config.json describes.
 type checkpoint struct {
 	says  string         // one line
-	model any            // without weights
-	load  nn.LoadOptions // how names in the files become the model's
+	model any            // without weights; nil: what the files hold is only a part of one
+	load  nn.LoadOptions // how names in the files become the model's, if it is no tower
 	talks bool           // gollava chat opens it
 
 	towers []towerPart // whose weights may be in folders of their own
@@ -129,14 +131,9 @@ func renamed(canonical func(string) (string, bool)) nn.LoadOptions {
 	}}
 }
 
-// towerNames drops what a whole CLIP or SigLIP has beside its vision tower.
-func towerNames(name string) (string, bool) {
-	name, ok := vit.Canonical(name)
-	return name, ok && strings.HasPrefix(name, "vision_model.")
-}
-
-// describe reads config.json and builds the model that it describes, without weights.
-func describe(dir string) (*checkpoint, error) {
+// describe reads config.json and builds the model that it describes, without weights; with ownHead its head is not tied
+// to its word embeddings, whatever config.json says.
+func describe(dir string, ownHead bool) (*checkpoint, error) {
 	path := filepath.Join(dir, "config.json")
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -146,32 +143,37 @@ func describe(dir string) (*checkpoint, error) {
 		ModelType string          `json:"model_type"`
 		Text      json.RawMessage `json:"text_config"`
 		Tower     string          `json:"mm_vision_tower"`
+		Timm      string          `json:"architecture"` // timm's name for a tower
 	}
 	if err := json.Unmarshal(raw, &head); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	switch {
+	for _, x := range systems {
+		if x.describes(dir) {
+			return x.describe(dir, ownHead)
+		}
+	}
+	switch tower := regexp.MustCompile(`^(clip|siglip|dinov2)|_vision_model$`); {
 	case head.ModelType == "clip":
 		cfg, err := vit.ReadCLIPConfig(dir)
 		if err != nil {
 			return nil, err
 		}
 		m, err := vit.NewCLIP(nil, cfg)
-		return &checkpoint{says: "CLIP, a vision and a text tower", model: m, load: renamed(vit.Canonical)}, err
-	case strings.HasPrefix(head.ModelType, "clip") || strings.HasPrefix(head.ModelType, "siglip"):
+		return &checkpoint{says: "CLIP, a vision and a text tower", model: m}, err
+	case tower.MatchString(head.ModelType) || head.ModelType == "" && head.Timm != "":
 		cfg, err := vit.ReadVisionConfig(dir)
 		if err != nil {
 			return nil, err
 		}
 		m, err := vit.New(nil, cfg)
-		says := fmt.Sprintf("vision tower, pictures of %d×%d in patches of %d, %d layers of width %d", cfg.ImageSize,
-			cfg.ImageSize, cfg.PatchSize, cfg.NumHiddenLayers, cfg.HiddenSize)
-		return &checkpoint{says: says, model: m, load: renamed(towerNames)}, err
+		return &checkpoint{says: towerOf(cfg), model: m}, err
 	case head.Text != nil || head.Tower != "":
 		cfg, err := llava.ReadConfig(dir)
 		if err != nil {
 			return nil, err
 		}
+		cfg.Text.TieWordEmbeddings = cfg.Text.TieWordEmbeddings && !ownHead
 		m, err := llava.New(nil, cfg)
 		if err != nil {
 			return nil, err
@@ -192,9 +194,15 @@ func describe(dir string) (*checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
+	cfg.TieWordEmbeddings = cfg.TieWordEmbeddings && !ownHead
 	m, err := llm.New(nil, cfg)
 	return &checkpoint{says: "language model " + decoder(cfg), model: m,
 		load: nn.LoadOptions{Ignore: []string{"**.rotary_emb.inv_freq"}}}, err
+}
+
+func towerOf(c vit.VisionConfig) string {
+	return fmt.Sprintf("vision tower %s, pictures of %d×%d in patches of %d, %d layers of width %d", c.ModelType,
+		c.ImageSize, c.ImageSize, c.PatchSize, c.NumHiddenLayers, c.HiddenSize)
 }
 
 func decoder(c llm.Config) string {
@@ -204,7 +212,7 @@ func decoder(c llm.Config) string {
 }
 
 func inspectModel(c console, dir string) error {
-	k, err := describe(dir)
+	k, err := describe(dir, false)
 	if errors.Is(err, fs.ErrNotExist) { // the vision tower's folder: what is here can still be shown
 		if shown := inspectParts(c, dir); shown {
 			fmt.Fprintf(c.out, "\nThese are parts of a model whose rest is elsewhere: %v\n", err)
@@ -214,8 +222,23 @@ func inspectModel(c console, dir string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "%s: %s\n\n", dir, k.says)
+	if k.model == nil {
+		w, err := nn.OpenWeights(dir)
+		if err != nil {
+			return err
+		}
+		defer w.Close()
+		fmt.Fprintf(c.out, "%s: %s\n\n%s", dir, k.says, w.Summary())
+		return nil
+	}
 	stored, err := k.fit(dir)
+	if errors.Is(err, nn.ErrTied) { // as loading does
+		if k, err = describe(dir, true); err != nil {
+			return err
+		}
+		stored, err = k.fit(dir)
+	}
+	fmt.Fprintf(c.out, "%s: %s\n\n", dir, k.says)
 	fmt.Fprint(c.out, nn.SummaryAs(k.model, func(name string) string { return stored[name] }))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -232,14 +255,15 @@ func inspectModel(c console, dir string) error {
 
 // fit finds the dtypes of all parameters in the files, and what does not fit.
 func (k *checkpoint) fit(dir string) (map[string]string, error) {
+	switch k.model.(type) {
+	case vit.Tower, *vit.CLIP:
+		return vit.Fit(k.model, dir)
+	}
 	w, err := nn.OpenWeights(dir)
 	if err != nil {
 		return nil, err
 	}
 	defer w.Close()
-	if w.Has("visual.conv1.weight") {
-		return nil, nil // OpenAI's names, which vit.LoadCLIP translates
-	}
 	o := k.load
 	var apart []towerPart
 	for _, t := range k.towers {
@@ -262,12 +286,10 @@ func (k *checkpoint) fit(dir string) (map[string]string, error) {
 
 // fit adds the dtypes of the tower's parameters in its folder.
 func (t towerPart) fit(stored map[string]string) error {
-	w, err := nn.OpenWeights(t.dir)
+	dtypes, err := vit.Fit(t.Tower, t.dir)
 	if err != nil {
-		return fmt.Errorf("%s: %w", strings.TrimSuffix(t.name, "."), err)
+		err = fmt.Errorf("%s: %w", strings.TrimSuffix(t.name, "."), err)
 	}
-	defer w.Close()
-	dtypes, err := nn.Fit(t.Tower, w, renamed(towerNames))
 	for name, dtype := range dtypes {
 		stored[t.name+name] = dtype
 	}

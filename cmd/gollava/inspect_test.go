@@ -87,6 +87,40 @@ func TestInspectTwoTowers(t *testing.T) {
 	require.Contains(t, out, "Not all weights are here (second_vision_tower: ")
 }
 
+// Whatever loads is shown, and what does not fit is listed: towers of all layouts, and the systems beside LLaVA.
+func TestInspectSystems(t *testing.T) {
+	for folder, want := range map[string]string{
+		"vit/testdata/timm_dinov2_reg4":         "vision tower dinov2_with_registers, pictures of 20×20",
+		"vit/testdata/timm_clip":                "vision tower clip_vision_model",
+		"vit/testdata/timm_siglip":              "vision tower siglip_vision_model",
+		"vit/testdata/dinov2_vision":            "vision tower dinov2, pictures of 16×16 in patches of 4, 2 layers",
+		"vit/testdata/blip2_vision":             "vision tower blip_2_vision_model",
+		"vit/testdata/clip/openai":              "CLIP, a vision and a text tower",
+		"connector/blip2/testdata/blip2-t5":     "a Q-Former of 4 queries, then language model t5",
+		"connector/blip2/testdata/instructblip": "a Q-Former of 4 queries, then language model llama",
+		"connector/blip2/testdata/blip2_stage1": "BLIP-2 for retrieval",
+		"connector/git/testdata/git-video":      "30 image tokens before the text, then language model git",
+		"connector/flamingo/testdata/flamingo":  "what OpenFlamingo trains: a resampler to 3 tokens",
+	} {
+		dir := filepath.Join(t.TempDir(), "copy")
+		require.NoError(t, os.CopyFS(dir, os.DirFS(filepath.Join("../..", folder))))
+		status, out, says := gollava("inspect", dir)
+		require.Zero(t, status, "%s: %s", folder, says)
+		require.Contains(t, out, want)
+		require.NotContains(t, out, "Not all weights are here")
+		require.NotRegexp(t, `(?m)\] +\d+ +\d+ B$`, out, "a parameter without a dtype")
+		if strings.HasPrefix(want, "what OpenFlamingo") {
+			continue
+		}
+		require.NoError(t, nn.Save(&struct {
+			One *tensor.Tensor `param:"nobody.knows"`
+		}{tensor.New(2)}, dir, nn.SaveOptions{}))
+		status, _, says = gollava("inspect", dir)
+		require.Equal(t, 1, status, folder)
+		require.Contains(t, says, "nobody.knows")
+	}
+}
+
 // Both towers of a model may be in other folders than it says.
 func TestTowersElsewhere(t *testing.T) {
 	tok, err := tokenizer.Train(slices.Values([]string{"What is this?"}), tokenizer.TrainConfig{Size: 270,

@@ -45,16 +45,17 @@ func (s source) dtype() func(name string, stored tensor.DType) tensor.DType {
 var systems = []struct {
 	describes func(dir string) bool
 	open      func(s source) (*connector.Assistant, error)
+	describe  func(dir string, ownHead bool) (*checkpoint, error)
 }{
 	{blip2.Describes, func(s source) (*connector.Assistant, error) {
 		return blip2.Open(s.Dir, blip2.LoadOptions{DType: s.dtype()})
-	}},
+	}, describeBLIP2},
 	{flamingo.Describes, func(s source) (*connector.Assistant, error) {
 		return flamingo.Open(s.Dir, flamingo.LoadOptions{DType: s.dtype(), Language: s.Base, Tower: s.Tower})
-	}},
+	}, describeFlamingo},
 	{git.Describes, func(s source) (*connector.Assistant, error) {
 		return git.Open(s.Dir, git.LoadOptions{DType: s.dtype()})
-	}},
+	}, describeGIT},
 }
 
 // assistant loads the model as openAny does, with its adapter folded in if it has one, to be asked with a template,

@@ -61,7 +61,11 @@ func beamSearch(ctx context.Context, m Model, prompts []*row, o Options) (Genera
 			return Generated{}, err
 		}
 		if step > 1 {
-			z = decode(m, all, len(all))
+			decode(m, all, len(all), func(at []int, some [][]float32) {
+				for i, row := range at {
+					z[row] = slices.Clone(some[i])
+				}
+			})
 		}
 		for i, r := range all {
 			if err := checkFinite(z[i], len(r.ids)); err != nil {

@@ -328,18 +328,22 @@ func (e *Engine) step() {
 	if len(rows) == 0 {
 		return
 	}
-	var z [][]float32
-	if err := tensor.Catch(func() { z = decode(e.m, rows, tensor.DecodeRows) }); err != nil {
+	err := tensor.Catch(func() {
+		decode(e.m, rows, tensor.DecodeRows, func(at []int, z [][]float32) {
+			var choosing sync.WaitGroup // with a large vocabulary it takes as long as a layer
+			for i, row := range at {
+				choosing.Go(func() { ready[row].choose(z[i]) })
+			}
+			choosing.Wait()
+		})
+	})
+	if err != nil {
 		for _, s := range ready {
-			s.finish(nil, err)
+			if !s.over() {
+				s.finish(nil, err)
+			}
 		}
-		return
 	}
-	var choosing sync.WaitGroup // with a large vocabulary it takes as long as a layer
-	for i, s := range ready {
-		choosing.Go(func() { s.choose(z[i]) })
-	}
-	choosing.Wait()
 }
 
 // choose picks the next token of a sequence, and ends it if it is the last.

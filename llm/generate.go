@@ -144,11 +144,13 @@ func run(ctx context.Context, m Model, rows []*row, o Options) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		for i, z := range decode(m, live, len(live)) {
-			if err == nil {
-				err = emit(live[i], z)
+		decode(m, live, len(live), func(at []int, z [][]float32) {
+			for i, row := range at {
+				if err == nil {
+					err = emit(live[row], z[i])
+				}
 			}
-		}
+		})
 	}
 	return err
 }

@@ -145,7 +145,7 @@ func rope(m Model) *nn.RoPE {
 	return nil
 }
 
-// last is the hidden state of each row's last position as logits [V].
+// last is the hidden state of each row's last position as logits [V], which belong to the scope of in.Embeds.
 func last(m Model, in Input) [][]float32 {
 	B, T, _ := in.Embeds.Dims3()
 	in.Embeds = in.Embeds.NoGrad()
@@ -156,7 +156,7 @@ func last(m Model, in Input) [][]float32 {
 	V, all := z.Dim(1), z.Host().Data()
 	out := make([][]float32, B)
 	for b := range out {
-		out[b] = slices.Clone(all[b*V : (b+1)*V])
+		out[b] = all[b*V : (b+1)*V : (b+1)*V]
 	}
 	return out
 }
@@ -192,7 +192,7 @@ func (r *row) prefill(m Model) (z []float32) {
 	}
 	tensor.Scope(func(s *tensor.Arena) {
 		if r.o.NoCache {
-			z = r.anew(s, m)
+			z = slices.Clone(r.anew(s, m))
 			return
 		}
 		T, n := r.fresh.Dim(1), r.fresh.Dim(1)-r.at
@@ -215,7 +215,7 @@ func (r *row) prefill(m Model) (z []float32) {
 			m.Hidden(in)
 			return
 		}
-		z = last(m, in)[0]
+		z = slices.Clone(last(m, in)[0])
 	})
 	return z
 }
@@ -280,15 +280,16 @@ func prefillTogether(s *tensor.Arena, m Model, rows []*row) [][]float32 {
 	}
 	z := last(m, in)
 	for b, r := range rows {
+		z[b] = slices.Clone(z[b])
 		r.cache, r.at = in.Cache.Row(b), r.fresh.Dim(1)
 	}
 	return z
 }
 
-// decode passes each row's last token and returns the logits after it, at most so many rows at a time: with
-// tensor.DecodeRows the tokens of a row do not depend on the others, not to the last bit.
-func decode(m Model, rows []*row, most int) [][]float32 {
-	z := make([][]float32, len(rows))
+// decode passes each row's last token, at most so many rows at a time: with tensor.DecodeRows the tokens of a row do
+// not depend on the others, not to the last bit. use gets the logits of the rows at some indices, which it may not
+// keep.
+func decode(m Model, rows []*row, most int, use func(at []int, z [][]float32)) {
 	varies := rope(m)
 	var together []int
 	pass := func(at []int) {
@@ -304,15 +305,13 @@ func decode(m Model, rows []*row, most int) [][]float32 {
 				in.Longest = n + 1 + rows[at[0]].lead
 				in.Context = rows[at[0]].context.span(n, n+1)
 			}
-			for i, zi := range last(m, in) {
-				z[at[i]] = zi
-			}
+			use(at, last(m, in))
 		})
 	}
 	for i, r := range rows {
 		switch {
 		case r.o.NoCache:
-			tensor.Scope(func(s *tensor.Arena) { z[i] = r.anew(s, m) })
+			tensor.Scope(func(s *tensor.Arena) { use([]int{i}, [][]float32{r.anew(s, m)}) })
 		// the cached keys have the frequencies of shorter sequences
 		case varies != nil && varies.Long(r.cache.Len(0)+r.lead) != r.long:
 			r.long = true
@@ -323,8 +322,8 @@ func decode(m Model, rows []*row, most int) [][]float32 {
 					in.Embeds = tensor.Concat(1, r.history, in.Embeds)
 				}
 				in.Longest, in.Context = in.Embeds.Dim(1)+r.lead, r.context.span(0, in.Embeds.Dim(1))
-				z[i] = last(m, in)[0]
 				r.cache = in.Cache
+				use([]int{i}, last(m, in))
 			})
 		case varies != nil || r.context != nil:
 			pass([]int{i})
@@ -338,7 +337,6 @@ func decode(m Model, rows []*row, most int) [][]float32 {
 	if len(together) > 0 {
 		pass(together)
 	}
-	return z
 }
 
 // choose picks the next token from its logits.

@@ -282,12 +282,12 @@ var ErrNotFinite = errors.New("")
 // checkFinite returns an error if the logits of the n-th new token are not all finite.
 func checkFinite(logits []float32, n int) error {
 	at := 0
-	for len(logits)-at >= 4 { // 0 − 0 + … is 0, or NaN with any of them
-		x := logits[at:][:4]
-		if (x[0]-x[0])+(x[1]-x[1])+(x[2]-x[2])+(x[3]-x[3]) != 0 {
+	for len(logits)-at >= 8 { // 0·x + … is 0, or NaN with any that is not finite
+		x := logits[at:][:8]
+		if (0*x[0]+0*x[1])+(0*x[2]+0*x[3])+((0*x[4]+0*x[5])+(0*x[6]+0*x[7])) != 0 {
 			break
 		}
-		at += 4
+		at += 8
 	}
 	for id := at; id < len(logits); id++ {
 		if v := logits[id]; v-v != 0 {
@@ -298,14 +298,30 @@ func checkFinite(logits []float32, n int) error {
 	return nil
 }
 
+// argmax is the index of the first of the largest elements.
 func argmax(z []float32) int {
 	best, top := 0, z[0]
-	for i, v := range z {
-		if v > top {
-			best, top = i, v
+	for i := 0; i < len(z); i++ {
+		if i = above(z, i, top); i < len(z) {
+			best, top = i, z[i]
 		}
 	}
 	return best
+}
+
+// above is the index, from at on, of the first element that is larger than least; len(z) if there is none.
+func above(z []float32, at int, least float32) int {
+	for ; len(z)-at >= 8; at += 8 {
+		x := z[at:][:8]
+		if x[0] > least || x[1] > least || x[2] > least || x[3] > least || x[4] > least || x[5] > least ||
+			x[6] > least || x[7] > least {
+			break
+		}
+	}
+	for at < len(z) && !(z[at] > least) {
+		at++
+	}
+	return at
 }
 
 func logSoftmax(z []float32) []float64 {

@@ -34,10 +34,8 @@ func (c *choice) candidates(top float32) []candidate {
 			return
 		}
 		if nucleus {
-			for i, v := range p {
-				if v > small {
-					list, sum = append(list, candidate{i, float64(v)}), sum+float64(v)
-				}
+			for i := above(p, 0, small); i < len(p); i = above(p, i+1, small) {
+				list, sum = append(list, candidate{i, float64(p[i])}), sum+float64(p[i])
 			}
 			if sum > c.TopP+margin {
 				sum = 1

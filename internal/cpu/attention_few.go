@@ -13,7 +13,7 @@ const fewQueries = 8
 const fewKeys = 256
 
 // attendFew goes by tasks of one key head and a chunk of keys, bound by reading them once. Each leaves its own largest
-// score, sum and output, which a second round combines in the order of the chunks.
+// score, sum and output, which a second round combines in the order of the chunks if there are several.
 func (d *Device) attendFew(list []*attention) {
 	type task struct{ of, at int } // index in list, and of its parts
 	var tasks []task
@@ -30,12 +30,19 @@ func (d *Device) attendFew(list []*attention) {
 	parallel(len(tasks), func(t int) {
 		a, i := list[tasks[t].of], tasks[t].at
 		chunks, each := a.chunks(), a.part()
+		b, g, part := i/chunks/a.G, i/chunks%a.G, parts[starts[tasks[t].of]+i*each:][:each]
 		s := borrow()
-		a.few(s, parts[starts[tasks[t].of]+i*each:][:each], i/chunks/a.G, i/chunks%a.G, i%chunks*fewKeys)
+		a.few(s, part, b, g, i%chunks*fewKeys)
 		s.giveBack()
+		if chunks == 1 {
+			a.combine(part, 1, b, g)
+		}
 	})
 	for n, a := range list {
 		chunks, all := a.chunks(), parts[starts[n]:starts[n+1]]
+		if chunks == 1 {
+			continue
+		}
 		size := chunks * a.part()
 		for i := range a.B * a.G {
 			a.combine(all[i*size:][:size], chunks, i/a.G, i%a.G)

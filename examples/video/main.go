@@ -67,7 +67,7 @@ func run(args []string, out io.Writer) error {
 		shown = "single frame"
 	}
 	report, err := train.Run(context.Background(), v.Model, train.Options{Progress: out}, train.Stage[connector.Batch]{
-		Name: "video", Steps: *steps, Groups: []train.Group{{Params: "**", LR: 2e-3, WeightDecay: 0.01}},
+		Name: "video", Steps: *steps, Groups: []train.Group{{Params: "**", LR: 1e-3, WeightDecay: 0.01}},
 		Schedule: train.Cosine(0.05), Clip: 1,
 		Batches: func(_ context.Context, n int) (connector.Batch, error) {
 			samples := make([]connector.Sample, *batch)

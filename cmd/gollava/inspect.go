@@ -140,10 +140,9 @@ func describe(dir string, ownHead bool) (*checkpoint, error) {
 		return nil, err
 	}
 	var head struct {
-		ModelType string          `json:"model_type"`
-		Text      json.RawMessage `json:"text_config"`
-		Tower     string          `json:"mm_vision_tower"`
-		Timm      string          `json:"architecture"` // timm's name for a tower
+		ModelType string `json:"model_type"`
+		Tower     string `json:"mm_vision_tower"`
+		Timm      string `json:"architecture"` // timm's name for a tower
 	}
 	if err := json.Unmarshal(raw, &head); err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -168,7 +167,7 @@ func describe(dir string, ownHead bool) (*checkpoint, error) {
 		}
 		m, err := vit.New(nil, cfg)
 		return &checkpoint{says: towerOf(cfg), model: m}, err
-	case head.Text != nil || head.Tower != "":
+	case llava.Describes(dir):
 		cfg, err := llava.ReadConfig(dir)
 		if err != nil {
 			return nil, err

@@ -121,6 +121,19 @@ func TestInspectSystems(t *testing.T) {
 	}
 }
 
+// A run of Prismatic's is called so, whatever is asked of it.
+func TestPrismatic(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.json"),
+		[]byte(`{"model": {"vision_backbone_id": "dinosiglip-vit-so-384px"}, "seed": 7}`), 0o644))
+	for _, args := range [][]string{{"inspect", dir}, {"chat", dir, "--ask", "what?"}} {
+		status, _, says := gollava(args...)
+		require.Equal(t, 1, status)
+		require.Contains(t, says, `config.json: model.vision_backbone_id "dinosiglip-vit-so-384px": `+
+			"this is a run of Prismatic's")
+	}
+}
+
 // Both towers of a model may be in other folders than it says.
 func TestTowersElsewhere(t *testing.T) {
 	tok, err := tokenizer.Train(slices.Values([]string{"What is this?"}), tokenizer.TrainConfig{Size: 270,

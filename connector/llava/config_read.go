@@ -163,9 +163,25 @@ func Describes(dir string) bool {
 		ModelType string          `json:"model_type"`
 		Text      json.RawMessage `json:"text_config"`
 		Tower     string          `json:"mm_vision_tower"`
+		Model     prismatic       `json:"model"`
 	}
 	err := jsonfile.Read(filepath.Join(dir, "config.json"), &f)
-	return err == nil && (strings.HasPrefix(f.ModelType, "llava") || f.Text != nil || f.Tower != "")
+	return err == nil &&
+		(strings.HasPrefix(f.ModelType, "llava") || f.Text != nil || f.Tower != "" || f.Model.Vision != "")
+}
+
+// prismatic is of a run of Prismatic's the part by which its config.json is known.
+type prismatic struct {
+	Vision string `json:"vision_backbone_id"`
+}
+
+// UnmarshalJSON leaves alone what other configs call "model".
+func (p *prismatic) UnmarshalJSON(raw []byte) error {
+	type fields prismatic
+	if json.Unmarshal(raw, (*fields)(p)) != nil {
+		*p = prismatic{}
+	}
+	return nil
 }
 
 // towers are those that original checkpoints name, by the last part of the name.
@@ -188,9 +204,14 @@ func (c *Config) UnmarshalJSON(raw []byte) error {
 	var head struct {
 		ModelType string          `json:"model_type"`
 		Text      json.RawMessage `json:"text_config"`
+		Model     prismatic       `json:"model"`
 	}
 	if err := jsonfile.Unmarshal(raw, &head); err != nil {
 		return err
+	}
+	if head.Model.Vision != "" {
+		return fmt.Errorf("model.vision_backbone_id %q: this is a run of Prismatic's, whose checkpoints (.pt) are not "+
+			"supported; LLaVA's original layout with the same two towers is (mm_vision_tower_aux_list)", head.Model.Vision)
 	}
 	if head.Text != nil && slices.Contains(hubKinds, head.ModelType) {
 		return c.unmarshalHub(raw)

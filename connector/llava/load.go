@@ -66,6 +66,9 @@ func Load(dir string, o LoadOptions) (*connector.VLM, error) {
 				return nil, fmt.Errorf("%s: holds only a projector, %s: name the folder of its language model "+
 					"(LoadOptions.Base)", dir, filepath.Base(path))
 			}
+			if _, says := readConfig(dir, o.Tower, o.SecondTower); says != nil && !errors.Is(says, fs.ErrNotExist) {
+				return nil, says // what the model is explains why its weights are not where they should be
+			}
 			return nil, err
 		}
 	}

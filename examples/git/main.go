@@ -59,7 +59,7 @@ func run(args []string, out io.Writer) error {
 		model = git.Smooth{VLM: c.Model}
 	}
 	report, err := train.Run(context.Background(), model, train.Options{Progress: out}, train.Stage[connector.Batch]{
-		Name: "caption", Steps: *steps, Groups: []train.Group{{Params: "**", LR: 2e-3, WeightDecay: 0.01}},
+		Name: "caption", Steps: *steps, Groups: []train.Group{{Params: "**", LR: 1e-3, WeightDecay: 0.01}},
 		Schedule: train.Cosine(0.05), Clip: 1,
 		Batches: func(_ context.Context, n int) (connector.Batch, error) { return c.batch(n**batch, *batch) },
 	})

@@ -153,9 +153,17 @@ func (s *sequence) layer(i int) *cached {
 // append adds positions from to to−1 of row b of k and v [B, T, G, D] to a layer, and returns all keys and values
 // with how many of them exist.
 func (s *sequence) append(layer int, k, v *tensor.Tensor, b, from, to int) (ks, vs *tensor.Tensor, keys int) {
+	ks, vs, keys = s.room(layer, k, to-from)
+	ks.OverwriteRow(s.n, k, b, from, to)
+	vs.OverwriteRow(s.n, v, b, from, to)
+	return ks, vs, keys
+}
+
+// room returns all keys and values of a layer, with room for T more like k [B, T, G, D], and how many exist with these.
+func (s *sequence) room(layer int, k *tensor.Tensor, T int) (ks, vs *tensor.Tensor, keys int) {
 	_, _, G, D := k.Dims4()
 	l := s.layer(layer)
-	keys = s.n + to - from
+	keys = s.n + T
 	if l.k == nil || l.k.Dim(1) < keys || l.shared {
 		room := max(64, keys+keys/2)
 		if keys <= s.reserve {
@@ -169,7 +177,5 @@ func (s *sequence) append(layer int, k, v *tensor.Tensor, b, from, to int) (ks, 
 		}
 		l.k, l.v, l.shared = grownK.NoGrad(), grownV.NoGrad(), false
 	}
-	l.k.OverwriteRow(s.n, k, b, from, to)
-	l.v.OverwriteRow(s.n, v, b, from, to)
 	return l.k, l.v, keys
 }

@@ -147,6 +147,10 @@ func (e *Engine) Stream(ctx context.Context, r Request) iter.Seq2[Token, error] 
 			tokens, done, err := s.tokens[at:], s.done, s.err
 			s.mu.Unlock()
 			for _, t := range tokens {
+				if err := ctx.Err(); err != nil { // many may have come since
+					yield(Token{}, err)
+					return
+				}
 				at++
 				if r.Options.OnToken != nil {
 					if err := r.Options.OnToken(0, t.ID); err != nil {

@@ -271,9 +271,9 @@ func (p *Pass) AttendBiased(q, k, v *tensor.Tensor, bias func(T, keys int) *tens
 	if p.in.Start == nil && p.in.End == nil && p.in.Prefix == nil && bias == nil {
 		ks, vs, keys := make([]*tensor.Tensor, B), make([]*tensor.Tensor, B), make([]int, B)
 		for b, s := range p.in.Cache.rows {
-			ks[b], vs[b], keys[b] = s.append(p.layer, k, v, b, 0, T)
+			ks[b], vs[b], keys[b] = s.room(p.layer, k, T)
 		}
-		return tensor.AttentionRows(q.NoGrad(), ks, vs, keys, c).Reshape(B, T, H*D)
+		return tensor.AttentionRows(q.NoGrad(), k.NoGrad(), v.NoGrad(), ks, vs, keys, c).Reshape(B, T, H*D)
 	}
 	return p.perRow(q, func(b, from, to int, q *tensor.Tensor) *tensor.Tensor {
 		c := c

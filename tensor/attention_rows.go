@@ -7,10 +7,11 @@ import (
 )
 
 // AttentionRows is causal [Attention] of queries [B, T, H, D] over sequences of their own length: row b's are the
-// last T of the first keys[b] positions of ks[b] and vs[b], [1, S, G, D] with an S of their own. Of c only Window,
-// Scale, Cap and Slopes are heeded. Each row gets the bits that Attention gives it alone. It is for caches: it panics
-// if anything would be recorded.
-func AttentionRows(q *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *Tensor {
+// last T of the first keys[b] positions of ks[b] and vs[b], [1, S, G, D] with an S of their own, at which the keys k
+// and values v [B, T, G, D] of the queries' positions are written first. Of c only Window, Scale, Cap and Slopes are
+// heeded. Each row gets the bits that Attention gives it alone. It is for caches: it panics if anything would be
+// recorded.
+func AttentionRows(q, k, v *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *Tensor {
 	const op = "AttentionRows"
 	q.want(op, Float32)
 	B, T, H, D := q.Dims4()
@@ -30,17 +31,27 @@ func AttentionRows(q *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *
 		}
 		a.Slopes = From(c.Slopes, H).on(at).buf()
 	}
-	each := T * H * D
+	k.want(op, Float32)
+	v.want(op, Float32)
+	if len(k.shape) != 4 || !equalShapes(k, v) || k.shape[0] != B || k.shape[1] != T || k.shape[3] != D {
+		Fail(op, "k %v and v %v for q %v: needs [B T G D]", k.shape, v.shape, q.shape)
+	}
+	if recording(q, k, v) {
+		Fail(op, "is not recorded: mark q %v, k and v with NoGrad", q.shape)
+	}
+	each, fresh := T*H*D, T*k.shape[2]*D
+	newK, newV := k.beside(q).buf(), v.beside(q).buf()
 	list := make([]*backend.Attention, B)
+	G := k.shape[2]
 	for b, k := range ks {
 		a := a
 		v := vs[b]
 		k.want(op, Float32)
 		v.want(op, Float32)
-		if recording(q, k, v) {
-			Fail(op, "is not recorded: mark q %v with NoGrad", q.shape)
+		if recording(k, v) {
+			Fail(op, "is not recorded: mark the keys and values %v of row %d with NoGrad", k.shape, b)
 		}
-		ok := len(k.shape) == 4 && equalShapes(k, v) && k.shape[0] == 1 && k.shape[2] > 0 && H%k.shape[2] == 0 &&
+		ok := len(k.shape) == 4 && equalShapes(k, v) && k.shape[0] == 1 && k.shape[2] == G && G > 0 && H%G == 0 &&
 			k.shape[3] == D
 		if !ok || keys[b] < T || keys[b] > k.shape[1] {
 			Fail(op, "row %d of q %v: k %v, v %v, of which %d count: needs [1 S G D] and %d to S", b, q.shape, k.shape,
@@ -49,6 +60,7 @@ func AttentionRows(q *Tensor, ks, vs []*Tensor, keys []int, c AttentionConfig) *
 		a.S, a.G, a.Keys, a.Offset = k.shape[1], k.shape[2], keys[b], keys[b]-T
 		a.Q, a.Out = q.buf().Slice(b*each, each), out.buf().Slice(b*each, each)
 		a.K, a.V = k.beside(q).buf(), v.beside(q).buf()
+		a.NewK, a.NewV = newK.Slice(b*fresh, fresh), newV.Slice(b*fresh, fresh)
 		at.usage().work(4 * uint64(H) * uint64(T) * uint64(keys[b]) * uint64(D))
 		list[b] = &a
 	}

@@ -99,33 +99,42 @@ func TestAttentionRows(t *testing.T) {
 	for _, T := range []int{1, 3, 20} {
 		for _, c := range []tensor.AttentionConfig{{}, {Window: 5, Scale: 0.3}, {Slopes: []float32{.5, .1, .3, 0}}} {
 			q := tensor.Randn(r, 1, 3, T, 4, 8)
-			var ks, vs []*tensor.Tensor
-			keys := []int{T, 40, 300}
-			for _, n := range keys {
+			var ks, vs, wantK, wantV []*tensor.Tensor
+			keys := []int{T, 40, 258} // of the last, three are on both sides of a task's end
+			k, v := tensor.Randn(r, 1, 3, T, 2, 8), tensor.Randn(r, 1, 3, T, 2, 8)
+			for b, n := range keys {
 				ks, vs = append(ks, tensor.Randn(r, 1, 1, n+7, 2, 8)), append(vs, tensor.Randn(r, 1, 1, n+7, 2, 8))
+				wantK, wantV = append(wantK, ks[b].Clone()), append(wantV, vs[b].Clone())
+				wantK[b].OverwriteRow(n-T, k, b, 0, T)
+				wantV[b].OverwriteRow(n-T, v, b, 0, T)
 			}
-			y := tensor.AttentionRows(q, ks, vs, keys, c)
+			y := tensor.AttentionRows(q, k, v, ks, vs, keys, c)
 			c.Causal = true
 			for b := range 3 {
 				c.Keys = keys[b]
-				want := tensor.Attention(q.Slice(0, b, b+1), ks[b], vs[b], c)
+				want := tensor.Attention(q.Slice(0, b, b+1), wantK[b], wantV[b], c)
 				require.Equal(t, want.Data(), y.Slice(0, b, b+1).Data(), "T %d, row %d", T, b)
+				require.Equal(t, wantK[b].Data(), ks[b].Data(), "keys, T %d, row %d", T, b)
+				require.Equal(t, wantV[b].Data(), vs[b].Data(), "values, T %d, row %d", T, b)
 			}
 		}
 	}
 	q, k := tensor.New(1, 2, 2, 4), tensor.New(1, 5, 2, 4)
 	for says, f := range map[string]func(){
+		"k [1 5 2 4] and v [1 2 2 4] for q": func() {
+			tensor.AttentionRows(q, k, q, []*tensor.Tensor{k}, []*tensor.Tensor{k}, []int{5}, tensor.AttentionConfig{})
+		},
 		"of which 6 count": func() {
-			tensor.AttentionRows(q, []*tensor.Tensor{k}, []*tensor.Tensor{k}, []int{6},
+			tensor.AttentionRows(q, q, q, []*tensor.Tensor{k}, []*tensor.Tensor{k}, []int{6},
 				tensor.AttentionConfig{})
 		},
 		"is not recorded": func() {
-			tensor.AttentionRows(tensor.New(1, 2, 2, 4).Param(), []*tensor.Tensor{k}, []*tensor.Tensor{k},
+			tensor.AttentionRows(tensor.New(1, 2, 2, 4).Param(), q, q, []*tensor.Tensor{k}, []*tensor.Tensor{k},
 				[]int{5}, tensor.AttentionConfig{})
 		},
 		"do not fit at 4": func() { k.OverwriteRow(4, tensor.New(2, 3, 2, 4), 1, 0, 2) },
 		"1 keys, 0 values": func() {
-			tensor.AttentionRows(q, []*tensor.Tensor{k}, nil, []int{5},
+			tensor.AttentionRows(q, q, q, []*tensor.Tensor{k}, nil, []int{5},
 				tensor.AttentionConfig{})
 		},
 		"positions 0 to 4 of": func() { k.OverwriteRow(0, tensor.New(2, 3, 2, 4), 1, 0, 4) },

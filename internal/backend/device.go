@@ -208,16 +208,20 @@ type Attention struct {
 	B, T, S int
 	H, G, D int
 	Keys    int // keys that exist, ≤ S
-	Causal  bool
-	Offset  int // position of query 0 among the keys
-	Window  int // 0: unlimited
-	Scale   float32
-	Cap     float32 // > 0: the scaled score s becomes Cap·tanh(s/Cap)
-	Slopes  *Buffer // [H] or nil: ALiBi adds Slopes[h]·(s−Offset−t)
-	Start   *Buffer // Int32 [B] or nil
-	End     *Buffer // Int32 [B] or nil
-	From    *Buffer // Int32 [B, T] or nil; does not decrease along a row
-	To      *Buffer // Int32 [B, T] or nil; does not decrease along a row
+
+	// NewK and NewV, [B, T, G, D] or nil, are the last T of the Keys and their values, to be written to K and V first.
+	NewK, NewV *Buffer
+
+	Causal bool
+	Offset int // position of query 0 among the keys
+	Window int // 0: unlimited
+	Scale  float32
+	Cap    float32 // > 0: the scaled score s becomes Cap·tanh(s/Cap)
+	Slopes *Buffer // [H] or nil: ALiBi adds Slopes[h]·(s−Offset−t)
+	Start  *Buffer // Int32 [B] or nil
+	End    *Buffer // Int32 [B] or nil
+	From   *Buffer // Int32 [B, T] or nil; does not decrease along a row
+	To     *Buffer // Int32 [B, T] or nil; does not decrease along a row
 
 	// Half lets a device round what it multiplies to bfloat16, where that is faster: queries, keys, values,
 	// probabilities, and their gradients. Sums, scores and probabilities themselves are float32.

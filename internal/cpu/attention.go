@@ -96,6 +96,13 @@ func (d *Device) Attention(list ...*backend.Attention) {
 		case a.lse == nil && a.T*(a.H/a.G) <= fewQueries: // a gradient needs the tiles' products, to the last digit
 			few = append(few, a)
 		default:
+			if a.NewK != nil {
+				for b := range a.B {
+					at, n := a.key(b, a.Keys-a.T, 0), a.T*a.G*a.D
+					d.CopyBlocks(a.K, at, n, a.NewK, b*n, n, 1, n, false)
+					d.CopyBlocks(a.V, at, n, a.NewV, b*n, n, 1, n, false)
+				}
+			}
 			a.spread()
 		}
 	}

@@ -62,6 +62,13 @@ func (a *attention) part() int { return a.T * (a.H / a.G) * (a.D + 2) }
 func (a *attention) few(w *scratch, part []float32, b, g, s0 int) {
 	heads, D := a.H/a.G, a.D
 	rows := a.T * heads
+	if first := a.Keys - a.T; a.NewK != nil {
+		for s := max(s0, first); s < min(s0+fewKeys, a.Keys); s++ {
+			from := ((b*a.T+s-first)*a.G + g) * D
+			copy(a.k[a.key(b, s, g):][:D], a.NewK.Float32()[from:])
+			copy(a.v[a.key(b, s, g):][:D], a.NewV.Float32()[from:])
+		}
+	}
 	lo, _ := a.sees(b, 0)
 	_, hi := a.sees(b, a.T-1)
 	lo, hi = max(lo, s0), min(hi, s0+fewKeys)

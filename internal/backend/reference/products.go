@@ -90,6 +90,13 @@ func (d *Device) Attention(list ...*backend.Attention) {
 }
 
 func (d *Device) attention(a *backend.Attention) {
+	if row := a.G * a.D; a.NewK != nil {
+		for b := range a.B {
+			at := (b*a.S + a.Keys - a.T) * row
+			copy(a.K.Float32()[at:], a.NewK.Float32()[b*a.T*row:(b+1)*a.T*row])
+			copy(a.V.Float32()[at:], a.NewV.Float32()[b*a.T*row:(b+1)*a.T*row])
+		}
+	}
 	d.Fill(a.Out, 0)
 	d.each(a, func(bb, h, t int, p []float64, keys []int) {
 		m, s := math.Inf(-1), 0.0

@@ -42,7 +42,7 @@ func main() {
 type preset struct{ scenes, clip, stage1, language, stage2, exam int }
 
 var presets = map[string]preset{
-	"default": {scenes: 3000, clip: 300, stage1: 400, language: 250, stage2: 900, exam: 96},
+	"default": {scenes: 3000, clip: 600, stage1: 800, language: 800, stage2: 1200, exam: 96},
 	"toy":     {scenes: 64, clip: 3, stage1: 3, language: 3, stage2: 3, exam: 4},
 }
 
@@ -72,7 +72,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if err := fit(ctx, out, &contrast{clip}, "clip", p.clip, 2e-3, known.pairs(l), "**"); err != nil {
+	if err := fit(ctx, out, &contrast{clip}, "clip", p.clip, 1e-3, known.pairs(l), "**"); err != nil {
 		return err
 	}
 	known.look(clip.Tower())
@@ -112,19 +112,21 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	trained = []string{"query_tokens", "qformer.**", "language_projection.*", "vision_model.post_layernorm.*"}
-	if err := fit(ctx, out, m, "stage 2", p.stage2, 4e-3, known.captions(l), trained...); err != nil {
+	if err := fit(ctx, out, m, "stage 2", p.stage2, 2e-3, known.captions(l), trained...); err != nil {
 		return err
 	}
 	for _, who := range []struct {
-		name string
-		of   func(i int) int // whose picture is shown with caption i
-	}{{"seen", func(i int) int { return i }}, {"another's picture", func(i int) int { return (i + 1) % p.exam }},
-		{"blind (always the first)", func(int) int { return 0 }}} {
-		right, err := unseen.say(ctx, l, m, who.of)
+		name  string
+		shown func(i int) *tensor.Tensor // the features that are seen where caption i is right
+	}{{"seen", func(i int) *tensor.Tensor { return unseen.seen([]int{i}) }},
+		{"another's picture", func(i int) *tensor.Tensor { return unseen.seen([]int{(i + 1) % p.exam}) }},
+		{"the mean of all", func(int) *tensor.Tensor { return unseen.mean() }},
+		{"blind (zeros)", func(int) *tensor.Tensor { return unseen.mean().Scale(0) }}} {
+		right, err := unseen.say(ctx, l, m, who.shown)
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "captions of unseen pictures, every word right: %-25s %.0f %%\n", who.name, 100*right)
+		fmt.Fprintf(out, "captions of unseen pictures, every word right: %-20s %.0f %%\n", who.name, 100*right)
 	}
 	return nil
 }

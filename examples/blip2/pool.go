@@ -68,6 +68,16 @@ func (p *pool) seen(chosen []int) *tensor.Tensor {
 	return tensor.Wrap(x, len(chosen), P, D)
 }
 
+// mean are the features of all scenes, averaged: [1, P+1, D].
+func (p *pool) mean() *tensor.Tensor {
+	N, P, D := p.features.Dims3()
+	x := make([]float32, P*D)
+	for i, v := range p.features.Data() {
+		x[i%len(x)] += v / float32(N)
+	}
+	return tensor.Wrap(x, 1, P, D)
+}
+
 // padded are texts, padded at the right, with their lengths, and as labels.
 func (p *pool) padded(chosen []int, lead int) (ids, labels *tensor.Tensor, lengths []int32) {
 	T := 0
@@ -114,10 +124,20 @@ func (p *pool) pairs(l *lesson) func(n int) blip2.Pairs {
 	}
 }
 
-// texts makes batches of captions alone.
+// texts makes batches of captions behind their words in any order. What the published language models can do, and one
+// that knows captions alone cannot, is to say what stands before; only then do queries that it sees move it.
 func (p *pool) texts(l *lesson) func(n int) connector.Batch {
 	return func(n int) (b connector.Batch) {
-		b.IDs, b.Labels, _ = p.padded(p.draw(l, "texts", n), 0)
+		chosen := p.draw(l, "texts", n)
+		b.IDs, b.Labels, _ = p.padded(chosen, queries)
+		r, T := l.Rand("order", n), b.IDs.Dim(1)
+		for row, i := range chosen {
+			words := slices.Clone(p.ids[i][1 : len(p.ids[i])-1])
+			r.Shuffle(len(words), func(a, b int) { words[a], words[b] = words[b], words[a] })
+			for k := range queries {
+				b.IDs.IntData()[row*T+k] = words[k%len(words)]
+			}
+		}
 		return b
 	}
 }
@@ -165,12 +185,13 @@ func (p *pool) retrieve(l *lesson, m *blip2.Stage1) (itc, itm float64) {
 	return itc, itm
 }
 
-// say is how many captions are right to the last word; with caption i picture of(i) is shown.
-func (p *pool) say(ctx context.Context, l *lesson, m *connector.VLM, of func(i int) int) (float64, error) {
+// say is how many captions are right to the last word; for caption i the features shown(i) are seen.
+func (p *pool) say(ctx context.Context, l *lesson, m *connector.VLM, shown func(i int) *tensor.Tensor) (float64,
+	error) {
 	right := 0
 	for i := range p.ids {
 		ids := append(slices.Repeat([]int32{chat.ImageIndex}, queries), 1)
-		b := connector.Batch{IDs: tensor.WrapInts(ids, 1, len(ids)), Features: p.seen([]int{of(i)})}
+		b := connector.Batch{IDs: tensor.WrapInts(ids, 1, len(ids)), Features: shown(i)}
 		g, err := m.Generate(ctx, b, llm.Options{MaxNewTokens: 16})
 		if err != nil {
 			return 0, err

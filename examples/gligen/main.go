@@ -1,9 +1,10 @@
-// Command gligen trains a text-to-image model from nothing on the world of coloured shapes: a small CLIP, and then a
-// UNet which draws what CLIP's text tower says. It then adds boxes as GLIGEN does: new gated layers, which at first
-// change nothing, and only these train. What was reached is in docs/draw.md.
+// Command gligen trains a text-to-image model from nothing on the world of coloured shapes: a small CLIP, an
+// autoencoder, and a UNet on its latents which draws what CLIP's text tower says. It then adds boxes as GLIGEN does:
+// new gated layers, which at first change nothing, and only these train. What was reached is in docs/draw.md.
 //
 //	go run ./examples/gligen            all stages, with scores and contact sheets; goes on where it was stopped
 //	go run ./examples/gligen -smoke     the same in half a minute, which learns nothing
+//	go run ./examples/gligen -describe run/model    and a vision-language model says what it sees
 package main
 
 import (
@@ -20,7 +21,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gollava/gollava/connector"
 	"github.com/gollava/gollava/connector/gligen"
+	"github.com/gollava/gollava/connector/llava"
 	"github.com/gollava/gollava/data/shapes"
 	"github.com/gollava/gollava/data/tokenizer"
 	"github.com/gollava/gollava/nn"
@@ -43,29 +46,39 @@ func main() {
 
 // recipe is how wide the model is, and how long it trains.
 type recipe struct {
-	widths            []int
-	clip, base, gated int // steps of the stages
-	batch             int // images of a step, four times as many for CLIP
-	tests, steps      int // images drawn for the scores, steps of the sampler
-	objects           int // of a scene at most, 1 or 2
-	seed              uint64
+	widths       []int
+	clip, vae    int // steps of the stages
+	base, gated  int
+	batch        int // images of a step, four times as many for CLIP
+	tests, steps int // images drawn for the scores, steps of the sampler
+	objects      int // of a scene at most, 1 or 2
+	seed         uint64
+
+	reader *connector.Assistant // describes what is drawn; may be nil
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("gligen", flag.ContinueOnError)
 	flags.SetOutput(out)
-	r := recipe{widths: []int{32, 48, 64}, clip: 400, batch: 16, tests: 48, steps: 20, objects: 1}
+	r := recipe{widths: []int{64, 96}, clip: 400, vae: 900, batch: 16, tests: 48, steps: 20, objects: 1}
 	smoke := flags.Bool("smoke", false, "half a minute, which learns nothing")
 	dir := flags.String("out", "gligen-shapes", "folder for checkpoints and contact sheets")
 	flags.Uint64Var(&r.seed, "seed", 1, "of the world, the weights and the order")
 	flags.IntVar(&r.objects, "objects", 1, "of a scene at most, 1 or 2")
-	flags.IntVar(&r.base, "base", 600, "steps of the text-to-image model")
-	flags.IntVar(&r.gated, "gated", 600, "steps of the gated layers")
+	flags.IntVar(&r.base, "base", 2500, "steps of the text-to-image model")
+	flags.IntVar(&r.gated, "gated", 800, "steps of the gated layers")
+	describe := flags.String("describe", "", "folder of the quickstart's model, which then describes what is drawn")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
+	if *describe != "" {
+		var err error
+		if r.reader, err = llava.Open(*describe, llava.LoadOptions{}); err != nil {
+			return err
+		}
+	}
 	if *smoke {
-		r.clip, r.base, r.gated, r.batch, r.widths, r.tests, r.steps = 20, 40, 20, 8, []int{16, 32, 32}, 4, 6
+		r.clip, r.vae, r.base, r.gated, r.batch, r.widths, r.tests, r.steps = 20, 20, 40, 20, 8, []int{16, 32}, 4, 6
 	}
 	return learn(ctx, r, *dir, out)
 }
@@ -91,10 +104,16 @@ func learn(ctx context.Context, r recipe, dir string, out io.Writer) error {
 		return err
 	}
 	p.Text = clip.TextTower()
+	second := train.Stage[views]{Name: "vae", Steps: r.vae, Batches: viewBatches(p, world, r),
+		Groups:   []train.Group{{Params: "vae.**", LR: 3e-3}},
+		Schedule: train.Cosine(0.05), Clip: 1, Betas: [2]float64{0.9, 0.99}}
+	if _, err := train.Run(ctx, &autoencoder{p.VAE.(*unet.VAE)}, options("vae"), second); err != nil {
+		return err
+	}
 	stage := func(name string, steps int, boxes bool, groups ...train.Group) train.Stage[gligen.Batch] {
 		return train.Stage[gligen.Batch]{Name: name, Steps: steps, Groups: groups, Batches: batches(p, world, r, boxes),
 			Schedule: train.Cosine(0.05), Clip: 1, Betas: [2]float64{0.9, 0.99}, EMA: 1 - 1/max(float64(steps)/20, 2),
-			Every: 250, Evaluate: []train.Evaluation{{Name: "drawn", Every: 250, Run: watch(p, world, r, boxes)}}}
+			Every: 500, Evaluate: []train.Evaluation{{Name: "drawn", Every: 500, Run: watch(p, world, r, boxes)}}}
 	}
 	stages := []train.Stage[gligen.Batch]{
 		stage("base", r.base, false,
@@ -116,8 +135,8 @@ func learn(ctx context.Context, r recipe, dir string, out io.Writer) error {
 	return nil
 }
 
-// newPipeline builds the model from nothing: a UNet on pieces of 2×2 pixels, and the text tower of a CLIP that is to
-// be trained before it.
+// newPipeline builds the model from nothing: an autoencoder, a UNet on its latents, and the text tower of a CLIP that
+// is to be trained before it.
 func newPipeline(w *shapes.World, r recipe) (*gligen.Pipeline, *vit.CLIP, error) {
 	words := " " + strings.Join(shapes.Vocabulary(), " ") // a token holds the space before its word
 	tok, err := tokenizer.Train(slices.Values([]string{"an", words, words, "an"}), tokenizer.TrainConfig{Size: 512,
@@ -132,10 +151,9 @@ func newPipeline(w *shapes.World, r recipe) (*gligen.Pipeline, *vit.CLIP, error)
 		return nil, nil, err
 	}
 	c := unet.StableDiffusion()
-	c.SampleSize, c.InChannels, c.OutChannels = w.Side()/2, 12, 12
+	c.SampleSize = w.Side() / 4
 	c.BlockOutChannels, c.LayersPerBlock, c.Heads, c.NormNumGroups = r.widths, unet.Levels{1}, unet.Levels{4}, 8
-	c.DownBlockTypes = []string{unet.Down, unet.CrossDown, unet.CrossDown} // 16×16, 8×8, 4×4
-	c.UpBlockTypes = []string{unet.CrossUp, unet.CrossUp, unet.Up}
+	c.DownBlockTypes, c.UpBlockTypes = []string{unet.CrossDown, unet.CrossDown}, []string{unet.CrossUp, unet.CrossUp}
 	c.CrossAttentionDim, c.AttentionType = 48, unet.Gated
 	u, err := unet.New(random, c)
 	if err != nil {
@@ -150,7 +168,7 @@ func newPipeline(w *shapes.World, r recipe) (*gligen.Pipeline, *vit.CLIP, error)
 		l.Bias.Fill(0)
 	}
 	s := diffusion.StableDiffusion()
-	s.PredictionType = "sample" // a narrow UNet cannot carry all the noise through, as it must to predict it
+	s.PredictionType = "v_prediction"
 	// Stable Diffusion's schedule leaves 7 % of the image at its noisiest. That shows where a shape of this size is, so
 	// that nothing is to be learnt from a box; DDPM's schedule leaves 0.6 %.
 	s.BetaSchedule, s.BetaStart, s.BetaEnd = "linear", 1e-4, 0.02
@@ -159,39 +177,12 @@ func newPipeline(w *shapes.World, r recipe) (*gligen.Pipeline, *vit.CLIP, error)
 	if err != nil {
 		return nil, nil, err
 	}
-	p := &gligen.Pipeline{UNet: u, VAE: pieces{}, Text: clip.TextTower(), Tokenizer: tok, Schedule: schedule, Slots: 2}
+	vae, err := newVAE(random, w.Side())
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &gligen.Pipeline{UNet: u, VAE: vae, Text: clip.TextTower(), Tokenizer: tok, Schedule: schedule, Slots: 2}
 	return p, clip, p.Validate()
-}
-
-// pieces stands in for an autoencoder: 2×2 pixels become 12 channels, at about variance 1.
-type pieces struct{}
-
-// The mean and the standard deviation of the world's pixels, which lie in −1…1.
-const center, spread = 0.72, 0.42
-
-func (pieces) Factor() int   { return 2 }
-func (pieces) Channels() int { return 12 }
-
-// Encode maps [B, 3, H, W] to [B, 12, H/2, W/2].
-func (pieces) Encode(x *tensor.Tensor) (mean, logVar *tensor.Tensor) {
-	B, C, H, W := x.Dims4()
-	return x.Reshape(B, C, H/2, 2, W/2, 2).Transpose(0, 1, 3, 5, 2, 4).Reshape(B, 4*C, H/2, W/2), nil
-}
-
-func (pieces) Latents(mean, _, _ *tensor.Tensor) *tensor.Tensor {
-	return mean.Affine(1/spread, -center/spread)
-}
-
-// Decode maps [B, 12, h, w] to [B, 3, 2·h, 2·w].
-func (pieces) Decode(z *tensor.Tensor) *tensor.Tensor {
-	B, C, h, w := z.Dims4()
-	return z.Affine(spread, center).Reshape(B, C/4, 2, 2, h, w).Transpose(0, 1, 4, 2, 5, 3).Reshape(B, C/4, 2*h, 2*w)
-}
-
-// latents are scenes as the UNet sees them, [B, 12, S/2, S/2].
-func latents(p *gligen.Pipeline, scenes []shapes.Scene) *tensor.Tensor {
-	mean, _ := p.VAE.Encode(pixels(scenes))
-	return p.VAE.Latents(mean, nil, nil)
 }
 
 // pixels are scenes in −1…1, [B, 3, S, S].
@@ -244,18 +235,16 @@ func batches(p *gligen.Pipeline, w *shapes.World, r recipe, boxes bool) train.Ba
 			s := w.Scene(shapes.Train, random.IntN(1<<30), shapes.Options{})
 			scenes, rs = append(scenes, s), append(rs, request(random, s, !boxes && random.IntN(2) == 0, boxes))
 		}
-		b := p.Batch(random, latents(p, scenes), rs, boxes, drop)
-		T, bars := float64(p.Schedule.Config().NumTrainTimesteps), p.Schedule.AlphasCumprod()
+		b := p.Batch(random, latents(random, p, scenes), rs, boxes, drop)
+		T := float64(p.Schedule.Config().NumTrainTimesteps)
+		// Little noise is nothing to learn from, as latents have noise of their own; what is to be where is decided
+		// under much.
+		power := 0.7
+		if boxes {
+			power = 0.5
+		}
 		for i, t := range b.Timesteps {
-			if boxes { // t with a probability as t: what is to be where is decided under much noise
-				b.Timesteps[i] = int32(math.Sqrt(float64(t) * T))
-				continue
-			}
-			// Edges are decided under little noise, where a sample's error counts as that of the velocity, 1/(1−ᾱ)
-			// times, but at most 5 times.
-			t := int32(T * math.Pow(float64(t)/T, 0.7))
-			b.Timesteps[i] = t
-			b.Weights = append(b.Weights, float32(min(1/(1-bars[t]), 5)))
+			b.Timesteps[i] = int32(T * math.Pow(float64(t)/T, power))
 		}
 		return b, nil
 	}

@@ -49,6 +49,7 @@ func (s *score) count(scene shapes.Scene, img *image.RGBA) {
 
 // report draws unseen scenes without boxes and, if boxes is set, with them. It prints what is found of them and writes
 // the images: the scenes, and below them each way of drawing them.
+// With a vision-language model it says how that describes them, too.
 func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, path string, boxes bool,
 	out io.Writer) error {
 	scenes := unseen(w, shapes.Test, r.tests, r.objects)
@@ -58,7 +59,32 @@ func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, 
 		real.count(s, s.Image())
 		rows[0] = append(rows[0], s.Image())
 	}
-	fmt.Fprintf(out, "%-20s %v\n", "the scenes", real)
+	say := func(name string, found score, row []image.Image) error {
+		fmt.Fprintf(out, "%-20s %v\n", name, found)
+		if r.reader == nil {
+			return nil
+		}
+		told, err := roundTrip(ctx, r.reader, scenes, row)
+		if err == nil {
+			fmt.Fprintf(out, "%-20s %v\n", "", told)
+		}
+		return err
+	}
+	if err := say("the scenes", real, rows[0]); err != nil {
+		return err
+	}
+	x := p.VAE.Decode(latents(nil, p, scenes)).Affine(0.5, 0.5).ReLU()
+	x = x.MaskedFill(tensor.Full(1).Less(x), 1)
+	var kept score
+	var row []image.Image
+	for i, s := range scenes {
+		row = append(row, gligen.Image(x, i))
+		kept.count(s, row[i].(*image.RGBA))
+	}
+	if err := say("the scenes, decoded", kept, row); err != nil {
+		return err
+	}
+	rows = append(rows, row)
 	for _, way := range []struct {
 		name          string
 		places, boxes bool
@@ -72,8 +98,15 @@ func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, 
 		if err != nil {
 			return err
 		}
+		if err := say(way.name, got, row); err != nil {
+			return err
+		}
+		for i, s := range scenes {
+			if way.boxes {
+				outline(row[i].(*image.RGBA), s)
+			}
+		}
 		rows = append(rows, row)
-		fmt.Fprintf(out, "%-20s %v\n", way.name, got)
 	}
 	if boxes {
 		right, wrong := heeded(p, scenes, r)
@@ -139,9 +172,6 @@ func drawn(ctx context.Context, p *gligen.Pipeline, scenes []shapes.Scene, r rec
 	for i, s := range scenes {
 		img := gligen.Image(x, i)
 		got.count(s, img)
-		if boxes {
-			outline(img, s)
-		}
 		images = append(images, img)
 	}
 	return got, images, nil
@@ -169,7 +199,7 @@ func heeded(p *gligen.Pipeline, scenes []shapes.Scene, r recipe) (right, wrong f
 	for _, s := range scenes {
 		rs = append(rs, gligen.Request{Objects: request(random, s, false, true).Objects})
 	}
-	b := p.Batch(random, latents(p, scenes).NoGrad(), rs, true, gligen.Drop{})
+	b := p.Batch(random, latents(nil, p, scenes).NoGrad(), rs, true, gligen.Drop{})
 	tensor.Scope(func(s *tensor.Arena) { right = p.Loss(b.In(s)).Item() })
 	b.Requests = append(slices.Clone(rs[1:]), rs[0])
 	tensor.Scope(func(s *tensor.Arena) { wrong = p.Loss(b.In(s)).Item() })

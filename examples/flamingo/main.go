@@ -43,7 +43,7 @@ const shots = 4 // examples before the question, at most
 func run(args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("flamingo", flag.ContinueOnError)
 	flags.SetOutput(out)
-	steps := flags.Int("steps", 1000, "training steps of each of the three parts")
+	steps := flags.Int("steps", 2000, "training steps of each of the three parts")
 	batch := flags.Int("batch", 16, "prompts in a step")
 	tests := flags.Int("test", 150, "new prompts")
 	seed := flags.Uint64("seed", 1, "of the world and the weights")

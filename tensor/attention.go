@@ -109,7 +109,7 @@ func Attention(q, k, v *Tensor, c AttentionConfig) *Tensor {
 		lse = at.alloc(Float32, B, H, T)
 		a.LSE = lse.buf()
 	}
-	product := 2 * uint64(B) * uint64(H) * uint64(T) * uint64(keys) * uint64(D) // q·kᵀ
+	product := 2 * uint64(H) * c.pairs(B, T, keys) * uint64(D) // q·kᵀ
 	at.usage().work(2 * product)
 	at.Attention(&a)
 	record(out, "Attention", func(dy *gradient) {
@@ -158,4 +158,26 @@ func RoPE(x, cos, sin *Tensor) *Tensor {
 		})
 	}, nil, x)
 	return out
+}
+
+// pairs is how many pairs of a query and a key count as work: all but those that From and To exclude. Causality halves
+// nothing, so that sequences packed into one row count as they do in rows of their own.
+func (c *AttentionConfig) pairs(B, T, keys int) (n uint64) {
+	if c.From == nil && c.To == nil {
+		return uint64(B) * uint64(T) * uint64(keys)
+	}
+	for i := range B * T {
+		from, to, times := 0, keys, 1
+		if c.From != nil {
+			from = int(c.From[i])
+		}
+		if c.To != nil {
+			to = min(to, int(c.To[i]))
+		}
+		if c.Causal { // to the end of a sequence is as far, on average, as from its beginning
+			to, times = min(to, keys-T+i%T+1), 2
+		}
+		n += uint64(min(times*max(to-from, 0), keys))
+	}
+	return n
 }

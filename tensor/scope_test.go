@@ -120,6 +120,32 @@ func TestCheckFiniteIsAboutItsScope(t *testing.T) {
 	require.EqualError(t, err, "tensor: Exp: the result [3] holds NaN or Inf")
 }
 
+// Attention over sequences that are packed into one row counts about what it counts in rows of their own.
+func TestAttentionFLOPs(t *testing.T) {
+	count := func(B, T int, c tensor.AttentionConfig) (n uint64) {
+		tensor.Scope(func(s *tensor.Arena) {
+			q := tensor.New(B, T, 2, 8).In(s)
+			tensor.Attention(q, q, q, c)
+			n = s.FLOPs()
+		})
+		return n
+	}
+	const n, T = 6, 50
+	from := make([]int32, n*T)
+	for i := range from {
+		from[i] = int32(i / T * T)
+	}
+	apart := count(n, T, tensor.AttentionConfig{Causal: true})
+	require.EqualValues(t, 4*2*8*n*T*T, apart)
+	packed := count(1, n*T, tensor.AttentionConfig{Causal: true, From: from})
+	require.InEpsilon(t, apart, packed, 0.05+1./T)
+	one := make([]int32, 3*T)
+	for i := range one {
+		one[i] = 1
+	}
+	require.EqualValues(t, 4*2*8*3*T, count(3, T, tensor.AttentionConfig{To: one}))
+}
+
 // Goroutines with scopes of their own compute what each computes alone, on shared weights, and release in time.
 func TestScopesOfManyGoroutines(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))

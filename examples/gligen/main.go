@@ -66,7 +66,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags.Uint64Var(&r.seed, "seed", 1, "of the world, the weights and the order")
 	flags.IntVar(&r.objects, "objects", 1, "of a scene at most, 1 or 2")
 	flags.IntVar(&r.base, "base", 2500, "steps of the text-to-image model")
-	flags.IntVar(&r.gated, "gated", 800, "steps of the gated layers")
+	flags.IntVar(&r.gated, "gated", 1000, "steps of the gated layers")
 	describe := flags.String("describe", "", "folder of the quickstart's model, which then describes what is drawn")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -241,7 +241,7 @@ func batches(p *gligen.Pipeline, w *shapes.World, r recipe, boxes bool) train.Ba
 		// under much.
 		power := 0.7
 		if boxes {
-			power = 0.5
+			power = 0.2
 		}
 		for i, t := range b.Timesteps {
 			b.Timesteps[i] = int32(T * math.Pow(float64(t)/T, power))

@@ -3,6 +3,7 @@ package llm
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -112,12 +113,34 @@ func TestExtremeSettings(t *testing.T) {
 		{Sampling{Temperature: 1e-300}, []float64{0, 1, 0, 0}},
 		{Sampling{Temperature: 1e300, Suppress: []int32{1}}, []float64{1. / 3, 0, 1. / 3, 1. / 3}},
 		{Sampling{Temperature: 1, LogitBias: map[int32]float64{3: 1e300}}, []float64{0, 0, 0, 1}},
-		{Sampling{Temperature: 1, LogitBias: map[int32]float64{1: -1e300, 3: math.Inf(-1)}}, []float64{0.731059, 0, 0.268941, 0}},
+		{Sampling{Temperature: 1, LogitBias: map[int32]float64{1: -1e300, 3: math.Inf(-1)}},
+			[]float64{0.731059, 0, 0.268941, 0}},
 		{Sampling{Temperature: 1, RepetitionPenalty: 1e300}, []float64{0.211942, 0.211942, 0, 0.576117}},
 		{Sampling{Temperature: 1, PresencePenalty: -1e300}, []float64{1. / 3, 1. / 3, 1. / 3, 0}},
 		{Sampling{Temperature: 1, FrequencyPenalty: 1e300}, []float64{0, 0, 0, 1}},
 	} {
 		require.InDeltaSlice(t, c.want, c.Probabilities(z, nil, seen), 1e-6, "%+v", c.Sampling)
+	}
+}
+
+// What goes eight at a time finds the same at every length and place: the first of the largest, and what is not finite.
+func TestLogitsAtEveryPlace(t *testing.T) {
+	for n := 1; n < 36; n++ {
+		for at := range n {
+			z := make([]float32, n)
+			for i := range z {
+				z[i] = float32(i*7%5) - 9
+			}
+			z[at], z[n-1] = 3, 3
+			require.Equal(t, at, argmax(z), "%d of %d", at, n)
+			require.Equal(t, at, above(z, 0, 2.5))
+			require.Equal(t, n, above(z, 0, 3))
+			require.NoError(t, checkFinite(z, 0))
+			for _, v := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+				z[at] = float32(v)
+				require.ErrorContains(t, checkFinite(z, 4), fmt.Sprintf("new token 4: the logit of id %d is", at))
+			}
+		}
 	}
 }
 

@@ -161,9 +161,9 @@ func RoPE(x, cos, sin *Tensor) *Tensor {
 }
 
 // pairs is how many pairs of a query and a key count as work: all but those that From and To exclude. Causality halves
-// nothing, so that sequences packed into one row count as they do in rows of their own.
+// nothing, nor does what follows a prefix, so that sequences packed into one row count as they do in rows of their own.
 func (c *AttentionConfig) pairs(B, T, keys int) (n uint64) {
-	if c.From == nil && c.To == nil {
+	if c.From == nil && c.To == nil || c.Prefix != nil {
 		return uint64(B) * uint64(T) * uint64(keys)
 	}
 	for i := range B * T {

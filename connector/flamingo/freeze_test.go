@@ -13,7 +13,7 @@ import (
 	"github.com/gollava/gollava/train"
 )
 
-// Training the bridge moves all of it that pictures reach, and no bit of the tower and the language model.
+// Training the bridge moves it, and no bit of the tower and the language model.
 func TestBridgeTrainsAlone(t *testing.T) {
 	m := build(t, open(0), 0.3)
 	var s []connector.Sample

@@ -16,15 +16,15 @@ import (
 func TestDescribed(t *testing.T) {
 	w, err := shapes.New(shapes.Default(1))
 	require.NoError(t, err)
-	s := shapes.Scene{Objects: []shapes.Object{{Color: shapes.Red, Shape: shapes.Star, Cell: shapes.Cell{Row: 1, Col: 1}}}}
+	s := shapes.Scene{Objects: []shapes.Object{{Color: shapes.Red, Shape: shapes.Star, Cell: shapes.Cell{Row: 0, Col: 1}}}}
 	for _, c := range []struct {
 		text string
 		want described
 	}{
-		{"a small red star at the middle center .", described{1, 1, 1, 1, 1}},
-		{"a large blue star at the top left and a small red star at the top left .", described{1, 1, 1, 0, 0}},
-		{"a small red circle at the middle center .", described{1, 1, 0, 1, 0}},
-		{"a small blue star at the middle center .", described{objects: 1}},
+		{"a small red star at the top center .", described{1, 1, 1, 1, 1}},
+		{"a large blue star at the top left and a small red star at the middle left .", described{1, 1, 1, 0, 0}},
+		{"a small red circle at the top center .", described{1, 1, 0, 1, 0}},
+		{"a small blue star at the top center .", described{objects: 1}},
 		{"", described{objects: 1}},
 	} {
 		var d described

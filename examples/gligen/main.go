@@ -3,8 +3,8 @@
 // new gated layers, which at first change nothing, and only these train. What was reached is in docs/draw.md.
 //
 //	go run ./examples/gligen            all stages, with scores and contact sheets; goes on where it was stopped
-//	go run ./examples/gligen -smoke     the same in half a minute, which learns nothing
-//	go run ./examples/gligen -describe run/model    and a vision-language model says what it sees
+//	go run ./examples/gligen -smoke     the same in seconds, which learns nothing
+//	go run ./examples/gligen -describe run/model    the same, described by the quickstart's model
 package main
 
 import (
@@ -61,7 +61,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("gligen", flag.ContinueOnError)
 	flags.SetOutput(out)
 	r := recipe{widths: []int{64, 96}, clip: 400, vae: 900, batch: 16, tests: 48, steps: 20, objects: 1}
-	smoke := flags.Bool("smoke", false, "half a minute, which learns nothing")
+	smoke := flags.Bool("smoke", false, "some seconds, which learn nothing")
 	dir := flags.String("out", "gligen-shapes", "folder for checkpoints and contact sheets")
 	flags.Uint64Var(&r.seed, "seed", 1, "of the world, the weights and the order")
 	flags.IntVar(&r.objects, "objects", 1, "of a scene at most, 1 or 2")

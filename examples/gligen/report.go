@@ -47,9 +47,9 @@ func (s *score) count(scene shapes.Scene, img *image.RGBA) {
 	}
 }
 
-// report draws unseen scenes without boxes and, if boxes is set, with them. It prints what is found of them and writes
-// the images: the scenes, and below them each way of drawing them.
-// With a vision-language model it says how that describes them, too.
+// report draws unseen scenes without boxes and, if boxes is set, with them. It prints what is found of them, and how a
+// vision-language model describes them if there is one, and writes the images: the scenes, and below them each way of
+// drawing them.
 func report(ctx context.Context, p *gligen.Pipeline, w *shapes.World, r recipe, path string, boxes bool,
 	out io.Writer) error {
 	scenes := unseen(w, shapes.Test, r.tests, r.objects)

@@ -37,8 +37,8 @@ func (b views) In(s *tensor.Arena) views {
 	return b
 }
 
-// The standard deviation of the world's pixels, which lie in −1…1, and how many numbers of divergence count as much as
-// an error of variance 1.
+// The standard deviation of the world's pixels, which lie in −1…1, and the weight of the divergence beside an error
+// of variance 1.
 const spread, divergence = 0.42, 0.01
 
 // Loss is the mean square error of the pixels, at variance 1, and a little of the divergence from N(0, 1).

@@ -43,9 +43,9 @@ func panelGrain(rows, k, m int) int {
 	return max(rows, 1<<19/max(k*max(m, 8), 1)&^(rows-1))
 }
 
-// evenGrain is panelGrain for n rows of B of which every task reads many panels: a power of two of tasks, at least two,
-// of 2²⁰ to 2²¹ multiplications each where panelGrain asks for no more. The last panels of a task read in advance what
-// another thread may be at.
+// evenGrain is panelGrain for n rows of B of which every task reads many panels: a power of two of tasks, at least
+// two, of 2²⁰ to 2²¹ multiplications each where panelGrain asks for no more. The last panels of a task read in advance
+// what another thread may be at.
 func evenGrain(rows, n, k, m int) int {
 	tasks := 1 << max(1, bits.Len(uint(n*k*m>>20))-1)
 	each := (n + tasks - 1) / tasks

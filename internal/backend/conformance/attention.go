@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"math"
+	"slices"
 
 	"github.com/gollava/gollava/internal/backend"
 )
@@ -175,6 +176,16 @@ func (s *suite) attendOnce(a backend.Attention, slopes []float32, start, end, fr
 	c.a.Out = s.out(nq)
 	s.dev.Attention(&c.a)
 	s.near("Out without LSE", c.a.Out, c.out, e, e*(0.5+c.largest))
+	if a.T <= a.Keys {
+		fresh := c.a
+		fresh.K, fresh.NewK = s.cut(c.k, a)
+		fresh.V, fresh.NewV = s.cut(c.v, a)
+		fresh.Out = s.out(nq)
+		s.dev.Attention(&fresh)
+		s.near("Out of new keys", fresh.Out, c.out, e, e*(0.5+c.largest))
+		s.exact("K with the new ones", fresh.K, c.k)
+		s.exact("V with the new ones", fresh.V, c.v)
+	}
 	c.a.Out, c.a.LSE = s.out(nq), s.out(a.B*a.H*a.T)
 	s.dev.Attention(&c.a)
 	s.near("Out", c.a.Out, c.out, e, e*(0.5+c.largest))
@@ -198,6 +209,20 @@ func (s *suite) attendOnce(a backend.Attention, slopes []float32, start, end, fr
 		}
 	}
 	s.done()
+}
+
+// cut is x [B, S, G, D] without the last T of its Keys, which are apart: [B, T, G, D].
+func (s *suite) cut(x []float32, a backend.Attention) (rest, fresh *backend.Buffer) {
+	x, row := slices.Clone(x), a.G*a.D
+	var last []float32
+	for b := range a.B {
+		part := x[(b*a.S+a.Keys-a.T)*row:][:a.T*row]
+		last = append(last, part...)
+		for i := range part {
+			part[i] = float32(math.Inf(1))
+		}
+	}
+	return s.inout(x), s.in(last)
 }
 
 func attention(s *suite) {
